@@ -1,0 +1,44 @@
+"""The audio that flows: chunks of one station, counted in samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AudioChunk:
+    """Consecutive mono samples of one station.
+
+    Parameters
+    ----------
+    station : str
+        The stream this audio belongs to.
+    start : int >= 0
+        Index of the first sample, at `rate`, from the station's sample 0. A start that lies
+        after the end of the chunk before it means the samples between are lost.
+    samples : np.ndarray [shape=(n,), float32]
+        Samples, full scale is +-1.
+    rate : int > 0
+        Samples per second.
+    time : float, optional
+        Unix time of the first sample in seconds, where the source knows it.
+    gap_reason : str
+        Why audio before this chunk is missing, should any be missing.
+    """
+
+    station: str
+    start: int
+    samples: NDArray[np.float32]
+    rate: int
+    time: float | None = None
+    gap_reason: str = "missing"
+
+    @property
+    def end(self) -> int:
+        """Index of the sample after the last, at `rate`."""
+        return self.start + len(self.samples)

@@ -1,0 +1,149 @@
+"""What airsift says: decisions, segments, matches and gaps, and their JSON.
+
+All times inside are integer samples at `rate` (the model's, 16 kHz); seconds appear only in
+the JSON. Intervals are half-open. Ids are functions of station, first sample and kind, so a
+replay after a restart repeats ids and never invents them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal
+
+Label = Literal["speech", "music", "speech_over_music", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something said about [start, end) of one station.
+
+    Parameters
+    ----------
+    station : str
+        The station it is about.
+    start, end : int >= 0
+        First sample and the sample after the last, at `rate`.
+    rate : int > 0
+        Samples per second that `start` and `end` count in.
+    time : float, optional
+        Unix time of `start` in seconds, where the source knows it.
+    """
+
+    station: str
+    start: int
+    end: int
+    rate: int
+    time: float | None
+
+    kind: ClassVar[str]
+
+    @property
+    def id(self) -> str:
+        """The same for the same station, first sample and kind, whenever it is computed."""
+        return f"{self.station}/{self.kind}/{self.start}"
+
+    def details(self) -> dict[str, Any]:
+        """Return the fields of this kind alone, ready for JSON."""
+        raise TypeError(f"{type(self).__name__} is no kind of event of its own")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as JSON's types, in the order the schema lists them."""
+        return {
+            "schema": f"airsift.{self.kind}/1",
+            "id": self.id,
+            "station": self.station,
+            "start_sample": self.start,
+            "end_sample": self.end,
+            "start_s": round(self.start / self.rate, 3),
+            "end_s": round(self.end / self.rate, 3),
+            "time": _iso(self.time),
+            **self.details(),
+        }
+
+    def to_json(self) -> str:
+        """Return the event as one line of JSON."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision(Event):
+    """The network's judgement of one 5 s window.
+
+    `p_speech` and `p_music` are independent probabilities in [0, 1]; both may be high.
+    """
+
+    p_speech: float
+    p_music: float
+
+    kind: ClassVar[str] = "decision"
+
+    def details(self) -> dict[str, Any]:
+        return {"p_speech": round(self.p_speech, 4), "p_music": round(self.p_music, 4)}
+
+
+@dataclass(frozen=True, slots=True)
+class Segment(Event):
+    """A stretch with one label. Published while it is open, and once when it is closed.
+
+    `score` in [0, 1] is the mean probability of what the label says; `final` is False while
+    `end` may still grow. A later event with the same id replaces an earlier one.
+    """
+
+    label: Label
+    score: float
+    final: bool
+
+    kind: ClassVar[str] = "segment"
+
+    def details(self) -> dict[str, Any]:
+        return {"label": self.label, "score": round(self.score, 3), "final": self.final}
+
+
+@dataclass(frozen=True, slots=True)
+class Match(Event):
+    """A track of the catalogue, heard in [start, end).
+
+    `track` is the catalogue's key, `track_start` the place in the track (in samples at
+    `rate`) that is heard at `start`; `score` is the matcher's.
+    """
+
+    track: str
+    title: str
+    artist: str
+    track_start: int
+    score: float
+
+    kind: ClassVar[str] = "match"
+
+    @property
+    def id(self) -> str:
+        return f"{self.station}/{self.kind}/{self.start}/{self.track}"
+
+    def details(self) -> dict[str, Any]:
+        return {
+            "track": self.track,
+            "title": self.title,
+            "artist": self.artist,
+            "track_start_s": round(self.track_start / self.rate, 2),
+            "score": round(self.score, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Gap(Event):
+    """No audio in [start, end), and why. Open segments close at its start."""
+
+    reason: str
+
+    kind: ClassVar[str] = "gap"
+
+    def details(self) -> dict[str, Any]:
+        return {"reason": self.reason}
+
+
+def _iso(time: float | None) -> str | None:
+    if time is None:
+        return None
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
