@@ -1,4 +1,4 @@
-"""The audio that flows: chunks of one station, counted in samples."""
+"""The audio that flows: chunks of one station, counted in samples, and where it breaks off."""
 
 from __future__ import annotations
 
@@ -42,3 +42,31 @@ class AudioChunk:
     def end(self) -> int:
         """Index of the sample after the last, at `rate`."""
         return self.start + len(self.samples)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where the audio of one station breaks off: every stage ends its session there.
+
+    Parameters
+    ----------
+    station : str
+        The station that breaks off.
+    start, end : int >= 0
+        No audio in [start, end), in samples at `rate`.
+    rate : int > 0
+        Samples per second that `start` and `end` count in.
+    reason : str, optional
+        Why audio is missing; None where the stream simply ended.
+    """
+
+    station: str
+    start: int
+    end: int
+    rate: int
+    reason: str | None = None
+
+
+def rescale(sample: int, rate: int, to: int) -> int:
+    """Return the index at rate `to` of the sample nearest to `sample` at `rate`, half up."""
+    return (2 * sample * to + rate) // (2 * rate)
