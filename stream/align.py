@@ -56,6 +56,11 @@ class Align:
         """Say that the audio of `station` goes on at `sample` (at the cuts' rate)."""
         self._positions[station] = _Position(sample, self.rate)
 
+    def position(self, station: str) -> int:
+        """Return the sample (at the cuts' rate) that `station` is expected to go on with."""
+        position = self._positions.get(station)
+        return 0 if position is None else self._at(position)
+
     def forget(self, station: str) -> None:
         """Drop what is known of a station, without ending it."""
         self._positions.pop(station, None)

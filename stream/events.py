@@ -106,7 +106,8 @@ class Match(Event):
     """A track of the catalogue, heard in [start, end).
 
     `track` is the catalogue's key, `track_start` the place in the track (in samples at
-    `rate`) that is heard at `start`; `score` is the matcher's.
+    `rate`) that is heard at `start`; `score` is the matcher's. `final` is False while the
+    track is still playing: a later event with the same id replaces this one.
     """
 
     track: str
@@ -114,6 +115,7 @@ class Match(Event):
     artist: str
     track_start: int
     score: float
+    final: bool
 
     kind: ClassVar[str] = "match"
 
@@ -128,6 +130,7 @@ class Match(Event):
             "artist": self.artist,
             "track_start_s": round(self.track_start / self.rate, 2),
             "score": round(self.score, 3),
+            "final": self.final,
         }
 
 
@@ -146,4 +149,6 @@ class Gap(Event):
 def _iso(time: float | None) -> str | None:
     if time is None:
         return None
-    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )

@@ -1,0 +1,122 @@
+"""Columns to decisions: one for every step, over a window of 5 s."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from stream.audio import Cut
+from stream.columns import MAX_ROWS, Columns
+from stream.events import Decision
+
+if TYPE_CHECKING:
+    from model.classifier import Classifier
+
+
+@dataclass(slots=True)
+class _Station:
+    window: int  # first column of the next window
+    columns: torch.Tensor  # those that the next frame begins with
+    frames: torch.Tensor  # those that the next window begins with
+
+
+class Classify:
+    """Judge every window of every station, all stations of a push together.
+
+    What a column contributes (its share of a frame) is computed once; a window's decision
+    pools over its frames, and depends on the window's own columns only.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        The network, with its `spec`.
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        self.classifier = classifier
+        spec = classifier.spec
+        self.step = spec.step_columns
+        self.frames_in_step = spec.step_columns // spec.stride_columns
+        self.frames_in_window = (
+            spec.window_columns - spec.context_columns
+        ) // spec.stride_columns + 1
+        self._stations: dict[str, _Station] = {}
+
+    def push(self, items: Sequence[Columns | Cut]) -> list[Decision | Cut]:
+        """Return the decisions that `items` complete, in order within a station, and the cuts."""
+        out: list[Decision | Cut] = []
+        waiting: dict[str, Columns] = {}
+        for item in items:
+            # One run of columns of each station goes into a batch: what follows waits.
+            if item.station in waiting:
+                out += self._judge(list(waiting.values()))
+                waiting.clear()
+            if isinstance(item, Cut):
+                self._stations.pop(item.station, None)
+                out.append(item)
+            else:
+                waiting[item.station] = item
+        return out + self._judge(list(waiting.values()))
+
+    def next_window(self, station: str) -> int | None:
+        """Return the first column of the window that is judged next."""
+        state = self._stations.get(station)
+        return None if state is None else state.window
+
+    def forget(self, station: str) -> None:
+        """Drop what is known of a station, without ending it."""
+        self._stations.pop(station, None)
+
+    def _judge(self, runs: list[Columns]) -> list[Decision | Cut]:
+        groups: dict[tuple[int, int, int], list[Columns]] = {}
+        for run in runs:
+            state = self._stations.get(run.station)
+            if state is None:
+                spec = self.classifier.spec
+                nothing = run.values.new_zeros(0, spec.n_bins)
+                no_frames = run.values.new_zeros(0, spec.frame_size)
+                state = self._stations[run.station] = _Station(run.start, nothing, no_frames)
+            key = (len(run.values), len(state.columns), len(state.frames))
+            groups.setdefault(key, []).append(run)
+        out: list[Decision | Cut] = []
+        for group in groups.values():
+            for i in range(0, len(group), MAX_ROWS):
+                out += self._compute(group[i : i + MAX_ROWS])
+        return out
+
+    def _compute(self, runs: list[Columns]) -> list[Decision]:
+        spec = self.classifier.spec
+        states = [self._stations[run.station] for run in runs]
+        columns = torch.stack(
+            [torch.cat([s.columns, run.values]) for s, run in zip(states, runs, strict=True)]
+        )
+        if columns.shape[1] >= spec.context_columns:
+            new = self.classifier.embed(columns)
+        else:
+            new = columns.new_zeros(len(runs), 0, spec.frame_size)
+        frames = torch.cat([torch.stack([s.frames for s in states]), new], dim=1)
+        n_windows = max((frames.shape[1] - self.frames_in_window) // self.frames_in_step + 1, 0)
+        probabilities = torch.zeros(len(runs), 0, 2)
+        if n_windows:
+            windows = frames.unfold(1, self.frames_in_window, self.frames_in_step)
+            windows = windows.transpose(2, 3).flatten(0, 1)
+            probabilities = self.classifier.decide(windows).cpu().view(len(runs), n_windows, 2)
+        out = []
+        used_columns = new.shape[1] * spec.stride_columns
+        used_frames = n_windows * self.frames_in_step
+        for row, (state, run) in enumerate(zip(states, runs, strict=True)):
+            state.columns = columns[row, used_columns:]
+            state.frames = frames[row, used_frames:]
+            for p_speech, p_music in probabilities[row].tolist():
+                out.append(self._decision(run, state.window, p_speech, p_music))
+                state.window += self.step
+        return out
+
+    def _decision(self, run: Columns, window: int, p_speech: float, p_music: float) -> Decision:
+        spec = self.classifier.spec
+        start = window * spec.hop
+        end = start + spec.window_columns * spec.hop
+        return Decision(run.station, start, end, spec.sample_rate, None, p_speech, p_music)

@@ -1,0 +1,223 @@
+"""Configuration: every key in configs/default.toml, overridden in three layers.
+
+A configuration file, then ``--set a.b=c``, then the environment (``AIRSIFT_A__B=c``): what is
+later wins. Facts about a model are in the model file and cannot be configured.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from airsift.errors import ConfigError
+from stream.kafka.settings import KafkaSettings
+
+PREFIX = "AIRSIFT_"
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A table of the configuration: frozen, and without keys nobody reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelConfig(Section):
+    """Which network, and where it runs."""
+
+    path: str
+    front_end: Literal["rolling", "nnaudio"]
+    device: str
+    threads: Annotated[int, Field(ge=1)]
+
+
+class SmoothingConfig(Section):
+    """How decisions become segments."""
+
+    enter: Annotated[float, Field(ge=0.5, lt=1)]
+    leave: Annotated[float, Field(gt=0, le=0.5)]
+    min_segment_s: Annotated[float, Field(ge=1, le=60)]
+    update_s: Seconds
+
+
+class IdentifyConfig(Section):
+    """Which catalogue, and when it is asked."""
+
+    catalogue: str
+    first_s: Seconds
+    interval_s: Seconds
+    query_s: Annotated[float, Field(gt=0, le=60)]
+    shortest_s: Seconds
+    tolerance_s: Annotated[float, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _a_question_holds_the_first(self) -> IdentifyConfig:
+        if self.first_s > self.query_s:
+            raise ValueError(f"first_s={self.first_s} must be at most query_s={self.query_s}")
+        return self
+
+
+class FileConfig(Section):
+    """How files are read."""
+
+    chunk_s: Annotated[float, Field(gt=0, le=600)]
+
+
+class HttpConfig(Section):
+    """How web streams are read."""
+
+    timeout_s: Seconds
+    max_backoff_s: Seconds
+
+
+class MicrophoneConfig(Section):
+    """Which microphone, and how it is read."""
+
+    device: str
+    block_ms: Annotated[int, Field(ge=5, le=1000)]
+    queue_s: Seconds
+
+
+class RunConfig(Section):
+    """The long-running consumer."""
+
+    checkpoint_s: Seconds
+    decisions: bool
+
+
+class Config(Section):
+    """All of it."""
+
+    model: ModelConfig
+    smoothing: SmoothingConfig
+    identify: IdentifyConfig
+    file: FileConfig
+    http: HttpConfig
+    microphone: MicrophoneConfig
+    run: RunConfig
+    kafka: KafkaSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration, and where each value came from (dotted key to a name of the layer)."""
+
+    config: Config
+    origins: Mapping[str, str]
+
+
+def default_file() -> Path:
+    """Return the file that holds every key."""
+    packaged = Path(__file__).with_name("default.toml")
+    if packaged.is_file():
+        return packaged
+    return Path(__file__).parents[1] / "configs" / "default.toml"
+
+
+def load(
+    path: Path | None = None,
+    sets: Sequence[str] = (),
+    environ: Mapping[str, str] | None = None,
+) -> Loaded:
+    """Merge the layers and check them.
+
+    Parameters
+    ----------
+    path : Path, optional
+        A TOML file with the keys that differ from the defaults.
+    sets : sequence of str
+        ``section.key=value``; the value as in TOML, or a bare string.
+    environ : mapping, optional
+        Variables named ``AIRSIFT_SECTION__KEY``; default: this process's.
+
+    Raises
+    ------
+    ConfigError
+        A file that cannot be read, an unknown key, or a value out of range.
+    """
+    layers = [("default.toml", _read(default_file()))]
+    if path is not None:
+        layers.append((str(path), _read(path)))
+    layers += [("--set", _assignment(text)) for text in sets]
+    variables = os.environ if environ is None else environ
+    for name in sorted(variables):
+        if name.startswith(PREFIX):
+            key = name.removeprefix(PREFIX).lower().replace("__", ".")
+            layers.append((name, _nest(key, _value(variables[name]))))
+    merged: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for origin, layer in layers:
+        for key, value in flatten(layer):
+            if origin != "default.toml" and key not in origins:
+                raise ConfigError(_unknown(key, origin, list(origins)))
+            _merge(merged, _nest(key, value))
+            origins[key] = origin
+    try:
+        return Loaded(Config.model_validate(merged), origins)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(
+            f"{key}={first['input']!r} (from {origins.get(key, 'the merged values')}): {reason}; "
+            f"configs/default.toml gives the unit and a good value"
+        ) from None
+
+
+def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, value) of nested tables."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; give a TOML file that can be read") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML ({error}); see configs/default.toml") from None
+
+
+def _assignment(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {text}: must be section.key=value, as in smoothing.enter=0.7")
+    return _nest(key.strip(), _value(value.strip()))
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _nest(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    for key, value in layer.items():
+        if isinstance(value, Mapping):
+            _merge(into.setdefault(key, {}), value)
+        else:
+            into[key] = value
+
+
+def _unknown(key: str, origin: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else "`airsift config` lists every key"
+    return f"{key} (from {origin}): no such key; {hint}"

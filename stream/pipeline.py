@@ -1,0 +1,163 @@
+"""The system in one screen: chunks of any stations in, events out.
+
+::
+
+    chunks ─> align ─> resample ─┬─> columns ─> classify ─> smooth ─┬─> identify ─> events
+                                 └──────── (audio, for music) ──────┘
+
+Every stage has one method, ``push(items) -> list``: it takes the next items and returns what
+they complete, so ``push(a) + push(b)`` equals ``push(a + b)`` for every station, and a file is
+a stream that comes in one piece. Where a station's audio breaks off, a `Cut` goes down the
+same road and each stage ends that station's session as it passes.
+
+Time is an integer number of samples from the station's sample 0. Columns (20 ms), steps (1 s)
+and windows (5 s) lie on multiples of their length, so a restart repeats the same decisions
+with the same ids.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from stream.align import Align
+from stream.audio import AudioChunk, Cut
+from stream.classify import Classify
+from stream.clock import Clock
+from stream.columns import ComputeColumns
+from stream.events import Event, Gap
+from stream.identify import Identify, IdentifySettings
+from stream.rate import Resample
+from stream.smooth import Smooth, SmoothSettings
+
+if TYPE_CHECKING:
+    from fingerprint.matcher import Matcher
+    from model.classifier import Classifier
+    from model.frontend import FrontEnd
+
+SNAPSHOT_VERSION = 1
+
+
+class Pipeline:
+    """Hear, judge and name the audio of any number of stations.
+
+    Parameters
+    ----------
+    front_end : FrontEnd
+        Computes columns; must fit the classifier's spec.
+    classifier : Classifier
+        Judges windows.
+    smoothing : SmoothSettings
+        How decisions become segments.
+    matcher : Matcher, optional
+        Knows tracks. Without one, nothing is named.
+    identifying : IdentifySettings, optional
+        When the matcher is asked; needed with `matcher`.
+    """
+
+    def __init__(
+        self,
+        front_end: FrontEnd,
+        classifier: Classifier,
+        smoothing: SmoothSettings,
+        matcher: Matcher | None = None,
+        identifying: IdentifySettings | None = None,
+    ) -> None:
+        self.rate = classifier.spec.sample_rate
+        self.hop = classifier.spec.hop
+        self.clock = Clock()
+        self.align = Align(self.rate)
+        self.resample = Resample(self.rate)
+        self.columns = ComputeColumns(front_end, classifier.spec.step_columns, classifier.device)
+        self.classify = Classify(classifier)
+        self.smooth = Smooth(smoothing)
+        self.identify = Identify(matcher, identifying) if matcher and identifying else None
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Chunks seen, dropped and trimmed, and gaps found."""
+        return self.align.counts
+
+    def push(self, chunks: Sequence[AudioChunk], *, last: bool = False) -> list[Event]:
+        """Take the next chunks of any stations; return the events they complete.
+
+        Parameters
+        ----------
+        chunks : sequence of AudioChunk
+            In order within a station as far as the source knows.
+        last : bool
+            Whether all streams end here: open segments are then closed, and the pipeline is
+            as new.
+
+        Returns
+        -------
+        list of Event
+            In order within a station.
+        """
+        aligned = self.align.push(chunks, last=last)
+        self.clock.push(aligned)
+        audio = self.resample.push(aligned)
+        columns = self.columns.push(audio)
+        decisions = self.classify.push(columns)
+        events = self.smooth.push(decisions)
+        if self.identify is not None:
+            events = self.identify.push(audio, events)
+        return [self._publish(event) for event in events if not _is_end(event)]
+
+    def forget(self, station: str) -> None:
+        """Drop a station without ending it: another worker goes on with it."""
+        for stage in self._stages():
+            stage.forget(station)
+
+    def snapshot(self, station: str) -> dict[str, Any]:
+        """Return what `restore` needs to go on with a station in another process.
+
+        It is small, because audio is not in it: whoever restores must push the station's
+        audio again from sample ``oldest`` (at the pipeline's rate) on.
+        """
+        needed = [
+            self.columns.oldest(station),
+            self.identify.oldest(station) if self.identify else None,
+        ]
+        known = [sample for sample in needed if sample is not None]
+        return {
+            "version": SNAPSHOT_VERSION,
+            "oldest": min(known) if known else self.align.position(station),
+            "window": self.classify.next_window(station),
+            "clock": self.clock.zero(station),
+            "smooth": self.smooth.snapshot(station),
+            "identify": self.identify.snapshot(station) if self.identify else None,
+        }
+
+    def restore(self, station: str, snapshot: Mapping[str, Any]) -> None:
+        """Go on with a station where `snapshot` was taken; decisions before it are not repeated.
+
+        A snapshot of another version is left alone: the station then begins anew.
+        """
+        self.forget(station)
+        if snapshot.get("version") != SNAPSHOT_VERSION:
+            return
+        self.align.expect(station, snapshot["oldest"])
+        if snapshot["window"] is not None:
+            self.columns.resume_at(station, snapshot["window"])
+        if snapshot["clock"] is not None:
+            self.clock.set(station, *snapshot["clock"])
+        if snapshot["smooth"] is not None:
+            self.smooth.restore(station, snapshot["smooth"])
+        if self.identify is not None and snapshot["identify"] is not None:
+            self.identify.restore(station, snapshot["identify"])
+
+    def _stages(self) -> list[Any]:
+        stages = [self.clock, self.align, self.resample, self.columns, self.classify, self.smooth]
+        return [*stages, self.identify] if self.identify else stages
+
+    def _publish(self, event: Event | Cut) -> Event:
+        if isinstance(event, Cut):
+            event = Gap(event.station, event.start, event.end, event.rate, None, event.reason or "")
+        return replace(event, time=self.clock.time(event.station, event.start, event.rate))
+
+
+def _is_end(event: Event | Cut) -> bool:
+    return isinstance(event, Cut) and event.reason is None
