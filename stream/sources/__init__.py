@@ -33,9 +33,19 @@ class Batch:
 class Source(Protocol):
     """A source of audio chunks.
 
+    Attributes
+    ----------
+    resumable : bool
+        Whether another process can go on where this one stops. If so, stopping leaves open
+        segments open; if not, it ends them.
+
+    Notes
+    -----
     Iterating gives batches; a live source gives an empty one at least every 0.2 s, so that
     whoever iterates can look at its clock. The iteration ends when the audio does.
     """
+
+    resumable: bool
 
     def __iter__(self) -> Iterator[Batch]:
         """Return the batches, once."""

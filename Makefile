@@ -1,0 +1,41 @@
+# airsift's chores, one target each. `make demo` and `make test` work from nothing: they need
+# python3 with venv, and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help demo test install lint bench clean
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: install ## install what is needed, then show airsift at work
+	$(BIN)/airsift demo
+
+test: lint ## install what is needed, then lint, types and the whole test suite
+	$(BIN)/python -m pytest
+
+install: $(STAMP) ## make .venv from the lock file
+
+# torch is large: it is installed once, from the lock, with everything else in one go; the
+# project itself then comes without looking at dependencies again.
+$(STAMP): requirements.lock pyproject.toml scripts/system-packages
+	$(PYTHON) scripts/check_python.py
+	sh scripts/system-packages
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+lint: install ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install ## measure everything that docs/benchmarks.md quotes
+	for script in bench/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+
+clean: ## remove what the targets above made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

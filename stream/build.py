@@ -1,0 +1,100 @@
+"""From a configuration to the parts it describes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airsift.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fingerprint.matcher import Matcher
+    from model.classifier import Classifier
+    from model.frontend import FrontEnd
+    from stream.config import Config
+    from stream.pipeline import Pipeline
+    from stream.smooth import SmoothSettings
+
+BOUNDARY_GRID_S = 0.1  # coarse enough that the last bits of a probability move no boundary
+
+
+def shipped_model() -> Path:
+    """Return the model file that comes with airsift."""
+    return Path(__file__).parents[1] / "model" / "weights" / "airsift.pt"
+
+
+def build_model(config: Config) -> tuple[FrontEnd, Classifier]:
+    """Load the network and the front end that its spec asks for, on the configured device."""
+    import torch
+
+    from model.classifier import load
+    from model.frontend import RollingCQT
+
+    device = config.model.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    elif device != "cpu" and not torch.cuda.is_available():
+        raise ConfigError(f"model.device={device!r}: there is no such device here; use auto or cpu")
+    torch.set_num_threads(config.model.threads)
+    classifier = load(Path(config.model.path) if config.model.path else shipped_model(), device)
+    front_end: FrontEnd
+    if config.model.front_end == "nnaudio":
+        from model.reference import NnAudioCQT
+
+        front_end = NnAudioCQT(classifier.spec.compression).to(device)
+    else:
+        front_end = RollingCQT(classifier.spec.compression).to(device)
+    return front_end, classifier
+
+
+def build_matcher(config: Config) -> Matcher | None:
+    """Open the catalogue, if one is configured."""
+    if not config.identify.catalogue:
+        return None
+    from fingerprint.catalogue import Catalogue
+
+    return Catalogue.open(Path(config.identify.catalogue)).matcher()
+
+
+def build_pipeline(config: Config, matcher: Matcher | None = None) -> Pipeline:
+    """Build everything between the two edges.
+
+    Parameters
+    ----------
+    config : Config
+        What to build.
+    matcher : Matcher, optional
+        Used instead of the catalogue that `config` names.
+    """
+    from stream.identify import IdentifySettings
+    from stream.pipeline import Pipeline
+
+    front_end, classifier = build_model(config)
+    rate = classifier.spec.sample_rate
+    identify = config.identify
+    return Pipeline(
+        front_end,
+        classifier,
+        smoothing(config, rate),
+        build_matcher(config) if matcher is None else matcher,
+        IdentifySettings(
+            first=round(identify.first_s * rate),
+            interval=round(identify.interval_s * rate),
+            query=round(identify.query_s * rate),
+            shortest=round(identify.shortest_s * rate),
+            tolerance=round(identify.tolerance_s * rate),
+        ),
+    )
+
+
+def smoothing(config: Config, rate: int) -> SmoothSettings:
+    """Return the smoother's settings in samples at `rate`."""
+    from stream.smooth import SmoothSettings
+
+    return SmoothSettings(
+        enter=config.smoothing.enter,
+        leave=config.smoothing.leave,
+        min_length=round(config.smoothing.min_segment_s * rate),
+        update=round(config.smoothing.update_s * rate),
+        grid=round(BOUNDARY_GRID_S * rate),
+    )

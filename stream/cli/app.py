@@ -1,0 +1,55 @@
+"""The command ``airsift``: each command loads the configuration, builds, and calls."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from airsift import __version__
+from airsift.errors import AirsiftError
+from stream.cli import catalogue, classify, config, demo, publish, run, segment, tail
+from stream.cli._context import complain
+
+app = typer.Typer(
+    name="airsift",
+    help="Hears speech and music in radio and podcasts as they arrive, and names the music.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="--debug anywhere shows the traceback of an error.",
+)
+app.command()(segment.segment)
+app.command()(classify.classify)
+app.command()(run.run)
+app.command()(publish.publish)
+app.command()(tail.tail)
+app.add_typer(catalogue.app, name="catalogue", help="The tracks that airsift can name.")
+app.command()(demo.demo)
+app.command(name="config")(config.show)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+def main() -> None:
+    """Run the command line; an error is one line, and exit code 1."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(arguments)
+    except BrokenPipeError:
+        # Whoever read our output has enough. Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (AirsiftError, OSError) as error:
+        if debug:
+            raise
+        complain(f"airsift: {error}")
+        sys.exit(1)

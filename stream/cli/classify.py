@@ -1,0 +1,84 @@
+"""``airsift classify``: non-overlapping windows of files, each judged alone."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stream.cli._context import ConfigOption, SetOption, complain, load_config
+from stream.cli.segment import Format, too_short
+
+if TYPE_CHECKING:
+    from stream.config import Config
+
+FIELDS = ("file", "start_s", "end_s", "p_speech", "p_music")
+
+
+def classify(
+    files: Annotated[list[Path], typer.Argument(help="Audio or video files of any format.")],
+    format: Annotated[Format, typer.Option(help="A table, or one JSON object a line.")] = (  # noqa: A002 the user's word
+        Format.csv
+    ),
+    config: ConfigOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Judge the 5 s windows of files one by one, without what is around them.
+
+    A rest of less than 5 s at the end of a file is not judged.
+    """
+    settings = load_config(config, sets)
+
+    from airsift.errors import AirsiftError
+    from stream.build import build_model
+    from stream.windows import JudgeWindows
+
+    judge = JudgeWindows(*build_model(settings))
+    table = csv.DictWriter(sys.stdout, FIELDS, lineterminator="\n")
+    if format is Format.csv:
+        table.writeheader()
+
+    def write(row: dict[str, Any]) -> None:
+        if format is Format.csv:
+            table.writerow(row)
+        else:
+            print(json.dumps(row, ensure_ascii=False))
+
+    failed = False
+    for path in files:
+        try:
+            failed |= not _classify_file(path, settings, judge, write)
+        except AirsiftError as error:
+            complain(f"airsift: {error}")
+            failed = True
+        sys.stdout.flush()
+    if failed:
+        raise typer.Exit(1)
+
+
+def _classify_file(path: Path, settings: Config, judge: Any, write: Any) -> bool:
+    """Write a row for each window of one file; return whether all of it could be read."""
+    from stream.sources.file import FileSource
+
+    source = FileSource(path, station=str(path), chunk_s=settings.file.chunk_s)
+    n_windows = 0
+    for window in judge.windows(source):
+        n_windows += 1
+        write(
+            {
+                "file": str(path),
+                "start_s": round(window.start / window.rate, 3),
+                "end_s": round(window.end / window.rate, 3),
+                "p_speech": round(window.p_speech, 4),
+                "p_music": round(window.p_music, 4),
+            }
+        )
+    for warning in source.warnings:
+        complain(f"airsift: {warning}")
+    if not n_windows:
+        raise too_short(path, source.heard_s)
+    return not source.warnings

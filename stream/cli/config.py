@@ -1,0 +1,18 @@
+"""``airsift config``: the merged configuration, and where each value came from."""
+
+from __future__ import annotations
+
+import json
+
+from stream import config as configuration
+from stream.cli._context import ConfigOption, SetOption
+
+
+def show(config: ConfigOption = None, sets: SetOption = None) -> None:
+    """Print every key, its value and where the value came from."""
+    loaded = configuration.load(config, sets or [])
+    values = dict(configuration.flatten(loaded.config.model_dump(mode="json")))
+    width = max(len(key) for key in values)
+    for key, value in values.items():
+        origin = loaded.origins.get(key, "default.toml")
+        print(f"{key:{width}} = {json.dumps(value, ensure_ascii=False):28} # {origin}")

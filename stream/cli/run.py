@@ -1,0 +1,112 @@
+"""``airsift run``: the long-running consumer, one process."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from airsift.errors import ConfigError
+from stream.cli._context import ConfigOption, SetOption, complain, load_config
+
+if TYPE_CHECKING:
+    from stream.config import Config
+    from stream.sinks import Sink
+    from stream.sources import Source
+
+
+def run(
+    source: Annotated[str, typer.Option(help="kafka, microphone, a file or a URL.")],
+    sink: Annotated[
+        list[str] | None,
+        typer.Option(help="console, jsonl:FILE (- for standard output) or kafka; repeatable."),
+    ] = None,
+    station: Annotated[
+        str | None, typer.Option(help="Name of the station; default: from the source.")
+    ] = None,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Listen until the source ends, or until SIGINT or SIGTERM."""
+    settings = load_config(config, sets)
+    names = sink or ["console"]
+    check_sinks(names)
+
+    from stream.build import build_pipeline
+    from stream.drive import drive, stop_on_signals
+
+    with stop_on_signals() as stop, ExitStack() as stack:
+        opened = open_source(source, station, settings)
+        stack.callback(opened.close)
+        pipeline = build_pipeline(settings)
+        sinks = [open_sink(name, settings) for name in names]
+        for each in sinks:
+            stack.callback(each.close)
+        drive(opened, pipeline, sinks, checkpoint_s=settings.run.checkpoint_s, stop=stop)
+    for warning in getattr(opened, "warnings", ()):
+        complain(f"airsift: {warning}")
+    if getattr(opened, "warnings", ()):
+        raise typer.Exit(1)
+
+
+def open_source(name: str, station: str | None, config: Config) -> Source:
+    """Open what ``--source`` names.
+
+    Raises
+    ------
+    AirsiftError
+        It is not there, or not what it should be.
+    """
+    if name == "kafka":
+        from stream.kafka.source import KafkaSource
+
+        return KafkaSource(config.kafka)
+    if name == "microphone":
+        from stream.sources.microphone import MicrophoneSource
+
+        mic = config.microphone
+        return MicrophoneSource(
+            mic.device or None,
+            station=station or "microphone",
+            block_ms=mic.block_ms,
+            queue_blocks=max(round(mic.queue_s * 1000 / mic.block_ms), 1),
+        )
+    if "://" in name:
+        from stream.sources.http import HttpSource
+
+        http = config.http
+        return HttpSource(
+            name,
+            station=station or name,
+            timeout_s=http.timeout_s,
+            max_backoff_s=http.max_backoff_s,
+        )
+    from stream.sources.file import FileSource
+
+    return FileSource(Path(name), station=station, chunk_s=config.file.chunk_s)
+
+
+def check_sinks(names: list[str]) -> None:
+    """Refuse a name that `open_sink` would not know, before anything is opened."""
+    for name in names:
+        if name not in ("console", "kafka") and not name.startswith("jsonl:"):
+            raise ConfigError(f"--sink {name}: must be console, kafka or jsonl:FILE")
+
+
+def open_sink(name: str, config: Config) -> Sink:
+    """Open what one ``--sink`` names."""
+    if name == "kafka":
+        from stream.kafka.sink import KafkaSink
+
+        return KafkaSink(config.kafka)
+    if name == "console":
+        from stream.sinks.console import ConsoleSink
+
+        return ConsoleSink(sys.stdout)
+    from stream.sinks.jsonl import JsonlSink
+
+    target = name.removeprefix("jsonl:")
+    return JsonlSink(sys.stdout if target == "-" else Path(target))

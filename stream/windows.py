@@ -1,0 +1,90 @@
+"""Windows judged alone, for those who want a table of a file and no stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from model.frontend import cqt
+from stream.align import Align
+from stream.audio import AudioChunk, Cut
+from stream.columns import MAX_ROWS
+from stream.events import Decision
+from stream.rate import Resample
+
+if TYPE_CHECKING:
+    from model.classifier import Classifier
+    from model.frontend import FrontEnd
+    from stream.sources import Source
+
+
+class JudgeWindows:
+    """Cut a source into windows that do not overlap, and judge each with silence around it.
+
+    Parameters
+    ----------
+    front_end : FrontEnd
+        Computes columns.
+    classifier : Classifier
+        Judges windows.
+    """
+
+    def __init__(self, front_end: FrontEnd, classifier: Classifier) -> None:
+        self.front_end = front_end
+        self.classifier = classifier
+        spec = classifier.spec
+        self.rate = spec.sample_rate
+        self.length = spec.window_columns * spec.hop
+
+    def windows(self, source: Source) -> Iterator[Decision]:
+        """Yield a decision for each whole window of the one station of `source`.
+
+        Audio breaks off at gaps: a window never spans one.
+        """
+        rest: AudioChunk | None = None
+        pending: list[AudioChunk] = []
+        for item in _audio(source, self.rate):
+            if isinstance(item, Cut):
+                rest = None
+                continue
+            rest = item if rest is None else _join(rest, item)
+            while len(rest.samples) >= self.length:
+                head, rest = _split(rest, self.length)
+                pending.append(head)
+            while len(pending) >= MAX_ROWS:
+                yield from self._judge(pending[:MAX_ROWS])
+                del pending[:MAX_ROWS]
+        yield from self._judge(pending)
+
+    def _judge(self, windows: Sequence[AudioChunk]) -> Iterator[Decision]:
+        if not windows:
+            return
+        spec = self.classifier.spec
+        samples = torch.from_numpy(np.stack([window.samples for window in windows]))
+        with torch.inference_mode():
+            columns = cqt(samples.to(self.classifier.device), self.front_end)
+        frames = self.classifier.embed(columns[:, : spec.window_columns])
+        probabilities = self.classifier.decide(frames).tolist()
+        for window, (p_speech, p_music) in zip(windows, probabilities, strict=True):
+            yield Decision(
+                window.station, window.start, window.end, self.rate, None, p_speech, p_music
+            )
+
+
+def _audio(source: Source, rate: int) -> Iterator[AudioChunk | Cut]:
+    align, resample = Align(rate), Resample(rate)
+    for batch in source:
+        yield from resample.push(align.push(batch.chunks))
+    yield from resample.push(align.push([], last=True))
+
+
+def _join(a: AudioChunk, b: AudioChunk) -> AudioChunk:
+    return AudioChunk(a.station, a.start, np.concatenate([a.samples, b.samples]), a.rate)
+
+
+def _split(chunk: AudioChunk, n: int) -> tuple[AudioChunk, AudioChunk]:
+    head = AudioChunk(chunk.station, chunk.start, chunk.samples[:n], chunk.rate)
+    return head, AudioChunk(chunk.station, chunk.start + n, chunk.samples[n:], chunk.rate)
