@@ -7,12 +7,14 @@ not decode are left out by jumping over their samples, and each damage adds one 
 
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import av.error
 
 from airsift.errors import DecodeError
+from stream.sources.damage import Damage, fault_of, length_of, split_sound
 from stream.sources.downmix import Downmix
 from stream.sources.open import first_audio, open_container, reason_of
 
@@ -27,9 +29,6 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from numpy.typing import NDArray
 
-MAX_CHANNELS = 64  # FFmpeg's mixing matrix holds no more
-MIN_RATE, MAX_RATE = 1_000, 768_000  # samples per second; beyond lies nothing but damage
-MAX_FRAME = 1 << 24  # samples of one decoded frame, all channels: 64 MB of float32
 MAX_BAD_PACKETS = 2_000  # in a row; about a minute of most codecs
 MAX_PROBLEMS = 20  # lines of its own for each damage; the rest is counted
 SHORT_S = 0.25  # encoders round what they state of the length by less
@@ -41,12 +40,19 @@ _STATES_LENGTH = {"flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "wav"}
 class Block(NamedTuple):
     """Consecutive mono samples.
 
-    `start` is the index of the first one at the reader's rate; it jumps over packets that did
-    not decode. `samples` has shape (n,) and may hold values that are not finite.
+    Parameters
+    ----------
+    start : int >= 0
+        Index of the first sample at the reader's rate. It jumps over lost audio.
+    samples : np.ndarray [shape=(n,), float32]
+        Finite, full scale is +-1.
+    lost : str, optional
+        Why audio before `start` is lost, where some is.
     """
 
     start: int
     samples: NDArray[np.float32]
+    lost: str | None = None
 
 
 class AudioReader:
@@ -100,7 +106,8 @@ class AudioReader:
         self.name = name or str(getattr(source, "name", source))
         self.problems: list[str] = []
         self.error: str | None = None
-        self._damage = _Damage()
+        self._undecoded = Damage()  # after the last decoded frame
+        self._left_out = Damage()  # after the last block
         self._unsaid = 0
         self._container = open_container(source, self.name, options or {}, timeout_s)
         try:
@@ -108,15 +115,16 @@ class AudioReader:
             self._frames = self._decode()
             first = next(self._frames, None)
             if first is None:
+                codec, reason = self._stream.codec_context.name, self._undecoded.reason
                 raise DecodeError(
-                    f"{self.name}: none of its {self._stream.codec_context.name} audio decodes "
-                    f"({self.error or self._damage.reason}); check the file, or convert it to FLAC"
+                    f"{self.name}: no packet of its {codec} audio decodes "
+                    f"({self.error or reason}); check the file, or convert it"
                 )
         except BaseException:
             self._container.close()
             raise
-        if self._damage.seconds < 1.0:
-            self._damage = _Damage()  # a recorded broadcast begins in the middle of a packet
+        if self._undecoded.seconds < 1:
+            self._undecoded = Damage()  # a recorded broadcast begins in the middle of a packet
         self._first = first
         self.rate = first.sample_rate
         self.channels = first.layout.nb_channels
@@ -126,9 +134,10 @@ class AudioReader:
 
     def __iter__(self) -> Iterator[Block]:
         for frame in chain([self._first], self._frames):
-            if self._damage.packets:
+            if self._undecoded:
                 yield from self._number(self._downmix.flush())
-                self._skip()
+                self._left_out.add(self._undecoded.seconds, self._undecoded.reason)
+                self._undecoded = Damage()
             yield from self._number(self._downmix.push(frame))
         yield from self._number(self._downmix.flush())
         self._judge_end()
@@ -137,56 +146,64 @@ class AudioReader:
         """Close the file or connection. Not while another thread is iterating."""
         self._container.close()
 
-    def _decode(self) -> Iterator[AudioFrame]:
-        for packet in self._packets():
-            try:
-                frames = packet.decode() if packet else self._stream.decode(None)
-            except av.error.FFmpegError as error:
-                self._damage.add(_length_s(packet), reason_of(error))
-                continue
-            for frame in frames:
-                if fault := _fault(frame):
-                    self._damage.add(frame.samples / max(frame.sample_rate, 1), fault)
-                else:
-                    yield frame
-            if packet and packet.is_corrupt:
-                self._damage.add(0.0, "a packet is cut short", cut=True)
-
     def _packets(self) -> Iterator[Packet[AudioStream] | None]:
         try:
             for packet in self._container.demux(self._stream):
                 if packet.size:  # to a decoder, an empty packet is the end
                     yield packet
-                if self._damage.packets > MAX_BAD_PACKETS:
-                    self.error = f"{self._damage.packets} packets in a row: {self._damage.reason}"
+                if self._undecoded.count > MAX_BAD_PACKETS:
+                    self.error = f"{MAX_BAD_PACKETS} packets on end: {self._undecoded.reason}"
                     return
         except av.error.FFmpegError as error:
             self.error = reason_of(error)
         yield None  # for what the decoder holds back
 
-    def _number(self, blocks: list[NDArray[np.float32]]) -> Iterator[Block]:
-        for samples in blocks:
-            yield Block(self._end, samples)
-            self._end += len(samples)
+    def _decode(self) -> Iterator[AudioFrame]:
+        for packet in self._packets():
+            try:
+                frames = packet.decode() if packet else self._stream.decode(None)
+            except av.error.FFmpegError as error:
+                self._undecoded.add(length_of(packet), f"undecodable: {reason_of(error)}")
+                continue
+            for frame in frames:
+                if fault := fault_of(frame):
+                    self._undecoded.add(length_of(frame), fault)
+                else:
+                    yield frame
+            if packet and packet.is_corrupt:
+                self._undecoded.add(Fraction(0), "a packet is cut short", cut=True)
 
-    def _skip(self) -> None:
-        """Jump over what did not decode, and say so."""
-        damage, self._damage = self._damage, _Damage()
-        at_s = self._end / self.rate
-        self._end += round(damage.seconds * self.rate)
+    def _number(self, blocks: list[NDArray[np.float32]]) -> Iterator[Block]:
+        """Give blocks their place, and leave out what is not sound."""
+        for block in blocks:
+            for samples, fault in split_sound(block, self.rate):
+                if fault:
+                    self._left_out.add(Fraction(len(samples), self.rate), fault)
+                    continue
+                lost = self._skip() if self._left_out else None
+                yield Block(self._end, samples, lost)
+                self._end += len(samples)
+
+    def _skip(self) -> str:
+        """Jump over what is left out, say so, and return why."""
+        damage, self._left_out = self._left_out, Damage()
         self._report(
-            f"{damage.seconds:.2f} s of audio at {at_s:.2f} s do not decode ({damage.reason}) "
-            "and are left out; get a sound copy of the file"
+            f"{float(damage.seconds):.3f} s of audio at {self._end / self.rate:.3f} s are left out "
+            f"({damage.reason}); get a sound copy of the file"
         )
+        self._end += round(damage.seconds * self.rate)
+        return damage.reason
 
     def _judge_end(self) -> None:
+        if self._left_out:
+            self._skip()
         end_s = self._end / self.rate
         if self.error is None and self._stated_s() - end_s > SHORT_S:
             self.error = f"its header promises {self._stated_s():.2f} s"
-        if self.error is None and (self._damage.cut or self._damage.seconds > SHORT_S):
-            self.error = self._damage.reason
+        if self.error is None and (self._undecoded.cut or self._undecoded.seconds > SHORT_S):
+            self.error = self._undecoded.reason
         if self._unsaid:
-            self.problems.append(f"{self.name}: has {self._unsaid} more damaged places")
+            self.problems.append(f"{self.name}: {self._unsaid} more places are left out")
         if self.error is not None:
             self.problems.append(
                 f"{self.name}: ends early at {end_s:.2f} s ({self.error}); all before that is "
@@ -207,40 +224,6 @@ class AudioReader:
             self.problems.append(f"{self.name}: {problem}")
         else:
             self._unsaid += 1
-
-
-class _Damage:
-    """What has not decoded since the last frame that did."""
-
-    def __init__(self) -> None:
-        self.packets = 0
-        self.seconds = 0.0
-        self.reason = "no packet in it"
-        self.cut = False
-
-    def add(self, seconds: float, reason: str, *, cut: bool = False) -> None:
-        self.packets += 1
-        self.seconds += seconds
-        self.reason = reason
-        self.cut = self.cut or cut
-
-
-def _fault(frame: AudioFrame) -> str | None:
-    """Return why a decoded frame cannot be meant, None for a sound one."""
-    channels, rate = frame.layout.nb_channels, frame.sample_rate
-    if not 1 <= channels <= MAX_CHANNELS:
-        return f"{channels} channels, 1 to {MAX_CHANNELS} can be read"
-    if not MIN_RATE <= rate <= MAX_RATE:
-        return f"{rate} samples per second, {MIN_RATE} to {MAX_RATE} can be read"
-    if frame.samples * channels > MAX_FRAME:
-        return f"{frame.samples} samples in one frame, {MAX_FRAME // channels} can be read"
-    return None
-
-
-def _length_s(packet: Packet[AudioStream] | None) -> float:
-    if packet is None or not packet.duration or not packet.time_base:
-        return 0.0
-    return float(packet.duration * packet.time_base)
 
 
 def _duration_s(container: InputContainer, stream: AudioStream) -> float | None:

@@ -1,0 +1,113 @@
+"""Audio files as a source, and whole files as arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stream.audio import AudioChunk
+from stream.resample import Resampler
+from stream.sources import Batch
+from stream.sources.decode import AudioReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+
+class FileSource:
+    """One audio file, as fast as it decodes.
+
+    Where the file is damaged, the chunks jump over what is left out.
+
+    Parameters
+    ----------
+    path : path
+        Any file that FFmpeg reads; of a film, its first sound track.
+    station : str, optional
+        The station of the chunks; the file's name unless told.
+    chunk_s : float > 0
+        Seconds in a chunk. There is one chunk in a batch.
+
+    Attributes
+    ----------
+    rate : int
+        Samples per second of the chunks.
+    duration_s : float or None
+        What the file says its length is, for progress bars.
+    warnings : list of str
+        One line for each damage met so far: file, position, what, way out. A file with any
+        was not heard in full.
+
+    Raises
+    ------
+    SourceError
+        The file is not there or may not be read.
+    DecodeError
+        It is empty, or no audio.
+    """
+
+    def __init__(
+        self, path: str | Path, station: str | None = None, *, chunk_s: float = 10.0
+    ) -> None:
+        self.station = Path(path).name if station is None else station
+        self._reader = AudioReader(Path(path), name=str(path), block_s=chunk_s)
+        self.rate = self._reader.rate
+        self.duration_s = self._reader.duration_s
+        self.warnings = self._reader.problems
+
+    def __iter__(self) -> Iterator[Batch]:
+        for start, samples, lost in self._reader:
+            reason = lost or "missing"
+            yield Batch([AudioChunk(self.station, start, samples, self.rate, gap_reason=reason)])
+
+    def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
+        """Do nothing: a file is read once, from its beginning."""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._reader.close()
+
+
+def read_file(
+    path: str | Path, rate: int = 16_000, *, warnings: list[str] | None = None
+) -> NDArray[np.float32]:
+    """Read all of a file into memory.
+
+    Parameters
+    ----------
+    path : path
+        Any file that FFmpeg reads.
+    rate : int > 0
+        Samples per second of what is returned.
+    warnings : list of str, optional
+        Takes one line for each damage.
+
+    Returns
+    -------
+    np.ndarray [shape=(n,), float32]
+        The mean over channels. Silence stands for what is damaged, so that times stay true.
+
+    Raises
+    ------
+    SourceError
+        The file is not there or may not be read.
+    DecodeError
+        It is empty, or no audio.
+    """
+    reader = AudioReader(Path(path), name=str(path), block_s=10.0)
+    resampler = Resampler(reader.rate, rate)
+    pieces, end = [], 0
+    for start, samples, _ in reader:
+        if start > end:
+            pieces.append(resampler.push(np.zeros(start - end, np.float32)))
+        pieces.append(resampler.push(samples))
+        end = start + len(samples)
+    pieces.append(resampler.push(np.zeros(0, np.float32), last=True))
+    reader.close()
+    if warnings is not None:
+        warnings += reader.problems
+    return np.concatenate(pieces)
