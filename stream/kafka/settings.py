@@ -1,0 +1,97 @@
+"""The `[kafka]` section of the configuration: every key, its unit and its limits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+_Positive = Annotated[int, Field(gt=0)]
+_Seconds = Annotated[float, Field(gt=0, le=3600)]
+_Topic = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TopicSettings(_Section):
+    """Names of the topics, and how one that is missing is made."""
+
+    audio: _Topic = "airsift.audio"
+    decisions: _Topic = "airsift.decisions"
+    segments: _Topic = "airsift.segments"
+    matches: _Topic = "airsift.matches"
+    gaps: _Topic = "airsift.gaps"
+    dead_letters: _Topic = "airsift.dead-letters"
+    partitions: _Positive = 8
+    replication: _Positive = 1
+
+    @property
+    def events(self) -> dict[str, str]:
+        """Topic of each kind of event."""
+        return {
+            "decision": self.decisions,
+            "segment": self.segments,
+            "match": self.matches,
+            "gap": self.gaps,
+        }
+
+
+class SecuritySettings(_Section):
+    """Encryption and login. Secrets are never printed."""
+
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    password_file: str = ""
+    ca_file: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
+    check_hostname: bool = True
+
+    @model_validator(mode="after")
+    def _login_is_complete(self) -> SecuritySettings:
+        if self.protocol.startswith("SASL") and not self.username:
+            raise ValueError(f"protocol={self.protocol} needs a username: set it or use SSL alone")
+        return self
+
+
+class WireSettings(_Section):
+    """What a message of the audio topic may be."""
+
+    default_content_type: str = ""
+    default_rate: Annotated[int, Field(ge=0)] = 0
+    default_channels: _Positive = 1
+    max_bytes: _Positive = 8 * 1024 * 1024
+    max_s: _Seconds = 60.0
+    max_channels: _Positive = 8
+    max_rate: _Positive = 192_000
+    jump_s: _Seconds = 0.5
+    pause_s: _Seconds = 5.0
+
+
+class KafkaSettings(_Section):
+    """How to reach Kafka, and how to read from and write to it."""
+
+    bootstrap_servers: Annotated[str, Field(min_length=1)] = "127.0.0.1:9092"
+    group: Annotated[str, Field(min_length=1)] = "airsift"
+    start_from: Literal["earliest", "latest"] = "earliest"
+    connect_timeout_s: _Seconds = 8.0
+    request_timeout_s: _Seconds = 30.0
+    delivery_timeout_s: _Seconds = 60.0
+    session_timeout_s: _Seconds = 10.0
+    max_poll_interval_s: _Seconds = 300.0
+    poll_s: Annotated[float, Field(gt=0, le=0.5)] = 0.1
+    poll_messages: _Positive = 500
+    commit_interval_s: Annotated[float, Field(ge=0, le=60)] = 1.0
+    linger_ms: Annotated[int, Field(ge=0, le=1000)] = 5
+    compression: Literal["none", "gzip"] = "none"
+    max_request_bytes: _Positive = 16 * 1024 * 1024
+    fetch_partition_bytes: _Positive = 1024 * 1024
+    fetch_bytes: _Positive = 32 * 1024 * 1024
+    max_pending_events: _Positive = 20_000
+    topics: TopicSettings = TopicSettings()
+    security: SecuritySettings = SecuritySettings()
+    wire: WireSettings = WireSettings()

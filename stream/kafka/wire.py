@@ -1,0 +1,322 @@
+"""The audio topic's messages: a chunk of a station to bytes with headers, and back.
+
+Key: the station's name in UTF-8. Value: the audio's bytes, nothing else. Headers, as text:
+
+=============== ================================================================
+schema          ``airsift.audio/1``
+content-type    one of `CONTENT_TYPES`
+rate            samples per second (needed for raw samples, else checked)
+channels        interleaved channels (raw samples; 1 without)
+start_sample    index of the first sample, at `rate`, from the station's sample 0
+time_ms         Unix time of the first sample in milliseconds
+=============== ================================================================
+
+``start_sample`` and ``time_ms`` may be missing: see `position`. docs/topics.md says all of
+this to those who write producers.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from airsift.errors import DecodeError
+from stream.audio import AudioChunk
+from stream.kafka.compressed import (
+    Decoded,
+    FrameStream,
+    check_length,
+    check_shape,
+    decode_file,
+    encode_file,
+    is_whole_mp3,
+)
+from stream.kafka.position import Claim, Position
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from stream.kafka.settings import WireSettings
+
+SCHEMA = "airsift.audio/1"
+CODECS = ("pcm", "f32", "flac", "opus", "mp3")
+CONTENT_TYPES = {
+    "pcm": "audio/x-s16le",
+    "f32": "audio/x-f32le",
+    "flac": "audio/flac",
+    "opus": "audio/ogg; codecs=opus",
+    "mp3": "audio/mpeg",
+}
+_RAW = {"audio/x-s16le": "<i2", "audio/x-f32le": "<f4"}
+_FILES = {
+    "audio/flac": "flac",
+    "audio/x-flac": "flac",
+    "audio/ogg": "ogg",
+    "audio/opus": "ogg",
+    "audio/wav": "wav",
+    "audio/x-wav": "wav",
+}
+_FRAMES = {"audio/mpeg": "mp3float", "audio/aac": "aac"}
+_LOUDEST = 100.0  # 40 dB over full scale: not audio, but bytes of another format
+_MAX_STATION = 200
+_MAX_STATIONS = 10_000
+_MOST = {"rate": 10**6, "channels": 10**3, "start_sample": 2**60, "time_ms": 2**43}
+
+Headers = list[tuple[str, bytes]]
+
+
+class Message(NamedTuple):
+    """What goes onto the audio topic."""
+
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+def encode(chunk: AudioChunk, codec: str = "pcm", bit_rate: int = 64_000) -> Message:
+    """Return a chunk as one message that can be decoded by itself.
+
+    Parameters
+    ----------
+    chunk : AudioChunk
+        At least one sample; beyond +-1 it is clipped by all codecs but ``f32``.
+    codec : {"pcm", "f32", "flac", "opus", "mp3"}
+        How the samples are written. ``f32`` is lossless, ``pcm`` and ``flac`` keep 16 bits.
+    bit_rate : int > 0
+        Bits per second of ``opus`` and ``mp3``.
+
+    Raises
+    ------
+    DecodeError
+        The codec does not know the chunk's rate.
+    """
+    samples = np.nan_to_num(chunk.samples, nan=0.0, posinf=1.0, neginf=-1.0)
+    if codec == "pcm":
+        value = np.rint(np.clip(samples * 32768.0, -32768, 32767)).astype("<i2").tobytes()
+    elif codec == "f32":
+        value = samples.astype("<f4").tobytes()
+    else:
+        value = encode_file(samples, chunk.rate, codec, bit_rate)
+    headers = {
+        "schema": SCHEMA,
+        "content-type": CONTENT_TYPES[codec],
+        "rate": str(chunk.rate),
+        "channels": "1",
+        "start_sample": str(chunk.start),
+    }
+    if chunk.time is not None:
+        headers["time_ms"] = str(round(chunk.time * 1000))
+    return Message(
+        chunk.station.encode(), value, [(name, text.encode()) for name, text in headers.items()]
+    )
+
+
+@dataclass(slots=True)
+class _Station:
+    position: Position
+    frames: dict[str, FrameStream]
+
+
+class ChunkDecoder:
+    """Decodes messages, and keeps what one station's message leaves for the next.
+
+    Parameters
+    ----------
+    limits : WireSettings
+        What a message may hold, and what one without headers is taken for.
+    """
+
+    def __init__(self, limits: WireSettings) -> None:
+        self._limits = limits
+        self._stations: OrderedDict[str, _Station] = OrderedDict()
+
+    def decode(
+        self,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]],
+        arrived_ms: int | None = None,
+    ) -> AudioChunk:
+        """Return the chunk in a message; it may be empty where a frame is not complete yet.
+
+        Raises
+        ------
+        DecodeError
+            In one line, what is wrong with the message.
+        """
+        station = station_of(key)
+        if not value:
+            raise DecodeError("the message has no value: its value is the audio's bytes")
+        if len(value) > self._limits.max_bytes:
+            raise DecodeError(
+                f"{len(value)} bytes are more than kafka.wire.max_bytes={self._limits.max_bytes}; "
+                "send shorter chunks"
+            )
+        said = _said(headers, self._limits)
+        state = self._station(station)
+        claim = Claim(said.start_sample, said.rate, said.time_ms, arrived_ms)
+        kind = said.content_type
+        if kind in _RAW:
+            decoded = _decode_raw(value, said, self._limits)
+        elif kind in _FILES:
+            decoded = decode_file(value, _FILES[kind], self._limits)
+        elif kind == "audio/mpeg" and is_whole_mp3(value):
+            decoded = decode_file(value, "mp3", self._limits)
+        else:
+            decoded, claim = self._decode_frames(state, value, said, claim)
+        _check(decoded, said)
+        start = state.position.place(claim, len(decoded.samples), decoded.rate)
+        if said.time_ms is not None:
+            time: float | None = said.time_ms / 1000
+        else:  # samples placed by time count from 1970
+            time = None if said.start_sample is not None else start / decoded.rate
+        return AudioChunk(station, start, decoded.samples, decoded.rate, time)
+
+    def resume(self, station: str, start: int, rate: int) -> None:
+        """Say that the next message of `station` begins at sample `start` of `rate` a second.
+
+        It is for messages that do not say so themselves.
+        """
+        self.forget(station)
+        self._station(station).position.resume(start, rate)
+
+    def forget(self, station: str) -> None:
+        """Drop what is known of a station."""
+        self._stations.pop(station, None)
+
+    def _station(self, station: str) -> _Station:
+        if station not in self._stations:
+            limits = self._limits
+            self._stations[station] = _Station(Position(limits.jump_s, limits.pause_s), {})
+            if len(self._stations) > _MAX_STATIONS:
+                self._stations.popitem(last=False)
+        self._stations.move_to_end(station)
+        return self._stations[station]
+
+    def _decode_frames(
+        self, state: _Station, value: bytes, said: _Said, claim: Claim
+    ) -> tuple[Decoded, Claim]:
+        """Decode bare frames as the continuation of the last message, unless it says otherwise.
+
+        ``start_sample`` then counts to the first frame that begins in the message; the frame
+        that its first bytes complete lies before that.
+        """
+        codec = _FRAMES[said.content_type]
+        frames = state.frames.get(codec)
+        if frames is None:
+            frames = state.frames[codec] = FrameStream(codec, self._limits)
+        if said.start_sample is not None:
+            slack = frames.frame_samples if frames.partial else 0
+            if state.position.goes_on(claim, slack):
+                claim = replace(claim, start_sample=None, time_ms=None, arrived_ms=None)
+            else:
+                frames.reset()
+        decoded = frames.push(value)
+        return decoded, replace(claim, rate=claim.rate or decoded.rate)
+
+
+def station_of(key: bytes | None) -> str:
+    """Return the station that a message's key names.
+
+    Raises
+    ------
+    DecodeError
+        There is no key, or it is not a printable name in UTF-8.
+    """
+    if not key:
+        raise DecodeError("the message has no key: its key is the station's name")
+    try:
+        station = key.decode()
+    except UnicodeDecodeError:
+        raise DecodeError(f"key={key[:40]!r} is not UTF-8: it is the station's name") from None
+    if len(station) > _MAX_STATION or not station.isprintable():
+        raise DecodeError(
+            f"key={station[:40]!r}: a station's name is 1 to {_MAX_STATION} printable characters"
+        )
+    return station
+
+
+class _Said(NamedTuple):
+    """The headers, read. `rate` is 0 where neither header nor default gives one."""
+
+    content_type: str
+    rate: int
+    channels: int
+    start_sample: int | None
+    time_ms: int | None
+
+
+def _said(headers: Iterable[tuple[str, bytes]], limits: WireSettings) -> _Said:
+    texts: dict[str, str] = {}
+    for name, value in headers:
+        texts[name.lower()] = (value or b"").decode("utf-8", "replace").strip()
+    schema = texts.get("schema", SCHEMA)
+    if schema != SCHEMA:
+        raise DecodeError(f"header schema={schema[:40]!r}: this version reads {SCHEMA}")
+    named = texts.get("content-type") or limits.default_content_type
+    if not named:
+        raise DecodeError(
+            f"header content-type is missing: send it with each message (such as "
+            f"{CONTENT_TYPES['pcm']}), or set kafka.wire.default_content_type"
+        )
+    kind = named.partition(";")[0].strip().lower()
+    if kind not in {*_RAW, *_FILES, *_FRAMES}:
+        known = ", ".join([*_RAW, *_FILES, *_FRAMES])
+        raise DecodeError(f"header content-type={named[:40]!r} must be one of {known}")
+    rate = _number(texts, "rate") or (limits.default_rate if kind in _RAW else 0)
+    channels = _number(texts, "channels") or limits.default_channels
+    if kind in _RAW and not rate:
+        raise DecodeError(
+            f"header rate is missing: {kind} needs the samples per second; send it with each "
+            "message, or set kafka.wire.default_rate"
+        )
+    return _Said(kind, rate, channels, _number(texts, "start_sample"), _number(texts, "time_ms"))
+
+
+def _number(texts: dict[str, str], name: str) -> int | None:
+    text = texts.get(name)
+    if not text:
+        return None
+    # int() takes other scripts' digits, and minutes for a million of them.
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= _MOST[name]):
+        raise DecodeError(
+            f"header {name}={text[:40]!r} must be a whole number from 0 to {_MOST[name]}, as text"
+        )
+    return int(text)
+
+
+def _decode_raw(value: bytes, said: _Said, limits: WireSettings) -> Decoded:
+    check_shape(said.channels, said.rate, limits)
+    dtype = np.dtype(_RAW[said.content_type])
+    frame_bytes = dtype.itemsize * said.channels
+    if len(value) % frame_bytes:
+        raise DecodeError(
+            f"{len(value)} bytes are no multiple of {frame_bytes}, which {said.content_type} "
+            f"with channels={said.channels} needs; check both headers"
+        )
+    data = np.frombuffer(value, dtype).reshape(-1, said.channels)
+    check_length(len(data), said.rate, limits)
+    if dtype.kind == "i":
+        data = data.astype(np.float32) / 32768
+    with np.errstate(over="ignore", invalid="ignore"):  # judged by `_check`
+        samples = data[:, 0] if said.channels == 1 else data.mean(axis=1)
+    return Decoded(samples.astype(np.float32), said.rate)
+
+
+def _check(decoded: Decoded, said: _Said) -> None:
+    # Opus always decodes to 48 kHz, and its samples may be counted at the rate encoded.
+    if said.rate and decoded.rate % said.rate:
+        raise DecodeError(
+            f"header rate={said.rate}, but the {said.content_type} inside says {decoded.rate}; "
+            "send the true rate or none"
+        )
+    samples = decoded.samples
+    loudest = float(np.abs(samples).max()) if len(samples) else 0.0
+    if not loudest <= _LOUDEST:  # NaN is not
+        raise DecodeError(
+            f"samples of {said.content_type} reach {loudest:g}, full scale is 1: they are "
+            "damaged, or of another type than the header says"
+        )
