@@ -1,8 +1,8 @@
 """Samples to columns: the constant-Q transform, rolling, for a batch of stations.
 
 The highest octave is computed at 16 kHz. For each octave below, the signal is halved in rate
-first, so every octave has kernels of the same length (about 210 samples) and costs the same.
-A decimator is one matrix product over blocks and an octave is one over frames, because for a
+first, so every octave has kernels of the same length (about 210 samples) and costs little. A
+decimator is one matrix product over blocks and an octave is one over frames, because for a
 single channel that is what runs fast on a CPU and on a GPU alike.
 
 Columns sit on a grid: column c is centred on sample ``c * hop``. There is one path for live
@@ -18,16 +18,12 @@ from torch import Tensor, nn
 
 from airsift.errors import ConfigError
 from model import cqt_kernels as design
+from model.columns import COMPRESSION, State, checked_compression, columns_in, compress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-State = dict[str, Tensor]
-
-COMPRESSION = 10_000.0
+    from model.reference import NnAudioCQT
 
 
 class FrontEnd(Protocol):
@@ -52,7 +48,8 @@ class RollingCQT(nn.Module):
     """Constant-Q magnitudes of audio as it arrives.
 
     16 kHz, 144 bins from 80 Hz, 24 to the octave, a column every 320 samples. A sine of
-    amplitude 1 on a bin's frequency has magnitude 1 in that bin, before compression.
+    amplitude 1 on a bin's frequency has magnitude 1 in that bin, before compression. Bins are
+    those of nnAudio's CQT1992v2: a tone of amplitude 1 anywhere differs by less than 1e-4.
 
     Parameters
     ----------
@@ -73,15 +70,9 @@ class RollingCQT(nn.Module):
         self.n_bins = design.N_BINS
         octaves = design.octaves()
         self._latency = design.latency(octaves)
-        self._octaves = [_Plan(octave, self._latency) for octave in octaves]
-        for plan in self._octaves:
-            self._hold(f"kernels_{plan.level}", plan.octave.kernels)
-        for outputs in {plan.outputs for plan in self._octaves}:
-            self._hold(f"decimator_{outputs}", design.decimator_matrix(outputs))
-
-    def _hold(self, name: str, values: NDArray[np.float64]) -> None:
-        # Not part of a state dict: the values follow from the constants.
-        self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
+        self._octaves = [_Octave(octave, self._latency) for octave in octaves]
+        # Registered so that `.to(device)` moves their matrices.
+        self._registered = nn.ModuleList(self._octaves)
 
     @property
     def latency(self) -> int:
@@ -107,8 +98,8 @@ class RollingCQT(nn.Module):
             One row per station: rows may be saved, restored, replaced and put into other
             batches.
         """
-        size = sum(plan.tail for plan in self._octaves)
-        return {"history": self.get_buffer("kernels_0").new_zeros(batch, size)}
+        size = sum(octave.tail for octave in self._octaves)
+        return {"history": self._octaves[0].kernels.new_zeros(batch, size)}
 
     def forward(self, samples: Tensor, state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
         """Push the next samples of every station.
@@ -132,47 +123,64 @@ class RollingCQT(nn.Module):
         ValueError
             The samples are not a batch of whole hops, or the state is of another batch.
         """
-        count = columns_in(samples, self.hop)
-        tails = torch.split_with_sizes(
-            state["history"], [plan.tail for plan in self._octaves], dim=1
-        )
+        history = state["history"]
+        count = columns_in(samples, history, self.hop)
+        if count == 0:
+            return samples.new_zeros(len(samples), 0, self.n_bins), {"history": history}
+        tails = torch.split_with_sizes(history, [octave.tail for octave in self._octaves], dim=1)
         spectra: list[Tensor] = []
         kept: list[Tensor] = []
         new = samples
-        for plan, tail in zip(self._octaves, tails, strict=True):
+        for octave, tail in zip(self._octaves, tails, strict=True):
             signal = torch.cat([tail, new], dim=1)
-            kept.append(signal[:, signal.shape[1] - plan.tail :])
-            frames = _blocks(signal, plan.first_frame, plan.width, plan.hop, count)
-            spectra.append(frames @ self.get_buffer(f"kernels_{plan.level}"))
-            if plan.level + 1 < len(self._octaves):
-                new = self._halve(signal, plan, count)
-        parts = torch.stack(spectra[::-1], dim=2).view(len(samples), count, len(spectra), 2, -1)
-        magnitude = parts.square().sum(dim=3).sqrt().flatten(2)
+            kept.append(signal[:, signal.shape[1] - octave.tail :])
+            spectra.append(octave.transform(signal, count))
+            if octave is not self._octaves[-1]:
+                new = octave.halve(signal, count)
+        magnitude = _magnitude(spectra).view(len(samples), count, self.n_bins)
         return compress(magnitude, self.compression), {"history": torch.cat(kept, dim=1)}
 
-    def _halve(self, signal: Tensor, plan: _Plan, columns: int) -> Tensor:
-        """Low-pass filter a signal and keep every second sample, for as long as it is new."""
-        matrix = self.get_buffer(f"decimator_{plan.outputs}")
-        count = columns * plan.hop // (2 * plan.outputs)
-        blocks = _blocks(signal, plan.first_block, matrix.shape[0], 2 * plan.outputs, count)
-        return (blocks @ matrix).flatten(1)
 
+class _Octave(nn.Module):
+    """One octave's matrices, and where its frames lie in what it remembers and what is new.
 
-class _Plan:
-    """Where one octave's frames and decimator blocks lie in its tail and new samples."""
+    A signal here is ``tail`` old samples of every station and then the new ones of this call,
+    at the rate of this octave.
+    """
+
+    kernels: Tensor
+    decimator: Tensor
 
     def __init__(self, octave: design.Octave, latency: int) -> None:
-        self.octave = octave
-        self.level = octave.level
+        super().__init__()
         self.hop = octave.hop
-        self.width = octave.kernels.shape[0]
-        # Samples of this octave from the first sample of the oldest frame to the newest call.
-        back = ((latency - octave.delay) >> octave.level) + octave.before
+        # Blocks of about 40 outputs: wide enough for a fast product, and hardly more
+        # multiplications by zero than the filter has taps.
+        self.outputs = min(octave.hop // 2, 40)
+        # Samples from the start of the oldest frame, or filter, to the first new sample.
+        framed = ((latency - octave.delay) >> octave.level) + octave.before
         filtered = 2 * design.DECIMATOR_HALF - 1 + octave.shift
-        self.tail = max(back, filtered)
-        self.first_frame = self.tail - back
+        self.tail = max(framed, filtered)
+        self.first_frame = self.tail - framed
         self.first_block = self.tail - filtered
-        self.outputs = min(self.hop // 2, 40)
+        # Not part of a state dict: the values follow from the constants.
+        kernels = torch.tensor(octave.kernels, dtype=torch.float32)
+        decimator = torch.tensor(design.decimator_matrix(self.outputs), dtype=torch.float32)
+        self.register_buffer("kernels", kernels, persistent=False)
+        self.register_buffer("decimator", decimator, persistent=False)
+
+    def transform(self, signal: Tensor, columns: int) -> Tensor:
+        """Cosine and sine parts of the new columns, shape=(batch * columns, 2 * bins)."""
+        kernels = self.kernels
+        return _blocks(signal, self.first_frame, len(kernels), self.hop, columns) @ kernels
+
+    def halve(self, signal: Tensor, columns: int) -> Tensor:
+        """Low-pass filter a signal and keep every second sample, as far as it is new."""
+        decimator = self.decimator
+        step = 2 * self.outputs
+        count = columns * self.hop // step
+        blocks = _blocks(signal, self.first_block, len(decimator), step, count)
+        return (blocks @ decimator).view(len(signal), count * self.outputs)
 
 
 def cqt(samples: Tensor, front_end: FrontEnd) -> Tensor:
@@ -196,45 +204,42 @@ def cqt(samples: Tensor, front_end: FrontEnd) -> Tensor:
     return columns[:, front_end.latency // front_end.hop :]
 
 
-def compress(magnitude: Tensor, compression: float) -> Tensor:
-    """``log2(1 + compression * magnitude)``, or the magnitude itself for a compression of 0."""
-    return torch.log2(1.0 + compression * magnitude) if compression else magnitude
+def make_front_end(kind: str, compression: float = COMPRESSION) -> RollingCQT | NnAudioCQT:
+    """Build the front end that a configuration names.
 
-
-def checked_compression(compression: float) -> float:
-    """Return the compression if it is a number that `compress` can use.
+    Parameters
+    ----------
+    kind : str
+        ``"rolling"`` for `RollingCQT`, ``"nnaudio"`` for `model.reference.NnAudioCQT`.
+    compression : float >= 0
+        C in ``log2(1 + C * magnitude)``; 0 leaves the magnitude as it is.
 
     Raises
     ------
     ConfigError
-        It is negative or not finite.
+        There is no front end of that name, or the compression is negative or not finite.
     """
-    if not 0.0 <= compression < float("inf"):
-        raise ConfigError(
-            f"compression={compression} must be a finite number >= 0; 0 switches it off"
-        )
-    return compression
+    if kind == "rolling":
+        return RollingCQT(compression)
+    if kind == "nnaudio":
+        from model.reference import NnAudioCQT
 
-
-def columns_in(samples: Tensor, hop: int) -> int:
-    """Count the columns that a call's samples complete.
-
-    Raises
-    ------
-    ValueError
-        The samples have no batch dimension, or are not whole hops.
-    """
-    if samples.ndim != 2:
-        raise ValueError(f"samples.shape={tuple(samples.shape)} must be (batch, n): add a batch")
-    if samples.shape[1] % hop:
-        raise ValueError(
-            f"samples.shape[1]={samples.shape[1]} must be a multiple of hop={hop}: "
-            "keep the rest for the next call"
-        )
-    return samples.shape[1] // hop
+        return NnAudioCQT(compression)
+    raise ConfigError(f"front_end={kind!r} must be 'rolling' or 'nnaudio'")
 
 
 def _blocks(signal: Tensor, first: int, width: int, step: int, count: int) -> Tensor:
-    """Overlapping views of a signal, shape=(batch, count, width)."""
-    span = max(0, (count - 1) * step + width) if count else width
-    return signal[:, first : first + span].unfold(1, width, step)[:, :count]
+    """Overlapping blocks of every station, shape=(batch * count, width)."""
+    shape, strides = (len(signal), count, width), (signal.stride(0), step, 1)
+    blocks = signal.as_strided(shape, strides, signal.storage_offset() + first)
+    # Rows of all stations in one matrix: one product is much faster than one per station.
+    return blocks.reshape(len(signal) * count, width)
+
+
+def _magnitude(spectra: list[Tensor]) -> Tensor:
+    """Magnitudes of octaves of (n, cosines and sines), highest first, as (n, n_bins)."""
+    bins = design.BINS_PER_OCTAVE
+    cosines = [spectrum[:, :bins] for spectrum in reversed(spectra)]
+    sines = [spectrum[:, bins:] for spectrum in reversed(spectra)]
+    real, imaginary = torch.cat(cosines + sines, dim=1).chunk(2, dim=1)
+    return real.square().addcmul_(imaginary, imaginary).sqrt_()

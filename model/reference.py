@@ -1,0 +1,76 @@
+"""nnAudio's CQT1992v2 behind the same interface: what `RollingCQT` is held to.
+
+It multiplies the signal with one dense kernel of 8192 samples for each bin, which costs some
+twenty times more on a CPU. Choose it to check a result, or where a GPU makes it cheap.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from model import cqt_kernels as design
+from model.columns import COMPRESSION, State, checked_compression, columns_in, compress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class NnAudioCQT(nn.Module):
+    """Columns as `model.frontend.RollingCQT` makes them, computed by nnAudio.
+
+    Parameters
+    ----------
+    compression : float >= 0
+        C in ``log2(1 + C * magnitude)``; 0 leaves the magnitude as it is.
+
+    Raises
+    ------
+    ConfigError
+        The compression is negative or not finite.
+    """
+
+    def __init__(self, compression: float = COMPRESSION) -> None:
+        super().__init__()
+        # Slow to import, and needed by those only who ask for the reference.
+        from nnAudio.features.cqt import CQT1992v2
+
+        self.compression = checked_compression(compression)
+        self.sample_rate = design.SAMPLE_RATE
+        self.hop = design.HOP
+        self.n_bins = design.N_BINS
+        self.transform = CQT1992v2(
+            sr=design.SAMPLE_RATE,
+            hop_length=design.HOP,
+            fmin=design.FMIN_HZ,
+            n_bins=design.N_BINS,
+            bins_per_octave=design.BINS_PER_OCTAVE,
+            center=False,  # a frame starts where it is told: the history is the padding
+            verbose=False,
+        )
+        self._half = int(self.transform.kernel_width) // 2
+
+    @property
+    def latency(self) -> int:
+        """Samples by which the columns of a call lie before its samples: half a kernel."""
+        return ceil((self._half - self.hop) / self.hop) * self.hop
+
+    def initial_state(self, batch: int) -> State:
+        """State of stations that have heard silence so far; see `RollingCQT.initial_state`."""
+        kernels = self.transform.get_buffer("cqt_kernels_real")
+        return {"history": kernels.new_zeros(batch, self.latency + self._half)}
+
+    def forward(self, samples: Tensor, state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
+        """Push the next samples of every station; see `RollingCQT.forward`."""
+        history = state["history"]
+        count = columns_in(samples, history, self.hop)
+        if count == 0:
+            return samples.new_zeros(len(samples), 0, self.n_bins), {"history": history}
+        signal = torch.cat([history, samples], dim=1)
+        # 'wrap' is the scale at which a sine of amplitude 1 has magnitude 1.
+        magnitude = self.transform(signal, normalization_type="wrap").transpose(1, 2)
+        kept = signal[:, signal.shape[1] - history.shape[1] :].clone()
+        return compress(magnitude, self.compression), {"history": kept}
