@@ -1,4 +1,4 @@
-"""What every script in this folder does: time, print a table, name the machine, write JSON.
+"""What every script in this folder does: time, print tables, name the machine, write JSON.
 
 ::
 
@@ -6,7 +6,7 @@
 
     report = Report("CQT")
     report.row("rolling, 30 s pushes", seconds=0.008, x_real_time=3700)
-    report.finish()          # the table; also written to a file when --json FILE was given
+    report.finish(options.json)   # options = arguments(__doc__).parse_args()
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import os
 import platform
 import statistics
 import time
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def machine() -> dict[str, str | int]:
-    """Name the processor, its cores, and the threads torch may use (0: torch is not there)."""
+def machine() -> dict[str, str | float]:
+    """Name the processor, its cores, the threads torch may use, and how busy it has been.
+
+    Returns
+    -------
+    dict
+        ``cpu``, ``cores``, ``torch_threads`` (0 where torch is not installed), ``python``, and
+        ``load``: the mean number of running processes in the last minute.
+    """
     cpu = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -42,6 +50,7 @@ def machine() -> dict[str, str | int]:
         "cores": os.cpu_count() or 0,
         "torch_threads": threads,
         "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 1),
     }
 
 
@@ -65,27 +74,34 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
 
 
 class Report:
-    """Rows of named figures, printed as a table."""
+    """Rows of named figures, printed as tables."""
 
     def __init__(self, title: str) -> None:
         self.title = title
         self.rows: list[dict[str, float | str]] = []
 
     def row(self, name: str, **figures: float | str) -> None:
-        """Add one line of the table; a figure's name carries its unit (``_s``, ``_mb``)."""
+        """Add one line; a figure's name carries its unit (``_s``, ``_mb``).
+
+        A row with other figures than the row before starts a new table.
+        """
         self.rows.append({"name": name, **figures})
 
     def finish(self, json_path: Path | None = None) -> None:
-        """Print the table and the machine, and write both as JSON where a path is given."""
+        """Print the tables and the machine, and write both as JSON where a path is given."""
         host = machine()
-        columns = list(dict.fromkeys(key for row in self.rows for key in row))
-        lines = [[_text(row.get(key, "")) for key in columns] for row in self.rows]
-        widths = [max(map(len, cells)) for cells in zip(columns, *lines, strict=True)]
         print(self.title)
-        for cells in [columns, *lines]:
-            first, *rest = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-            print("  ".join([first, *(c.strip().rjust(len(c)) for c in rest)]).rstrip())
-        print(f"{host['cpu']}, {host['cores']} cores, {host['torch_threads']} thread(s) for torch")
+        for keys, rows in groupby(self.rows, key=tuple):
+            lines = [list(keys), *([_text(row[key]) for key in keys] for row in rows)]
+            widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+            print()
+            for first, *rest in lines:
+                cells = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
+                print("  ".join([first.ljust(widths[0]), *cells]))
+        print(
+            f"\n{host['cpu']}, {host['cores']} cores, {host['torch_threads']} thread(s) for torch, "
+            f"load {host['load']}"
+        )
         if json_path is not None:
             figures = {"title": self.title, "machine": host, "rows": self.rows}
             json_path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -94,4 +110,4 @@ class Report:
 def _text(value: float | str) -> str:
     if isinstance(value, str):
         return value
-    return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 or float(value).is_integer() else f"{value:.3g}"

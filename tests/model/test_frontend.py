@@ -256,6 +256,15 @@ def test_double_precision_is_a_conversion_away() -> None:
     assert_same(cqt(samples, RAW).double(), double, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["rolling", "nnaudio"])
+def test_everything_moves_to_another_device(kind: str) -> None:
+    # The meta device computes nothing, but refuses to mix with tensors left on the CPU.
+    front_end = make_front_end(kind).to("meta")
+    columns = cqt(torch.zeros(2, 10 * HOP, device="meta"), front_end)
+    assert columns.device.type == "meta"
+    assert columns.shape == (2, 10, 144)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("kind", ["rolling", "nnaudio"])
