@@ -188,7 +188,7 @@ class AudioReader:
         """Jump over what is left out, say so, and return why."""
         damage, self._left_out = self._left_out, Damage()
         self._report(
-            f"{float(damage.seconds):.3f} s of audio at {self._end / self.rate:.3f} s are left out "
+            f"{float(damage.seconds):.4f} s of audio at {self._end / self.rate:.3f} s are left out "
             f"({damage.reason}); get a sound copy of the file"
         )
         self._end += round(damage.seconds * self.rate)

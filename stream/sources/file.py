@@ -36,6 +36,8 @@ class FileSource:
     ----------
     rate : int
         Samples per second of the chunks.
+    heard_s : float
+        Seconds of sound audio given so far.
     duration_s : float or None
         What the file says its length is, for progress bars.
     warnings : list of str
@@ -50,6 +52,8 @@ class FileSource:
         It is empty, or no audio.
     """
 
+    resumable = False
+
     def __init__(
         self, path: str | Path, station: str | None = None, *, chunk_s: float = 10.0
     ) -> None:
@@ -57,10 +61,12 @@ class FileSource:
         self._reader = AudioReader(Path(path), name=str(path), block_s=chunk_s)
         self.rate = self._reader.rate
         self.duration_s = self._reader.duration_s
+        self.heard_s = 0.0
         self.warnings = self._reader.problems
 
     def __iter__(self) -> Iterator[Batch]:
         for start, samples, lost in self._reader:
+            self.heard_s += len(samples) / self.rate
             reason = lost or "missing"
             yield Batch([AudioChunk(self.station, start, samples, self.rate, gap_reason=reason)])
 

@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 # packets and a shorter look read PCM three times as fast, and open it eight times as fast.
 _WAV_OPTIONS = {"max_size": "65536", "probesize": "100000"}
 # Playlists and reference movies name other files and hosts: a file may not make us call them.
-_FILE_OPTIONS = {"protocol_whitelist": "file"}
+# FLAC frames of 100 kB and more (7.1 at 192 kHz) are only found in larger reads than 1 kB.
+_FILE_OPTIONS = {"protocol_whitelist": "file", "raw_packet_size": "65536"}
 _URL_OPTIONS = {"protocol_whitelist": "http,https,tls,tcp,crypto,httpproxy"}
+_UNKNOWN = (
+    "is no audio file, or lacks its beginning or index (FFmpeg finds none it knows); "
+    "check the file, or convert it to WAV, FLAC or MP3"
+)
 
 
 def open_container(
@@ -60,10 +65,7 @@ def open_container(
     try:
         return av.open(target, "r", options=options, timeout=timeout_s, metadata_errors="replace")
     except (av.error.InvalidDataError, av.error.DemuxerNotFoundError) as error:
-        raise DecodeError(
-            f"{name}: is no audio file that FFmpeg knows ({reason_of(error)}), or lacks its "
-            "beginning or index; check the file, or convert it to WAV, FLAC or MP3"
-        ) from error
+        raise DecodeError(f"{name}: {_UNKNOWN}") from error
     except av.error.FFmpegError as error:
         raise SourceError(
             f"{name}: cannot be opened ({reason_of(error)}); check that it is there"
@@ -79,6 +81,8 @@ def first_audio(container: InputContainer, name: str) -> AudioStream:
         There is no audio stream, or its codec is unknown.
     """
     streams = container.streams
+    if container.format.name == "tty":  # text, which FFmpeg would film
+        raise DecodeError(f"{name}: {_UNKNOWN}")
     if not streams.audio:
         kinds = " and ".join(sorted({stream.type for stream in streams})) or "no stream"
         raise DecodeError(f"{name}: holds {kinds} but no audio; give a file with sound in it")
