@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from airsift.errors import ConfigError
 
 if TYPE_CHECKING:
-    from fingerprint.matcher import Matcher
     from model.classifier import Classifier
     from model.frontend import FrontEnd
     from stream.config import Config
+    from stream.identify import Identify
     from stream.pipeline import Pipeline
     from stream.smooth import SmoothSettings
 
@@ -23,8 +23,8 @@ def shipped_model() -> Path:
     return Path(__file__).parents[1] / "model" / "weights" / "airsift.pt"
 
 
-def build_model(config: Config) -> tuple[FrontEnd, Classifier]:
-    """Load the network and the front end that its spec asks for, on the configured device."""
+def build_model(config: Config) -> tuple[FrontEnd, Classifier, str]:
+    """Load the network and the front end that its spec asks for; return them and their device."""
     import torch
 
     from model.classifier import load
@@ -44,46 +44,41 @@ def build_model(config: Config) -> tuple[FrontEnd, Classifier]:
         front_end = NnAudioCQT(classifier.spec.compression).to(device)
     else:
         front_end = RollingCQT(classifier.spec.compression).to(device)
-    return front_end, classifier
+    return front_end, classifier, device
 
 
-def build_matcher(config: Config) -> Matcher | None:
-    """Open the catalogue, if one is configured."""
-    if not config.identify.catalogue:
+def build_identify(config: Config, rate: int) -> Identify | None:
+    """Open the catalogue, if one is configured, for music at `rate`."""
+    identify = config.identify
+    if not identify.catalogue:
         return None
     from fingerprint.catalogue import Catalogue
+    from stream.identify import Identify, IdentifySettings
 
-    return Catalogue.open(Path(config.identify.catalogue)).matcher()
+    catalogue = Catalogue.open(Path(identify.catalogue))
+
+    def name(track: str) -> tuple[str, str]:
+        known = catalogue.describe(track)
+        return known.title, known.artist
+
+    settings = IdentifySettings(
+        first=round(identify.first_s * rate),
+        interval=round(identify.interval_s * rate),
+        query=round(identify.query_s * rate),
+        shortest=round(identify.shortest_s * rate),
+        tolerance=round(identify.tolerance_s * rate),
+    )
+    return Identify(catalogue.matcher(), name, settings)
 
 
-def build_pipeline(config: Config, matcher: Matcher | None = None) -> Pipeline:
-    """Build everything between the two edges.
-
-    Parameters
-    ----------
-    config : Config
-        What to build.
-    matcher : Matcher, optional
-        Used instead of the catalogue that `config` names.
-    """
-    from stream.identify import IdentifySettings
+def build_pipeline(config: Config) -> Pipeline:
+    """Build everything between the two edges."""
     from stream.pipeline import Pipeline
 
-    front_end, classifier = build_model(config)
+    front_end, classifier, device = build_model(config)
     rate = classifier.spec.sample_rate
-    identify = config.identify
     return Pipeline(
-        front_end,
-        classifier,
-        smoothing(config, rate),
-        build_matcher(config) if matcher is None else matcher,
-        IdentifySettings(
-            first=round(identify.first_s * rate),
-            interval=round(identify.interval_s * rate),
-            query=round(identify.query_s * rate),
-            shortest=round(identify.shortest_s * rate),
-            tolerance=round(identify.tolerance_s * rate),
-        ),
+        front_end, classifier, smoothing(config, rate), build_identify(config, rate), device
     )
 
 

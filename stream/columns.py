@@ -98,16 +98,21 @@ class ComputeColumns:
         self._stations.pop(station, None)
         self._resume.pop(station, None)
 
-    def oldest(self, station: str) -> int | None:
-        """Return the first sample needed to compute again what has not been handed on yet."""
+    def oldest(self, station: str, column: int | None = None) -> int | None:
+        """Return the first sample needed to compute columns from `column` on.
+
+        Without `column`, from the first that has not been handed on yet; None for a station
+        that is not being heard.
+        """
         state = self._stations.get(station)
         if state is None:
             return None
+        if column is None:
+            column = max(state.first, state.column)
         # A column reaches back by the latency from its middle; 0.1 s more lets the resampler
         # forget that it began there.
-        first = max(state.first, state.column) * self.hop
         margin = self.front_end.sample_rate // 10
-        return max(first - self.front_end.latency - margin, state.start)
+        return max(column * self.hop - self.front_end.latency - margin, state.start)
 
     def resume_at(self, station: str, column: int) -> None:
         """Hand on columns of `station` only from `column`, a multiple of the step."""

@@ -40,7 +40,7 @@ def stop_on_signals() -> Iterator[Stop]:
         stop.request()
         signal.signal(number, before[number])
 
-    signals = (signal.SIGINT, signal.SIGTERM)
+    signals = (int(signal.SIGINT), int(signal.SIGTERM))
     before = {number: signal.signal(number, handle) for number in signals}
     try:
         yield stop

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from stream.audio import AudioChunk, Cut
 from stream.events import Decision, Match, Segment
 
 if TYPE_CHECKING:
-    from fingerprint.matcher import Matcher, TrackMatch
+    from fingerprint.matcher import Matcher
 
 WITH_MUSIC = ("music", "speech_over_music")
 
@@ -72,12 +72,17 @@ class Identify:
     ----------
     matcher : Matcher
         Knows the tracks.
+    name : callable
+        Returns (title, artist) of a track that the matcher found.
     settings : IdentifySettings
         When to ask.
     """
 
-    def __init__(self, matcher: Matcher, settings: IdentifySettings) -> None:
+    def __init__(
+        self, matcher: Matcher, name: Callable[[str], tuple[str, str]], settings: IdentifySettings
+    ) -> None:
         self.matcher = matcher
+        self.name = name
         self.settings = settings
         self._stations: dict[str, _Station] = {}
 
@@ -140,7 +145,7 @@ class Identify:
             if segment.label in WITH_MUSIC:
                 music.end = None
             else:
-                out += self._music_ends(state, segment.station, music.end)
+                out += self._music_ends(state, segment, music.end)
                 music = None
         if segment.label not in WITH_MUSIC:
             return out
@@ -155,7 +160,7 @@ class Identify:
         out: list[Match] = []
         if music is not None and music.end is None and decision.end >= music.next_query:
             music.next_query = decision.end + self.settings.interval
-            out = self._ask(state, music, decision.station, decision.end)
+            out = self._ask(state, music, decision, decision.end)
             # Twice the interval without the track means it is over, whatever follows it.
             stale = decision.end - 2 * self.settings.interval
             out += _finish(state, [match for match in state.playing if match.end < stale])
@@ -167,22 +172,24 @@ class Identify:
     def _cut(self, state: _Station, cut: Cut) -> list[Match]:
         out = []
         if state.music is not None:
-            out = self._music_ends(state, cut.station, state.music.end or cut.start)
+            out = self._music_ends(state, cut, state.music.end or cut.start)
         # Audio after the cut may have come in the same push.
         while state.audio and state.audio[0].start < cut.start:
             state.audio.popleft()
         return out
 
-    def _music_ends(self, state: _Station, station: str, end: int) -> list[Match]:
+    def _music_ends(self, state: _Station, cause: Segment | Cut, end: int) -> list[Match]:
         music = state.music
         assert music is not None
         out = []
         if not music.found and end - music.start >= self.settings.shortest:
-            out = self._ask(state, music, station, end)
+            out = self._ask(state, music, cause, end)
         state.music = None
         return out + _finish(state, list(state.playing))
 
-    def _ask(self, state: _Station, music: _Music, station: str, end: int) -> list[Match]:
+    def _ask(
+        self, state: _Station, music: _Music, cause: Decision | Segment | Cut, end: int
+    ) -> list[Match]:
         """Ask about the music up to `end`; return the matches that are new."""
         start = max(music.start, end - self.settings.query)
         samples, start = _samples(state.audio, start, end)
@@ -191,8 +198,19 @@ class Identify:
         out = []
         for answer in self.matcher.match(self.matcher.extract(samples)):
             music.found = True
-            match = _to_match(station, start, answer)
-            known = self._same_playing(state.playing, match, answer)
+            match = Match(
+                cause.station,
+                start + answer.query_start,
+                start + answer.query_end,
+                cause.rate,
+                None,
+                answer.track,
+                *self.name(answer.track),
+                answer.track_start,
+                answer.score,
+                final=False,
+            )
+            known = self._same_playing(state.playing, match, answer.speed)
             if known is None:
                 state.playing.append(match)
                 out.append(match)
@@ -204,11 +222,9 @@ class Identify:
                 )
         return out
 
-    def _same_playing(
-        self, playing: Sequence[Match], match: Match, answer: TrackMatch
-    ) -> int | None:
+    def _same_playing(self, playing: Sequence[Match], match: Match, speed: float) -> int | None:
         for index, known in enumerate(playing):
-            expected = known.track_start + round((match.start - known.start) * answer.speed)
+            expected = known.track_start + round((match.start - known.start) * speed)
             if (
                 known.track == match.track
                 and abs(match.track_start - expected) <= self.settings.tolerance
@@ -224,25 +240,7 @@ def _finish(state: _Station, matches: Iterable[Match]) -> list[Match]:
     return [replace(match, final=True) for match in done]
 
 
-def _to_match(station: str, start: int, answer: TrackMatch) -> Match:
-    return Match(
-        station,
-        start + answer.query_start,
-        start + answer.query_end,
-        answer.rate,
-        None,
-        answer.track,
-        answer.title,
-        answer.artist,
-        answer.track_start,
-        answer.score,
-        final=False,
-    )
-
-
-def _samples(
-    audio: Iterable[AudioChunk], start: int, end: int
-) -> tuple[NDArray[np.float32], int]:
+def _samples(audio: Iterable[AudioChunk], start: int, end: int) -> tuple[NDArray[np.float32], int]:
     """Return the audio in [start, end) as far as it is still there, and its first sample."""
     parts = [c.samples[max(start - c.start, 0) : end - c.start] for c in audio if start < c.end]
     first = min((max(start, c.start) for c in audio if start < c.end), default=start)

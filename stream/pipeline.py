@@ -28,12 +28,11 @@ from stream.classify import Classify
 from stream.clock import Clock
 from stream.columns import ComputeColumns
 from stream.events import Event, Gap
-from stream.identify import Identify, IdentifySettings
+from stream.identify import Identify
 from stream.rate import Resample
 from stream.smooth import Smooth, SmoothSettings
 
 if TYPE_CHECKING:
-    from fingerprint.matcher import Matcher
     from model.classifier import Classifier
     from model.frontend import FrontEnd
 
@@ -51,10 +50,10 @@ class Pipeline:
         Judges windows.
     smoothing : SmoothSettings
         How decisions become segments.
-    matcher : Matcher, optional
-        Knows tracks. Without one, nothing is named.
-    identifying : IdentifySettings, optional
-        When the matcher is asked; needed with `matcher`.
+    identify : Identify, optional
+        Names the music. Without one, nothing is named.
+    device : str
+        Where `front_end` and `classifier` are, in torch's words.
     """
 
     def __init__(
@@ -62,18 +61,18 @@ class Pipeline:
         front_end: FrontEnd,
         classifier: Classifier,
         smoothing: SmoothSettings,
-        matcher: Matcher | None = None,
-        identifying: IdentifySettings | None = None,
+        identify: Identify | None = None,
+        device: str = "cpu",
     ) -> None:
         self.rate = classifier.spec.sample_rate
         self.hop = classifier.spec.hop
         self.clock = Clock()
         self.align = Align(self.rate)
         self.resample = Resample(self.rate)
-        self.columns = ComputeColumns(front_end, classifier.spec.step_columns, classifier.device)
+        self.columns = ComputeColumns(front_end, classifier.spec.step_columns, device)
         self.classify = Classify(classifier)
         self.smooth = Smooth(smoothing)
-        self.identify = Identify(matcher, identifying) if matcher and identifying else None
+        self.identify = identify
 
     @property
     def counts(self) -> Counter[str]:
@@ -101,9 +100,8 @@ class Pipeline:
         audio = self.resample.push(aligned)
         columns = self.columns.push(audio)
         decisions = self.classify.push(columns)
-        events = self.smooth.push(decisions)
-        if self.identify is not None:
-            events = self.identify.push(audio, events)
+        segments = self.smooth.push(decisions)
+        events = self.identify.push(audio, segments) if self.identify else segments
         return [self._publish(event) for event in events if not _is_end(event)]
 
     def forget(self, station: str) -> None:
@@ -117,15 +115,16 @@ class Pipeline:
         It is small, because audio is not in it: whoever restores must push the station's
         audio again from sample ``oldest`` (at the pipeline's rate) on.
         """
+        window = self.classify.next_window(station)
         needed = [
-            self.columns.oldest(station),
+            self.columns.oldest(station, window),
             self.identify.oldest(station) if self.identify else None,
         ]
         known = [sample for sample in needed if sample is not None]
         return {
             "version": SNAPSHOT_VERSION,
             "oldest": min(known) if known else self.align.position(station),
-            "window": self.classify.next_window(station),
+            "window": window,
             "clock": self.clock.zero(station),
             "smooth": self.smooth.snapshot(station),
             "identify": self.identify.snapshot(station) if self.identify else None,

@@ -30,9 +30,12 @@ class JudgeWindows:
         Computes columns.
     classifier : Classifier
         Judges windows.
+    device : str
+        Where both are, in torch's words.
     """
 
-    def __init__(self, front_end: FrontEnd, classifier: Classifier) -> None:
+    def __init__(self, front_end: FrontEnd, classifier: Classifier, device: str) -> None:
+        self.device = device
         self.front_end = front_end
         self.classifier = classifier
         spec = classifier.spec
@@ -65,7 +68,7 @@ class JudgeWindows:
         spec = self.classifier.spec
         samples = torch.from_numpy(np.stack([window.samples for window in windows]))
         with torch.inference_mode():
-            columns = cqt(samples.to(self.classifier.device), self.front_end)
+            columns = cqt(samples.to(self.device), self.front_end)
         frames = self.classifier.embed(columns[:, : spec.window_columns])
         probabilities = self.classifier.decide(frames).tolist()
         for window, (p_speech, p_music) in zip(windows, probabilities, strict=True):

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.frontend import RollingCQT, cqt
+from stream.audio import AudioChunk, Cut
+from stream.columns import Columns, ComputeColumns
+
+RATE = 16000
+FRONT_END = RollingCQT()
+
+
+def stage() -> ComputeColumns:
+    return ComputeColumns(FRONT_END, 50)
+
+
+def joined(items, station="a"):
+    runs = [item for item in items if isinstance(item, Columns) and item.station == station]
+    for before, after in itertools.pairwise(runs):
+        assert after.start == before.start + len(before.values)
+    assert all(run.start % 50 == 0 and len(run.values) % 50 == 0 for run in runs)
+    return runs[0].start, torch.cat([run.values for run in runs])
+
+
+def end(sample, station="a"):
+    return Cut(station, sample, sample, RATE)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(1, 5 * RATE), max_size=10))
+def test_any_cutting_gives_the_columns_of_the_whole(programme, cut, points):
+    samples = programme(5.3)
+    items = [*cut(samples, points), end(len(samples))]
+    one = stage()
+    start, values = joined([out for item in items for out in one.push([item])])
+    whole = cqt(torch.from_numpy(samples)[None], FRONT_END)[0, :250]
+    assert start == 0
+    torch.testing.assert_close(values, whole, atol=1e-3, rtol=1e-4)
+
+
+def test_a_step_comes_as_soon_as_its_latency_allows(programme):
+    one, samples = stage(), programme(3)
+    needed = RATE + FRONT_END.latency
+    assert one.push([AudioChunk("a", 0, samples[: needed - 1], RATE)]) == []
+    out = one.push([AudioChunk("a", needed - 1, samples[needed - 1 : needed], RATE)])
+    assert [len(run.values) for run in out] == [50]
+
+
+@pytest.mark.parametrize("start", [0, 100, 16000, 12345 * 16000 + 77])
+def test_the_grid_is_the_stations_not_the_sessions(programme, start):
+    samples = programme(4)
+    first, _ = joined(stage().push([AudioChunk("a", start, samples, RATE), end(start + 64000)]))
+    assert first == -(-start // RATE) * 50
+
+
+def test_many_stations_at_once_are_as_each_alone(programme):
+    audio = {f"s{k}": programme(2.5, seed=k) for k in range(20)}
+    chunks = [AudioChunk(name, 0, samples, RATE) for name, samples in audio.items()]
+    together = stage().push([*chunks, *(end(40000, name) for name in audio)])
+    for chunk in chunks[::7]:
+        alone = stage().push([chunk, end(40000, chunk.station)])
+        torch.testing.assert_close(
+            joined(together, chunk.station)[1], joined(alone, chunk.station)[1], atol=1e-4, rtol=0
+        )
+
+
+def test_a_cut_begins_anew(programme):
+    samples = programme(2)
+    one = stage()
+    first = one.push([AudioChunk("a", 0, samples, RATE), end(2 * RATE)])
+    again = one.push([AudioChunk("a", 0, samples, RATE), end(2 * RATE)])
+    assert isinstance(first[-1], Cut)
+    assert torch.equal(joined(first)[1], joined(again)[1])
+
+
+def test_resuming_from_the_oldest_sample_gives_the_same_columns(programme):
+    samples = programme(9)
+    one = stage()
+    one.push([AudioChunk("a", 0, samples[: 4 * RATE + 9000], RATE)])
+    oldest = one.oldest("a")
+    whole = joined(stage().push([AudioChunk("a", 0, samples, RATE), end(9 * RATE)]))[1]
+    resumed = stage()
+    resumed.resume_at("a", 200)
+    start, values = joined(
+        resumed.push([AudioChunk("a", oldest, samples[oldest:], RATE), end(9 * RATE)])
+    )
+    assert start == 200
+    torch.testing.assert_close(values, whole[200:], atol=1e-4, rtol=0)
+    assert 4 * RATE - oldest < RATE
+
+
+def test_a_session_shorter_than_a_step_says_nothing():
+    out = stage().push([AudioChunk("a", 0, np.zeros(15999, np.float32), RATE), end(15999)])
+    assert [type(item) for item in out] == [Cut]

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from airsift.errors import Backpressure
+from model.frontend import RollingCQT
+from stream.audio import AudioChunk
+from stream.drive import Stop, drive, stop_on_signals
+from stream.pipeline import Pipeline
+from stream.smooth import SmoothSettings
+from stream.sources import Batch
+
+RATE = 16000
+SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)
+
+
+class ListSource:
+    """Gives batches, stops the driver before one of them, remembers what was settled."""
+
+    def __init__(self, batches, *, resumable=False, stop=None, stop_at=None):
+        self.batches, self.resumable = batches, resumable
+        self.stop, self.stop_at = stop, stop_at
+        self.settled = []
+
+    def __iter__(self):
+        for number, batch in enumerate(self.batches):
+            if number == self.stop_at:
+                self.stop.request()
+            yield batch
+
+    def settle(self, snapshots):
+        self.settled.append(snapshots)
+
+    def close(self):
+        pass
+
+
+class ListSink:
+    def __init__(self, *, full=0):
+        self.events, self.flushed, self.full = [], 0, full
+
+    def write(self, events):
+        if self.full:
+            self.full -= 1
+            raise Backpressure("full", retry_after_s=0.0)
+        self.events += events
+
+    def flush(self):
+        self.flushed = len(self.events)
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def pipeline(classifier):
+    return Pipeline(RollingCQT(), classifier, SMOOTH)
+
+
+def batches(samples, seconds=1):
+    n = seconds * RATE
+    return [
+        Batch([AudioChunk("a", start, samples[start : start + n], RATE)])
+        for start in range(0, len(samples), n)
+    ]
+
+
+def test_nothing_is_settled_before_it_is_flushed(pipeline, programme):
+    sink = ListSink()
+
+    class Strict(ListSource):
+        def settle(self, snapshots):
+            assert sink.flushed == len(sink.events)
+            super().settle(snapshots)
+
+    source = Strict(batches(programme(20)))
+    drive(source, pipeline, [sink], checkpoint_s=1e-9, stop=Stop())
+    assert len(source.settled) == 21
+    assert source.settled[10]["a"]["oldest"] > 5 * RATE
+
+
+def test_a_full_sink_gets_the_same_events_again_and_no_other_sink_does(pipeline, programme):
+    slow, quick = ListSink(full=7), ListSink()
+    drive(ListSource(batches(programme(20))), pipeline, [quick, slow], checkpoint_s=9, stop=Stop())
+    assert slow.events == quick.events != []
+
+
+@pytest.mark.parametrize("resumable", [True, False])
+def test_stopping_ends_segments_only_where_nobody_can_go_on(pipeline, programme, resumable):
+    stop, sink = Stop(), ListSink()
+    source = ListSource(batches(programme(60)), resumable=resumable, stop=stop, stop_at=14)
+    drive(source, pipeline, [sink], checkpoint_s=9, stop=stop)
+    closed = [e for e in sink.events if e.kind == "segment" and e.final and e.end == 15 * RATE]
+    assert bool(closed) is not resumable
+    assert list(source.settled[-1]) == ["a"]
+
+
+def test_another_process_goes_on(classifier, pipeline, programme):
+    samples, stop = programme(40), Stop()
+    alone, before, after = ListSink(), ListSink(), ListSink()
+    drive(
+        ListSource(batches(samples)),
+        Pipeline(RollingCQT(), classifier, SMOOTH),
+        [alone],
+        checkpoint_s=9,
+        stop=Stop(),
+    )
+    first = ListSource(batches(samples), resumable=True, stop=stop, stop_at=21)
+    drive(first, pipeline, [before], checkpoint_s=9, stop=stop)
+    snapshots = first.settled[-1]
+    again = [b for b in batches(samples) if b.chunks[0].end > snapshots["a"]["oldest"]]
+    second = ListSource([Batch(resumed=snapshots), *again], resumable=True)
+    drive(
+        second,
+        Pipeline(RollingCQT(), classifier, SMOOTH),
+        [after],
+        checkpoint_s=9,
+        stop=Stop(),
+    )
+    ids = [(e.id, e.end) for e in before.events + after.events]
+    assert ids == [(e.id, e.end) for e in alone.events]
+
+
+def test_a_lost_station_is_forgotten_without_a_word(pipeline, programme):
+    sink = ListSink()
+    source = ListSource([*batches(programme(12)), Batch(lost=frozenset("a"))])
+    drive(source, pipeline, [sink], checkpoint_s=9, stop=Stop())
+    assert not any(e.kind == "segment" and e.final for e in sink.events)
+
+
+def test_a_signal_asks_to_stop_and_the_next_one_is_pythons_again():
+    with stop_on_signals() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.requested
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)

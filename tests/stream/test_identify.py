@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from stream.audio import AudioChunk, Cut
+from stream.events import Decision, Match
+from stream.identify import Identify, IdentifySettings
+from stream.smooth import Smooth, SmoothSettings
+
+S = 16000
+SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=2 * S, update=5 * S, grid=1600)
+ASK = IdentifySettings(first=6 * S, interval=5 * S, query=10 * S, shortest=3 * S, tolerance=8000)
+
+
+@dataclass(frozen=True)
+class Answer:
+    track: str
+    query_start: int
+    query_end: int
+    track_start: int
+    score: float
+    speed: float = 1.0
+
+
+class SampleMatcher:
+    """Knows track "t": audio whose sample values count up, one a sample."""
+
+    def __init__(self):
+        self.asked = []
+
+    def extract(self, samples):
+        return samples
+
+    def match(self, samples):
+        self.asked.append((len(samples), samples[0] if len(samples) else None))
+        known = np.flatnonzero(samples > 0)
+        if len(known) < 2 * S:
+            return []
+        first, last = int(known[0]), int(known[-1]) + 1
+        return [Answer("t", first, last, int(samples[first]), 9.0)]
+
+
+def name(track):
+    return f"title of {track}", "artist"
+
+
+def station(text: str, track_from: int | None = None, track_start: int = 0):
+    """Return audio and decisions of one letter a second; the track plays from a second on."""
+    n = (len(text) + 4) * S
+    audio = np.zeros(n, np.float32)
+    if track_from is not None:
+        audio[track_from * S :] = np.arange(n - track_from * S) + track_start + 1
+    p = {"s": (0.95, 0.05), "m": (0.05, 0.95), "b": (0.95, 0.95), ".": (0.05, 0.05)}
+    decisions = [Decision("a", k * S, (k + 5) * S, S, None, *p[c]) for k, c in enumerate(text)]
+    return audio, decisions
+
+
+def hear(text, track_from=None, *, step=1, restart_at=None):
+    audio, decisions = station(text, track_from)
+    matcher = SampleMatcher()
+    smooth, identify = Smooth(SMOOTH), Identify(matcher, name, ASK)
+    out = []
+    n = len(audio)
+    for first in range(0, len(decisions), step):
+        group = decisions[first : first + step]
+        start = 0 if first == 0 else group[0].end - S
+        stop = group[-1].end
+        out += identify.push([AudioChunk("a", start, audio[start:stop], S)], smooth.push(group))
+        if restart_at == first:
+            state, oldest = identify.snapshot("a"), identify.oldest("a")
+            identify = Identify(matcher, name, ASK)
+            identify.restore("a", json.loads(json.dumps(state)))
+            identify.push([AudioChunk("a", oldest, audio[oldest:stop], S)], [])
+    cut = Cut("a", n, n, S)
+    out += identify.push([cut], smooth.push([cut]))
+    return [item for item in out if isinstance(item, Match)], matcher, out
+
+
+def test_music_is_named_within_ten_seconds_and_once_more_when_it_is_over():
+    matches, _, out = hear("m" * 30, 0)
+    assert [(m.track, m.final) for m in matches] == [("t", False), ("t", True)]
+    assert matches[0].id == matches[1].id
+    assert matches[1].end >= 28 * S
+    before = out[: out.index(matches[0])]
+    assert max(e.end for e in before if isinstance(e, Decision)) <= 10 * S
+
+
+def test_the_place_in_the_track_is_that_of_the_start():
+    matches, _, _ = hear("s" * 10 + "m" * 20, 12)
+    first = matches[0]
+    assert abs((first.start - 12 * S) - first.track_start) <= 2
+
+
+def test_speech_is_not_asked_about():
+    matches, matcher, _ = hear("s" * 30, 0)
+    assert matches == []
+    assert matcher.asked == []
+
+
+def test_unknown_music_has_no_match():
+    matches, matcher, _ = hear("m" * 30)
+    assert matches == []
+    assert len(matcher.asked) >= 4
+
+
+def test_one_playing_under_changing_speech_is_one_match():
+    matches, _, _ = hear("m" * 12 + "b" * 12 + "m" * 12, 0)
+    assert len({match.id for match in matches}) == 1
+    assert sum(match.final for match in matches) == 1
+
+
+def test_short_music_is_asked_about_when_it_ends():
+    _, matcher, _ = hear("s" * 10 + "mmmm" + "s" * 10, 0)
+    assert len(matcher.asked) == 1
+
+
+def test_the_size_of_pushes_changes_nothing():
+    text = "s" * 8 + "m" * 25 + "s" * 9 + "b" * 14
+    assert hear(text, 0, step=1)[0] == hear(text, 0, step=7)[0] == hear(text, 0, step=100)[0]
+
+
+def test_a_restart_changes_nothing():
+    text = "s" * 8 + "m" * 25 + "s" * 9
+    assert hear(text, 0, restart_at=16)[0] == hear(text, 0)[0]
+
+
+def test_memory_is_bounded():
+    audio, decisions = station("m" * 200)
+    smooth, identify = Smooth(SMOOTH), Identify(SampleMatcher(), name, ASK)
+    for decision in decisions:
+        chunk = AudioChunk("a", decision.end - S, audio[decision.end - S : decision.end], S)
+        identify.push([chunk], smooth.push([decision]))
+        assert decision.end - identify.oldest("a") <= ASK.query + ASK.interval + S

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.frontend import RollingCQT
+from stream.audio import AudioChunk
+from stream.events import Decision, Gap, Segment
+from stream.pipeline import Pipeline
+from stream.smooth import SmoothSettings
+
+RATE = 16000
+SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)
+FRONT_END = RollingCQT()
+
+
+@pytest.fixture(scope="session")
+def make(classifier):
+    return lambda: Pipeline(FRONT_END, classifier, SMOOTH)
+
+
+def told(events):
+    """Return events as subscribers see them, with scores to the precision that is promised."""
+    out = []
+    for event in events:
+        values = event.to_dict()
+        for key in ("p_speech", "p_music", "score"):
+            if key in values:
+                values[key] = round(values[key], 2)
+        out.append(values)
+    return sorted(
+        out, key=lambda v: (v["station"], v["schema"], v["start_sample"], v["end_sample"])
+    )
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(st.integers(1, 40 * RATE), max_size=25), st.integers(1, 5))
+def test_however_the_audio_is_cut_the_events_are_the_same(make, programme, cut, points, size):
+    samples = programme(40)
+    whole = make()
+    expected = whole.push(cut(samples, []), last=True)
+    one, chunks, out = make(), cut(samples, points), []
+    for first in range(0, len(chunks), size):
+        out += one.push(chunks[first : first + size])
+    out += one.push([], last=True)
+    assert told(out) == told(expected)
+    assert len([e for e in expected if isinstance(e, Segment) and e.final]) >= 3
+
+
+def test_later_audio_changes_nothing_final(make, programme):
+    samples = programme(60)
+    finals = [
+        [e for e in make().push([AudioChunk("a", 0, samples[: n * RATE], RATE)]) if is_final(e)]
+        for n in (30, 60)
+    ]
+    assert told(finals[1])[: len(finals[0])] == told(finals[0])
+    assert finals[0]
+
+
+def is_final(event):
+    return isinstance(event, Segment) and event.final
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [(16000, 7), (44100, 3), (48000, 10), (8000, 2)])
+def test_silence_in_front_moves_everything_by_its_length(make, programme, rate, seconds):
+    samples = np.repeat(programme(25), 3)[: 25 * rate] if rate != RATE else programme(25)
+    plain = make().push([AudioChunk("a", 0, samples, rate)], last=True)
+    later = make().push([AudioChunk("a", seconds * rate, samples, rate)], last=True)
+    moved = [
+        {**v, "id": None, "start_sample": v["start_sample"] + seconds * RATE} for v in told(plain)
+    ]
+    assert [(v["schema"], v["start_sample"]) for v in moved] == [
+        (v["schema"], v["start_sample"]) for v in told(later)
+    ]
+
+
+def test_silence_has_no_speech_and_no_music(make):
+    events = make().push([AudioChunk("a", 0, np.zeros(20 * RATE, np.float32), RATE)], last=True)
+    assert {e.label for e in events if isinstance(e, Segment)} == {"other"}
+
+
+def test_a_gap_closes_the_segment_and_is_told(make, programme):
+    samples = programme(20)
+    events = make().push(
+        [
+            AudioChunk("a", 0, samples, RATE),
+            AudioChunk("a", 30 * RATE, samples, RATE, gap_reason="reconnect"),
+        ],
+        last=True,
+    )
+    gaps = [e for e in events if isinstance(e, Gap)]
+    assert [(g.start, g.end, g.reason) for g in gaps] == [(20 * RATE, 30 * RATE, "reconnect")]
+    for segment in filter(is_final, events):
+        assert segment.end <= 20 * RATE or segment.start >= 30 * RATE
+    assert any(s.end == 20 * RATE for s in filter(is_final, events))
+    assert any(s.start == 30 * RATE for s in filter(is_final, events))
+
+
+def test_stations_in_one_push_are_as_each_alone(make, programme):
+    audio = {f"s{k}": programme(16, seed=k) for k in range(5)}
+    chunks = [AudioChunk(name, 0, samples, RATE) for name, samples in audio.items()]
+    together = make().push(chunks, last=True)
+    for chunk in chunks:
+        mine = [e for e in together if e.station == chunk.station]
+        assert told(mine) == told(make().push([chunk], last=True))
+
+
+def test_the_end_leaves_the_pipeline_as_new(make, programme):
+    one, chunk = make(), AudioChunk("a", 0, programme(15), RATE)
+    assert told(one.push([chunk], last=True)) == told(one.push([chunk], last=True))
+
+
+def test_events_carry_the_time_of_the_source(make, programme):
+    events = make().push([AudioChunk("a", 0, programme(12), RATE, time=0.0)], last=True)
+    assert [e.to_dict()["time"] for e in events if isinstance(e, Decision)][:2] == [
+        "1970-01-01T00:00:00.000Z",
+        "1970-01-01T00:00:01.000Z",
+    ]
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(1, 79))
+def test_a_restart_anywhere_repeats_nothing_and_loses_nothing(make, programme, at):
+    samples = programme(40)
+    chunks = [
+        AudioChunk("a", n, samples[n : n + RATE // 2], RATE, time=5.0 + n / RATE)
+        for n in range(0, len(samples), RATE // 2)
+    ]
+    expected = make().push(chunks, last=True)
+    first, second = make(), make()
+    out = first.push(chunks[:at])
+    snapshot = json.loads(json.dumps(first.snapshot("a")))
+    assert len(json.dumps(snapshot)) < 3000
+    second.restore("a", snapshot)
+    again = [chunk for chunk in chunks if chunk.end > snapshot["oldest"]]
+    assert (at * RATE // 2) - again[0].start < 7 * RATE
+    out += second.push(again, last=True)
+    assert told(out) == told(expected)
+
+
+def test_a_snapshot_of_another_version_begins_anew(make, programme):
+    one = make()
+    one.restore("a", {"version": 99})
+    chunk = AudioChunk("a", 0, programme(12), RATE)
+    assert told(one.push([chunk], last=True)) == told(make().push([chunk], last=True))
+
+
+def test_a_forgotten_station_says_no_more(make, programme):
+    one = make()
+    one.push([AudioChunk("a", 0, programme(12), RATE)])
+    one.forget("a")
+    assert one.push([], last=True) == []

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream.audio import AudioChunk, Cut
+from stream.rate import Resample
+
+RATE = 16000
+
+
+def music(n: int, rate: int) -> np.ndarray:
+    rng = np.random.default_rng(1)
+    return np.convolve(rng.standard_normal(n), np.ones(8) / 8, "same").astype(np.float32)
+
+
+def chunks(samples, rate, points, offset=0):
+    edges = [0, *sorted({p for p in points if 0 < p < len(samples)}), len(samples)]
+    return [AudioChunk("a", offset + a, samples[a:b], rate) for a, b in itertools.pairwise(edges)]
+
+
+def heard(items) -> tuple[int, np.ndarray]:
+    audio = [item for item in items if isinstance(item, AudioChunk)]
+    for before, after in itertools.pairwise(audio):
+        assert after.start == before.end
+    return audio[0].start, np.concatenate([item.samples for item in audio])
+
+
+END = Cut("a", 0, 0, RATE)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(1, 44099), max_size=8), st.sampled_from([8000, 44100, 48000]))
+def test_any_cutting_gives_the_same_samples(points, rate):
+    samples = music(rate, rate)
+    whole = heard(Resample(RATE).push([*chunks(samples, rate, []), END]))
+    stage = Resample(RATE)
+    parts = [item for c in chunks(samples, rate, points) for item in stage.push([c])]
+    start, values = heard(parts + stage.push([END]))
+    assert start == whole[0] == 0
+    assert np.array_equal(values, whole[1])
+    assert len(values) == RATE
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 80000))
+def test_beginning_anywhere_gives_the_samples_of_never_having_stopped(begin):
+    samples = music(132300, 44100)
+    _, whole = heard(Resample(RATE).push([*chunks(samples, 44100, []), END]))
+    late = chunks(samples[begin:], 44100, [], offset=begin)
+    start, values = heard(Resample(RATE).push([*late, END]))
+    assert 0 <= start - begin * RATE / 44100 <= 160
+    settled = 1600  # the resampler's memory, see Pipeline.snapshot
+    assert np.allclose(values[settled:], whole[start + settled :], atol=1e-6)
+
+
+def test_a_change_of_rate_leaves_no_hole():
+    tone = np.sin(2 * np.pi * 440 * np.arange(48000) / 48000).astype(np.float32)
+    first = AudioChunk("a", 0, tone[:44101], 48000)
+    second = AudioChunk("a", 40519, tone[:22050], 44100)
+    start, values = heard(Resample(RATE).push([first, second, END]))
+    assert start == 0
+    assert len(values) == round((40519 + 22050) * RATE / 44100)
+
+
+def test_a_cut_ends_the_session_and_passes():
+    cut = Cut("a", RATE, 2 * RATE, RATE, "missing")
+    out = Resample(RATE).push([*chunks(music(8000, 8000), 8000, []), cut])
+    assert out[-1] is cut
+    assert heard(out)[1].shape == (RATE,)

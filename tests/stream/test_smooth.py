@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream.audio import Cut
+from stream.events import Decision, Segment
+from stream.smooth import Smooth, SmoothSettings
+
+S = 16000
+SETTINGS = SmoothSettings(enter=0.6, leave=0.4, min_length=2 * S, update=5 * S, grid=1600)
+
+
+def decisions(text: str, station: str = "a") -> list[Decision]:
+    """Return one decision a second: s, m, b (both) or . (neither)."""
+    p = {"s": (0.95, 0.05), "m": (0.05, 0.95), "b": (0.95, 0.95), ".": (0.05, 0.05)}
+    return [Decision(station, k * S, (k + 5) * S, S, None, *p[c]) for k, c in enumerate(text)]
+
+
+def segments(items, *, final=True):
+    return [i for i in items if isinstance(i, Segment) and (i.final or not final)]
+
+
+def run(text: str) -> list[tuple[str, float, float]]:
+    end = (len(text) + 4) * S
+    items = Smooth(SETTINGS).push([*decisions(text), Cut("a", end, end, S)])
+    return [(s.label, s.start / S, s.end / S) for s in segments(items)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # window:   0....5   a decision speaks for the middle of its window
+        ("ssssssssss", [("speech", 0, 14)]),
+        ("ssssssmmmmmm", [("speech", 0, 8), ("music", 8, 16)]),
+        ("ssssssbbbbbbmmmmmm", [("speech", 0, 8), ("speech_over_music", 8, 14), ("music", 14, 22)]),
+        ("ssssssbmmmmmm", [("speech", 0, 8.5), ("music", 8.5, 17)]),  # the overlap is split
+        ("ssssss.ssssss", [("speech", 0, 17)]),  # a pause is not a segment
+        ("mmmmmm......", [("music", 0, 8), ("other", 8, 16)]),
+        ("m", [("music", 0, 5)]),
+        (
+            "ssssssmmmmsssssm",
+            [("speech", 0, 8), ("music", 8, 12), ("speech", 12, 17.0), ("music", 17, 20)],
+        ),
+    ],
+)
+def test_pictures(text, expected):
+    assert run(text) == expected
+
+
+texts = st.lists(st.sampled_from("smb."), min_size=1, max_size=60).map("".join)
+probability = st.integers(0, 20).map(lambda tenths: tenths / 20)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(probability, probability), min_size=1, max_size=80))
+def test_final_segments_cover_the_audio_without_overlap(values):
+    items = [Decision("a", k * S, (k + 5) * S, S, None, *p) for k, p in enumerate(values)]
+    end = (len(values) + 4) * S + 777
+    found = segments(Smooth(SETTINGS).push([*items, Cut("a", end, end, S)]))
+    assert found[0].start == 0
+    assert found[-1].end == end
+    for before, after in itertools.pairwise(found):
+        assert before.end == after.start
+        assert before.label != after.label
+        assert before.end - before.start >= S
+    for segment in found:
+        assert 0 <= segment.score <= 1
+
+
+@given(texts, st.integers(0, 60))
+def test_any_cutting_gives_the_same_events(text, at):
+    items = [*decisions(text), Cut("a", 10**9, 10**9, S)]
+    whole = Smooth(SETTINGS).push(items)
+    stage = Smooth(SETTINGS)
+    assert stage.push(items[:at]) + stage.push(items[at:]) == whole
+
+
+@given(texts, texts)
+def test_what_comes_later_never_changes_a_final_segment(text, more):
+    early = segments(Smooth(SETTINGS).push(decisions(text)))
+    late = segments(Smooth(SETTINGS).push(decisions(text + more)))
+    assert late[: len(early)] == early
+
+
+@given(texts, st.integers(0, 60))
+def test_a_snapshot_through_json_goes_on_as_if_nothing_had_happened(text, at):
+    items = [*decisions(text), Cut("a", 10**9, 10**9, S)]
+    stage = Smooth(SETTINGS)
+    first = stage.push(items[:at])
+    snapshot = stage.snapshot("a")
+    other = Smooth(SETTINGS)
+    if snapshot is not None:
+        other.restore("a", json.loads(json.dumps(snapshot)))
+    assert first + other.push(items[at:]) == Smooth(SETTINGS).push(items)
+
+
+def test_a_snapshot_of_an_hour_is_small():
+    stage = Smooth(SETTINGS)
+    stage.push(decisions("m" * 3600))
+    assert len(json.dumps(stage.snapshot("a"))) < 2000
+
+
+def test_an_open_segment_is_published_while_it_grows():
+    found = segments(Smooth(SETTINGS).push(decisions("m" * 20)), final=False)
+    assert [segment.end / S for segment in found] == [4.5, 9.5, 14.5, 19.5]
+    assert {segment.id for segment in found} == {"a/segment/0"}
+
+
+def test_stations_do_not_mix():
+    a, b = decisions("ssssssmmmmmm"), decisions("mmmmmmssssss", "b")
+    mixed = [item for pair in zip(a, b, strict=True) for item in pair]
+    together = Smooth(SETTINGS).push(mixed)
+    for station, alone in (("a", a), ("b", b)):
+        assert [i for i in together if i.station == station] == Smooth(SETTINGS).push(alone)

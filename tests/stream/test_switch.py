@@ -1,0 +1,41 @@
+import pytest
+
+from stream.switch import Switch
+
+S = 16000
+
+
+def changes(p, *, min_s=2, end=None):
+    switch = Switch(0, enter=0.6, leave=0.4, min_length=min_s * S)
+    out = []
+    for k, value in enumerate(p):
+        change = switch.push((k + 1) * S, value / 10, grid=1600)
+        if change:
+            out.append((change[0] / S, change[1]))
+    change = switch.finish((end or len(p) + 3) * S)
+    if change:
+        out.append((change[0] / S, change[1]))
+    return out
+
+
+@pytest.mark.parametrize(
+    ("p", "expected"),
+    [
+        # probability, tenths, one a second from second 1     changes (s, on)
+        ([9, 9, 9, 9, 9, 9, 9, 9, 9], [(0, True)]),
+        ([1, 1, 1, 1, 9, 9, 9, 9, 9], [(0, False), (4.5, True)]),
+        ([1, 1, 1, 3, 7, 9, 9, 9, 9], [(0, False), (4.5, True)]),
+        ([1, 1, 1, 1, 9, 9, 1, 1, 1], [(0, False)]),  # too short
+        ([1, 1, 1, 1, 5.5, 5.5, 5.5, 5.5], [(0, False)]),  # never reaches `enter`
+        ([9, 9, 9, 9, 4.5, 4.5, 4.5, 4.5], [(0, True)]),  # never reaches `leave`
+        ([9, 9, 9, 9, 4.5, 4.5, 4.5, 3], [(0, True), (4.9, False)]),  # dated where it crossed
+        ([1, 1, 1, 1, 1, 1, 9], [(0, False), (6.5, True)]),  # lasts, counted to the end
+    ],
+)
+def test_pictures(p, expected):
+    assert changes(p) == expected
+
+
+def test_a_session_too_short_for_a_run_is_what_it_was_on_the_whole():
+    assert changes([9]) == [(0, True)]
+    assert changes([9, 1, 1]) == [(0, False)]
