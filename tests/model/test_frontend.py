@@ -75,7 +75,10 @@ def assert_same(actual: Tensor, expected: Tensor, atol: float = 1e-5) -> None:
 @given(cuts=st.lists(st.integers(0, 60), max_size=12), batch=st.integers(1, 3))
 def test_any_cutting_gives_the_same_columns(cuts: list[int], batch: int) -> None:
     samples = noise(60, batch)
-    assert_same(push_in_pieces(COMPRESSED, samples, cuts), push_in_pieces(COMPRESSED, samples, []))
+    assert_same(push_in_pieces(RAW, samples, cuts), push_in_pieces(RAW, samples, []), atol=1e-6)
+    # The slope of the compression at 0 is 14 427: so much more does the last digit count.
+    compressed = push_in_pieces(COMPRESSED, samples, cuts)
+    assert_same(compressed, push_in_pieces(COMPRESSED, samples, []), atol=1e-3)
 
 
 @pytest.mark.parametrize("cuts", [[1], range(1, 30), [11, 12, 13]], ids=str)
