@@ -28,7 +28,7 @@ def build_model(config: Config) -> tuple[FrontEnd, Classifier, str]:
     import torch
 
     from model.classifier import load
-    from model.frontend import RollingCQT
+    from model.frontend import make_front_end
 
     device = config.model.device
     if device == "auto":
@@ -37,13 +37,7 @@ def build_model(config: Config) -> tuple[FrontEnd, Classifier, str]:
         raise ConfigError(f"model.device={device!r}: there is no such device here; use auto or cpu")
     torch.set_num_threads(config.model.threads)
     classifier = load(Path(config.model.path) if config.model.path else shipped_model(), device)
-    front_end: FrontEnd
-    if config.model.front_end == "nnaudio":
-        from model.reference import NnAudioCQT
-
-        front_end = NnAudioCQT(classifier.spec.compression).to(device)
-    else:
-        front_end = RollingCQT(classifier.spec.compression).to(device)
+    front_end = make_front_end(config.model.front_end, classifier.spec.compression).to(device)
     return front_end, classifier, device
 
 
@@ -53,13 +47,8 @@ def build_identify(config: Config, rate: int) -> Identify | None:
     if not identify.catalogue:
         return None
     from fingerprint.catalogue import Catalogue
+    from fingerprint.matcher import LandmarkMatcher
     from stream.identify import Identify, IdentifySettings
-
-    catalogue = Catalogue.open(Path(identify.catalogue))
-
-    def name(track: str) -> tuple[str, str]:
-        known = catalogue.describe(track)
-        return known.title, known.artist
 
     settings = IdentifySettings(
         first=round(identify.first_s * rate),
@@ -68,7 +57,8 @@ def build_identify(config: Config, rate: int) -> Identify | None:
         shortest=round(identify.shortest_s * rate),
         tolerance=round(identify.tolerance_s * rate),
     )
-    return Identify(catalogue.matcher(), name, settings)
+    catalogue = Catalogue.open(Path(identify.catalogue))
+    return Identify(LandmarkMatcher(catalogue), settings)
 
 
 def build_pipeline(config: Config) -> Pipeline:

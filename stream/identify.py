@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -72,17 +72,12 @@ class Identify:
     ----------
     matcher : Matcher
         Knows the tracks.
-    name : callable
-        Returns (title, artist) of a track that the matcher found.
     settings : IdentifySettings
         When to ask.
     """
 
-    def __init__(
-        self, matcher: Matcher, name: Callable[[str], tuple[str, str]], settings: IdentifySettings
-    ) -> None:
+    def __init__(self, matcher: Matcher, settings: IdentifySettings) -> None:
         self.matcher = matcher
-        self.name = name
         self.settings = settings
         self._stations: dict[str, _Station] = {}
 
@@ -202,10 +197,11 @@ class Identify:
                 cause.station,
                 start + answer.query_start,
                 start + answer.query_end,
-                cause.rate,
+                answer.rate,
                 None,
                 answer.track,
-                *self.name(answer.track),
+                answer.title,
+                answer.artist,
                 answer.track_start,
                 answer.score,
                 final=False,

@@ -128,8 +128,11 @@ class Smooth:
 
     def _begin(self, decision: Decision) -> _Session:
         s = self.settings
-        switches = [Switch(decision.start, s.enter, s.leave, s.min_length) for _ in range(2)]
-        return _Session(decision.rate, *switches)
+        return _Session(
+            decision.rate,
+            speech=Switch(decision.start, s.enter, s.leave, s.min_length),
+            music=Switch(decision.start, s.enter, s.leave, s.min_length),
+        )
 
     def _end(self, cut: Cut) -> list[Segment]:
         session = self._sessions.pop(cut.station, None)
@@ -145,7 +148,7 @@ class Smooth:
 
     def _close(self, station: str, session: _Session, settled: int) -> list[Segment]:
         """Return the segments that end before a label which has lasted long enough."""
-        out = []
+        out: list[Segment] = []
         shortest = self.settings.min_length
         runs = session.runs
         while True:

@@ -18,11 +18,14 @@ ASK = IdentifySettings(first=6 * S, interval=5 * S, query=10 * S, shortest=3 * S
 @dataclass(frozen=True)
 class Answer:
     track: str
+    title: str
+    artist: str
     query_start: int
     query_end: int
     track_start: int
     score: float
     speed: float = 1.0
+    rate: int = S
 
 
 class SampleMatcher:
@@ -40,11 +43,7 @@ class SampleMatcher:
         if len(known) < 2 * S:
             return []
         first, last = int(known[0]), int(known[-1]) + 1
-        return [Answer("t", first, last, int(samples[first]), 9.0)]
-
-
-def name(track):
-    return f"title of {track}", "artist"
+        return [Answer("t", "Title", "Artist", first, last, int(samples[first]), 9.0)]
 
 
 def station(text: str, track_from: int | None = None, track_start: int = 0):
@@ -61,7 +60,7 @@ def station(text: str, track_from: int | None = None, track_start: int = 0):
 def hear(text, track_from=None, *, step=1, restart_at=None):
     audio, decisions = station(text, track_from)
     matcher = SampleMatcher()
-    smooth, identify = Smooth(SMOOTH), Identify(matcher, name, ASK)
+    smooth, identify = Smooth(SMOOTH), Identify(matcher, ASK)
     out = []
     n = len(audio)
     for first in range(0, len(decisions), step):
@@ -71,7 +70,7 @@ def hear(text, track_from=None, *, step=1, restart_at=None):
         out += identify.push([AudioChunk("a", start, audio[start:stop], S)], smooth.push(group))
         if restart_at == first:
             state, oldest = identify.snapshot("a"), identify.oldest("a")
-            identify = Identify(matcher, name, ASK)
+            identify = Identify(matcher, ASK)
             identify.restore("a", json.loads(json.dumps(state)))
             identify.push([AudioChunk("a", oldest, audio[oldest:stop], S)], [])
     cut = Cut("a", n, n, S)
@@ -129,7 +128,7 @@ def test_a_restart_changes_nothing():
 
 def test_memory_is_bounded():
     audio, decisions = station("m" * 200)
-    smooth, identify = Smooth(SMOOTH), Identify(SampleMatcher(), name, ASK)
+    smooth, identify = Smooth(SMOOTH), Identify(SampleMatcher(), ASK)
     for decision in decisions:
         chunk = AudioChunk("a", decision.end - S, audio[decision.end - S : decision.end], S)
         identify.push([chunk], smooth.push([decision]))

@@ -1,0 +1,146 @@
+"""How fast audio becomes decisions on one thread, and what a file costs in memory and start.
+
+The first table is one long file's samples through the pipeline, 10 s at a push, at the model's
+rate and at 44.1 kHz. The second starts `airsift segment` as a user does: the largest resident
+memory on a short and on a long file, beside a bare ``import torch``; and the time to its first
+line, as a ratio to the import, pair by pair.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import wave
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from _report import Report, arguments
+
+from stream import config
+from stream.audio import AudioChunk
+from stream.build import build_pipeline
+
+SEGMENT = [sys.executable, "-m", "airsift", "segment"]
+IMPORT = [sys.executable, "-c", "import torch"]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def recording(seconds: int, rate: int) -> np.ndarray:
+    """Return noise, tones and silence in turns."""
+    rng = np.random.default_rng(0)
+    t = np.arange(seconds * rate) / rate
+    tones = np.sin(2 * np.pi * 440 * t) + np.sin(2 * np.pi * 1318 * t)
+    mix = 0.2 * tones * (t % 40 < 25) + 0.05 * rng.standard_normal(len(t)) * (t % 30 < 20)
+    return mix.astype(np.float32)
+
+
+def speed(report: Report, seconds: int, rounds: int) -> None:
+    for rate in (16_000, 44_100):
+        samples = recording(seconds, rate)
+        pipeline = build_pipeline(config.load(environ={}).config)
+        step = 10 * rate
+        chunks = [
+            AudioChunk("file", start, samples[start : start + step], rate)
+            for start in range(0, len(samples), step)
+        ]
+        taken, cpu = [], []
+        for _ in range(rounds + 1):
+            start, start_cpu = time.perf_counter(), time.process_time()
+            events = sum(len(pipeline.push([chunk])) for chunk in chunks)
+            events += len(pipeline.push([], last=True))
+            taken.append(time.perf_counter() - start)
+            cpu.append(time.process_time() - start_cpu)
+        report.row(
+            f"PCM at {rate} Hz to decisions and segments",
+            audio_s=seconds,
+            events=events,
+            seconds=median(taken[1:]),
+            x_real_time=seconds / median(taken[1:]),
+            x_real_time_of_cpu=seconds / median(cpu[1:]),
+        )
+
+
+def write_wav(path: Path, seconds: int) -> None:
+    minute = (recording(60, 44_100) * 32000).astype("<i2").tobytes()
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(44_100)
+        for _ in range(seconds // 60):
+            file.writeframes(minute)
+        file.writeframes(minute[: seconds % 60 * 44_100 * 2])
+
+
+def peak_mb(command: list[str]) -> float:
+    """Return the largest resident memory of a command."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=ENVIRONMENT)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    return usage.ru_maxrss / 1024
+
+
+def memory(report: Report, folder: Path, hours: float) -> None:
+    long, short = folder / "long.wav", folder / "short.wav"
+    write_wav(long, round(hours * 3600))
+    write_wav(short, 300)
+    bare = peak_mb(IMPORT)
+    for name, command in (
+        ("import torch", IMPORT),
+        ("airsift segment, 5 min", [*SEGMENT, str(short)]),
+        (f"airsift segment, {hours:g} h", [*SEGMENT, str(long)]),
+    ):
+        peak = peak_mb(command)
+        report.row(name, peak_mb=peak, above_import_torch_mb=peak - bare)
+
+
+def seconds_to_first_line(command: list[str]) -> float:
+    start = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        taken = time.perf_counter() - start
+        process.stdout.read()
+    return taken
+
+
+def start(report: Report, folder: Path, rounds: int) -> None:
+    path = folder / "start.wav"
+    write_wav(path, 30)
+    pairs = []
+    for _ in range(rounds + 1):
+        begun = time.perf_counter()
+        subprocess.run(IMPORT, check=True, env=ENVIRONMENT)
+        bare = time.perf_counter() - begun
+        pairs.append((seconds_to_first_line([*SEGMENT, str(path)]), bare))
+    pairs = pairs[1:]
+    report.row(
+        "start to first event, 30 s file",
+        segment_s=median(a for a, _ in pairs),
+        import_torch_s=median(b for _, b in pairs),
+        ratio=median(a / b for a, b in pairs),
+    )
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--hours", type=float, default=3.0, help="length of the long file")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    report = Report("From samples to decisions")
+    with tempfile.TemporaryDirectory() as folder:
+        speed(report, 600, options.rounds)
+        memory(report, Path(folder), options.hours)
+        start(report, Path(folder), options.rounds)
+    report.finish(options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,273 @@
+"""Each command as a user runs it: a process of its own, files with odd names, rubbish, signals."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import wave
+
+import numpy as np
+import pytest
+
+AIRSIFT = [sys.executable, "-m", "airsift"]
+ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("AIRSIFT_")}
+
+
+def airsift(*arguments, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*AIRSIFT, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=ENVIRONMENT,
+        **options,
+    )
+
+
+def write_wav(path, samples, rate=16000, channels=1):
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        frames = np.repeat(samples[:, None], channels, axis=1)
+        file.writeframes((frames * 32000).astype("<i2").tobytes())
+    return path
+
+
+def tune(seconds: float, rate: int = 16000, seed: int = 0) -> np.ndarray:
+    """Return plucked notes, four a second."""
+    rng = np.random.default_rng(seed)
+    n = rate // 4
+    t = np.arange(n) / rate
+    notes = []
+    for _ in range(round(seconds * 4)):
+        f = 220 * 2 ** (rng.integers(0, 24) / 12)
+        notes.append(sum(np.sin(2 * np.pi * f * k * t) / k for k in (1, 2, 3)) * np.exp(-6 * t))
+    return (0.4 * np.concatenate(notes)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """Return a file of 40 s whose name has spaces and more."""
+    folder = tmp_path_factory.mktemp("with spaces")
+    samples = np.concatenate([tune(30), np.zeros(160000, np.float32)])
+    return write_wav(folder / "a tune, then nothing 'é'.wav", samples)
+
+
+def one_line(result, *words):
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1, result.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+def test_segment_writes_final_events_as_json_lines(recording):
+    result = airsift("segment", recording)
+    assert result.returncode == 0, result.stderr
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert events[0]["start_s"] == 0
+    assert events[-1]["end_s"] == pytest.approx(40, abs=0.01)
+    for before, after in zip(events, events[1:], strict=False):
+        assert before["end_s"] == after["start_s"]
+    assert {event["schema"] for event in events} == {"airsift.segment/1"}
+    assert all(event["final"] for event in events)
+    assert events[-1]["label"] == "other"
+
+
+def test_segment_as_csv_of_two_files(recording):
+    result = airsift("segment", "--format", "csv", recording, recording)
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert {row["schema"] for row in rows} == {"segment"}
+    assert {row["station"] for row in rows} == {str(recording)}
+    half = len(rows) // 2
+    assert rows[:half] == rows[half:]
+
+
+def test_segment_names_what_is_in_the_catalogue(recording, tmp_path):
+    shelf = tmp_path / "my catalogue"
+    track = write_wav(tmp_path / "The Tune.wav", tune(30))
+    assert airsift("catalogue", "add", "--catalogue", shelf, track).returncode == 0
+    music = write_wav(tmp_path / "air.wav", tune(30)[3 * 16000 :])
+    result = airsift(
+        "segment", "--catalogue", shelf, music, "--set", "smoothing.enter=0.5"
+    )
+    labels = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.returncode == 0, result.stderr
+    if any(event.get("label") in ("music", "speech_over_music") for event in labels):
+        matches = [event for event in labels if event["schema"] == "airsift.match/1"]
+        assert [match["title"] for match in matches] == ["The Tune"]
+        assert matches[0]["track_start_s"] == pytest.approx(matches[0]["start_s"] + 3, abs=0.2)
+    else:
+        pytest.fail(f"a tune was heard as {labels}")
+
+
+def test_classify_judges_whole_windows(recording):
+    result = airsift("classify", recording)
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert result.returncode == 0, result.stderr
+    assert [float(row["start_s"]) for row in rows] == [5.0 * k for k in range(8)]
+    assert all(float(row["end_s"]) - float(row["start_s"]) == 5 for row in rows)
+    assert all(0 <= float(row[p]) <= 1 for row in rows for p in ("p_speech", "p_music"))
+    lines = airsift("classify", "--format", "jsonl", recording).stdout.splitlines()
+    assert [json.loads(line)["p_music"] for line in lines] == [float(r["p_music"]) for r in rows]
+
+
+@pytest.mark.parametrize("command", ["segment", "classify"])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"this is not audio at all" * 50, ["not", "audio"]),
+        (b"", ["empty"]),
+        (None, ["No such file"]),
+    ],
+)
+def test_rubbish_is_one_line_and_an_exit_code(tmp_path, command, content, words):
+    path = tmp_path / "rub bish.mp3"
+    if content is not None:
+        path.write_bytes(content)
+    result = airsift(command, path)
+    assert result.returncode == 1
+    one_line(result, "rub bish.mp3", *words)
+
+
+def test_one_second_is_too_short_and_says_so(tmp_path):
+    result = airsift("segment", write_wav(tmp_path / "short.wav", tune(1)))
+    assert result.returncode == 1
+    one_line(result, "short.wav", "1.00 s", "5 s")
+
+
+def test_a_bad_file_does_not_stop_the_others(tmp_path, recording):
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"nothing")
+    result = airsift("segment", bad, recording)
+    assert result.returncode == 1
+    one_line(result, "bad.wav")
+    assert str(recording) in json.loads(result.stdout.splitlines()[0])["station"]
+
+
+def test_samples_that_are_not_numbers_are_a_gap(tmp_path):
+    samples = tune(20, 16000).astype("<f4")
+    samples[8 * 16000 : 8 * 16000 + 5] = np.nan
+    samples[9 * 16000] = np.inf
+    path = tmp_path / "nan.wav"
+    data = samples.tobytes()
+    header = b"RIFF" + (36 + len(data)).to_bytes(4, "little") + b"WAVEfmt "
+    header += (16).to_bytes(4, "little") + (3).to_bytes(2, "little") + (1).to_bytes(2, "little")
+    header += (16000).to_bytes(4, "little") + (64000).to_bytes(4, "little")
+    header += (4).to_bytes(2, "little") + (32).to_bytes(2, "little") + b"data"
+    path.write_bytes(header + len(data).to_bytes(4, "little") + data)
+    result = airsift("segment", path)
+    assert result.returncode == 1
+    assert "nan.wav" in result.stderr
+    assert "Traceback" not in result.stderr
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert any(event["schema"] == "airsift.gap/1" for event in events)
+
+
+def test_many_channels_at_a_high_rate(tmp_path):
+    path = write_wav(tmp_path / "big.wav", tune(8, 192000), rate=192000, channels=8)
+    result = airsift("segment", path)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout.splitlines()[-1])["end_s"] == pytest.approx(8, abs=0.01)
+
+
+def test_an_unknown_key_is_named(recording):
+    result = airsift("segment", recording, "--set", "smoothing.entre=0.7")
+    assert result.returncode == 1
+    one_line(result, "smoothing.entre", "smoothing.enter")
+
+
+def test_a_traceback_is_for_those_who_ask(tmp_path):
+    assert "Traceback" not in airsift("segment", tmp_path / "none.wav").stderr
+    assert "Traceback" in airsift("segment", "--debug", tmp_path / "none.wav").stderr
+
+
+def test_config_says_where_each_value_came_from(tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_text("[smoothing]\nenter = 0.7\n")
+    out = airsift("config", "--config", path, "--set", "file.chunk_s=3").stdout
+    lines = {line.split(" = ")[0].strip(): line for line in out.splitlines()}
+    assert "0.7" in lines["smoothing.enter"]
+    assert str(path) in lines["smoothing.enter"]
+    assert lines["file.chunk_s"].endswith("# --set")
+    assert lines["smoothing.leave"].endswith("# default.toml")
+
+
+def test_a_secret_is_not_printed():
+    result = airsift("config", "--set", "kafka.security.password=swordfish")
+    assert result.returncode == 0, result.stderr
+    assert "swordfish" not in result.stdout + result.stderr
+
+
+def test_a_reader_that_has_enough_ends_it_quietly(recording):
+    with subprocess.Popen(
+        [*AIRSIFT, "classify", *[str(recording)] * 200],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(60) in (0, -signal.SIGPIPE)
+        assert process.stderr.read() == b""
+
+
+def test_run_on_a_file_to_json_lines(recording, tmp_path):
+    out = tmp_path / "out.jsonl"
+    result = airsift("run", "--source", recording, "--sink", f"jsonl:{out}", "--station", "one")
+    assert result.returncode == 0, result.stderr
+    events = [json.loads(line) for line in out.read_text().splitlines()]
+    kinds = {event["schema"].split("/")[0] for event in events}
+    assert {"airsift.decision", "airsift.segment"} <= kinds
+    assert {event["station"] for event in events} == {"one"}
+    decisions = [e["start_s"] for e in events if e["schema"] == "airsift.decision/1"]
+    assert decisions == [float(k) for k in range(36)]
+
+
+def test_run_refuses_a_sink_it_does_not_know(recording):
+    result = airsift("run", "--source", recording, "--sink", "somewhere")
+    assert result.returncode == 1
+    one_line(result, "--sink somewhere", "jsonl:FILE")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_with_its_segments_closed(tmp_path, number):
+    path, out = write_wav(tmp_path / "long.wav", np.tile(tune(60), 60)), tmp_path / "out.jsonl"
+    with subprocess.Popen(
+        [*AIRSIFT, "run", "--source", str(path), "--sink", f"jsonl:{out}"],
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
+    ) as process:
+        for _ in range(600):
+            if out.exists() and out.stat().st_size > 2000:
+                break
+            time.sleep(0.1)
+        process.send_signal(number)
+        process.wait(20)
+        assert b"Traceback" not in process.stderr.read()
+    events = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [e for e in events if e["schema"] == "airsift.segment/1"][-1]["final"]
+
+
+def test_a_broker_that_is_not_there_is_named(recording):
+    for command in (
+        ["run", "--source", "kafka", "--sink", "kafka"],
+        ["tail"],
+        ["publish", str(recording), "--station", "x"],
+    ):
+        result = airsift(
+            *command,
+            "--set",
+            "kafka.bootstrap_servers=127.0.0.1:1",
+            "--set",
+            "kafka.connect_timeout_s=2",
+        )
+        assert result.returncode == 1
+        one_line(result, "127.0.0.1:1")
