@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.admin import NewTopic
 from kafka.errors import (
+    KafkaConfigurationError,
+    KafkaConnectionError,
     KafkaError,
+    KafkaTimeoutError,
     MessageSizeTooLargeError,
     SaslAuthenticationFailedError,
     TopicAlreadyExistsError,
@@ -48,6 +51,7 @@ def connect_producer(settings: KafkaSettings) -> KafkaProducer:
     with broker_errors(settings):
         return KafkaProducer(
             **_common(settings),
+            metrics_enabled=False,
             acks="all",
             linger_ms=settings.linger_ms,
             batch_size=64 * 1024,
@@ -72,6 +76,7 @@ def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
         return KafkaConsumer(
             **_common(settings),
             **{
+                "metrics_enabled": False,
                 "enable_auto_commit": False,
                 "auto_offset_reset": settings.start_from,
                 "session_timeout_ms": _ms(settings.session_timeout_s),
@@ -86,8 +91,12 @@ def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
         )
 
 
-def ensure_topics(settings: KafkaSettings, names: Iterable[str]) -> list[str]:
+def ensure_topics(
+    settings: KafkaSettings, names: Iterable[str], *, configs: dict[str, str] | None = None
+) -> list[str]:
     """Create the topics that are missing and return their names.
+
+    `configs` are Kafka's own keys for them, such as ``cleanup.policy``.
 
     Raises
     ------
@@ -101,7 +110,9 @@ def ensure_topics(settings: KafkaSettings, names: Iterable[str]) -> list[str]:
             there = set(admin.list_topics())
         missing = [name for name in dict.fromkeys(names) if name not in there]
         for name in missing:
-            topic = NewTopic(name, settings.topics.partitions, settings.topics.replication)
+            topic = NewTopic(
+                name, settings.topics.partitions, settings.topics.replication, None, configs
+            )
             with broker_errors(settings, f"topic {name} cannot be created; create it by hand"):
                 try:
                     admin.create_topics([topic])
@@ -125,6 +136,7 @@ class Sender:
         self._settings = settings
         self._producer = connect_producer(settings)
         self._pending: deque[Any] = deque()
+        self._topics: set[str] = set()
 
     @property
     def pending(self) -> int:
@@ -133,17 +145,36 @@ class Sender:
             self._check(self._pending.popleft())
         return len(self._pending)
 
-    def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        partition: int | None = None,
+    ) -> Any:
         """Hand one message to the producer, which sends it within `linger_ms`.
+
+        Returns
+        -------
+        kafka.future.Future
+            After `flush`, its ``value.offset`` is the message's kafka_offset.
 
         Raises
         ------
         BrokerError
             If the message is too large, or the broker has gone.
         """
+        if topic not in self._topics:
+            # kafka-python learns all topics when it connects, but asks again only for those it
+            # had to ask for: the others it then forgets, and what waits for them never leaves.
+            self._producer._sender.add_topic(topic)
+            self._topics.add(topic)
         size = len(value or b"")
         with broker_errors(self._settings, f"{size} bytes cannot be sent to topic {topic}"):
-            self._pending.append(self._producer.send(topic, value, key, headers))
+            future = self._producer.send(topic, value, key, headers, partition)
+        self._pending.append(future)
+        return future
 
     def flush(self) -> None:
         """Wait until the broker has everything.
@@ -194,13 +225,16 @@ def broker_errors(settings: KafkaSettings, doing: str = "") -> Iterator[None]:
             f"{doing}: more than kafka.max_request_bytes={settings.max_request_bytes} or the "
             "topic's max.message.bytes; send shorter chunks or raise both"
         ) from error
-    except (KafkaError, OSError, ValueError) as error:
-        if doing:
-            raise BrokerError(f"{doing}: the broker at {where} says {_one_line(error)}") from error
+    except KafkaConfigurationError as error:
+        raise ConfigError(f"kafka: {_one_line(error)}; change the key it names") from error
+    except (KafkaTimeoutError, KafkaConnectionError, OSError) as error:
         raise BrokerError(
             f"no Kafka broker answers at {where} ({_one_line(error)}); "
             "start one or set kafka.bootstrap_servers"
         ) from error
+    except KafkaError as error:
+        before = f"{doing}: " if doing else ""
+        raise BrokerError(f"{before}the Kafka broker at {where} says {_one_line(error)}") from error
 
 
 def _common(settings: KafkaSettings) -> dict[str, Any]:
@@ -211,7 +245,6 @@ def _common(settings: KafkaSettings) -> dict[str, Any]:
         "bootstrap_timeout_ms": _ms(settings.connect_timeout_s),
         "request_timeout_ms": _ms(max(settings.request_timeout_s, settings.session_timeout_s + 1)),
         "reconnect_backoff_max_ms": 1000,
-        "metrics_enabled": False,
         **_security(settings),
     }
 

@@ -153,13 +153,20 @@ class FrameStream:
         """Whether the last message ended within a frame."""
         return self._waiting > 0
 
-    def push(self, value: bytes) -> Decoded:
-        """Return the samples of the frames that end in `value`; there may be none."""
+    def push(self, value: bytes) -> tuple[Decoded, int]:
+        """Return the samples of the frames that end in `value`; there may be none.
+
+        With them comes how many of them belong to a frame that began before `value`.
+        """
+        lead = 0
+        began_before = self.partial
         frames: list[AudioFrame | int] = []
         packets = failed = size = 0
         try:
             for packet in self._context.parse(value):
                 packets += 1
+                if packets == 1 and began_before:
+                    lead = packet.duration or self.frame_samples
                 size += packet.size
                 try:
                     frames += self._context.decode(packet)
@@ -183,7 +190,7 @@ class FrameStream:
             self.reset()
             raise
         self._rate = decoded.rate or 48_000
-        return decoded._replace(rate=self._rate)
+        return decoded._replace(rate=self._rate), lead
 
 
 def is_whole_mp3(value: bytes) -> bool:

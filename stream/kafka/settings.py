@@ -24,6 +24,7 @@ class TopicSettings(_Section):
     matches: _Topic = "airsift.matches"
     gaps: _Topic = "airsift.gaps"
     dead_letters: _Topic = "airsift.dead-letters"
+    state: _Topic = "airsift.state"
     partitions: _Positive = 8
     replication: _Positive = 1
 
@@ -85,7 +86,7 @@ class KafkaSettings(_Section):
     max_poll_interval_s: _Seconds = 300.0
     poll_s: Annotated[float, Field(gt=0, le=0.5)] = 0.1
     poll_messages: _Positive = 500
-    commit_interval_s: Annotated[float, Field(ge=0, le=60)] = 1.0
+    release_s: Annotated[float, Field(ge=60)] = 3600.0
     linger_ms: Annotated[int, Field(ge=0, le=1000)] = 5
     compression: Literal["none", "gzip"] = "none"
     max_request_bytes: _Positive = 16 * 1024 * 1024

@@ -61,6 +61,7 @@ _FILES = {
 }
 _FRAMES = {"audio/mpeg": "mp3float", "audio/aac": "aac"}
 _LOUDEST = 100.0  # 40 dB over full scale: not audio, but bytes of another format
+_SHORTEST_MP3 = 1152  # one frame; of less, LAME's header cannot tell the length
 _MAX_STATION = 200
 _MAX_STATIONS = 10_000
 _MOST = {"rate": 10**6, "channels": 10**3, "start_sample": 2**60, "time_ms": 2**43}
@@ -85,6 +86,7 @@ def encode(chunk: AudioChunk, codec: str = "pcm", bit_rate: int = 64_000) -> Mes
         At least one sample; beyond +-1 it is clipped by all codecs but ``f32``.
     codec : {"pcm", "f32", "flac", "opus", "mp3"}
         How the samples are written. ``f32`` is lossless, ``pcm`` and ``flac`` keep 16 bits.
+        Less than one frame of ``mp3`` is written as ``pcm``.
     bit_rate : int > 0
         Bits per second of ``opus`` and ``mp3``.
 
@@ -94,6 +96,8 @@ def encode(chunk: AudioChunk, codec: str = "pcm", bit_rate: int = 64_000) -> Mes
         The codec does not know the chunk's rate.
     """
     samples = np.nan_to_num(chunk.samples, nan=0.0, posinf=1.0, neginf=-1.0)
+    if codec == "mp3" and len(samples) < _SHORTEST_MP3:
+        codec = "pcm"
     if codec == "pcm":
         value = np.rint(np.clip(samples * 32768.0, -32768, 32767)).astype("<i2").tobytes()
     elif codec == "f32":
@@ -118,6 +122,7 @@ def encode(chunk: AudioChunk, codec: str = "pcm", bit_rate: int = 64_000) -> Mes
 class _Station:
     position: Position
     frames: dict[str, FrameStream]
+    lead: int = 0  # samples of the last message that began in the message before
 
 
 class ChunkDecoder:
@@ -158,7 +163,7 @@ class ChunkDecoder:
         said = _said(headers, self._limits)
         state = self._station(station)
         claim = Claim(said.start_sample, said.rate, said.time_ms, arrived_ms)
-        kind = said.content_type
+        kind, lead = said.content_type, 0
         if kind in _RAW:
             decoded = _decode_raw(value, said, self._limits)
         elif kind in _FILES:
@@ -166,8 +171,9 @@ class ChunkDecoder:
         elif kind == "audio/mpeg" and is_whole_mp3(value):
             decoded = decode_file(value, "mp3", self._limits)
         else:
-            decoded, claim = self._decode_frames(state, value, said, claim)
+            decoded, claim, lead = self._decode_frames(state, value, said, claim)
         _check(decoded, said)
+        state.lead = lead
         start = state.position.place(claim, len(decoded.samples), decoded.rate)
         if said.time_ms is not None:
             time: float | None = said.time_ms / 1000
@@ -182,6 +188,13 @@ class ChunkDecoder:
         """
         self.forget(station)
         self._station(station).position.resume(start, rate)
+
+    def lead(self, station: str) -> int:
+        """Return how many samples of the station's last chunk began in the message before.
+
+        Who begins to decode with that message gets a chunk that begins so much later.
+        """
+        return self._stations[station].lead
 
     def forget(self, station: str) -> None:
         """Drop what is known of a station."""
@@ -198,7 +211,7 @@ class ChunkDecoder:
 
     def _decode_frames(
         self, state: _Station, value: bytes, said: _Said, claim: Claim
-    ) -> tuple[Decoded, Claim]:
+    ) -> tuple[Decoded, Claim, int]:
         """Decode bare frames as the continuation of the last message, unless it says otherwise.
 
         ``start_sample`` then counts to the first frame that begins in the message; the frame
@@ -214,8 +227,8 @@ class ChunkDecoder:
                 claim = replace(claim, start_sample=None, time_ms=None, arrived_ms=None)
             else:
                 frames.reset()
-        decoded = frames.push(value)
-        return decoded, replace(claim, rate=claim.rate or decoded.rate)
+        decoded, lead = frames.push(value)
+        return decoded, claim, lead
 
 
 def station_of(key: bytes | None) -> str:

@@ -1,0 +1,132 @@
+"""Which messages of the audio topic are still needed, and so how far a group may commit."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+class Heard(NamedTuple):
+    """One decoded message.
+
+    Parameters
+    ----------
+    kafka_offset : int
+        Where it is in its partition.
+    start, end : int
+        Its samples, half-open, at `rate`.
+    rate : int > 0
+        Samples per second.
+    """
+
+    kafka_offset: int
+    start: int
+    end: int
+    rate: int
+
+
+class _Station:
+    def __init__(self) -> None:
+        self.messages: deque[Heard] = deque()
+        self.last_heard = 0.0
+
+
+class Offsets:
+    """The messages a restart would have to read again, per partition and station.
+
+    Of every station the message before the first one needed is kept too: a decoder of bare
+    frames wants a running start, and a silent station keeps its place.
+
+    Parameters
+    ----------
+    rate : int > 0
+        Samples per second of the `oldest` that `settle` is told.
+    release_s : float
+        A station silent for so long no longer holds its partition back.
+    now : callable
+        The clock, in seconds.
+    """
+
+    def __init__(
+        self, rate: int, release_s: float, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._rate = rate
+        self._release_s = release_s
+        self._now = now
+        self._next: dict[int, int] = {}
+        self._stations: dict[int, dict[str, _Station]] = {}
+
+    @property
+    def partitions(self) -> set[int]:
+        """Partitions of which anything is known."""
+        return set(self._next)
+
+    def begin(self, partition: int, kafka_offset: int) -> None:
+        """Say that `kafka_offset` is the next message of a partition just assigned."""
+        self._next[partition] = kafka_offset
+        self._stations[partition] = {}
+
+    def next(self, partition: int) -> int:
+        """Return the offset after the last message passed."""
+        return self._next[partition]
+
+    def passed(self, partition: int, kafka_offset: int) -> None:
+        """Note that a message was read, whatever was in it."""
+        self._next[partition] = kafka_offset + 1
+
+    def heard(self, partition: int, station: str, message: Heard) -> None:
+        """Note a decoded message."""
+        state = self._stations[partition].setdefault(station, _Station())
+        state.messages.append(message)
+        state.last_heard = self._now()
+
+    def settle(self, station: str, oldest: int) -> list[tuple[int, Heard]]:
+        """Let go of what `station` no longer needs; return where a restart begins.
+
+        Parameters
+        ----------
+        station : str
+            Whose messages.
+        oldest : int
+            First sample still needed, at the rate of the constructor.
+
+        Returns
+        -------
+        list of (partition, Heard)
+            The first message to read again in each partition that the station is on.
+        """
+        first = []
+        for partition, stations in self._stations.items():
+            if (state := stations.get(station)) is None:
+                continue
+            messages = state.messages
+            while len(messages) > 1 and self._is_over(messages[1], oldest):
+                messages.popleft()
+            first.append((partition, messages[0]))
+        return first
+
+    def needed(self, partition: int) -> int:
+        """Return the first offset of a partition that a restart must read."""
+        now = self._now()
+        held = [
+            state.messages[0].kafka_offset
+            for state in self._stations[partition].values()
+            if now - state.last_heard < self._release_s
+        ]
+        return min(held, default=self._next[partition])
+
+    def drop(self, partitions: Iterable[int]) -> set[str]:
+        """Forget partitions; return the stations that are on none that is left."""
+        gone: set[str] = set()
+        for partition in partitions:
+            self._next.pop(partition, None)
+            gone |= self._stations.pop(partition, {}).keys()
+        return gone - {station for stations in self._stations.values() for station in stations}
+
+    def _is_over(self, message: Heard, oldest: int) -> bool:
+        """Say whether this message begins at or before `oldest`, so the one before may go."""
+        return message.start * self._rate <= oldest * message.rate

@@ -1,0 +1,82 @@
+"""Kafka as a sink: each kind of event to its topic, keyed by station."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airsift.errors import Backpressure
+from stream.kafka.client import Sender, ensure_topics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stream.events import Event
+    from stream.kafka.settings import KafkaSettings
+
+
+class KafkaSink:
+    """Publishes events: the value is the event's JSON, the header ``schema`` its schema.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Broker and topics. Topics that are missing are created.
+
+    Raises
+    ------
+    BrokerError
+        No broker answers, or a topic is missing and cannot be created.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._topics = settings.topics.events
+        self._most = settings.max_pending_events
+        self._closed = False
+        ensure_topics(settings, self._topics.values())
+        self._sender = Sender(settings)
+
+    def write(self, events: Sequence[Event]) -> None:
+        """Hand events to the producer.
+
+        Raises
+        ------
+        Backpressure
+            More than `max_pending_events` wait for the broker; nothing was taken.
+        BrokerError
+            An event written before was refused, or the broker has gone.
+        """
+        pending = self._sender.pending
+        if pending and pending + len(events) > self._most:
+            raise Backpressure(
+                f"{pending} events wait for the Kafka broker, "
+                f"kafka.max_pending_events={self._most}",
+                retry_after_s=0.1,
+            )
+        for event in events:
+            document = event.to_json()
+            schema = f"airsift.{event.kind}/1".encode()
+            self._sender.send(
+                self._topics[event.kind],
+                event.station.encode(),
+                document.encode(),
+                [("schema", schema), ("content-type", b"application/json")],
+            )
+
+    def flush(self) -> None:
+        """Wait until the broker has every event.
+
+        Raises
+        ------
+        BrokerError
+            It refused one, or did not answer within `delivery_timeout_s`.
+        """
+        self._sender.flush()
+
+    def close(self) -> None:
+        """Flush and disconnect."""
+        if not self._closed:
+            self._closed = True
+            try:
+                self._sender.flush()
+            finally:
+                self._sender.close()

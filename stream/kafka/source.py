@@ -1,0 +1,291 @@
+"""Kafka as a source: the audio topic, read as one member of a consumer group.
+
+What a station needs after a restart is in two places: the pipeline's snapshot in the state
+topic, and the audio from the snapshot's ``oldest`` sample on in the audio topic. `settle`
+writes the first and only then commits the offset of the second, so whoever takes a partition
+over goes on with exactly the samples and the state that its last owner had.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
+
+from airsift.errors import DecodeError
+from stream.kafka.client import Sender, broker_errors, connect_consumer, ensure_topics
+from stream.kafka.deadletter import send_dead_letter
+from stream.kafka.offsets import Heard, Offsets
+from stream.kafka.state import Record, Saved, StateLog
+from stream.kafka.wire import ChunkDecoder
+from stream.sources import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from stream.audio import AudioChunk
+    from stream.kafka.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+# A station that is silent keeps its old record; it is written anew before it gets so old that
+# reading the state topic from there on would take long.
+_REFRESH_S = 600.0
+
+
+class KafkaSource:
+    """The audio topic's stations on the partitions that this member of the group is given.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Broker, group, topics and limits.
+    rate : int > 0
+        Samples per second of the snapshots' ``oldest``.
+
+    Attributes
+    ----------
+    counts : Counter
+        ``messages``, ``bytes``, ``dead_letters``, ``repeats`` (read again after a rebalance),
+        ``rebalances``, ``commits`` and ``commit_failures`` so far.
+
+    Raises
+    ------
+    BrokerError
+        No broker answers, or a topic is missing and cannot be created.
+    """
+
+    resumable = True
+
+    def __init__(self, settings: KafkaSettings, *, rate: int = 16_000) -> None:
+        topics = settings.topics
+        self._settings = settings
+        self._topic = topics.audio
+        self.counts: Counter[str] = Counter()
+        ensure_topics(settings, [topics.audio, topics.dead_letters])
+        self._decoder = ChunkDecoder(settings.wire)
+        self._offsets = Offsets(rate, settings.release_s)
+        self._damaged: set[str] = set()  # stations whose last message did not decode
+        self._skip: dict[tuple[int, str], int] = {}  # first offset a resumed station needs
+        self._caught_up: dict[int, int] = {}  # first offset not read before a rebalance
+        self._records: dict[tuple[int, str], Record] = {}
+        self._committed: dict[TopicPartition, int] = {}
+        self._stopped = self._closed = False
+        self._sender = Sender(settings)
+        self._state = StateLog(settings, self._sender)
+        self._consumer = connect_consumer(settings, group_id=settings.group)
+        self._rebalances = _Rebalances()
+        with broker_errors(settings):
+            self._state.ensure(len(self._consumer.partitions_for_topic(self._topic) or {0}))
+            self._consumer.subscribe([self._topic], listener=self._rebalances)
+
+    def __iter__(self) -> Iterator[Batch]:
+        while not self._stopped:
+            with broker_errors(self._settings):
+                polled = self._consumer.poll(timeout_ms=round(self._settings.poll_s * 1000))
+            resumed, lost = self._follow_rebalance(polled)
+            chunks: list[AudioChunk] = []
+            for tp, messages in polled.items():
+                for message in messages:
+                    chunks += self._take(tp.partition, message)
+            yield Batch(chunks, resumed, frozenset(lost))
+
+    def stop(self) -> None:
+        """Let the iteration end after the current poll. Safe in a signal handler."""
+        self._stopped = True
+
+    def pause(self) -> None:
+        """Fetch nothing more, and stay in the group, until `resume`."""
+        self._consumer.pause(*self._consumer.assignment())
+
+    def resume(self) -> None:
+        """Fetch again."""
+        self._consumer.resume(*self._consumer.paused())
+
+    def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
+        """Store the snapshots, then commit the offsets they allow.
+
+        Parameters
+        ----------
+        snapshots : mapping of str to dict
+            Per station, `Pipeline.snapshot`. Stations left out are unchanged since last time.
+
+        Raises
+        ------
+        BrokerError
+            The broker did not take a snapshot or a dead letter. A commit that fails is only
+            counted: it costs a longer repetition, and the next one makes it good.
+        """
+        written: list[tuple[int, Saved, Any]] = []
+        for station, snapshot in snapshots.items():
+            for partition, first in self._offsets.settle(station, snapshot["oldest"]):
+                saved = Saved(station, first.kafka_offset, first.start, first.rate, snapshot)
+                written.append((partition, saved, self._state.write(partition, saved)))
+        now = time.monotonic()
+        for (partition, station), record in self._records.items():
+            if station not in snapshots and now - record.at > _REFRESH_S:
+                future = self._state.write(partition, record.saved)
+                written.append((partition, record.saved, future))
+        self._sender.flush()
+        for partition, saved, future in written:
+            self._records[partition, saved.station] = Record(saved, future.value.offset, now)
+        self._commit()
+
+    def close(self) -> None:
+        """Leave the group."""
+        if not self._closed:
+            self._closed = True
+            self._consumer.close()
+            self._sender.close()
+
+    def _take(self, partition: int, message: Any) -> list[AudioChunk]:
+        if partition not in self._offsets.partitions:
+            return []
+        if message.offset < self._caught_up.get(partition, 0):
+            self.counts["repeats"] += 1
+            return []
+        self._caught_up.pop(partition, None)
+        self._offsets.passed(partition, message.offset)
+        station = (message.key or b"").decode("utf-8", "replace")
+        if message.offset < self._skip.get((partition, station), 0):
+            self.counts["repeats"] += 1
+            return []
+        self.counts["messages"] += 1
+        self.counts["bytes"] += len(message.value or b"")
+        try:
+            arrived_ms = message.timestamp if message.timestamp >= 0 else None
+            chunk = self._decoder.decode(message.key, message.value, message.headers, arrived_ms)
+        except DecodeError as error:
+            log.warning("%s[%d] %d: %s", self._topic, partition, message.offset, error)
+            self.counts["dead_letters"] += 1
+            self._damaged.add(station)
+            send_dead_letter(self._sender, self._settings, message, str(error))
+            return []
+        if not len(chunk.samples):
+            return []
+        start = chunk.start + self._decoder.lead(station)
+        self._offsets.heard(partition, station, Heard(message.offset, start, chunk.end, chunk.rate))
+        if station in self._damaged:
+            self._damaged.remove(station)
+            chunk = replace(chunk, gap_reason="a message could not be decoded")
+        return [chunk]
+
+    def _follow_rebalance(
+        self, polled: dict[TopicPartition, list[Any]]
+    ) -> tuple[dict[str, dict[str, Any]], set[str]]:
+        """Take up new partitions and let go of old ones; return stations resumed and lost."""
+        taken, self._rebalances.taken = self._rebalances.taken, set()
+        lost = self._let_go(taken)
+        if not self._rebalances.assigned:
+            return {}, lost
+        self._rebalances.assigned = False
+        self.counts["rebalances"] += 1
+        assigned = {tp.partition for tp in self._consumer.assignment()}
+        known = self._offsets.partitions
+        lost |= self._let_go(known - assigned)
+        # Kafka begins again at the committed offset, also where we have read further.
+        self._caught_up = {p: self._offsets.next(p) for p in known & assigned}
+        log.info("partitions of %s: %s", self._topic, sorted(assigned))
+        return self._take_up(assigned - known, polled), lost
+
+    def _let_go(self, partitions: Iterable[int]) -> set[str]:
+        partitions = set(partitions)
+        lost = self._offsets.drop(partitions)
+        for station in lost:
+            self._decoder.forget(station)
+        self._damaged -= lost
+        self._records = {k: v for k, v in self._records.items() if k[0] not in partitions}
+        self._skip = {k: v for k, v in self._skip.items() if k[0] not in partitions}
+        self._committed = {
+            tp: at for tp, at in self._committed.items() if tp.partition not in partitions
+        }
+        return lost
+
+    def _take_up(
+        self, partitions: set[int], polled: dict[TopicPartition, list[Any]]
+    ) -> dict[str, dict[str, Any]]:
+        """Begin with new partitions where their last owner left them."""
+        if not partitions:
+            return {}
+        state, consumer = self._settings.topics.state, self._consumer
+        resumed: dict[str, dict[str, Any]] = {}
+        with broker_errors(self._settings):
+            found = self._state.read(
+                {p: consumer.committed(TopicPartition(state, p)) or 0 for p in partitions}
+            )
+            for partition, records in found.items():
+                tp = TopicPartition(self._topic, partition)
+                if records and consumer.committed(tp) is None:
+                    polled.pop(tp, None)
+                    consumer.seek(tp, min(r.saved.kafka_offset for r in records.values()))
+                first = polled[tp][0].offset if tp in polled else consumer.position(tp)
+                self._offsets.begin(partition, first)
+                for station, record in records.items():
+                    saved = record.saved
+                    self._records[partition, station] = record
+                    self._skip[partition, station] = saved.kafka_offset
+                    self._decoder.resume(station, saved.start, saved.rate)
+                    resumed[station] = dict(saved.snapshot)
+        # Where a group begins must not depend on when its first member died.
+        self._commit()
+        return resumed
+
+    def _commit(self) -> None:
+        """Commit what is needed of audio and of state, in one request."""
+        state = self._settings.topics.state
+        offsets = {
+            TopicPartition(self._topic, p): self._offsets.needed(p)
+            for p in self._offsets.partitions
+        }
+        for (partition, _), record in self._records.items():
+            tp = TopicPartition(state, partition)
+            offsets[tp] = min(offsets.get(tp, record.kafka_offset), record.kafka_offset)
+        changed = {tp: at for tp, at in offsets.items() if self._committed.get(tp) != at}
+        if not changed:
+            return
+        try:
+            self._consumer.commit({tp: OffsetAndMetadata(at, "", -1) for tp, at in changed.items()})
+        except (CommitFailedError, RebalanceInProgressError) as error:
+            # The partitions are about to move, or have moved. What was published since the
+            # last commit comes again under the same ids.
+            log.info("offsets not committed, the group is being rebalanced: %s", error)
+            self.counts["commit_failures"] += 1
+        except KafkaError as error:
+            log.warning("offsets not committed: %s", error)
+            self.counts["commit_failures"] += 1
+        else:
+            self._committed |= changed
+            self.counts["commits"] += 1
+
+
+class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python asks for it
+    """Notes what happens to the assignment; kafka-python calls it within `poll`.
+
+    Attributes
+    ----------
+    assigned : bool
+        Whether there is a new assignment.
+    taken : set of int
+        Partitions that were taken away while this member was out of the group: somebody else
+        may have gone on with them.
+    """
+
+    def __init__(self) -> None:
+        self.assigned = False
+        self.taken: set[int] = set()
+
+    def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Wait for the new assignment: most partitions come back to whom they were taken from."""
+
+    def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Note that the assignment is new."""
+        self.assigned = True
+
+    def on_partitions_lost(self, lost: set[TopicPartition]) -> None:
+        """Note partitions that have an owner we know nothing of."""
+        self.taken |= {tp.partition for tp in lost}
