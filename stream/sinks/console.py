@@ -1,0 +1,98 @@
+"""Events for people: a live table on a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TextIO
+
+from stream.events import Decision, Event, Gap, Match, Segment
+from stream.sinks.text import clock, one_line, song
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stream.sinks.table import Table
+
+MAX_REMEMBERED = 10_000  # ids of segments and matches that were told already
+
+
+class ConsoleSink:
+    """A live table of the stations, or one line for each segment, song and gap.
+
+    Plain lines hold no control codes. A segment or song has two of them, one when it begins
+    and one when it is over::
+
+        radio  00:12.0  -        speech  0.93
+        radio  00:12.0  00:45.0  speech  0.98
+        radio  00:45.0  02:10.5  song    Artist - Title (0.87)
+
+    Parameters
+    ----------
+    file : text file object
+        Where to write; it is not closed.
+    live : bool, optional
+        Whether to draw the table; only on a terminal that can, unless told.
+    """
+
+    def __init__(self, file: TextIO, live: bool | None = None) -> None:
+        self._file = file
+        self._table: Table | None = None
+        self._told: dict[tuple[str, bool], None] = {}  # in order of telling
+        if live or (live is None and file.isatty()):
+            from stream.sinks.table import Table
+
+            table = Table(file)
+            self._table = table if live or table.fits else None
+
+    def write(self, events: Sequence[Event]) -> None:
+        """Show the events."""
+        if self._table is not None:
+            self._table.update(events)
+            return
+        lines = [line for event in events if (line := self._line(event))]
+        if lines:
+            _print(self._file, "".join(f"{line}\n" for line in lines))
+
+    def flush(self) -> None:
+        """Show all that was written."""
+        if self._table is not None:
+            self._table.draw()
+        elif not self._file.closed:
+            self._file.flush()
+
+    def close(self) -> None:
+        """Leave the last table on the screen, and the cursor below it."""
+        if self._table is not None:
+            self._table.close()
+
+    def _line(self, event: Event) -> str | None:
+        if isinstance(event, Decision):
+            return None
+        over = event.final if isinstance(event, Segment | Match) else True
+        if (event.id, over) in self._told:
+            return None
+        self._told[event.id, over] = None
+        if len(self._told) > MAX_REMEMBERED:
+            del self._told[next(iter(self._told))]
+        start = clock(event.start / event.rate)
+        end = clock(event.end / event.rate) if over else "-".ljust(len(start))
+        return f"{one_line(event.station)}  {start}  {end}  {_what(event)}"
+
+
+def _what(event: Event) -> str:
+    match event:
+        case Segment():
+            return f"{event.label:<17}  {event.score:.2f}"
+        case Match():
+            return f"{'song':<17}  {song(event)} ({event.score:.2f})"
+        case Gap():
+            return f"{'gap':<17}  {one_line(event.reason)}"
+    return event.kind
+
+
+def _print(file: TextIO, text: str) -> None:
+    try:
+        file.write(text)
+    except UnicodeEncodeError:  # a terminal that is not UTF-8
+        encoding = file.encoding or "ascii"
+        file.write(text.encode(encoding, "replace").decode(encoding))
+    file.flush()

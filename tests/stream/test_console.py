@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import io
+import os
+import pty
+import re
+import subprocess
+import sys
+
+import pytest
+
+from stream.events import Decision, Event, Gap, Label, Match, Segment
+from stream.sinks.console import ConsoleSink
+from stream.sinks.table import Table
+from stream.sinks.text import clock, one_line
+
+RATE = 16_000
+
+
+def segment(start: float, end: float, label: Label, *, final: bool, station: str = "r") -> Segment:
+    return Segment(station, int(start * RATE), int(end * RATE), RATE, None, label, 0.98, final)
+
+
+def song(start: float, end: float, *, final: bool, title: str = "Title") -> Match:
+    times = int(start * RATE), int(end * RATE)
+    return Match("r", *times, RATE, None, "t1", title, "Artist", 0, 0.875, final)
+
+
+def gap(start: float, end: float) -> Gap:
+    return Gap("r", int(start * RATE), int(end * RATE), RATE, None, "overflow")
+
+
+def plain(events: list[Event]) -> str:
+    file = io.StringIO()
+    sink = ConsoleSink(file)
+    for event in events:
+        sink.write([event])
+    sink.flush()
+    sink.close()
+    return file.getvalue()
+
+
+def drawn(events: list[Event], *, size: tuple[int, int] = (100, 24)) -> str:
+    """Return what the table shows at last on a terminal of `size` columns and rows."""
+    file = io.StringIO()
+    table = Table(file)
+    table._console.size = size
+    table.update(events)
+    with table._console.capture() as capture:
+        table._console.print(table.render())
+    return capture.get()
+
+
+def test_segments_songs_and_gaps_are_lines_when_they_begin_and_when_they_are_over() -> None:
+    events = [
+        Decision("r", 0, 5 * RATE, RATE, None, 0.9, 0.1),
+        segment(12, 17, "speech", final=False),
+        segment(12, 22, "speech", final=False),
+        segment(12, 45, "speech", final=True),
+        segment(45, 50, "music", final=False),
+        song(46, 52, final=False),
+        song(46, 58, final=False),
+        song(46, 130.5, final=True),
+        gap(130.5, 131),
+    ]
+    assert plain(events).splitlines() == [
+        "r  00:12.0  -        speech             0.98",
+        "r  00:12.0  00:45.0  speech             0.98",
+        "r  00:45.0  -        music              0.98",
+        "r  00:46.0  -        song               Artist - Title (0.88)",
+        "r  00:46.0  02:10.5  song               Artist - Title (0.88)",
+        "r  02:10.5  02:11.0  gap                overflow",
+    ]
+
+
+def test_plain_lines_hold_no_control_codes() -> None:
+    nasty = "a\x1b[31m\r\nb\x07"
+    text = plain([song(0, 5, final=True, title=nasty), segment(0, 9, "other", final=True)])
+    assert re.findall(r"[^\n -~\N{REPLACEMENT CHARACTER}]", text) == []
+    assert text.count("\n") == 2
+
+
+def test_a_file_that_is_not_utf8_still_gets_its_line() -> None:
+    raw = io.BytesIO()
+    sink = ConsoleSink(io.TextIOWrapper(raw, encoding="ascii"))
+    sink.write([song(0, 5, final=True, title="Für Elise")])
+    assert b"F?r Elise" in raw.getvalue()
+
+
+def test_what_was_told_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.sinks.console.MAX_REMEMBERED", 10)
+    sink = ConsoleSink(io.StringIO())
+    sink.write([segment(second, second + 1, "speech", final=True) for second in range(100)])
+    assert len(sink._told) == 10
+
+
+def test_the_table_shows_each_station_now_and_lately() -> None:
+    text = drawn(
+        [
+            Decision("r", 0, 65 * RATE, RATE, None, 0.9, 0.2),
+            segment(0, 45, "speech", final=True),
+            gap(45, 46),
+            segment(46, 60, "speech_over_music", final=False),
+            song(46, 58, final=False, title="[bold]T\x1b[0m"),
+        ]
+    )
+    first, second = text.splitlines()[3:5]
+    assert re.search(r"r +speech over music +█{9}░ 0.90 +00:45.0 gap +00:00.0 speech", first)
+    assert re.search(r"01:05.0 +since 00:46.0 +█{2}░{8} 0.20 +Artist - \[bold\]T.\[0m", second)
+
+
+@pytest.mark.parametrize("rows", [8, 12, 24, 50])
+def test_the_table_never_outgrows_the_terminal(rows: int) -> None:
+    events: list[Event] = [segment(0, 9, "music", final=True, station=f"s{i}") for i in range(60)]
+    lines = drawn(events, size=(70, rows)).splitlines()
+    assert len(lines) <= rows
+    assert max(len(line) for line in lines) <= 70
+    assert "more stations" in lines[-1]
+    assert any("s59" in line for line in lines)  # the latest, not the first
+
+
+def test_stations_heard_longest_ago_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.sinks.table.MAX_STATIONS", 5)
+    table = Table(io.StringIO())
+    table.update([segment(0, 9, "music", final=True, station=f"s{i}") for i in range(60)])
+    assert list(table._stations) == [f"s{i}" for i in range(55, 60)]
+
+
+def on_terminal(script: str, **environ: str) -> str:
+    """Run Python with a terminal for its standard output; return all that reaches it."""
+    ours, theirs = pty.openpty()
+    run = [sys.executable, "-c", script]
+    variables = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "24", **environ}
+    with subprocess.Popen(run, stdout=theirs, stderr=subprocess.PIPE, env=variables) as process:
+        os.close(theirs)
+        seen = b""
+        while True:
+            try:
+                seen += (piece := os.read(ours, 65_536))
+            except OSError:  # how Linux tells that the other end is closed
+                break
+            if not piece:
+                break
+        process.wait()
+        assert process.stderr is not None
+        seen += process.stderr.read()
+    os.close(ours)
+    return seen.decode()
+
+
+SHOW = (
+    "import sys\n"
+    "from stream.events import Segment\n"
+    "from stream.sinks.console import ConsoleSink\n"
+    "sink = ConsoleSink(sys.stdout)\n"
+    "sink.write([Segment('r', 0, 16_000, 16_000, None, 'speech', 0.9, False)])\n"
+)
+HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
+
+
+def test_a_terminal_gets_the_table_and_its_cursor_back() -> None:
+    seen = on_terminal(SHOW + "sink.close()\nsink.close()\nprint('after')")
+    assert "since 00:00.0" in seen
+    assert 0 <= seen.index(HIDE_CURSOR) < seen.index(SHOW_CURSOR) < seen.index("after")
+
+
+def test_an_interrupt_gives_the_cursor_back() -> None:
+    seen = on_terminal(
+        SHOW + "try: raise KeyboardInterrupt\nexcept KeyboardInterrupt: pass\nfinally: sink.close()"
+    )
+    assert seen.index(HIDE_CURSOR) < seen.index(SHOW_CURSOR)
+
+
+def test_a_dumb_terminal_gets_lines() -> None:
+    seen = on_terminal(SHOW + "sink.close()", TERM="dumb")
+    assert seen == "r  00:00.0  -        speech             0.90\r\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "00:00.0"), (59.96, "01:00.0"), (130.5, "02:10.5"), (3_599.96, "1:00:00.0")],
+)
+def test_clock(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
+
+
+def test_one_line() -> None:
+    assert one_line("ok ü\n\x1b") == "ok ü\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}"
