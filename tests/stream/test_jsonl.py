@@ -49,14 +49,18 @@ def test_half_a_line_of_a_killed_run_is_dropped(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     whole = decision(0).to_json()
     path.write_text(f"{whole}\n{whole[:50]}")
-    JsonlSink(path).write([decision(1)])
+    sink = JsonlSink(path)
+    sink.write([decision(1)])
+    sink.close()
     assert [line["start_s"] for line in lines_of(path)] == [0, 1]
 
 
 def test_a_foreign_last_line_is_ended_not_dropped(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("mine, without an end")
-    JsonlSink(path).write([decision(1)])
+    sink = JsonlSink(path)
+    sink.write([decision(1)])
+    sink.close()
     first, second = path.read_text().splitlines()
     assert first == "mine, without an end"
     assert json.loads(second)["start_s"] == 1
