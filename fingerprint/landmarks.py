@@ -1,0 +1,88 @@
+"""Landmarks: the peaks of a spectrum, as plain arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Landmarks:
+    """Peaks of a stretch of audio, in order of time and then of bin.
+
+    Extracting is the expensive part, so a stream extracts each piece of audio once, shifts the
+    result to its place and joins it with what it has: the matcher's evidence grows with the
+    segment.
+
+    Parameters
+    ----------
+    time : np.ndarray [shape=(n,), int64]
+        Where each peak is, in samples at 16 kHz, finer than the frames of the index.
+    bin : np.ndarray [shape=(n,), float32]
+        Frequency in bins above `F_MIN_HZ`, to an eighth of a bin.
+    rank : np.ndarray [shape=(n,), int16]
+        How many stronger peaks its neighbourhood has: 0 is the strongest around.
+    start, end : int
+        The stretch they were taken from, in samples at 16 kHz, half-open.
+    """
+
+    time: NDArray[np.int64]
+    bin: NDArray[np.float32]
+    rank: NDArray[np.int16]
+    start: int
+    end: int
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def shift(self, samples: int) -> Landmarks:
+        """Return the same landmarks `samples` later."""
+        return Landmarks(
+            self.time + samples, self.bin, self.rank, self.start + samples, self.end + samples
+        )
+
+    def between(self, start: int, end: int) -> Landmarks:
+        """Return the landmarks in [start, end), in samples."""
+        a, b = np.searchsorted(self.time, (start, end))
+        return Landmarks(
+            self.time[a:b],
+            self.bin[a:b],
+            self.rank[a:b],
+            max(start, self.start),
+            min(end, self.end),
+        )
+
+    def strongest(self, rank: int) -> Landmarks:
+        """Return the landmarks that have fewer than `rank` stronger neighbours."""
+        keep = self.rank < rank
+        return Landmarks(self.time[keep], self.bin[keep], self.rank[keep], self.start, self.end)
+
+    @staticmethod
+    def join(parts: Iterable[Landmarks]) -> Landmarks:
+        """Return the landmarks of several stretches as one; nothing is joined to nothing.
+
+        Where stretches overlap, the earlier part is believed up to its end.
+        """
+        kept: list[Landmarks] = []
+        for part in sorted(parts, key=lambda part: part.start):
+            if kept and part.start < kept[-1].end:
+                part = part.between(kept[-1].end, max(part.end, kept[-1].end))
+            kept.append(part)
+        if not kept:
+            return Landmarks(
+                np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int16), 0, 0
+            )
+        return Landmarks(
+            np.concatenate([part.time for part in kept]),
+            np.concatenate([part.bin for part in kept]),
+            np.concatenate([part.rank for part in kept]),
+            kept[0].start,
+            kept[-1].end,
+        )

@@ -1,0 +1,192 @@
+"""``airsift catalogue``: the tracks that airsift can name."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stream.cli._context import ConfigOption, SetOption, complain, load_config
+
+if TYPE_CHECKING:
+    from fingerprint.catalogue import Catalogue
+
+app = typer.Typer(no_args_is_help=True)
+
+CatalogueOption = Annotated[
+    str | None,
+    typer.Option("--catalogue", help="Folder of the catalogue; else identify.catalogue."),
+]
+
+
+@app.command()
+def add(
+    paths: Annotated[list[Path], typer.Argument(help="Audio files, and folders of them.")],
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table with a column `file` and any of key, title, artist, album, isrc; "
+            "other columns are kept as extra fields. It goes before the files' tags."
+        ),
+    ] = None,
+    catalogue: CatalogueOption = None,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Add audio files, each whole or not at all; files already there are skipped."""
+    from fingerprint.catalogue import Catalogue
+    from stream.cli._adding import add_files
+
+    opened = Catalogue.create(_folder(catalogue, config, sets))
+    counts = add_files(opened, paths, csv)
+    print(
+        f"{counts.added} added, {counts.present} already there, {counts.failed} failed; "
+        f"{len(opened.tracks())} tracks in {opened.folder}"
+    )
+    if counts.failed:
+        raise typer.Exit(1)
+
+
+@app.command(name="list")
+def show(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    catalogue: CatalogueOption = None,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Print the tracks, in the order they were added."""
+    from dataclasses import asdict
+
+    for track in _open(catalogue, config, sets).tracks():
+        if as_json:
+            fields = asdict(track)
+            fields["duration_s"] = round(fields.pop("duration") / 16_000, 3)
+            print(json.dumps(fields, ensure_ascii=False))
+        else:
+            minutes, seconds = divmod(track.duration // 16_000, 60)
+            print(f"{track.key}  {minutes:3d}:{seconds:02d}  {track.artist} - {track.title}")
+
+
+@app.command()
+def remove(
+    keys: Annotated[list[str], typer.Argument(help="Keys, as `list` prints them.")],
+    catalogue: CatalogueOption = None,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Take tracks out."""
+    opened = _open(catalogue, config, sets)
+    for key in keys:
+        opened.remove(key)
+
+
+@app.command()
+def match(
+    files: Annotated[list[Path], typer.Argument(help="Audio files of any length and format.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    catalogue: CatalogueOption = None,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Say which tracks are heard in files, and where."""
+    from dataclasses import asdict
+
+    from airsift.errors import AirsiftError
+    from stream.sources.file import read_file
+
+    matcher = _open(catalogue, config, sets).matcher()
+    failed = False
+    for path in files:
+        warnings: list[str] = []
+        try:
+            found = matcher.match(matcher.extract(read_file(path, warnings=warnings)))
+        except AirsiftError as error:
+            warnings.append(str(error))
+            found = []
+        for warning in warnings:
+            complain(f"airsift: {warning}")
+        failed |= bool(warnings)
+        for answer in found:
+            if as_json:
+                fields = {"file": str(path), **asdict(answer)}
+                rate = fields.pop("rate")
+                for name in ("query_start", "query_end", "track_start"):
+                    fields[f"{name}_s"] = round(fields.pop(name) / rate, 2)
+                print(json.dumps(fields, ensure_ascii=False))
+            else:
+                start, end, place = (
+                    _clock(samples / answer.rate)
+                    for samples in (answer.query_start, answer.query_end, answer.track_start)
+                )
+                print(
+                    f"{path}  {start} - {end}  {answer.artist} - {answer.title} "
+                    f"[{answer.track}] from {place}, score {answer.score:.1f}"
+                )
+        if not found and not as_json and not warnings:
+            print(f"{path}  nothing of the catalogue")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def stats(
+    catalogue: CatalogueOption = None, config: ConfigOption = None, sets: SetOption = None
+) -> None:
+    """Print the catalogue's size as one JSON object."""
+    opened = _open(catalogue, config, sets)
+    print(json.dumps(opened.stats()))
+
+
+@app.command()
+def verify(
+    catalogue: CatalogueOption = None, config: ConfigOption = None, sets: SetOption = None
+) -> None:
+    """Read the whole catalogue and print what is wrong with it; exit code 1 if anything is."""
+    from fingerprint.catalogue import Catalogue
+
+    opened = Catalogue.open(_folder(catalogue, config, sets))
+    wrong = opened.verify()
+    for line in wrong:
+        complain(f"airsift: {line}")
+    if wrong:
+        raise typer.Exit(1)
+    print(f"{opened.folder}: {len(opened.tracks())} tracks, all in order")
+
+
+@app.command()
+def merge(
+    catalogue: CatalogueOption = None, config: ConfigOption = None, sets: SetOption = None
+) -> None:
+    """Make one segment of all, without removed tracks: smaller, and fastest to search."""
+    _open(catalogue, config, sets).merge()
+
+
+def _folder(catalogue: str | None, config: Path | None, sets: list[str] | None) -> Path:
+    from airsift.errors import ConfigError
+
+    if catalogue is None:
+        catalogue = load_config(config, sets).identify.catalogue
+    if not catalogue:
+        raise ConfigError(
+            "identify.catalogue is empty, so no catalogue is named: give --catalogue FOLDER, or "
+            "set the key"
+        )
+    return Path(catalogue)
+
+
+def _open(catalogue: str | None, config: Path | None, sets: list[str] | None) -> Catalogue:
+    """Open the catalogue; tell of what cannot be read, and serve the rest."""
+    from fingerprint.catalogue import Catalogue
+
+    opened = Catalogue.open(_folder(catalogue, config, sets))
+    for problem in opened.problems:
+        print(f"airsift: {problem}", file=sys.stderr)
+    return opened
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(max(seconds, 0.0), 60)
+    return f"{int(minutes)}:{rest:04.1f}"
