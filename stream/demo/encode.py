@@ -44,7 +44,8 @@ def excerpt(part: Part, folder: Path) -> NDArray[np.float32]:
 
 def write_opus(samples: NDArray[np.float32], file: Path, bit_rate: int) -> None:
     """Write mono samples at `RATE` as Ogg Opus."""
-    with av.open(str(file), "w", format="ogg") as container:
+    # bitexact: no random stream number, so that the same samples give the same file
+    with av.open(str(file), "w", format="ogg", options={"fflags": "bitexact"}) as container:
         stream = container.add_stream("libopus", rate=RATE, layout="mono")
         stream.bit_rate = bit_rate
         frame = av.AudioFrame.from_ndarray(samples[None, :], format="flt", layout="mono")
