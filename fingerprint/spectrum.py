@@ -56,15 +56,15 @@ def log_spectrum(samples: NDArray[np.float32]) -> NDArray[np.float32]:
             np.matmul(part, kernel, out=out[start : start + _BLOCK, to])
     out += np.float32(_FLOOR)
     np.log2(out, out=out)
-    levels: NDArray[np.float32] = out[:columns]
-    return levels
+    return out[:columns]
 
 
 @cache
 def _taper() -> NDArray[np.float32]:
     # Scaled so that a full-scale sine has power near 1.
     taper = np.hanning(TAPER + 1)[:-1]
-    return (taper * (2 / taper.sum())).astype(np.float32)
+    scaled: NDArray[np.float32] = (taper * (2 / taper.sum())).astype(np.float32)
+    return scaled
 
 
 @cache

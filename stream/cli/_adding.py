@@ -117,7 +117,8 @@ def _tags(path: Path) -> dict[str, str]:
         tags = mutagen.File(path, easy=True) or {}
     except (mutagen.MutagenError, OSError):
         return {}  # audio without tags we can read is still audio
-    return {name: str(tags[name][0]) for name in _KNOWN[1:] if tags.get(name)}
+    said = {name: str(tags[name][0]).strip() for name in _KNOWN[1:] if tags.get(name)}
+    return {name: value for name, value in said.items() if value}
 
 
 def _read_table(path: Path) -> dict[str, dict[str, str]]:

@@ -1,0 +1,55 @@
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fingerprint.landmarks import Landmarks
+from fingerprint.peaks import extract
+
+
+@st.composite
+def landmarks(draw, start=0):
+    times = sorted(draw(st.lists(st.integers(0, 9_999), max_size=20)))
+    n = len(times)
+    return Landmarks(
+        np.array(times, np.int64),
+        np.arange(n, dtype=np.float32),
+        np.zeros(n, np.int16),
+        start,
+        start + 10_000,
+    )
+
+
+@given(landmarks(), st.integers(-(10**9), 10**9))
+def test_shifting_there_and_back_changes_nothing(some, samples):
+    back = some.shift(samples).shift(-samples)
+    assert np.array_equal(back.time, some.time)
+    assert (back.start, back.end) == (some.start, some.end)
+
+
+@given(landmarks(), st.lists(st.integers(0, 10_000), max_size=4))
+def test_pieces_join_to_the_whole(some, cuts):
+    edges = [0, *sorted(cuts), 10_000]
+    pieces = [some.between(a, b) for a, b in pairwise(edges)]
+    whole = Landmarks.join(pieces)
+    assert np.array_equal(whole.time, some.time)
+    assert np.array_equal(whole.bin, some.bin)
+    assert (whole.start, whole.end) == (0, 10_000)
+
+
+def test_where_parts_overlap_nothing_is_counted_twice(compose):
+    music = compose(1, 20.0)
+    whole = extract(music)
+    first, second = whole.between(0, 200_000), whole.between(150_000, 320_000)
+    assert np.array_equal(Landmarks.join([second, first]).time, whole.between(0, 320_000).time)
+
+
+def test_nothing_joined_is_nothing():
+    assert len(Landmarks.join([])) == 0
+
+
+@settings(max_examples=20)
+@given(landmarks(), st.integers(1, 5))
+def test_the_strongest_are_a_selection(some, rank):
+    assert len(some.strongest(rank)) <= len(some)

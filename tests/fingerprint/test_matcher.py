@@ -1,0 +1,128 @@
+"""What the matcher says, and when it says nothing."""
+
+import numpy as np
+import pytest
+
+from fingerprint.catalogue import Catalogue
+from fingerprint.landmarks import Landmarks
+from fingerprint.metadata import Track
+
+RATE = 16_000
+
+
+def match(catalogue, samples):
+    matcher = catalogue.matcher()
+    return matcher.match(matcher.extract(samples))
+
+
+def noise(seconds, level, seed=0):
+    rng = np.random.default_rng(seed)
+    return (level * rng.standard_normal(int(seconds * RATE))).astype(np.float32)
+
+
+def cut(music, start_s, seconds):
+    return music[int(start_s * RATE) : int((start_s + seconds) * RATE)]
+
+
+@pytest.mark.parametrize(("track", "start_s"), [(0, 0.0), (5, 7.3), (11, 29.9)])
+def test_an_excerpt_under_noise_is_found_at_its_place(shelf, compose, track, start_s):
+    music = cut(compose(track, 40.0), start_s, 10)
+    level = float(np.sqrt(np.mean(music**2)))
+    (found,) = match(shelf, music + noise(10, level))
+    assert (found.track, found.title) == (f"track-{track}", f"Song {track}")
+    place = found.track_start - found.query_start
+    assert place == pytest.approx(start_s * RATE, abs=0.1 * RATE)
+    assert found.query_end - found.query_start > 7 * RATE
+
+
+def test_unknown_music_is_not_named(shelf, compose):
+    for seed in range(100, 106):
+        assert match(shelf, compose(seed, 20.0)) == []
+
+
+def tones(*hz):
+    time = np.arange(20 * RATE) / RATE
+    return sum(np.sin(2 * np.pi * f * time) for f in hz).astype(np.float32) / len(hz)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        pytest.param(noise(20, 0.3), id="white noise"),
+        pytest.param(np.cumsum(noise(20, 0.003)), id="brown noise"),
+        pytest.param(tones(220), id="one tone"),
+        pytest.param(tones(110, 165, 220, 277.2, 330, 440), id="a chord for ever"),
+        pytest.param(tones(220, 220.7, 441, 330.3) * tones(0.3), id="a slow drone"),
+        pytest.param(np.zeros(20 * RATE, np.float32), id="silence"),
+        pytest.param(np.zeros(0, np.float32), id="nothing"),
+        pytest.param(np.tile(noise(0.5, 0.3), 40), id="a loop of noise"),
+    ],
+)
+def test_what_is_no_music_is_not_named(shelf, samples):
+    assert match(shelf, samples) == []
+
+
+def test_drones_do_not_match_drones(tmp_path):
+    catalogue = Catalogue.create(tmp_path)
+    for index, hz in enumerate((220, 233, 247)):
+        drone = tones(hz, hz * 1.5, hz * 2, hz * 2.002) + noise(20, 0.01, seed=index)
+        catalogue.add(drone, Track(f"drone-{index}"))
+    for index, hz in enumerate((220, 233, 247)):
+        drone = tones(hz, hz * 1.5, hz * 2, hz * 2.002) + noise(20, 0.01, seed=50 + index)
+        assert match(catalogue, drone) == []
+
+
+def test_several_tracks_in_one_query_are_told_in_order(shelf, compose):
+    programme = np.concatenate(
+        [
+            noise(5, 0.05),
+            cut(compose(3, 40.0), 5, 12),
+            noise(4, 0.05),
+            cut(compose(7, 40.0), 20, 15),
+        ]
+    )
+    first, second = match(shelf, programme)
+    assert (first.track, second.track) == ("track-3", "track-7")
+    assert first.query_start / RATE == pytest.approx(5, abs=1.5)
+    assert first.query_end / RATE == pytest.approx(17, abs=1.5)
+    assert second.query_start / RATE == pytest.approx(21, abs=1.5)
+    assert (second.track_start - second.query_start) / RATE == pytest.approx(-1, abs=0.1)
+
+
+def test_evidence_grows_with_the_length_of_a_query(shelf, compose):
+    music = cut(compose(2, 40.0), 0, 40)
+    buried = music + noise(40, 3 * float(np.sqrt(np.mean(music**2))))
+    matcher = shelf.matcher()
+    parts = [
+        matcher.extract(buried[start : start + 10 * RATE]).shift(start)
+        for start in range(0, 40 * RATE, 10 * RATE)
+    ]
+    alone = [max((m.score for m in matcher.match(part)), default=0.0) for part in parts]
+    (together,) = matcher.match(Landmarks.join(parts))
+    assert together.track == "track-2"
+    assert together.score > max(alone)
+
+
+def test_times_count_as_the_landmarks_do(shelf, compose):
+    matcher = shelf.matcher()
+    landmarks = matcher.extract(cut(compose(1, 40.0), 10, 10))
+    (here,) = matcher.match(landmarks)
+    (later,) = matcher.match(landmarks.shift(1_000_000))
+    assert later.query_start == here.query_start + 1_000_000
+    assert later.query_end == here.query_end + 1_000_000
+    assert (later.track_start, later.score) == (here.track_start, here.score)
+
+
+def test_a_track_that_loops_is_named_all_the_same(tmp_path, compose):
+    catalogue = Catalogue.create(tmp_path)
+    loop = compose(20, 4.0)
+    catalogue.add(np.tile(loop, 6), Track("loop"))
+    catalogue.add(compose(21, 24.0), Track("other"))
+    found = match(catalogue, np.tile(loop, 4)[RATE : 11 * RATE])
+    assert [m.track for m in found] == ["loop"]
+    place = found[0].track_start - found[0].query_start
+    assert (place - RATE) % (4 * RATE) == pytest.approx(0, abs=0.1 * RATE)
+
+
+def test_an_empty_catalogue_names_nothing(tmp_path, compose):
+    assert match(Catalogue.create(tmp_path), compose(0, 40.0)) == []

@@ -1,0 +1,48 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from fingerprint import pairs, settings
+from fingerprint.peaks import extract
+
+BINS = st.integers(0, 2**pairs.BIN_BITS - 1)
+STEPS = st.integers(-pairs.MAX_STEP, pairs.MAX_STEP)
+FRAMES = st.integers(0, pairs.MAX_FRAMES)
+
+
+@given(st.lists(st.tuples(BINS, STEPS, FRAMES), min_size=1))
+def test_unpack_is_the_inverse_of_pack(values):
+    given_ = [np.array(column) for column in zip(*values, strict=True)]
+    for before, after in zip(given_, pairs.unpack(pairs.pack(*given_)), strict=True):
+        assert np.array_equal(before, after)
+
+
+@given(arrays(np.uint32, st.integers(1, 20), elements=st.integers(0, 2**21 - 2**14 - 1)))
+def test_pack_is_the_inverse_of_unpack(keys):
+    assert np.array_equal(pairs.pack(*pairs.unpack(keys)), keys)
+
+
+def test_every_bin_of_the_grid_has_room():
+    assert settings.N_BINS <= 2**pairs.BIN_BITS
+
+
+def test_pairs_reach_forward_and_not_too_far(compose):
+    keys, frames = pairs.to_store(extract(compose(1, 20.0)))
+    _, step, apart = pairs.unpack(keys)
+    assert len(keys) == len(frames) > 1000
+    assert apart.min() >= pairs.MIN_FRAMES
+    assert apart.max() <= pairs.MAX_FRAMES
+    assert np.abs(step).max() <= pairs.MAX_STEP
+
+
+def test_a_query_of_the_same_audio_holds_the_stored_pairs(compose):
+    landmarks = extract(compose(2, 20.0))
+    stored, _ = pairs.to_store(landmarks)
+    query = pairs.to_look_up(landmarks, settings.QUERY_RANK, settings.FAN_OUT_QUERY)
+    low, high = np.rint(query.bin), np.rint(query.other)
+    keys = pairs.pack(
+        low.astype(np.int64), (high - low).astype(np.int64), np.rint(query.frames).astype(np.int64)
+    )
+    # Rounding of fine times may move a pair by a frame; most are found as they are.
+    assert np.isin(stored, keys).mean() > 0.5
