@@ -128,5 +128,5 @@ class Offsets:
         return gone - {station for stations in self._stations.values() for station in stations}
 
     def _is_over(self, message: Heard, oldest: int) -> bool:
-        """Say whether this message begins at or before `oldest`, so the one before may go."""
-        return message.start * self._rate <= oldest * message.rate
+        """Say whether all of a message lies before `oldest`."""
+        return message.end * self._rate <= oldest * message.rate

@@ -1,0 +1,100 @@
+"""``airsift tail``: what a subscriber sees on the output topics."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stream.cli._context import ConfigOption, SetOption, load_config
+from stream.cli.publish import KafkaOption, with_broker
+
+if TYPE_CHECKING:
+    from stream.kafka.settings import KafkaSettings
+
+
+def tail(
+    topic: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="decisions, segments, matches, gaps, dead-letters, or a topic's name; "
+            "repeatable. Default: all events but decisions."
+        ),
+    ] = None,
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="Begin with the oldest events there are.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The messages themselves, one JSON object a line.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="End after so many events.")] = None,
+    until_end: Annotated[
+        bool, typer.Option("--until-end", help="End when all there is has been shown.")
+    ] = False,
+    kafka: KafkaOption = None,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Print the events on the output topics as they come, until Ctrl-C."""
+    settings = load_config(config, with_broker(kafka, sets)).kafka
+
+    from stream.drive import stop_on_signals
+    from stream.kafka.client import ensure_topics
+    from stream.kafka.tail import follow
+
+    topics = [_topic(name, settings) for name in topic or ["segments", "matches", "gaps"]]
+    ours = {*settings.topics.events.values(), settings.topics.dead_letters}
+    ensure_topics(settings, [name for name in topics if name in ours])
+    with stop_on_signals() as stop:
+        for count, record in enumerate(
+            follow(settings, topics, stop=stop, from_start=from_start, until_end=until_end), 1
+        ):
+            print(as_line(record) if not as_json else _as_json(record), flush=True)
+            if limit is not None and count >= limit:
+                break
+
+
+def as_line(record: Any) -> str:
+    """Return one line for people: time, station, and what was said."""
+    reason = dict(record.headers).get("airsift-reason")
+    if reason is not None:
+        station = (record.key or b"(no key)").decode("utf-8", "replace")
+        return f"{'':21}  {station:<16}  dead letter  {reason.decode('utf-8', 'replace')}"
+    try:
+        event = json.loads(record.value)
+        kind = str(event["schema"]).split("/")[0].removeprefix("airsift.")
+        when = f"{_clock(event['start_s'])} - {_clock(event['end_s'])}"
+        station = str(event["station"])
+        return f"{when:21}  {station:<16}  {kind:<8}  {_said(kind, event)}".rstrip()
+    except (ValueError, TypeError, KeyError):
+        return f"{record.topic}[{record.partition}] {record.offset}: {(record.value or b'')[:80]!r}"
+
+
+def _said(kind: str, event: dict[str, Any]) -> str:
+    if kind == "segment":
+        return f"{event['label']} {event['score']:.2f}{'' if event['final'] else ' ...'}"
+    if kind == "match":
+        return f"{event['artist']} - {event['title']} (score {event['score']:g})"
+    if kind == "decision":
+        return f"speech {event['p_speech']:.2f}  music {event['p_music']:.2f}"
+    return str(event.get("reason", ""))
+
+
+def _as_json(record: Any) -> str:
+    try:
+        return json.dumps(json.loads(record.value), ensure_ascii=False)
+    except (ValueError, TypeError):  # a dead letter's value is anything
+        told = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
+        key = (record.key or b"").decode("utf-8", "replace")
+        return json.dumps({"topic": record.topic, "key": key, "headers": told}, ensure_ascii=False)
+
+
+def _clock(seconds: float) -> str:
+    """Return h:mm:ss of the station's own time."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+def _topic(name: str, settings: KafkaSettings) -> str:
+    return str(getattr(settings.topics, name.replace("-", "_"), name))
