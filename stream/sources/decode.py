@@ -7,6 +7,7 @@ not decode are left out by jumping over their samples, and each damage adds one 
 
 from __future__ import annotations
 
+import time
 from fractions import Fraction
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
@@ -81,6 +82,10 @@ class AudioReader:
         Channels of the first decoded frame; blocks are their mean.
     duration_s : float or None
         What the container says, for progress bars; an estimate in some formats.
+    finite : bool
+        Whether the end is known beforehand; that of a live stream is not.
+    heard_at : float
+        `time.monotonic` when the latest packet came.
     problems : list of str
         One line for each damage met so far, with the file's name and the position.
     error : str or None
@@ -106,6 +111,7 @@ class AudioReader:
         self.name = name or str(getattr(source, "name", source))
         self.problems: list[str] = []
         self.error: str | None = None
+        self.heard_at = time.monotonic()
         self._undecoded = Damage()  # after the last decoded frame
         self._left_out = Damage()  # after the last block
         self._unsaid = 0
@@ -129,6 +135,8 @@ class AudioReader:
         self.rate = first.sample_rate
         self.channels = first.layout.nb_channels
         self.duration_s = _duration_s(self._container, self._stream)
+        hls = self._container.format.name == "hls"
+        self.finite = self.duration_s is not None if hls else self._container.size > 0
         self._downmix = Downmix(self.rate, max(1, round(block_s * self.rate)))
         self._end = 0  # index of the sample after the last block
 
@@ -149,6 +157,7 @@ class AudioReader:
     def _packets(self) -> Iterator[Packet[AudioStream] | None]:
         try:
             for packet in self._container.demux(self._stream):
+                self.heard_at = time.monotonic()
                 if packet.size:  # to a decoder, an empty packet is the end
                     yield packet
                 if self._undecoded.count > MAX_BAD_PACKETS:

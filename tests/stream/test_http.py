@@ -1,0 +1,316 @@
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from airsift.errors import AirsiftError, DecodeError, SourceError
+from stream.audio import AudioChunk
+from stream.sources.http import HttpSource
+from tests.stream.media import encode, noise, tone
+
+RATE = 44_100
+Answer = Callable[["Request"], None]
+
+
+class Request(BaseHTTPRequestHandler):
+    """One request to the radio; answers by path."""
+
+    answers: dict[str, Answer]
+    visits: list[str]
+
+    def do_GET(self) -> None:
+        self.visits.append(self.path)
+        try:
+            self.answers[self.path](self)
+        except (ConnectionError, TimeoutError):
+            self.close_connection = True
+
+    def head(self, status: int = 200, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+@contextmanager
+def radio(answers: dict[str, Answer]) -> Iterator[tuple[str, list[str]]]:
+    """Serve on the loopback; give the address, and the paths visited so far."""
+    visits: list[str] = []
+    handler = type("Radio", (Request,), {"answers": answers, "visits": visits})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        server.block_on_close = False
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", visits
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def listening(url: str, **settings: float) -> Iterator[HttpSource]:
+    source = HttpSource(url, "radio", **{"timeout_s": 3.0, "max_backoff_s": 0.5, **settings})
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+def encoded(seconds: float, codec: str = "libmp3lame", format: str = "mp3") -> bytes:  # noqa: A002
+    data = io.BytesIO()
+    encode(data, tone(seconds, RATE), RATE, codec, format=format, options={"write_xing": "0"})
+    return data.getvalue()
+
+
+def stream(*parts: bytes, then: float = 0.0) -> Answer:
+    """Send a part to each visitor in turn (the last to all others), in small pieces."""
+    turns = iter(parts)
+
+    def answer(request: Request) -> None:
+        data = next(turns, parts[-1])
+        request.head(Content_Type="audio/mpeg", icy_name="Radio")
+        for start in range(0, len(data), 4_096):
+            request.wfile.write(data[start : start + 4_096])
+        time.sleep(then)
+
+    return answer
+
+
+def whole(data: bytes, *, ranges: bool = False, break_at: int | None = None) -> Answer:
+    """Send a file of stated length, the first time only up to `break_at`."""
+    broken = threading.Event()
+
+    def answer(request: Request) -> None:
+        asked = request.headers.get("Range", "bytes=0-")
+        start = int(asked.split("=")[1].split("-")[0]) if ranges else 0
+        headers = {"Content_Length": str(len(data) - start)}
+        if ranges:
+            headers |= {
+                "Accept_Ranges": "bytes",
+                "Content_Range": f"bytes {start}-{len(data) - 1}/{len(data)}",
+            }
+        request.head(206 if ranges else 200, **headers)
+        end = len(data)
+        if break_at is not None and not broken.is_set():
+            broken.set()
+            end = break_at
+        request.wfile.write(data[start:end])
+
+    return answer
+
+
+def heard(
+    source: HttpSource, *, until_s: float = 1e9, patience_s: float = 15.0
+) -> list[AudioChunk]:
+    """Take chunks until so much was heard or the source ends."""
+    chunks: list[AudioChunk] = []
+    deadline = time.monotonic() + patience_s
+    for batch in source:
+        chunks += batch.chunks
+        if sum(len(chunk.samples) / chunk.rate for chunk in chunks) >= until_s:
+            break
+        assert time.monotonic() < deadline, f"{len(chunks)} chunks in time"
+    return chunks
+
+
+def length_s(chunks: list[AudioChunk]) -> float:
+    return sum(len(chunk.samples) / chunk.rate for chunk in chunks)
+
+
+@pytest.mark.parametrize(
+    ("codec", "format"),
+    [("libmp3lame", "mp3"), ("flac", "ogg"), ("aac", "adts"), ("libopus", "ogg")],
+)
+def test_a_live_stream_is_heard_without_holes(codec: str, format: str) -> None:  # noqa: A002
+    rate = 48_000 if codec == "libopus" else RATE
+    data = io.BytesIO()
+    encode(data, tone(6, rate), rate, codec, format=format)
+    with (
+        radio({"/live": stream(data.getvalue(), then=5)}) as (url, _),
+        listening(f"{url}/live") as source,
+    ):
+        before = time.time()
+        chunks = heard(source, until_s=5)
+    assert {chunk.station for chunk in chunks} == {"radio"}
+    assert [chunk.start for chunk in chunks] == [0, *(chunk.end for chunk in chunks[:-1])]
+    assert chunks[0].rate == rate
+    samples = np.concatenate([chunk.samples for chunk in chunks])[rate : 4 * rate]
+    assert np.count_nonzero(np.diff(np.signbit(samples))) == pytest.approx(2 * 440 * 3, abs=4)
+    times = [chunk.time for chunk in chunks]
+    assert times[0] == pytest.approx(before, abs=5)
+    assert times[-1] - times[0] == pytest.approx(chunks[-1].start / rate)  # type: ignore[operator]
+
+
+def test_a_dropped_live_stream_is_taken_up_again_after_a_gap() -> None:
+    data = encoded(4)
+    answers = {"/live": stream(data[: len(data) // 2], data, then=0)}
+    with radio(answers) as (url, visits), listening(f"{url}/live") as source:
+        chunks = heard(source, until_s=5.5)
+        assert source.reconnects == 1
+        assert len(visits) == 2
+        assert source.warnings == []
+    gaps = [(a, b) for a, b in pairwise(chunks) if b.start != a.end]
+    assert len(gaps) == 1
+    before, after = gaps[0]
+    assert after.gap_reason == "reconnect"
+    assert before.end == pytest.approx(2 * RATE, abs=3_000)
+    lost_s = (after.start - before.end) / RATE
+    assert 0.2 < lost_s < 5
+    assert after.time is not None
+    assert before.time is not None
+    assert after.time - before.time == pytest.approx((after.start - before.start) / RATE)
+
+
+def test_a_stalled_live_stream_is_idle_then_taken_up_again() -> None:
+    data = encoded(4)
+    answers = {"/live": stream(data[: len(data) // 2], data, then=3)}
+    with radio(answers) as (url, _), listening(f"{url}/live", timeout_s=1.0) as source:
+        idle, chunks, ages = 0, [], [time.monotonic()]
+        for batch in source:
+            ages.append(time.monotonic())
+            idle += not batch.chunks
+            chunks += batch.chunks
+            if source.reconnects:
+                break
+    assert idle >= 3
+    assert max(b - a for a, b in pairwise(ages)) < 1.0
+    places = [chunk.gap_reason for chunk in chunks[1:]]
+    first = chunks[: 1 + places.index("reconnect")] if "reconnect" in places else chunks
+    assert length_s(first) == pytest.approx(2, abs=0.1)
+
+
+@pytest.mark.parametrize("ranges", [False, True])
+def test_a_file_ends_when_it_is_over(ranges: bool) -> None:
+    answers = {"/a.mp3": whole(encoded(3), ranges=ranges)}
+    with radio(answers) as (url, _), listening(f"{url}/a.mp3") as source:
+        chunks = heard(source)
+        assert source.reconnects == 0
+        assert source.warnings == []
+    assert length_s(chunks) == pytest.approx(3, abs=0.1)
+
+
+def test_a_file_that_breaks_off_is_taken_up_where_it_did() -> None:
+    data = encoded(6)
+    answers = {"/a.mp3": whole(data, ranges=True, break_at=len(data) // 2)}
+    with radio(answers) as (url, _), listening(f"{url}/a.mp3") as source:
+        chunks = heard(source)
+        assert source.warnings == []
+    assert [chunk.start for chunk in chunks] == [0, *(chunk.end for chunk in chunks[:-1])]
+    assert length_s(chunks) == pytest.approx(6, abs=0.1)
+
+
+def test_a_file_that_cannot_be_taken_up_is_heard_so_far_and_told() -> None:
+    data = encoded(6)
+    answers = {"/a.mp3": whole(data, break_at=len(data) // 2)}
+    with radio(answers) as (url, _), listening(f"{url}/a.mp3") as source:
+        chunks = heard(source)
+        assert len(source.warnings) == 1
+        assert source.warnings[0].startswith(f"{url}/a.mp3: ends early at")
+    assert length_s(chunks) == pytest.approx(3, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("/list.m3u", "#EXTM3U\n#EXTINF:-1,Radio\n{url}/live.mp3\n{url}/other.mp3\n"),
+        ("/list.pls", "[playlist]\nNumberOfEntries=1\nFile1={url}/live.mp3\nTitle1=Radio\n"),
+        ("/listen", "{url}/live.mp3\r\n"),
+    ],
+)
+def test_lists_lead_to_their_first_stream(name: str, text: str) -> None:
+    answers = {"/live.mp3": stream(encoded(3), then=2)}
+    with radio(answers) as (url, visits):
+        body = text.format(url=url).encode()
+        answers[name] = whole(body)
+        with listening(url + name) as source:
+            assert length_s(heard(source, until_s=2)) >= 2
+        assert visits[-1] == "/live.mp3"
+
+
+def test_hls_is_followed() -> None:
+    segments = [encoded(2, "aac", "mpegts") for _ in range(2)]
+    lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:2", "#EXT-X-VERSION:3"]
+    lines += ["#EXTINF:2,", "/0.ts", "#EXTINF:2,", "/1.ts", "#EXT-X-ENDLIST", ""]
+    answers = {"/a.m3u8": whole("\n".join(lines).encode())}
+    answers |= {f"/{i}.ts": whole(data) for i, data in enumerate(segments)}
+    with radio(answers) as (url, _), listening(f"{url}/a.m3u8") as source:
+        assert length_s(heard(source)) == pytest.approx(4, abs=0.3)
+
+
+def moved(request: Request) -> None:
+    request.head(302, Location="/live.mp3")
+
+
+def test_a_redirection_is_followed() -> None:
+    answers = {"/old": moved, "/live.mp3": stream(encoded(3), then=2)}
+    with radio(answers) as (url, _), listening(f"{url}/old") as source:
+        assert length_s(heard(source, until_s=2)) >= 2
+
+
+def refusal(url: str) -> tuple[type[AirsiftError], str]:
+    began = time.monotonic()
+    with pytest.raises((SourceError, DecodeError)) as error:
+        HttpSource(url, "radio", timeout_s=1.0)
+    assert time.monotonic() - began < 6
+    message = str(error.value)
+    assert message.startswith(f"{url}: ")
+    assert "\n" not in message
+    return type(error.value), message
+
+
+def test_what_never_was_a_stream_is_refused_in_one_line() -> None:
+    answers: dict[str, Answer] = {
+        "/gone": lambda request: request.head(404),
+        "/garbage": whole(noise(1, 50_000).tobytes()),
+        "/page": whole(b"<html><body>Not a radio</body></html>"),
+        "/silent": lambda _: time.sleep(4),
+        "/empty": stream(b""),
+        "/list.m3u": lambda request: request.head(500),
+    }
+    with radio(answers) as (url, _):
+        kind, message = refusal(f"{url}/gone")
+        assert kind is SourceError
+        assert "404 Not Found" in message
+        assert refusal(f"{url}/garbage")[0] is DecodeError
+        assert refusal(f"{url}/page")[0] is DecodeError
+        assert "no answer in time" in refusal(f"{url}/silent")[1]
+        refusal(f"{url}/empty")
+        assert "HTTP 500" in refusal(f"{url}/list.m3u")[1]
+    assert "Connection refused" in refusal(url)[1]  # the server is closed now
+    refusal("http://no-such-host.invalid/a.mp3")
+
+
+def test_after_once_working_a_refusal_is_waited_out() -> None:
+    visits = iter([stream(encoded(2)), lambda request: request.head(503), stream(encoded(4))])
+    answers: dict[str, Answer] = {"/live": lambda request: next(visits)(request)}
+    with radio(answers) as (url, seen), listening(f"{url}/live") as source:
+        heard(source, until_s=4)
+        assert len(seen) >= 3
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_closing_is_quick_even_while_the_server_is_silent(started: bool) -> None:
+    answers = {"/live": stream(encoded(2), then=5)}
+    with radio(answers) as (url, _):
+        source = HttpSource(f"{url}/live", "radio", timeout_s=4.0)
+        if started:
+            heard(source, until_s=1)
+        began = time.monotonic()
+        source.close()
+        source.close()
+        assert time.monotonic() - began < 2.5
