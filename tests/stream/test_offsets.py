@@ -1,0 +1,103 @@
+"""How far a group may commit.
+
+Messages of 100 samples::
+
+    station a   | 0: 0-100 | 2: 100-200 | 4: 200-300 | 6: 300-400 |
+    station b   | 1: 0-100 | 3: 100-200 | 5: 200-300 | 7: 300-400 |
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from stream.kafka.offsets import Heard, Offsets
+
+RATE = 16000
+
+
+class Hand:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+@pytest.fixture
+def now() -> Hand:
+    return Hand()
+
+
+@pytest.fixture
+def offsets(now: Hand) -> Offsets:
+    offsets = Offsets(RATE, release_s=60, now=now)
+    offsets.begin(0, 0)
+    for i in range(4):
+        for j, station in enumerate("ab"):
+            kafka_offset = 2 * i + j
+            offsets.heard(0, station, Heard(kafka_offset, 100 * i, 100 * (i + 1), RATE))
+            offsets.passed(0, kafka_offset)
+    return offsets
+
+
+def test_everything_is_needed_before_anything_is_settled(offsets: Offsets) -> None:
+    assert (offsets.needed(0), offsets.next(0)) == (0, 8)
+
+
+def test_the_message_before_the_one_needed_is_kept(offsets: Offsets) -> None:
+    assert offsets.settle("a", 250) == [(0, Heard(2, 100, 200, RATE))]
+    assert offsets.settle("b", 300) == [(0, Heard(5, 200, 300, RATE))]
+
+
+def test_the_slowest_station_holds_the_partition(offsets: Offsets) -> None:
+    offsets.settle("a", 400)
+    assert offsets.needed(0) == 1
+    offsets.settle("b", 250)
+    assert offsets.needed(0) == 3
+    offsets.settle("b", 400)
+    assert offsets.needed(0) == 6
+
+
+def test_oldest_is_compared_at_its_own_rate() -> None:
+    offsets = Offsets(RATE, 60)
+    offsets.begin(0, 0)
+    for i in range(3):
+        offsets.heard(0, "a", Heard(i, 300 * i, 300 * (i + 1), 3 * RATE))
+    assert offsets.settle("a", 199) == [(0, Heard(0, 0, 300, 3 * RATE))]
+    assert offsets.settle("a", 200) == [(0, Heard(1, 300, 600, 3 * RATE))]
+
+
+def test_a_station_long_silent_lets_go(offsets: Offsets, now: Hand) -> None:
+    now.at = 59.0
+    offsets.heard(0, "b", Heard(8, 400, 500, RATE))
+    offsets.passed(0, 8)
+    offsets.settle("b", 500)
+    assert offsets.needed(0) == 0
+    now.at = 61.0
+    assert offsets.needed(0) == 8
+
+
+def test_messages_without_audio_are_passed(offsets: Offsets) -> None:
+    offsets.begin(1, 40)
+    assert offsets.needed(1) == 40
+    offsets.passed(1, 40)
+    assert offsets.needed(1) == 41
+
+
+def test_a_station_on_two_partitions_is_lost_with_the_second(offsets: Offsets) -> None:
+    offsets.begin(1, 0)
+    offsets.heard(1, "a", Heard(0, 400, 500, RATE))
+    assert offsets.drop([0]) == {"b"}
+    assert offsets.drop([1]) == {"a"}
+    assert offsets.partitions == set()
+
+
+def test_memory_is_bounded_by_what_is_needed() -> None:
+    offsets = Offsets(RATE, 60)
+    offsets.begin(0, 0)
+    for i in range(10_000):
+        offsets.heard(0, "a", Heard(i, 100 * i, 100 * (i + 1), RATE))
+        offsets.settle("a", max(0, 100 * i - 1000))
+    assert offsets.needed(0) == 9988
