@@ -58,9 +58,9 @@ def connect_producer(settings: KafkaSettings) -> KafkaProducer:
             compression_type=None if settings.compression == "none" else settings.compression,
             max_request_size=settings.max_request_bytes,
             max_block_ms=_ms(settings.connect_timeout_s),
-            delivery_timeout_ms=_ms(
-                max(settings.delivery_timeout_s, settings.request_timeout_s) + 1
-            ),
+            # kafka-python wants the sum of both others to be less.
+            delivery_timeout_ms=_ms(settings.delivery_timeout_s) + settings.linger_ms + 1000,
+            request_timeout_ms=_ms(min(settings.request_timeout_s, settings.delivery_timeout_s)),
         )
 
 
@@ -78,6 +78,9 @@ def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
             **{
                 "metrics_enabled": False,
                 "enable_auto_commit": False,
+                "request_timeout_ms": _ms(
+                    max(settings.request_timeout_s, settings.session_timeout_s + 1)
+                ),
                 "auto_offset_reset": settings.start_from,
                 "session_timeout_ms": _ms(settings.session_timeout_s),
                 "heartbeat_interval_ms": max(_ms(settings.session_timeout_s) // 5, 100),
@@ -104,7 +107,9 @@ def ensure_topics(
         If no broker answers, or it refuses to create a topic.
     """
     with broker_errors(settings):
-        admin = KafkaAdminClient(**_common(settings))
+        admin = KafkaAdminClient(
+            **_common(settings), request_timeout_ms=_ms(settings.request_timeout_s)
+        )
     try:
         with broker_errors(settings):
             there = set(admin.list_topics())
@@ -206,7 +211,10 @@ class Sender:
 
     def close(self) -> None:
         """Drop the connection. What was not flushed may be lost."""
-        self._producer.close(timeout=1.0)
+        try:
+            self._producer.close(timeout=0.5)
+        except KafkaError:  # it flushes first, and then leaves its thread running
+            self._producer._sender.force_close()
 
 
 @contextmanager
@@ -243,7 +251,6 @@ def _common(settings: KafkaSettings) -> dict[str, Any]:
         "bootstrap_servers": _servers(settings.bootstrap_servers),
         "client_id": "airsift",
         "bootstrap_timeout_ms": _ms(settings.connect_timeout_s),
-        "request_timeout_ms": _ms(max(settings.request_timeout_s, settings.session_timeout_s + 1)),
         "reconnect_backoff_max_ms": 1000,
         **_security(settings),
     }

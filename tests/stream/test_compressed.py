@@ -130,7 +130,7 @@ def test_the_rate_may_change_between_messages_but_not_within() -> None:
     chunk = decode(decoder, "audio/mpeg", slow)
     assert chunk.rate == 44100
     assert chunk.start / 44100 == pytest.approx(len(FRAMES["audio/mpeg"]) * 1152 / 48000, abs=1e-4)
-    with pytest.raises(DecodeError, match="the rate changes from .* within one message"):
+    with pytest.raises(DecodeError, match=r"the rate changes from .* within one message"):
         decode(decoder, "audio/mpeg", slow + fast)
 
 

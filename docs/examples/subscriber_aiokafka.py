@@ -1,0 +1,29 @@
+"""Print what airsift hears, as it hears it, with aiokafka: subscriber_aiokafka.py."""
+
+import asyncio
+import json
+import os
+
+from aiokafka import AIOKafkaConsumer
+
+
+async def main() -> None:
+    """Print every event that is new or has changed."""
+    consumer = AIOKafkaConsumer(
+        "airsift.segments",
+        "airsift.matches",
+        bootstrap_servers=os.environ.get("KAFKA", "127.0.0.1:9092"),
+        auto_offset_reset="earliest",
+    )
+    known = {}  # events come at least once: the newest of an id is the one that counts
+    async with consumer:
+        async for message in consumer:
+            event = json.loads(message.value)
+            if known.get(event["id"]) == event:
+                continue
+            known[event["id"]] = event
+            what = event.get("label") or f"{event['artist']} - {event['title']}"
+            print(event["station"], event["start_s"], event["end_s"], what, flush=True)
+
+
+asyncio.run(main())
