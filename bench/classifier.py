@@ -1,0 +1,52 @@
+"""What the network costs: embedding of blocks, decisions, and columns to decisions in all.
+
+One thread. ``python bench/classifier.py [--json FILE]``
+"""
+
+from __future__ import annotations
+
+import torch
+from _report import Report, arguments, median_s
+
+from model import classifier
+from model.frontend import RollingCQT, cqt
+
+BLOCKS_S = (5, 15, 30, 60)
+
+
+def main() -> None:
+    options = arguments(__doc__).parse_args()
+    torch.set_num_threads(1)
+    loaded = classifier.load()
+    spec = loaded.spec
+    report = Report("classifier")
+    columns_per_s = spec.sample_rate // spec.hop
+    for seconds in BLOCKS_S:
+        columns = torch.rand(1, seconds * columns_per_s, spec.n_bins) * 8.0
+        taken = median_s(lambda columns=columns: loaded.embed(columns), repeats=15)
+        report.row(f"embed, block of {seconds} s", seconds=taken, x_real_time=seconds / taken)
+    window = torch.rand(1, spec.window_columns, spec.n_bins) * 8.0
+    taken = median_s(lambda: loaded.decide(loaded.embed(window)), repeats=30)
+    report.row("one window of 5 s, alone", seconds=taken, x_real_time=5.0 / taken)
+
+    frames = loaded.embed(torch.rand(1, 30 * columns_per_s, spec.n_bins) * 8.0)
+    windows = frames.unfold(1, spec.window_frames, spec.step_columns // spec.stride_columns)
+    windows = windows.transpose(2, 3).flatten(0, 1).contiguous()
+    taken = median_s(lambda: loaded.decide(windows), repeats=30)
+    report.row(f"decide, {len(windows)} windows of 30 s", seconds=taken, x_real_time=30.0 / taken)
+
+    front_end = RollingCQT()
+    samples = torch.randn(1, 30 * spec.sample_rate) * 0.1
+
+    def all_of_it() -> None:
+        with torch.inference_mode():
+            loaded.embed(cqt(samples, front_end))
+        loaded.decide(windows)
+
+    taken = median_s(all_of_it, repeats=15)
+    report.row("samples to decisions, 30 s", seconds=taken, x_real_time=30.0 / taken)
+    report.finish(options.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""A trained network from its file. The only file of airsift that knows TorchScript."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from airsift.errors import SpecMismatch
+from model.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import nn
+
+DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "airsift.pt"
+SPEC_FILE = "airsift.json"
+
+
+class Classifier:
+    """A network and the facts it was trained with.
+
+    Parameters
+    ----------
+    module : Any
+        A TorchScript module with `embed` and `decide`.
+    spec : ModelSpec
+        What it was trained on.
+    """
+
+    def __init__(self, module: Any, spec: ModelSpec) -> None:
+        self._module = module
+        self.spec = spec
+
+    def embed(self, columns: Tensor) -> Tensor:
+        """Compute frames, once for all windows they are part of.
+
+        Parameters
+        ----------
+        columns : torch.Tensor [shape=(batch, t, n_bins), float32]
+            Consecutive columns; at least ``spec.context_columns``.
+
+        Returns
+        -------
+        torch.Tensor [shape=(batch, (t - context) // stride + 1, frame_size)]
+            Frame i is of columns ``i * stride`` to ``i * stride + context``.
+        """
+        with torch.inference_mode():
+            frames: Tensor = self._module.embed(columns)
+        return frames
+
+    def decide(self, frames: Tensor) -> Tensor:
+        """Judge windows.
+
+        Parameters
+        ----------
+        frames : torch.Tensor [shape=(batch, window_frames, frame_size)]
+            The frames of one window each.
+
+        Returns
+        -------
+        torch.Tensor [shape=(batch, labels)]
+            Independent probabilities in [0, 1], in the order of ``spec.labels``.
+        """
+        with torch.inference_mode():
+            probabilities: Tensor = self._module.decide(frames)
+        return probabilities
+
+
+def load(path: Path = DEFAULT_WEIGHTS, device: str | torch.device = "cpu") -> Classifier:
+    """Load a network that `save` wrote.
+
+    Parameters
+    ----------
+    path : Path
+        Its file.
+    device : str
+        Where it is to run.
+
+    Raises
+    ------
+    SpecMismatch
+        The file is not there, is not a model of airsift, or its spec cannot be read.
+    """
+    extra = {SPEC_FILE: ""}
+    try:
+        # Opened by Python: a path with any character works, and a missing file says so.
+        with _quiet(), Path(path).open("rb") as file:
+            module = torch.jit.load(file, map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
+    except OSError as error:
+        raise SpecMismatch(
+            f"{path}: {error.strerror or 'it cannot be read'}: name a model file that is there"
+        ) from error
+    except (RuntimeError, ValueError) as error:
+        raise SpecMismatch(
+            f"{path} is not a TorchScript file: name one that `airsift export` wrote"
+        ) from error
+    text: str | bytes = extra[SPEC_FILE]
+    if not text:
+        raise SpecMismatch(f"{path} carries no spec: name a file that `airsift export` wrote")
+    spec = ModelSpec.from_json(text.decode() if isinstance(text, bytes) else text)
+    for name in ("embed", "decide"):
+        if not hasattr(module, name):
+            raise SpecMismatch(f"{path} has no method {name!r}: export the network again")
+    return Classifier(module, spec)
+
+
+def script(network: nn.Module) -> Any:
+    """Compile a network in evaluation mode, its constants folded."""
+    with _quiet():
+        return torch.jit.freeze(
+            torch.jit.script(network.eval()), preserved_attrs=["embed", "decide"]
+        )
+
+
+def save(module: Any, spec: ModelSpec, path: Path) -> None:
+    """Write a scripted module with its spec inside; the file is whole or not there."""
+    partial = path.with_name(f"{path.name}.partial")
+    with _quiet():
+        torch.jit.save(module, str(partial), _extra_files={SPEC_FILE: spec.to_json()})
+    partial.replace(path)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide the notices that TorchScript is deprecated.
+
+    It is still the one format that loads without the network's Python code; the exporter
+    also writes the successor, and this file is all that would change.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning, message=".*torch.jit.*")
+        warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*torch.jit.*")
+        yield

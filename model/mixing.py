@@ -1,0 +1,290 @@
+"""Training windows made of columns: layers with their own level, band, pitch and place.
+
+A window has up to three layers. Magnitudes add as powers, which is what independent sounds do
+on average. Labels follow from the layers: a label's target is the share of the window in which
+it is heard, weighted by a Hann taper, so that pure windows are 0 or 1 and the target crosses
+one half when a boundary passes the window's centre.
+
+Every layer, of whatever class, draws equalisation, band limits, transposition, tempo and level
+from the same distributions: none of them may tell the class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from model.bank import Bank
+
+    Draw = Callable[[np.random.Generator], tuple["Layer", ...]]
+
+WINDOW = 250
+BINS = 144
+BINS_PER_OCTAVE = 24
+FMIN_HZ = 80.0
+LABELS = ("speech", "music")
+LABEL_OF = {"speech": 0, "music": 1, "singing": 1}
+# A layer faded below this share of its amplitude no longer counts as heard.
+HEARD = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What one layer of a window is to be.
+
+    Parameters
+    ----------
+    kind : str
+        Class to draw a stream of; 'silence' draws none.
+    gain_db : float
+        Level against the others in the window.
+    start, end : float
+        Part of the window it fills; outside [0, 1] means from before or to after it.
+    fade : float >= 0
+        Length of the fades at both ends, as a share of the window.
+    """
+
+    kind: str
+    gain_db: float = 0.0
+    start: float = -1.0
+    end: float = 2.0
+    fade: float = 0.0
+
+
+def alone(kind: str) -> Draw:
+    """One class, nothing else."""
+    return lambda _: (Layer(kind),)
+
+
+def over(front: str, back: str, lowest_db: float, highest_db: float) -> Draw:
+    """One class with another under it, at a level drawn between two."""
+    return lambda random: (Layer(front), Layer(back, random.uniform(lowest_db, highest_db)))
+
+
+def spliced(random: np.random.Generator) -> tuple[Layer, ...]:
+    """One thing after another, cut hard or cross-faded, at any place in the window."""
+    kinds = ["speech", "music", "singing", "noise", "silence"]
+    first, second = random.choice(kinds, 2, p=[0.36, 0.3, 0.14, 0.1, 0.1])
+    place = random.uniform(0.0, 1.0)
+    fade = float(random.choice([0.0, 0.0, 0.1, 0.3]))
+    step = random.uniform(-10.0, 10.0)
+    return (
+        Layer(str(first), 0.0, -1.0, place + fade / 2, fade),
+        Layer(str(second), step, place - fade / 2, 2.0, fade),
+    )
+
+
+def spliced_over(random: np.random.Generator) -> tuple[Layer, ...]:
+    """Speech throughout, and music that comes or goes; or the reverse."""
+    place, fade = random.uniform(0.0, 1.0), random.uniform(0.0, 0.3)
+    stays, comes = ("speech", "music") if random.random() < 0.6 else ("music", "speech")
+    ends = (place, 2.0) if random.random() < 0.5 else (-1.0, place)
+    level = random.uniform(-14.0, 6.0) * (1.0 if stays == "speech" else -1.0)
+    return Layer(stays), Layer(comes, level, ends[0], ends[1], fade)
+
+
+# How often each way to make a window is drawn.
+WAYS: tuple[tuple[float, Draw], ...] = (
+    (0.14, alone("speech")),
+    (0.07, over("speech", "noise", -30.0, -2.0)),
+    (0.04, over("speech", "speech", -12.0, 0.0)),
+    (0.16, alone("music")),
+    (0.03, over("music", "noise", -30.0, -3.0)),
+    (0.10, alone("singing")),
+    (0.14, over("speech", "music", -22.0, 8.0)),
+    (0.03, over("speech", "singing", -20.0, 0.0)),
+    (0.11, spliced),
+    (0.05, spliced_over),
+    (0.08, alone("noise")),
+    (0.03, over("noise", "noise", -10.0, 0.0)),
+    (0.02, alone("silence")),
+)
+
+
+class Mixer:
+    """Draws training windows from a bank.
+
+    Parameters
+    ----------
+    bank : Bank
+        Columns of the training streams.
+    dropped : set of int
+        Streams to leave out, by their place in the bank.
+    ways : sequence of (float, Draw)
+        How windows are made, and how often.
+    """
+
+    def __init__(
+        self,
+        bank: Bank,
+        *,
+        dropped: frozenset[int] = frozenset(),
+        ways: tuple[tuple[float, Draw], ...] = WAYS,
+    ) -> None:
+        self._bank = bank
+        self._draws = [draw for _, draw in ways]
+        chances = np.array([chance for chance, _ in ways])
+        self._chances = chances / chances.sum()
+        self._pools = {
+            kind: _pool(bank, kind, dropped) for kind in ("speech", "music", "singing", "noise")
+        }
+
+    def batch(self, size: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Make windows.
+
+        Parameters
+        ----------
+        size : int > 0
+            How many.
+        random : np.random.Generator
+            The same state gives the same windows.
+
+        Returns
+        -------
+        columns : torch.Tensor [shape=(size, 250, 144), float32]
+            Compressed magnitudes.
+        targets : torch.Tensor [shape=(size, 2), float32]
+            Shares of speech and music, in [0, 1].
+        """
+        drawn = random.choice(len(self._draws), size, p=self._chances)
+        plans = [self._draws[way](random) for way in drawn]
+        power = torch.zeros(size, WINDOW, BINS)
+        heard = np.zeros((size, WINDOW, len(LABELS)), np.float32)
+        for depth in range(2):
+            rows = [
+                row
+                for row, plan in enumerate(plans)
+                if depth < len(plan) and plan[depth].kind != "silence"
+            ]
+            if rows:
+                magnitude = self._layer([plans[row][depth] for row in rows], rows, heard, random)
+                power[rows] += magnitude.square_()
+        power += _hiss(size, random)
+        targets = torch.from_numpy(np.einsum("btl,t->bl", heard, taper(WINDOW)))
+        level = 10.0 ** (random.uniform(-32.0, 12.0, (size, 1, 1)) / 20.0)
+        # The level of a whole window changes nothing else: hiss and layers move together.
+        scaled = power.sqrt_() * torch.from_numpy(level.astype(np.float32))
+        return torch.log2(scaled.add_(1.0)), targets
+
+    def _layer(
+        self,
+        layers: list[Layer],
+        rows: list[int],
+        heard: NDArray[np.float32],
+        random: np.random.Generator,
+    ) -> Tensor:
+        """Magnitudes times 10 000 of one layer of several windows; marks what is heard."""
+        size = len(layers)
+        first = np.zeros((size, WINDOW), np.int64)
+        share = np.zeros((size, WINDOW, 1), np.float32)
+        gates = np.zeros((size, WINDOW, 1), np.float32)
+        for place, (row, layer) in enumerate(zip(rows, layers, strict=True)):
+            tempo = random.uniform(0.9, 1.12) if random.random() < 0.5 else 1.0
+            start, last = self._pools[layer.kind].draw(random, int(WINDOW * tempo) + 2)
+            where = np.minimum(start + np.arange(WINDOW) * tempo, last - 1)
+            first[place] = where.astype(np.int64)
+            share[place, :, 0] = where - first[place]
+            gate = fades(layer)
+            gates[place, :, 0] = gate * 10.0 ** (layer.gain_db / 20.0)
+            if layer.kind in LABEL_OF:
+                label = LABEL_OF[layer.kind]
+                sounding = self._bank.active[first[place]] & (gate > HEARD)
+                heard[row, :, label] = np.maximum(heard[row, :, label], sounding)
+        stored = self._bank.columns
+        before = torch.from_numpy(stored[first].astype(np.float32))
+        after = torch.from_numpy(stored[np.minimum(first + 1, len(stored) - 1)].astype(np.float32))
+        columns = torch.lerp(before, after, torch.from_numpy(share))
+        magnitude = torch.exp2(transposed(columns, random)).sub_(1.0)
+        return magnitude.mul_(torch.from_numpy(gates)).mul_(equalisation(size, random))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """Streams of one class, and how likely each is."""
+
+    streams: NDArray[np.int64]
+    chances: NDArray[np.float64]
+
+    def draw(self, random: np.random.Generator, length: int) -> tuple[int, int]:
+        """Draw the first column of a window and the end of its stream."""
+        start, end = self.streams[random.choice(len(self.streams), p=self.chances)]
+        return int(random.integers(start, max(start + 1, end - length))), int(end)
+
+
+def _pool(bank: Bank, kind: str, dropped: frozenset[int]) -> _Pool:
+    """Balance sources: one counts as the square root of how much it holds."""
+    chosen = [
+        (group.partition(":")[0], start, end)
+        for number, (group, each, start, end) in enumerate(bank.streams)
+        if each == kind and number not in dropped and end - start > WINDOW // 2
+    ]
+    total: dict[str, int] = {}
+    for source, start, end in chosen:
+        total[source] = total.get(source, 0) + end - start
+    weights = np.array([(end - start) / total[source] ** 0.5 for source, start, end in chosen])
+    spans = np.array([(start, end) for _, start, end in chosen], np.int64)
+    return _Pool(spans, weights / max(weights.sum(), 1e-9))
+
+
+def taper(length: int) -> NDArray[np.float32]:
+    """Weight of each column in a window's target: a Hann curve that sums to 1."""
+    curve: NDArray[np.float32] = np.hanning(length + 2)[1:-1].astype(np.float32)
+    curve /= curve.sum()
+    return curve
+
+
+def fades(layer: Layer) -> NDArray[np.float32]:
+    """Amplitude of a layer over the window: constant power where two layers cross."""
+    place = (np.arange(WINDOW) + 0.5) / WINDOW
+    ramp = max(layer.fade, 1e-3)
+    rise = np.clip((place - layer.start) / ramp, 0.0, 1.0)
+    fall = np.clip((layer.end - place) / ramp, 0.0, 1.0)
+    gate: NDArray[np.float32] = np.sin(np.minimum(rise, fall) * np.pi / 2).astype(np.float32)
+    return gate
+
+
+def transposed(columns: Tensor, random: np.random.Generator) -> Tensor:
+    """Shift each window by up to four semitones either way; what moves in is silent."""
+    shifts = random.integers(-8, 9, len(columns)) * (random.random(len(columns)) < 0.5)
+    padded = torch.nn.functional.pad(columns, (8, 8))
+    return torch.stack([
+        row[:, 8 - int(shift) : 8 - int(shift) + BINS]
+        for row, shift in zip(padded, shifts, strict=True)
+    ])  # fmt: skip
+
+
+def equalisation(size: int, random: np.random.Generator) -> Tensor:
+    """Gain of each bin [shape=(size, 1, 144)]: tilt, two broad bumps and a pass band."""
+    octave = np.arange(BINS) / BINS_PER_OCTAVE
+    tilt = random.normal(0.0, 1.5, (size, 1)) * (octave - 3.0)
+    gain_db = tilt
+    for _ in range(2):
+        centre, width = random.uniform(0, 6, (size, 1)), random.uniform(0.3, 1.5, (size, 1))
+        gain_db = gain_db + random.normal(0.0, 4.0, (size, 1)) * np.exp(
+            -0.5 * ((octave - centre) / width) ** 2
+        )
+    low_edge = np.where(random.random((size, 1)) < 0.3, random.uniform(0.0, 2.2, (size, 1)), -9.0)
+    high_edge = np.where(random.random((size, 1)) < 0.4, random.uniform(4.4, 6.2, (size, 1)), 99.0)
+    slope = random.uniform(18.0, 90.0, (size, 1))
+    gain_db = gain_db - slope * np.maximum(low_edge - octave, 0.0)
+    gain_db = gain_db - slope * np.maximum(octave - high_edge, 0.0)
+    gain = 10.0 ** (np.maximum(gain_db, -120.0) / 20.0)
+    return torch.from_numpy(gain[:, None, :].astype(np.float32))
+
+
+def _hiss(size: int, random: np.random.Generator) -> Tensor:
+    """Power of a faint steady noise under everything, from none to 25 dB under the layers."""
+    level = 10_000.0 * 0.1 * 10.0 ** (random.uniform(-90.0, -40.0, (size, 1, 1)) / 20.0)
+    tilt = 10.0 ** (random.normal(0.0, 2.0, (size, 1, 1)) * (np.arange(BINS) / 24 - 3) / 20.0)
+    chi = random.standard_exponential((size, WINDOW, BINS), dtype=np.float32)
+    shape: NDArray[np.float32] = ((level * tilt) ** 2).astype(np.float32)
+    return torch.from_numpy(chi * shape)

@@ -1,0 +1,147 @@
+"""The network: columns to frames, once each; frames of 5 s to the probability of two labels.
+
+`embed` is convolutional and 'valid' in time, so a frame depends on its own columns only and
+is the same whichever block of columns it is computed in. `decide` pools the frames of one
+window: their mean and spread under a taper, which is what makes a probability cross 0.5 when
+a boundary passes the window's centre, and their plain mean and maximum, for what is short.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+# The log-compressed columns lie in [0, 13.3]; quiet broadcast speech is near 4.
+TYPICAL_COLUMN = 4.0
+COLUMN_SPREAD = 3.0
+
+
+class Network(nn.Module):
+    """Depthwise separable convolutions over bins and time, then pooled time.
+
+    Parameters
+    ----------
+    n_bins : int > 0
+        Bins of a column.
+    labels : int > 0
+        Independent outputs.
+    maps : (int, int, int)
+        Maps of the three two-dimensional layers.
+    frame_size : int > 0
+        Numbers in a frame.
+
+    Notes
+    -----
+    A frame sees `context` columns (0.8 s) and there is one every `stride` columns (0.2 s).
+    """
+
+    def __init__(
+        self,
+        n_bins: int = 144,
+        labels: int = 2,
+        maps: tuple[int, int, int] = (12, 24, 48),
+        frame_size: int = 96,
+    ) -> None:
+        super().__init__()
+        first, second, third = maps
+        self.typical = TYPICAL_COLUMN
+        self.spread = COLUMN_SPREAD
+        self.context = 40
+        self.stride = 10
+        self.frame_size = frame_size
+        self.columns_to_maps = nn.Sequential(
+            # 0.3 of an octave by 80 ms.
+            nn.Conv2d(1, first, (4, 7), stride=(2, 3), bias=False),
+            nn.BatchNorm2d(first),
+            nn.ReLU(),
+            *_separable(first, second),
+            *_separable(second, third),
+        )
+        bins = (n_bins - 7) // 3 + 1
+        bins = ((bins - 5) // 2 + 1 - 5) // 2 + 1
+        self.maps_to_frames = nn.Sequential(
+            nn.Conv2d(third, frame_size, (1, bins), bias=False),
+            nn.BatchNorm2d(frame_size),
+            nn.ReLU(),
+            # Syllables: half a second.
+            nn.Conv2d(
+                frame_size, frame_size, (11, 1), stride=(5, 1), groups=frame_size, bias=False
+            ),
+            nn.BatchNorm2d(frame_size),
+            nn.ReLU(),
+            nn.Conv2d(frame_size, frame_size, 1, bias=False),
+            nn.BatchNorm2d(frame_size),
+            nn.ReLU(),
+        )
+        self.frames_to_scores = nn.Sequential(
+            nn.Linear(4 * frame_size, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, labels)
+        )
+        # Calibration, fitted on validation windows after training.
+        self.register_buffer("temperature", torch.ones(labels))
+        # With so few maps, convolutions run twice as fast with the maps innermost.
+        self.to(memory_format=torch.channels_last)
+
+    @torch.jit.export
+    def embed(self, columns: Tensor) -> Tensor:
+        """Compute what the columns contribute to any window.
+
+        Parameters
+        ----------
+        columns : torch.Tensor [shape=(batch, t, n_bins)]
+            At least `context` columns.
+
+        Returns
+        -------
+        torch.Tensor [shape=(batch, (t - context) // stride + 1, frame_size)]
+            Frame i is of columns ``i * stride`` to ``i * stride + context``.
+        """
+        scaled = (columns.unsqueeze(1) - self.typical) / self.spread
+        maps: Tensor = self.maps_to_frames(self.columns_to_maps(scaled))
+        return maps.squeeze(3).transpose(1, 2)
+
+    @torch.jit.export
+    def scores(self, frames: Tensor) -> Tensor:
+        """Judge windows, as log odds [shape=(batch, labels)]; see `decide`."""
+        weights = torch.hann_window(
+            frames.shape[1] + 2, periodic=False, dtype=frames.dtype, device=frames.device
+        )[1:-1]
+        weights = (weights / weights.sum()).unsqueeze(1)
+        centre = (frames * weights).sum(dim=1)
+        spread = ((frames - centre.unsqueeze(1)).square() * weights).sum(dim=1)
+        pooled = torch.cat(
+            [centre, torch.sqrt(spread + 1e-5), frames.mean(dim=1), frames.amax(dim=1)], dim=1
+        )
+        scores: Tensor = self.frames_to_scores(pooled)
+        return scores / self.temperature
+
+    @torch.jit.export
+    def decide(self, frames: Tensor) -> Tensor:
+        """Judge windows of 5 s.
+
+        Parameters
+        ----------
+        frames : torch.Tensor [shape=(batch, n, frame_size)]
+            The frames of one window each.
+
+        Returns
+        -------
+        torch.Tensor [shape=(batch, labels)]
+            Independent probabilities in [0, 1].
+        """
+        return torch.sigmoid(self.scores(frames))
+
+    def forward(self, columns: Tensor) -> Tensor:
+        """Log odds of windows [shape=(batch, t, n_bins)], for training."""
+        return self.scores(self.embed(columns))
+
+
+def _separable(before: int, after: int) -> list[nn.Module]:
+    """Five frames by five bins in every map, then between maps."""
+    return [
+        nn.Conv2d(before, before, 5, stride=(1, 2), groups=before, bias=False),
+        nn.BatchNorm2d(before),
+        nn.ReLU(),
+        nn.Conv2d(before, after, 1, bias=False),
+        nn.BatchNorm2d(after),
+        nn.ReLU(),
+    ]

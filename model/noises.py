@@ -1,0 +1,113 @@
+"""Noises made from a formula: what studios, cables, weather and machines add, or leave on air.
+
+The corpus has about an hour of recorded noise; these fill the gaps between its kinds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import signal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Noise = Callable[[int, np.random.Generator], NDArray[np.float64]]
+
+RATE = 16_000
+
+
+def coloured(n: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """Steady noise that falls by -3 to 12 dB per octave."""
+    spectrum = np.fft.rfft(random.standard_normal(n))
+    frequency = np.maximum(np.fft.rfftfreq(n, 1 / RATE), 20.0)
+    shaped: NDArray[np.float64] = np.fft.irfft(
+        spectrum * frequency ** -random.uniform(-0.5, 2.0), n
+    )
+    return shaped
+
+
+def gusts(n: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """Wind, waves, passing cars: noise whose level and colour wander over seconds."""
+    knots = int(n / RATE * random.uniform(0.3, 2.0)) + 4
+    wander = np.interp(np.arange(n), np.linspace(0, n, knots), random.normal(0.0, 8.0, knots))
+    return coloured(n, random) * 10.0 ** (wander / 20.0)
+
+
+def patter(n: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """Rain, applause, crackle: short bursts, from two to thousands in a second."""
+    rate = 10.0 ** random.uniform(0.3, 3.5)
+    hits = (random.random(n) < rate / RATE) * random.exponential(1.0, n)
+    length = int(10.0 ** random.uniform(-3.0, -1.2) * RATE)
+    burst = random.standard_normal(length) * np.exp(-5.0 * np.arange(length) / length)
+    heard: NDArray[np.float64] = signal.oaconvolve(hits, burst)[:n]
+    return heard + 1e-3 * random.standard_normal(n)
+
+
+def hum(n: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """Mains and ventilators: a few steady harmonics in noise."""
+    base = float(random.choice([50.0, 60.0, 100.0, 120.0])) * random.uniform(0.98, 1.02)
+    time = np.arange(n) / RATE
+    tones = sum(
+        random.exponential(1.0) / k**0.7 * np.sin(2 * np.pi * (base * k * time + random.random()))
+        for k in range(1, int(random.integers(3, 30)))
+    )
+    heard: NDArray[np.float64] = tones + coloured(n, random) * 10.0 ** random.uniform(-2.0, 1.0)
+    return heard
+
+
+def engine(n: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """Motors and machines: pulses whose rate drifts, through a resonance."""
+    knots = int(n / RATE) + 4
+    rates = random.uniform(15, 90) * 2 ** random.normal(0, 0.3, knots)
+    speed = np.interp(np.arange(n), np.linspace(0, n, knots), rates)
+    phase = np.cumsum(speed) / RATE
+    pulses = np.diff(np.floor(phase), prepend=0.0) * random.exponential(1.0, n)
+    centre = random.uniform(80, 1500)
+    ringing = signal.butter(2, (centre * 0.7, centre * 1.5), "bandpass", fs=RATE, output="sos")
+    heard: NDArray[np.float64] = signal.sosfilt(ringing, pulses)
+    heard /= max(float(heard.std()), 1e-9)
+    rest = coloured(n, random)
+    heard += rest / max(float(rest.std()), 1e-9) * 10.0 ** random.uniform(-1.5, 0.0)
+    return heard
+
+
+def static(n: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """Between stations: noise in a band, with a whistle that drifts now and then."""
+    low = random.uniform(100, 1000)
+    band = signal.butter(3, (low, low * random.uniform(2, 7)), "bandpass", fs=RATE, output="sos")
+    heard: NDArray[np.float64] = signal.sosfilt(band, random.standard_normal(n))
+    drift = random.uniform(300, 3000) * (1 + 0.02 * np.cumsum(random.standard_normal(n)) / n**0.5)
+    whistle = np.sin(2 * np.pi * np.cumsum(drift) / RATE)
+    heard /= max(float(heard.std()), 1e-9)
+    heard += whistle * random.uniform(0.0, 0.5) * (random.random() < 0.4)
+    return heard
+
+
+NOISES: tuple[Noise, ...] = (coloured, gusts, patter, hum, engine, static)
+
+
+def made_noise(n: int, seed: int) -> tuple[str, NDArray[np.float32]]:
+    """Make one noise.
+
+    Parameters
+    ----------
+    n : int > 0
+        Samples at 16 kHz.
+    seed : int >= 0
+        The same seed gives the same noise; consecutive seeds go through the kinds.
+
+    Returns
+    -------
+    name : str
+        Its kind.
+    np.ndarray [shape=(n,), float32]
+        Samples of RMS 0.1.
+    """
+    noise = NOISES[seed % len(NOISES)]
+    made = noise(n, np.random.default_rng(seed))
+    made = made - made.mean()
+    return noise.__name__, (0.1 * made / max(float(made.std()), 1e-9)).astype(np.float32)

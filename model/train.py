@@ -1,0 +1,306 @@
+"""Training: windows from the mixer, a steady average of the weights, the best state by validation.
+
+The windows of step k follow from the seed and k alone, so training that was interrupted goes
+on as if it had not been, and the same seed gives the same network.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from airsift.errors import ConfigError
+from model.frontend import RollingCQT, cqt
+from model.mixing import WINDOW, Mixer
+from model.network import Network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from model.bank import Bank
+    from model.conditions import Condition
+
+# A stream that a half-trained network finds this unlikely to be of its class is mislabelled.
+DISAGREEMENT = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to train.
+
+    Parameters
+    ----------
+    steps : int > 0
+        Batches.
+    batch : int > 0
+        Windows of a batch.
+    rate : float > 0
+        Highest learning rate; it rises for 5 % of the steps and falls as a cosine.
+    decay : float in (0, 1)
+        Of the running average of the weights that is validated and kept.
+    validate_every : int > 0
+        Steps between validations.
+    clean_at : float in [0, 1]
+        Share of the steps after which mislabelled streams are dropped; 1 never drops.
+    seed : int >= 0
+        Of everything drawn.
+    device : str
+        'cpu' or 'cuda'.
+    """
+
+    steps: int = 3000
+    batch: int = 64
+    rate: float = 3e-3
+    decay: float = 0.995
+    validate_every: int = 200
+    clean_at: float = 0.4
+    seed: int = 1
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Columns of held-out windows, with the truth of each.
+
+    Parameters
+    ----------
+    columns : torch.Tensor [shape=(n, 250, 144), float16]
+        Compressed magnitudes.
+    truth : torch.Tensor [shape=(n, 2), float32]
+        0 or 1 for speech and music.
+    names : list of str
+        The condition of each window.
+    """
+
+    columns: Tensor
+    truth: Tensor
+    names: list[str]
+
+
+def validation_set(conditions: Sequence[Condition]) -> Validation:
+    """Compute the columns of every window of the conditions, each window on its own."""
+    front_end = RollingCQT()
+    parts, truths, names = [], [], []
+    with torch.inference_mode():
+        for each in conditions:
+            for block in torch.split(torch.from_numpy(each.samples), 16):
+                parts.append(cqt(block, front_end)[:, :WINDOW].half())
+            truths.append(torch.tensor(each.truth, dtype=torch.float32).repeat(len(each.groups), 1))
+            names += [each.name] * len(each.groups)
+    return Validation(torch.cat(parts), torch.cat(truths), names)
+
+
+def log_odds(network: Network, columns: Tensor, device: str = "cpu") -> Tensor:
+    """Judge many windows [shape=(n, 250, 144)] without filling the memory."""
+    network.eval()
+    with torch.no_grad():
+        return torch.cat([network(b.to(device).float()).cpu() for b in torch.split(columns, 128)])
+
+
+def condition_error(scores: Tensor, held_out: Validation) -> float:
+    """Share of wrong outputs at 0.5, averaged over conditions so that each counts the same."""
+    wrong = ((scores > 0) != (held_out.truth > 0.5)).float().mean(dim=1).numpy()
+    names = np.array(held_out.names)
+    return float(np.mean([wrong[names == name].mean() for name in dict.fromkeys(held_out.names)]))
+
+
+def train(
+    bank: Bank,
+    held_out: Validation,
+    settings: Settings,
+    folder: Path,
+    report: Callable[[str], None] = print,
+) -> Network:
+    """Train a network, or go on with one.
+
+    Parameters
+    ----------
+    bank : Bank
+        Columns of the training streams.
+    held_out : Validation
+        Windows that choose the state to keep; never those of the test.
+    settings : Settings
+        How.
+    folder : Path
+        Where the state, the sheet of figures and the initial, best and last network go.
+    report : callable
+        Is given one line at each validation.
+
+    Returns
+    -------
+    Network
+        The best state, calibrated on the validation windows.
+
+    Raises
+    ------
+    ConfigError
+        The folder holds a training with other settings.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    run = _Run(settings, folder)
+    mixer = Mixer(bank, dropped=frozenset(run.dropped))
+    while run.step < settings.steps:
+        run.one_step(mixer)
+        if run.step == int(settings.clean_at * settings.steps):
+            run.dropped = disagreeing(run.average, bank, settings.device)
+            mixer = Mixer(bank, dropped=frozenset(run.dropped))
+            report(f"left out as mislabelled: {sorted(_groups(bank, run.dropped))}")
+        if run.step % settings.validate_every == 0 or run.step == settings.steps:
+            error = condition_error(
+                log_odds(run.average, held_out.columns, settings.device), held_out
+            )
+            run.validated(error)
+            report(f"step {run.step}: cost {run.cost:.4f}, validation error {error:.2%}, "
+                   f"best {run.best:.2%}")  # fmt: skip
+    network = Network()
+    network.load_state_dict(torch.load(folder / "best.pt", weights_only=True))
+    calibrate(network, held_out)
+    return network
+
+
+class _Run:
+    """A training in progress: everything that must survive an interruption."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings, self.folder = settings, folder
+        torch.manual_seed(settings.seed)
+        self.network = Network().to(settings.device)
+        self.average = Network().to(settings.device)
+        self.average.load_state_dict(self.network.state_dict())
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=settings.rate, weight_decay=0.02
+        )
+        self.step, self.cost, self.best = 0, math.nan, math.inf
+        self.dropped: set[int] = set()
+        if (folder / "state.pt").exists():
+            self._restore(torch.load(folder / "state.pt", weights_only=True))
+        else:
+            torch.save(self.network.state_dict(), folder / "initial.pt")
+            self._sheet("w", ("step", "train_cost", "validation_error", "best"))
+
+    def one_step(self, mixer: Mixer) -> None:
+        """Draw the windows of the next step and learn from them."""
+        settings = self.settings
+        random = np.random.default_rng([settings.seed, self.step])
+        torch.manual_seed(settings.seed * 1_000_003 + self.step)
+        columns, targets = mixer.batch(settings.batch, random)
+        self.network.train()
+        for group in self.optimiser.param_groups:
+            group["lr"] = settings.rate * _schedule(self.step / settings.steps)
+        scores = self.network(columns.to(settings.device))
+        cost = nn.functional.binary_cross_entropy_with_logits(scores, targets.to(settings.device))
+        self.optimiser.zero_grad()
+        cost.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
+        self.optimiser.step()
+        self.step += 1
+        value = float(cost.detach())
+        self.cost = value if math.isnan(self.cost) else 0.98 * self.cost + 0.02 * value
+        self._follow()
+
+    def _follow(self) -> None:
+        """Move the average towards the network; quickly at first, when it knows nothing."""
+        keep = min(self.settings.decay, (1 + self.step) / (20 + self.step))
+        state = self.network.state_dict()
+        with torch.no_grad():
+            for name, values in self.average.state_dict().items():
+                if values.is_floating_point():
+                    values.lerp_(state[name], 1 - keep)
+                else:
+                    values.copy_(state[name])
+
+    def validated(self, error: float) -> None:
+        """Note a validation error, keep the average if it is the best, store the state."""
+        if error < self.best:
+            self.best = error
+            torch.save(self.average.state_dict(), self.folder / "best.pt")
+        torch.save(self.average.state_dict(), self.folder / "last.pt")
+        self._sheet("a", (self.step, f"{self.cost:.5f}", f"{error:.5f}", f"{self.best:.5f}"))
+        partial = self.folder / "state.pt.partial"
+        torch.save(
+            {
+                "settings": asdict(self.settings), "step": self.step, "cost": self.cost,
+                "best": self.best, "dropped": sorted(self.dropped),
+                "network": self.network.state_dict(), "average": self.average.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+            },
+            partial,
+        )  # fmt: skip
+        partial.replace(self.folder / "state.pt")
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        if state["settings"] != asdict(self.settings):
+            raise ConfigError(
+                f"{self.folder} holds a training with other settings ({state['settings']}): "
+                "use those, or another folder"
+            )
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.cost, self.best = state["step"], state["cost"], state["best"]
+        self.dropped = set(state["dropped"])
+
+    def _sheet(self, mode: str, row: Sequence[object]) -> None:
+        with (self.folder / "sheet.csv").open(mode, newline="", encoding="utf-8") as out:
+            csv.writer(out, lineterminator="\n").writerow(row)
+
+
+def disagreeing(network: Network, bank: Bank, device: str = "cpu") -> set[int]:
+    """Find streams that a half-trained network is confidently against.
+
+    Returns
+    -------
+    set of int
+        Places in the bank. Noise is dropped when either label is likely, the rest when its
+        own label is unlikely.
+    """
+    found = set()
+    for number, (_, kind, start, end) in enumerate(bank.streams):
+        whole = (end - start) // WINDOW
+        if not whole:
+            continue
+        columns = torch.from_numpy(np.array(bank.columns[start : start + whole * WINDOW]))
+        odds = log_odds(network, columns.view(whole, WINDOW, -1), device)
+        speech, music = torch.sigmoid(odds).median(dim=0).values.tolist()
+        own = {"speech": speech, "noise": 1 - max(speech, music)}.get(kind, music)
+        if own < DISAGREEMENT:
+            found.add(number)
+    return found
+
+
+def calibrate(network: Network, held_out: Validation) -> None:
+    """Fit each output's temperature to the validation windows, in place."""
+    network.get_buffer("temperature").fill_(1.0)
+    scores = log_odds(network, held_out.columns)
+    # As an exponent, so that no step of the search makes a temperature negative.
+    exponent = torch.zeros(scores.shape[1], requires_grad=True)
+    optimiser = torch.optim.LBFGS([exponent], max_iter=50, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        sharpened = scores * exponent.exp()
+        cost = nn.functional.binary_cross_entropy_with_logits(sharpened, held_out.truth)
+        cost.backward()  # type: ignore[no-untyped-call]
+        return cost
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]
+    network.get_buffer("temperature").copy_(exponent.detach().neg().exp().clamp(0.2, 20.0))
+
+
+def _schedule(share: float) -> float:
+    """Learning rate over the training, as a share of the highest."""
+    rise = 0.05
+    if share < rise:
+        return (share + 0.002) / (rise + 0.002)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (share - rise) / (1 - rise)))
+
+
+def _groups(bank: Bank, places: set[int]) -> set[str]:
+    return {bank.streams[place][0] for place in places}

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from airsift.errors import SpecMismatch
+from model import classifier, export
+from model.network import Network
+from model.spec import ModelSpec
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    torch.manual_seed(1)
+    network = Network()
+    # Statistics as after training: batch normalisation must survive being folded.
+    network.train()
+    for _ in range(3):
+        network(torch.rand(8, 250, 144) * 12)
+    return network.eval()
+
+
+def test_exported_is_eager_is_reloaded(network: Network, tmp_path: Path) -> None:
+    path = tmp_path / "a model.pt"
+    spec = export.export(network, path, training_data="nothing")
+    loaded = classifier.load(path)
+    columns = torch.rand(2, 300, 144) * 12
+    with torch.inference_mode():
+        frames = network.embed(columns)
+        wanted = network.decide(frames[:, :22])
+    torch.testing.assert_close(loaded.embed(columns), frames, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(
+        loaded.decide(loaded.embed(columns)[:, :22]), wanted, atol=1e-4, rtol=0
+    )
+    assert loaded.spec == spec
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_export_refuses_a_network_that_changes_when_scripted(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Network().eval()
+    honest = classifier.script
+    monkeypatch.setattr(classifier, "script", lambda _: honest(other))
+    with pytest.raises(SpecMismatch, match="scripted network differs"):
+        export.export(network, tmp_path / "m.pt", training_data="nothing")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_not_a_model_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "song.mp3"
+    path.write_bytes(b"ID3 not a model")
+    with pytest.raises(SpecMismatch, match=r"song\.mp3 is not a TorchScript file") as caught:
+        classifier.load(path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(SpecMismatch, match="No such file"):
+        classifier.load(tmp_path / "missing.pt")
+
+
+def test_a_torchscript_file_without_a_spec_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bare.pt"
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(path))
+    with pytest.raises(SpecMismatch, match="carries no spec"):
+        classifier.load(path)
+
+
+def test_the_shipped_weights_load_and_fit_the_front_end() -> None:
+    from model.frontend import RollingCQT
+
+    shipped = classifier.load()
+    front_end = RollingCQT()
+    shipped.spec.check_front_end(
+        sample_rate=front_end.sample_rate,
+        hop=front_end.hop,
+        n_bins=front_end.n_bins,
+        compression=front_end.compression,
+    )
+    assert shipped.spec == ModelSpec(
+        training_data=shipped.spec.training_data, weights_sha256=shipped.spec.weights_sha256
+    )
+    assert classifier.DEFAULT_WEIGHTS.stat().st_size < 1_000_000
+    quiet = shipped.decide(shipped.embed(torch.zeros(1, 250, 144)))
+    assert float(quiet.max()) < 0.5
+
+
+def test_importing_the_classifier_brings_torch_and_no_training() -> None:
+    script = (
+        "import sys, model.classifier;"
+        "heavy = {'scipy', 'av', 'soxr', 'nnAudio', 'torchaudio'} & set(sys.modules);"
+        "sys.exit(', '.join(heavy) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stderr

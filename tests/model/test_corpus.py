@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import struct
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airsift.errors import ConfigError, DecodeError
+from model import archives, bank, conditions, corpus, noises, recipe, treatments
+
+RATE = 16_000
+
+
+def write_wav(path: Path, samples: np.ndarray, rate: int = RATE) -> None:
+    with wave.open(str(path), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(rate)
+        out.writeframes((samples * 32767).astype("<i2").tobytes())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build a corpus from a manifest of four small voices and tracks, one of them broken."""
+    place = tmp_path_factory.mktemp("own audio")
+    random = np.random.default_rng(0)
+    rows = ["path,class,group"]
+    for kind in ("speech", "music", "singing", "noise"):
+        for number in range(3):
+            t = np.arange(RATE * 12) / RATE
+            tone = 0.3 * np.sin(2 * np.pi * 220 * (number + 1) * t)
+            name = f"{kind} {number}.wav"
+            write_wav(place / name, tone + 0.01 * random.standard_normal(len(t)), RATE)
+            rows.append(f"{name},{kind},{kind}:{number}")
+    (place / "broken.ogg").write_bytes(b"OggS and then nothing")
+    rows += ["broken.ogg,speech,speech:9", "missing.ogg,music,music:9"]
+    (place / "mine.csv").write_text("\n".join(rows))
+    target = place / "corpus"
+    items = recipe.manifest_items(place / "mine.csv")
+    seconds, broken = corpus.build_source("mine", items, place, target)
+    assert seconds == 12 * 12
+    assert [line.split(":")[0] for line in broken] == ["broken.ogg", "missing.ogg"]
+    return target
+
+
+def test_a_second_build_decodes_nothing_and_says_the_same(folder: Path) -> None:
+    before = (folder / "audio" / "mine.npy").stat().st_mtime_ns
+    seconds, broken = corpus.build_source("mine", [], folder, folder)
+    assert (seconds, len(broken)) == (144, 2)
+    assert (folder / "audio" / "mine.npy").stat().st_mtime_ns == before
+    assert not list(folder.rglob("*.partial"))
+
+
+def test_streams_and_bank_hold_every_group_of_the_split(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bank, "MADE_NOISES", 2)
+    monkeypatch.setattr(bank, "load_splits", lambda: dict.fromkeys(recipe.KINDS, "train"))
+    count, columns = bank.build_bank(folder, "train")
+    opened = bank.open_bank(folder, "train")
+    assert len(opened.streams) == count
+    assert opened.columns.shape == (columns, 144)
+    groups = {group for group, *_ in opened.streams}
+    assert groups >= {f"{kind}:{n}" for kind in recipe.KINDS for n in range(3)}
+    assert opened.active.mean() > 0.9
+
+
+def test_conditions_are_known_mixtures_of_one_split(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bank, "load_splits", lambda: dict.fromkeys(recipe.KINDS, "test"))
+    made = {each.name: each for each in conditions.conditions(folder, "test", most=3)}
+    assert made["speech"].truth == (1, 0)
+    assert made["music at -10 dB and speech"].truth == (1, 1)
+    assert made["noise"].truth == (0, 0)
+    assert all(each.samples.shape[1] == 80_000 for each in made.values())
+    assert len(made["speech"].groups) == 3
+
+
+def test_an_empty_folder_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="airsift corpus build"):
+        corpus.read_index(tmp_path)
+    with pytest.raises(ConfigError, match="airsift corpus build"):
+        bank.open_bank(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,class\na.wav,speech", "no column path, group"),
+        ("path,class,group\na.wav,talk,x", "class='talk' is unknown"),
+    ],
+)
+def test_a_wrong_manifest_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "m.csv").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        recipe.manifest_items(tmp_path / "m.csv")
+
+
+def test_a_group_in_two_splits_is_refused() -> None:
+    recipe.refuse_overlap([("a", "1", "train"), ("a", "2", "train"), ("b", "3", "test")])
+    with pytest.raises(ConfigError, match="group 'a' is in train and in test"):
+        recipe.refuse_overlap([("a", "1", "train"), ("a", "2", "test")])
+    with pytest.raises(ConfigError, match="recording '1' is in train and in test"):
+        recipe.refuse_overlap([("a", "1", "train"), ("b", "1", "test")])
+
+
+def test_the_projects_own_splits_are_independent() -> None:
+    table = recipe.load_splits()
+    items = recipe.debian_items()
+    placed = {item.group: recipe.split_of(item.group, table) for item in items}
+    assert set(placed.values()) == set(recipe.SPLITS)
+    for kind in ("speech", "music", "noise"):
+        found = {placed[item.group] for item in items if item.kind == kind}
+        assert found == set(recipe.SPLITS), kind
+    # The children's games of KDE share volunteers: a language is in one split.
+    for language in {g.split(":")[1] for g in placed if g.startswith("k")}:
+        family = {placed[g] for g in placed if g[0] == "k" and g.endswith(f":{language}")}
+        assert len(family) == 1, language
+
+
+@given(st.text(min_size=1, max_size=12), st.text(max_size=4))
+def test_the_longest_listed_prefix_decides_and_a_number_is_not_a_prefix(
+    name: str, rest: str
+) -> None:
+    table: dict[str, recipe.Split] = {"voice:1": "test", "voice:1:loud": "validation"}
+    assert recipe.split_of("voice:1", table) == "test"
+    assert recipe.split_of("voice:1:loud", table) == "validation"
+    unlisted = f"other {name}{rest}"
+    assert recipe.split_of(unlisted, table) == recipe.split_of(unlisted, {})
+    assert recipe.split_of("voice:12", table) == recipe.split_of("voice:12", {})
+
+
+def test_the_game_archives_are_read() -> None:
+    entries = b"".join(
+        struct.pack("<H", number) + offset.to_bytes(3, "little") + size.to_bytes(3, "little")
+        for number, offset, size in ((7, 0, 9), (50_001, 0x800001, 22 + 4))
+    )
+    data = bytes(16) + bytes(22) + bytes([128, 255, 0, 128])
+    (line,) = archives.sky_speech(struct.pack("<I", 2) + entries, data)
+    np.testing.assert_allclose(line, [0, 127 / 128, -1, 0])
+    with pytest.raises(DecodeError, match="lists 9 files"):
+        list(archives.sky_speech(struct.pack("<I", 9), data))
+
+    header = archives.QUEEN_HEADER.pack(b"QTBL", b"PM1.0 ", 0, 0, 1, 2)
+    table = archives.QUEEN_ENTRY.pack(b"A.SB", 0, 60, 3) + archives.QUEEN_ENTRY.pack(
+        b"B.LUM", 0, 0, 1
+    )
+    packed = (header + table).ljust(60, b"\0") + b"mp3"
+    assert list(archives.queen_speech(packed)) == [b"mp3"]
+    with pytest.raises(DecodeError, match="queen"):
+        list(archives.queen_speech(b"QTBL".ljust(20, b"\2")))
+
+
+@pytest.mark.parametrize("treatment", treatments.CHANCES, ids=lambda each: each.__name__)
+def test_a_treatment_keeps_length_and_about_the_level(treatment: treatments.Treatment) -> None:
+    random = np.random.default_rng(0)
+    samples = (0.1 * np.sin(np.arange(RATE * 2) / 7)).astype(np.float32)
+    changed = treatment(samples, random)
+    assert changed.shape == samples.shape
+    assert changed.dtype == np.float32
+    assert 0.4 < changed.std() / samples.std() < 2.0
+
+
+def test_made_noises_are_repeatable_and_of_one_level() -> None:
+    for seed in range(len(noises.NOISES)):
+        name, samples = noises.made_noise(RATE, seed)
+        again = noises.made_noise(RATE, seed)[1]
+        assert name == noises.NOISES[seed].__name__
+        np.testing.assert_array_equal(samples, again)
+        assert samples.std() == pytest.approx(0.1, rel=0.02)

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.bank import Bank
+from model.mixing import WINDOW, Layer, Mixer, alone, equalisation, fades, over, taper, transposed
+
+KINDS = ("speech", "music", "singing", "noise")
+LENGTH = 400
+
+
+@pytest.fixture(scope="module")
+def bank() -> Bank:
+    random = np.random.default_rng(0)
+    streams = [
+        (f"{kind}:{n}", kind, LENGTH * (2 * i + n), LENGTH * (2 * i + n + 1))
+        for i, kind in enumerate(KINDS)
+        for n in range(2)
+    ]
+    columns = random.uniform(0, 10, (LENGTH * len(streams), 144)).astype(np.float16)
+    return Bank(columns, np.ones(len(columns), np.bool_), streams)
+
+
+@pytest.mark.parametrize(
+    ("front", "back", "wanted"),
+    [
+        ("speech", None, (1, 0)),
+        ("music", None, (0, 1)),
+        ("singing", None, (0, 1)),
+        ("noise", None, (0, 0)),
+        ("silence", None, (0, 0)),
+        ("speech", "noise", (1, 0)),
+        ("speech", "speech", (1, 0)),
+        ("speech", "music", (1, 1)),
+        ("speech", "singing", (1, 1)),
+    ],
+)
+def test_labels_are_those_of_the_layers(
+    bank: Bank, front: str, back: str | None, wanted: tuple[int, int]
+) -> None:
+    way = alone(front) if back is None else over(front, back, -20.0, 6.0)
+    columns, targets = Mixer(bank, ways=((1.0, way),)).batch(6, np.random.default_rng(1))
+    assert columns.shape == (6, 250, 144)
+    assert torch.isfinite(columns).all()
+    torch.testing.assert_close(targets, torch.tensor([wanted] * 6, dtype=torch.float32))
+
+
+@settings(max_examples=20, deadline=None)
+@given(place=st.floats(0.0, 1.0))
+def test_the_target_crosses_one_half_when_a_boundary_passes_the_centre(place: float) -> None:
+    heard = fades(Layer("speech", end=place)) > 0.25
+    share = float(taper(WINDOW)[heard].sum())
+    assert abs(share - 0.5) < 0.02 or (share > 0.5) == (place > 0.5)
+
+
+def test_pauses_between_two_layers_belong_to_neither(bank: Bank) -> None:
+    def halves(_: np.random.Generator) -> tuple[Layer, ...]:
+        return Layer("speech", end=0.5), Layer("music", start=0.5)
+
+    _, targets = Mixer(bank, ways=((1.0, halves),)).batch(4, np.random.default_rng(2))
+    torch.testing.assert_close(targets, torch.full((4, 2), 0.5), atol=0.02, rtol=0)
+
+
+def test_the_same_random_state_gives_the_same_windows(bank: Bank) -> None:
+    first, second = (Mixer(bank).batch(8, np.random.default_rng(3)) for _ in range(2))
+    assert torch.equal(first[0], second[0])
+    assert torch.equal(first[1], second[1])
+
+
+def test_streams_left_out_are_never_drawn(bank: Bank) -> None:
+    loud = Bank(bank.columns.copy(), bank.active, bank.streams)
+    loud.columns[:LENGTH] = 60.0
+    mixer = Mixer(loud, dropped=frozenset({0}), ways=((1.0, alone("speech")),))
+    columns, _ = mixer.batch(16, np.random.default_rng(4))
+    assert float(columns.max()) < 30.0
+
+
+def test_transposition_moves_bins_and_nothing_else() -> None:
+    columns = torch.zeros(40, 3, 144)
+    columns[:, :, 70] = 1.0
+    moved = transposed(columns, np.random.default_rng(5))
+    places = moved[:, 0].argmax(dim=1)
+    assert float(moved.sum()) == 40 * 3
+    assert int(places.min()) >= 62
+    assert int(places.max()) <= 78
+    assert len(set(places.tolist())) > 5
+
+
+def test_equalisation_is_a_gain_for_each_bin() -> None:
+    gain = equalisation(50, np.random.default_rng(6))
+    assert gain.shape == (50, 1, 144)
+    assert float(gain.min()) > 0.0
