@@ -4,9 +4,9 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from itertools import pairwise
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
