@@ -18,9 +18,6 @@ from stream.sources.microphone import Intake, _find
 from tests.stream.media import encode, tone
 from tests.stream.pulse import null_device, playing, skip_unless_installed
 
-if TYPE_CHECKING:
-    pass
-
 BLOCK = 10
 
 
