@@ -2,7 +2,7 @@
 
 ::
 
-    python bench/figure.py [--programme north] [--out docs/figures/programme.svg]
+    python bench/figure.py [--programme north] [--out docs/figures/demo.svg]
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from stream.config import Config
     from stream.events import Event
 
-OUT = Path(__file__).parents[1] / "docs" / "figures" / "programme.svg"
+OUT = Path(__file__).parents[1] / "docs" / "figures" / "demo.svg"
 NAMES = {"speech": "speech", "music": "music", "speech_over_music": "both", "other": "other"}
 COLUMNS_PER_S = 5
 SHADES = [(13, 17, 40), (64, 36, 120), (176, 58, 116), (246, 142, 72), (252, 240, 180)]
@@ -51,7 +51,7 @@ def hear(programme: Programme) -> tuple[list[Event], Config]:
 
 def columns(programme: Programme, config: Config) -> NDArray[np.uint8]:
     """Return what the network is given, coarsened: [bins, times] in `LEVELS` shades."""
-    front_end, _ = build_model(config)
+    front_end, *_ = build_model(config)
     samples = Resampler(RATE, front_end.sample_rate).push(programme.samples, last=True)
     block = front_end.sample_rate // COLUMNS_PER_S
     whole = torch.from_numpy(samples[: len(samples) // block * block])[None]

@@ -82,6 +82,11 @@ class Programme:
     stretches: tuple[Stretch, ...]
     plays: tuple[Play, ...]
 
+    @property
+    def length_ms(self) -> int:
+        """How long it is, in milliseconds."""
+        return _ms(len(self.samples))
+
 
 def programmes() -> list[str]:
     """Return the names of the programmes."""

@@ -61,9 +61,11 @@ def parts() -> dict[str, Part]:
     return {name: Part(name=name, **values) for name, values in table.items()}
 
 
+@cache  # programmes and catalogue use the same parts
 def decode(part: Part) -> NDArray[np.float32]:
-    """Return a part's samples, mono at `RATE`; its mean power is that of -20 dB of full scale."""
+    """Return a part's samples, mono at `RATE`; not to be written to."""
     from stream.sources.decode import AudioReader
 
-    reader = AudioReader(part.file)
-    return np.concatenate([block.samples for block in reader])
+    samples = np.concatenate([block.samples for block in AudioReader(part.file)])
+    samples.flags.writeable = False
+    return samples

@@ -1,0 +1,84 @@
+"""What somebody sees who knows nothing but the output topics."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from stream.events import Decision, Event, Gap, Match, Segment
+from stream.kafka.tail import follow
+
+if TYPE_CHECKING:
+    from stream.drive import Stop
+    from stream.kafka.settings import KafkaSettings
+    from stream.sinks import Sink
+
+MS = 1000  # a subscriber counts milliseconds: the JSON has seconds to three places
+
+
+class Subscriber:
+    """Reads the output topics into a sink, and remembers the last of each event.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Broker and topics.
+    sink : Sink
+        Shows the events as they come.
+
+    Attributes
+    ----------
+    events : dict of str to Event
+        By id, as last told, in the order in which they were first told.
+    """
+
+    def __init__(self, settings: KafkaSettings, sink: Sink) -> None:
+        self._settings = settings
+        self._sink = sink
+        self._read: set[tuple[str, int, int]] = set()
+        self.events: dict[str, Event] = {}
+
+    def read(self, stop: Stop, *, until_end: bool = False) -> None:
+        """Read on until `stop` is requested, or to what is the end now."""
+        topics = list(self._settings.topics.events.values())
+        for record in follow(
+            self._settings, topics, stop=stop, from_start=True, until_end=until_end
+        ):
+            place = (record.topic, record.partition, record.offset)
+            if place not in self._read:
+                self._read.add(place)
+                event = event_of(json.loads(record.value))
+                self.events[event.id] = event
+                self._sink.write([event])
+        self._sink.flush()
+
+
+def event_of(document: dict[str, Any]) -> Event:
+    """Return the event that a message's JSON tells of, its times in milliseconds."""
+    kind = str(document["schema"]).split("/")[0].removeprefix("airsift.")
+    told = document["time"]
+    common = (
+        str(document["station"]),
+        round(document["start_s"] * MS),
+        round(document["end_s"] * MS),
+        MS,
+        None if told is None else datetime.fromisoformat(told).timestamp(),
+    )
+    if kind == "decision":
+        return Decision(*common, document["p_speech"], document["p_music"])
+    if kind == "segment":
+        return Segment(*common, document["label"], document["score"], document["final"])
+    if kind == "match":
+        return Match(
+            *common,
+            document["track"],
+            document["title"],
+            document["artist"],
+            round(document["track_start_s"] * MS),
+            document["score"],
+            document["final"],
+        )
+    if kind == "gap":
+        return Gap(*common, document["reason"])
+    raise ValueError(f"schema={document['schema']!r}: not an event of airsift")

@@ -1,0 +1,66 @@
+"""What the demo says at its end: what was heard, beside the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from stream.demo.assemble import Programme, Stretch
+from stream.demo.parts import parts
+from stream.demo.score import Heard, LabelScore, score_labels, score_songs, total
+from stream.events import Event, Match, Segment
+
+if TYPE_CHECKING:
+    from stream.events import Label
+
+
+def stretches_of(events: Iterable[Event], station: str) -> list[Stretch]:
+    """Return a station's final segments, in milliseconds."""
+    return [
+        Stretch(_ms(e.start, e.rate), _ms(e.end, e.rate), e.label)
+        for e in events
+        if isinstance(e, Segment) and e.final and e.station == station
+    ]
+
+
+def names_of(events: Iterable[Event], station: str) -> list[Heard]:
+    """Return the songs that were named on a station, in milliseconds."""
+    return [
+        Heard(_ms(e.start, e.rate), _ms(e.end, e.rate), e.track)
+        for e in events
+        if isinstance(e, Match) and e.station == station
+    ]
+
+
+def summary(programmes: Sequence[Programme], events: Sequence[Event]) -> list[str]:
+    """Return the lines that compare what was said with what was played."""
+    each: dict[Label, LabelScore] = {}
+    lines = ["Share of the time that was heard right, by what was played:"]
+    for programme in programmes:
+        scores = score_labels(programme.stretches, stretches_of(events, programme.name))
+        for label, score in scores.items():
+            each[label] = each.get(label, LabelScore(0, 0)) + score
+    lines += [_row(label.replace("_", " "), score) for label, score in each.items()]
+    lines += [_row("all", total(list(each.values()))), "", "Songs:"]
+    right = wrong = known = 0
+    for programme in programmes:
+        songs = score_songs(programme.plays, names_of(events, programme.name))
+        known += len(songs.found) + len(songs.missed)
+        right += len(songs.found)
+        wrong += len(songs.false)
+        for play in programme.plays:
+            named = play in songs.found
+            what = "named" if named else "missed" if play.known else "not in the catalogue"
+            part = parts()[play.track]
+            lines.append(f"  {programme.name:<6} {part.artist} - {part.title}: {what}")
+        lines += [f"  {programme.name:<6} {name.track}: WRONG NAME" for name in songs.false]
+    lines.append(f"  {right} of {known} named, {wrong} wrong")
+    return lines
+
+
+def _row(name: str, score: LabelScore) -> str:
+    return f"  {name:<18} {score.share:6.1%}  of {score.total / 1000:5.1f} s"
+
+
+def _ms(sample: int, rate: int) -> int:
+    return sample * 1000 // rate
