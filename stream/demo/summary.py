@@ -13,6 +13,9 @@ from stream.events import Event, Match, Segment
 if TYPE_CHECKING:
     from stream.events import Label
 
+MARKS: dict[Label, str] = {"speech": "s", "music": "m", "speech_over_music": "b", "other": "."}
+PICTURE_MS = 2000
+
 
 def stretches_of(events: Iterable[Event], station: str) -> list[Stretch]:
     """Return a station's final segments, in milliseconds."""
@@ -34,14 +37,23 @@ def names_of(events: Iterable[Event], station: str) -> list[Heard]:
 
 def summary(programmes: Sequence[Programme], events: Sequence[Event]) -> list[str]:
     """Return the lines that compare what was said with what was played."""
+    letters = ", ".join(f"{mark} {label.replace('_', ' ')}" for label, mark in MARKS.items())
+    lines = [f"Every {PICTURE_MS // 1000} s of what was played and what was heard: {letters}"]
     each: dict[Label, LabelScore] = {}
-    lines = ["Share of the time that was heard right, by what was played:"]
     for programme in programmes:
-        scores = score_labels(programme.stretches, stretches_of(events, programme.name))
-        for label, score in scores.items():
+        heard = stretches_of(events, programme.name)
+        lines.append(f"  {programme.name:<6} {_picture(programme.stretches, programme.length_ms)}")
+        lines.append(f"  {'':<6} {_picture(heard, programme.length_ms)}")
+        for label, score in score_labels(programme.stretches, heard).items():
             each[label] = each.get(label, LabelScore(0, 0)) + score
-    lines += [_row(label.replace("_", " "), score) for label, score in each.items()]
+    lines += ["", "Share of the time that was heard right, by what was played:"]
+    lines += [_row(label.replace("_", " "), each[label]) for label in MARKS if label in each]
     lines += [_row("all", total(list(each.values()))), "", "Songs:"]
+    return lines + _songs(programmes, events)
+
+
+def _songs(programmes: Sequence[Programme], events: Sequence[Event]) -> list[str]:
+    lines: list[str] = []
     right = wrong = known = 0
     for programme in programmes:
         songs = score_songs(programme.plays, names_of(events, programme.name))
@@ -49,13 +61,20 @@ def summary(programmes: Sequence[Programme], events: Sequence[Event]) -> list[st
         right += len(songs.found)
         wrong += len(songs.false)
         for play in programme.plays:
-            named = play in songs.found
-            what = "named" if named else "missed" if play.known else "not in the catalogue"
+            found = play in songs.found
+            what = "named" if found else "missed" if play.known else "not in the catalogue"
             part = parts()[play.track]
             lines.append(f"  {programme.name:<6} {part.artist} - {part.title}: {what}")
         lines += [f"  {programme.name:<6} {name.track}: WRONG NAME" for name in songs.false]
-    lines.append(f"  {right} of {known} named, {wrong} wrong")
-    return lines
+    return [*lines, f"  {right} of {known} named, {wrong} wrong"]
+
+
+def _picture(stretches: Sequence[Stretch], length_ms: int) -> str:
+    """Return one letter for every `PICTURE_MS`: the label in its middle."""
+    return "".join(
+        next((MARKS[s.label] for s in stretches if s.start <= middle < s.end), " ")
+        for middle in range(PICTURE_MS // 2, length_ms, PICTURE_MS)
+    )
 
 
 def _row(name: str, score: LabelScore) -> str:
