@@ -17,97 +17,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from model.layers import HEARD, WAYS, WINDOW, Layer, fades
 
+if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
     from model.bank import Bank
+    from model.layers import Draw
 
-    Draw = Callable[[np.random.Generator], tuple["Layer", ...]]
 
-WINDOW = 250
 BINS = 144
 BINS_PER_OCTAVE = 24
 FMIN_HZ = 80.0
 LABELS = ("speech", "music")
 LABEL_OF = {"speech": 0, "music": 1, "singing": 1}
-# A layer faded below this share of its amplitude no longer counts as heard.
-HEARD = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """What one layer of a window is to be.
-
-    Parameters
-    ----------
-    kind : str
-        Class to draw a stream of; 'silence' draws none.
-    gain_db : float
-        Level against the others in the window.
-    start, end : float
-        Part of the window it fills; outside [0, 1] means from before or to after it.
-    fade : float >= 0
-        Length of the fades at both ends, as a share of the window.
-    """
-
-    kind: str
-    gain_db: float = 0.0
-    start: float = -1.0
-    end: float = 2.0
-    fade: float = 0.0
-
-
-def alone(kind: str) -> Draw:
-    """One class, nothing else."""
-    return lambda _: (Layer(kind),)
-
-
-def over(front: str, back: str, lowest_db: float, highest_db: float) -> Draw:
-    """One class with another under it, at a level drawn between two."""
-    return lambda random: (Layer(front), Layer(back, random.uniform(lowest_db, highest_db)))
-
-
-def spliced(random: np.random.Generator) -> tuple[Layer, ...]:
-    """One thing after another, cut hard or cross-faded, at any place in the window."""
-    kinds = ["speech", "music", "singing", "noise", "silence"]
-    first, second = random.choice(kinds, 2, p=[0.36, 0.3, 0.14, 0.1, 0.1])
-    place = random.uniform(0.0, 1.0)
-    fade = float(random.choice([0.0, 0.0, 0.1, 0.3]))
-    step = random.uniform(-10.0, 10.0)
-    return (
-        Layer(str(first), 0.0, -1.0, place + fade / 2, fade),
-        Layer(str(second), step, place - fade / 2, 2.0, fade),
-    )
-
-
-def spliced_over(random: np.random.Generator) -> tuple[Layer, ...]:
-    """Speech throughout, and music that comes or goes; or the reverse."""
-    place, fade = random.uniform(0.0, 1.0), random.uniform(0.0, 0.3)
-    stays, comes = ("speech", "music") if random.random() < 0.6 else ("music", "speech")
-    ends = (place, 2.0) if random.random() < 0.5 else (-1.0, place)
-    level = random.uniform(-14.0, 6.0) * (1.0 if stays == "speech" else -1.0)
-    return Layer(stays), Layer(comes, level, ends[0], ends[1], fade)
-
-
-# How often each way to make a window is drawn.
-WAYS: tuple[tuple[float, Draw], ...] = (
-    (0.14, alone("speech")),
-    (0.07, over("speech", "noise", -30.0, -2.0)),
-    (0.04, over("speech", "speech", -12.0, 0.0)),
-    (0.16, alone("music")),
-    (0.03, over("music", "noise", -30.0, -3.0)),
-    (0.10, alone("singing")),
-    (0.14, over("speech", "music", -22.0, 8.0)),
-    (0.03, over("speech", "singing", -20.0, 0.0)),
-    (0.11, spliced),
-    (0.05, spliced_over),
-    (0.08, alone("noise")),
-    (0.03, over("noise", "noise", -10.0, 0.0)),
-    (0.02, alone("silence")),
-)
 
 
 class Mixer:
@@ -185,24 +109,19 @@ class Mixer:
         """Magnitudes times 10 000 of one layer of several windows; marks what is heard."""
         size = len(layers)
         first = np.zeros((size, WINDOW), np.int64)
-        share = np.zeros((size, WINDOW, 1), np.float32)
         gates = np.zeros((size, WINDOW, 1), np.float32)
         for place, (row, layer) in enumerate(zip(rows, layers, strict=True)):
             tempo = random.uniform(0.9, 1.12) if random.random() < 0.5 else 1.0
             start, last = self._pools[layer.kind].draw(random, int(WINDOW * tempo) + 2)
             where = np.minimum(start + np.arange(WINDOW) * tempo, last - 1)
-            first[place] = where.astype(np.int64)
-            share[place, :, 0] = where - first[place]
+            first[place] = np.rint(where).astype(np.int64)
             gate = fades(layer)
             gates[place, :, 0] = gate * 10.0 ** (layer.gain_db / 20.0)
             if layer.kind in LABEL_OF:
                 label = LABEL_OF[layer.kind]
                 sounding = self._bank.active[first[place]] & (gate > HEARD)
                 heard[row, :, label] = np.maximum(heard[row, :, label], sounding)
-        stored = self._bank.columns
-        before = torch.from_numpy(stored[first].astype(np.float32))
-        after = torch.from_numpy(stored[np.minimum(first + 1, len(stored) - 1)].astype(np.float32))
-        columns = torch.lerp(before, after, torch.from_numpy(share))
+        columns = torch.from_numpy(self._bank.columns[first].astype(np.float32))
         magnitude = torch.exp2(transposed(columns, random)).sub_(1.0)
         return magnitude.mul_(torch.from_numpy(gates)).mul_(equalisation(size, random))
 
@@ -242,16 +161,6 @@ def taper(length: int) -> NDArray[np.float32]:
     return curve
 
 
-def fades(layer: Layer) -> NDArray[np.float32]:
-    """Amplitude of a layer over the window: constant power where two layers cross."""
-    place = (np.arange(WINDOW) + 0.5) / WINDOW
-    ramp = max(layer.fade, 1e-3)
-    rise = np.clip((place - layer.start) / ramp, 0.0, 1.0)
-    fall = np.clip((layer.end - place) / ramp, 0.0, 1.0)
-    gate: NDArray[np.float32] = np.sin(np.minimum(rise, fall) * np.pi / 2).astype(np.float32)
-    return gate
-
-
 def transposed(columns: Tensor, random: np.random.Generator) -> Tensor:
     """Shift each window by up to four semitones either way; what moves in is silent."""
     shifts = random.integers(-8, 9, len(columns)) * (random.random(len(columns)) < 0.5)
@@ -285,6 +194,8 @@ def _hiss(size: int, random: np.random.Generator) -> Tensor:
     """Power of a faint steady noise under everything, from none to 25 dB under the layers."""
     level = 10_000.0 * 0.1 * 10.0 ** (random.uniform(-90.0, -40.0, (size, 1, 1)) / 20.0)
     tilt = 10.0 ** (random.normal(0.0, 2.0, (size, 1, 1)) * (np.arange(BINS) / 24 - 3) / 20.0)
-    chi = random.standard_exponential((size, WINDOW, BINS), dtype=np.float32)
+    # One long noise for all windows, each from its own place: drawing it is what costs.
+    long = random.standard_exponential((4 * WINDOW, BINS), dtype=np.float32)
+    chi = np.stack([long[at : at + WINDOW] for at in random.integers(0, 3 * WINDOW, size)])
     shape: NDArray[np.float32] = ((level * tilt) ** 2).astype(np.float32)
     return torch.from_numpy(chi * shape)

@@ -6,8 +6,6 @@ window: their mean and spread under a taper, which is what makes a probability c
 a boundary passes the window's centre, and their plain mean and maximum, for what is short.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 
@@ -34,6 +32,8 @@ class Network(nn.Module):
     -----
     A frame sees `context` columns (0.8 s) and there is one every `stride` columns (0.2 s).
     """
+
+    temperature: Tensor
 
     def __init__(
         self,

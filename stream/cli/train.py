@@ -29,11 +29,11 @@ def train(
     """
     import torch
 
-    from model import bank, conditions, sheet
+    from model import bank, conditions, selection, sheet
     from model import train as training
 
     torch.set_num_threads(threads)
-    held_out = training.validation_set(conditions.conditions(corpus, "validation", most=120))
+    held_out = selection.validation_set(conditions.conditions(corpus, "validation", most=120))
     settings = training.Settings(steps=steps, seed=seed, device=device)
     network = training.train(
         bank.open_bank(corpus, "train"), held_out, settings, folder, report=_say

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.bank import Bank
-from model.mixing import WINDOW, Layer, Mixer, alone, equalisation, fades, over, taper, transposed
+from model.layers import WINDOW, Layer, alone, fades, over
+from model.mixing import Mixer, equalisation, taper, transposed
 
 KINDS = ("speech", "music", "singing", "noise")
 LENGTH = 400

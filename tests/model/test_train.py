@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from airsift.errors import ConfigError
-from model import sheet, train
+from model import selection, sheet, train
 from model.bank import Bank
 from model.network import Network
 
@@ -33,10 +33,10 @@ def bank() -> Bank:
 
 
 @pytest.fixture(scope="module")
-def held_out(bank: Bank) -> train.Validation:
+def held_out(bank: Bank) -> selection.Validation:
     columns = torch.from_numpy(bank.columns).view(-1, LENGTH, 144)[:, :250].half()
     truth = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 0.0]] * 2)
-    return train.Validation(columns, truth, list(KINDS) * 2)
+    return selection.Validation(columns, truth, list(KINDS) * 2)
 
 
 def settings(**changes: object) -> train.Settings:
@@ -45,7 +45,7 @@ def settings(**changes: object) -> train.Settings:
 
 
 def test_a_seed_gives_one_network_even_if_interrupted(
-    bank: Bank, held_out: train.Validation, tmp_path: Path
+    bank: Bank, held_out: selection.Validation, tmp_path: Path
 ) -> None:
     lines: list[str] = []
     whole = train.train(bank, held_out, settings(), tmp_path / "whole", lines.append)
@@ -68,14 +68,14 @@ def test_a_seed_gives_one_network_even_if_interrupted(
     assert sheet.draw(tmp_path / "whole" / "sheet.csv").count("<polyline") == 3
 
 
-def test_the_cost_falls(bank: Bank, held_out: train.Validation, tmp_path: Path) -> None:
+def test_the_cost_falls(bank: Bank, held_out: selection.Validation, tmp_path: Path) -> None:
     train.train(bank, held_out, settings(steps=30, batch=16, validate_every=5), tmp_path, str)
     costs = [float(line.split(",")[1]) for line in (tmp_path / "sheet.csv").read_text().split()[1:]]
     assert costs[-1] < costs[0] - 0.05
 
 
 def test_other_settings_do_not_go_on_with_a_training(
-    bank: Bank, held_out: train.Validation, tmp_path: Path
+    bank: Bank, held_out: selection.Validation, tmp_path: Path
 ) -> None:
     train.train(bank, held_out, settings(), tmp_path, str)
     with pytest.raises(ConfigError, match="other settings"):
@@ -87,11 +87,11 @@ def test_a_stream_that_contradicts_a_certain_network_is_found(bank: Bank) -> Non
         def forward(self, columns: torch.Tensor) -> torch.Tensor:
             return torch.tensor([5.0, -5.0]).repeat(len(columns), 1)
 
-    found = train.disagreeing(Certain(), bank)
+    found = selection.disagreeing(Certain(), bank)
     assert {bank.streams[place][1] for place in found} == {"music", "singing", "noise"}
 
 
-def test_calibration_softens_an_overconfident_network(held_out: train.Validation) -> None:
+def test_calibration_softens_an_overconfident_network(held_out: selection.Validation) -> None:
     class Overconfident(Network):
         def forward(self, columns: torch.Tensor) -> torch.Tensor:
             wrong_once = held_out.truth.clone()
@@ -99,5 +99,5 @@ def test_calibration_softens_an_overconfident_network(held_out: train.Validation
             return (wrong_once * 40 - 20)[: len(columns)]
 
     network = Overconfident()
-    train.calibrate(network, held_out)
+    selection.calibrate(network, held_out)
     assert float(network.get_buffer("temperature").min()) > 2.0

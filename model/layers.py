@@ -1,0 +1,103 @@
+"""What a training window is made of: the ways speech, music and noise meet on air."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Draw = Callable[[np.random.Generator], tuple["Layer", ...]]
+
+# Columns of a window.
+WINDOW = 250
+# A layer faded below this share of its amplitude no longer counts as heard.
+HEARD = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What one layer of a window is to be.
+
+    Parameters
+    ----------
+    kind : str
+        Class to draw a stream of; 'silence' draws none.
+    gain_db : float
+        Level against the others in the window.
+    start, end : float
+        Part of the window it fills; outside [0, 1] means from before or to after it.
+    fade : float >= 0
+        Length of the fades at both ends, as a share of the window.
+    """
+
+    kind: str
+    gain_db: float = 0.0
+    start: float = -1.0
+    end: float = 2.0
+    fade: float = 0.0
+
+
+def alone(kind: str) -> Draw:
+    """One class, nothing else."""
+    return lambda _: (Layer(kind),)
+
+
+def over(front: str, back: str, lowest_db: float, highest_db: float) -> Draw:
+    """One class with another under it, at a level drawn between two."""
+    return lambda random: (Layer(front), Layer(back, random.uniform(lowest_db, highest_db)))
+
+
+def spliced(random: np.random.Generator) -> tuple[Layer, ...]:
+    """One thing after another, cut hard or cross-faded, at any place in the window."""
+    kinds = ["speech", "music", "singing", "noise", "silence"]
+    first, second = random.choice(kinds, 2, p=[0.36, 0.3, 0.14, 0.1, 0.1])
+    place = random.uniform(0.0, 1.0)
+    fade = float(random.choice([0.0, 0.0, 0.1, 0.3]))
+    step = random.uniform(-10.0, 10.0)
+    return (
+        Layer(str(first), 0.0, -1.0, place + fade / 2, fade),
+        Layer(str(second), step, place - fade / 2, 2.0, fade),
+    )
+
+
+def spliced_over(random: np.random.Generator) -> tuple[Layer, ...]:
+    """Speech throughout, and music that comes or goes; or the reverse."""
+    place, fade = random.uniform(0.0, 1.0), random.uniform(0.0, 0.3)
+    stays, comes = ("speech", "music") if random.random() < 0.6 else ("music", "speech")
+    ends = (place, 2.0) if random.random() < 0.5 else (-1.0, place)
+    level = random.uniform(-14.0, 6.0) * (1.0 if stays == "speech" else -1.0)
+    return Layer(stays), Layer(comes, level, ends[0], ends[1], fade)
+
+
+# How often each way to make a window is drawn.
+WAYS: tuple[tuple[float, Draw], ...] = (
+    (0.14, alone("speech")),
+    (0.07, over("speech", "noise", -30.0, -2.0)),
+    (0.04, over("speech", "speech", -12.0, 0.0)),
+    (0.16, alone("music")),
+    (0.03, over("music", "noise", -30.0, -3.0)),
+    (0.10, alone("singing")),
+    (0.14, over("speech", "music", -22.0, 8.0)),
+    (0.03, over("speech", "singing", -20.0, 0.0)),
+    (0.11, spliced),
+    (0.05, spliced_over),
+    (0.08, alone("noise")),
+    (0.03, over("noise", "noise", -10.0, 0.0)),
+    (0.02, alone("silence")),
+)
+
+
+def fades(layer: Layer) -> NDArray[np.float32]:
+    """Amplitude of a layer over the window: constant power where two layers cross."""
+    place = (np.arange(WINDOW) + 0.5) / WINDOW
+    ramp = max(layer.fade, 1e-3)
+    rise = np.clip((place - layer.start) / ramp, 0.0, 1.0)
+    fall = np.clip((layer.end - place) / ramp, 0.0, 1.0)
+    gate: NDArray[np.float32] = np.sin(np.minimum(rise, fall) * np.pi / 2).astype(np.float32)
+    return gate
