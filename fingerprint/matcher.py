@@ -7,9 +7,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
 from fingerprint import pairs, peaks, votes
-from fingerprint.score import THRESHOLD, false_alarms
-from fingerprint.settings import BINS_PER_OCTAVE, FAN_OUT_QUERY, HOP, QUERY_RANK, SAMPLE_RATE
-from fingerprint.verify import QueryMap, check
+from fingerprint.change import NONE, Change, grid
+from fingerprint.score import THRESHOLD
+from fingerprint.settings import HOP, SAMPLE_RATE
+from fingerprint.weigh import Case, Weighing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,18 +18,22 @@ if TYPE_CHECKING:
 
     from fingerprint.catalogue import Catalogue
     from fingerprint.landmarks import Landmarks
+    from fingerprint.metadata import Track
     from fingerprint.votes import Guess
 
 # A longer query is looked up in pieces of about this length, and their evidence added: a
 # player's clock that is slightly off does no harm within one piece.
 _PIECE = 10 * SAMPLE_RATE
-# Guesses checked for each piece.
-_MOST = 6
+# The first pass: few pairs of the strongest peaks, which find nearly everything that is
+# played as it is; guesses checked for each piece.
+_RANK = 6
+_FAN_OUT = 6
+_MOST = 4
+# The second pass, over a grid of changes: as many pairs for each, and the best guesses of all.
+_MOST_CHANGED = 8
 # Two matches may share this part of the shorter one; of those that share more, the better is
 # told and the other left out.
 _OVERLAP = 0.4
-# A piece that speaks for a guess with less than this ends the stretch in which it is heard.
-_WORTH = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +92,17 @@ class LandmarkMatcher:
         The tracks it knows; what others add to it is known from the next call on.
     threshold : float
         Least score of a match.
+    thorough : bool
+        Whether to look for changed speed, tempo and pitch where nothing else is found; costs
+        ten times as much as the first look.
     """
 
-    def __init__(self, catalogue: Catalogue, *, threshold: float = THRESHOLD) -> None:
+    def __init__(
+        self, catalogue: Catalogue, *, threshold: float = THRESHOLD, thorough: bool = True
+    ) -> None:
         self.catalogue = catalogue
         self.threshold = threshold
+        self.thorough = thorough
 
     def extract(self, samples: NDArray[np.float32]) -> Landmarks:
         """Return the landmarks of mono audio at 16 kHz."""
@@ -113,57 +124,58 @@ class LandmarkMatcher:
         """
         self.catalogue.refresh()
         pieces = _cut(landmarks)
-        found = self._first_pass(pieces)
+        found = self._look(pieces, [NONE], _MOST)
+        left = [piece for piece in pieces if not any(_covers(match, piece) for match in found)]
+        if left and self.thorough:
+            found += self._look(left, grid(), _MOST_CHANGED)
         return _without_overlap(found)
 
-    def _first_pass(self, pieces: list[Landmarks]) -> list[TrackMatch]:
-        guesses: list[Guess] = []
-        for piece in pieces:
-            query = pairs.to_look_up(piece, QUERY_RANK, FAN_OUT_QUERY)
-            keys, time = votes.keys_of(query)
+    def _look(self, pieces: list[Landmarks], changes: list[Change], most: int) -> list[TrackMatch]:
+        """Return the matches in pieces of a query, each changed in one of some ways."""
+        guesses: list[tuple[int, Guess]] = []
+        for index, piece in enumerate(pieces):
+            query = pairs.to_look_up(piece, _RANK, _FAN_OUT)
             some: list[Guess] = []
-            for segment in self.catalogue.segments:
-                some += votes.guesses(segment, keys, time, _MOST)
+            for change in changes:
+                keys, time = votes.keys_of(query, change)
+                for segment in self.catalogue.segments:
+                    some += votes.guesses(segment, keys, time, most, change)
             some.sort(key=lambda guess: -guess.votes)
-            # From here on the place in the track is that at the start of the whole query.
-            guesses += [guess.at(pieces[0].start - piece.start) for guess in some[:_MOST]]
-        maps = [QueryMap(piece) for piece in pieces]
-        matches = (self._weigh(guess, pieces, maps) for guess in _distinct(guesses))
-        return [match for match in matches if match is not None]
+            guesses += [(index, guess) for guess in some[:most]]
+        guesses.sort(key=lambda found: -found[1].votes)
 
-    def _weigh(
-        self, guess: Guess, pieces: list[Landmarks], maps: list[QueryMap]
-    ) -> TrackMatch | None:
-        """Check a guess in every piece; return the match it makes, if it does."""
-        track = self.catalogue.track(int(guess.segment.tracks[guess.track]))
-        if track is None:
-            return None
-        shown = [
-            check(map_, guess.at(piece.start - pieces[0].start))
-            for piece, map_ in zip(pieces, maps, strict=True)
-        ]
-        first, last = _best_run([evidence.z for evidence in shown])
-        run = shown[first:last]
-        score = false_alarms([evidence.z for evidence in run])
-        if score < self.threshold:
-            return None
-        start = pieces[first].start + _to_samples(run[0].first, guess)
-        end = pieces[last - 1].start + _to_samples(run[-1].last, guess)
-        return TrackMatch(
-            track.key,
-            track.title,
-            track.artist,
-            start,
-            min(end, pieces[-1].end),
-            run[0].lag * HOP + round((start - pieces[first].start) * guess.stretch),
-            round(score, 2),
-            guess.stretch,
-            round(guess.shift * 12 / BINS_PER_OCTAVE, 2),
-        )
+        weighing = Weighing(pieces)
+        matches = []
+        for index, guess in guesses:
+            track = self.catalogue.track(int(guess.segment.tracks[guess.track]))
+            case = None if track is None else weighing.weigh(guess, index)
+            if track is not None and case is not None and case.score >= self.threshold:
+                matches.append(_to_match(case, track, pieces))
+        return matches
 
 
-def _to_samples(frame: int, guess: Guess) -> int:
-    return round(frame * HOP / guess.stretch)
+def _to_match(case: Case, track: Track, pieces: list[Landmarks]) -> TrackMatch:
+    first, last = pieces[case.first], pieces[case.last]
+    speed = case.change.speed
+    start = first.start + round(case.evidence[0].first * HOP / speed)
+    end = last.start + round(case.evidence[-1].last * HOP / speed)
+    return TrackMatch(
+        track.key,
+        track.title,
+        track.artist,
+        start,
+        min(end, last.end),
+        case.evidence[0].lag * HOP + round((start - first.start) * speed),
+        round(case.score, 2),
+        round(speed, 4),
+        round(case.change.semitones, 2),
+    )
+
+
+def _covers(match: TrackMatch, piece: Landmarks) -> bool:
+    """Return whether a match explains most of a piece."""
+    common = min(match.query_end, piece.end) - max(match.query_start, piece.start)
+    return common > 0.5 * (piece.end - piece.start)
 
 
 def _cut(landmarks: Landmarks) -> list[Landmarks]:
@@ -172,27 +184,6 @@ def _cut(landmarks: Landmarks) -> list[Landmarks]:
     count = max(1, round(length / _PIECE))
     edges = [landmarks.start + length * i // count for i in range(count + 1)]
     return [landmarks.between(a, b) for a, b in pairwise(edges)]
-
-
-def _distinct(guesses: list[Guess]) -> list[Guess]:
-    """Return the guesses without those that repeat a better one, most votes first."""
-    kept: list[Guess] = []
-    for guess in sorted(guesses, key=lambda guess: -guess.votes):
-        if not any(guess.same_as(other) for other in kept):
-            kept.append(guess)
-    return kept
-
-
-def _best_run(z: list[float]) -> tuple[int, int]:
-    """Return the run of pieces [first, last) that speaks most for a guess."""
-    best, best_run = -1e9, (0, 1)
-    for first in range(len(z)):
-        total = 0.0
-        for last in range(first, len(z)):
-            total += z[last] - _WORTH
-            if total > best:
-                best, best_run = total, (first, last + 1)
-    return best_run
 
 
 def _without_overlap(matches: list[TrackMatch]) -> list[TrackMatch]:

@@ -132,7 +132,7 @@ def on_grid(landmarks: Landmarks) -> tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def to_look_up(landmarks: Landmarks, rank: int, fan_out: int) -> Pairs:
-    """Return the pairs of a query: more of each peak than an index keeps, in fine units."""
+    """Return the pairs of a query, in fine units: `fan_out` from each peak below `rank`."""
     strong = landmarks.strongest(rank)
     time = ((strong.time - landmarks.start) / HOP).astype(np.float32)
     anchor, other = couple(time, strong.bin, fan_out)

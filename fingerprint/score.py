@@ -15,18 +15,22 @@ if TYPE_CHECKING:
 
 # Expected false matches in an hour: 10 ** ((_ONE_AN_HOUR - z) / _PER_DECADE).
 _ONE_AN_HOUR = 6.3
+_ONE_AN_HOUR_CHANGED = 7.0
 _PER_DECADE = 1.2
 # Least score of a match: one false match in a hundred hours.
 THRESHOLD = 2.0
 
 
-def false_alarms(z: Sequence[float]) -> float:
+def false_alarms(z: Sequence[float], *, changed: bool) -> float:
     """Return minus the power of ten of the false matches expected in an hour.
 
     Parameters
     ----------
     z : sequence of float
         Standard deviations by which consecutive pieces of a query speak for a track.
+    changed : bool
+        Whether the track was looked for among many changes of speed and pitch, each of which
+        may be wrong.
     """
     together = sum(z) / math.sqrt(len(z))
-    return (together - _ONE_AN_HOUR) / _PER_DECADE
+    return (together - (_ONE_AN_HOUR_CHANGED if changed else _ONE_AN_HOUR)) / _PER_DECADE

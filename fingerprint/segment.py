@@ -66,7 +66,7 @@ class Segment:
         """Postings in the segment."""
         return len(self._postings)
 
-    def look_up(self, keys: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    def look_up(self, keys: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
         """Return every posting of the keys, and which key each belongs to.
 
         Parameters
@@ -78,7 +78,7 @@ class Segment:
         -------
         which : np.ndarray [shape=(m,), intp]
             Index into `keys`.
-        place : np.ndarray [shape=(m,), int64]
+        place : np.ndarray [shape=(m,), int32]
             Frame on the segment's line.
         """
         row = np.searchsorted(self._keys, keys)
@@ -90,9 +90,9 @@ class Segment:
         ends = np.cumsum(count)
         total = int(ends[-1]) if len(ends) else 0
         index = np.arange(total) + np.repeat(first - ends + count, count)
-        return np.repeat(known, count), self._postings[index].astype(np.int64)
+        return np.repeat(known, count), self._postings[index].view(np.int32)
 
-    def track_at(self, place: NDArray[np.int64]) -> NDArray[np.intp]:
+    def track_at(self, place: NDArray[np.int64] | NDArray[np.int32]) -> NDArray[np.intp]:
         """Return which of `tracks` each frame of the line belongs to."""
         return np.searchsorted(self.starts, place, side="right") - 1
 

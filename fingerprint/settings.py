@@ -24,10 +24,8 @@ N_BINS = 208  # up to 7 kHz
 # does not depend on audio further away.
 RANK_FRAMES = 31
 RANK_BINS = 24
-STORED_RANK = 8
-QUERY_RANK = 11
-FAN_OUT_STORED = 8  # pairs that start at one stored peak
-FAN_OUT_QUERY = 14
+STORED_RANK = 7
+FAN_OUT_STORED = 6  # pairs that start at one stored peak
 
 MIN_TRACK_S = 3.0  # a shorter track has too few landmarks to tell it from others
 

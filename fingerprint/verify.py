@@ -3,8 +3,8 @@
 The peaks the track has at the guessed place are laid over the query's. A coincidence counts
 for as much as it is surprising: where the query has peaks all the time at one frequency (a
 drone, a sustained note), a hit there says nothing. What is left is compared with what the same
-peaks give at a few hundred wrong places, which have the same density, the same notes and the
-same rhythm; the evidence is how far the guessed place stands out of those.
+peaks give at a hundred wrong places, which have the same density, the same notes and the same
+rhythm; the evidence is how far the guessed place stands out of those.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from fingerprint.settings import HOP, N_BINS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fingerprint.change import Change
     from fingerprint.landmarks import Landmarks
     from fingerprint.votes import Guess
 
-_EDGE = 16  # bins beyond both ends of the grid, for shifted tracks
+_EDGE = 2  # bins beyond both ends of the grid that peaks blur into
 _NEAR = 3  # frames a guess may be off
 # Wrong places: this many, none nearer than _CLEAR frames to the guess, where a sustained note
 # still overlaps itself.
-_WRONG = 160
+_WRONG = 120
 _CLEAR = 10
 
 
@@ -37,25 +38,35 @@ class QueryMap:
     ----------
     landmarks : Landmarks
         The query.
-    stretch : float
-        Seconds of the track in a second of the query.
+    change : Change
+        How the query was changed; the map is in the frames and bins of the track.
     """
 
-    def __init__(self, landmarks: Landmarks, stretch: float = 1.0) -> None:
-        scale = stretch / HOP
+    def __init__(self, landmarks: Landmarks, change: Change) -> None:
+        scale = change.speed / HOP
         self.frames = max(int((landmarks.end - landmarks.start) * scale) + 1, 2 * _CLEAR + 2)
         frame = np.rint((landmarks.time - landmarks.start) * scale).astype(np.int64)
-        bin_ = np.rint(landmarks.bin).astype(np.int64) + _EDGE
-        hit = np.zeros((self.frames, N_BINS + 2 * _EDGE), np.float32)
-        for dt in (-1, 0, 1):
-            for db in (-1, 0, 1):
-                hit[np.clip(frame + dt, 0, self.frames - 1), bin_ + db] = 1
+        bin_ = np.rint(landmarks.bin - np.float32(change.shift)).astype(np.int64) + _EDGE
+        seen = (frame < self.frames) & (bin_ >= 1) & (bin_ < N_BINS + 2 * _EDGE - 1)
+        width = N_BINS + 2 * _EDGE
+        cell = frame[seen] * width + bin_[seen]
+        # One frame more at both ends takes the blur; twice in length, to go round without
+        # a modulo.
+        hit = np.zeros(((self.frames + 2) * width), np.float32)
+        for away in (-width, 0, width):
+            for step in (-1, 0, 1):
+                hit[cell + (width + away + step)] = 1
+        hit = hit.reshape(-1, width)[1:-1]
         # Half a hit more than seen: a frequency with none is rare, not impossible.
         share = (hit.sum(axis=0) + 0.5) / (self.frames + 1)
-        self.weight = hit * -np.log(np.minimum(share, 1)).astype(np.float32)
-        step = (self.frames - 2 * _CLEAR) / _WRONG
-        lags = np.unique((_CLEAR + step * np.arange(_WRONG)).astype(np.int64))
-        self.lags = np.concatenate([np.arange(-_NEAR, _NEAR + 1), lags])
+        hit *= -np.log(np.minimum(share, 1)).astype(np.float32)
+        self.weight = np.concatenate([hit, hit]).ravel()
+        self.width = width
+        spread = np.linspace(_CLEAR, self.frames - _CLEAR - 1, _WRONG)
+        lags = np.concatenate([np.arange(-_NEAR, _NEAR + 1), np.unique(spread.astype(np.int64))])
+        self.lags = lags
+        # Where a lag starts reading: going round at the ends keeps the number of peaks equal.
+        self.rows = (-lags % self.frames)[:, None] * width
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +80,8 @@ class Evidence:
     z : float
         Standard deviations above the wrong places.
     first, last : int
-        Frames of the query between which the coincidences lie, half-open; frames as long as
-        the track's.
+        Frames between which the coincidences lie, half-open, from the query's start but as
+        long as the track's.
     """
 
     lag: int
@@ -85,25 +96,25 @@ def check(query: QueryMap, guess: Guess) -> Evidence:
     length = int(guess.segment.frames[guess.track])
     first = start + max(guess.lag, 0)
     last = start + min(guess.lag + query.frames, length)
+    nothing = Evidence(guess.lag, 0.0, 0, 0)
     if first >= last:
-        return Evidence(guess.lag, 0.0, 0, 0)
+        return nothing
     frame, bin_ = guess.segment.peaks(first, last)
     if not len(frame):
-        return Evidence(guess.lag, 0.0, 0, 0)
-    # Query frame of each peak for each lag: going round at the ends keeps their number equal.
-    at = (frame - start - guess.lag)[None, :] - query.lags[:, None]
-    score = query.weight[at % query.frames, bin_ + guess.shift + _EDGE]
+        return nothing
+    cell = (frame - (start + guess.lag)) * query.width + (bin_ + _EDGE)
+    score = query.weight.take(cell + query.rows)
     total = score.sum(axis=1)
     near, wrong = total[: 2 * _NEAR + 1], total[2 * _NEAR + 1 :]
     best = int(near.argmax())
-    z = float((near[best] - wrong.mean()) / max(wrong.std(), 1.0))
+    z = float((near[best] - wrong.mean()) / max(float(wrong.std()), 1.0))
     begin, end = _heard(score[best] - score[2 * _NEAR + 1 :].mean(axis=0))
-    offset = start + guess.lag + int(query.lags[best])
+    lag = guess.lag + int(query.lags[best])
     return Evidence(
-        guess.lag + int(query.lags[best]),
+        lag,
         z,
-        max(int(frame[begin]) - offset, 0),
-        min(int(frame[end]) - offset + 1, query.frames),
+        max(int(frame[begin]) - start - lag, 0),
+        min(int(frame[end]) - start - lag + 1, query.frames),
     )
 
 

@@ -39,7 +39,7 @@ def test_pairs_reach_forward_and_not_too_far(compose):
 def test_a_query_of_the_same_audio_holds_the_stored_pairs(compose):
     landmarks = extract(compose(2, 20.0))
     stored, _ = pairs.to_store(landmarks)
-    query = pairs.to_look_up(landmarks, settings.QUERY_RANK, settings.FAN_OUT_QUERY)
+    query = pairs.to_look_up(landmarks, settings.STORED_RANK, settings.FAN_OUT_STORED)
     low, high = np.rint(query.bin), np.rint(query.other)
     keys = pairs.pack(
         low.astype(np.int64), (high - low).astype(np.int64), np.rint(query.frames).astype(np.int64)

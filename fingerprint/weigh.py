@@ -1,0 +1,137 @@
+"""Evidence for a guess over the pieces of a long query, added up to one score."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from fingerprint.change import NONE, Change, nearby
+from fingerprint.score import false_alarms
+from fingerprint.settings import HOP
+from fingerprint.verify import Evidence, QueryMap, check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fingerprint.landmarks import Landmarks
+    from fingerprint.votes import Guess
+
+# A guess at a changed speed or pitch whose first look shows this is looked at in finer steps.
+_PROMISING = 3.5
+# A piece that shows less than this speaks against the track being heard there; after two such
+# pieces the track is over.
+_WORTH = 2.5
+# Guesses that agree within this many frames at one piece are one.
+_SAME = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A guess with the evidence for it.
+
+    Parameters
+    ----------
+    first, last : int
+        The first and the last piece in which the track is heard.
+    evidence : list of Evidence
+        What each of these pieces shows.
+    change : Change
+        How the query is changed.
+    score : float
+        See :mod:`fingerprint.score`.
+    """
+
+    first: int
+    last: int
+    evidence: list[Evidence]
+    change: Change
+    score: float
+
+
+class Weighing:
+    """Checks guesses against the pieces of one query, each place once.
+
+    Parameters
+    ----------
+    pieces : list of Landmarks
+        The query, or the pieces of it in question, in order of time.
+    """
+
+    def __init__(self, pieces: list[Landmarks]) -> None:
+        self._pieces = pieces
+        self._maps: dict[tuple[int, Change], QueryMap] = {}
+        self._seen: defaultdict[object, list[int]] = defaultdict(list)
+
+    def weigh(self, guess: Guess, index: int) -> Case | None:
+        """Return the case for a guess made from piece `index`; None when it was seen before."""
+        if any(abs(guess.lag - lag) <= _SAME for lag in self._seen[self._place(guess, index)]):
+            return None
+        evidence = self._check(guess, index)
+        change = guess.change
+        if change != NONE and evidence.z > _PROMISING:
+            guess, evidence = self._refine(guess, index, evidence)
+        shown = {index: evidence}
+        self._follow(guess, index, range(index + 1, len(self._pieces)), shown)
+        self._follow(guess, index, range(index - 1, -1, -1), shown)
+        for at, found in shown.items():
+            self._seen[self._place(replace(guess, change=change), at)].append(found.lag)
+
+        first, last = _best_run(shown)
+        run = [shown[at] for at in range(first, last + 1)]
+        score = false_alarms([found.z for found in run], changed=change != NONE)
+        return Case(first, last, run, guess.change, score)
+
+    def _follow(
+        self, guess: Guess, index: int, pieces: Iterable[int], shown: dict[int, Evidence]
+    ) -> None:
+        """Check the pieces after or before `index`, as long as the track is heard in them.
+
+        The place in the track is carried from piece to piece: a clock that runs off slowly
+        is followed.
+        """
+        here, lag, missed = index, shown[index].lag, 0
+        for other in pieces:
+            samples = self._pieces[other].start - self._pieces[here].start
+            expected = replace(guess, lag=lag).at(samples)
+            shown[other] = self._check(expected, other)
+            if shown[other].z > _WORTH:
+                here, lag, missed = other, shown[other].lag, 0
+            else:
+                missed += 1
+            if missed == 2:
+                return
+
+    def _check(self, guess: Guess, index: int) -> Evidence:
+        key = (index, guess.change)
+        if key not in self._maps:
+            self._maps[key] = QueryMap(self._pieces[index], guess.change)
+        return check(self._maps[key], guess)
+
+    def _refine(self, guess: Guess, index: int, evidence: Evidence) -> tuple[Guess, Evidence]:
+        """Return the finer step of speed or pitch that the peaks speak most for."""
+        middle = (self._pieces[index].end - self._pieces[index].start) / 2 / HOP
+        best, best_evidence = guess, evidence
+        for change in nearby(guess.change):
+            # Speed turns around the middle of the piece, where the votes agreed.
+            lag = guess.lag + round(middle * (guess.change.speed - change.speed))
+            finer = replace(guess, lag=lag, change=change)
+            found = self._check(finer, index)
+            if found.z > best_evidence.z:
+                best, best_evidence = finer, found
+        return best, best_evidence
+
+    def _place(self, guess: Guess, index: int) -> object:
+        return (index, guess.segment.path, guess.track, guess.change)
+
+
+def _best_run(shown: dict[int, Evidence]) -> tuple[int, int]:
+    """Return the first and the last of the pieces that together speak most for a guess."""
+    best, run = float("-inf"), (0, 0)
+    for first in shown:
+        total = 0.0
+        for last in range(first, max(shown) + 1):
+            total += shown[last].z - _WORTH
+            if total > best:
+                best, run = total, (first, last)
+    return run
