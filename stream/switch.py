@@ -30,12 +30,13 @@ class Switch:
     enter: float
     leave: float
     min_length: int
-    on: bool | None = None  # None until a first run has lasted long enough
+    on: bool | None = None  # None until enough has been heard
     settled: int = 0  # no change can be dated before this sample any more
     crossing: int = 0  # where the run of p on its present side of one half began
     reached: bool = False  # whether that run has reached its threshold
     last_p: float | None = None
     last_at: int = 0
+    first_at: int = 0
     total_p: float = 0.0
     count: int = 0
 
@@ -49,7 +50,8 @@ class Switch:
             multiples of `grid`, so that the last bits of `p` cannot move them.
         """
         if self.last_p is None:
-            self.crossing, self.settled = at, self.start
+            self.first_at = self.crossing = at
+            self.settled = self.start
         elif (p >= 0.5) != (self.last_p >= 0.5):
             share = (0.5 - self.last_p) / (p - self.last_p)
             self.crossing = round((self.last_at + share * (at - self.last_at)) / grid) * grid
@@ -58,26 +60,35 @@ class Switch:
         self.reached = self.reached or (p >= self.enter if side else p <= self.leave)
         self.last_p, self.last_at = p, at
         self.total_p, self.count = self.total_p + p, self.count + 1
-        if side == self.on:
+        if self.on is None:
+            # The first state is what most of the first `min_length` says.
+            if at - self.first_at >= self.min_length:
+                return self._begin(at if side == self._mostly_on() else self.crossing)
+        elif side == self.on:
             self.settled = at
         elif self.reached and at - self.crossing >= self.min_length:
             return self._turn(side, at)
-        elif self.on is not None:
+        else:
             self.settled = max(self.settled, self.crossing)
         return None
 
     def finish(self, end: int) -> tuple[int, bool] | None:
         """Say that the audio ends at `end`; return the change that this makes certain, if any."""
         if self.on is None:
-            # Too short for any run to have counted: what it was on the whole.
-            return self._turn(self.total_p >= 0.5 * self.count, end)
+            return self._begin(end)
         side = self.last_p is not None and self.last_p >= 0.5
         if side != self.on and self.reached and end - self.crossing >= self.min_length:
             return self._turn(side, end)
         self.settled = end
         return None
 
+    def _mostly_on(self) -> bool:
+        return self.total_p >= 0.5 * self.count
+
+    def _begin(self, settled: int) -> tuple[int, bool]:
+        self.on, self.settled = self._mostly_on(), settled
+        return self.start, self.on
+
     def _turn(self, side: bool, at: int) -> tuple[int, bool]:
-        dated = self.start if self.on is None else self.crossing
         self.on, self.settled = side, at
-        return dated, side
+        return self.crossing, side

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from stream import config as configuration
+
+DEBUG = "--debug"
 
 ConfigOption = Annotated[
     Path | None,
@@ -23,6 +26,13 @@ SetOption = Annotated[
 def load_config(path: Path | None, sets: list[str] | None) -> configuration.Config:
     """Return the merged configuration of a command."""
     return configuration.load(path, sets or []).config
+
+
+def report(error: BaseException) -> None:
+    """Print an error as one line; with its traceback where ``--debug`` asks for it."""
+    if DEBUG in sys.argv:
+        traceback.print_exception(error)
+    complain(f"airsift: {error}")
 
 
 def complain(message: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from airsift import __version__
 from airsift.errors import AirsiftError
 from stream.cli import catalogue, classify, config, demo, publish, run, segment, tail
-from stream.cli._context import complain
+from stream.cli._context import DEBUG, report
 
 app = typer.Typer(
     name="airsift",
@@ -38,18 +37,8 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line; an error is one line, and exit code 1."""
-    debug = "--debug" in sys.argv
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app(arguments)
-    except BrokenPipeError:
-        # Whoever read our output has enough. Python would complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        app([argument for argument in sys.argv[1:] if argument != DEBUG])
     except (AirsiftError, OSError) as error:
-        if debug:
-            raise
-        complain(f"airsift: {error}")
+        report(error)
         sys.exit(1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream.cli._context import ConfigOption, SetOption, complain, load_config
+from stream.cli._context import ConfigOption, SetOption, complain, load_config, report
 from stream.cli.segment import Format, too_short
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def classify(
         try:
             failed |= not _classify_file(path, settings, judge, write)
         except AirsiftError as error:
-            complain(f"airsift: {error}")
+            report(error)
             failed = True
         sys.stdout.flush()
     if failed:

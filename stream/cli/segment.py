@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream.cli._context import ConfigOption, SetOption, complain, load_config
+from stream.cli._context import ConfigOption, SetOption, complain, load_config, report
 
 if TYPE_CHECKING:
     from stream.events import Event
@@ -77,7 +77,7 @@ def segment(
                 if not sink.judged(str(path)):
                     raise too_short(path, source.heard_s)
             except AirsiftError as error:
-                complain(f"airsift: {error}")
+                report(error)
                 failed = True
                 pipeline.push([], last=True)
     if stop.requested:

@@ -90,9 +90,7 @@ def test_the_lock_pins_every_dependency():
 def test_the_image_uses_what_is_there():
     docker = (ROOT / "Dockerfile").read_text()
     copied = [
-        source
-        for line in re.findall(r"^COPY (.+)$", docker, re.M)
-        for source in line.split()[:-1]
+        source for line in re.findall(r"^COPY (.+)$", docker, re.M) for source in line.split()[:-1]
     ]
     assert copied
     for source in copied:

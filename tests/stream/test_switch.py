@@ -36,6 +36,11 @@ def test_pictures(p, expected):
     assert changes(p) == expected
 
 
+def test_the_first_state_is_known_soon_and_is_what_it_was_on_the_whole():
+    assert changes([5.5, 4.5, 5.5, 4.5, 5.5, 4.5]) == [(0, True)]
+    assert changes([9, 9, 1, 1, 1, 1]) == [(0, True), (2.5, False)]
+
+
 def test_a_session_too_short_for_a_run_is_what_it_was_on_the_whole():
     assert changes([9]) == [(0, True)]
     assert changes([9, 1, 1]) == [(0, False)]
