@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
@@ -33,25 +33,21 @@ class Damage:
         Their length, as far as it is known.
     reason : str
         What is wrong with the latest of them.
-    cut : bool
-        Whether a packet is shorter than it should be.
     """
 
     def __init__(self) -> None:
         self.count = 0
         self.seconds = Fraction(0)
         self.reason = "there is none"
-        self.cut = False
 
     def __bool__(self) -> bool:
         return self.count > 0
 
-    def add(self, seconds: Fraction, reason: str, *, cut: bool = False) -> None:
+    def add(self, seconds: Fraction, reason: str) -> None:
         """Count one more loss, next to the others."""
         self.count += 1
         self.seconds += seconds
         self.reason = reason
-        self.cut = self.cut or cut
 
 
 def fault_of(frame: AudioFrame) -> str | None:
@@ -71,6 +67,12 @@ def length_of(item: Packet[AudioStream] | AudioFrame | None) -> Fraction:
     if item is None or not item.duration or not item.time_base:
         return Fraction(0)
     return item.duration * Fraction(item.time_base)
+
+
+def is_last_cut(sizes: Sequence[int]) -> bool:
+    """Return whether the last of some packets of one size is shorter than the others."""
+    *before, last = sizes or (0,)
+    return len(before) > 1 and max(before) - min(before) <= 1 and last < min(before)
 
 
 def split_sound(

@@ -8,6 +8,7 @@ not decode are left out by jumping over their samples, and each damage adds one 
 from __future__ import annotations
 
 import time
+from collections import deque
 from fractions import Fraction
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
@@ -15,9 +16,9 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import av.error
 
 from airsift.errors import DecodeError
-from stream.sources.damage import Damage, fault_of, length_of, split_sound
+from stream.sources.damage import Damage, fault_of, is_last_cut, length_of, split_sound
 from stream.sources.downmix import Downmix
-from stream.sources.open import first_audio, open_container, reason_of
+from stream.sources.open import first_audio, open_container, reason_of, stated_wav_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,7 @@ MAX_PROBLEMS = 20  # lines of its own for each damage; the rest is counted
 SHORT_S = 0.25  # encoders round what they state of the length by less
 
 # Containers that state their length; for the others FFmpeg estimates it from the bit rate.
-_STATES_LENGTH = {"flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "wav"}
+_STATES_LENGTH = {"aiff", "flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"}
 
 
 class Block(NamedTuple):
@@ -115,6 +116,8 @@ class AudioReader:
         self._undecoded = Damage()  # after the last decoded frame
         self._left_out = Damage()  # after the last block
         self._unsaid = 0
+        self._sizes: deque[int] = deque(maxlen=8)  # bytes of the latest packets
+        self._source = source
         self._container = open_container(source, self.name, options or {}, timeout_s)
         try:
             self._stream = first_audio(self._container, self.name)
@@ -159,6 +162,7 @@ class AudioReader:
             for packet in self._container.demux(self._stream):
                 self.heard_at = time.monotonic()
                 if packet.size:  # to a decoder, an empty packet is the end
+                    self._sizes.append(packet.size)
                     yield packet
                 if self._undecoded.count > MAX_BAD_PACKETS:
                     self.error = f"{MAX_BAD_PACKETS} packets on end: {self._undecoded.reason}"
@@ -179,8 +183,6 @@ class AudioReader:
                     self._undecoded.add(length_of(frame), fault)
                 else:
                     yield frame
-            if packet and packet.is_corrupt:
-                self._undecoded.add(Fraction(0), "a packet is cut short", cut=True)
 
     def _number(self, blocks: list[NDArray[np.float32]]) -> Iterator[Block]:
         """Give blocks their place, and leave out what is not sound."""
@@ -209,8 +211,10 @@ class AudioReader:
         end_s = self._end / self.rate
         if self.error is None and self._stated_s() - end_s > SHORT_S:
             self.error = f"its header promises {self._stated_s():.2f} s"
-        if self.error is None and (self._undecoded.cut or self._undecoded.seconds > SHORT_S):
+        if self.error is None and self._undecoded.seconds > SHORT_S:
             self.error = self._undecoded.reason
+        if self.error is None and self._container.format.name == "mp3" and is_last_cut(self._sizes):
+            self.error = "its last packet is cut short"
         if self._unsaid:
             self.problems.append(f"{self.name}: {self._unsaid} more places are left out")
         if self.error is not None:
@@ -221,12 +225,16 @@ class AudioReader:
 
     def _stated_s(self) -> float:
         """Seconds the file should have, where that is stated; 0 where it is not."""
-        stream, kind = self._stream, self._container.format.name
-        # Of MP3, only a file with LAME's header has a start time, and that header is exact.
-        stated = kind in _STATES_LENGTH or (kind == "mp3" and bool(stream.start_time))
+        container, stream = self._container, self._stream
+        kind, duration_s = container.format.name, self.duration_s or 0.0
+        if kind == "wav":  # FFmpeg corrects the header by the size of the file
+            return stated_wav_s(self._source)
+        if kind == "mp3":  # a guess fits the size; LAME's count of frames may not
+            needed = duration_s * (stream.codec_context.bit_rate or 0) / 8
+            return duration_s if needed > 1.01 * container.size > 0 else 0.0
         # Without a duration of its own, a stream may be shorter than the film around it.
-        own = stream.duration is not None or len(self._container.streams) == 1
-        return (self.duration_s or 0.0) if stated and own else 0.0
+        own = stream.duration is not None or len(container.streams) == 1
+        return duration_s if own and kind in _STATES_LENGTH else 0.0
 
     def _report(self, problem: str) -> None:
         if len(self.problems) < MAX_PROBLEMS:

@@ -199,21 +199,55 @@ def test_a_playlist_in_a_file_makes_no_connection(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "codec"), [("a.mp3", "libmp3lame"), ("a.flac", "flac"), ("a.wav", "pcm_s16le")]
+    ("name", "codec", "options"),
+    [
+        ("a.mp3", "libmp3lame", {}),
+        ("bare.mp3", "libmp3lame", {"write_xing": "0"}),
+        ("a.flac", "flac", {}),
+        ("a.wav", "pcm_s16le", {}),
+        ("a.aiff", "pcm_s16be", {}),
+        ("a.mkv", "libopus", {}),
+    ],
 )
 def test_a_truncated_file_is_heard_to_its_end_and_told(
-    tmp_path: Path, name: str, codec: str
+    tmp_path: Path, name: str, codec: str, options: dict[str, str]
 ) -> None:
     path = tmp_path / name
-    encode(path, noise(10, 44_100), 44_100, codec)
+    encode(path, noise(10, 48_000), 48_000, codec, options=options)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 6 // 10 + 1])
     source = FileSource(path)
     heard_s = sum(len(chunk.samples) for chunk in chunks_of(source)) / source.rate
-    assert heard_s == pytest.approx(6, abs=0.2)
+    assert heard_s == pytest.approx(6, abs=0.3)
     assert source.heard_s == pytest.approx(heard_s)
     assert len(source.warnings) == 1
     assert source.warnings[0].startswith(f"{path}: ends early at {heard_s:.2f} s (")
+
+
+def test_a_sound_file_with_more_around_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp3"
+    encode(path, noise(5, 44_100), 44_100, "libmp3lame")
+    sound = path.read_bytes()
+    tag = b"TAG" + b"x" * 125
+    for data in (sound + tag, bytes(3_000) + sound, sound + bytes(50_000), sound[40_007:]):
+        path.write_bytes(data)
+        source = FileSource(path)
+        heard_s = sum(len(chunk.samples) for chunk in chunks_of(source)) / source.rate
+        assert heard_s == pytest.approx(5 * min(len(data) / len(sound), 1), abs=0.1)
+        assert source.warnings == []
+
+
+@pytest.mark.parametrize("length", [0, 0xFFFF_FFFF, 0x7FFF_FFFF])
+def test_a_wav_file_of_unstated_length_is_whole(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "a.wav"
+    encode(path, noise(2, 16_000), 16_000, "pcm_s16le")
+    data = bytearray(path.read_bytes())
+    place = data.index(b"data") + 4
+    data[place : place + 4] = length.to_bytes(4, "little")
+    path.write_bytes(data)
+    source = FileSource(path)
+    assert chunks_of(source)[-1].end == 32_000
+    assert source.warnings == []
 
 
 def test_packets_that_do_not_decode_are_jumped_over(tmp_path: Path) -> None:
