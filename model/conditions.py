@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from airsift.errors import ConfigError
 from model import noises, treatments
 from model.bank import HOP, RATE, Stream, checked_recordings, streams
 
@@ -61,22 +62,34 @@ def conditions(folder: Path, split: Split, *, most: int = 400, seed: int = 5) ->
         Windows of a condition, at most; groups are drawn in turn, so that each counts.
     seed : int
         The same seed gives the same windows.
+
+    Raises
+    ------
+    ConfigError
+        The split lacks speech, music or noise.
     """
     found: dict[str, list[tuple[str, NDArray[np.float32]]]] = {}
     for stream in streams(folder, checked_recordings(folder, split), seed, treated=False):
         found.setdefault(stream.kind, []).extend(_windows(stream))
     random = np.random.default_rng(seed)
     pure = {kind: _in_turn(windows, most, random) for kind, windows in sorted(found.items())}
-    speech, music = pure["speech"], pure["music"]
+    missing = [kind for kind in ("speech", "music", "noise") if not pure.get(kind)]
+    if missing:
+        raise ConfigError(
+            f"the {split} split has no {' and no '.join(missing)} of 5 s or more: add "
+            "recordings of it, in groups of that split"
+        )
+    speech, music, noise = pure["speech"], pure["music"], pure["noise"]
     made = [
         _condition("speech", speech, (1, 0), _plain, random),
         _condition("music", music, (0, 1), _plain, random),
-        _condition("singing", pure["singing"], (0, 1), _plain, random),
-        _condition("noise", pure["noise"], (0, 0), _plain, random),
+        _condition("noise", noise, (0, 0), _plain, random),
         _silences(random),
         _condition("speech in a room", speech, (1, 0), treatments.room, random),
-        _condition("speech, noise 10 dB under", speech, (1, 0), _noisy(pure["noise"]), random),
+        _condition("speech, noise 10 dB under", speech, (1, 0), _mixed(noise, -10.0), random),
     ]
+    if pure.get("singing"):
+        made.insert(2, _condition("singing", pure["singing"], (0, 1), _plain, random))
     for level in MUSIC_LEVELS_DB:
         mixed = _mixed(music, float(level))
         made.append(_condition(f"music at {level:+d} dB and speech", speech, (1, 1), mixed, random))
@@ -151,12 +164,6 @@ def _mixed(
         return samples + other * np.float32(ratio * 10.0 ** (level_db / 20.0))
 
     return change
-
-
-def _noisy(
-    others: Sequence[tuple[str, NDArray[np.float32]]],
-) -> Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]:
-    return _mixed(others, -10.0)
 
 
 def _silences(random: np.random.Generator) -> Condition:

@@ -79,7 +79,11 @@ def table(judged: Sequence[Judged], split: str) -> str:
         _row("speech against music, forced choice", pure, _forced_choice),
         _row("macro F of the two outputs at 0.5", pooled, _macro_f),
         _row("expected calibration error", pooled, _calibration_error),
-        _row("singing labelled music and not speech alone", [by_name["singing"]], _has_music),
+        *(
+            _row("singing labelled music and not speech alone", [by_name[name]], _has_music)
+            for name in ("singing",)
+            if name in by_name
+        ),
         _row("speech not labelled music", [by_name["speech"]], _no_music),
         _row("noise and silence labelled speech or music", silent, _labelled),
         "",

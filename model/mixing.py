@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from airsift.errors import ConfigError
 from model.layers import HEARD, WAYS, WINDOW, Layer, fades
+from model.recipe import KINDS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,10 +28,8 @@ if TYPE_CHECKING:
     from model.bank import Bank
     from model.layers import Draw
 
-
 BINS = 144
 BINS_PER_OCTAVE = 24
-FMIN_HZ = 80.0
 LABELS = ("speech", "music")
 LABEL_OF = {"speech": 0, "music": 1, "singing": 1}
 
@@ -45,6 +45,11 @@ class Mixer:
         Streams to leave out, by their place in the bank.
     ways : sequence of (float, Draw)
         How windows are made, and how often.
+
+    Raises
+    ------
+    ConfigError
+        There is no speech, no music or no noise to draw from.
     """
 
     def __init__(
@@ -58,9 +63,16 @@ class Mixer:
         self._draws = [draw for _, draw in ways]
         chances = np.array([chance for chance, _ in ways])
         self._chances = chances / chances.sum()
-        self._pools = {
-            kind: _pool(bank, kind, dropped) for kind in ("speech", "music", "singing", "noise")
-        }
+        self._pools: dict[str, _Pool] = {kind: _pool(bank, kind, dropped) for kind in KINDS}
+        # A corpus without songs can be trained on; one without speech, music or noise cannot.
+        if not len(self._pools["singing"].streams):
+            self._pools["singing"] = self._pools["music"]
+        empty = [kind for kind, pool in self._pools.items() if not len(pool.streams)]
+        if empty:
+            raise ConfigError(
+                f"the training split has no {' and no '.join(empty)} of 2.5 s or more: add "
+                "recordings of it, in groups that are not held out"
+            )
 
     def batch(self, size: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Make windows.
@@ -150,7 +162,7 @@ def _pool(bank: Bank, kind: str, dropped: frozenset[int]) -> _Pool:
     for source, start, end in chosen:
         total[source] = total.get(source, 0) + end - start
     weights = np.array([(end - start) / total[source] ** 0.5 for source, start, end in chosen])
-    spans = np.array([(start, end) for _, start, end in chosen], np.int64)
+    spans = np.array([(start, end) for _, start, end in chosen], np.int64).reshape(-1, 2)
     return _Pool(spans, weights / max(weights.sum(), 1e-9))
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import ConfigError, DecodeError
-from model import archives, bank, conditions, corpus, noises, recipe, treatments
+from model import archives, bank, conditions, corpus, instruments, noises, recipe, treatments
 
 RATE = 16_000
 
@@ -173,3 +173,36 @@ def test_made_noises_are_repeatable_and_of_one_level() -> None:
         assert name == noises.NOISES[seed].__name__
         np.testing.assert_array_equal(samples, again)
         assert samples.std() == pytest.approx(0.1, rel=0.02)
+
+
+def test_a_sound_font_plays_its_tones_and_leaves_its_drums() -> None:
+    wave_form = (8000 * np.sin(2 * np.pi * 220 * np.arange(4000) / 22_050)).astype("<i2").tobytes()
+    headers = b"".join(
+        instruments.SAMPLE_HEADER.pack(name, 0, 4000, 1000, 3000, 22_050, 57, 0, 0, 1)
+        for name in (b"Oboe A3", b"Oboe A4", b"Snare", b"EOS")
+    )
+    chunks = b"".join(
+        name + struct.pack("<I", len(data)) + data
+        for name, data in ((b"smpl", wave_form), (b"shdr", headers))
+    )
+    font = b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"sfbk" + chunks
+    played = dict(instruments.solos(font, RATE))
+    assert "program-obo" in played
+    assert not any("snare" in name for name in played)
+    oboe = played["program-obo"]
+    assert oboe.dtype == np.int16
+    assert len(oboe) == instruments.PHRASE_SECONDS * RATE
+    assert np.abs(oboe).max() > 20_000
+    with pytest.raises(DecodeError, match="SoundFont 2"):
+        list(instruments.solos(b"RIFFxxxxsfbk", RATE))
+
+
+def test_speakers_and_artists_are_the_groups(tmp_path: Path) -> None:
+    (tmp_path / "103-1240-0000.flac").write_bytes(b"")
+    (item,) = recipe.librispeech_items(tmp_path)
+    assert (item.group, item.kind) == ("librispeech:103", "speech")
+    with pytest.raises(ConfigError, match=r"index\.tsv must list"):
+        recipe.song_items(tmp_path)
+    (tmp_path / "index.tsv").write_text("file\tartist\nx.mp3\tThe 1st  Band!\n")
+    (song,) = recipe.song_items(tmp_path)
+    assert (song.group, song.kind) == ("songs:the-1st-band", "singing")
