@@ -52,6 +52,7 @@ def connect_producer(settings: KafkaSettings) -> KafkaProducer:
         return KafkaProducer(
             **_common(settings),
             metrics_enabled=False,
+            allow_auto_create_topics=False,
             acks="all",
             linger_ms=settings.linger_ms,
             batch_size=64 * 1024,
@@ -77,6 +78,7 @@ def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
             **_common(settings),
             **{
                 "metrics_enabled": False,
+                "allow_auto_create_topics": False,
                 "enable_auto_commit": False,
                 "request_timeout_ms": _ms(
                     max(settings.request_timeout_s, settings.session_timeout_s + 1)

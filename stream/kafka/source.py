@@ -81,7 +81,7 @@ class KafkaSource:
         self._consumer = connect_consumer(settings, group_id=settings.group)
         self._rebalances = _Rebalances()
         with broker_errors(settings):
-            self._state.ensure(len(self._consumer.partitions_for_topic(self._topic) or {0}))
+            self._state.ensure(self._consumer)
             self._consumer.subscribe([self._topic], listener=self._rebalances)
 
     def __iter__(self) -> Iterator[Batch]:

@@ -74,11 +74,29 @@ class StateLog:
         self._sender = sender
         self._topic = settings.topics.state
 
-    def ensure(self, partitions: int) -> None:
-        """Create the topic if it is missing, with as many partitions as the audio topic has."""
-        topics = self._settings.topics.model_copy(update={"partitions": partitions})
+    def ensure(self, consumer: Any) -> None:
+        """Create the topic if it is missing, with as many partitions as the audio topic has.
+
+        Parameters
+        ----------
+        consumer : kafka.KafkaConsumer
+            Is asked for the audio topic's partitions.
+
+        Raises
+        ------
+        BrokerError
+            The topic is there with fewer partitions.
+        """
+        audio = self._settings.topics.audio
+        needed = len(consumer.partitions_for_topic(audio) or {0})
+        topics = self._settings.topics.model_copy(update={"partitions": needed})
         settings = self._settings.model_copy(update={"topics": topics})
         ensure_topics(settings, [self._topic], configs={"cleanup.policy": "compact"})
+        there = len(consumer.partitions_for_topic(self._topic) or range(needed))
+        if there < needed:
+            raise BrokerError(
+                f"topic {self._topic} has {there} partitions, {audio} has {needed}: give it as many"
+            )
 
     def write(self, partition: int, saved: Saved) -> Any:
         """Hand a record to the sender; return its future."""

@@ -362,7 +362,7 @@ def test_kill_9_leaves_no_hole(kafka_settings: KafkaSettings, tmp_path: Path) ->
 def test_a_zombies_older_state_does_not_win(kafka_settings: KafkaSettings) -> None:
     sender = Sender(kafka_settings)
     log = StateLog(kafka_settings, sender)
-    log.ensure(2)
+    ensure_topics(kafka_settings, [kafka_settings.topics.state])
     for oldest in (100, 300, 200):
         log.write(1, Saved("a", 0, 0, RATE, {"oldest": oldest}))
     other = StateLog(kafka_settings.model_copy(update={"group": "other"}), sender)
@@ -372,6 +372,15 @@ def test_a_zombies_older_state_does_not_win(kafka_settings: KafkaSettings) -> No
     found = log.read({0: 0, 1: 0})
     assert found[0] == {}
     assert found[1]["a"].saved.snapshot == {"oldest": 300}
+
+
+def test_a_state_topic_that_is_too_small_is_named(kafka_settings: KafkaSettings) -> None:
+    small = kafka_settings.topics.model_copy(update={"partitions": 2})
+    ensure_topics(
+        kafka_settings.model_copy(update={"topics": small}), [kafka_settings.topics.state]
+    )
+    with pytest.raises(BrokerError, match=r"state has 2 partitions, .*audio has 3: give it as many"):
+        KafkaSource(kafka_settings)
 
 
 EVENTS = [
