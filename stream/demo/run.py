@@ -29,6 +29,7 @@ from stream.drive import Stop, drive
 from stream.kafka.client import ensure_topics
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.publish import publish
+from stream.kafka.settings import KafkaSettings
 from stream.kafka.sink import KafkaSink
 from stream.kafka.source import KafkaSource
 from stream.sinks.console import ConsoleSink
@@ -137,6 +138,7 @@ def broadcast(
 
 
 def _with(config: Config, servers: str, catalogue: str) -> Config:
-    kafka = config.kafka.model_copy(update={"bootstrap_servers": servers})
+    # How to reach the user's broker says nothing of how to reach this one.
+    kafka = KafkaSettings(bootstrap_servers=servers)
     identify = config.identify.model_copy(update={"catalogue": catalogue})
     return config.model_copy(update={"kafka": kafka, "identify": identify})

@@ -1,0 +1,77 @@
+"""What airsift says about the demo's programmes, kept in tests/golden/.
+
+When a change is meant to change it: ``pytest tests/stream/test_demo_golden.py --update-golden``,
+then read the difference before committing it.
+"""
+
+from __future__ import annotations
+
+import json
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stream import config as configuration
+from stream.build import build_pipeline
+from stream.demo.assemble import assemble, programmes
+from stream.demo.catalogue import build_catalogue
+from stream.demo.parts import RATE
+from stream.drive import Stop, drive
+from stream.sources.file import FileSource
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+TOLERANCE = 0.02  # of scores: the last bits of a probability differ between processors
+KEPT = ("schema", "start_s", "end_s", "label", "track", "track_start_s", "score")
+
+
+class FinalEvents:
+    def __init__(self):
+        self.rows = []
+
+    def write(self, events):
+        for event in events:
+            if event.kind != "decision" and getattr(event, "final", True):
+                values = event.to_dict()
+                row = {key: values[key] for key in KEPT if key in values}
+                self.rows.append(row | {"score": round(values["score"], 2)})
+
+    def flush(self):
+        pass
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("catalogue")
+    build_catalogue(folder)
+    return folder
+
+
+def events_of(name, folder, catalogue):
+    path = folder / f"{name}.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(np.round(assemble(name).samples * 32767).astype("<i2").tobytes())
+    config = configuration.load(sets=[f"identify.catalogue='{catalogue}'"], environ={}).config
+    sink = FinalEvents()
+    source = FileSource(path, name)
+    drive(source, build_pipeline(config), [sink], checkpoint_s=60.0, stop=Stop())
+    source.close()
+    return sink.rows
+
+
+@pytest.mark.parametrize("name", programmes())
+def test_events_are_the_golden_ones(name, tmp_path, catalogue, request):
+    path = GOLDEN / f"{name}.json"
+    said = events_of(name, tmp_path, catalogue)
+    if request.config.getoption("--update-golden"):
+        lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in said)
+        path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    golden = json.loads(path.read_text(encoding="utf-8"))
+    scores = [row.pop("score") for row in said]
+    expected = [row.pop("score") for row in golden]
+    assert scores == pytest.approx(expected, rel=TOLERANCE, abs=TOLERANCE)
+    assert said == golden

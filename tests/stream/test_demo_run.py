@@ -1,0 +1,131 @@
+"""The demo as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from stream.demo.assemble import assemble, programmes
+from stream.demo.summary import summary
+from stream.events import Match, Segment
+
+
+@pytest.fixture
+def demo(tmp_path):
+    """Start the demo with a folder for temporary files of its own; it must leave that empty."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    started = []
+
+    def start(*options):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "airsift", "demo", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={
+                **os.environ,
+                "TMPDIR": str(temporary),
+                "OMP_NUM_THREADS": "1",
+                # Of the user's broker, which the demo must not ask.
+                "AIRSIFT_KAFKA__SECURITY__PROTOCOL": "SSL",
+                "AIRSIFT_KAFKA__START_FROM": "latest",
+            },
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+    assert list(temporary.iterdir()) == []
+
+
+def broker_of(text):
+    return int(re.search(r"127\.0\.0\.1:(\d+)", text).group(1))
+
+
+def answers(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.slow
+def test_it_hears_both_stations_names_the_songs_and_leaves_nothing_behind(demo):
+    process = demo("--speed", "20")
+    said, complaints = process.communicate(timeout=180)
+    assert (process.returncode, complaints) == (0, "")
+    assert "5 of 5 named, 0 wrong" in said
+    assert "Lincoln Domina - Hunting: not in the catalogue" in said
+    assert float(re.search(r"  all +(\d+\.\d)%", said).group(1)) > 80
+    assert "\x1b" not in said
+    assert not answers(broker_of(said))
+
+
+def test_ctrl_c_ends_it_in_order(demo):
+    process = demo("--speed", "1")
+    said = ""
+    while "sees:" not in said:
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        said += line
+    process.send_signal(signal.SIGINT)
+    rest, complaints = process.communicate(timeout=60)
+    assert (process.returncode, complaints) == (130, "")
+    assert "Share" not in rest
+    assert not answers(broker_of(said))
+
+
+def test_a_speed_out_of_range_is_refused_in_one_line(demo):
+    process = demo("--speed", "0")
+    said, complaints = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert said == ""
+    assert "Traceback" not in complaints
+
+
+def test_the_summary_of_the_truth_is_perfect_and_of_nothing_is_not():
+    on_air = [assemble(name) for name in programmes()]
+    events = [
+        Segment(p.name, s.start, s.end, 1000, None, s.label, 1.0, True)
+        for p in on_air
+        for s in p.stretches
+    ]
+    events += [
+        Match(p.name, play.start, play.end, 1000, None, play.track, "", "", 0, 1.0, True)
+        for p in on_air
+        for play in p.plays
+        if play.known
+    ]
+    perfect = "\n".join(summary(on_air, events))
+    assert len(re.findall("100.0%", perfect)) == 5
+    assert "5 of 5 named, 0 wrong" in perfect
+    nothing = "\n".join(summary(on_air, []))
+    assert len(re.findall(" 0.0%", nothing)) == 5
+    assert "0 of 5 named, 0 wrong" in nothing
+
+
+def test_the_summary_draws_what_was_played_above_what_was_heard():
+    on_air = [assemble("north")]
+    shift = [
+        Segment("north", s.start + 4000, s.end + 4000, 1000, None, s.label, 1.0, True)
+        for s in on_air[0].stretches
+    ]
+    played, heard = summary(on_air, shift)[1:3]
+    assert (
+        played == "  north  " + "s" * 15 + "m" * 29 + "...." + "mm" + "b" * 8 + "m" * 9 + "......"
+    )
+    assert heard == " " * 9 + "  " + played[9:-2]
+
+
+def test_a_wrong_name_is_told():
+    on_air = [assemble("south")]
+    wrong = Match("south", 110_000, 120_000, 1000, None, "palace", "", "", 0, 1.0, True)
+    assert "  south  palace: WRONG NAME" in summary(on_air, [wrong])
