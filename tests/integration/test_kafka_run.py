@@ -163,20 +163,16 @@ def test_publish_run_tail(broker, environment, tmp_path):
         (e["start_s"], e["end_s"], e["label"]) for e in closed[: len(heard)]
     ]
 
-    tail = subprocess.Popen(
-        [*AIRSIFT, "tail", "--from-start", "--json"],
+    tail = subprocess.run(
+        [*AIRSIFT, "tail", "--from-start", "--until-end", "--json", "--topic", "decisions"],
         env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
+        timeout=60,
+        check=True,
     )
-    try:
-        lines = [json.loads(tail.stdout.readline()) for _ in range(50)]
-    finally:
-        tail.send_signal(signal.SIGINT)
-        tail.stdout.close()
-        tail.wait(20)
-        tail.stderr.close()
+    lines = [json.loads(line) for line in tail.stdout.splitlines()]
+    assert len(lines) == len(of(events, "decision"))
     known = {json.dumps(event, sort_keys=True) for event in events}
     assert all(json.dumps(line, sort_keys=True) in known for line in lines)
 
