@@ -379,7 +379,9 @@ def test_a_state_topic_that_is_too_small_is_named(kafka_settings: KafkaSettings)
     ensure_topics(
         kafka_settings.model_copy(update={"topics": small}), [kafka_settings.topics.state]
     )
-    with pytest.raises(BrokerError, match=r"state has 2 partitions, .*audio has 3: give it as many"):
+    with pytest.raises(
+        BrokerError, match=r"state has 2 partitions, .*audio has 3: give it as many"
+    ):
         KafkaSource(kafka_settings)
 
 
@@ -436,7 +438,9 @@ def test_a_message_beyond_the_limit_is_named(kafka_settings: KafkaSettings) -> N
 
 
 def test_no_broker_is_one_line(kafka_settings: KafkaSettings) -> None:
-    nowhere = kafka_settings.model_copy(update={"bootstrap_servers": "127.0.0.1:9"})
+    nowhere = kafka_settings.model_copy(
+        update={"bootstrap_servers": "127.0.0.1:9", "connect_timeout_s": 0.5}
+    )
     for part in (KafkaSource, KafkaSink):
         with pytest.raises(
             BrokerError, match=r"no Kafka broker answers at 127\.0\.0\.1:9"
