@@ -211,7 +211,9 @@ class _Cutter:
 
     def _boundary(self) -> int:
         """Return the first sample after the piece that begins at the current one."""
-        grid = self._start * 1000 // (self._chunk_ms * self._rate) + 1
-        boundary = grid * self._chunk_ms * self._rate // 1000
-        # Rounded down, a boundary may lie on the very sample that the piece begins with.
-        return boundary if boundary > self._start else boundary + 1
+        # Boundary k is k pieces rounded down to a sample, so a start may belong to the next k.
+        length = self._chunk_ms * self._rate
+        k = (self._start + 1) * 1000 // length
+        while k * length // 1000 <= self._start:
+            k += 1
+        return k * length // 1000

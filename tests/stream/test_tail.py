@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from stream.cli.tail import _as_json, as_line
+from stream.events import Decision, Event, Gap, Match, Segment
+
+RATE = 16000
+
+
+def record(value: bytes | None, headers: dict[str, bytes] | None = None) -> SimpleNamespace:
+    told = list((headers or {}).items())
+    return SimpleNamespace(topic="t", partition=1, offset=7, key=b"news", value=value, headers=told)
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (
+            Segment("news", 0, 3723 * RATE, RATE, None, "music", 0.876, False),
+            "0:00:00 - 1:02:03      news              segment   music 0.88 ...",
+        ),
+        (
+            Match("news", 0, RATE, RATE, None, "t", "Title", "Artist", 0, 12.0, True),
+            "0:00:00 - 0:00:01      news              match     Artist - Title (score 12)",
+        ),
+        (
+            Gap("news", 0, RATE, RATE, None, "missing"),
+            "0:00:00 - 0:00:01      news              gap       missing",
+        ),
+        (
+            Decision("news", 0, RATE, RATE, None, 0.5, 0.25),
+            "0:00:00 - 0:00:01      news              decision  speech 0.50  music 0.25",
+        ),
+    ],
+)
+def test_events_are_one_line_for_people(event: Event, line: str) -> None:
+    assert as_line(record(event.to_json().encode())) == line
+
+
+def test_a_dead_letter_says_why() -> None:
+    line = as_line(record(b"\0\1", {"airsift-reason": b"no audio"}))
+    assert line.split() == ["news", "dead", "letter", "no", "audio"]
+
+
+@pytest.mark.parametrize("value", [None, b"\xff", b"[]", b"{}", b'{"schema": "airsift.gap/1"}'])
+def test_what_is_no_event_is_shown_as_it_is(value: bytes | None) -> None:
+    assert as_line(record(value)) == f"t[1] 7: {value or b''!r}"
+
+
+@pytest.mark.parametrize("value", [None, b"\xff\xfe", b"{"])
+def test_json_is_json_whatever_comes(value: bytes | None) -> None:
+    told = json.loads(_as_json(record(value, {"airsift-reason": b"bad"})))
+    assert told == {"topic": "t", "key": "news", "headers": {"airsift-reason": "bad"}}
