@@ -42,3 +42,6 @@ def main() -> None:
     except (AirsiftError, OSError) as error:
         report(error)
         sys.exit(1)
+    except Exception as error:  # a mistake of airsift's own, and still one line
+        report(RuntimeError(f"{type(error).__name__}: {error}; --debug shows where this happened"))
+        sys.exit(70)

@@ -1,0 +1,139 @@
+"""Live audio as a user has it: a microphone through PortAudio, a web radio over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import wave
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.stream.media import encode
+from tests.stream.pulse import null_device, playing, skip_unless_installed
+
+AIRSIFT = [sys.executable, "-m", "airsift"]
+RATE = 16000
+
+
+def tune(seconds: int) -> np.ndarray:
+    """Return plucked notes, four a second."""
+    rng = np.random.default_rng(0)
+    t = np.arange(RATE // 4) / RATE
+    notes = [
+        np.sin(2 * np.pi * 220 * 2 ** (rng.integers(0, 24) / 12) * t) * np.exp(-6 * t)
+        for _ in range(seconds * 4)
+    ]
+    return (0.5 * np.concatenate(notes)).astype(np.float32)
+
+
+def decisions(path: Path) -> list[dict]:
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines()
+    events = [json.loads(line) for line in lines if line.endswith("}")]
+    return [event for event in events if event["schema"] == "airsift.decision/1"]
+
+
+def wait_for(condition, process, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline, "nothing was heard"
+        time.sleep(0.1)
+
+
+@pytest.mark.audio
+def test_a_microphone_is_judged_until_ctrl_c(tmp_path):
+    skip_unless_installed()
+    sound, out = tmp_path / "tune.wav", tmp_path / "out.jsonl"
+    with wave.open(str(sound), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes((tune(60) * 32000).astype("<i2").tobytes())
+    folder = tmp_path / "pulse"
+    folder.mkdir()
+    with null_device(folder) as environ, playing(environ, sound):
+        command = [*AIRSIFT, "run", "--source", "microphone", "--sink", f"jsonl:{out}"]
+        environ.setdefault("AIRSIFT_RUN__CHECKPOINT_S", "0.5")
+        process = subprocess.Popen(
+            command, env=environ, stderr=subprocess.PIPE, text=True, cwd=Path.cwd()
+        )
+        try:
+            wait_for(lambda: len(decisions(out)) >= 3, process)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0, process.stderr.read()
+        finally:
+            process.kill()
+            process.wait(10)
+            process.stderr.close()
+    heard = decisions(out)
+    assert [event["start_s"] for event in heard] == [float(k) for k in range(len(heard))]
+    assert {event["station"] for event in heard} == {"microphone"}
+    assert heard[0]["time"] is not None
+    last = json.loads(out.read_text().splitlines()[-1])
+    assert last["schema"] == "airsift.segment/1"
+    assert last["final"]
+
+
+class Radio(BaseHTTPRequestHandler):
+    """An endless MP3 stream that breaks off once, half way."""
+
+    audio = b""
+    connections = 0
+
+    def do_GET(self):  # noqa: N802 http.server's name
+        type(self).connections += 1
+        self.send_response(200)
+        self.send_header("Content-Type", "audio/mpeg")
+        self.end_headers()
+        first = type(self).connections == 1
+        data = self.audio[: len(self.audio) // 2] if first else self.audio
+        try:
+            for start in range(0, len(data), 4000):
+                self.wfile.write(data[start : start + 4000])
+                time.sleep(0.05)
+        except OSError:
+            pass
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_web_radio_that_breaks_off_is_a_gap_and_goes_on(tmp_path):
+    encoded = tmp_path / "radio.mp3"
+    encode(encoded, tune(40), RATE, "libmp3lame")
+    Radio.audio, Radio.connections = encoded.read_bytes(), 0
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Radio)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    out = tmp_path / "out.jsonl"
+    url = f"http://127.0.0.1:{server.server_port}/stream"
+    command = [*AIRSIFT, "run", "--source", url, "--sink", f"jsonl:{out}", "--station", "radio"]
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("AIRSIFT_")}
+    environ["AIRSIFT_RUN__CHECKPOINT_S"] = "0.5"
+    process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: '"airsift.gap/1"' in (out.read_text() if out.exists() else ""), process)
+        gap_s = next(
+            event["end_s"]
+            for event in map(json.loads, out.read_text().splitlines())
+            if event["schema"] == "airsift.gap/1"
+        )
+        wait_for(lambda: any(e["start_s"] > gap_s for e in decisions(out)), process)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0, process.stderr.read()
+    finally:
+        process.kill()
+        process.wait(10)
+        process.stderr.close()
+        server.shutdown()
+        server.server_close()
+    assert Radio.connections >= 2
