@@ -172,6 +172,8 @@ def test_what_is_no_audio_is_refused_in_one_line(tmp_path: Path) -> None:
     assert "audio decodes" in refusal(tmp_path / "noise.mp3")
     assert "is no audio file" in refusal(tmp_path / "a.txt")
     assert "header.wav" in refusal(tmp_path / "header.wav")
+    (tmp_path / "rifx.wav").write_bytes(b"RIFX\0\0\0\x24WAVEfmt \0\0\0\x10" + bytes(100))
+    assert "of a kind that FFmpeg cannot read" in refusal(tmp_path / "rifx.wav")
     assert "No such file" in refusal(tmp_path / "missing.wav")
     assert "is a folder" in refusal(tmp_path)
 
