@@ -1,0 +1,128 @@
+"""The documents of docs/ against what airsift really says, now and in version 1."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stream.audio import AudioChunk
+from stream.events import Decision, Event, Gap, Match, Segment
+from stream.kafka.settings import TopicSettings
+from stream.kafka.wire import CODECS, encode
+
+DOCS = Path(__file__).parents[2] / "docs"
+RATE = 16000
+EVENTS = [
+    Decision("a", 0, 80000, RATE, 1.7e9, 0.95, 1.0),
+    Segment("ö b", RATE, 5 * RATE, RATE, None, "speech_over_music", 0.5, False),
+    Match("a", 0, 5 * RATE, RATE, 0.0, "key", "Title", "Artist", 123, 17.5, True),
+    Gap("a", 0, 1, RATE, None, "missing"),
+]
+# What subscribers of version 1 rely on: fields may be added to it, and nothing else.
+COMMON = ["schema", "id", "station", "start_sample", "end_sample", "start_s", "end_s", "time"]
+VERSION_1 = {
+    "decision": [*COMMON, "p_speech", "p_music"],
+    "segment": [*COMMON, "label", "score", "final"],
+    "match": [*COMMON, "track", "title", "artist", "track_start_s", "score", "final"],
+    "gap": [*COMMON, "reason"],
+}
+TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "null": (type(None),),
+    "object": (dict,),
+}
+
+
+def problems(value: Any, schema: dict[str, Any], at: str = "$") -> list[str]:
+    """Return what is wrong, for the keywords that our schemas use."""
+    found = []
+    names = schema.get("type", [])
+    kinds = [k for name in ([names] if isinstance(names, str) else names) for k in TYPES[name]]
+    if kinds and (not isinstance(value, tuple(kinds)) or (type(value) is bool) != (bool in kinds)):
+        return [f"{at}: {value!r} is no {names}"]
+    if "const" in schema and value != schema["const"]:
+        found.append(f"{at}: {value!r} is not {schema['const']!r}")
+    if "enum" in schema and value not in schema["enum"]:
+        found.append(f"{at}: {value!r} is none of {schema['enum']}")
+    if isinstance(value, int | float) and not (
+        schema.get("minimum", value) <= value <= schema.get("maximum", value)
+    ):
+        found.append(f"{at}: {value} is out of range")
+    if isinstance(value, str):
+        if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value)):
+            found.append(f"{at}: {len(value)} characters")
+        if not re.search(schema.get("pattern", ""), value):
+            found.append(f"{at}: {value!r} is not like {schema['pattern']}")
+    if isinstance(value, dict):
+        found += [
+            f"{at}: {name} is missing" for name in schema.get("required", []) if name not in value
+        ]
+        for name, part in schema.get("properties", {}).items():
+            if name in value:
+                found += problems(value[name], part, f"{at}.{name}")
+    return found
+
+
+def schema(kind: str) -> dict[str, Any]:
+    return json.loads((DOCS / "schemas" / f"{kind}.json").read_text())
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.kind)
+def test_events_are_what_their_schema_says(event: Event) -> None:
+    assert problems(json.loads(event.to_json()), schema(event.kind)) == []
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.kind)
+def test_the_schema_is_strict_enough_to_notice(event: Event) -> None:
+    told = event.to_dict()
+    for name in told:
+        assert problems({k: v for k, v in told.items() if k != name}, schema(event.kind))
+        assert problems({**told, name: ["wrong"]}, schema(event.kind))
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.kind)
+def test_subscribers_of_version_1_are_not_broken(event: Event) -> None:
+    told = event.to_dict()
+    assert [name for name in VERSION_1[event.kind] if name not in told] == []
+    assert told["schema"] == f"airsift.{event.kind}/1"
+
+
+@pytest.fixture(scope="module")
+def asyncapi() -> dict[str, Any]:
+    return json.loads((DOCS / "asyncapi.json").read_text())
+
+
+def test_the_document_names_all_topics(asyncapi: dict[str, Any]) -> None:
+    topics = TopicSettings()
+    addresses = {channel["address"] for channel in asyncapi["channels"].values()}
+    assert addresses == {topics.audio, topics.dead_letters, *topics.events.values()}
+
+
+def test_every_reference_leads_somewhere(asyncapi: dict[str, Any]) -> None:
+    references = re.findall(r'"\$ref": "([^"]+)"', json.dumps(asyncapi))
+    assert references
+    for reference in references:
+        if reference.startswith("#/"):
+            node = asyncapi
+            for part in reference[2:].split("/"):
+                node = node[part]
+        else:
+            assert (DOCS / reference).is_file()
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_published_audio_is_what_the_document_says(asyncapi: dict[str, Any], codec: str) -> None:
+    chunk = AudioChunk("a", 5, np.zeros(2000, np.float32), RATE, 1.7e9)
+    message = encode(chunk, codec)
+    told = {name: value.decode() for name, value in message.headers}
+    audio = asyncapi["components"]["messages"]["audio"]
+    assert problems(told, audio["headers"]) == []
+    assert set(told) == set(audio["headers"]["properties"])
