@@ -65,7 +65,7 @@ def open_container(
         target = str(path.absolute())
     try:
         return av.open(target, "r", options=options, timeout=timeout_s, metadata_errors="replace")
-    except av.error.PatchWelcomeError as error:  # such as big-endian WAV
+    except av.error.PatchWelcomeError as error:  # such as extensible RIFX
         raise DecodeError(f"{name}: is of a kind that FFmpeg cannot read; convert it") from error
     except (av.error.InvalidDataError, av.error.DemuxerNotFoundError) as error:
         raise DecodeError(f"{name}: {_UNKNOWN}") from error

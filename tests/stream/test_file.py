@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 import subprocess
 import sys
 from itertools import pairwise
@@ -172,7 +173,9 @@ def test_what_is_no_audio_is_refused_in_one_line(tmp_path: Path) -> None:
     assert "audio decodes" in refusal(tmp_path / "noise.mp3")
     assert "is no audio file" in refusal(tmp_path / "a.txt")
     assert "header.wav" in refusal(tmp_path / "header.wav")
-    (tmp_path / "rifx.wav").write_bytes(b"RIFX\0\0\0\x24WAVEfmt \0\0\0\x10" + bytes(100))
+    form = struct.pack(">HHIIHH", 0xFFFE, 1, 8_000, 32_000, 4, 32) + bytes(24)
+    head = struct.pack(">4sI4s4sI", b"RIFX", 160, b"WAVE", b"fmt ", len(form)) + form
+    (tmp_path / "rifx.wav").write_bytes(head + b"data" + bytes([0, 0, 0, 100]) + bytes(100))
     assert "of a kind that FFmpeg cannot read" in refusal(tmp_path / "rifx.wav")
     assert "No such file" in refusal(tmp_path / "missing.wav")
     assert "is a folder" in refusal(tmp_path)
