@@ -11,6 +11,7 @@ import random
 import ssl
 import threading
 import time
+from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any
 
@@ -131,8 +132,7 @@ class HttpSource:
 
     def _open(self, url: str) -> AudioReader:
         options = {"user_agent": f"airsift/{__version__}", "reconnect": "1"}
-        authorities = ssl.get_default_verify_paths().cafile
-        if authorities is not None:  # FFmpeg brings none, and checks nothing unless told
+        if authorities := _authorities():  # FFmpeg brings none, and checks nothing unless told
             options |= {"tls_verify": "1", "ca_file": authorities}
         block_s, timeout_s = self._block_s, self._timeout_s
         return AudioReader(
@@ -194,3 +194,9 @@ class HttpSource:
                 continue
             return True
         return False
+
+
+def _authorities() -> str | None:
+    """Return the file of certificate authorities this machine trusts, if it has one."""
+    known = ssl.get_default_verify_paths().cafile, "/etc/ssl/certs/ca-certificates.crt"
+    return next((path for path in known if path and Path(path).is_file()), None)

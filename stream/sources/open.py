@@ -70,8 +70,11 @@ def open_container(
     except (av.error.InvalidDataError, av.error.DemuxerNotFoundError) as error:
         raise DecodeError(f"{name}: {_UNKNOWN}") from error
     except av.error.FFmpegError as error:
+        check = "that it is there"
+        if "://" in str(target):
+            check = "the address and the network, and the certificate if it is https"
         raise SourceError(
-            f"{name}: cannot be opened ({reason_of(error)}); check that it is there"
+            f"{name}: cannot be opened ({reason_of(error)}); check {check}"
         ) from error
 
 
