@@ -90,7 +90,7 @@ class Radio(BaseHTTPRequestHandler):
     audio = b""
     connections = 0
 
-    def do_GET(self):  # noqa: N802 http.server's name
+    def do_GET(self):
         type(self).connections += 1
         self.send_response(200)
         self.send_header("Content-Type", "audio/mpeg")
