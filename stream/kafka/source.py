@@ -36,6 +36,10 @@ log = logging.getLogger(__name__)
 # A station that is silent keeps its old record; it is written anew before it gets so old that
 # reading the state topic from there on would take long.
 _REFRESH_S = 600.0
+# kafka-python wastes an assignment that arrives between two polls, and asks for another: while
+# one is awaited, nearly all time must be spent in `poll`.
+_JOIN_S = 1.0
+_COMMIT_MS = 3000  # kafka-python tries for ever without; a stop must not wait for a broker
 
 
 class KafkaSource:
@@ -86,8 +90,9 @@ class KafkaSource:
 
     def __iter__(self) -> Iterator[Batch]:
         while not self._stopped:
+            poll_s = _JOIN_S if self._rebalances.joining else self._settings.poll_s
             with broker_errors(self._settings):
-                polled = self._consumer.poll(timeout_ms=round(self._settings.poll_s * 1000))
+                polled = self._consumer.poll(timeout_ms=round(poll_s * 1000))
             resumed, lost = self._follow_rebalance(polled)
             chunks: list[AudioChunk] = []
             for tp, messages in polled.items():
@@ -212,18 +217,19 @@ class KafkaSource:
         """Begin with new partitions where their last owner left them."""
         if not partitions:
             return {}
+        within = {"timeout_ms": round(self._settings.request_timeout_s * 1000)}
         state, consumer = self._settings.topics.state, self._consumer
         resumed: dict[str, dict[str, Any]] = {}
         with broker_errors(self._settings):
             found = self._state.read(
-                {p: consumer.committed(TopicPartition(state, p)) or 0 for p in partitions}
+                {p: consumer.committed(TopicPartition(state, p), **within) or 0 for p in partitions}
             )
             for partition, records in found.items():
                 tp = TopicPartition(self._topic, partition)
-                if records and consumer.committed(tp) is None:
+                if records and consumer.committed(tp, **within) is None:
                     polled.pop(tp, None)
                     consumer.seek(tp, min(r.saved.kafka_offset for r in records.values()))
-                first = polled[tp][0].offset if tp in polled else consumer.position(tp)
+                first = polled[tp][0].offset if tp in polled else consumer.position(tp, **within)
                 self._offsets.begin(partition, first)
                 for station, record in records.items():
                     saved = record.saved
@@ -249,7 +255,10 @@ class KafkaSource:
         if not changed:
             return
         try:
-            self._consumer.commit({tp: OffsetAndMetadata(at, "", -1) for tp, at in changed.items()})
+            self._consumer.commit(
+                {tp: OffsetAndMetadata(at, "", -1) for tp, at in changed.items()},
+                timeout_ms=_COMMIT_MS,
+            )
         except (CommitFailedError, RebalanceInProgressError) as error:
             # The partitions are about to move, or have moved. What was published since the
             # last commit comes again under the same ids.
@@ -268,6 +277,8 @@ class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pyt
 
     Attributes
     ----------
+    joining : bool
+        Whether an assignment is awaited.
     assigned : bool
         Whether there is a new assignment.
     taken : set of int
@@ -276,16 +287,20 @@ class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pyt
     """
 
     def __init__(self) -> None:
+        self.joining = True
         self.assigned = False
         self.taken: set[int] = set()
 
     def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Wait for the new assignment: most partitions come back to whom they were taken from."""
+        self.joining = True
 
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Note that the assignment is new."""
+        self.joining = False
         self.assigned = True
 
     def on_partitions_lost(self, lost: set[TopicPartition]) -> None:
         """Note partitions that have an owner we know nothing of."""
+        self.joining = True
         self.taken |= {tp.partition for tp in lost}

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -270,36 +271,38 @@ def test_a_second_worker_takes_over_what_the_first_settled(
     first.listen(lambda: len(first.ends()) == 9 and set(first.ends().values()) == {2 * RATE})
     first.source.settle({s: {"oldest": RATE, "of": s} for s in stations})
 
-    second = ears(kafka_settings)
-
-    def shared() -> bool:
-        first.step()
-        return bool(first.lost) and bool(second.resumed)
-
-    second.listen(shared)
-    assert set(second.resumed) == first.lost
-    assert second.resumed == {s: {"oldest": RATE, "of": s} for s in first.lost}
-    for station in stations:
-        send(kafka_settings, station, noise(1))
-    kept = set(stations) - first.lost
-
-    def all_heard() -> bool:
-        first.step()
-        return {
-            s for s, end in {**first.ends(), **second.ends()}.items() if end == 3 * RATE
-        } == set(stations) and all(first.ends()[s] == 3 * RATE for s in kept)
-
-    second.listen(all_heard)
+    second = Ear(kafka_settings)
+    leave = threading.Event()
+    # A member must be in `poll` while it joins, so each has a thread.
+    thread = threading.Thread(target=follow_group, args=(second, leave))
+    thread.start()
+    try:
+        first.listen(lambda: bool(first.lost) and bool(second.resumed))
+        moved, kept = set(first.lost), set(stations) - first.lost
+        assert second.resumed == {s: {"oldest": RATE, "of": s} for s in moved}
+        for station in stations:
+            send(kafka_settings, station, noise(1))
+        first.listen(
+            lambda: (
+                all(first.ends()[s] == 3 * RATE for s in kept)
+                and all(second.ends().get(s) == 3 * RATE for s in moved)
+            )
+        )
+    finally:
+        leave.set()
+        thread.join()
     for station in kept:  # nothing twice on partitions that stayed
         assert len(first.samples(station)) == 3 * RATE
-    for station in first.lost:
+    for station in moved:
         assert second.chunks[station][0].start == CHUNK
         assert len(second.samples(station)) == 3 * RATE - CHUNK
+    first.listen(lambda: set(first.resumed) == moved)
 
-    second.close()
-    first.lost.clear()
-    first.listen(lambda: set(first.source._offsets.partitions) == {0, 1, 2})
-    assert set(first.resumed) == set(second.resumed)
+
+def follow_group(ear: Ear, leave: threading.Event) -> None:
+    while not leave.is_set():
+        ear.step()
+    ear.close()
 
 
 CONSUMER = """
@@ -428,6 +431,33 @@ def test_a_sink_on_a_dead_broker_pushes_back_and_then_fails(kafka_settings: Kafk
         with pytest.raises(BrokerError):
             sink.flush()
         sink._sender.close()
+
+
+def test_a_source_outlives_its_broker_and_can_be_closed(
+    kafka_settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear]
+) -> None:
+    with EmbeddedBroker() as broker:
+        settings = kafka_settings.model_copy(
+            update={
+                "bootstrap_servers": broker.bootstrap_servers,
+                "delivery_timeout_s": 1.0,
+                "request_timeout_s": 3.0,
+            }
+        )
+        send(settings, "a", noise(2))
+        ear = ears(settings)
+        ear.listen(lambda: ear.ends() == {"a": 2 * RATE})
+        ear.source.settle({"a": {"oldest": 0}})
+        ear.source._committed.clear()
+        broker.stop()
+        ear.step()
+        ear.source.settle({})
+        assert ear.source.counts["commit_failures"] == 1
+        with pytest.raises(BrokerError):
+            ear.source.settle({"a": {"oldest": RATE}})
+        before = time.monotonic()
+        ear.close()
+        assert time.monotonic() - before < 10
 
 
 def test_a_message_beyond_the_limit_is_named(kafka_settings: KafkaSettings) -> None:
