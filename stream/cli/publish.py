@@ -54,8 +54,8 @@ def publish(
 
     from stream.cli.run import open_source
     from stream.drive import stop_on_signals
+    from stream.kafka.headers import station_of
     from stream.kafka.publish import publish as send
-    from stream.kafka.wire import station_of
 
     station_of(station.encode())
     opened = open_source(source, station, settings)

@@ -6,7 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stream.kafka.client import Headers, Sender
+    from stream.kafka.headers import Headers
+    from stream.kafka.sender import Sender
     from stream.kafka.settings import KafkaSettings
 
 PREFIX = "airsift-"

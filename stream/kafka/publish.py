@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stream.audio import AudioChunk, rescale
-from stream.kafka.client import Sender, ensure_topics
+from stream.kafka.client import ensure_topics
 from stream.kafka.compressed import ENCODERS
 from stream.kafka.last import end_of_station
+from stream.kafka.sender import Sender
 from stream.kafka.wire import encode
 from stream.resample import Resampler
 

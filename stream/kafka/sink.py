@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airsift.errors import Backpressure
-from stream.kafka.client import Sender, ensure_topics
+from stream.kafka.client import ensure_topics
+from stream.kafka.sender import Sender
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +62,11 @@ class KafkaSink:
                 document.encode(),
                 [("schema", schema), ("content-type", b"application/json")],
             )
+
+    @property
+    def queued(self) -> int:
+        """Events that the broker has not acknowledged yet."""
+        return self._sender.pending
 
     def flush(self) -> None:
         """Wait until the broker has every event.

@@ -14,13 +14,15 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 
 from airsift.errors import DecodeError
-from stream.kafka.client import Sender, broker_errors, connect_consumer, ensure_topics
+from stream.kafka.client import broker_errors, connect_consumer, ensure_topics
 from stream.kafka.deadletter import send_dead_letter
 from stream.kafka.offsets import Heard, Offsets
+from stream.kafka.rebalance import Rebalances
+from stream.kafka.sender import Sender
 from stream.kafka.state import Record, Saved, StateLog
 from stream.kafka.wire import ChunkDecoder
 from stream.sources import Batch
@@ -83,7 +85,7 @@ class KafkaSource:
         self._sender = Sender(settings)
         self._state = StateLog(settings, self._sender)
         self._consumer = connect_consumer(settings, group_id=settings.group)
-        self._rebalances = _Rebalances()
+        self._rebalances = Rebalances()
         with broker_errors(settings):
             self._state.ensure(self._consumer)
             self._consumer.subscribe([self._topic], listener=self._rebalances)
@@ -111,6 +113,16 @@ class KafkaSource:
     def resume(self) -> None:
         """Fetch again."""
         self._consumer.resume(*self._consumer.paused())
+
+    @property
+    def lag(self) -> int:
+        """Messages that waited in our partitions when each was last fetched from."""
+        waiting = 0
+        for tp in self._consumer.assignment():
+            end = self._consumer.highwater(tp)
+            if end is not None and tp.partition in self._offsets.partitions:
+                waiting += max(end - self._offsets.next(tp.partition), 0)
+        return waiting
 
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
         """Store the snapshots, then commit the offsets they allow.
@@ -166,7 +178,8 @@ class KafkaSource:
             arrived_ms = message.timestamp if message.timestamp >= 0 else None
             chunk = self._decoder.decode(message.key, message.value, message.headers, arrived_ms)
         except DecodeError as error:
-            log.warning("%s[%d] %d: %s", self._topic, partition, message.offset, error)
+            place = {"station": station, "partition": partition, "kafka_offset": message.offset}
+            log.warning("not decoded, sent to the dead letters: %s", error, extra=place)
             self.counts["dead_letters"] += 1
             self._damaged.add(station)
             send_dead_letter(self._sender, self._settings, message, str(error))
@@ -270,37 +283,3 @@ class KafkaSource:
         else:
             self._committed |= changed
             self.counts["commits"] += 1
-
-
-class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python asks for it
-    """Notes what happens to the assignment; kafka-python calls it within `poll`.
-
-    Attributes
-    ----------
-    joining : bool
-        Whether an assignment is awaited.
-    assigned : bool
-        Whether there is a new assignment.
-    taken : set of int
-        Partitions that were taken away while this member was out of the group: somebody else
-        may have gone on with them.
-    """
-
-    def __init__(self) -> None:
-        self.joining = True
-        self.assigned = False
-        self.taken: set[int] = set()
-
-    def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        """Wait for the new assignment: most partitions come back to whom they were taken from."""
-        self.joining = True
-
-    def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        """Note that the assignment is new."""
-        self.joining = False
-        self.assigned = True
-
-    def on_partitions_lost(self, lost: set[TopicPartition]) -> None:
-        """Note partitions that have an owner we know nothing of."""
-        self.joining = True
-        self.taken |= {tp.partition for tp in lost}

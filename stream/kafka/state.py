@@ -21,7 +21,7 @@ from stream.kafka.client import broker_errors, connect_consumer, ensure_topics
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stream.kafka.client import Sender
+    from stream.kafka.sender import Sender
     from stream.kafka.settings import KafkaSettings
 
 SCHEMA = "airsift.state/1"

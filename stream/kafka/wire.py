@@ -1,19 +1,4 @@
-"""The audio topic's messages: a chunk of a station to bytes with headers, and back.
-
-Key: the station's name in UTF-8. Value: the audio's bytes, nothing else. Headers, as text:
-
-=============== ================================================================
-schema          ``airsift.audio/1``
-content-type    one of `CONTENT_TYPES`
-rate            samples per second (needed for raw samples, else checked)
-channels        interleaved channels (raw samples; 1 without)
-start_sample    index of the first sample, at `rate`, from the station's sample 0
-time_ms         Unix time of the first sample in milliseconds
-=============== ================================================================
-
-``start_sample`` and ``time_ms`` may be missing: see `position`. docs/topics.md says all of
-this to those who write producers.
-"""
+"""The audio topic's messages: a chunk of a station to bytes with headers, and back."""
 
 from __future__ import annotations
 
@@ -34,39 +19,28 @@ from stream.kafka.compressed import (
     encode_file,
     is_whole_mp3,
 )
+from stream.kafka.headers import (
+    CONTENT_TYPES,
+    FILES,
+    FRAMES,
+    RAW,
+    SCHEMA,
+    Headers,
+    Said,
+    read_headers,
+    station_of,
+)
 from stream.kafka.position import Claim, Position
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from stream.kafka.settings import WireSettings
 
-SCHEMA = "airsift.audio/1"
-CODECS = ("pcm", "f32", "flac", "opus", "mp3")
-CONTENT_TYPES = {
-    "pcm": "audio/x-s16le",
-    "f32": "audio/x-f32le",
-    "flac": "audio/flac",
-    "opus": "audio/ogg; codecs=opus",
-    "mp3": "audio/mpeg",
-}
-_RAW = {"audio/x-s16le": "<i2", "audio/x-f32le": "<f4"}
-_FILES = {
-    "audio/flac": "flac",
-    "audio/x-flac": "flac",
-    "audio/ogg": "ogg",
-    "audio/opus": "ogg",
-    "audio/wav": "wav",
-    "audio/x-wav": "wav",
-}
-_FRAMES = {"audio/mpeg": "mp3float", "audio/aac": "aac"}
+CODECS = tuple(CONTENT_TYPES)
 _LOUDEST = 100.0  # 40 dB over full scale: not audio, but bytes of another format
 _SHORTEST_MP3 = 1152  # one frame; of less, LAME's header cannot tell the length
-_MAX_STATION = 200
 _MAX_STATIONS = 10_000
-_MOST = {"rate": 10**6, "channels": 10**3, "start_sample": 2**60, "time_ms": 2**43}
-
-Headers = list[tuple[str, bytes]]
 
 
 class Message(NamedTuple):
@@ -160,14 +134,14 @@ class ChunkDecoder:
                 f"{len(value)} bytes are more than kafka.wire.max_bytes={self._limits.max_bytes}; "
                 "send shorter chunks"
             )
-        said = _said(headers, self._limits)
+        said = read_headers(headers, self._limits)
         state = self._station(station)
         claim = Claim(said.start_sample, said.rate, said.time_ms, arrived_ms)
         kind, lead = said.content_type, 0
-        if kind in _RAW:
+        if kind in RAW:
             decoded = _decode_raw(value, said, self._limits)
-        elif kind in _FILES:
-            decoded = decode_file(value, _FILES[kind], self._limits)
+        elif kind in FILES:
+            decoded = decode_file(value, FILES[kind], self._limits)
         elif kind == "audio/mpeg" and is_whole_mp3(value):
             decoded = decode_file(value, "mp3", self._limits)
         else:
@@ -210,14 +184,14 @@ class ChunkDecoder:
         return self._stations[station]
 
     def _decode_frames(
-        self, state: _Station, value: bytes, said: _Said, claim: Claim
+        self, state: _Station, value: bytes, said: Said, claim: Claim
     ) -> tuple[Decoded, Claim, int]:
         """Decode bare frames as the continuation of the last message, unless it says otherwise.
 
         ``start_sample`` then counts to the first frame that begins in the message; the frame
         that its first bytes complete lies before that.
         """
-        codec = _FRAMES[said.content_type]
+        codec = FRAMES[said.content_type]
         frames = state.frames.get(codec)
         if frames is None:
             frames = state.frames[codec] = FrameStream(codec, self._limits)
@@ -231,79 +205,9 @@ class ChunkDecoder:
         return decoded, claim, lead
 
 
-def station_of(key: bytes | None) -> str:
-    """Return the station that a message's key names.
-
-    Raises
-    ------
-    DecodeError
-        There is no key, or it is not a printable name in UTF-8.
-    """
-    if not key:
-        raise DecodeError("the message has no key: its key is the station's name")
-    try:
-        station = key.decode()
-    except UnicodeDecodeError:
-        raise DecodeError(f"key={key[:40]!r} is not UTF-8: it is the station's name") from None
-    if len(station) > _MAX_STATION or not station.isprintable():
-        raise DecodeError(
-            f"key={station[:40]!r}: a station's name is 1 to {_MAX_STATION} printable characters"
-        )
-    return station
-
-
-class _Said(NamedTuple):
-    """The headers, read. `rate` is 0 where neither header nor default gives one."""
-
-    content_type: str
-    rate: int
-    channels: int
-    start_sample: int | None
-    time_ms: int | None
-
-
-def _said(headers: Iterable[tuple[str, bytes]], limits: WireSettings) -> _Said:
-    texts: dict[str, str] = {}
-    for name, value in headers:
-        texts[name.lower()] = (value or b"").decode("utf-8", "replace").strip()
-    schema = texts.get("schema", SCHEMA)
-    if schema != SCHEMA:
-        raise DecodeError(f"header schema={schema[:40]!r}: this version reads {SCHEMA}")
-    named = texts.get("content-type") or limits.default_content_type
-    if not named:
-        raise DecodeError(
-            f"header content-type is missing: send it with each message (such as "
-            f"{CONTENT_TYPES['pcm']}), or set kafka.wire.default_content_type"
-        )
-    kind = named.partition(";")[0].strip().lower()
-    if kind not in {*_RAW, *_FILES, *_FRAMES}:
-        known = ", ".join([*_RAW, *_FILES, *_FRAMES])
-        raise DecodeError(f"header content-type={named[:40]!r} must be one of {known}")
-    rate = _number(texts, "rate") or (limits.default_rate if kind in _RAW else 0)
-    channels = _number(texts, "channels") or limits.default_channels
-    if kind in _RAW and not rate:
-        raise DecodeError(
-            f"header rate is missing: {kind} needs the samples per second; send it with each "
-            "message, or set kafka.wire.default_rate"
-        )
-    return _Said(kind, rate, channels, _number(texts, "start_sample"), _number(texts, "time_ms"))
-
-
-def _number(texts: dict[str, str], name: str) -> int | None:
-    text = texts.get(name)
-    if not text:
-        return None
-    # int() takes other scripts' digits, and minutes for a million of them.
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= _MOST[name]):
-        raise DecodeError(
-            f"header {name}={text[:40]!r} must be a whole number from 0 to {_MOST[name]}, as text"
-        )
-    return int(text)
-
-
-def _decode_raw(value: bytes, said: _Said, limits: WireSettings) -> Decoded:
+def _decode_raw(value: bytes, said: Said, limits: WireSettings) -> Decoded:
     check_shape(said.channels, said.rate, limits)
-    dtype = np.dtype(_RAW[said.content_type])
+    dtype = np.dtype(RAW[said.content_type])
     frame_bytes = dtype.itemsize * said.channels
     if len(value) % frame_bytes:
         raise DecodeError(
@@ -319,7 +223,7 @@ def _decode_raw(value: bytes, said: _Said, limits: WireSettings) -> Decoded:
     return Decoded(samples.astype(np.float32), said.rate)
 
 
-def _check(decoded: Decoded, said: _Said) -> None:
+def _check(decoded: Decoded, said: Said) -> None:
     # Opus always decodes to 48 kHz, and its samples may be counted at the rate encoded.
     if said.rate and decoded.rate % said.rate:
         raise DecodeError(

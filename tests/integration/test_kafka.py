@@ -20,10 +20,11 @@ from airsift.errors import Backpressure, BrokerError, ConfigError
 from stream.audio import AudioChunk
 from stream.drive import Stop
 from stream.events import Decision, Gap, Match, Segment
-from stream.kafka.client import Sender, connect_producer, ensure_topics
+from stream.kafka.client import connect_producer, ensure_topics
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.last import end_of_station
 from stream.kafka.publish import publish
+from stream.kafka.sender import Sender
 from stream.kafka.settings import KafkaSettings, SecuritySettings
 from stream.kafka.sink import KafkaSink
 from stream.kafka.source import KafkaSource

@@ -1,0 +1,128 @@
+"""What surrounds the audio in a message of the audio topic: the key and the headers.
+
+Key: the station's name in UTF-8. Value: the audio's bytes, nothing else. Headers, as text:
+
+=============== ================================================================
+schema          ``airsift.audio/1``
+content-type    one of `CONTENT_TYPES`
+rate            samples per second (needed for raw samples, else checked)
+channels        interleaved channels (raw samples; 1 without)
+start_sample    index of the first sample, at `rate`, from the station's sample 0
+time_ms         Unix time of the first sample in milliseconds
+=============== ================================================================
+
+``start_sample`` and ``time_ms`` may be missing: see `position`. docs/topics.md says all of
+this to those who write producers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from airsift.errors import DecodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stream.kafka.settings import WireSettings
+
+SCHEMA = "airsift.audio/1"
+CONTENT_TYPES = {
+    "pcm": "audio/x-s16le",
+    "f32": "audio/x-f32le",
+    "flac": "audio/flac",
+    "opus": "audio/ogg; codecs=opus",
+    "mp3": "audio/mpeg",
+}
+RAW = {"audio/x-s16le": "<i2", "audio/x-f32le": "<f4"}
+FILES = {
+    "audio/flac": "flac",
+    "audio/x-flac": "flac",
+    "audio/ogg": "ogg",
+    "audio/opus": "ogg",
+    "audio/wav": "wav",
+    "audio/x-wav": "wav",
+}
+FRAMES = {"audio/mpeg": "mp3float", "audio/aac": "aac"}
+KINDS = (*RAW, *FILES, *FRAMES)
+_MAX_STATION = 200
+_MOST = {"rate": 10**6, "channels": 10**3, "start_sample": 2**60, "time_ms": 2**43}
+
+Headers = list[tuple[str, bytes]]
+
+
+class Said(NamedTuple):
+    """The headers, read. `rate` is 0 where neither header nor default gives one."""
+
+    content_type: str
+    rate: int
+    channels: int
+    start_sample: int | None
+    time_ms: int | None
+
+
+def read_headers(headers: Iterable[tuple[str, bytes]], limits: WireSettings) -> Said:
+    """Return what a message's headers say, with the configured defaults.
+
+    Raises
+    ------
+    DecodeError
+        A header that is needed is missing, or one is not what it should be.
+    """
+    texts: dict[str, str] = {}
+    for name, value in headers:
+        texts[name.lower()] = (value or b"").decode("utf-8", "replace").strip()
+    schema = texts.get("schema", SCHEMA)
+    if schema != SCHEMA:
+        raise DecodeError(f"header schema={schema[:40]!r}: this version reads {SCHEMA}")
+    named = texts.get("content-type") or limits.default_content_type
+    if not named:
+        raise DecodeError(
+            f"header content-type is missing: send it with each message (such as "
+            f"{CONTENT_TYPES['pcm']}), or set kafka.wire.default_content_type"
+        )
+    kind = named.partition(";")[0].strip().lower()
+    if kind not in KINDS:
+        known = ", ".join(KINDS)
+        raise DecodeError(f"header content-type={named[:40]!r} must be one of {known}")
+    rate = _number(texts, "rate") or (limits.default_rate if kind in RAW else 0)
+    channels = _number(texts, "channels") or limits.default_channels
+    if kind in RAW and not rate:
+        raise DecodeError(
+            f"header rate is missing: {kind} needs the samples per second; send it with each "
+            "message, or set kafka.wire.default_rate"
+        )
+    return Said(kind, rate, channels, _number(texts, "start_sample"), _number(texts, "time_ms"))
+
+
+def _number(texts: dict[str, str], name: str) -> int | None:
+    text = texts.get(name)
+    if not text:
+        return None
+    # int() takes other scripts' digits, and minutes for a million of them.
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= _MOST[name]):
+        raise DecodeError(
+            f"header {name}={text[:40]!r} must be a whole number from 0 to {_MOST[name]}, as text"
+        )
+    return int(text)
+
+
+def station_of(key: bytes | None) -> str:
+    """Return the station that a message's key names.
+
+    Raises
+    ------
+    DecodeError
+        There is no key, or it is not a printable name in UTF-8.
+    """
+    if not key:
+        raise DecodeError("the message has no key: its key is the station's name")
+    try:
+        station = key.decode()
+    except UnicodeDecodeError:
+        raise DecodeError(f"key={key[:40]!r} is not UTF-8: it is the station's name") from None
+    if len(station) > _MAX_STATION or not station.isprintable():
+        raise DecodeError(
+            f"key={station[:40]!r}: a station's name is 1 to {_MAX_STATION} printable characters"
+        )
+    return station
