@@ -187,7 +187,7 @@ class Catalogue:
                 f"{track.key}: has no peaks to find it by (a constant or a click?); check the file"
             )
         with self.writing():
-            if any(other.key == track.key for other in self._tracks.values()):
+            if self._metadata.has(track.key):
                 raise CatalogueError(
                     f"{track.key}: the catalogue has a track of this key; remove it first, or "
                     "give another key"
@@ -196,7 +196,8 @@ class Catalogue:
             name = f"{uuid.uuid4().hex}.seg"
             writing.write_track(self.folder / _SEGMENTS / name, number, landmarks)
             self._metadata.insert(number, track, name)
-            self._load()
+            self._tracks[number] = track
+            self._open[name] = Segment(self.folder / _SEGMENTS / name)
             self._tidy()
         return track
 
@@ -244,8 +245,9 @@ class Catalogue:
         path = self.folder / _SEGMENTS / new
         writing.write_merged(path, [self._open[name] for name in names], self._tracks)
         self._metadata.replace_segments(names, [new])
-        self._load()
+        self._open[new] = Segment(path)
         for name in names:
+            del self._open[name]
             # Readers that have it open keep it until they look again.
             (self.folder / _SEGMENTS / name).unlink(missing_ok=True)
 

@@ -28,9 +28,9 @@ _PIECE = 10 * SAMPLE_RATE
 # played as it is; guesses checked for each piece.
 _RANK = 6
 _FAN_OUT = 6
-_MOST = 4
+MOST = 4
 # The second pass, over a grid of changes: as many pairs for each, and the best guesses of all.
-_MOST_CHANGED = 8
+MOST_CHANGED = 8
 # Two matches may share this part of the shorter one; of those that share more, the better is
 # told and the other left out.
 _OVERLAP = 0.4
@@ -124,14 +124,26 @@ class LandmarkMatcher:
         """
         self.catalogue.refresh()
         pieces = _cut(landmarks)
-        found = self._look(pieces, [NONE], _MOST)
+        found = self._look(pieces, [NONE], MOST)
         left = [piece for piece in pieces if not any(_covers(match, piece) for match in found)]
         if left and self.thorough:
-            found += self._look(left, grid(), _MOST_CHANGED)
+            found += self._look(left, grid(), MOST_CHANGED)
         return _without_overlap(found)
 
-    def _look(self, pieces: list[Landmarks], changes: list[Change], most: int) -> list[TrackMatch]:
-        """Return the matches in pieces of a query, each changed in one of some ways."""
+    def cases(
+        self, pieces: list[Landmarks], changes: list[Change], most: int
+    ) -> list[tuple[Case, Track]]:
+        """Return every case that can be made for a track, strong or weak.
+
+        Parameters
+        ----------
+        pieces : list of Landmarks
+            Pieces of one query, in order of time.
+        changes : list of Change
+            How the query may be changed.
+        most : int > 0
+            Guesses to check for each piece.
+        """
         guesses: list[tuple[int, Guess]] = []
         for index, piece in enumerate(pieces):
             query = pairs.to_look_up(piece, _RANK, _FAN_OUT)
@@ -145,13 +157,20 @@ class LandmarkMatcher:
         guesses.sort(key=lambda found: -found[1].votes)
 
         weighing = Weighing(pieces)
-        matches = []
+        found = []
         for index, guess in guesses:
             track = self.catalogue.track(int(guess.segment.tracks[guess.track]))
             case = None if track is None else weighing.weigh(guess, index)
-            if track is not None and case is not None and case.score >= self.threshold:
-                matches.append(_to_match(case, track, pieces))
-        return matches
+            if track is not None and case is not None:
+                found.append((case, track))
+        return found
+
+    def _look(self, pieces: list[Landmarks], changes: list[Change], most: int) -> list[TrackMatch]:
+        return [
+            _to_match(case, track, pieces)
+            for case, track in self.cases(pieces, changes, most)
+            if case.score >= self.threshold
+        ]
 
 
 def _to_match(case: Case, track: Track, pieces: list[Landmarks]) -> TrackMatch:

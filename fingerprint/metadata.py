@@ -121,6 +121,10 @@ class Metadata:
         rows = self._all("SELECT seq FROM sqlite_sequence WHERE name = 'tracks'")
         return (rows[0][0] if rows else 0) + 1
 
+    def has(self, key: str) -> bool:
+        """Return whether there is a track of this key."""
+        return bool(self._db.execute("SELECT 1 FROM tracks WHERE key = ?", (key,)).fetchall())
+
     def insert(self, number: int, track: Track, segment: str) -> None:
         """Add a track and its segment, together."""
         row = (number, track.key, track.title, track.artist, track.album, track.isrc)

@@ -28,6 +28,7 @@ _RANGE = 24.0
 # Weaker peaks than this many stronger neighbours are of no use to anyone.
 _MAX_RANK = 24
 _BLOCK = 1024  # columns looked at together; the blocks overlap by the margin
+_RANKED = 64  # peaks ranked together
 _MARGIN = 2 * _MEAN_FRAMES + _REACH_FRAMES + 1
 
 
@@ -138,20 +139,21 @@ def _tail(block: NDArray[np.float32], step: int, axis: int) -> NDArray[np.float3
 def _ranks(
     frame: NDArray[np.int32], bins: NDArray[np.int32], height: NDArray[np.float32]
 ) -> NDArray[np.int16]:
-    """Return how many neighbours of each peak are higher; a tie goes to the earlier one.
+    """Return how many neighbours of each peak are higher.
 
     A neighbour is at most RANK_FRAMES away in time and RANK_BINS in frequency. Peaks come in
-    order of time, so the neighbours are the few before and after in the list.
+    order of time, so some of them are compared with all that lie between the first and the
+    last neighbour they have.
     """
     rank = np.zeros(len(frame), np.int16)
-    for step in range(1, len(frame)):
-        near = frame[step:] - frame[:-step] <= RANK_FRAMES
-        if not near.any():
-            break
-        near &= np.abs(bins[step:] - bins[:-step]) <= RANK_BINS
-        later_wins = height[step:] > height[:-step]
-        rank[:-step] += near & later_wins
-        rank[step:] += near & ~later_wins
+    for start in range(0, len(frame), _RANKED):
+        some = slice(start, min(start + _RANKED, len(frame)))
+        low = np.searchsorted(frame, frame[some.start] - RANK_FRAMES)
+        high = np.searchsorted(frame, frame[some.stop - 1] + RANK_FRAMES, side="right")
+        higher = height[low:high] > height[some, None]
+        higher &= np.abs(frame[low:high] - frame[some, None]) <= RANK_FRAMES
+        higher &= np.abs(bins[low:high] - bins[some, None]) <= RANK_BINS
+        rank[some] = np.count_nonzero(higher, axis=1)
     return rank
 
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Expected false matches in an hour: 10 ** ((_ONE_AN_HOUR - z) / _PER_DECADE).
-_ONE_AN_HOUR = 6.3
-_ONE_AN_HOUR_CHANGED = 7.0
-_PER_DECADE = 1.2
+# z at which one false match in an hour is expected, and what makes it ten times rarer: for
+# tracks as they are, and for changed ones, of which many more are tried.
+_AS_IT_IS = (5.6, 1.1)
+_CHANGED = (6.7, 1.3)
 # Least score of a match: one false match in a hundred hours.
 THRESHOLD = 2.0
 
@@ -32,5 +32,5 @@ def false_alarms(z: Sequence[float], *, changed: bool) -> float:
         Whether the track was looked for among many changes of speed and pitch, each of which
         may be wrong.
     """
-    together = sum(z) / math.sqrt(len(z))
-    return (together - (_ONE_AN_HOUR_CHANGED if changed else _ONE_AN_HOUR)) / _PER_DECADE
+    one_an_hour, per_decade = _CHANGED if changed else _AS_IT_IS
+    return (sum(z) / math.sqrt(len(z)) - one_an_hour) / per_decade

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fingerprint.votes import Guess
 
 _EDGE = 2  # bins beyond both ends of the grid that peaks blur into
+_BESIDE = 0.6  # of a hit, for a peak one frame or one bin away
 _NEAR = 3  # frames a guess may be off
 # Wrong places: this many, none nearer than _CLEAR frames to the guess, where a sustained note
 # still overlaps itself.
@@ -52,10 +53,14 @@ class QueryMap:
         cell = frame[seen] * width + bin_[seen]
         # One frame more at both ends takes the blur; twice in length, to go round without
         # a modulo.
-        hit = np.zeros(((self.frames + 2) * width), np.float32)
-        for away in (-width, 0, width):
-            for step in (-1, 0, 1):
-                hit[cell + (width + away + step)] = 1
+        hit = np.zeros((self.frames + 2) * width, np.float32)
+        for value, around in (
+            (_BESIDE**2, (-width - 1, -width + 1, width - 1, width + 1)),
+            (_BESIDE, (-width, -1, 1, width)),
+            (1, (0,)),
+        ):
+            for step in around:
+                hit[cell + (width + step)] = value
         hit = hit.reshape(-1, width)[1:-1]
         # Half a hit more than seen: a frequency with none is rare, not impossible.
         share = (hit.sum(axis=0) + 0.5) / (self.frames + 1)
