@@ -57,7 +57,7 @@ class Drawing:
             f'<rect x="{x:g}" y="{y:g}" width="{max(width - 1, 0.5):g}" height="{height:g}" rx="2" '
             f'class="{style}">{title}</rect>'
         )
-        if words and len(words) * 6.2 < width:
+        if words and len(words) * 7 < width:
             self.text(x + width / 2, y + height / 2 + 4, words, "inside", "middle")
 
     def line(self, x1: float, y1: float, x2: float, y2: float) -> None:
