@@ -92,6 +92,19 @@ class RunConfig(Section):
     decisions: bool
 
 
+class WatchConfig(Section):
+    """What is seen from outside: metrics, health and logs."""
+
+    port: Annotated[int, Field(ge=0, le=65535)]
+    address: str
+    stall_s: Seconds
+    silent_s: Seconds
+    forget_s: Seconds
+    station_series: Annotated[int, Field(ge=0)]
+    log: Literal["text", "json"]
+    level: Literal["debug", "info", "warning", "error"]
+
+
 class Config(Section):
     """All of it."""
 
@@ -102,6 +115,7 @@ class Config(Section):
     http: HttpConfig
     microphone: MicrophoneConfig
     run: RunConfig
+    watch: WatchConfig
     kafka: KafkaSettings
 
 

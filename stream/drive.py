@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airsift.errors import Backpressure
+from stream.sources import Batch
+from stream.watch import Nobody, Observer
 
 if TYPE_CHECKING:
     from stream.events import Event
@@ -57,6 +59,7 @@ def drive(
     checkpoint_s: float,
     stop: Stop,
     progress: Callable[[Mapping[str, float]], None] | None = None,
+    observer: Observer = Nobody(),  # noqa: B008  # it has no state
 ) -> None:
     """Run `source` through `pipeline` into `sinks` until it ends or `stop` is requested.
 
@@ -73,6 +76,8 @@ def drive(
         Looked at after every batch.
     progress : callable, optional
         Told how far each station has been heard, in seconds, after every batch with audio.
+    observer : Observer
+        Told of every turn of the loop, and of waits for a full sink.
     """
     touched: set[str] = set()
     next_checkpoint = time.monotonic() + checkpoint_s
@@ -82,7 +87,9 @@ def drive(
             touched.discard(station)
         for station, snapshot in batch.resumed.items():
             pipeline.restore(station, snapshot)
-        _write(sinks, pipeline.push(batch.chunks), stop)
+        events = pipeline.push(batch.chunks)
+        _write(sinks, events, stop, observer)
+        observer.turn(batch, events)
         heard = {chunk.station: chunk.end / chunk.rate for chunk in batch.chunks}
         touched |= heard.keys()
         if progress is not None and heard:
@@ -93,7 +100,9 @@ def drive(
         if stop.requested:
             break
     if not (source.resumable and stop.requested):
-        _write(sinks, pipeline.push([], last=True), stop)
+        events = pipeline.push([], last=True)
+        _write(sinks, events, stop, observer)
+        observer.turn(Batch(), events)
     _checkpoint(source, pipeline, sinks, touched)
 
 
@@ -107,7 +116,7 @@ def _checkpoint(
     touched.clear()
 
 
-def _write(sinks: Sequence[Sink], events: Sequence[Event], stop: Stop) -> None:
+def _write(sinks: Sequence[Sink], events: Sequence[Event], stop: Stop, observer: Observer) -> None:
     if not events:
         return
     for sink in sinks:
@@ -118,4 +127,5 @@ def _write(sinks: Sequence[Sink], events: Sequence[Event], stop: Stop) -> None:
             except Backpressure as full:
                 if stop.requested:
                     raise
+                observer.full()
                 time.sleep(full.retry_after_s)

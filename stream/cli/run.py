@@ -37,15 +37,18 @@ def run(
 
     from stream.build import build_pipeline
     from stream.drive import drive, stop_on_signals
+    from stream.watch.watch import watching
 
-    with stop_on_signals() as stop, ExitStack() as stack:
+    with stop_on_signals() as stop, watching(settings.watch) as watch, ExitStack() as stack:
         opened = open_source(source, station, settings)
         stack.callback(opened.close)
         pipeline = build_pipeline(settings)
         sinks = [open_sink(name, settings) for name in names]
         for each in sinks:
             stack.callback(each.close)
-        drive(opened, pipeline, sinks, checkpoint_s=settings.run.checkpoint_s, stop=stop)
+        watch.attach(opened, pipeline, sinks)
+        every_s = settings.run.checkpoint_s
+        drive(opened, pipeline, sinks, checkpoint_s=every_s, stop=stop, observer=watch)
     for warning in getattr(opened, "warnings", ()):
         complain(f"airsift: {warning}")
     if getattr(opened, "warnings", ()):

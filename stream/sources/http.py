@@ -105,6 +105,11 @@ class HttpSource:
                 return
             yield Batch([chunk])
 
+    @property
+    def queued(self) -> int:
+        """Chunks that wait to be taken."""
+        return self._queue.qsize()
+
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
         """Do nothing: what was on the air is gone."""
 

@@ -100,6 +100,11 @@ class Intake:
         except Empty:
             return chunks
 
+    @property
+    def queued(self) -> int:
+        """Blocks that wait to be taken."""
+        return self._queue.qsize()
+
     def _lose(self, samples: int) -> None:
         self._next += samples
         self._whole = False
@@ -169,6 +174,11 @@ class MicrophoneSource:
     def overflows(self) -> int:
         """How often samples were lost."""
         return self._intake.overflows
+
+    @property
+    def queued(self) -> int:
+        """Blocks that wait to be taken."""
+        return self._intake.queued
 
     def __iter__(self) -> Iterator[Batch]:
         self._stream.start()

@@ -1,0 +1,66 @@
+"""Whether a worker is ready, and whether it still gets on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+
+class Health:
+    """What ``/healthz`` and ``/readyz`` say, from what the loop has done.
+
+    Parameters
+    ----------
+    stall_s : float > 0
+        Without progress for so long, a worker counts as stalled: while it starts as well.
+    waits_for : iterable of str
+        What must be `done` before the worker is ready.
+    now : callable
+        The clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        stall_s: float,
+        waits_for: Iterable[str] = ("source", "model"),
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stall_s = stall_s
+        self._now = now
+        self._waits_for = set(waits_for)
+        self._progress_at = now()
+
+    def turn(self) -> None:
+        """Take note that the loop has come round."""
+        self._progress_at = self._now()
+
+    def done(self, *what: str) -> None:
+        """Take note that something the worker waited for is there."""
+        self._waits_for.difference_update(what)
+        self.turn()
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the last progress."""
+        return self._now() - self._progress_at
+
+    @property
+    def healthy(self) -> bool:
+        """Whether there was progress in the last `stall_s`. If not, a restart may help."""
+        return self.age_s <= self._stall_s
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything is there, and works."""
+        return not self._waits_for and self.healthy
+
+    def report(self) -> dict[str, Any]:
+        """Return what both say, as JSON's types."""
+        return {
+            "healthy": self.healthy,
+            "ready": self.ready,
+            "waits_for": sorted(self._waits_for),
+            "seconds_since_progress": round(self.age_s, 3),
+            "stall_s": self._stall_s,
+        }

@@ -1,0 +1,118 @@
+"""What airsift's parts count anyway, read when Prometheus asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+if TYPE_CHECKING:
+    from stream.pipeline import Pipeline
+    from stream.sinks import Sink
+    from stream.sources import Source
+    from stream.watch.health import Health
+    from stream.watch.stations import Stations
+
+# Key of `Pipeline.counts` to name and meaning.
+PIPELINE = {
+    "chunks": ("airsift_chunks", "Chunks that came."),
+    "dropped": ("airsift_chunks_dropped", "Chunks heard before, dropped."),
+    "trimmed": ("airsift_chunks_trimmed", "Chunks heard in part before, trimmed."),
+    "gaps": ("airsift_gaps", "Times that audio was missing."),
+}
+# Key of a source's `counts` to name and meaning.
+SOURCE = {
+    "messages": ("airsift_kafka_messages", "Messages read from the audio topic."),
+    "bytes": ("airsift_kafka_bytes", "Bytes of audio read from the audio topic."),
+    "dead_letters": ("airsift_dead_letters", "Messages that could not be decoded."),
+    "repeats": ("airsift_kafka_repeats", "Messages read again after a rebalance, and left out."),
+    "rebalances": ("airsift_kafka_rebalances", "New assignments of partitions."),
+    "commits": ("airsift_kafka_commits", "Commits of offsets."),
+    "commit_failures": ("airsift_kafka_commit_failures", "Commits that the group refused."),
+}
+# Attribute of sources of other kinds to name and meaning.
+ATTRIBUTES = {
+    "overflows": ("airsift_overflows", "Times a microphone's audio was lost."),
+    "reconnects": ("airsift_reconnects", "Times a web stream was connected anew."),
+}
+
+
+class Readings:
+    """A collector of what is known at the edges and in between.
+
+    The loop's thread takes samples of what only it may ask (`sample`); `collect` runs in
+    another thread and only reads numbers.
+
+    Parameters
+    ----------
+    health : Health
+        Whether the loop gets on.
+    stations : Stations
+        Which are live and which silent.
+    most_stations : int >= 0
+        Stations that get a series of their own at most.
+    """
+
+    def __init__(self, health: Health, stations: Stations, most_stations: int) -> None:
+        self._health = health
+        self._stations = stations
+        self._most_stations = most_stations
+        self._pipeline: Pipeline | None = None
+        self._source: Source | None = None
+        self._sinks: Sequence[Sink] = ()
+        self._lag = 0
+        self._queued = {"source": 0, "sink": 0}
+
+    def attach(self, source: Source, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
+        """Read these from now on."""
+        self._source, self._pipeline, self._sinks = source, pipeline, sinks
+
+    def sample(self) -> None:
+        """Ask the edges what waits there, where they can tell. For the loop's thread."""
+        self._lag = getattr(self._source, "lag", 0)
+        self._queued["source"] = getattr(self._source, "queued", 0)
+        self._queued["sink"] = sum(getattr(sink, "queued", 0) for sink in self._sinks)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics as they are now."""
+        yield from _counters(PIPELINE, self._pipeline.counts if self._pipeline else {})
+        yield from _counters(SOURCE, getattr(self._source, "counts", {}))
+        yield from _counters(ATTRIBUTES, {k: getattr(self._source, k, 0) for k in ATTRIBUTES})
+        yield _gauge("airsift_stations_live", "Stations that are heard.", self._stations.live)
+        yield _gauge("airsift_stations_silent", "Stations not heard.", self._stations.silent)
+        yield _gauge("airsift_lag_messages", "Messages that wait in our partitions.", self._lag)
+        yield _gauge("airsift_ready", "Whether /readyz says yes.", self._health.ready)
+        yield _gauge(
+            "airsift_progress_age_seconds",
+            "Seconds since the loop came round.",
+            self._health.age_s,
+        )
+        queued = GaugeMetricFamily(
+            "airsift_queue_depth",
+            "Chunks that wait before the pipeline, events that wait behind it.",
+            labels=["queue"],
+        )
+        for name, depth in self._queued.items():
+            queued.add_metric([name], depth)
+        yield queued
+        if self._most_stations:
+            ages = GaugeMetricFamily(
+                "airsift_station_age_seconds",
+                "Seconds since a station's last chunk came.",
+                labels=["station"],
+            )
+            for station, age_s in self._stations.ages_s(self._most_stations):
+                ages.add_metric([station], age_s)
+            yield ages
+
+
+def _counters(
+    known: Mapping[str, tuple[str, str]], counts: Mapping[str, Any]
+) -> Iterator[CounterMetricFamily]:
+    for key, (name, meaning) in known.items():
+        yield CounterMetricFamily(name, meaning, counts.get(key, 0))
+
+
+def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, meaning, float(value))
