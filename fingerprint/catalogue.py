@@ -20,7 +20,6 @@ import numpy as np
 from airsift.errors import CatalogueError
 from fingerprint import settings, writing
 from fingerprint.metadata import Metadata, Track
-from fingerprint.peaks import extract
 from fingerprint.segment import Segment
 
 if TYPE_CHECKING:
@@ -180,6 +179,8 @@ class Catalogue:
         CatalogueError
             If it is under 3 s or silent, the key is taken, or another process is writing.
         """
+        from fingerprint.peaks import extract  # brings scipy, which a reader of lists can spare
+
         track = _checked(samples, track)
         landmarks = extract(samples)
         if not len(landmarks):

@@ -1,0 +1,163 @@
+"""`airsift catalogue`, run as a user would."""
+
+import io
+import json
+import subprocess
+import sys
+import wave
+from contextlib import redirect_stderr, redirect_stdout
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from stream.cli.app import main
+
+RATE = 16_000
+
+
+def airsift(*arguments):
+    """Call the command in this process, for speed, with what it would print."""
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    with (
+        mock.patch.object(sys, "argv", ["airsift", "catalogue", *map(str, arguments)]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
+def write(path, samples):
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, RATE, 0, "NONE", ""))
+        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory, compose):
+    """A folder of files, good and bad, and the catalogue made of it."""
+    folder = tmp_path_factory.mktemp("my music")
+    for seed in (1, 2):
+        write(folder / f"song {seed}.wav", compose(seed, 40.0))
+    write(folder / "short.wav", compose(3, 40.0)[: 2 * RATE])
+    write(folder / "silent.wav", np.zeros(6 * RATE))
+    (folder / "text.mp3").write_text("this is no music\n" * 100)
+    (folder / "notes.txt").write_text("not looked at")
+    (folder / "names.csv").write_text(
+        "file,title,artist,isrc,label\nsong 1.wav,Erstes Lied,Zoë,XX1234567890,Own\n"
+    )
+    catalogue = folder / "shelf"
+    done = airsift("add", folder, "--csv", folder / "names.csv", "--catalogue", catalogue)
+    return folder, catalogue, done
+
+
+def test_each_bad_file_gets_a_line_and_the_rest_is_added(shop):
+    folder, _, done = shop
+    assert done.returncode == 1
+    assert done.stdout.startswith("2 added, 0 already there, 3 failed; 2 tracks")
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 3
+    for name, rule in (("short", "lasts 2.0 s"), ("silent", "silent"), ("text.mp3", "")):
+        (line,) = [line for line in lines if name in line]
+        assert line.startswith(f"airsift: {folder}")
+        assert rule in line
+
+
+def test_adding_again_skips_what_is_there(shop):
+    folder, catalogue, _ = shop
+    again = airsift("add", folder / "song 1.wav", folder / "song 2.wav", "--catalogue", catalogue)
+    assert again.returncode == 0
+    assert again.stdout.startswith("0 added, 2 already there")
+
+
+def test_list_shows_the_table_before_the_file_name(shop):
+    _, catalogue, _ = shop
+    rows = [
+        json.loads(line)
+        for line in airsift("list", "--json", "--catalogue", catalogue).stdout.splitlines()
+    ]
+    assert [(row["title"], row["artist"], row["isrc"]) for row in rows] == [
+        ("Erstes Lied", "Zoë", "XX1234567890"),
+        ("song 2", "", ""),
+    ]
+    assert rows[0]["extra"] == {"file": "song 1.wav", "label": "Own"}
+    assert rows[0]["duration_s"] == 40.0
+    assert "0:40  Zoë - Erstes Lied" in airsift("list", "--catalogue", catalogue).stdout
+
+
+def test_match_tells_track_and_place_in_json_and_in_words(shop, compose, tmp_path):
+    _, catalogue, _ = shop
+    programme = np.concatenate([np.zeros(5 * RATE), compose(1, 40.0)[10 * RATE : 30 * RATE]])
+    write(tmp_path / "programme.wav", programme)
+    (line,) = airsift(
+        "match", tmp_path / "programme.wav", "--json", "--catalogue", catalogue
+    ).stdout.splitlines()
+    found = json.loads(line)
+    assert found["title"] == "Erstes Lied"
+    assert found["track_start_s"] - found["query_start_s"] == pytest.approx(5, abs=0.1)
+    assert found["speed"] == 1.0
+    words = airsift("match", tmp_path / "programme.wav", "--catalogue", catalogue).stdout
+    assert "Zoë - Erstes Lied" in words
+
+
+def test_match_says_when_it_knows_nothing(shop, compose, tmp_path):
+    _, catalogue, _ = shop
+    write(tmp_path / "unknown.wav", compose(77, 15.0))
+    done = airsift("match", tmp_path / "unknown.wav", "--catalogue", catalogue)
+    assert done.returncode == 0
+    assert "nothing of the catalogue" in done.stdout
+    assert (
+        airsift("match", tmp_path / "unknown.wav", "--json", "--catalogue", catalogue).stdout == ""
+    )
+
+
+def test_stats_verify_and_merge(shop):
+    _, catalogue, _ = shop
+    assert airsift("merge", "--catalogue", catalogue).returncode == 0
+    stats = json.loads(airsift("stats", "--catalogue", catalogue).stdout)
+    assert (stats["tracks"], stats["segments"]) == (2, 1)
+    assert "2 tracks, all in order" in airsift("verify", "--catalogue", catalogue).stdout
+
+
+def test_remove_and_an_unknown_key(compose, tmp_path):
+    write(tmp_path / "a.wav", compose(1, 8.0))
+    airsift("add", tmp_path / "a.wav", "--catalogue", tmp_path / "shelf")
+    key = json.loads(airsift("list", "--json", "--catalogue", tmp_path / "shelf").stdout)["key"]
+    assert airsift("remove", key, "--catalogue", tmp_path / "shelf").returncode == 0
+    assert airsift("list", "--catalogue", tmp_path / "shelf").stdout == ""
+    missing = airsift("remove", key, "--catalogue", tmp_path / "shelf")
+    assert missing.returncode == 1
+    assert "has no track of this key" in missing.stderr
+    assert "Traceback" not in missing.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["list"], "no catalogue is named"),
+        (["list", "--catalogue", "nowhere at all"], "there is no catalogue here"),
+        (["add", "missing.mp3", "--catalogue", "TMP/new"], "missing.mp3"),
+    ],
+)
+def test_what_is_missing_is_named_in_one_line(tmp_path, arguments, said):
+    done = airsift(*[a.replace("TMP", str(tmp_path)) for a in arguments])
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_it_is_a_command_of_the_module(shop):
+    _, catalogue, _ = shop
+    done = subprocess.run(
+        [sys.executable, "-m", "airsift", "catalogue", "list", "--catalogue", str(catalogue)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "Erstes Lied" in done.stdout
