@@ -35,7 +35,7 @@ class JsonFormatter(logging.Formatter):  # logging's handlers ask for one
         }
         if record.exc_info:
             document["error"] = self.formatException(record.exc_info)
-        return json.dumps(document, ensure_ascii=False, default=str)
+        return json.dumps(document, default=str)
 
 
 class TextFormatter(logging.Formatter):  # logging's handlers ask for one
@@ -47,7 +47,9 @@ class TextFormatter(logging.Formatter):  # logging's handlers ask for one
         parts += [f"{name}={value}" for name, value in _fields(record).items()]
         if record.exc_info and record.exc_info[1] is not None:
             parts.append(f"({type(record.exc_info[1]).__name__}: {record.exc_info[1]})")
-        return " ".join(" ".join(parts).split())
+        line = " ".join(" ".join(parts).split())
+        # Names come from outside, and a terminal obeys control characters.
+        return "".join(c if c.isprintable() else "?" for c in line)
 
 
 @contextmanager

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from airsift.errors import ConfigError
+from model.frontend import RollingCQT
+from stream import config
+from stream.audio import AudioChunk
+from stream.drive import Stop, drive
+from stream.pipeline import Pipeline
+from stream.smooth import SmoothSettings
+from stream.sources import Batch
+from stream.watch import server
+from stream.watch.health import Health
+from stream.watch.server import serving
+from stream.watch.watch import Watch
+
+RATE = 16000
+SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)
+
+
+class FakeClock:
+    def __init__(self):
+        self.at = 1000.0
+
+    def __call__(self):
+        return self.at
+
+
+def request(port, path, method="GET"):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request(method, path)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer.status, body
+
+
+def status(port, path):
+    code, body = request(port, path)
+    return code, json.loads(body)
+
+
+@contextmanager
+def served(health):
+    with serving("127.0.0.1", 0, CollectorRegistry(), health) as port:
+        yield port
+
+
+def test_ready_when_source_and_model_are_there():
+    health = Health(90.0)
+    with served(health) as port:
+        assert status(port, "/readyz")[0] == 503
+        assert status(port, "/healthz")[0] == 200
+        health.done("source")
+        code, report = status(port, "/readyz")
+        assert (code, report["waits_for"]) == (503, ["model"])
+        health.done("model")
+        assert status(port, "/readyz")[0] == 200
+
+
+def test_a_start_that_never_ends_is_a_stall_too():
+    clock = FakeClock()
+    health = Health(90.0, now=clock)
+    clock.at += 90.0
+    assert health.healthy
+    clock.at += 0.1
+    assert not health.healthy
+
+
+class HeldSource:
+    """Gives a batch, then nothing until it is let go."""
+
+    resumable = False
+
+    def __init__(self):
+        self.asked, self.go = threading.Semaphore(0), threading.Semaphore(0)
+
+    def __iter__(self):
+        for number in range(3):
+            self.asked.release()
+            assert self.go.acquire(timeout=30)
+            yield Batch([AudioChunk("a", number * RATE, np.zeros(RATE, np.float32), RATE)])
+
+    def settle(self, snapshots):
+        pass
+
+    def close(self):
+        pass
+
+
+def test_health_follows_the_loop(classifier):
+    clock, source = FakeClock(), HeldSource()
+    watch = Watch(config.load(environ={}).config.watch, now=clock)
+    pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
+    watch.attach(source, pipeline, [])
+    loop = threading.Thread(
+        target=drive,
+        args=(source, pipeline, []),
+        kwargs={"checkpoint_s": 9, "stop": Stop(), "observer": watch},
+    )
+    with serving("127.0.0.1", 0, watch.metrics.registry, watch.health) as port:
+        loop.start()
+        try:
+            assert source.asked.acquire(timeout=30)
+            assert status(port, "/healthz")[0] == status(port, "/readyz")[0] == 200
+            clock.at += 91
+            code, report = status(port, "/healthz")
+            assert (code, report["seconds_since_progress"]) == (503, 91.0)
+            assert status(port, "/readyz")[0] == 503
+            assert b"\nairsift_progress_age_seconds 91.0\n" in request(port, "/metrics")[1]
+            source.go.release()
+            assert source.asked.acquire(timeout=30)
+            assert status(port, "/healthz")[0] == status(port, "/readyz")[0] == 200
+        finally:
+            for _ in range(3):
+                source.go.release()
+            loop.join(30)
+    assert not loop.is_alive()
+
+
+def test_what_is_not_there_is_404_and_nothing_can_be_sent():
+    with served(Health(90.0)) as port:
+        assert request(port, "/etc/passwd")[0] == 404
+        assert request(port, "/metrics", "POST")[0] == 501
+        assert request(port, "/healthz?verbose")[0] == 200
+        assert request(port, "/healthz", "HEAD") == (200, b"")
+
+
+def test_a_client_that_says_nothing_is_hung_up_on_and_holds_nobody_up(monkeypatch):
+    monkeypatch.setattr(server._Handler, "timeout", 0.3)
+    with served(Health(90.0)) as port, socket.create_connection(("127.0.0.1", port)) as mute:
+        assert request(port, "/healthz")[0] == 200
+        mute.settimeout(10)
+        assert mute.recv(1) == b""
+
+
+def test_a_client_that_goes_away_is_no_news(capfd):
+    with served(Health(90.0)) as port:
+        for _ in range(3):
+            rude = socket.create_connection(("127.0.0.1", port))
+            rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            rude.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            rude.close()
+        assert request(port, "/healthz")[0] == 200
+    assert capfd.readouterr().err == ""
+
+
+def test_loopback_unless_told_otherwise():
+    assert config.load(environ={}).config.watch.address == "127.0.0.1"
+    assert config.load(environ={}).config.watch.port == 0
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "192.0.2.1", "no such name"])
+def test_a_place_where_nobody_can_listen_is_named(address):
+    with (
+        served(Health(90.0)) as taken,
+        pytest.raises(ConfigError, match=rf"watch\.port={taken}: .*free port"),
+        serving(address, taken, CollectorRegistry(), Health(90.0)),
+    ):
+        pass

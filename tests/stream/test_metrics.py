@@ -1,0 +1,332 @@
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+import wave
+from collections import Counter
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from airsift.errors import Backpressure
+from model.frontend import RollingCQT
+from stream import config
+from stream.audio import AudioChunk
+from stream.drive import Stop, drive
+from stream.pipeline import Pipeline
+from stream.smooth import SmoothSettings
+from stream.sources import Batch
+from stream.watch.stations import Stations
+from stream.watch.watch import Watch
+
+RATE = 16000
+SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)
+NO_AUDIO = np.zeros(0, np.float32)
+
+
+class FakeClock:
+    def __init__(self):
+        self.at = 1000.0
+
+    def __call__(self):
+        return self.at
+
+
+class ListSource:
+    resumable = False
+
+    def __init__(self, batches):
+        self.batches = batches
+        self.counts = Counter(messages=7, dead_letters=2)
+        self.queued, self.lag = 3, 41
+
+    def __iter__(self):
+        yield from self.batches
+
+    def settle(self, snapshots):
+        pass
+
+    def close(self):
+        pass
+
+
+class ListSink:
+    def __init__(self, full=0):
+        self.events, self.full, self.queued = [], full, 11
+
+    def write(self, events):
+        if self.full:
+            self.full -= 1
+            raise Backpressure("full", retry_after_s=0.0)
+        self.events += events
+
+    def flush(self):
+        pass
+
+    def close(self):
+        pass
+
+
+def watch_config(**changed):
+    return config.load(environ={}).config.watch.model_copy(update=changed)
+
+
+def read(watch):
+    """Return every sample, as Prometheus reads it."""
+    text = generate_latest(watch.metrics.registry).decode()
+    return {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def heard(*stations):
+    return Batch([AudioChunk(station, 0, NO_AUDIO, RATE) for station in stations])
+
+
+def test_what_happened_is_what_is_told(classifier, programme):
+    samples = programme(40)
+    pieces = [(0, 10), (10, 20), (10, 20), (15, 25), (27, 40)]  # repeated, overlapping, missing
+    batches = [
+        Batch([AudioChunk("a", a * RATE, samples[a * RATE : b * RATE], RATE, time=5000.0 + a)])
+        for a, b in pieces
+    ]
+    source, sink = ListSource(batches), ListSink(full=4)
+    pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
+    watch = Watch(watch_config(), wall=lambda: 5100.0)
+    watch.attach(source, pipeline, [sink])
+    drive(source, pipeline, [sink], checkpoint_s=1e-9, stop=Stop(), observer=watch)
+
+    values = read(watch)
+    kinds = Counter(event.kind for event in sink.events)
+    labels = Counter(e.label for e in sink.events if e.kind == "segment" and e.final)
+    assert kinds["decision"]
+    assert labels
+    for kind in ("decision", "segment", "match", "gap"):
+        of_kind = [e for e in sink.events if e.kind == kind]
+        delays = [100.0 - e.end / RATE for e in of_kind]
+        assert values["airsift_events_total", ("kind", kind)] == len(of_kind)
+        assert values["airsift_latency_seconds_count", ("kind", kind)] == len(of_kind)
+        assert values["airsift_latency_seconds_sum", ("kind", kind)] == pytest.approx(sum(delays))
+    for label in ("speech", "music", "speech_over_music", "other"):
+        assert values["airsift_segments_total", ("label", label)] == labels[label]
+    told = {
+        "chunks_total": 5,
+        "chunks_dropped_total": 1,
+        "chunks_trimmed_total": 1,
+        "gaps_total": 1,
+        "audio_seconds_total": 53,
+        "turns_total": 6,
+        "backpressure_waits_total": 4,
+        "dead_letters_total": 2,
+        "kafka_messages_total": 7,
+        "kafka_rebalances_total": 0,
+        "lag_messages": 41,
+        "stations_live": 1,
+        "stations_silent": 0,
+        "ready": 1,
+    }
+    assert {name: values[f"airsift_{name}",] for name in told} == told
+    assert values["airsift_queue_depth", ("queue", "source")] == 3
+    assert values["airsift_queue_depth", ("queue", "sink")] == 11
+    calls = {"align": 6, "classify": 6, "identify": 0, "flush": 6, "settle": 6}
+    for stage, count in calls.items():
+        assert values["airsift_stage_seconds_count", ("stage", stage)] == count
+    assert 0 < values["airsift_stage_seconds_sum", ("stage", "columns")] < 60
+
+
+def test_being_watched_changes_nothing(classifier, programme):
+    batch = Batch([AudioChunk("a", 0, programme(30), RATE)])
+    told = []
+    for watch in (None, Watch(watch_config())):
+        source, sink = ListSource([batch]), ListSink()
+        pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
+        if watch is not None:
+            watch.attach(source, pipeline, [sink])
+        observer = {} if watch is None else {"observer": watch}
+        drive(source, pipeline, [sink], checkpoint_s=9, stop=Stop(), **observer)
+        told.append(sink.events)
+    assert told[0] == told[1] != []
+
+
+def test_clocks_that_differ_give_no_negative_latency(classifier, programme):
+    watch = Watch(watch_config(), wall=lambda: 1.0)
+    batch = Batch([AudioChunk("a", 0, programme(10), RATE, time=5000.0)])
+    events = Pipeline(RollingCQT(), classifier, SMOOTH).push(batch.chunks)
+    watch.turn(batch, events)
+    values = read(watch)
+    assert values["airsift_latency_seconds_count", ("kind", "decision")] > 0
+    assert values["airsift_latency_seconds_sum", ("kind", "decision")] == 0
+
+
+@pytest.mark.parametrize("most", [0, 5])
+def test_series_do_not_grow_with_the_stations(most):
+    watch = Watch(watch_config(station_series=most))
+    watch.turn(heard("one"), [])
+    with_one = len(read(watch))
+    watch.turn(heard(*(f"station {n}" for n in range(20_000))), [])
+    values = read(watch)
+    assert values["airsift_stations_live",] == 20_001
+    assert len(values) == with_one + max(most - 1, 0)
+
+
+def test_a_station_of_its_own_series_with_an_odd_name():
+    watch = Watch(watch_config(station_series=5))
+    name = 'a "b"\\\nc'
+    watch.turn(heard(name), [])
+    assert ("airsift_station_age_seconds", ("station", name)) in read(watch)
+
+
+def test_silent_and_heard_again(caplog):
+    clock = FakeClock()
+    stations = Stations(30.0, 100.0, clock)
+
+    def pass_s(seconds, *names):
+        for _ in range(seconds):
+            clock.at += 1
+            stations.turn(heard(*names))
+            stations.sweep()
+        return stations.live, stations.silent
+
+    caplog.set_level("INFO")
+    assert pass_s(1, "a", "b") == (2, 0)
+    assert pass_s(30, "a") == (2, 0)
+    assert pass_s(1, "a") == (1, 1)
+    assert pass_s(1, "a", "b") == (2, 0)
+    assert pass_s(31, "a") == (1, 1)
+    assert pass_s(69, "a") == (1, 1)
+    assert pass_s(1, "a") == (1, 0)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        "silent for 31 s",
+        "is heard again",
+        "silent for 31 s",
+        "no longer counted as a station",
+    ]
+    assert {record.station for record in caplog.records} == {"b"}
+
+
+def test_a_station_that_falls_silent_while_its_worker_restarts_is_noticed():
+    clock = FakeClock()
+    stations = Stations(30.0, 100.0, clock)
+    stations.turn(Batch(resumed={"a": {}}))
+    for _ in range(31):
+        clock.at += 1
+        stations.turn(Batch())
+    stations.sweep()
+    assert (stations.live, stations.silent) == (0, 1)
+
+
+def test_a_loop_that_was_held_up_makes_no_station_silent():
+    clock = FakeClock()
+    stations = Stations(30.0, 100.0, clock)
+    stations.turn(heard("a"))
+    clock.at += 3600
+    stations.turn(Batch())
+    stations.sweep()
+    assert stations.live == 1
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.0, 0.5, 2.0]),
+            st.frozensets(st.sampled_from("abc")),
+            st.frozensets(st.sampled_from("abc")),
+        ),
+        max_size=60,
+    )
+)
+def test_live_and_silent_are_as_by_the_book(turns):
+    clock = FakeClock()
+    stations, last = Stations(3.0, 7.0, clock), {}
+    for passed, names, lost in turns:
+        clock.at += passed
+        stations.turn(Batch(heard(*names).chunks, lost=lost))
+        stations.sweep()
+        last = {s: at for s, at in last.items() if s not in lost and clock.at - at <= 7.0}
+        last |= dict.fromkeys(names, clock.at)
+        silent = sum(clock.at - at > 3.0 for at in last.values())
+        assert (stations.live, stations.silent) == (len(last) - silent, silent)
+        assert dict(stations.ages_s(9)) == {s: clock.at - at for s, at in last.items()}
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def ask(port, path):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    except OSError:
+        return 0, ""
+    finally:
+        connection.close()
+
+
+def wait_for(port, path, enough):
+    """Return the first answer to a GET that is enough."""
+    deadline = time.monotonic() + 90
+    while not enough(answer := ask(port, path)):
+        assert time.monotonic() < deadline, f"{path} still says {answer}"
+        time.sleep(0.05)
+    return answer
+
+
+def test_a_run_whose_reader_stops_reading(tmp_path):
+    path, port = tmp_path / "long.wav", free_port()
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(bytes(2 * RATE * 1800))
+    sets = [f"watch.port={port}", "watch.stall_s=1", "file.chunk_s=10", "watch.log=json"]
+    command = [sys.executable, "-m", "airsift", "run", "--source", str(path), "--sink", "jsonl:-"]
+    with subprocess.Popen(
+        [*command, *(word for each in sets for word in ("--set", each))],
+        env={k: v for k, v in os.environ.items() if not k.startswith("AIRSIFT_")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            # Half an hour of events does not fit into a pipe: the loop must stall.
+            wait_for(port, "/readyz", lambda answer: answer[0] == 200)
+            wait_for(port, "/healthz", lambda answer: answer[0] == 503)
+            text = ask(port, "/metrics")[1]
+            assert [ask(port, where)[0] for where in ("/healthz", "/readyz")] == [503, 503]
+            assert "airsift_ready 0.0" in text
+            assert 'airsift_events_total{kind="decision"} 0.0' not in text
+            assert "airsift_stations_live 1.0" in text
+            assert "airsift_audio_seconds_total 0.0" not in text
+            out, err = process.communicate(timeout=120)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert out.count(b"airsift.decision/1") == 1796
+    assert b"metrics and health on 127.0.0.1" in err
+    assert b"Traceback" not in err
+
+
+def test_parts_without_counts_or_queues_are_told_as_zero(classifier):
+    watch = Watch(watch_config())
+    bare = SimpleNamespace(resumable=False, settle=lambda snapshots: None)
+    watch.attach(bare, Pipeline(RollingCQT(), classifier, SMOOTH), [])
+    watch.turn(Batch(), [])
+    values = read(watch)
+    assert values["airsift_dead_letters_total",] == values["airsift_lag_messages",] == 0
