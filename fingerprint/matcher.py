@@ -147,13 +147,8 @@ class LandmarkMatcher:
         guesses: list[tuple[int, Guess]] = []
         for index, piece in enumerate(pieces):
             query = pairs.to_look_up(piece, _RANK, _FAN_OUT)
-            some: list[Guess] = []
-            for change in changes:
-                keys, time = votes.keys_of(query, change)
-                for segment in self.catalogue.segments:
-                    some += votes.guesses(segment, keys, time, most, change)
-            some.sort(key=lambda guess: -guess.votes)
-            guesses += [(index, guess) for guess in some[:most]]
+            some = votes.search(self.catalogue.segments, query, changes, most)
+            guesses += [(index, guess) for guess in some]
         guesses.sort(key=lambda found: -found[1].votes)
 
         weighing = Weighing(pieces)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # the track was stored, so both are looked up.
 _DOUBT = 0.4
 # Guesses as near as this are one.
-SAME_FRAMES = 3
+_SAME_FRAMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,42 +75,54 @@ def keys_of(query: Pairs, change: Change) -> tuple[NDArray[np.uint32], NDArray[n
     return keys[order], time[order]
 
 
-def guesses(
+def search(segments: list[Segment], query: Pairs, changes: list[Change], most: int) -> list[Guess]:
+    """Return the places of an index that got most votes, best first.
+
+    Parameters
+    ----------
+    segments : list of Segment
+        The index.
+    query : Pairs
+        What to look for.
+    changes : list of Change
+        How the query may be changed.
+    most : int > 0
+        Guesses to return at most, of all changes together.
+    """
+    best: list[Guess] = []
+    for change in changes:
+        keys, time = keys_of(query, change)
+        for segment in segments:
+            least = best[-1].votes if len(best) == most else 2
+            best += _guesses(segment, keys, time, most, least, change)
+            best.sort(key=lambda guess: -guess.votes)
+            del best[most:]
+    return best
+
+
+def _guesses(
     segment: Segment,
     keys: NDArray[np.uint32],
     time: NDArray[np.int32],
     most: int,
+    least: int,
     change: Change,
 ) -> list[Guess]:
-    """Return the places of a segment that got most votes, best first.
-
-    Parameters
-    ----------
-    segment : Segment
-        Where to look.
-    keys, time : np.ndarray [shape=(n,)]
-        What to look up, from :func:`keys_of`.
-    most : int > 0
-        Guesses to return at most.
-    change : Change
-        What the keys were made with; noted in the guesses.
-    """
+    """Return up to `most` places of a segment that got more than `least` votes."""
     which, place = segment.look_up(keys)
     if not len(place):
         return []
     lag = place - time[which]
-    top = _densest(lag, 3 * most)
     found: list[Guess] = []
-    for centre, votes in top:
-        if any(
-            abs(centre - other.lag - segment.starts[other.track]) <= SAME_FRAMES for other in found
-        ):
+    taken: list[int] = []
+    for centre, votes in _densest(lag, 3 * most, least):
+        if any(abs(centre - other) <= _SAME_FRAMES for other in taken):
             continue
         there = np.abs(lag - centre) <= 1
         tracks, counts = np.unique(segment.track_at(place[there]), return_counts=True)
         track = int(tracks[counts.argmax()])
-        start = int(segment.starts[track])
-        found.append(Guess(segment, track, centre - start, votes, change))
+        taken.append(centre)
+        found.append(Guess(segment, track, centre - int(segment.starts[track]), votes, change))
         if len(found) == most:
             break
     return found
@@ -128,7 +140,7 @@ def _both(
     return both, np.concatenate([index, index[again]])
 
 
-def _densest(lag: NDArray[np.int32], most: int) -> list[tuple[int, int]]:
+def _densest(lag: NDArray[np.int32], most: int, least: int) -> list[tuple[int, int]]:
     """Return (lag, votes within +-1 frame) of the fullest places, best first."""
     ordered = np.sort(lag)
     edge = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
@@ -139,8 +151,8 @@ def _densest(lag: NDArray[np.int32], most: int) -> list[tuple[int, int]]:
     beside = np.flatnonzero(value[1:] - value[:-1] == 1)
     total[beside] += count[beside + 1]
     total[beside + 1] += count[beside]
-    # The least total that leaves at least `most` places: far cheaper than sorting them all.
-    least = int(np.searchsorted(np.cumsum(np.bincount(total)[::-1]), most))
-    best = np.flatnonzero(total >= max(int(total.max()) - least, 3))
+    # What leaves at least `most` places, found by counting: far cheaper than sorting them all.
+    below_top = int(np.searchsorted(np.cumsum(np.bincount(total)[::-1]), most))
+    best = np.flatnonzero(total >= max(int(total.max()) - below_top, least + 1))
     best = best[np.argsort(-total[best], kind="stable")][: 2 * most]
     return [(int(value[i]), int(total[i])) for i in best]
