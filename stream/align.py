@@ -73,6 +73,9 @@ class Align:
         elif position.rate != chunk.rate:
             position.next = rescale(position.next, position.rate, chunk.rate)
             position.rate = chunk.rate
+            # Whoever counts at two rates rounds, here and there: that is no gap.
+            if 0 < chunk.start - position.next <= -(-chunk.rate // self.rate):
+                position.next = chunk.start
         if chunk.end <= position.next:
             self.counts["dropped"] += 1
             return []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -156,15 +156,17 @@ def load(
     ConfigError
         A file that cannot be read, an unknown key, or a value out of range.
     """
-    layers = [("default.toml", _read(default_file()))]
+    defaults = _read(default_file())
+    texts = {key for key, value in flatten(defaults) if isinstance(value, str)}
+    layers = [("default.toml", defaults)]
     if path is not None:
         layers.append((str(path), _read(path)))
-    layers += [("--set", _assignment(text)) for text in sets]
+    layers += [("--set", _assignment(text, texts)) for text in sets]
     variables = os.environ if environ is None else environ
     for name in sorted(variables):
         if name.startswith(PREFIX):
             key = name.removeprefix(PREFIX).lower().replace("__", ".")
-            layers.append((name, _nest(key, _value(variables[name]))))
+            layers.append((name, _nest(key, _value(variables[name], key in texts))))
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for origin, layer in layers:
@@ -179,8 +181,11 @@ def load(
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
+        # Not whole sections, and no secrets: logs are read by many.
+        hidden = isinstance(first["input"], Mapping) or key.endswith("password")
+        value = "" if hidden else f"={first['input']!r}"
         raise ConfigError(
-            f"{key}={first['input']!r} (from {origins.get(key, 'the merged values')}): {reason}; "
+            f"{key}{value} (from {origins.get(key, 'the merged values')}): {reason}; "
             f"configs/default.toml gives the unit and a good value"
         ) from None
 
@@ -203,18 +208,20 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not TOML ({error}); see configs/default.toml") from None
 
 
-def _assignment(text: str) -> dict[str, Any]:
+def _assignment(text: str, texts: Set[str]) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {text}: must be section.key=value, as in smoothing.enter=0.7")
-    return _nest(key.strip(), _value(value.strip()))
+    return _nest(key.strip(), _value(value.strip(), key.strip() in texts))
 
 
-def _value(text: str) -> Any:
+def _value(text: str, is_text: bool) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    # Device 2 and password 12345 are text to us, and need no quotes.
+    return text if is_text and not isinstance(value, str) else value
 
 
 def _nest(key: str, value: Any) -> dict[str, Any]:

@@ -120,6 +120,8 @@ class Pipeline:
             self.columns.oldest(station, window),
             self.identify.oldest(station) if self.identify else None,
         ]
+        if needed[0] is None:  # all that was heard is still in the resampler
+            needed[0] = self.resample.oldest(station)
         known = [sample for sample in needed if sample is not None]
         return {
             "version": SNAPSHOT_VERSION,

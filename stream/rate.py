@@ -16,7 +16,9 @@ from stream.resample import Resampler
 class _Station:
     resampler: Resampler
     rate: int
-    next: int  # index of the next sample out, at the model's rate
+    start: int  # index of the first sample out, at the model's rate
+    next: int  # index of the next one
+    repeated: int = 0  # samples to drop first, because the rate before has given them
 
 
 class Resample:
@@ -35,6 +37,8 @@ class Resample:
     def __init__(self, rate: int) -> None:
         self.rate = rate
         self._stations: dict[str, _Station] = {}
+        # Where stations end whose rate has changed and whose new grid has not begun.
+        self._changing: dict[str, int] = {}
 
     def push(self, items: Sequence[AudioChunk | Cut]) -> list[AudioChunk | Cut]:
         """Return the audio at the model's rate that `items` complete, and the cuts."""
@@ -42,6 +46,7 @@ class Resample:
         for item in items:
             if isinstance(item, Cut):
                 out += self._end(item.station)
+                self._changing.pop(item.station, None)
                 out.append(item)
             else:
                 out += self._convert(item)
@@ -50,27 +55,37 @@ class Resample:
     def forget(self, station: str) -> None:
         """Drop what is known of a station, without ending it."""
         self._stations.pop(station, None)
+        self._changing.pop(station, None)
+
+    def oldest(self, station: str) -> int | None:
+        """Return the first sample (at the model's rate) since the latest beginning.
+
+        None for a station that is not being heard.
+        """
+        state = self._stations.get(station)
+        return None if state is None else state.start
 
     def _convert(self, chunk: AudioChunk) -> list[AudioChunk | Cut]:
         out: list[AudioChunk | Cut] = []
         state = self._stations.get(chunk.station)
         if state is not None and state.rate != chunk.rate:
             out += self._end(chunk.station)
-            heard_to, state = state.next, None
-        else:
-            heard_to = None
+            self._changing[chunk.station], state = state.next, None
         if state is None:
             aligned = _aligned(chunk, self.rate)
             if aligned is None:
                 return out
             chunk = aligned
             start = rescale(chunk.start, chunk.rate, self.rate)
-            state = _Station(Resampler(chunk.rate, self.rate), chunk.rate, start)
+            state = _Station(Resampler(chunk.rate, self.rate), chunk.rate, start, start)
             self._stations[chunk.station] = state
-            if heard_to is not None and heard_to < start:
-                # The rate changed in mid-stream: silence, not a gap, over the few samples
-                # between the old grid and the new.
-                out += self._emit(chunk.station, state, np.zeros(start - heard_to), heard_to)
+            # The rate changed in mid-stream: silence, not a gap, over the few samples between
+            # the old grid and the new. Where rounding makes them overlap, the old one wins.
+            heard_to = self._changing.pop(chunk.station, start)
+            state.repeated = max(heard_to - start, 0)
+            if heard_to < start:
+                state.next = heard_to
+                out += self._emit(chunk.station, state, np.zeros(start - heard_to))
         return out + self._emit(chunk.station, state, state.resampler.push(chunk.samples))
 
     def _end(self, station: str) -> list[AudioChunk | Cut]:
@@ -79,14 +94,14 @@ class Resample:
             return []
         return self._emit(station, state, state.resampler.push(np.zeros(0, np.float32), last=True))
 
-    def _emit(
-        self, station: str, state: _Station, samples: np.ndarray, start: int | None = None
-    ) -> list[AudioChunk | Cut]:
+    def _emit(self, station: str, state: _Station, samples: np.ndarray) -> list[AudioChunk | Cut]:
+        repeated = min(state.repeated, len(samples))
+        state.repeated -= repeated
+        start = state.next + repeated
+        state.next += len(samples)
+        samples = samples[repeated:]
         if not len(samples):
             return []
-        if start is None:
-            start = state.next
-            state.next += len(samples)
         return [AudioChunk(station, start, samples.astype(np.float32, copy=False), self.rate)]
 
 

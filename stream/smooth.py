@@ -189,7 +189,8 @@ class Smooth:
     def _segment(self, station: str, session: _Session, end: int, *, final: bool) -> Segment:
         start, label = session.runs[0]
         sums = [b - a for a, b in zip(session.base, _sums_before(session, end), strict=True)]
-        score = sums[1 + list(LABELS.values()).index(label)] / max(sums[0], 1)
+        mean = sums[1 + list(LABELS.values()).index(label)] / max(sums[0], 1)
+        score = min(max(mean, 0.0), 1.0)  # differences of sums are exact to a few bits only
         return Segment(station, start, end, session.rate, None, label, score, final)
 
 

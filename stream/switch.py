@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# A change that has not reached its threshold in this many times the shortest length is dated
+# later and later, so that what is open, and has to be remembered, does not grow without end.
+PATIENCE = 10
+
 
 @dataclass(slots=True)
 class Switch:
     """On or off, and the change that may be under way.
 
     A change is dated where the probability crosses one half, and counts only if the
-    probability goes on to reach a threshold and stays on its side of one half for a while::
+    probability goes on to reach a threshold (within `PATIENCE`, else it is dated later) and
+    stays on its side of one half for a while::
 
         p     .1  .1  .2  .7  .9  .9  .9
                        ^ crosses .5: here the change is dated...
@@ -69,6 +74,9 @@ class Switch:
         elif self.reached and at - self.crossing >= self.min_length:
             return self._turn(side, at)
         else:
+            if not self.reached:
+                earliest = (at - PATIENCE * self.min_length) // grid * grid
+                self.crossing = max(self.crossing, earliest)
             self.settled = max(self.settled, self.crossing)
         return None
 

@@ -74,3 +74,10 @@ def test_audio_from_before_an_expected_place_is_dropped():
 def test_rescale_is_the_nearest_sample(sample, rate):
     scaled = rescale(sample, rate, 16000)
     assert abs(scaled * rate - sample * 16000) * 2 <= rate
+
+
+@pytest.mark.parametrize("rounded", [-1, 0, 1])
+def test_rounding_where_the_rate_changes_is_no_gap(rounded):
+    place = rescale(44101, 44100, 48000) + rounded
+    out = Align(16000).push([chunk(0, 44101, 44100), chunk(place, place + 4800, 48000)])
+    assert [type(item) for item in out] == [AudioChunk, AudioChunk]

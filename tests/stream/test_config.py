@@ -64,3 +64,21 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_a_configuration_is_frozen():
     with pytest.raises(ValueError, match="frozen"):
         config.load(environ={}).config.smoothing.enter = 0.9
+
+
+def test_text_that_looks_like_a_number_is_still_text():
+    loaded = config.load(None, ["microphone.device=2"], {"AIRSIFT_KAFKA__GROUP": "7"})
+    assert loaded.config.microphone.device == "2"
+    assert loaded.config.kafka.group == "7"
+
+
+def test_errors_show_neither_secrets_nor_whole_sections(tmp_path):
+    path = tmp_path / "secret.toml"
+    path.write_text('[kafka.security]\nprotocol = "SASL_SSL"\npassword = "geheim"\n')
+    with pytest.raises(ConfigError, match=r"^kafka\.security \(.*needs a username") as caught:
+        config.load(path, environ={})
+    assert "geheim" not in str(caught.value)
+    path.write_text("[kafka.security]\npassword = 4711\n")
+    with pytest.raises(ConfigError, match=r"^kafka\.security\.password \(from") as caught:
+        config.load(path, environ={})
+    assert "4711" not in str(caught.value)

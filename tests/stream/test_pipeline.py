@@ -142,6 +142,21 @@ def test_a_restart_anywhere_repeats_nothing_and_loses_nothing(make, programme, a
     assert told(out) == told(expected)
 
 
+@pytest.mark.parametrize(("rate", "ms"), [(44100, 20), (44100, 40), (48000, 20), (16000, 10)])
+def test_a_restart_after_the_very_first_chunk_loses_nothing(make, programme, rate, ms):
+    times = np.arange(12 * rate) / rate * RATE
+    samples = np.interp(times, np.arange(12 * RATE), programme(12)).astype(np.float32)
+    n = rate * ms // 1000
+    chunks = [AudioChunk("a", k, samples[k : k + n], rate) for k in range(0, len(samples), n)]
+    first, second = make(), make()
+    events = first.push(chunks[:1])
+    snapshot = json.loads(json.dumps(first.snapshot("a")))
+    second.restore("a", snapshot)
+    again = [chunk for chunk in chunks if chunk.end * RATE > snapshot["oldest"] * rate]
+    events += second.push(again, last=True)
+    assert {e.id for e in events} == {e.id for e in make().push(chunks, last=True)}
+
+
 def test_a_snapshot_of_another_version_begins_anew(make, programme):
     one = make()
     one.restore("a", {"version": 99})

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.audio import AudioChunk, Cut
+from stream.audio import AudioChunk, Cut, rescale
 from stream.rate import Resample
 
 RATE = 16000
@@ -71,3 +71,21 @@ def test_a_cut_ends_the_session_and_passes():
     out = Resample(RATE).push([*chunks(music(8000, 8000), 8000, []), cut])
     assert out[-1] is cut
     assert heard(out)[1].shape == (RATE,)
+
+
+def test_a_change_of_rate_in_chunks_shorter_than_the_new_grid_leaves_no_hole():
+    stage = Resample(RATE)
+    short = chunks(music(11025, 11025), 11025, range(220, 11025, 220), offset=11094)
+    parts = [i for c in [*chunks(music(16100, RATE), RATE, []), *short] for i in stage.push([c])]
+    start, values = heard(parts + stage.push([END]))
+    assert start == 0
+    assert len(values) == round((11094 + 11025) * RATE / 11025)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(44100, 44540), st.sampled_from([8000, 11025, 22050, 24000, 48000]))
+def test_a_change_of_rate_neither_moves_time_nor_repeats_a_sample(n, rate):
+    second = AudioChunk("a", rescale(n, 44100, rate), music(rate, rate), rate)
+    start, values = heard(Resample(RATE).push([*chunks(music(n, 44100), 44100, []), second, END]))
+    assert start == 0
+    assert abs(len(values) - second.end * RATE / rate) <= 1

@@ -117,3 +117,13 @@ def test_stations_do_not_mix():
     together = Smooth(SETTINGS).push(mixed)
     for station, alone in (("a", a), ("b", b)):
         assert [i for i in together if i.station == station] == Smooth(SETTINGS).push(alone)
+
+
+def test_hours_of_undecided_music_are_published_and_need_no_memory():
+    smooth = Smooth(SETTINGS)
+    out = []
+    for k in range(3600):
+        p_music = 0.9 if k < 30 else 0.45
+        out += smooth.push([Decision("a", k * S, (k + 5) * S, S, None, 0.1, p_music)])
+    assert segments(out, final=False)[-1].end > 3500 * S
+    assert len(json.dumps(smooth.snapshot("a"))) < 6000

@@ -1,6 +1,6 @@
 import pytest
 
-from stream.switch import Switch
+from stream.switch import PATIENCE, Switch
 
 S = 16000
 
@@ -44,3 +44,12 @@ def test_the_first_state_is_known_soon_and_is_what_it_was_on_the_whole():
 def test_a_session_too_short_for_a_run_is_what_it_was_on_the_whole():
     assert changes([9]) == [(0, True)]
     assert changes([9, 1, 1]) == [(0, False)]
+
+
+def test_a_change_that_stays_undecided_does_not_hold_everything_back():
+    switch = Switch(0, enter=0.6, leave=0.4, min_length=2 * S)
+    for k in range(600):
+        switch.push((k + 1) * S, 0.9 if k < 30 else 0.45, grid=1600)
+    assert switch.on
+    assert switch.last_at - switch.settled == PATIENCE * 2 * S
+    assert switch.push(601 * S, 0.3, grid=1600) == (580 * S, False)
