@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import os
 import struct
 import wave
 from pathlib import Path
@@ -206,3 +208,27 @@ def test_speakers_and_artists_are_the_groups(tmp_path: Path) -> None:
     (tmp_path / "index.tsv").write_text("file\tartist\nx.mp3\tThe 1st  Band!\n")
     (song,) = recipe.song_items(tmp_path)
     assert (song.group, song.kind) == ("songs:the-1st-band", "singing")
+
+
+def test_a_package_is_fetched_once_and_again_when_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = b"a package"
+    tools, target = tmp_path / "bin", tmp_path / "packages of mine"
+    tools.mkdir()
+    for name, script in {
+        "apt-cache": f"echo Package: voices; echo SHA256: {hashlib.sha256(content).hexdigest()}",
+        "apt-get": f"echo fetched >> {tmp_path}/log; printf 'a package' > voices_1.0_all.deb",
+    }.items():
+        (tools / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tools / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    for _ in range(2):
+        assert recipe.fetch("voices", target).read_bytes() == content
+    assert (tmp_path / "log").read_text() == "fetched\n"
+    (target / "voices_1.0_all.deb").write_bytes(b"damaged")
+    assert recipe.fetch("voices", target).read_bytes() == content
+    (tools / "apt-get").write_text("#!/bin/sh\necho 'E: no network' >&2; exit 100\n")
+    (target / "voices_1.0_all.deb").unlink()
+    with pytest.raises(DecodeError, match="apt-get --quiet download voices failed: E: no network"):
+        recipe.fetch("voices", target)
