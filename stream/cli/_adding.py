@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 import sys
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airsift.errors import AirsiftError, CatalogueError
+from fingerprint.matcher import LandmarkMatcher
 from fingerprint.metadata import Track
+from fingerprint.settings import SAMPLE_RATE
 from stream.cli._context import complain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fingerprint.catalogue import Catalogue
+    from fingerprint.matcher import Matcher, TrackMatch
 
 # Files in a folder that are not audio by their name are passed over in silence; a file that
 # was named is always tried.
@@ -29,6 +38,10 @@ _AUDIO = (
 _KNOWN = ("key", "title", "artist", "album", "isrc")
 
 
+# This much of a new track's middle is looked for in the others before it is added.
+_PROBE_S = 20
+
+
 @dataclass(slots=True)
 class Counts:
     """What became of the files."""
@@ -38,44 +51,91 @@ class Counts:
     failed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file that was read; `samples` is None where the catalogue has it already."""
+
+    content: str
+    samples: NDArray[np.float32] | None
+    warnings: list[str]
+
+
 def add_files(catalogue: Catalogue, paths: list[Path], table: Path | None) -> Counts:
     """Add every file; complain about those that fail, in one line each, and go on.
 
     Raises
     ------
     CatalogueError
-        If another process is writing to the catalogue, or the table cannot be read.
+        If another process is writing to the catalogue, the disk is full, or the table cannot
+        be read.
     """
-    from stream.sources.file import read_file
-
     rows = {} if table is None else _read_table(table)
     files = list(_files(paths))
     counts = Counts()
     with catalogue.writing(), _bar(len(files)) as advance:
         present = {track.content for track in catalogue.tracks()}
-        for path in files:
+        matcher = LandmarkMatcher(catalogue, thorough=False)
+        for path, reading in _read_ahead(files, frozenset(present)):
             advance(path.name)
             try:
-                content = _content(path)
-                if content in present:
+                file = reading.result()
+                if file.samples is None or file.content in present:
                     counts.present += 1
                     continue
-                warnings: list[str] = []
-                samples = read_file(path, warnings=warnings)
-                for warning in warnings:
+                for warning in file.warnings:
                     complain(f"airsift: {warning}")
-                track = _named(path, content, rows)
+                track = _named(path, file.content, rows)
             except (AirsiftError, OSError) as error:
                 _failed(path, error, counts)
                 continue
+            alike = _alike(matcher, file.samples)
             try:
-                catalogue.add(samples, track)
+                catalogue.add(file.samples, track)
             except CatalogueError as error:  # of this track; a full disk ends the loop
                 _failed(path, error, counts)
                 continue
-            present.add(content)
+            if alike is not None:
+                complain(
+                    f"airsift: {path}: was added, and shares sound with {alike.track} "
+                    f"({alike.artist} - {alike.title}); remove one if they are the same"
+                )
+            present.add(file.content)
             counts.added += 1
     return counts
+
+
+def _read_ahead(files: list[Path], present: frozenset[str]) -> Iterator[tuple[Path, Future[_File]]]:
+    """Read files on other threads, one more at a time than there are processors."""
+    at_once = (os.cpu_count() or 1) + 1
+    with ThreadPoolExecutor(at_once) as pool:
+        waiting: deque[tuple[Path, Future[_File]]] = deque()
+        try:
+            for path in files:
+                waiting.append((path, pool.submit(_read, path, present)))
+                if len(waiting) == at_once:
+                    yield waiting.popleft()
+            while waiting:
+                yield waiting.popleft()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _read(path: Path, present: frozenset[str]) -> _File:
+    from stream.sources.file import read_file
+
+    with path.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    if content in present:
+        return _File(content, None, [])
+    warnings: list[str] = []
+    return _File(content, read_file(path, warnings=warnings), warnings)
+
+
+def _alike(matcher: Matcher, samples: NDArray[np.float32]) -> TrackMatch | None:
+    """Return the track that is heard in the middle of another, if one is."""
+    middle, reach = len(samples) // 2, _PROBE_S * SAMPLE_RATE // 2
+    found = matcher.match(matcher.extract(samples[max(middle - reach, 0) : middle + reach]))
+    return max(found, key=lambda match: match.score, default=None)
 
 
 def _failed(path: Path, error: Exception, counts: Counts) -> None:
@@ -93,11 +153,6 @@ def _files(paths: list[Path]) -> Iterator[Path]:
             )
         else:
             yield path
-
-
-def _content(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _named(path: Path, content: str, rows: dict[str, dict[str, str]]) -> Track:

@@ -161,3 +161,13 @@ def test_it_is_a_command_of_the_module(shop):
         check=True,
     )
     assert "Erstes Lied" in done.stdout
+
+
+def test_a_near_duplicate_is_added_and_told(compose, tmp_path):
+    music = compose(9, 40.0)
+    write(tmp_path / "first.wav", music)
+    write(tmp_path / "second.wav", 0.5 * music[RATE // 3 :])
+    done = airsift("add", tmp_path, "--catalogue", tmp_path / "shelf")
+    assert done.stdout.startswith("2 added")
+    assert "second.wav: was added, and shares sound with" in done.stderr
+    assert "( - first)" in done.stderr
