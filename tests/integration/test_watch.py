@@ -1,0 +1,87 @@
+"""What is seen from outside of a worker on Kafka."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import numpy as np
+import pytest
+from prometheus_client import generate_latest
+
+from stream import config
+from stream.audio import AudioChunk
+from stream.drive import Stop, drive
+from stream.kafka.client import ensure_topics
+from stream.kafka.sender import Sender
+from stream.kafka.sink import KafkaSink
+from stream.kafka.source import KafkaSource
+from stream.kafka.wire import encode
+from stream.watch.watch import Watch
+
+RATE = 16000
+MESSAGES = 60
+
+
+class Hears:
+    """In place of a pipeline: counts what comes, until everything has."""
+
+    identify = None
+
+    def __init__(self, stop: Stop) -> None:
+        self.align = self.resample = self.columns = self.classify = self.smooth = self
+        self.counts = {"chunks": 0}
+        self.stop = stop
+
+    def push(self, chunks, *, last=False):
+        self.counts["chunks"] += len(chunks)
+        if self.counts["chunks"] == MESSAGES:
+            self.stop.request()
+        return []
+
+    def snapshot(self, station):
+        return {"oldest": 0}
+
+
+def test_lag_and_dead_letters(kafka_settings, caplog):
+    settings = kafka_settings.model_copy(update={"poll_messages": 5})
+    ensure_topics(settings, [settings.topics.audio])
+    sender = Sender(settings)
+    sender.send(settings.topics.audio, b"one", b"rubbish", [("content-type", b"audio/flac")])
+    for n in range(MESSAGES):
+        message = encode(AudioChunk("one", n * 100, np.zeros(100, np.float32), RATE))
+        sender.send(settings.topics.audio, message.key, message.value, message.headers)
+    sender.flush()
+    sender.close()
+
+    stop = Stop()
+    watch = Watch(config.load(environ={}).config.watch, now=lambda: time.monotonic() * 1000)
+    source, sink, pipeline = KafkaSource(settings), KafkaSink(settings), Hears(stop)
+    lags = []
+
+    class Notes:
+        def turn(self, batch, events):
+            watch.turn(batch, events)
+            if pipeline.counts["chunks"]:
+                lags.append(watch.readings._lag)
+
+        def full(self):
+            pytest.fail("nothing is written")
+
+    watch.attach(source, pipeline, [sink])
+    try:
+        with caplog.at_level(logging.WARNING):
+            drive(source, pipeline, [sink], checkpoint_s=9, stop=stop, observer=Notes())
+    finally:
+        source.close()
+        sink.close()
+    assert MESSAGES / 2 < lags[0] < MESSAGES
+    assert lags[-1] == 0
+    assert lags == sorted(lags, reverse=True)
+    text = generate_latest(watch.metrics.registry).decode()
+    assert f"airsift_chunks_total {MESSAGES}.0" in text
+    assert "airsift_dead_letters_total 1.0" in text
+    [record] = [r for r in caplog.records if getattr(r, "station", None) == "one"]
+    assert "dead letters" in record.getMessage()
+    assert record.partition in range(3)
+    assert record.kafka_offset == 0
