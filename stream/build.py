@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from stream.identify import Identify
     from stream.pipeline import Pipeline
     from stream.smooth import SmoothSettings
+
+log = logging.getLogger(__name__)
 
 BOUNDARY_GRID_S = 0.1  # coarse enough that the last bits of a probability move no boundary
 
@@ -58,6 +61,8 @@ def build_identify(config: Config, rate: int) -> Identify | None:
         tolerance=round(identify.tolerance_s * rate),
     )
     catalogue = Catalogue.open(Path(identify.catalogue))
+    for problem in catalogue.problems:  # the rest of it serves
+        log.warning("%s", problem)
     return Identify(LandmarkMatcher(catalogue), settings)
 
 

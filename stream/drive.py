@@ -38,9 +38,10 @@ def stop_on_signals() -> Iterator[Stop]:
     """
     stop = Stop()
 
-    def handle(number: int, _: object) -> None:
+    def handle(*_: object) -> None:
         stop.request()
-        signal.signal(number, before[number])
+        for either in signals:
+            signal.signal(either, before[either])
 
     signals = (int(signal.SIGINT), int(signal.SIGTERM))
     before = {number: signal.signal(number, handle) for number in signals}

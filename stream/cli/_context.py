@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -12,6 +15,7 @@ import typer
 from stream import config as configuration
 
 DEBUG = "--debug"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 ConfigOption = Annotated[
     Path | None,
@@ -32,9 +36,43 @@ def report(error: BaseException) -> None:
     """Print an error as one line; with its traceback where ``--debug`` asks for it."""
     if DEBUG in sys.argv:
         traceback.print_exception(error)
-    complain(f"airsift: {error}")
+    complain(f"airsift: {_in_words(error)}")
 
 
 def complain(message: str) -> None:
     """Print one line to standard error, however many the message has."""
     print(" ".join(message.split()), file=sys.stderr)
+
+
+def complete_streams() -> None:
+    """Put something in the place of standard streams that are closed.
+
+    What would be written to a closed standard output is an error; a message without a
+    standard error is nobody's. Characters that the terminal lacks become question marks.
+    """
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def write_for_machines() -> None:
+    """Write UTF-8 to standard output, whatever the locale."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.writable():
+        sys.stdout.reconfigure(encoding="utf-8", errors="replace")
+
+
+def _in_words(error: BaseException) -> str:
+    """Return what is wrong and what to do, also where the system says only the first."""
+    if isinstance(error, io.UnsupportedOperation):
+        return "standard output is closed, but results go there; send them to a file with > FILE"
+    if not isinstance(error, OSError):
+        return str(error)
+    reason = error.strerror or str(error)
+    if error.filename is not None:
+        return f"{error.filename}: {reason}; check the path and its permissions"
+    if error.errno in _FULL:
+        return f"output cannot be written ({reason}); free some space, or write elsewhere"
+    return f"{reason} ({type(error).__name__}); --debug shows where this happened"

@@ -9,7 +9,7 @@ import typer
 from airsift import __version__
 from airsift.errors import AirsiftError
 from stream.cli import catalogue, classify, config, demo, publish, run, segment, tail
-from stream.cli._context import DEBUG, report
+from stream.cli._context import DEBUG, complete_streams, report
 
 app = typer.Typer(
     name="airsift",
@@ -37,6 +37,7 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line; an error is one line, and exit code 1."""
+    complete_streams()
     try:
         app([argument for argument in sys.argv[1:] if argument != DEBUG])
     except (AirsiftError, OSError) as error:

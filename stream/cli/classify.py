@@ -10,17 +10,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream.cli._context import ConfigOption, SetOption, complain, load_config, report
+from stream.cli._context import (
+    ConfigOption,
+    SetOption,
+    complain,
+    load_config,
+    report,
+    write_for_machines,
+)
 from stream.cli.segment import Format, too_short
 
 if TYPE_CHECKING:
     from stream.config import Config
+    from stream.drive import Stop
 
 FIELDS = ("file", "start_s", "end_s", "p_speech", "p_music")
 
 
 def classify(
-    files: Annotated[list[Path], typer.Argument(help="Audio or video files of any format.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Audio or video files of any format; - is standard input.")
+    ],
     format: Annotated[Format, typer.Option(help="A table, or one JSON object a line.")] = (  # noqa: A002 the user's word
         Format.csv
     ),
@@ -35,8 +45,10 @@ def classify(
 
     from airsift.errors import AirsiftError
     from stream.build import build_model
+    from stream.drive import stop_on_signals
     from stream.windows import JudgeWindows
 
+    write_for_machines()
     judge = JudgeWindows(*build_model(settings))
     table = csv.DictWriter(sys.stdout, FIELDS, lineterminator="\n")
     if format is Format.csv:
@@ -47,36 +59,46 @@ def classify(
             table.writerow(row)
         else:
             print(json.dumps(row, ensure_ascii=False))
+        sys.stdout.flush()
 
     failed = False
-    for path in files:
-        try:
-            failed |= not _classify_file(path, settings, judge, write)
-        except AirsiftError as error:
-            report(error)
-            failed = True
-        sys.stdout.flush()
+    with stop_on_signals() as stop:
+        for path in files:
+            if stop.requested:
+                break
+            try:
+                failed |= not _classify_file(path, settings, judge, write, stop)
+            except AirsiftError as error:
+                report(error)
+                failed = True
+    if stop.requested:
+        raise typer.Exit(130)
     if failed:
         raise typer.Exit(1)
 
 
-def _classify_file(path: Path, settings: Config, judge: Any, write: Any) -> bool:
+def _classify_file(path: Path, settings: Config, judge: Any, write: Any, stop: Stop) -> bool:
     """Write a row for each window of one file; return whether all of it could be read."""
+    from contextlib import closing
+
     from stream.sources.file import FileSource
 
     source = FileSource(path, station=str(path), chunk_s=settings.file.chunk_s)
     n_windows = 0
-    for window in judge.windows(source):
-        n_windows += 1
-        write(
-            {
-                "file": str(path),
-                "start_s": round(window.start / window.rate, 3),
-                "end_s": round(window.end / window.rate, 3),
-                "p_speech": round(window.p_speech, 4),
-                "p_music": round(window.p_music, 4),
-            }
-        )
+    with closing(source):
+        for window in judge.windows(source):
+            n_windows += 1
+            write(
+                {
+                    "file": str(path),
+                    "start_s": round(window.start / window.rate, 3),
+                    "end_s": round(window.end / window.rate, 3),
+                    "p_speech": round(window.p_speech, 4),
+                    "p_music": round(window.p_music, 4),
+                }
+            )
+            if stop.requested:
+                return True
     for warning in source.warnings:
         complain(f"airsift: {warning}")
     if not n_windows:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from enum import StrEnum
 from typing import Annotated
 
@@ -57,7 +59,7 @@ def publish(
     from stream.kafka.headers import station_of
     from stream.kafka.publish import publish as send
 
-    station_of(station.encode())
+    station_of(os.fsencode(station))
     opened = open_source(source, station, settings)
     try:
         with stop_on_signals() as stop:
@@ -84,5 +86,5 @@ def publish(
 
 def with_broker(kafka: str | None, sets: list[str] | None) -> list[str]:
     """Return the ``--set`` options with the one that ``--kafka`` stands for."""
-    named = [] if kafka is None else [f'kafka.bootstrap_servers="{kafka}"']
+    named = [] if kafka is None else [f"kafka.bootstrap_servers={json.dumps(kafka)}"]
     return [*(sets or []), *named]

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import csv
 import enum
+import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream.cli._context import ConfigOption, SetOption, complain, load_config, report
+from stream.cli._context import (
+    ConfigOption,
+    SetOption,
+    complain,
+    load_config,
+    report,
+    write_for_machines,
+)
 
 if TYPE_CHECKING:
     from stream.events import Event
@@ -39,7 +48,9 @@ class Format(enum.StrEnum):
 
 
 def segment(
-    files: Annotated[list[Path], typer.Argument(help="Audio or video files of any format.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Audio or video files of any format; - is standard input.")
+    ],
     format: Annotated[Format, typer.Option(help="One JSON object a line, or a table.")] = (  # noqa: A002 the user's word
         Format.jsonl
     ),
@@ -51,7 +62,7 @@ def segment(
 ) -> None:
     """Say where there is speech and music in files, and name the music."""
     if catalogue is not None:
-        sets = [*(sets or []), f"identify.catalogue='{catalogue}'"]
+        sets = [*(sets or []), f"identify.catalogue={json.dumps(catalogue)}"]
     settings = load_config(config, sets)
 
     from airsift.errors import AirsiftError
@@ -60,6 +71,7 @@ def segment(
     from stream.drive import drive, stop_on_signals
     from stream.sources.file import FileSource
 
+    write_for_machines()
     pipeline = build_pipeline(settings)
     sink = FinalEvents(format)
     failed = False
@@ -69,17 +81,17 @@ def segment(
                 break
             try:
                 source = FileSource(path, station=str(path), chunk_s=settings.file.chunk_s)
-                with progress_bar(path, source.duration_s) as progress:
+                with closing(source), progress_bar(path, source.duration_s) as progress:
                     drive(source, pipeline, [sink], checkpoint_s=1.0, stop=stop, progress=progress)
                 for warning in source.warnings:
                     complain(f"airsift: {warning}")
                 failed |= bool(source.warnings)
-                if not sink.judged(str(path)):
+                if not sink.judged(source.station) and not stop.requested:
                     raise too_short(path, source.heard_s)
             except AirsiftError as error:
                 report(error)
                 failed = True
-                pipeline.push([], last=True)
+                sink.write(pipeline.push([], last=True))
     if stop.requested:
         raise typer.Exit(130)
     if failed:
@@ -130,7 +142,5 @@ class FinalEvents:
         if self._format is Format.csv:
             self._csv.writerow({**values, "schema": values["schema"].split(".")[1].split("/")[0]})
         else:
-            import json
-
             print(json.dumps(values, ensure_ascii=False, allow_nan=False))
         sys.stdout.flush()

@@ -7,8 +7,9 @@ import io
 import os
 import stat
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO, cast
+from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
 from airsift.errors import Backpressure, ConfigError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from stream.events import Event
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL_S = 0.05  # between two looks at a full pipe
 _LONGEST_LINE = 65_536  # bytes; ours are shorter than a tenth of it
 
 
@@ -49,7 +51,9 @@ class JsonlSink:
         else:
             self._text = sys.stdout if isinstance(target, str | Path) else target
             # JSON is UTF-8 whatever the locale; in-memory text files have no bytes beneath.
-            self._out = cast("BinaryIO | TextIO", getattr(self._text, "buffer", self._text))
+            out = getattr(self._text, "buffer", self._text)
+            # Not buffered: what a full pipe holds up would hold up the end of the program too.
+            self._out = cast("BinaryIO | TextIO", getattr(out, "raw", out))
         self._failed = False
 
     def write(self, events: Sequence[Event]) -> None:
@@ -57,8 +61,10 @@ class JsonlSink:
         lines = "".join(event.to_json() + "\n" for event in events)
         try:
             if self._path is None:
-                as_text = isinstance(self._out, io.TextIOBase)
-                self._out.write(cast("Any", lines if as_text else lines.encode()))
+                if isinstance(self._out, io.TextIOBase):
+                    self._out.write(lines)
+                else:
+                    _write_out(cast("BinaryIO", self._out), lines.encode())
                 self._out.flush()
             else:
                 _write_all(cast("BinaryIO", self._out), lines.encode())
@@ -108,6 +114,17 @@ def _append_to(path: Path) -> BinaryIO:
     elif rest:
         file.write(b"\n")  # somebody else's last line without an end
     return file
+
+
+def _write_out(out: BinaryIO, data: bytes) -> None:
+    """Write all of `data`, wait as long as that takes."""
+    rest = memoryview(data)
+    while rest:
+        written = out.write(rest)
+        if written is None:  # a pipe that somebody made non-blocking is full
+            time.sleep(FULL_S)
+        else:
+            rest = rest[written:]
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:

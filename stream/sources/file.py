@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_STDIN = Path("/dev/stdin")
+
 
 class FileSource:
     """One audio file, as fast as it decodes.
@@ -26,9 +28,10 @@ class FileSource:
     Parameters
     ----------
     path : path
-        Any file that FFmpeg reads; of a film, its first sound track.
+        Any file that FFmpeg reads; of a film, its first sound track. ``-`` is standard input.
     station : str, optional
-        The station of the chunks; the file's name unless told.
+        The station of the chunks; the file's name unless told. What of it is no UTF-8 becomes
+        question marks: a station is a key in JSON and Kafka.
     chunk_s : float > 0
         Seconds in a chunk. There is one chunk in a batch.
 
@@ -57,8 +60,10 @@ class FileSource:
     def __init__(
         self, path: str | Path, station: str | None = None, *, chunk_s: float = 10.0
     ) -> None:
-        self.station = Path(path).name if station is None else station
-        self._reader = AudioReader(Path(path), name=str(path), block_s=chunk_s)
+        name = Path(path).name if station is None else station
+        self.station = name.encode("utf-8", "replace").decode()
+        place = _STDIN if str(path) == "-" else Path(path)
+        self._reader = AudioReader(place, name=str(path), block_s=chunk_s)
         self.rate = self._reader.rate
         self.duration_s = self._reader.duration_s
         self.heard_s = 0.0

@@ -1,0 +1,84 @@
+"""Standard streams that are closed or full, names that are no text, input from a pipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+AIRSIFT = [sys.executable, "-m", "airsift"]
+ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("AIRSIFT_")}
+
+
+def shell(script: str, *arguments: object, environ: dict[str, str] | None = None):
+    """Run a line of shell in which "$@" is airsift with the arguments."""
+    command = ["sh", "-c", script, "sh", *AIRSIFT, *map(os.fsencode, map(str, arguments))]
+    environ = ENVIRONMENT | (environ or {})
+    return subprocess.run(command, capture_output=True, timeout=120, check=False, env=environ)
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("streams") / "noise.wav"
+    noise = np.random.default_rng(0).standard_normal(6 * 16000) * 3000
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(noise.astype("<i2").tobytes())
+    return path
+
+
+CLOSED = (">&-", b"standard output is closed")
+FULL = (">/dev/full", b"free some space")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "where", "words"),
+    [
+        (["segment"], *CLOSED),
+        (["segment"], *FULL),
+        (["run", "--source"], *CLOSED),
+        (["run", "--sink", "jsonl:-", "--source"], *CLOSED),
+    ],
+)
+def test_output_that_goes_nowhere_is_one_line(recording, arguments, where, words):
+    done = shell(f'"$@" {where}', *arguments, recording)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert words in done.stderr
+
+
+def test_closed_standard_error_changes_nothing_else(recording):
+    done = shell('"$@" 2>&-', "segment", recording, recording.with_name("none.wav"))
+    assert done.returncode == 1
+    assert json.loads(done.stdout.splitlines()[0])["start_sample"] == 0
+
+
+@pytest.mark.parametrize("command", ["segment", "classify"])
+def test_a_name_that_is_no_text_is_still_json(recording, tmp_path, command):
+    path = os.fsencode(tmp_path) + b"/bad\xff.wav"
+    os.link(recording, path)
+    environ = {"PYTHONIOENCODING": "ascii"}
+    done = shell('"$@"', command, os.fsdecode(path), "--format", "jsonl", environ=environ)
+    assert done.returncode == 0
+    row = json.loads(done.stdout.splitlines()[0].decode("utf-8"))
+    assert row.get("station", row.get("file")).endswith("bad?.wav")
+
+
+def test_a_dash_is_standard_input(recording):
+    done = shell(f'cat "{recording}" | "$@" -', "segment")
+    assert done.returncode == 0
+    assert done.stdout
+
+
+def test_a_catalogue_may_have_a_quote_in_its_name(recording, tmp_path):
+    done = shell('"$@"', "segment", recording, "--catalogue", tmp_path / "it's")
+    assert done.returncode == 1
+    assert f"{tmp_path}/it's: there is no catalogue here".encode() in done.stderr
