@@ -52,7 +52,7 @@ class Settings:
         'cpu' or 'cuda'.
     """
 
-    steps: int = 3000
+    steps: int = 1600
     batch: int = 64
     rate: float = 3e-3
     decay: float = 0.995

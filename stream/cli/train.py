@@ -18,7 +18,7 @@ DATA = (
 def train(
     corpus: Corpus,
     folder: Annotated[Path, typer.Argument(help="Where the training keeps its state.")],
-    steps: Annotated[int, typer.Option(min=1, help="Batches of 64 windows.")] = 2500,
+    steps: Annotated[int, typer.Option(min=1, help="Batches of 64 windows.")] = 1600,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
