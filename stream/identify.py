@@ -220,11 +220,12 @@ class Identify:
 
     def _same_playing(self, playing: Sequence[Match], match: Match, speed: float) -> int | None:
         for index, known in enumerate(playing):
+            if known.track != match.track:
+                continue
+            # Of a loop any repeat may be the answer: what overlaps is one playing all the same.
             expected = known.track_start + round((match.start - known.start) * speed)
-            if (
-                known.track == match.track
-                and abs(match.track_start - expected) <= self.settings.tolerance
-            ):
+            agrees = abs(match.track_start - expected) <= self.settings.tolerance
+            if agrees or match.start < known.end:
                 return index
         return None
 
@@ -238,6 +239,7 @@ def _finish(state: _Station, matches: Iterable[Match]) -> list[Match]:
 
 def _samples(audio: Iterable[AudioChunk], start: int, end: int) -> tuple[NDArray[np.float32], int]:
     """Return the audio in [start, end) as far as it is still there, and its first sample."""
-    parts = [c.samples[max(start - c.start, 0) : end - c.start] for c in audio if start < c.end]
-    first = min((max(start, c.start) for c in audio if start < c.end), default=start)
+    heard = [c for c in audio if start < c.end and c.start < end]
+    parts = [c.samples[max(start - c.start, 0) : end - c.start] for c in heard]
+    first = min((max(start, c.start) for c in heard), default=start)
     return (np.concatenate(parts) if parts else np.zeros(0, np.float32)), first

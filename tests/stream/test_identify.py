@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -133,3 +133,42 @@ def test_memory_is_bounded():
         chunk = AudioChunk("a", decision.end - S, audio[decision.end - S : decision.end], S)
         identify.push([chunk], smooth.push([decision]))
         assert decision.end - identify.oldest("a") <= ASK.query + ASK.interval + S
+
+
+def test_a_question_ends_where_it_should_however_much_audio_came_after():
+    audio, decisions = station("m" * 12, 0)
+    matcher = SampleMatcher()
+    smooth, identify = Smooth(SMOOTH), Identify(matcher, ASK)
+    ends = []
+
+    def match(samples):
+        ends.append(samples[-1])  # counts from 1
+        assert np.array_equal(samples, np.arange(samples[0], samples[0] + len(samples)))
+        return []
+
+    matcher.match = match
+    chunks = [AudioChunk("a", k, audio[k : k + 960], S) for k in range(0, len(audio), 960)]
+    for decision in decisions:
+        late = decision.end + 4000
+        heard = [chunk for chunk in chunks if chunk.end <= late]
+        chunks = [chunk for chunk in chunks if chunk.end > late]
+        identify.push(heard, smooth.push([decision]))
+    assert ends
+    assert all(end % S == 0 for end in ends)
+
+
+def test_answers_from_different_repeats_of_a_loop_are_one_match():
+    audio, decisions = station("m" * 30, 0)
+    matcher = SampleMatcher()
+    plain = matcher.match
+
+    def shifted(samples):
+        return [
+            replace(answer, track_start=len(matcher.asked) * 3 * S) for answer in plain(samples)
+        ]
+
+    matcher.match = shifted
+    smooth, identify = Smooth(SMOOTH), Identify(matcher, ASK)
+    out = identify.push([AudioChunk("a", 0, audio, S)], smooth.push(decisions))
+    assert len({item.id for item in out if isinstance(item, Match)}) == 1
+    assert len(matcher.asked) > 2
