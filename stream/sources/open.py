@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -72,6 +73,10 @@ def open_container(
     except av.error.FFmpegError as error:
         check = "that it is there"
         if "://" in str(target):
+            if error.errno == errno.EIO:  # FFmpeg's word for an answer that ends too soon
+                raise DecodeError(
+                    f"{name}: its answer ends before any audio; check that it is a stream"
+                ) from error
             check = "the address and the network, and the certificate if it is https"
         raise SourceError(
             f"{name}: cannot be opened ({reason_of(error)}); check {check}"

@@ -13,6 +13,7 @@ from airsift.errors import SourceError
 
 MAX_BYTES = 65_536
 _ENTRY = re.compile(r"^\s*(?:file\d+\s*=)?\s*(https?://\S+)", re.IGNORECASE | re.MULTILINE)
+_LINE = re.compile(r"^[ \t]*([^#\s].*?)\s*$", re.MULTILINE)
 
 
 def is_playlist(url: str) -> bool:
@@ -56,7 +57,8 @@ def playlist_entry(url: str, timeout_s: float) -> str | None:
         raise _unreachable(url, str(error) or type(error).__name__) from error
     if "#EXT-X-" in text:
         return None
-    found = _ENTRY.search(text)
+    # In a list that says it is one, any line without # is an entry, also a relative one.
+    found = _ENTRY.search(text) or (_LINE.search(text) if text.startswith("#EXTM3U") else None)
     return urljoin(base, found[1]) if found else None
 
 

@@ -230,6 +230,7 @@ def test_a_file_that_cannot_be_taken_up_is_heard_so_far_and_told() -> None:
         ("/list.m3u", "#EXTM3U\n#EXTINF:-1,Radio\n{url}/live.mp3\n{url}/other.mp3\n"),
         ("/list.pls", "[playlist]\nNumberOfEntries=1\nFile1={url}/live.mp3\nTitle1=Radio\n"),
         ("/listen", "{url}/live.mp3\r\n"),
+        ("/relative.m3u", "#EXTM3U\n#EXTINF:-1,Radio\n\n live.mp3 \nother.mp3\n"),
     ],
 )
 def test_lists_lead_to_their_first_stream(name: str, text: str) -> None:
@@ -273,6 +274,13 @@ def refusal(url: str) -> tuple[type[AirsiftError], str]:
     return type(error.value), message
 
 
+def old_page(request: Request) -> None:
+    """Answer as HTTP/1.0 did, with nothing but the end of the connection to tell the end."""
+    request.send_response(200)
+    request.end_headers()
+    request.wfile.write(b"<html><body>Not a radio</body></html>" * 50)
+
+
 def test_what_never_was_a_stream_is_refused_in_one_line() -> None:
     answers: dict[str, Answer] = {
         "/gone": lambda request: request.head(404),
@@ -280,6 +288,7 @@ def test_what_never_was_a_stream_is_refused_in_one_line() -> None:
         "/page": whole(b"<html><body>Not a radio</body></html>"),
         "/silent": lambda _: time.sleep(4),
         "/empty": stream(b""),
+        "/page-without-length": old_page,
         "/list.m3u": lambda request: request.head(500),
     }
     with radio(answers) as (url, _):
@@ -290,6 +299,7 @@ def test_what_never_was_a_stream_is_refused_in_one_line() -> None:
         assert refusal(f"{url}/page")[0] is DecodeError
         assert "no answer in time" in refusal(f"{url}/silent")[1]
         refusal(f"{url}/empty")
+        assert "ends before any audio" in refusal(f"{url}/page-without-length")[1]
         assert "HTTP 500" in refusal(f"{url}/list.m3u")[1]
     assert "Connection refused" in refusal(url)[1]  # the server is closed now
     refusal("http://no-such-host.invalid/a.mp3")
