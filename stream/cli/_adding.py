@@ -17,7 +17,7 @@ from airsift.errors import AirsiftError, CatalogueError
 from fingerprint.matcher import LandmarkMatcher
 from fingerprint.metadata import Track
 from fingerprint.settings import SAMPLE_RATE
-from stream.cli._context import complain
+from stream.cli._context import complain, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -140,7 +140,7 @@ def _alike(matcher: Matcher, samples: NDArray[np.float32]) -> TrackMatch | None:
 
 def _failed(path: Path, error: Exception, counts: Counts) -> None:
     """Count and tell; the catalogue knows a track by its key, people know the file."""
-    message = str(error)
+    message = in_words(error)
     complain(f"airsift: {message if str(path) in message else f'{path}: {message}'}")
     counts.failed += 1
 

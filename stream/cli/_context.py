@@ -36,7 +36,7 @@ def report(error: BaseException) -> None:
     """Print an error as one line; with its traceback where ``--debug`` asks for it."""
     if DEBUG in sys.argv:
         traceback.print_exception(error)
-    complain(f"airsift: {_in_words(error)}")
+    complain(f"airsift: {in_words(error)}")
 
 
 def complain(message: str) -> None:
@@ -64,7 +64,7 @@ def write_for_machines() -> None:
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
 
 
-def _in_words(error: BaseException) -> str:
+def in_words(error: BaseException) -> str:
     """Return what is wrong and what to do, also where the system says only the first."""
     if isinstance(error, io.UnsupportedOperation):
         return "standard output is closed, but results go there; send them to a file with > FILE"

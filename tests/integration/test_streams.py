@@ -82,3 +82,9 @@ def test_a_catalogue_may_have_a_quote_in_its_name(recording, tmp_path):
     done = shell('"$@"', "segment", recording, "--catalogue", tmp_path / "it's")
     assert done.returncode == 1
     assert f"{tmp_path}/it's: there is no catalogue here".encode() in done.stderr
+
+
+def test_a_file_to_add_that_is_not_there_is_named_with_what_to_do(tmp_path):
+    done = shell('"$@"', "catalogue", "add", "--catalogue", tmp_path / "shelf", "none.mp3")
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"airsift: none.mp3: No such file or directory; check the path")
