@@ -30,6 +30,14 @@ _NEAR = 3  # frames a guess may be off
 # still overlaps itself.
 _WRONG = 120
 _CLEAR = 10
+# Evidence is counted by blocks of half a second, and no block counts for more than _CAP of its
+# standard deviations: one drum beat or glissando that falls on another has dozens of
+# coincidences, and all at once.
+_BLOCK = 32  # frames
+_CAP = 4.0
+# Where there is little to compare with, as in a fade, a few coincidences must not look like
+# many deviations: a chance one weighs up to log(frames), 6.4 in 10 s.
+_LEAST_SPREAD = 5.0
 
 
 class QueryMap:
@@ -109,10 +117,10 @@ def check(query: QueryMap, guess: Guess) -> Evidence:
         return nothing
     cell = (frame - (start + guess.lag)) * query.width + (bin_ + _EDGE)
     score = query.weight.take(cell + query.rows)
-    total = score.sum(axis=1)
+    total = _by_blocks(score, frame)
     near, wrong = total[: 2 * _NEAR + 1], total[2 * _NEAR + 1 :]
     best = int(near.argmax())
-    z = float((near[best] - wrong.mean()) / max(float(wrong.std()), 1.0))
+    z = float((near[best] - wrong.mean()) / max(float(wrong.std()), _LEAST_SPREAD))
     begin, end = _heard(score[best] - score[2 * _NEAR + 1 :].mean(axis=0))
     lag = guess.lag + int(query.lags[best])
     return Evidence(
@@ -121,6 +129,26 @@ def check(query: QueryMap, guess: Guess) -> Evidence:
         max(int(frame[begin]) - start - lag, 0),
         min(int(frame[end]) - start - lag + 1, query.frames),
     )
+
+
+def _by_blocks(score: NDArray[np.float32], frame: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the evidence of each lag above that of the wrong ones, spread over time.
+
+    Parameters
+    ----------
+    score : np.ndarray [shape=(lags, peaks)]
+        Weight of the coincidence of each peak at each lag, the near lags first.
+    frame : np.ndarray [shape=(peaks,)]
+        Where the peaks are, ascending.
+    """
+    block = frame // _BLOCK
+    edges = np.flatnonzero(np.diff(block, prepend=block[0] - 1))
+    sums = np.add.reduceat(score, edges, axis=1)
+    wrong = sums[2 * _NEAR + 1 :]
+    sums -= wrong.mean(axis=0)
+    cap = _CAP * np.maximum(wrong.std(axis=0), _LEAST_SPREAD)
+    total: NDArray[np.float32] = np.clip(sums, -cap, cap).sum(axis=1)
+    return total
 
 
 def _heard(gain: NDArray[np.float32]) -> tuple[int, int]:
