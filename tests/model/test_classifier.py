@@ -61,6 +61,7 @@ def test_a_file_that_is_not_a_model_is_refused_in_one_line(tmp_path: Path) -> No
         classifier.load(tmp_path / "missing.pt")
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_a_torchscript_file_without_a_spec_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bare.pt"
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(path))
