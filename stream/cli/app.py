@@ -8,7 +8,20 @@ import typer
 
 from airsift import __version__
 from airsift.errors import AirsiftError
-from stream.cli import catalogue, classify, config, demo, publish, run, segment, tail
+from stream.cli import (
+    catalogue,
+    classify,
+    config,
+    corpus,
+    deadletter,
+    demo,
+    publish,
+    run,
+    segment,
+    tail,
+    train,
+    worker,
+)
 from stream.cli._context import DEBUG, complete_streams, report
 
 app = typer.Typer(
@@ -22,9 +35,15 @@ app = typer.Typer(
 app.command()(segment.segment)
 app.command()(classify.classify)
 app.command()(run.run)
+app.command()(worker.worker)
 app.command()(publish.publish)
 app.command()(tail.tail)
+app.add_typer(deadletter.app, name="deadletter", help="Messages that were no audio.")
 app.add_typer(catalogue.app, name="catalogue", help="The tracks that airsift can name.")
+app.add_typer(corpus.app, name="corpus", help="The recordings that the network learns from.")
+app.command()(train.train)
+app.command()(train.evaluate)
+app.command()(train.export)
 app.command()(demo.demo)
 app.command(name="config")(config.show)
 

@@ -162,7 +162,7 @@ def _common(settings: KafkaSettings) -> dict[str, Any]:
         "client_id": "airsift",
         "bootstrap_timeout_ms": _ms(settings.connect_timeout_s),
         "reconnect_backoff_max_ms": 1000,
-        **_security(settings),
+        **security_options(settings),
     }
 
 
@@ -177,7 +177,8 @@ def _servers(text: str) -> Sequence[str]:
     return servers
 
 
-def _security(settings: KafkaSettings) -> dict[str, Any]:
+def security_options(settings: KafkaSettings) -> dict[str, Any]:
+    """Return kafka-python's options for encryption and login; files named in them exist."""
     security = settings.security
     options: dict[str, Any] = {"security_protocol": security.protocol}
     if "SSL" in security.protocol:

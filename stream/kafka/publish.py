@@ -116,7 +116,7 @@ def _send(
     sender.send(settings.topics.audio, message.key, message.value, message.headers)
     done.station = piece.station
     done.messages += 1
-    done.bytes += len(message.value)
+    done.bytes += len(message.value or b"")
     done.seconds += len(piece.samples) / piece.rate
 
 

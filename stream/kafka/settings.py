@@ -84,6 +84,7 @@ class KafkaSettings(_Section):
     delivery_timeout_s: _Seconds = 60.0
     session_timeout_s: _Seconds = 10.0
     max_poll_interval_s: _Seconds = 300.0
+    stall_s: Annotated[float, Field(ge=5, le=3600)] = 60.0
     poll_s: Annotated[float, Field(gt=0, le=0.5)] = 0.1
     poll_messages: _Positive = 500
     release_s: Annotated[float, Field(ge=60)] = 3600.0

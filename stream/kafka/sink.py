@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING
 from airsift.errors import Backpressure
 from stream.kafka.client import ensure_topics
 from stream.kafka.sender import Sender
+from stream.kafka.wire import Message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stream.events import Event
     from stream.kafka.settings import KafkaSettings
+
+
+def as_message(event: Event) -> Message:
+    """Return an event as a message of its topic."""
+    schema = f"airsift.{event.kind}/1".encode()
+    headers = [("schema", schema), ("content-type", b"application/json")]
+    return Message(event.station.encode(), event.to_json().encode(), headers)
 
 
 class KafkaSink:
@@ -54,14 +62,7 @@ class KafkaSink:
                 retry_after_s=0.1,
             )
         for event in events:
-            document = event.to_json()
-            schema = f"airsift.{event.kind}/1".encode()
-            self._sender.send(
-                self._topics[event.kind],
-                event.station.encode(),
-                document.encode(),
-                [("schema", schema), ("content-type", b"application/json")],
-            )
+            self._sender.send(self._topics[event.kind], *as_message(event))
 
     @property
     def queued(self) -> int:

@@ -10,21 +10,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 
-from airsift.errors import DecodeError
 from stream.kafka.client import broker_errors, connect_consumer, ensure_topics
-from stream.kafka.deadletter import send_dead_letter
-from stream.kafka.offsets import Heard, Offsets
+from stream.kafka.deadletter import as_dead_letter
+from stream.kafka.intake import Intake
 from stream.kafka.rebalance import Rebalances
 from stream.kafka.sender import Sender
-from stream.kafka.state import Record, Saved, StateLog
-from stream.kafka.wire import ChunkDecoder
+from stream.kafka.state import Record, StateLog
 from stream.sources import Batch
 
 if TYPE_CHECKING:
@@ -72,12 +68,10 @@ class KafkaSource:
         topics = settings.topics
         self._settings = settings
         self._topic = topics.audio
-        self.counts: Counter[str] = Counter()
         ensure_topics(settings, [topics.audio, topics.dead_letters])
-        self._decoder = ChunkDecoder(settings.wire)
-        self._offsets = Offsets(rate, settings.release_s)
-        self._damaged: set[str] = set()  # stations whose last message did not decode
-        self._skip: dict[tuple[int, str], int] = {}  # first offset a resumed station needs
+        self._intake = Intake(settings, rate, self._refuse)
+        self._offsets = self._intake.offsets
+        self.counts = self._intake.counts
         self._caught_up: dict[int, int] = {}  # first offset not read before a rebalance
         self._records: dict[tuple[int, str], Record] = {}
         self._committed: dict[TopicPartition, int] = {}
@@ -138,11 +132,10 @@ class KafkaSource:
             The broker did not take a snapshot or a dead letter. A commit that fails is only
             counted: it costs a longer repetition, and the next one makes it good.
         """
-        written: list[tuple[int, Saved, Any]] = []
-        for station, snapshot in snapshots.items():
-            for partition, first in self._offsets.settle(station, snapshot["oldest"]):
-                saved = Saved(station, first.kafka_offset, first.start, first.rate, snapshot)
-                written.append((partition, saved, self._state.write(partition, saved)))
+        written = [
+            (partition, saved, self._state.write(partition, saved))
+            for partition, saved in self._intake.settle(snapshots)
+        ]
         now = time.monotonic()
         for (partition, station), record in self._records.items():
             if station not in snapshots and now - record.at > _REFRESH_S:
@@ -167,31 +160,11 @@ class KafkaSource:
             self.counts["repeats"] += 1
             return []
         self._caught_up.pop(partition, None)
-        self._offsets.passed(partition, message.offset)
-        station = (message.key or b"").decode("utf-8", "replace")
-        if message.offset < self._skip.get((partition, station), 0):
-            self.counts["repeats"] += 1
-            return []
-        self.counts["messages"] += 1
-        self.counts["bytes"] += len(message.value or b"")
-        try:
-            arrived_ms = message.timestamp if message.timestamp >= 0 else None
-            chunk = self._decoder.decode(message.key, message.value, message.headers, arrived_ms)
-        except DecodeError as error:
-            place = {"station": station, "partition": partition, "kafka_offset": message.offset}
-            log.warning("not decoded, sent to the dead letters: %s", error, extra=place)
-            self.counts["dead_letters"] += 1
-            self._damaged.add(station)
-            send_dead_letter(self._sender, self._settings, message, str(error))
-            return []
-        if not len(chunk.samples):
-            return []
-        start = chunk.start + self._decoder.lead(station)
-        self._offsets.heard(partition, station, Heard(message.offset, start, chunk.end, chunk.rate))
-        if station in self._damaged:
-            self._damaged.remove(station)
-            chunk = replace(chunk, gap_reason="a message could not be decoded")
-        return [chunk]
+        return self._intake.take(message)
+
+    def _refuse(self, message: Any, reason: str) -> None:
+        letter = as_dead_letter(self._settings, message, reason)
+        self._sender.send(self._settings.topics.dead_letters, *letter)
 
     def _follow_rebalance(
         self, polled: dict[TopicPartition, list[Any]]
@@ -213,12 +186,8 @@ class KafkaSource:
 
     def _let_go(self, partitions: Iterable[int]) -> set[str]:
         partitions = set(partitions)
-        lost = self._offsets.drop(partitions)
-        for station in lost:
-            self._decoder.forget(station)
-        self._damaged -= lost
+        lost = self._intake.let_go(partitions)
         self._records = {k: v for k, v in self._records.items() if k[0] not in partitions}
-        self._skip = {k: v for k, v in self._skip.items() if k[0] not in partitions}
         self._committed = {
             tp: at for tp, at in self._committed.items() if tp.partition not in partitions
         }
@@ -243,13 +212,9 @@ class KafkaSource:
                     polled.pop(tp, None)
                     consumer.seek(tp, min(r.saved.kafka_offset for r in records.values()))
                 first = polled[tp][0].offset if tp in polled else consumer.position(tp, **within)
-                self._offsets.begin(partition, first)
-                for station, record in records.items():
-                    saved = record.saved
-                    self._records[partition, station] = record
-                    self._skip[partition, station] = saved.kafka_offset
-                    self._decoder.resume(station, saved.start, saved.rate)
-                    resumed[station] = dict(saved.snapshot)
+                left = [record.saved for record in records.values()]
+                resumed |= self._intake.begin(partition, first, left)
+                self._records |= {(partition, station): r for station, r in records.items()}
         # Where a group begins must not depend on when its first member died.
         self._commit()
         return resumed

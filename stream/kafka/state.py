@@ -17,6 +17,7 @@ from kafka import TopicPartition
 
 from airsift.errors import BrokerError
 from stream.kafka.client import broker_errors, connect_consumer, ensure_topics
+from stream.kafka.wire import Message
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +50,10 @@ class Saved:
     rate: int
     snapshot: Mapping[str, Any]
 
+    def is_before(self, other: Saved) -> bool:
+        """Say whether this is an older state than `other`."""
+        return int(self.snapshot.get("oldest", 0)) < int(other.snapshot.get("oldest", 0))
+
 
 class Record(NamedTuple):
     """What was saved, and where in the state topic and when (by the monotonic clock)."""
@@ -56,6 +61,96 @@ class Record(NamedTuple):
     saved: Saved
     kafka_offset: int
     at: float
+
+
+def ensure_state_topic(settings: KafkaSettings, consumer: Any) -> int:
+    """Create the topic if it is missing, with as many partitions as the audio topic has.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Broker and topics.
+    consumer : kafka.KafkaConsumer
+        Is asked for the audio topic's partitions.
+
+    Returns
+    -------
+    int
+        Partitions of the audio topic.
+
+    Raises
+    ------
+    BrokerError
+        The topic is there with fewer partitions.
+    """
+    audio, state = settings.topics.audio, settings.topics.state
+    needed = len(consumer.partitions_for_topic(audio) or {0})
+    topics = settings.topics.model_copy(update={"partitions": needed})
+    ensure_topics(
+        settings.model_copy(update={"topics": topics}),
+        [state],
+        configs={"cleanup.policy": "compact"},
+    )
+    there = len(consumer.partitions_for_topic(state) or range(needed))
+    if there < needed:
+        raise BrokerError(
+            f"topic {state} has {there} partitions, {audio} has {needed}: give it as many"
+        )
+    return needed
+
+
+def as_record(group: str, partition: int, saved: Saved) -> Message:
+    """Return a record as a message for `partition` of the state topic."""
+    told = {
+        "schema": SCHEMA,
+        "station": saved.station,
+        "partition": partition,
+        "kafka_offset": saved.kafka_offset,
+        "start_sample": saved.start,
+        "rate": saved.rate,
+        "snapshot": saved.snapshot,
+    }
+    value = json.dumps(told, separators=(",", ":")).encode()
+    return Message(_key(group, saved.station), value, [("schema", SCHEMA.encode())])
+
+
+def read_record(group: str, record: Any) -> Saved | None:
+    """Return what a message of the state topic holds; None if it is not of this group.
+
+    Parameters
+    ----------
+    group : str
+        Consumer group.
+    record : kafka ConsumerRecord, or what has its names
+        The message.
+
+    Raises
+    ------
+    BrokerError
+        It is no record of airsift's.
+    """
+    if not (record.key or b"").startswith(_key(group, "")):
+        return None
+    try:
+        told = json.loads(record.value)
+        if told["schema"] != SCHEMA:
+            return None
+        return Saved(
+            str(told["station"]),
+            int(told["kafka_offset"]),
+            int(told["start_sample"]),
+            int(told["rate"]),
+            dict(told["snapshot"]),
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise BrokerError(
+            f"topic {record.topic} partition {record.partition} kafka_offset {record.offset} is "
+            f"no snapshot of airsift ({error}); delete the topic, or set kafka.topics.state"
+        ) from error
+
+
+def _key(group: str, station: str) -> bytes:
+    return f"{group}/{station}".encode()
 
 
 class StateLog:
@@ -75,43 +170,14 @@ class StateLog:
         self._topic = settings.topics.state
 
     def ensure(self, consumer: Any) -> None:
-        """Create the topic if it is missing, with as many partitions as the audio topic has.
-
-        Parameters
-        ----------
-        consumer : kafka.KafkaConsumer
-            Is asked for the audio topic's partitions.
-
-        Raises
-        ------
-        BrokerError
-            The topic is there with fewer partitions.
-        """
-        audio = self._settings.topics.audio
-        needed = len(consumer.partitions_for_topic(audio) or {0})
-        topics = self._settings.topics.model_copy(update={"partitions": needed})
-        settings = self._settings.model_copy(update={"topics": topics})
-        ensure_topics(settings, [self._topic], configs={"cleanup.policy": "compact"})
-        there = len(consumer.partitions_for_topic(self._topic) or range(needed))
-        if there < needed:
-            raise BrokerError(
-                f"topic {self._topic} has {there} partitions, {audio} has {needed}: give it as many"
-            )
+        """Create the topic if it is missing; see `ensure_state_topic`."""
+        ensure_state_topic(self._settings, consumer)
 
     def write(self, partition: int, saved: Saved) -> Any:
         """Hand a record to the sender; return its future."""
-        record = {
-            "schema": SCHEMA,
-            "station": saved.station,
-            "partition": partition,
-            "kafka_offset": saved.kafka_offset,
-            "start_sample": saved.start,
-            "rate": saved.rate,
-            "snapshot": saved.snapshot,
-        }
-        value = json.dumps(record, separators=(",", ":")).encode()
-        headers = [("schema", SCHEMA.encode())]
-        return self._sender.send(self._topic, self._key(saved.station), value, headers, partition)
+        return self._sender.send(
+            self._topic, *as_record(self._settings.group, partition, saved), partition
+        )
 
     def read(self, since: Mapping[int, int]) -> dict[int, dict[str, Record]]:
         """Return, per partition, the newest record of each station.
@@ -152,33 +218,11 @@ class StateLog:
             consumer.close()
         return found
 
-    def _key(self, station: str) -> bytes:
-        return f"{self._settings.group}/{station}".encode()
-
     def _take(self, record: Any, found: dict[str, Record]) -> None:
-        if not (record.key or b"").startswith(self._key("")):
+        saved = read_record(self._settings.group, record)
+        if saved is None:
             return
-        try:
-            told = json.loads(record.value)
-            if told["schema"] != SCHEMA:
-                return
-            saved = Saved(
-                str(told["station"]),
-                int(told["kafka_offset"]),
-                int(told["start_sample"]),
-                int(told["rate"]),
-                dict(told["snapshot"]),
-            )
-        except (ValueError, TypeError, KeyError) as error:
-            raise BrokerError(
-                f"topic {self._topic} partition {record.partition} kafka_offset {record.offset} is "
-                f"no snapshot of airsift ({error}); delete the topic, or set kafka.topics.state"
-            ) from error
         # A worker that was taken for dead may write an old state after its successor's.
         before = found.get(saved.station)
-        if before is None or _oldest(saved) >= _oldest(before.saved):
+        if before is None or not saved.is_before(before.saved):
             found[saved.station] = Record(saved, record.offset, time.monotonic())
-
-
-def _oldest(saved: Saved) -> int:
-    return int(saved.snapshot.get("oldest", 0))

@@ -44,10 +44,10 @@ _MAX_STATIONS = 10_000
 
 
 class Message(NamedTuple):
-    """What goes onto the audio topic."""
+    """What goes onto a topic."""
 
-    key: bytes
-    value: bytes
+    key: bytes | None
+    value: bytes | None
     headers: Headers
 
 

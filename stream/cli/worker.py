@@ -1,0 +1,24 @@
+"""``airsift worker``: the long-running consumer on Faust, one of many processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stream.cli._context import ConfigOption, SetOption, load_config
+
+
+def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
+    """Hear the audio topic and publish to Kafka with Faust, until SIGINT or SIGTERM."""
+    settings = load_config(config, sets)
+
+    from stream.build import build_pipeline
+    from stream.drive import stop_on_signals
+    from stream.kafka.worker import Worker
+    from stream.watch.watch import watching
+
+    with stop_on_signals() as stop, watching(settings.watch) as watch:
+        pipeline = build_pipeline(settings)
+        every_s = settings.run.checkpoint_s
+        member: Any = Worker(settings.kafka, pipeline, checkpoint_s=every_s, observer=watch)
+        watch.attach(member, pipeline, [])  # it has what is read of a source
+        member.run(stop)

@@ -1,0 +1,123 @@
+"""The one place where Faust's app is made: its settings, and why they are what they are."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import faust
+from faust.auth import SASLCredentials, SSLCredentials
+
+from stream.kafka.client import security_options
+
+if TYPE_CHECKING:
+    from stream.kafka.settings import KafkaSettings
+
+# Both tell of each retry as an error, with a traceback. What ends the worker reaches the user as
+# BrokerError; the rest stays available to who lowers this.
+for name in ("faust", "mode", "aiokafka"):
+    logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+# Messages that wait within Faust. They are lost to a rebalance and fetched again, and at up to
+# `wire.max_bytes` each they are the worker's memory.
+_BUFFERED = 64
+
+
+def make_app(settings: KafkaSettings, folder: Path) -> Any:
+    """Return a Faust app that keeps nothing on disk and creates no topics.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Broker, group and limits.
+    folder : Path
+        Where Faust makes its empty folders.
+    """
+    servers = [part.strip() for part in settings.bootstrap_servers.split(",") if part.strip()]
+    return faust.App(
+        settings.group,
+        broker=[f"kafka://{server}" for server in servers],
+        broker_credentials=_credentials(settings),
+        broker_client_id="airsift",
+        broker_request_timeout=max(settings.request_timeout_s, settings.session_timeout_s + 1),
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=max(settings.session_timeout_s / 5, 0.1),
+        broker_rebalance_timeout=max(settings.session_timeout_s, 10.0),
+        broker_max_poll_interval=settings.max_poll_interval_s,
+        broker_max_poll_records=settings.poll_messages,
+        consumer_auto_offset_reset=settings.start_from,
+        # Less than one message would stop its partition for good.
+        consumer_max_fetch_size=max(settings.fetch_partition_bytes, settings.wire.max_bytes),
+        producer_acks=-1,
+        producer_linger=settings.linger_ms / 1000,
+        producer_compression_type=None if settings.compression == "none" else settings.compression,
+        producer_max_request_size=settings.max_request_bytes,
+        producer_request_timeout=settings.delivery_timeout_s,  # aiokafka has one for both
+        stream_buffer_maxsize=_BUFFERED,
+        # Without it a rebalance cuts into a batch, and both owners work on it.
+        stream_wait_empty=True,
+        # RocksDB tables end in ConsistencyError after kill -9; a station's snapshot is 1 kB.
+        store="memory://",
+        table_standby_replicas=0,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        autodiscover=False,
+        datadir=str(folder),
+    )
+
+
+def bytes_topic(app: Any, name: str, **options: Any) -> Any:
+    """Return a topic whose keys and values are left as they come."""
+    raw = {"key_serializer": "raw", "value_serializer": "raw"}
+    return app.topic(name, key_type=bytes, value_type=bytes, allow_empty=True, **raw, **options)
+
+
+def bytes_table(app: Any, name: str, topic: str, partitions: int, on_event: Any) -> Any:
+    """Return a table of bytes with `topic` as its changelog.
+
+    Parameters
+    ----------
+    app : faust.App
+        Whose table.
+    name : str
+        The table's.
+    topic : str
+        Of the changelog; it exists.
+    partitions : int > 0
+        Of the changelog and of the topic that is read.
+    on_event : async callable
+        Is given each event of the changelog that is read to restore the table.
+    """
+    changelog = bytes_topic(
+        app, topic, partitions=partitions, compacting=True, acks=False, internal=True, maxsize=4096
+    )
+    return app.Table(
+        name,
+        key_type=bytes,
+        value_type=bytes,
+        partitions=partitions,
+        changelog_topic=changelog,
+        on_changelog_event=on_event,
+    )
+
+
+def _credentials(settings: KafkaSettings) -> Any:
+    options = security_options(settings)
+    protocol = options["security_protocol"]
+    context = None
+    if "SSL" in protocol:
+        context = ssl.create_default_context(cafile=options["ssl_cafile"])
+        context.check_hostname = options["ssl_check_hostname"]
+        if options["ssl_certfile"]:
+            context.load_cert_chain(options["ssl_certfile"], options["ssl_keyfile"])
+    if protocol.startswith("SASL"):
+        return SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            mechanism=options["sasl_mechanism"],
+            ssl_context=context,
+        )
+    return SSLCredentials(context) if context else None

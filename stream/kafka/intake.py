@@ -1,0 +1,158 @@
+"""From messages of the audio topic to chunks, whoever reads them.
+
+Both drivers (`stream.kafka.source`, `stream.kafka.worker`) hand over each message they are given
+and the records that a partition's last owner left; this keeps the decoders, what a restart must
+read again, and what is read a second time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airsift.errors import DecodeError
+from stream.kafka.offsets import Heard, Offsets
+from stream.kafka.state import Saved
+from stream.kafka.wire import ChunkDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from stream.audio import AudioChunk
+    from stream.kafka.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+
+class Received(NamedTuple):
+    """A message, with the names that kafka-python's ConsumerRecord has for it.
+
+    `timestamp` is Unix time in milliseconds, negative where there is none.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+class Intake:
+    """Decodes the messages of the partitions that are ours.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Limits, and how long a silent station holds its partition back.
+    rate : int > 0
+        Samples per second of the snapshots' ``oldest``.
+    refuse : callable
+        Is given each message that is no audio, and the reason in one line.
+
+    Attributes
+    ----------
+    counts : Counter
+        ``messages``, ``bytes``, ``dead_letters`` and ``repeats`` so far.
+    offsets : Offsets
+        What a restart must read again.
+    """
+
+    def __init__(
+        self, settings: KafkaSettings, rate: int, refuse: Callable[[Any, str], None]
+    ) -> None:
+        self.counts: Counter[str] = Counter()
+        self.offsets = Offsets(rate, settings.release_s)
+        self._refuse = refuse
+        self._decoder = ChunkDecoder(settings.wire)
+        self._damaged: set[str] = set()  # stations whose last message did not decode
+        self._skip: dict[tuple[int, str], int] = {}  # first offset a resumed station needs
+
+    def begin(
+        self, partition: int, kafka_offset: int, left: Iterable[Saved]
+    ) -> dict[str, dict[str, Any]]:
+        """Take up a partition of which `kafka_offset` is the next message.
+
+        Parameters
+        ----------
+        partition : int
+            Which one.
+        kafka_offset : int
+            Of the first message that `take` will be given.
+        left : iterable of Saved
+            What its last owner left.
+
+        Returns
+        -------
+        dict of str to dict
+            Snapshot of each station, for the pipeline.
+        """
+        self.offsets.begin(partition, kafka_offset)
+        resumed = {}
+        for saved in left:
+            self._skip[partition, saved.station] = saved.kafka_offset
+            self._decoder.resume(saved.station, saved.start, saved.rate)
+            resumed[saved.station] = dict(saved.snapshot)
+        return resumed
+
+    def let_go(self, partitions: Iterable[int]) -> set[str]:
+        """Forget partitions; return the stations that are on none that is left."""
+        partitions = set(partitions)
+        lost = self.offsets.drop(partitions)
+        for station in lost:
+            self._decoder.forget(station)
+        self._damaged -= lost
+        self._skip = {k: v for k, v in self._skip.items() if k[0] not in partitions}
+        return lost
+
+    def take(self, message: Any) -> list[AudioChunk]:
+        """Decode the next message of a partition; there may be no chunk in it.
+
+        Parameters
+        ----------
+        message : Received or kafka ConsumerRecord
+            The first of its partition that was not taken yet.
+        """
+        partition = message.partition
+        self.offsets.passed(partition, message.offset)
+        station = (message.key or b"").decode("utf-8", "replace")
+        if message.offset < self._skip.get((partition, station), 0):
+            self.counts["repeats"] += 1
+            return []
+        self.counts["messages"] += 1
+        self.counts["bytes"] += len(message.value or b"")
+        try:
+            arrived_ms = message.timestamp if message.timestamp >= 0 else None
+            chunk = self._decoder.decode(message.key, message.value, message.headers, arrived_ms)
+        except DecodeError as error:
+            place = {"station": station, "partition": partition, "kafka_offset": message.offset}
+            log.warning("not decoded, sent to the dead letters: %s", error, extra=place)
+            self.counts["dead_letters"] += 1
+            self._damaged.add(station)
+            self._refuse(message, str(error))
+            return []
+        if not len(chunk.samples):
+            return []
+        start = chunk.start + self._decoder.lead(station)
+        self.offsets.heard(partition, station, Heard(message.offset, start, chunk.end, chunk.rate))
+        if station in self._damaged:
+            self._damaged.remove(station)
+            chunk = replace(chunk, gap_reason="a message could not be decoded")
+        return [chunk]
+
+    def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> list[tuple[int, Saved]]:
+        """Let go of what these snapshots no longer need.
+
+        Returns
+        -------
+        list of (partition, Saved)
+            The records to write before anything is committed.
+        """
+        return [
+            (partition, Saved(station, first.kafka_offset, first.start, first.rate, snapshot))
+            for station, snapshot in snapshots.items()
+            for partition, first in self.offsets.settle(station, snapshot["oldest"])
+        ]

@@ -1,0 +1,53 @@
+"""When a worker that has stopped reading ends, and when it is left alone."""
+
+from stream.kafka.watchdog import Watchdog
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def watched(work):
+    clock, ended = Clock(), []
+    return clock, Watchdog(10.0, work, ended.append, clock), ended
+
+
+def test_a_worker_with_nothing_to_read_is_left_alone():
+    clock, dog, ended = watched(lambda: "")
+    clock.now = 1000.0
+    dog.look()
+    assert ended == []
+
+
+def test_a_worker_that_gets_on_is_not_even_asked():
+    def work():
+        raise AssertionError
+
+    clock, dog, _ = watched(work)
+    for clock.now in range(0, 100, 9):
+        dog.progress()
+        clock.now += 9.9
+        dog.look()
+
+
+def test_a_worker_that_stalls_ends_with_one_line():
+    clock, dog, ended = watched(lambda: "kafka_offset 7 of x partition 0 waits")
+    clock.now = 9.9
+    dog.look()
+    assert ended == []
+    clock.now = 10.0
+    dog.look()
+    [line] = ended
+    assert line.startswith("no message was processed for kafka.stall_s=10, and kafka_offset 7")
+    assert "\n" not in line
+
+
+def test_progress_while_the_broker_is_asked_counts():
+    clock, dog, ended = watched(lambda: dog.progress() or "something waits")
+    clock.now = 10.0
+    dog.look()
+    assert ended == []
