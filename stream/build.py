@@ -59,11 +59,14 @@ def build_identify(config: Config, rate: int) -> Identify | None:
         query=round(identify.query_s * rate),
         shortest=round(identify.shortest_s * rate),
         tolerance=round(identify.tolerance_s * rate),
+        thorough_every=max(identify.thorough_every, 1),
     )
     catalogue = Catalogue.open(Path(identify.catalogue))
     for problem in catalogue.problems:  # the rest of it serves
         log.warning("%s", problem)
-    return Identify(LandmarkMatcher(catalogue), settings)
+    quick = LandmarkMatcher(catalogue, thorough=False)
+    thorough = LandmarkMatcher(catalogue) if identify.thorough_every else None
+    return Identify(quick, settings, thorough)
 
 
 def build_pipeline(config: Config) -> Pipeline:

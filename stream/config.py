@@ -56,6 +56,7 @@ class IdentifyConfig(Section):
     query_s: Annotated[float, Field(gt=0, le=60)]
     shortest_s: Seconds
     tolerance_s: Annotated[float, Field(ge=0)]
+    thorough_every: Annotated[int, Field(ge=0, le=1000)]
 
     @model_validator(mode="after")
     def _a_question_holds_the_first(self) -> IdentifyConfig:

@@ -14,7 +14,7 @@ from stream.audio import AudioChunk, Cut
 from stream.events import Decision, Match, Segment
 
 if TYPE_CHECKING:
-    from fingerprint.matcher import Matcher
+    from fingerprint.matcher import Matcher, TrackMatch
 
 WITH_MUSIC = ("music", "speech_over_music")
 
@@ -35,6 +35,9 @@ class IdentifySettings:
         Music that ends sooner than this is not asked about.
     tolerance : int >= 0
         Two answers are the same playing of a track if its places agree within this.
+    thorough_every : int > 0
+        The thorough matcher, if there is one, gets every so-manieth question about the same
+        music, because it costs much more.
     """
 
     first: int
@@ -42,6 +45,7 @@ class IdentifySettings:
     query: int
     shortest: int
     tolerance: int
+    thorough_every: int = 1
 
 
 @dataclass(slots=True)
@@ -52,6 +56,8 @@ class _Music:
     next_query: int
     end: int | None = None  # where its last segment closed; None while one is open
     found: bool = False
+    asked: int = 0
+    changed: bool = False  # whether only the thorough matcher knew it last time
 
 
 @dataclass(slots=True)
@@ -74,10 +80,15 @@ class Identify:
         Knows the tracks.
     settings : IdentifySettings
         When to ask.
+    thorough : Matcher, optional
+        Knows the same tracks also where their speed or pitch was changed.
     """
 
-    def __init__(self, matcher: Matcher, settings: IdentifySettings) -> None:
+    def __init__(
+        self, matcher: Matcher, settings: IdentifySettings, thorough: Matcher | None = None
+    ) -> None:
         self.matcher = matcher
+        self.thorough = thorough
         self.settings = settings
         self._stations: dict[str, _Station] = {}
 
@@ -191,7 +202,7 @@ class Identify:
         if len(samples) < self.settings.shortest:
             return []
         out = []
-        for answer in self.matcher.match(self.matcher.extract(samples)):
+        for answer in self._answers(music, samples, last=not isinstance(cause, Decision)):
             music.found = True
             match = Match(
                 cause.station,
@@ -217,6 +228,20 @@ class Identify:
                     score=max(match.score, state.playing[known].score),
                 )
         return out
+
+    def _answers(
+        self, music: _Music, samples: NDArray[np.float32], *, last: bool
+    ) -> list[TrackMatch]:
+        """Ask the matcher whose turn it is."""
+        music.asked += 1
+        due = last or music.changed or music.asked % self.settings.thorough_every == 0
+        thorough = self.thorough if due else None
+        matcher = thorough or self.matcher
+        answers = matcher.match(matcher.extract(samples))
+        music.changed = thorough is not None and any(
+            answer.speed != 1 or answer.pitch != 0 for answer in answers
+        )
+        return answers
 
     def _same_playing(self, playing: Sequence[Match], match: Match, speed: float) -> int | None:
         for index, known in enumerate(playing):

@@ -25,6 +25,7 @@ class Answer:
     track_start: int
     score: float
     speed: float = 1.0
+    pitch: float = 0.0
     rate: int = S
 
 
@@ -172,3 +173,23 @@ def test_answers_from_different_repeats_of_a_loop_are_one_match():
     out = identify.push([AudioChunk("a", 0, audio, S)], smooth.push(decisions))
     assert len({item.id for item in out if isinstance(item, Match)}) == 1
     assert len(matcher.asked) > 2
+
+
+class ChangedMatcher(SampleMatcher):
+    """Knows the track only as one that is played 2 % fast."""
+
+    def match(self, samples):
+        return [replace(answer, speed=1.02) for answer in super().match(samples)]
+
+
+def test_the_thorough_matcher_has_its_turn_and_keeps_what_only_it_knows():
+    audio, decisions = station("m" * 60, 0)
+    quick, thorough = SampleMatcher(), ChangedMatcher()
+    quick.match = lambda samples: quick.asked.append(len(samples)) or []
+    settings = replace(ASK, thorough_every=3, tolerance=10**9)
+    smooth, identify = Smooth(SMOOTH), Identify(quick, settings, thorough)
+    out = identify.push([AudioChunk("a", 0, audio, S)], smooth.push(decisions))
+    matches = [item for item in out if isinstance(item, Match)]
+    assert len(quick.asked) == 2  # at 6 s and 11 s; the thorough one found it at 16 s
+    assert len(thorough.asked) >= 8
+    assert {match.id for match in matches} == {matches[0].id}
