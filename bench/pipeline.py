@@ -77,13 +77,21 @@ def write_wav(path: Path, seconds: int) -> None:
 
 
 def peak_mb(command: list[str]) -> float:
-    """Return the largest resident memory of a command."""
+    """Return the largest resident memory of a command.
+
+    The kernel's high-water mark of the running process, asked for until it ends: what wait()
+    tells would include the memory of this process, which the child began as a copy of.
+    """
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=ENVIRONMENT)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    status, peak_kb = Path(f"/proc/{process.pid}/status"), 0
+    while process.poll() is None:
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                peak_kb = int(line.split()[1])
+        time.sleep(0.01)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    return usage.ru_maxrss / 1024
+    return peak_kb / 1024
 
 
 def memory(report: Report, folder: Path, hours: float) -> None:
