@@ -90,7 +90,6 @@ class RunConfig(Section):
     """The long-running consumer."""
 
     checkpoint_s: Seconds
-    decisions: bool
 
 
 class WatchConfig(Section):
