@@ -18,6 +18,7 @@ from fingerprint.matcher import LandmarkMatcher
 from fingerprint.metadata import Track
 from fingerprint.settings import SAMPLE_RATE
 from stream.cli._context import complain, in_words
+from stream.sinks.text import song
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -97,7 +98,7 @@ def add_files(catalogue: Catalogue, paths: list[Path], table: Path | None) -> Co
             if alike is not None:
                 complain(
                     f"airsift: {path}: was added, and shares sound with {alike.track} "
-                    f"({alike.artist} - {alike.title}); remove one if they are the same"
+                    f"({song(alike.artist, alike.title)}); remove one if they are the same"
                 )
             present.add(file.content)
             counts.added += 1

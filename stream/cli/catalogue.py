@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream.cli._context import ConfigOption, SetOption, complain, load_config
+from stream.sinks.text import song
 
 if TYPE_CHECKING:
     from fingerprint.catalogue import Catalogue
@@ -67,7 +68,7 @@ def show(
             print(json.dumps(fields, ensure_ascii=False))
         else:
             minutes, seconds = divmod(track.duration // 16_000, 60)
-            print(f"{track.key}  {minutes:3d}:{seconds:02d}  {track.artist} - {track.title}")
+            print(f"{track.key}  {minutes:3d}:{seconds:02d}  {song(track.artist, track.title)}")
 
 
 @app.command()
@@ -122,7 +123,7 @@ def match(
                     for samples in (answer.query_start, answer.query_end, answer.track_start)
                 )
                 print(
-                    f"{path}  {start} - {end}  {answer.artist} - {answer.title} "
+                    f"{path}  {start} - {end}  {song(answer.artist, answer.title)} "
                     f"[{answer.track}] from {place}, score {answer.score:.1f}"
                 )
         if not found and not as_json and not warnings:

@@ -9,6 +9,7 @@ import typer
 
 from stream.cli._context import ConfigOption, SetOption, load_config
 from stream.cli.publish import KafkaOption, with_broker
+from stream.sinks.text import song
 
 if TYPE_CHECKING:
     from stream.kafka.settings import KafkaSettings
@@ -75,7 +76,7 @@ def _said(kind: str, event: dict[str, Any]) -> str:
     if kind == "segment":
         return f"{event['label']} {event['score']:.2f}{'' if event['final'] else ' ...'}"
     if kind == "match":
-        return f"{event['artist']} - {event['title']} (score {event['score']:g})"
+        return f"{song(event['artist'], event['title'])} (score {event['score']:g})"
     if kind == "decision":
         return f"speech {event['p_speech']:.2f}  music {event['p_music']:.2f}"
     return str(event.get("reason", ""))

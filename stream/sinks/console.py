@@ -83,7 +83,9 @@ def _what(event: Event) -> str:
         case Segment():
             return f"{event.label:<17}  {event.score:.2f}"
         case Match():
-            return f"{'song':<17}  {song(event)} ({event.score:.2f})"
+            return (
+                f"{'song':<17}  {song(event.artist, event.title, event.track)} ({event.score:.2f})"
+            )
         case Gap():
             return f"{'gap':<17}  {one_line(event.reason)}"
     return event.kind

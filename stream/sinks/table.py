@@ -148,5 +148,7 @@ def _lately(state: _Station) -> Text:
         label = event.label if isinstance(event, Segment) else "gap"
         text.append(f"{clock(event.start / event.rate)} ", style="dim")
         text.append(f"{label.replace('_', ' ')}  ", style=STYLES.get(label, "red"))
-    songs = "  ".join(song(match) for match in reversed(state.songs.values()))
+    songs = "  ".join(
+        song(match.artist, match.title, match.track) for match in reversed(state.songs.values())
+    )
     return text.append(f"\n{songs}", style="bold") if songs else text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stream.events import Match
+    pass
 
 
 def clock(seconds: float) -> str:
@@ -22,6 +22,6 @@ def one_line(text: str) -> str:
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
-def song(match: Match) -> str:
-    """Return artist and title, or what is known of them."""
-    return one_line(" - ".join(part for part in (match.artist, match.title or match.track) if part))
+def song(artist: str, title: str, track: str = "") -> str:
+    """Return artist and title, or what is known of them: without a title, the track's key."""
+    return one_line(" - ".join(part for part in (artist, title or track) if part))
