@@ -170,4 +170,4 @@ def test_a_near_duplicate_is_added_and_told(compose, tmp_path):
     done = airsift("add", tmp_path, "--catalogue", tmp_path / "shelf")
     assert done.stdout.startswith("2 added")
     assert "second.wav: was added, and shares sound with" in done.stderr
-    assert "( - first)" in done.stderr
+    assert "(first)" in done.stderr
