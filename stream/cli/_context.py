@@ -58,6 +58,14 @@ def complete_streams() -> None:
         sys.stdout.reconfigure(errors="replace")
 
 
+def drop_output() -> None:
+    """Forget what standard output did not take, so that Python does not try again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def write_for_machines() -> None:
     """Write UTF-8 to standard output, whatever the locale."""
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.writable():

@@ -22,7 +22,7 @@ from stream.cli import (
     train,
     worker,
 )
-from stream.cli._context import DEBUG, complete_streams, report
+from stream.cli._context import DEBUG, complete_streams, drop_output, report
 
 app = typer.Typer(
     name="airsift",
@@ -61,7 +61,9 @@ def main() -> None:
         app([argument for argument in sys.argv[1:] if argument != DEBUG])
     except (AirsiftError, OSError) as error:
         report(error)
+        drop_output()
         sys.exit(1)
     except Exception as error:  # a mistake of airsift's own, and still one line
         report(RuntimeError(f"{type(error).__name__}: {error}; --debug shows where this happened"))
+        drop_output()
         sys.exit(70)

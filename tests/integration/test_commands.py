@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 AIRSIFT = [sys.executable, "-m", "airsift"]
-ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("AIRSIFT_")}
+ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("AIRSIFT_", "PYTHON"))}
 
 
 def airsift(*arguments, **options) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 AIRSIFT = [sys.executable, "-m", "airsift"]
-ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("AIRSIFT_")}
+ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("AIRSIFT_", "PYTHON"))}
 
 
 def shell(script: str, *arguments: object, environ: dict[str, str] | None = None):
