@@ -21,16 +21,11 @@ log = logging.getLogger(__name__)
 BOUNDARY_GRID_S = 0.1  # coarse enough that the last bits of a probability move no boundary
 
 
-def shipped_model() -> Path:
-    """Return the model file that comes with airsift."""
-    return Path(__file__).parents[1] / "model" / "weights" / "airsift.pt"
-
-
 def build_model(config: Config) -> tuple[FrontEnd, Classifier, str]:
     """Load the network and the front end that its spec asks for; return them and their device."""
     import torch
 
-    from model.classifier import load
+    from model.classifier import DEFAULT_WEIGHTS, load
     from model.frontend import make_front_end
 
     device = config.model.device
@@ -39,7 +34,7 @@ def build_model(config: Config) -> tuple[FrontEnd, Classifier, str]:
     elif device != "cpu" and not torch.cuda.is_available():
         raise ConfigError(f"model.device={device!r}: there is no such device here; use auto or cpu")
     torch.set_num_threads(config.model.threads)
-    classifier = load(Path(config.model.path) if config.model.path else shipped_model(), device)
+    classifier = load(Path(config.model.path) if config.model.path else DEFAULT_WEIGHTS, device)
     front_end = make_front_end(config.model.front_end, classifier.spec.compression).to(device)
     return front_end, classifier, device
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import math
+import socket
 import struct
 import subprocess
 import sys
@@ -198,9 +199,14 @@ def test_too_many_channels_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_playlist_in_a_file_makes_no_connection(tmp_path: Path) -> None:
-    lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:9", "#EXTINF:9,", "http://127.0.0.1:9/a.ts"]
-    (tmp_path / "a.m3u8").write_text("\n".join([*lines, "#EXT-X-ENDLIST", ""]))
-    refusal(tmp_path / "a.m3u8")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/a.ts"
+        lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:9", "#EXTINF:9,", url, "#EXT-X-ENDLIST", ""]
+        (tmp_path / "a.m3u8").write_text("\n".join(lines))
+        refusal(tmp_path / "a.m3u8")
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):  # nobody waits to be accepted
+            server.accept()
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,12 @@ def test_a_worker_that_gets_on_is_not_even_asked():
     def work():
         raise AssertionError
 
-    clock, dog, _ = watched(work)
+    clock, dog, ended = watched(work)
     for clock.now in range(0, 100, 9):
         dog.progress()
         clock.now += 9.9
         dog.look()
+    assert ended == []
 
 
 def test_a_worker_that_stalls_ends_with_one_line():
