@@ -17,15 +17,15 @@ demo: install ## install what is needed, then show airsift at work
 test: lint ## install what is needed, then lint, types and the whole test suite
 	$(BIN)/python -m pytest
 
-install: $(STAMP) ## make .venv from the lock file
+install: $(STAMP) ## make .venv from the lock files
 
-# torch is large: it is installed once, from the lock, with everything else in one go; the
+# torch is large: it is installed once, from the locks, with everything else in one go; the
 # project itself then comes without looking at dependencies again.
-$(STAMP): requirements.lock pyproject.toml scripts/system-packages
+$(STAMP): requirements.lock requirements-dev.lock pyproject.toml scripts/system-packages
 	$(PYTHON) scripts/check_python.py
 	sh scripts/system-packages
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 

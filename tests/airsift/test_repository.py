@@ -78,13 +78,21 @@ def test_the_lock_pins_every_dependency():
     def name(line: str) -> str:
         return re.split(r"[=<>;\[ ]", line)[0].lower().replace("_", "-")
 
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    pinned = {name(line) for line in lines if line and not line.startswith("#")}
-    assert all("==" in line for line in lines if line and not line.startswith("#"))
+    def pinned(lock: str) -> set[str]:
+        lines = [
+            line
+            for line in (ROOT / lock).read_text().splitlines()
+            if line and not line.startswith(("#", "--requirement"))
+        ]
+        assert all("==" in line for line in lines)
+        return {name(line) for line in lines}
+
+    running, developing = pinned("requirements.lock"), pinned("requirements-dev.lock")
+    assert not running & developing
+    needed = PROJECT["project"]["dependencies"] + PROJECT["build-system"]["requires"]
+    assert {name(line) for line in needed} <= running
     extras = PROJECT["project"]["optional-dependencies"]
-    wanted = PROJECT["project"]["dependencies"] + [d for group in extras.values() for d in group]
-    wanted += PROJECT["build-system"]["requires"]
-    assert {name(line) for line in wanted} <= pinned
+    assert {name(d) for group in extras.values() for d in group} <= running | developing
 
 
 def test_the_image_uses_what_is_there():
