@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -26,7 +27,6 @@ from stream.cli._context import DEBUG, complete_streams, drop_output, report
 
 app = typer.Typer(
     name="airsift",
-    help="Hears speech and music in radio and podcasts as they arrive, and names the music.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -48,10 +48,25 @@ app.command()(demo.demo)
 app.command(name="config")(config.show)
 
 
-@app.command()
-def version() -> None:
-    """Print the version."""
-    print(__version__)
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda wanted: _print_version(wanted=wanted),
+            is_eager=True,
+            help="Print the version.",
+        ),
+    ] = False,
+) -> None:
+    """Hears speech and music in radio and podcasts as they arrive, and names the music."""
 
 
 def main() -> None:

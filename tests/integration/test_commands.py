@@ -188,6 +188,13 @@ def test_a_traceback_is_for_those_who_ask(tmp_path):
     assert "Traceback" in airsift("segment", "--debug", tmp_path / "none.wav").stderr
 
 
+def test_the_version_is_printed_before_anything_is_loaded():
+    from airsift import __version__
+
+    result = airsift("--version")
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"{__version__}\n", "")
+
+
 def test_config_says_where_each_value_came_from(tmp_path):
     path = tmp_path / "a.toml"
     path.write_text("[smoothing]\nenter = 0.7\n")
