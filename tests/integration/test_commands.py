@@ -16,6 +16,8 @@ import wave
 import numpy as np
 import pytest
 
+from airsift import __version__
+
 AIRSIFT = [sys.executable, "-m", "airsift"]
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("AIRSIFT_", "PYTHON"))}
 
@@ -188,9 +190,7 @@ def test_a_traceback_is_for_those_who_ask(tmp_path):
     assert "Traceback" in airsift("segment", "--debug", tmp_path / "none.wav").stderr
 
 
-def test_the_version_is_printed_before_anything_is_loaded():
-    from airsift import __version__
-
+def test_the_version_is_printed():
     result = airsift("--version")
     assert (result.returncode, result.stdout, result.stderr) == (0, f"{__version__}\n", "")
 
