@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from torch import nn
 
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "airsift.pt"
+VOICE_WEIGHTS = DEFAULT_WEIGHTS.with_name("voice.pt")
 SPEC_FILE = "airsift.json"
+
+# Below these sizes torch takes other kernels, which round otherwise: a station's events would
+# depend on which others were heard with it. Smaller work is filled up with zeros, larger work
+# gives the same bits in any grouping.
+_LEAST_ROWS, _LEAST_COLUMNS = 2, 80
+_WINDOWS_AT_ONCE = 16
 
 
 class Classifier:
@@ -48,11 +55,16 @@ class Classifier:
         Returns
         -------
         torch.Tensor [shape=(batch, (t - context) // stride + 1, frame_size)]
-            Frame i is of columns ``i * stride`` to ``i * stride + context``.
+            Frame i is of columns ``i * stride`` to ``i * stride + context``. On one kind of
+            CPU a frame has the same bits in whatever batch and block it is computed.
         """
+        batch, length, _ = columns.shape
+        spec = self.spec
+        count = (length - spec.context_columns) // spec.stride_columns + 1
         with torch.inference_mode():
-            frames: Tensor = self._module.embed(columns)
-        return frames
+            filled = _filled(columns, max(batch, _LEAST_ROWS), max(length, _LEAST_COLUMNS))
+            frames: Tensor = self._module.embed(filled)
+        return frames[:batch, :count]
 
     def decide(self, frames: Tensor) -> Tensor:
         """Judge windows.
@@ -65,11 +77,14 @@ class Classifier:
         Returns
         -------
         torch.Tensor [shape=(batch, labels)]
-            Independent probabilities in [0, 1], in the order of ``spec.labels``.
+            Independent probabilities in [0, 1], in the order of ``spec.labels``. On one kind
+            of CPU a window has the same bits in whatever batch it is judged.
         """
+        batch, length, _ = frames.shape
+        rows = -(-batch // _WINDOWS_AT_ONCE) * _WINDOWS_AT_ONCE
         with torch.inference_mode():
-            probabilities: Tensor = self._module.decide(frames)
-        return probabilities
+            probabilities: Tensor = self._module.decide(_filled(frames, rows, length))
+        return probabilities[:batch]
 
 
 def load(path: Path = DEFAULT_WEIGHTS, device: str | torch.device = "cpu") -> Classifier:
@@ -124,6 +139,16 @@ def save(module: Any, spec: ModelSpec, path: Path) -> None:
     with _quiet():
         torch.jit.save(module, str(partial), _extra_files={SPEC_FILE: spec.to_json()})
     partial.replace(path)
+
+
+def _filled(values: Tensor, rows: int, length: int) -> Tensor:
+    """Return `values` with zeros after its rows and columns, up to these sizes."""
+    batch, there, width = values.shape
+    if (batch, there) == (rows, length):
+        return values
+    out = values.new_zeros(rows, length, width)
+    out[:batch, :there] = values
+    return out
 
 
 @contextmanager

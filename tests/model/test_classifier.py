@@ -2,15 +2,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from airsift.errors import SpecMismatch
 from model import classifier, export
 from model.network import Network
 from model.spec import ModelSpec
+
+SHIPPED = classifier.load()
+COLUMNS = torch.rand(18, 300, 144, generator=torch.Generator().manual_seed(1)) * 8
+
+
+@cache
+def frames_of_all() -> torch.Tensor:
+    return SHIPPED.embed(COLUMNS)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +97,24 @@ def test_the_shipped_weights_load_and_fit_the_front_end() -> None:
     assert classifier.DEFAULT_WEIGHTS.stat().st_size < 1_000_000
     quiet = shipped.decide(shipped.embed(torch.zeros(1, 250, 144)))
     assert float(quiet.max()) < 0.5
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 17), st.integers(4, 25), st.integers(0, 20), st.integers(0, 4))
+def test_neither_batch_nor_block_moves_a_bit_of_a_frame(
+    rows: int, tens: int, at: int, row: int
+) -> None:
+    whole = frames_of_all()
+    part = SHIPPED.embed(COLUMNS[row : row + rows, 10 * at : 10 * (at + tens)])
+    assert torch.equal(part, whole[row : row + rows, at : at + part.shape[1]])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 40), st.integers(0, 20))
+def test_no_batch_moves_a_bit_of_a_decision(rows: int, at: int) -> None:
+    windows = frames_of_all().unfold(1, 22, 5).transpose(2, 3).flatten(0, 1)
+    some = windows[at : at + rows]
+    assert torch.equal(SHIPPED.decide(some), SHIPPED.decide(windows)[at : at + len(some)])
 
 
 def test_importing_the_classifier_brings_torch_and_no_training() -> None:
