@@ -1,55 +1,79 @@
-"""Chunks as they come to audio without overlap, with the holes named."""
+"""Chunks as they come to audio in order and without overlap, with the holes named."""
 
 from __future__ import annotations
 
-from collections import Counter
+from bisect import insort
+from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from stream.audio import AudioChunk, Cut, rescale
+
+_NS = 10**9  # ticks a second in which chunks of different rates are compared
+_GAPS = 16  # gaps of a station that are remembered, to tell late chunks from repeated ones
 
 
 @dataclass(slots=True)
 class _Position:
     next: int
     rate: int
+    held: list[AudioChunk] = field(default_factory=list)  # those after a hole, by start
+    reach: int = 0  # where the last of them ends, in ticks
+    gaps: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=_GAPS))
 
 
 class Align:
     """Keep each station's audio in order: drop what was heard, name what is missing.
 
-    A chunk that lies before the station's position is dropped, one that overlaps it is
-    trimmed, one that starts after it is preceded by a `Cut`. So time never runs backwards
-    and no sample is heard twice.
+    A chunk that begins at its station's position passes at once. One that lies before it is
+    dropped, one that overlaps it is trimmed. One that begins after it is held, until what is
+    missing has come or can come no more: the hole is given up, with a `Cut`, as soon as audio
+    from more than `window_s` after the position is there::
+
+        position  0 ├──0──┤├──2──┤            2 is held
+                    ├──0──┤├──1──┤├──2──┤     1 has come: both pass
+                    ├──0──┤       ├──2──┤├──3──┤├──4──┤   beyond the window: a cut, 2, 3, 4
+
+    So time never runs backwards, no sample is heard twice, and nothing depends on how the audio
+    is cut, on the clock, or on a restart: whoever hears again from any sample that was passed on
+    decides the same.
 
     Parameters
     ----------
     rate : int > 0
         Samples per second that the cuts count in.
+    window_s : float >= 0
+        Seconds of audio that wait for a late chunk at most; 0 where sources know the order.
 
     Attributes
     ----------
     counts : Counter
-        Chunks seen under ``chunks``, ``dropped`` and ``trimmed``; ``gaps`` found.
+        Chunks seen under ``chunks``, ``dropped`` (heard before), ``late`` (dropped as well: what
+        they hold was given up), ``trimmed`` and ``reordered`` (were missing and came in time);
+        ``gaps`` found.
     """
 
-    def __init__(self, rate: int) -> None:
+    def __init__(self, rate: int, window_s: float = 0.0) -> None:
         self.rate = rate
         self.counts: Counter[str] = Counter()
+        self._window = round(window_s * _NS)
         self._positions: dict[str, _Position] = {}
 
     def push(self, chunks: Sequence[AudioChunk], *, last: bool = False) -> list[AudioChunk | Cut]:
-        """Return the chunks that are new, with a `Cut` wherever audio is missing.
+        """Return the audio that is new and next, with a `Cut` wherever some is missing.
 
-        With ``last=True`` every station ends with a `Cut` without reason.
+        With ``last=True`` nothing is waited for, and every station ends with a `Cut` without
+        reason.
         """
         out: list[AudioChunk | Cut] = []
         for chunk in chunks:
-            out += self._align(chunk)
+            out += self._take(chunk)
         if last:
-            for station in list(self._positions):
-                end = self._at(self._positions.pop(station))
+            for station, position in self._positions.items():
+                out += self._release(position, 0)
+                end = self._at(position)
                 out.append(Cut(station, end, end, self.rate))
+            self._positions.clear()
         return out
 
     def expect(self, station: str, sample: int) -> None:
@@ -65,34 +89,71 @@ class Align:
         """Drop what is known of a station, without ending it."""
         self._positions.pop(station, None)
 
-    def _align(self, chunk: AudioChunk) -> list[AudioChunk | Cut]:
+    def _take(self, chunk: AudioChunk) -> list[AudioChunk | Cut]:
         self.counts["chunks"] += 1
         position = self._positions.get(chunk.station)
         if position is None:
             position = self._positions[chunk.station] = _Position(chunk.start, chunk.rate)
-        elif position.rate != chunk.rate:
-            position.next = rescale(position.next, position.rate, chunk.rate)
-            position.rate = chunk.rate
-            # Whoever counts at two rates rounds, here and there: that is no gap.
-            if 0 < chunk.start - position.next <= -(-chunk.rate // self.rate):
-                position.next = chunk.start
+        if self._ahead(position, chunk) > 0:
+            insort(position.held, chunk, key=_start)
+            position.reach = max(position.reach, chunk.end * _NS // chunk.rate)
+            return self._release(position, self._window)
+        if position.held and self._is_new(position, chunk):
+            self.counts["reordered"] += 1
+        return self._pass(position, chunk) + self._release(position, self._window)
+
+    def _release(self, position: _Position, window: int) -> list[AudioChunk | Cut]:
+        """Pass on what is held as far as it follows, or lies beyond the window."""
+        out: list[AudioChunk | Cut] = []
+        held = position.held
+        while held:
+            waits = position.reach - position.next * _NS // position.rate <= window
+            if waits and self._ahead(position, held[0]) > 0:
+                break
+            out += self._pass(position, held.pop(0))
+        return out
+
+    def _pass(self, position: _Position, chunk: AudioChunk) -> list[AudioChunk | Cut]:
+        """Move on to the end of a chunk; return what of it is new, after the cut before it."""
+        ahead = self._ahead(position, chunk)
+        if position.rate != chunk.rate:
+            position.next, position.rate = chunk.start - ahead, chunk.rate
         if chunk.end <= position.next:
-            self.counts["dropped"] += 1
+            self.counts["late" if self._was_given_up(position, chunk) else "dropped"] += 1
             return []
         out: list[AudioChunk | Cut] = []
-        if chunk.start < position.next:
+        if ahead < 0:
             self.counts["trimmed"] += 1
-            heard = position.next - chunk.start
-            time = None if chunk.time is None else chunk.time + heard / chunk.rate
-            chunk = replace(chunk, start=position.next, samples=chunk.samples[heard:], time=time)
-        elif chunk.start > position.next:
+            time = None if chunk.time is None else chunk.time - ahead / chunk.rate
+            chunk = replace(chunk, start=position.next, samples=chunk.samples[-ahead:], time=time)
+        elif ahead > 0:
             self.counts["gaps"] += 1
-            gap_end = rescale(chunk.start, chunk.rate, self.rate)
             start = self._at(position)
-            out.append(Cut(chunk.station, start, gap_end, self.rate, chunk.gap_reason))
+            end = rescale(chunk.start, chunk.rate, self.rate)
+            position.gaps.append((start, end))
+            out.append(Cut(chunk.station, start, end, self.rate, chunk.gap_reason))
         position.next = chunk.end
         out.append(chunk)
         return out
 
+    def _ahead(self, position: _Position, chunk: AudioChunk) -> int:
+        """Return how many samples, at its rate, a chunk begins after the position."""
+        ahead = chunk.start - rescale(position.next, position.rate, chunk.rate)
+        # Whoever counts at two rates rounds, here and there: that is no gap.
+        rounded = position.rate != chunk.rate and 0 < ahead <= -(-chunk.rate // self.rate)
+        return 0 if rounded else ahead
+
+    def _is_new(self, position: _Position, chunk: AudioChunk) -> bool:
+        return chunk.end > rescale(position.next, position.rate, chunk.rate)
+
+    def _was_given_up(self, position: _Position, chunk: AudioChunk) -> bool:
+        start = rescale(chunk.start, chunk.rate, self.rate)
+        end = rescale(chunk.end, chunk.rate, self.rate)
+        return any(start < gap_end and gap_start < end for gap_start, gap_end in position.gaps)
+
     def _at(self, position: _Position) -> int:
         return rescale(position.next, position.rate, self.rate)
+
+
+def _start(chunk: AudioChunk) -> int:
+    return chunk.start * _NS // chunk.rate

@@ -64,14 +64,22 @@ def build_identify(config: Config, rate: int) -> Identify | None:
     return Identify(quick, settings, thorough)
 
 
-def build_pipeline(config: Config) -> Pipeline:
-    """Build everything between the two edges."""
+def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
+    """Build everything between the two edges.
+
+    With `reorder`, it waits for late chunks as configured: for sources that may give them.
+    """
     from stream.pipeline import Pipeline
 
     front_end, classifier, device = build_model(config)
     rate = classifier.spec.sample_rate
     return Pipeline(
-        front_end, classifier, smoothing(config, rate), build_identify(config, rate), device
+        front_end,
+        classifier,
+        smoothing(config, rate),
+        build_identify(config, rate),
+        device,
+        reorder_s=config.kafka.wire.reorder_ms / 1000 if reorder else 0.0,
     )
 
 

@@ -54,6 +54,8 @@ class Pipeline:
         Names the music. Without one, nothing is named.
     device : str
         Where `front_end` and `classifier` are, in torch's words.
+    reorder_s : float >= 0
+        Seconds of audio that wait for a late chunk at most, see `Align`.
     """
 
     def __init__(
@@ -63,11 +65,13 @@ class Pipeline:
         smoothing: SmoothSettings,
         identify: Identify | None = None,
         device: str = "cpu",
+        *,
+        reorder_s: float = 0.0,
     ) -> None:
         self.rate = classifier.spec.sample_rate
         self.hop = classifier.spec.hop
         self.clock = Clock()
-        self.align = Align(self.rate)
+        self.align = Align(self.rate, reorder_s)
         self.resample = Resample(self.rate)
         self.columns = ComputeColumns(front_end, classifier.spec.step_columns, device)
         self.classify = Classify(classifier)
@@ -76,7 +80,7 @@ class Pipeline:
 
     @property
     def counts(self) -> Counter[str]:
-        """Chunks seen, dropped and trimmed, and gaps found."""
+        """Chunks seen, dropped, late, trimmed and put in order, and gaps found."""
         return self.align.counts
 
     def push(self, chunks: Sequence[AudioChunk], *, last: bool = False) -> list[Event]:

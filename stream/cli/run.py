@@ -42,7 +42,7 @@ def run(
     with stop_on_signals() as stop, watching(settings.watch) as watch, ExitStack() as stack:
         opened = open_source(source, station, settings)
         stack.callback(opened.close)
-        pipeline = build_pipeline(settings)
+        pipeline = build_pipeline(settings, reorder=source == "kafka")
         sinks = [open_sink(name, settings) for name in names]
         for each in sinks:
             stack.callback(each.close)

@@ -17,7 +17,7 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
     from stream.watch.watch import watching
 
     with stop_on_signals() as stop, watching(settings.watch) as watch:
-        pipeline = build_pipeline(settings)
+        pipeline = build_pipeline(settings, reorder=True)
         every_s = settings.run.checkpoint_s
         member: Any = Worker(settings.kafka, pipeline, checkpoint_s=every_s, observer=watch)
         watch.attach(member, pipeline, [])  # it has what is read of a source

@@ -104,7 +104,8 @@ class Offsets:
             if (state := stations.get(station)) is None:
                 continue
             messages = state.messages
-            while len(messages) > 1 and self._is_over(messages[1], oldest):
+            # Messages may be out of order: those after one that is needed stay.
+            while len(messages) > 1 and all(self._is_over(messages[i], oldest) for i in (0, 1)):
                 messages.popleft()
             first.append((partition, messages[0]))
         return first

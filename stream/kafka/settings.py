@@ -69,6 +69,7 @@ class WireSettings(_Section):
     max_s: _Seconds = 60.0
     max_channels: _Positive = 8
     max_rate: _Positive = 192_000
+    reorder_ms: Annotated[int, Field(ge=0, le=60_000)] = 2000
     jump_s: _Seconds = 0.5
     pause_s: _Seconds = 5.0
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 PIPELINE = {
     "chunks": ("airsift_chunks", "Chunks that came."),
     "dropped": ("airsift_chunks_dropped", "Chunks heard before, dropped."),
+    "late": ("airsift_chunks_late", "Chunks that came after their place was given up, dropped."),
+    "reordered": ("airsift_chunks_reordered", "Chunks that came late and were put in order."),
     "trimmed": ("airsift_chunks_trimmed", "Chunks heard in part before, trimmed."),
     "gaps": ("airsift_gaps", "Times that audio was missing."),
 }

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.align import Align
@@ -81,3 +83,129 @@ def test_rounding_where_the_rate_changes_is_no_gap(rounded):
     place = rescale(44101, 44100, 48000) + rounded
     out = Align(16000).push([chunk(0, 44101, 44100), chunk(place, place + 4800, 48000)])
     assert [type(item) for item in out] == [AudioChunk, AudioChunk]
+
+
+# Out of order. A station plays samples 0, 1, 2...; what comes out says which were heard.
+
+PIECE = 160  # 10 ms
+WINDOW_S = 0.1  # ten of them
+
+
+def heard(out: list) -> list[tuple[str, int, int]]:
+    """Return cuts and stretches of audio, joined: what is independent of how audio is cut."""
+    joined: list[tuple[str, int, int]] = []
+    for item in out:
+        kind = type(item).__name__
+        if isinstance(item, AudioChunk):
+            assert np.array_equal(item.samples, np.arange(item.start, item.end))
+            if joined and joined[-1][0] == kind and joined[-1][2] == item.start:
+                joined[-1] = (kind, joined[-1][1], item.end)
+                continue
+        joined.append((kind, item.start, item.end))
+    return joined
+
+
+@st.composite
+def arrivals(draw, lost: bool = True) -> list[AudioChunk]:
+    """Draw pieces of one station: some lost, some twice, each at most eight places late."""
+    n = draw(st.integers(1, 40))
+    late = draw(st.lists(st.integers(0, 8), min_size=n, max_size=n))
+    order = sorted(range(1, n), key=lambda i: i + late[i])
+    if lost:
+        order = [i for i in order if draw(st.integers(0, 5))]
+        order += draw(st.lists(st.sampled_from(order or [0]), max_size=4))
+    return [chunk(i * PIECE, (i + 1) * PIECE) for i in [0, *order]]
+
+
+@settings(max_examples=40)
+@given(arrivals(lost=False))
+def test_chunks_late_within_the_window_are_heard_as_if_in_order(pieces):
+    align = Align(16000, WINDOW_S)
+    end = len(pieces) * PIECE
+    assert heard(align.push(pieces, last=True)) == [("AudioChunk", 0, end), ("Cut", end, end)]
+    assert (align.counts["gaps"], align.counts["late"], align.counts["dropped"]) == (0, 0, 0)
+
+
+@settings(max_examples=40)
+@given(arrivals())
+def test_a_chunk_in_order_waits_for_nothing(pieces):
+    align, expected = Align(16000, WINDOW_S), 0
+    for piece in pieces:
+        out = align.push([piece])
+        if piece.start == expected:
+            assert piece in out
+        expected = align.position("a")
+
+
+@settings(max_examples=40)
+@given(arrivals(), st.lists(st.integers(1, PIECE - 1), max_size=5), st.integers(1, 7))
+def test_cutting_late_chunks_changes_nothing(pieces, points, size):
+    edges = [0, *sorted(set(points)), PIECE]
+    parts = [
+        chunk(piece.start + a, piece.start + b)
+        for piece in pieces
+        for a, b in itertools.pairwise(edges)
+    ]
+    one, out = Align(16000, WINDOW_S), []
+    for first in range(0, len(parts), size):
+        out += one.push(parts[first : first + size])
+    assert heard(out + one.push([], last=True)) == heard(
+        Align(16000, WINDOW_S).push(pieces, last=True)
+    )
+
+
+@settings(max_examples=60)
+@given(arrivals(), st.data())
+def test_a_restart_decides_again_what_was_decided(pieces, data):
+    whole = heard(Align(16000, WINDOW_S).push(pieces, last=True))
+    stop = data.draw(st.integers(1, len(pieces)))
+    first = Align(16000, WINDOW_S)
+    before = first.push(pieces[:stop])
+    # What is passed on is needed again from any sample of the last stretch, and so is what waits.
+    begin = [item for item in before if isinstance(item, Cut)]
+    oldest = data.draw(st.integers(begin[-1].end if begin else 0, first.position("a")))
+    again = next((i for i, piece in enumerate(pieces[:stop]) if piece.end > oldest), stop)
+    second = Align(16000, WINDOW_S)
+    second.expect("a", oldest)
+    after = heard(second.push(pieces[again:], last=True))
+    assert after == [
+        (kind, max(start, oldest), end)
+        for kind, start, end in whole
+        if end > oldest or start == end
+    ]
+
+
+def test_what_comes_too_late_is_dropped_and_counted_as_late():
+    align = Align(16000, WINDOW_S)
+    order = [0, 1, *range(3, 14), 2, 1]
+    out = align.push([chunk(i * PIECE, (i + 1) * PIECE) for i in order])
+    assert heard(out) == [
+        ("AudioChunk", 0, 2 * PIECE),
+        ("Cut", 2 * PIECE, 3 * PIECE),
+        ("AudioChunk", 3 * PIECE, 14 * PIECE),
+    ]
+    assert align.counts == {"chunks": 15, "gaps": 1, "late": 1, "dropped": 1}
+
+
+def test_a_swapped_chunk_is_counted():
+    align = Align(16000, WINDOW_S)
+    align.push([chunk(i * PIECE, (i + 1) * PIECE) for i in (0, 2, 1, 3)])
+    assert align.counts == {"chunks": 4, "reordered": 1}
+
+
+def test_a_hole_longer_than_the_window_waits_for_nothing():
+    align = Align(16000, WINDOW_S)
+    align.push([chunk(0, PIECE)])
+    assert len(align.push([chunk(100 * PIECE, 101 * PIECE)])) == 2
+
+
+def test_chunks_of_two_rates_are_put_in_order():
+    align = Align(16000, WINDOW_S)
+    out = align.push([chunk(0, 441, 44100), chunk(960, 1440, 48000), chunk(441, 882, 44100)])
+    assert [(item.start, item.rate) for item in out] == [(0, 44100), (441, 44100), (960, 48000)]
+
+
+def test_one_sample_at_a_time_backwards_takes_no_time():
+    align = Align(16000, 2.0)
+    align.push([chunk(0, 1)])
+    assert len(align.push([chunk(i, i + 1) for i in range(8000, 0, -1)])) == 8000

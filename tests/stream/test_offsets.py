@@ -51,6 +51,17 @@ def test_the_message_before_the_one_needed_is_kept(offsets: Offsets) -> None:
     assert offsets.settle("b", 300) == [(0, Heard(5, 200, 300, RATE))]
 
 
+def test_a_message_that_came_early_is_kept_while_it_is_needed() -> None:
+    offsets = Offsets(RATE, 60)
+    offsets.begin(0, 0)
+    for i, start in enumerate((200, 100, 300)):
+        offsets.heard(0, "a", Heard(i, start, start + 100, RATE))
+        offsets.passed(0, i)
+    # The second is over before the first is.
+    assert offsets.settle("a", 250) == [(0, Heard(0, 200, 300, RATE))]
+    assert offsets.settle("a", 300) == [(0, Heard(1, 100, 200, RATE))]
+
+
 def test_the_slowest_station_holds_the_partition(offsets: Offsets) -> None:
     offsets.settle("a", 400)
     assert offsets.needed(0) == 1
