@@ -127,9 +127,10 @@ class Pipeline:
         if needed[0] is None:  # all that was heard is still in the resampler
             needed[0] = self.resample.oldest(station)
         known = [sample for sample in needed if sample is not None]
+        oldest = min(known) if known else self.align.position(station)
         return {
             "version": SNAPSHOT_VERSION,
-            "oldest": min(known) if known else self.align.position(station),
+            "oldest": self.resample.needs(station, oldest),
             "window": window,
             "clock": self.clock.zero(station),
             "smooth": self.smooth.snapshot(station),

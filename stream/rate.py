@@ -9,12 +9,12 @@ from math import gcd
 import numpy as np
 
 from stream.audio import AudioChunk, Cut, rescale
-from stream.resample import Resampler
+from stream.resample import GridResampler
 
 
 @dataclass(slots=True)
 class _Station:
-    resampler: Resampler
+    resampler: GridResampler
     rate: int
     start: int  # index of the first sample out, at the model's rate
     next: int  # index of the next one
@@ -65,6 +65,15 @@ class Resample:
         state = self._stations.get(station)
         return None if state is None else state.start
 
+    def needs(self, station: str, sample: int) -> int:
+        """Return where to begin again so that all is the same to the last bit from `sample` on."""
+        state = self._stations.get(station)
+        if state is None or state.rate == self.rate:
+            return sample
+        begin = GridResampler.begin_before(sample, self.rate)
+        # The session itself may have begun off the grid, after it.
+        return min(max(begin, state.start), sample)
+
     def _convert(self, chunk: AudioChunk) -> list[AudioChunk | Cut]:
         out: list[AudioChunk | Cut] = []
         state = self._stations.get(chunk.station)
@@ -77,7 +86,8 @@ class Resample:
                 return out
             chunk = aligned
             start = rescale(chunk.start, chunk.rate, self.rate)
-            state = _Station(Resampler(chunk.rate, self.rate), chunk.rate, start, start)
+            resampler = GridResampler(chunk.rate, self.rate, chunk.start)
+            state = _Station(resampler, chunk.rate, start, start)
             self._stations[chunk.station] = state
             # The rate changed in mid-stream: silence, not a gap, over the few samples between
             # the old grid and the new. Where rounding makes them overlap, the old one wins.

@@ -10,6 +10,8 @@ k of the output is at k / rate_out seconds of the input, though up to about 640 
 
 from __future__ import annotations
 
+from collections import deque
+from math import gcd
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -74,3 +76,93 @@ class Resampler:
         if last:
             self._soxr.clear()
         return out
+
+
+class GridResampler:
+    """The same for a stream that must come out alike, to the last bit, wherever it was begun.
+
+    soxr works in blocks from its beginning on, and a beginning elsewhere rounds otherwise. So a
+    new resampler begins at every multiple of `PERIOD_S`; it hears what the one before it hears,
+    and takes over when it has settled::
+
+        grid         |           |           |
+        resamplers   ────────────────┘
+                                 ....────────────┘
+                                             ....────────
+
+    Parameters
+    ----------
+    rate_in, rate_out : int > 0
+        As for `Resampler`.
+    start : int >= 0
+        Index of the first sample in, counted from the grid's zero; an output sample coincides
+        with it.
+    """
+
+    PERIOD_S = 2
+    SETTLED_S = 0.1
+
+    def __init__(self, rate_in: int, rate_out: int, start: int) -> None:
+        self.rate_in = rate_in
+        self.rate_out = rate_out
+        self._next = start
+        self._runs: deque[_Run] = deque()
+        self._begin_run(settled=True)
+
+    @classmethod
+    def begin_before(cls, sample: int, rate: int) -> int:
+        """Return where to begin so that `sample` (of the output, at `rate`) is as ever."""
+        period = cls.PERIOD_S * rate
+        return max(sample - round(cls.SETTLED_S * rate), 0) // period * period
+
+    def push(self, samples: NDArray[np.float32], *, last: bool = False) -> NDArray[np.float32]:
+        """Take the next samples; return those that they complete. See `Resampler.push`."""
+        if self.rate_in == self.rate_out:
+            return samples
+        period = self.PERIOD_S * self.rate_in
+        out: list[NDArray[np.float32]] = []
+        while True:
+            to_grid = period - self._next % period
+            piece, samples = samples[:to_grid], samples[to_grid:]
+            self._next += len(piece)
+            ends = last and not len(samples)
+            for run in self._runs:
+                run.push(piece, last=ends)
+            while self._runs[0].hand_on(out) and len(self._runs) > 1:
+                self._runs.popleft()
+            if len(piece) == to_grid and not ends:
+                self._begin_run(settled=False)
+            if not len(samples):
+                return np.concatenate(out)
+
+    def _begin_run(self, *, settled: bool) -> None:
+        step = self.rate_in // gcd(self.rate_in, self.rate_out)
+        at = self._next // step * (self.rate_out * step // self.rate_in)
+        first = at
+        if not settled:
+            first += round(self.SETTLED_S * self.rate_out)
+            self._runs[-1].end = first
+        self._runs.append(_Run(Resampler(self.rate_in, self.rate_out), at, first))
+
+
+class _Run:
+    """One resampler, and which of its samples count."""
+
+    def __init__(self, resampler: Resampler, at: int, first: int) -> None:
+        self._resampler = resampler
+        self._at = at  # index of the first sample in `_out`
+        self._first = first
+        self._out: list[NDArray[np.float32]] = []
+        self.end: int | None = None
+
+    def push(self, samples: NDArray[np.float32], *, last: bool) -> None:
+        self._out.append(self._resampler.push(samples, last=last))
+
+    def hand_on(self, out: list[NDArray[np.float32]]) -> bool:
+        """Move what counts to `out`; say whether that is all there will be."""
+        for samples in self._out:
+            stop = len(samples) if self.end is None else max(self.end - self._at, 0)
+            out.append(samples[max(self._first - self._at, 0) : stop])
+            self._at += len(samples)
+        self._out.clear()
+        return self.end is not None and self._at >= self.end

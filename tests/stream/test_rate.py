@@ -46,15 +46,29 @@ def test_any_cutting_gives_the_same_samples(points, rate):
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(1, 80000))
-def test_beginning_anywhere_gives_the_samples_of_never_having_stopped(begin):
+@given(st.integers(0, 320000), st.integers(0, 20000), st.sampled_from([8000, 44100, 48000]))
+def test_beginning_again_where_it_is_said_gives_the_same_bits(sample, session, rate):
+    samples = music(10 * rate + rate // 2, rate)[session:]
+    stage = Resample(RATE)
+    first, whole = heard(stage.push(chunks(samples, rate, [], offset=session)))
+    sample = max(sample // 2, first)
+    begin = stage.needs("a", sample)
+    assert first <= begin <= sample < begin + 2.1 * RATE + 1
+    again = rescale(begin, RATE, rate)
+    late = chunks(samples[again - session :], rate, [5000], offset=again)
+    start, values = heard(Resample(RATE).push(late))
+    assert start == begin
+    assert np.array_equal(values[sample - begin :], whole[sample - first :])
+
+
+def test_beginning_anywhere_is_soon_as_never_having_stopped():
     samples = music(132300, 44100)
     _, whole = heard(Resample(RATE).push([*chunks(samples, 44100, []), END]))
-    late = chunks(samples[begin:], 44100, [], offset=begin)
-    start, values = heard(Resample(RATE).push([*late, END]))
-    assert 0 <= start - begin * RATE / 44100 <= 160
-    settled = 1600  # the resampler's memory, see Pipeline.snapshot
-    assert np.allclose(values[settled:], whole[start + settled :], atol=1e-6)
+    for begin in (1, 441, 44099, 70001):
+        late = chunks(samples[begin:], 44100, [], offset=begin)
+        start, values = heard(Resample(RATE).push([*late, END]))
+        assert 0 <= start - begin * RATE / 44100 <= 160
+        assert np.allclose(values[1600:], whole[start + 1600 :], atol=1e-6)
 
 
 def test_a_change_of_rate_leaves_no_hole():
