@@ -94,7 +94,7 @@ class Intake:
         resumed = {}
         for saved in left:
             self._skip[partition, saved.station] = saved.kafka_offset
-            self._decoder.resume(saved.station, saved.start, saved.rate)
+            self._decoder.resume(saved.station, saved.start, saved.rate, saved.place)
             resumed[saved.station] = dict(saved.snapshot)
         return resumed
 
@@ -136,8 +136,9 @@ class Intake:
             return []
         if not len(chunk.samples):
             return []
-        start = chunk.start + self._decoder.lead(station)
-        self.offsets.heard(partition, station, Heard(message.offset, start, chunk.end, chunk.rate))
+        lead, found = self._decoder.place(station)
+        heard = Heard(message.offset, chunk.start + lead, chunk.end, chunk.rate, found)
+        self.offsets.heard(partition, station, heard)
         if station in self._damaged:
             self._damaged.remove(station)
             chunk = replace(chunk, gap_reason="a message could not be decoded")
@@ -152,7 +153,10 @@ class Intake:
             The records to write before anything is committed.
         """
         return [
-            (partition, Saved(station, first.kafka_offset, first.start, first.rate, snapshot))
+            (
+                partition,
+                Saved(station, first.kafka_offset, first.start, first.rate, snapshot, first.place),
+            )
             for station, snapshot in snapshots.items()
             for partition, first in self.offsets.settle(station, snapshot["oldest"])
         ]

@@ -6,6 +6,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from stream.kafka.position import Place
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -21,12 +23,15 @@ class Heard(NamedTuple):
         Its samples, half-open, at `rate`.
     rate : int > 0
         Samples per second.
+    place : Place
+        Where it found its station.
     """
 
     kafka_offset: int
     start: int
     end: int
     rate: int
+    place: Place = Place()
 
 
 class _Station:

@@ -17,10 +17,11 @@ from kafka import TopicPartition
 
 from airsift.errors import BrokerError
 from stream.kafka.client import broker_errors, connect_consumer, ensure_topics
+from stream.kafka.position import Place
 from stream.kafka.wire import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from stream.kafka.sender import Sender
     from stream.kafka.settings import KafkaSettings
@@ -42,6 +43,8 @@ class Saved:
         First sample of that message, and the rate it counts in.
     snapshot : mapping
         What the pipeline restores.
+    place : sequence of float
+        A `stream.kafka.position.Place`: where that message found its station.
     """
 
     station: str
@@ -49,6 +52,7 @@ class Saved:
     start: int
     rate: int
     snapshot: Mapping[str, Any]
+    place: Sequence[float | None] = ()
 
     def is_before(self, other: Saved) -> bool:
         """Say whether this is an older state than `other`."""
@@ -108,6 +112,7 @@ def as_record(group: str, partition: int, saved: Saved) -> Message:
         "kafka_offset": saved.kafka_offset,
         "start_sample": saved.start,
         "rate": saved.rate,
+        "place": saved.place,
         "snapshot": saved.snapshot,
     }
     value = json.dumps(told, separators=(",", ":")).encode()
@@ -141,12 +146,20 @@ def read_record(group: str, record: Any) -> Saved | None:
             int(told["start_sample"]),
             int(told["rate"]),
             dict(told["snapshot"]),
+            _place(told.get("place") or ()),
         )
     except (ValueError, TypeError, KeyError) as error:
         raise BrokerError(
             f"topic {record.topic} partition {record.partition} kafka_offset {record.offset} is "
             f"no snapshot of airsift ({error}); delete the topic, or set kafka.topics.state"
         ) from error
+
+
+def _place(told: Sequence[float | None]) -> tuple[float | None, ...]:
+    place = tuple(number if number is None else number + 0 for number in told)
+    if place and (len(place) != len(Place._fields) or None in place[:2]):
+        raise ValueError(f"place is {told!r}")
+    return place
 
 
 def _key(group: str, station: str) -> bytes:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from airsift.errors import DecodeError
-from stream.audio import AudioChunk
+from stream.audio import AudioChunk, rescale
 from stream.kafka.compressed import (
     Decoded,
     FrameStream,
@@ -30,7 +30,7 @@ from stream.kafka.headers import (
     read_headers,
     station_of,
 )
-from stream.kafka.position import Claim, Position
+from stream.kafka.position import Claim, Place, Position
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,6 +97,7 @@ class _Station:
     position: Position
     frames: dict[str, FrameStream]
     lead: int = 0  # samples of the last message that began in the message before
+    before: Place = field(default_factory=Place)  # where that message found the station
 
 
 class ChunkDecoder:
@@ -147,28 +148,41 @@ class ChunkDecoder:
         else:
             decoded, claim, lead = self._decode_frames(state, value, said, claim)
         _check(decoded, said)
-        state.lead = lead
-        start = state.position.place(claim, len(decoded.samples), decoded.rate)
+        state.lead, state.before = lead, state.position.place
+        start = state.position.put(claim, len(decoded.samples), decoded.rate)
         if said.time_ms is not None:
             time: float | None = said.time_ms / 1000
-        else:  # samples placed by time count from 1970
-            time = None if said.start_sample is not None else start / decoded.rate
+        elif said.start_sample is not None:
+            time = None
+        else:
+            time = state.position.time(start, decoded.rate)
         return AudioChunk(station, start, decoded.samples, decoded.rate, time)
 
-    def resume(self, station: str, start: int, rate: int) -> None:
+    def resume(self, station: str, start: int, rate: int, place: Sequence[float | None]) -> None:
         """Say that the next message of `station` begins at sample `start` of `rate` a second.
 
-        It is for messages that do not say so themselves.
+        `place` is what `place` said of it; a record of an earlier version has none.
         """
         self.forget(station)
-        self._station(station).position.resume(start, rate)
+        self._station(station).position.resume(place or (start, rate))
 
-    def lead(self, station: str) -> int:
-        """Return how many samples of the station's last chunk began in the message before.
+    def place(self, station: str) -> tuple[int, Place]:
+        """Return what a decoder needs that is to begin with the station's last message.
 
-        Who begins to decode with that message gets a chunk that begins so much later.
+        Returns
+        -------
+        lead : int
+            Samples of the message's chunk that began in the message before: of who begins with
+            this one, the chunk begins so much later.
+        place : Place
+            Where it then finds the station.
         """
-        return self._stations[station].lead
+        state = self._stations[station]
+        before = state.before
+        if before.rate and state.lead:
+            lead = rescale(state.lead, state.position.place.rate, before.rate)
+            before = before._replace(end=before.end + lead)
+        return state.lead, before
 
     def forget(self, station: str) -> None:
         """Drop what is known of a station."""

@@ -91,7 +91,7 @@ def test_start_sample_counts_to_the_first_frame_that_begins_in_the_message(kind:
     first = decode(decoder, kind, whole[:cut], start_sample=0)
     second = decode(decoder, kind, whole[cut:], start_sample=11 * n)
     assert (first.start, first.end) == (0, 10 * n)
-    assert (second.start, second.end, decoder.lead("a")) == (10 * n, 20 * n, n)
+    assert (second.start, second.end, decoder.place("a")[0]) == (10 * n, 20 * n, n)
 
 
 @pytest.mark.parametrize("kind", FRAME)
@@ -106,7 +106,7 @@ def test_a_jump_of_start_sample_is_a_jump(kind: str) -> None:
 def test_a_running_start_of_one_message_gives_the_same_samples(kind: str) -> None:
     frames, n = FRAMES[kind], FRAME[kind]
     decoder = ChunkDecoder(WireSettings())
-    decoder.resume("a", 10 * n, RATE)
+    decoder.resume("a", 10 * n, RATE, ())
     decode(decoder, kind, b"".join(frames[10:20]))
     chunk = decode(decoder, kind, b"".join(frames[20:30]))
     assert chunk.start == 20 * n

@@ -1,5 +1,12 @@
 from __future__ import annotations
 
+import itertools
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from stream.kafka.position import Claim, Position
 
 RATE = 1000  # samples are milliseconds
@@ -13,7 +20,11 @@ def claim(
 
 def starts(*claims: Claim, n: int = 500) -> list[int]:
     position = Position(jump_s=0.5, pause_s=5.0)
-    return [position.place(each, n, RATE) for each in claims]
+    return [position.put(each, n, RATE) for each in claims]
+
+
+def on_time(n: int, count: int) -> list[int]:
+    return list(range(10**12, 10**12 + n * count, n))
 
 
 def test_start_sample_is_believed() -> None:
@@ -23,7 +34,7 @@ def test_start_sample_is_believed() -> None:
 
 def test_start_sample_counts_at_the_rate_it_says() -> None:
     position = Position(0.5, 5.0)
-    assert position.place(Claim(16000, 16000, None, None), 10, 48000) == 48000
+    assert position.put(Claim(16000, 16000, None, None), 10, 48000) == 48000
 
 
 def test_jitter_of_the_time_is_ignored_and_a_jump_is_not() -> None:
@@ -55,6 +66,108 @@ def test_a_long_pause_between_arrivals_is_a_gap() -> None:
 
 def test_it_resumes_where_it_was() -> None:
     position = Position(0.5, 5.0)
-    position.resume(123, RATE)
-    assert position.place(claim(arrived_ms=400), 10, RATE) == 123
-    assert position.place(claim(arrived_ms=410), 10, RATE * 2) == 266
+    position.resume((123, RATE))
+    assert position.put(claim(arrived_ms=400), 10, RATE) == 123
+    assert position.put(claim(arrived_ms=410), 10, RATE * 2) == 266
+
+
+LENGTHS = [20, 100, 500, 2000, 30_000]  # ms of a chunk
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(LENGTHS), st.lists(st.integers(-45, 45), min_size=1, max_size=60))
+def test_times_that_jitter_leave_no_gap(n: int, jitter: list[int]) -> None:
+    times = [t + j for t, j in zip(on_time(n, len(jitter)), jitter, strict=True)]
+    heard = starts(*[claim(time_ms=t) for t in times], n=n)
+    assert {b - a for a, b in itertools.pairwise(heard)} <= {n}
+
+
+@settings(max_examples=60)
+@given(
+    st.sampled_from([200, 500, 2000]),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(-40, 40)), min_size=1, max_size=30),
+)
+def test_late_chunks_with_times_that_jitter_are_put_where_they_belong(
+    n: int, late: list[tuple[int, int]]
+) -> None:
+    order = [0, *sorted(range(1, len(late) + 1), key=lambda i: i + late[i - 1][0])]
+    jitter = [0, *(j for _, j in late)]
+    times = on_time(n, len(order))
+    assert starts(*[claim(time_ms=times[i] + jitter[i]) for i in order], n=n) == [
+        times[i] for i in order
+    ]
+
+
+@pytest.mark.parametrize("ppm", [-200, 100])
+@pytest.mark.parametrize("by", ["time_ms", "arrived_ms"])
+def test_a_station_that_drifts_for_days_has_no_gap(by: str, ppm: int) -> None:
+    n, position, expected = 60_000, Position(0.5, 5.0), 10**12
+    for k in range(7 * 24 * 60):
+        said = 10**12 + round(k * n * (1 + ppm / 1e6)) + (k * 7919) % 60 - 30
+        start = position.put(claim(**{by: said}), n, RATE)
+        expected = start if k == 0 else expected
+        assert start == expected
+        assert position.time(start, RATE) == pytest.approx(said / 1000, abs=0.1)
+        expected += n
+
+
+def test_after_drift_a_gap_is_as_long_as_it_was() -> None:
+    position = Position(0.5, 5.0)
+    for k in range(3_000):
+        end = position.put(claim(time_ms=10**12 + round(k * 10_000 * 0.9999)), 10_000, RATE)
+    said = 10**12 + round(3_000 * 10_000 * 0.9999) + 4000
+    assert position.put(claim(time_ms=said), 2000, RATE) == end + 10_000 + 4000
+
+
+def test_samples_times_and_arrivals_may_be_mixed() -> None:
+    assert starts(
+        claim(7000, time_ms=10**12),
+        claim(time_ms=10**12 + 510),
+        claim(arrived_ms=10**12 + 1700),
+        claim(8500),
+        claim(time_ms=10**12 + 4000),
+        claim(12_000, time_ms=10**12 + 5000),
+        claim(arrived_ms=10**12 + 7000),
+    ) == [7000, 7500, 8000, 8500, 11_000, 12_000, 12_500]
+
+
+def test_a_time_after_samples_without_any_goes_on() -> None:
+    assert starts(claim(7000), claim(time_ms=10**12), claim(time_ms=10**12 + 2500)) == [
+        7000,
+        7500,
+        10_000,
+    ]
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["start_sample", "time_ms", "arrived_ms", "both"]),
+            st.integers(0, 9),
+            st.sampled_from([1000, 2000]),
+        ),
+        min_size=2,
+        max_size=20,
+    ),
+    st.data(),
+)
+def test_from_any_message_on_the_places_are_the_same_again(messages: list, data: st.Data) -> None:
+    claims, at = [], 10**6
+    for kind, step, rate in messages:
+        at += (0, 500, 500, 500, 500, 500, 510, 1000, 8000, -500)[step]
+        said = {name: at for name in ("time_ms", "arrived_ms") if kind in (name, "both")}
+        sample = at if kind in ("start_sample", "both") else None
+        claims.append((Claim(sample, 1000, said.get("time_ms"), said.get("arrived_ms")), rate))
+    first, second, places, whole = Position(0.5, 5.0), Position(0.5, 5.0), [], []
+    for each, rate in claims:
+        places.append(json.loads(json.dumps(first.place)))
+        whole.append(first.put(each, rate // 2, rate))
+    begin = data.draw(st.integers(1, len(claims) - 1))
+    second.resume(places[begin])
+    assert [second.put(each, rate // 2, rate) for each, rate in claims[begin:]] == whole[begin:]
+
+
+def test_a_burst_after_a_hold_up_is_no_time_travel() -> None:
+    arrivals = [50_000, 50_500, 54_900, 54_901, 54_902, 55_000]
+    assert starts(*[claim(arrived_ms=t) for t in arrivals]) == list(range(50_000, 53_000, 500))
