@@ -1,24 +1,23 @@
 """Columns of the corpus, ready to be mixed: streams of one voice, track or game at a time.
 
-Speech files last seconds, so streams are joined from clips of one voice, with gaps of varied
-length, on samples and not on columns: low bins hear half a second at once, and a join made of
-columns would be a shape that no broadcast has. Level is the same everywhere here; training
-draws it anew for each window.
+Speech files last seconds, so streams are joined from clips (see `model.joining`). Level is the
+same everywhere here; training draws it anew for each window.
 """
 
 from __future__ import annotations
 
 import csv
 import zlib
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from airsift.errors import ConfigError
-from model import corpus, noises, treatments
+from model import corpus, happenings, joining, noises, treatments
 from model.frontend import RollingCQT, cqt
 from model.recipe import Kind, Split, checked_kind, load_splits, refuse_overlap, split_of
 
@@ -30,16 +29,20 @@ if TYPE_CHECKING:
 
     from model.corpus import Recording
 
-RATE = 16_000
-HOP = 320
-STREAM_SECONDS = 40
-STREAM_LEVEL = 0.1
-MADE_NOISES = 90
-# A pause within speech that a listener does not notice as its end.
-PAUSE_SECONDS = 1.5
+RATE = joining.RATE
+HOP = joining.HOP
+STREAM_SECONDS = joining.STREAM_SECONDS
+# Streams made rather than recorded.
+MADE_NOISES = 66
+HAPPENINGS = 132
+CONVERSATIONS = 90
+CROWDS = 20
 # Small classes pass several times, each time joined and treated anew.
-PASSES: dict[Kind, int] = {"speech": 1, "music": 1, "singing": 3, "noise": 4}
+PASSES: dict[Kind, int] = {"speech": 1, "music": 1, "singing": 5, "noise": 4}
 MOST_SECONDS: dict[Kind, int] = {"speech": 1200, "music": 150, "singing": 2400, "noise": 1500}
+# A bank is computed in so many parts, by as many processes as there are; which part a group
+# is in does not depend on their number.
+PARTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Stream:
     kind : Kind
         Its class.
     samples : np.ndarray [shape=(n,), float32]
-        Mono, 16 kHz, RMS near `STREAM_LEVEL`.
+        Mono, 16 kHz, RMS near `joining.STREAM_LEVEL`.
     active : np.ndarray [shape=(n // HOP,), bool]
         For each column, whether the class is heard.
     """
@@ -112,7 +115,7 @@ def streams(
     seed : int
         The same seed gives the same streams.
     treated : bool
-        Whether to add rooms, codecs and the like.
+        Whether to add rooms, codecs and the like, several passes and long pauses.
     """
     groups: dict[tuple[str, Kind], list[Recording]] = {}
     for each in recordings:
@@ -123,44 +126,153 @@ def streams(
             left = float(MOST_SECONDS[kind] * (3 if group.endswith(":cast") else 1))
             order = random.permutation(len(members)) if kind in ("speech", "noise") else None
             chosen = members if order is None else [members[i] for i in order]
-            for samples, active in _joined(folder, chosen, kind, random):
+            for samples, active in joining.joined(folder, chosen, kind, random, sparse=treated):
                 if left <= 0:
                     break
                 left -= len(samples) / RATE
                 heard = treatments.some_treatment(samples, random) if treated else samples
                 yield Stream(group, kind, heard, active)
-    for number in range(MADE_NOISES if treated else 0):
-        name, samples = noises.made_noise(STREAM_SECONDS * RATE, number)
-        everywhere = np.ones(len(samples) // HOP, np.bool_)
-        yield Stream(f"made:{name}", "noise", samples, everywhere)
 
 
-def build_bank(folder: Path, split: Split, *, seed: int = 1) -> tuple[int, int]:
+def made_streams(folder: Path, recordings: Sequence[Recording], seed: int) -> Iterator[Stream]:
+    """Yield what is made rather than recorded: noises, conversations and crowds.
+
+    Parameters
+    ----------
+    folder : Path
+        The corpus.
+    recordings : sequence of Recording
+        Of one split; the voices are drawn from them.
+    seed : int
+        The same seed gives the same streams.
+    """
+    everywhere = np.ones(STREAM_SECONDS * RATE // HOP, np.bool_)
+    for kinds, count in ((noises.NOISES, MADE_NOISES), (happenings.HAPPENINGS, HAPPENINGS)):
+        for number in range(count):
+            name, samples = noises.made_noise(STREAM_SECONDS * RATE, number, kinds)
+            heard = treatments.some_treatment(samples, np.random.default_rng([seed, number]))
+            yield Stream(f"made-{name}:{number}", "noise", heard, everywhere)
+    voices: dict[str, list[Recording]] = {}
+    for each in recordings:
+        if each.kind == "speech" and each.end - each.start > RATE // 2:
+            voices.setdefault(each.group, []).append(each)
+    if not voices:
+        return
+    draw = partial(_clips, folder, [voices[group] for group in sorted(voices)])
+    for number in range(CONVERSATIONS):
+        random = np.random.default_rng([seed, 1, number])
+        clips = draw(int(random.integers(1, 5)), 40, random)
+        if not clips:
+            continue
+        samples, active = joining.conversation(clips, random)
+        heard = treatments.some_treatment(samples, random)
+        yield Stream(f"conversation:{number}", "speech", heard, active)
+    for number in range(CROWDS):
+        random = np.random.default_rng([seed, 2, number])
+        clips = draw(int(random.integers(12, 40)), 40, random)
+        if clips:
+            yield Stream(f"made-crowd:{number}", "noise", joining.crowd(clips, random), everywhere)
+
+
+def build_bank(folder: Path, split: Split, *, seed: int = 1, workers: int = 1) -> tuple[int, int]:
     """Compute and store the columns of a split.
+
+    Parameters
+    ----------
+    folder : Path
+        The corpus.
+    split : Split
+        Whose recordings.
+    seed : int
+        The same seed gives the same bank, with any number of workers.
+    workers : int > 0
+        Processes.
 
     Returns
     -------
     (int, int)
         Streams and columns stored.
     """
+    compute = partial(_part, folder, split, seed)
+    if workers == 1:
+        made = [compute(number) for number in range(PARTS)]
+    else:
+        with ProcessPoolExecutor(workers) as pool:
+            made = list(pool.map(compute, range(PARTS)))
+    sizes = [rows[-1][3] if rows else 0 for rows in made]
+    whole = np.lib.format.open_memmap(
+        folder / f"{split}-columns.npy", "w+", np.float16, (sum(sizes), RollingCQT().n_bins)
+    )
+    heard: list[NDArray[np.bool_]] = []
+    table: list[tuple[str, Kind, int, int]] = []
+    for number, rows in enumerate(made):
+        before = sum(sizes[:number])
+        part = folder / f"{split}-part-{number}.npz"
+        with np.load(part) as stored:
+            whole[before : before + sizes[number]] = stored["columns"]
+            heard.append(stored["active"])
+        part.unlink()
+        table += [(group, kind, start + before, end + before) for group, kind, start, end in rows]
+    whole.flush()
+    np.save(folder / f"{split}-active.npy", np.concatenate(heard))
+    with (folder / f"{split}-streams.csv").open("w", newline="", encoding="utf-8") as out:
+        csv.writer(out, lineterminator="\n").writerows(table)
+    return len(table), sum(sizes)
+
+
+def _part(folder: Path, split: Split, seed: int, number: int) -> list[tuple[str, Kind, int, int]]:
+    """Store the columns of one part and list its streams; the first part is what is made."""
+    torch.set_num_threads(1)
     front_end = RollingCQT()
+    recordings = checked_recordings(folder, split)
+    if number == 0:
+        found = made_streams(folder, recordings, seed)
+    else:
+        mine = sorted({each.group for each in recordings})[number - 1 :: PARTS - 1]
+        chosen = [each for each in recordings if each.group in set(mine)]
+        found = streams(folder, chosen, seed, treated=True)
     parts: list[NDArray[np.float16]] = []
     heard: list[NDArray[np.bool_]] = []
     table: list[tuple[str, Kind, int, int]] = []
     end = 0
     with torch.inference_mode():
-        for stream in streams(folder, checked_recordings(folder, split), seed, treated=True):
+        for stream in found:
             columns = cqt(torch.from_numpy(stream.samples)[None], front_end)[0]
             count = min(len(columns), len(stream.active))
             parts.append(columns[:count].numpy().astype(np.float16))
             heard.append(stream.active[:count])
             table.append((stream.group, stream.kind, end, end + count))
             end += count
-    np.save(folder / f"{split}-columns.npy", np.concatenate(parts))
-    np.save(folder / f"{split}-active.npy", np.concatenate(heard))
-    with (folder / f"{split}-streams.csv").open("w", newline="", encoding="utf-8") as out:
-        csv.writer(out, lineterminator="\n").writerows(table)
-    return len(table), end
+    np.savez(
+        folder / f"{split}-part-{number}.npz",
+        columns=np.concatenate(parts) if parts else np.zeros((0, front_end.n_bins), np.float16),
+        active=np.concatenate(heard) if heard else np.zeros(0, np.bool_),
+    )
+    return table
+
+
+def _clips(
+    folder: Path,
+    voices: Sequence[Sequence[Recording]],
+    count: int,
+    seconds: int,
+    random: np.random.Generator,
+) -> list[NDArray[np.float32]]:
+    """Draw voices, and clips of them in a random order until they last long enough."""
+    chosen = [voices[i] for i in random.integers(0, len(voices), count)]
+    clips: list[NDArray[np.float32]] = []
+    # A clip that is all silence counts as a second, so that this ends.
+    left = float(max(seconds, count))
+    while left > 0:
+        # Everybody once, then anybody.
+        turn = chosen[len(clips) if len(clips) < count else int(random.integers(count))]
+        each = turn[int(random.integers(len(turn)))]
+        stored = corpus.samples_of(folder, each.source)[each.start : each.end][: 12 * RATE]
+        clip, _ = joining.levelled(stored.astype(np.float32) / 32768.0, "speech")
+        left -= max(1.0, len(clip) / RATE)
+        if len(clip):
+            clips.append(clip)
+    return clips
 
 
 def open_bank(folder: Path, split: Split) -> Bank:
@@ -181,93 +293,3 @@ def open_bank(folder: Path, split: Split) -> Bank:
         ]
     columns: Any = np.load(folder / f"{split}-columns.npy", mmap_mode="r")
     return Bank(columns, np.load(folder / f"{split}-active.npy"), rows)
-
-
-def _joined(
-    folder: Path, members: Sequence[Recording], kind: Kind, random: np.random.Generator
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-    """Yield streams of about `STREAM_SECONDS` and where the class is heard in them."""
-    parts: list[NDArray[np.float32]] = []
-    heard: list[NDArray[np.bool_]] = []
-    length = 0
-    for member in members:
-        stored = corpus.samples_of(folder, member.source)[member.start : member.end]
-        for start in range(0, len(stored), STREAM_SECONDS * RATE):
-            clip = stored[start : start + STREAM_SECONDS * RATE].astype(np.float32) / 32768.0
-            clip, active = _levelled(clip, kind)
-            if not len(clip):
-                continue
-            gap = _gap(kind, random)
-            parts += [_faded(clip), np.zeros(gap, np.float32)]
-            heard += [active, np.full(gap, gap < PAUSE_SECONDS * RATE and kind != "music")]
-            length += len(clip) + gap
-            if length >= STREAM_SECONDS * RATE:
-                yield _stream(parts, heard, random)
-                parts, heard, length = [], [], 0
-    if length > RATE:
-        yield _stream(parts, heard, random)
-
-
-def _stream(
-    parts: list[NDArray[np.float32]], heard: list[NDArray[np.bool_]], random: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    samples, active = np.concatenate(parts), np.concatenate(heard)
-    count = len(samples) // HOP
-    # Gaps that are digitally silent would give a join away.
-    floor = STREAM_LEVEL * 10.0 ** (random.uniform(-60.0, -25.0) / 20.0)
-    noise = np.cumsum(random.standard_normal(len(samples)).astype(np.float32))
-    noise = noise - np.convolve(noise, np.full(64, 1 / 64, np.float32), "same")
-    samples = samples + noise * (floor / max(float(noise.std()), 1e-9))
-    columns = active[: count * HOP].reshape(count, HOP).mean(axis=1) >= 0.5
-    return samples[: count * HOP].astype(np.float32), columns
-
-
-def _levelled(
-    clip: NDArray[np.float32], kind: Kind
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Trim silence from the ends, set the level, and say which samples are heard."""
-    frame = RATE // 50
-    count = len(clip) // frame
-    if count < 5:
-        return clip[:0], np.zeros(0, np.bool_)
-    power = np.square(clip[: count * frame]).reshape(count, frame).mean(axis=1)
-    loud = float(np.quantile(power, 0.9))
-    if loud < 1e-9:
-        return clip[:0], np.zeros(0, np.bool_)
-    sounding = power > loud * (1e-4 if kind == "speech" else 10**-4.5)
-    first, last = int(np.argmax(sounding)), count - int(np.argmax(sounding[::-1]))
-    sounding = _pauses_filled(sounding[first:last], int(PAUSE_SECONDS * 50))
-    trimmed = clip[first * frame : last * frame]
-    level = float(np.sqrt(power[first:last][sounding].mean()))
-    return trimmed * np.float32(STREAM_LEVEL / level), np.repeat(sounding, frame)
-
-
-def _pauses_filled(sounding: NDArray[np.bool_], longest: int) -> NDArray[np.bool_]:
-    """Call the pauses shorter than `longest` part of what surrounds them."""
-    places = np.flatnonzero(sounding)
-    filled = sounding.copy()
-    for before, after in pairwise(places):
-        if 1 < after - before < longest:
-            filled[before:after] = True
-    return filled
-
-
-def _gap(kind: Kind, random: np.random.Generator) -> int:
-    """Draw the samples of silence after a clip."""
-    if kind == "speech":
-        seconds = random.uniform(1.5, 4.0) if random.random() < 0.06 else random.uniform(0.0, 0.7)
-    elif kind == "noise":
-        seconds = random.uniform(0.0, 1.0) * float(random.random() < 0.7)
-    else:
-        seconds = 0.0
-    return int(seconds * 50) * HOP
-
-
-def _faded(clip: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Fade 10 ms at both ends, so that a join does not click."""
-    n = min(160, len(clip) // 2)
-    ramp = np.linspace(0.0, 1.0, n, dtype=np.float32)
-    faded = clip.copy()
-    faded[:n] *= ramp
-    faded[len(clip) - n :] *= ramp[::-1]
-    return faded

@@ -1,14 +1,17 @@
 """Solo instruments for training, played from a General MIDI sound font.
 
 Debian's music is mostly whole bands; solo instruments are what classifiers of speech and
-music get wrong. A SoundFont 2 file holds recordings of single notes. Phrases are drawn at
-random from a seed: notes of one scale, with rests, chords and vibrato.
+music get wrong. A SoundFont 2 file holds recordings of single notes, and instruments that say
+which recording plays which keys. Phrases are drawn at random from a seed: notes of one scale,
+with rests and chords, slow or quick, held or short.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soxr
@@ -23,15 +26,23 @@ if TYPE_CHECKING:
 PHRASE_SECONDS = 40
 NOTE_SECONDS = 4.0
 SAMPLE_HEADER = struct.Struct("<20s5IBbHH")
+INSTRUMENT = struct.Struct("<20sH")
+ZONE = struct.Struct("<HH")
+GENERATOR = struct.Struct("<Hh")
+# Numbers of the generators that are read.
+KEY_RANGE, SAMPLE, LOOPING, ROOT_KEY = 43, 53, 54, 58
+# More than these of one instrument sound alike, and only cost memory.
+MOST_NOTES = 8
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 7, 9), (0, 3, 5, 7, 10))
 
-# Drums and effects of the sound font: not solo instruments, whatever else they are.
+# Effects of sound fonts and single drums: not solo instruments, whatever else they are.
 NOT_TONES = (
-    "hat", "snare", "e-sn", "brush", "kick", "drum", "tom", "agogo", "applau", "bird", "tambour",
-    "cabas", "castanet", "cym", "clap", "cow", "stick", "bongo", "noise", "fretnois", "guiro",
-    "gun", "helicop", "tumba", "maraca", "click", "slap", "ocean", "quica", "quinto", "ride",
-    "rim", "claves", "scratch", "whist", "sleigh", "telephon", "timbale", "trian", "block",
-    "orch-hit", "808", "wav",
+    "hat", "snare", "brush", "kick", "drum", "tom", "agogo", "applau", "bird", "cabas",
+    "castanet", "cym", "clap", "cowbell", "stick", "bongo", "noise", "guiro", "gun", "helicop",
+    "tumba", "maraca", "click", "slap", "ocean", "quica", "seashore", "whist", "sleigh",
+    "telephon", "timbale", "woodblock", "scratch", "standard", "room", "power", "808", "909",
+    "jazz-kit", "orchestra-kit", "percussion", "metronome", "star-theme", "chiffer", "conga",
+    "rain", "goblin", "crystal",
 )  # fmt: skip
 
 
@@ -43,7 +54,7 @@ def resampled(samples: NDArray[np.float32], rate: int, wanted: int) -> NDArray[n
 
 
 def solos(sound_font: bytes, rate: int) -> Iterator[tuple[str, NDArray[np.int16]]]:
-    """Yield a phrase for every sampled instrument of a sound font.
+    """Yield a phrase for every melodic instrument of a sound font.
 
     Parameters
     ----------
@@ -55,7 +66,7 @@ def solos(sound_font: bytes, rate: int) -> Iterator[tuple[str, NDArray[np.int16]
     Yields
     ------
     name : str
-        ``program-`` and the sample's name without the pitch.
+        ``program-`` and the instrument's name.
     np.ndarray [shape=(n,), int16]
         About `PHRASE_SECONDS`, mono.
 
@@ -65,49 +76,98 @@ def solos(sound_font: bytes, rate: int) -> Iterator[tuple[str, NDArray[np.int16]
         It is not a SoundFont 2 file.
     """
     chunks = _chunks(sound_font)
-    if b"smpl" not in chunks or b"shdr" not in chunks:
+    if not chunks.keys() >= {b"smpl", b"shdr", b"inst", b"ibag", b"igen"}:
         raise DecodeError("the sound font has no samples: use a SoundFont 2 file")
     pool = np.frombuffer(chunks[b"smpl"], dtype="<i2")
-    tones: dict[str, list[tuple[NDArray[np.float32], int]]] = {}
-    for fields in SAMPLE_HEADER.iter_unpack(chunks[b"shdr"]):
-        name, start, end, loop_start, loop_end, note_rate, pitch = fields[:7]
-        label = name.split(b"\0")[0].decode("ascii", "replace").strip()
-        stem = label.rstrip("0123456789#-_() LRlrABCDEFGabcdefg") or label
-        note = pool[start:end].astype(np.float32) / 32768.0
-        stem = stem.lower().replace(" ", "-")
-        short = len(note) < 1000 or loop_end - loop_start < 8
-        unwanted = stem in ("sn", "ri") or any(word in stem for word in NOT_TONES)
-        if short or unwanted or not 0 < pitch < 128:
-            continue
-        long = _held(note, loop_start - start, loop_end - start, int(NOTE_SECONDS * note_rate))
-        tones.setdefault(stem, []).append((soxr.resample(long, note_rate, rate), pitch))
-    for number, (stem, notes) in enumerate(sorted(tones.items())):
-        random = np.random.default_rng(number)
-        yield f"program-{stem}", _phrase(notes, rate, random)
+    headers = list(SAMPLE_HEADER.iter_unpack(chunks[b"shdr"]))
+    for number, (name, zones) in enumerate(sorted(_instruments(chunks).items())):
+        tones = [
+            (_tone(pool, headers[zone.sample], rate, looped=zone.looped), pitch)
+            for zone in zones[:: -(-len(zones) // MOST_NOTES)]
+            if 0 < (pitch := zone.root or headers[zone.sample][6]) < 128
+        ]
+        if tones:
+            yield f"program-{name}", _phrase(tones, rate, np.random.default_rng(number))
+
+
+@dataclass(frozen=True, slots=True)
+class _Zone:
+    """One recording of an instrument: its number, its key (0: as recorded), whether it loops."""
+
+    sample: int
+    root: int
+    looped: bool
+
+
+def _instruments(chunks: dict[bytes, bytes]) -> dict[str, list[_Zone]]:
+    """Read which recordings each melodic instrument is played with."""
+    generators = list(GENERATOR.iter_unpack(chunks[b"igen"]))
+    bags = [first for first, _ in ZONE.iter_unpack(chunks[b"ibag"])]
+    found: dict[str, list[_Zone]] = {}
+    entries = list(INSTRUMENT.iter_unpack(chunks[b"inst"]))
+    for (label, bag), (_, next_bag) in pairwise(entries):
+        text = label.split(b"\0")[0].decode("ascii", "replace").lower()
+        name = "-".join("".join(c if c.isalnum() else " " for c in text).split())
+        common: dict[int, int] = {}
+        zones, single_keys = [], 0
+        for first, last in pairwise(bags[bag : next_bag + 1]):
+            values = common | dict(generators[first:last])
+            if SAMPLE not in values:
+                # What comes first and names no recording holds for all that follow.
+                common = values
+                continue
+            keys = values.get(KEY_RANGE, 0x7F00) & 0xFFFF
+            single_keys += keys & 0xFF == keys >> 8
+            root = values.get(ROOT_KEY, 0)
+            zones.append(_Zone(values[SAMPLE] & 0xFFFF, max(root, 0), values.get(LOOPING, 0) > 0))
+        # A kit has one drum to a key.
+        kit = len(zones) > 2 and single_keys > len(zones) / 2
+        # Variants for another standard (GS) play the same recordings.
+        twin = name.endswith(("-gs", "-g"))
+        if zones and name and not (kit or twin or any(word in name for word in NOT_TONES)):
+            found[name] = zones
+    return found
+
+
+def _tone(
+    pool: NDArray[np.int16], header: tuple[Any, ...], rate: int, *, looped: bool
+) -> NDArray[np.float32]:
+    """Return one recorded note at the rate wanted, held for `NOTE_SECONDS` if it loops."""
+    _, start, end, loop_start, loop_end, note_rate, *_ = header
+    length = int(NOTE_SECONDS * note_rate)
+    note = pool[start : min(end, start + length)].astype(np.float32) / 32768.0
+    if looped and loop_end - loop_start >= 8:
+        note = _held(pool[start:end].astype(np.float32) / 32768.0,
+                     loop_start - start, loop_end - start, length)  # fmt: skip
+    resampled_note: NDArray[np.float32] = soxr.resample(note, note_rate, rate)
+    return resampled_note
 
 
 def _phrase(
     notes: list[tuple[NDArray[np.float32], int]], rate: int, random: np.random.Generator
 ) -> NDArray[np.int16]:
-    """Play one instrument: a melody with chords now and then."""
+    """Play one instrument: melodies of half the length each, with chords now and then."""
     out = np.zeros(PHRASE_SECONDS * rate, np.float32)
-    scale = SCALES[random.integers(len(SCALES))]
-    key = int(np.median([pitch for _, pitch in notes])) + int(random.integers(-5, 6))
-    beat, legato = random.uniform(0.12, 0.6), random.uniform(0.5, 1.6)
-    degree, at = 0, 0.0
-    while at < PHRASE_SECONDS - NOTE_SECONDS:
-        degree = int(np.clip(degree + random.integers(-3, 4), -7, 9))
-        length = beat * float(random.choice([1, 1, 2, 3, 4]))
-        chord = (0, 2, 4) if random.random() < 0.15 else (0,)
-        for third in chord:
-            octave, step = divmod(degree + third, len(scale))
-            tone = _pitched(notes, key + 12 * octave + scale[step])
-            held = tone[: int(rate * min(length * legato + 0.1, NOTE_SECONDS))].copy()
-            fade = min(len(held), int(0.08 * rate))
-            held[len(held) - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
-            start = int(at * rate)
-            out[start : start + len(held)] += held * random.uniform(0.3, 1.0)
-        at += length + (beat * random.integers(1, 4) if random.random() < 0.1 else 0.0)
+    half = PHRASE_SECONDS / 2
+    for start in (0.0, half):
+        scale = SCALES[random.integers(len(SCALES))]
+        key = int(np.median([pitch for _, pitch in notes])) + int(random.integers(-5, 6))
+        beat, legato = random.uniform(0.1, 0.7), random.uniform(0.4, 1.6)
+        chords = float(random.choice([0.0, 0.15, 0.8]))
+        degree, at = 0, start
+        while at < start + half - NOTE_SECONDS / 2:
+            degree = int(np.clip(degree + random.integers(-3, 4), -7, 9))
+            length = beat * float(random.choice([1, 1, 2, 3, 4]))
+            for third in (0, 2, 4) if random.random() < chords else (0,):
+                octave, step = divmod(degree + third, len(scale))
+                tone = _pitched(notes, key + 12 * octave + scale[step])
+                held = tone[: int(rate * min(length * legato + 0.1, NOTE_SECONDS))].copy()
+                fade = min(len(held), int(0.08 * rate))
+                held[len(held) - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
+                place = int(at * rate)
+                held = held[: len(out) - place]
+                out[place : place + len(held)] += held * random.uniform(0.3, 1.0)
+            at += length + (beat * random.integers(1, 4) if random.random() < 0.1 else 0.0)
     peak = max(float(np.abs(out).max()), 1e-6)
     rounded: NDArray[np.int16] = np.rint(out * (24_000 / peak)).astype(np.int16)
     return rounded

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # Columns of a window.
 WINDOW = 250
+COLUMN_SECONDS = 0.02
 # A layer faded below this share of its amplitude no longer counts as heard.
 HEARD = 0.25
 
@@ -75,20 +76,31 @@ def spliced_over(random: np.random.Generator) -> tuple[Layer, ...]:
     return Layer(stays), Layer(comes, level, ends[0], ends[1], fade)
 
 
+def crowded(random: np.random.Generator) -> tuple[Layer, ...]:
+    """Speech over music in a noisy place."""
+    return (
+        Layer("speech"),
+        Layer("music", random.uniform(-15.0, 6.0)),
+        Layer("noise", random.uniform(-25.0, 0.0)),
+    )
+
+
 # How often each way to make a window is drawn.
 WAYS: tuple[tuple[float, Draw], ...] = (
-    (0.14, alone("speech")),
-    (0.07, over("speech", "noise", -30.0, -2.0)),
-    (0.04, over("speech", "speech", -12.0, 0.0)),
-    (0.16, alone("music")),
-    (0.03, over("music", "noise", -30.0, -3.0)),
-    (0.10, alone("singing")),
-    (0.14, over("speech", "music", -22.0, 8.0)),
-    (0.03, over("speech", "singing", -20.0, 0.0)),
-    (0.11, spliced),
+    (0.13, alone("speech")),
+    (0.09, over("speech", "noise", -30.0, 3.0)),
+    (0.03, over("speech", "speech", -12.0, 0.0)),
+    (0.14, alone("music")),
+    (0.04, over("music", "noise", -30.0, -2.0)),
+    (0.09, alone("singing")),
+    (0.10, over("speech", "music", -22.0, 0.0)),
+    (0.07, over("speech", "music", 0.0, 9.0)),
+    (0.03, over("speech", "singing", -20.0, 3.0)),
+    (0.02, crowded),
+    (0.09, spliced),
     (0.05, spliced_over),
-    (0.08, alone("noise")),
-    (0.03, over("noise", "noise", -10.0, 0.0)),
+    (0.09, alone("noise")),
+    (0.04, over("noise", "noise", -10.0, 0.0)),
     (0.02, alone("silence")),
 )
 
@@ -101,3 +113,20 @@ def fades(layer: Layer) -> NDArray[np.float32]:
     fall = np.clip((layer.end - place) / ramp, 0.0, 1.0)
     gate: NDArray[np.float32] = np.sin(np.minimum(rise, fall) * np.pi / 2).astype(np.float32)
     return gate
+
+
+def interruptions(random: np.random.Generator) -> NDArray[np.float32]:
+    """Amplitude of something heard 0.25 to 1.2 s at a time, with pauses of 0.4 to 1.9 s."""
+    gate = np.full(WINDOW, 10.0 ** (random.uniform(-80.0, -35.0) / 20.0), np.float32)
+    length, pause = random.uniform(0.25, 1.2), random.uniform(0.4, 1.9)
+    at = random.uniform(-length, pause)
+    while at < WINDOW * COLUMN_SECONDS:
+        sounding = length * random.uniform(0.7, 1.3)
+        first, last = at / COLUMN_SECONDS, (at + sounding) / COLUMN_SECONDS
+        gate[max(0, int(first)) : max(0, int(last))] = 1.0
+        at += sounding + min(pause * random.uniform(0.7, 1.3), 1.9)
+    # Edges of 60 ms: words do not begin with a click.
+    rounded: NDArray[np.float32] = np.convolve(
+        np.pad(gate, 1, mode="edge"), np.full(3, 1 / 3, np.float32), "valid"
+    ).astype(np.float32)
+    return rounded

@@ -90,7 +90,9 @@ def static(n: int, random: np.random.Generator) -> NDArray[np.float64]:
 NOISES: tuple[Noise, ...] = (coloured, gusts, patter, hum, engine, static)
 
 
-def made_noise(n: int, seed: int) -> tuple[str, NDArray[np.float32]]:
+def made_noise(
+    n: int, seed: int, kinds: tuple[Noise, ...] = NOISES
+) -> tuple[str, NDArray[np.float32]]:
     """Make one noise.
 
     Parameters
@@ -99,6 +101,8 @@ def made_noise(n: int, seed: int) -> tuple[str, NDArray[np.float32]]:
         Samples at 16 kHz.
     seed : int >= 0
         The same seed gives the same noise; consecutive seeds go through the kinds.
+    kinds : tuple of Noise
+        What to make.
 
     Returns
     -------
@@ -107,7 +111,7 @@ def made_noise(n: int, seed: int) -> tuple[str, NDArray[np.float32]]:
     np.ndarray [shape=(n,), float32]
         Samples of RMS 0.1.
     """
-    noise = NOISES[seed % len(NOISES)]
+    noise = kinds[seed % len(kinds)]
     made = noise(n, np.random.default_rng(seed))
     made = made - made.mean()
     return noise.__name__, (0.1 * made / max(float(made.std()), 1e-9)).astype(np.float32)

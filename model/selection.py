@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # A stream that a half-trained network finds this unlikely to be of its class is mislabelled.
 DISAGREEMENT = 0.15
+# Log odds beyond which a mistake costs no more.
+MOST_CERTAIN = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,22 @@ def condition_error(scores: Tensor, held_out: Validation) -> float:
     wrong = ((scores > 0) != (held_out.truth > 0.5)).float().mean(dim=1).numpy()
     names = np.array(held_out.names)
     return float(np.mean([wrong[names == name].mean() for name in dict.fromkeys(held_out.names)]))
+
+
+def condition_cost(scores: Tensor, held_out: Validation) -> float:
+    """Mean negative log-likelihood, averaged over conditions so that each counts the same.
+
+    It moves steadily where the error at 0.5 jumps from one validation to the next, and it
+    rewards honest probabilities. A single window cannot cost more than one that is called
+    impossible at 1 in 150: a mislabelled window must not decide.
+    """
+    bounded = scores.clamp(-MOST_CERTAIN, MOST_CERTAIN)
+    cost = nn.functional.binary_cross_entropy_with_logits(
+        bounded, held_out.truth, reduction="none"
+    ).mean(dim=1)
+    names = np.array(held_out.names)
+    per_window = cost.numpy()
+    return float(np.mean([per_window[names == name].mean() for name in dict.fromkeys(names)]))
 
 
 def disagreeing(network: Network, bank: Bank, device: str = "cpu") -> set[int]:

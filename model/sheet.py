@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WIDTH, HEIGHT, MARGIN = 720, 320, 48
-COLOURS = {"train_cost": "#7f7f7f", "validation_error": "#1f77b4", "best": "#d62728"}
+COLOURS = {
+    "train_cost": "#7f7f7f", "validation_cost": "#2ca02c", "validation_error": "#1f77b4",
+    "best": "#d62728",
+}  # fmt: skip
 LOWEST = 1e-3
 
 

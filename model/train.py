@@ -18,7 +18,7 @@ from torch import nn
 from airsift.errors import ConfigError
 from model.mixing import Mixer
 from model.network import Network
-from model.selection import calibrate, condition_error, disagreeing, log_odds
+from model.selection import calibrate, condition_cost, condition_error, disagreeing, log_odds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -104,12 +104,11 @@ def train(
             mixer = Mixer(bank, dropped=frozenset(run.dropped))
             report(f"left out as mislabelled: {sorted(_groups(bank, run.dropped))}")
         if run.step % settings.validate_every == 0 or run.step == settings.steps:
-            error = condition_error(
-                log_odds(run.average, held_out.columns, settings.device), held_out
-            )
-            run.validated(error)
-            report(f"step {run.step}: cost {run.cost:.4f}, validation error {error:.2%}, "
-                   f"best {run.best:.2%}")  # fmt: skip
+            scores = log_odds(run.average, held_out.columns, settings.device)
+            cost, error = condition_cost(scores, held_out), condition_error(scores, held_out)
+            run.validated(cost, error)
+            report(f"step {run.step}: train cost {run.cost:.4f}, validation cost {cost:.4f} "
+                   f"(best {run.best:.4f}), error {error:.2%}")  # fmt: skip
     network = Network()
     network.load_state_dict(torch.load(folder / "best.pt", weights_only=True))
     calibrate(network, held_out)
@@ -134,7 +133,7 @@ class _Run:
             self._restore(torch.load(folder / "state.pt", weights_only=True))
         else:
             torch.save(self.network.state_dict(), folder / "initial.pt")
-            self._sheet("w", ("step", "train_cost", "validation_error", "best"))
+            self._sheet("w", ("step", "train_cost", "validation_cost", "validation_error", "best"))
 
     def one_step(self, mixer: Mixer) -> None:
         """Draw the windows of the next step and learn from them."""
@@ -167,13 +166,15 @@ class _Run:
                 else:
                     values.copy_(state[name])
 
-    def validated(self, error: float) -> None:
-        """Note a validation error, keep the average if it is the best, store the state."""
-        if error < self.best:
-            self.best = error
+    def validated(self, cost: float, error: float) -> None:
+        """Note a validation, keep the average if its cost is the lowest, store the state."""
+        if cost < self.best:
+            self.best = cost
             torch.save(self.average.state_dict(), self.folder / "best.pt")
         torch.save(self.average.state_dict(), self.folder / "last.pt")
-        self._sheet("a", (self.step, f"{self.cost:.5f}", f"{error:.5f}", f"{self.best:.5f}"))
+        self._sheet(
+            "a", (self.step, f"{self.cost:.5f}", f"{cost:.5f}", f"{error:.5f}", f"{self.best:.5f}")
+        )
         partial = self.folder / "state.pt.partial"
         torch.save(
             {

@@ -13,6 +13,8 @@ import av
 import numpy as np
 from scipy import signal
 
+from model.noises import coloured
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -31,7 +33,7 @@ CODECS = {
 }
 
 
-def room(samples: Samples, random: np.random.Generator) -> Samples:
+def room(samples: Samples, random: np.random.Generator, direct_db: float | None = None) -> Samples:
     """Add a room: decaying noise of 0.15 to 1.2 s, 12 to -6 dB direct to reverberant."""
     seconds = random.uniform(0.15, 1.2)
     n = int(seconds * RATE)
@@ -40,10 +42,19 @@ def room(samples: Samples, random: np.random.Generator) -> Samples:
     pole = random.uniform(0.0, 0.7)
     tail = signal.lfilter([1.0 - pole], [1.0, -pole], tail)
     tail[: int(random.uniform(0.001, 0.02) * RATE)] = 0.0
-    tail *= 10.0 ** (random.uniform(-12.0, 6.0) / 20.0) / max(float(np.sqrt(np.sum(tail**2))), 1e-9)
+    wet_db = random.uniform(-12.0, 6.0) if direct_db is None else -direct_db
+    tail *= 10.0 ** (wet_db / 20.0) / max(float(np.sqrt(np.sum(tail**2))), 1e-9)
     tail[0] = 1.0
     wet = signal.oaconvolve(samples, tail)[: len(samples)]
     return _at_level_of(samples, wet)
+
+
+def far(samples: Samples, random: np.random.Generator) -> Samples:
+    """Move away: 0 to -15 dB direct to reverberant, and noise of the place 5 to 30 dB under."""
+    heard = room(samples, random, random.uniform(-15.0, 0.0))
+    noise = np.asarray(coloured(len(samples), random), np.float32)
+    under = 10.0 ** (random.uniform(-30.0, -5.0) / 20.0)
+    return _at_level_of(samples, heard + noise * (under * _level(samples) / _level(noise)))
 
 
 def telephone(samples: Samples, random: np.random.Generator) -> Samples:
@@ -96,8 +107,8 @@ def clean(samples: Samples, random: np.random.Generator) -> Samples:
 
 
 CHANCES: dict[Treatment, float] = {
-    clean: 0.42, room: 0.24, telephone: 0.07, overload: 0.06, low_pass: 0.07, mp3: 0.06,
-    opus: 0.04, gsm: 0.04,
+    clean: 0.32, room: 0.16, far: 0.16, telephone: 0.08, overload: 0.05, low_pass: 0.07,
+    mp3: 0.06, opus: 0.05, gsm: 0.05,
 }  # fmt: skip
 
 

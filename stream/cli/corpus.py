@@ -50,7 +50,7 @@ def build(
     librispeech: Librispeech = None,
     songs: Songs = None,
     manifest: Manifest = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that decode.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
     """Decode everything to 16 kHz mono, once, and compute the training columns.
 
@@ -72,7 +72,7 @@ def build(
             )
             for problem in broken:
                 complain(f"left out: {problem}")
-    streams, columns = bank.build_bank(folder, "train")
+    streams, columns = bank.build_bank(folder, "train", workers=workers)
     print(f"{streams} training streams, {columns / 180_000:.1f} h of columns", file=sys.stderr)
 
 

@@ -12,7 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import ConfigError, DecodeError
-from model import archives, bank, conditions, corpus, instruments, noises, recipe, treatments
+from model import (
+    archives,
+    bank,
+    conditions,
+    corpus,
+    happenings,
+    instruments,
+    joining,
+    noises,
+    recipe,
+    treatments,
+)
 
 RATE = 16_000
 
@@ -60,7 +71,8 @@ def test_a_second_build_decodes_nothing_and_says_the_same(folder: Path) -> None:
 def test_streams_and_bank_hold_every_group_of_the_split(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bank, "MADE_NOISES", 2)
+    for made in ("MADE_NOISES", "HAPPENINGS", "CONVERSATIONS", "CROWDS"):
+        monkeypatch.setattr(bank, made, 1)
     monkeypatch.setattr(bank, "load_splits", lambda: dict.fromkeys(recipe.KINDS, "train"))
     count, columns = bank.build_bank(folder, "train")
     opened = bank.open_bank(folder, "train")
@@ -125,6 +137,31 @@ def test_the_projects_own_splits_are_independent() -> None:
         assert len(family) == 1, language
 
 
+def test_a_conversation_is_speech_throughout_and_a_crowd_lasts() -> None:
+    random = np.random.default_rng(0)
+    clips = [random.standard_normal(RATE * 2).astype(np.float32) * 0.1 for _ in range(30)]
+    samples, active = joining.conversation(clips, random)
+    assert active.all()
+    assert len(active) * joining.HOP == len(samples)
+    power = np.square(samples).reshape(len(active), joining.HOP).mean(axis=1)
+    loud = np.flatnonzero(power > power.max() * 1e-3)
+    # Nobody is silent for longer than a pause within speech.
+    assert np.diff(loud).max() <= joining.PAUSE_SECONDS * RATE / joining.HOP
+    assert len(joining.crowd(clips, random)) == joining.STREAM_SECONDS * RATE
+
+
+def test_pauses_within_speech_count_as_speech_and_longer_ones_do_not() -> None:
+    word = 0.3 * np.sin(np.arange(RATE // 2) / 5).astype(np.float32)
+
+    def active_after(pause: float) -> bool:
+        clip = np.concatenate([word, np.zeros(int(pause * RATE), np.float32), word])
+        _, active = joining.levelled(clip, "speech")
+        return bool(active.all())
+
+    assert active_after(1.8)
+    assert not active_after(2.2)
+
+
 @given(st.text(min_size=1, max_size=12), st.text(max_size=4))
 def test_the_longest_listed_prefix_decides_and_a_number_is_not_a_prefix(
     name: str, rest: str
@@ -168,30 +205,53 @@ def test_a_treatment_keeps_length_and_about_the_level(treatment: treatments.Trea
     assert 0.4 < changed.std() / samples.std() < 2.0
 
 
-def test_made_noises_are_repeatable_and_of_one_level() -> None:
-    for seed in range(len(noises.NOISES)):
-        name, samples = noises.made_noise(RATE, seed)
-        again = noises.made_noise(RATE, seed)[1]
-        assert name == noises.NOISES[seed].__name__
+@pytest.mark.parametrize("kinds", [noises.NOISES, happenings.HAPPENINGS], ids=["steady", "passing"])
+def test_made_noises_are_repeatable_and_of_one_level(kinds: tuple[noises.Noise, ...]) -> None:
+    for seed in range(len(kinds)):
+        name, samples = noises.made_noise(RATE * 6, seed, kinds)
+        again = noises.made_noise(RATE * 6, seed, kinds)[1]
+        assert name == kinds[seed].__name__
         np.testing.assert_array_equal(samples, again)
         assert samples.std() == pytest.approx(0.1, rel=0.02)
 
 
-def test_a_sound_font_plays_its_tones_and_leaves_its_drums() -> None:
+def sound_font(instruments_of: dict[bytes, list[tuple[int, int, int]]]) -> bytes:
+    """Make a sound font of a 220 Hz tone; zones are (lowest key, highest key, root key)."""
     wave_form = (8000 * np.sin(2 * np.pi * 220 * np.arange(4000) / 22_050)).astype("<i2").tobytes()
-    headers = b"".join(
-        instruments.SAMPLE_HEADER.pack(name, 0, 4000, 1000, 3000, 22_050, 57, 0, 0, 1)
-        for name in (b"Oboe A3", b"Oboe A4", b"Snare", b"EOS")
-    )
+    inst, bags, generators = b"", b"", b""
+    zone = generator = 0
+    for name, zones in [*instruments_of.items(), (b"EOI", [])]:
+        inst += instruments.INSTRUMENT.pack(name, zone)
+        for low, high, root in zones:
+            bags += instruments.ZONE.pack(generator, 0)
+            for number, value in (
+                (instruments.KEY_RANGE, low + 256 * high), (instruments.ROOT_KEY, root),
+                (instruments.LOOPING, 1), (instruments.SAMPLE, 0),
+            ):  # fmt: skip
+                generators += instruments.GENERATOR.pack(number, value)
+            zone, generator = zone + 1, generator + 4
+    bags += instruments.ZONE.pack(generator, 0)
+    header = instruments.SAMPLE_HEADER.pack(b"Tone", 0, 4000, 1000, 3000, 22_050, 60, 0, 0, 1)
     chunks = b"".join(
         name + struct.pack("<I", len(data)) + data
-        for name, data in ((b"smpl", wave_form), (b"shdr", headers))
-    )
-    font = b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"sfbk" + chunks
+        for name, data in (
+            (b"smpl", wave_form), (b"inst", inst), (b"ibag", bags), (b"igen", generators),
+            (b"shdr", header),
+        )
+    )  # fmt: skip
+    return b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"sfbk" + chunks
+
+
+def test_a_sound_font_plays_its_tones_and_leaves_its_drums() -> None:
+    font = sound_font({
+        b"Oboe": [(0, 60, 57), (61, 127, 57)],
+        b"Oboe GS": [(0, 127, 57)],
+        b"Snare": [(0, 127, 57)],
+        b"Kit": [(35, 35, 35), (36, 36, 36), (37, 37, 37)],
+    })  # fmt: skip
     played = dict(instruments.solos(font, RATE))
-    assert "program-obo" in played
-    assert not any("snare" in name for name in played)
-    oboe = played["program-obo"]
+    assert list(played) == ["program-oboe"]
+    oboe = played["program-oboe"]
     assert oboe.dtype == np.int16
     assert len(oboe) == instruments.PHRASE_SECONDS * RATE
     assert np.abs(oboe).max() > 20_000

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.bank import Bank
-from model.layers import WINDOW, Layer, alone, fades, over
+from model.layers import COLUMN_SECONDS, WINDOW, Layer, alone, fades, interruptions, over
 from model.mixing import Mixer, equalisation, taper, transposed
+from model.reverberation import reverberated
 
 KINDS = ("speech", "music", "singing", "noise")
 LENGTH = 400
@@ -95,3 +96,26 @@ def test_equalisation_is_a_gain_for_each_bin() -> None:
     gain = equalisation(50, np.random.default_rng(6))
     assert gain.shape == (50, 1, 144)
     assert float(gain.min()) > 0.0
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_interruptions_are_pauses_that_a_listener_forgives(seed: int) -> None:
+    gate = interruptions(np.random.default_rng(seed))
+    assert gate.shape == (WINDOW,)
+    assert 0.0 <= gate.min() <= gate.max() <= 1.001
+    sounding = np.flatnonzero(np.concatenate([[1.0], gate, [1.0]]) > 0.5)
+    assert np.diff(sounding).max() * COLUMN_SECONDS <= 2.0
+    assert gate.max() > 0.9
+
+
+def test_a_room_keeps_the_power_and_sounds_on_after_the_sound() -> None:
+    power = np.full((64, 250, 6), 1e-6, np.float32)
+    power[:, 50:100] = 1.0
+    changed = reverberated(power, np.random.default_rng(7), chance=1.0)
+    assert changed.shape == power.shape
+    assert 0.7 < changed[:, 50:].sum() / power[:, 50:].sum() < 1.1
+    assert (changed[:, 101] > 10 * power[:, 101]).all()
+    assert changed[:, 240].max() < changed[:, 101].max()
+    untouched = reverberated(power, np.random.default_rng(7), chance=0.0)
+    np.testing.assert_array_equal(untouched, power)

@@ -65,7 +65,7 @@ def test_a_seed_gives_one_network_even_if_interrupted(
         tmp_path / "parts" / "sheet.csv"
     ).read_text()
     assert {"initial.pt", "best.pt", "last.pt"} <= {p.name for p in (tmp_path / "whole").iterdir()}
-    assert sheet.draw(tmp_path / "whole" / "sheet.csv").count("<polyline") == 3
+    assert sheet.draw(tmp_path / "whole" / "sheet.csv").count("<polyline") == 4
 
 
 def test_the_cost_falls(bank: Bank, held_out: selection.Validation, tmp_path: Path) -> None:

@@ -53,7 +53,8 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_from_a_manifest_to_a_measured_model(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bank, "MADE_NOISES", 2)
+    for made in ("MADE_NOISES", "HAPPENINGS", "CONVERSATIONS", "CROWDS"):
+        monkeypatch.setattr(bank, made, 1)
     cache, state, file = tmp_path / "corpus", tmp_path / "run", tmp_path / "mine.pt"
     run("corpus", "build", cache, "--manifest", recordings / "mine.csv", "--workers", 1)
     counted = run("corpus", "stats", cache).split("\n")
