@@ -18,10 +18,12 @@ import numpy as np
 import torch
 
 from airsift.errors import ConfigError
-from model.layers import HEARD, WAYS, WINDOW, Layer, fades
-from model.recipe import KINDS
+from model.layers import HEARD, WAYS, WINDOW, Layer, fades, interruptions
+from model.reverberation import reverberated
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -31,7 +33,15 @@ if TYPE_CHECKING:
 BINS = 144
 BINS_PER_OCTAVE = 24
 LABELS = ("speech", "music")
-LABEL_OF = {"speech": 0, "music": 1, "singing": 1}
+# The outputs that each class switches on, by their place in LABELS.
+CLASSES: dict[str, tuple[int, ...]] = {"speech": (0,), "music": (1,), "singing": (1,), "noise": ()}
+# Bins that a layer may be shifted by: four semitones.
+TRANSPOSITION = 8
+# Share of the windows whose layers pass one more chain together, as on air.
+WHOLE_CHAIN = 0.4
+# How often a layer sounds only now and then: words one by one, barks, chords. It counts as
+# heard in between, as long as a listener would say so.
+INTERRUPTED = {"speech": 0.15, "music": 0.04, "singing": 0.04, "noise": 0.2}
 
 
 class Mixer:
@@ -45,11 +55,15 @@ class Mixer:
         Streams to leave out, by their place in the bank.
     ways : sequence of (float, Draw)
         How windows are made, and how often.
+    classes : mapping of str to tuple of int
+        The classes that windows are made of, and the outputs that each switches on.
+    transposition : int >= 0
+        Bins that a layer is shifted by at most.
 
     Raises
     ------
     ConfigError
-        There is no speech, no music or no noise to draw from.
+        There is nothing to draw from of a class.
     """
 
     def __init__(
@@ -58,14 +72,19 @@ class Mixer:
         *,
         dropped: frozenset[int] = frozenset(),
         ways: tuple[tuple[float, Draw], ...] = WAYS,
+        classes: Mapping[str, tuple[int, ...]] = CLASSES,
+        transposition: int = TRANSPOSITION,
     ) -> None:
         self._bank = bank
+        self._classes = classes
+        self._outputs = 1 + max(output for outputs in classes.values() for output in outputs)
+        self._transposition = transposition
         self._draws = [draw for _, draw in ways]
         chances = np.array([chance for chance, _ in ways])
         self._chances = chances / chances.sum()
-        self._pools: dict[str, _Pool] = {kind: _pool(bank, kind, dropped) for kind in KINDS}
+        self._pools: dict[str, _Pool] = {kind: _pool(bank, kind, dropped) for kind in classes}
         # A corpus without songs can be trained on; one without speech, music or noise cannot.
-        if not len(self._pools["singing"].streams):
+        if "singing" in classes and not len(self._pools["singing"].streams):
             self._pools["singing"] = self._pools["music"]
         empty = [kind for kind, pool in self._pools.items() if not len(pool.streams)]
         if empty:
@@ -88,23 +107,24 @@ class Mixer:
         -------
         columns : torch.Tensor [shape=(size, 250, 144), float32]
             Compressed magnitudes.
-        targets : torch.Tensor [shape=(size, 2), float32]
-            Shares of speech and music, in [0, 1].
+        targets : torch.Tensor [shape=(size, outputs), float32]
+            Shares of the window in which each output's classes are heard, in [0, 1].
         """
         drawn = random.choice(len(self._draws), size, p=self._chances)
         plans = [self._draws[way](random) for way in drawn]
         power = torch.zeros(size, WINDOW, BINS)
-        heard = np.zeros((size, WINDOW, len(LABELS)), np.float32)
-        for depth in range(2):
+        heard = np.zeros((size, WINDOW, self._outputs), np.float32)
+        for depth in range(max(map(len, plans))):
             rows = [
                 row
                 for row, plan in enumerate(plans)
                 if depth < len(plan) and plan[depth].kind != "silence"
             ]
             if rows:
-                magnitude = self._layer([plans[row][depth] for row in rows], rows, heard, random)
-                power[rows] += magnitude.square_()
+                power[rows] += self._layer([plans[row][depth] for row in rows], rows, heard, random)
         power += _hiss(size, random)
+        whole = torch.from_numpy(random.random((size, 1, 1)) < WHOLE_CHAIN)
+        power = torch.where(whole, power * equalisation(size, random).square_(), power)
         targets = torch.from_numpy(np.einsum("btl,t->bl", heard, taper(WINDOW)))
         level = 10.0 ** (random.uniform(-32.0, 12.0, (size, 1, 1)) / 20.0)
         # The level of a whole window changes nothing else: hiss and layers move together.
@@ -118,24 +138,28 @@ class Mixer:
         heard: NDArray[np.float32],
         random: np.random.Generator,
     ) -> Tensor:
-        """Magnitudes times 10 000 of one layer of several windows; marks what is heard."""
+        """Power of one layer of several windows, in units of 1e-8; marks what is heard."""
         size = len(layers)
         first = np.zeros((size, WINDOW), np.int64)
         gates = np.zeros((size, WINDOW, 1), np.float32)
         for place, (row, layer) in enumerate(zip(rows, layers, strict=True)):
-            tempo = random.uniform(0.9, 1.12) if random.random() < 0.5 else 1.0
+            # A noise at half its speed is another noise.
+            slowest, fastest = (0.6, 1.6) if layer.kind == "noise" else (0.9, 1.12)
+            tempo = random.uniform(slowest, fastest) if random.random() < 0.5 else 1.0
             start, last = self._pools[layer.kind].draw(random, int(WINDOW * tempo) + 2)
             where = np.minimum(start + np.arange(WINDOW) * tempo, last - 1)
             first[place] = np.rint(where).astype(np.int64)
             gate = fades(layer)
             gates[place, :, 0] = gate * 10.0 ** (layer.gain_db / 20.0)
-            if layer.kind in LABEL_OF:
-                label = LABEL_OF[layer.kind]
+            if random.random() < INTERRUPTED.get(layer.kind, 0.0):
+                gates[place, :, 0] *= interruptions(random)
+            for output in self._classes[layer.kind]:
                 sounding = self._bank.active[first[place]] & (gate > HEARD)
-                heard[row, :, label] = np.maximum(heard[row, :, label], sounding)
+                heard[row, :, output] = np.maximum(heard[row, :, output], sounding)
         columns = torch.from_numpy(self._bank.columns[first].astype(np.float32))
-        magnitude = torch.exp2(transposed(columns, random)).sub_(1.0)
-        return magnitude.mul_(torch.from_numpy(gates)).mul_(equalisation(size, random))
+        magnitude = torch.exp2(transposed(columns, random, self._transposition)).sub_(1.0)
+        magnitude.mul_(torch.from_numpy(gates)).mul_(equalisation(size, random))
+        return torch.from_numpy(reverberated(magnitude.square_().numpy(), random))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +197,12 @@ def taper(length: int) -> NDArray[np.float32]:
     return curve
 
 
-def transposed(columns: Tensor, random: np.random.Generator) -> Tensor:
-    """Shift each window by up to four semitones either way; what moves in is silent."""
-    shifts = random.integers(-8, 9, len(columns)) * (random.random(len(columns)) < 0.5)
-    padded = torch.nn.functional.pad(columns, (8, 8))
+def transposed(columns: Tensor, random: np.random.Generator, most: int = TRANSPOSITION) -> Tensor:
+    """Shift half of the windows by up to `most` bins either way; what moves in is silent."""
+    shifts = random.integers(-most, most + 1, len(columns)) * (random.random(len(columns)) < 0.5)
+    padded = torch.nn.functional.pad(columns, (most, most))
     return torch.stack([
-        row[:, 8 - int(shift) : 8 - int(shift) + BINS]
+        row[:, most - int(shift) : most - int(shift) + BINS]
         for row, shift in zip(padded, shifts, strict=True)
     ])  # fmt: skip
 
