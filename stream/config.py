@@ -118,6 +118,16 @@ class Config(Section):
     watch: WatchConfig
     kafka: KafkaSettings
 
+    @model_validator(mode="after")
+    def _a_transaction_outlasts_its_checkpoint(self) -> Config:
+        kafka, every_s = self.kafka, self.run.checkpoint_s
+        if kafka.exactly_once and kafka.transaction_timeout_s < 3 * every_s:
+            raise ValueError(
+                f"kafka.transaction_timeout_s={kafka.transaction_timeout_s:g} must be at least "
+                f"three times run.checkpoint_s={every_s:g}"
+            )
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:

@@ -14,6 +14,7 @@ from stream.cli._context import ConfigOption, SetOption, complain, load_config
 
 if TYPE_CHECKING:
     from stream.config import Config
+    from stream.kafka.transactions import Transactions
     from stream.sinks import Sink
     from stream.sources import Source
 
@@ -40,10 +41,13 @@ def run(
     from stream.watch.watch import watching
 
     with stop_on_signals() as stop, watching(settings.watch) as watch, ExitStack() as stack:
-        opened = open_source(source, station, settings)
+        transactions = open_transactions(source, names, settings)
+        if transactions is not None:
+            stack.callback(transactions.close)
+        opened = open_source(source, station, settings, transactions)
         stack.callback(opened.close)
         pipeline = build_pipeline(settings, reorder=source == "kafka")
-        sinks = [open_sink(name, settings) for name in names]
+        sinks = [open_sink(name, settings, transactions) for name in names]
         for each in sinks:
             stack.callback(each.close)
         watch.attach(opened, pipeline, sinks)
@@ -55,7 +59,29 @@ def run(
         raise typer.Exit(1)
 
 
-def open_source(name: str, station: str | None, config: Config) -> Source:
+def open_transactions(source: str, sinks: list[str], config: Config) -> Transactions | None:
+    """Return what source and sink share where `kafka.exactly_once` is set.
+
+    Raises
+    ------
+    AirsiftError
+        They are not both Kafka, or the broker has no transactions that hold.
+    """
+    if not config.kafka.exactly_once:
+        return None
+    if source != "kafka" or sinks != ["kafka"]:
+        raise ConfigError(
+            "kafka.exactly_once=true is from Kafka to Kafka: run with --source kafka and --sink "
+            "kafka alone, or set kafka.exactly_once=false"
+        )
+    from stream.kafka.transactions import Transactions
+
+    return Transactions(config.kafka)
+
+
+def open_source(
+    name: str, station: str | None, config: Config, transactions: Transactions | None = None
+) -> Source:
     """Open what ``--source`` names.
 
     Raises
@@ -66,7 +92,7 @@ def open_source(name: str, station: str | None, config: Config) -> Source:
     if name == "kafka":
         from stream.kafka.source import KafkaSource
 
-        return KafkaSource(config.kafka)
+        return KafkaSource(config.kafka, transactions=transactions)
     if name == "microphone":
         from stream.sources.microphone import MicrophoneSource
 
@@ -99,12 +125,12 @@ def check_sinks(names: list[str]) -> None:
             raise ConfigError(f"--sink {name}: must be console, kafka or jsonl:FILE")
 
 
-def open_sink(name: str, config: Config) -> Sink:
+def open_sink(name: str, config: Config, transactions: Transactions | None = None) -> Sink:
     """Open what one ``--sink`` names."""
     if name == "kafka":
         from stream.kafka.sink import KafkaSink
 
-        return KafkaSink(config.kafka)
+        return KafkaSink(config.kafka, transactions)
     if name == "console":
         from stream.sinks.console import ConsoleSink
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from airsift.errors import ConfigError
 from stream.cli._context import ConfigOption, SetOption, load_config
 
 
 def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
     """Hear the audio topic and publish to Kafka with Faust, until SIGINT or SIGTERM."""
     settings = load_config(config, sets)
+    if settings.kafka.exactly_once:
+        raise ConfigError(
+            "kafka.exactly_once=true: airsift worker has it not, because Faust's transactions do "
+            "not cover its checkpoints; use airsift run --source kafka --sink kafka"
+        )
 
     from stream.build import build_pipeline
     from stream.drive import stop_on_signals

@@ -37,8 +37,10 @@ log = logging.getLogger(__name__)
 logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
-def connect_producer(settings: KafkaSettings) -> KafkaProducer:
+def connect_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
     """Return a producer that waits for all replicas and repeats without doubling.
+
+    `options` are kafka-python's.
 
     Raises
     ------
@@ -59,6 +61,7 @@ def connect_producer(settings: KafkaSettings) -> KafkaProducer:
             # kafka-python wants the sum of both others to be less.
             delivery_timeout_ms=_ms(settings.delivery_timeout_s) + settings.linger_ms + 1000,
             request_timeout_ms=_ms(min(settings.request_timeout_s, settings.delivery_timeout_s)),
+            **options,
         )
 
 
@@ -88,6 +91,7 @@ def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
                 "max_partition_fetch_bytes": settings.fetch_partition_bytes,
                 "fetch_max_bytes": settings.fetch_bytes,
                 "fetch_max_wait_ms": 100,
+                "isolation_level": settings.isolation,
                 **options,
             },
         )

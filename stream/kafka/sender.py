@@ -22,11 +22,13 @@ class Sender:
     ----------
     settings : KafkaSettings
         Where the broker is.
+    producer : kafka.KafkaProducer, optional
+        Sends; without one a new one is connected.
     """
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, producer: Any = None) -> None:
         self._settings = settings
-        self._producer = connect_producer(settings)
+        self._producer = producer or connect_producer(settings)
         self._pending: deque[Any] = deque()
         self._topics: set[str] = set()
 
@@ -85,6 +87,10 @@ class Sender:
         self._pending.clear()
         for future in failures:
             self._check(future)
+
+    def forget(self) -> None:
+        """Ask no more what became of what was sent."""
+        self._pending.clear()
 
     def _check(self, future: Any) -> None:
         if not future.is_done:

@@ -95,6 +95,19 @@ class KafkaSettings(_Section):
     fetch_partition_bytes: _Positive = 1024 * 1024
     fetch_bytes: _Positive = 32 * 1024 * 1024
     max_pending_events: _Positive = 20_000
+    exactly_once: bool = False
+    transactional_id: Annotated[str, Field(max_length=249)] = ""
+    transaction_timeout_s: Annotated[float, Field(ge=2, le=900)] = 15.0
     topics: TopicSettings = TopicSettings()
     security: SecuritySettings = SecuritySettings()
     wire: WireSettings = WireSettings()
+
+    @property
+    def isolation(self) -> str:
+        """Which messages a worker reads, in Kafka's words."""
+        return "read_committed" if self.exactly_once else "read_uncommitted"
+
+    @property
+    def undecided_s(self) -> float:
+        """How long what a dead worker wrote may be undecided: Kafka looks every 10 s."""
+        return self.transaction_timeout_s + 10 if self.exactly_once else 0.0

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from stream.events import Event
     from stream.kafka.settings import KafkaSettings
+    from stream.kafka.transactions import Transactions
 
 
 def as_message(event: Event) -> Message:
@@ -30,6 +31,8 @@ class KafkaSink:
     ----------
     settings : KafkaSettings
         Broker and topics. Topics that are missing are created.
+    transactions : Transactions, optional
+        The source's, with `exactly_once`; the source commits them, the caller closes them.
 
     Raises
     ------
@@ -37,12 +40,12 @@ class KafkaSink:
         No broker answers, or a topic is missing and cannot be created.
     """
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, transactions: Transactions | None = None) -> None:
         self._topics = settings.topics.events
         self._most = settings.max_pending_events
-        self._closed = False
+        self._closed = transactions is not None
         ensure_topics(settings, self._topics.values())
-        self._sender = Sender(settings)
+        self._sender = transactions or Sender(settings)
 
     def write(self, events: Sequence[Event]) -> None:
         """Hand events to the producer.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from stream.audio import AudioChunk
     from stream.kafka.settings import KafkaSettings
+    from stream.kafka.transactions import Transactions
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,9 @@ class KafkaSource:
         Broker, group, topics and limits.
     rate : int > 0
         Samples per second of the snapshots' ``oldest``.
+    transactions : Transactions, optional
+        With `exactly_once`: what is written belongs to them, and `settle` commits them. The
+        caller closes them.
 
     Attributes
     ----------
@@ -64,7 +68,13 @@ class KafkaSource:
 
     resumable = True
 
-    def __init__(self, settings: KafkaSettings, *, rate: int = 16_000) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        *,
+        rate: int = 16_000,
+        transactions: Transactions | None = None,
+    ) -> None:
         topics = settings.topics
         self._settings = settings
         self._topic = topics.audio
@@ -75,8 +85,9 @@ class KafkaSource:
         self._caught_up: dict[int, int] = {}  # first offset not read before a rebalance
         self._records: dict[tuple[int, str], Record] = {}
         self._committed: dict[TopicPartition, int] = {}
-        self._stopped = self._closed = False
-        self._sender = Sender(settings)
+        self._stopped = self._closed = self._undone = False
+        self._transactions = transactions
+        self._sender = transactions or Sender(settings)
         self._state = StateLog(settings, self._sender)
         self._consumer = connect_consumer(settings, group_id=settings.group)
         self._rebalances = Rebalances()
@@ -151,7 +162,8 @@ class KafkaSource:
         if not self._closed:
             self._closed = True
             self._consumer.close()
-            self._sender.close()
+            if self._transactions is None:
+                self._sender.close()
 
     def _take(self, partition: int, message: Any) -> list[AudioChunk]:
         if partition not in self._offsets.partitions:
@@ -171,6 +183,12 @@ class KafkaSource:
     ) -> tuple[dict[str, dict[str, Any]], set[str]]:
         """Take up new partitions and let go of old ones; return stations resumed and lost."""
         taken, self._rebalances.taken = self._rebalances.taken, set()
+        if self._transactions is not None and (taken or self._rebalances.assigned or self._undone):
+            # What it holds was heard on partitions that others may have by now: all begin anew.
+            self._transactions.abort()
+            taken = self._offsets.partitions
+            self._rebalances.assigned |= self._undone and not self._rebalances.joining
+            self._undone = False
         lost = self._let_go(taken)
         if not self._rebalances.assigned:
             return {}, lost
@@ -199,8 +217,10 @@ class KafkaSource:
         """Begin with new partitions where their last owner left them."""
         if not partitions:
             return {}
-        within = {"timeout_ms": round(self._settings.request_timeout_s * 1000)}
+        wait_s = self._settings.request_timeout_s + self._settings.undecided_s
+        within = {"timeout_ms": round(wait_s * 1000)}
         state, consumer = self._settings.topics.state, self._consumer
+        undo = self._transactions is not None  # the consumer may be further than what counts
         resumed: dict[str, dict[str, Any]] = {}
         with broker_errors(self._settings):
             found = self._state.read(
@@ -208,9 +228,13 @@ class KafkaSource:
             )
             for partition, records in found.items():
                 tp = TopicPartition(self._topic, partition)
-                if records and consumer.committed(tp, **within) is None:
+                committed = consumer.committed(tp, **within) if records or undo else None
+                begin = committed if undo else None
+                if records and committed is None:
+                    begin = min(r.saved.kafka_offset for r in records.values())
+                if begin is not None:
                     polled.pop(tp, None)
-                    consumer.seek(tp, min(r.saved.kafka_offset for r in records.values()))
+                    consumer.seek(tp, begin)
                 first = polled[tp][0].offset if tp in polled else consumer.position(tp, **within)
                 left = [record.saved for record in records.values()]
                 resumed |= self._intake.begin(partition, first, left)
@@ -230,6 +254,10 @@ class KafkaSource:
             tp = TopicPartition(state, partition)
             offsets[tp] = min(offsets.get(tp, record.kafka_offset), record.kafka_offset)
         changed = {tp: at for tp, at in offsets.items() if self._committed.get(tp) != at}
+        if self._transactions is not None:
+            if changed or self._transactions.open:
+                self._commit_transaction(self._transactions, offsets)
+            return
         if not changed:
             return
         try:
@@ -248,3 +276,14 @@ class KafkaSource:
         else:
             self._committed |= changed
             self.counts["commits"] += 1
+
+    def _commit_transaction(
+        self, transactions: Transactions, offsets: dict[TopicPartition, int]
+    ) -> None:
+        """Commit the offsets of all partitions with what was written since the last time."""
+        if transactions.commit(offsets, self._consumer.group_metadata()):
+            self._committed = offsets
+            self.counts["commits"] += 1
+        else:
+            self._undone = True
+            self.counts["commit_failures"] += 1

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from stream.kafka.sender import Sender
     from stream.kafka.settings import KafkaSettings
+    from stream.kafka.transactions import Transactions
 
 SCHEMA = "airsift.state/1"
 
@@ -173,11 +174,11 @@ class StateLog:
     ----------
     settings : KafkaSettings
         Where, and for which group.
-    sender : Sender
+    sender : Sender or Transactions
         Writes the records.
     """
 
-    def __init__(self, settings: KafkaSettings, sender: Sender) -> None:
+    def __init__(self, settings: KafkaSettings, sender: Sender | Transactions) -> None:
         self._settings = settings
         self._sender = sender
         self._topic = settings.topics.state
@@ -206,7 +207,7 @@ class StateLog:
         try:
             with broker_errors(self._settings):
                 consumer.assign(list(tps))
-                ends = consumer.end_offsets(list(tps))
+                ends = self._ends(consumer, list(tps))
                 begins = consumer.beginning_offsets(list(tps))
                 waiting = set()
                 for tp, at in tps.items():
@@ -216,12 +217,13 @@ class StateLog:
                         waiting.add(tp)
                     else:
                         consumer.pause(tp)
-                deadline = time.monotonic() + self._settings.request_timeout_s
+                limit_s = self._settings.request_timeout_s + self._settings.undecided_s
+                deadline = time.monotonic() + limit_s
                 while waiting:
                     if time.monotonic() > deadline:
                         raise BrokerError(
-                            f"topic {self._topic} cannot be read to its end within "
-                            f"kafka.request_timeout_s={self._settings.request_timeout_s:g}"
+                            f"topic {self._topic} cannot be read to its end within {limit_s:g} s; "
+                            "look at the broker, or raise kafka.request_timeout_s"
                         )
                     for tp, records in consumer.poll(timeout_ms=200).items():
                         for record in records:
@@ -230,6 +232,16 @@ class StateLog:
         finally:
             consumer.close()
         return found
+
+    def _ends(self, consumer: Any, tps: list[TopicPartition]) -> Any:
+        if not self._settings.exactly_once:
+            return consumer.end_offsets(tps)
+        # Behind a transaction still open too: what its owner commits is what we go on from.
+        everything = connect_consumer(self._settings, isolation_level="read_uncommitted")
+        try:
+            return everything.end_offsets(tps)
+        finally:
+            everything.close()
 
     def _take(self, record: Any, found: dict[str, Record]) -> None:
         saved = read_record(self._settings.group, record)

@@ -1,0 +1,239 @@
+"""Exactly once: events, snapshots and offsets of a checkpoint are one Kafka transaction.
+
+What is sent belongs to the open transaction; `Transactions.commit` makes it count together with
+the offsets of what it was made from. A worker that dies leaves a transaction that never counts,
+and whoever goes on with its partitions begins at the last one that did. A worker that was taken
+for dead is refused: by its generation of the group when it commits offsets, by its epoch when
+another has begun under its id, or when the broker has given its transaction up.
+
+A subscriber that reads with ``isolation_level=read_committed`` sees each event once.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from kafka import OffsetAndMetadata, TopicPartition
+from kafka.errors import (
+    CommitFailedError,
+    InvalidProducerEpochError,
+    KafkaTimeoutError,
+    ProducerFencedError,
+)
+
+from airsift.errors import BrokerError, ConfigError
+from stream.kafka.client import broker_errors, connect_consumer, connect_producer, ensure_topics
+from stream.kafka.sender import Sender
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from stream.kafka.headers import Headers
+    from stream.kafka.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+_FENCED = (ProducerFencedError, InvalidProducerEpochError)
+_OLDEST = (2, 5)  # Kafka's version from which a commit is checked against the group's generation
+_PROBE_S = 10.0
+
+
+class Transactions:
+    """A `Sender` whose messages count from `commit` on, or never.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Broker, group and limits.
+
+    Raises
+    ------
+    ConfigError
+        The broker has no transactions that hold.
+    BrokerError
+        No broker answers.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        # A name that is the same after a restart ends at once what the process left open.
+        name = settings.transactional_id or f"{settings.group}-{uuid.uuid4()}"
+        self._producer = connect_producer(
+            settings,
+            transactional_id=name,
+            transaction_timeout_ms=round(settings.transaction_timeout_s * 1000),
+        )
+        self._sender = Sender(settings, self._producer)
+        self.open = False
+        try:
+            if self._producer.config["api_version"] < _OLDEST:
+                raise ConfigError(self._refusal("is older than Kafka 2.5"))
+            with self._errors():
+                self._producer.init_transactions()
+            self._probe()
+        except BaseException:
+            self._sender.close()
+            raise
+
+    @property
+    def pending(self) -> int:
+        """Messages that the broker has not acknowledged yet."""
+        with self._errors():
+            return self._sender.pending
+
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        partition: int | None = None,
+    ) -> Any:
+        """Send a message within the open transaction; see `Sender.send`."""
+        self._begin()
+        with self._errors():
+            return self._sender.send(topic, key, value, headers, partition)
+
+    def flush(self) -> None:
+        """Wait until the broker has everything; it does not count yet. See `Sender.flush`."""
+        with self._errors():
+            self._sender.flush()
+
+    def commit(self, offsets: Mapping[TopicPartition, int], member: Any) -> bool:
+        """Make count what was sent, and commit `offsets` with it.
+
+        Parameters
+        ----------
+        offsets : mapping of TopicPartition to int
+            First offset of each partition that is still needed.
+        member : kafka.structs.ConsumerGroupMetadata
+            Who commits. The broker checks it against the group.
+
+        Returns
+        -------
+        bool
+            False if the partitions are no longer this member's: nothing counts then.
+
+        Raises
+        ------
+        BrokerError
+            The broker does not answer, or has taken this worker's place from it.
+        """
+        # Without a generation nobody would check whether the partitions are still ours.
+        if member.generation_id < 0:
+            self.abort()
+            return False
+        self._begin()
+        wanted = {tp: OffsetAndMetadata(at, "", -1) for tp, at in offsets.items()}
+        manager = self._producer._transaction_manager
+        with self._errors():
+            try:
+                self._sender.flush()
+                if wanted:
+                    self._wait(manager.send_offsets_to_transaction(wanted, member))
+                self._wait(manager.begin_commit())
+            except CommitFailedError as error:
+                log.info("the transaction is undone, its partitions have moved: %s", error)
+                self._wait(manager.begin_abort())
+                self.open = False
+                return False
+        self.open = False
+        return True
+
+    def abort(self) -> None:
+        """Undo what was sent since the last commit."""
+        if self.open:
+            self._sender.forget()
+            with self._errors():
+                self._wait(self._producer._transaction_manager.begin_abort())
+            self.open = False
+
+    def close(self) -> None:
+        """Undo what is open, and disconnect."""
+        try:
+            self.abort()
+        except BrokerError as error:  # the broker does so by itself after a while
+            log.debug("the open transaction is left to the broker: %s", error)
+        finally:
+            self._sender.close()
+
+    def _begin(self) -> None:
+        if not self.open:
+            with self._errors():
+                self._producer.begin_transaction()
+            self.open = True
+
+    def _wait(self, result: Any) -> None:
+        """Wait for an answer of the coordinator; kafka-python would for ever."""
+        self._producer._sender.wakeup()
+        limit_s = self._settings.delivery_timeout_s
+        if not result.wait(timeout_ms=round(limit_s * 1000)):
+            raise KafkaTimeoutError(f"no answer within kafka.delivery_timeout_s={limit_s:g}")
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Tell of a worker whose place is taken, where kafka-python tells of its own states."""
+        try:
+            with broker_errors(self._settings):
+                yield
+        except BrokerError as error:
+            manager = self._producer._transaction_manager
+            causes = (error.__cause__, manager.last_error)
+            # kafka-python would try to go on under a new epoch, as if nobody else had begun.
+            if not manager.is_bumping_epoch() and not any(isinstance(e, _FENCED) for e in causes):
+                raise
+            settings = self._settings
+            raise BrokerError(
+                f"this worker's place is taken: another one runs with kafka.transactional_id="
+                f"{settings.transactional_id!r}, or this one stood still for longer than "
+                f"kafka.transaction_timeout_s={settings.transaction_timeout_s:g}; what it had not "
+                "committed is undone, and it ends to be started again"
+            ) from error
+
+    def _probe(self) -> None:
+        """Refuse a broker that delivers what was undone: its transactions are a pretence."""
+        settings = self._settings
+        topic = f"{settings.topics.state}.probe"
+        one = settings.topics.model_copy(update={"partitions": 1})
+        keep = {"retention.ms": "3600000"}
+        ensure_topics(settings.model_copy(update={"topics": one}), [topic], configs=keep)
+        undone = self.send(topic, b"probe", b"undone", [], 0)
+        self.flush()
+        self.abort()
+        done = self.send(topic, b"probe", b"done", [], 0)
+        self.flush()
+        with self._errors():
+            self._wait(self._producer._transaction_manager.begin_commit())
+        self.open = False
+        seen = self._seen(TopicPartition(topic, 0), undone.value.offset, done.value.offset)
+        if undone.value.offset in seen:
+            raise ConfigError(self._refusal("delivers transactions that were aborted"))
+        if done.value.offset not in seen:
+            raise ConfigError(self._refusal("does not deliver transactions that were committed"))
+
+    def _seen(self, tp: TopicPartition, first: int, last: int) -> set[int]:
+        """Return the offsets from `first` to `last` that a subscriber is given."""
+        seen: set[int] = set()
+        consumer = connect_consumer(self._settings, isolation_level="read_committed")
+        try:
+            with broker_errors(self._settings):
+                consumer.assign([tp])
+                consumer.seek(tp, first)
+                deadline = time.monotonic() + _PROBE_S
+                while last not in seen and time.monotonic() < deadline:
+                    for records in consumer.poll(timeout_ms=200).values():
+                        seen |= {record.offset for record in records}
+        finally:
+            consumer.close()
+        return seen
+
+    def _refusal(self, reason: str) -> str:
+        return (
+            f"kafka.exactly_once=true: the Kafka broker at {self._settings.bootstrap_servers} "
+            f"{reason}, so events could come twice; use Apache Kafka 2.5 or later, or set "
+            "kafka.exactly_once=false"
+        )
