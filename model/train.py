@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ from model.selection import calibrate, condition_cost, condition_error, disagree
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from torch import Tensor
 
     from model.bank import Bank
     from model.selection import Validation
@@ -95,10 +98,10 @@ def train(
         The folder holds a training with other settings.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    run = _Run(settings, folder)
+    run, ahead = _Run(settings, folder), _Ahead(settings)
     mixer = Mixer(bank, dropped=frozenset(run.dropped))
     while run.step < settings.steps:
-        run.one_step(mixer)
+        run.one_step(*ahead.batch(mixer, run.step))
         if run.step == int(settings.clean_at * settings.steps):
             run.dropped = disagreeing(run.average, bank, settings.device)
             mixer = Mixer(bank, dropped=frozenset(run.dropped))
@@ -113,6 +116,27 @@ def train(
     network.load_state_dict(torch.load(folder / "best.pt", weights_only=True))
     calibrate(network, held_out)
     return network
+
+
+class _Ahead:
+    """Draws the windows of the next step while the network learns from those of this one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._worker = ThreadPoolExecutor(1)
+        self._next: tuple[Mixer, int, Future[tuple[Tensor, Tensor]]] | None = None
+
+    def batch(self, mixer: Mixer, step: int) -> tuple[Tensor, Tensor]:
+        """Return the windows of a step; they follow from the mixer, the seed and the step."""
+        drawn = self._next
+        if drawn is None or drawn[0] is not mixer or drawn[1] != step:
+            drawn = (mixer, step, self._draw(mixer, step))
+        self._next = (mixer, step + 1, self._draw(mixer, step + 1))
+        return drawn[2].result()
+
+    def _draw(self, mixer: Mixer, step: int) -> Future[tuple[Tensor, Tensor]]:
+        random = np.random.default_rng([self._settings.seed, step])
+        return self._worker.submit(mixer.batch, self._settings.batch, random)
 
 
 class _Run:
@@ -135,12 +159,10 @@ class _Run:
             torch.save(self.network.state_dict(), folder / "initial.pt")
             self._sheet("w", ("step", "train_cost", "validation_cost", "validation_error", "best"))
 
-    def one_step(self, mixer: Mixer) -> None:
-        """Draw the windows of the next step and learn from them."""
+    def one_step(self, columns: Tensor, targets: Tensor) -> None:
+        """Learn from the windows of the next step."""
         settings = self.settings
-        random = np.random.default_rng([settings.seed, self.step])
         torch.manual_seed(settings.seed * 1_000_003 + self.step)
-        columns, targets = mixer.batch(settings.batch, random)
         self.network.train()
         for group in self.optimiser.param_groups:
             group["lr"] = settings.rate * _schedule(self.step / settings.steps)
