@@ -87,20 +87,20 @@ def crowded(random: np.random.Generator) -> tuple[Layer, ...]:
 
 # How often each way to make a window is drawn.
 WAYS: tuple[tuple[float, Draw], ...] = (
-    (0.13, alone("speech")),
+    (0.12, alone("speech")),
     (0.09, over("speech", "noise", -30.0, 3.0)),
     (0.03, over("speech", "speech", -12.0, 0.0)),
-    (0.14, alone("music")),
+    (0.13, alone("music")),
     (0.04, over("music", "noise", -30.0, -2.0)),
-    (0.09, alone("singing")),
+    (0.08, alone("singing")),
     (0.10, over("speech", "music", -22.0, 0.0)),
     (0.07, over("speech", "music", 0.0, 9.0)),
     (0.03, over("speech", "singing", -20.0, 3.0)),
     (0.02, crowded),
     (0.09, spliced),
     (0.05, spliced_over),
-    (0.09, alone("noise")),
-    (0.04, over("noise", "noise", -10.0, 0.0)),
+    (0.12, alone("noise")),
+    (0.05, over("noise", "noise", -10.0, 0.0)),
     (0.02, alone("silence")),
 )
 
