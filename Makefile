@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test install lint bench matching clean
+.PHONY: help demo test kills install lint bench matching clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -16,6 +16,9 @@ demo: install ## install what is needed, then show airsift at work
 
 test: lint ## install what is needed, then lint, types and the whole test suite
 	$(BIN)/python -m pytest
+
+kills: install ## kill writers of a catalogue two hundred times, at random moments
+	KILLS=100 $(BIN)/python -m pytest tests/fingerprint/test_writer.py -k kill
 
 install: $(STAMP) ## make .venv from the lock files
 

@@ -1,7 +1,8 @@
-"""What a catalogue knows beside sound: its tracks and its list of segments, in SQLite.
+"""What a catalogue knows beside sound, in SQLite: its tracks, its segments, its newest peaks.
 
-One transaction makes a track part of the catalogue: its row and its segment's name appear
-together or not at all, whatever kills the process.
+One transaction makes a track part of the catalogue: its row and its peaks appear together or
+not at all, whatever kills the process. Another moves its peaks to a segment file. SQLite's
+write-ahead log lets readers read while either happens.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from airsift.errors import CatalogueError
 from fingerprint import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 _SCHEMA = """
 CREATE TABLE settings (analysis TEXT NOT NULL);
@@ -28,8 +33,12 @@ CREATE TABLE tracks (
     content TEXT NOT NULL,                 -- hash of the file it came from, or empty
     extra TEXT NOT NULL                    -- JSON object
 );
-CREATE INDEX tracks_content ON tracks (content);
 CREATE TABLE segments (name TEXT PRIMARY KEY);
+CREATE TABLE recent (                      -- tracks that no segment holds yet
+    track INTEGER PRIMARY KEY,
+    length INTEGER NOT NULL,               -- frames
+    peaks BLOB NOT NULL                    -- frames (4 bytes each), then bins (1 byte each)
+);
 """
 _FIELDS = "id, key, title, artist, album, isrc, duration, content, extra"
 
@@ -62,6 +71,26 @@ class Track:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Peaks:
+    """The peaks of a new track, on the grid of the index.
+
+    Parameters
+    ----------
+    track : int
+        Its number.
+    length : int > 0
+        Frames.
+    frame, bin : np.ndarray [shape=(n,), int64]
+        Where the peaks are, frames ascending.
+    """
+
+    track: int
+    length: int
+    frame: NDArray[np.int64]
+    bin: NDArray[np.int64]
+
+
 class Metadata:
     """The SQLite file of a catalogue.
 
@@ -75,23 +104,20 @@ class Metadata:
     Raises
     ------
     CatalogueError
-        If it is no such file, or of another version.
+        If it is no such file, cannot be opened, or is of another version.
     """
 
     def __init__(self, path: Path, *, create: bool) -> None:
-        mode = "rwc" if create else "rw"
+        self._path = path
         try:
-            self._db = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={mode}",
-                uri=True,
-                timeout=30.0,
-                check_same_thread=False,
-                isolation_level=None,  # transactions are written out below
-            )
-            if create and not self._all("SELECT name FROM sqlite_master"):
-                self._db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
-                self._run("INSERT INTO settings VALUES (?)", json.dumps(settings.analysis()))
-            rows = self._all("SELECT analysis FROM settings")
+            rows = self._open("rwc" if create else "rw", create=create)
+        except sqlite3.OperationalError as error:
+            if create:
+                raise _cannot(path, error) from error
+            try:  # on a disk that is for reading only, no log can be kept beside the file
+                rows = self._open("ro&immutable=1", create=False)
+            except sqlite3.OperationalError:
+                raise _cannot(path, error) from error
         except sqlite3.DatabaseError as error:
             raise CatalogueError(
                 f"{path}: not the database of a catalogue ({error}); name a folder made by "
@@ -99,12 +125,33 @@ class Metadata:
             ) from error
         settings.check(json.loads(rows[0][0]) if rows else {}, str(path))
 
+    def _open(self, mode: str, *, create: bool) -> list[Any]:
+        """Connect; return the settings that were found."""
+        self._db = sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=30.0,
+            check_same_thread=False,
+            isolation_level=None,  # transactions are written out below
+        )
+        if create and not self._db.execute("SELECT 1 FROM sqlite_master").fetchall():
+            self._db.execute("PRAGMA journal_mode=WAL")
+            with self.transaction():
+                if not self._db.execute("SELECT 1 FROM sqlite_master").fetchall():
+                    for statement in _SCHEMA.split(";"):
+                        self._db.execute(statement)
+                    analysis = json.dumps(settings.analysis())
+                    self._db.execute("INSERT INTO settings VALUES (?)", (analysis,))
+        return self._db.execute("SELECT analysis FROM settings").fetchall()
+
     def close(self) -> None:
         """Close the file."""
         self._db.close()
 
+    # Reading
+
     def version(self) -> int:
-        """Return a number that changes when another process has changed the file."""
+        """Return a number that changes when another connection has changed the file."""
         return int(self._all("PRAGMA data_version")[0][0])
 
     def tracks(self) -> dict[int, Track]:
@@ -112,47 +159,101 @@ class Metadata:
         rows = self._all(f"SELECT {_FIELDS} FROM tracks ORDER BY id")  # noqa: S608
         return {row[0]: _to_track(row) for row in rows}
 
-    def segments(self) -> list[str]:
-        """Return the names of the segments that make up the index."""
-        return [row[0] for row in self._all("SELECT name FROM segments ORDER BY name")]
+    def track(self, number: int) -> Track | None:
+        """Return the track with a number, or None when it was removed."""
+        rows = self._all(f"SELECT {_FIELDS} FROM tracks WHERE id = ?", number)  # noqa: S608
+        return _to_track(rows[0]) if rows else None
 
-    def next_track(self) -> int:
-        """Return the number the next track will get."""
-        rows = self._all("SELECT seq FROM sqlite_sequence WHERE name = 'tracks'")
-        return (rows[0][0] if rows else 0) + 1
+    def numbers(self) -> dict[int, str]:
+        """Return the numbers of all tracks, each with the hash of the file it came from."""
+        return dict(self._all("SELECT id, content FROM tracks ORDER BY id"))
 
-    def has(self, key: str) -> bool:
-        """Return whether there is a track of this key."""
-        return bool(self._db.execute("SELECT 1 FROM tracks WHERE key = ?", (key,)).fetchall())
+    def find(self, key: str) -> int | None:
+        """Return the number of the track of this key, if there is one."""
+        rows = self._all("SELECT id FROM tracks WHERE key = ?", key)
+        return int(rows[0][0]) if rows else None
 
-    def insert(self, number: int, track: Track, segment: str) -> None:
-        """Add a track and its segment, together."""
-        row = (number, track.key, track.title, track.artist, track.album, track.isrc)
-        rest = (track.duration, track.content, json.dumps(track.extra, ensure_ascii=False))
-        with self._transaction():
-            self._run(f"INSERT INTO tracks ({_FIELDS}) VALUES (?,?,?,?,?,?,?,?,?)", *row, *rest)  # noqa: S608
-            self._run("INSERT INTO segments VALUES (?)", segment)
+    def totals(self) -> tuple[int, int]:
+        """Return how many tracks there are, and their samples together."""
+        count, samples = self._all("SELECT COUNT(*), TOTAL(duration) FROM tracks")[0]
+        return int(count), int(samples)
 
-    def delete(self, key: str) -> bool:
-        """Take a track out; return whether there was one."""
-        return self._db.execute("DELETE FROM tracks WHERE key = ?", (key,)).rowcount > 0
+    def index(self, known: Sequence[int]) -> tuple[list[str], list[Peaks], bool]:
+        """Return what the index is made of, all of one moment.
 
-    def replace_segments(self, old: Iterable[str], new: Sequence[str]) -> None:
-        """Let `new` segments stand for the `old` ones."""
-        with self._transaction():
-            for name in old:
-                self._run("DELETE FROM segments WHERE name = ?", name)
-            for name in new:
-                self._run("INSERT INTO segments VALUES (?)", name)
+        Parameters
+        ----------
+        known : sequence of int
+            Numbers of the new tracks whose peaks the caller has.
 
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self._db)
+        Returns
+        -------
+        list of str
+            The names of the segment files.
+        list of Peaks
+            The tracks that no segment holds yet: those after the known ones, or all.
+        bool
+            Whether they follow the known ones: false where one of those is gone.
+        """
+        with self.transaction("DEFERRED"):
+            names = [row[0] for row in self._all("SELECT name FROM segments ORDER BY name")]
+            recent = [row[0] for row in self._all("SELECT track FROM recent ORDER BY track")]
+            follows = recent[: len(known)] == list(known)
+            last = known[-1] if follows and known else 0
+            new = self._all("SELECT * FROM recent WHERE track > ? ORDER BY track", last)
+        return names, [_to_peaks(*row) for row in new], follows
 
-    def _all(self, query: str) -> list[Any]:
-        return self._db.execute(query).fetchall()
+    def wrong(self) -> list[str]:
+        """Let SQLite check the file; return a line for each thing that is wrong."""
+        found = [row[0] for row in self._all("PRAGMA integrity_check")]
+        return [] if found == ["ok"] else [f"{self._path}: {line}" for line in found]
 
-    def _run(self, query: str, *values: object) -> None:
-        self._db.execute(query, values)
+    # Writing
+
+    def insert(self, track: Track, length: int, frame: NDArray[Any], bin_: NDArray[Any]) -> int:
+        """Add a track and its peaks; return its number."""
+        row = (track.key, track.title, track.artist, track.album, track.isrc, track.duration)
+        extra = json.dumps(track.extra, ensure_ascii=False)
+        peaks = frame.astype("<u4").tobytes() + bin_.astype(np.uint8).tobytes()
+        with self.transaction():
+            cursor = self._db.execute(
+                f"INSERT INTO tracks ({_FIELDS}) VALUES (NULL,?,?,?,?,?,?,?,?)",  # noqa: S608
+                (*row, track.content, extra),
+            )
+            number = int(cursor.lastrowid or 0)
+            self._db.execute("INSERT INTO recent VALUES (?, ?, ?)", (number, length, peaks))
+        return number
+
+    def delete(self, numbers: Iterable[int]) -> None:
+        """Take tracks out, all together."""
+        rows = [(number,) for number in numbers]
+        with self.transaction():
+            self._db.executemany("DELETE FROM tracks WHERE id = ?", rows)
+            self._db.executemany("DELETE FROM recent WHERE track = ?", rows)
+
+    def replace(self, old: Iterable[str], recent: Iterable[int], new: Sequence[str]) -> None:
+        """Let `new` segments stand for `old` ones and for the peaks of `recent` tracks."""
+        with self.transaction():
+            self._db.executemany("DELETE FROM segments WHERE name = ?", [(name,) for name in old])
+            self._db.executemany("DELETE FROM recent WHERE track = ?", [(n,) for n in recent])
+            self._db.executemany("INSERT INTO segments VALUES (?)", [(name,) for name in new])
+
+    def transaction(self, kind: str = "IMMEDIATE") -> _Transaction:
+        """Return a context in which all is done or nothing."""
+        return _Transaction(self._db, kind)
+
+    def _all(self, query: str, *values: object) -> list[Any]:
+        try:
+            return self._db.execute(query, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise _cannot(self._path, error) from error
+
+
+def _cannot(path: Path, error: sqlite3.Error) -> CatalogueError:
+    return CatalogueError(
+        f"{path}: cannot be used ({error}); see whether there is room, whether you may write "
+        "there, and what `airsift catalogue verify` says"
+    )
 
 
 def _to_track(row: tuple[Any, ...]) -> Track:
@@ -160,12 +261,22 @@ def _to_track(row: tuple[Any, ...]) -> Track:
     return Track(key, title, artist, album, isrc, duration, content, json.loads(extra))
 
 
+def _to_peaks(track: int, length: int, peaks: bytes) -> Peaks:
+    count = len(peaks) // 5
+    frame = np.frombuffer(peaks, "<u4", count).astype(np.int64)
+    return Peaks(track, length, frame, np.frombuffer(peaks, np.uint8, count, 4 * count).astype(int))
+
+
 class _Transaction:
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, kind: str) -> None:
         self._db = db
+        self._kind = kind
 
     def __enter__(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute(f"BEGIN {self._kind}")
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+        if kind is None:
+            self._db.execute("COMMIT")
+        elif self._db.in_transaction:  # SQLite ends it by itself when the disk is full
+            self._db.execute("ROLLBACK")

@@ -5,52 +5,58 @@ a place on that line, four bytes. Keys and postings are compressed sparse rows: 
 `keys[i]` are `postings[rows[i]:rows[i + 1]]`. The peaks themselves are kept too (two bytes
 each), for the matcher to check a guess against.
 
-The file is a page of header, then arrays. Everything is read through a memory map, so opening
-costs nothing and processes share the pages.
+The arrays lie in memory or in a mapped file: :mod:`fingerprint.building` and
+:mod:`fingerprint.files` make segments.
 """
 
 from __future__ import annotations
 
-import json
-import mmap
-import zlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from airsift.errors import CatalogueError
-from fingerprint import settings
+from fingerprint.settings import N_BINS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
-MAGIC = b"airsift segment\n"
-HEADER = 4096  # bytes
 # Peaks are addressed by blocks of this many frames, so that a frame inside one is one byte.
 PEAK_BLOCK = 256
+# Postings read for one question, of all segments together. The lists of the commonest keys are
+# left out: they are most of the work and say least about where the query is from.
+MOST_POSTINGS = 1_000_000
 
 
 class Segment:
-    """A segment file, open for reading.
+    """A piece of an index.
 
     Parameters
     ----------
     path : Path
-        The file.
+        Its file; of one in memory, a name that no other segment has.
+    arrays : mapping of str to np.ndarray
+        ``tracks``, ``starts``, ``frames`` (a row each), ``keys``, ``rows``, ``postings``,
+        ``peak_rows``, ``peak_frames``, ``peak_bins``.
+    touched : callable, optional
+        Told how many lists of postings were read, and how many bytes.
 
-    Raises
-    ------
-    CatalogueError
-        If it is not a segment, is cut short, or is of another version.
+    Attributes
+    ----------
+    most : int
+        Postings that one :meth:`look_up` may return.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        arrays: Mapping[str, NDArray[Any]],
+        touched: Callable[[int, int], None] | None = None,
+    ) -> None:
         self.path = path
-        self.header = read_header(path)
-        with path.open("rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        arrays = {name: self._array(name) for name in self.header["arrays"]}
+        self.most = MOST_POSTINGS
         self.tracks: NDArray[np.uint32] = arrays["tracks"]
         self.starts: NDArray[np.int64] = arrays["starts"]
         self.frames: NDArray[np.int64] = arrays["frames"]
@@ -60,14 +66,22 @@ class Segment:
         self._peak_rows: NDArray[np.uint32] = arrays["peak_rows"]
         self._peak_frames: NDArray[np.uint8] = arrays["peak_frames"]
         self._peak_bins: NDArray[np.uint8] = arrays["peak_bins"]
+        self._touched = touched
 
     @property
     def size(self) -> int:
         """Postings in the segment."""
         return len(self._postings)
 
+    @property
+    def line(self) -> int:
+        """Frames of all tracks together, with the spaces between them."""
+        return int(self.starts[-1] + self.frames[-1]) if len(self.starts) else 0
+
     def look_up(self, keys: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
-        """Return every posting of the keys, and which key each belongs to.
+        """Return the postings of the keys, and which key each belongs to.
+
+        Where there are more than `most`, those of the rarest keys, whole lists only.
 
         Parameters
         ----------
@@ -87,10 +101,17 @@ class Segment:
         row = row[known]
         first = self._rows[row].astype(np.int64)
         count = self._rows[row + 1].astype(np.int64) - first
+        total = int(count.sum())
+        if total > self.most:
+            rarest = _rarest(count, self.most)
+            known, first, count = known[rarest], first[rarest], count[rarest]
+            total = int(count.sum())
         ends = np.cumsum(count)
-        total = int(ends[-1]) if len(ends) else 0
         index = np.arange(total) + np.repeat(first - ends + count, count)
-        return np.repeat(known, count), self._postings[index].view(np.int32)
+        place = self._postings[index].view(np.int32)
+        if self._touched is not None:
+            self._touched(len(count), place.nbytes)
+        return np.repeat(known, count), place
 
     def track_at(self, place: NDArray[np.int64] | NDArray[np.int32]) -> NDArray[np.intp]:
         """Return which of `tracks` each frame of the line belongs to."""
@@ -106,7 +127,9 @@ class Segment:
         some = slice(int(rows[0]), int(rows[-1]))
         frame = block * PEAK_BLOCK + self._peak_frames[some]
         inside = (frame >= start) & (frame < end)
-        return frame[inside], self._peak_bins[some][inside].astype(np.int64)
+        # No bin is above the grid, unless the disk has flipped a bit.
+        bins = np.minimum(self._peak_bins[some][inside], N_BINS - 1).astype(np.int64)
+        return frame[inside], bins
 
     def entries(
         self, first_key: int, last_key: int
@@ -117,51 +140,21 @@ class Segment:
         if a == b:
             return np.empty(0, np.uint32), np.empty(0, np.int64)
         keys = np.repeat(self._keys[a:b], np.diff(rows))
-        return keys, self._postings[rows[0] : rows[-1]].astype(np.int64)
-
-    def verify(self) -> None:
-        """Read the whole file and compare it with the sums in its header.
-
-        Raises
-        ------
-        CatalogueError
-            Naming the array that is not as it was written.
-        """
-        for name, about in self.header["arrays"].items():
-            found = zlib.crc32(self._array(name).tobytes())
-            if found != about["crc32"]:
-                raise CatalogueError(
-                    f"{self.path}: {name} has checksum {found:08x}, its header says "
-                    f"{about['crc32']:08x}; the file is damaged: delete the catalogue's folder "
-                    "and add the tracks again"
-                )
-
-    def _array(self, name: str) -> Any:
-        about = self.header["arrays"][name]
-        return np.frombuffer(self._map, np.dtype(about["dtype"]), about["count"], about["offset"])
+        place = self._postings[rows[0] : rows[-1]].astype(np.int64)
+        if self._touched is not None:
+            self._touched(1, 4 * len(place))
+        return keys, place
 
 
-def read_header(path: Path) -> dict[str, Any]:
-    """Return the header of a segment file, checked against this version and the file's size."""
-    with path.open("rb") as file:
-        page = file.read(HEADER)
-    if not page.startswith(MAGIC):
-        raise CatalogueError(
-            f"{path}: begins with {page[:16]!r}, not {MAGIC!r}: it is no segment of a catalogue; "
-            "take the file out of the folder"
-        )
-    try:
-        header: dict[str, Any] = json.loads(page[len(MAGIC) :].rstrip(b"\0"))
-    except ValueError as error:
-        raise CatalogueError(
-            f"{path}: its header is not readable ({error}); the file is damaged: delete the "
-            "catalogue's folder and add the tracks again"
-        ) from error
-    settings.check(header["settings"], str(path))
-    size = path.stat().st_size
-    if size != header["size"]:
-        raise CatalogueError(
-            f"{path}: has {size} bytes, its header says {header['size']}: the file was cut short; "
-            "delete the catalogue's folder and add the tracks again"
-        )
-    return header
+def _rarest(count: NDArray[np.int64], most: int) -> NDArray[np.intp]:
+    """Return which lists to read, in their order: the shortest, `most` postings together."""
+    order = np.argsort(count, kind="stable")
+    kept = order[: np.searchsorted(np.cumsum(count[order]), most, side="right")]
+    return np.sort(kept)
+
+
+def share_budget(segments: list[Segment], most: int = MOST_POSTINGS) -> None:
+    """Give each segment its part of the postings that one question may read."""
+    total = max(sum(segment.size for segment in segments), 1)
+    for segment in segments:
+        segment.most = max(most * segment.size // total, 1)

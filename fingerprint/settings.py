@@ -11,7 +11,7 @@ from typing import Any
 
 from airsift.errors import CatalogueError
 
-FORMAT = 1
+FORMAT = 2
 
 SAMPLE_RATE = 16_000  # Hz
 HOP = 256  # samples, 16 ms: the time unit of the index, called a frame

@@ -1,8 +1,7 @@
-"""Writing segments: of one new track, or of several segments merged into one."""
+"""Writing segment files: several segments, of files or in memory, become one."""
 
 from __future__ import annotations
 
-import json
 import os
 import zlib
 from itertools import pairwise
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from fingerprint import pairs, settings
-from fingerprint.segment import HEADER, MAGIC, PEAK_BLOCK, Segment
+from fingerprint.building import Line, to_rows
+from fingerprint.files import HEADER, header_page
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
@@ -19,30 +19,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fingerprint.landmarks import Landmarks
+    from fingerprint.segment import Segment
 
-# Frames between two tracks of the line: no pair of the one reaches into the other.
-_SPACE = 2 * pairs.MAX_FRAMES
-# Postings sorted at once while merging: 64 MB.
+# Postings sorted at once while merging: 32 MB of them, about 150 MB with what it takes.
 _AT_ONCE = 4_000_000
 
 _LAST_KEY = 2 ** (pairs.BIN_BITS + pairs.TIME_BITS + pairs.STEP_BITS)
 
 
-def write_track(path: Path, track: int, landmarks: Landmarks) -> None:
-    """Write the segment of one track; the file is whole and on disk, or not there."""
-    keys, frames = pairs.to_store(landmarks)
-    peak_frames, peak_bins = pairs.on_grid(landmarks)
-    length = 1 + (landmarks.end - landmarks.start) // settings.HOP
-    entries = np.sort(keys.astype(np.uint64) << np.uint64(32) | frames.astype(np.uint64))
-    lines = _Lines()
-    lines.add(track, length, peak_frames, peak_bins)
-    _write(path, iter([entries]), lines)
-
-
 def write_merged(path: Path, segments: Sequence[Segment], keep: Container[int]) -> None:
-    """Write one segment from several, without the tracks that are not in `keep`."""
-    lines = _Lines()
+    """Write one segment from several, without the tracks that are not in `keep`.
+
+    The file is whole and on disk, or not there.
+    """
+    line = Line()
     moved = []  # of each segment: what to add to a place, by track; far below zero to drop it
     for segment in segments:
         move = np.full(len(segment.tracks), -(2**62), np.int64)
@@ -50,45 +40,34 @@ def write_merged(path: Path, segments: Sequence[Segment], keep: Container[int]) 
             if track in keep:
                 start, length = int(segment.starts[index]), int(segment.frames[index])
                 frame, bin_ = segment.peaks(start, start + length)
-                move[index] = lines.add(track, length, frame - start, bin_) - start
+                move[index] = line.add(track, length, frame - start, bin_) - start
         moved.append(move)
-    _write(path, _merge(segments, moved), lines)
+    write(path, _merge(segments, moved), line)
 
 
-class _Lines:
-    """The line of frames a segment's tracks lie on, as it is put together."""
+def write(path: Path, entries: Iterator[NDArray[np.uint64]], line: Line) -> None:
+    """Write a segment file.
 
-    def __init__(self) -> None:
-        self.tracks: list[int] = []
-        self.starts: list[int] = []
-        self.frames: list[int] = []
-        self.end = 0
-        self._peaks: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
-
-    def add(
-        self, track: int, length: int, frame: NDArray[np.int64], bin_: NDArray[np.int64]
-    ) -> int:
-        """Put a track at the end; return where it starts."""
-        start = self.end
-        self.tracks.append(track)
-        self.starts.append(start)
-        self.frames.append(length)
-        self._peaks.append((frame + start, bin_))
-        self.end = start + length + _SPACE
-        return start
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        frame = np.concatenate([np.empty(0, np.int64), *(frame for frame, _ in self._peaks)])
-        bin_ = np.concatenate([np.empty(0, np.int64), *(bin_ for _, bin_ in self._peaks)])
-        edges = np.arange(0, self.end + PEAK_BLOCK, PEAK_BLOCK)
-        return {
-            "tracks": np.array(self.tracks, np.uint32),
-            "starts": np.array(self.starts, np.int64),
-            "frames": np.array(self.frames, np.int64),
-            "peak_rows": np.searchsorted(frame, edges).astype(np.uint32),
-            "peak_frames": (frame % PEAK_BLOCK).astype(np.uint8),
-            "peak_bins": bin_.astype(np.uint8),
-        }
+    Parameters
+    ----------
+    path : Path
+        The file; while it is written it has the suffix ``.new``.
+    entries : iterator of np.ndarray [uint64]
+        key << 32 | place of every posting, ascending; no key is in two of the arrays.
+    line : Line
+        The tracks.
+    """
+    temporary = path.with_suffix(".new")
+    try:
+        with temporary.open("wb") as file:
+            _write(file, entries, line)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)  # on a full disk its room is needed
+        raise
+    temporary.rename(path)
+    _sync_folder(path.parent)
 
 
 def _merge(
@@ -105,45 +84,36 @@ def _merge(
             place = place + move[segment.track_at(place)]
             keys, place = keys[place >= 0], place[place >= 0]
             parts.append(keys.astype(np.uint64) << np.uint64(32) | place.astype(np.uint64))
-        yield np.sort(np.concatenate(parts))
+        yield np.sort(np.concatenate(parts), kind="stable")
 
 
-def _write(path: Path, entries: Iterator[NDArray[np.uint64]], lines: _Lines) -> None:
-    temporary = path.with_suffix(".new")
-    with temporary.open("wb") as file:
-        file.write(b"\0" * HEADER)
-        about: dict[str, dict[str, Any]] = {}
-        keys, counts = _write_postings(file, entries, about)
-        rows = np.concatenate([[0], np.cumsum(counts)])
-        _write_array(file, "keys", keys, about)
-        _write_array(file, "rows", rows.astype(np.uint32), about)
-        for name, array in lines.arrays().items():
-            _write_array(file, name, array, about)
-        header = {"settings": settings.analysis(), "size": file.tell(), "arrays": about}
-        file.seek(0)
-        file.write(MAGIC + json.dumps(header).encode())
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
-    sync_folder(path.parent)
+def _write(file: BinaryIO, entries: Iterator[NDArray[np.uint64]], line: Line) -> None:
+    file.write(b"\0" * HEADER)
+    about: dict[str, dict[str, Any]] = {}
+    keys, rows = _write_postings(file, entries, about)
+    for name, array in {"keys": keys, "rows": rows, **line.arrays()}.items():
+        _write_array(file, name, array, about)
+    size = file.tell()
+    file.seek(0)
+    file.write(header_page({"settings": settings.analysis(), "size": size, "arrays": about}))
 
 
 def _write_postings(
     file: BinaryIO, entries: Iterator[NDArray[np.uint64]], about: dict[str, dict[str, Any]]
-) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Write the postings as they come; return the keys and how many postings each has."""
-    keys, counts, total, checksum = [], [], 0, 0
-    offset = file.tell()
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Write the postings as they come; return the keys and the rows."""
+    keys, ends = [np.empty(0, np.uint32)], [np.zeros(1, np.uint32)]
+    total, checksum, offset = 0, 0, file.tell()
     for part in entries:
-        postings = (part & np.uint64(0xFFFFFFFF)).astype("<u4").tobytes()
+        postings = part.astype("<u4").tobytes()
         checksum = zlib.crc32(postings, checksum)
         file.write(postings)
-        total += len(part)
-        key, count = np.unique((part >> np.uint64(32)).astype(np.uint32), return_counts=True)
+        key, row = to_rows(part)
         keys.append(key)
-        counts.append(count)
+        ends.append(row[1:] + np.uint32(total))
+        total += len(part)
     about["postings"] = {"dtype": "<u4", "count": total, "offset": offset, "crc32": checksum}
-    return np.concatenate(keys), np.concatenate(counts)
+    return np.concatenate(keys), np.concatenate(ends)
 
 
 def _write_array(
@@ -160,7 +130,7 @@ def _write_array(
     file.write(data)
 
 
-def sync_folder(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     """Make sure a rename in `folder` survives a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -1,4 +1,5 @@
 import json
+import zlib
 
 import numpy as np
 import pytest
@@ -7,9 +8,12 @@ from hypothesis import strategies as st
 
 from airsift.errors import CatalogueError
 from fingerprint import pairs
+from fingerprint.building import Recent
+from fingerprint.files import HEADER, MAGIC, header_page, open_segment, verify
 from fingerprint.peaks import extract
-from fingerprint.segment import HEADER, MAGIC, Segment
-from fingerprint.writing import write_merged, write_track
+from fingerprint.segment import share_budget
+from fingerprint.settings import HOP
+from fingerprint.writing import write_merged
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +21,16 @@ def files(tmp_path_factory, compose):
     folder = tmp_path_factory.mktemp("segments")
     paths = [folder / f"{number}.seg" for number in (1, 2, 3)]
     for number, path in zip((1, 2, 3), paths, strict=True):
-        write_track(path, number, extract(compose(number, 12.0)))
+        write_merged(path, [in_memory(compose, number)], {number})
     return paths
+
+
+def in_memory(compose, *numbers):
+    recent = Recent()
+    for number in numbers:
+        samples = compose(number, 12.0)
+        recent.add(number, 1 + len(samples) // HOP, *pairs.on_grid(extract(samples)))
+    return recent.segment()
 
 
 def entries(segment, track):
@@ -30,19 +42,36 @@ def entries(segment, track):
 
 
 def test_what_is_written_is_read(files, compose):
-    keys, frames = pairs.to_store(extract(compose(1, 12.0)))
-    segment = Segment(files[0])
-    assert entries(segment, 1) == sorted(zip(keys.tolist(), frames.tolist(), strict=True))
-    peak_frames, peak_bins = pairs.on_grid(extract(compose(1, 12.0)))
+    frame, bin_ = pairs.on_grid(extract(compose(1, 12.0)))
+    keys, anchor = pairs.to_store(extract(compose(1, 12.0)))
+    segment = open_segment(files[0])
+    assert entries(segment, 1) == sorted(zip(keys.tolist(), anchor.tolist(), strict=True))
     found_frames, found_bins = segment.peaks(0, int(segment.frames[0]))
-    assert np.array_equal(found_frames, peak_frames)
-    assert np.array_equal(found_bins, peak_bins)
+    assert np.array_equal(found_frames, frame)
+    assert np.array_equal(found_bins, bin_)
+
+
+def test_tracks_in_memory_are_as_those_in_files(files, compose):
+    memory = in_memory(compose, 1, 2, 3)
+    for number, path in enumerate(files, start=1):
+        assert entries(memory, number) == entries(open_segment(path), number)
+
+
+def test_a_track_added_to_memory_later_is_as_one_added_at_once(compose):
+    recent = Recent()
+    for number in (1, 2):
+        samples = compose(number, 12.0)
+        recent.add(number, 1 + len(samples) // HOP, *pairs.on_grid(extract(samples)))
+        assert recent.segment().tracks.tolist() == list(range(1, number + 1))
+    at_once = in_memory(compose, 1, 2)
+    for a, b in zip(recent.segment().entries(0, 2**32), at_once.entries(0, 2**32), strict=True):
+        assert np.array_equal(a, b)
 
 
 @settings(max_examples=10, deadline=None)
 @given(start=st.integers(-100, 900), length=st.integers(0, 500))
 def test_peaks_of_a_stretch_are_those_inside(files, start, length):
-    segment = Segment(files[0])
+    segment = open_segment(files[0])
     every, bins = segment.peaks(0, 10**6)
     inside = (every >= start) & (every < start + length)
     frames, found = segment.peaks(start, start + length)
@@ -51,10 +80,10 @@ def test_peaks_of_a_stretch_are_those_inside(files, start, length):
 
 
 def test_merged_segments_hold_what_the_parts_held(files, tmp_path):
-    parts = [Segment(path) for path in files]
+    parts = [open_segment(path) for path in files]
     write_merged(tmp_path / "all.seg", parts, {1, 3})
-    merged = Segment(tmp_path / "all.seg")
-    merged.verify()
+    verify(tmp_path / "all.seg")
+    merged = open_segment(tmp_path / "all.seg")
     assert merged.tracks.tolist() == [1, 3]
     assert entries(merged, 1) == entries(parts[0], 1)
     assert entries(merged, 3) == entries(parts[2], 3)
@@ -64,8 +93,15 @@ def test_merged_segments_hold_what_the_parts_held(files, tmp_path):
     assert np.array_equal(bins, parts[2].peaks(0, 10**6)[1])
 
 
+def test_a_merge_of_nothing_is_an_empty_segment(files, tmp_path):
+    write_merged(tmp_path / "none.seg", [open_segment(files[0])], set())
+    segment = open_segment(tmp_path / "none.seg")
+    assert (segment.size, segment.line) == (0, 0)
+    assert len(segment.look_up(np.array([5], np.uint32))[0]) == 0
+
+
 def test_looking_up_finds_every_posting_of_a_key(files):
-    segment = Segment(files[1])
+    segment = open_segment(files[1])
     keys, place = segment.entries(0, 2**32)
     asked = np.array([keys[0], keys[len(keys) // 2], 2**21 - 1], np.uint32)
     which, found = segment.look_up(asked)
@@ -73,12 +109,33 @@ def test_looking_up_finds_every_posting_of_a_key(files):
         assert sorted(found[which == index]) == sorted(place[keys == key])
 
 
+@pytest.mark.parametrize("most", [0, 1, 7, 100])
+def test_too_many_postings_are_cut_down_to_those_of_the_rarest_keys(compose, most):
+    segment = in_memory(compose, 1, 2, 3)
+    keys, count = np.unique(segment.entries(0, 2**32)[0], return_counts=True)
+    segment.most = most
+    which, place = segment.look_up(keys)
+    assert len(place) <= most
+    read = np.unique(which)
+    assert np.array_equal(np.bincount(which, minlength=len(keys))[read], count[read])
+    left = np.setdiff1d(np.arange(len(keys)), read)
+    assert len(place) + count[left].min() > most
+    if len(read):
+        assert count[read].max() <= count[left].min()
+
+
+def test_the_work_is_shared_by_size(compose):
+    small, large = in_memory(compose, 1), in_memory(compose, 1, 2, 3)
+    share_budget([small, large], 1000)
+    assert small.most + large.most in (999, 1000)
+    assert large.most / small.most == pytest.approx(large.size / small.size, rel=0.05)
+
+
 def rewrite(path, target, change):
-    data = bytearray(path.read_bytes())
-    header = json.loads(data[len(MAGIC) : HEADER].rstrip(b"\0"))
+    data = path.read_bytes()
+    header = json.loads(data[len(MAGIC) + 8 : HEADER].rstrip(b"\0"))
     change(header)
-    page = (MAGIC + json.dumps(header).encode()).ljust(HEADER, b"\0")
-    target.write_bytes(page + data[HEADER:])
+    target.write_bytes(header_page(header) + data[HEADER:])
 
 
 @pytest.mark.parametrize(("name", "value"), [("format", 99), ("hop", 512), ("n_bins", 100)])
@@ -86,7 +143,7 @@ def test_other_settings_are_refused_by_name(files, tmp_path, name, value):
     path = tmp_path / "other.seg"
     rewrite(files[0], path, lambda header: header["settings"].update({name: value}))
     with pytest.raises(CatalogueError, match=f"{name}={value}") as caught:
-        Segment(path)
+        open_segment(path)
     assert "\n" not in str(caught.value)
 
 
@@ -95,13 +152,44 @@ def test_a_file_cut_short_is_refused(files, tmp_path, keep):
     path = tmp_path / "short.seg"
     path.write_bytes(files[0].read_bytes()[:keep])
     with pytest.raises(CatalogueError, match=r"short\.seg"):
-        Segment(path)
+        open_segment(path)
 
 
-def test_a_flipped_bit_is_found_by_verify(files, tmp_path):
-    path = tmp_path / "flipped.seg"
-    data = bytearray(files[0].read_bytes())
-    data[HEADER + 100] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(CatalogueError, match="postings"):
-        Segment(path).verify()
+def test_a_header_that_names_no_arrays_is_refused(files, tmp_path):
+    path = tmp_path / "odd.seg"
+    rewrite(files[0], path, lambda header: header["arrays"].pop("rows"))
+    with pytest.raises(CatalogueError, match="header is damaged"):
+        open_segment(path)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_a_flipped_bit_is_told_or_harmless_and_verify_finds_it(files, tmp_path_factory, data):
+    content = bytearray(files[0].read_bytes())
+    header = json.loads(bytes(content[len(MAGIC) + 8 : HEADER]).rstrip(b"\0"))
+    spans = [(0, len(MAGIC) + 8)] + [
+        (about["offset"], about["offset"] + np.dtype(about["dtype"]).itemsize * about["count"])
+        for about in header["arrays"].values()
+    ]
+    first, last = data.draw(st.sampled_from(spans))
+    content[data.draw(st.integers(first, last - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    path = tmp_path_factory.mktemp("bits") / "flipped.seg"
+    path.write_bytes(content)
+    with pytest.raises(CatalogueError, match=r"flipped\.seg") as caught:
+        verify(path)
+    assert "\n" not in str(caught.value)
+    try:
+        segment = open_segment(path)
+    except CatalogueError:
+        return
+    _, place = segment.look_up(np.unique(open_segment(files[0]).entries(0, 2**32)[0]))
+    segment.track_at(place)
+    _, bins = segment.peaks(-50, 10**6)
+    assert bins.max() < 208
+
+
+def test_checksums_are_those_of_the_arrays(files):
+    data = files[0].read_bytes()
+    header = json.loads(data[len(MAGIC) + 8 : HEADER].rstrip(b"\0"))
+    about = header["arrays"]["postings"]
+    assert zlib.crc32(data[about["offset"] :][: 4 * about["count"]]) == about["crc32"]

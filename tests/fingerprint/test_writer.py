@@ -1,0 +1,220 @@
+"""Writing under bad conditions: killed, without room on the disk, and beside a consumer.
+
+The other processes are real ones, forked: nothing is imported again, so they start at once.
+"""
+
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from airsift.errors import CatalogueError
+from fingerprint import merging
+from fingerprint.catalogue import Catalogue
+from fingerprint.intake import analyse
+from fingerprint.metadata import Track
+
+RATE = 16_000
+# Each kind of kill so many times, at other moments each; `make kills` sets more.
+KILLS = int(os.environ.get("KILLS", "2"))
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture(scope="module")
+def noise():
+    samples = 0.1 * np.random.default_rng(0).standard_normal(4 * RATE)
+    return analyse(samples.astype(np.float32), "noise")
+
+
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch):
+    monkeypatch.setattr(merging, "RECENT_TRACKS", 3)
+    monkeypatch.setattr(merging, "FAN_IN", 3)
+
+
+def start(target, *arguments):
+    """Run a function in another process; return it and our end of a pipe to it."""
+    ours, theirs = FORK.Pipe()
+    process = FORK.Process(target=target, args=(theirs, *arguments), daemon=True)
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def messages(pipe):
+    """Everything that a process that has ended had sent."""
+    try:
+        while True:
+            yield pipe.recv()
+    except EOFError:
+        pipe.close()
+
+
+def add_forever(pipe, folder, landmarks):
+    catalogue = Catalogue.create(folder)
+    with catalogue.writing():
+        for number in range(100_000):
+            catalogue.add_landmarks(landmarks, Track(f"track-{number}"))
+            pipe.send(f"track-{number}")
+
+
+def in_order(folder, said, landmarks):
+    """What was said to be added is there, at most one more, and adding goes on."""
+    opened = Catalogue.open(folder)
+    assert opened.verify() == []
+    keys = [track.key for track in opened.tracks()]
+    assert keys[: len(said)] == said
+    assert len(keys) <= len(said) + 1
+    found = {track for segment in opened.segments for track in segment.tracks.tolist()}
+    assert len(found) == len(keys)
+    opened.add_landmarks(landmarks, Track("new"))
+    opened.merge()
+    assert opened.verify() == []
+    assert len(list((folder / "segments").iterdir())) == 1
+    opened.close()
+
+
+def kill_during_add(folder, landmarks, seed):
+    rng = random.Random(seed)
+    adder, pipe = start(add_forever, folder, landmarks)
+    said = [pipe.recv() for _ in range(rng.randrange(1, 16))]
+    time.sleep(rng.uniform(0, 0.03))
+    os.kill(adder.pid, signal.SIGKILL)
+    adder.join()
+    said += messages(pipe)
+    in_order(folder, said, landmarks)
+
+
+def kill_during_merge(folder, landmarks, seed):
+    rng = random.Random(seed)
+    adder, pipe = start(add_forever, folder, landmarks)
+    said = [pipe.recv() for _ in range(rng.randrange(1, 16))]
+    while not list((folder / "segments").glob("*.new")):
+        if pipe.poll():
+            said.append(pipe.recv())
+    time.sleep(rng.choice([0, 0, 0.001, 0.003, 0.01]))
+    os.kill(adder.pid, signal.SIGKILL)
+    adder.join()
+    said += messages(pipe)
+    in_order(folder, said, landmarks)
+
+
+@pytest.mark.parametrize("seed", range(KILLS))
+def test_kill_9_during_add_loses_at_most_the_track_being_added(tmp_path, noise, seed):
+    kill_during_add(tmp_path, noise, seed)
+
+
+@pytest.mark.parametrize("seed", range(KILLS))
+def test_kill_9_during_a_merge_loses_nothing(tmp_path, noise, seed):
+    kill_during_merge(tmp_path, noise, seed)
+
+
+def consume(pipe, folder, samples):
+    """Answer questions (a number each, of what to match) with the keys found."""
+    catalogue = Catalogue.open(folder)
+    matcher = catalogue.matcher()
+    matcher.thorough = False
+    queries = [matcher.extract(one) for one in samples]
+    while (number := pipe.recv()) is not None:
+        pipe.send([match.track for match in matcher.match(queries[number])])
+    pipe.send(len(catalogue.segments))
+
+
+def test_a_consumer_matches_on_while_tracks_come_and_go_and_segments_merge(tmp_path, compose):
+    seeds = (1, 2, 3, 6, 8, 11, 12)  # of which 12 s are enough
+    samples = [compose(seed, 12.0) for seed in seeds]
+    catalogue = Catalogue.create(tmp_path)
+    catalogue.add(samples[0], Track("0"))
+    consumer, pipe = start(consume, tmp_path, samples)
+
+    def found(number):
+        pipe.send(number)
+        return pipe.recv()
+
+    assert found(1) == []
+    with catalogue.writing():
+        for number in range(1, len(samples)):
+            pipe.send(0)  # answered while the next track is added, and maybe merged
+            catalogue.add(samples[number], Track(str(number)))
+            assert pipe.recv() == ["0"]
+            assert found(number) == [str(number)]
+    catalogue.remove("5")
+    assert found(5) == []
+    assert found(6) == ["6"]
+    catalogue.merge()
+    assert found(5) == []
+    assert [found(number) for number in (0, 4, 6)] == [["0"], ["4"], ["6"]]
+    assert found(None) == 1
+    consumer.join()
+
+
+def fill_the_disk(pipe, folder, landmarks):
+    """Add under a limit to the size of files, which the system tells much as a full disk."""
+    catalogue = Catalogue.create(folder)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, resource.RLIM_INFINITY))
+    try:
+        with catalogue.writing():
+            for number in range(1000):
+                catalogue.add_landmarks(landmarks, Track(f"track-{number}"))
+                pipe.send(f"track-{number}")
+    except CatalogueError as error:
+        pipe.send(str(error))
+    pipe.send(len(catalogue.matcher().match(landmarks)))  # it serves all the same
+
+
+@pytest.mark.parametrize("recent", [1000, 3])
+def test_a_full_disk_during_add_is_one_line_and_loses_nothing(tmp_path, noise, monkeypatch, recent):
+    monkeypatch.setattr(merging, "RECENT_TRACKS", recent)
+    process, pipe = start(fill_the_disk, tmp_path, noise)
+    *said, error, found = messages(pipe)
+    process.join()
+    assert "writing failed" in error or "merging failed" in error
+    assert "make room" in error
+    assert "\n" not in error
+    assert found == 1
+    assert 3 < len(said) < 1000
+    in_order(tmp_path, said, noise)
+
+
+def merge_on_a_full_disk(pipe, folder, landmarks):
+    write = merging.write_merged
+
+    def without_room(*arguments):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
+        try:
+            write(*arguments)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+
+    merging.write_merged = without_room
+    catalogue = Catalogue.create(folder)
+    for attempt in (lambda: add_some(catalogue, landmarks), catalogue.merge):
+        try:
+            attempt()
+        except CatalogueError as error:
+            pipe.send(str(error))
+    pipe.send(list((folder / "segments").iterdir()))
+
+
+def add_some(catalogue, landmarks):
+    with catalogue.writing():
+        for number in range(3):
+            catalogue.add_landmarks(landmarks, Track(f"track-{number}"))
+
+
+def test_a_full_disk_during_a_merge_is_one_line_and_loses_nothing(tmp_path, noise):
+    process, pipe = start(merge_on_a_full_disk, tmp_path, noise)
+    beside, alone, left = messages(pipe)
+    process.join()
+    assert "merging failed" in beside
+    assert "File too large" in beside
+    assert "every track is safe" in beside
+    assert "writing failed" in alone
+    assert "\n" not in beside + alone
+    assert left == []
+    in_order(tmp_path, [f"track-{number}" for number in range(3)], noise)
