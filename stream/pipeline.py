@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stream.align import Align
@@ -132,7 +131,7 @@ class Pipeline:
             "version": SNAPSHOT_VERSION,
             "oldest": self.resample.needs(station, oldest),
             "window": window,
-            "clock": self.clock.zero(station),
+            "time": self.clock.snapshot(station),
             "smooth": self.smooth.snapshot(station),
             "identify": self.identify.snapshot(station) if self.identify else None,
         }
@@ -148,8 +147,8 @@ class Pipeline:
         self.align.expect(station, snapshot["oldest"])
         if snapshot["window"] is not None:
             self.columns.resume_at(station, snapshot["window"])
-        if snapshot["clock"] is not None:
-            self.clock.set(station, *snapshot["clock"])
+        if snapshot.get("time") is not None:
+            self.clock.restore(station, snapshot["time"])
         if snapshot["smooth"] is not None:
             self.smooth.restore(station, snapshot["smooth"])
         if self.identify is not None and snapshot["identify"] is not None:
@@ -162,7 +161,7 @@ class Pipeline:
     def _publish(self, event: Event | Cut) -> Event:
         if isinstance(event, Cut):
             event = Gap(event.station, event.start, event.end, event.rate, None, event.reason or "")
-        return replace(event, time=self.clock.time(event.station, event.start, event.rate))
+        return self.clock.date(event)
 
 
 def _is_end(event: Event | Cut) -> bool:

@@ -64,6 +64,7 @@ class Readings:
         self._source: Source | None = None
         self._sinks: Sequence[Sink] = ()
         self._lag = 0
+        self._drifts: list[tuple[str, float]] = []
         self._queued = {"source": 0, "sink": 0}
 
     def attach(self, source: Source, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
@@ -75,6 +76,8 @@ class Readings:
         self._lag = getattr(self._source, "lag", 0)
         self._queued["source"] = getattr(self._source, "queued", 0)
         self._queued["sink"] = sum(getattr(sink, "queued", 0) for sink in self._sinks)
+        if self._pipeline is not None and self._most_stations:
+            self._drifts = self._pipeline.clock.drifts_ppm(self._most_stations)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they are now."""
@@ -107,6 +110,14 @@ class Readings:
             for station, age_s in self._stations.ages_s(self._most_stations):
                 ages.add_metric([station], age_s)
             yield ages
+            drifts = GaugeMetricFamily(
+                "airsift_station_drift_ppm",
+                "How much faster a station's samples run than its clock, in parts per million.",
+                labels=["station"],
+            )
+            for station, ppm in self._drifts:
+                drifts.add_metric([station], ppm)
+            yield drifts
 
 
 def _counters(
