@@ -7,6 +7,7 @@ same everywhere here; training draws it anew for each window.
 from __future__ import annotations
 
 import csv
+import io
 import zlib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -18,11 +19,12 @@ import torch
 
 from airsift.errors import ConfigError
 from model import corpus, happenings, joining, noises, treatments
+from model.files import replacing, write_whole
 from model.frontend import RollingCQT, cqt
-from model.recipe import Kind, Split, checked_kind, load_splits, refuse_overlap, split_of
+from model.recipe import KINDS, Kind, Split, load_splits, refuse_overlap, split_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -121,9 +123,9 @@ def streams(
     for each in recordings:
         groups.setdefault((each.group, each.kind), []).append(each)
     for (group, kind), members in sorted(groups.items()):
-        for turn in range(PASSES[kind] if treated else 1):
+        for turn in range(PASSES.get(kind, 1) if treated else 1):
             random = np.random.default_rng([seed, turn, zlib.crc32(group.encode())])
-            left = float(MOST_SECONDS[kind] * (3 if group.endswith(":cast") else 1))
+            left = float(MOST_SECONDS.get(kind, 1200) * (3 if group.endswith(":cast") else 1))
             order = random.permutation(len(members)) if kind in ("speech", "noise") else None
             chosen = members if order is None else [members[i] for i in order]
             for samples, active in joining.joined(folder, chosen, kind, random, sparse=treated):
@@ -200,31 +202,72 @@ def build_bank(folder: Path, split: Split, *, seed: int = 1, workers: int = 1) -
         with ProcessPoolExecutor(workers) as pool:
             made = list(pool.map(compute, range(PARTS)))
     sizes = [rows[-1][3] if rows else 0 for rows in made]
-    whole = np.lib.format.open_memmap(
-        folder / f"{split}-columns.npy", "w+", np.float16, (sum(sizes), RollingCQT().n_bins)
-    )
-    heard: list[NDArray[np.bool_]] = []
-    table: list[tuple[str, Kind, int, int]] = []
-    for number, rows in enumerate(made):
-        before = sum(sizes[:number])
-        part = folder / f"{split}-part-{number}.npz"
-        with np.load(part) as stored:
-            whole[before : before + sizes[number]] = stored["columns"]
-            heard.append(stored["active"])
+    parts = [folder / f"{split}-part-{number}.npz" for number in range(PARTS)]
+    table = [
+        (group, kind, start + sum(sizes[:number]), end + sum(sizes[:number]))
+        for number, rows in enumerate(made)
+        for group, kind, start, end in rows
+    ]
+    store_bank(folder, split, _stored(parts), table)
+    for part in parts:
         part.unlink()
-        table += [(group, kind, start + before, end + before) for group, kind, start, end in rows]
-    whole.flush()
-    np.save(folder / f"{split}-active.npy", np.concatenate(heard))
-    with (folder / f"{split}-streams.csv").open("w", newline="", encoding="utf-8") as out:
-        csv.writer(out, lineterminator="\n").writerows(table)
     return len(table), sum(sizes)
+
+
+def store_bank(
+    folder: Path,
+    name: str,
+    parts: Iterable[tuple[NDArray[np.float16], NDArray[np.bool_]]],
+    table: Sequence[tuple[str, Kind, int, int]],
+) -> None:
+    """Write a bank so that it is whole or cannot be opened.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to.
+    name : str
+        Its split.
+    parts : iterable of (columns, active)
+        End to end what `Bank` holds.
+    table : sequence of (group, kind, start, end)
+        Its streams.
+
+    Raises
+    ------
+    ConfigError
+        The disk is full, or may not be written to.
+    """
+    index = folder / f"{name}-streams.csv"
+    index.unlink(missing_ok=True)
+    heard: list[NDArray[np.bool_]] = []
+    shape = (table[-1][3] if table else 0, RollingCQT().n_bins)
+    with replacing(folder / f"{name}-columns.npy") as whole, whole.open("wb") as out:
+        # Not as a map of memory: where the disk is full, writing to that kills the process.
+        header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(out, header)
+        for columns, active in parts:
+            out.write(columns.tobytes())
+            heard.append(active)
+    with replacing(folder / f"{name}-active.npy") as whole, whole.open("wb") as out:
+        np.save(out, np.concatenate(heard) if heard else np.zeros(0, np.bool_))
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(table)
+    write_whole(index, text.getvalue().encode())
+
+
+def _stored(parts: Iterable[Path]) -> Iterator[tuple[NDArray[np.float16], NDArray[np.bool_]]]:
+    for part in parts:
+        with np.load(part) as stored:
+            yield stored["columns"], stored["active"]
 
 
 def _part(folder: Path, split: Split, seed: int, number: int) -> list[tuple[str, Kind, int, int]]:
     """Store the columns of one part and list its streams; the first part is what is made."""
     torch.set_num_threads(1)
     front_end = RollingCQT()
-    recordings = checked_recordings(folder, split)
+    # Classes of a user's own have their own training.
+    recordings = [each for each in checked_recordings(folder, split) if each.kind in KINDS]
     if number == 0:
         found = made_streams(folder, recordings, seed)
     else:
@@ -237,17 +280,16 @@ def _part(folder: Path, split: Split, seed: int, number: int) -> list[tuple[str,
     end = 0
     with torch.inference_mode():
         for stream in found:
-            columns = cqt(torch.from_numpy(stream.samples)[None], front_end)[0]
-            count = min(len(columns), len(stream.active))
-            parts.append(columns[:count].numpy().astype(np.float16))
+            values = cqt(torch.from_numpy(stream.samples)[None], front_end)[0]
+            count = min(len(values), len(stream.active))
+            parts.append(values[:count].numpy().astype(np.float16))
             heard.append(stream.active[:count])
             table.append((stream.group, stream.kind, end, end + count))
             end += count
-    np.savez(
-        folder / f"{split}-part-{number}.npz",
-        columns=np.concatenate(parts) if parts else np.zeros((0, front_end.n_bins), np.float16),
-        active=np.concatenate(heard) if heard else np.zeros(0, np.bool_),
-    )
+    columns = np.concatenate(parts) if parts else np.zeros((0, front_end.n_bins), np.float16)
+    active = np.concatenate(heard) if heard else np.zeros(0, np.bool_)
+    with replacing(folder / f"{split}-part-{number}.npz") as whole, whole.open("wb") as out:
+        np.savez(out, columns=columns, active=active)
     return table
 
 
@@ -288,8 +330,7 @@ def open_bank(folder: Path, split: Split) -> Bank:
         raise ConfigError(f"{index} is not there: run `airsift corpus build` first")
     with index.open(newline="", encoding="utf-8") as lines:
         rows = [
-            (group, checked_kind(kind), int(start), int(end))
-            for group, kind, start, end in csv.reader(lines)
+            (group, kind, int(start), int(end)) for group, kind, start, end in csv.reader(lines)
         ]
     columns: Any = np.load(folder / f"{split}-columns.npy", mmap_mode="r")
     return Bank(columns, np.load(folder / f"{split}-active.npy"), rows)

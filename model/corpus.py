@@ -27,7 +27,8 @@ import numpy as np
 
 from airsift.errors import ConfigError, DecodeError
 from model import archives, instruments
-from model.recipe import Item, Kind, checked_kind
+from model.files import write_whole
+from model.recipe import Item, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -114,13 +115,13 @@ def build_source(
         table.append((name, item.kind, group, end, end + len(samples), digest))
         end += len(samples)
     samples = np.concatenate(parts) if parts else np.zeros(0, np.int16)
-    _write_whole(audio / f"{source}.npy", _npy(samples))
-    _write_whole(problems, "".join(f"{line}\n" for line in broken).encode())
+    write_whole(audio / f"{source}.npy", _npy(samples))
+    write_whole(problems, "".join(f"{line}\n" for line in broken).encode())
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(FIELDS)
     writer.writerows(table)
-    _write_whole(index, text.getvalue().encode())
+    write_whole(index, text.getvalue().encode())
     return end // RATE, broken
 
 
@@ -136,7 +137,7 @@ def read_index(corpus: Path) -> list[Recording]:
     if not found:
         raise ConfigError(f"{corpus} holds no audio: run `airsift corpus build` first")
     return [
-        Recording(path.stem, row[0]["path"], checked_kind(row[0]["class"]), row[0]["group"],
+        Recording(path.stem, row[0]["path"], row[0]["class"], row[0]["group"],
                   int(row[0]["start"]), row[1], row[0]["digest"])
         for path in found
         for row in _read_rows(path)
@@ -265,10 +266,3 @@ def _npy(samples: NDArray[np.int16]) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, samples)
     return buffer.getvalue()
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is either whole or not there."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)

@@ -15,18 +15,18 @@ import subprocess
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from airsift.errors import ConfigError, DecodeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-Kind = Literal["speech", "music", "singing", "noise"]
+Kind = str  # one of KINDS, or a class of a user's own
 Split = Literal["train", "validation", "test"]
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
-SPLITS: tuple[Split, ...] = get_args(Split)
+KINDS: tuple[Kind, ...] = ("speech", "music", "singing", "noise")
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,15 @@ def debian_items() -> list[Item]:
     ]
 
 
-def manifest_items(manifest: Path) -> list[Item]:
+def manifest_items(manifest: Path, known: Sequence[Kind] = KINDS) -> list[Item]:
     """Read a user's own list of files.
 
     Parameters
     ----------
     manifest : Path
         CSV with the columns path, class and group; paths are relative to its folder.
+    known : sequence of str
+        The classes that may be in it.
 
     Raises
     ------
@@ -87,7 +89,8 @@ def manifest_items(manifest: Path) -> list[Item]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{manifest} cannot be read: {error}") from error
     return [
-        Item(manifest.stem, row["path"], checked_kind(row["class"]), row["group"]) for row in rows
+        Item(manifest.stem, row["path"], checked_kind(row["class"], known), row["group"])
+        for row in rows
     ]
 
 
@@ -114,12 +117,11 @@ def song_items(folder: Path) -> list[Item]:
         ) from error
 
 
-def checked_kind(value: str | None) -> Kind:
-    """Return the class if it is one that training knows, or raise ConfigError."""
-    for kind in KINDS:
-        if value == kind:
-            return kind
-    raise ConfigError(f"class={value!r} is unknown: use one of {', '.join(KINDS)}")
+def checked_kind(value: str | None, known: Sequence[Kind] = KINDS) -> Kind:
+    """Return the class if it is one of those known, or raise ConfigError."""
+    if value is None or value not in known:
+        raise ConfigError(f"class={value!r} is unknown: use one of {', '.join(known)}")
+    return value
 
 
 def fetch(package: str, folder: Path) -> Path:
