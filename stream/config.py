@@ -192,7 +192,7 @@ def load(
         key = ".".join(str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
         # Not whole sections, and no secrets: logs are read by many.
-        hidden = isinstance(first["input"], Mapping) or key.endswith("password")
+        hidden = isinstance(first["input"], Mapping) or "password" in key
         value = "" if hidden else f"={first['input']!r}"
         raise ConfigError(
             f"{key}{value} (from {origins.get(key, 'the merged values')}): {reason}; "

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
@@ -21,20 +20,45 @@ from kafka.errors import (
     MessageSizeTooLargeError,
     SaslAuthenticationFailedError,
     TopicAlreadyExistsError,
+    UnsupportedSaslMechanismError,
 )
 
 from airsift.errors import BrokerError, ConfigError
+from stream.kafka.security import check_door, explain, security_options, servers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from stream.kafka.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
+_NO_ANSWER = (KafkaTimeoutError, KafkaConnectionError, OSError)
+_REFUSED = (SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
+
 # kafka-python reports each lost connection several times as an error, with a retry to follow.
 # What matters reaches the user as BrokerError; the rest stays available to who lowers this.
 logging.getLogger("kafka").setLevel(logging.CRITICAL)
+
+
+class _Refusals(logging.Handler):
+    """Ends kafka-python's bootstrap at a refused login.
+
+    It tells only its log of it, and would try again until the time is up: a broker that counts
+    failed logins would lock the account.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if str(record.msg).startswith("Bootstrap connection"):
+            for argument in record.args or ():
+                if isinstance(argument, _REFUSED):
+                    raise argument
+
+
+_manager_log = logging.getLogger("kafka.net.manager")
+_manager_log.setLevel(logging.WARNING)
+_manager_log.propagate = False
+_manager_log.addHandler(_Refusals())
 
 
 def connect_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
@@ -47,7 +71,7 @@ def connect_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
     BrokerError
         If no broker answers within `connect_timeout_s`.
     """
-    with broker_errors(settings):
+    with _connecting(settings):
         return KafkaProducer(
             **_common(settings),
             metrics_enabled=False,
@@ -73,7 +97,7 @@ def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
     BrokerError
         If no broker answers within `connect_timeout_s`.
     """
-    with broker_errors(settings):
+    with _connecting(settings):
         return KafkaConsumer(
             **_common(settings),
             **{
@@ -109,7 +133,7 @@ def ensure_topics(
     BrokerError
         If no broker answers, or it refuses to create a topic.
     """
-    with broker_errors(settings):
+    with _connecting(settings):
         admin = KafkaAdminClient(
             **_common(settings), request_timeout_ms=_ms(settings.request_timeout_s)
         )
@@ -137,10 +161,16 @@ def broker_errors(settings: KafkaSettings, doing: str = "") -> Iterator[None]:
     where = settings.bootstrap_servers
     try:
         yield
+    except UnsupportedSaslMechanismError as error:
+        raise BrokerError(
+            f"the Kafka broker at {where} does not offer kafka.security.sasl_mechanism="
+            f"{settings.security.sasl_mechanism}; set the one that it has"
+        ) from error
     except SaslAuthenticationFailedError as error:
         raise BrokerError(
-            f"the Kafka broker at {where} refuses the login of "
-            f"kafka.security.username={settings.security.username!r}: {_one_line(error)}"
+            f"the Kafka broker at {where} refuses the login of kafka.security.username="
+            f"{settings.security.username!r} by {settings.security.sasl_mechanism}: look at the "
+            "password, the name and kafka.security.sasl_mechanism"
         ) from error
     except MessageSizeTooLargeError as error:
         raise BrokerError(
@@ -149,7 +179,7 @@ def broker_errors(settings: KafkaSettings, doing: str = "") -> Iterator[None]:
         ) from error
     except KafkaConfigurationError as error:
         raise ConfigError(f"kafka: {_one_line(error)}; change the key it names") from error
-    except (KafkaTimeoutError, KafkaConnectionError, OSError) as error:
+    except _NO_ANSWER as error:
         raise BrokerError(
             f"no Kafka broker answers at {where} ({_one_line(error)}); "
             "start one or set kafka.bootstrap_servers"
@@ -159,55 +189,31 @@ def broker_errors(settings: KafkaSettings, doing: str = "") -> Iterator[None]:
         raise BrokerError(f"{before}the Kafka broker at {where} says {_one_line(error)}") from error
 
 
+@contextmanager
+def _connecting(settings: KafkaSettings) -> Iterator[None]:
+    """As `broker_errors`, and say what is wrong with a broker that listens all the same."""
+    try:
+        with broker_errors(settings):
+            yield
+    except BrokerError as error:
+        reason = explain(settings) if isinstance(error.__cause__, _NO_ANSWER) else ""
+        if not reason:
+            raise
+        raise BrokerError(reason) from error
+
+
 def _common(settings: KafkaSettings) -> dict[str, Any]:
     """Return the options that producers, consumers and admin clients share."""
+    named = servers(settings.bootstrap_servers)
+    options = security_options(settings)
+    check_door(settings, options)
     return {
-        "bootstrap_servers": _servers(settings.bootstrap_servers),
+        "bootstrap_servers": [f"{host}:{port}" for host, port in named],
         "client_id": "airsift",
         "bootstrap_timeout_ms": _ms(settings.connect_timeout_s),
         "reconnect_backoff_max_ms": 1000,
-        **security_options(settings),
+        **options,
     }
-
-
-def _servers(text: str) -> Sequence[str]:
-    servers = [part.strip() for part in text.split(",") if part.strip()]
-    for server in servers:
-        _, _, port = server.rpartition(":")
-        if not port.isdigit():
-            raise ConfigError(
-                f"kafka.bootstrap_servers={text!r}: {server!r} has no port; write host:port"
-            )
-    return servers
-
-
-def security_options(settings: KafkaSettings) -> dict[str, Any]:
-    """Return kafka-python's options for encryption and login; files named in them exist."""
-    security = settings.security
-    options: dict[str, Any] = {"security_protocol": security.protocol}
-    if "SSL" in security.protocol:
-        options |= {
-            "ssl_check_hostname": security.check_hostname,
-            "ssl_cafile": _file("ca_file", security.ca_file),
-            "ssl_certfile": _file("certificate_file", security.certificate_file),
-            "ssl_keyfile": _file("key_file", security.key_file),
-        }
-    if security.protocol.startswith("SASL"):
-        password = security.password.get_secret_value()
-        if path := _file("password_file", security.password_file):
-            password = Path(path).read_text(encoding="utf-8").strip()
-        options |= {
-            "sasl_mechanism": security.sasl_mechanism,
-            "sasl_plain_username": security.username,
-            "sasl_plain_password": password,
-        }
-    return options
-
-
-def _file(key: str, path: str) -> str | None:
-    if path and not Path(path).is_file():
-        raise ConfigError(f"kafka.security.{key}={path!r} is not a file that can be read")
-    return path or None
 
 
 def _one_line(error: BaseException) -> str:

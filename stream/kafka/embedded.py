@@ -37,6 +37,8 @@ class EmbeddedBroker:
         Loopback port; a free one without.
     environment : dict, optional
         Variables added to the broker's environment.
+    advertised_port : int, optional
+        Loopback port that clients are sent to, of whatever stands before the broker.
 
     Raises
     ------
@@ -50,10 +52,12 @@ class EmbeddedBroker:
         *,
         port: int | None = None,
         environment: dict[str, str] | None = None,
+        advertised_port: int | None = None,
     ) -> None:
         self._storage = storage
         self._environment = environment or {}
         self._wanted_port = port
+        self._advertised_port = advertised_port
         self._log_dir: tempfile.TemporaryDirectory[str] | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self.port = port or 0
@@ -104,14 +108,14 @@ class EmbeddedBroker:
         self.process = None
 
     def _spawn(self, binary: str) -> subprocess.Popen[bytes]:
-        url = f"tcp://127.0.0.1:{self.port}"
+        advertised = self._advertised_port or self.port
         with self._log().open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - the program is the packaged broker's
                 [
                     binary,
                     "broker",
-                    f"--listener-url={url}",
-                    f"--advertised-listener-url={url}",
+                    f"--listener-url=tcp://127.0.0.1:{self.port}",
+                    f"--advertised-listener-url=tcp://127.0.0.1:{advertised}",
                     f"--storage-engine={self._storage}",
                 ],
                 stdin=subprocess.DEVNULL,

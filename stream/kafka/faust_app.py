@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
 
-from stream.kafka.client import security_options
+from stream.kafka.security import security_options, servers
 
 if TYPE_CHECKING:
     from stream.kafka.settings import KafkaSettings
@@ -35,10 +34,9 @@ def make_app(settings: KafkaSettings, folder: Path) -> Any:
     folder : Path
         Where Faust makes its empty folders.
     """
-    servers = [part.strip() for part in settings.bootstrap_servers.split(",") if part.strip()]
     return faust.App(
         settings.group,
-        broker=[f"kafka://{server}" for server in servers],
+        broker=[f"kafka://{host}:{port}" for host, port in servers(settings.bootstrap_servers)],
         broker_credentials=_credentials(settings),
         broker_client_id="airsift",
         broker_request_timeout=max(settings.request_timeout_s, settings.session_timeout_s + 1),
@@ -106,14 +104,8 @@ def bytes_table(app: Any, name: str, topic: str, partitions: int, on_event: Any)
 
 def _credentials(settings: KafkaSettings) -> Any:
     options = security_options(settings)
-    protocol = options["security_protocol"]
-    context = None
-    if "SSL" in protocol:
-        context = ssl.create_default_context(cafile=options["ssl_cafile"])
-        context.check_hostname = options["ssl_check_hostname"]
-        if options["ssl_certfile"]:
-            context.load_cert_chain(options["ssl_certfile"], options["ssl_keyfile"])
-    if protocol.startswith("SASL"):
+    context = options.get("ssl_context")
+    if "sasl_mechanism" in options:
         return SASLCredentials(
             username=options["sasl_plain_username"],
             password=options["sasl_plain_password"],

@@ -50,13 +50,27 @@ class SecuritySettings(_Section):
     ca_file: str = ""
     certificate_file: str = ""
     key_file: str = ""
+    key_password: SecretStr = SecretStr("")
+    key_password_file: str = ""
     check_hostname: bool = True
 
     @model_validator(mode="after")
     def _login_is_complete(self) -> SecuritySettings:
         if self.protocol.startswith("SASL") and not self.username:
             raise ValueError(f"protocol={self.protocol} needs a username: set it or use SSL alone")
+        if self.protocol.startswith("SASL") and not (self.password or self.password_file):
+            raise ValueError(f"protocol={self.protocol} needs a password: set password_file")
+        for key in ("password", "key_password"):
+            if getattr(self, key) and getattr(self, f"{key}_file"):
+                raise ValueError(f"{key} and {key}_file are both set: leave one of them out")
+        if self.key_file and not self.certificate_file:
+            raise ValueError("key_file needs its certificate_file")
         return self
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the connection is TLS."""
+        return self.protocol.endswith("SSL")
 
 
 class WireSettings(_Section):

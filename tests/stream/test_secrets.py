@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+
+from airsift.errors import ConfigError
+from stream import config
+from stream.cli.config import show
+from stream.kafka.security import security_options
+
+SECRET = "open-sesame-81723"
+LOGIN = ["kafka.security.protocol=SASL_PLAINTEXT", "kafka.security.username=bob"]
+
+
+def load(*sets, **environ):
+    return config.load(None, sets, environ).config.kafka
+
+
+def test_config_shows_where_a_secret_is_from_and_not_what_it_is(monkeypatch, capsys):
+    monkeypatch.setenv("AIRSIFT_KAFKA__SECURITY__PASSWORD", SECRET)
+    show(None, [f"kafka.security.key_password={SECRET}"])
+    shown = capsys.readouterr().out
+    assert SECRET not in shown
+    assert "AIRSIFT_KAFKA__SECURITY__PASSWORD" in shown
+
+
+def test_secrets_come_from_the_environment_or_from_files(tmp_path):
+    path = tmp_path / "secret"
+    path.write_text(f" {SECRET}\n")
+    from_file = load(*LOGIN, f"kafka.security.password_file={path}")
+    assert security_options(from_file)["sasl_plain_password"] == f" {SECRET}"
+    told = load(*LOGIN, AIRSIFT_KAFKA__SECURITY__PASSWORD=SECRET)
+    assert security_options(told)["sasl_plain_password"] == SECRET
+    assert SECRET not in repr(told)
+    assert SECRET not in str(told.model_dump())
+
+
+@pytest.mark.parametrize(
+    ("sets", "rule"),
+    [
+        (LOGIN[:1], "needs a username"),
+        (LOGIN, "needs a password"),
+        (
+            [*LOGIN, f"kafka.security.password={SECRET}", "kafka.security.password_file=x"],
+            "password and password_file are both set",
+        ),
+        (["kafka.security.key_file=x"], "needs its certificate_file"),
+        (["kafka.security.password=[1]", "kafka.security.protocol=TLS"], "protocol='TLS'"),
+        ([f"kafka.security.pasword={SECRET}"], "did you mean kafka.security.password"),
+    ],
+)
+def test_a_login_that_cannot_work_is_refused_without_the_secret(sets, rule):
+    with pytest.raises(ConfigError, match=rule) as told:
+        load(*sets)
+    assert SECRET not in str(told.value)
+
+
+def test_a_secret_that_cannot_be_read_is_told_by_its_path(tmp_path):
+    path = tmp_path / "secret"
+    path.write_bytes(b"\xff\xfe")
+    settings = load(*LOGIN, f"kafka.security.password_file={path}")
+    with pytest.raises(ConfigError, match=r"password_file=.*secret' is not text"):
+        security_options(settings)
