@@ -6,6 +6,7 @@ segments count. One process at a time may write, see :mod:`fingerprint.writer`.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,8 @@ from airsift.errors import CatalogueError
 from fingerprint import files, settings
 from fingerprint.index import FOLDER, Index
 from fingerprint.intake import analyse
-from fingerprint.metadata import Metadata, Track
-from fingerprint.writer import Writer
+from fingerprint.metadata import Metadata, Track, create_database
+from fingerprint.writer import Writer, lock_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +60,7 @@ class Catalogue:
                 f"{folder}: there is no catalogue here (no {_DATABASE}); make one with "
                 "`airsift catalogue add`, or name another folder"
             )
-        return cls(folder, Metadata(folder / _DATABASE, create=False))
+        return cls(folder, Metadata(folder / _DATABASE))
 
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> Catalogue:
@@ -73,12 +74,18 @@ class Catalogue:
         folder = Path(path)
         try:
             (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+            lock_file(folder).touch()
         except OSError as error:
             raise CatalogueError(
                 f"{folder}: no catalogue can be made here ({error.strerror}); name a folder "
                 "you may write to"
             ) from error
-        return cls(folder, Metadata(folder / _DATABASE, create=True))
+        if not (folder / _DATABASE).exists():
+            with lock_file(folder).open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # others may be making it as well
+                if not (folder / _DATABASE).exists():
+                    create_database(folder / _DATABASE)
+        return cls(folder, Metadata(folder / _DATABASE))
 
     def close(self) -> None:
         """Close the database."""
@@ -110,6 +117,11 @@ class Catalogue:
         if number not in self._tracks:
             self._tracks[number] = self._metadata.track(number)
         return self._tracks[number]
+
+    def named(self, key: str) -> Track | None:
+        """Return the track of a key, if there is one."""
+        number = self._metadata.find(key)
+        return None if number is None else self._metadata.track(number)
 
     def contents(self) -> set[str]:
         """Return the hashes of the files whose tracks can be found in the index."""

@@ -121,7 +121,7 @@ class Background:
 
     def _work(self) -> None:
         try:
-            metadata = Metadata(self._database, create=False)
+            metadata = Metadata(self._database)
             try:
                 index = Index(self._folder, metadata)
                 while step(index):

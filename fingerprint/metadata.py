@@ -91,15 +91,34 @@ class Peaks:
     bin: NDArray[np.int64]
 
 
+def create_database(path: Path) -> None:
+    """Make the SQLite file of an empty catalogue; it is whole, or not there.
+
+    Raises
+    ------
+    CatalogueError
+        If the disk refuses.
+    """
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    try:
+        db = sqlite3.connect(temporary, isolation_level=None)
+        db.execute("PRAGMA journal_mode=WAL")
+        db.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
+        db.execute("INSERT INTO settings VALUES (?)", (json.dumps(settings.analysis()),))
+        db.close()
+        temporary.rename(path)
+    except (OSError, sqlite3.Error) as error:
+        raise _cannot(path, error) from error
+
+
 class Metadata:
     """The SQLite file of a catalogue.
 
     Parameters
     ----------
     path : Path
-        The file.
-    create : bool
-        Whether to make it where there is none.
+        The file, see :func:`create_database`.
 
     Raises
     ------
@@ -107,15 +126,13 @@ class Metadata:
         If it is no such file, cannot be opened, or is of another version.
     """
 
-    def __init__(self, path: Path, *, create: bool) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            rows = self._open("rwc" if create else "rw", create=create)
+            rows = self._open("rw")
         except sqlite3.OperationalError as error:
-            if create:
-                raise _cannot(path, error) from error
             try:  # on a disk that is for reading only, no log can be kept beside the file
-                rows = self._open("ro&immutable=1", create=False)
+                rows = self._open("ro&immutable=1")
             except sqlite3.OperationalError:
                 raise _cannot(path, error) from error
         except sqlite3.DatabaseError as error:
@@ -125,7 +142,7 @@ class Metadata:
             ) from error
         settings.check(json.loads(rows[0][0]) if rows else {}, str(path))
 
-    def _open(self, mode: str, *, create: bool) -> list[Any]:
+    def _open(self, mode: str) -> list[Any]:
         """Connect; return the settings that were found."""
         self._db = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode={mode}",
@@ -134,14 +151,6 @@ class Metadata:
             check_same_thread=False,
             isolation_level=None,  # transactions are written out below
         )
-        if create and not self._db.execute("SELECT 1 FROM sqlite_master").fetchall():
-            self._db.execute("PRAGMA journal_mode=WAL")
-            with self.transaction():
-                if not self._db.execute("SELECT 1 FROM sqlite_master").fetchall():
-                    for statement in _SCHEMA.split(";"):
-                        self._db.execute(statement)
-                    analysis = json.dumps(settings.analysis())
-                    self._db.execute("INSERT INTO settings VALUES (?)", (analysis,))
         return self._db.execute("SELECT analysis FROM settings").fetchall()
 
     def close(self) -> None:
@@ -249,7 +258,7 @@ class Metadata:
             raise _cannot(self._path, error) from error
 
 
-def _cannot(path: Path, error: sqlite3.Error) -> CatalogueError:
+def _cannot(path: Path, error: Exception) -> CatalogueError:
     return CatalogueError(
         f"{path}: cannot be used ({error}); see whether there is room, whether you may write "
         "there, and what `airsift catalogue verify` says"

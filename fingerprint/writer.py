@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 _LOCK = "writer.lock"
 
 
+def lock_file(folder: Path) -> Path:
+    """Return the file that the one process which writes to a catalogue holds locked."""
+    return folder / _LOCK
+
+
 class Writer:
     """Changes a catalogue; every method but :meth:`locked` is called inside that.
 
@@ -58,7 +63,7 @@ class Writer:
         if self._locked:
             yield
             return
-        with self._told(), (self._folder / _LOCK).open("a") as lock:
+        with self._told(), lock_file(self._folder).open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:

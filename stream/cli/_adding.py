@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import csv
-import hashlib
-import os
 import sys
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airsift.errors import AirsiftError, CatalogueError
-from fingerprint.matcher import LandmarkMatcher
+from airsift.errors import CatalogueError
+from fingerprint.alike import SAME, Alike, find_alike
 from fingerprint.metadata import Track
-from fingerprint.settings import SAMPLE_RATE
 from stream.cli._context import complain, in_words
+from stream.cli._reading import Read, read_all
 from stream.sinks.text import song
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from fingerprint.catalogue import Catalogue
-    from fingerprint.matcher import Matcher, TrackMatch
+    from fingerprint.landmarks import Landmarks
 
 # Files in a folder that are not audio by their name are passed over in silence; a file that
 # was named is always tried.
@@ -39,30 +32,40 @@ _AUDIO = (
 _KNOWN = ("key", "title", "artist", "album", "isrc")
 
 
-# This much of a new track's middle is looked for in the others before it is added.
-_PROBE_S = 20
-
-
 @dataclass(slots=True)
 class Counts:
     """What became of the files."""
 
     added: int = 0
     present: int = 0
+    duplicates: int = 0
+    damaged: int = 0
     failed: int = 0
 
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A file that was read; `samples` is None where the catalogue has it already."""
-
-    content: str
-    samples: NDArray[np.float32] | None
-    warnings: list[str]
+    def __str__(self) -> str:
+        words = [f"{self.added} added", f"{self.present} already there"]
+        words += [f"{self.duplicates} duplicates left out"] if self.duplicates else []
+        words += [f"{self.damaged} damaged"] if self.damaged else []
+        return ", ".join([*words, f"{self.failed} failed"])
 
 
-def add_files(catalogue: Catalogue, paths: list[Path], table: Path | None) -> Counts:
+def add_files(
+    catalogue: Catalogue, paths: list[Path], table: Path | None, *, skip: bool, jobs: int
+) -> Counts:
     """Add every file; complain about those that fail, in one line each, and go on.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+        Where to.
+    paths : list of Path
+        Files, and folders of them.
+    table : Path, optional
+        What they are called.
+    skip : bool
+        Whether tracks are left out that are in the catalogue under another name.
+    jobs : int > 0
+        Processes that read files.
 
     Raises
     ------
@@ -74,69 +77,56 @@ def add_files(catalogue: Catalogue, paths: list[Path], table: Path | None) -> Co
     files = list(_files(paths))
     counts = Counts()
     with catalogue.writing(), _bar(len(files)) as advance:
-        present = {track.content for track in catalogue.tracks()}
-        matcher = LandmarkMatcher(catalogue, thorough=False)
-        for path, reading in _read_ahead(files, frozenset(present)):
+        present = catalogue.contents()
+        for path, read in read_all(files, frozenset(present), jobs):
             advance(path.name)
-            try:
-                file = reading.result()
-                if file.samples is None or file.content in present:
-                    counts.present += 1
-                    continue
-                for warning in file.warnings:
-                    complain(f"airsift: {warning}")
-                track = _named(path, file.content, rows)
-            except (AirsiftError, OSError) as error:
-                _failed(path, error, counts)
-                continue
-            alike = _alike(matcher, file.samples)
-            try:
-                catalogue.add(file.samples, track)
-            except CatalogueError as error:  # of this track; a full disk ends the loop
-                _failed(path, error, counts)
-                continue
-            if alike is not None:
-                complain(
-                    f"airsift: {path}: was added, and shares sound with {alike.track} "
-                    f"({song(alike.artist, alike.title)}); remove one if they are the same"
-                )
-            present.add(file.content)
-            counts.added += 1
+            if not isinstance(read, Read):
+                _failed(path, read, counts)
+            elif read.landmarks is None or read.content in present:
+                counts.present += 1
+            else:
+                try:
+                    _add(catalogue, path, read, read.landmarks, rows, counts, skip=skip)
+                except CatalogueError as error:  # of this track; a full disk ends the loop
+                    _failed(path, error, counts)
+                else:
+                    present.add(read.content)
     return counts
 
 
-def _read_ahead(files: list[Path], present: frozenset[str]) -> Iterator[tuple[Path, Future[_File]]]:
-    """Read files on other threads, one more at a time than there are processors."""
-    at_once = (os.cpu_count() or 1) + 1
-    with ThreadPoolExecutor(at_once) as pool:
-        waiting: deque[tuple[Path, Future[_File]]] = deque()
-        try:
-            for path in files:
-                waiting.append((path, pool.submit(_read, path, present)))
-                if len(waiting) == at_once:
-                    yield waiting.popleft()
-            while waiting:
-                yield waiting.popleft()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+def _add(
+    catalogue: Catalogue,
+    path: Path,
+    read: Read,
+    landmarks: Landmarks,
+    rows: dict[str, dict[str, str]],
+    counts: Counts,
+    *,
+    skip: bool,
+) -> None:
+    alike = find_alike(catalogue, landmarks)
+    if skip and alike is not None and alike.share >= SAME:
+        counts.duplicates += 1
+        complain(f"airsift: {path}: left out: {_likeness(alike)}")
+        return
+    catalogue.add_landmarks(landmarks, _named(path, read.content, rows))
+    counts.added += 1
+    counts.damaged += bool(read.warnings)
+    for warning in read.warnings:
+        complain(f"airsift: {warning}")
+    if alike is not None:
+        complain(f"airsift: {path}: was added, and {_likeness(alike)}; see whether you want both")
 
 
-def _read(path: Path, present: frozenset[str]) -> _File:
-    from stream.sources.file import read_file
-
-    with path.open("rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    if content in present:
-        return _File(content, None, [])
-    warnings: list[str] = []
-    return _File(content, read_file(path, warnings=warnings), warnings)
-
-
-def _alike(matcher: Matcher, samples: NDArray[np.float32]) -> TrackMatch | None:
-    """Return the track that is heard in the middle of another, if one is."""
-    middle, reach = len(samples) // 2, _PROBE_S * SAMPLE_RATE // 2
-    found = matcher.match(matcher.extract(samples[max(middle - reach, 0) : middle + reach]))
-    return max(found, key=lambda match: match.score, default=None)
+def _likeness(alike: Alike) -> str:
+    """Say what two tracks have in common."""
+    other = f"{alike.track} ({song(alike.artist, alike.title)})"
+    share, there = f"{alike.share:.0%}", f"{alike.there:.0%}"
+    if alike.share >= SAME and alike.there >= SAME:
+        return f"it is the same recording as {other}: {share} of it is heard there"
+    if alike.share >= SAME:
+        return f"it is a part of {other}: {share} of it is heard there, and is {there} of that"
+    return f"it shares {share} of its sound with {other}, which is {there} of that"
 
 
 def _failed(path: Path, error: Exception, counts: Counts) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,21 +34,29 @@ def add(
             "other columns are kept as extra fields. It goes before the files' tags."
         ),
     ] = None,
+    skip_duplicates: Annotated[
+        bool,
+        typer.Option(help="Leave out tracks that are heard in one that is there already."),
+    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes that read files; else one a processor.")
+    ] = None,
     catalogue: CatalogueOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
-    """Add audio files, each whole or not at all; files already there are skipped."""
+    """Add audio files, each whole or not at all; files already there are skipped.
+
+    Interrupted, it is simply run again. Exit code 1 if a file failed or was damaged.
+    """
     from fingerprint.catalogue import Catalogue
     from stream.cli._adding import add_files
 
     opened = Catalogue.create(_folder(catalogue, config, sets))
-    counts = add_files(opened, paths, csv)
-    print(
-        f"{counts.added} added, {counts.present} already there, {counts.failed} failed; "
-        f"{len(opened.tracks())} tracks in {opened.folder}"
-    )
-    if counts.failed:
+    jobs = jobs or len(os.sched_getaffinity(0))
+    counts = add_files(opened, paths, csv, skip=skip_duplicates, jobs=jobs)
+    print(f"{counts}; {opened.stats()['tracks']} tracks in {opened.folder}")
+    if counts.failed or counts.damaged:
         raise typer.Exit(1)
 
 
@@ -78,10 +87,8 @@ def remove(
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
-    """Take tracks out."""
-    opened = _open(catalogue, config, sets)
-    for key in keys:
-        opened.remove(key)
+    """Take tracks out, all of them or, where a key is unknown, none."""
+    _open(catalogue, config, sets).remove(*keys)
 
 
 @app.command()
@@ -161,7 +168,7 @@ def verify(
 def merge(
     catalogue: CatalogueOption = None, config: ConfigOption = None, sets: SetOption = None
 ) -> None:
-    """Make one segment of all, without removed tracks: smaller, and fastest to search."""
+    """Make one segment of all, without what was removed or is damaged; fastest to search."""
     _open(catalogue, config, sets).merge()
 
 

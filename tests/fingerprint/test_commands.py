@@ -2,16 +2,23 @@
 
 import io
 import json
+import os
+import re
 import subprocess
 import sys
+import time
 import wave
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
 
+from fingerprint.catalogue import Catalogue
+from stream.cli._reading import Read, read_all
 from stream.cli.app import main
+from tests.stream.media import encode
 
 RATE = 16_000
 
@@ -163,11 +170,124 @@ def test_it_is_a_command_of_the_module(shop):
     assert "Erstes Lied" in done.stdout
 
 
-def test_a_near_duplicate_is_added_and_told(compose, tmp_path):
-    music = compose(9, 40.0)
-    write(tmp_path / "first.wav", music)
-    write(tmp_path / "second.wav", 0.5 * music[RATE // 3 :])
-    done = airsift("add", tmp_path, "--catalogue", tmp_path / "shelf")
-    assert done.stdout.startswith("2 added")
-    assert "second.wav: was added, and shares sound with" in done.stderr
-    assert "(first)" in done.stderr
+@pytest.fixture(scope="module")
+def alike(tmp_path_factory, compose):
+    """The same music as FLAC, as poor MP3 half a second later, and cut down for the radio."""
+    folder = tmp_path_factory.mktemp("alike")
+    music = compose(9, 90.0)
+    encode(folder / "1 album.flac", music, RATE, "flac")
+    later = np.concatenate([np.zeros(RATE // 2, np.float32), music])
+    encode(folder / "2 later.mp3", 0.5 * later, RATE, "libmp3lame")  # 64 kb/s
+    edit = np.concatenate([music[10 * RATE : 30 * RATE], music[50 * RATE : 75 * RATE]])
+    encode(folder / "3 edit.flac", edit, RATE, "flac")
+    medley = np.concatenate([compose(21, 35.0), music[20 * RATE : 50 * RATE], compose(22, 25.0)])
+    encode(folder / "4 medley.flac", medley, RATE, "flac")
+    encode(folder / "5 other.flac", compose(8, 60.0), RATE, "flac")
+    return folder
+
+
+def shares(line):
+    return [int(number) for number in re.findall(r"(\d+)%", line)]
+
+
+def test_near_duplicates_are_added_and_told_with_what_is_the_same(alike, tmp_path):
+    done = airsift("add", alike, "--catalogue", tmp_path / "shelf")
+    assert done.returncode == 0
+    assert done.stdout.startswith("5 added, 0 already there, 0 failed")
+    later, edit, medley = done.stderr.splitlines()
+    assert "2 later.mp3: was added, and it is the same recording as" in later
+    assert "(1 album)" in later
+    assert shares(later)[0] >= 90
+    assert "3 edit.flac: was added, and it is a part of" in edit
+    share, there = shares(edit)
+    assert share >= 85
+    assert 40 <= there <= 60
+    assert "4 medley.flac: was added, and it shares" in medley
+    share, there = shares(medley)
+    assert 25 <= share <= 60
+    assert 25 <= there <= 60
+
+
+def test_duplicates_are_left_out_where_asked(alike, tmp_path):
+    done = airsift("add", alike, "--skip-duplicates", "--catalogue", tmp_path / "shelf")
+    assert done.returncode == 0
+    assert done.stdout.startswith("3 added, 0 already there, 2 duplicates left out, 0 failed")
+    assert "2 later.mp3: left out: it is the same recording as" in done.stderr
+    listed = airsift("list", "--catalogue", tmp_path / "shelf").stdout
+    assert [line.split("  ")[-1] for line in listed.splitlines()] == [
+        "1 album",
+        "4 medley",
+        "5 other",
+    ]
+
+
+def test_a_damaged_file_is_added_as_far_as_it_can_be_read_and_told(compose, tmp_path):
+    write(tmp_path / "cut.wav", compose(1, 8.0))
+    data = (tmp_path / "cut.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(data[: len(data) * 3 // 4])
+    done = airsift("add", tmp_path / "cut.wav", "--catalogue", tmp_path / "shelf")
+    assert done.returncode == 1
+    assert done.stdout.startswith("1 added, 0 already there, 1 damaged, 0 failed")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"airsift: {tmp_path / 'cut.wav'}: ends early at 6.00 s")
+
+
+def test_remove_of_a_known_and_an_unknown_key_removes_none(shop):
+    _, catalogue, _ = shop
+    listed = airsift("list", "--json", "--catalogue", catalogue).stdout
+    key = json.loads(listed.splitlines()[0])["key"]
+    done = airsift("remove", key, "unknown", "--catalogue", catalogue)
+    assert done.returncode == 1
+    assert "unknown: the catalogue has no track of this key, so nothing was removed" in done.stderr
+    assert airsift("list", "--json", "--catalogue", catalogue).stdout == listed
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory, compose):
+    folder = tmp_path_factory.mktemp("many")
+    for seed in range(8):
+        write(folder / f"{seed}.wav", compose(seed, 8.0))
+    return folder
+
+
+def test_adding_that_was_killed_is_run_again_and_goes_on(many, tmp_path):
+    shelf = tmp_path / "shelf"
+    command = [sys.executable, "-m", "airsift", "catalogue", "add", many, "--jobs", "2"]
+    adder = subprocess.Popen([*command, "--catalogue", shelf], start_new_session=True)
+    while not (shelf / "catalogue.db").exists() or not Catalogue.open(shelf).tracks():
+        assert adder.poll() is None
+        time.sleep(0.005)
+    adder.kill()
+    adder.wait()
+    while any_left(adder.pid):  # those that read files follow at once
+        time.sleep(0.02)
+    there = len(Catalogue.open(shelf).tracks())
+    done = airsift("add", many, "--jobs", "1", "--catalogue", shelf)
+    assert done.stdout.startswith(f"{8 - there} added, {there} already there, 0 failed")
+    assert Catalogue.open(shelf).verify() == []
+
+
+def any_left(session):
+    try:
+        os.killpg(session, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+class Deadly(type(Path())):
+    """A file that ends the process that reads it."""
+
+    def __reduce__(self):
+        return os._exit, (3,)
+
+
+def test_a_file_that_kills_its_reader_is_left_out_and_the_others_are_read(many):
+    files = sorted(many.iterdir())
+    files.insert(2, Deadly("deadly.mp3"))
+    found = list(read_all(files, frozenset(), jobs=2))
+    assert [path for path, _ in found] == files
+    failed = {path.name: str(read) for path, read in found if not isinstance(read, Read)}
+    assert list(failed) == ["deadly.mp3"]
+    assert "the process that read it died" in failed["deadly.mp3"]
+    assert all(read.landmarks is not None for _, read in found if isinstance(read, Read))
