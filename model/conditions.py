@@ -1,30 +1,47 @@
 """Windows with known labels for validation and test: real samples, mixed as a studio would.
 
 Nothing here is used in training. Each condition is a list of 5 s windows with the truth about
-speech and music and the groups they come from; the same seed gives the same windows.
+speech and music and the groups they come from; the same seed gives the same windows. The same
+windows, at the same levels and with the same partners, appear in every condition made of them,
+so that a treatment is compared with its clean original window by window.
+
+What counts as a window of a class: in more than 95 % of its columns the class is heard, where
+pauses of up to 1.5 s between sounds of one voice or track count as heard (`model.bank` finds
+them). Single words with a second of silence between them are speech by this rule.
 """
 
 from __future__ import annotations
 
+import io
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import signal
 
 from airsift.errors import ConfigError
 from model import noises, treatments
-from model.bank import HOP, RATE, Stream, checked_recordings, streams
+from model.bank import HOP, RATE, checked_recordings, streams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from model.bank import Stream
     from model.recipe import Split
+
+    Samples = NDArray[np.float32]
+    Change = Callable[["Cut", np.random.Generator], Samples]
 
 WINDOW = 5 * RATE
 MUSIC_LEVELS_DB = (6, 0, -6, -10, -15, -20)
+HEARD = 0.95  # share of a window's columns in which its class must be heard
+SEMITONES = {"two semitones up": (49, 55), "two semitones down": (55, 49)}  # 2 ** (2 / 12)
+# What a window needs of its stream, so that there is enough to speed up.
+REACH = WINDOW * 55 // 49 + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +61,59 @@ class Condition:
     """
 
     name: str
-    samples: NDArray[np.float32]
+    samples: Samples
     truth: tuple[int, int]
     groups: list[str]
 
 
-def conditions(folder: Path, split: Split, *, most: int = 400, seed: int = 5) -> list[Condition]:
-    """Make every condition from one split's recordings.
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A window in its stream, and the level that it has in every condition.
 
     Parameters
     ----------
-    folder : Path
-        The corpus.
+    group : str
+        Voice, track or game.
+    stream : np.ndarray [shape=(n,), float32]
+        All that is around it.
+    start : int >= 0
+        Its first sample in the stream.
+    level_db : float
+        Its RMS level below full scale.
+    """
+
+    group: str
+    stream: Samples
+    start: int
+    level_db: float
+
+    @property
+    def samples(self) -> Samples:
+        """The window alone."""
+        return self.stream[self.start : self.start + WINDOW]
+
+
+def held_out(folder: Path, split: Split, seed: int = 5) -> list[Stream]:
+    """Join one split's recordings to streams, untreated; the same seed gives the same."""
+    return list(streams(folder, checked_recordings(folder, split), seed, treated=False))
+
+
+def conditions(folder: Path, split: Split, *, most: int = 400, seed: int = 5) -> list[Condition]:
+    """Make every condition from one split's recordings; see `conditions_of`."""
+    return list(conditions_of(held_out(folder, split, seed), split, most=most, seed=seed))
+
+
+def conditions_of(
+    heard: Sequence[Stream], split: Split, *, most: int = 400, seed: int = 5
+) -> Iterator[Condition]:
+    """Make every condition, one at a time.
+
+    Parameters
+    ----------
+    heard : sequence of Stream
+        From `held_out`.
     split : Split
-        Whose recordings.
+        Which split they are of, for the error.
     most : int > 0
         Windows of a condition, at most; groups are drawn in turn, so that each counts.
     seed : int
@@ -66,104 +122,153 @@ def conditions(folder: Path, split: Split, *, most: int = 400, seed: int = 5) ->
     Raises
     ------
     ConfigError
-        The split lacks speech, music or noise.
+        The split lacks speech, music or noise, or a codec is not installed.
     """
-    found: dict[str, list[tuple[str, NDArray[np.float32]]]] = {}
-    for stream in streams(folder, checked_recordings(folder, split), seed, treated=False):
-        found.setdefault(stream.kind, []).extend(_windows(stream))
+    found: dict[str, list[Cut]] = {}
     random = np.random.default_rng(seed)
-    pure = {kind: _in_turn(windows, most, random) for kind, windows in sorted(found.items())}
+    for stream in heard:
+        found.setdefault(stream.kind, []).extend(_cuts(stream, random))
+    pure = {kind: _in_turn(cuts, most, random) for kind, cuts in sorted(found.items())}
     missing = [kind for kind in ("speech", "music", "noise") if not pure.get(kind)]
     if missing:
         raise ConfigError(
-            f"the {split} split has no {' and no '.join(missing)} of 5 s or more: add "
+            f"the {split} split has no {' and no '.join(missing)} of 6 s or more: add "
             "recordings of it, in groups of that split"
         )
+    return _made(pure, seed)
+
+
+def _made(pure: dict[str, list[Cut]], seed: int) -> Iterator[Condition]:
     speech, music, noise = pure["speech"], pure["music"], pure["noise"]
-    made = [
-        _condition("speech", speech, (1, 0), _plain, random),
-        _condition("music", music, (0, 1), _plain, random),
-        _condition("noise", noise, (0, 0), _plain, random),
-        _silences(random),
-        _condition("speech in a room", speech, (1, 0), treatments.room, random),
-        _condition("speech, noise 10 dB under", speech, (1, 0), _mixed(noise, -10.0), random),
-    ]
+
+    def condition(
+        name: str, cuts: Sequence[Cut], truth: tuple[int, int], change: Change
+    ) -> Condition:
+        # A generator of its own: what one condition draws does not change the others.
+        random = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        windows = [_at_level(change(cut, random), cut.level_db) for cut in cuts]
+        return Condition(name, np.stack(windows), truth, [cut.group for cut in cuts])
+
+    yield condition("speech", speech, (1, 0), _plain)
+    yield condition("music", music, (0, 1), _plain)
     if pure.get("singing"):
-        made.insert(2, _condition("singing", pure["singing"], (0, 1), _plain, random))
+        yield condition("singing", pure["singing"], (0, 1), _plain)
+    yield condition("noise", noise, (0, 0), _plain)
+    yield _silences(np.random.default_rng([seed, 0]))
+    yield condition("speech in a room", speech, (1, 0), _treated(treatments.room))
+    yield condition("speech, noise 10 dB under", speech, (1, 0), _mixed(noise, -10.0, seed))
     for level in MUSIC_LEVELS_DB:
-        mixed = _mixed(music, float(level))
-        made.append(_condition(f"music at {level:+d} dB and speech", speech, (1, 1), mixed, random))
-    for name, treatment in (("telephone", treatments.telephone), ("MP3 32 kb/s", _mp3_32),
-                            ("G.726 32 kb/s", treatments.gsm)):  # fmt: skip
-        made.append(_condition(f"speech, {name}", speech, (1, 0), treatment, random))
-        made.append(_condition(f"music, {name}", music, (0, 1), treatment, random))
-    return made
+        mixed = _mixed(music, float(level), seed)
+        yield condition(f"music at {level:+d} dB and speech", speech, (1, 1), mixed)
+    for name, change in TREATED.items():
+        yield condition(f"speech, {name}", speech, (1, 0), change)
+        yield condition(f"music, {name}", music, (0, 1), change)
 
 
-def _windows(stream: Stream) -> list[tuple[str, NDArray[np.float32]]]:
+def _cuts(stream: Stream, random: np.random.Generator) -> Iterator[Cut]:
     """Cut the windows in which the class is heard all the time."""
     columns = WINDOW // HOP
-    kept = []
+    if len(stream.samples) < REACH:
+        return
     for start in range(0, len(stream.active) - columns + 1, columns):
-        if stream.active[start : start + columns].mean() > 0.95:
-            cut = stream.samples[start * HOP : (start + columns) * HOP]
-            kept.append((stream.group, cut))
-    return kept
+        if stream.active[start : start + columns].mean() > HEARD:
+            level_db = float(random.uniform(-45.0, -12.0))
+            yield Cut(stream.group, stream.samples, start * HOP, level_db)
 
 
-def _in_turn(
-    windows: Sequence[tuple[str, NDArray[np.float32]]], most: int, random: np.random.Generator
-) -> list[tuple[str, NDArray[np.float32]]]:
+def _in_turn(cuts: Sequence[Cut], most: int, random: np.random.Generator) -> list[Cut]:
     """Take one window of every group, then a second, until there are enough."""
-    shuffled = [windows[i] for i in random.permutation(len(windows))]
     turns: dict[str, int] = {}
     ranked = []
-    for number, (group, samples) in enumerate(shuffled):
-        turns[group] = turns.get(group, 0) + 1
-        ranked.append((turns[group], number, group, samples))
+    for number, place in enumerate(random.permutation(len(cuts))):
+        cut = cuts[place]
+        turns[cut.group] = turns.get(cut.group, 0) + 1
+        ranked.append((turns[cut.group], number, cut))
     ranked.sort(key=lambda each: each[:2])
-    return [(group, samples) for _, _, group, samples in ranked[:most]]
+    return [cut for _, _, cut in ranked[:most]]
 
 
-def _condition(
-    name: str,
-    windows: Sequence[tuple[str, NDArray[np.float32]]],
-    truth: tuple[int, int],
-    change: Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]],
-    random: np.random.Generator,
-) -> Condition:
-    """Change every window, and set it to a level between -45 and -12 dB."""
-    out = []
-    for _, samples in windows:
-        changed = change(samples, random)
-        rms = max(float(np.sqrt(np.mean(np.square(changed)))), 1e-9)
-        level = 10.0 ** (random.uniform(-45.0, -12.0) / 20.0)
-        out.append(np.clip(changed * np.float32(level / rms), -1.0, 1.0))
-    stacked = np.stack(out) if out else np.zeros((0, WINDOW), np.float32)
-    return Condition(name, stacked, truth, [group for group, _ in windows])
+def _at_level(samples: Samples, level_db: float) -> Samples:
+    rms = max(float(np.sqrt(np.mean(np.square(samples)))), 1e-9)
+    clipped: Samples = np.clip(samples * np.float32(10.0 ** (level_db / 20.0) / rms), -1.0, 1.0)
+    return clipped
 
 
-def _plain(samples: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
+def _plain(cut: Cut, random: np.random.Generator) -> Samples:
     del random
-    return samples
+    return cut.samples
 
 
-def _mp3_32(samples: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
-    del random
-    return treatments.coded(samples, "mp3", 32_000)
+def _treated(treatment: Callable[[Samples, np.random.Generator], Samples]) -> Change:
+    return lambda cut, random: treatment(cut.samples, random)
 
 
-def _mixed(
-    others: Sequence[tuple[str, NDArray[np.float32]]], level_db: float
-) -> Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]:
-    """Add another window at a level relative to the first."""
+def _coded(codec: str, bits: int) -> Change:
+    return lambda cut, random: treatments.coded(cut.samples, codec, bits)
 
-    def change(samples: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
-        other = others[int(random.integers(len(others)))][1]
-        ratio = float(np.sqrt(np.mean(samples**2) / max(float(np.mean(other**2)), 1e-12)))
-        return samples + other * np.float32(ratio * 10.0 ** (level_db / 20.0))
+
+def _mixed(others: Sequence[Cut], level_db: float, seed: int) -> Change:
+    """Add another window at a level relative to the first: the same one at every level."""
+    partners = np.random.default_rng([seed, 1])
+
+    def change(cut: Cut, random: np.random.Generator) -> Samples:
+        del random
+        other = others[int(partners.integers(len(others)))].samples
+        ratio = float(np.sqrt(np.mean(cut.samples**2) / max(float(np.mean(other**2)), 1e-12)))
+        return cut.samples + other * np.float32(ratio * 10.0 ** (level_db / 20.0))
 
     return change
+
+
+def _at_speed(up: int, down: int) -> Change:
+    """Play faster or slower, as a turntable would: pitch and tempo change together."""
+
+    def change(cut: Cut, random: np.random.Generator) -> Samples:
+        del random
+        start = max(0, min(cut.start, len(cut.stream) - REACH))
+        played = signal.resample_poly(cut.stream[start : start + REACH], up, down)
+        cut_to_length: Samples = played[:WINDOW].astype(np.float32)
+        return cut_to_length
+
+    return change
+
+
+def _equalised(cut: Cut, random: np.random.Generator) -> Samples:
+    """Turn five bands up or down by up to 9 dB, without steps between them."""
+    spectrum = np.fft.rfft(cut.samples)
+    octave = np.log2(np.maximum(np.fft.rfftfreq(WINDOW, 1 / RATE), 1.0))
+    gains_db = np.interp(octave, np.log2([80, 300, 1000, 3000, 7000]), random.uniform(-9, 9, 5))
+    return np.fft.irfft(spectrum * 10.0 ** (gains_db / 20.0), WINDOW).astype(np.float32)
+
+
+def _gsm(cut: Cut, random: np.random.Generator) -> Samples:
+    """Code as a mobile telephone does: GSM 06.10 full rate, 13 kb/s at 8 kHz."""
+    del random
+    try:
+        import soundfile
+    except ImportError as error:
+        raise ConfigError(
+            "the GSM codec is not installed: pip install 'airsift[training]'"
+        ) from error
+    slow = signal.resample_poly(cut.samples, 1, 2)
+    peak = max(float(np.abs(slow).max()), 1e-9)
+    file = io.BytesIO()
+    soundfile.write(file, slow / peak * 0.9, RATE // 2, format="WAV", subtype="GSM610")
+    file.seek(0)
+    back = signal.resample_poly(soundfile.read(file, dtype="float32")[0], 2, 1) * (peak / 0.9)
+    fitted = np.zeros(WINDOW, np.float32)
+    fitted[: len(back)] = back[:WINDOW]
+    return fitted
+
+
+TREATED: dict[str, Change] = {
+    "telephone": _treated(treatments.telephone),
+    "MP3 32 kb/s": _coded("mp3", 32_000),
+    "GSM 06.10": _gsm,
+    "Opus 16 kb/s": _coded("libopus", 16_000),
+    **{name: _at_speed(up, down) for name, (up, down) in SEMITONES.items()},
+    "equalised by up to 9 dB": _equalised,
+}
 
 
 def _silences(random: np.random.Generator) -> Condition:

@@ -16,6 +16,7 @@ from stream.cli import (
     corpus,
     deadletter,
     demo,
+    evaluate,
     publish,
     run,
     segment,
@@ -42,7 +43,7 @@ app.add_typer(deadletter.app, name="deadletter", help="Messages that were no aud
 app.add_typer(catalogue.app, name="catalogue", help="The tracks that airsift can name.")
 app.add_typer(corpus.app, name="corpus", help="The recordings that the network learns from.")
 app.command()(train.train)
-app.command()(train.evaluate)
+app.command()(evaluate.evaluate)
 app.command()(train.export)
 app.command()(demo.demo)
 app.command(name="config")(config.show)

@@ -1,16 +1,20 @@
-"""``airsift train``, ``evaluate`` and ``export``: from the corpus to a model file and its card."""
+"""``airsift train`` and ``export``: from the corpus to a model file."""
 
 from __future__ import annotations
 
 import sys
+import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 Corpus = Annotated[Path, typer.Argument(help="Folder that `airsift corpus build` made.")]
 DATA = (
-    "Recordings of 51 Debian packages (games, telephone prompts, children's programs), "
+    "Recordings of 55 Debian packages (games, telephone prompts, children's programs), "
     "LibriSpeech and songs under Creative Commons licences; see docs/model_card.md"
 )
 
@@ -18,73 +22,109 @@ DATA = (
 def train(
     corpus: Corpus,
     folder: Annotated[Path, typer.Argument(help="Where the training keeps its state.")],
-    steps: Annotated[int, typer.Option(min=1, help="Batches of 64 windows.")] = 1600,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file: your own labels, classes and windows.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Batches of 64 windows.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any setting, name=value; may be repeated."),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write FOLDER/tensorboard as well.")
+    ] = False,
 ) -> None:
     """Train the network; a training that was interrupted goes on where it was.
 
-    The state with the smallest error on the validation windows is kept as FOLDER/network.pt.
+    The state with the lowest cost on the validation windows is kept as FOLDER/network.pt.
     """
     import torch
 
-    from model import bank, conditions, selection, sheet
+    from model import bank, conditions, material, progress, selection, sheet, task
     from model import train as training
 
     torch.set_num_threads(threads)
-    held_out = selection.validation_set(conditions.conditions(corpus, "validation", most=120))
-    settings = training.Settings(steps=steps, seed=seed, device=device)
-    network = training.train(
-        bank.open_bank(corpus, "train"), held_out, settings, folder, report=_say
-    )
-    torch.save(network.state_dict(), folder / "network.pt")
-    (folder / "sheet.svg").write_text(sheet.draw(folder / "sheet.csv"), encoding="utf-8")
+    given = {**_parsed(sets or []), "steps": steps, "seed": seed, "device": device}
+    given = {name: value for name, value in given.items() if value is not None}
+    watch = _board(folder) if tensorboard else None
+    if config is None:
+        settings = task.parse_settings(Path("--set"), given)
+        held_out = selection.validation_set(conditions.conditions(corpus, "validation", most=120))
+        labels, data = training.LABELS, DATA
+        network = training.train(
+            bank.open_bank(corpus, "train"), held_out, settings, folder, _say, watch=watch
+        )
+    else:
+        wanted = task.load_task(config, **given)
+        settings, labels, data = wanted.settings, wanted.labels, wanted.data
+        material.decode(wanted, corpus, _say)
+        held_out, _ = material.validation(wanted, corpus)
+        network = training.train(
+            material.build(wanted, corpus, folder / "bank"), held_out, settings, folder, _say,
+            labels=labels, mix=wanted.mixer, watch=watch,
+        )  # fmt: skip
+    trained = {"network": settings.network, "labels": list(labels), "data": data}
+    progress.save({**trained, "weights": network.state_dict()}, folder / "network.pt")
+    if sheet.can_draw():
+        sheet.draw(folder, folder / "sheet.png")
+    else:
+        _say("the training sheet is not drawn: `pip install 'airsift[training]'` brings matplotlib")
 
 
 def export(
     folder: Annotated[Path, typer.Argument(help="Folder of a training.")],
     file: Annotated[Path, typer.Argument(help="Model file to write.")],
-    data: Annotated[str, typer.Option(help="Where the audio came from.")] = DATA,
+    data: Annotated[
+        str | None, typer.Option(help="Where the audio came from, in place of what is known.")
+    ] = None,
 ) -> None:
     """Write the trained network as a file for the other commands."""
-    import torch
-
-    from airsift.errors import ConfigError
     from model.export import export as write
-    from model.network import Network
+    from model.export import trained_network
 
-    trained = folder / "network.pt"
-    if not trained.exists():
-        raise ConfigError(f"{trained} is not there: run `airsift train` to its end first")
-    network = Network()
-    network.load_state_dict(torch.load(trained, weights_only=True))
-    spec = write(network, file, training_data=data)
+    network, labels, known = trained_network(folder / "network.pt")
+    spec = write(network, file, training_data=data or known or DATA, labels=labels)
     _say(f"{file}: {file.stat().st_size} bytes, weights {spec.weights_sha256[:12]}")
 
 
-def evaluate(
-    corpus: Corpus,
-    model: Annotated[Path | None, typer.Option(help="Model file; by default the shipped.")] = None,
-    card: Annotated[Path | None, typer.Option(help="Model card to write the table into.")] = None,
-    split: Annotated[str, typer.Option(help="test, or validation while developing.")] = "test",
-    most: Annotated[int, typer.Option(min=1, help="Windows of a condition.")] = 400,
-) -> None:
-    """Measure a model on recordings it was not trained on, and print the tables."""
+def _parsed(sets: list[str]) -> dict[str, Any]:
+    """Read name=value, the value as TOML does and else as text."""
     from airsift.errors import ConfigError
-    from model import classifier, conditions
-    from model import evaluate as evaluation
 
-    if split not in ("test", "validation"):
+    found: dict[str, Any] = {}
+    for each in sets:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {each!r} must be name=value, such as steps=400")
+        try:
+            found[name.strip()] = tomllib.loads(f"x = {value}")["x"]
+        except tomllib.TOMLDecodeError:
+            found[name.strip()] = value.strip()
+    return found
+
+
+def _board(folder: Path) -> Callable[[int, Mapping[str, float]], None]:
+    """Return what writes figures for TensorBoard."""
+    from airsift.errors import ConfigError
+
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
         raise ConfigError(
-            f"split={split!r} must be test or validation: training data proves nothing"
-        )
-    made = conditions.conditions(corpus, "test" if split == "test" else "validation", most=most)
-    loaded = classifier.load(model or classifier.DEFAULT_WEIGHTS)
-    text = evaluation.table(evaluation.measure(loaded, made), split)
-    print(text)
-    if card is not None:
-        evaluation.write_into(card, text)
+            "--tensorboard needs tensorboard: `pip install 'airsift[training]'` brings it"
+        ) from error
+    writer: Any = SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+
+    def write(step: int, figures: Mapping[str, float]) -> None:
+        for name, value in figures.items():
+            writer.add_scalar(name.replace(" ", "_"), value, step)
+        if any(name.startswith("validation") for name in figures):
+            writer.flush()
+
+    return write
 
 
 def _say(line: str) -> None:

@@ -10,14 +10,14 @@ from typer.testing import CliRunner
 
 from airsift.errors import ConfigError
 from model import bank, recipe
-from stream.cli import corpus, train
+from stream.cli import corpus, evaluate, train
 
 RATE = 16_000
 app = typer.Typer()
 app.add_typer(corpus.app, name="corpus")
 app.command()(train.train)
 app.command()(train.export)
-app.command()(train.evaluate)
+app.command()(evaluate.evaluate)
 
 
 def run(*words: object) -> str:

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from airsift.errors import ConfigError
+from model import card, figures
+from model.conditions import MUSIC_LEVELS_DB, TREATED
+from model.measure import Judged
+from model.pictures import draw
+
+TRUTHS = {
+    "speech": (1, 0),
+    "music": (0, 1),
+    "noise": (0, 0),
+    "silence and hiss": (0, 0),
+    **{f"music at {level:+d} dB and speech": (1, 1) for level in MUSIC_LEVELS_DB},
+    **{f"speech, {name}": (1, 0) for name in TREATED},
+    **{f"music, {name}": (0, 1) for name in TREATED},
+}
+
+
+@pytest.fixture(scope="module")
+def judged() -> dict[str, Judged]:
+    random = np.random.default_rng(0)
+    made = {}
+    for name, truth in TRUTHS.items():
+        kind = "speech" if "speech" in name else name.split(",")[0]
+        groups = np.array([f"{kind}-pack:{n % 4}" for n in range(16)])
+        noise = random.uniform(-0.6, 0.6, (16, 2))
+        made[name] = Judged(name, truth, np.clip(np.array(truth) + noise, 0, 1), groups)
+    return made
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> card.Place:
+    file = tmp_path / "card.md"
+    file.write_text(f"# Card\n{card.BEGIN}\nold\n{card.END}\nend\n")
+    return card.Place(file)
+
+
+def test_the_tables_go_between_the_markers(place: card.Place) -> None:
+    place.write("new", "sources", b"<svg/>")
+    place.write("newer", "sources 2", b"<svg/>")
+    text = place.card.read_text()
+    assert text.startswith(f"# Card\n{card.BEGIN}\nnewer\n")
+    assert text.endswith(f"{card.END}\nend\n")
+    assert "(img/card.svg)" in text
+    assert place.sources.read_text() == "sources 2"
+    assert place.figure.read_bytes() == b"<svg/>"
+
+
+def test_a_card_without_markers_is_refused_at_once(tmp_path: Path) -> None:
+    bare = tmp_path / "bare.md"
+    bare.write_text("nothing")
+    with pytest.raises(ConfigError, match="must have the lines"):
+        card.Place(bare).check()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        card.Place(tmp_path / "none.md").check()
+
+
+@pytest.mark.parametrize("full_at", ["card.md", "card_sources.md", "card.svg"])
+def test_a_full_disk_leaves_no_half_written_file(
+    place: card.Place, full_at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = place.card.read_bytes()
+    write = Path.write_bytes
+
+    def until_full(path: Path, data: bytes) -> int:
+        if path.name.startswith(full_at):
+            write(path, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", until_full)
+    with pytest.raises(ConfigError, match=f"{full_at} cannot be written .No space"):
+        place.write("new", "sources", b"<svg/>")
+    assert place.card.read_bytes() == old
+    assert not list(place.card.parent.rglob("*.partial"))
+
+
+def test_every_condition_and_source_is_in_the_tables(judged: dict[str, Judged]) -> None:
+    programme = {"segment-based macro F, 1 s": figures.Figure(0.5, 0.4, 0.6, 2, 2)}
+    text = card.block([], judged, programme, "test")
+    for name in judged:
+        assert f"| {name} | " in text
+    for name in TREATED:
+        assert f"| {name} | " in text
+    assert "| segment-based macro F, 1 s | 50.0% (40.0% to 60.0%) |" in text
+    page = card.sources_page(judged, "test")
+    assert "| speech | speech-pack | " in page
+    assert "| speech-pack:" in page
+
+
+def test_the_figure_is_the_same_file_for_the_same_figures(judged: dict[str, Judged]) -> None:
+    first, second = draw(judged, "a model"), draw(judged, "a model")
+    assert first == second
+    assert first.startswith(b"<?xml")
+    assert b"two semitones up" in first
