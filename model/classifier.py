@@ -25,7 +25,7 @@ SPEC_FILE = "airsift.json"
 # Below these sizes torch takes other kernels, which round otherwise: a station's events would
 # depend on which others were heard with it. Smaller work is filled up with zeros, larger work
 # gives the same bits in any grouping.
-_LEAST_ROWS, _LEAST_COLUMNS = 2, 80
+_LEAST_COLUMNS, _LEAST_COLUMNS_ALONE = 80, 120
 _WINDOWS_AT_ONCE = 16
 
 
@@ -62,7 +62,8 @@ class Classifier:
         spec = self.spec
         count = (length - spec.context_columns) // spec.stride_columns + 1
         with torch.inference_mode():
-            filled = _filled(columns, max(batch, _LEAST_ROWS), max(length, _LEAST_COLUMNS))
+            least = _LEAST_COLUMNS_ALONE if batch == 1 else _LEAST_COLUMNS
+            filled = _filled(columns, batch, max(length, least))
             frames: Tensor = self._module.embed(filled)
         return frames[:batch, :count]
 
