@@ -95,22 +95,6 @@ def test_the_lock_pins_every_dependency():
     assert {name(d) for group in extras.values() for d in group} <= running | developing
 
 
-def test_the_image_uses_what_is_there():
-    docker = (ROOT / "Dockerfile").read_text()
-    copied = [
-        source for line in re.findall(r"^COPY (.+)$", docker, re.M) for source in line.split()[:-1]
-    ]
-    assert copied
-    for source in copied:
-        assert (ROOT / source).exists(), source
-    makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"\bmake ([a-z]+)\b", docker):
-        if target != "&&":
-            assert re.search(rf"^{target}:", makefile, re.M), target
-    assert set(PACKAGES) <= {source.split("/")[0] for source in copied}
-    assert docker.index("USER airsift") < docker.index("ENTRYPOINT")
-
-
 def test_make_uses_what_is_there():
     makefile = (ROOT / "Makefile").read_text()
     for path in re.findall(r"\b(?:scripts|bench)/[\w./-]*\w", makefile):
