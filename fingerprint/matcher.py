@@ -31,6 +31,10 @@ _FAN_OUT = 6
 MOST = 4
 # The second pass, over a grid of changes: as many pairs for each, and the best guesses of all.
 MOST_CHANGED = 8
+# A guess with less than _MEANT of the votes of one that is accepted and heard in _WHOLE of a
+# piece is not checked: it could only be a lesser one for the same audio.
+_MEANT = 0.5
+_WHOLE = 0.8
 # Two matches may share this part of the shorter one; of those that share more, the better is
 # told and the other left out.
 _OVERLAP = 0.4
@@ -152,12 +156,17 @@ class LandmarkMatcher:
         guesses.sort(key=lambda found: -found[1].votes)
 
         weighing = Weighing(pieces)
+        explained: dict[int, int] = {}  # votes of a guess that stands for the whole of a piece
         found = []
         for index, guess in guesses:
+            if guess.votes < explained.get(index, 0) * _MEANT:
+                continue
             track = self.catalogue.track(int(guess.segment.tracks[guess.track]))
             case = None if track is None else weighing.weigh(guess, index)
             if track is not None and case is not None:
                 found.append((case, track))
+                if case.score >= self.threshold and case.share(index, pieces[index]) > _WHOLE:
+                    explained[index] = guess.votes
         return found
 
     def _look(self, pieces: list[Landmarks], changes: list[Change], most: int) -> list[TrackMatch]:

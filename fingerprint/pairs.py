@@ -28,6 +28,7 @@ STEP_BITS = 7
 
 MAX_FRAMES = 2**TIME_BITS - 1  # 1 s
 MAX_STEP = 2 ** (STEP_BITS - 1) - 1  # 63 bins, 1.75 octaves
+_ANCHORS = 256  # peaks coupled at once
 MIN_FRAMES = 2  # nearer peaks often belong to one blurred event
 
 
@@ -98,21 +99,21 @@ def couple(
     fan_out : int > 0
         Pairs that start at one peak, at most.
     """
-    left = np.full(len(time), fan_out)
-    anchors, others = [], []
-    for away in range(1, len(time)):
-        frames = time[away:] - time[:-away]
-        near = frames <= MAX_FRAMES - 1
-        if not near.any():
-            break
-        near &= (frames >= MIN_FRAMES) & (left[:-away] > 0)
-        near &= np.abs(bin_[away:] - bin_[:-away]) <= MAX_STEP - 1
-        anchor = np.flatnonzero(near)
-        left[anchor] -= 1
-        anchors.append(anchor)
-        others.append(anchor + away)
-    if not anchors:
+    if len(time) < 2:
         return np.empty(0, np.intp), np.empty(0, np.intp)
+    last = np.searchsorted(time, time + (MAX_FRAMES - 1), side="right")
+    found = []
+    for start in range(0, len(time), _ANCHORS):
+        anchor = np.arange(start, min(start + _ANCHORS, len(time)))[:, None]
+        away = np.arange(1, max(int((last[anchor] - anchor).max()), 2))
+        other = np.minimum(anchor + away, len(time) - 1)
+        near = anchor + away < last[anchor]
+        near &= time[other] - time[anchor] >= MIN_FRAMES
+        near &= np.abs(bin_[other] - bin_[anchor]) <= MAX_STEP - 1
+        near &= np.cumsum(near, axis=1, dtype=np.int16) <= fan_out
+        row, column = np.nonzero(near)
+        found.append((row + start, other[row, column]))
+    anchors, others = zip(*found, strict=True)
     return np.concatenate(anchors), np.concatenate(others)
 
 

@@ -77,7 +77,7 @@ def _peaks(spectrum: NDArray[np.float32], start: int, end: int) -> tuple[NDArray
     is_peak[: start - first] = False
     is_peak[end - first :] = False
     is_peak[:, 0] = is_peak[:, -1] = False  # the edge of the grid is not the top of anything
-    frame, bins = np.nonzero(is_peak)
+    frame, bins = np.divmod(np.flatnonzero(is_peak), N_BINS)
 
     height = flat[frame, bins]
     last = len(flat) - 1
@@ -146,14 +146,17 @@ def _ranks(
     last neighbour they have.
     """
     rank = np.zeros(len(frame), np.int16)
+    # Unsigned: one comparison says whether a difference lies in [-reach, reach].
+    frame = frame.astype(np.uint32)
+    bins = bins.astype(np.uint16)
     for start in range(0, len(frame), _RANKED):
         some = slice(start, min(start + _RANKED, len(frame)))
-        low = np.searchsorted(frame, frame[some.start] - RANK_FRAMES)
-        high = np.searchsorted(frame, frame[some.stop - 1] + RANK_FRAMES, side="right")
-        higher = height[low:high] > height[some, None]
-        higher &= np.abs(frame[low:high] - frame[some, None]) <= RANK_FRAMES
-        higher &= np.abs(bins[low:high] - bins[some, None]) <= RANK_BINS
-        rank[some] = np.count_nonzero(higher, axis=1)
+        low = np.searchsorted(frame, max(int(frame[some.start]) - RANK_FRAMES, 0))
+        high = np.searchsorted(frame, int(frame[some.stop - 1]) + RANK_FRAMES, side="right")
+        near = frame[low:high] - (frame[some, None] - np.uint32(RANK_FRAMES)) <= 2 * RANK_FRAMES
+        near &= bins[low:high] - (bins[some, None] - np.uint16(RANK_BINS)) <= 2 * RANK_BINS
+        near &= height[low:high] > height[some, None]
+        rank[some] = np.count_nonzero(near, axis=1)
     return rank
 
 

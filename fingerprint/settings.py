@@ -27,6 +27,9 @@ RANK_BINS = 24
 STORED_RANK = 7
 FAN_OUT_STORED = 6  # pairs that start at one stored peak
 
+# Landmarks nearer than this to either end of the audio may change with audio beyond it.
+EDGE = 75 * HOP  # samples, 1.2 s
+
 MIN_TRACK_S = 3.0  # a shorter track has too few landmarks to tell it from others
 
 

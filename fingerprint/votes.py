@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _DOUBT = 0.4
 # Guesses as near as this are one.
 _SAME_FRAMES = 3
+# With no more lags than this to choose from, the best are found by counting the votes of each.
+_ENOUGH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +112,21 @@ def _guesses(
 ) -> list[Guess]:
     """Return up to `most` places of a segment that got more than `least` votes."""
     which, place = segment.look_up(keys)
-    if not len(place):
-        return []
-    lag = place - time[which]
+    # Lag and place in one number: sorted by lag, and the place is still known.
+    votes = (place - time[which]).astype(np.int64) << 32 | place
+    votes.sort()
+    lags = (votes >> 32).astype(np.int32)
     found: list[Guess] = []
     taken: list[int] = []
-    for centre, votes in _densest(lag, 3 * most, least):
+    for centre, first, last in _densest(lags, 3 * most, least):
         if any(abs(centre - other) <= _SAME_FRAMES for other in taken):
             continue
-        there = np.abs(lag - centre) <= 1
-        tracks, counts = np.unique(segment.track_at(place[there]), return_counts=True)
+        there = votes[first:last] & 0xFFFFFFFF
+        tracks, counts = np.unique(segment.track_at(there), return_counts=True)
         track = int(tracks[counts.argmax()])
         taken.append(centre)
-        found.append(Guess(segment, track, centre - int(segment.starts[track]), votes, change))
+        lag = centre - int(segment.starts[track])
+        found.append(Guess(segment, track, lag, last - first, change))
         if len(found) == most:
             break
     return found
@@ -140,19 +144,45 @@ def _both(
     return both, np.concatenate([index, index[again]])
 
 
-def _densest(lag: NDArray[np.int32], most: int, least: int) -> list[tuple[int, int]]:
-    """Return (lag, votes within +-1 frame) of the fullest places, best first."""
-    ordered = np.sort(lag)
-    edge = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
-    edge = np.concatenate([[0], edge, [len(ordered)]])
-    value = ordered[edge[:-1]]
-    count = edge[1:] - edge[:-1]
-    total = count.copy()
-    beside = np.flatnonzero(value[1:] - value[:-1] == 1)
-    total[beside] += count[beside + 1]
-    total[beside + 1] += count[beside]
-    # What leaves at least `most` places, found by counting: far cheaper than sorting them all.
-    below_top = int(np.searchsorted(np.cumsum(np.bincount(total)[::-1]), most))
-    best = np.flatnonzero(total >= max(int(total.max()) - below_top, least + 1))
-    best = best[np.argsort(-total[best], kind="stable")][: 2 * most]
-    return [(int(value[i]), int(total[i])) for i in best]
+def _densest(lags: NDArray[np.int32], most: int, least: int) -> list[tuple[int, int, int]]:
+    """Return the lags with most votes within +-1 frame, best first.
+
+    Parameters
+    ----------
+    lags : np.ndarray [shape=(n,)], ascending
+        The lag of every vote.
+    most : int > 0
+        About so many lags are wanted.
+    least : int > 0
+        Only those with more votes than this.
+
+    Returns
+    -------
+    list of (int, int, int)
+        A lag, and the first and the last (half-open) of its votes.
+    """
+    # A lag with n votes begins a run of n that spans two steps at most. Longer runs are asked
+    # for until few are left: far cheaper than counting the votes of every lag.
+    run = least + 1
+    values = _begins(lags, run)
+    while len(values) > _ENOUGH:
+        run *= 2
+        fewer = _begins(lags, run)
+        if len(fewer) < most:
+            break
+        values = fewer
+    values = np.unique(np.concatenate([values, values + 1]))
+    first = np.searchsorted(lags, values - 1)
+    last = np.searchsorted(lags, values + 1, side="right")
+    best = np.argsort(first - last, kind="stable")[: 2 * most]
+    found = zip(values[best].tolist(), first[best].tolist(), last[best].tolist(), strict=True)
+    return [(value, a, b) for value, a, b in found if b - a > least]
+
+
+def _begins(lags: NDArray[np.int32], run: int) -> NDArray[np.int32]:
+    """Return the lags at which `run` votes begin that lie within two steps."""
+    if len(lags) < run:
+        return lags[:0]
+    close = lags[run - 1 :] - lags[: len(lags) - run + 1] <= 2
+    begins = lags[: len(close)][close]
+    return begins[np.diff(begins, prepend=begins[:1] - 1) > 0]

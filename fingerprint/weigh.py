@@ -48,6 +48,14 @@ class Case:
     change: Change
     score: float
 
+    def share(self, index: int, piece: Landmarks) -> float:
+        """Return the share of a piece in which the track is heard."""
+        if not self.first <= index <= self.last:
+            return 0.0
+        heard = self.evidence[index - self.first]
+        frames = (piece.end - piece.start) * self.change.speed / HOP
+        return (heard.last - heard.first) / max(frames, 1)
+
 
 class Weighing:
     """Checks guesses against the pieces of one query, each place once.

@@ -1,22 +1,33 @@
-"""Music to names: ask a matcher while the music plays, and once more when it ends."""
+"""Music to names: ask a matcher while the music plays, and once more when it ends.
+
+A question is about the last seconds of music where a track is known to play, and about all the
+music without a name, up to half a minute, where none is: what is too faint to be certain of in
+ten seconds becomes certain in thirty. The thorough matcher, which costs ten times as much, is
+asked about the same music once, and only where the other knows nothing.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from fingerprint.settings import EDGE, SAMPLE_RATE
 from stream.audio import AudioChunk, Cut
 from stream.events import Decision, Match, Segment
+from stream.evidence import Evidence
+from stream.playing import Playing
 
 if TYPE_CHECKING:
     from fingerprint.matcher import Matcher, TrackMatch
 
 WITH_MUSIC = ("music", "speech_over_music")
+
+# Of another version than this, a station's music is forgotten and found again.
+SNAPSHOT_VERSION = 2
+# The thorough matcher has this share of the questions about a track that only it knows.
+_WHILE_CHANGED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +41,19 @@ class IdentifySettings:
     interval : int > 0
         Audio between two questions about the same music.
     query : int >= first
-        Longest audio in one question.
+        Audio in a question about music that has a name.
     shortest : int > 0
         Music that ends sooner than this is not asked about.
     tolerance : int >= 0
         Two answers are the same playing of a track if its places agree within this.
     thorough_every : int > 0
-        The thorough matcher, if there is one, gets every so-manieth question about the same
-        music, because it costs much more.
+        The thorough matcher, if there is one, gets every so-manieth question about music
+        without a name.
+    evidence : int > 0
+        Longest audio in a question about music that has none.
+    look_back : int > 0
+        A segment is announced this long after it began at most; of music announced later the
+        beginning is not asked about.
     """
 
     first: int
@@ -46,6 +62,8 @@ class IdentifySettings:
     shortest: int
     tolerance: int
     thorough_every: int = 1
+    evidence: int = 30 * SAMPLE_RATE
+    look_back: int = 10 * SAMPLE_RATE
 
 
 @dataclass(slots=True)
@@ -54,17 +72,19 @@ class _Music:
 
     start: int
     next_query: int
+    known: int  # up to here it has a name
+    searched: int  # up to here the thorough matcher was asked
     end: int | None = None  # where its last segment closed; None while one is open
-    found: bool = False
     asked: int = 0
-    changed: bool = False  # whether only the thorough matcher knew it last time
+    changed: bool = False  # whether only the thorough matcher knows it
 
 
 @dataclass(slots=True)
 class _Station:
-    audio: deque[AudioChunk] = field(default_factory=deque)
+    evidence: Evidence = field(default_factory=Evidence)
+    heard: int = 0  # end of the last decision
     music: _Music | None = None
-    playing: list[Match] = field(default_factory=list)  # published, not final yet
+    playing: Playing = field(default_factory=Playing)
 
 
 class Identify:
@@ -106,10 +126,10 @@ class Identify:
         """
         for item in audio:
             if isinstance(item, AudioChunk):
-                self._stations.setdefault(item.station, _Station()).audio.append(item)
+                self._station(item.station).evidence.audio.append(item)
         out: list[Decision | Segment | Match | Cut] = []
         for event in judged:
-            state = self._stations.setdefault(event.station, _Station())
+            state = self._station(event.station)
             if isinstance(event, Segment):
                 out.append(event)
                 out += self._segment(state, event)
@@ -126,23 +146,43 @@ class Identify:
         self._stations.pop(station, None)
 
     def oldest(self, station: str) -> int | None:
-        """Return the first sample of `station` that a later question may be about."""
+        """Return the first sample of `station` that a later question may need."""
         state = self._stations.get(station)
-        return state.audio[0].start if state is not None and state.audio else None
+        if state is None or not state.evidence.audio:
+            return None
+        return max(state.evidence.audio[0].start, state.evidence.kept)
 
     def snapshot(self, station: str) -> dict[str, Any] | None:
-        """Return what `restore` needs, besides the audio from `oldest` on, as JSON's types."""
+        """Return what `restore` needs, besides the audio from `oldest` on, as JSON's types.
+
+        It holds the landmarks of the music that may be asked about again: 8 kB while a track
+        is known, up to 25 kB where none is, and none outside music.
+        """
         state = self._stations.get(station)
         if state is None:
             return None
-        music = None if state.music is None else asdict(state.music)
-        return {"music": music, "playing": [asdict(match) for match in state.playing]}
+        return {
+            "version": SNAPSHOT_VERSION,
+            "heard": state.heard,
+            "music": None if state.music is None else asdict(state.music),
+            "playing": [asdict(match) for match in state.playing.matches],
+            **state.evidence.snapshot(),
+        }
 
     def restore(self, station: str, snapshot: Mapping[str, Any]) -> None:
         """Go on where `snapshot` was taken."""
-        music = None if snapshot["music"] is None else _Music(**snapshot["music"])
-        playing = [Match(**match) for match in snapshot["playing"]]
-        self._stations[station] = _Station(music=music, playing=playing)
+        if snapshot.get("version") != SNAPSHOT_VERSION:
+            self.forget(station)
+            return
+        self._stations[station] = _Station(
+            Evidence.restore(snapshot),
+            snapshot["heard"],
+            None if snapshot["music"] is None else _Music(**snapshot["music"]),
+            Playing([Match(**match) for match in snapshot["playing"]]),
+        )
+
+    def _station(self, name: str) -> _Station:
+        return self._stations.setdefault(name, _Station())
 
     def _segment(self, state: _Station, segment: Segment) -> list[Match]:
         out: list[Match] = []
@@ -156,115 +196,102 @@ class Identify:
         if segment.label not in WITH_MUSIC:
             return out
         if music is None:
-            state.music = music = _Music(segment.start, segment.start + self.settings.first)
+            start = segment.start
+            music = _Music(start, start + self.settings.first, known=start, searched=start)
+            state.music = music
+            state.evidence.begin(start)
         if segment.final:
             music.end = segment.end
         return out
 
     def _decision(self, state: _Station, decision: Decision) -> list[Match]:
         music = state.music
+        state.heard = decision.end
         out: list[Match] = []
         if music is not None and music.end is None and decision.end >= music.next_query:
             music.next_query = decision.end + self.settings.interval
-            out = self._ask(state, music, decision, decision.end)
+            out = self._ask(state, music, decision, decision.end - EDGE)
             # Twice the interval without the track means it is over, whatever follows it.
             stale = decision.end - 2 * self.settings.interval
-            out += _finish(state, [match for match in state.playing if match.end < stale])
-        keep = decision.end - self.settings.query - self.settings.interval
-        while state.audio and state.audio[0].end <= keep:
-            state.audio.popleft()
+            out += state.playing.finish(lambda match: match.end < stale)
+        keep = decision.end - self.settings.look_back
+        if state.music is not None:
+            keep = max(state.evidence.landmarks.end - EDGE, keep - self.settings.interval)
+        state.evidence.drop_audio(keep)
         return out
 
     def _cut(self, state: _Station, cut: Cut) -> list[Match]:
         out = []
         if state.music is not None:
             out = self._music_ends(state, cut, state.music.end or cut.start)
-        # Audio after the cut may have come in the same push.
-        while state.audio and state.audio[0].start < cut.start:
-            state.audio.popleft()
+        # Audio after the cut may have come in the same push; it begins a new session.
+        later = deque(chunk for chunk in state.evidence.audio if chunk.start >= cut.start)
+        self._stations[cut.station] = _Station(Evidence(audio=later))
         return out
 
     def _music_ends(self, state: _Station, cause: Segment | Cut, end: int) -> list[Match]:
         music = state.music
         assert music is not None
         out = []
-        if not music.found and end - music.start >= self.settings.shortest:
+        if end - music.known >= self.settings.shortest:
             out = self._ask(state, music, cause, end)
         state.music = None
-        return out + _finish(state, list(state.playing))
+        state.evidence.begin(end)
+        return out + state.playing.finish()
 
     def _ask(
         self, state: _Station, music: _Music, cause: Decision | Segment | Cut, end: int
     ) -> list[Match]:
         """Ask about the music up to `end`; return the matches that are new."""
-        start = max(music.start, end - self.settings.query)
-        samples, start = _samples(state.audio, start, end)
-        if len(samples) < self.settings.shortest:
+        heard = cause.start if isinstance(cause, Cut) else state.heard
+        certain = heard if isinstance(cause, Cut) else heard - EDGE
+        evidence = state.evidence
+        evidence.extend(self.matcher.extract, min(end, certain), heard)
+        end = evidence.landmarks.end
+        longest = max(music.start, end - max(self.settings.evidence, self.settings.query))
+        start = max(longest, min(music.known, end - self.settings.query))
+        # While a track plays, what was heard of it is kept: it may take that to hear it again.
+        evidence.drop_landmarks(longest if state.playing.matches else start)
+        if end - start < self.settings.shortest:
             return []
         out = []
-        for answer in self._answers(music, samples, last=not isinstance(cause, Decision)):
-            music.found = True
-            match = Match(
-                cause.station,
-                start + answer.query_start,
-                start + answer.query_end,
-                answer.rate,
-                None,
-                answer.track,
-                answer.title,
-                answer.artist,
-                answer.track_start,
-                answer.score,
-                final=False,
-            )
-            known = self._same_playing(state.playing, match, answer.speed)
-            if known is None:
-                state.playing.append(match)
-                out.append(match)
-            else:
-                state.playing[known] = replace(
-                    state.playing[known],
-                    end=max(match.end, state.playing[known].end),
-                    score=max(match.score, state.playing[known].score),
-                )
+        for answer in self._answers(state, music, start, last=not isinstance(cause, Decision)):
+            match = _match(cause.station, answer)
+            music.known = max(music.known, match.end)
+            out += state.playing.add(match, answer.speed, self.settings.tolerance)
         return out
 
     def _answers(
-        self, music: _Music, samples: NDArray[np.float32], *, last: bool
+        self, state: _Station, music: _Music, start: int, *, last: bool
     ) -> list[TrackMatch]:
-        """Ask the matcher whose turn it is."""
+        """Ask about the music from `start`; ask more where that gives nothing."""
         music.asked += 1
-        due = last or music.changed or music.asked % self.settings.thorough_every == 0
-        thorough = self.thorough if due else None
-        matcher = thorough or self.matcher
-        answers = matcher.match(matcher.extract(samples))
-        music.changed = thorough is not None and any(
-            answer.speed != 1 or answer.pitch != 0 for answer in answers
-        )
+        landmarks = state.evidence.landmarks
+        answers = self.matcher.match(landmarks.between(start, landmarks.end))
+        if not answers and landmarks.start < start:
+            answers = self.matcher.match(landmarks)
+        every = _WHILE_CHANGED if music.changed else self.settings.thorough_every
+        due = music.asked % every == 0 or (last and (music.changed or music.known == music.start))
+        if answers or self.thorough is None or not due:
+            return answers
+        start = min(music.searched, landmarks.end - self.settings.query)
+        music.searched = landmarks.end
+        answers = self.thorough.match(landmarks.between(start, landmarks.end))
+        music.changed = any(answer.speed != 1 or answer.pitch != 0 for answer in answers)
         return answers
 
-    def _same_playing(self, playing: Sequence[Match], match: Match, speed: float) -> int | None:
-        for index, known in enumerate(playing):
-            if known.track != match.track:
-                continue
-            # Of a loop any repeat may be the answer: what overlaps is one playing all the same.
-            expected = known.track_start + round((match.start - known.start) * speed)
-            agrees = abs(match.track_start - expected) <= self.settings.tolerance
-            if agrees or match.start < known.end:
-                return index
-        return None
 
-
-def _finish(state: _Station, matches: Iterable[Match]) -> list[Match]:
-    """Take matches off the list of those playing; return them as final."""
-    done = list(matches)
-    state.playing = [match for match in state.playing if match not in done]
-    return [replace(match, final=True) for match in done]
-
-
-def _samples(audio: Iterable[AudioChunk], start: int, end: int) -> tuple[NDArray[np.float32], int]:
-    """Return the audio in [start, end) as far as it is still there, and its first sample."""
-    heard = [c for c in audio if start < c.end and c.start < end]
-    parts = [c.samples[max(start - c.start, 0) : end - c.start] for c in heard]
-    first = min((max(start, c.start) for c in heard), default=start)
-    return (np.concatenate(parts) if parts else np.zeros(0, np.float32)), first
+def _match(station: str, answer: TrackMatch) -> Match:
+    return Match(
+        station,
+        answer.query_start,
+        answer.query_end,
+        answer.rate,
+        None,
+        answer.track,
+        answer.title,
+        answer.artist,
+        answer.track_start,
+        answer.score,
+        final=False,
+    )

@@ -46,3 +46,23 @@ def test_a_query_of_the_same_audio_holds_the_stored_pairs(compose):
     )
     # Rounding of fine times may move a pair by a frame; most are found as they are.
     assert np.isin(stored, keys).mean() > 0.5
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 300), st.integers(0, 207)), max_size=40).map(sorted),
+    st.integers(1, 6),
+)
+def test_each_peak_goes_with_the_next_within_reach(peaks, fan_out):
+    time, bin_ = (np.array([peak[axis] for peak in peaks], np.int64) for axis in (0, 1))
+    expected = set()
+    for anchor in range(len(peaks)):
+        others = [
+            other
+            for other in range(anchor + 1, len(peaks))
+            if pairs.MIN_FRAMES <= time[other] - time[anchor] < pairs.MAX_FRAMES
+            and abs(bin_[other] - bin_[anchor]) < pairs.MAX_STEP
+        ]
+        expected |= {(anchor, other) for other in others[:fan_out]}
+    anchors, others = pairs.couple(time, bin_, fan_out)
+    assert len(anchors) == len(expected)
+    assert set(zip(anchors.tolist(), others.tolist(), strict=True)) == expected

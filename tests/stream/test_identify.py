@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fingerprint.landmarks import Landmarks
+from fingerprint.settings import EDGE, HOP
 from stream.audio import AudioChunk, Cut
 from stream.events import Decision, Match
 from stream.identify import Identify, IdentifySettings
@@ -32,19 +34,22 @@ class Answer:
 class SampleMatcher:
     """Knows track "t": audio whose sample values count up, one a sample."""
 
-    def __init__(self):
+    def __init__(self, least=2 * S):
+        self.least = least
         self.asked = []
 
     def extract(self, samples):
-        return samples
+        every = np.arange(0, len(samples), HOP)
+        heard = every[samples[every] > 0]
+        value = samples[heard].astype(np.float32)
+        return Landmarks(heard, value, np.zeros(len(heard), np.int16), 0, len(samples))
 
-    def match(self, samples):
-        self.asked.append((len(samples), samples[0] if len(samples) else None))
-        known = np.flatnonzero(samples > 0)
-        if len(known) < 2 * S:
+    def match(self, landmarks):
+        self.asked.append((landmarks.start, landmarks.end))
+        if len(landmarks) < self.least // HOP:
             return []
-        first, last = int(known[0]), int(known[-1]) + 1
-        return [Answer("t", "Title", "Artist", first, last, int(samples[first]), 9.0)]
+        first, last = int(landmarks.time[0]), int(landmarks.time[-1]) + HOP
+        return [Answer("t", "Title", "Artist", first, last, int(landmarks.bin[0]), 9.0)]
 
 
 def station(text: str, track_from: int | None = None, track_start: int = 0):
@@ -127,35 +132,84 @@ def test_a_restart_changes_nothing():
     assert hear(text, 0, restart_at=16)[0] == hear(text, 0)[0]
 
 
+def test_a_restart_at_any_moment_changes_nothing():
+    text = "s" * 8 + "m" * 14 + "s" * 9
+    expected = hear(text, 10)[0]
+    assert expected
+    for moment in range(len(text)):
+        assert hear(text, 10, restart_at=moment)[0] == expected, f"after decision {moment}"
+
+
 def test_memory_is_bounded():
     audio, decisions = station("m" * 200)
     smooth, identify = Smooth(SMOOTH), Identify(SampleMatcher(), ASK)
     for decision in decisions:
         chunk = AudioChunk("a", decision.end - S, audio[decision.end - S : decision.end], S)
         identify.push([chunk], smooth.push([decision]))
-        assert decision.end - identify.oldest("a") <= ASK.query + ASK.interval + S
+        assert decision.end - identify.oldest("a") <= ASK.look_back + ASK.interval
+        packed = identify.snapshot("a")["landmarks"]
+        assert len(Landmarks.unpack(packed)) <= ASK.evidence // HOP
+
+
+def test_a_snapshot_of_another_version_begins_anew():
+    identify = Identify(SampleMatcher(), ASK)
+    identify.restore("a", {"music": None, "playing": []})
+    assert identify.snapshot("a") is None
 
 
 def test_a_question_ends_where_it_should_however_much_audio_came_after():
     audio, decisions = station("m" * 12, 0)
     matcher = SampleMatcher()
     smooth, identify = Smooth(SMOOTH), Identify(matcher, ASK)
-    ends = []
-
-    def match(samples):
-        ends.append(samples[-1])  # counts from 1
-        assert np.array_equal(samples, np.arange(samples[0], samples[0] + len(samples)))
-        return []
-
-    matcher.match = match
     chunks = [AudioChunk("a", k, audio[k : k + 960], S) for k in range(0, len(audio), 960)]
     for decision in decisions:
         late = decision.end + 4000
         heard = [chunk for chunk in chunks if chunk.end <= late]
         chunks = [chunk for chunk in chunks if chunk.end > late]
         identify.push(heard, smooth.push([decision]))
-    assert ends
-    assert all(end % S == 0 for end in ends)
+    assert matcher.asked
+    assert all((end + EDGE) % S == 0 for _, end in matcher.asked)
+
+
+def asked_about(matcher, seconds):
+    audio, decisions = station("m" * seconds, 0)
+    smooth, identify = Smooth(SMOOTH), Identify(matcher, ASK)
+    cut = Cut("a", len(audio), len(audio), S)
+    out = identify.push([AudioChunk("a", 0, audio, S), cut], smooth.push([*decisions, cut]))
+    return [item for item in out if isinstance(item, Match)], [b - a for a, b in matcher.asked]
+
+
+def test_music_without_a_name_is_asked_about_at_growing_length():
+    matches, lengths = asked_about(SampleMatcher(least=10**9), 60)
+    assert matches == []
+    assert lengths == sorted(lengths)
+    assert lengths[-1] == ASK.evidence
+
+
+def test_what_is_too_faint_for_one_question_is_found_with_time():
+    matches, _ = asked_about(SampleMatcher(least=20 * S), 60)
+    assert len({match.id for match in matches}) == 1
+    assert matches[0].start < S
+    assert matches[0].end < 26 * S
+    assert matches[-1].end > 58 * S
+
+
+def test_once_it_has_a_name_only_the_last_of_the_music_is_asked_about():
+    _, lengths = asked_about(SampleMatcher(), 60)
+    assert max(lengths) == ASK.query
+
+
+def test_a_track_that_is_removed_while_it_plays_ends():
+    audio, decisions = station("m" * 60, 0)
+    matcher = SampleMatcher()
+    smooth, identify = Smooth(SMOOTH), Identify(matcher, ASK)
+    chunk = AudioChunk("a", 0, audio, S)
+    out = identify.push([chunk], smooth.push(decisions[:30]))
+    matcher.least = 10**9
+    out = identify.push([], smooth.push(decisions[30:]))
+    (end,) = (item for item in out if isinstance(item, Match))
+    assert end.final
+    assert end.end <= 36 * S
 
 
 def test_answers_from_different_repeats_of_a_loop_are_one_match():
@@ -163,9 +217,9 @@ def test_answers_from_different_repeats_of_a_loop_are_one_match():
     matcher = SampleMatcher()
     plain = matcher.match
 
-    def shifted(samples):
+    def shifted(landmarks):
         return [
-            replace(answer, track_start=len(matcher.asked) * 3 * S) for answer in plain(samples)
+            replace(answer, track_start=len(matcher.asked) * 3 * S) for answer in plain(landmarks)
         ]
 
     matcher.match = shifted
@@ -178,18 +232,29 @@ def test_answers_from_different_repeats_of_a_loop_are_one_match():
 class ChangedMatcher(SampleMatcher):
     """Knows the track only as one that is played 2 % fast."""
 
-    def match(self, samples):
-        return [replace(answer, speed=1.02) for answer in super().match(samples)]
+    def match(self, landmarks):
+        return [replace(answer, speed=1.02) for answer in super().match(landmarks)]
 
 
 def test_the_thorough_matcher_has_its_turn_and_keeps_what_only_it_knows():
     audio, decisions = station("m" * 60, 0)
-    quick, thorough = SampleMatcher(), ChangedMatcher()
-    quick.match = lambda samples: quick.asked.append(len(samples)) or []
+    quick, thorough = SampleMatcher(least=10**9), ChangedMatcher()
     settings = replace(ASK, thorough_every=3, tolerance=10**9)
     smooth, identify = Smooth(SMOOTH), Identify(quick, settings, thorough)
-    out = identify.push([AudioChunk("a", 0, audio, S)], smooth.push(decisions))
+    cut = Cut("a", len(audio), len(audio), S)
+    out = identify.push([AudioChunk("a", 0, audio, S), cut], smooth.push([*decisions, cut]))
     matches = [item for item in out if isinstance(item, Match)]
-    assert len(quick.asked) == 2  # at 6 s and 11 s; the thorough one found it at 16 s
-    assert len(thorough.asked) >= 8
+    assert len(thorough.asked) in range(4, 9)  # at 16 s, and then every other time
     assert {match.id for match in matches} == {matches[0].id}
+    assert matches[-1].end > 55 * S
+
+
+def test_the_thorough_matcher_looks_at_unknown_music_once():
+    audio, decisions = station("m" * 200, 0)
+    quick, thorough = SampleMatcher(least=10**9), SampleMatcher(least=10**9)
+    settings = replace(ASK, thorough_every=4)
+    smooth, identify = Smooth(SMOOTH), Identify(quick, settings, thorough)
+    identify.push([AudioChunk("a", 0, audio, S)], smooth.push(decisions))
+    lengths = [end - start for start, end in thorough.asked]
+    assert 150 * S < sum(lengths) < 210 * S
+    assert all(length <= ASK.evidence for length in lengths)

@@ -1,0 +1,92 @@
+"""Landmarks found piece by piece are those of the whole."""
+
+from functools import cache
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fingerprint.landmarks import Landmarks
+from fingerprint.peaks import extract
+from fingerprint.settings import EDGE, HOP
+from stream.audio import AudioChunk
+from stream.evidence import Evidence
+
+S = 16_000
+LENGTH = 20 * S
+
+
+@cache
+def music():
+    """Notes of any pitch, one after another, over a little noise."""
+    rng = np.random.default_rng(1)
+    out = 0.01 * rng.standard_normal(LENGTH)
+    time = np.arange(S) / S
+    for start in range(0, LENGTH - S, S // 8):
+        note = np.sin(2 * np.pi * rng.uniform(150, 5000) * time) * np.exp(-4 * time)
+        out[start : start + S] += rng.uniform(0.1, 0.5) * note
+    return out.astype(np.float32)
+
+
+@cache
+def whole():
+    return extract(music())
+
+
+def same(a, b):
+    return all(
+        np.array_equal(getattr(a, name), getattr(b, name)) for name in ("time", "bin", "rank")
+    )
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    start=st.integers(0, 4 * S),
+    questions=st.lists(st.integers(4 * S, LENGTH - EDGE), min_size=1, max_size=4).map(sorted),
+    chunk=st.sampled_from([960, 4096, LENGTH]),
+    restart=st.integers(0, 3),
+)
+def test_piece_by_piece_is_as_the_whole(start, questions, chunk, restart):
+    evidence = Evidence()
+    evidence.begin(start)
+    chunks = [AudioChunk("a", k, music()[k : k + chunk], S) for k in range(0, LENGTH, chunk)]
+    evidence.audio.extend(chunks)
+    for index, to in enumerate(questions):
+        evidence.extend(extract, to, to + EDGE)
+        evidence.drop_audio(evidence.landmarks.end - EDGE)
+        if index == restart:
+            evidence = Evidence.restore(evidence.snapshot())
+            evidence.audio.extend(c for c in chunks if c.end > evidence.kept)
+    expected = whole().between(start, questions[-1])
+    assert len(expected) > 0
+    assert same(evidence.landmarks, expected)
+
+
+def test_where_the_audio_ends_it_is_as_the_whole_too():
+    evidence = Evidence()
+    evidence.begin(0)
+    evidence.audio.append(AudioChunk("a", 0, music(), S))
+    evidence.extend(extract, 7 * S, 7 * S + EDGE)
+    evidence.extend(extract, LENGTH, LENGTH)
+    assert same(evidence.landmarks, whole().between(0, LENGTH))
+
+
+def test_without_its_audio_there_are_no_landmarks():
+    evidence = Evidence()
+    evidence.begin(S)
+    evidence.extend(extract, 5 * S, 5 * S + EDGE)
+    assert len(evidence.landmarks) == 0
+
+
+def test_a_snapshot_is_small():
+    """Ten seconds of landmarks, as text."""
+    packed = whole().between(2 * S, 12 * S).pack()
+    assert len(packed) < 10_000
+
+
+@given(st.integers(-(10**12), 10**12), st.integers(0, 3000))
+def test_what_is_packed_is_unpacked(samples, n):
+    some = whole().between(0, n * HOP).shift(samples)
+    back = Landmarks.unpack(some.pack())
+    assert same(some, back)
+    assert (back.start, back.end) == (some.start, some.end)
