@@ -89,10 +89,11 @@ class Watchdog:
             self.look()
 
 
-def end_process(reason: str) -> None:
-    """Print one line and end this process, whatever its other threads do."""
-    print(f"airsift: {reason}", file=sys.stderr, flush=True)
-    os._exit(EXIT_CODE)
+def end_process(reason: str, code: int = EXIT_CODE) -> None:
+    """Print the reason, if there is one, and end this process, whatever its other threads do."""
+    if reason:
+        print(f"airsift: {reason}", file=sys.stderr, flush=True)
+    os._exit(code)
 
 
 def waiting_messages(settings: KafkaSettings, positions: Mapping[int, int] | None) -> str:

@@ -130,5 +130,8 @@ def end(process):
 
 def by_id(events):
     """Return what a subscriber holds in the end: of each id the last, without open segments."""
-    final = {e["id"]: e for e in events if e.get("final", True)}
-    return {k: {**v, "score": None, "p_speech": None, "p_music": None} for k, v in final.items()}
+    return {e["id"]: e for e in events if e.get("final", True)}
+
+
+def as_line(event):
+    return json.dumps(event)

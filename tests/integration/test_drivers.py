@@ -1,17 +1,28 @@
-"""The whole road over a real broker, for both drivers: publish, hear, tail; and kill -9."""
+"""What both drivers must do, over a real broker: one set of tests for `run` and `worker`.
+
+`make chaos` is the long form: the same and more, with many more faults.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import time
 
 import pytest
 
+from stream.drive import Stop
+from stream.kafka.client import ensure_topics
 from stream.kafka.embedded import EmbeddedBroker
+from stream.kafka.sender import Sender
+from stream.kafka.settings import KafkaSettings
+from stream.kafka.tail import follow
 from tests.integration.road import (
     AIRSIFT,
     DRIVERS,
     Subscriber,
+    as_line,
     by_id,
     end,
     last_decision,
@@ -21,6 +32,11 @@ from tests.integration.road import (
     recording,
     start,
 )
+
+
+@pytest.fixture(autouse=True, params=DRIVERS)
+def driver(request):
+    return request.param
 
 
 @pytest.fixture
@@ -34,7 +50,6 @@ def environment(broker):
     return make_environment(broker, partitions=2)
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
 def test_publish_hear_tail(driver, broker, environment, tmp_path):
     path = recording(tmp_path / "a station.wav", 60, seed=1)
     for station, codec in (("one", "pcm"), ("two", "flac"), ("three", "opus"), ("four", "mp3")):
@@ -78,8 +93,7 @@ def test_publish_hear_tail(driver, broker, environment, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("driver", DRIVERS)
-def test_kill_9_and_restart_leave_no_hole_and_no_other_id(driver, broker, environment, tmp_path):
+def test_kill_9_and_restart_leave_no_hole_and_change_no_byte(driver, broker, environment, tmp_path):
     path = recording(tmp_path / "long.wav", 160, seed=2)
     stations = ("a", "b", "c")
     publishing = [
@@ -125,6 +139,86 @@ def test_kill_9_and_restart_leave_no_hole_and_no_other_id(driver, broker, enviro
     heard, calm_events = by_id(events), by_id(other.drain())
     assert heard.keys() == calm_events.keys()
     assert heard == calm_events
+    # Not only in the end: whoever looks in between sees nothing that was never so.
+    assert {as_line(event) for event in events} == {as_line(event) for event in other.events}
     for station in stations:
         starts = sorted({event["start_s"] for event in of(events, "decision", station)})
         assert starts == [float(k) for k in range(len(starts))]
+
+
+@pytest.mark.slow
+def test_a_member_joins_and_another_leaves(driver, broker, environment, tmp_path):
+    path = recording(tmp_path / "long.wav", 100, seed=3)
+    stations = ("a", "b", "c", "d")
+    publishing = [
+        subprocess.Popen(
+            [*AIRSIFT, "publish", str(path), "--station", station, "--speed", "4"],
+            env=environment,
+            stderr=subprocess.DEVNULL,
+        )
+        for station in stations
+    ]
+    subscriber = Subscriber(broker)
+    members = [start(driver, environment)]
+    try:
+        subscriber.read_until(lambda e: last_decision(e, "a") >= 15)
+        members.append(start(driver, environment))
+        subscriber.read_until(lambda e: last_decision(e, "a") >= 50)
+        assert end(members[0]) == 0
+        events = subscriber.read_until(
+            lambda e: all(last_decision(e, station) >= 98 for station in stations)
+        )
+        assert all(p.wait(60) == 0 for p in publishing)
+    finally:
+        for process in members:
+            if process.poll() is None:
+                end(process)
+        for publisher in publishing:
+            publisher.kill()
+            publisher.wait(10)
+    for station in stations:
+        starts = sorted({event["start_s"] for event in of(events, "decision", station)})
+        assert starts == [float(k) for k in range(len(starts))]
+        assert of(events, "gap", station) == []
+
+
+def test_what_is_no_audio_becomes_a_dead_letter(driver, broker, environment):
+    settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+    topics = settings.topics
+    ensure_topics(settings, [topics.audio, topics.dead_letters])
+    sender = Sender(settings)
+    sender.send(topics.audio, b"a", b"no headers", [])
+    sender.send(topics.audio, None, b"no key", [])
+    sender.flush()
+    sender.close()
+    process = start(driver, environment)
+    try:
+        deadline = time.monotonic() + 180
+        letters = []
+        while len(letters) < 2:
+            assert time.monotonic() < deadline
+            letters = list(
+                follow(
+                    settings, [topics.dead_letters], stop=Stop(), from_start=True, until_end=True
+                )
+            )
+    finally:
+        code = end(process)
+    assert code == 0
+    reasons = sorted(dict(letter.headers)["airsift-reason"].decode() for letter in letters)
+    assert reasons[0].startswith("header content-type is missing")
+    assert reasons[1].startswith("the message has no key")
+
+
+def test_no_broker_is_one_line(driver):
+    result = subprocess.run(
+        [*AIRSIFT, *DRIVERS[driver], "--set", "kafka.bootstrap_servers=127.0.0.1:1"],
+        env={**os.environ, "AIRSIFT_KAFKA__CONNECT_TIMEOUT_S": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 1
+    [line] = result.stderr.splitlines()
+    assert line.startswith("airsift: no Kafka broker answers at 127.0.0.1:1")

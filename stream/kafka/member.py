@@ -1,0 +1,282 @@
+"""One member of a consumer group, by Faust: what it is given to read, and what it may commit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from aiokafka.errors import IllegalStateError  # type: ignore[import-untyped]
+from faust.types.tuples import TP
+from faust.types.tuples import Message as FaustMessage
+
+from airsift.errors import BrokerError
+from stream.kafka.faust_app import bytes_topic, make_app
+from stream.kafka.intake import Received
+from stream.kafka.watchdog import end_process
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from stream.kafka.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+# Messages come one by one. One call of the pipeline costs about as much for fifty stations as
+# for one, so the loop waits a little for company: with thirty stations in real time this halved
+# the processor time against one message a turn, and the latency was the same.
+_GATHER_S = 0.02
+# After it the process ends by force: what was published and stored is safe, and supervisors kill
+# after 10 s. Faust waits for the group when it stops, and its threads would keep the process.
+_STOP_S = 3.0
+_AGAIN_S = 2.0  # after a seek, until the next for the same messages
+
+
+class Member:
+    """Reads the audio topic as one member of the group; an agent only fills an inbox.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Broker, group and topics.
+    folder : Path
+        Where Faust makes its empty folders.
+
+    Attributes
+    ----------
+    app : faust.App
+        For those who need its producer or tables.
+    assignments : int
+        Grows whenever partitions are taken from us or given to us.
+    """
+
+    def __init__(self, settings: KafkaSettings, folder: Path) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._topic = settings.topics.audio
+        self.app = make_app(settings, folder)
+        self.assignments = 0
+        self._joining = True
+        self._inbox: list[FaustMessage] = []
+        self._arrived = asyncio.Event()
+        self._committed: dict[TP, int] = {}
+        self._begins: dict[int, int] = {}  # what was committed, of each partition of ours
+        self._holes: dict[int, _Hole] = {}
+        self._starting: asyncio.Task[Any] | None = None
+        self.app.agent(bytes_topic(self.app, self._topic), name="hear")(self._hear)
+        self.app.consumer.perform_seek = self._seek_committed
+        self.app.consumer._read_offset = _NoOffsets()
+        self.app.on_partitions_revoked.connect(self._note_revoked)
+        self.app.on_partitions_assigned.connect(self._note_assigned)
+
+    def start(self) -> None:
+        """Begin to join the group."""
+        self._starting = asyncio.create_task(self.app.start())
+
+    async def close(self, error: BaseException | None) -> None:
+        """Leave the group; ends the process if Faust does not let go."""
+        if self._starting is not None:
+            self._starting.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await self._starting
+        self.release(self._inbox)
+        # Without a broker the threads of Faust end with errors, and nobody needs to know.
+        threading.excepthook = lambda raised: log.debug("a thread of Faust's: %s", raised.exc_value)
+        stopping = asyncio.create_task(self.app.stop())
+        _, late = await asyncio.wait([stopping], timeout=_STOP_S)
+        if late:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            reason = f"{error}; Faust did not end within {_STOP_S:g} s" if error else ""
+            end_process(reason, code=1 if error else 0)
+
+    async def take(self) -> list[FaustMessage]:
+        """Return the messages that have come, after waiting a little for some."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._arrived.wait(), self._settings.poll_s)
+            await asyncio.sleep(_GATHER_S)
+        self._arrived.clear()
+        messages, self._inbox = self._inbox, []
+        return messages
+
+    def is_ours(self, message: FaustMessage) -> bool:
+        """Say whether a message was fetched for the assignment that holds now.
+
+        One that was on its way while the group was rebalanced comes again, in its place.
+        """
+        return not self._joining and message.generation_id == self.app.consumer_generation_id
+
+    def follows(self, message: FaustMessage, expected: int | None = None) -> bool:
+        """Say whether no message was lost before this one; if one was, have it fetched again.
+
+        Faust lets go of messages that were fetched while it went into or out of a rebalance.
+        Kafka itself may leave holes between messages: one that is still there when the partition
+        was read again is none of ours.
+
+        Parameters
+        ----------
+        message : FaustMessage
+            The next of its partition that is ours.
+        expected : int, optional
+            The offset it should have; without one, the group's committed offset.
+        """
+        partition = message.partition
+        expected = self._begins.get(partition) if expected is None else expected
+        if expected is None or message.offset <= expected:
+            self._holes.pop(partition, None)
+            return True
+        hole, now = self._holes.get(partition), time.monotonic()
+        if hole is not None and message.offset <= hole.end:
+            del self._holes[partition]
+            return True
+        if hole is None or now - hole.asked > _AGAIN_S:
+            end = message.offset if hole is None else hole.end
+            self._holes[partition] = _Hole(end, now)
+            where = {"partition": partition, "kafka_offset": expected}
+            log.info("reads again up to kafka_offset %d", end, extra=where)
+            with suppress(IllegalStateError):  # it is being taken from us
+                self.app.consumer._thread.seek(TP(self._topic, partition), expected)
+        return False
+
+    def release(self, messages: list[FaustMessage]) -> None:
+        """Tell Faust that these are done: until then it does not go into a rebalance.
+
+        They are never acknowledged, see `commit`.
+        """
+        for message in messages:
+            self.app.consumer.unacked.discard(message)
+
+    async def commit(self, offsets: Mapping[int, int]) -> bool | None:
+        """Commit the offset of each partition; None if they are committed already.
+
+        Messages are not acknowledged to Faust instead: it takes a jump between two offsets for a
+        hole in the topic, counts what lies in it as acknowledged, and may commit beyond it.
+
+        Returns
+        -------
+        bool, optional
+            False during a rebalance: what was published since the last time comes again.
+        """
+        wanted = {TP(self._topic, partition): at for partition, at in offsets.items()}
+        changed = {tp: at for tp, at in wanted.items() if self._committed.get(tp) != at}
+        if not changed:
+            return None
+        done = bool(await self.app.consumer._commit(changed))
+        if done:
+            self._committed |= changed
+        return done
+
+    def begin_anew(self) -> None:
+        """Forget what was committed under an assignment that is over."""
+        self._committed.clear()
+
+    @property
+    def partitions(self) -> list[int] | None:
+        """Partitions that are ours; None while that is open."""
+        if self._joining or self.app.rebalancing or self.app.in_recovery:
+            return None
+        return [tp.partition for tp in self.app.consumer.assignment() if tp.topic == self._topic]
+
+    def end_of(self, partition: int) -> int | None:
+        """Return where a partition ended when it was last fetched from."""
+        end: int | None = self.app.consumer.highwater(TP(self._topic, partition))
+        return end
+
+    def check(self) -> None:
+        """Raise BrokerError for what has ended Faust, or would have."""
+        starting = self._starting
+        reason = self.app.crash_reason if self.app.crashed else None
+        if reason is None and starting and starting.done() and not starting.cancelled():
+            reason = starting.exception()
+        if reason is not None:
+            raise gave_up(self._settings, reason) from reason
+
+    async def _seek_committed(self) -> None:
+        """Begin where the group has committed: Faust calls this at the end of a rebalance."""
+        consumer, fresh = self.app.consumer, []
+        self._begins, self._holes = {}, {}
+        for tp, at in (await consumer.seek_to_committed()).items():
+            if tp.topic != self._topic:
+                continue
+            if at is not None and at >= 0:
+                self._begins[tp.partition] = at
+                consumer._thread.seek(tp, at)  # for the offset 0 it was not done
+            elif self._settings.start_from == "earliest":
+                self._begins[tp.partition] = 0
+                fresh.append(tp)
+        if fresh:
+            await consumer._thread.seek_to_beginning(*fresh)
+
+    async def _hear(self, stream: Any) -> None:
+        """Fill the inbox: Faust's agent. Nothing is acknowledged here."""
+        async for event in stream.noack().events():
+            self._inbox.append(event.message)
+            self._arrived.set()
+            while len(self._inbox) >= self._settings.poll_messages:
+                await asyncio.sleep(_GATHER_S)
+
+    async def _note_revoked(self, *_: Any, **__: Any) -> None:
+        self.assignments += 1
+        self._joining = True
+
+    async def _note_assigned(self, *_: Any, **__: Any) -> None:
+        self.assignments += 1
+        self._joining = False
+
+
+def gave_up(settings: KafkaSettings, reason: BaseException) -> BrokerError:
+    """Return the error that says in one line why Faust can go on no longer."""
+    said = " ".join(f"{type(reason).__name__}: {reason}".split())
+    return BrokerError(
+        f"Faust gave up on the Kafka broker at {settings.bootstrap_servers} "
+        f"({said[:200]}); start the worker again when the broker answers"
+    )
+
+
+def received(message: FaustMessage) -> Received:
+    """Return a message of Faust's with kafka-python's names."""
+    headers: Any = message.headers or ()
+    return Received(
+        message.topic,
+        message.partition,
+        message.offset,
+        -1 if message.timestamp is None else round(message.timestamp * 1000),
+        message.key,
+        message.value,
+        list(headers.items() if isinstance(headers, dict) else headers),
+    )
+
+
+class _Hole(NamedTuple):
+    """Offsets of a partition that were passed over: where they end, and when we last asked."""
+
+    end: int
+    asked: float
+
+
+class _NoOffsets:
+    """What Faust believes to have read, with the methods of a dict that it uses: nothing.
+
+    It would drop what comes again after a seek if a message that was on its way then is done
+    after it. What comes twice is known here by its offset.
+    """
+
+    def __getitem__(self, tp: TP) -> None:
+        return None
+
+    def __setitem__(self, tp: TP, kafka_offset: int | None) -> None:
+        pass
+
+    def pop(self, tp: TP, default: None = None) -> None:
+        """Have nothing of a partition."""
+
+    def update(self, offsets: Mapping[TP, int | None]) -> None:
+        """Take note of nothing."""
+
+    def keys(self) -> tuple[TP, ...]:
+        """Have no partitions."""
+        return ()
