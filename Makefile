@@ -38,11 +38,14 @@ lint: install ## ruff and mypy
 	$(BIN)/mypy
 
 bench: install ## measure what docs/benchmarks.md quotes
-	for name in frontend classifier pipeline decode operating figure; do \
+	for name in frontend classifier pipeline decode operating latency figure; do \
 		$(BIN)/python bench/$$name.py || exit 1; done
+
+chaos: install ## the long form of the tests with faults, for both drivers; half an hour
+	$(BIN)/python bench/chaos.py
 
 matching: install ## measure the matcher; fetches 1.3 GB of Debian packages the first time
 	$(BIN)/python bench/fingerprint.py
 
 clean: ## remove what the targets above made
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-moto .pytest_cache .mypy_cache .ruff_cache .hypothesis

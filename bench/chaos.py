@@ -1,0 +1,59 @@
+"""Faults on purpose: what subscribers see must be as if nothing had happened.
+
+Each scenario plays made-up stations to two workers over a broker of its own, does its harm, and
+compares all that was published, byte for byte, with what one undisturbed pipeline says about the
+same messages. Faults are drawn from `--seed`.
+
+::
+
+    python bench/chaos.py
+    python bench/chaos.py --only kill freeze --driver worker --seed 3 --kills 5
+"""
+
+from __future__ import annotations
+
+import inspect
+import signal
+import sys
+import time
+
+from _chaos_faults import SCENARIOS
+from _chaos_soak import soak
+from _chaos_stage import DRIVERS
+from _report import Report, arguments
+
+
+def main() -> int:
+    parser = arguments(__doc__)
+    names = [*SCENARIOS, "soak"]
+    parser.add_argument("--only", nargs="+", choices=names, default=names)
+    parser.add_argument("--driver", nargs="+", choices=list(DRIVERS), default=list(DRIVERS))
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kills", type=int, default=20, help="of the scenario kill")
+    parser.add_argument("--minutes", type=int, default=60, help="of the scenario soak")
+    options = parser.parse_args()
+    # What was started is ended also where somebody ends this script.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    report, missed = Report("Chaos"), 0
+    for name in options.only:
+        scenario = soak if name == "soak" else SCENARIOS[name]
+        own = {key: getattr(options, key) for key in ("kills", "minutes")}
+        own = {k: v for k, v in own.items() if k in inspect.signature(scenario).parameters}
+        for driver in options.driver:
+            began = time.monotonic()
+            try:
+                row = scenario(driver, options.seed, **own)
+            except (RuntimeError, AssertionError) as error:
+                missed += 1
+                print(f"{name} with {driver}: {error}", file=sys.stderr, flush=True)
+                continue
+            missed += bool(row["lost"] or row["wrong"])
+            seconds = time.monotonic() - began
+            print(name, driver, f"{seconds:.0f} s", row, file=sys.stderr, flush=True)
+            report.row(f"{name}, {driver}", **row)
+    report.finish(options.json)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
