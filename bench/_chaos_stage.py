@@ -296,10 +296,14 @@ class Stage:
 
         self.wait(over, "the end", 300)
         told = published()
-        last = {
-            json.loads(line)["id"]: comparable(line, reasons=reasons) for line in subscriber.lines
-        }
-        changed = sum(last.get(key) not in (None, said[-1]) for key, said in truth.said.items())
+        held: dict[str, list[str]] = {}
+        for key, form in told:
+            held.setdefault(key, []).append(form)
+        changed = sum(
+            max(held[key], key=_rank) != max(said, key=_rank)
+            for key, said in truth.said.items()
+            if key in held
+        )
         for what, which in (("lost", wanted - told.keys()), ("wrong", told.keys() - wanted)):
             for _, form in sorted(which)[:12]:
                 _say(f"{what}: {form}")
@@ -321,6 +325,12 @@ class Stage:
             worker.send_signal(signal.SIGCONT)
             worker.kill()
             worker.wait()
+
+
+def _rank(form: str) -> tuple[bool, int]:
+    """Return what a subscriber goes by: of one id the final form counts, else the longest."""
+    end = form.index('"end_sample": ') + len('"end_sample": ')
+    return '"final": true' in form, int(form[end : form.index(",", end)])
 
 
 def _say(text: str) -> None:

@@ -15,13 +15,13 @@ async def main() -> None:
         bootstrap_servers=os.environ.get("KAFKA", "127.0.0.1:9092"),
         auto_offset_reset="earliest",
     )
-    known = {}  # events come at least once: the newest of an id is the one that counts
+    known = {}  # events come at least once, and old forms may come late
     async with consumer:
         async for message in consumer:
             event = json.loads(message.value)
-            if known.get(event["id"]) == event:
+            if known.get(event["id"], ()) >= (form := (event["final"], event["end_sample"])):
                 continue
-            known[event["id"]] = event
+            known[event["id"]] = form
             what = event.get("label") or f"{event['artist']} - {event['title']}"
             print(event["station"], event["start_s"], event["end_s"], what, flush=True)
 
