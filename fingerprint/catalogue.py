@@ -104,6 +104,15 @@ class Catalogue:
         return self._index.segments
 
     @property
+    def most_postings(self) -> int:
+        """Postings that one question may read; more are slower, and find what is faint."""
+        return self._index.most
+
+    @most_postings.setter
+    def most_postings(self, most: int) -> None:
+        self._index.most = most
+
+    @property
     def problems(self) -> list[str]:
         """One line for every segment that could not be opened; the others serve."""
         return list(self._index.problems.values())

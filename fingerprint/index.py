@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from airsift.errors import CatalogueError
 from fingerprint.building import Recent
 from fingerprint.files import open_segment
-from fingerprint.segment import Segment, share_budget
+from fingerprint.segment import MOST_POSTINGS, Segment, share_budget
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +35,8 @@ class Index:
         One line for each that could not.
     recent : Recent
         Tracks that no file holds yet.
+    most : int
+        Postings that one question may read, of all segments together.
     """
 
     def __init__(self, folder: Path, metadata: Metadata) -> None:
@@ -43,6 +45,7 @@ class Index:
         self.files: dict[str, Segment] = {}
         self.problems: dict[str, str] = {}
         self.recent = Recent()
+        self.most = MOST_POSTINGS
         self._version = -1
         self.load()
 
@@ -51,7 +54,7 @@ class Index:
         """The segments to search, each told its part of the work."""
         recent = [self.recent.segment()] if self.recent.tracks else []
         segments = [*self.files.values(), *recent]
-        share_budget(segments)
+        share_budget(segments, self.most)
         return segments
 
     def refresh(self) -> bool:

@@ -72,6 +72,7 @@ def merge_all(index: Index) -> None:
         for name in lost:
             (index.folder / name).unlink(missing_ok=True)
         index.load()
+    index.metadata.compact()
 
 
 class Background:

@@ -103,6 +103,7 @@ def create_database(path: Path) -> None:
     temporary.unlink(missing_ok=True)
     try:
         db = sqlite3.connect(temporary, isolation_level=None)
+        db.execute("PRAGMA auto_vacuum=INCREMENTAL")
         db.execute("PRAGMA journal_mode=WAL")
         db.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
         db.execute("INSERT INTO settings VALUES (?)", (json.dumps(settings.analysis()),))
@@ -246,6 +247,11 @@ class Metadata:
             self._db.executemany("DELETE FROM segments WHERE name = ?", [(name,) for name in old])
             self._db.executemany("DELETE FROM recent WHERE track = ?", [(n,) for n in recent])
             self._db.executemany("INSERT INTO segments VALUES (?)", [(name,) for name in new])
+
+    def compact(self) -> None:
+        """Give the room of what was deleted back to the disk."""
+        self._db.execute("PRAGMA incremental_vacuum").fetchall()
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def transaction(self, kind: str = "IMMEDIATE") -> _Transaction:
         """Return a context in which all is done or nothing."""

@@ -78,7 +78,9 @@ class Segment:
         """Frames of all tracks together, with the spaces between them."""
         return int(self.starts[-1] + self.frames[-1]) if len(self.starts) else 0
 
-    def look_up(self, keys: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+    def look_up(
+        self, keys: NDArray[np.uint32], part: float = 1.0
+    ) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
         """Return the postings of the keys, and which key each belongs to.
 
         Where there are more than `most`, those of the rarest keys, whole lists only.
@@ -87,6 +89,8 @@ class Segment:
         ----------
         keys : np.ndarray [shape=(n,), uint32]
             Keys; ascending ones are found fastest.
+        part : float in (0, 1]
+            How much of `most` this call may use.
 
         Returns
         -------
@@ -102,8 +106,8 @@ class Segment:
         first = self._rows[row].astype(np.int64)
         count = self._rows[row + 1].astype(np.int64) - first
         total = int(count.sum())
-        if total > self.most:
-            rarest = _rarest(count, self.most)
+        if total > self.most * part:
+            rarest = _rarest(count, self.most * part)
             known, first, count = known[rarest], first[rarest], count[rarest]
             total = int(count.sum())
         ends = np.cumsum(count)
@@ -146,14 +150,14 @@ class Segment:
         return keys, place
 
 
-def _rarest(count: NDArray[np.int64], most: int) -> NDArray[np.intp]:
+def _rarest(count: NDArray[np.int64], most: float) -> NDArray[np.intp]:
     """Return which lists to read, in their order: the shortest, `most` postings together."""
     order = np.argsort(count, kind="stable")
     kept = order[: np.searchsorted(np.cumsum(count[order]), most, side="right")]
     return np.sort(kept)
 
 
-def share_budget(segments: list[Segment], most: int = MOST_POSTINGS) -> None:
+def share_budget(segments: list[Segment], most: int) -> None:
     """Give each segment its part of the postings that one question may read."""
     total = max(sum(segment.size for segment in segments), 1)
     for segment in segments:
