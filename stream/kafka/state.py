@@ -203,7 +203,8 @@ class StateLog:
         """
         found: dict[int, dict[str, Record]] = {partition: {} for partition in since}
         tps = {TopicPartition(self._topic, partition): at for partition, at in since.items()}
-        consumer = connect_consumer(self._settings)
+        # A snapshot that was undone is ahead of the events that count.
+        consumer = connect_consumer(self._settings, isolation_level="read_committed")
         try:
             with broker_errors(self._settings):
                 consumer.assign(list(tps))

@@ -161,4 +161,5 @@ def test_panels_do_not_overlap():
 )
 def test_what_the_parts_count_is_told(known, files):
     code = "".join(path.read_text() for path in ROOT.glob(files))
-    assert set(re.findall(r'counts\["(\w+)"\]', code)) == set(known)
+    keys = " ".join(re.findall(r"counts\[([^\]]*)\]", code))
+    assert set(re.findall(r'"(\w+)"', keys)) == set(known)
