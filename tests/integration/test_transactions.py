@@ -10,6 +10,8 @@ from contextlib import closing
 import numpy as np
 import pytest
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import IllegalGenerationError
+from kafka.producer.transaction_manager import TxnOffsetCommitHandler
 from kafka.structs import ConsumerGroupMetadata
 
 from airsift.errors import BrokerError, ConfigError
@@ -274,15 +276,26 @@ def test_each_event_once_whoever_dies_or_loses_its_place(settings, monkeypatch):
     work(deaths)
     assert said(deaths) == expected
 
-    # The group gives the partitions to others for a while, and nobody tells this member.
+    # The group gives the partitions to others for a while: once nobody tells this member, and
+    # twice the broker refuses what it commits.
     nobody = ConsumerGroupMetadata("unsure", -1, "", None)
     real = KafkaConsumer.group_metadata
     asked = itertools.count()
     monkeypatch.setattr(
         KafkaConsumer,
         "group_metadata",
-        lambda consumer: nobody if next(asked) in (2, 5) else real(consumer),
+        lambda consumer: nobody if next(asked) == 2 else real(consumer),
     )
+    handle, answers = TxnOffsetCommitHandler.handle_response, itertools.count()
+
+    def refuse(handler, response):
+        if next(answers) in (3, 6):
+            for topic in response.topics:
+                for partition in topic.partitions:
+                    partition.error_code = IllegalGenerationError.errno
+        handle(handler, response)
+
+    monkeypatch.setattr(TxnOffsetCommitHandler, "handle_response", refuse)
     unsure = as_group(settings, "unsure")
-    assert work(unsure)["commit_failures"] == 2
+    assert work(unsure)["commit_failures"] == 3
     assert said(unsure) == expected
