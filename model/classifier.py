@@ -87,6 +87,23 @@ class Classifier:
             probabilities: Tensor = self._module.decide(_filled(frames, rows, length))
         return probabilities[:batch]
 
+    def judge(self, window: Tensor) -> Tensor:
+        """Judge one window alone: at once, and without what makes batches agree to the bit.
+
+        Parameters
+        ----------
+        window : torch.Tensor [shape=(window_columns, n_bins), float32]
+            Its columns.
+
+        Returns
+        -------
+        torch.Tensor [shape=(labels,)]
+            As `decide`, but for the last bits; those are the same whenever a window is judged.
+        """
+        with torch.inference_mode():
+            probabilities: Tensor = self._module.decide(self._module.embed(window.unsqueeze(0)))
+        return probabilities[0]
+
 
 def load(path: Path = DEFAULT_WEIGHTS, device: str | torch.device = "cpu") -> Classifier:
     """Load a network that `save` wrote.

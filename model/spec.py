@@ -114,6 +114,27 @@ class ModelSpec:
                 )
         return cls(**found)
 
+    def check_labels(self, labels: tuple[str, ...], where: str) -> None:
+        """Refuse a network that judges something else.
+
+        Parameters
+        ----------
+        labels : tuple of str
+            What is wanted.
+        where : str
+            What named the network, for the error.
+
+        Raises
+        ------
+        SpecMismatch
+            The labels differ.
+        """
+        if self.labels != labels:
+            raise SpecMismatch(
+                f"{where} names a model of {', '.join(self.labels)}, not of "
+                f"{', '.join(labels)}: name one that was trained on these labels"
+            )
+
     def check_front_end(
         self, *, sample_rate: int, hop: int, n_bins: int, compression: float
     ) -> None:

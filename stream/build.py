@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LABELS = ("speech", "music")
+VOICE_LABELS = ("female", "male")
 BOUNDARY_GRID_S = 0.1  # coarse enough that the last bits of a probability move no boundary
 
 
@@ -36,7 +38,20 @@ def build_model(config: Config) -> tuple[FrontEnd, Classifier, str]:
     torch.set_num_threads(config.model.threads)
     classifier = load(Path(config.model.path) if config.model.path else DEFAULT_WEIGHTS, device)
     front_end = make_front_end(config.model.front_end, classifier.spec.compression).to(device)
+    classifier.spec.check_labels(LABELS, "model.path")
     return front_end, classifier, device
+
+
+def build_voice(config: Config, device: str) -> Classifier | None:
+    """Load the network that tells voices, unless it is switched off."""
+    if not config.model.voice:
+        return None
+    from model.classifier import VOICE_WEIGHTS, load
+
+    path = config.model.voice_path
+    voice = load(Path(path) if path else VOICE_WEIGHTS, device)
+    voice.spec.check_labels(VOICE_LABELS, "model.voice_path")
+    return voice
 
 
 def build_identify(config: Config, rate: int) -> Identify | None:
@@ -79,6 +94,7 @@ def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
         smoothing(config, rate),
         build_identify(config, rate),
         device,
+        build_voice(config, device),
         reorder_s=config.kafka.wire.reorder_ms / 1000 if reorder else 0.0,
     )
 

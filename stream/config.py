@@ -33,6 +33,8 @@ class ModelConfig(Section):
     """Which network, and where it runs."""
 
     path: str
+    voice: bool
+    voice_path: str
     front_end: Literal["rolling", "nnaudio"]
     device: str
     threads: Annotated[int, Field(ge=1)]

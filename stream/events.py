@@ -13,6 +13,10 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
 Label = Literal["speech", "music", "speech_over_music", "other"]
+VoiceLabel = Literal["female", "male"]
+
+# Below this probability it is not said whose voice it is.
+VOICE_SURE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +76,12 @@ class Decision(Event):
     """The network's judgement of one 5 s window.
 
     `p_speech` and `p_music` are independent probabilities in [0, 1]; both may be high.
+    `voice_odds` are the log odds of a female voice, where it was asked; they are not published.
     """
 
     p_speech: float
     p_music: float
+    voice_odds: float | None = None
 
     kind: ClassVar[str] = "decision"
 
@@ -89,16 +95,27 @@ class Segment(Event):
 
     `score` in [0, 1] is the mean probability of what the label says; `final` is False while
     `end` may still grow. A later event with the same id replaces an earlier one.
+
+    `voice_score` in [0.5, 1] is the probability of the likelier voice, by the mean log odds of
+    the windows that were asked; None where none was. `voice` is None when it is not sure.
     """
 
     label: Label
     score: float
     final: bool
+    voice: VoiceLabel | None = None
+    voice_score: float | None = None
 
     kind: ClassVar[str] = "segment"
 
     def details(self) -> dict[str, Any]:
-        return {"label": self.label, "score": round(self.score, 3), "final": self.final}
+        return {
+            "label": self.label,
+            "score": round(self.score, 3),
+            "final": self.final,
+            "voice": self.voice,
+            "voice_score": None if self.voice_score is None else round(self.voice_score, 3),
+        }
 
 
 @dataclass(frozen=True, slots=True)

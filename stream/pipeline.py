@@ -2,8 +2,8 @@
 
 ::
 
-    chunks ─> align ─> resample ─┬─> columns ─> classify ─> smooth ─┬─> identify ─> events
-                                 └──────── (audio, for music) ──────┘
+    chunks ─> align ─> resample ─┬─> columns ─> classify ─> voice ─> smooth ─┬─> identify ─> events
+                                 └──────────── (audio, for music) ───────────┘
 
 Every stage has one method, ``push(items) -> list``: it takes the next items and returns what
 they complete, so ``push(a) + push(b)`` equals ``push(a + b)`` for every station, and a file is
@@ -30,6 +30,7 @@ from stream.events import Event, Gap
 from stream.identify import Identify
 from stream.rate import Resample
 from stream.smooth import Smooth, SmoothSettings
+from stream.voice import Voice
 
 if TYPE_CHECKING:
     from model.classifier import Classifier
@@ -52,7 +53,9 @@ class Pipeline:
     identify : Identify, optional
         Names the music. Without one, nothing is named.
     device : str
-        Where `front_end` and `classifier` are, in torch's words.
+        Where the front end and the networks are, in torch's words.
+    voice : Classifier, optional
+        Tells female from male voices. Without one, no voice is judged.
     reorder_s : float >= 0
         Seconds of audio that wait for a late chunk at most, see `Align`.
     """
@@ -64,6 +67,7 @@ class Pipeline:
         smoothing: SmoothSettings,
         identify: Identify | None = None,
         device: str = "cpu",
+        voice: Classifier | None = None,
         *,
         reorder_s: float = 0.0,
     ) -> None:
@@ -74,6 +78,7 @@ class Pipeline:
         self.resample = Resample(self.rate)
         self.columns = ComputeColumns(front_end, classifier.spec.step_columns, device)
         self.classify = Classify(classifier)
+        self.voice = Voice(voice, classifier.spec) if voice else None
         self.smooth = Smooth(smoothing)
         self.identify = identify
 
@@ -103,6 +108,8 @@ class Pipeline:
         audio = self.resample.push(aligned)
         columns = self.columns.push(audio)
         decisions = self.classify.push(columns)
+        if self.voice:
+            decisions = self.voice.push(columns, decisions)
         segments = self.smooth.push(decisions)
         events = self.identify.push(audio, segments) if self.identify else segments
         return [self._publish(event) for event in events if not _is_end(event)]
@@ -132,6 +139,7 @@ class Pipeline:
             "oldest": self.resample.needs(station, oldest),
             "window": window,
             "time": self.clock.snapshot(station),
+            "voice": self.voice.snapshot(station) if self.voice else None,
             "smooth": self.smooth.snapshot(station),
             "identify": self.identify.snapshot(station) if self.identify else None,
         }
@@ -149,6 +157,8 @@ class Pipeline:
             self.columns.resume_at(station, snapshot["window"])
         if snapshot.get("time") is not None:
             self.clock.restore(station, snapshot["time"])
+        if self.voice and snapshot.get("voice") is not None:  # later than version 1 began
+            self.voice.restore(station, snapshot["voice"])
         if snapshot["smooth"] is not None:
             self.smooth.restore(station, snapshot["smooth"])
         if self.identify is not None and snapshot["identify"] is not None:
@@ -156,7 +166,7 @@ class Pipeline:
 
     def _stages(self) -> list[Any]:
         stages = [self.clock, self.align, self.resample, self.columns, self.classify, self.smooth]
-        return [*stages, self.identify] if self.identify else stages
+        return [*stages, *filter(None, [self.voice, self.identify])]
 
     def _publish(self, event: Event | Cut) -> Event:
         if isinstance(event, Cut):

@@ -11,12 +11,13 @@ shortest segment is given to its neighbours::
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from stream.audio import Cut
-from stream.events import Decision, Label, Segment
+from stream.events import VOICE_SURE, Decision, Label, Segment, VoiceLabel
 from stream.switch import Switch
 
 LABELS: dict[tuple[bool, bool], Label] = {
@@ -25,6 +26,11 @@ LABELS: dict[tuple[bool, bool], Label] = {
     (True, True): "speech_over_music",
     (False, False): "other",
 }
+
+
+# What is summed: decisions, the probability of each label, windows whose voice was judged and
+# the log odds of a female one.
+N_SUMS = len(LABELS) + 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +67,8 @@ class _Session:
     present: dict[str, bool] = field(default_factory=dict)
     runs: list[tuple[int, Label]] = field(default_factory=list)  # (start, label); [0] is open
     announced: int | None = None  # end of the open segment when last published
-    # Running sums (decisions so far, then the probability of each label), by decision.
-    sums: list[tuple[int, list[float]]] = field(default_factory=list)
-    base: list[float] = field(default_factory=lambda: [0.0] * 5)  # the sums at runs[0]'s start
+    sums: list[tuple[int, list[float]]] = field(default_factory=list)  # up to each decision
+    base: list[float] = field(default_factory=lambda: [0.0] * N_SUMS)  # up to runs[0]'s start
 
 
 class Smooth:
@@ -105,6 +110,9 @@ class Smooth:
             values[name] = Switch(**values[name])
         for name in ("changes", "runs", "sums"):
             values[name] = [tuple(entry) for entry in values[name]]
+        # Snapshots of before voices were judged have fewer sums.
+        values["sums"] = [(when, _padded(sums)) for when, sums in values["sums"]]
+        values["base"] = _padded(values["base"])
         self._sessions[station] = _Session(**values)
 
     def _decide(self, decision: Decision) -> list[Segment]:
@@ -120,7 +128,9 @@ class Smooth:
             change = switch.push(middle, p, grid=self.settings.grid)
             if change is not None:
                 session.changes.append((change[0], name, change[1]))
-        _add(session, middle, _label_probabilities(p_speech, p_music))
+        odds = decision.voice_odds
+        voice = [0.0, 0.0] if odds is None else [1.0, odds]
+        _add(session, middle, [1.0, *_label_probabilities(p_speech, p_music), *voice])
         settled = min(session.speech.settled, session.music.settled)
         _apply(session, settled)
         out = self._close(decision.station, session, settled)
@@ -191,7 +201,10 @@ class Smooth:
         sums = [b - a for a, b in zip(session.base, _sums_before(session, end), strict=True)]
         mean = sums[1 + list(LABELS.values()).index(label)] / max(sums[0], 1)
         score = min(max(mean, 0.0), 1.0)  # differences of sums are exact to a few bits only
-        return Segment(station, start, end, session.rate, None, label, score, final)
+        voice, voice_score = _voice(*sums[-2:]) if label == "speech" else (None, None)
+        return Segment(
+            station, start, end, session.rate, None, label, score, final, voice, voice_score
+        )
 
 
 def _apply(session: _Session, settled: int) -> None:
@@ -215,7 +228,7 @@ def _apply(session: _Session, settled: int) -> None:
 
 def _add(session: _Session, at: int, values: Sequence[float]) -> None:
     before = session.sums[-1][1] if session.sums else session.base
-    session.sums.append((at, [a + b for a, b in zip(before, (1.0, *values), strict=True)]))
+    session.sums.append((at, [a + b for a, b in zip(before, values, strict=True)]))
 
 
 def _sums_before(session: _Session, at: int) -> list[float]:
@@ -228,3 +241,17 @@ def _label_probabilities(p_speech: float, p_music: float) -> list[float]:
         (p_speech if speech else 1 - p_speech) * (p_music if music else 1 - p_music)
         for speech, music in LABELS
     ]
+
+
+def _voice(windows: float, odds: float) -> tuple[VoiceLabel | None, float | None]:
+    """Return the likelier voice and its probability, by the mean log odds of a female one."""
+    if not windows:
+        return None, None
+    score = 1 / (1 + math.exp(-abs(odds) / windows))
+    if score < VOICE_SURE:
+        return None, score
+    return ("female" if odds > 0 else "male"), score
+
+
+def _padded(sums: Sequence[float]) -> list[float]:
+    return [*sums, *[0.0] * (N_SUMS - len(sums))]

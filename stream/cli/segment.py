@@ -37,6 +37,8 @@ FIELDS = (
     "artist",
     "track_start_s",
     "reason",
+    "voice",
+    "voice_score",
 )
 
 

@@ -22,7 +22,7 @@ class ConsoleSink:
     and one when it is over::
 
         radio  00:12.0  -        speech  0.93
-        radio  00:12.0  00:45.0  speech  0.98
+        radio  00:12.0  00:45.0  speech  0.98  female
         radio  00:45.0  02:10.5  song    Artist - Title (0.87)
 
     Parameters
@@ -81,7 +81,8 @@ class ConsoleSink:
 def _what(event: Event) -> str:
     match event:
         case Segment():
-            return f"{event.label:<17}  {event.score:.2f}"
+            voice = f"  {event.voice}" if event.voice else ""
+            return f"{event.label:<17}  {event.score:.2f}{voice}"
         case Match():
             return (
                 f"{'song':<17}  {song(event.artist, event.title, event.track)} ({event.score:.2f})"

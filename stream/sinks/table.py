@@ -129,6 +129,8 @@ def _now(state: _Station) -> Text:
     if state.now is None:
         return Text("-", style="dim")
     text = Text(state.now.label.replace("_", " "), style=STYLES[state.now.label])
+    if state.now.voice:
+        text.append(f", {state.now.voice}", style="dim")
     return text.append(f"\nsince {clock(state.now.start / state.now.rate)}", style="dim")
 
 

@@ -25,6 +25,8 @@ class LoudnessClassifier:
         sample_rate=RATE,
         hop=320,
         n_bins=144,
+        bins_per_octave=24,
+        fmin_hz=80.0,
         window_columns=250,
         step_columns=50,
         context_columns=20,

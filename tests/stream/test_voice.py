@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airsift.errors import SpecMismatch
+from model import classifier as shipped
+from model.frontend import RollingCQT
+from stream.audio import AudioChunk, Cut
+from stream.columns import Columns
+from stream.events import Decision, Segment
+from stream.pipeline import Pipeline
+from stream.smooth import Smooth, SmoothSettings
+from stream.voice import Voice
+
+RATE = 16000
+SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)
+FRONT_END = RollingCQT()
+VOICE = shipped.load(shipped.VOICE_WEIGHTS)
+VALUES = torch.rand(50 * 110, 144, generator=torch.Generator().manual_seed(3)) * 12
+
+
+class Treble:
+    """Calls a window female by how much of it lies in the upper half of the bins."""
+
+    def __init__(self, **facts: object) -> None:
+        known = {
+            "sample_rate": RATE, "hop": 320, "n_bins": 144, "bins_per_octave": 24,
+            "fmin_hz": 80.0, "compression": 10_000.0, "window_columns": 250, "step_columns": 50,
+        }  # fmt: skip
+        self.spec = SimpleNamespace(**{**known, **facts})
+        self.windows = 0
+
+    def judge(self, window: torch.Tensor) -> torch.Tensor:
+        assert window.shape == (250, 144)
+        self.windows += 1
+        treble = (window[:, 72:] - window[:, :72]).mean()
+        return torch.sigmoid(torch.stack([treble, -treble]))
+
+
+def voice() -> Voice:
+    treble = Treble()
+    return Voice(treble, treble.spec)
+
+
+def decisions(text: str, first: int = 0, station: str = "a") -> list[Decision]:
+    """Return one decision a second: s, m, b (both) or . (neither)."""
+    p = {"s": (0.95, 0.05), "m": (0.05, 0.95), "b": (0.95, 0.95), ".": (0.05, 0.05)}
+    return [
+        Decision(station, k * RATE, (k + 5) * RATE, RATE, None, *p[c])
+        for k, c in enumerate(text, first)
+    ]
+
+
+def columns(first: int, last: int, station: str = "a") -> Columns:
+    return Columns(station, 50 * first, VALUES[50 * first : 50 * last])
+
+
+def judged(items: list[Decision | Cut]) -> list[int]:
+    return [d.start // RATE for d in items if isinstance(d, Decision) and d.voice_odds is not None]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # second    0    5   10   15
+        ("ssssssssssssssss", [2, 12]),
+        ("ssmmssssssssssssssmssss", [6, 16, 21]),
+        ("bbbbbbss........", []),
+        ("ss.ss.ss.sss....", [11]),
+    ],
+)
+def test_the_third_of_a_row_of_speech_alone_is_judged_and_every_tenth_after_it(text, expected):
+    out = voice().push([columns(0, len(text) + 4)], decisions(text))
+    assert judged(out) == expected
+    assert [replace(d, voice_odds=None) for d in out] == decisions(text)
+
+
+def test_a_window_is_judged_by_its_own_columns():
+    out = voice().push([columns(0, 14)], decisions("s" * 10))
+    window = VALUES[100:350]
+    mean = float((window[:, 72:] - window[:, :72]).mean())
+    expected = math.log1p(math.exp(mean)) - math.log1p(math.exp(-mean))
+    assert out[2].voice_odds == pytest.approx(expected, abs=1e-3)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.booleans())
+def test_any_cutting_gives_the_same_odds(lengths, broken):
+    """Pushes of whole seconds; a decision comes with the last of its columns."""
+    total, text = sum(lengths), "ssmsssss.ssbsssssssmmssssssss" * 4
+    cut = [Cut("a", total * RATE, total * RATE, RATE)] if broken else []
+    said = decisions(text[: max(total - 4, 0)])
+    whole = voice().push([columns(0, total), *cut], [*said, *cut])
+    stage, out, at = voice(), [], 0
+    for n in lengths:
+        known = max(at - 4, 0)
+        new = said[known : max(at + n - 4, 0)]
+        end = cut if at + n == total else []
+        out += stage.push([columns(at, at + n), *end], [*new, *end])
+        at += n
+    assert out == whole
+
+
+def test_a_new_session_in_the_same_push_has_its_own_columns():
+    other = Columns("a", 500, VALUES[1000:1350])
+    cut = Cut("a", 6 * RATE, 10 * RATE, RATE, "missing")
+    out = voice().push([columns(0, 6), cut, other], [*decisions("ss"), cut, *decisions("sss", 10)])
+    alone = voice().push([other], decisions("sss", 10))
+    assert judged(out) == [12]
+    assert out[3:] == alone
+
+
+def test_stations_in_one_push_do_not_mix():
+    names = [f"s{k}" for k in range(20)]
+    stage = voice()
+    together = stage.push(
+        [columns(5 * k, 5 * k + 7, name) for k, name in enumerate(names)],
+        [d for k, name in enumerate(names) for d in decisions("sss", 5 * k, name)],
+    )
+    assert stage.classifier.windows == 20
+    for k, name in enumerate(names):
+        alone = voice().push([columns(5 * k, 5 * k + 7, name)], decisions("sss", 5 * k, name))
+        assert together[3 * k + 2] == alone[2]
+
+
+def test_an_hour_without_a_cut_keeps_seconds():
+    stage = voice()
+    for k in range(300):
+        values = Columns("a", 50 * k, VALUES[:50])
+        stage.push([values], decisions("m", k - 4) if k >= 4 else [])
+    kept = sum(len(run.values) for run in stage._stations["a"][0].runs)
+    assert kept <= 250
+
+
+def test_networks_of_other_columns_are_refused():
+    with pytest.raises(SpecMismatch, match="hop=160"):
+        Voice(Treble(hop=160), Treble().spec)
+
+
+def odds(values: list[float | None]) -> list[Decision]:
+    return [
+        replace(decision, voice_odds=value)
+        for decision, value in zip(decisions("s" * len(values)), values, strict=True)
+    ]
+
+
+def last_segment(items: list[Decision]) -> Segment:
+    end = items[-1].end
+    said = Smooth(SMOOTH).push([*items, Cut("a", end, end, RATE)])
+    return [item for item in said if isinstance(item, Segment)][-1]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected", "score"),
+    [
+        ([2.0, None, None, None, None, 4.0], "female", 1 / (1 + math.exp(-3))),
+        ([-2.0, None, None, None, None, -1.0], "male", 1 / (1 + math.exp(-1.5))),
+        ([2.0, None, None, None, None, -1.8], None, 1 / (1 + math.exp(-0.1))),
+        ([None] * 6, None, None),
+    ],
+)
+def test_a_segment_tells_the_mean_of_its_windows(values, expected, score):
+    segment = last_segment(odds(values))
+    assert segment.voice == expected
+    assert segment.voice_score == pytest.approx(score)
+    told = segment.to_dict()
+    assert told["voice"] == expected
+    assert told["voice_score"] == (None if score is None else round(score, 3))
+
+
+def test_a_segment_that_is_not_speech_has_no_voice():
+    music = [replace(d, voice_odds=3.0) for d in decisions("m" * 8)]
+    assert last_segment(music).voice_score is None
+
+
+def test_each_segment_has_the_windows_within_it():
+    items = [*decisions("s" * 10), *decisions("m" * 10, 10), *decisions("s" * 10, 20)]
+    items[0] = replace(items[0], voice_odds=3.0)
+    items[25] = replace(items[25], voice_odds=-3.0)
+    end = 34 * RATE
+    said = Smooth(SMOOTH).push([*items, Cut("a", end, end, RATE)])
+    finals = [item for item in said if isinstance(item, Segment) and item.final]
+    assert [(s.label, s.voice) for s in finals] == [
+        ("speech", "female"), ("music", None), ("speech", "male"),
+    ]  # fmt: skip
+
+
+@settings(max_examples=30)
+@given(st.lists(st.sampled_from([None, None, -4.0, 3.0]), min_size=2, max_size=40), st.data())
+def test_a_snapshot_carries_what_was_heard_of_the_voice(values, data):
+    items = [*odds(values), Cut("a", 10**9, 10**9, RATE)]
+    at = data.draw(st.integers(1, len(values)))
+    stage, other = Smooth(SMOOTH), Smooth(SMOOTH)
+    first = stage.push(items[:at])
+    other.restore("a", json.loads(json.dumps(stage.snapshot("a"))))
+    assert first + other.push(items[at:]) == Smooth(SMOOTH).push(items)
+
+
+def test_a_snapshot_of_before_voices_goes_on():
+    stage, other = Smooth(SMOOTH), Smooth(SMOOTH)
+    items = odds([None] * 20)
+    stage.push(items[:10])
+    old = stage.snapshot("a")
+    assert old is not None
+    old["base"] = old["base"][:5]
+    old["sums"] = [(when, sums[:5]) for when, sums in old["sums"]]
+    other.restore("a", json.loads(json.dumps(old)))
+    assert other.push(items[10:]) == stage.push(items[10:])
+
+
+@pytest.mark.parametrize("at", [6, 9, 18, 27, 34])
+def test_a_restarted_pipeline_tells_the_same_voice(classifier, cut, at):
+    def make() -> Pipeline:
+        return Pipeline(FRONT_END, classifier, SMOOTH, voice=VOICE)
+
+    t = np.arange(40 * RATE) / RATE
+    speech = (t < 13) | (t > 21)
+    tones = sum(np.sin(2 * np.pi * np.where(speech, f, 10 * f) * t) for f in (150, 210, 300, 440))
+    samples = (0.01 * (1 + t) * tones).astype(np.float32)
+    chunks = cut(samples, [RATE * k for k in range(40)])
+    whole = finals(make().push(chunks, last=True))
+    told = [segment[2] is not None for segment in whole]
+    assert told[0]
+    assert told[-1]
+    assert not all(told)
+    first, second = make(), make()
+    early = finals(first.push(chunks[:at]))
+    snapshot = json.loads(json.dumps(first.snapshot("a")))
+    second.restore("a", snapshot)
+    rest = samples[snapshot["oldest"] :]
+    late = finals(second.push([AudioChunk("a", snapshot["oldest"], rest, RATE)], last=True))
+    assert early + late == whole
+
+
+def finals(events: list[object]) -> list[tuple[int, int, float | None]]:
+    return [(e.start, e.end, e.voice_score) for e in events if isinstance(e, Segment) and e.final]
+
+
+def test_noise_has_no_voice(classifier):
+    samples = np.zeros(20 * RATE, np.float32)
+    treble = Treble()
+    pipeline = Pipeline(FRONT_END, classifier, SMOOTH, voice=treble)
+    pipeline.push([AudioChunk("a", 0, samples, RATE)], last=True)
+    assert treble.windows == 0
+    assert not pipeline.voice._stations
