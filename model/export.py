@@ -3,26 +3,73 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from airsift.errors import SpecMismatch
-from model import classifier
+from airsift.errors import ConfigError, SpecMismatch
+from model import classifier, networks, progress
+from model.mixing import LABELS
 from model.spec import ModelSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from model.network import Network
-
 # Folding the normalisation into the convolutions moves the last digits only.
 TOLERANCE = 1e-4
 
 
-def spec_of(network: Network, training_data: str) -> ModelSpec:
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What `airsift train` left.
+
+    Parameters
+    ----------
+    network : nn.Module
+        With its trained weights.
+    name : str
+        Of the network, in `model.networks`.
+    labels : tuple of str
+        Names of the outputs.
+    data : str
+        Where the audio came from; may be empty.
+    """
+
+    network: Any
+    name: str
+    labels: tuple[str, ...]
+    data: str
+
+
+def trained_network(file: Path) -> Trained:
+    """Load what `airsift train` left.
+
+    Raises
+    ------
+    ConfigError
+        The training did not come to its end, or the file is something else.
+    """
+    if not file.exists():
+        raise ConfigError(f"{file} is not there: run `airsift train` to its end first")
+    facts = progress.load(file)
+    if "weights" not in facts:  # weights alone: speech and music
+        facts = {"network": "pooled", "labels": LABELS, "data": "", "weights": facts}
+    network = networks.make(facts["network"], len(facts["labels"]))
+    try:
+        network.load_state_dict(facts["weights"])
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{file} holds other weights than the network {facts['network']!r} has: train again "
+            "with this version"
+        ) from error
+    return Trained(network.eval(), facts["network"], tuple(facts["labels"]), facts["data"])
+
+
+def spec_of(network: Any, training_data: str, labels: tuple[str, ...] = LABELS) -> ModelSpec:
     """Describe a network; the front end's facts are those of `model.frontend`."""
     return ModelSpec(
+        labels=labels,
         context_columns=network.context,
         stride_columns=network.stride,
         frame_size=network.frame_size,
@@ -31,7 +78,7 @@ def spec_of(network: Network, training_data: str) -> ModelSpec:
     )
 
 
-def weights_hash(network: Network) -> str:
+def weights_hash(network: Any) -> str:
     """Hash every number of a network, in the order of their names."""
     digest = hashlib.sha256()
     for name, values in sorted(network.state_dict().items()):
@@ -40,17 +87,21 @@ def weights_hash(network: Network) -> str:
     return digest.hexdigest()
 
 
-def export(network: Network, path: Path, *, training_data: str) -> ModelSpec:
+def export(
+    network: Any, path: Path, *, training_data: str, labels: tuple[str, ...] = LABELS
+) -> ModelSpec:
     """Write a network as TorchScript with its spec inside.
 
     Parameters
     ----------
-    network : Network
-        Trained.
+    network : nn.Module
+        Trained; one of `model.networks`.
     path : Path
         The file to write.
     training_data : str
         Where the audio came from, in a sentence.
+    labels : tuple of str
+        Names of the outputs.
 
     Raises
     ------
@@ -59,7 +110,7 @@ def export(network: Network, path: Path, *, training_data: str) -> ModelSpec:
         under the name asked for.
     """
     network = network.eval()
-    spec = spec_of(network, training_data)
+    spec = spec_of(network, training_data, labels)
     module = classifier.script(network)
     generator = torch.Generator().manual_seed(0)
     columns = torch.rand(3, spec.window_columns, spec.n_bins, generator=generator) * 12.0

@@ -1,66 +1,76 @@
-"""The training sheet: cost and validation error over the steps, drawn as SVG."""
+"""The training sheet: cost and error of every batch, validation and the best so far, drawn."""
 
 from __future__ import annotations
 
 import csv
-import math
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model.files import replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-WIDTH, HEIGHT, MARGIN = 720, 320, 48
-COLOURS = {
-    "train_cost": "#7f7f7f", "validation_cost": "#2ca02c", "validation_error": "#1f77b4",
-    "best": "#d62728",
-}  # fmt: skip
-LOWEST = 1e-3
+    from numpy.typing import NDArray
+
+# Batches that the drawn line is the mean of: one batch alone says little.
+SMOOTHED = 25
 
 
-def draw(sheet: Path) -> str:
-    """Draw the figures that training noted.
+def can_draw() -> bool:
+    """Return whether matplotlib is installed."""
+    return find_spec("matplotlib") is not None
+
+
+def draw(folder: Path, image: Path) -> None:
+    """Draw what a training noted.
 
     Parameters
     ----------
-    sheet : Path
-        ``sheet.csv`` of a training.
-
-    Returns
-    -------
-    str
-        An SVG image, the vertical axis logarithmic.
+    folder : Path
+        Of the training, with ``batches.csv`` and ``sheet.csv``.
+    image : Path
+        PNG, SVG or PDF, by its name.
     """
-    with sheet.open(newline="", encoding="utf-8") as lines:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    batches, sheet = _read(folder / "batches.csv"), _read(folder / "sheet.csv")
+    figure = Figure(figsize=(8, 7), layout="constrained")
+    FigureCanvasAgg(figure)
+    cost, error = figure.subplots(2, 1, sharex=True)
+    for axis, name, unit in ((cost, "cost", "cross-entropy"), (error, "error", "share wrong")):
+        axis.plot(batches["step"], batches[name], color="#cccccc", lw=0.5, label="each batch")
+        steps, means = _smoothed(batches["step"], batches[name])
+        axis.plot(steps, means, color="#7f7f7f", label=f"mean of {SMOOTHED} batches")
+        validation = sheet[f"validation_{name}"]
+        axis.plot(sheet["step"], validation, "o-", color="#1f77b4", ms=3, label="validation")
+        axis.set_ylabel(f"{name} ({unit})")
+        axis.set_yscale("log")
+        axis.grid(visible=True, which="both", color="#eeeeee")
+    cost.step(sheet["step"], sheet["best"], color="#d62728", where="post", label="best so far")
+    best = int(np.argmin(sheet["validation_cost"]))
+    for axis in (cost, error):
+        axis.axvline(sheet["step"][best], color="#d62728", lw=0.8, ls=":", label="kept")
+        axis.legend(loc="upper right", fontsize="small")
+    error.set_xlabel("step")
+    kept = sheet["validation_error"][best]
+    cost.set_title(f"kept: step {sheet['step'][best]:.0f}, validation error {kept:.2%}")
+    with replacing(image) as partial, partial.open("wb") as out:
+        figure.savefig(out, format=image.suffix[1:], dpi=110)
+
+
+def _read(path: Path) -> dict[str, NDArray[np.float64]]:
+    with path.open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
-    steps = [int(row["step"]) for row in rows]
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        'font-family="sans-serif" font-size="11">',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-    ]
-    for value in (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0):
-        y = _height(value)
-        parts.append(
-            f'<path d="M{MARGIN} {y:.1f}H{WIDTH - MARGIN}" stroke="#ddd"/>'
-            f'<text x="4" y="{y + 4:.1f}">{value:g}</text>'
-        )
-    for number, (name, colour) in enumerate(COLOURS.items()):
-        last = max(steps, default=1)
-        points = " ".join(
-            f"{MARGIN + (WIDTH - 2 * MARGIN) * step / last:.1f},{_height(float(row[name])):.1f}"
-            for step, row in zip(steps, rows, strict=True)
-        )
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}"/>')
-        parts.append(
-            f'<text x="{MARGIN + 140 * number}" y="16" fill="{colour}">'
-            f"{name.replace('_', ' ')}</text>"
-        )
-    parts.append(
-        f'<text x="{WIDTH // 2}" y="{HEIGHT - 8}">step {max(steps, default=0)}</text></svg>'
-    )
-    return "\n".join(parts) + "\n"
+    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
 
 
-def _height(value: float) -> float:
-    share = math.log(max(value, LOWEST) / LOWEST) / math.log(1.0 / LOWEST)
-    return HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * min(share, 1.0)
+def _smoothed(
+    steps: NDArray[np.float64], values: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    length = min(SMOOTHED, len(values))
+    means = np.convolve(values, np.full(length, 1 / length), "valid")
+    return steps[length - 1 :], means

@@ -43,17 +43,18 @@ def train(
     """
     import torch
 
-    from model import bank, conditions, material, progress, selection, sheet, task
+    from model import bank, conditions, material, mixing, progress, selection, sheet, task
     from model import train as training
 
     torch.set_num_threads(threads)
     given = {**_parsed(sets or []), "steps": steps, "seed": seed, "device": device}
     given = {name: value for name, value in given.items() if value is not None}
     watch = _board(folder) if tensorboard else None
+    labels: tuple[str, ...]
     if config is None:
         settings = task.parse_settings(Path("--set"), given)
         held_out = selection.validation_set(conditions.conditions(corpus, "validation", most=120))
-        labels, data = training.LABELS, DATA
+        labels, data = mixing.LABELS, DATA
         network = training.train(
             bank.open_bank(corpus, "train"), held_out, settings, folder, _say, watch=watch
         )
@@ -61,7 +62,7 @@ def train(
         wanted = task.load_task(config, **given)
         settings, labels, data = wanted.settings, wanted.labels, wanted.data
         material.decode(wanted, corpus, _say)
-        held_out, _ = material.validation(wanted, corpus)
+        held_out = material.validation(wanted, corpus)
         network = training.train(
             material.build(wanted, corpus, folder / "bank"), held_out, settings, folder, _say,
             labels=labels, mix=wanted.mixer, watch=watch,
@@ -81,13 +82,29 @@ def export(
         str | None, typer.Option(help="Where the audio came from, in place of what is known.")
     ] = None,
 ) -> None:
-    """Write the trained network as a file for the other commands."""
+    """Write the trained network for the other commands, and for onnxruntime.
+
+    FILE is TorchScript, which the other commands load; FILE's name with .embed.onnx and
+    .decide.onnx is the same for programs without torch. A model card is begun beside them.
+    Nothing is written that computes something else than the network that was trained.
+    """
+    from model import onnx_files, template
     from model.export import export as write
     from model.export import trained_network
 
-    network, labels, known = trained_network(folder / "network.pt")
-    spec = write(network, file, training_data=data or known or DATA, labels=labels)
+    trained = trained_network(folder / "network.pt")
+    spec = write(
+        trained.network, file, training_data=data or trained.data or DATA, labels=trained.labels
+    )
     _say(f"{file}: {file.stat().st_size} bytes, weights {spec.weights_sha256[:12]}")
+    if onnx_files.can_write():
+        for each in onnx_files.write(trained.network, spec, file):
+            _say(f"{each}: {each.stat().st_size} bytes")
+    else:
+        _say("no ONNX files: `pip install 'airsift[training]'` brings what writes them")
+    card = file.with_suffix(".md")
+    if template.write_card(card, file, trained.network, trained.name, spec, folder):
+        _say(f"{card}: the beginning of a model card")
 
 
 def _parsed(sets: list[str]) -> dict[str, Any]:
@@ -116,7 +133,7 @@ def _board(folder: Path) -> Callable[[int, Mapping[str, float]], None]:
         raise ConfigError(
             "--tensorboard needs tensorboard: `pip install 'airsift[training]'` brings it"
         ) from error
-    writer: Any = SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+    writer: Any = SummaryWriter(str(folder / "tensorboard"))
 
     def write(step: int, figures: Mapping[str, float]) -> None:
         for name, value in figures.items():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 import torch
 
 from airsift.errors import ConfigError
-from model import selection, sheet, train
+from model import networks, selection, sheet, train
 from model.bank import Bank
 from model.network import Network
 
@@ -61,11 +63,12 @@ def test_a_seed_gives_one_network_even_if_interrupted(
     parts = train.train(bank, held_out, settings(), tmp_path / "parts", lines.append)
     for name, values in whole.state_dict().items():
         assert torch.equal(values, parts.state_dict()[name]), name
-    assert (tmp_path / "whole" / "sheet.csv").read_text() == (
-        tmp_path / "parts" / "sheet.csv"
-    ).read_text()
-    assert {"initial.pt", "best.pt", "last.pt"} <= {p.name for p in (tmp_path / "whole").iterdir()}
-    assert sheet.draw(tmp_path / "whole" / "sheet.csv").count("<polyline") == 4
+    for name in ("sheet.csv", "batches.csv"):
+        assert (tmp_path / "whole" / name).read_text() == (tmp_path / "parts" / name).read_text()
+    assert len((tmp_path / "whole" / "batches.csv").read_text().splitlines()) == 1 + 6
+    assert sorted(p.name for p in (tmp_path / "whole").iterdir()) == [
+        "batches.csv", "best.pt", "initial.pt", "last.pt", "sheet.csv", "state.pt",
+    ]  # fmt: skip
 
 
 def test_the_cost_falls(bank: Bank, held_out: selection.Validation, tmp_path: Path) -> None:
@@ -80,6 +83,80 @@ def test_other_settings_do_not_go_on_with_a_training(
     train.train(bank, held_out, settings(), tmp_path, str)
     with pytest.raises(ConfigError, match="other settings"):
         train.train(bank, held_out, settings(seed=2), tmp_path, str)
+
+
+def test_other_labels_or_damage_do_not_either(
+    bank: Bank, held_out: selection.Validation, tmp_path: Path
+) -> None:
+    train.train(bank, held_out, settings(), tmp_path, str)
+    with pytest.raises(ConfigError, match="labels=") as caught:
+        train.train(bank, held_out, settings(), tmp_path, str, labels=("advert", "programme"))
+    assert "\n" not in str(caught.value)
+    (tmp_path / "state.pt").write_bytes(b"half of a st")
+    with pytest.raises(ConfigError, match=r"state\.pt is no state of a training"):
+        train.train(bank, held_out, settings(), tmp_path, str)
+
+
+def test_labels_without_a_rule_for_mislabelled_streams_are_not_cleaned(
+    bank: Bank, held_out: selection.Validation, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"clean_at=0\.4"):
+        train.train(bank, held_out, settings(clean_at=0.4), tmp_path, str, labels=("a", "b"))
+
+
+@pytest.mark.parametrize("name", ["slim", "report2015-softmax"])
+def test_another_network_by_its_name(
+    bank: Bank, held_out: selection.Validation, tmp_path: Path, name: str
+) -> None:
+    only = selection.Validation(held_out.columns[:4], held_out.truth[:4], held_out.names[:4])
+    values = {"steps": 1, "batch": 2, "validate_every": 1, "network": name}
+    network = train.train(bank, only, settings(**values), tmp_path, str)
+    assert type(network) is networks.Assembled
+
+
+def test_a_full_disk_stops_training_in_one_line_and_leaves_the_last_whole_state(
+    bank: Bank, held_out: selection.Validation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second validation finds the disk full: what the first one wrote is as it was."""
+    before: dict[str, bytes] = {}
+
+    def fill(_: str) -> None:
+        before.update({p.name: p.read_bytes() for p in tmp_path.iterdir()})
+        monkeypatch.setattr(Path, "write_bytes", full)
+
+    def full(path: Path, data: bytes) -> int:
+        with path.open("wb") as out:
+            out.write(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(ConfigError, match=r"cannot be written \(No space left") as caught:
+        train.train(bank, held_out, settings(), tmp_path, fill)
+    assert "\n" not in str(caught.value)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+    monkeypatch.undo()
+    train.train(bank, held_out, settings(), tmp_path, str)
+
+
+def test_figures_are_watched(bank: Bank, held_out: selection.Validation, tmp_path: Path) -> None:
+    seen: list[tuple[int, list[str]]] = []
+    train.train(
+        bank, held_out, settings(steps=3), tmp_path, str,
+        watch=lambda step, figures: seen.append((step, list(figures))),
+    )  # fmt: skip
+    batch = ["train cost", "train error"]
+    assert seen == [
+        (1, batch), (2, batch), (3, batch),
+        (3, ["validation cost", "validation error", "best"]),
+    ]  # fmt: skip
+
+
+def test_the_sheet_is_a_picture(bank: Bank, held_out: selection.Validation, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    train.train(bank, held_out, settings(), tmp_path, str)
+    sheet.draw(tmp_path, tmp_path / "sheet.png")
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    sheet.draw(tmp_path, tmp_path / "sheet.svg")
+    assert (tmp_path / "sheet.svg").read_text().count("validation") >= 2
 
 
 def test_a_stream_that_contradicts_a_certain_network_is_found(bank: Bank) -> None:

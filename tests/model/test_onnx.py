@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from airsift.errors import ConfigError, SpecMismatch
+from model import export, networks, onnx_files
+from model.spec import ModelSpec
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+
+@pytest.fixture(scope="module")
+def network() -> torch.nn.Module:
+    torch.manual_seed(1)
+    network = networks.make("slim", 2)
+    network.train()
+    for _ in range(3):
+        network(torch.rand(8, 250, 144) * 12)
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def spec(network) -> ModelSpec:
+    return export.spec_of(network, "nothing", ("female", "male"))
+
+
+@pytest.fixture(scope="module")
+def files(network, spec, tmp_path_factory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("model")
+    files = onnx_files.write(network, spec, folder / "voice.pt")
+    assert sorted(folder.iterdir()) == sorted(files)
+    return files
+
+
+def test_onnxruntime_computes_what_the_network_does_in_any_batch_and_length(network, files) -> None:
+    embed, decide = (
+        onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        for file in files
+    )
+    for batch, length in ((1, 250), (2, 15), (5, 611)):
+        columns = torch.rand(batch, length, 144) * 12
+        with torch.inference_mode():
+            wanted = network.embed(columns)
+        (frames,) = embed.run(["frames"], {"columns": columns.numpy()})
+        np.testing.assert_allclose(frames, wanted.numpy(), atol=1e-4)
+    for batch in (1, 7):
+        columns = torch.rand(batch, 250, 144) * 12
+        with torch.inference_mode():
+            frames = network.embed(columns)
+            wanted = network.decide(frames)
+        (p,) = decide.run(["probabilities"], {"frames": frames.numpy()})
+        np.testing.assert_allclose(p, wanted.numpy(), atol=1e-4)
+
+
+def test_both_files_carry_the_spec(files, spec) -> None:
+    for file in files:
+        session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        told = session.get_modelmeta().custom_metadata_map[onnx_files.SPEC_KEY]
+        assert ModelSpec.from_json(told) == spec
+
+
+def tampered(file: Path, to: Path) -> Path:
+    """Copy a model with one of its weights changed by a tenth."""
+    model = onnx.load(file)
+    weights = max(model.graph.initializer, key=lambda each: len(each.raw_data))
+    values = np.frombuffer(weights.raw_data, np.float32).copy()
+    values[np.abs(values).argmax()] *= 1.1
+    weights.raw_data = values.tobytes()
+    onnx.save(model, to)
+    return to
+
+
+@pytest.mark.parametrize("part", onnx_files.PARTS)
+def test_a_file_that_computes_something_else_is_refused(network, spec, files, tmp_path, part):
+    file = files[onnx_files.PARTS.index(part)]
+    onnx_files.check(network, part, spec, file)
+    with pytest.raises(SpecMismatch, match="differs from the eager network by") as caught:
+        onnx_files.check(network, part, spec, tampered(file, tmp_path / "t.onnx"))
+    assert "\n" not in str(caught.value)
+
+
+def test_another_spec_or_no_model_is_refused(network, spec, files, tmp_path) -> None:
+    other = export.spec_of(network, "something else", ("female", "male"))
+    with pytest.raises(SpecMismatch, match="another spec"):
+        onnx_files.check(network, "embed", other, files[0])
+    (tmp_path / "x.onnx").write_bytes(b"not a model")
+    with pytest.raises(SpecMismatch, match=r"x\.onnx is not an ONNX file"):
+        onnx_files.check(network, "embed", spec, tmp_path / "x.onnx")
+
+
+def test_what_is_refused_is_not_left_behind(network, spec, tmp_path, monkeypatch) -> None:
+    honest = onnx_files._write_part
+
+    def dishonest(network, part, spec, file):
+        honest(network, part, spec, file)
+        tampered(file, file)
+
+    monkeypatch.setattr(onnx_files, "_write_part", dishonest)
+    with pytest.raises(SpecMismatch, match="differs"):
+        onnx_files.write(network, spec, tmp_path / "m.pt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_the_packages_it_says_which(network, spec, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(onnx_files, "can_write", lambda: False)
+    with pytest.raises(ConfigError, match=r"airsift\[training\]"):
+        onnx_files.write(network, spec, tmp_path / "m.pt")
