@@ -19,13 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EIGHT = 8
-SPEED = 4.0
 
 
-def kill(driver: str, seed: int, kills: int = 20) -> dict[str, float]:
+def kill(driver: str, seed: int, speed: float, kills: int = 20) -> dict[str, float]:
     """Kill -9 one of two workers again and again; a supervisor starts another at once."""
     with Stage(driver, seed) as stage:
-        names = _on_air(stage, playing := stations(EIGHT, seed))
+        names = _on_air(stage, playing := stations(EIGHT, seed), speed)
         for _ in range(kills):
             stage.sleep(0.0, 4.0)
             since = time.monotonic()
@@ -35,12 +34,12 @@ def kill(driver: str, seed: int, kills: int = 20) -> dict[str, float]:
         return _verdict(stage, playing)
 
 
-def broker(driver: str, seed: int, rounds: int = 3) -> dict[str, float]:
+def broker(driver: str, seed: int, speed: float, rounds: int = 3) -> dict[str, float]:
     """Kill -9 the broker, whose data are in an S3 store, and start it again 3 s later."""
     from _chaos_storage import durable_broker
 
     with durable_broker() as durable, Stage(driver, seed, durable) as stage:
-        names = _on_air(stage, playing := stations(EIGHT, seed), speed=2.0)
+        names = _on_air(stage, playing := stations(EIGHT, seed), speed / 2)
         for _ in range(rounds):
             stage.sleep(2.0, 6.0)
             durable.stop()
@@ -59,10 +58,10 @@ def broker(driver: str, seed: int, rounds: int = 3) -> dict[str, float]:
         return _verdict(stage, playing)
 
 
-def freeze(driver: str, seed: int, rounds: int = 3) -> dict[str, float]:
+def freeze(driver: str, seed: int, speed: float, rounds: int = 3) -> dict[str, float]:
     """SIGSTOP a worker until others have its stations, then SIGCONT."""
     with Stage(driver, seed) as stage:
-        names = _on_air(stage, playing := stations(EIGHT, seed))
+        names = _on_air(stage, playing := stations(EIGHT, seed), speed)
         for _ in range(rounds):
             stage.sleep(0.0, 3.0)
             worker = stage.random.choice(stage.workers)
@@ -77,7 +76,7 @@ def freeze(driver: str, seed: int, rounds: int = 3) -> dict[str, float]:
         return _verdict(stage, playing)
 
 
-def stall(driver: str, seed: int) -> dict[str, float]:
+def stall(driver: str, seed: int, speed: float) -> dict[str, float]:
     """Silence one station for 10 minutes of its time; kill a worker meanwhile."""
     away = 600 * RATE
     with Stage(driver, seed) as stage:
@@ -95,7 +94,7 @@ def stall(driver: str, seed: int) -> dict[str, float]:
 
         stage.start_worker()
         stage.start_worker()
-        stage.play(plan(), seconds_each=0.5, speed=SPEED)
+        stage.play(plan(), seconds_each=0.5, speed=speed)
         names = [s.name for s in playing]
         others = [n for n in names if n != silent.name]
         stage.wait_heard(others, 40.0)
@@ -114,7 +113,7 @@ def stall(driver: str, seed: int) -> dict[str, float]:
         return _row(stage, truth)
 
 
-def damage(driver: str, seed: int, seconds: int = 300) -> dict[str, float]:
+def damage(driver: str, seed: int, speed: float, seconds: int = 300) -> dict[str, float]:
     """Of the chunks 1 % are lost, 1 % come twice, 1 % change places, 1 % are random bytes."""
     with Stage(driver, seed) as stage:
         playing = stations(EIGHT, seed, codec="flac")
@@ -149,7 +148,7 @@ def damage(driver: str, seed: int, seconds: int = 300) -> dict[str, float]:
         stage.faults = 4 * letters
         stage.start_worker()
         stage.start_worker()
-        stage.play(sent, seconds_each=0.5, speed=20.0)
+        stage.play(sent, seconds_each=0.5, speed=4 * speed)
         stage.wait_heard([s.name for s in playing], seconds - 30.0)
         if stage.air:
             stage.air.off()
@@ -161,7 +160,7 @@ def damage(driver: str, seed: int, seconds: int = 300) -> dict[str, float]:
         }
 
 
-def pair(driver: str, seed: int) -> dict[str, float]:
+def pair(driver: str, seed: int, speed: float) -> dict[str, float]:
     """Two producers send one station, in other pieces and one of them late; a worker dies."""
     with Stage(driver, seed) as stage:
         playing = stations(EIGHT, seed)
@@ -179,7 +178,7 @@ def pair(driver: str, seed: int) -> dict[str, float]:
 
         stage.start_worker()
         stage.start_worker()
-        stage.play(plan(), seconds_each=0.5, speed=SPEED)
+        stage.play(plan(), seconds_each=0.5, speed=speed)
         names = [s.name for s in playing]
         stage.wait_heard(names, 20.0)
         since = time.monotonic()
@@ -190,7 +189,7 @@ def pair(driver: str, seed: int) -> dict[str, float]:
         return _verdict(stage, playing)
 
 
-def disk(driver: str, seed: int) -> dict[str, float]:
+def disk(driver: str, seed: int, speed: float) -> dict[str, float]:
     """`run`: the disk of a JSON Lines sink is full for 5 s. `worker`: no file can be written."""
     with Stage(driver, seed) as stage:
         playing = stations(EIGHT, seed)
@@ -201,7 +200,7 @@ def disk(driver: str, seed: int) -> dict[str, float]:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
-            stage.play(_plan(playing), seconds_each=0.5, speed=SPEED)
+            stage.play(_plan(playing), seconds_each=0.5, speed=speed)
             stage.wait_heard([s.name for s in playing], 60.0)
             stage.faults += 1
             return _verdict(stage, playing)
@@ -214,7 +213,7 @@ def disk(driver: str, seed: int) -> dict[str, float]:
                 resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)
             ),
         )
-        stage.play(_plan(playing), seconds_each=0.5, speed=SPEED)
+        stage.play(_plan(playing), seconds_each=0.5, speed=speed)
         stage.wait(lambda: path.exists() and path.stat().st_size > limit - 20_000, "full", 120)
         time.sleep(5.0)
         assert worker.poll() is None, "the worker ended on a full disk"
@@ -232,11 +231,11 @@ def disk(driver: str, seed: int) -> dict[str, float]:
         return row | {"missing_in_file": float(len(missing))}
 
 
-def slow(driver: str, seed: int, seconds: float = 30.0) -> dict[str, float]:
+def slow(driver: str, seed: int, speed: float, seconds: float = 30.0) -> dict[str, float]:
     """Let the broker answer for 60 ms of every 400, and once not at all for 4 s."""
     with Stage(driver, seed) as stage:
         playing = stations(EIGHT, seed)
-        names = _on_air(stage, playing, speed=2.0)
+        names = _on_air(stage, playing, speed / 2)
         process = stage.broker.process
         assert process is not None
         until = time.monotonic() + seconds
@@ -255,10 +254,10 @@ def slow(driver: str, seed: int, seconds: float = 30.0) -> dict[str, float]:
         return _verdict(stage, playing)
 
 
-def rolling(driver: str, seed: int) -> dict[str, float]:
+def rolling(driver: str, seed: int, speed: float) -> dict[str, float]:
     """SIGTERM and a new worker in its place, one after the other, twice round."""
     with Stage(driver, seed) as stage:
-        names = _on_air(stage, playing := stations(EIGHT, seed))
+        names = _on_air(stage, playing := stations(EIGHT, seed), speed)
         slowest = 0.0
         for _ in range(4):
             stage.sleep(0.0, 2.0)
@@ -280,7 +279,7 @@ def _plan(playing: list[Station]) -> Iterator[list[Message]]:
         yield [station.message(k * station.chunk) for station in playing]
 
 
-def _on_air(stage: Stage, playing: list[Station], speed: float = SPEED) -> list[str]:
+def _on_air(stage: Stage, playing: list[Station], speed: float) -> list[str]:
     """Start two workers and the stations; return when all are heard."""
     stage.start_worker()
     stage.start_worker()

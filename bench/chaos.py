@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--driver", nargs="+", choices=list(DRIVERS), default=list(DRIVERS))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kills", type=int, default=20, help="of the scenario kill")
+    parser.add_argument("--speed", type=float, default=4.0, help="times real time")
     parser.add_argument("--minutes", type=int, default=60, help="of the scenario soak")
     options = parser.parse_args()
     # What was started is ended also where somebody ends this script.
@@ -37,15 +38,16 @@ def main() -> int:
     report, missed = Report("Chaos"), 0
     for name in options.only:
         scenario = soak if name == "soak" else SCENARIOS[name]
-        own = {key: getattr(options, key) for key in ("kills", "minutes")}
+        own = {key: getattr(options, key) for key in ("kills", "minutes", "speed")}
         own = {k: v for k, v in own.items() if k in inspect.signature(scenario).parameters}
         for driver in options.driver:
             began = time.monotonic()
             try:
                 row = scenario(driver, options.seed, **own)
-            except (RuntimeError, AssertionError) as error:
+            except Exception as error:
                 missed += 1
-                print(f"{name} with {driver}: {error}", file=sys.stderr, flush=True)
+                said = f"{type(error).__name__}: {error}"
+                print(f"{name} with {driver}: {said}", file=sys.stderr, flush=True)
                 continue
             missed += bool(row["lost"] or row["wrong"])
             seconds = time.monotonic() - began
