@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from fingerprint.catalogue import Catalogue
+from stream.cli._adding import _bar
 from stream.cli._reading import Read, read_all
 from stream.cli.app import main
 from tests.stream.media import encode
@@ -291,3 +292,17 @@ def test_a_file_that_kills_its_reader_is_left_out_and_the_others_are_read(many):
     assert list(failed) == ["deadly.mp3"]
     assert "the process that read it died" in failed["deadly.mp3"]
     assert all(read.landmarks is not None for _, read in found if isinstance(read, Read))
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_is_shown_on_a_terminal_only():
+    for stream, shown in ((Terminal(), True), (io.StringIO(), False)):
+        with redirect_stderr(stream), _bar(2) as advance:
+            advance("first.wav")
+            advance("second.wav")
+        assert ("1/2" in stream.getvalue()) == shown
+        assert ("second.wav" in stream.getvalue()) == shown

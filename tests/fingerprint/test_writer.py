@@ -8,7 +8,9 @@ import os
 import random
 import resource
 import signal
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -218,3 +220,49 @@ def test_a_full_disk_during_a_merge_is_one_line_and_loses_nothing(tmp_path, nois
     assert "\n" not in beside + alone
     assert left == []
     in_order(tmp_path, [f"track-{number}" for number in range(3)], noise)
+
+
+def read_only(pipe, folder, landmarks):
+    if os.getuid() == 0:  # whom no permission stops
+        os.setgid(65534)
+        os.setuid(65534)
+    catalogue = Catalogue.open(folder)
+    pipe.send([match.track for match in catalogue.matcher().match(landmarks)])
+    try:
+        catalogue.remove("track-0")
+    except CatalogueError as error:
+        pipe.send(str(error))
+
+
+def test_a_catalogue_in_a_folder_for_reading_only_serves(noise):
+    with tempfile.TemporaryDirectory() as place:  # where others may go, unlike tmp_path
+        folder = Path(place) / "shelf"
+        catalogue = Catalogue.create(folder)
+        catalogue.add_landmarks(noise, Track("track-0"))
+        assert len(catalogue.matcher().match(noise)) == 1
+        catalogue.close()
+        Path(place).chmod(0o755)
+        for path in (*folder.rglob("*"), folder):
+            path.chmod(0o555)
+        process, pipe = start(read_only, folder, noise)
+        found, error = messages(pipe)
+        process.join()
+        folder.chmod(0o755)
+        (folder / "segments").chmod(0o755)
+    assert found == ["track-0"]
+    assert "check the permissions" in error
+
+
+def test_adding_waits_for_merges_that_cannot_keep_up(tmp_path, noise, monkeypatch):
+    write = merging.write_merged
+    monkeypatch.setattr(merging, "MOST_RECENT", 5)
+    monkeypatch.setattr(merging, "write_merged", lambda *a: (time.sleep(0.2), write(*a)))
+    catalogue = Catalogue.create(tmp_path)
+    recent = []
+    with catalogue.writing():
+        for number in range(12):
+            catalogue.add_landmarks(noise, Track(f"track-{number}"))
+            in_memory = [s for s in catalogue.segments if not s.path.exists()]
+            recent += [len(segment.tracks) for segment in in_memory]
+    assert max(recent) <= 5
+    in_order(tmp_path, [f"track-{number}" for number in range(12)], noise)
