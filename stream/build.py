@@ -29,6 +29,7 @@ def build_model(config: Config) -> tuple[FrontEnd, Classifier, str]:
 
     from model.classifier import DEFAULT_WEIGHTS, load
     from model.frontend import make_front_end
+    from model.trusted import check_trusted
 
     device = config.model.device
     if device == "auto":
@@ -36,7 +37,9 @@ def build_model(config: Config) -> tuple[FrontEnd, Classifier, str]:
     elif device != "cpu" and not torch.cuda.is_available():
         raise ConfigError(f"model.device={device!r}: there is no such device here; use auto or cpu")
     torch.set_num_threads(config.model.threads)
-    classifier = load(Path(config.model.path) if config.model.path else DEFAULT_WEIGHTS, device)
+    file = Path(config.model.path) if config.model.path else DEFAULT_WEIGHTS
+    check_trusted(file, config.model.sha256, "model.sha256")
+    classifier = load(file, device)
     front_end = make_front_end(config.model.front_end, classifier.spec.compression).to(device)
     classifier.spec.check_labels(LABELS, "model.path")
     return front_end, classifier, device
@@ -47,9 +50,11 @@ def build_voice(config: Config, device: str) -> Classifier | None:
     if not config.model.voice:
         return None
     from model.classifier import VOICE_WEIGHTS, load
+    from model.trusted import check_trusted
 
-    path = config.model.voice_path
-    voice = load(Path(path) if path else VOICE_WEIGHTS, device)
+    file = Path(config.model.voice_path) if config.model.voice_path else VOICE_WEIGHTS
+    check_trusted(file, config.model.voice_sha256, "model.voice_sha256")
+    voice = load(file, device)
     voice.spec.check_labels(VOICE_LABELS, "model.voice_path")
     return voice
 

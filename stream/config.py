@@ -29,12 +29,17 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+_Sha256 = Annotated[str, Field(pattern=r"^([0-9A-Fa-f]{64})?$")]
+
+
 class ModelConfig(Section):
     """Which network, and where it runs."""
 
     path: str
+    sha256: _Sha256
     voice: bool
     voice_path: str
+    voice_sha256: _Sha256
     front_end: Literal["rolling", "nnaudio"]
     device: str
     threads: Annotated[int, Field(ge=1)]

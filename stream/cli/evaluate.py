@@ -86,14 +86,16 @@ def listener(model: Path) -> Callable[[Path], Timeline]:
     """Return what says where speech and music are in a file, by the whole pipeline."""
     from model.programmes import union
     from model.splices import Timeline
+    from model.trusted import sha256_of
     from stream import config
     from stream.build import build_pipeline
     from stream.drive import Stop, drive
     from stream.sources.file import FileSource
 
-    chosen = f"model.path={json.dumps(str(model.resolve()))}"
+    # Whoever names a file on the command line trusts it.
+    chosen = [f"model.path={json.dumps(str(model.resolve()))}", f"model.sha256={sha256_of(model)}"]
     # Whose voice it is changes no label, and its network may fit another model.
-    settings = config.load(sets=[chosen, "model.voice=false"], environ={}).config
+    settings = config.load(sets=[*chosen, "model.voice=false"], environ={}).config
     pipeline = build_pipeline(settings)
 
     def hear(path: Path) -> Timeline:
