@@ -1,0 +1,66 @@
+"""A commit that Kafka refuses because the group is moving costs a repetition and nothing else."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from kafka.errors import CommitFailedError, RebalanceInProgressError
+
+from stream.audio import AudioChunk
+from stream.kafka.client import ensure_topics
+from stream.kafka.sender import Sender
+from stream.kafka.source import KafkaSource
+from stream.kafka.wire import encode
+
+RATE = 16000
+
+
+def publish(settings, first, count):
+    sender = Sender(settings)
+    for k in range(first, first + count):
+        samples = [0.1 * (k % 5)] * RATE
+        message = encode(AudioChunk("a", k * RATE, samples, RATE))
+        sender.send(settings.topics.audio, message.key, message.value, message.headers)
+    sender.flush()
+    sender.close()
+
+
+def listen(source, until_s):
+    deadline = time.monotonic() + 60
+    starts = []
+    for batch in source:
+        starts += [chunk.start // RATE for chunk in batch.chunks]
+        if starts and starts[-1] >= until_s - 1:
+            return starts
+        assert time.monotonic() < deadline, starts
+    raise AssertionError
+
+
+@pytest.mark.parametrize("error", [CommitFailedError, RebalanceInProgressError])
+def test_a_refused_commit_is_made_good_by_the_next(kafka_settings, monkeypatch, error):
+    ensure_topics(kafka_settings, [kafka_settings.topics.audio])
+    publish(kafka_settings, 0, 5)
+    source = KafkaSource(kafka_settings)
+    try:
+        assert listen(source, 5) == [0, 1, 2, 3, 4]
+
+        def refuse(*_, **__):
+            raise error
+
+        with monkeypatch.context() as patched:
+            patched.setattr(source._consumer, "commit", refuse)
+            source.settle({"a": {"oldest": 4 * RATE}})
+        assert source.counts["commit_failures"] == 1
+        publish(kafka_settings, 5, 2)
+        assert listen(source, 7) == [5, 6]
+        source.settle({"a": {"oldest": 6 * RATE}})
+        assert source.counts["commit_failures"] == 1
+    finally:
+        source.close()
+    publish(kafka_settings, 7, 1)
+    successor = KafkaSource(kafka_settings)
+    try:
+        assert listen(successor, 8) == [5, 6, 7]  # the message before the oldest sample is kept
+    finally:
+        successor.close()

@@ -1,0 +1,83 @@
+"""Messages that Faust lets go of are fetched again, and holes that are Kafka's own are none."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from stream.kafka import member as member_module
+from stream.kafka.member import Member
+from stream.kafka.settings import KafkaSettings
+
+
+class Topic:
+    """A partition that is read from where it was last sought."""
+
+    def __init__(self, offsets):
+        self.offsets = list(offsets)
+        self.sought = []
+
+    def seek(self, tp, at):
+        self.sought.append(at)
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    monkeypatch.setattr(member_module.time, "monotonic", lambda: make.now)
+
+    async def build(committed, topic):
+        member = Member(KafkaSettings(), tmp_path)
+        member.app.consumer._thread = topic
+        member._begins = {0: committed}
+        return member
+
+    make = SimpleNamespace(now=0.0, member=lambda *args: asyncio.run(build(*args)))
+    return make
+
+
+def hear(member, offsets, following=None):
+    """Return those of `offsets` that are heard, as a worker does."""
+    heard = []
+    for offset in offsets:
+        if following is not None and offset < following:
+            continue
+        if member.follows(SimpleNamespace(partition=0, offset=offset), following):
+            heard.append(offset)
+            following = offset + 1
+    return heard
+
+
+def test_what_follows_is_heard_and_nothing_sought(make):
+    topic = Topic(range(10))
+    assert hear(make.member(3, topic), [3, 4, 5]) == [3, 4, 5]
+    assert topic.sought == []
+
+
+def test_what_was_let_go_of_is_read_again(make):
+    topic = Topic(range(10))
+    assert hear(make.member(3, topic), [7, 8, 9, 3, 4, 5, 6, 7, 8, 9]) == [3, 4, 5, 6, 7, 8, 9]
+    assert topic.sought == [3]
+
+
+def test_a_hole_that_is_there_when_read_again_is_passed(make):
+    topic = Topic([7, 8, 9, 12])
+    assert hear(make.member(3, topic), [7, 8, 7, 8, 12, 13, 12, 13]) == [7, 8, 12, 13]
+    assert topic.sought == [3, 9]
+
+
+def test_a_seek_without_effect_is_done_again(make):
+    topic = Topic(range(10))
+    member = make.member(3, topic)
+    assert hear(member, [7, 8, 9]) == []
+    make.now = 2.5
+    assert hear(member, [10, 3, 4]) == [3, 4]
+    assert topic.sought == [3, 3]
+
+
+def test_without_a_committed_offset_any_message_is_the_first(make):
+    topic = Topic(range(10))
+    member = make.member(3, topic)
+    member._begins.clear()
+    assert hear(member, [7, 8]) == [7, 8]
