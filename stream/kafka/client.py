@@ -24,7 +24,7 @@ from kafka.errors import (
 )
 
 from airsift.errors import BrokerError, ConfigError
-from stream.kafka.security import check_door, explain, security_options, servers
+from stream.kafka.security import check_door, explain, joined, security_options, servers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -204,11 +204,11 @@ def _connecting(settings: KafkaSettings) -> Iterator[None]:
 
 def _common(settings: KafkaSettings) -> dict[str, Any]:
     """Return the options that producers, consumers and admin clients share."""
-    named = servers(settings.bootstrap_servers)
+    named = [joined(*server) for server in servers(settings.bootstrap_servers)]
     options = security_options(settings)
     check_door(settings, options)
     return {
-        "bootstrap_servers": [f"{host}:{port}" for host, port in named],
+        "bootstrap_servers": named,
         "client_id": "airsift",
         "bootstrap_timeout_ms": _ms(settings.connect_timeout_s),
         "reconnect_backoff_max_ms": 1000,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
 
-from stream.kafka.security import security_options, servers
+from stream.kafka.security import joined, security_options, servers
 
 if TYPE_CHECKING:
     from stream.kafka.settings import KafkaSettings
@@ -36,7 +36,7 @@ def make_app(settings: KafkaSettings, folder: Path) -> Any:
     """
     return faust.App(
         settings.group,
-        broker=[f"kafka://{host}:{port}" for host, port in servers(settings.bootstrap_servers)],
+        broker=[f"kafka://{joined(*each)}" for each in servers(settings.bootstrap_servers)],
         broker_credentials=_credentials(settings),
         broker_client_id="airsift",
         broker_request_timeout=max(settings.request_timeout_s, settings.session_timeout_s + 1),

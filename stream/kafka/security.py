@@ -45,6 +45,11 @@ def servers(text: str) -> Sequence[tuple[str, int]]:
     return found
 
 
+def joined(host: str, port: int) -> str:
+    """Return one server as it is written, ``host:port``."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def security_options(settings: KafkaSettings) -> dict[str, Any]:
     """Return kafka-python's options for encryption and login.
 

@@ -15,10 +15,10 @@ from stream.kafka.client import connect_consumer, ensure_topics
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.faust_app import make_app
 from stream.kafka.sender import Sender
-from stream.kafka.settings import KafkaSettings, SecuritySettings
+from stream.kafka.settings import KafkaSettings, SecuritySettings, TopicSettings
 from tests.integration.certificates import Authority
 from tests.integration.gate import Gate
-from tests.integration.road import AIRSIFT, make_environment
+from tests.integration.road import AIRSIFT, end, make_environment, publish, recording, start
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")
 
@@ -106,6 +106,45 @@ def test_both_drivers_log_in_over_tls(mechanism, guarded, authority, tmp_path):
     send_with_faust(made, tmp_path)
     assert len(gate.logins) > before
     assert set(gate.logins) == {(mechanism, "bob")}
+
+
+@pytest.mark.slow
+def test_a_faust_worker_hears_over_tls_with_a_login(guarded, authority, tmp_path):
+    gate = guarded(authority.server(), {"bob": SECRET}, ["SCRAM-SHA-512"])
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    security = {
+        "protocol": "SASL_SSL",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "username": "bob",
+        "password_file": str(secret),
+        "ca_file": str(authority.ca),
+    }
+    one = TopicSettings(partitions=1)
+    made = settings(gate, **security).model_copy(update={"topics": one})
+
+    class Broker:
+        bootstrap_servers = made.bootstrap_servers
+
+    environment = make_environment(Broker, partitions=1) | {
+        f"AIRSIFT_KAFKA__SECURITY__{key.upper()}": value for key, value in security.items()
+    }
+    path = recording(tmp_path / "a.wav", 12, seed=1)
+    assert publish(environment, path, "a", "--fast").returncode == 0
+    process = start("worker", environment)
+    ensure_topics(made, [made.topics.decisions])
+    consumer = connect_consumer(made)
+    try:
+        consumer.assign([TopicPartition(made.topics.decisions, 0)])
+        consumer.seek_to_beginning()
+        deadline = time.monotonic() + 120
+        while not consumer.poll(timeout_ms=500):
+            assert time.monotonic() < deadline
+            assert process.poll() is None, process.stderr.read()
+    finally:
+        consumer.close()
+        assert end(process) == 0
+    assert set(gate.logins) == {("SCRAM-SHA-512", "bob")}
 
 
 def test_a_client_shows_its_certificate(guarded, authority, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from airsift.errors import ConfigError
 from stream import config
 from stream.cli.config import show
-from stream.kafka.security import security_options
+from stream.kafka.security import joined, security_options, servers
 
 SECRET = "open-sesame-81723"
 LOGIN = ["kafka.security.protocol=SASL_PLAINTEXT", "kafka.security.username=bob"]
@@ -60,3 +60,13 @@ def test_a_secret_that_cannot_be_read_is_told_by_its_path(tmp_path):
     settings = load(*LOGIN, f"kafka.security.password_file={path}")
     with pytest.raises(ConfigError, match=r"password_file=.*secret' is not text"):
         security_options(settings)
+
+
+def test_servers_are_hosts_and_ports():
+    text = "kafka-1:9092, 10.0.0.1:9093,[::1]:9094"
+    named = servers(text)
+    assert named == [("kafka-1", 9092), ("10.0.0.1", 9093), ("::1", 9094)]
+    assert ",".join(joined(*server) for server in named) == text.replace(" ", "")
+    for wrong in ("kafka", "kafka:", ":9092", "kafka:70000", "a:1,b"):
+        with pytest.raises(ConfigError, match="write host:port"):
+            servers(wrong)
