@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # z at which one false match in an hour is expected, and what makes it ten times rarer: for
 # tracks as they are, and for changed ones, of which many more are tried.
-_AS_IT_IS = (5.7, 1.0)
+_AS_IT_IS = (5.6, 0.75)
 _CHANGED = (6.7, 1.1)
 # Least score of a match: one false match in a hundred hours.
 THRESHOLD = 2.0

@@ -2,7 +2,8 @@
 
 The peaks the track has at the guessed place are laid over the query's. A coincidence counts
 for as much as it is surprising: where the query has peaks all the time at one frequency (a
-drone, a sustained note), a hit there says nothing. What is left is compared with what the same
+drone, a sustained note), or at all frequencies at once (a drum, a vowel), a hit there says
+little. What is left is compared with what the same
 peaks give at a hundred wrong places, which have the same density, the same notes and the same
 rhythm; the evidence is how far the guessed place stands out of those.
 """
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 _EDGE = 2  # bins beyond both ends of the grid that peaks blur into
 _BESIDE = 0.6  # of a hit, for a peak one frame or one bin away
+# Where many peaks come at once, as with a drum or a vowel, one more coincidence is no surprise.
+_AROUND = 5  # frames
+_LEAST_BUSY = 0.25
 _NEAR = 3  # frames a guess may be off
 # Wrong places: this many, none nearer than _CLEAR frames to the guess, where a sustained note
 # still overlaps itself.
@@ -56,7 +60,7 @@ class QueryMap:
         self.frames = max(int((landmarks.end - landmarks.start) * scale) + 1, 2 * _CLEAR + 2)
         frame = np.rint((landmarks.time - landmarks.start) * scale).astype(np.int64)
         bin_ = np.rint(landmarks.bin - np.float32(change.shift)).astype(np.int64) + _EDGE
-        seen = (frame < self.frames) & (bin_ >= 1) & (bin_ < N_BINS + 2 * _EDGE - 1)
+        seen = (frame >= 0) & (frame < self.frames) & (bin_ >= 1) & (bin_ < N_BINS + 2 * _EDGE - 1)
         width = N_BINS + 2 * _EDGE
         cell = frame[seen] * width + bin_[seen]
         # One frame more at both ends takes the blur; twice in length, to go round without
@@ -72,7 +76,9 @@ class QueryMap:
         hit = hit.reshape(-1, width)[1:-1]
         # Half a hit more than seen: a frequency with none is rare, not impossible.
         share = (hit.sum(axis=0) + 0.5) / (self.frames + 1)
-        hit *= -np.log(np.minimum(share, 1)).astype(np.float32)
+        busy = _busy(frame[seen], self.frames)
+        surprise = -np.log(share) - np.log(busy)[:, None]
+        hit *= np.maximum(surprise, 0).astype(np.float32)
         self.weight = np.concatenate([hit, hit]).ravel()
         self.width = width
         spread = np.linspace(_CLEAR, self.frames - _CLEAR - 1, _WRONG)
@@ -80,6 +86,12 @@ class QueryMap:
         self.lags = lags
         # Where a lag starts reading: going round at the ends keeps the number of peaks equal.
         self.rows = (-lags % self.frames)[:, None] * width
+
+
+def _busy(frame: NDArray[np.int64], frames: int) -> NDArray[np.float64]:
+    """Return how many peaks there are around each frame, as a share of the mean."""
+    count = np.convolve(np.bincount(frame, minlength=frames), np.ones(_AROUND), "same")
+    return np.maximum(count / max(float(count.mean()), 1e-9), _LEAST_BUSY)
 
 
 @dataclass(frozen=True, slots=True)
