@@ -35,7 +35,7 @@ def evaluate(
     """Measure a model on recordings it was not trained on, and print the tables."""
     from airsift.errors import ConfigError
     from model import card as cards
-    from model import classifier, conditions, measure, pictures, splices, targets
+    from model import classifier, conditions, measure, pictures, splices, targets, voices
     from model.programmes import programmes as spliced
 
     if split not in ("test", "validation"):
@@ -56,7 +56,12 @@ def evaluate(
         _say(f"{each.name}: {len(each.groups)} windows")
     pairs = list(listen(spliced(heard, count=programmes), file)) if programmes else []
     found = splices.count(pairs).rows() if pairs else {}
-    asked = targets.rows(judged, found, None, measure.window_cost_s(loaded), file.stat().st_size)
+    voice = None
+    if voices.known_voices().keys() & {stream.group for stream in heard}:
+        _say("the shipped network of voices")
+        voice = voices.measure(classifier.load(classifier.VOICE_WEIGHTS), corpus, part)
+    cost_s = measure.window_cost_s(loaded)
+    asked = targets.rows(judged, found, voice, cost_s, file.stat().st_size)
     block = cards.block(asked, judged, found, part)
     print(block)
     if place:
