@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +13,8 @@ import numpy as np
 from _music import RATE, rms
 from numpy.typing import NDArray
 from scipy import signal
+
+from airsift.errors import AirsiftError
 
 Audio = NDArray[np.float32]
 
@@ -48,16 +52,16 @@ def conditions() -> list[Condition]:
         Condition("clean", lambda x, _: x),
         Condition("MP3 64 kb/s", lambda x, _: _coded(x, "mp3", "libmp3lame", RATE, 64_000)),
         Condition("telephone", lambda x, _: _coded(_band(x), "wav", "pcm_mulaw", 8_000)),
-        Condition("G.726 16 kb/s", lambda x, _: _coded(_band(x), "wav", "g726", 8_000, 16_000)),
+        Condition("GSM 06.10", lambda x, _: _gsm(_band(x))),
         Condition("equaliser", _equalised),
         Condition("white noise 0 dB", lambda x, s: _mixed(x, _white(len(x), s), 0)),
         Condition("babble 0 dB", lambda x, s: _mixed(x, _babble(len(x), s), 0)),
         Condition("speech 5 dB louder", lambda x, s: _mixed(x, s.talk(len(x)), 5)),
         Condition("speech 10 dB louder", lambda x, s: _mixed(x, s.talk(len(x)), 10)),
         Condition("reverb 1 s", _reverberant),
-        *(_resampled(percent) for percent in (2, 4, -4)),
+        *(_resampled(percent) for percent in (2, -2, 4, -4)),
         *(_stretched(percent) for percent in (4, -4)),
-        *(_transposed(semitones) for semitones in (1, 2, -2)),
+        *(_transposed(semitones) for semitones in (1, -1, 2, -2)),
     ]
 
 
@@ -189,6 +193,21 @@ def _coded(samples: Audio, container: str, codec: str, rate: int, bit_rate: int 
         for frame in (*coded.decode(audio=0), None):
             parts += [part.to_ndarray()[0] for part in resampler.resample(frame)]
     return np.concatenate(parts)
+
+
+def _gsm(samples: Audio) -> Audio:
+    """Send through a mobile telephone's full-rate codec, 13 kb/s; FFmpeg can only decode it."""
+    if shutil.which("sox") is None:
+        raise AirsiftError("sox is not there, and GSM 06.10 needs it; run `apt-get install sox`")
+    raw = ["-t", "raw", "-e", "signed", "-b", "16", "-c", "1", "-r"]
+    narrow = signal.resample_poly(samples, 1, 2)
+    data = (np.clip(narrow, -1, 1) * 32767).astype(np.int16).tobytes()
+    gsm = ["-t", "gsm", "-r", "8000", "-"]
+    for command in (["sox", *raw, "8000", "-", *gsm], ["sox", *gsm, *raw, "8000", "-"]):
+        data = subprocess.run(command, input=data, capture_output=True, check=True).stdout
+    coded = np.frombuffer(data, np.int16).astype(np.float32) / np.float32(32768)
+    wide: Audio = signal.resample_poly(coded, 2, 1).astype(np.float32)
+    return wide
 
 
 def _frame(samples: Audio, form: str, rate: int) -> av.AudioFrame:
