@@ -1,9 +1,10 @@
 """Simulated postings: an index as large as wanted, with the keys and the habits of real music.
 
-Peaks of real music are cut into blocks of two seconds, and blocks drawn at random make tracks
-of four minutes, each moved by up to half an octave and stretched by up to a tenth: so lists
-have the lengths, and wrong places the accidental agreement, that music gives them. Further
-hours repeat every list with other places.
+Peaks of real music are cut into blocks of two seconds, and blocks drawn at random from 80 s of it
+make a track of four minutes, with the repetitions that music has. Each is transposed by up to half an octave and stretched by up to a twentieth: so lists
+have the lengths, and wrong places the accidental agreement, that music gives them. Whole
+semitones, because nearly all music has one tuning, and thereby a third of the keys. Further hours
+repeat every list with other places.
 """
 
 from __future__ import annotations
@@ -19,15 +20,17 @@ from fingerprint import pairs, writing
 from fingerprint.building import Line, to_entries
 from fingerprint.catalogue import Catalogue
 from fingerprint.landmarks import Landmarks
-from fingerprint.settings import HOP, N_BINS, SAMPLE_RATE
+from fingerprint.settings import BINS_PER_OCTAVE, HOP, N_BINS, SAMPLE_RATE
 
 Peaks = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 _BLOCK = 128  # frames
+_SONG = 40  # blocks that lie together, 80 s: the parts a track repeats
 _TRACK = 15_000  # frames, four minutes
 _FRAMES_AN_HOUR = 3600 * SAMPLE_RATE / HOP
-_MOVE = 18  # bins
-_STRETCH = 0.1
+_SEMITONE = BINS_PER_OCTAVE // 12
+_TRANSPOSE = 6  # semitones
+_STRETCH = 0.05
 _AT_ONCE = 1_000_000
 
 
@@ -40,13 +43,15 @@ def simulated(music: list[Landmarks], hours: float, rng: np.random.Generator) ->
     tracks = []
     for _ in range(max(round(hours * _FRAMES_AN_HOUR / _TRACK), 1)):
         stretch = rng.uniform(1 - _STRETCH, 1 + _STRETCH)
-        drawn = rng.integers(len(starts), size=int(_TRACK / _BLOCK / stretch) + 1)
+        first = rng.integers(len(starts))
+        drawn = first + rng.integers(_SONG, size=int(_TRACK / _BLOCK / stretch) + 1)
+        drawn %= len(starts)
         count = high[drawn] - low[drawn]
         ends = np.cumsum(count)
         peak = np.arange(ends[-1]) + np.repeat(low[drawn] - ends + count, count)
         place = np.repeat(np.arange(len(drawn)) * _BLOCK - starts[drawn], count)
         moved = np.rint((frame[peak] + place) * stretch).astype(np.int64)
-        bins = bin_[peak] + rng.integers(-_MOVE, _MOVE + 1)
+        bins = bin_[peak] + _SEMITONE * rng.integers(-_TRANSPOSE, _TRANSPOSE + 1)
         fits = (bins > 0) & (bins < N_BINS - 1) & (moved < _TRACK)
         tracks.append((moved[fits], bins[fits]))
     return tracks

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from itertools import chain, zip_longest
 from pathlib import Path
 
@@ -118,10 +119,10 @@ def measure(folder: Path) -> None:
     catalogue = Catalogue.open(folder / "shelf")
     opened = time.perf_counter() - start
     matcher = LandmarkMatcher(catalogue, thorough=False)
-    cold = [_spent(matcher, landmarks) for landmarks in asked]
-    first = [_spent(matcher, landmarks) for landmarks in asked]
+    cold = [_spent(matcher, landmarks, time.perf_counter) for landmarks in asked]
+    first = [_spent(matcher, landmarks, time.process_time) for landmarks in asked]
     matcher.thorough = True
-    both = [_spent(matcher, landmarks) for landmarks in asked[:10]]
+    both = [_spent(matcher, landmarks, time.process_time) for landmarks in asked[:10]]
     resident = _memory_mb()
     lists, read = _lists(catalogue, asked)
     print(
@@ -131,7 +132,7 @@ def measure(folder: Path) -> None:
                 "list": lists,
                 "keys_read_percent": read,
                 "open_ms": 1000 * opened,
-                "cold_ms": 1000 * float(np.median(cold)),
+                "cold_wall_ms": 1000 * float(np.median(cold)),
                 "first_ms": 1000 * float(np.median(first)),
                 "both_ms": 1000 * float(np.median(both)),
                 "resident_mb": resident,
@@ -207,10 +208,10 @@ def _clip(samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.
     return clip * np.float32(0.1 / max(_music.rms(clip), 1e-4))
 
 
-def _spent(matcher: LandmarkMatcher, landmarks: Landmarks) -> float:
-    start = time.perf_counter()
+def _spent(matcher: LandmarkMatcher, landmarks: Landmarks, clock: Callable[[], float]) -> float:
+    start = clock()
     matcher.match(landmarks)
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def _memory_mb() -> float:

@@ -13,7 +13,7 @@ from matplotlib import pyplot as plt
 
 _TIMES = (
     ("both_ms", "both passes", "#c9741c"),
-    ("cold_ms", "first pass, nothing cached", "#9a4fd0"),
+    ("cold_wall_ms", "first pass, nothing cached", "#9a4fd0"),
     ("first_ms", "first pass", "#2f6fde"),
 )
 _GREY = "#768390"
