@@ -1,10 +1,10 @@
 """Simulated postings: an index as large as wanted, with the keys and the habits of real music.
 
 Peaks of real music are cut into blocks of two seconds, and blocks drawn at random from 80 s of it
-make a track of four minutes, with the repetitions that music has. Each is transposed by up to half an octave and stretched by up to a twentieth: so lists
-have the lengths, and wrong places the accidental agreement, that music gives them. Whole
-semitones, because nearly all music has one tuning, and thereby a third of the keys. Further hours
-repeat every list with other places.
+make a track of four minutes, with the repetitions that music has. Each is transposed by up to
+half an octave and stretched by up to a twentieth: so lists have the lengths, and wrong places the
+accidental agreement, that music gives them. Whole semitones, because nearly all music has one
+tuning, and thereby a third of the keys. Further hours repeat every list with other places.
 """
 
 from __future__ import annotations
