@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _DOUBT = 0.4
 # Guesses as near as this are one.
 _SAME_FRAMES = 3
+# Of the postings that one question may read, a search among many changes uses this part for
+# each: of a large catalogue, so much fewer and rarer keys.
+_PART_OF_CHANGED = 0.2
 # With no more lags than this to choose from, the best are found by counting the votes of each.
 _ENOUGH = 500
 
@@ -92,11 +95,12 @@ def search(segments: list[Segment], query: Pairs, changes: list[Change], most: i
         Guesses to return at most, of all changes together.
     """
     best: list[Guess] = []
+    part = 1.0 if len(changes) == 1 else _PART_OF_CHANGED
     for change in changes:
         keys, time = keys_of(query, change)
         for segment in segments:
             least = best[-1].votes if len(best) == most else 2
-            best += _guesses(segment, keys, time, most, least, change)
+            best += _guesses(segment, keys, time, most, least, change, part)
             best.sort(key=lambda guess: -guess.votes)
             del best[most:]
     return best
@@ -109,9 +113,10 @@ def _guesses(
     most: int,
     least: int,
     change: Change,
+    part: float,
 ) -> list[Guess]:
     """Return up to `most` places of a segment that got more than `least` votes."""
-    which, place = segment.look_up(keys)
+    which, place = segment.look_up(keys, part)
     # Lag and place in one number: sorted by lag, and the place is still known.
     votes = (place - time[which]).astype(np.int64) << 32 | place
     votes.sort()
