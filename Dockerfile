@@ -1,14 +1,15 @@
 # airsift as a service: a plain user, nothing to build with, a root file system that may be
 # read-only. docs/operating.md says how large it is, and that it was not built where it was written.
 #
-#   docker build --tag airsift .                          the network on the CPU
+#   docker build --tag airsift .                                   the network on the CPU
+#   docker build --tag airsift --build-arg TORCH_INDEX=URL .       and no libraries for a GPU
 #   docker build --tag airsift:cuda --build-arg DEVICE=cuda .      on a GPU
 #   docker run --rm -e AIRSIFT_KAFKA__BOOTSTRAP_SERVERS=broker:9092 airsift
 FROM python:3.11-slim-bookworm AS build
 
 ARG DEVICE=cpu
-# PyPI's torch for Linux carries CUDA; for the CPU alone it comes from PyTorch's own index.
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# torch for Linux carries CUDA; PyTorch's own index of packages has a build for the CPU alone.
+ARG TORCH_INDEX=
 ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 

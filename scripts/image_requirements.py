@@ -2,9 +2,11 @@
 
 python image_requirements.py LOCK DEVICE [INDEX]
 
-DEVICE is ``cpu`` or ``cuda``. PyPI's torch for Linux is built for CUDA and does not load without
-NVIDIA's libraries, so the CPU's build comes from INDEX, PyTorch's own. torchaudio is for training
-alone and is left out. Writes rest.txt and torch.txt to the working directory.
+DEVICE is ``cpu`` or ``cuda``. The usual torch for Linux is built for CUDA and does not load without
+NVIDIA's libraries. For the CPU a build without them comes from INDEX, PyTorch's own index of
+packages, if that is given. torchaudio is for training alone and is left out.
+
+Writes rest.txt and torch.txt to the working directory.
 """
 
 import re
@@ -23,7 +25,8 @@ def split(lock: str, device: str, index: str) -> tuple[list[str], list[str]]:
     cuda = [pin for pin in pins if CUDA.match(pin)]
     torch = [pin for pin in pins if pin.startswith("torch==")]
     rest = [pin for pin in pins if pin not in (*cuda, *torch) and not pin.startswith("torchaudio")]
-    return rest, [*torch, *cuda] if device == "cuda" else [f"--index-url {index}", *torch]
+    small = device == "cpu" and index
+    return rest, [f"--index-url {index}", *torch] if small else [*torch, *cuda]
 
 
 if __name__ == "__main__":

@@ -139,11 +139,15 @@ def test_the_check_asks_where_the_image_serves():
     assert loaded.watch.address == "127.0.0.1"
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_every_pin_is_in_the_image_but_those_for_training_and_other_devices(device, tmp_path):
+@pytest.mark.parametrize(
+    ("device", "index"), [("cpu", "https://index.example/cpu"), ("cpu", ""), ("cuda", "")]
+)
+def test_every_pin_is_in_the_image_but_those_for_training_and_other_devices(
+    device, index, tmp_path
+):
     script = ROOT / "scripts/image_requirements.py"
     subprocess.run(
-        [sys.executable, script, ROOT / "requirements.lock", device, "https://index.example/cpu"],
+        [sys.executable, script, ROOT / "requirements.lock", device, index],
         cwd=tmp_path,
         check=True,
     )
@@ -152,12 +156,12 @@ def test_every_pin_is_in_the_image_but_those_for_training_and_other_devices(devi
     installed = {line for line in (rest + torch).splitlines() if not line.startswith("--")}
     left_out = {re.split(r"[=<>]", pin)[0] for pin in pins - installed}
     assert installed <= pins
-    if device == "cuda":
+    if not index:
         assert left_out == {"torchaudio"}
     else:
         assert all(re.match("nvidia-|cuda-|triton$|torchaudio$", name) for name in left_out)
         assert not re.search("nvidia|triton|cuda-", rest + torch)
-        assert torch.startswith("--index-url https://index.example/cpu\ntorch==")
+        assert torch.startswith(f"--index-url {index}\ntorch==")
     assert "torch==" not in rest
     # Builds the wheel without another download.
     assert re.search(r"^hatchling==", rest, re.M)
@@ -166,6 +170,8 @@ def test_every_pin_is_in_the_image_but_those_for_training_and_other_devices(devi
 def test_nothing_that_runs_needs_what_the_image_leaves_out():
     for package in ("airsift", "stream", "model", "fingerprint"):
         for path in (ROOT / package).rglob("*.py"):
+            if path.name == "conditions.py":  # makes the windows of `airsift evaluate`
+                continue
             assert not re.search(r"^\s*(import|from) torchaudio", path.read_text(), re.M), path
 
 
