@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fingerprint import pairs, settings
+from fingerprint import pairs
 from fingerprint.segment import PEAK_BLOCK, Segment
 
 if TYPE_CHECKING:
@@ -101,10 +101,8 @@ class Recent:
 
 def to_entries(frame: NDArray[np.int64], bin_: NDArray[np.int64], start: int) -> NDArray[np.uint64]:
     """Return (key << 32 | place) of the pairs of a track that starts at a place, in order."""
-    anchor, other = pairs.couple(frame, bin_, settings.FAN_OUT_STORED)
-    keys = pairs.pack(bin_[anchor], bin_[other] - bin_[anchor], frame[other] - frame[anchor])
-    place = (frame[anchor] + start).astype(np.uint64)
-    return np.sort(keys.astype(np.uint64) << np.uint64(32) | place)
+    keys, place = pairs.to_store(frame, bin_)
+    return np.sort(keys.astype(np.uint64) << np.uint64(32) | (place + start).astype(np.uint64))
 
 
 def to_rows(entries: NDArray[np.uint64]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:

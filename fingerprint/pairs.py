@@ -117,12 +117,13 @@ def couple(
     return np.concatenate(anchors), np.concatenate(others)
 
 
-def to_store(landmarks: Landmarks) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Return (keys, frames of the anchors) of what an index keeps of a track."""
-    frame, bin_ = on_grid(landmarks)
+def to_store(
+    frame: NDArray[np.int64], bin_: NDArray[np.int64]
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Return (keys, frames of the anchors) of what an index keeps of peaks on its grid."""
     anchor, other = couple(frame, bin_, FAN_OUT_STORED)
     keys = pack(bin_[anchor], bin_[other] - bin_[anchor], frame[other] - frame[anchor])
-    return keys, frame[anchor].astype(np.uint32)
+    return keys, frame[anchor]
 
 
 def on_grid(landmarks: Landmarks) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -28,7 +28,7 @@ def test_every_bin_of_the_grid_has_room():
 
 
 def test_pairs_reach_forward_and_not_too_far(compose):
-    keys, frames = pairs.to_store(extract(compose(1, 20.0)))
+    keys, frames = pairs.to_store(*pairs.on_grid(extract(compose(1, 20.0))))
     _, step, apart = pairs.unpack(keys)
     assert len(keys) == len(frames) > 1000
     assert apart.min() >= pairs.MIN_FRAMES
@@ -38,7 +38,7 @@ def test_pairs_reach_forward_and_not_too_far(compose):
 
 def test_a_query_of_the_same_audio_holds_the_stored_pairs(compose):
     landmarks = extract(compose(2, 20.0))
-    stored, _ = pairs.to_store(landmarks)
+    stored, _ = pairs.to_store(*pairs.on_grid(landmarks))
     query = pairs.to_look_up(landmarks, settings.STORED_RANK, settings.FAN_OUT_STORED)
     low, high = np.rint(query.bin), np.rint(query.other)
     keys = pairs.pack(

@@ -43,7 +43,7 @@ def entries(segment, track):
 
 def test_what_is_written_is_read(files, compose):
     frame, bin_ = pairs.on_grid(extract(compose(1, 12.0)))
-    keys, anchor = pairs.to_store(extract(compose(1, 12.0)))
+    keys, anchor = pairs.to_store(frame, bin_)
     segment = open_segment(files[0])
     assert entries(segment, 1) == sorted(zip(keys.tolist(), anchor.tolist(), strict=True))
     found_frames, found_bins = segment.peaks(0, int(segment.frames[0]))
