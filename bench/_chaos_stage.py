@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from _chaos_air import Truth, comparable, paced
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from stream.kafka.client import connect_producer, ensure_topics
+from stream.kafka.client import ensure_topics
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.settings import KafkaSettings, TopicSettings
 
@@ -71,7 +71,14 @@ class Air(threading.Thread):
 
     def run(self) -> None:
         try:
-            producer = connect_producer(self._settings)
+            # Not idempotent: brokers that were killed forget how far its numbers had got.
+            producer = KafkaProducer(
+                bootstrap_servers=self._settings.bootstrap_servers,
+                acks="all",
+                enable_idempotence=False,
+                max_in_flight_requests_per_connection=1,
+                linger_ms=5,
+            )
             try:
                 begin = itertools.islice(self._first, self._at_once)
                 for messages in itertools.chain(begin, self._held(), self._plan):
@@ -167,7 +174,8 @@ class Stage:
         self.broker = broker or EmbeddedBroker()
         self.workers: list[subprocess.Popen[bytes]] = []
         self.recoveries: list[float] = []
-        self.faults = 0
+        self.faults = self.restarts = 0
+        self.supervised = False  # whether a worker that ends by itself is started again
         self.air: Air | None = None
         self._stack = ExitStack()
 
@@ -244,6 +252,8 @@ class Stage:
         """Wait until `ready`; return how long that took."""
         began = time.monotonic()
         while not ready():
+            if self.supervised:
+                self.restarts += self.restart_dead()
             if time.monotonic() - began > within_s:
                 raise RuntimeError(f"after {within_s:g} s still not: {what}\n{self._logs()}")
             time.sleep(0.02)
