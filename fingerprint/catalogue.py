@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from airsift.errors import CatalogueError
 from fingerprint import files, settings
+from fingerprint.database import Metadata, create_database
 from fingerprint.index import FOLDER, Index
 from fingerprint.intake import analyse
-from fingerprint.metadata import Metadata, Track, create_database
+from fingerprint.metadata import Track
 from fingerprint.writer import Writer, lock_file
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from fingerprint.segment import MOST_POSTINGS, Segment, share_budget
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fingerprint.metadata import Metadata
+    from fingerprint.database import Metadata
 
 FOLDER = "segments"
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from airsift.errors import CatalogueError
+from fingerprint.database import Metadata
 from fingerprint.index import Index
-from fingerprint.metadata import Metadata
 from fingerprint.writing import write_merged
 
 if TYPE_CHECKING:

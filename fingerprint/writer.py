@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from fingerprint.database import Metadata
     from fingerprint.index import Index
     from fingerprint.landmarks import Landmarks
-    from fingerprint.metadata import Metadata, Track
+from fingerprint.metadata import Track
 
 _LOCK = "writer.lock"
 

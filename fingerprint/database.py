@@ -1,0 +1,249 @@
+"""What a catalogue knows beside sound, in SQLite: its tracks, its segments, its newest peaks.
+
+One transaction makes a track part of the catalogue: its row and its peaks appear together or
+not at all, whatever kills the process. Another moves its peaks to a segment file. SQLite's
+write-ahead log lets readers read while either happens.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from airsift.errors import CatalogueError
+from fingerprint import settings
+from fingerprint.metadata import Peaks, Track
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_SCHEMA = """
+CREATE TABLE settings (analysis TEXT NOT NULL);
+CREATE TABLE tracks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice: a removed track stays removed
+    key TEXT NOT NULL UNIQUE,
+    title TEXT NOT NULL, artist TEXT NOT NULL, album TEXT NOT NULL, isrc TEXT NOT NULL,
+    duration INTEGER NOT NULL,             -- samples at 16 kHz
+    content TEXT NOT NULL,                 -- hash of the file it came from, or empty
+    extra TEXT NOT NULL                    -- JSON object
+);
+CREATE TABLE segments (name TEXT PRIMARY KEY);
+CREATE TABLE recent (                      -- tracks that no segment holds yet
+    track INTEGER PRIMARY KEY,
+    length INTEGER NOT NULL,               -- frames
+    peaks BLOB NOT NULL                    -- frames (4 bytes each), then bins (1 byte each)
+);
+"""
+_FIELDS = "id, key, title, artist, album, isrc, duration, content, extra"
+
+
+def create_database(path: Path) -> None:
+    """Make the SQLite file of an empty catalogue; it is whole, or not there.
+
+    Raises
+    ------
+    CatalogueError
+        If the disk refuses.
+    """
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    try:
+        db = sqlite3.connect(temporary, isolation_level=None)
+        db.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        db.execute("PRAGMA journal_mode=WAL")
+        db.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
+        db.execute("INSERT INTO settings VALUES (?)", (json.dumps(settings.analysis()),))
+        db.close()
+        temporary.rename(path)
+    except (OSError, sqlite3.Error) as error:
+        raise _cannot(path, error) from error
+
+
+class Metadata:
+    """The SQLite file of a catalogue.
+
+    Parameters
+    ----------
+    path : Path
+        The file, see :func:`create_database`.
+
+    Raises
+    ------
+    CatalogueError
+        If it is no such file, cannot be opened, or is of another version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            rows = self._open("rw")
+        except sqlite3.OperationalError as error:
+            try:  # on a disk that is for reading only, no log can be kept beside the file
+                rows = self._open("ro&immutable=1")
+            except sqlite3.OperationalError:
+                raise _cannot(path, error) from error
+        except sqlite3.DatabaseError as error:
+            raise CatalogueError(
+                f"{path}: not the database of a catalogue ({error}); name a folder made by "
+                "`airsift catalogue add`"
+            ) from error
+        settings.check(json.loads(rows[0][0]) if rows else {}, str(path))
+
+    def _open(self, mode: str) -> list[Any]:
+        """Connect; return the settings that were found."""
+        self._db = sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=30.0,
+            check_same_thread=False,
+            isolation_level=None,  # transactions are written out below
+        )
+        return self._db.execute("SELECT analysis FROM settings").fetchall()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    # Reading
+
+    def version(self) -> int:
+        """Return a number that changes when another connection has changed the file."""
+        return int(self._all("PRAGMA data_version")[0][0])
+
+    def tracks(self) -> dict[int, Track]:
+        """Return all tracks by their number."""
+        rows = self._all(f"SELECT {_FIELDS} FROM tracks ORDER BY id")  # noqa: S608
+        return {row[0]: _to_track(row) for row in rows}
+
+    def track(self, number: int) -> Track | None:
+        """Return the track with a number, or None when it was removed."""
+        rows = self._all(f"SELECT {_FIELDS} FROM tracks WHERE id = ?", number)  # noqa: S608
+        return _to_track(rows[0]) if rows else None
+
+    def numbers(self) -> dict[int, str]:
+        """Return the numbers of all tracks, each with the hash of the file it came from."""
+        return dict(self._all("SELECT id, content FROM tracks ORDER BY id"))
+
+    def find(self, key: str) -> int | None:
+        """Return the number of the track of this key, if there is one."""
+        rows = self._all("SELECT id FROM tracks WHERE key = ?", key)
+        return int(rows[0][0]) if rows else None
+
+    def totals(self) -> tuple[int, int]:
+        """Return how many tracks there are, and their samples together."""
+        count, samples = self._all("SELECT COUNT(*), TOTAL(duration) FROM tracks")[0]
+        return int(count), int(samples)
+
+    def index(self, known: Sequence[int]) -> tuple[list[str], list[Peaks], bool]:
+        """Return what the index is made of, all of one moment.
+
+        Parameters
+        ----------
+        known : sequence of int
+            Numbers of the new tracks whose peaks the caller has.
+
+        Returns
+        -------
+        list of str
+            The names of the segment files.
+        list of Peaks
+            The tracks that no segment holds yet: those after the known ones, or all.
+        bool
+            Whether they follow the known ones: false where one of those is gone.
+        """
+        with self.transaction("DEFERRED"):
+            names = [row[0] for row in self._all("SELECT name FROM segments ORDER BY name")]
+            recent = [row[0] for row in self._all("SELECT track FROM recent ORDER BY track")]
+            follows = recent[: len(known)] == list(known)
+            last = known[-1] if follows and known else 0
+            new = self._all("SELECT * FROM recent WHERE track > ? ORDER BY track", last)
+        return names, [_to_peaks(*row) for row in new], follows
+
+    def wrong(self) -> list[str]:
+        """Let SQLite check the file; return a line for each thing that is wrong."""
+        found = [row[0] for row in self._all("PRAGMA integrity_check")]
+        return [] if found == ["ok"] else [f"{self._path}: {line}" for line in found]
+
+    # Writing
+
+    def insert(self, track: Track, length: int, frame: NDArray[Any], bin_: NDArray[Any]) -> int:
+        """Add a track and its peaks; return its number."""
+        row = (track.key, track.title, track.artist, track.album, track.isrc, track.duration)
+        extra = json.dumps(track.extra, ensure_ascii=False)
+        peaks = frame.astype("<u4").tobytes() + bin_.astype(np.uint8).tobytes()
+        with self.transaction():
+            cursor = self._db.execute(
+                f"INSERT INTO tracks ({_FIELDS}) VALUES (NULL,?,?,?,?,?,?,?,?)",  # noqa: S608
+                (*row, track.content, extra),
+            )
+            number = int(cursor.lastrowid or 0)
+            self._db.execute("INSERT INTO recent VALUES (?, ?, ?)", (number, length, peaks))
+        return number
+
+    def delete(self, numbers: Iterable[int]) -> None:
+        """Take tracks out, all together."""
+        rows = [(number,) for number in numbers]
+        with self.transaction():
+            self._db.executemany("DELETE FROM tracks WHERE id = ?", rows)
+            self._db.executemany("DELETE FROM recent WHERE track = ?", rows)
+
+    def replace(self, old: Iterable[str], recent: Iterable[int], new: Sequence[str]) -> None:
+        """Let `new` segments stand for `old` ones and for the peaks of `recent` tracks."""
+        with self.transaction():
+            self._db.executemany("DELETE FROM segments WHERE name = ?", [(name,) for name in old])
+            self._db.executemany("DELETE FROM recent WHERE track = ?", [(n,) for n in recent])
+            self._db.executemany("INSERT INTO segments VALUES (?)", [(name,) for name in new])
+
+    def compact(self) -> None:
+        """Give the room of what was deleted back to the disk."""
+        self._db.execute("PRAGMA incremental_vacuum").fetchall()
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def transaction(self, kind: str = "IMMEDIATE") -> _Transaction:
+        """Return a context in which all is done or nothing."""
+        return _Transaction(self._db, kind)
+
+    def _all(self, query: str, *values: object) -> list[Any]:
+        try:
+            return self._db.execute(query, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise _cannot(self._path, error) from error
+
+
+def _cannot(path: Path, error: Exception) -> CatalogueError:
+    return CatalogueError(
+        f"{path}: cannot be used ({error}); see whether there is room, whether you may write "
+        "there, and what `airsift catalogue verify` says"
+    )
+
+
+def _to_track(row: tuple[Any, ...]) -> Track:
+    _, key, title, artist, album, isrc, duration, content, extra = row
+    return Track(key, title, artist, album, isrc, duration, content, json.loads(extra))
+
+
+def _to_peaks(track: int, length: int, peaks: bytes) -> Peaks:
+    count = len(peaks) // 5
+    frame = np.frombuffer(peaks, "<u4", count).astype(np.int64)
+    return Peaks(track, length, frame, np.frombuffer(peaks, np.uint8, count, 4 * count).astype(int))
+
+
+class _Transaction:
+    def __init__(self, db: sqlite3.Connection, kind: str) -> None:
+        self._db = db
+        self._kind = kind
+
+    def __enter__(self) -> None:
+        self._db.execute(f"BEGIN {self._kind}")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._db.execute("COMMIT")
+        elif self._db.in_transaction:  # SQLite ends it by itself when the disk is full
+            self._db.execute("ROLLBACK")
