@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test kills install lint bench matching clean
+.PHONY: help demo test kills install lint bench matching fuzz clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -46,6 +46,9 @@ chaos: install ## the long form of the tests with faults, for both drivers; half
 
 matching: install ## measure the matcher; fetches 1.3 GB of Debian packages the first time
 	$(BIN)/python bench/fingerprint.py
+
+fuzz: install ## thousands of damaged messages: no crash, no hang, no growth
+	$(BIN)/python -m pytest -m fuzz -s
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) .venv-moto .pytest_cache .mypy_cache .ruff_cache .hypothesis

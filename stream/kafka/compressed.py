@@ -15,6 +15,7 @@ import av.error
 import numpy as np
 
 from airsift.errors import DecodeError
+from stream.kafka.opus import RATE, read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,12 +24,21 @@ if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from numpy.typing import NDArray
 
+    from stream.kafka.opus import OpusDecoders
     from stream.kafka.settings import WireSettings
 
 _SCALE = {"u8": 2**7, "s16": 2**15, "s32": 2**31, "s64": 2**63}
 # Of one frame: the longest in bytes, and the samples that FFmpeg's parser does not tell.
 _FRAME_BYTES = {"mp3float": 3_000, "aac": 8_200}
 _FRAME_SAMPLES = {"mp3float": 1152, "aac": 1024}
+_SLICE_BYTES = 16_384  # of frames, decoded before the limits are looked at again
+# What may be inside: the rest of FFmpeg, pictures and films above all, stays out of reach.
+_DECODERS = {
+    "flac": "flac",
+    "ogg": "opus,vorbis,flac",
+    "wav": "pcm_u8,pcm_s16le,pcm_s24le,pcm_s32le,pcm_s64le,pcm_f32le,pcm_f64le,pcm_alaw,pcm_mulaw",
+    "mp3": "mp3float",
+}
 
 
 class Decoded(NamedTuple):
@@ -36,66 +46,6 @@ class Decoded(NamedTuple):
 
     samples: NDArray[np.float32]
     rate: int
-
-
-class Encoder(NamedTuple):
-    """How one codec is written."""
-
-    name: str
-    container: str
-    sample_format: str
-    rates: tuple[int, ...]
-
-
-ENCODERS = {
-    "flac": Encoder("flac", "flac", "s16", ()),
-    "opus": Encoder("libopus", "ogg", "flt", (8000, 12000, 16000, 24000, 48000)),
-    "mp3": Encoder(
-        "libmp3lame",
-        "mp3",
-        "fltp",
-        (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
-    ),
-}
-
-
-def encode_file(samples: NDArray[np.float32], rate: int, codec: str, bit_rate: int) -> bytes:
-    """Return `samples` as a small FLAC, Ogg Opus or MP3 file that decodes to as many samples.
-
-    Parameters
-    ----------
-    samples : np.ndarray [shape=(n,), float32]
-        Mono audio in [-1, 1]; FLAC keeps 16 bits of it.
-    rate : int > 0
-        Samples per second; one of the codec's own rates.
-    codec : {"flac", "opus", "mp3"}
-        What to write.
-    bit_rate : int > 0
-        Bits per second, for the codecs that have one.
-    """
-    encoder = ENCODERS[codec]
-    if encoder.rates and rate not in encoder.rates:
-        raise DecodeError(
-            f"rate={rate}: {codec} is made at {', '.join(map(str, encoder.rates))} Hz; "
-            "resample the audio or use flac"
-        )
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format=encoder.container) as container:
-        stream = cast("av.AudioStream", container.add_stream(encoder.name, rate=rate))
-        stream.layout = "mono"
-        stream.format = encoder.sample_format
-        stream.codec_context.thread_count = 1
-        if codec != "flac":
-            stream.codec_context.bit_rate = bit_rate
-        data = samples[None]
-        if encoder.sample_format == "s16":
-            data = np.rint(np.clip(data * 32768.0, -32768, 32767)).astype(np.int16)
-        frame = av.AudioFrame.from_ndarray(data, format=encoder.sample_format, layout="mono")
-        frame.sample_rate = rate
-        frame.pts = 0
-        for packet in (*stream.encode(frame), *stream.encode(None)):
-            container.mux(packet)
-    return buffer.getvalue()
 
 
 def decode_file(value: bytes, container: str, limits: WireSettings) -> Decoded:
@@ -107,10 +57,16 @@ def decode_file(value: bytes, container: str, limits: WireSettings) -> Decoded:
         It is not such a file, is cut short, or is beyond the limits.
     """
     try:
-        with av.open(io.BytesIO(value), "r", format=container) as opened:
+        allowed = {"codec_whitelist": _DECODERS[container]}
+        with av.open(io.BytesIO(value), "r", format=container, options=allowed) as opened:
             if not opened.streams.audio:
                 raise DecodeError(f"{len(value)} bytes of {container} hold no audio stream")
             stream = opened.streams.audio[0]
+            decoder = stream.codec_context.name
+            if decoder not in _DECODERS[container].split(","):
+                raise _not_audio(value, container, ValueError(f"{decoder} is inside"))
+            if stream.channels and stream.rate:  # else nothing was found, and nothing decodes
+                check_shape(stream.channels, stream.rate, limits)
             stream.codec_context.thread_count = 1
             decoded = _collect(opened.decode(stream), limits)
     except (av.error.FFmpegError, ValueError) as error:
@@ -118,6 +74,27 @@ def decode_file(value: bytes, container: str, limits: WireSettings) -> Decoded:
     if not len(decoded.samples):
         raise _not_audio(value, container, ValueError("no samples in it"))
     return decoded
+
+
+def decode_opus(value: bytes, decoders: OpusDecoders, limits: WireSettings) -> Decoded:
+    """Decode a message that is an Ogg file; one that is plain Opus is decoded quickly.
+
+    Raises
+    ------
+    DecodeError
+        As of `decode_file`.
+    """
+    plain = read_plain(value)
+    if plain is None:
+        return decode_file(value, "ogg", limits)
+    try:
+        samples, rate = _collect(decoders.frames(plain), limits, RATE)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise _not_audio(value, "opus", error) from error
+    samples = samples[plain.skip : max(plain.end, 0)]
+    if not len(samples):
+        raise _not_audio(value, "opus", ValueError("no samples in it"))
+    return Decoded(samples, rate)
 
 
 class FrameStream:
@@ -142,6 +119,7 @@ class FrameStream:
         self._context.thread_count = 1
         self._waiting = 0
         self._rate = 0
+        self._packets = self._failed = self._lead = 0  # of the last message
 
     @property
     def frame_samples(self) -> int:
@@ -158,25 +136,18 @@ class FrameStream:
 
         With them comes how many of them belong to a frame that began before `value`.
         """
-        lead = 0
         began_before = self.partial
-        frames: list[AudioFrame | int] = []
-        packets = failed = size = 0
+        self._waiting += len(value)
+        self._packets = self._failed = self._lead = 0
         try:
-            for packet in self._context.parse(value):
-                packets += 1
-                if packets == 1 and began_before:
-                    lead = packet.duration or self.frame_samples
-                size += packet.size
-                try:
-                    frames += self._context.decode(packet)
-                except av.error.FFmpegError:
-                    failed += 1
-                    frames.append(packet.duration or self.frame_samples)
+            decoded = _collect(self._frames(value), self._limits, self._rate)
         except av.error.FFmpegError as error:
             self.reset()
             raise _not_audio(value, self._codec, error) from error
-        self._waiting = max(0, self._waiting + len(value) - size)
+        except DecodeError:
+            self.reset()
+            raise
+        failed, packets = self._failed, self._packets
         # The first frame after a jump may lean on one that is not there; more are damage.
         if failed > 1 + packets // 2 or self._waiting > _FRAME_BYTES[self._codec]:
             self.reset()
@@ -184,13 +155,23 @@ class FrameStream:
                 f"{len(value)} bytes are not a stream of {self._codec.removesuffix('float')} "
                 f"frames ({failed} of {packets} frames found are damaged); check content-type"
             )
-        try:
-            decoded = _collect(frames, self._limits, self._rate)
-        except DecodeError:
-            self.reset()
-            raise
         self._rate = decoded.rate or 48_000
-        return decoded._replace(rate=self._rate), lead
+        return decoded._replace(rate=self._rate), self._lead if began_before else 0
+
+    def _frames(self, value: bytes) -> Iterator[AudioFrame | int]:
+        """Yield what is decoded, as it is decoded; a number for a damaged frame's samples."""
+        for at in range(0, len(value), _SLICE_BYTES):
+            for packet in self._context.parse(value[at : at + _SLICE_BYTES]):
+                self._packets += 1
+                self._waiting = max(0, self._waiting - packet.size)
+                n = packet.duration or self.frame_samples
+                if self._packets == 1:
+                    self._lead = n
+                try:
+                    yield from self._context.decode(packet)
+                except av.error.FFmpegError:
+                    self._failed += 1
+                    yield n
 
 
 def is_whole_mp3(value: bytes) -> bool:
@@ -248,8 +229,7 @@ def _collect(
             check_shape(frame.layout.nb_channels, rate, limits)
             parts.append(_mono(frame))
         total += len(parts[-1])
-        if rate:
-            check_length(total, rate, limits)
+        check_length(total, rate or limits.max_rate, limits)
     return Decoded(np.concatenate(parts) if parts else np.zeros(0, np.float32), rate)
 
 
@@ -264,6 +244,8 @@ def _mono(frame: AudioFrame) -> NDArray[np.float32]:
         {"flt": "f4", "dbl": "f8", "s16": "i2", "s32": "i4", "s64": "i8"}.get(kind, "u1")
     )
     channels = frame.layout.nb_channels
+    if channels == 1 and kind == "flt":
+        return np.frombuffer(memoryview(frame.planes[0]), np.float32, frame.samples).copy()
     if frame.format.is_planar:
         count = frame.samples
         planes = [

@@ -10,7 +10,7 @@ import numpy as np
 
 from stream.audio import AudioChunk, rescale
 from stream.kafka.client import ensure_topics
-from stream.kafka.compressed import ENCODERS
+from stream.kafka.encoders import ENCODERS
 from stream.kafka.last import end_of_station
 from stream.kafka.sender import Sender
 from stream.kafka.wire import encode

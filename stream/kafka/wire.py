@@ -16,9 +16,10 @@ from stream.kafka.compressed import (
     check_length,
     check_shape,
     decode_file,
-    encode_file,
+    decode_opus,
     is_whole_mp3,
 )
+from stream.kafka.encoders import encode_file
 from stream.kafka.headers import (
     CONTENT_TYPES,
     FILES,
@@ -30,6 +31,7 @@ from stream.kafka.headers import (
     read_headers,
     station_of,
 )
+from stream.kafka.opus import OpusDecoders
 from stream.kafka.position import Claim, Place, Position
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 CODECS = tuple(CONTENT_TYPES)
 _LOUDEST = 100.0  # 40 dB over full scale: not audio, but bytes of another format
 _SHORTEST_MP3 = 1152  # one frame; of less, LAME's header cannot tell the length
+_MP3_DELAY, _MP3_TAIL = 1105, 48  # nor where fewer samples than the tail are left of a frame
 _MAX_STATIONS = 10_000
 
 
@@ -60,7 +63,7 @@ def encode(chunk: AudioChunk, codec: str = "pcm", bit_rate: int = 64_000) -> Mes
         At least one sample; beyond +-1 it is clipped by all codecs but ``f32``.
     codec : {"pcm", "f32", "flac", "opus", "mp3"}
         How the samples are written. ``f32`` is lossless, ``pcm`` and ``flac`` keep 16 bits.
-        Less than one frame of ``mp3`` is written as ``pcm``.
+        Lengths that ``mp3`` would not keep, such as less than one frame, are written as ``pcm``.
     bit_rate : int > 0
         Bits per second of ``opus`` and ``mp3``.
 
@@ -70,7 +73,7 @@ def encode(chunk: AudioChunk, codec: str = "pcm", bit_rate: int = 64_000) -> Mes
         The codec does not know the chunk's rate.
     """
     samples = np.nan_to_num(chunk.samples, nan=0.0, posinf=1.0, neginf=-1.0)
-    if codec == "mp3" and len(samples) < _SHORTEST_MP3:
+    if codec == "mp3" and not _mp3_keeps(len(samples), chunk.rate):
         codec = "pcm"
     if codec == "pcm":
         value = np.rint(np.clip(samples * 32768.0, -32768, 32767)).astype("<i2").tobytes()
@@ -90,6 +93,11 @@ def encode(chunk: AudioChunk, codec: str = "pcm", bit_rate: int = 64_000) -> Mes
     return Message(
         chunk.station.encode(), value, [(name, text.encode()) for name, text in headers.items()]
     )
+
+
+def _mp3_keeps(n: int, rate: int) -> bool:
+    frame = 1152 if rate >= 32_000 else 576
+    return n >= _SHORTEST_MP3 and (n + _MP3_DELAY) % frame <= frame - _MP3_TAIL
 
 
 @dataclass(slots=True)
@@ -112,6 +120,7 @@ class ChunkDecoder:
     def __init__(self, limits: WireSettings) -> None:
         self._limits = limits
         self._stations: OrderedDict[str, _Station] = OrderedDict()
+        self._opus = OpusDecoders()
 
     def decode(
         self,
@@ -141,6 +150,8 @@ class ChunkDecoder:
         kind, lead = said.content_type, 0
         if kind in RAW:
             decoded = _decode_raw(value, said, self._limits)
+        elif FILES.get(kind) == "ogg":
+            decoded = decode_opus(value, self._opus, self._limits)
         elif kind in FILES:
             decoded = decode_file(value, FILES[kind], self._limits)
         elif kind == "audio/mpeg" and is_whole_mp3(value):

@@ -15,6 +15,7 @@ def chunk(start: int, end: int, rate: int = 16000, station: str = "a") -> AudioC
     return AudioChunk(station, start, np.arange(start, end, dtype=np.float32), rate)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(1, 60)), min_size=1, max_size=30))
 def test_whatever_comes_time_runs_forward_and_no_sample_is_heard_twice(pieces):
     out = Align(16000).push([chunk(start, start + n) for start, n in pieces], last=True)
@@ -72,6 +73,7 @@ def test_audio_from_before_an_expected_place_is_dropped():
     ]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**12), st.sampled_from([8000, 11025, 22050, 44100, 48000]))
 def test_rescale_is_the_nearest_sample(sample, rate):
     scaled = rescale(sample, rate, 16000)
@@ -117,7 +119,7 @@ def arrivals(draw, lost: bool = True) -> list[AudioChunk]:
     return [chunk(i * PIECE, (i + 1) * PIECE) for i in [0, *order]]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(arrivals(lost=False))
 def test_chunks_late_within_the_window_are_heard_as_if_in_order(pieces):
     align = Align(16000, WINDOW_S)
@@ -126,7 +128,7 @@ def test_chunks_late_within_the_window_are_heard_as_if_in_order(pieces):
     assert (align.counts["gaps"], align.counts["late"], align.counts["dropped"]) == (0, 0, 0)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(arrivals())
 def test_a_chunk_in_order_waits_for_nothing(pieces):
     align, expected = Align(16000, WINDOW_S), 0
@@ -137,7 +139,7 @@ def test_a_chunk_in_order_waits_for_nothing(pieces):
         expected = align.position("a")
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(arrivals(), st.lists(st.integers(1, PIECE - 1), max_size=5), st.integers(1, 7))
 def test_cutting_late_chunks_changes_nothing(pieces, points, size):
     edges = [0, *sorted(set(points)), PIECE]
@@ -154,7 +156,7 @@ def test_cutting_late_chunks_changes_nothing(pieces, points, size):
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(arrivals(), st.data())
 def test_a_restart_decides_again_what_was_decided(pieces, data):
     whole = heard(Align(16000, WINDOW_S).push(pieces, last=True))

@@ -74,7 +74,7 @@ def test_it_resumes_where_it_was() -> None:
 LENGTHS = [20, 100, 500, 2000, 30_000]  # ms of a chunk
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(LENGTHS), st.lists(st.integers(-45, 45), min_size=1, max_size=60))
 def test_times_that_jitter_leave_no_gap(n: int, jitter: list[int]) -> None:
     times = [t + j for t, j in zip(on_time(n, len(jitter)), jitter, strict=True)]
@@ -82,7 +82,7 @@ def test_times_that_jitter_leave_no_gap(n: int, jitter: list[int]) -> None:
     assert {b - a for a, b in itertools.pairwise(heard)} <= {n}
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from([200, 500, 2000]),
     st.lists(st.tuples(st.integers(0, 3), st.integers(-40, 40)), min_size=1, max_size=30),
@@ -139,7 +139,7 @@ def test_a_time_after_samples_without_any_goes_on() -> None:
     ]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -54,6 +54,7 @@ def test_every_codec_keeps_place_and_length(codec: str, rate: int, n: int, start
     assert len(chunk.samples) * rate == n * chunk.rate
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=50))
 def test_f32_is_lossless(values: list[float]) -> None:
     samples = np.array(values, np.float32)
@@ -63,6 +64,7 @@ def test_f32_is_lossless(values: list[float]) -> None:
 
 
 @pytest.mark.parametrize("codec", ["pcm", "flac"])
+@settings(max_examples=30, deadline=None)
 @given(values=st.lists(st.integers(-32768, 32767), min_size=1, max_size=50))
 def test_16_bit_audio_survives_pcm_and_flac(codec: str, values: list[int]) -> None:
     samples = (np.array(values) / 32768).astype(np.float32)
