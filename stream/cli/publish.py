@@ -50,6 +50,8 @@ def publish(
     """Send a station's audio to Kafka, in messages that each decode by themselves."""
     if realtime + fast + (speed is not None) > 1:
         raise ConfigError("--realtime, --fast and --speed: give one of them")
+    if not station:
+        raise ConfigError("--station '': give the station's name, 1 to 200 printable characters")
     if source == "kafka":
         raise ConfigError("publish reads a file, a URL or microphone, and writes to Kafka")
     settings = load_config(config, with_broker(kafka, sets))

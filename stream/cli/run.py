@@ -33,6 +33,11 @@ def run(
 ) -> None:
     """Listen until the source ends, or until SIGINT or SIGTERM."""
     settings = load_config(config, sets)
+    if source == "kafka" and station is not None:
+        raise ConfigError(
+            f"--station {station} with --source kafka: the messages' keys name the stations; "
+            "leave it out"
+        )
     names = sink or ["console"]
     check_sinks(names)
 
