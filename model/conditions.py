@@ -6,7 +6,7 @@ windows, at the same levels and with the same partners, appear in every conditio
 so that a treatment is compared with its clean original window by window.
 
 What counts as a window of a class: in more than 95 % of its columns the class is heard, where
-pauses of up to 1.5 s between sounds of one voice or track count as heard (`model.bank` finds
+pauses of up to 2 s between sounds of one voice or track count as heard (`model.bank` finds
 them). Single words with a second of silence between them are speech by this rule.
 """
 

@@ -3,7 +3,7 @@
 A programme is a row of items as on air: talk, songs, talk over a song that is turned down,
 jingles, noise, silence; they follow each other at a cut or in a cross-fade. A class is heard
 from the first to the last sample of what is played of it, fades included, and through pauses of
-up to 1.5 s within one recording.
+up to 2 s, as in the windows of `model.conditions`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from airsift.errors import ConfigError
 from model.bank import HOP, RATE
+from model.joining import PAUSE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -240,14 +241,14 @@ def _heard(layers: Sequence[_Layer], kinds: tuple[str, ...], length: int) -> Spa
         for layer in layers
         if layer.kind in kinds and layer.start < length
     )
-    return union(spans)
+    return union(spans, round(PAUSE_SECONDS * RATE))
 
 
-def union(spans: Sequence[tuple[int, int]]) -> Spans:
-    """Return the same moments as spans that are in order and do not touch."""
+def union(spans: Sequence[tuple[int, int]], pause: int = 0) -> Spans:
+    """Return the same moments as spans that are in order, and more than `pause` apart."""
     out: list[tuple[int, int]] = []
     for start, end in sorted(spans):
-        if out and start <= out[-1][1]:
+        if out and start <= out[-1][1] + pause:
             out[-1] = (out[-1][0], max(end, out[-1][1]))
         else:
             out.append((start, end))

@@ -38,11 +38,11 @@ def test_what_is_said_to_be_heard_is_heard() -> None:
             truth = np.zeros(len(made.samples), np.bool_)
             for start, end in spans:
                 truth[start:end] = True
-            # A fade is quiet at its end, and the frame of a boundary is half of each.
+            # Fades are quiet at their ends, and short pauses count as heard.
             frames = truth.reshape(-1, HOP)
             heard = power(made.samples, hz)
             assert heard[~frames.any(axis=1)].max() < 1e-5
-            assert np.mean(heard[frames.all(axis=1)] > 1e-5) > 0.97
+            assert np.mean(heard[frames.all(axis=1)] > 1e-5) > 0.95
 
 
 def test_the_same_seed_gives_the_same_programmes_and_groups_take_turns() -> None:
