@@ -79,7 +79,11 @@ class Matcher(Protocol):
     """Names the music in audio. An outside service can stand behind these two methods."""
 
     def extract(self, samples: NDArray[np.float32]) -> Landmarks:
-        """Return what the matcher needs of mono audio at 16 kHz."""
+        """Return what the matcher needs of mono audio at 16 kHz.
+
+        Landmarks further than `EDGE` (`fingerprint.settings`) from both ends must not depend on
+        audio beyond: a stream extracts piece by piece, and joins what it gets.
+        """
         ...
 
     def match(self, landmarks: Landmarks) -> list[TrackMatch]:
