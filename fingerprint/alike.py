@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 SAME = 0.8
 _PROBES = (1 / 6, 1 / 2, 5 / 6)
 _PROBE = 10 * SAMPLE_RATE
-# A wrong answer costs a person's time here, for every track: one in ten thousand hours.
+_WINDOW = 20 * SAMPLE_RATE
+# A wrong answer costs a person's time here: of all windows the best must be as certain as one
+# false match in ten thousand hours.
 _THRESHOLD = 4.0
 
 
@@ -65,12 +67,22 @@ def find_alike(catalogue: Catalogue, landmarks: Landmarks) -> Alike | None:
     matcher = LandmarkMatcher(catalogue, thorough=False)
     if not any(matcher.match(probe) for probe in _probes(landmarks)):
         return None
-    matcher.threshold = _THRESHOLD
     by_track: dict[str, list[TrackMatch]] = {}
-    for match in matcher.match(landmarks):
-        by_track.setdefault(match.track, []).append(match)
+    for window in _windows(landmarks):
+        for match in matcher.match(window):
+            by_track.setdefault(match.track, []).append(match)
     found = [_alike(catalogue, landmarks, matches) for matches in by_track.values()]
-    return max(found, key=lambda alike: alike.share, default=None)
+    certain = [alike for alike in found if alike.score >= _THRESHOLD]
+    return max(certain, key=lambda alike: alike.share, default=None)
+
+
+def _windows(landmarks: Landmarks) -> Iterable[Landmarks]:
+    """Yield all of a track in windows: where a cut is, only the window around it is unsure."""
+    length = landmarks.end - landmarks.start
+    count = max(length // _WINDOW, 1)
+    for number in range(count):
+        start = landmarks.start + length * number // count
+        yield landmarks.between(start, landmarks.start + length * (number + 1) // count)
 
 
 def _probes(landmarks: Landmarks) -> Iterable[Landmarks]:

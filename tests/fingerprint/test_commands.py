@@ -175,7 +175,7 @@ def test_it_is_a_command_of_the_module(shop):
 def alike(tmp_path_factory, compose):
     """The same music as FLAC, as poor MP3 half a second later, and cut down for the radio."""
     folder = tmp_path_factory.mktemp("alike")
-    music = compose(9, 90.0)
+    music = compose(12, 90.0)
     encode(folder / "1 album.flac", music, RATE, "flac")
     later = np.concatenate([np.zeros(RATE // 2, np.float32), music])
     encode(folder / "2 later.mp3", 0.5 * later, RATE, "libmp3lame")  # 64 kb/s
@@ -183,7 +183,7 @@ def alike(tmp_path_factory, compose):
     encode(folder / "3 edit.flac", edit, RATE, "flac")
     medley = np.concatenate([compose(21, 35.0), music[20 * RATE : 50 * RATE], compose(22, 25.0)])
     encode(folder / "4 medley.flac", medley, RATE, "flac")
-    encode(folder / "5 other.flac", compose(8, 60.0), RATE, "flac")
+    encode(folder / "5 other.flac", compose(11, 60.0), RATE, "flac")
     return folder
 
 
