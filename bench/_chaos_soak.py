@@ -28,7 +28,7 @@ def soak(driver: str, seed: int, minutes: int = 60) -> dict[str, float]:
         def plan() -> Iterator[list[Message]]:
             for k in range(60 * minutes):
                 # Not further ahead than the worker can be: the broker holds it all in memory.
-                while k > min(stage.subscriber.heard.values(), default=0.0) + 120:
+                while k > min(list(stage.subscriber.heard.values()), default=0.0) + 120:
                     time.sleep(0.05)
                 yield [station.message(k * RATE) for station in playing]
 

@@ -45,7 +45,7 @@ DRIVERS = {"run": ["run", "--source", "kafka", "--sink", "kafka"], "worker": ["w
 FRONT_END_S = latency(octaves()) / RATE  # audio after a window that its last column needs
 VALUES = 40  # different messages: encoding is no part of what is measured
 LEAD_S = 8.0  # at first there are no whole windows
-START_S = 60.0
+START_S = 120.0
 
 
 class Load(NamedTuple):

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import faust
 from faust.auth import SASLCredentials, SSLCredentials
+from faust.types.tuples import TP
 
 from stream.kafka.security import joined, security_options, servers
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stream.kafka.settings import KafkaSettings
 
 # Both tell of each retry as an error, with a traceback. What ends the worker reaches the user as
@@ -34,7 +37,7 @@ def make_app(settings: KafkaSettings, folder: Path) -> Any:
     folder : Path
         Where Faust makes its empty folders.
     """
-    return faust.App(
+    app: Any = faust.App(
         settings.group,
         broker=[f"kafka://{joined(*each)}" for each in servers(settings.bootstrap_servers)],
         broker_credentials=_credentials(settings),
@@ -65,6 +68,8 @@ def make_app(settings: KafkaSettings, folder: Path) -> Any:
         autodiscover=False,
         datadir=str(folder),
     )
+    app.consumer._read_offset = _NoOffsets()
+    return app
 
 
 def bytes_topic(app: Any, name: str, **options: Any) -> Any:
@@ -113,3 +118,27 @@ def _credentials(settings: KafkaSettings) -> Any:
             ssl_context=context,
         )
     return SSLCredentials(context) if context else None
+
+
+class _NoOffsets:
+    """What Faust believes to have read, with the methods of a dict that it uses: nothing.
+
+    It would drop what comes again after a seek if a message that was on its way then is done
+    after it. What comes twice is known here by its offset.
+    """
+
+    def __getitem__(self, tp: TP) -> None:
+        return None
+
+    def __setitem__(self, tp: TP, kafka_offset: int | None) -> None:
+        pass
+
+    def pop(self, tp: TP, default: None = None) -> None:
+        """Have nothing of a partition."""
+
+    def update(self, offsets: Mapping[TP, int | None]) -> None:
+        """Take note of nothing."""
+
+    def keys(self) -> tuple[TP, ...]:
+        """Have no partitions."""
+        return ()

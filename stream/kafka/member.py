@@ -70,7 +70,6 @@ class Member:
         self._starting: asyncio.Task[Any] | None = None
         self.app.agent(bytes_topic(self.app, self._topic), name="hear")(self._hear)
         self.app.consumer.perform_seek = self._seek_committed
-        self.app.consumer._read_offset = _NoOffsets()
         self.app.on_partitions_revoked.connect(self._note_revoked)
         self.app.on_partitions_assigned.connect(self._note_assigned)
 
@@ -256,27 +255,3 @@ class _Hole(NamedTuple):
 
     end: int
     asked: float
-
-
-class _NoOffsets:
-    """What Faust believes to have read, with the methods of a dict that it uses: nothing.
-
-    It would drop what comes again after a seek if a message that was on its way then is done
-    after it. What comes twice is known here by its offset.
-    """
-
-    def __getitem__(self, tp: TP) -> None:
-        return None
-
-    def __setitem__(self, tp: TP, kafka_offset: int | None) -> None:
-        pass
-
-    def pop(self, tp: TP, default: None = None) -> None:
-        """Have nothing of a partition."""
-
-    def update(self, offsets: Mapping[TP, int | None]) -> None:
-        """Take note of nothing."""
-
-    def keys(self) -> tuple[TP, ...]:
-        """Have no partitions."""
-        return ()
