@@ -206,7 +206,7 @@ def disk(driver: str, seed: int, speed: float) -> dict[str, float]:
             ),
         )
         stage.play(_plan(playing), seconds_each=0.5, speed=speed)
-        stage.wait(lambda: path.exists() and path.stat().st_size > limit - 20_000, "full", 120)
+        stage.wait(lambda: path.exists() and path.stat().st_size > limit - 20_000, "full")
         time.sleep(5.0)
         assert worker.poll() is None, "the worker ended on a full disk"
         since = time.monotonic()
