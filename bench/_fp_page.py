@@ -36,7 +36,7 @@ def draw(table: Table) -> None:
 
     mpl.rcParams["svg.hashsalt"] = "airsift"  # the same figures give the same file
     names = list(table)[::-1]
-    matchers = list(next(iter(table.values())))
+    matchers = [name for name in next(iter(table.values())) if name in _COLOURS]
     figure, axes = plt.subplots(figsize=(8, 0.34 * len(names) + 1.2), layout="constrained")
     height = 0.8 / len(matchers)
     for index, matcher in enumerate(matchers):
@@ -69,7 +69,8 @@ def _introduction(about: Mapping[str, Any]) -> str:
 
 
 def _conditions(table: Table) -> str:
-    matchers = [name for name in next(iter(table.values())) if name != "airsift"]
+    others = ("airsift", "first pass")
+    matchers = [name for name in next(iter(table.values())) if name not in others]
     head = ["condition", "found %", "by the first pass %", "wrong", "place within 0.1 s %"]
     head += ["in a repeat", *(f"{name} %" for name in matchers)]
     lines = [_row(head), _row(["---"] * len(head))]
@@ -77,7 +78,7 @@ def _conditions(table: Table) -> str:
         own = row["airsift"]
         cells = [name, f"**{own.found_percent:.0f}**", f"{row['first pass'].found_percent:.0f}"]
         cells += [str(own.wrong), f"{own.place_percent:.0f}", str(own.repeats)]
-        cells += [f"{row[matcher].found_percent:.0f}" for matcher in matchers if matcher in row]
+        cells += [f"{row[matcher].found_percent:.0f}" for matcher in matchers]
         lines.append(_row(cells))
     return "\n".join(lines)
 
