@@ -117,7 +117,9 @@ def chromaprint(tracks: list[Path], work: Path) -> Ask:
     """Return how to ask Chromaprint: least share of wrong bits at any place of any track.
 
     The fingerprints are fpcalc's; comparing them bit by bit at every offset is how its authors
-    compare two, without the index in front that AcoustID has.
+    compare two, without the index in front that AcoustID has. A fingerprint of silence has one
+    value only, and is like any other silence: with fewer than half its values distinct nothing
+    is said.
     """
     stored = work / "chromaprint.npz"
     if not stored.exists():
@@ -134,12 +136,15 @@ def chromaprint(tracks: list[Path], work: Path) -> Ask:
         for query in queries:
             start = _cpu()
             bits = _fpcalc(query)
+            if 2 * len(np.unique(bits)) < len(bits) or not len(bits):
+                out.append({"answers": [], "cpu_s": _cpu() - start})
+                continue
             places = len(line) - len(bits) + 1
             wrong = np.zeros(places, np.uint16)
             for index, value in enumerate(bits):
                 wrong += np.bitwise_count(line[index : index + places] ^ value)
-            best = int(wrong.argmin()) if len(bits) else 0
-            share = float(wrong[best]) / max(32 * len(bits), 1) if len(bits) else 1.0
+            best = int(wrong.argmin())
+            share = float(wrong[best]) / (32 * len(bits))
             track = int(which[best])
             place = round((best - int(starts[track])) * _CHROMAPRINT_STEP_S * RATE)
             out.append({"answers": [(keys[track], place, 1 - share)], "cpu_s": _cpu() - start})

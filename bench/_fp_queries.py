@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 SPLITS = {"validation": 0, "test": 1}
 SHORT = ("clean", "MP3 64 kb/s", "telephone", "speech 5 dB louder")
 PIECE_S = 10
+# A piece that is nowhere louder (of 32 768) is no audio that could be mistaken.
+_SILENCE = 32
 _LEAD_S = 1.0  # audio before and after a query, so that codecs and rooms have settled
 
 
@@ -93,7 +95,9 @@ def negatives(split: str, hours: float, audio: Path) -> Iterator[tuple[str, NDAr
     pieces = [(path, at) for path in files for at in range(0, _length(path) - n + 1, n)]
     for index in np.linspace(0, len(pieces) - 1, min(round(hours * 360), len(pieces))):
         path, at = pieces[int(index)]
-        yield "music", np.load(path, mmap_mode="r")[at : at + n]
+        piece = np.load(path, mmap_mode="r")[at : at + n]
+        if np.abs(piece).max() > _SILENCE:
+            yield "music", piece
     tracks = [_music.load(path) for path in _music.music(_music.CATALOGUE, audio)[share::8]]
     for drone in drones(tracks, minutes, np.random.default_rng([9, share])):
         for at in range(0, len(drone) - n + 1, n):
