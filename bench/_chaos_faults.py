@@ -26,6 +26,7 @@ def kill(driver: str, seed: int, speed: float, kills: int = 20) -> dict[str, flo
     with Stage(driver, seed) as stage:
         names = _on_air(stage, playing := stations(EIGHT, seed), speed)
         for _ in range(kills):
+            stage.wait_joined()
             stage.sleep(0.0, 4.0)
             since = time.monotonic()
             stage.kill(stage.random.choice(stage.workers))
@@ -252,6 +253,7 @@ def rolling(driver: str, seed: int, speed: float) -> dict[str, float]:
         names = _on_air(stage, playing := stations(EIGHT, seed), speed)
         slowest = 0.0
         for _ in range(4):
+            stage.wait_joined()
             stage.sleep(0.0, 2.0)
             since = time.monotonic()
             code = stage.kill(stage.workers[0], signal.SIGTERM)

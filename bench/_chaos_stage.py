@@ -177,6 +177,7 @@ class Stage:
         self.faults = self.restarts = 0
         self.supervised = False  # whether a worker that ends by itself is started again
         self.air: Air | None = None
+        self._log_of: dict[int, Path] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -219,7 +220,17 @@ class Stage:
                 **options,
             )
         self.workers.append(worker)
+        self._log_of[worker.pid] = log
         return worker
+
+    def wait_joined(self) -> None:
+        """Wait until every worker has been given partitions, as a rolling upgrade does."""
+
+        def joined() -> bool:
+            logs = [self._log_of[worker.pid].read_text() for worker in self.workers]
+            return all("partitions of" in log or "begins with" in log for log in logs)
+
+        self.wait(joined, "all workers have partitions")
 
     def kill(self, worker: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> int:
         """Send a signal that ends a worker, and wait for its end; return its code."""
