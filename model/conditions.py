@@ -25,7 +25,7 @@ from model import noises, treatments
 from model.bank import HOP, RATE, checked_recordings, streams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 WINDOW = 5 * RATE
 MUSIC_LEVELS_DB = (6, 0, -6, -10, -15, -20)
+SILENCE = "silence and hiss"
 HEARD = 0.95  # share of a window's columns in which its class must be heard
 SEMITONES = {"two semitones up": (49, 55), "two semitones down": (55, 49)}  # 2 ** (2 / 12)
 # What a window needs of its stream, so that there is enough to speed up.
@@ -104,7 +105,12 @@ def conditions(folder: Path, split: Split, *, most: int = 400, seed: int = 5) ->
 
 
 def conditions_of(
-    heard: Sequence[Stream], split: Split, *, most: int = 400, seed: int = 5
+    heard: Sequence[Stream],
+    split: Split,
+    *,
+    most: int = 400,
+    seed: int = 5,
+    names: Collection[str] | None = None,
 ) -> Iterator[Condition]:
     """Make every condition, one at a time.
 
@@ -118,6 +124,8 @@ def conditions_of(
         Windows of a condition, at most; groups are drawn in turn, so that each counts.
     seed : int
         The same seed gives the same windows.
+    names : collection of str, optional
+        The conditions that are wanted; all of them unless told.
 
     Raises
     ------
@@ -135,34 +143,40 @@ def conditions_of(
             f"the {split} split has no {' and no '.join(missing)} of 6 s or more: add "
             "recordings of it, in groups of that split"
         )
-    return _made(pure, seed)
+    return _made(pure, seed, names)
 
 
-def _made(pure: dict[str, list[Cut]], seed: int) -> Iterator[Condition]:
-    speech, music, noise = pure["speech"], pure["music"], pure["noise"]
+def _made(
+    pure: dict[str, list[Cut]], seed: int, names: Collection[str] | None
+) -> Iterator[Condition]:
+    for name, kind, truth, change in _planned(pure, seed):
+        if names is None or name in names:
+            # A generator of its own: what one condition draws does not change the others.
+            random = np.random.default_rng([seed, zlib.crc32(name.encode())])
+            cuts = pure[kind]
+            windows = [_at_level(change(cut, random), cut.level_db) for cut in cuts]
+            yield Condition(name, np.stack(windows), truth, [cut.group for cut in cuts])
+        if name == "noise" and (names is None or SILENCE in names):
+            yield _silences(np.random.default_rng([seed, 0]))
 
-    def condition(
-        name: str, cuts: Sequence[Cut], truth: tuple[int, int], change: Change
-    ) -> Condition:
-        # A generator of its own: what one condition draws does not change the others.
-        random = np.random.default_rng([seed, zlib.crc32(name.encode())])
-        windows = [_at_level(change(cut, random), cut.level_db) for cut in cuts]
-        return Condition(name, np.stack(windows), truth, [cut.group for cut in cuts])
 
-    yield condition("speech", speech, (1, 0), _plain)
-    yield condition("music", music, (0, 1), _plain)
+def _planned(
+    pure: dict[str, list[Cut]], seed: int
+) -> Iterator[tuple[str, str, tuple[int, int], Change]]:
+    """Yield name, kind of the windows, truth and what is done to them."""
+    yield "speech", "speech", (1, 0), _plain
+    yield "music", "music", (0, 1), _plain
     if pure.get("singing"):
-        yield condition("singing", pure["singing"], (0, 1), _plain)
-    yield condition("noise", noise, (0, 0), _plain)
-    yield _silences(np.random.default_rng([seed, 0]))
-    yield condition("speech in a room", speech, (1, 0), _treated(treatments.room))
-    yield condition("speech, noise 10 dB under", speech, (1, 0), _mixed(noise, -10.0, seed))
+        yield "singing", "singing", (0, 1), _plain
+    yield "noise", "noise", (0, 0), _plain
+    yield "speech in a room", "speech", (1, 0), _treated(treatments.room)
+    yield "speech, noise 10 dB under", "speech", (1, 0), _mixed(pure["noise"], -10.0, seed)
     for level in MUSIC_LEVELS_DB:
-        mixed = _mixed(music, float(level), seed)
-        yield condition(f"music at {level:+d} dB and speech", speech, (1, 1), mixed)
+        mixed = _mixed(pure["music"], float(level), seed)
+        yield f"music at {level:+d} dB and speech", "speech", (1, 1), mixed
     for name, change in TREATED.items():
-        yield condition(f"speech, {name}", speech, (1, 0), change)
-        yield condition(f"music, {name}", music, (0, 1), change)
+        yield f"speech, {name}", "speech", (1, 0), change
+        yield f"music, {name}", "music", (0, 1), change
 
 
 def _cuts(stream: Stream, random: np.random.Generator) -> Iterator[Cut]:
@@ -279,4 +293,4 @@ def _silences(random: np.random.Generator) -> Condition:
         samples = noises.made_noise(WINDOW, 10_000 + number)[1]
         windows.append(samples * np.float32(10.0 ** (random.uniform(-75.0, -35.0) / 20.0)))
     names = [f"silence:{number}" for number in range(len(windows))]
-    return Condition("silence and hiss", np.stack(windows), (0, 0), names)
+    return Condition(SILENCE, np.stack(windows), (0, 0), names)

@@ -62,9 +62,7 @@ def write(folder: Path, corpus: Path, split: str, most: int, programmes: int) ->
     print(f"reading the {split} split of {corpus}", file=sys.stderr, flush=True)
     heard = conditions.held_out(corpus, split)
     rows = []
-    for each in conditions.conditions_of(heard, split, most=most):
-        if each.name not in CONDITIONS:
-            continue
+    for each in conditions.conditions_of(heard, split, most=most, names=CONDITIONS):
         place = each.name.replace(" ", "_")
         for number, (samples, group) in enumerate(zip(each.samples, each.groups, strict=True)):
             path = Path(f"{place}-{number:03d}.wav")
