@@ -1,7 +1,8 @@
 """How fast audio becomes decisions on one thread, and what a file costs in memory and start.
 
 The first table is one long file's samples through the pipeline, 10 s at a push, at the model's
-rate and at 44.1 kHz. The second starts `airsift segment` as a user does: the largest resident
+rate and at 44.1 kHz. The second is nothing but speech, with and without the network that tells
+voices, turn by turn. The third starts `airsift segment` as a user does: the largest resident
 memory on a short and on a long file, beside a bare ``import torch``; and the time to its first
 line, as a ratio to the import, pair by pair.
 """
@@ -18,12 +19,15 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+import soxr
 import torch
 from _report import Report, arguments
 
 from stream import config
 from stream.audio import AudioChunk
 from stream.build import build_pipeline
+from stream.demo.parts import RATE, decode, parts
+from stream.events import Decision
 
 SEGMENT = [sys.executable, "-m", "airsift", "segment"]
 IMPORT = [sys.executable, "-c", "import torch"]
@@ -63,6 +67,45 @@ def speed(report: Report, seconds: int, rounds: int) -> None:
             x_real_time=seconds / median(taken[1:]),
             x_real_time_of_cpu=seconds / median(cpu[1:]),
         )
+
+
+def speech(seconds: int, rate: int) -> np.ndarray:
+    """Return the speech of the demo's recordings, again and again."""
+    spoken = [decode(part) for part in parts().values() if part.kind == "speech"]
+    samples = soxr.resample(np.concatenate(spoken), RATE, rate)
+    return np.resize(samples, seconds * rate).astype(np.float32)
+
+
+def voice(report: Report, seconds: int, rounds: int) -> None:
+    samples = speech(seconds, 16_000)
+    chunks = [
+        AudioChunk("file", start, samples[start : start + 160_000], 16_000)
+        for start in range(0, len(samples), 160_000)
+    ]
+    pipelines = {
+        on: build_pipeline(config.load(sets=[f"model.voice={on}"], environ={}).config)
+        for on in ("true", "false")
+    }
+    taken: dict[str, list[float]] = {"true": [], "false": []}
+    asked = 0
+    for _ in range(rounds + 1):
+        for on, pipeline in pipelines.items():
+            start = time.process_time()
+            events = [event for chunk in chunks for event in pipeline.push([chunk])]
+            pipeline.push([], last=True)
+            taken[on].append(time.process_time() - start)
+            judged = [e for e in events if isinstance(e, Decision) and e.voice_odds is not None]
+            asked = max(asked, len(judged))
+    with_voice, without = (median(taken[on][1:]) for on in ("true", "false"))
+    ratios = [a / b for a, b in zip(taken["true"][1:], taken["false"][1:], strict=True)]
+    report.row(
+        "speech at 16000 Hz",
+        audio_s=seconds,
+        voices_asked=asked,
+        cpu_s=with_voice,
+        cpu_s_without_voice=without,
+        ratio=median(ratios),
+    )
 
 
 def write_wav(path: Path, seconds: int) -> None:
@@ -145,6 +188,7 @@ def main() -> None:
     report = Report("From samples to decisions")
     with tempfile.TemporaryDirectory() as folder:
         speed(report, 600, options.rounds)
+        voice(report, 600, options.rounds)
         memory(report, Path(folder), options.hours)
         start(report, Path(folder), options.rounds)
     report.finish(options.json)

@@ -37,6 +37,7 @@ LABELS = ("speech", "music")
 CLASSES: dict[str, tuple[int, ...]] = {"speech": (0,), "music": (1,), "singing": (1,), "noise": ()}
 # Bins that a layer may be shifted by: four semitones.
 TRANSPOSITION = 8
+BALANCE = 0.5
 # Share of the windows whose layers pass one more chain together, as on air.
 WHOLE_CHAIN = 0.4
 # How often a layer sounds only now and then: words one by one, barks, chords. It counts as
@@ -59,6 +60,8 @@ class Mixer:
         The classes that windows are made of, and the outputs that each switches on.
     transposition : int >= 0
         Bins that a layer is shifted by at most.
+    balance : float in [0, 1]
+        How far sources of a class are made equal: 0 draws them by what they hold, 1 all alike.
 
     Raises
     ------
@@ -74,6 +77,7 @@ class Mixer:
         ways: tuple[tuple[float, Draw], ...] = WAYS,
         classes: Mapping[str, tuple[int, ...]] = CLASSES,
         transposition: int = TRANSPOSITION,
+        balance: float = BALANCE,
     ) -> None:
         self._bank = bank
         self._classes = classes
@@ -82,7 +86,9 @@ class Mixer:
         self._draws = [draw for _, draw in ways]
         chances = np.array([chance for chance, _ in ways])
         self._chances = chances / chances.sum()
-        self._pools: dict[str, _Pool] = {kind: _pool(bank, kind, dropped) for kind in classes}
+        self._pools: dict[str, _Pool] = {
+            kind: _pool(bank, kind, dropped, balance) for kind in classes
+        }
         # A corpus without songs can be trained on; one without speech, music or noise cannot.
         if "singing" in classes and not len(self._pools["singing"].streams):
             self._pools["singing"] = self._pools["music"]
@@ -175,8 +181,8 @@ class _Pool:
         return int(random.integers(start, max(start + 1, end - length))), int(end)
 
 
-def _pool(bank: Bank, kind: str, dropped: frozenset[int]) -> _Pool:
-    """Balance sources: one counts as the square root of how much it holds."""
+def _pool(bank: Bank, kind: str, dropped: frozenset[int], balance: float) -> _Pool:
+    """Balance sources: one counts as the power `1 - balance` of how much it holds."""
     chosen = [
         (group.partition(":")[0], start, end)
         for number, (group, each, start, end) in enumerate(bank.streams)
@@ -185,7 +191,7 @@ def _pool(bank: Bank, kind: str, dropped: frozenset[int]) -> _Pool:
     total: dict[str, int] = {}
     for source, start, end in chosen:
         total[source] = total.get(source, 0) + end - start
-    weights = np.array([(end - start) / total[source] ** 0.5 for source, start, end in chosen])
+    weights = np.array([(end - start) / total[source] ** balance for source, start, end in chosen])
     spans = np.array([(start, end) for _, start, end in chosen], np.int64).reshape(-1, 2)
     return _Pool(spans, weights / max(weights.sum(), 1e-9))
 

@@ -30,7 +30,7 @@ def draw(folder: Path, image: Path) -> None:
     Parameters
     ----------
     folder : Path
-        Of the training, with ``batches.csv`` and ``sheet.csv``.
+        Of the training.
     image : Path
         PNG, SVG or PDF, by its name.
     """
@@ -48,8 +48,9 @@ def draw(folder: Path, image: Path) -> None:
         validation = sheet[f"validation_{name}"]
         axis.plot(sheet["step"], validation, "o-", color="#1f77b4", ms=3, label="validation")
         axis.set_ylabel(f"{name} ({unit})")
-        axis.set_yscale("log")
         axis.grid(visible=True, which="both", color="#eeeeee")
+    cost.set_yscale("log")
+    error.set_ylim(0.0, 3.0 * float(np.median(batches["error"])) + 0.02)
     cost.step(sheet["step"], sheet["best"], color="#d62728", where="post", label="best so far")
     best = int(np.argmin(sheet["validation_cost"]))
     for axis in (cost, error):

@@ -1,6 +1,6 @@
 """What a network is to learn, from a TOML file: its outputs, classes, windows and settings.
 
-docs/training.md says what may be in the file; configs/voice.toml is an example.
+docs/own_labels.md says what may be in the file; configs/voice.toml is an example.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from airsift.errors import ConfigError
 from model import networks
 from model.layers import Layer, alone, over
-from model.mixing import BINS_PER_OCTAVE, Mixer
+from model.mixing import BALANCE, BINS_PER_OCTAVE, Mixer
 from model.train import Settings
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class _File(BaseModel):
     manifest: str = ""
     passes: Annotated[int, Field(ge=1, le=100)] = 1
     most_seconds: Annotated[int, Field(ge=1)] = 600
+    balance: Annotated[float, Field(ge=0, le=1)] = BALANCE
     semitones: Annotated[float, Field(ge=0, le=12)] = 4.0
     window: list[_Window] = []
     train: dict[str, int | float | str] = {}
@@ -84,6 +85,8 @@ class Task:
         Audio of one group in one pass, at most.
     transposition : int >= 0
         Bins that a layer is shifted by at most.
+    balance : float in [0, 1]
+        How far the sources of a class are made equal.
     ways : tuple of (float, Draw)
         How windows are made, and how often.
     settings : Settings
@@ -101,6 +104,7 @@ class Task:
     passes: int
     most_seconds: int
     transposition: int
+    balance: float
     ways: tuple[tuple[float, Draw], ...]
     settings: Settings
     judged: tuple[str, ...]
@@ -113,6 +117,7 @@ class Task:
             ways=self.ways,
             classes=self.classes,
             transposition=self.transposition,
+            balance=self.balance,
         )
 
 
@@ -142,7 +147,7 @@ def load_task(path: Path, **overrides: object) -> Task:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {where}: {first['msg']}; see docs/training.md") from error
+        raise ConfigError(f"{path}: {where}: {first['msg']}; see docs/own_labels.md") from error
     _check_names(path, read)
     given = {name: value for name, value in overrides.items() if value is not None}
     return Task(
@@ -158,6 +163,7 @@ def load_task(path: Path, **overrides: object) -> Task:
         passes=read.passes,
         most_seconds=read.most_seconds,
         transposition=round(read.semitones * BINS_PER_OCTAVE / SEMITONES_PER_OCTAVE),
+        balance=read.balance,
         ways=_ways(read),
         settings=parse_settings(path, {"clean_at": 1.0, **read.train, **given}),
         judged=tuple(dict.fromkeys(window.of[0] for window in read.window)) or tuple(read.classes),

@@ -1,10 +1,10 @@
 """Female or male: what a second small network says of windows of speech alone.
 
 It judges the third of a row of decisions that say speech and no music, whose window then holds
-little else, and every tenth after it, so that it costs little::
+little else, and every twentieth after it, so that it costs little::
 
-    decisions   s s m m s s s s s s s s s s s s s s m s s s s
-    judged                  ^                   ^         ^
+    decisions   s s m m s s s s s s s s s s s s s s s s s s s s s s s s m s s s s
+    judged                  ^                                       ^         ^
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SHARED = (
 )  # fmt: skip
 # One window is never surer than this: of a probability that is rounded to 0 there are no odds.
 SUREST = 1e-4
-FIRST, EVERY = 3, 10
+FIRST, EVERY = 3, 20
 
 
 @dataclass(slots=True)

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from airsift.errors import ConfigError
+from model import bank, corpus, files
+from model.recipe import Item
+
+
+def full(*_: object) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_what_is_interrupted_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    files.write_whole(path, b"old")
+
+    def interrupted() -> None:
+        with files.replacing(path) as partial:
+            partial.write_bytes(b"half of the n")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        interrupted()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        with pytest.raises(ConfigError, match=r"a\.txt cannot be written \(No space") as caught:
+            files.write_whole(tmp_path / "a.txt", b"new")
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_cache_on_a_full_disk_is_not_taken_for_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The samples fit, their index does not: the source is built again, not used."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "x.raw").write_bytes(b"")
+    monkeypatch.setattr(corpus, "decode", lambda *_, **__: np.ones(8000, np.int16))
+    items = [Item("mine", "x.raw", "speech", "anna")]
+    honest = Path.write_bytes
+    monkeypatch.setattr(
+        Path, "write_bytes",
+        lambda path, data: full() if ".csv" in path.name else honest(path, data),
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"mine\.csv cannot be written"):
+        corpus.build_source("mine", items, tmp_path / "in", tmp_path)
+    with pytest.raises(ConfigError, match="airsift corpus build"):
+        corpus.read_index(tmp_path)
+    monkeypatch.setattr(Path, "write_bytes", honest)
+    assert corpus.build_source("mine", items, tmp_path / "in", tmp_path) == (0, [])
+    assert [each.group for each in corpus.read_index(tmp_path)] == ["anna"]
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_bank_on_a_full_disk_cannot_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where an older bank was there: its index would be of other columns."""
+    part = (np.zeros((100, 144), np.float16), np.ones(100, np.bool_))
+    rows = [("a:1", "speech", 0, 100)]
+    bank.store_bank(tmp_path, "train", [part], rows)
+    stored = bank.open_bank(tmp_path, "train")
+    assert stored.streams == rows
+    assert stored.columns.shape == (100, 144)
+    for failing in ("write_array_header_1_0", "save"):
+        with monkeypatch.context() as patched:
+            patched.setattr(np if failing == "save" else np.lib.format, failing, full)
+            with pytest.raises(ConfigError, match="No space left"):
+                bank.store_bank(tmp_path, "train", [part], rows)
+        with pytest.raises(ConfigError, match="airsift corpus build"):
+            bank.open_bank(tmp_path, "train")
+        assert not list(tmp_path.glob("*.partial"))
+        bank.store_bank(tmp_path, "train", [part], rows)
