@@ -69,6 +69,8 @@ class Intake:
         self._refuse = refuse
         self._decoder = ChunkDecoder(settings.wire)
         self._damaged: set[str] = set()  # stations whose last message did not decode
+        self._most = settings.max_stations
+        self._names: dict[int, set[str]] = {}  # stations of each partition
         self._skip: dict[tuple[int, str], int] = {}  # first offset a resumed station needs
 
     def begin(
@@ -91,10 +93,12 @@ class Intake:
             Snapshot of each station, for the pipeline.
         """
         self.offsets.begin(partition, kafka_offset)
+        names = self._names[partition] = set()
         resumed = {}
         for saved in left:
             self._skip[partition, saved.station] = saved.kafka_offset
             self._decoder.resume(saved.station, saved.start, saved.rate, saved.place)
+            names.add(saved.station)
             resumed[saved.station] = dict(saved.snapshot)
         return resumed
 
@@ -105,6 +109,8 @@ class Intake:
         for station in lost:
             self._decoder.forget(station)
         self._damaged -= lost
+        for partition in partitions:
+            self._names.pop(partition, None)
         self._skip = {k: v for k, v in self._skip.items() if k[0] not in partitions}
         return lost
 
@@ -125,6 +131,7 @@ class Intake:
         self.counts["messages"] += 1
         self.counts["bytes"] += len(message.value or b"")
         try:
+            self._admit(partition, station)
             arrived_ms = message.timestamp if message.timestamp >= 0 else None
             chunk = self._decoder.decode(message.key, message.value, message.headers, arrived_ms)
         except DecodeError as error:
@@ -134,6 +141,7 @@ class Intake:
             self._damaged.add(station)
             self._refuse(message, str(error))
             return []
+        self._names[partition].add(station)
         if not len(chunk.samples):
             return []
         lead, found = self._decoder.place(station)
@@ -143,6 +151,17 @@ class Intake:
             self._damaged.remove(station)
             chunk = replace(chunk, gap_reason="a message could not be decoded")
         return [chunk]
+
+    def _admit(self, partition: int, station: str) -> None:
+        """Refuse a station too many: whoever may write to the topic can invent names."""
+        if station in self._names[partition]:
+            return
+        known = sum(map(len, self._names.values()))
+        if known >= self._most:
+            raise DecodeError(
+                f"a new station, and this worker has kafka.max_stations={self._most} of them; "
+                "raise it, add workers, or look who sends invented names"
+            )
 
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> list[tuple[int, Saved]]:
         """Let go of what these snapshots no longer need.

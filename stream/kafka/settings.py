@@ -103,6 +103,7 @@ class KafkaSettings(_Section):
     poll_s: Annotated[float, Field(gt=0, le=0.5)] = 0.1
     poll_messages: _Positive = 500
     release_s: Annotated[float, Field(ge=60)] = 3600.0
+    max_stations: _Positive = 5000
     linger_ms: Annotated[int, Field(ge=0, le=1000)] = 5
     compression: Literal["none", "gzip"] = "none"
     max_request_bytes: _Positive = 16 * 1024 * 1024
