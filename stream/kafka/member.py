@@ -67,6 +67,7 @@ class Member:
         self._committed: dict[TP, int] = {}
         self._begins: dict[int, int] = {}  # what was committed, of each partition of ours
         self._holes: dict[int, _Hole] = {}
+        self._began: dict[TP, int] = {}  # where `start_from` = latest had us begin
         self._starting: asyncio.Task[Any] | None = None
         self.app.agent(bytes_topic(self.app, self._topic), name="hear")(self._hear)
         self.app.consumer.perform_seek = self._seek_committed
@@ -196,7 +197,7 @@ class Member:
 
     async def _seek_committed(self) -> None:
         """Begin where the group has committed: Faust calls this at the end of a rebalance."""
-        consumer, fresh = self.app.consumer, []
+        consumer, fresh, latest = self.app.consumer, [], []
         self._begins, self._holes = {}, {}
         for tp, at in (await consumer.seek_to_committed()).items():
             if tp.topic != self._topic:
@@ -207,8 +208,27 @@ class Member:
             elif self._settings.start_from == "earliest":
                 self._begins[tp.partition] = 0
                 fresh.append(tp)
+            else:
+                latest.append(tp)
         if fresh:
             await consumer._thread.seek_to_beginning(*fresh)
+        if latest:
+            await self._begin_at_end(latest)
+
+    async def _begin_at_end(self, tps: list[TP]) -> None:
+        """Begin with what comes from now on, and commit that.
+
+        Where a group begins must not depend on when its first member died, or on a rebalance
+        before the first message.
+        """
+        consumer = self.app.consumer
+        ends = await consumer.highwaters(*tps)
+        # A commit that fails is made good at the next rebalance.
+        begins = {tp: self._began.setdefault(tp, ends[tp]) for tp in tps}
+        for tp, at in begins.items():
+            self._begins[tp.partition] = at
+            consumer._thread.seek(tp, at)
+        await consumer._commit(begins)
 
     async def _hear(self, stream: Any) -> None:
         """Fill the inbox: Faust's agent. Nothing is acknowledged here."""

@@ -6,6 +6,7 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from faust.types.tuples import TP
 
 from stream.kafka import member as member_module
 from stream.kafka.member import Member
@@ -81,3 +82,35 @@ def test_without_a_committed_offset_any_message_is_the_first(make):
     member = make.member(3, topic)
     member._begins.clear()
     assert hear(member, [7, 8]) == [7, 8]
+
+
+class Consumer:
+    """What a member asks Faust's consumer about a group that has committed nothing."""
+
+    def __init__(self, end):
+        self.end, self.sought, self.tried = end, [], []
+        self._thread = SimpleNamespace(seek=lambda tp, at: self.sought.append(at))
+
+    async def seek_to_committed(self):
+        return {TP("airsift.audio", 0): None}
+
+    async def highwaters(self, *tps):
+        return dict.fromkeys(tps, self.end)
+
+    async def _commit(self, offsets):
+        self.tried.append(list(offsets.values()))
+        return False
+
+
+def test_latest_is_where_the_group_began_whatever_comes_in_between(tmp_path):
+    async def run():
+        member = Member(KafkaSettings(start_from="latest"), tmp_path)
+        consumer = Consumer(7)
+        member.app = SimpleNamespace(consumer=consumer)
+        await member._seek_committed()
+        consumer.end = 9  # two messages, and a rebalance before either was heard
+        await member._seek_committed()
+        return consumer, member._begins
+
+    consumer, begins = asyncio.run(run())
+    assert (consumer.sought, consumer.tried, begins) == ([7, 7], [[7], [7]], {0: 7})
