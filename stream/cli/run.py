@@ -43,9 +43,12 @@ def run(
 
     from stream.build import build_pipeline
     from stream.drive import drive, stop_on_signals
+    from stream.patience import ending_within
     from stream.watch.watch import watching
 
     with stop_on_signals() as stop, watching(settings.watch) as watch, ExitStack() as stack:
+        if source == "kafka" or "kafka" in names:
+            stack.enter_context(ending_within(stop))
         transactions = open_transactions(source, names, settings)
         if transactions is not None:
             stack.callback(transactions.close)

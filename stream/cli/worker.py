@@ -20,9 +20,10 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
     from stream.build import build_pipeline
     from stream.drive import stop_on_signals
     from stream.kafka.worker import Worker
+    from stream.patience import ending_within
     from stream.watch.watch import watching
 
-    with stop_on_signals() as stop, watching(settings.watch) as watch:
+    with stop_on_signals() as stop, ending_within(stop), watching(settings.watch) as watch:
         pipeline = build_pipeline(settings, reorder=True)
         every_s = settings.run.checkpoint_s
         member: Any = Worker(settings.kafka, pipeline, checkpoint_s=every_s, observer=watch)

@@ -16,6 +16,7 @@ from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 
 from stream.kafka.client import broker_errors, connect_consumer, ensure_topics
+from stream.kafka.contact import Contact, reads_of_consumer
 from stream.kafka.deadletter import as_dead_letter
 from stream.kafka.intake import Intake
 from stream.kafka.rebalance import Rebalances
@@ -39,6 +40,7 @@ _REFRESH_S = 600.0
 # one is awaited, nearly all time must be spent in `poll`.
 _JOIN_S = 1.0
 _COMMIT_MS = 3000  # kafka-python tries for ever without; a stop must not wait for a broker
+_CLOSE_MS = 1000  # leaving the group is a courtesy
 
 
 class KafkaSource:
@@ -90,6 +92,7 @@ class KafkaSource:
         self._sender = transactions or Sender(settings)
         self._state = StateLog(settings, self._sender)
         self._consumer = connect_consumer(settings, group_id=settings.group)
+        self._contact = Contact(settings, lambda: reads_of_consumer(self._consumer))
         self._rebalances = Rebalances()
         with broker_errors(settings):
             self._state.ensure(self._consumer)
@@ -129,6 +132,11 @@ class KafkaSource:
                 waiting += max(end - self._offsets.next(tp.partition), 0)
         return waiting
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing can come from the broker, "" where it can. Safe in any thread."""
+        return self._contact.trouble
+
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
         """Store the snapshots, then commit the offsets they allow.
 
@@ -161,7 +169,7 @@ class KafkaSource:
         """Leave the group."""
         if not self._closed:
             self._closed = True
-            self._consumer.close()
+            self._consumer.close(timeout_ms=_CLOSE_MS)
             if self._transactions is None:
                 self._sender.close()
 

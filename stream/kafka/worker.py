@@ -27,6 +27,7 @@ from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from faust.exceptions import ProducerSendError
 
 from stream.kafka.client import ensure_topics
+from stream.kafka.contact import Contact, reads_of_faust
 from stream.kafka.deadletter import as_dead_letter
 from stream.kafka.intake import Intake
 from stream.kafka.member import Member, gave_up, received
@@ -97,6 +98,7 @@ class Worker:
         self._assignment = 0  # the one that the sessions are of
         self._watchdog = Watchdog(settings.stall_s, self._waiting)
         self._ours: dict[int, int] | None = None
+        self._contact: Contact | None = None
 
     def run(self, stop: Stop) -> None:
         """Work until `stop` is requested.
@@ -118,12 +120,18 @@ class Worker:
             waiting += max(end - at, 0) if end is not None and at >= 0 else 0
         return waiting
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing can come from the broker, "" where it can. Safe in any thread."""
+        return self._contact.trouble if self._contact else ""
+
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> list[tuple[int, Saved]]:
         """Return the records to store before anything is committed."""
         return self._intake.settle(snapshots)
 
     async def _run(self, stop: Stop, folder: Path) -> None:
         self._member = member = Member(self._settings, folder)
+        self._contact = Contact(self._settings, lambda: reads_of_faust(member.app))
         # With more on its way, the inbox fills up and Faust stops to fetch.
         self._outbox = Outbox(member.app, self._settings.max_pending_events)
         progress = self._watchdog.progress

@@ -29,6 +29,7 @@ class Health:
         self._stall_s = stall_s
         self._now = now
         self._waits_for = set(waits_for)
+        self._trouble: Callable[[], str] = str
         self._progress_at = now()
 
     def turn(self) -> None:
@@ -39,6 +40,19 @@ class Health:
         """Take note that something the worker waited for is there."""
         self._waits_for.difference_update(what)
         self.turn()
+
+    def ask(self, trouble: Callable[[], str]) -> None:
+        """Have `trouble` say, whenever somebody looks, what is wrong at the edges, "" if nothing.
+
+        It may be called in any thread. A worker in trouble is not ready, but healthy: a restart
+        would not bring back a broker.
+        """
+        self._trouble = trouble
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong at the edges, in one line; "" where nothing is."""
+        return self._trouble()
 
     @property
     def age_s(self) -> float:
@@ -53,7 +67,7 @@ class Health:
     @property
     def ready(self) -> bool:
         """Whether everything is there, and works."""
-        return not self._waits_for and self.healthy
+        return not self._waits_for and self.healthy and not self.trouble
 
     def report(self) -> dict[str, Any]:
         """Return what both say, as JSON's types."""
@@ -61,6 +75,7 @@ class Health:
             "healthy": self.healthy,
             "ready": self.ready,
             "waits_for": sorted(self._waits_for),
+            "trouble": self.trouble,
             "seconds_since_progress": round(self.age_s, 3),
             "stall_s": self._stall_s,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from stream.pipeline import Pipeline
     from stream.sinks import Sink
     from stream.sources import Batch, Source
+
+log = logging.getLogger(__name__)
 
 SAMPLE_S = 1.0  # between two looks at what is not told: queues, lag, silence
 
@@ -43,6 +46,7 @@ class Watch:
     ) -> None:
         self._now = now
         self._next_sample = now()
+        self._trouble = ""
         self.health = Health(config.stall_s, now=now)
         self.stations = Stations(config.silent_s, config.forget_s, now)
         self.metrics = Metrics(wall)
@@ -53,6 +57,7 @@ class Watch:
         """Watch these: they are built and connected, and the loop is about to begin."""
         self.metrics.measure(source, pipeline, sinks)
         self.readings.attach(source, pipeline, sinks)
+        self.health.ask(lambda: str(getattr(source, "trouble", "")))
         self.health.done("source", "model")
 
     def turn(self, batch: Batch, events: Sequence[Event]) -> None:
@@ -64,11 +69,20 @@ class Watch:
             self._next_sample = self._now() + SAMPLE_S
             self.stations.sweep()
             self.readings.sample()
+            self._tell_of(self.health.trouble)
 
     def full(self) -> None:
         """Take note that the loop is about to wait for a full sink."""
         self.metrics.full()
         self.readings.sample()
+
+    def _tell_of(self, trouble: str) -> None:
+        """Log once that there is trouble, and once that it is over."""
+        if trouble and not self._trouble:
+            log.warning("not ready: %s", trouble)
+        elif self._trouble and not trouble:
+            log.info("ready again")
+        self._trouble = trouble
 
 
 @contextmanager
