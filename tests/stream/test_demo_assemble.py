@@ -117,4 +117,4 @@ def test_nothing_the_demo_plays_was_trained_on():
     table = load_splits()
     for part in parts().values():
         if part.source in recipe:
-                assert split_of(groups[part.source, part.path], table) != "train", part.name
+            assert split_of(groups[part.source, part.path], table) != "train", part.name
