@@ -13,6 +13,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -165,11 +166,12 @@ def audfprint(tracks: list[Path], work: Path) -> Ask:
         subprocess.run([python, script, "index", stored, *tracks], check=True)
 
     def ask(queries: Sequence[NDArray[np.int16]]) -> list[Asked]:
-        file = work / "audfprint-queries.npy"
-        np.save(file, np.stack(queries))
-        done = subprocess.run(
-            [python, script, "ask", stored, file], check=True, stdout=subprocess.PIPE
-        )
+        with tempfile.NamedTemporaryFile(suffix=".npy") as file:
+            np.save(file, np.stack(queries))
+            file.flush()
+            done = subprocess.run(
+                [python, script, "ask", stored, file.name], check=True, stdout=subprocess.PIPE
+            )
         found: list[Asked] = json.loads(done.stdout)
         return found
 
