@@ -50,6 +50,8 @@ class SmoothingConfig(Section):
 
     enter: Annotated[float, Field(ge=0.5, lt=1)]
     leave: Annotated[float, Field(gt=0, le=0.5)]
+    speech_level: Annotated[float, Field(gt=0, lt=1)]
+    music_level: Annotated[float, Field(gt=0, lt=1)]
     min_segment_s: Annotated[float, Field(ge=1, le=60)]
     update_s: Seconds
 

@@ -40,13 +40,17 @@ class SmoothSettings:
     Parameters
     ----------
     enter, leave : float in (0, 1), leave <= 0.5 <= enter
-        Thresholds of the switches.
+        Thresholds of the switches, on a scale on which the level is one half.
     min_length : int > 0
         Shortest segment, in samples; at least the step between two decisions.
     update : int > 0
         Samples between two publications of a segment that is still open.
     grid : int > 0
         Boundaries fall on multiples of this many samples.
+    speech_level, music_level : float in (0, 1)
+        Probability in a window whose middle is a boundary. A network that is sure of speech
+        in a window that is half speech has a level above one half; at one half, what it hears
+        would begin early and end late.
     """
 
     enter: float
@@ -54,6 +58,8 @@ class SmoothSettings:
     min_length: int
     update: int
     grid: int
+    speech_level: float = 0.5
+    music_level: float = 0.5
 
 
 @dataclass(slots=True)
@@ -121,11 +127,11 @@ class Smooth:
             session = self._sessions[decision.station] = self._begin(decision)
         middle = (decision.start + decision.end) // 2
         p_speech, p_music = decision.p_speech, decision.p_music
-        for name, switch, p in (
-            ("speech", session.speech, p_speech),
-            ("music", session.music, p_music),
+        for name, switch, p, level in (
+            ("speech", session.speech, p_speech, self.settings.speech_level),
+            ("music", session.music, p_music, self.settings.music_level),
         ):
-            change = switch.push(middle, p, grid=self.settings.grid)
+            change = switch.push(middle, centred(p, level), grid=self.settings.grid)
             if change is not None:
                 session.changes.append((change[0], name, change[1]))
         odds = decision.voice_odds
@@ -205,6 +211,12 @@ class Smooth:
         return Segment(
             station, start, end, session.rate, None, label, score, final, voice, voice_score
         )
+
+
+def centred(p: float, level: float) -> float:
+    """Return a probability moved along the log odds so that `level` becomes one half."""
+    on, off = p * (1.0 - level), (1.0 - p) * level
+    return on / (on + off)
 
 
 def _apply(session: _Session, settled: int) -> None:

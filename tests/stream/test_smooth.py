@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from stream.audio import Cut
 from stream.events import Decision, Segment
-from stream.smooth import Smooth, SmoothSettings
+from stream.smooth import Smooth, SmoothSettings, centred
 
 S = 16000
 SETTINGS = SmoothSettings(enter=0.6, leave=0.4, min_length=2 * S, update=5 * S, grid=1600)
@@ -127,3 +128,23 @@ def test_hours_of_undecided_music_are_published_and_need_no_memory():
         out += smooth.push([Decision("a", k * S, (k + 5) * S, S, None, 0.1, p_music)])
     assert segments(out, final=False)[-1].end > 3500 * S
     assert len(json.dumps(smooth.snapshot("a"))) < 6000
+
+
+@given(p=st.floats(0, 1), level=st.floats(0.01, 0.99))
+def test_the_level_becomes_one_half_and_order_is_kept(p, level):
+    assert centred(level, level) == pytest.approx(0.5)
+    assert (centred(0.0, level), centred(1.0, level)) == (0.0, 1.0)
+    assert (centred(p, level) >= 0.5) == (p >= level) or p == pytest.approx(level)
+    assert centred(p, 0.5) == pytest.approx(p)
+
+
+def test_a_boundary_is_dated_where_the_level_is_crossed():
+    rising = [0.0, 0.0, 0.0, 0.25, 0.75, 1.0, 1.0, 1.0, 1.0]
+    steps = [Decision("a", k * S, (k + 5) * S, S, None, p, 0.0) for k, p in enumerate(rising)]
+    end = (len(rising) + 4) * S
+    dated = {}
+    for level in (0.25, 0.75):
+        smooth = Smooth(replace(SETTINGS, speech_level=level))
+        found = segments(smooth.push([*steps, Cut("a", end, end, S)]))
+        dated[level] = next(each.start for each in found if each.label == "speech")
+    assert dated[0.75] - dated[0.25] == S
