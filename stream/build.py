@@ -41,7 +41,6 @@ def build_model(config: Config) -> tuple[FrontEnd, Classifier, str]:
     check_trusted(file, config.model.sha256, "model.sha256")
     classifier = load(file, device)
     front_end = make_front_end(config.model.front_end, classifier.spec.compression).to(device)
-    classifier.spec.check_labels(LABELS, "model.path")
     return front_end, classifier, device
 
 
@@ -92,6 +91,7 @@ def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
     from stream.pipeline import Pipeline
 
     front_end, classifier, device = build_model(config)
+    classifier.spec.check_labels(LABELS, "model.path")
     rate = classifier.spec.sample_rate
     return Pipeline(
         front_end,
@@ -111,6 +111,8 @@ def smoothing(config: Config, rate: int) -> SmoothSettings:
     return SmoothSettings(
         enter=config.smoothing.enter,
         leave=config.smoothing.leave,
+        speech_level=config.smoothing.speech_level,
+        music_level=config.smoothing.music_level,
         min_length=round(config.smoothing.min_segment_s * rate),
         update=round(config.smoothing.update_s * rate),
         grid=round(BOUNDARY_GRID_S * rate),

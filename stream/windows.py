@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,13 +13,32 @@ from model.frontend import cqt
 from stream.align import Align
 from stream.audio import AudioChunk, Cut
 from stream.columns import MAX_ROWS
-from stream.events import Decision
 from stream.rate import Resample
 
 if TYPE_CHECKING:
     from model.classifier import Classifier
     from model.frontend import FrontEnd
     from stream.sources import Source
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedWindow:
+    """A window and what the network says of it.
+
+    Parameters
+    ----------
+    start, end : int >= 0
+        First sample and the sample after the last, at `rate`.
+    rate : int > 0
+        Samples per second.
+    probabilities : dict of str to float
+        By label, independent of each other.
+    """
+
+    start: int
+    end: int
+    rate: int
+    probabilities: dict[str, float]
 
 
 class JudgeWindows:
@@ -41,9 +61,10 @@ class JudgeWindows:
         spec = classifier.spec
         self.rate = spec.sample_rate
         self.length = spec.window_columns * spec.hop
+        self.labels = spec.labels
 
-    def windows(self, source: Source) -> Iterator[Decision]:
-        """Yield a decision for each whole window of the one station of `source`.
+    def windows(self, source: Source) -> Iterator[JudgedWindow]:
+        """Yield each whole window of the one station of `source`.
 
         Audio breaks off at gaps: a window never spans one.
         """
@@ -62,7 +83,7 @@ class JudgeWindows:
                 del pending[:MAX_ROWS]
         yield from self._judge(pending)
 
-    def _judge(self, windows: Sequence[AudioChunk]) -> Iterator[Decision]:
+    def _judge(self, windows: Sequence[AudioChunk]) -> Iterator[JudgedWindow]:
         if not windows:
             return
         spec = self.classifier.spec
@@ -70,11 +91,9 @@ class JudgeWindows:
         with torch.inference_mode():
             columns = cqt(samples.to(self.device), self.front_end)
         frames = self.classifier.embed(columns[:, : spec.window_columns])
-        probabilities = self.classifier.decide(frames).tolist()
-        for window, (p_speech, p_music) in zip(windows, probabilities, strict=True):
-            yield Decision(
-                window.station, window.start, window.end, self.rate, None, p_speech, p_music
-            )
+        for window, judged in zip(windows, self.classifier.decide(frames).tolist(), strict=True):
+            named = dict(zip(spec.labels, judged, strict=True))
+            yield JudgedWindow(window.start, window.end, self.rate, named)
 
 
 def _audio(source: Source, rate: int) -> Iterator[AudioChunk | Cut]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stream.config import Config
     from stream.drive import Stop
 
-FIELDS = ("file", "start_s", "end_s", "p_speech", "p_music")
+FIELDS = ("file", "start_s", "end_s")
 
 
 def classify(
@@ -39,7 +39,8 @@ def classify(
 ) -> None:
     """Judge the 5 s windows of files one by one, without what is around them.
 
-    A rest of less than 5 s at the end of a file is not judged.
+    A rest of less than 5 s at the end of a file is not judged. model.path may name a network of
+    any labels.
     """
     settings = load_config(config, sets)
 
@@ -50,7 +51,8 @@ def classify(
 
     write_for_machines()
     judge = JudgeWindows(*build_model(settings))
-    table = csv.DictWriter(sys.stdout, FIELDS, lineterminator="\n")
+    fields = (*FIELDS, *(f"p_{label}" for label in judge.labels))
+    table = csv.DictWriter(sys.stdout, fields, lineterminator="\n")
     if format is Format.csv:
         table.writeheader()
 
@@ -93,8 +95,7 @@ def _classify_file(path: Path, settings: Config, judge: Any, write: Any, stop: S
                     "file": str(path),
                     "start_s": round(window.start / window.rate, 3),
                     "end_s": round(window.end / window.rate, 3),
-                    "p_speech": round(window.p_speech, 4),
-                    "p_music": round(window.p_music, 4),
+                    **{f"p_{label}": round(p, 4) for label, p in window.probabilities.items()},
                 }
             )
             if stop.requested:

@@ -81,6 +81,9 @@ def export(
     data: Annotated[
         str | None, typer.Option(help="Where the audio came from, in place of what is known.")
     ] = None,
+    onnx: Annotated[
+        bool, typer.Option("--onnx/--no-onnx", help="Whether to write ONNX files as well.")
+    ] = True,
 ) -> None:
     """Write the trained network for the other commands, and for onnxruntime.
 
@@ -97,7 +100,9 @@ def export(
         trained.network, file, training_data=data or trained.data or DATA, labels=trained.labels
     )
     _say(f"{file}: {file.stat().st_size} bytes, weights {spec.weights_sha256[:12]}")
-    if onnx_files.can_write():
+    if not onnx:
+        pass
+    elif onnx_files.can_write():
         for each in onnx_files.write(trained.network, spec, file):
             _say(f"{each}: {each.stat().st_size} bytes")
     else:
