@@ -113,8 +113,6 @@ def smoothing(config: Config, rate: int) -> SmoothSettings:
         leave=config.smoothing.leave,
         speech_level=config.smoothing.speech_level,
         music_level=config.smoothing.music_level,
-        speech_level=config.smoothing.speech_level,
-        music_level=config.smoothing.music_level,
         min_length=round(config.smoothing.min_segment_s * rate),
         update=round(config.smoothing.update_s * rate),
         grid=round(BOUNDARY_GRID_S * rate),
