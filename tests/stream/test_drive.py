@@ -132,8 +132,11 @@ def test_a_lost_station_is_forgotten_without_a_word(pipeline, programme):
 
 
 def test_a_signal_asks_to_stop_and_the_next_one_is_pythons_again():
+    # Whoever is started in the background by a shell has Ctrl-C switched off.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with stop_on_signals() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.requested
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
