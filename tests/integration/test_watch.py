@@ -26,7 +26,7 @@ MESSAGES = 60
 class Hears:
     """In place of a pipeline: counts what comes, until everything has."""
 
-    identify = None
+    identify = voice = None
 
     def __init__(self, stop: Stop) -> None:
         self.align = self.resample = self.columns = self.classify = self.smooth = self
