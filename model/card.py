@@ -46,7 +46,7 @@ class Place:
     @property
     def figure(self) -> Path:
         """The figure."""
-        return self.card.parent / "img" / f"{self.card.stem}.svg"
+        return self.card.parent / "figures" / f"{self.card.stem}.svg"
 
     def check(self) -> None:
         """Refuse a card that cannot take the tables, before anything is measured.

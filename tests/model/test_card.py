@@ -48,7 +48,7 @@ def test_the_tables_go_between_the_markers(place: card.Place) -> None:
     text = place.card.read_text()
     assert text.startswith(f"# Card\n{card.BEGIN}\nnewer\n")
     assert text.endswith(f"{card.END}\nend\n")
-    assert "(img/card.svg)" in text
+    assert "(figures/card.svg)" in text
     assert place.sources.read_text() == "sources 2"
     assert place.figure.read_bytes() == b"<svg/>"
 
