@@ -33,15 +33,14 @@ def costs(tracks: list[Path], audio: Path, report: Report) -> None:
     with tempfile.TemporaryDirectory(prefix="airsift-bench-") as folder:
         catalogue = Catalogue.create(folder)
         heard, spent = index(catalogue, some)
-        stats = catalogue.stats()
         catalogue.close()
+    catalogue = open_catalogue(tracks, audio)
     report.row(
         "index",
-        hours=heard / 3600,
+        hours_added=heard / 3600,
         x_real_time=heard / spent,
-        mb_per_hour=stats["megabytes_per_hour"],
+        mb_per_hour_of_all=catalogue.stats()["megabytes_per_hour"],
     )
-    catalogue = open_catalogue(tracks, audio)
     first, both = LandmarkMatcher(catalogue, thorough=False), LandmarkMatcher(catalogue)
     unknown = music(NEGATIVES["test"], audio)
     for name, paths in (("in the catalogue", tracks), ("not in the catalogue", unknown)):
