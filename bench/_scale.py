@@ -48,7 +48,8 @@ def main() -> None:
         return
     report = Report("fingerprint at scale")
     rng = np.random.default_rng(0)
-    pool = listened(_music.NEGATIVES["validation"], options.audio, hours=1.0 if options.quick else 4.0)
+    unknown = _music.NEGATIVES["validation"]
+    pool = listened(unknown, options.audio, hours=1.0 if options.quick else 4.0)
     tracks = simulated(pool, 20 if options.quick else 100, rng)
     hours = len(tracks) * 240 / 3600
     asked = questions(options.audio, 10 if options.quick else 30)
