@@ -156,6 +156,15 @@ def test_a_mistake_is_found_before_training(
     assert not (tmp_path / "run" / "state.pt").exists()
 
 
+def test_a_class_of_the_corpus_that_the_task_does_not_know(trained: Path, tmp_path: Path) -> None:
+    """What is decoded already may come from another task: nothing is left out in silence."""
+    text = TASK.replace('manifest = "mine.csv"', "").replace("programme = []", "")
+    (tmp_path / "task.toml").write_text(text)
+    words = ("train", trained.parent / "corpus", tmp_path, "--config", tmp_path / "task.toml")
+    with pytest.raises(ConfigError, match="of class 'programme', which is none of the task's"):
+        run(*words)
+
+
 def test_settings_of_the_command_line_are_checked_too(mine: Path, tmp_path: Path) -> None:
     words = ("train", mine / "corpus", tmp_path, "--config", mine / "task.toml", "--set")
     with pytest.raises(ConfigError, match=r"train\.network='vgg' is unknown"):
