@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent), str(HERE / "peers")]
+ROOT = HERE.parent
+sys.path[:0] = [str(ROOT), str(HERE / "peers")]
 
 from _report import Report, arguments  # noqa: E402
 from _score import programme_figures, window_figures  # noqa: E402
@@ -126,8 +127,12 @@ def ask(name: str, folder: Path, known, options) -> dict:
     asked.update(repr(peer.installs).encode())
     environment = {**os.environ, **ONE_THREAD}
     if not peer.installs:
-        file = options.model or HERE.parent / "model" / "weights" / "airsift.pt"
-        asked.update(file.read_bytes())
+        file = options.model or ROOT / "model" / "weights" / "airsift.pt"
+        ours = [
+            path for name in ("model", "stream") for path in sorted((ROOT / name).rglob("*.py"))
+        ]
+        for part in (file, ROOT / "configs" / "default.toml", *ours):
+            asked.update(part.read_bytes())
         environment["AIRSIFT_MODEL"] = str(file.resolve())
     kept = options.work / "answers" / f"{runner.stem}-{asked.hexdigest()[:16]}.json"
     if not kept.exists():
