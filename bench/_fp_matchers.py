@@ -118,9 +118,9 @@ def chromaprint(tracks: list[Path], work: Path) -> Ask:
     """Return how to ask Chromaprint: least share of wrong bits at any place of any track.
 
     The fingerprints are fpcalc's; comparing them bit by bit at every offset is how its authors
-    compare two, without the index in front that AcoustID has. A fingerprint of silence has one
-    value only, and is like any other silence: with fewer than half its values distinct nothing
-    is said.
+    compare two, without the index in front that AcoustID has. Silence has one value only, and
+    is like any other silence: where fewer than half the values of a query, or of a place in a
+    track, differ from the one before, nothing is compared.
     """
     stored = work / "chromaprint.npz"
     if not stored.exists():
@@ -131,19 +131,22 @@ def chromaprint(tracks: list[Path], work: Path) -> Ask:
         line = np.concatenate([arrays[key] for key in keys])
         starts = np.cumsum([0, *(len(arrays[key]) for key in keys)])
     which = np.repeat(np.arange(len(keys)), np.diff(starts))
+    changes = np.cumsum(np.diff(line, prepend=line[:1]) != 0)
 
     def ask(queries: Sequence[NDArray[np.int16]]) -> list[Asked]:
         out = []
         for query in queries:
             start = _cpu()
             bits = _fpcalc(query)
-            if 2 * len(np.unique(bits)) < len(bits) or not len(bits):
+            if 2 * np.count_nonzero(np.diff(bits)) < len(bits) or not len(bits):
                 out.append({"answers": [], "cpu_s": _cpu() - start})
                 continue
             places = len(line) - len(bits) + 1
             wrong = np.zeros(places, np.uint16)
+            silent = 2 * (changes[len(bits) - 1 :] - changes[:places]) < len(bits)
             for index, value in enumerate(bits):
                 wrong += np.bitwise_count(line[index : index + places] ^ value)
+            wrong[silent] = 32 * len(bits)
             best = int(wrong.argmin())
             share = float(wrong[best]) / (32 * len(bits))
             track = int(which[best])

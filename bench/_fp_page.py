@@ -60,11 +60,10 @@ def _introduction(about: Mapping[str, Any]) -> str:
         f"{name} {threshold:.3g}" for name, threshold in about["thresholds"].items()
     )
     return (
-        f"{about['tracks']} tracks ({about['hours']:.1f} h), {about['queries']} queries a "
-        f"condition, {about['negative_hours']:.1f} h of audio that is not in the catalogue. The "
-        "other two have the threshold, set on these same negatives, at which they say nothing "
-        "false; airsift has the one it is shipped with, set on other audio. Thresholds: "
-        f"{thresholds}."
+        f"{about['tracks']} tracks ({about['hours']:.1f} h), {about['queries']} queries a condition, "
+        f"{about['negative_hours']:.1f} h of audio that\nis not in the catalogue. The other two "
+        "have the threshold, set on these same negatives, at which\nthey say nothing false; "
+        f"airsift has the one it is shipped with, set on other audio. Thresholds:\n{thresholds}."
     )
 
 
