@@ -60,10 +60,11 @@ def _introduction(about: Mapping[str, Any]) -> str:
         f"{name} {threshold:.3g}" for name, threshold in about["thresholds"].items()
     )
     return (
-        f"{about['tracks']} tracks ({about['hours']:.1f} h), {about['queries']} queries a condition, "
-        f"{about['negative_hours']:.1f} h of audio that\nis not in the catalogue. The other two "
-        "have the threshold, set on these same negatives, at which\nthey say nothing false; "
-        f"airsift has the one it is shipped with, set on other audio. Thresholds:\n{thresholds}."
+        f"{about['tracks']} tracks ({about['hours']:.1f} h), {about['queries']} queries a "
+        f"condition, {about['negative_hours']:.1f} h of audio that\n"
+        "is not in the catalogue. The other two have the threshold, set on these same negatives, "
+        "at which\nthey say nothing false; airsift has the one it is shipped with, set on other "
+        f"audio. Thresholds:\n{thresholds}."
     )
 
 
