@@ -1,25 +1,28 @@
-"""What the stations of `chaos.py` play, and what must be said about it."""
+"""The stations of `chaos.py`: what they play, and how it gets onto the topic."""
 
 from __future__ import annotations
 
+import itertools
+import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from kafka import KafkaProducer
 
-from stream import config
 from stream.audio import AudioChunk
-from stream.build import build_pipeline
-from stream.kafka.wire import ChunkDecoder, Message, encode
+from stream.kafka.wire import Message, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from stream.pipeline import Pipeline
+    from stream.kafka.settings import KafkaSettings
 
 RATE = 16_000
 BEGAN = 1_750_000_000.0  # Unix time of every station's sample 0
+FIRST_S = 8.0  # of every station are sent at once
+PATIENCE_S = 240.0  # for the broker to take the last of it
 
 
 @dataclass(frozen=True)
@@ -70,43 +73,79 @@ def stations(count: int, seed: int, **options: object) -> list[Station]:
     return [Station(number, seed, **options) for number in range(count)]  # type: ignore[arg-type]
 
 
-class Truth:
-    """What one undisturbed pipeline, without Kafka, says about the same messages.
+class Air(threading.Thread):
+    """Publishes a plan at its pace until told to stop.
 
     Parameters
     ----------
-    reasons : bool
-        Whether gaps must agree in their reason as well.
+    settings : KafkaSettings
+        Where to.
+    plan : iterable of sequences of Message
+        What is sent together, `seconds_each` of every station.
+    speed : float > 0
+        Times real time.
     """
 
-    def __init__(self, *, reasons: bool = True) -> None:
-        self._reasons = reasons
-        self.said: dict[str, list[str]] = {}  # of each id its forms, in order
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        plan: Iterable[Sequence[Message]],
+        *,
+        seconds_each: float,
+        speed: float,
+    ) -> None:
+        super().__init__(name="air", daemon=True)
+        self._settings = settings
+        # Some seconds at once, and nothing more before a worker is there to hear it.
+        self._first = iter(plan)
+        self._plan = paced(self._first, seconds_each, speed)
+        self._at_once = round(FIRST_S / seconds_each)
+        self._off = threading.Event()
+        self._futures: list[Any] = []
+        self._error: BaseException | None = None
+        self.rounds = 0
+        self.hold_until: Callable[[], bool] = lambda: True
 
-    def add(self, messages: Iterable[Message]) -> None:
-        """Hear messages as if nothing had happened; those of a station in the right order."""
-        settings = config.load(environ={}).config
-        pipeline, decoder = build_pipeline(settings), ChunkDecoder(settings.kafka.wire)
-        for some in _many(messages, 64):
-            chunks = [decoder.decode(m.key, m.value, m.headers, None) for m in some]
-            self._note(pipeline, chunks)
+    def run(self) -> None:
+        try:
+            # Not idempotent: brokers that were killed forget how far its numbers had got.
+            producer = KafkaProducer(
+                bootstrap_servers=self._settings.bootstrap_servers,
+                acks="all",
+                enable_idempotence=False,
+                max_in_flight_requests_per_connection=1,
+                linger_ms=5,
+            )
+            try:
+                begin = itertools.islice(self._first, self._at_once)
+                for messages in itertools.chain(begin, self._held(), self._plan):
+                    for key, value, headers in messages:
+                        topic = self._settings.topics.audio
+                        self._futures.append(producer.send(topic, value, key, headers))
+                    self.rounds += 1
+                    if self._off.is_set():
+                        break
+                producer.flush(timeout=PATIENCE_S)
+            finally:
+                producer.close(timeout=1)
+        except BaseException as error:
+            self._error = error
 
-    def _note(self, pipeline: Pipeline, chunks: Sequence[AudioChunk]) -> None:
-        for event in pipeline.push(chunks):
-            form = comparable(event.to_json(), reasons=self._reasons)
-            self.said.setdefault(event.id, []).append(form)
+    def _held(self) -> Iterator[Sequence[Message]]:
+        while not (self.hold_until() or self._off.is_set()):
+            time.sleep(0.05)
+        yield from ()
 
-    @property
-    def forms(self) -> set[tuple[str, str]]:
-        """Every (id, form) that must be published."""
-        return {(key, form) for key, forms in self.said.items() for form in forms}
-
-
-def comparable(line: str, *, reasons: bool) -> str:
-    """Return what of an event must be the same, byte for byte."""
-    if reasons or '"airsift.gap/' not in line:
-        return line
-    return line[: line.index('"reason"')]
+    def off(self) -> int:
+        """Stop; return how many rounds of the plan the broker has."""
+        self._off.set()
+        self.join(PATIENCE_S + 10)
+        if self._error is not None:
+            raise self._error
+        failed = sum(not f.is_done or f.failed() for f in self._futures)
+        if failed or self.is_alive():
+            raise RuntimeError(f"{failed} messages of the stations did not reach the broker")
+        return self.rounds
 
 
 def paced(
@@ -119,14 +158,3 @@ def paced(
         if wait > 0:
             time.sleep(wait)
         yield messages
-
-
-def _many(items: Iterable[Message], size: int) -> Iterator[list[Message]]:
-    some: list[Message] = []
-    for item in items:
-        some.append(item)
-        if len(some) == size:
-            yield some
-            some = []
-    if some:
-        yield some

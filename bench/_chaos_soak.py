@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from _chaos_air import RATE, Truth, stations
+from _chaos_air import RATE, stations
+from _chaos_eight import EIGHT
 from _chaos_stage import Stage
+from _chaos_truth import Truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stream.kafka.wire import Message
-
-EIGHT = 8
 
 
 def soak(driver: str, seed: int, minutes: int = 60) -> dict[str, float]:
@@ -32,13 +32,13 @@ def soak(driver: str, seed: int, minutes: int = 60) -> dict[str, float]:
                     time.sleep(0.05)
                 yield [station.message(k * RATE) for station in playing]
 
-        worker = stage.start_worker()
+        worker = stage.workers.start()
         began = time.monotonic()
         stage.play(plan(), seconds_each=1.0, speed=1e6)
         memory: list[tuple[float, float, float]] = []  # (wall s, audio s of a station, MB)
         while (heard := min(stage.subscriber.heard.get(n, 0.0) for n in names)) < end_s - 5:
             if worker.poll() is not None or time.monotonic() - began > 1800:
-                raise RuntimeError(f"the soak ended at {heard:g} s\n{stage._logs()}")
+                raise RuntimeError(f"the soak ended at {heard:g} s\n{stage.workers.logs()}")
             memory.append((time.monotonic() - began, heard, _resident_mb(worker.pid)))
             time.sleep(1.0)
         wall, audio, resident = np.array(memory).T

@@ -17,15 +17,21 @@ import signal
 import sys
 import time
 
-from _chaos_faults import SCENARIOS
+from _chaos_faults import broker, disk, freeze, kill, rolling, slow
 from _chaos_soak import soak
-from _chaos_stage import DRIVERS
+from _chaos_stations import damage, pair, stall
+from _chaos_workers import DRIVERS
 from _report import Report, arguments
+
+SCENARIOS = {
+    scenario.__name__: scenario
+    for scenario in (kill, rolling, freeze, broker, slow, disk, stall, damage, pair, soak)
+}
 
 
 def main() -> int:
     parser = arguments(__doc__)
-    names = [*SCENARIOS, "soak"]
+    names = list(SCENARIOS)
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument("--driver", nargs="+", choices=list(DRIVERS), default=list(DRIVERS))
     parser.add_argument("--seed", type=int, default=1)
@@ -37,7 +43,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     report, missed = Report("Chaos"), 0
     for name in options.only:
-        scenario = soak if name == "soak" else SCENARIOS[name]
+        scenario = SCENARIOS[name]
         own = {key: getattr(options, key) for key in ("kills", "minutes", "speed")}
         own = {k: v for k, v in own.items() if k in inspect.signature(scenario).parameters}
         for driver in options.driver:

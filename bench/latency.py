@@ -49,16 +49,18 @@ START_S = 120.0
 
 
 class Load(NamedTuple):
-    """What is on the air."""
+    """What is on the air, and how many processes compute something else all the time."""
 
     stations: int
     chunk_ms: int
     codec: str
+    others: int = 0
 
 
 LOADS = {
-    "rest": Load(3, 100, "pcm"),
+    "3": Load(3, 100, "pcm"),
     "50": Load(50, 100, "pcm"),
+    "50 busy": Load(50, 100, "pcm", others=2),
     "300": Load(300, 1000, "pcm"),
     "300 opus": Load(300, 1000, "opus"),
 }
@@ -73,12 +75,8 @@ def produce(settings: KafkaSettings, load: Load, off: Event, spent: Any) -> None
     tune = 220 * 2 ** (rng.integers(0, 24, len(t) * 4 // rate + 1) / 12)
     samples = 0.3 * np.sin(2 * np.pi * tune[(t * 4).astype(int)] * t)
     samples += 0.02 * rng.standard_normal(len(t))
-    values = [
-        encode(AudioChunk("x", k * n, samples[k * n : k * n + n].astype(np.float32), rate, 0.0))
-        if load.codec == "pcm"
-        else encode(AudioChunk("x", k * n, samples[k * n : k * n + n], rate, 0.0), load.codec)
-        for k in range(VALUES)
-    ]
+    pieces = samples.astype(np.float32).reshape(VALUES, n)
+    values = [encode(AudioChunk("x", 0, piece, rate, 0.0), load.codec) for piece in pieces]
     chunk_s = load.chunk_ms / 1000
     offsets = rng.random(load.stations) * chunk_s
     order = np.argsort(offsets)
@@ -101,6 +99,13 @@ def produce(settings: KafkaSettings, load: Load, off: Event, spent: Any) -> None
         k += 1
     spent.value = (time.process_time() - used) / (time.time() - began)
     producer.close(timeout=1)
+
+
+def compute(off: Event) -> None:
+    """Use a core until `off`."""
+    values = np.random.default_rng(1).standard_normal(1 << 16)
+    while not off.is_set():
+        np.sort(values)
 
 
 class Told(NamedTuple):
@@ -170,11 +175,15 @@ def measure(driver: str, load: Load, seconds: float) -> dict[str, float]:
             [sys.executable, "-m", "airsift", *DRIVERS[driver]], env=environment
         )
         producer = context.Process(target=produce, args=(settings, load, off, spent), daemon=True)
+        others = [
+            context.Process(target=compute, args=(off,), daemon=True) for _ in range(load.others)
+        ]
         pids = {"worker": worker.pid, "broker": broker.process.pid if broker.process else 0}
         decisions = subscribe(settings, load)
         told: list[Told] = []
         try:
-            producer.start()
+            for process in (producer, *others):
+                process.start()
             settled(decisions, load)
             before = {name: _cpu_s(pid) for name, pid in pids.items()}
             began = time.time()
@@ -184,12 +193,15 @@ def measure(driver: str, load: Load, seconds: float) -> dict[str, float]:
             used = {name: (_cpu_s(pid) - before[name]) / took for name, pid in pids.items()}
             if worker.poll() is not None:
                 raise RuntimeError(f"the worker ended with {worker.returncode}")
+            if not producer.is_alive():
+                raise RuntimeError(f"the producer ended with {producer.exitcode}")
         finally:
             off.set()
             decisions.close()
-            if producer.pid is not None:
-                producer.join(20)
-                producer.kill()
+            for process in (producer, *others):
+                if process.pid is not None:
+                    process.join(20)
+                    process.kill()
             worker.kill()
             worker.wait()
     expected = load.stations * seconds
