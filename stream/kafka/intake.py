@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airsift.errors import DecodeError
 from stream.kafka.offsets import Heard, Offsets
-from stream.kafka.state import Saved
+from stream.kafka.saved import Saved
 from stream.kafka.wire import ChunkDecoder
 
 if TYPE_CHECKING:
@@ -99,18 +99,19 @@ class Intake:
             self._skip[partition, saved.station] = saved.kafka_offset
             self._decoder.resume(saved.station, saved.start, saved.rate, saved.place)
             names.add(saved.station)
-            resumed[saved.station] = dict(saved.snapshot)
+            resumed[saved.station] = dict(saved.snapshot or {})
         return resumed
 
     def let_go(self, partitions: Iterable[int]) -> set[str]:
         """Forget partitions; return the stations that are on none that is left."""
         partitions = set(partitions)
-        lost = self.offsets.drop(partitions)
+        self.offsets.drop(partitions)
+        # Those that were resumed and have sent nothing since are lost as well.
+        lost = set[str]().union(*(self._names.pop(p, set()) for p in partitions))
+        lost = lost.difference(*self._names.values())
         for station in lost:
             self._decoder.forget(station)
         self._damaged -= lost
-        for partition in partitions:
-            self._names.pop(partition, None)
         self._skip = {k: v for k, v in self._skip.items() if k[0] not in partitions}
         return lost
 

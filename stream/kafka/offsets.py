@@ -125,13 +125,11 @@ class Offsets:
         ]
         return min(held, default=self._next[partition])
 
-    def drop(self, partitions: Iterable[int]) -> set[str]:
-        """Forget partitions; return the stations that are on none that is left."""
-        gone: set[str] = set()
+    def drop(self, partitions: Iterable[int]) -> None:
+        """Forget partitions."""
         for partition in partitions:
             self._next.pop(partition, None)
-            gone |= self._stations.pop(partition, {}).keys()
-        return gone - {station for stations in self._stations.values() for station in stations}
+            self._stations.pop(partition, None)
 
     def _is_over(self, message: Heard, oldest: int) -> bool:
         """Say whether all of a message lies before `oldest`."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from airsift.errors import BrokerError
 from stream.kafka.client import broker_errors, connect_consumer
 from stream.kafka.faust_app import bytes_table
-from stream.kafka.state import Saved, as_record, ensure_state_topic, read_record
+from stream.kafka.saved import Saved, as_record, read_record
+from stream.kafka.state import ensure_state_topic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,8 +54,12 @@ class Snapshots:
         for partition, saved in settled:
             record = as_record(self._group, partition, saved)
             outbox.put(self._topic, record, partition)
-            self._table.data[record.key] = record.value
-            self._saved[partition, saved.station] = saved
+            if saved.snapshot is None:
+                self._table.data.pop(record.key, None)
+                self._saved.pop((partition, saved.station), None)
+            else:
+                self._table.data[record.key] = record.value
+                self._saved[partition, saved.station] = saved
 
     async def _restore(self, event: Any) -> None:
         self._progress()
@@ -68,7 +73,9 @@ class Snapshots:
         # A worker that was taken for dead may write an old state after its successor's.
         key = event.message.partition, saved.station
         before = self._saved.get(key)
-        if before is None or not saved.is_before(before):
+        if saved.snapshot is None:
+            self._saved.pop(key, None)
+        elif before is None or not saved.is_before(before):
             self._saved[key] = saved
 
 

@@ -8,56 +8,21 @@ is the oldest record it still needs, so a restart reads little even where nothin
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kafka import TopicPartition
 
 from airsift.errors import BrokerError
 from stream.kafka.client import broker_errors, connect_consumer, ensure_topics
-from stream.kafka.position import Place
-from stream.kafka.wire import Message
+from stream.kafka.saved import Saved, as_record, read_record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from stream.kafka.sender import Sender
     from stream.kafka.settings import KafkaSettings
     from stream.kafka.transactions import Transactions
-
-SCHEMA = "airsift.state/1"
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """One station's record.
-
-    Parameters
-    ----------
-    station : str
-        Whose it is.
-    kafka_offset : int
-        The first message of the audio partition that the snapshot needs again.
-    start, rate : int
-        First sample of that message, and the rate it counts in.
-    snapshot : mapping
-        What the pipeline restores.
-    place : sequence of float
-        A `stream.kafka.position.Place`: where that message found its station.
-    """
-
-    station: str
-    kafka_offset: int
-    start: int
-    rate: int
-    snapshot: Mapping[str, Any]
-    place: Sequence[float | None] = ()
-
-    def is_before(self, other: Saved) -> bool:
-        """Say whether this is an older state than `other`."""
-        return int(self.snapshot.get("oldest", 0)) < int(other.snapshot.get("oldest", 0))
 
 
 class Record(NamedTuple):
@@ -102,69 +67,6 @@ def ensure_state_topic(settings: KafkaSettings, consumer: Any) -> int:
             f"topic {state} has {there} partitions, {audio} has {needed}: give it as many"
         )
     return needed
-
-
-def as_record(group: str, partition: int, saved: Saved) -> Message:
-    """Return a record as a message for `partition` of the state topic."""
-    told = {
-        "schema": SCHEMA,
-        "station": saved.station,
-        "partition": partition,
-        "kafka_offset": saved.kafka_offset,
-        "start_sample": saved.start,
-        "rate": saved.rate,
-        "place": saved.place,
-        "snapshot": saved.snapshot,
-    }
-    value = json.dumps(told, separators=(",", ":")).encode()
-    return Message(_key(group, saved.station), value, [("schema", SCHEMA.encode())])
-
-
-def read_record(group: str, record: Any) -> Saved | None:
-    """Return what a message of the state topic holds; None if it is not of this group.
-
-    Parameters
-    ----------
-    group : str
-        Consumer group.
-    record : kafka ConsumerRecord, or what has its names
-        The message.
-
-    Raises
-    ------
-    BrokerError
-        It is no record of airsift's.
-    """
-    if not (record.key or b"").startswith(_key(group, "")):
-        return None
-    try:
-        told = json.loads(record.value)
-        if told["schema"] != SCHEMA:
-            return None
-        return Saved(
-            str(told["station"]),
-            int(told["kafka_offset"]),
-            int(told["start_sample"]),
-            int(told["rate"]),
-            dict(told["snapshot"]),
-            _place(told.get("place") or ()),
-        )
-    except (ValueError, TypeError, KeyError) as error:
-        raise BrokerError(
-            f"topic {record.topic} partition {record.partition} kafka_offset {record.offset} is "
-            f"no snapshot of airsift ({error}); delete the topic, or set kafka.topics.state"
-        ) from error
-
-
-def _place(told: Sequence[float | None]) -> tuple[float | None, ...]:
-    place = tuple(number if number is None else number + 0 for number in told)
-    if place and (len(place) != len(Place._fields) or None in place[:2]):
-        raise ValueError(f"place is {told!r}")
-    return place
-
-
-def _key(group: str, station: str) -> bytes:
-    return f"{group}/{station}".encode()
 
 
 class StateLog:
@@ -250,5 +152,7 @@ class StateLog:
             return
         # A worker that was taken for dead may write an old state after its successor's.
         before = found.get(saved.station)
-        if before is None or not saved.is_before(before.saved):
+        if saved.snapshot is None:
+            found.pop(saved.station, None)
+        elif before is None or not saved.is_before(before.saved):
             found[saved.station] = Record(saved, record.offset, time.monotonic())

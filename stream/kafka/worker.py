@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
     from stream.audio import AudioChunk
     from stream.drive import Stop
+    from stream.kafka.saved import Saved
     from stream.kafka.settings import KafkaSettings
-    from stream.kafka.state import Saved
     from stream.pipeline import Pipeline
 
 log = logging.getLogger(__name__)

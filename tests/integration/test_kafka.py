@@ -24,11 +24,12 @@ from stream.kafka.client import connect_producer, ensure_topics
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.last import end_of_station
 from stream.kafka.publish import publish
+from stream.kafka.saved import Saved
 from stream.kafka.sender import Sender
 from stream.kafka.settings import KafkaSettings, SecuritySettings
 from stream.kafka.sink import KafkaSink
 from stream.kafka.source import KafkaSource
-from stream.kafka.state import Saved, StateLog
+from stream.kafka.state import StateLog
 from stream.kafka.tail import follow
 from stream.kafka.wire import encode
 from stream.sources import Batch

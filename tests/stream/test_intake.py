@@ -4,8 +4,8 @@ import numpy as np
 
 from stream.audio import AudioChunk
 from stream.kafka.intake import Intake, Received
+from stream.kafka.saved import Saved
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.state import Saved
 from stream.kafka.wire import encode
 
 RATE = 16000
@@ -40,3 +40,13 @@ def test_a_station_too_many_is_refused_and_those_known_are_heard():
     topic.intake.let_go([1])
     assert topic.hear("c")
     assert len(topic.refused) == topic.intake.counts["dead_letters"] == 2
+
+
+def test_stations_that_were_resumed_and_sent_nothing_are_lost_with_their_partition():
+    topic = Topic()
+    topic.intake.begin(0, 0, [Saved("quiet", 0, 0, RATE, {}), Saved("on both", 0, 0, RATE, {})])
+    topic.intake.begin(1, 0, [])
+    topic.hear("loud")
+    topic.hear("on both", 1)
+    assert topic.intake.let_go([0]) == {"quiet", "loud"}
+    assert topic.intake.let_go([0, 1]) == {"on both"}

@@ -97,12 +97,11 @@ def test_messages_without_audio_are_passed(offsets: Offsets) -> None:
     assert offsets.needed(1) == 41
 
 
-def test_a_station_on_two_partitions_is_lost_with_the_second(offsets: Offsets) -> None:
+def test_a_partition_that_was_dropped_is_not_known(offsets: Offsets) -> None:
     offsets.begin(1, 0)
-    offsets.heard(1, "a", Heard(0, 400, 500, RATE))
-    assert offsets.drop([0]) == {"b"}
-    assert offsets.drop([1]) == {"a"}
-    assert offsets.partitions == set()
+    offsets.drop([0, 2])
+    assert offsets.partitions == {1}
+    assert offsets.settle("a", 0) == []
 
 
 def test_memory_is_bounded_by_what_is_needed() -> None:
