@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from airsift.errors import BrokerError
 from stream.kafka.client import broker_errors, connect_consumer
 from stream.kafka.faust_app import bytes_table
 from stream.kafka.saved import Saved, as_record, read_record
-from stream.kafka.state import ensure_state_topic
+from stream.kafka.state import ensure_state_topic, read_on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from stream.kafka.outbox import Outbox
     from stream.kafka.settings import KafkaSettings
@@ -35,10 +36,12 @@ class Snapshots:
     def __init__(
         self, app: Any, settings: KafkaSettings, partitions: int, progress: Callable[[], None]
     ) -> None:
+        self._settings = settings
         self._group = settings.group
         self._topic = settings.topics.state
         self._progress = progress
         self._saved: dict[tuple[int, str], Saved] = {}
+        self._next: dict[int, int] = {}  # up to where each partition was read without a hole
         self._table = bytes_table(app, "snapshots", self._topic, partitions, self._restore)
         self.error: BrokerError | None = None
 
@@ -61,17 +64,40 @@ class Snapshots:
                 self._table.data[record.key] = record.value
                 self._saved[partition, saved.station] = saved
 
+    async def complete(self, partitions: Iterable[int]) -> None:
+        """Read from the changelog what Faust has not restored.
+
+        It stops at the end that the broker told it, which for the embedded one is within the last
+        batch, and empties the queue that it restores from.
+
+        Raises
+        ------
+        BrokerError
+            The changelog cannot be read to its end.
+        """
+        since = {partition: self._next.get(partition, 0) for partition in partitions}
+        # In a thread: the group must be looked after meanwhile.
+        for record in await asyncio.to_thread(lambda: list(read_on(self._settings, since))):
+            self._note(record)
+            self._next[record.partition] = record.offset + 1
+
     async def _restore(self, event: Any) -> None:
         self._progress()
+        message = event.message
         try:
-            saved = read_record(self._group, event.message)
+            self._note(message)
         except BrokerError as error:  # Faust would log it and go on
             self.error = error
             return
+        if message.offset == self._next.get(message.partition, 0):
+            self._next[message.partition] = message.offset + 1
+
+    def _note(self, record: Any) -> None:
+        saved = read_record(self._group, record)
         if saved is None:
             return
         # A worker that was taken for dead may write an old state after its successor's.
-        key = event.message.partition, saved.station
+        key = record.partition, saved.station
         before = self._saved.get(key)
         if saved.snapshot is None:
             self._saved.pop(key, None)

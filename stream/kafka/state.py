@@ -18,7 +18,7 @@ from stream.kafka.client import broker_errors, connect_consumer, ensure_topics
 from stream.kafka.saved import Saved, as_record, read_record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from stream.kafka.sender import Sender
     from stream.kafka.settings import KafkaSettings
@@ -104,47 +104,9 @@ class StateLog:
             Kafka offset from which to read each partition.
         """
         found: dict[int, dict[str, Record]] = {partition: {} for partition in since}
-        tps = {TopicPartition(self._topic, partition): at for partition, at in since.items()}
-        # A snapshot that was undone is ahead of the events that count.
-        consumer = connect_consumer(self._settings, isolation_level="read_committed")
-        try:
-            with broker_errors(self._settings):
-                consumer.assign(list(tps))
-                ends = self._ends(consumer, list(tps))
-                begins = consumer.beginning_offsets(list(tps))
-                waiting = set()
-                for tp, at in tps.items():
-                    at = max(at, begins[tp])
-                    if at < ends[tp]:
-                        consumer.seek(tp, at)
-                        waiting.add(tp)
-                    else:
-                        consumer.pause(tp)
-                limit_s = self._settings.request_timeout_s + self._settings.undecided_s
-                deadline = time.monotonic() + limit_s
-                while waiting:
-                    if time.monotonic() > deadline:
-                        raise BrokerError(
-                            f"topic {self._topic} cannot be read to its end within {limit_s:g} s; "
-                            "look at the broker, or raise kafka.request_timeout_s"
-                        )
-                    for tp, records in consumer.poll(timeout_ms=200).items():
-                        for record in records:
-                            self._take(record, found[tp.partition])
-                    waiting = {tp for tp in waiting if consumer.position(tp) < ends[tp]}
-        finally:
-            consumer.close()
+        for record in read_on(self._settings, since):
+            self._take(record, found[record.partition])
         return found
-
-    def _ends(self, consumer: Any, tps: list[TopicPartition]) -> Any:
-        if not self._settings.exactly_once:
-            return consumer.end_offsets(tps)
-        # Behind a transaction still open too: what its owner commits is what we go on from.
-        everything = connect_consumer(self._settings, isolation_level="read_uncommitted")
-        try:
-            return everything.end_offsets(tps)
-        finally:
-            everything.close()
 
     def _take(self, record: Any, found: dict[str, Record]) -> None:
         saved = read_record(self._settings.group, record)
@@ -156,3 +118,67 @@ class StateLog:
             found.pop(saved.station, None)
         elif before is None or not saved.is_before(before.saved):
             found[saved.station] = Record(saved, record.offset, time.monotonic())
+
+
+def read_on(settings: KafkaSettings, since: Mapping[int, int]) -> Iterator[Any]:
+    """Give the messages of the state topic from some offsets to its present end.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Broker, topic and limits.
+    since : mapping of int to int
+        Kafka offset from which to read each partition.
+
+    Raises
+    ------
+    BrokerError
+        The end was not reached within `request_timeout_s`.
+    """
+    tps = {TopicPartition(settings.topics.state, p): at for p, at in since.items()}
+    # A snapshot that was undone is ahead of the events that count. The end is told at once.
+    quick = {"isolation_level": "read_committed", "fetch_max_wait_ms": 10}
+    consumer = connect_consumer(settings, **quick)
+    try:
+        with broker_errors(settings):
+            consumer.assign(list(tps))
+            ends = _ends(settings, consumer, list(tps))
+            begins = consumer.beginning_offsets(list(tps))
+            for tp, at in tps.items():
+                consumer.seek(tp, max(at, begins[tp]))
+            limit_s = settings.request_timeout_s + settings.undecided_s
+            deadline = time.monotonic() + limit_s
+            over = not tps
+            while not over:
+                if time.monotonic() > deadline:
+                    raise BrokerError(
+                        f"topic {settings.topics.state} cannot be read to its end within "
+                        f"{limit_s:g} s; look at the broker, or raise kafka.request_timeout_s"
+                    )
+                polled = consumer.poll(timeout_ms=50)
+                for records in polled.values():
+                    yield from records
+                over = all(_is_read(consumer, tp, end, bool(polled)) for tp, end in ends.items())
+    finally:
+        consumer.close()
+
+
+def _is_read(consumer: Any, tp: TopicPartition, end: int, more: bool) -> bool:
+    """Say whether a partition was read to its end.
+
+    Not by the `end` alone that the broker tells who asks for it: the embedded one says where its
+    last batch begins, and the rest of that batch is a station's only record.
+    """
+    at, known = consumer.position(tp), consumer.highwater(tp)
+    return known is not None and at >= end and (at >= known or not more)
+
+
+def _ends(settings: KafkaSettings, consumer: Any, tps: list[TopicPartition]) -> Any:
+    if not settings.exactly_once:
+        return consumer.end_offsets(tps)
+    # Behind a transaction still open too: what its owner commits is what we go on from.
+    everything = connect_consumer(settings, isolation_level="read_uncommitted")
+    try:
+        return everything.end_offsets(tps)
+    finally:
+        everything.close()

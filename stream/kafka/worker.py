@@ -96,6 +96,7 @@ class Worker:
         self.counts = self._intake.counts
         self._touched: set[str] = set()
         self._assignment = 0  # the one that the sessions are of
+        self._completed: tuple[int, set[int]] = 0, set()  # partitions of an assignment
         self._watchdog = Watchdog(settings.stall_s, self._waiting)
         self._ours: dict[int, int] | None = None
         self._contact: Contact | None = None
@@ -161,6 +162,7 @@ class Worker:
     async def _turn(self) -> None:
         """Hear what has come, and hand what it brings to the producer."""
         messages = await self._member.take()
+        await self._complete(messages)
         batch = self._open(messages)
         for station in batch.lost:
             self._pipeline.forget(station)
@@ -177,6 +179,16 @@ class Worker:
         self._ours = self._positions()
         await self._outbox.send()
         self._observer.turn(batch, events)
+
+    async def _complete(self, messages: list[FaustMessage]) -> None:
+        """Have the snapshots of partitions that are new to this assignment whole."""
+        if self._completed[0] != self._member.assignments:
+            self._completed = self._member.assignments, set()
+        _, done = self._completed
+        ours = {message.partition for message in messages if self._member.is_ours(message)}
+        if new := ours - done:
+            await self._snapshots.complete(new)
+            done |= new
 
     def _open(self, messages: list[FaustMessage]) -> Batch:
         """Decode messages, after taking up partitions that are new to this assignment."""
