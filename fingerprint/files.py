@@ -120,7 +120,7 @@ class _Pages:
 
     def __call__(self, lists: int, size: int) -> None:
         self._touched += lists * _AROUND + size
-        if self._touched > _RESIDENT and self._length > 0:
+        if self._touched > _RESIDENT and self._length > _RESIDENT:
             self._map.madvise(mmap.MADV_DONTNEED, self._start, self._length)
             self._touched = 0
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # Power below this is digital silence: far under the rounding noise of 16-bit audio (1e-13), so
 # that the level of a recording does not choose its landmarks.
 _FLOOR = 1e-20
-_BLOCK = 64  # columns transformed at once: their spectra stay in the cache
+_BLOCK = 128  # columns transformed at once: their spectra stay in the cache
 
 
 def log_spectrum(samples: NDArray[np.float32]) -> NDArray[np.float32]:

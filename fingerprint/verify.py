@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 _EDGE = 2  # bins beyond both ends of the grid that peaks blur into
 _BESIDE = 0.6  # of a hit, for a peak one frame or one bin away
+# A peak counts (value) at each of these places around it (frames, bins), the largest value last.
+_BLUR = (
+    (np.float32(_BESIDE**2), np.array([(-1, -1), (-1, 1), (1, -1), (1, 1)])),
+    (np.float32(_BESIDE), np.array([(-1, 0), (0, -1), (0, 1), (1, 0)])),
+    (np.float32(1), np.array([(0, 0)])),
+)
 # Where many peaks come at once, as with a drum or a vowel, one more coincidence is no surprise.
 _AROUND = 5  # frames
 _LEAST_BUSY = 0.25
@@ -62,24 +68,26 @@ class QueryMap:
         bin_ = np.rint(landmarks.bin - np.float32(change.shift)).astype(np.int64) + _EDGE
         seen = (frame >= 0) & (frame < self.frames) & (bin_ >= 1) & (bin_ < N_BINS + 2 * _EDGE - 1)
         width = N_BINS + 2 * _EDGE
-        cell = frame[seen] * width + bin_[seen]
-        # One frame more at both ends takes the blur; twice in length, to go round without
-        # a modulo.
+        frame, bin_ = frame[seen], bin_[seen]
+        # One frame more at both ends takes the blur.
         hit = np.zeros((self.frames + 2) * width, np.float32)
-        for value, around in (
-            (_BESIDE**2, (-width - 1, -width + 1, width - 1, width + 1)),
-            (_BESIDE, (-width, -1, 1, width)),
-            (1, (0,)),
-        ):
-            for step in around:
-                hit[cell + (width + step)] = value
-        hit = hit.reshape(-1, width)[1:-1]
+        blurred = []
+        for value, around in _BLUR:
+            row, column = frame[:, None] + around[:, 0], bin_[:, None] + around[:, 1]
+            cell = (row + 1) * width + column
+            hit[cell] = value
+            blurred.append((value, row, column, cell))
         # Half a hit more than seen: a frequency with none is rare, not impossible.
-        share = (hit.sum(axis=0) + 0.5) / (self.frames + 1)
-        busy = _busy(frame[seen], self.frames)
-        surprise = -np.log(share) - np.log(busy)[:, None]
-        hit *= np.maximum(surprise, 0).astype(np.float32)
-        self.weight = np.concatenate([hit, hit]).ravel()
+        share = (hit.reshape(-1, width)[1:-1].sum(axis=0) + 0.5) / (self.frames + 1)
+        rare, calm = -np.log(share), -np.log(_busy(frame, self.frames))
+        calm = np.concatenate([calm[:1], calm, calm[-1:]])
+        # Only the cells that are hit are weighed, a thirteenth of all; the largest value last.
+        for value, row, column, cell in blurred:
+            surprise = rare[column] + calm[row + 1]
+            hit[cell] = value * np.maximum(surprise, 0).astype(np.float32)
+        hit = hit[width:-width]
+        # Twice in length, to go round without a modulo.
+        self.weight = np.concatenate([hit, hit])
         self.width = width
         spread = np.linspace(_CLEAR, self.frames - _CLEAR - 1, _WRONG)
         lags = np.concatenate([np.arange(-_NEAR, _NEAR + 1), np.unique(spread.astype(np.int64))])

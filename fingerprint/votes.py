@@ -118,17 +118,20 @@ def _guesses(
     """Return up to `most` places of a segment that got more than `least` votes."""
     which, place = segment.look_up(keys, part)
     # Lag and place in one number: sorted by lag, and the place is still known.
-    votes = (place - time[which]).astype(np.int64) << 32 | place
+    votes = np.empty(len(place), "<i8")
+    halves = votes.view("<i4").reshape(-1, 2)
+    halves[:, 0] = place
+    np.subtract(place, time[which], out=halves[:, 1])
     votes.sort()
-    lags = (votes >> 32).astype(np.int32)
+    lags = np.ascontiguousarray(halves[:, 1])
     found: list[Guess] = []
     taken: list[int] = []
     for centre, first, last in _densest(lags, 3 * most, least):
         if any(abs(centre - other) <= _SAME_FRAMES for other in taken):
             continue
-        there = votes[first:last] & 0xFFFFFFFF
-        tracks, counts = np.unique(segment.track_at(there), return_counts=True)
-        track = int(tracks[counts.argmax()])
+        tracks = segment.track_at(halves[first:last, 0])
+        lowest = int(tracks.min())
+        track = lowest + int(np.bincount(tracks - lowest).argmax())
         taken.append(centre)
         lag = centre - int(segment.starts[track])
         found.append(Guess(segment, track, lag, last - first, change))
