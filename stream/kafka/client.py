@@ -114,7 +114,7 @@ def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
                 "max_poll_records": settings.poll_messages,
                 "max_partition_fetch_bytes": settings.fetch_partition_bytes,
                 "fetch_max_bytes": settings.fetch_bytes,
-                "fetch_max_wait_ms": 100,
+                "fetch_max_wait_ms": settings.fetch_wait_ms,
                 "isolation_level": settings.isolation,
                 **options,
             },

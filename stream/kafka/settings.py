@@ -102,6 +102,7 @@ class KafkaSettings(_Section):
     stall_s: Annotated[float, Field(ge=5, le=3600)] = 60.0
     poll_s: Annotated[float, Field(gt=0, le=0.5)] = 0.1
     poll_messages: _Positive = 500
+    fetch_wait_ms: Annotated[int, Field(ge=1, le=5000)] = 100
     release_s: Annotated[float, Field(ge=60)] = 3600.0
     max_stations: _Positive = 5000
     linger_ms: Annotated[int, Field(ge=0, le=1000)] = 5
