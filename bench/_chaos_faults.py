@@ -32,7 +32,7 @@ def broker(driver: str, seed: int, speed: float, rounds: int = 3) -> dict[str, f
 
     with durable_broker() as durable, Stage(driver, seed, durable) as stage:
         stage.supervised = True
-        names = on_air(stage, playing := stations(EIGHT, seed, chunk=RATE), speed / 2)
+        names = on_air(stage, playing := stations(EIGHT, seed, chunk=2 * RATE), speed / 4)
         for _ in range(rounds):
             stage.sleep(2.0, 6.0)
             durable.stop()

@@ -40,10 +40,12 @@ class Stage:
     seed : int
         Of the faults.
     broker : EmbeddedBroker, optional
-        One with storage of its own.
+        One with storage of its own, which is slow: it has two partitions, and may look for
+        messages for a second.
     """
 
     def __init__(self, driver: str, seed: int, broker: EmbeddedBroker | None = None) -> None:
+        self._is_slow = broker is not None
         self.driver = driver
         self.random = random.Random(seed)
         self.broker = broker or EmbeddedBroker()
@@ -58,7 +60,8 @@ class Stage:
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         self.settings = KafkaSettings(
             bootstrap_servers=self.broker.bootstrap_servers,
-            topics=TopicSettings(partitions=PARTITIONS),
+            topics=TopicSettings(partitions=2 if self._is_slow else PARTITIONS),
+            fetch_wait_ms=1000 if self._is_slow else 100,
         )
         topics = self.settings.topics
         names = [topics.audio, topics.dead_letters, topics.state, *topics.events.values()]

@@ -34,7 +34,7 @@ class Subscriber(threading.Thread):
             bootstrap_servers=self._settings.bootstrap_servers,
             auto_offset_reset="earliest",
             reconnect_backoff_max_ms=500,
-            fetch_max_wait_ms=100,
+            fetch_max_wait_ms=self._settings.fetch_wait_ms,
         )
         consumer.assign([TopicPartition(n, p) for n in names for p in range(topics.partitions)])
         while not self._off.is_set():
