@@ -174,10 +174,17 @@ class LandmarkMatcher:
         return found
 
     def _look(self, pieces: list[Landmarks], changes: list[Change], most: int) -> list[TrackMatch]:
-        return [
-            _to_match(case, track, pieces)
+        found = [
+            (case, track)
             for case, track in self.cases(pieces, changes, most)
             if case.score >= self.threshold
+        ]
+        every = [case for case, _ in found]
+        return [
+            _to_match(part, track, pieces)
+            for case, track in found
+            for part in case.without(every)
+            if part.score >= self.threshold
         ]
 
 

@@ -24,6 +24,10 @@ _PROMISING = 3.5
 _WORTH = 2.5
 # Guesses that agree within this many frames at one piece are one.
 _SAME = 6
+# A piece belongs to another case if that shows so many times as much there, for the same
+# audio: the stretches heard share this part of the shorter one.
+_DECISIVE = 2.0
+_SAME_AUDIO = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,32 @@ class Case:
         heard = self.evidence[index - self.first]
         frames = (piece.end - piece.start) * self.change.speed / HOP
         return (heard.last - heard.first) / max(frames, 1)
+
+    def without(self, others: Iterable[Case]) -> list[Case]:
+        """Return what is left of the case when others take the pieces they explain better.
+
+        Where a song is cut in two, its first half fits the second a little, as all music fits
+        itself, and would run on into it.
+        """
+        parts: list[Case] = []
+        run: list[Evidence] = []
+        for index, shown in enumerate([*self.evidence, None], self.first):
+            if shown is not None and not any(other._takes(index, shown, self) for other in others):
+                run.append(shown)
+            elif run:
+                score = false_alarms([part.z for part in run], changed=self.change != NONE)
+                parts.append(Case(index - len(run), index - 1, run, self.change, score))
+                run = []
+        return parts
+
+    def _takes(self, index: int, shown: Evidence, case: Case) -> bool:
+        """Return whether this case shows decisively more in a piece than `shown` of another."""
+        if self is case or not self.first <= index <= self.last:
+            return False
+        mine = self.evidence[index - self.first]
+        (a, b), (c, d) = _heard(mine, self.change), _heard(shown, case.change)
+        common = min(b, d) - max(a, c)
+        return mine.z > _DECISIVE * shown.z and common > _SAME_AUDIO * min(b - a, d - c)
 
 
 class Weighing:
@@ -131,6 +161,11 @@ class Weighing:
 
     def _place(self, guess: Guess, index: int) -> object:
         return (index, guess.segment.path, guess.track, guess.change)
+
+
+def _heard(evidence: Evidence, change: Change) -> tuple[float, float]:
+    """Return the stretch of the piece in which evidence lies, in frames of the query."""
+    return evidence.first / change.speed, evidence.last / change.speed
 
 
 def _best_run(shown: dict[int, Evidence]) -> tuple[int, int]:

@@ -89,6 +89,30 @@ def test_several_tracks_in_one_query_are_told_in_order(shelf, compose):
     assert (second.track_start - second.query_start) / RATE == pytest.approx(-1, abs=0.1)
 
 
+def test_a_song_cut_in_two_is_told_in_both_parts(tmp_path, compose):
+    """A strict beat makes a song fit itself a little at every bar: no part hides the other."""
+    catalogue = Catalogue.create(tmp_path)
+    song = compose(50, 100.0)
+    catalogue.add(song, Track("song"))
+    for first_s in (14, 17, 33):
+        edit = np.concatenate([cut(song, 5, first_s), cut(song, 70, 27)])
+        parts = match(catalogue, edit)
+        heard = [(m.query_start / RATE, m.query_end / RATE) for m in parts]
+        assert heard == [
+            (pytest.approx(0, abs=1.5), pytest.approx(first_s, abs=1.5)),
+            (pytest.approx(first_s, abs=1.5), pytest.approx(first_s + 27, abs=1.5)),
+        ]
+        places = [(m.track_start - m.query_start) / RATE for m in parts]
+        assert places == pytest.approx([5, 70 - first_s], abs=0.1)
+
+
+def test_a_song_that_another_interrupts_goes_on(shelf, compose):
+    song, other = compose(3, 40.0), compose(7, 40.0)
+    medley = np.concatenate([cut(song, 0, 15), cut(other, 5, 20), cut(song, 24, 15)])
+    found = match(shelf, medley)
+    assert [m.track for m in found] == ["track-3", "track-7", "track-3"]
+
+
 def test_evidence_grows_with_the_length_of_a_query(shelf, compose):
     music = cut(compose(2, 40.0), 0, 40)
     buried = music + noise(40, 3 * float(np.sqrt(np.mean(music**2))))
