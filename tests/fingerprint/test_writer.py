@@ -60,7 +60,7 @@ def messages(pipe):
 def add_forever(pipe, folder, landmarks):
     catalogue = Catalogue.create(folder)
     with catalogue.writing():
-        for number in range(100_000):
+        for number in range(10_000):
             catalogue.add_landmarks(landmarks, Track(f"track-{number}"))
             pipe.send(f"track-{number}")
 
@@ -81,39 +81,52 @@ def in_order(folder, said, landmarks):
     opened.close()
 
 
-def kill_during_add(folder, landmarks, seed):
-    rng = random.Random(seed)
+def killed(folder, landmarks, rng, wait):
+    """Kill a process that adds, `wait` after some tracks; return what it had said to be added."""
     adder, pipe = start(add_forever, folder, landmarks)
     said = [pipe.recv() for _ in range(rng.randrange(1, 16))]
-    time.sleep(rng.uniform(0, 0.03))
+    wait(pipe, said)
     os.kill(adder.pid, signal.SIGKILL)
     adder.join()
-    said += messages(pipe)
-    in_order(folder, said, landmarks)
+    assert adder.exitcode == -signal.SIGKILL  # it was still at it
+    return said + list(messages(pipe))
 
 
-def kill_during_merge(folder, landmarks, seed):
-    rng = random.Random(seed)
-    adder, pipe = start(add_forever, folder, landmarks)
-    said = [pipe.recv() for _ in range(rng.randrange(1, 16))]
-    while not list((folder / "segments").glob("*.new")):
-        if pipe.poll():
-            said.append(pipe.recv())
-    time.sleep(rng.choice([0, 0, 0.001, 0.003, 0.01]))
-    os.kill(adder.pid, signal.SIGKILL)
-    adder.join()
-    said += messages(pipe)
-    in_order(folder, said, landmarks)
+def keys_in(folder):
+    opened = Catalogue.open(folder)
+    keys = [track.key for track in opened.tracks()]
+    opened.close()
+    return keys
 
 
 @pytest.mark.parametrize("seed", range(KILLS))
 def test_kill_9_during_add_loses_at_most_the_track_being_added(tmp_path, noise, seed):
-    kill_during_add(tmp_path, noise, seed)
+    rng = random.Random(seed)
+    said = killed(tmp_path, noise, rng, lambda *_: time.sleep(rng.uniform(0, 0.03)))
+    keys = keys_in(tmp_path)
+    assert keys[: len(said)] == said
+    assert len(keys) - len(said) in (0, 1)
+    in_order(tmp_path, said, noise)
 
 
 @pytest.mark.parametrize("seed", range(KILLS))
 def test_kill_9_during_a_merge_loses_nothing(tmp_path, noise, seed):
-    kill_during_merge(tmp_path, noise, seed)
+    rng = random.Random(seed)
+    begun = []
+
+    def while_merging(pipe, said):
+        while not begun:
+            if pipe.poll():
+                said.append(pipe.recv())
+            begun.extend((tmp_path / "segments").glob("*.new"))
+        time.sleep(rng.choice([0, 0, 0.001, 0.003, 0.01]))
+
+    said = killed(tmp_path, noise, rng, while_merging)
+    assert begun  # a merge was writing
+    keys = keys_in(tmp_path)
+    assert keys[: len(said)] == said
+    assert len(keys) - len(said) in (0, 1)
+    in_order(tmp_path, said, noise)
 
 
 def consume(pipe, folder, samples):
