@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PEAK_BLOCK = 256
 # Postings read for one question, of all segments together. The lists of the commonest keys are
 # left out: they are most of the work and say least about where the query is from.
-MOST_POSTINGS = 1_000_000
+MOST_POSTINGS = 500_000
 
 
 class Segment:

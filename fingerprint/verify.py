@@ -45,6 +45,9 @@ _CLEAR = 10
 # coincidences, and all at once.
 _BLOCK = 32  # frames
 _CAP = 4.0
+# Nor for more than this many deviations of the sum: a match rests on five blocks at least, and
+# a run of notes that two pieces happen to share, a second or so, is none.
+_SHARE = 1.5
 # Where there is little to compare with, as in a fade, a few coincidences must not look like
 # many deviations: a chance one weighs up to log(frames), 6.4 in 10 s.
 _LEAST_SPREAD = 5.0
@@ -137,10 +140,13 @@ def check(query: QueryMap, guess: Guess) -> Evidence:
         return nothing
     cell = (frame - (start + guess.lag)) * query.width + (bin_ + _EDGE)
     score = query.weight.take(cell + query.rows)
-    total = _by_blocks(score, frame)
+    blocks = _by_blocks(score, frame)
+    total = blocks.sum(axis=1)
     near, wrong = total[: 2 * _NEAR + 1], total[2 * _NEAR + 1 :]
     best = int(near.argmax())
-    z = float((near[best] - wrong.mean()) / max(float(wrong.std()), _LEAST_SPREAD))
+    spread = max(float(wrong.std()), _LEAST_SPREAD)
+    shown = float(np.minimum(blocks[best], _SHARE * spread).sum())
+    z = (shown - float(wrong.mean())) / spread
     begin, end = _heard(score[best] - score[2 * _NEAR + 1 :].mean(axis=0))
     lag = guess.lag + int(query.lags[best])
     return Evidence(
@@ -152,7 +158,7 @@ def check(query: QueryMap, guess: Guess) -> Evidence:
 
 
 def _by_blocks(score: NDArray[np.float32], frame: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the evidence of each lag above that of the wrong ones, spread over time.
+    """Return the evidence of each lag in each block of time, above that of the wrong ones.
 
     Parameters
     ----------
@@ -167,8 +173,7 @@ def _by_blocks(score: NDArray[np.float32], frame: NDArray[np.int64]) -> NDArray[
     wrong = sums[2 * _NEAR + 1 :]
     sums -= wrong.mean(axis=0)
     cap = _CAP * np.maximum(wrong.std(axis=0), _LEAST_SPREAD)
-    total: NDArray[np.float32] = np.clip(sums, -cap, cap).sum(axis=1)
-    return total
+    return np.clip(sums, -cap, cap)
 
 
 def _heard(gain: NDArray[np.float32]) -> tuple[int, int]:
