@@ -109,7 +109,7 @@ def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
                 ),
                 "auto_offset_reset": settings.start_from,
                 "session_timeout_ms": _ms(settings.session_timeout_s),
-                "heartbeat_interval_ms": max(_ms(settings.session_timeout_s) // 5, 100),
+                "heartbeat_interval_ms": _ms(settings.heartbeat_s),
                 "max_poll_interval_ms": _ms(settings.max_poll_interval_s),
                 "max_poll_records": settings.poll_messages,
                 "max_partition_fetch_bytes": settings.fetch_partition_bytes,

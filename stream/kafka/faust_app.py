@@ -44,7 +44,7 @@ def make_app(settings: KafkaSettings, folder: Path) -> Any:
         broker_client_id="airsift",
         broker_request_timeout=max(settings.request_timeout_s, settings.session_timeout_s + 1),
         broker_session_timeout=settings.session_timeout_s,
-        broker_heartbeat_interval=max(settings.session_timeout_s / 5, 0.1),
+        broker_heartbeat_interval=settings.heartbeat_s,
         broker_rebalance_timeout=max(settings.session_timeout_s, 10.0),
         broker_max_poll_interval=settings.max_poll_interval_s,
         broker_max_poll_records=settings.poll_messages,

@@ -119,6 +119,11 @@ class KafkaSettings(_Section):
     wire: WireSettings = WireSettings()
 
     @property
+    def heartbeat_s(self) -> float:
+        """How often a member asks whether its group is being rebalanced."""
+        return min(max(self.session_timeout_s / 5, 0.1), 0.5)
+
+    @property
     def isolation(self) -> str:
         """Which messages a worker reads, in Kafka's words."""
         return "read_committed" if self.exactly_once else "read_uncommitted"
