@@ -103,7 +103,32 @@ class Pipeline:
         list of Event
             In order within a station.
         """
-        aligned = self.align.push(chunks, last=last)
+        return self._hear(self.align.push(chunks, last=last))
+
+    def end(self, station: str, snapshot: Mapping[str, Any]) -> list[Event]:
+        """End a station that does not go on from `snapshot`, and forget it.
+
+        It ends where its last decision does, so it is the same whoever ends it, and whether or
+        not its audio was heard again.
+
+        Returns
+        -------
+        list of Event
+            Final forms of what was open; none for a snapshot of another version.
+        """
+        self.restore(station, snapshot)
+        if snapshot.get("version") != SNAPSHOT_VERSION:
+            return []
+        end, window = self.align.position(station), snapshot["window"]
+        if window is not None:
+            spec = self.classify.classifier.spec
+            end = max(end, (window + spec.window_columns - spec.step_columns) * self.hop)
+        events = self._hear([Cut(station, end, end, self.rate)])
+        self.forget(station)
+        return events
+
+    def _hear(self, aligned: Sequence[AudioChunk | Cut]) -> list[Event]:
+        """Return the events that audio in order completes."""
         self.clock.push(aligned)
         audio = self.resample.push(aligned)
         columns = self.columns.push(audio)

@@ -8,11 +8,13 @@ read again, and what is read a second time.
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airsift.errors import DecodeError
+from stream.kafka.kept import Kept
 from stream.kafka.offsets import Heard, Offsets
 from stream.kafka.saved import Saved
 from stream.kafka.wire import ChunkDecoder
@@ -47,11 +49,13 @@ class Intake:
     Parameters
     ----------
     settings : KafkaSettings
-        Limits, and how long a silent station holds its partition back.
+        Limits, how long a silent station holds its partition back, and when it is forgotten.
     rate : int > 0
         Samples per second of the snapshots' ``oldest``.
     refuse : callable
         Is given each message that is no audio, and the reason in one line.
+    now : callable
+        The clock, in seconds.
 
     Attributes
     ----------
@@ -62,16 +66,22 @@ class Intake:
     """
 
     def __init__(
-        self, settings: KafkaSettings, rate: int, refuse: Callable[[Any, str], None]
+        self,
+        settings: KafkaSettings,
+        rate: int,
+        refuse: Callable[[Any, str], None],
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counts: Counter[str] = Counter()
-        self.offsets = Offsets(rate, settings.release_s)
+        self.offsets = Offsets(rate, settings.release_s, now)
         self._refuse = refuse
         self._decoder = ChunkDecoder(settings.wire)
         self._damaged: set[str] = set()  # stations whose last message did not decode
         self._most = settings.max_stations
         self._names: dict[int, set[str]] = {}  # stations of each partition
         self._skip: dict[tuple[int, str], int] = {}  # first offset a resumed station needs
+        self._kept = Kept(settings.forget_s, now)
+        self._forgotten: set[tuple[int, str]] = set()  # whose records are to be withdrawn
 
     def begin(
         self, partition: int, kafka_offset: int, left: Iterable[Saved]
@@ -95,6 +105,8 @@ class Intake:
         self.offsets.begin(partition, kafka_offset)
         names = self._names[partition] = set()
         resumed = {}
+        left = list(left)
+        self._kept.begin(partition, left)
         for saved in left:
             self._skip[partition, saved.station] = saved.kafka_offset
             self._decoder.resume(saved.station, saved.start, saved.rate, saved.place)
@@ -112,6 +124,8 @@ class Intake:
         for station in lost:
             self._decoder.forget(station)
         self._damaged -= lost
+        self._kept.drop(partitions)
+        self._forgotten = {place for place in self._forgotten if place[0] not in partitions}
         self._skip = {k: v for k, v in self._skip.items() if k[0] not in partitions}
         return lost
 
@@ -146,12 +160,42 @@ class Intake:
         if not len(chunk.samples):
             return []
         lead, found = self._decoder.place(station)
+        self._kept.heard(partition, station)
         heard = Heard(message.offset, chunk.start + lead, chunk.end, chunk.rate, found)
         self.offsets.heard(partition, station, heard)
         if station in self._damaged:
             self._damaged.remove(station)
             chunk = replace(chunk, gap_reason="a message could not be decoded")
         return [chunk]
+
+    def listen(self) -> dict[str, dict[str, Any]]:
+        """Note that a turn of the loop begins; return stations that are forgotten from now on.
+
+        They have been silent for `kafka.forget_s`. The next `settle` withdraws their records; if
+        they come back they are new. None is forgotten before the group has committed beyond its
+        last message: a restart would hear it again.
+
+        Returns
+        -------
+        dict of str to dict
+            The last snapshot of each station, for `Pipeline.end`.
+        """
+        ended = {}
+        for partition, station in self._kept.listen():
+            if not self.offsets.forget(partition, station):
+                continue
+            saved = self._kept.forget((partition, station))
+            self._forgotten.add((partition, station))
+            self._skip.pop((partition, station), None)
+            self._names[partition].discard(station)
+            if any(station in names for names in self._names.values()):
+                continue
+            self._decoder.forget(station)
+            self._damaged.discard(station)
+            ended[station] = dict(saved.snapshot or {})
+            where = {"station": station, "partition": partition}
+            log.info("forgotten: it has sent nothing for a long time", extra=where)
+        return ended
 
     def _admit(self, partition: int, station: str) -> None:
         """Refuse a station too many: whoever may write to the topic can invent names."""
@@ -172,7 +216,7 @@ class Intake:
         list of (partition, Saved)
             The records to write before anything is committed.
         """
-        return [
+        written = [
             (
                 partition,
                 Saved(station, first.kafka_offset, first.start, first.rate, snapshot, first.place),
@@ -180,3 +224,9 @@ class Intake:
             for station, snapshot in snapshots.items()
             for partition, first in self.offsets.settle(station, snapshot["oldest"])
         ]
+        for partition, saved in written:
+            self._kept.store(partition, saved)
+            self._forgotten.discard((partition, saved.station))
+        withdrawn = [(p, Saved.nothing(station)) for p, station in sorted(self._forgotten)]
+        self._forgotten.clear()
+        return written + self._kept.refresh() + withdrawn

@@ -63,6 +63,7 @@ class Offsets:
         self._release_s = release_s
         self._now = now
         self._next: dict[int, int] = {}
+        self._needed: dict[int, int] = {}  # as last told, and committed
         self._stations: dict[int, dict[str, _Station]] = {}
 
     @property
@@ -72,7 +73,7 @@ class Offsets:
 
     def begin(self, partition: int, kafka_offset: int) -> None:
         """Say that `kafka_offset` is the next message of a partition just assigned."""
-        self._next[partition] = kafka_offset
+        self._next[partition] = self._needed[partition] = kafka_offset
         self._stations[partition] = {}
 
     def next(self, partition: int) -> int:
@@ -116,19 +117,34 @@ class Offsets:
         return first
 
     def needed(self, partition: int) -> int:
-        """Return the first offset of a partition that a restart must read."""
+        """Return the first offset of a partition that a restart must read.
+
+        It never goes back: a station that was silent for too long and is heard again has lost
+        what it needed before.
+        """
         now = self._now()
         held = [
             state.messages[0].kafka_offset
             for state in self._stations[partition].values()
             if now - state.last_heard < self._release_s
         ]
-        return min(held, default=self._next[partition])
+        at = max(min(held, default=self._next[partition]), self._needed[partition])
+        self._needed[partition] = at
+        return at
+
+    def forget(self, partition: int, station: str) -> bool:
+        """Drop a station; False where a restart would still hear some of its messages again."""
+        state = self._stations[partition].get(station)
+        if state is not None and state.messages[-1].kafka_offset >= self._needed[partition]:
+            return False
+        self._stations[partition].pop(station, None)
+        return True
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Forget partitions."""
         for partition in partitions:
             self._next.pop(partition, None)
+            self._needed.pop(partition, None)
             self._stations.pop(partition, None)
 
     def _is_over(self, message: Heard, oldest: int) -> bool:

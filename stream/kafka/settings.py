@@ -104,6 +104,7 @@ class KafkaSettings(_Section):
     poll_messages: _Positive = 500
     fetch_wait_ms: Annotated[int, Field(ge=1, le=5000)] = 100
     release_s: Annotated[float, Field(ge=60)] = 3600.0
+    forget_s: Annotated[float, Field(ge=60)] = 604_800.0
     max_stations: _Positive = 5000
     linger_ms: Annotated[int, Field(ge=0, le=1000)] = 5
     compression: Literal["none", "gzip"] = "none"

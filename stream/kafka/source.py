@@ -9,7 +9,6 @@ over goes on with exactly the samples and the state that its last owner had.
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING, Any
 
 from kafka import OffsetAndMetadata, TopicPartition
@@ -21,7 +20,7 @@ from stream.kafka.deadletter import as_dead_letter
 from stream.kafka.intake import Intake
 from stream.kafka.rebalance import Rebalances
 from stream.kafka.sender import Sender
-from stream.kafka.state import Record, StateLog
+from stream.kafka.state import StateLog
 from stream.sources import Batch
 
 if TYPE_CHECKING:
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A station that is silent keeps its old record; it is written anew before it gets so old that
-# reading the state topic from there on would take long.
-_REFRESH_S = 600.0
 # kafka-python wastes an assignment that arrives between two polls, and asks for another: while
 # one is awaited, nearly all time must be spent in `poll`.
 _JOIN_S = 1.0
@@ -85,7 +81,7 @@ class KafkaSource:
         self._offsets = self._intake.offsets
         self.counts = self._intake.counts
         self._caught_up: dict[int, int] = {}  # first offset not read before a rebalance
-        self._records: dict[tuple[int, str], Record] = {}
+        self._records: dict[tuple[int, str], int] = {}  # kafka_offset of each station's newest
         self._committed: dict[TopicPartition, int] = {}
         self._stopped = self._closed = self._undone = False
         self._transactions = transactions
@@ -104,11 +100,12 @@ class KafkaSource:
             with broker_errors(self._settings):
                 polled = self._consumer.poll(timeout_ms=round(poll_s * 1000))
             resumed, lost = self._follow_rebalance(polled)
+            ended = self._intake.listen()
             chunks: list[AudioChunk] = []
             for tp, messages in polled.items():
                 for message in messages:
                     chunks += self._take(tp.partition, message)
-            yield Batch(chunks, resumed, frozenset(lost))
+            yield Batch(chunks, resumed, frozenset(lost), ended)
 
     def stop(self) -> None:
         """Let the iteration end after the current poll. Safe in a signal handler."""
@@ -155,14 +152,12 @@ class KafkaSource:
             (partition, saved, self._state.write(partition, saved))
             for partition, saved in self._intake.settle(snapshots)
         ]
-        now = time.monotonic()
-        for (partition, station), record in self._records.items():
-            if station not in snapshots and now - record.at > _REFRESH_S:
-                future = self._state.write(partition, record.saved)
-                written.append((partition, record.saved, future))
         self._sender.flush()
         for partition, saved, future in written:
-            self._records[partition, saved.station] = Record(saved, future.value.offset, now)
+            if saved.snapshot is None:
+                self._records.pop((partition, saved.station), None)
+            else:
+                self._records[partition, saved.station] = future.value.offset
         self._commit()
 
     def close(self) -> None:
@@ -246,7 +241,7 @@ class KafkaSource:
                 first = polled[tp][0].offset if tp in polled else consumer.position(tp, **within)
                 left = [record.saved for record in records.values()]
                 resumed |= self._intake.begin(partition, first, left)
-                self._records |= {(partition, station): r for station, r in records.items()}
+                self._records |= {(partition, s): r.kafka_offset for s, r in records.items()}
         # Where a group begins must not depend on when its first member died.
         self._commit()
         return resumed
@@ -258,9 +253,9 @@ class KafkaSource:
             TopicPartition(self._topic, p): self._offsets.needed(p)
             for p in self._offsets.partitions
         }
-        for (partition, _), record in self._records.items():
+        for (partition, _), at in self._records.items():
             tp = TopicPartition(state, partition)
-            offsets[tp] = min(offsets.get(tp, record.kafka_offset), record.kafka_offset)
+            offsets[tp] = min(offsets.get(tp, at), at)
         changed = {tp: at for tp, at in offsets.items() if self._committed.get(tp) != at}
         if self._transactions is not None:
             if changed or self._transactions.open:

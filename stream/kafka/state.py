@@ -26,11 +26,10 @@ if TYPE_CHECKING:
 
 
 class Record(NamedTuple):
-    """What was saved, and where in the state topic and when (by the monotonic clock)."""
+    """What was saved, and where in the state topic."""
 
     saved: Saved
     kafka_offset: int
-    at: float
 
 
 def ensure_state_topic(settings: KafkaSettings, consumer: Any) -> int:
@@ -117,7 +116,7 @@ class StateLog:
         if saved.snapshot is None:
             found.pop(saved.station, None)
         elif before is None or not saved.is_before(before.saved):
-            found[saved.station] = Record(saved, record.offset, time.monotonic())
+            found[saved.station] = Record(saved, record.offset)
 
 
 def read_on(settings: KafkaSettings, since: Mapping[int, int]) -> Iterator[Any]:

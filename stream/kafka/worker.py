@@ -166,9 +166,10 @@ class Worker:
         batch = self._open(messages)
         for station in batch.lost:
             self._pipeline.forget(station)
+        events = [e for each in batch.ended.items() for e in self._pipeline.end(*each)]
         for station, snapshot in batch.resumed.items():
             self._pipeline.restore(station, snapshot)
-        events = self._pipeline.push(batch.chunks)
+        events += self._pipeline.push(batch.chunks)
         self._touched |= {chunk.station for chunk in batch.chunks}
         topics = self._settings.topics.events
         for event in events:
@@ -200,6 +201,8 @@ class Worker:
             self._member.begin_anew()
             self._touched.clear()
             self.counts["rebalances"] += 1
+        ended = self._intake.listen()
+        self._touched.difference_update(ended)
         chunks: list[AudioChunk] = []
         resumed: dict[str, dict[str, Any]] = {}
         for message in messages:
@@ -215,7 +218,7 @@ class Worker:
             if following is None:
                 resumed |= self._take_up(partition, message.offset)
             chunks += self._intake.take(received(message))
-        return Batch(chunks, resumed, frozenset(lost))
+        return Batch(chunks, resumed, frozenset(lost), ended)
 
     def _take_up(self, partition: int, kafka_offset: int) -> dict[str, dict[str, Any]]:
         """Begin with a partition where its last owner left it."""

@@ -23,11 +23,14 @@ class Batch:
         restored before `chunks` is heard.
     lost : frozenset of str
         Stations that another worker has taken over: to be forgotten, not ended.
+    ended : mapping of str to dict
+        Last snapshots of stations that have been silent for too long: to be ended and forgotten.
     """
 
     chunks: list[AudioChunk] = field(default_factory=list)
     resumed: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     lost: frozenset[str] = frozenset()
+    ended: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Source(Protocol):

@@ -65,7 +65,7 @@ class Stations:
         turned_at, self._turned_at = self._turned_at, self._now()
         self._listened_s += min(self._turned_at - turned_at, LISTEN_S)
         now = self._listened_s
-        for station in batch.lost:
+        for station in (*batch.lost, *batch.ended):
             self._forget(station)
         # A station that goes silent while its worker restarts must not stay unknown to it.
         for station in batch.resumed:

@@ -1,0 +1,126 @@
+"""Stations that never return leave nothing in the state topic; those that do begin anew."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from stream.audio import AudioChunk
+from stream.drive import Stop
+from stream.kafka.client import ensure_topics
+from stream.kafka.sender import Sender
+from stream.kafka.source import KafkaSource
+from stream.kafka.tail import follow
+from stream.kafka.wire import encode
+
+RATE = 16000
+
+# A worker that forgets after a second, and whose pipeline says what it is told.
+WORKER = """
+import sys
+from stream.drive import stop_on_signals
+from stream.kafka.settings import KafkaSettings
+from stream.kafka.worker import Worker
+
+class Told:
+    rate = 16000
+    def __init__(self):
+        self.ends = {}
+    def push(self, chunks):
+        for chunk in chunks:
+            self.ends[chunk.station] = chunk.end
+            print("heard", chunk.station, chunk.start, flush=True)
+        return []
+    def snapshot(self, station):
+        return {"oldest": self.ends[station]}
+    def restore(self, station, snapshot):
+        print("resumed", station, snapshot["oldest"], flush=True)
+    def end(self, station, snapshot):
+        print("ended", station, snapshot["oldest"], flush=True)
+        return []
+    def forget(self, station):
+        pass
+
+settings = KafkaSettings.model_validate_json(sys.argv[1])
+settings = settings.model_copy(update={"forget_s": 1.0, "release_s": 0.5})
+with stop_on_signals() as stop:
+    Worker(settings, Told(), checkpoint_s=0.2).run(stop)
+"""
+
+
+def send(settings, station, start):
+    sender = Sender(settings)
+    message = encode(AudioChunk(station, start, np.zeros(1600, np.float32), RATE))
+    sender.send(settings.topics.audio, *message)
+    sender.flush()
+    sender.close()
+
+
+def records(settings):
+    topic = settings.topics.state
+    return list(follow(settings, [topic], stop=Stop(), from_start=True, until_end=True))
+
+
+def state(settings):
+    """Return the newest value of each key."""
+    return {record.key.decode(): record.value for record in records(settings)}
+
+
+def hand_over(settings, group):
+    """Write what one group has stored for another; the broker lets no group change its driver."""
+    sender = Sender(settings)
+    for record in records(settings):
+        key = record.key.replace(settings.group.encode(), group.encode())
+        sender.send(settings.topics.state, key, record.value, [], record.partition)
+    sender.flush()
+    sender.close()
+
+
+def forget_one(settings):
+    """Read as `airsift run` does, while b plays, until a station is forgotten; return it."""
+    source = KafkaSource(settings)
+    heard = False
+    deadline = time.monotonic() + 60
+    for batch in source:
+        assert time.monotonic() < deadline
+        source.settle({chunk.station: {"oldest": chunk.end} for chunk in batch.chunks})
+        if batch.ended:
+            break
+        heard |= bool(batch.chunks)
+        if heard and not batch.chunks:
+            send(settings, "b", round(time.time() * RATE))
+    source.close()
+    return batch.ended
+
+
+def test_a_station_that_is_forgotten_leaves_nothing_and_begins_anew(kafka_settings, tmp_path):
+    settings = kafka_settings.model_copy(update={"forget_s": 1.0, "release_s": 0.5})
+    ensure_topics(settings, [settings.topics.audio])
+    send(settings, "a", 0)
+    assert forget_one(settings) == {"a": {"oldest": 1600}}
+    assert state(settings)[f"{settings.group}/a"] is None
+    assert state(settings)[f"{settings.group}/b"] is not None
+
+    settings = kafka_settings.model_copy(update={"group": f"{settings.group}w"})
+    hand_over(kafka_settings, settings.group)
+    log = tmp_path / "told"
+    with log.open("w") as out:
+        arguments = [sys.executable, "-c", WORKER, settings.model_dump_json()]
+        worker = subprocess.Popen(arguments, stdout=out)
+    try:
+        deadline = time.monotonic() + 90
+        while "ended a 1600" not in (lines := log.read_text().splitlines()):
+            assert worker.poll() is None
+            assert time.monotonic() < deadline, lines
+            time.sleep(0.3)
+            send(settings, "b", round(time.time() * RATE))
+        while state(settings).get(f"{settings.group}/a", b"") is not None:
+            assert time.monotonic() < deadline
+    finally:
+        worker.terminate()
+        worker.wait(30)
+    assert {line.split()[1] for line in lines if line.startswith("resumed")} == {"b"}
+    assert [line for line in lines if line.startswith("heard a")] == ["heard a 0"]

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model import moments
+from model.network import Network
+
+
+class Steps:
+    """Windows in which something loud begins, at a column drawn near the middle."""
+
+    def batch(self, size: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+        columns = torch.from_numpy(random.uniform(0, 2, (size, 250, 144)).astype(np.float32))
+        heard = torch.zeros(size, 250, 2)
+        for row, start in enumerate(random.integers(75, 175, size)):
+            heard[row, start:, row % 2] = 1.0
+            columns[row, start:, 72 * (row % 2) : 72 * (row % 2) + 72] += 8.0
+        return columns, heard
+
+
+def test_moments_are_learnt_and_decisions_stay() -> None:
+    torch.manual_seed(0)
+    network = Network().eval()
+    columns, heard = Steps().batch(64, np.random.default_rng(7))
+    with torch.inference_mode():
+        frames = network.embed(columns)
+        decided = network.decide(frames)
+    first, second = (
+        moments.fit(network, Steps(), steps=steps, batch=32, seed=1) for steps in (1, 600)
+    )
+    assert second < first / 2
+    with torch.inference_mode():
+        assert torch.equal(network.decide(network.embed(columns)), decided)
+        located = network.locate(frames)
+    # The moment is of the columns in the middle of its frame: off before the step, on after it.
+    clear = heard[:, 95:145].reshape(64, 5, 10, 2).mean(2)
+    sure = (clear == 0) | (clear == 1)
+    assert float(((located > 0.5) == (clear > 0.5))[sure].float().mean()) > 0.85
+
+
+def test_a_seed_gives_the_same_moments() -> None:
+    states = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        network = Network().eval()
+        moments.fit(network, Steps(), steps=8, batch=16, seed=3)
+        states.append(network.state_dict())
+    for name, values in states[0].items():
+        assert torch.equal(values, states[1][name]), name
