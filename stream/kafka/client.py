@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.admin import NewTopic
 from kafka.errors import (
+    InconsistentGroupProtocolError,
     KafkaConfigurationError,
     KafkaConnectionError,
     KafkaError,
@@ -172,6 +173,8 @@ def broker_errors(settings: KafkaSettings, doing: str = "") -> Iterator[None]:
             f"{settings.security.username!r} by {settings.security.sasl_mechanism}: look at the "
             "password, the name and kafka.security.sasl_mechanism"
         ) from error
+    except InconsistentGroupProtocolError as error:
+        raise BrokerError(other_rules(settings)) from error
     except MessageSizeTooLargeError as error:
         raise BrokerError(
             f"{doing}: more than kafka.max_request_bytes={settings.max_request_bytes} or the "
@@ -187,6 +190,14 @@ def broker_errors(settings: KafkaSettings, doing: str = "") -> Iterator[None]:
     except KafkaError as error:
         before = f"{doing}: " if doing else ""
         raise BrokerError(f"{before}the Kafka broker at {where} says {_one_line(error)}") from error
+
+
+def other_rules(settings: KafkaSettings) -> str:
+    """Say in one line that members of both drivers cannot share a group."""
+    return (
+        f"kafka.group={settings.group!r} has members that share its partitions by other rules, as "
+        "`airsift worker` beside `airsift run`; stop them first, or set another kafka.group"
+    )
 
 
 @contextmanager

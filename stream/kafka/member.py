@@ -10,11 +10,16 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aiokafka.errors import IllegalStateError  # type: ignore[import-untyped]
+from aiokafka.errors import (  # type: ignore[import-untyped]
+    IllegalStateError,
+    InconsistentGroupProtocolError,
+    KafkaError,
+)
 from faust.types.tuples import TP
 from faust.types.tuples import Message as FaustMessage
 
 from airsift.errors import BrokerError
+from stream.kafka.client import other_rules
 from stream.kafka.faust_app import bytes_topic, make_app
 from stream.kafka.intake import Received
 from stream.kafka.watchdog import end_process
@@ -62,6 +67,7 @@ class Member:
         self.app = make_app(settings, folder)
         self.assignments = 0
         self._joining = True
+        self._refused_since: float | None = None
         self._inbox: list[FaustMessage] = []
         self._arrived = asyncio.Event()
         self._committed: dict[TP, int] = {}
@@ -192,8 +198,31 @@ class Member:
         reason = self.app.crash_reason if self.app.crashed else None
         if reason is None and starting and starting.done() and not starting.cancelled():
             reason = starting.exception()
+        if reason is None:
+            reason = self._refused()
         if reason is not None:
             raise gave_up(self._settings, reason) from reason
+
+    def _refused(self) -> BaseException | None:
+        """Return why the group does not take us; None where it may still, or has.
+
+        aiokafka keeps the reason until somebody asks, and joins again then; Faust never asks.
+        """
+        thread = self.app.consumer._thread
+        coordinator = getattr(getattr(thread, "_consumer", None), "_coordinator", None)
+        reason: BaseException | None = getattr(coordinator, "_pending_exception", None)
+        if reason is None:
+            return None
+        now = time.monotonic()
+        if self._refused_since is None:
+            self._refused_since = now
+        if isinstance(reason, InconsistentGroupProtocolError):
+            # Members of `airsift run` that were killed are members until their session ends.
+            if now - self._refused_since < 2 * self._settings.session_timeout_s:
+                thread.thread_loop.call_soon_threadsafe(_ask, coordinator)
+                return None
+            return BrokerError(other_rules(self._settings))
+        return reason
 
     async def _seek_committed(self) -> None:
         """Begin where the group has committed: Faust calls this at the end of a rebalance."""
@@ -244,11 +273,14 @@ class Member:
 
     async def _note_assigned(self, *_: Any, **__: Any) -> None:
         self.assignments += 1
+        self._refused_since = None
         self._joining = False
 
 
 def gave_up(settings: KafkaSettings, reason: BaseException) -> BrokerError:
     """Return the error that says in one line why Faust can go on no longer."""
+    if isinstance(reason, BrokerError):
+        return reason
     said = " ".join(f"{type(reason).__name__}: {reason}".split())
     return BrokerError(
         f"Faust gave up on the Kafka broker at {settings.bootstrap_servers} "
@@ -268,6 +300,12 @@ def received(message: FaustMessage) -> Received:
         message.value,
         list(headers.items() if isinstance(headers, dict) else headers),
     )
+
+
+def _ask(coordinator: Any) -> None:
+    """Take note of why a join failed, in aiokafka's thread: it tries again."""
+    with suppress(KafkaError):
+        coordinator.check_errors()
 
 
 class _Hole(NamedTuple):
