@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import faust
@@ -27,15 +26,10 @@ for name in ("faust", "mode", "aiokafka"):
 _BUFFERED = 64
 
 
-def make_app(settings: KafkaSettings, folder: Path) -> Any:
+def make_app(settings: KafkaSettings) -> Any:
     """Return a Faust app that keeps nothing on disk and creates no topics.
 
-    Parameters
-    ----------
-    settings : KafkaSettings
-        Broker, group and limits.
-    folder : Path
-        Where Faust makes its empty folders.
+    It makes no folders either, so it starts on a disk that is full or must not be written to.
     """
     app: Any = faust.App(
         settings.group,
@@ -66,8 +60,8 @@ def make_app(settings: KafkaSettings, folder: Path) -> Any:
         topic_disable_leader=True,
         web_enabled=False,
         autodiscover=False,
-        datadir=str(folder),
     )
+    app._create_directories = lambda: None
     app.consumer._read_offset = _NoOffsets()
     _wait_for_fetches(app.consumer._thread, settings.fetch_wait_ms)
     return app

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 import threading
 import time
 from contextlib import suppress
@@ -26,7 +25,6 @@ from stream.kafka.watchdog import end_process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from stream.kafka.settings import KafkaSettings
 
@@ -49,8 +47,6 @@ class Member:
     ----------
     settings : KafkaSettings
         Broker, group and topics.
-    folder : Path
-        Where Faust makes its empty folders.
 
     Attributes
     ----------
@@ -60,11 +56,10 @@ class Member:
         Grows whenever partitions are taken from us or given to us.
     """
 
-    def __init__(self, settings: KafkaSettings, folder: Path) -> None:
+    def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._folder = folder
         self._topic = settings.topics.audio
-        self.app = make_app(settings, folder)
+        self.app = make_app(settings)
         self.assignments = 0
         self._joining = True
         self._refused_since: float | None = None
@@ -96,7 +91,6 @@ class Member:
         stopping = asyncio.create_task(self.app.stop())
         _, late = await asyncio.wait([stopping], timeout=_STOP_S)
         if late:
-            shutil.rmtree(self._folder, ignore_errors=True)
             reason = f"{error}; Faust did not end within {_STOP_S:g} s" if error else ""
             end_process(reason, code=1 if error else 0)
 

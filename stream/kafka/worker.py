@@ -18,9 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
@@ -109,8 +107,7 @@ class Worker:
         BrokerError
             Faust gave up: the broker is gone, or refuses something.
         """
-        with tempfile.TemporaryDirectory(prefix="airsift-worker-") as folder:
-            asyncio.run(self._run(stop, Path(folder)))
+        asyncio.run(self._run(stop))
 
     @property
     def lag(self) -> int:
@@ -130,8 +127,8 @@ class Worker:
         """Return the records to store before anything is committed."""
         return self._intake.settle(snapshots)
 
-    async def _run(self, stop: Stop, folder: Path) -> None:
-        self._member = member = Member(self._settings, folder)
+    async def _run(self, stop: Stop) -> None:
+        self._member = member = Member(self._settings)
         self._contact = Contact(self._settings, lambda: reads_of_faust(member.app))
         # With more on its way, the inbox fills up and Faust stops to fetch.
         self._outbox = Outbox(member.app, self._settings.max_pending_events)

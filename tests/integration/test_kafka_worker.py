@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 
@@ -113,3 +114,21 @@ def test_messages_that_wait_are_found(kafka_settings):
     assert waiting_messages(settings, None) == f"kafka_offset 0 of {topic} partition 1 waits"
     assert waiting_messages(settings, {1: 1}).startswith("kafka_offset 1 ")
     assert waiting_messages(settings, {0: -1, 1: 2}) == ""
+
+
+def test_a_worker_starts_where_no_file_can_be_written(tmp_path):
+    with EmbeddedBroker() as broker:
+        begun = "from stream.kafka.member import Member\n"
+        begun += "Member.start = lambda self: (print('started', flush=True), sys.exit(3))\n"
+        code = STALLING.replace("settings = ", begun + "settings = ", 1)
+        result = subprocess.run(
+            [sys.executable, "-c", code, broker.bootstrap_servers, "nothing"],
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+            cwd=tmp_path,
+        )
+    assert (result.returncode, result.stdout) == (3, "started\n"), result.stderr
+    assert list(tmp_path.iterdir()) == []

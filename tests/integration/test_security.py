@@ -78,9 +78,9 @@ def round_trip(made: KafkaSettings) -> None:
     assert [record.value for records in polled.values() for record in records] == [b"and back"]
 
 
-def send_with_faust(made: KafkaSettings, folder) -> None:
+def send_with_faust(made: KafkaSettings) -> None:
     async def send():
-        app = make_app(made, folder)
+        app = make_app(made)
         producer = await app.maybe_start_producer()
         await producer.send_and_wait("there", b"k", b"v", 0, None, [])
         await producer.stop()
@@ -103,7 +103,7 @@ def test_both_drivers_log_in_over_tls(mechanism, guarded, authority, tmp_path):
     )
     round_trip(made)
     before = len(gate.logins)
-    send_with_faust(made, tmp_path)
+    send_with_faust(made)
     assert len(gate.logins) > before
     assert set(gate.logins) == {(mechanism, "bob")}
 
@@ -165,7 +165,7 @@ def test_a_client_shows_its_certificate(guarded, authority, tmp_path):
         key_password=SECRET,
     )
     round_trip(made)
-    send_with_faust(made, tmp_path)
+    send_with_faust(made)
 
 
 def said(made: KafkaSettings) -> str:

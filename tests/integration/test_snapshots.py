@@ -23,7 +23,7 @@ def known(snapshots, partition):
 
 
 @pytest.mark.parametrize("restored", [[], [0, 1, 2, 3], [0, 2, 3], [2], [0, 1]])
-def test_what_faust_passed_over_is_read_again(kafka_settings, tmp_path, restored):
+def test_what_faust_passed_over_is_read_again(kafka_settings, restored):
     settings = kafka_settings
     topic, written = settings.topics.state, [("a", 1), ("b", 1), ("a", 2), ("c", 1)]
     ensure_topics(settings, [topic])
@@ -39,7 +39,7 @@ def test_what_faust_passed_over_is_read_again(kafka_settings, tmp_path, restored
     sender.close()
 
     async def restore():
-        snapshots = Snapshots(make_app(settings, tmp_path), settings, 3, lambda: None)
+        snapshots = Snapshots(make_app(settings), settings, 3, lambda: None)
         for kafka_offset in restored:
             await snapshots._restore(events[kafka_offset])
         await snapshots.complete([0, 1])

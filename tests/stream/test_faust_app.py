@@ -8,9 +8,9 @@ from stream.kafka.faust_app import make_app
 from stream.kafka.settings import KafkaSettings
 
 
-def test_the_broker_is_asked_to_answer_as_soon_as_for_airsift_run(tmp_path):
+def test_the_broker_is_asked_to_answer_as_soon_as_for_airsift_run():
     async def wait_ms():
-        app = make_app(KafkaSettings(fetch_wait_ms=123), tmp_path)
+        app = make_app(KafkaSettings(fetch_wait_ms=123))
         thread = app.consumer._thread
         return thread._create_consumer(asyncio.get_running_loop())._fetch_max_wait_ms
 

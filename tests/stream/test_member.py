@@ -25,11 +25,11 @@ class Topic:
 
 
 @pytest.fixture
-def make(tmp_path, monkeypatch):
+def make(monkeypatch):
     monkeypatch.setattr(member_module.time, "monotonic", lambda: make.now)
 
     async def build(committed, topic):
-        member = Member(KafkaSettings(), tmp_path)
+        member = Member(KafkaSettings())
         member.app.consumer._thread = topic
         member._begins = {0: committed}
         return member
@@ -102,9 +102,9 @@ class Consumer:
         return False
 
 
-def test_latest_is_where_the_group_began_whatever_comes_in_between(tmp_path):
+def test_latest_is_where_the_group_began_whatever_comes_in_between():
     async def run():
-        member = Member(KafkaSettings(start_from="latest"), tmp_path)
+        member = Member(KafkaSettings(start_from="latest"))
         consumer = Consumer(7)
         member.app = SimpleNamespace(consumer=consumer)
         await member._seek_committed()
