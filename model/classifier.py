@@ -35,7 +35,7 @@ class Classifier:
     Parameters
     ----------
     module : Any
-        A TorchScript module with `embed` and `decide`.
+        A TorchScript module with `embed` and `decide`, and `locate` if its spec has moments.
     spec : ModelSpec
         What it was trained on.
     """
@@ -87,6 +87,28 @@ class Classifier:
             probabilities: Tensor = self._module.decide(_filled(frames, rows, length))
         return probabilities[:batch]
 
+    def locate(self, frames: Tensor) -> Tensor:
+        """Judge the moments around the middle of windows.
+
+        Parameters
+        ----------
+        frames : torch.Tensor [shape=(batch, window_frames, frame_size)]
+            The frames of one window each.
+
+        Returns
+        -------
+        torch.Tensor [shape=(batch, moments, labels)]
+            Independent probabilities in [0, 1], in the order of ``spec.labels``; no moments
+            where the spec has none. Bits as in `decide`.
+        """
+        batch, length, _ = frames.shape
+        if not self.spec.moments:
+            return frames.new_zeros(batch, 0, len(self.spec.labels))
+        rows = -(-batch // _WINDOWS_AT_ONCE) * _WINDOWS_AT_ONCE
+        with torch.inference_mode():
+            moments: Tensor = self._module.locate(_filled(frames, rows, length))
+        return moments[:batch]
+
     def judge(self, window: Tensor) -> Tensor:
         """Judge one window alone: at once, and without what makes batches agree to the bit.
 
@@ -137,7 +159,7 @@ def load(path: Path = DEFAULT_WEIGHTS, device: str | torch.device = "cpu") -> Cl
     if not text:
         raise SpecMismatch(f"{path} carries no spec: name a file that `airsift export` wrote")
     spec = ModelSpec.from_json(text.decode() if isinstance(text, bytes) else text)
-    for name in ("embed", "decide"):
+    for name in ("embed", "decide", *(["locate"] if spec.moments else [])):
         if not hasattr(module, name):
             raise SpecMismatch(f"{path} has no method {name!r}: export the network again")
     return Classifier(module, spec)
@@ -146,9 +168,8 @@ def load(path: Path = DEFAULT_WEIGHTS, device: str | torch.device = "cpu") -> Cl
 def script(network: nn.Module) -> Any:
     """Compile a network in evaluation mode, its constants folded."""
     with _quiet():
-        return torch.jit.freeze(
-            torch.jit.script(network.eval()), preserved_attrs=["embed", "decide"]
-        )
+        methods = ["embed", "decide", *(["locate"] if network.moments else [])]
+        return torch.jit.freeze(torch.jit.script(network.eval()), preserved_attrs=methods)
 
 
 def save(module: Any, spec: ModelSpec, path: Path) -> None:

@@ -73,6 +73,7 @@ def spec_of(network: Any, training_data: str, labels: tuple[str, ...] = LABELS) 
         context_columns=network.context,
         stride_columns=network.stride,
         frame_size=network.frame_size,
+        moments=network.moments,
         training_data=training_data,
         weights_sha256=weights_hash(network),
     )
@@ -115,7 +116,10 @@ def export(
     generator = torch.Generator().manual_seed(0)
     columns = torch.rand(3, spec.window_columns, spec.n_bins, generator=generator) * 12.0
     with torch.inference_mode():
-        wanted = network.decide(network.embed(columns))
+        frames = network.embed(columns)
+        wanted = [network.decide(frames)]
+        if network.moments:
+            wanted.append(network.locate(frames))
     trial = path.with_name(f"{path.name}.trial")
     path.parent.mkdir(parents=True, exist_ok=True)
     classifier.save(module, spec, trial)
@@ -124,7 +128,9 @@ def export(
         for name, each in (
             ("scripted", classifier.Classifier(module, spec)), ("reloaded", again),
         ):  # fmt: skip
-            error = float((each.decide(each.embed(columns)) - wanted).abs().max())
+            frames = each.embed(columns)
+            found = [each.decide(frames), each.locate(frames)]
+            error = max(float((a - b).abs().max()) for a, b in zip(found, wanted, strict=False))
             if not error <= TOLERANCE:
                 raise SpecMismatch(
                     f"the {name} network differs from the eager one by {error:.2g}, at most "

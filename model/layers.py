@@ -54,22 +54,26 @@ def over(front: str, back: str, lowest_db: float, highest_db: float) -> Draw:
     return lambda random: (Layer(front), Layer(back, random.uniform(lowest_db, highest_db)))
 
 
-def spliced(random: np.random.Generator) -> tuple[Layer, ...]:
-    """One thing after another, cut hard or cross-faded, at any place in the window."""
+def spliced(
+    random: np.random.Generator, first: float = 0.0, last: float = 1.0
+) -> tuple[Layer, ...]:
+    """One thing after another, cut hard or cross-faded, at a place between two of the window."""
     kinds = ["speech", "music", "singing", "noise", "silence"]
-    first, second = random.choice(kinds, 2, p=[0.36, 0.3, 0.14, 0.1, 0.1])
-    place = random.uniform(0.0, 1.0)
+    one, other = random.choice(kinds, 2, p=[0.36, 0.3, 0.14, 0.1, 0.1])
+    place = random.uniform(first, last)
     fade = float(random.choice([0.0, 0.0, 0.1, 0.3]))
     step = random.uniform(-10.0, 10.0)
     return (
-        Layer(str(first), 0.0, -1.0, place + fade / 2, fade),
-        Layer(str(second), step, place - fade / 2, 2.0, fade),
+        Layer(str(one), 0.0, -1.0, place + fade / 2, fade),
+        Layer(str(other), step, place - fade / 2, 2.0, fade),
     )
 
 
-def spliced_over(random: np.random.Generator) -> tuple[Layer, ...]:
+def spliced_over(
+    random: np.random.Generator, first: float = 0.0, last: float = 1.0
+) -> tuple[Layer, ...]:
     """Speech throughout, and music that comes or goes; or the reverse."""
-    place, fade = random.uniform(0.0, 1.0), random.uniform(0.0, 0.3)
+    place, fade = random.uniform(first, last), random.uniform(0.0, 0.3)
     stays, comes = ("speech", "music") if random.random() < 0.6 else ("music", "speech")
     ends = (place, 2.0) if random.random() < 0.5 else (-1.0, place)
     level = random.uniform(-14.0, 6.0) * (1.0 if stays == "speech" else -1.0)
@@ -97,11 +101,19 @@ WAYS: tuple[tuple[float, Draw], ...] = (
     (0.07, over("speech", "music", 0.0, 9.0)),
     (0.03, over("speech", "singing", -20.0, 3.0)),
     (0.02, crowded),
-    (0.08, spliced),
-    (0.05, spliced_over),
+    (0.12, spliced),
+    (0.08, spliced_over),
     (0.12, alone("noise")),
     (0.05, over("noise", "noise", -10.0, 0.0)),
     (0.02, alone("silence")),
+)
+
+
+# Windows to learn the moments of: in most, something begins or ends near the middle.
+BOUNDARIES: tuple[tuple[float, Draw], ...] = (
+    *((0.3 * share, draw) for share, draw in WAYS),
+    (0.45, lambda random: spliced(random, 0.3, 0.7)),
+    (0.25, lambda random: spliced_over(random, 0.3, 0.7)),
 )
 
 

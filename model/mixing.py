@@ -1,9 +1,9 @@
 """Training windows made of columns: layers with their own level, band, pitch and place.
 
 A window has up to three layers. Magnitudes add as powers, which is what independent sounds do
-on average. Labels follow from the layers: a label's target is the share of the window in which
-it is heard, weighted by a Hann taper, so that pure windows are 0 or 1 and the target crosses
-one half when a boundary passes the window's centre.
+on average. Labels follow from the layers: it is known of every column what is heard in it. A
+window's target is the share of it in which a label is heard, weighted by a Hann taper, so that
+pure windows are 0 or 1 and the target crosses one half when a boundary passes the centre.
 
 Every layer, of whatever class, draws equalisation, band limits, transposition, tempo and level
 from the same distributions: none of them may tell the class.
@@ -113,8 +113,8 @@ class Mixer:
         -------
         columns : torch.Tensor [shape=(size, 250, 144), float32]
             Compressed magnitudes.
-        targets : torch.Tensor [shape=(size, outputs), float32]
-            Shares of the window in which each output's classes are heard, in [0, 1].
+        heard : torch.Tensor [shape=(size, 250, outputs), float32]
+            For each column, 1 where one of the output's classes is heard, else 0; see `targets`.
         """
         drawn = random.choice(len(self._draws), size, p=self._chances)
         plans = [self._draws[way](random) for way in drawn]
@@ -131,11 +131,10 @@ class Mixer:
         power += _hiss(size, random)
         whole = torch.from_numpy(random.random((size, 1, 1)) < WHOLE_CHAIN)
         power = torch.where(whole, power * equalisation(size, random).square_(), power)
-        targets = torch.from_numpy(np.einsum("btl,t->bl", heard, taper(WINDOW)))
         level = 10.0 ** (random.uniform(-32.0, 12.0, (size, 1, 1)) / 20.0)
         # The level of a whole window changes nothing else: hiss and layers move together.
         scaled = power.sqrt_() * torch.from_numpy(level.astype(np.float32))
-        return torch.log2(scaled.add_(1.0)), targets
+        return torch.log2(scaled.add_(1.0)), torch.from_numpy(heard)
 
     def _layer(
         self,
@@ -194,6 +193,34 @@ def _pool(bank: Bank, kind: str, dropped: frozenset[int], balance: float) -> _Po
     weights = np.array([(end - start) / total[source] ** balance for source, start, end in chosen])
     spans = np.array([(start, end) for _, start, end in chosen], np.int64).reshape(-1, 2)
     return _Pool(spans, weights / max(weights.sum(), 1e-9))
+
+
+def targets(heard: Tensor) -> Tensor:
+    """Return the share of each window in which a label is heard [shape=(batch, outputs)]."""
+    return torch.einsum("btl,t->bl", heard, torch.from_numpy(taper(heard.shape[1])))
+
+
+def moment_targets(heard: Tensor, *, context: int, stride: int, moments: int) -> Tensor:
+    """Return what is heard in the middle of each of a window's moments.
+
+    Parameters
+    ----------
+    heard : torch.Tensor [shape=(batch, t, outputs)]
+        For each column of windows, whether each output is heard.
+    context, stride : int > 0
+        Columns that a frame of the network sees, and between frames.
+    moments : int > 0
+        Frames around the window's middle that are judged.
+
+    Returns
+    -------
+    torch.Tensor [shape=(batch, moments, outputs)]
+        Shares, 0 to 1, of the `stride` columns in the middle of each frame.
+    """
+    frames = (heard.shape[1] - context) // stride + 1
+    first = (frames - moments) // 2 * stride + (context - stride) // 2
+    cells = heard[:, first : first + moments * stride]
+    return cells.reshape(len(heard), moments, stride, -1).mean(dim=2)
 
 
 def taper(length: int) -> NDArray[np.float32]:

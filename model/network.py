@@ -4,6 +4,8 @@
 is the same whichever block of columns it is computed in. `decide` pools the frames of one
 window: their mean and spread under a taper, which is what makes a probability cross 0.5 when
 a boundary passes the window's centre, and their plain mean and maximum, for what is short.
+`locate` says the same of single moments around that centre: a window tells what is heard, its
+moments tell since when.
 """
 
 import torch
@@ -12,6 +14,10 @@ from torch import Tensor, nn
 # The log-compressed columns lie in [0, 13.3]; quiet broadcast speech is near 4.
 TYPICAL_COLUMN = 4.0
 COLUMN_SPREAD = 3.0
+# Moments that a window tells apart, one a frame: together they are the step between two windows.
+MOMENTS = 5
+# Frames that a moment is told by: 1.6 s before and after it, and what each of them sees.
+AROUND = 17
 
 
 class Network(nn.Module):
@@ -76,6 +82,12 @@ class Network(nn.Module):
         self.frames_to_scores = nn.Sequential(
             nn.Linear(4 * frame_size, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, labels)
         )
+        self.moments = MOMENTS
+        self.around = AROUND
+        self.frames_to_moments = nn.Sequential(
+            nn.Conv1d(frame_size, 32, 11), nn.ReLU(), nn.Conv1d(32, labels, AROUND - 10)
+        )
+        self.window_to_moments = nn.Linear(4 * frame_size, labels, bias=False)
         # Calibration, fitted on validation windows after training.
         self.register_buffer("temperature", torch.ones(labels))
         # With so few maps, convolutions run twice as fast with the maps innermost.
@@ -102,17 +114,30 @@ class Network(nn.Module):
     @torch.jit.export
     def scores(self, frames: Tensor) -> Tensor:
         """Judge windows, as log odds [shape=(batch, labels)]; see `decide`."""
+        scores: Tensor = self.frames_to_scores(self.pool(frames))
+        return scores / self.temperature
+
+    @torch.jit.export
+    def moment_scores(self, frames: Tensor) -> Tensor:
+        """Judge moments, as log odds [shape=(batch, moments, labels)]; see `locate`."""
+        first = (frames.shape[1] - self.moments) // 2 - self.around // 2
+        around = frames[:, first : first + self.moments + self.around - 1].transpose(1, 2)
+        near: Tensor = self.frames_to_moments(around).transpose(1, 2)
+        whole: Tensor = self.window_to_moments(self.pool(frames))
+        return near + whole.unsqueeze(1)
+
+    @torch.jit.export
+    def pool(self, frames: Tensor) -> Tensor:
+        """Summarise the frames of windows [shape=(batch, 4 * frame_size)]."""
         weights = torch.hann_window(
             frames.shape[1] + 2, periodic=False, dtype=frames.dtype, device=frames.device
         )[1:-1]
         weights = (weights / weights.sum()).unsqueeze(1)
         centre = (frames * weights).sum(dim=1)
         spread = ((frames - centre.unsqueeze(1)).square() * weights).sum(dim=1)
-        pooled = torch.cat(
+        return torch.cat(
             [centre, torch.sqrt(spread + 1e-5), frames.mean(dim=1), frames.amax(dim=1)], dim=1
         )
-        scores: Tensor = self.frames_to_scores(pooled)
-        return scores / self.temperature
 
     @torch.jit.export
     def decide(self, frames: Tensor) -> Tensor:
@@ -129,6 +154,23 @@ class Network(nn.Module):
             Independent probabilities in [0, 1].
         """
         return torch.sigmoid(self.scores(frames))
+
+    @torch.jit.export
+    def locate(self, frames: Tensor) -> Tensor:
+        """Judge the moments around the middle of windows.
+
+        Parameters
+        ----------
+        frames : torch.Tensor [shape=(batch, n, frame_size)]
+            The frames of one window each; at least `moments` + 16.
+
+        Returns
+        -------
+        torch.Tensor [shape=(batch, moments, labels)]
+            Probabilities in [0, 1] that a label is heard while frame ``(n - moments) // 2 + i``
+            has its middle.
+        """
+        return torch.sigmoid(self.moment_scores(frames))
 
     def forward(self, columns: Tensor) -> Tensor:
         """Log odds of windows [shape=(batch, t, n_bins)], for training."""

@@ -1,7 +1,8 @@
 """The networks that can be trained, by name; docs/networks.md compares them.
 
 All of them have the methods of `model.network.Network`: `embed` turns columns into frames, once
-each, and `decide` judges the frames of one window. What differs is what a frame is.
+each, and `decide` judges the frames of one window. What differs is what a frame is. The pooled
+ones also `locate` boundaries; one without `moments` leaves them to the step between windows.
 """
 
 from collections.abc import Callable
@@ -51,6 +52,7 @@ class Assembled(nn.Module):
         self.context = context
         self.stride = stride
         self.frame_size = frame_size
+        self.moments = 0
         self.columns_to_frames = columns_to_frames
         self.frames_to_scores = frames_to_scores
         # Calibration, fitted on validation windows after training.

@@ -1,8 +1,9 @@
-"""ONNX: the same network for programs without torch, in two files with the spec in both.
+"""ONNX: the same network for programs without torch, in files that all carry the spec.
 
 ``NAME.embed.onnx`` turns columns (batch, t, bins) into frames, of any batch and length;
-``NAME.decide.onnx`` judges the frames of one window each. Both carry the model's facts as
-metadata under `SPEC_KEY`. onnxruntime loads them; no code of airsift is needed.
+``NAME.decide.onnx`` judges the frames of one window each, and ``NAME.locate.onnx``, where the
+network does, the moments around its middle. All carry the model's facts as metadata under
+`SPEC_KEY`. onnxruntime loads them; no code of airsift is needed.
 """
 
 from __future__ import annotations
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SPEC_KEY = "airsift.json"
-PARTS = ("embed", "decide")
-INPUTS = {"embed": "columns", "decide": "frames"}
-OUTPUTS = {"embed": "frames", "decide": "probabilities"}
+INPUTS = {"embed": "columns", "decide": "frames", "locate": "frames"}
+OUTPUTS = {"embed": "frames", "decide": "probabilities", "locate": "moments"}
 # onnxruntime sums in another order than torch.
 TOLERANCE = 1e-4
 
@@ -36,13 +36,18 @@ def can_write() -> bool:
     return all(find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime"))
 
 
+def parts(spec: ModelSpec) -> tuple[str, ...]:
+    """Return the methods of a network that get a file each."""
+    return ("embed", "decide", "locate") if spec.moments else ("embed", "decide")
+
+
 def part_file(file: Path, part: str) -> Path:
-    """Return the name of one of the two files that belong to a model file."""
+    """Return the name of one of the ONNX files that belong to a model file."""
     return file.with_name(f"{file.stem}.{part}.onnx")
 
 
 def write(network: nn.Module, spec: ModelSpec, file: Path) -> list[Path]:
-    """Write the two files next to a model file, and check them.
+    """Write the files next to a model file, and check them.
 
     Parameters
     ----------
@@ -67,8 +72,8 @@ def write(network: nn.Module, spec: ModelSpec, file: Path) -> list[Path]:
     """
     if not can_write():
         raise ConfigError("ONNX files need `pip install 'airsift[training]'`: it brings onnx")
-    files = [part_file(file, part) for part in PARTS]
-    for part, path in zip(PARTS, files, strict=True):
+    files = [part_file(file, part) for part in parts(spec)]
+    for part, path in zip(parts(spec), files, strict=True):
         with replacing(path) as partial:
             _write_part(network, part, spec, partial)
             check(network, part, spec, partial)
@@ -83,7 +88,7 @@ def check(network: nn.Module, part: str, spec: ModelSpec, file: Path) -> None:
     network : nn.Module
         In evaluation mode.
     part : str
-        'embed' or 'decide'.
+        One of `parts`.
     spec : ModelSpec
         What the file must say.
     file : Path
@@ -139,7 +144,7 @@ class _Part(nn.Module):
 
 
 def _run(network: Any, part: str, values: Tensor) -> Tensor:
-    result: Tensor = network.embed(values) if part == "embed" else network.decide(values)
+    result: Tensor = getattr(network, part)(values)
     return result
 
 
@@ -169,7 +174,7 @@ def _trials(network: Any, part: str, spec: ModelSpec) -> list[Tensor]:
     """Make inputs of several shapes: loud and quiet columns, or the frames of such."""
     generator = torch.Generator().manual_seed(0)
     shapes = [(1, spec.window_columns), (3, spec.window_columns + 7 * spec.stride_columns)]
-    if part == "decide":
+    if part != "embed":
         shapes = [(1, spec.window_columns), (3, spec.window_columns)]
     found = []
     for batch, length in shapes:

@@ -25,6 +25,7 @@ from torch import nn
 from airsift.errors import ConfigError
 from model import networks
 from model.files import write_whole
+from model.mixing import moment_targets, targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 SHEET = ("step", "train_cost", "validation_cost", "validation_error", "best")
 BATCHES = ("step", "cost", "error")
+# What the moments' cost counts beside that of the windows.
+MOMENTS_SHARE = 0.5
 
 
 class Progress:
@@ -75,18 +78,32 @@ class Progress:
             folder.mkdir(parents=True, exist_ok=True)
             save(self.network.state_dict(), folder / "initial.pt")
 
-    def learn(self, columns: Tensor, targets: Tensor) -> dict[str, float]:
-        """Learn from the windows of the next step; return its figures."""
+    def learn(self, columns: Tensor, heard: Tensor) -> dict[str, float]:
+        """Learn from the windows of the next step; return its figures.
+
+        Parameters
+        ----------
+        columns : torch.Tensor [shape=(batch, t, bins)]
+            Of each window.
+        heard : torch.Tensor [shape=(batch, t, labels)]
+            For each column, whether each label is heard.
+        """
         settings = self.settings
         torch.manual_seed(settings.seed * 1_000_003 + self.step)
         self.network.train()
         for group in self.optimiser.param_groups:
             group["lr"] = settings.rate * _schedule(self.step / settings.steps)
-        wanted = targets.to(settings.device)
-        scores = self.network(columns.to(settings.device))
-        cost = nn.functional.binary_cross_entropy_with_logits(scores, wanted)
+        network, unlikely = self.network, nn.functional.binary_cross_entropy_with_logits
+        frames = network.embed(columns.to(settings.device))
+        wanted, scores = targets(heard).to(settings.device), network.scores(frames)
+        cost = total = unlikely(scores, wanted)
+        if network.moments:
+            shares = moment_targets(
+                heard, context=network.context, stride=network.stride, moments=network.moments
+            ).to(settings.device)
+            total = cost + MOMENTS_SHARE * unlikely(network.moment_scores(frames), shares)
         self.optimiser.zero_grad()
-        cost.backward()  # type: ignore[no-untyped-call]
+        total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
         self.optimiser.step()
         self.step += 1

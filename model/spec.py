@@ -33,6 +33,9 @@ class ModelSpec:
         Columns a frame sees, and between frames.
     frame_size : int > 0
         Numbers in a frame.
+    moments : int >= 0
+        Frames around a window's middle that are judged one by one, which then make up a step;
+        0 if the network does not tell where in a window something begins.
     labels : tuple of str
         Names of the outputs.
     training_data : str
@@ -57,6 +60,7 @@ class ModelSpec:
     context_columns: int = 40
     stride_columns: int = 10
     frame_size: int = 96
+    moments: int = 0
     labels: tuple[str, ...] = ("speech", "music")
     training_data: str = ""
     weights_sha256: str = ""
@@ -70,11 +74,22 @@ class ModelSpec:
                     f"{self.stride_columns} and context_columns={self.context_columns}: "
                     "frames must fall on the windows' grid"
                 )
+        if self.moments and self.moments * self.stride_columns != self.step_columns:
+            raise SpecMismatch(
+                f"moments={self.moments} of stride_columns={self.stride_columns} do not make up "
+                f"step_columns={self.step_columns}: every moment must be judged once"
+            )
 
     @property
     def window_frames(self) -> int:
         """Frames that one decision pools over."""
         return (self.window_columns - self.context_columns) // self.stride_columns + 1
+
+    def moment_centre(self, moment: int) -> int:
+        """Return the sample, from a window's first on, in the middle of one of its moments."""
+        frame = (self.window_frames - self.moments) // 2 + moment
+        # Column c is centred on sample c * hop; a frame's middle lies between two of them.
+        return (2 * frame * self.stride_columns + self.context_columns - 1) * self.hop // 2
 
     def to_json(self) -> str:
         """Return the spec as one line of JSON."""
@@ -101,6 +116,7 @@ class ModelSpec:
                 f"the model's spec has schema {schema!r}, airsift reads {SCHEMA!r}: "
                 "export the model with this version"
             )
+        found.setdefault("moments", 0)  # files from before there were any
         known = {field.name for field in fields(cls)}
         if set(found) != known:
             odd = ", ".join(sorted(set(found) ^ known))

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from airsift.errors import ConfigError
+from model import moments
+from model.layers import BOUNDARIES
 from model.mixing import LABELS, Mixer
 from model.progress import Progress
 from model.selection import calibrate, condition_cost, condition_error, disagreeing, log_odds
@@ -31,7 +33,7 @@ class Mixes(Protocol):
     """Whatever makes training windows."""
 
     def batch(self, size: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Return columns and targets; the same state of `random` gives the same ones."""
+        """Return columns and what is heard in each, as the state of `random` draws them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def train(
     Returns
     -------
     nn.Module
-        The best state, calibrated on the validation windows.
+        The best state, calibrated on the validation windows, its moments taught last.
 
     Raises
     ------
@@ -142,7 +144,15 @@ def train(
                    f"(best {run.best:.4f}), error {error:.2%}")  # fmt: skip
     network = run.best_network()
     calibrate(network, held_out)
-    return network
+    if network.moments:
+        dropped = frozenset(run.dropped)
+        near = mix(bank, dropped) if mix else Mixer(bank, dropped=dropped, ways=BOUNDARIES)
+        cost = moments.fit(
+            network.to(settings.device), near,
+            steps=settings.steps, batch=settings.batch, seed=settings.seed,
+        )  # fmt: skip
+        report(f"moments: train cost {cost:.4f}")
+    return network.cpu()
 
 
 class _Ahead:

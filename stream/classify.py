@@ -43,6 +43,7 @@ class Classify:
         self.frames_in_window = (
             spec.window_columns - spec.context_columns
         ) // spec.stride_columns + 1
+        self.centres = [spec.moment_centre(moment) for moment in range(spec.moments)]
         self._stations: dict[str, _Station] = {}
 
     def push(self, items: Sequence[Columns | Cut]) -> list[Decision | Cut]:
@@ -100,23 +101,37 @@ class Classify:
         frames = torch.cat([torch.stack([s.frames for s in states]), new], dim=1)
         n_windows = max((frames.shape[1] - self.frames_in_window) // self.frames_in_step + 1, 0)
         probabilities = torch.zeros(len(runs), 0, 2)
+        moments = torch.zeros(len(runs), 0, 0, 2)
         if n_windows:
             windows = frames.unfold(1, self.frames_in_window, self.frames_in_step)
             windows = windows.transpose(2, 3).flatten(0, 1)
             probabilities = self.classifier.decide(windows).cpu().view(len(runs), n_windows, 2)
+            moments = self.classifier.locate(windows).cpu()
+            moments = moments.view(len(runs), n_windows, spec.moments, 2)
         out = []
         used_columns = new.shape[1] * spec.stride_columns
         used_frames = n_windows * self.frames_in_step
         for row, (state, run) in enumerate(zip(states, runs, strict=True)):
             state.columns = columns[row, used_columns:]
             state.frames = frames[row, used_frames:]
-            for p_speech, p_music in probabilities[row].tolist():
-                out.append(self._decision(run, state.window, p_speech, p_music))
+            for judged, located in zip(
+                probabilities[row].tolist(), moments[row].tolist(), strict=True
+            ):
+                out.append(self._decision(run, state.window, judged, located))
                 state.window += self.step
         return out
 
-    def _decision(self, run: Columns, window: int, p_speech: float, p_music: float) -> Decision:
+    def _decision(
+        self, run: Columns, window: int, judged: list[float], located: list[list[float]]
+    ) -> Decision:
         spec = self.classifier.spec
         start = window * spec.hop
         end = start + spec.window_columns * spec.hop
-        return Decision(run.station, start, end, spec.sample_rate, None, p_speech, p_music)
+        p_speech, p_music = judged
+        moments = tuple(
+            (start + centre, speech, music)
+            for centre, (speech, music) in zip(self.centres, located, strict=True)
+        )
+        return Decision(
+            run.station, start, end, spec.sample_rate, None, p_speech, p_music, moments=moments
+        )

@@ -76,12 +76,15 @@ class Decision(Event):
     """The network's judgement of one 5 s window.
 
     `p_speech` and `p_music` are independent probabilities in [0, 1]; both may be high.
-    `voice_odds` are the log odds of a female voice, where it was asked; they are not published.
+    `moments` are (sample, p_speech, p_music) around the window's middle, where the network tells
+    them apart, and `voice_odds` the log odds of a female voice, where it was asked; neither is
+    published.
     """
 
     p_speech: float
     p_music: float
     voice_odds: float | None = None
+    moments: tuple[tuple[int, float, float], ...] = ()
 
     kind: ClassVar[str] = "decision"
 

@@ -1,6 +1,7 @@
 """Decisions to segments, on line.
 
-A decision speaks for the middle of its window. Two switches (`stream.switch`) say when speech
+A decision speaks for the middle of its window: for the moments around it where the network
+tells them apart, else for that alone. Two switches (`stream.switch`) say when speech
 and music come and go; what they say together is the label. A label that lasts less than the
 shortest segment is given to its neighbours::
 
@@ -48,9 +49,9 @@ class SmoothSettings:
     grid : int > 0
         Boundaries fall on multiples of this many samples.
     speech_level, music_level : float in (0, 1)
-        Probability in a window whose middle is a boundary. A network that is sure of speech
-        in a window that is half speech has a level above one half; at one half, what it hears
-        would begin early and end late.
+        Probability at a boundary. A network that is sure of speech in a window that is half
+        speech has a level above one half; at one half, what it hears would begin early and end
+        late.
     """
 
     enter: float
@@ -127,13 +128,14 @@ class Smooth:
             session = self._sessions[decision.station] = self._begin(decision)
         middle = (decision.start + decision.end) // 2
         p_speech, p_music = decision.p_speech, decision.p_music
-        for name, switch, p, level in (
-            ("speech", session.speech, p_speech, self.settings.speech_level),
-            ("music", session.music, p_music, self.settings.music_level),
-        ):
-            change = switch.push(middle, centred(p, level), grid=self.settings.grid)
-            if change is not None:
-                session.changes.append((change[0], name, change[1]))
+        for at, *heard in decision.moments or [(middle, p_speech, p_music)]:
+            for name, switch, p, level in (
+                ("speech", session.speech, heard[0], self.settings.speech_level),
+                ("music", session.music, heard[1], self.settings.music_level),
+            ):
+                change = switch.push(at, centred(p, level), grid=self.settings.grid)
+                if change is not None:
+                    session.changes.append((change[0], name, change[1]))
         odds = decision.voice_odds
         voice = [0.0, 0.0] if odds is None else [1.0, odds]
         _add(session, middle, [1.0, *_label_probabilities(p_speech, p_music), *voice])

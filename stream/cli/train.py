@@ -87,8 +87,9 @@ def export(
 ) -> None:
     """Write the trained network for the other commands, and for onnxruntime.
 
-    FILE is TorchScript, which the other commands load; FILE's name with .embed.onnx and
-    .decide.onnx is the same for programs without torch. A model card is begun beside them.
+    FILE is TorchScript, which the other commands load; FILE's name with .embed.onnx,
+    .decide.onnx and .locate.onnx is the same for programs without torch. A model card is begun
+    beside them.
     Nothing is written that computes something else than the network that was trained.
     """
     from model import onnx_files, template

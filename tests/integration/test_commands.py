@@ -20,7 +20,7 @@ from airsift import __version__
 
 AIRSIFT = [sys.executable, "-m", "airsift"]
 # A tune of a few sines is hardly music to a network that learnt from records.
-ANY_MUSIC = ["--set", "smoothing.enter=0.5", "--set", "smoothing.music_level=0.1"]
+ANY_MUSIC = ["--set", "smoothing.enter=0.5", "--set", "smoothing.music_level=0.01"]
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("AIRSIFT_", "PYTHON"))}
 
 

@@ -43,10 +43,11 @@ def test_exported_is_eager_is_reloaded(network: Network, tmp_path: Path) -> None
     with torch.inference_mode():
         frames = network.embed(columns)
         wanted = network.decide(frames[:, :22])
+        moments = network.locate(frames[:, :22])
     torch.testing.assert_close(loaded.embed(columns), frames, atol=1e-4, rtol=1e-3)
-    torch.testing.assert_close(
-        loaded.decide(loaded.embed(columns)[:, :22]), wanted, atol=1e-4, rtol=0
-    )
+    again = loaded.embed(columns)[:, :22]
+    torch.testing.assert_close(loaded.decide(again), wanted, atol=1e-4, rtol=0)
+    torch.testing.assert_close(loaded.locate(again), moments, atol=1e-4, rtol=0)
     assert loaded.spec == spec
     assert list(tmp_path.iterdir()) == [path]
 
@@ -92,7 +93,9 @@ def test_the_shipped_weights_load_and_fit_the_front_end() -> None:
         compression=front_end.compression,
     )
     assert shipped.spec == ModelSpec(
-        training_data=shipped.spec.training_data, weights_sha256=shipped.spec.weights_sha256
+        moments=5,
+        training_data=shipped.spec.training_data,
+        weights_sha256=shipped.spec.weights_sha256,
     )
     assert classifier.DEFAULT_WEIGHTS.stat().st_size < 1_000_000
     quiet = shipped.decide(shipped.embed(torch.zeros(1, 250, 144)))
@@ -115,6 +118,7 @@ def test_no_batch_moves_a_bit_of_a_decision(rows: int, at: int) -> None:
     windows = frames_of_all().unfold(1, 22, 5).transpose(2, 3).flatten(0, 1)
     some = windows[at : at + rows]
     assert torch.equal(SHIPPED.decide(some), SHIPPED.decide(windows)[at : at + len(some)])
+    assert torch.equal(SHIPPED.locate(some), SHIPPED.locate(windows)[at : at + len(some)])
 
 
 def test_importing_the_classifier_brings_torch_and_no_training() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from model.bank import Bank
 from model.layers import COLUMN_SECONDS, WINDOW, Layer, alone, fades, interruptions, over
-from model.mixing import Mixer, equalisation, taper, transposed
+from model.mixing import Mixer, equalisation, moment_targets, taper, targets, transposed
 from model.reverberation import reverberated
 
 KINDS = ("speech", "music", "singing", "noise")
@@ -45,10 +45,10 @@ def test_labels_are_those_of_the_layers(
     bank: Bank, front: str, back: str | None, wanted: tuple[int, int]
 ) -> None:
     way = alone(front) if back is None else over(front, back, -20.0, 6.0)
-    columns, targets = Mixer(bank, ways=((1.0, way),)).batch(6, np.random.default_rng(1))
+    columns, heard = Mixer(bank, ways=((1.0, way),)).batch(6, np.random.default_rng(1))
     assert columns.shape == (6, 250, 144)
     assert torch.isfinite(columns).all()
-    torch.testing.assert_close(targets, torch.tensor([wanted] * 6, dtype=torch.float32))
+    torch.testing.assert_close(targets(heard), torch.tensor([wanted] * 6, dtype=torch.float32))
 
 
 @settings(max_examples=20, deadline=None)
@@ -63,8 +63,19 @@ def test_pauses_between_two_layers_belong_to_neither(bank: Bank) -> None:
     def halves(_: np.random.Generator) -> tuple[Layer, ...]:
         return Layer("speech", end=0.5), Layer("music", start=0.5)
 
-    _, targets = Mixer(bank, ways=((1.0, halves),)).batch(4, np.random.default_rng(2))
-    torch.testing.assert_close(targets, torch.full((4, 2), 0.5), atol=0.02, rtol=0)
+    _, heard = Mixer(bank, ways=((1.0, halves),)).batch(4, np.random.default_rng(2))
+    torch.testing.assert_close(targets(heard), torch.full((4, 2), 0.5), atol=0.02, rtol=0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 250))
+def test_a_moment_is_what_is_heard_in_the_middle_of_its_frame(start: int) -> None:
+    heard = torch.zeros(1, 250, 1)
+    heard[:, start:] = 1.0
+    moments = moment_targets(heard, context=40, stride=10, moments=5)[0, :, 0]
+    for moment, share in enumerate(moments.tolist()):
+        first = (8 + moment) * 10 + 15  # frame 8 sees columns 80 to 120: 95 to 105 are its middle
+        assert share == pytest.approx(min(max((first + 10 - start) / 10, 0.0), 1.0))
 
 
 def test_the_same_random_state_gives_the_same_windows(bank: Bank) -> None:

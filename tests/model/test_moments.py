@@ -15,20 +15,23 @@ class Steps:
         columns = torch.from_numpy(random.uniform(0, 2, (size, 250, 144)).astype(np.float32))
         heard = torch.zeros(size, 250, 2)
         for row, start in enumerate(random.integers(75, 175, size)):
-            heard[row, start:, row % 2] = 1.0
-            columns[row, start:, 72 * (row % 2) : 72 * (row % 2) + 72] += 8.0
+            heard[row, start:] = 1.0
+            columns[row, start:] += 6.0
         return columns, heard
 
 
 def test_moments_are_learnt_and_decisions_stay() -> None:
     torch.manual_seed(0)
-    network = Network().eval()
+    network = Network()
+    for number in range(25):  # statistics as after training
+        network(Steps().batch(16, np.random.default_rng(number))[0])
+    network.eval()
     columns, heard = Steps().batch(64, np.random.default_rng(7))
     with torch.inference_mode():
         frames = network.embed(columns)
         decided = network.decide(frames)
     first, second = (
-        moments.fit(network, Steps(), steps=steps, batch=32, seed=1) for steps in (1, 600)
+        moments.fit(network, Steps(), steps=steps, batch=32, seed=1) for steps in (1, 150)
     )
     assert second < first / 2
     with torch.inference_mode():
@@ -37,7 +40,7 @@ def test_moments_are_learnt_and_decisions_stay() -> None:
     # The moment is of the columns in the middle of its frame: off before the step, on after it.
     clear = heard[:, 95:145].reshape(64, 5, 10, 2).mean(2)
     sure = (clear == 0) | (clear == 1)
-    assert float(((located > 0.5) == (clear > 0.5))[sure].float().mean()) > 0.85
+    assert float(((located > 0.5) == (clear > 0.5))[sure].float().mean()) > 0.9
 
 
 def test_a_seed_gives_the_same_moments() -> None:

@@ -15,10 +15,13 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 
+PARTS = ("embed", "decide", "locate")
+
+
 @pytest.fixture(scope="module")
 def network() -> torch.nn.Module:
     torch.manual_seed(1)
-    network = networks.make("slim", 2)
+    network = networks.make("pooled-tiny", 2)
     network.train()
     for _ in range(3):
         network(torch.rand(8, 250, 144) * 12)
@@ -39,11 +42,11 @@ def files(network, spec, tmp_path_factory) -> list[Path]:
 
 
 def test_onnxruntime_computes_what_the_network_does_in_any_batch_and_length(network, files) -> None:
-    embed, decide = (
+    embed, decide, locate = (
         onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
         for file in files
     )
-    for batch, length in ((1, 250), (2, 15), (5, 611)):
+    for batch, length in ((1, 250), (2, 40), (5, 611)):
         columns = torch.rand(batch, length, 144) * 12
         with torch.inference_mode():
             wanted = network.embed(columns)
@@ -56,9 +59,13 @@ def test_onnxruntime_computes_what_the_network_does_in_any_batch_and_length(netw
             wanted = network.decide(frames)
         (p,) = decide.run(["probabilities"], {"frames": frames.numpy()})
         np.testing.assert_allclose(p, wanted.numpy(), atol=1e-4)
+        with torch.inference_mode():
+            wanted = network.locate(frames)
+        (p,) = locate.run(["moments"], {"frames": frames.numpy()})
+        np.testing.assert_allclose(p, wanted.numpy(), atol=1e-4)
 
 
-def test_both_files_carry_the_spec(files, spec) -> None:
+def test_every_file_carries_the_spec(files, spec) -> None:
     for file in files:
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
         told = session.get_modelmeta().custom_metadata_map[onnx_files.SPEC_KEY]
@@ -76,9 +83,9 @@ def tampered(file: Path, to: Path) -> Path:
     return to
 
 
-@pytest.mark.parametrize("part", onnx_files.PARTS)
+@pytest.mark.parametrize("part", PARTS)
 def test_a_file_that_computes_something_else_is_refused(network, spec, files, tmp_path, part):
-    file = files[onnx_files.PARTS.index(part)]
+    file = files[PARTS.index(part)]
     onnx_files.check(network, part, spec, file)
     with pytest.raises(SpecMismatch, match="differs from the eager network by") as caught:
         onnx_files.check(network, part, spec, tampered(file, tmp_path / "t.onnx"))
@@ -96,7 +103,7 @@ def test_another_spec_or_no_model_is_refused(network, spec, files, tmp_path) -> 
 
 def test_what_is_refused_is_not_left_behind(network, spec, files, tmp_path, monkeypatch) -> None:
     def dishonest(network, part, spec, file):
-        tampered(files[onnx_files.PARTS.index(part)], file)
+        tampered(files[PARTS.index(part)], file)
 
     monkeypatch.setattr(onnx_files, "_write_part", dishonest)
     with pytest.raises(SpecMismatch, match="differs"):

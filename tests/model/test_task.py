@@ -8,6 +8,7 @@ import pytest
 from airsift.errors import ConfigError
 from model import task
 from model.bank import Bank
+from model.mixing import targets
 from model.train import Settings
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -86,11 +87,12 @@ def test_a_mixer_draws_the_targets_of_the_task(tmp_path: Path) -> None:
     columns = np.random.default_rng(0).uniform(0, 9, (3 * 600, 144)).astype(np.float16)
     streams = [(f"{kind}:1", kind, 600 * i, 600 * (i + 1)) for i, kind in enumerate(kinds)]
     mixer = read.mixer(Bank(columns, np.ones(1800, np.bool_), streams), frozenset())
-    windows, targets = mixer.batch(64, np.random.default_rng(1))
+    windows, heard = mixer.batch(64, np.random.default_rng(1))
+    shares = targets(heard)
     assert windows.shape == (64, 250, 144)
-    assert targets.shape == (64, 1)
-    assert 0.3 < float((targets > 0.99).float().mean()) < 0.7
-    assert 0.1 < float((targets == 0).float().mean()) < 0.5
+    assert shares.shape == (64, 1)
+    assert 0.3 < float((shares > 0.99).float().mean()) < 0.7
+    assert 0.1 < float((shares == 0).float().mean()) < 0.5
 
 
 @pytest.mark.parametrize(

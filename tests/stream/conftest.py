@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from model.spec import ModelSpec
 from stream.audio import AudioChunk
 
 RATE = 16000
@@ -21,19 +21,7 @@ class LoudnessClassifier:
     columns and a decision on its own window.
     """
 
-    spec = SimpleNamespace(
-        sample_rate=RATE,
-        hop=320,
-        n_bins=144,
-        bins_per_octave=24,
-        fmin_hz=80.0,
-        window_columns=250,
-        step_columns=50,
-        context_columns=20,
-        stride_columns=10,
-        frame_size=2,
-        compression=10_000.0,
-    )
+    spec = ModelSpec(context_columns=20, stride_columns=10, frame_size=2, moments=5)
 
     def embed(self, columns: torch.Tensor) -> torch.Tensor:
         halves = columns.unflatten(2, (2, 72)).mean(3)
@@ -41,6 +29,10 @@ class LoudnessClassifier:
 
     def decide(self, frames: torch.Tensor) -> torch.Tensor:
         return torch.sigmoid(frames.mean(1) - 1.0)
+
+    def locate(self, frames: torch.Tensor) -> torch.Tensor:
+        first = (self.spec.window_frames - self.spec.moments) // 2
+        return torch.sigmoid(frames[:, first : first + self.spec.moments] - 1.0)
 
 
 @pytest.fixture(scope="session")

@@ -76,4 +76,4 @@ def test_an_outside_matcher_names_music_in_the_pipeline(classifier):
     assert (match.track, match.title, match.artist, match.score) == ("42", "Theirs", "Them", 9.0)
     assert match.start - match.track_start == pytest.approx(10 * RATE, abs=RATE // 100)
     assert 25 * RATE < match.end <= 30 * RATE
-    assert service.asked > 3
+    assert service.asked >= 3

@@ -53,6 +53,25 @@ def test_pictures(text, expected):
     assert run(text) == expected
 
 
+@settings(max_examples=50)
+@given(st.integers(50, 150), st.booleans())
+def test_moments_tell_when_what_windows_tell(fifth: int, comes: bool) -> None:
+    """The windows are sure too early; the moments around their middles say since when."""
+    items = [
+        replace(
+            decision,
+            moments=tuple(
+                (at, *((0.9, 0.1) if (at >= fifth * S // 5) == comes else (0.1, 0.9)))
+                for at in range((5 * k + 10) * S // 5, (5 * k + 15) * S // 5, S // 5)
+            ),
+        )
+        for k, decision in enumerate(decisions("s" * 40))
+    ]
+    found = segments(Smooth(SETTINGS).push([*items, Cut("a", 44 * S, 44 * S, S)]))
+    assert [s.label for s in found] == (["music", "speech"] if comes else ["speech", "music"])
+    assert abs(found[1].start - fifth * S // 5) <= S // 5
+
+
 texts = st.lists(st.sampled_from("smb."), min_size=1, max_size=60).map("".join)
 probability = st.integers(0, 20).map(lambda tenths: tenths / 20)
 
