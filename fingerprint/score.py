@@ -7,12 +7,6 @@ the catalogue, takes the strongest guess of every query, and fits an exponential
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 # z at which one false match in an hour is expected, and what makes it ten times rarer: for
 # tracks as they are, and for changed ones, of which many more are tried.
 _AS_IT_IS = (5.6, 0.75)
@@ -21,16 +15,16 @@ _CHANGED = (6.7, 1.1)
 THRESHOLD = 2.0
 
 
-def false_alarms(z: Sequence[float], *, changed: bool) -> float:
+def false_alarms(z: float, *, changed: bool) -> float:
     """Return minus the power of ten of the false matches expected in an hour.
 
     Parameters
     ----------
-    z : sequence of float
-        Standard deviations by which consecutive pieces of a query speak for a track.
+    z : float
+        Standard deviations by which the pieces of a query together speak for a track.
     changed : bool
         Whether the track was looked for among many changes of speed and pitch, each of which
         may be wrong.
     """
     one_an_hour, per_decade = _CHANGED if changed else _AS_IT_IS
-    return (sum(z) / math.sqrt(len(z)) - one_an_hour) / per_decade
+    return (z - one_an_hour) / per_decade

@@ -10,6 +10,7 @@ rhythm; the evidence is how far the guessed place stands out of those.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ import numpy as np
 from fingerprint.settings import HOP, N_BINS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from fingerprint.change import Change
@@ -105,7 +108,7 @@ def _busy(frame: NDArray[np.int64], frames: int) -> NDArray[np.float64]:
     return np.maximum(count / max(float(count.mean()), 1e-9), _LEAST_BUSY)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
     """What laying a track over a query has shown.
 
@@ -115,6 +118,8 @@ class Evidence:
         Frame of the track at the query's start, as corrected by the peaks.
     z : float
         Standard deviations above the wrong places.
+    wrong : np.ndarray [shape=(wrong places,), float32]
+        The same for each of the wrong places, which are those of every other piece of a query.
     first, last : int
         Frames between which the coincidences lie, half-open, from the query's start but as
         long as the track's.
@@ -122,6 +127,7 @@ class Evidence:
 
     lag: int
     z: float
+    wrong: NDArray[np.float32]
     first: int
     last: int
 
@@ -132,7 +138,7 @@ def check(query: QueryMap, guess: Guess) -> Evidence:
     length = int(guess.segment.frames[guess.track])
     first = start + max(guess.lag, 0)
     last = start + min(guess.lag + query.frames, length)
-    nothing = Evidence(guess.lag, 0.0, 0, 0)
+    nothing = Evidence(guess.lag, 0.0, np.zeros(len(query.lags) - 2 * _NEAR - 1, np.float32), 0, 0)
     if first >= last:
         return nothing
     frame, bin_ = guess.segment.peaks(first, last)
@@ -146,15 +152,30 @@ def check(query: QueryMap, guess: Guess) -> Evidence:
     best = int(near.argmax())
     spread = max(float(wrong.std()), _LEAST_SPREAD)
     shown = float(np.minimum(blocks[best], _SHARE * spread).sum())
-    z = (shown - float(wrong.mean())) / spread
+    mean = float(wrong.mean())
     begin, end = _heard(score[best] - score[2 * _NEAR + 1 :].mean(axis=0))
     lag = guess.lag + int(query.lags[best])
     return Evidence(
         lag,
-        z,
+        (shown - mean) / spread,
+        (wrong - np.float32(mean)) / np.float32(spread),
         max(int(frame[begin]) - start - lag, 0),
         min(int(frame[end]) - start - lag + 1, query.frames),
     )
+
+
+def together(shown: Sequence[Evidence]) -> float:
+    """Return the standard deviations by which consecutive pieces of a query speak for a guess.
+
+    Chance alone would agree with itself as little from piece to piece as noise, and the sum of
+    n pieces would spread by the root of n. But music keeps its beat and its notes: a place that
+    is wrong by whole bars gains a little in every piece, and so may the guess. So the sum is
+    compared with the sums of the wrong places, each added up over the same pieces.
+    """
+    places = min(len(evidence.wrong) for evidence in shown)
+    wrong = np.sum([evidence.wrong[:places] for evidence in shown], axis=0)
+    spread = max(float(wrong.std()) if places else 0.0, math.sqrt(len(shown)))
+    return sum(evidence.z for evidence in shown) / spread
 
 
 def _by_blocks(score: NDArray[np.float32], frame: NDArray[np.int64]) -> NDArray[np.float32]:

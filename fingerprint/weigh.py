@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fingerprint.change import NONE, Change, nearby
 from fingerprint.score import false_alarms
 from fingerprint.settings import HOP
-from fingerprint.verify import Evidence, QueryMap, check
+from fingerprint.verify import Evidence, QueryMap, check, together
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,7 +72,7 @@ class Case:
             if shown is not None and not any(other._takes(index, shown, self) for other in others):
                 run.append(shown)
             elif run:
-                score = false_alarms([part.z for part in run], changed=self.change != NONE)
+                score = false_alarms(together(run), changed=self.change != NONE)
                 parts.append(Case(index - len(run), index - 1, run, self.change, score))
                 run = []
         return parts
@@ -117,7 +117,7 @@ class Weighing:
 
         first, last = _best_run(shown)
         run = [shown[at] for at in range(first, last + 1)]
-        score = false_alarms([found.z for found in run], changed=change != NONE)
+        score = false_alarms(together(run), changed=change != NONE)
         return Case(first, last, run, guess.change, score)
 
     def _follow(

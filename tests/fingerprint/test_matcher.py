@@ -40,6 +40,16 @@ def test_unknown_music_is_not_named(shelf, compose):
         assert match(shelf, compose(seed, 20.0)) == []
 
 
+def test_other_music_on_the_same_beat_and_scale_is_not_named(tmp_path, compose):
+    """A little agreement in every piece, for being in time, does not add up to a match."""
+    catalogue = Catalogue.create(tmp_path)
+    song = compose(50, 100.0)
+    catalogue.add(cut(song, 0, 40), Track("first half"))
+    matcher = catalogue.matcher()
+    matcher.thorough = False
+    assert matcher.match(matcher.extract(cut(song, 40, 60))) == []
+
+
 def tones(*hz):
     time = np.arange(20 * RATE) / RATE
     return sum(np.sin(2 * np.pi * f * time) for f in hz).astype(np.float32) / len(hz)
