@@ -74,12 +74,15 @@ def build_identify(config: Config, rate: int) -> Identify | None:
         shortest=round(identify.shortest_s * rate),
         tolerance=round(identify.tolerance_s * rate),
         thorough_every=max(identify.thorough_every, 1),
+        evidence=round(identify.evidence_s * rate),
     )
     catalogue = Catalogue.open(Path(identify.catalogue))
     for problem in catalogue.problems:  # the rest of it serves
         log.warning("%s", problem)
-    quick = LandmarkMatcher(catalogue, thorough=False)
-    thorough = LandmarkMatcher(catalogue) if identify.thorough_every else None
+    quick = LandmarkMatcher(catalogue, threshold=identify.threshold, thorough=False)
+    thorough = None
+    if identify.thorough_every:
+        thorough = LandmarkMatcher(catalogue, threshold=identify.threshold)
     return Identify(quick, settings, thorough)
 
 

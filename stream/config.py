@@ -63,14 +63,20 @@ class IdentifyConfig(Section):
     first_s: Seconds
     interval_s: Seconds
     query_s: Annotated[float, Field(gt=0, le=60)]
+    evidence_s: Annotated[float, Field(gt=0, le=120)]
     shortest_s: Seconds
     tolerance_s: Annotated[float, Field(ge=0)]
+    threshold: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     thorough_every: Annotated[int, Field(ge=0, le=1000)]
 
     @model_validator(mode="after")
     def _a_question_holds_the_first(self) -> IdentifyConfig:
         if self.first_s > self.query_s:
             raise ValueError(f"first_s={self.first_s} must be at most query_s={self.query_s}")
+        if self.evidence_s < self.query_s:
+            raise ValueError(
+                f"evidence_s={self.evidence_s} must be at least query_s={self.query_s}"
+            )
         return self
 
 

@@ -41,6 +41,7 @@ def test_later_layers_win_and_are_named(tmp_path):
         (["smoothing=3"], {}, r"smoothing \(from --set\): no such key"),
         ([], {"AIRSIFT_KAFKA__GRUOP": "x"}, r"kafka\.gruop \(from AIRSIFT_KAFKA__GRUOP\)"),
         (["identify.first_s=20"], {}, r"first_s=20"),
+        (["identify.evidence_s=5"], {}, r"evidence_s=5.0 must be at least query_s=10.0"),
     ],
 )
 def test_what_is_wrong_is_named(sets, environ, message):
