@@ -45,6 +45,27 @@ def test_where_parts_overlap_nothing_is_counted_twice(compose):
     assert np.array_equal(Landmarks.join([second, first]).time, whole.between(0, 320_000).time)
 
 
+def same(a, b):
+    return (
+        np.array_equal(a.time, b.time)
+        and np.array_equal(a.bin, b.bin)
+        and np.array_equal(a.rank, b.rank)
+        and (a.start, a.end) == (b.start, b.end)
+    )
+
+
+@given(landmarks(), st.integers(-(10**9), 10**12))
+def test_unpacking_what_was_packed_gives_it_back(some, samples):
+    moved = some.shift(samples)
+    assert same(Landmarks.unpack(moved.pack()), moved)
+
+
+def test_music_packs_into_little(compose):
+    music = extract(compose(1, 30.0)).shift(1_000_000_007 * 16)
+    assert same(Landmarks.unpack(music.pack()), music)
+    assert len(music.pack()) < 4.5 * len(music)
+
+
 def test_nothing_joined_is_nothing():
     assert len(Landmarks.join([])) == 0
 
