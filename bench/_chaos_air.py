@@ -139,6 +139,10 @@ class Air(threading.Thread):
     def off(self) -> int:
         """Stop; return how many rounds of the plan the broker has."""
         self._off.set()
+        return self.finish()
+
+    def finish(self) -> int:
+        """Wait for the end of the plan; return how many rounds of it the broker has."""
         self.join(PATIENCE_S + 10)
         if self._error is not None:
             raise self._error

@@ -92,7 +92,7 @@ def damage(driver: str, seed: int, speed: float, seconds: int = 200) -> dict[str
         stage.play(sent, seconds_each=0.5, speed=4 * speed)
         stage.wait_heard([s.name for s in playing], seconds - 30.0)
         if stage.air:
-            stage.air.off()
+            stage.air.finish()
         row = stage.judge(truth)
         gaps = sum("/gap/" in key for key in truth.said)
         return row | {
