@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from stream.drive import Stop
 
-STOP_S = 4.5  # 5 s are promised; the rest is the interpreter's own end
+STOP_S = 4.0  # 5 s are promised, also of a busy machine
 _LOOK_S = 0.1
 
 

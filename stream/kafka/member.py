@@ -16,6 +16,7 @@ from aiokafka.errors import (  # type: ignore[import-untyped]
 )
 from faust.types.tuples import TP
 from faust.types.tuples import Message as FaustMessage
+from mode.threads import WorkerThread
 
 from airsift.errors import BrokerError
 from stream.kafka.client import other_rules
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 _GATHER_S = 0.02
 # After it the process ends by force: what was published and stored is safe, and supervisors kill
 # after 10 s. Faust waits for the group when it stops, and its threads would keep the process.
-_STOP_S = 3.0
+_STOP_S = 2.0
 _AGAIN_S = 2.0  # after a seek, until the next for the same messages
 
 

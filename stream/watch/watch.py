@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -69,15 +70,15 @@ class Watch:
             self._next_sample = self._now() + SAMPLE_S
             self.stations.sweep()
             self.readings.sample()
-            self._tell_of(self.health.trouble)
 
     def full(self) -> None:
         """Take note that the loop is about to wait for a full sink."""
         self.metrics.full()
         self.readings.sample()
 
-    def _tell_of(self, trouble: str) -> None:
-        """Log once that there is trouble, and once that it is over."""
+    def look(self) -> None:
+        """Log once that there is trouble at the edges, and once that it is over."""
+        trouble = self.health.trouble
         if trouble and not self._trouble:
             log.warning("not ready: %s", trouble)
         elif self._trouble and not trouble:
@@ -87,7 +88,10 @@ class Watch:
 
 @contextmanager
 def watching(config: WatchConfig) -> Iterator[Watch]:
-    """Give a `Watch`; while the block runs, write logs and, where asked to, serve metrics."""
+    """Give a `Watch`; while the block runs, write logs and, where asked to, serve metrics.
+
+    Trouble is looked for in a thread, because the loop may wait for the broker that is away.
+    """
     with ExitStack() as stack:
         stack.enter_context(logging_to(style=config.log, level=config.level))
         watch = Watch(config)
@@ -95,4 +99,12 @@ def watching(config: WatchConfig) -> Iterator[Watch]:
             stack.enter_context(
                 serving(config.address, config.port, watch.metrics.registry, watch.health)
             )
+        stopped = threading.Event()
+        threading.Thread(target=_look, args=[watch, stopped], name="watch", daemon=True).start()
+        stack.callback(stopped.set)
         yield watch
+
+
+def _look(watch: Watch, stopped: threading.Event) -> None:
+    while not stopped.wait(SAMPLE_S):
+        watch.look()

@@ -127,6 +127,16 @@ def test_health_follows_the_loop(classifier):
     assert not loop.is_alive()
 
 
+def test_trouble_is_told_once_and_once_more_when_it_is_over(caplog):
+    watch, trouble = Watch(config.load(environ={}).config.watch), ["", "no broker", "no broker", ""]
+    watch.health.ask(lambda: trouble[0])
+    with caplog.at_level("INFO"):
+        while trouble:
+            watch.look()
+            trouble.pop(0)
+    assert caplog.messages == ["not ready: no broker", "ready again"]
+
+
 def test_what_is_not_there_is_404_and_nothing_can_be_sent():
     with served(Health(90.0)) as port:
         assert request(port, "/etc/passwd")[0] == 404
