@@ -1,8 +1,8 @@
 """The last lesson of a training: where in a window something begins or ends.
 
 Few windows of the training proper have a boundary in their middle, where moments are judged, and
-so they learn mostly what the window says. Here the network is done but for the two layers that
-judge moments, which learn from windows of which most have one. Its decisions do not change.
+so they learn mostly what the window says. Here the network is done but for the layers that judge
+moments, which learn from windows of which most have one. Its decisions do not change.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def fit(network: Any, mixer: Mixes, *, steps: int, batch: int, seed: int) -> flo
         Mean negative log-likelihood of the moments in the last pass.
     """
     frames, shares = _lesson(network, mixer, max(1, int(steps * BATCHES_PER_STEP)), batch, seed)
-    layers = (network.frames_to_moments, network.window_to_moments)
+    layers = (network.frames_to_near, network.near_to_moments, network.window_to_moments)
     learnt = [values for layer in layers for values in layer.parameters()]
     optimiser = torch.optim.AdamW(learnt, lr=RATE, weight_decay=WEIGHT_DECAY)
     turns = PASSES * -(-len(frames) // BATCH)

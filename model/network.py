@@ -84,9 +84,8 @@ class Network(nn.Module):
         )
         self.moments = MOMENTS
         self.around = AROUND
-        self.frames_to_moments = nn.Sequential(
-            nn.Conv1d(frame_size, 32, 11), nn.ReLU(), nn.Conv1d(32, labels, AROUND - 10)
-        )
+        self.frames_to_near = nn.Conv1d(frame_size, 32, 11)
+        self.near_to_moments = nn.Conv1d(32, labels, AROUND - 10)
         self.window_to_moments = nn.Linear(4 * frame_size, labels, bias=False)
         # Calibration, fitted on validation windows after training.
         self.register_buffer("temperature", torch.ones(labels))
@@ -121,10 +120,13 @@ class Network(nn.Module):
     def moment_scores(self, frames: Tensor) -> Tensor:
         """Judge moments, as log odds [shape=(batch, moments, labels)]; see `locate`."""
         first = (frames.shape[1] - self.moments) // 2 - self.around // 2
-        around = frames[:, first : first + self.moments + self.around - 1].transpose(1, 2)
-        near: Tensor = self.frames_to_moments(around).transpose(1, 2)
+        around = frames[:, first : first + self.moments + self.around - 1]
+        near = _convolved(around, self.frames_to_near.weight, self.frames_to_near.bias)
+        moments = _convolved(
+            torch.relu(near), self.near_to_moments.weight, self.near_to_moments.bias
+        )
         whole: Tensor = self.window_to_moments(self.pool(frames))
-        return near + whole.unsqueeze(1)
+        return moments + whole.unsqueeze(1)
 
     @torch.jit.export
     def pool(self, frames: Tensor) -> Tensor:
@@ -175,6 +177,18 @@ class Network(nn.Module):
     def forward(self, columns: Tensor) -> Tensor:
         """Log odds of windows [shape=(batch, t, n_bins)], for training."""
         return self.scores(self.embed(columns))
+
+
+def _convolved(values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve (batch, t, features) along t, as one matrix product.
+
+    For so little work, calling a convolution costs more than computing it.
+    """
+    rows = values.unfold(1, weight.shape[2], 1).transpose(2, 3)
+    count = rows.shape[1]
+    rows = rows.reshape(-1, weight.shape[2] * weight.shape[1])
+    convolved = nn.functional.linear(rows, weight.transpose(1, 2).flatten(1), bias)
+    return convolved.view(-1, count, weight.shape[0])
 
 
 def _separable(before: int, after: int) -> list[nn.Module]:
