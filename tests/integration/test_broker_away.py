@@ -1,0 +1,152 @@
+"""A broker that goes away and comes back: it is told once, nothing is lost, no stop is held up."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+
+from stream.audio import AudioChunk
+from stream.drive import Stop
+from stream.kafka.client import ensure_topics
+from stream.kafka.embedded import EmbeddedBroker
+from stream.kafka.sender import Sender
+from stream.kafka.settings import KafkaSettings
+from stream.kafka.tail import follow
+from stream.kafka.wire import encode
+from tests.integration.door import Door
+from tests.integration.road import DRIVERS, make_environment
+
+RATE = 16000
+
+# The command line with a pipeline that says one thing of each chunk, so that no network is loaded.
+SIMPLE = """
+import sys
+from types import SimpleNamespace
+from stream.cli.app import main
+from stream.events import Decision
+
+class Simple:
+    rate, identify = 16000, None
+    def __init__(self):
+        self.align = self.resample = self.columns = self.classify = self
+        self.smooth = self.voice = self
+        self.counts, self.ends = {}, {}
+    def push(self, chunks, last=False):
+        self.ends |= {chunk.station: chunk.end for chunk in chunks}
+        return [Decision(c.station, c.start, c.end, c.rate, None, 0.5, 0.5) for c in chunks]
+    def snapshot(self, station):
+        return {"oldest": self.ends[station]}
+    def restore(self, station, snapshot):
+        pass
+    def forget(self, station):
+        pass
+
+sys.modules["stream.build"] = SimpleNamespace(build_pipeline=lambda *args, **named: Simple())
+sys.argv = ["airsift", *sys.argv[1:]]
+main()
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def get(port, path):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def decisions(port):
+    for line in get(port, "/metrics")[1].splitlines():
+        if line.startswith('airsift_events_total{kind="decision"}'):
+            return float(line.split()[1])
+    return 0.0
+
+
+def wait_for(holds, process, log, timeout_s=120.0):
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def send(settings, first, count):
+    sender = Sender(settings)
+    for k in range(first, first + count):
+        message = encode(AudioChunk("a", k * RATE, np.zeros(RATE, np.float32), RATE))
+        sender.send(settings.topics.audio, *message)
+    sender.flush()
+    sender.close()
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_broker_that_goes_away_and_comes_back(driver, tmp_path):
+    port, log = free_port(), tmp_path / "log"
+    with Door() as door, EmbeddedBroker(advertised_port=door.port) as broker:
+        door.lead_to(broker.port)
+        settings = KafkaSettings(bootstrap_servers=f"127.0.0.1:{door.port}")
+        environment = make_environment(settings, partitions=2)
+        environment["AIRSIFT_WATCH__PORT"] = str(port)
+        environment["AIRSIFT_KAFKA__SESSION_TIMEOUT_S"] = "2"
+        ensure_topics(settings, [settings.topics.audio])
+        send(settings, 0, 4)
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-c", SIMPLE, *DRIVERS[driver]], env=environment, stderr=out
+            )
+        try:
+            wait_for(lambda: decisions(port) >= 4, process, log)
+            wait_for(lambda: get(port, "/readyz")[0] == 200, process, log)
+            send(settings, 4, 4)  # on its way, one way or the other
+            door.shut()
+            wait_for(lambda: get(port, "/readyz")[0] == 503, process, log)
+            trouble = json.loads(get(port, "/readyz")[1])["trouble"]
+            assert f"no answer from the Kafka broker at 127.0.0.1:{door.port}" in trouble
+            assert get(port, "/healthz")[0] == 200
+            wait_for(lambda: "not ready" in log.read_text(), process, log)
+            door.open()
+            wait_for(lambda: "ready again" in log.read_text(), process, log)
+            assert get(port, "/readyz")[0] == 200
+            send(settings, 8, 4)
+            wait_for(lambda: decisions(port) >= 12, process, log)
+            door.shut()
+            wait_for(lambda: get(port, "/readyz")[0] == 503, process, log)
+            process.terminate()
+            # It ends in time by its own clock: by itself, or by force if events were on their way.
+            code = process.wait(60)
+            lines = log.read_text().splitlines()
+            forced = [line for line in lines if line.startswith("airsift: did not end within 4 s")]
+            assert code == len(forced), "\n".join(lines)
+        finally:
+            process.kill()
+            process.wait()
+        door.open()
+        topic = settings.topics.decisions
+        said = follow(settings, [topic], stop=Stop(), from_start=True, until_end=True)
+        starts = {json.loads(record.value)["start_s"] for record in said}
+        assert starts >= set(range(8))  # the last may be on its way to who comes next
+        assert all(line[:2] == "20" for line in lines if line not in forced), "\n".join(lines)
+        told = [line.partition("Z ")[2] for line in lines]
+        # The second time it may be asked to stop before it has told.
+        assert sum(line.startswith("warning not ready: no answer") for line in told) in (1, 2), (
+            "\n".join(lines)
+        )
+        assert sum(line == "info ready again" for line in told) == 1, "\n".join(lines)
+        assert sum(line.startswith(("warning", "error")) for line in told) <= 2, "\n".join(lines)
