@@ -91,7 +91,7 @@ class Member:
         threading.excepthook = lambda raised: log.debug("a thread of Faust's: %s", raised.exc_value)
         stopping = asyncio.create_task(self.app.stop())
         _, late = await asyncio.wait([stopping], timeout=_STOP_S)
-        if late:
+        if late or any(isinstance(thread, WorkerThread) for thread in threading.enumerate()):
             reason = f"{error}; Faust did not end within {_STOP_S:g} s" if error else ""
             end_process(reason, code=1 if error else 0)
 
