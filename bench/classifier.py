@@ -26,14 +26,24 @@ def main() -> None:
         taken = median_s(lambda columns=columns: loaded.embed(columns), repeats=15)
         report.row(f"embed, block of {seconds} s", seconds=taken, x_real_time=seconds / taken)
     window = torch.rand(1, spec.window_columns, spec.n_bins) * 8.0
-    taken = median_s(lambda: loaded.decide(loaded.embed(window)), repeats=30)
+
+    def alone() -> None:
+        frames = loaded.embed(window)
+        loaded.decide(frames)
+        loaded.locate(frames)
+
+    taken = median_s(alone, repeats=30)
     report.row("one window of 5 s, alone", seconds=taken, x_real_time=5.0 / taken)
+    taken = median_s(lambda: loaded.judge(window[0]), repeats=30)
+    report.row("the same without moments", seconds=taken, x_real_time=5.0 / taken)
 
     frames = loaded.embed(torch.rand(1, 30 * columns_per_s, spec.n_bins) * 8.0)
     windows = frames.unfold(1, spec.window_frames, spec.step_columns // spec.stride_columns)
     windows = windows.transpose(2, 3).flatten(0, 1).contiguous()
     taken = median_s(lambda: loaded.decide(windows), repeats=30)
     report.row(f"decide, {len(windows)} windows of 30 s", seconds=taken, x_real_time=30.0 / taken)
+    taken = median_s(lambda: loaded.locate(windows), repeats=30)
+    report.row(f"locate, {len(windows)} windows of 30 s", seconds=taken, x_real_time=30.0 / taken)
 
     front_end = RollingCQT()
     samples = torch.randn(1, 30 * spec.sample_rate) * 0.1
@@ -42,6 +52,7 @@ def main() -> None:
         with torch.inference_mode():
             loaded.embed(cqt(samples, front_end))
         loaded.decide(windows)
+        loaded.locate(windows)
 
     taken = median_s(all_of_it, repeats=15)
     report.row("samples to decisions, 30 s", seconds=taken, x_real_time=30.0 / taken)
