@@ -24,7 +24,7 @@ class Snapshots:
     Parameters
     ----------
     app : faust.App
-        Restores the table after a rebalance.
+        Whose table it is.
     settings : KafkaSettings
         Group and topic.
     partitions : int > 0
@@ -41,9 +41,8 @@ class Snapshots:
         self._topic = settings.topics.state
         self._progress = progress
         self._saved: dict[tuple[int, str], Saved] = {}
-        self._next: dict[int, int] = {}  # up to where each partition was read without a hole
-        self._table = bytes_table(app, "snapshots", self._topic, partitions, self._restore)
-        self.error: BrokerError | None = None
+        self._next: dict[int, int] = {}  # up to where each partition was read
+        self._table = bytes_table(app, "snapshots", self._topic, partitions)
 
     def of(self, partition: int) -> list[Saved]:
         """Return what the last owner of a partition left."""
@@ -55,53 +54,35 @@ class Snapshots:
         The table's own assignment would choose the partition of the event that the agent is at.
         """
         for partition, saved in settled:
-            record = as_record(self._group, partition, saved)
-            outbox.put(self._topic, record, partition)
-            if saved.snapshot is None:
-                self._table.data.pop(record.key, None)
-                self._saved.pop((partition, saved.station), None)
-            else:
-                self._table.data[record.key] = record.value
-                self._saved[partition, saved.station] = saved
+            outbox.put(self._topic, as_record(self._group, partition, saved), partition)
+            self._note(partition, saved)
 
-    async def complete(self, partitions: Iterable[int]) -> None:
-        """Read from the changelog what Faust has not restored.
-
-        It stops at the end that the broker told it, which for the embedded one is within the last
-        batch, and empties the queue that it restores from.
+    async def restore(self, partitions: Iterable[int]) -> None:
+        """Read from the changelog what is not known of these partitions.
 
         Raises
         ------
         BrokerError
-            The changelog cannot be read to its end.
+            The changelog cannot be read to its end, or holds what is no record of airsift's.
         """
         since = {partition: self._next.get(partition, 0) for partition in partitions}
         # In a thread: the group must be looked after meanwhile.
         for record in await asyncio.to_thread(lambda: list(read_on(self._settings, since))):
-            self._note(record)
+            self._progress()
             self._next[record.partition] = record.offset + 1
+            saved = read_record(self._group, record)
+            if saved is not None:
+                self._note(record.partition, saved)
 
-    async def _restore(self, event: Any) -> None:
-        self._progress()
-        message = event.message
-        try:
-            self._note(message)
-        except BrokerError as error:  # Faust would log it and go on
-            self.error = error
-            return
-        if message.offset == self._next.get(message.partition, 0):
-            self._next[message.partition] = message.offset + 1
-
-    def _note(self, record: Any) -> None:
-        saved = read_record(self._group, record)
-        if saved is None:
-            return
-        # A worker that was taken for dead may write an old state after its successor's.
-        key = record.partition, saved.station
+    def _note(self, partition: int, saved: Saved) -> None:
+        key, record = (partition, saved.station), as_record(self._group, partition, saved)
         before = self._saved.get(key)
         if saved.snapshot is None:
+            self._table.data.pop(record.key, None)
             self._saved.pop(key, None)
+        # A worker that was taken for dead may write an old state after its successor's.
         elif before is None or not saved.is_before(before):
+            self._table.data[record.key] = record.value
             self._saved[key] = saved
 
 

@@ -94,7 +94,7 @@ class Worker:
         self.counts = self._intake.counts
         self._touched: set[str] = set()
         self._assignment = 0  # the one that the sessions are of
-        self._completed: tuple[int, set[int]] = 0, set()  # partitions of an assignment
+        self._restored: tuple[int, set[int]] = 0, set()  # partitions of an assignment
         self._watchdog = Watchdog(settings.stall_s, self._waiting)
         self._ours: dict[int, int] | None = None
         self._contact: Contact | None = None
@@ -147,8 +147,6 @@ class Worker:
     async def _work(self, stop: Stop) -> None:
         next_checkpoint = time.monotonic() + self._checkpoint_s
         while not stop.requested:
-            if self._snapshots.error is not None:
-                raise self._snapshots.error
             self._member.check()
             await self._turn()
             if time.monotonic() >= next_checkpoint:
@@ -159,7 +157,7 @@ class Worker:
     async def _turn(self) -> None:
         """Hear what has come, and hand what it brings to the producer."""
         messages = await self._member.take()
-        await self._complete(messages)
+        await self._restore(messages)
         batch = self._open(messages)
         for station in batch.lost:
             self._pipeline.forget(station)
@@ -178,14 +176,14 @@ class Worker:
         await self._outbox.send()
         self._observer.turn(batch, events)
 
-    async def _complete(self, messages: list[FaustMessage]) -> None:
-        """Have the snapshots of partitions that are new to this assignment whole."""
-        if self._completed[0] != self._member.assignments:
-            self._completed = self._member.assignments, set()
-        _, done = self._completed
+    async def _restore(self, messages: list[FaustMessage]) -> None:
+        """Have the snapshots of partitions that are new to this assignment."""
+        if self._restored[0] != self._member.assignments:
+            self._restored = self._member.assignments, set()
+        _, done = self._restored
         ours = {message.partition for message in messages if self._member.is_ours(message)}
         if new := ours - done:
-            await self._snapshots.complete(new)
+            await self._snapshots.restore(new)
             done |= new
 
     def _open(self, messages: list[FaustMessage]) -> Batch:

@@ -1,9 +1,8 @@
-"""What a Faust worker goes on with is what the changelog holds, whatever Faust restored of it."""
+"""What a Faust worker goes on with is what the changelog holds, to its last record."""
 
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 
 import pytest
 
@@ -22,30 +21,30 @@ def known(snapshots, partition):
     return {each.station: each.snapshot["oldest"] for each in snapshots.of(partition)}
 
 
-@pytest.mark.parametrize("restored", [[], [0, 1, 2, 3], [0, 2, 3], [2], [0, 1]])
-def test_what_faust_passed_over_is_read_again(kafka_settings, restored):
+@pytest.mark.parametrize("batches", [[4], [1, 3], [3, 1], [1, 1, 1, 1]])
+def test_the_last_batch_is_read_whole_and_nothing_twice(kafka_settings, batches):
     settings = kafka_settings
     topic, written = settings.topics.state, [("a", 1), ("b", 1), ("a", 2), ("c", 1)]
     ensure_topics(settings, [topic])
-    sender, events = Sender(settings), []
-    for kafka_offset, (station, oldest) in enumerate(written):
-        key, value, headers = as_record(settings.group, 1, saved(station, oldest))
-        sender.send(topic, key, value, headers, 1)
-        message = SimpleNamespace(
-            topic=topic, partition=1, offset=kafka_offset, key=key, value=value
-        )
-        events.append(SimpleNamespace(message=message))
-    sender.flush()
-    sender.close()
+    sender, left = Sender(settings), list(written)
+    restored = []
+
+    def write(size):
+        for _ in range(size):
+            key, value, headers = as_record(settings.group, 1, saved(*left.pop(0)))
+            sender.send(topic, key, value, headers, 1)
+        sender.flush()
 
     async def restore():
-        snapshots = Snapshots(make_app(settings), settings, 3, lambda: None)
-        for kafka_offset in restored:
-            await snapshots._restore(events[kafka_offset])
-        await snapshots.complete([0, 1])
-        first = known(snapshots, 1)
-        await snapshots.complete([0, 1])
-        return first, known(snapshots, 1), known(snapshots, 0)
+        snapshots = Snapshots(make_app(settings), settings, 3, lambda: restored.append(None))
+        assert known(snapshots, 1) == {}
+        for size in batches:
+            await asyncio.to_thread(write, size)
+            await snapshots.restore([0, 1])
+        return known(snapshots, 1), known(snapshots, 0), dict(snapshots._table.data)
 
-    whole = {"a": 2, "b": 1, "c": 1}
-    assert asyncio.run(asyncio.wait_for(restore(), 30)) == (whole, whole, {})
+    ours, others, table = asyncio.run(asyncio.wait_for(restore(), 30))
+    sender.close()
+    assert (ours, others) == ({"a": 2, "b": 1, "c": 1}, {})
+    assert len(restored) == len(written)
+    assert table.keys() == {as_record(settings.group, 1, saved(s, 1)).key for s in "abc"}
