@@ -168,7 +168,13 @@ class Metadata:
     def wrong(self) -> list[str]:
         """Let SQLite check the file; return a line for each thing that is wrong."""
         found = [row[0] for row in self._all("PRAGMA integrity_check")]
-        return [] if found == ["ok"] else [f"{self._path}: {line}" for line in found]
+        if found == ["ok"]:
+            return []
+        wrong = "; ".join(" ".join(line.split()) for line in found)
+        return [
+            f"{self._path}: the database is damaged ({wrong[:200]}); put back a copy, or make a "
+            "new catalogue from the audio with `airsift catalogue add`"
+        ]
 
     # Writing
 

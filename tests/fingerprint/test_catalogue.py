@@ -211,6 +211,19 @@ def test_a_segment_that_lost_many_tracks_is_written_again(three_files, tmp_path,
     assert opened.verify() == []
 
 
+def test_a_damaged_database_is_one_line_that_says_what_to_do(tmp_path, compose):
+    catalogue = Catalogue.create(tmp_path)
+    catalogue.add(compose(1, 8.0), Track("1"))
+    catalogue.close()
+    database = tmp_path / "catalogue.db"
+    content = bytearray(database.read_bytes())
+    content[4096:4196] = bytes(100)
+    database.write_bytes(content)
+    (line,) = Catalogue.open(tmp_path).verify()
+    assert "the database is damaged (" in line
+    assert "\n" not in line
+
+
 def test_leftovers_of_a_killed_writer_go_with_the_next_add(tmp_path, compose):
     catalogue = Catalogue.create(tmp_path)
     (tmp_path / "segments" / "half.new").write_bytes(b"half")
