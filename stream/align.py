@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from bisect import insort
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -9,7 +10,10 @@ from dataclasses import dataclass, field, replace
 
 from stream.audio import AudioChunk, Cut, rescale
 
+log = logging.getLogger(__name__)
+
 _NS = 10**9  # ticks a second in which chunks of different rates are compared
+_BACK_S = 60  # audio from so long before what was heard is no repetition: somebody counts anew
 _GAPS = 16  # gaps of a station that are remembered, to tell late chunks from repeated ones
 
 
@@ -19,6 +23,7 @@ class _Position:
     rate: int
     held: list[AudioChunk] = field(default_factory=list)  # those after a hole, by start
     reach: int = 0  # where the last of them ends, in ticks
+    told_s: float | None = None  # where it was when it was told of chunks from long before
     gaps: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=_GAPS))
 
 
@@ -120,6 +125,7 @@ class Align:
             position.next, position.rate = chunk.start - ahead, chunk.rate
         if chunk.end <= position.next:
             self.counts["late" if self._was_given_up(position, chunk) else "dropped"] += 1
+            self._tell_of(position, chunk)
             return []
         out: list[AudioChunk | Cut] = []
         if ahead < 0:
@@ -135,6 +141,20 @@ class Align:
         position.next = chunk.end
         out.append(chunk)
         return out
+
+    def _tell_of(self, position: _Position, chunk: AudioChunk) -> None:
+        """Log, once in an hour of audio, that a station sends what cannot be new."""
+        at_s, before_s = position.next / chunk.rate, (position.next - chunk.end) / chunk.rate
+        if before_s < _BACK_S or (position.told_s is not None and at_s - position.told_s < 3600):
+            return
+        position.told_s = at_s
+        log.warning(
+            "its samples are counted anew, or are sent again: what begins at sample %d is %.0f s "
+            "before what was heard, and dropped; a producer must go on counting",
+            chunk.start,
+            before_s,
+            extra={"station": chunk.station},
+        )
 
     def _ahead(self, position: _Position, chunk: AudioChunk) -> int:
         """Return how many samples, at its rate, a chunk begins after the position."""

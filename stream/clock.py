@@ -104,10 +104,10 @@ class Clock:
         state = self._stations.get(station)
         return None if state is None else state.drift_ppm
 
-    def drifts_ppm(self, most: int) -> list[tuple[str, float]]:
-        """Return the drift of at most `most` stations, in order of name."""
+    def drifts_ppm(self) -> list[tuple[str, float]]:
+        """Return the drift of each station of which it is known, in order of name."""
         known = [(name, state.drift_ppm) for name, state in sorted(self._stations.items())]
-        return [(name, ppm) for name, ppm in known if ppm is not None][:most]
+        return [(name, ppm) for name, ppm in known if ppm is not None]
 
     def snapshot(self, station: str) -> dict[str, Any] | None:
         """Return what `restore` needs to go on as if nothing had happened, as JSON's types."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from stream.clock import LOUD_PPM
+
 if TYPE_CHECKING:
     from stream.pipeline import Pipeline
     from stream.sinks import Sink
@@ -64,6 +66,7 @@ class Readings:
         self._source: Source | None = None
         self._sinks: Sequence[Sink] = ()
         self._lag = 0
+        self._drifting = 0
         self._drifts: list[tuple[str, float]] = []
         self._queued = {"source": 0, "sink": 0}
 
@@ -76,8 +79,10 @@ class Readings:
         self._lag = getattr(self._source, "lag", 0)
         self._queued["source"] = getattr(self._source, "queued", 0)
         self._queued["sink"] = sum(getattr(sink, "queued", 0) for sink in self._sinks)
-        if self._pipeline is not None and self._most_stations:
-            self._drifts = self._pipeline.clock.drifts_ppm(self._most_stations)
+        if self._pipeline is not None:
+            drifts = self._pipeline.clock.drifts_ppm()
+            self._drifting = sum(abs(ppm) >= LOUD_PPM for _, ppm in drifts)
+            self._drifts = drifts[: self._most_stations]
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they are now."""
@@ -86,6 +91,11 @@ class Readings:
         yield from _counters(ATTRIBUTES, {k: getattr(self._source, k, 0) for k in ATTRIBUTES})
         yield _gauge("airsift_stations_live", "Stations that are heard.", self._stations.live)
         yield _gauge("airsift_stations_silent", "Stations not heard.", self._stations.silent)
+        yield _gauge(
+            "airsift_stations_drifting",
+            f"Stations that drift by {LOUD_PPM:g} parts per million or more.",
+            self._drifting,
+        )
         yield _gauge("airsift_lag_messages", "Messages that wait in our partitions.", self._lag)
         yield _gauge("airsift_ready", "Whether /readyz says yes.", self._health.ready)
         yield _gauge(

@@ -25,6 +25,7 @@ SCRAPE = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
 
 # What PromQL and Grafana have themselves.
 FUNCTIONS = {
+    "abs",
     "absent",
     "histogram_quantile",
     "increase",

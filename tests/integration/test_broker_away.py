@@ -39,6 +39,7 @@ class Simple:
         self.align = self.resample = self.columns = self.classify = self
         self.smooth = self.voice = self
         self.counts, self.ends = {}, {}
+        self.clock = SimpleNamespace(drifts_ppm=list)
     def push(self, chunks, last=False):
         self.ends |= {chunk.station: chunk.end for chunk in chunks}
         return [Decision(c.station, c.start, c.end, c.rate, None, 0.5, 0.5) for c in chunks]

@@ -211,3 +211,19 @@ def test_one_sample_at_a_time_backwards_takes_no_time():
     align = Align(16000, 2.0)
     align.push([chunk(0, 1)])
     assert len(align.push([chunk(i, i + 1) for i in range(8000, 0, -1)])) == 8000
+
+
+def test_a_producer_that_counts_anew_is_told_of_once(caplog):
+    align = Align(100)
+    silence = np.zeros(100, np.float32)
+
+    def send(*seconds):
+        align.push([AudioChunk("a", s * 100, silence, 100) for s in seconds])
+        told, _ = [record.station for record in caplog.records], caplog.clear()
+        return told
+
+    assert send(100, 101, 100, 45, 102) == []
+    assert send(0, 1, 2) == ["a"]
+    assert send(103, 5, 104, 6) == []  # two producers, in turns
+    assert send(3800, 7, 3801, 8) == ["a"]
+    assert align.counts["dropped"] == 9

@@ -330,3 +330,12 @@ def test_parts_without_counts_or_queues_are_told_as_zero(classifier):
     watch.turn(Batch(), [])
     values = read(watch)
     assert values["airsift_dead_letters_total",] == values["airsift_lag_messages",] == 0
+
+
+def test_stations_that_drift_are_counted_without_series_of_their_own(classifier):
+    watch = Watch(watch_config())
+    pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
+    watch.attach(ListSource([]), pipeline, [])
+    pipeline.clock.drifts_ppm = lambda: [("a", 199.0), ("b", -250.0), ("c", 200.0)]
+    watch.turn(Batch(), [])
+    assert read(watch)["airsift_stations_drifting",] == 2
