@@ -40,6 +40,15 @@ def test_unknown_music_is_not_named(shelf, compose):
         assert match(shelf, compose(seed, 20.0)) == []
 
 
+def test_a_moment_of_a_track_is_no_match(shelf, compose):
+    """Two pieces may share a run of notes: a match rests on more than two seconds of them."""
+    for track in range(4):
+        unknown = compose(100 + track, 20.0).copy()
+        known = cut(compose(track, 40.0), 12, 2)
+        unknown[5 * RATE : 5 * RATE + len(known)] = known
+        assert match(shelf, cut(unknown, 0, 10)) == []
+
+
 def test_other_music_on_the_same_beat_and_scale_is_not_named(tmp_path, compose):
     """A little agreement in every piece, for being in time, does not add up to a match."""
     catalogue = Catalogue.create(tmp_path)
