@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.settings import KafkaSettings, TopicSettings
+from tests.integration.ear import Ear
 
 _numbers = itertools.count()
 
@@ -34,3 +35,16 @@ def kafka_settings(shared_broker: EmbeddedBroker) -> KafkaSettings:
         delivery_timeout_s=10.0,
         topics=topics,
     )
+
+
+@pytest.fixture
+def ears() -> Iterator[Callable[[KafkaSettings], Ear]]:
+    opened: list[Ear] = []
+
+    def make(settings: KafkaSettings) -> Ear:
+        opened.append(Ear(settings))
+        return opened[-1]
+
+    yield make
+    for ear in opened:
+        ear.close()

@@ -9,9 +9,7 @@ from stream.audio import AudioChunk
 from stream.kafka.client import ensure_topics
 from stream.kafka.sender import Sender
 from stream.kafka.wire import encode
-from tests.integration.test_kafka import CHUNK, RATE, ears, noise
-
-__all__ = ["ears"]  # a fixture
+from tests.integration.ear import CHUNK, RATE, noise
 
 
 def send_in(settings, samples, order):

@@ -1,0 +1,87 @@
+"""Audio over a real broker: sent as publishers do, heard as drivers do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from stream.audio import AudioChunk
+from stream.drive import Stop
+from stream.kafka.publish import publish
+from stream.kafka.settings import KafkaSettings
+from stream.kafka.source import KafkaSource
+from stream.kafka.tail import follow
+from stream.sources import Batch
+
+RATE = 16000
+CHUNK = RATE // 2
+
+
+def noise(seconds: float, seed: int = 0) -> np.ndarray:
+    """Return noise of 16 bit values, so that pcm and flac carry it unchanged."""
+    values = np.random.default_rng(seed).integers(-8000, 8000, round(seconds * RATE))
+    return (values / 32768).astype(np.float32)
+
+
+class ListSource:
+    """One batch of given chunks."""
+
+    resumable = False
+
+    def __init__(self, *chunks: AudioChunk) -> None:
+        self.chunks = chunks
+
+    def __iter__(self) -> Iterator[Batch]:
+        for chunk in self.chunks:
+            yield Batch([chunk])
+
+    def settle(self, snapshots: Any) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def send(
+    settings: KafkaSettings, station: str, samples: np.ndarray, *, first: int = 0, **options: Any
+) -> None:
+    source = ListSource(AudioChunk(station, first, samples, RATE))
+    publish(source, settings, stop=Stop(), speed=None, **{"codec": "pcm", **options})
+
+
+class Ear:
+    """Reads a source as a driver does, and keeps what it hears."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self.source = KafkaSource(settings)
+        self.batches = iter(self.source)
+        self.chunks: dict[str, list[AudioChunk]] = {}
+        self.resumed: dict[str, dict[str, Any]] = {}
+        self.lost: set[str] = set()
+
+    def listen(self, enough: Callable[[], bool], timeout_s: float = 30.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not enough():
+            assert time.monotonic() < deadline, f"heard only {self.ends()}"
+            self.step()
+
+    def step(self) -> None:
+        batch = next(self.batches)
+        self.resumed |= batch.resumed
+        self.lost |= batch.lost
+        for chunk in batch.chunks:
+            self.chunks.setdefault(chunk.station, []).append(chunk)
+
+    def ends(self) -> dict[str, int]:
+        return {station: chunks[-1].end for station, chunks in self.chunks.items()}
+
+    def samples(self, station: str) -> np.ndarray:
+        return np.concatenate([chunk.samples for chunk in self.chunks[station]])
+
+    def close(self) -> None:
+        self.source.close()
+
+
+def read_all(settings: KafkaSettings, *topics: str) -> list[Any]:
+    return list(follow(settings, topics, stop=Stop(), from_start=True, until_end=True))

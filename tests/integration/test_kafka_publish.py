@@ -1,0 +1,56 @@
+"""What is published is heard, whatever it is sent as."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from stream.audio import AudioChunk
+from stream.drive import Stop
+from stream.kafka.last import end_of_station
+from stream.kafka.publish import publish
+from stream.kafka.settings import KafkaSettings
+from tests.integration.ear import RATE, Ear, ListSource, noise, send
+
+
+@pytest.mark.parametrize("codec", ["pcm", "f32", "flac"])
+def test_what_is_published_is_heard(
+    kafka_settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear], codec: str
+) -> None:
+    sent = {name: noise(3.3, seed) for seed, name in enumerate(["one", "zwei", "три 3"])}
+    for station, samples in sent.items():
+        send(kafka_settings, station, samples, codec=codec, chunk_ms=200)
+    ear = ears(kafka_settings)
+    ear.listen(lambda: len(ear.ends()) == 3 and min(ear.ends().values()) == len(sent["one"]))
+    for station, samples in sent.items():
+        assert np.array_equal(ear.samples(station), samples)
+        assert [chunk.start for chunk in ear.chunks[station]] == list(range(0, 52800, 3200))
+
+
+def test_a_publisher_that_comes_back_goes_on(kafka_settings: KafkaSettings) -> None:
+    send(kafka_settings, "a", noise(1.3))
+    assert end_of_station(kafka_settings, "a") == (20800, RATE)
+    assert end_of_station(kafka_settings, "b") is None
+    send(kafka_settings, "a", noise(1))
+    assert end_of_station(kafka_settings, "a") == (36800, RATE)
+
+
+def test_a_live_publisher_counts_from_1970(kafka_settings: KafkaSettings) -> None:
+    before = time.time()
+    send(kafka_settings, "a", noise(1), live=True)
+    last = end_of_station(kafka_settings, "a")
+    assert last is not None
+    assert before + 1 <= last[0] / RATE <= time.time() + 1.1
+
+
+def test_opus_at_44100_is_resampled(
+    kafka_settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear]
+) -> None:
+    source = ListSource(AudioChunk("a", 0, np.zeros(44100, np.float32), 44100))
+    publish(source, kafka_settings, stop=Stop(), speed=None, codec="opus")
+    ear = ears(kafka_settings)
+    ear.listen(lambda: ear.ends() == {"a": 48000})
+    assert {chunk.rate for chunk in ear.chunks["a"]} == {48000}

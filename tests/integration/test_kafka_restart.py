@@ -1,0 +1,214 @@
+"""A member that ends, dies or joins: who goes on begins where it must."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from airsift.errors import BrokerError
+from stream.audio import AudioChunk
+from stream.kafka.client import ensure_topics
+from stream.kafka.saved import Saved
+from stream.kafka.sender import Sender
+from stream.kafka.settings import KafkaSettings
+from stream.kafka.source import KafkaSource
+from stream.kafka.state import StateLog
+from stream.kafka.wire import encode
+from tests.integration.ear import CHUNK, RATE, Ear, noise, send
+
+
+def test_a_restart_resumes_at_the_oldest_sample_needed(
+    kafka_settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear]
+) -> None:
+    stations = {name: noise(5, seed) for seed, name in enumerate("abcd")}
+    for station, samples in stations.items():
+        send(kafka_settings, station, samples)
+    first = ears(kafka_settings)
+    first.listen(lambda: first.ends() == dict.fromkeys(stations, 5 * RATE))
+    snapshots = {
+        s: {"oldest": (2 + i // 2) * RATE, "name": s} for i, s in enumerate(sorted(stations))
+    }
+    first.source.settle(snapshots)
+    first.close()
+    for station in stations:
+        send(kafka_settings, station, noise(1))
+
+    second = ears(kafka_settings)
+    second.listen(lambda: second.ends() == dict.fromkeys(stations, 6 * RATE))
+    assert second.resumed == snapshots
+    for station, snapshot in snapshots.items():
+        # The message that the oldest sample is in, and the one before it.
+        assert second.chunks[station][0].start == snapshot["oldest"] - CHUNK
+        heard = second.samples(station)[: 3 * RATE]
+        at = second.chunks[station][0].start
+        assert np.array_equal(heard[: 5 * RATE - at], stations[station][at : at + 3 * RATE])
+
+
+def test_arrival_order_goes_on_after_a_restart(
+    kafka_settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear]
+) -> None:
+    samples = noise(4)
+    sender = Sender(kafka_settings)
+    ensure_topics(kafka_settings, [kafka_settings.topics.audio])
+    for i in range(8):
+        message = encode(AudioChunk("a", 0, samples[i * CHUNK : (i + 1) * CHUNK], RATE))
+        headers = [(name, value) for name, value in message.headers if name != "start_sample"]
+        sender.send(kafka_settings.topics.audio, message.key, message.value, headers)
+    sender.flush()
+    sender.close()
+    first = ears(kafka_settings)
+    first.listen(lambda: len(first.chunks.get("a", [])) == 8)
+    places = [chunk.start for chunk in first.chunks["a"]]
+    assert places == list(range(places[0], places[0] + 8 * CHUNK, CHUNK))
+    first.source.settle({"a": {"oldest": places[5]}})
+    first.close()
+    second = ears(kafka_settings)
+    second.listen(lambda: len(second.chunks.get("a", [])) == 4)
+    assert [chunk.start for chunk in second.chunks["a"]] == places[4:]
+
+
+def test_what_was_not_settled_is_heard_again(
+    kafka_settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear]
+) -> None:
+    send(kafka_settings, "a", noise(2))
+    for _ in range(2):
+        ear = ears(kafka_settings)
+        ear.listen(lambda ear=ear: ear.ends() == {"a": 2 * RATE})
+        assert np.array_equal(ear.samples("a"), noise(2))
+        assert ear.resumed == {}
+        ear.close()
+
+
+def test_a_second_worker_takes_over_what_the_first_settled(
+    kafka_settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear]
+) -> None:
+    stations = [f"s{i}" for i in range(9)]
+    for station in stations:
+        send(kafka_settings, station, noise(2))
+    first = ears(kafka_settings)
+    first.listen(lambda: len(first.ends()) == 9 and set(first.ends().values()) == {2 * RATE})
+    first.source.settle({s: {"oldest": RATE, "of": s} for s in stations})
+
+    second = Ear(kafka_settings)
+    leave = threading.Event()
+    # A member must be in `poll` while it joins, so each has a thread.
+    thread = threading.Thread(target=follow_group, args=(second, leave))
+    thread.start()
+    try:
+        first.listen(lambda: bool(first.lost) and bool(second.resumed))
+        moved, kept = set(first.lost), set(stations) - first.lost
+        assert second.resumed == {s: {"oldest": RATE, "of": s} for s in moved}
+        for station in stations:
+            send(kafka_settings, station, noise(1))
+        first.listen(
+            lambda: (
+                all(first.ends()[s] == 3 * RATE for s in kept)
+                and all(second.ends().get(s) == 3 * RATE for s in moved)
+            )
+        )
+    finally:
+        leave.set()
+        thread.join()
+    for station in kept:  # nothing twice on partitions that stayed
+        assert len(first.samples(station)) == 3 * RATE
+    for station in moved:
+        assert second.chunks[station][0].start == CHUNK
+        assert len(second.samples(station)) == 3 * RATE - CHUNK
+    first.listen(lambda: set(first.resumed) == moved)
+
+
+def follow_group(ear: Ear, leave: threading.Event) -> None:
+    while not leave.is_set():
+        ear.step()
+    ear.close()
+
+
+CONSUMER = """
+import sys
+from stream.kafka.settings import KafkaSettings
+from stream.kafka.source import KafkaSource
+source = KafkaSource(KafkaSettings.model_validate_json(sys.argv[1]))
+out = open(sys.argv[2], "a")
+ends = {}
+for batch in source:
+    for station, snapshot in batch.resumed.items():
+        print("resumed", station, snapshot["oldest"], 0, file=out)
+    for chunk in batch.chunks:
+        print("heard", chunk.station, chunk.start, chunk.end, file=out)
+        ends[chunk.station] = chunk.end
+    out.flush()
+    source.settle({station: {"oldest": max(0, end - 16000)} for station, end in ends.items()})
+"""
+
+
+def test_kill_9_leaves_no_hole(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
+    stations, seconds = ["a", "b", "c"], 12
+    log = tmp_path / "heard"
+    log.touch()
+
+    def heard(word: str = "heard") -> dict[str, set[tuple[int, int]]]:
+        found: dict[str, set[tuple[int, int]]] = {station: set() for station in stations}
+        for line in log.read_text().splitlines():
+            kind, station, start, end = line.split()
+            if kind == word:
+                found[station].add((int(start), int(end)))
+        return found
+
+    def start() -> subprocess.Popen[bytes]:
+        arguments = [kafka_settings.model_dump_json(), str(log)]
+        return subprocess.Popen([sys.executable, "-c", CONSUMER, *arguments])
+
+    consumer = start()
+    try:
+        for second in range(seconds):
+            for station in stations:
+                send(kafka_settings, station, noise(1))
+            if second % 4 == 3:
+                deadline = time.monotonic() + 30
+                wanted = (second + 1) * RATE
+                while min(max((e for _, e in h), default=0) for h in heard().values()) < wanted:
+                    assert time.monotonic() < deadline, heard()
+                    time.sleep(0.05)
+                consumer.send_signal(signal.SIGKILL)
+                consumer.wait()
+                consumer = start()
+    finally:
+        consumer.kill()
+        consumer.wait()
+    every = {(at, at + CHUNK) for at in range(0, seconds * RATE, CHUNK)}
+    assert heard() == dict.fromkeys(stations, every)
+    assert all(heard("resumed").values())
+
+
+def test_a_zombies_older_state_does_not_win(kafka_settings: KafkaSettings) -> None:
+    sender = Sender(kafka_settings)
+    log = StateLog(kafka_settings, sender)
+    ensure_topics(kafka_settings, [kafka_settings.topics.state])
+    for oldest in (100, 300, 200):
+        log.write(1, Saved("a", 0, 0, RATE, {"oldest": oldest}))
+    other = StateLog(kafka_settings.model_copy(update={"group": "other"}), sender)
+    other.write(1, Saved("a", 0, 0, RATE, {"oldest": 900}))
+    sender.flush()
+    sender.close()
+    found = log.read({0: 0, 1: 0})
+    assert found[0] == {}
+    assert found[1]["a"].saved.snapshot == {"oldest": 300}
+
+
+def test_a_state_topic_that_is_too_small_is_named(kafka_settings: KafkaSettings) -> None:
+    small = kafka_settings.topics.model_copy(update={"partitions": 2})
+    ensure_topics(
+        kafka_settings.model_copy(update={"topics": small}), [kafka_settings.topics.state]
+    )
+    with pytest.raises(
+        BrokerError, match=r"state has 2 partitions, .*audio has 3: give it as many"
+    ):
+        KafkaSource(kafka_settings)
