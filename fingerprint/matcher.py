@@ -133,7 +133,7 @@ class LandmarkMatcher:
         self.catalogue.refresh()
         pieces = _cut(landmarks)
         found = self._look(pieces, [NONE], MOST)
-        left = [piece for piece in pieces if not any(_covers(match, piece) for match in found)]
+        left = [piece for piece in pieces if not any(_covers(match, piece) for _, match in found)]
         if left and self.thorough:
             found += self._look(left, grid(), MOST_CHANGED)
         return _without_overlap(found)
@@ -173,7 +173,10 @@ class LandmarkMatcher:
                     explained[index] = guess.votes
         return found
 
-    def _look(self, pieces: list[Landmarks], changes: list[Change], most: int) -> list[TrackMatch]:
+    def _look(
+        self, pieces: list[Landmarks], changes: list[Change], most: int
+    ) -> list[tuple[float, TrackMatch]]:
+        """Return the strength of each match with it."""
         found = [
             (case, track)
             for case, track in self.cases(pieces, changes, most)
@@ -181,7 +184,7 @@ class LandmarkMatcher:
         ]
         every = [case for case, _ in found]
         return [
-            _to_match(part, track, pieces)
+            (part.strength, _to_match(part, track, pieces))
             for case, track in found
             for part in case.without(every)
             if part.score >= self.threshold
@@ -220,10 +223,10 @@ def _cut(landmarks: Landmarks) -> list[Landmarks]:
     return [landmarks.between(a, b) for a, b in pairwise(edges)]
 
 
-def _without_overlap(matches: list[TrackMatch]) -> list[TrackMatch]:
-    """Return the matches in order of time; of those that overlap, only the best."""
+def _without_overlap(found: list[tuple[float, TrackMatch]]) -> list[TrackMatch]:
+    """Return the matches in order of time; of those that overlap, only the strongest."""
     kept: list[TrackMatch] = []
-    for match in sorted(matches, key=lambda match: -match.score):
+    for _, match in sorted(found, key=lambda pair: -pair[0]):
         if not any(_overlap(match, other) > _OVERLAP for other in kept):
             kept.append(match)
     return sorted(kept, key=lambda match: match.query_start)

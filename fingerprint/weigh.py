@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -51,6 +52,16 @@ class Case:
     evidence: list[Evidence]
     change: Change
     score: float
+
+    @property
+    def strength(self) -> float:
+        """The score if its pieces were independent: to compare cases for the same audio.
+
+        How much the wrong places agree from piece to piece is another matter with each copy of
+        a track, and must not decide between them.
+        """
+        z = sum(shown.z for shown in self.evidence) / math.sqrt(len(self.evidence))
+        return false_alarms(z, changed=self.change != NONE)
 
     def share(self, index: int, piece: Landmarks) -> float:
         """Return the share of a piece in which the track is heard."""
