@@ -12,6 +12,7 @@ same messages. Faults are drawn from `--seed`.
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import signal
 import sys
@@ -25,7 +26,7 @@ from _report import Report, arguments
 
 SCENARIOS = {
     scenario.__name__: scenario
-    for scenario in (kill, rolling, freeze, broker, slow, disk, stall, damage, pair, soak)
+    for scenario in (kill, freeze, slow, stall, pair, rolling, broker, disk, damage, soak)
 }
 
 
@@ -39,28 +40,35 @@ def main() -> int:
     parser.add_argument("--speed", type=float, default=4.0, help="times real time")
     parser.add_argument("--minutes", type=int, default=60, help="of the scenario soak")
     options = parser.parse_args()
-    # What was started is ended also where somebody ends this script.
+    # What was started is ended also where somebody ends this script, and what is known is printed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    report, missed = Report("Chaos"), 0
-    for name in options.only:
-        scenario = SCENARIOS[name]
-        own = {key: getattr(options, key) for key in ("kills", "minutes", "speed")}
-        own = {k: v for k, v in own.items() if k in inspect.signature(scenario).parameters}
-        for driver in options.driver:
-            began = time.monotonic()
-            try:
-                row = scenario(driver, options.seed, **own)
-            except Exception as error:
-                missed += 1
-                said = f"{type(error).__name__}: {error}"
-                print(f"{name} with {driver}: {said}", file=sys.stderr, flush=True)
-                continue
-            missed += bool(row["lost"] or row["wrong"])
-            seconds = time.monotonic() - began
-            print(name, driver, f"{seconds:.0f} s", row, file=sys.stderr, flush=True)
-            report.row(f"{name}, {driver}", **row)
-    report.finish(options.json)
+    report = Report("Chaos")
+    try:
+        missed = sum(
+            not passes(report, name, driver, options)
+            for name in options.only
+            for driver in options.driver
+        )
+    finally:
+        report.finish(options.json)
     return 1 if missed else 0
+
+
+def passes(report: Report, name: str, driver: str, options: argparse.Namespace) -> bool:
+    """Run one scenario with one driver; say whether nothing was lost or wrong."""
+    scenario, began = SCENARIOS[name], time.monotonic()
+    own = {key: getattr(options, key) for key in ("kills", "minutes", "speed")}
+    own = {k: v for k, v in own.items() if k in inspect.signature(scenario).parameters}
+    try:
+        row = scenario(driver, options.seed, **own)
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        print(f"{name} with {driver}: {said}", file=sys.stderr, flush=True)
+        return False
+    seconds = time.monotonic() - began
+    print(name, driver, f"{seconds:.0f} s", row, file=sys.stderr, flush=True)
+    report.row(f"{name}, {driver}", **row)
+    return not (row["lost"] or row["wrong"])
 
 
 if __name__ == "__main__":
