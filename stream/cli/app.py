@@ -25,6 +25,7 @@ from stream.cli import (
     worker,
 )
 from stream.cli._context import DEBUG, complete_streams, drop_output, report
+from stream.patience import leave
 
 app = typer.Typer(
     name="airsift",
@@ -78,8 +79,14 @@ def main() -> None:
     except (AirsiftError, OSError) as error:
         report(error)
         drop_output()
-        sys.exit(1)
+        code = 1
     except Exception as error:  # a mistake of airsift's own, and still one line
         report(RuntimeError(f"{type(error).__name__}: {error}; --debug shows where this happened"))
         drop_output()
-        sys.exit(70)
+        code = 70
+    except SystemExit as end:  # the end of every command
+        if not isinstance(end.code, int | None):
+            raise
+        code = end.code or 0
+    leave(code)
+    sys.exit(code)

@@ -17,13 +17,15 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
             "not cover its checkpoints; use airsift run --source kafka --sink kafka"
         )
 
-    from stream.build import build_pipeline
     from stream.drive import stop_on_signals
-    from stream.kafka.worker import Worker
+    from stream.kafka.worker import Worker, prepare_topics
     from stream.patience import ending_within
     from stream.watch.watch import watching
 
     with stop_on_signals() as stop, ending_within(stop), watching(settings.watch) as watch:
+        prepare_topics(settings.kafka)  # networks take seconds to load: what is wrong is told first
+        from stream.build import build_pipeline
+
         pipeline = build_pipeline(settings, reorder=True)
         every_s = settings.run.checkpoint_s
         member: Any = Worker(settings.kafka, pipeline, checkpoint_s=every_s, observer=watch)

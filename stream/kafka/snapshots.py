@@ -104,6 +104,7 @@ def prepare_state_topic(settings: KafkaSettings) -> int:
     if there != needed:
         raise BrokerError(
             f"topic {settings.topics.state} has {there} partitions, {settings.topics.audio} has "
-            f"{needed}: airsift worker needs as many of one as of the other"
+            f"{needed}: airsift worker needs as many of one as of the other; while no worker runs, "
+            "add some to the audio's, or name another topic in kafka.topics.state"
         )
     return needed

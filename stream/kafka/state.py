@@ -63,7 +63,8 @@ def ensure_state_topic(settings: KafkaSettings, consumer: Any) -> int:
     there = len(consumer.partitions_for_topic(state) or range(needed))
     if there < needed:
         raise BrokerError(
-            f"topic {state} has {there} partitions, {audio} has {needed}: give it as many"
+            f"topic {state} has {there} partitions, {audio} has {needed}: give it as many while no "
+            "worker runs"
         )
     return needed
 

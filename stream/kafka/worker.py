@@ -87,9 +87,7 @@ class Worker:
         self._pipeline = pipeline
         self._checkpoint_s = checkpoint_s
         self._observer = observer
-        topics = settings.topics
-        ensure_topics(settings, [topics.audio, topics.dead_letters, *topics.events.values()])
-        self._partitions = prepare_state_topic(settings)
+        self._partitions = prepare_topics(settings)
         self._intake = Intake(settings, pipeline.rate, self._refuse)
         self.counts = self._intake.counts
         self._touched: set[str] = set()
@@ -257,3 +255,16 @@ class Worker:
 
     def _waiting(self) -> str:
         return waiting_messages(self._settings, self._ours)
+
+
+def prepare_topics(settings: KafkaSettings) -> int:
+    """Create the topics that are missing; return how many partitions the audio has.
+
+    Raises
+    ------
+    BrokerError
+        No broker answers, or a topic is missing and cannot be created, or does not fit.
+    """
+    topics = settings.topics
+    ensure_topics(settings, [topics.audio, topics.dead_letters, *topics.events.values()])
+    return prepare_state_topic(settings)
