@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections import deque
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing import get_context, parent_process
@@ -18,7 +18,6 @@ from airsift.errors import AirsiftError, DecodeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from concurrent.futures import Future
 
     from fingerprint.landmarks import Landmarks
 
@@ -103,7 +102,7 @@ def _read_apart(
     try:
         while True:
             while len(waiting) < 2 * jobs and (path := next(left, None)) is not None:
-                waiting.append((path, pool.submit(_read, path)))
+                waiting.append((path, _submit(pool, path)))
             if not waiting:
                 return
             path, future = waiting.popleft()
@@ -115,11 +114,21 @@ def _read_apart(
                 pool.shutdown(wait=False)
                 yield path, _read_alone(path, present)
                 pool = _pool(jobs, present)
-                waiting = deque((other, pool.submit(_read, other)) for other, _ in waiting)
+                waiting = deque((other, _submit(pool, other)) for other, _ in waiting)
             except (AirsiftError, OSError) as error:
                 yield path, error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _submit(pool: ProcessPoolExecutor, path: Path) -> Future[Read]:
+    """Return a read to wait for; a pool that has just died refuses, which is a read that dies."""
+    try:
+        return pool.submit(_read, path)
+    except BrokenProcessPool as error:
+        dead: Future[Read] = Future()
+        dead.set_exception(error)
+        return dead
 
 
 def _read_alone(path: Path, present: frozenset[str]) -> Read | AirsiftError | OSError:

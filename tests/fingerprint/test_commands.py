@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import wave
+from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest import mock
@@ -292,6 +293,23 @@ def test_a_file_that_kills_its_reader_is_left_out_and_the_others_are_read(many):
     assert list(failed) == ["deadly.mp3"]
     assert "the process that read it died" in failed["deadly.mp3"]
     assert all(read.landmarks is not None for _, read in found if isinstance(read, Read))
+
+
+def test_a_pool_that_died_between_two_files_is_noticed_with_the_next(many, monkeypatch):
+    """As above, where the process dies before the next file is given to it."""
+    submit, tried = ProcessPoolExecutor.submit, []
+
+    def dies_at_the_third(pool, *arguments):
+        tried.append(arguments)
+        if len(tried) == 3:
+            raise BrokenProcessPool
+        return submit(pool, *arguments)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", dies_at_the_third)
+    files = sorted(many.iterdir())
+    found = list(read_all(files, frozenset(), jobs=2))
+    assert [path for path, _ in found] == files
+    assert all(isinstance(read, Read) for _, read in found)
 
 
 class Terminal(io.StringIO):
