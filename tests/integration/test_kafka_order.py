@@ -44,3 +44,17 @@ def test_swapped_messages_are_heard_in_order_over_a_restart(kafka_settings, ears
     assert np.array_equal(heard, samples[: 5 * CHUNK])
     heard = np.concatenate([chunk.samples for chunk in after])
     assert np.array_equal(heard, samples[3 * CHUNK + 1 :])
+
+
+def test_two_producers_of_one_station_stand_in_for_each_other(kafka_settings, ears):
+    samples = noise(6)
+    first, second = [0, 1, 2, 5, 6, 9], [0, 2, 3, 4, 6, 7, 8, 9, 11]  # neither has 10
+    both = [i for i in range(12) for have in (first, second) if i in have]
+    send_in(kafka_settings, samples, both)
+    ear, align = ears(kafka_settings), Align(RATE, 2.0)
+    ear.listen(lambda: len(ear.chunks.get("a", [])) == len(both))
+    passed = align.push(ear.chunks["a"], last=True)
+    heard = np.concatenate([each.samples for each in passed if isinstance(each, AudioChunk)])
+    assert np.array_equal(heard, np.delete(samples, np.s_[10 * CHUNK : 11 * CHUNK]))
+    assert (align.counts["gaps"], align.counts["dropped"]) == (1, 4)
+    assert [each.start for each in passed if each.start % CHUNK] == []
