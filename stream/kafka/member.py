@@ -21,7 +21,7 @@ from mode.threads import WorkerThread
 from airsift.errors import BrokerError
 from stream.kafka.client import other_rules
 from stream.kafka.faust_app import bytes_topic, make_app
-from stream.kafka.intake import Received
+from stream.kafka.translate import gave_up
 from stream.kafka.watchdog import end_process
 
 if TYPE_CHECKING:
@@ -270,31 +270,6 @@ class Member:
         self.assignments += 1
         self._refused_since = None
         self._joining = False
-
-
-def gave_up(settings: KafkaSettings, reason: BaseException) -> BrokerError:
-    """Return the error that says in one line why Faust can go on no longer."""
-    if isinstance(reason, BrokerError):
-        return reason
-    said = " ".join(f"{type(reason).__name__}: {reason}".split())
-    return BrokerError(
-        f"Faust gave up on the Kafka broker at {settings.bootstrap_servers} "
-        f"({said[:200]}); start the worker again when the broker answers"
-    )
-
-
-def received(message: FaustMessage) -> Received:
-    """Return a message of Faust's with kafka-python's names."""
-    headers: Any = message.headers or ()
-    return Received(
-        message.topic,
-        message.partition,
-        message.offset,
-        -1 if message.timestamp is None else round(message.timestamp * 1000),
-        message.key,
-        message.value,
-        list(headers.items() if isinstance(headers, dict) else headers),
-    )
 
 
 def _ask(coordinator: Any) -> None:

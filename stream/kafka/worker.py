@@ -28,10 +28,11 @@ from stream.kafka.client import ensure_topics
 from stream.kafka.contact import Contact, reads_of_faust
 from stream.kafka.deadletter import as_dead_letter
 from stream.kafka.intake import Intake
-from stream.kafka.member import Member, gave_up, received
+from stream.kafka.member import Member
 from stream.kafka.outbox import Outbox
 from stream.kafka.sink import as_message
 from stream.kafka.snapshots import Snapshots, prepare_state_topic
+from stream.kafka.translate import gave_up, received
 from stream.kafka.watchdog import Watchdog, waiting_messages
 from stream.sources import Batch
 from stream.watch import Nobody, Observer

@@ -1,0 +1,38 @@
+"""What Faust gives and says, in airsift's words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airsift.errors import BrokerError
+from stream.kafka.intake import Received
+
+if TYPE_CHECKING:
+    from faust.types.tuples import Message as FaustMessage
+
+    from stream.kafka.settings import KafkaSettings
+
+
+def gave_up(settings: KafkaSettings, reason: BaseException) -> BrokerError:
+    """Return the error that says in one line why Faust can go on no longer."""
+    if isinstance(reason, BrokerError):
+        return reason
+    said = " ".join(f"{type(reason).__name__}: {reason}".split())
+    return BrokerError(
+        f"Faust gave up on the Kafka broker at {settings.bootstrap_servers} "
+        f"({said[:200]}); start the worker again when the broker answers"
+    )
+
+
+def received(message: FaustMessage) -> Received:
+    """Return a message of Faust's with kafka-python's names."""
+    headers: Any = message.headers or ()
+    return Received(
+        message.topic,
+        message.partition,
+        message.offset,
+        -1 if message.timestamp is None else round(message.timestamp * 1000),
+        message.key,
+        message.value,
+        list(headers.items() if isinstance(headers, dict) else headers),
+    )
