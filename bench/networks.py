@@ -125,8 +125,14 @@ def draw(files: Sequence[Path], image: Path) -> None:
         place = (row["window_ms"], 100 * row["validation_error"])
         colour = "#d62728" if name == CHOSEN else "#1f77b4"
         axis.plot(*place, "o", color=colour, ms=4 + 2 * np.log2(row["parameters"] / 20_000 + 1))
-        axis.annotate(name, place, xytext=(7, 5), textcoords="offset points", fontsize=9)
+        # Names point inwards, and those of close neighbours away from each other.
+        side = "right" if row["window_ms"] > 5 else "left"
+        offset = (-7 if side == "right" else 7, -11 if name.endswith("-small") else 5)
+        axis.annotate(name, place, offset, textcoords="offset points", fontsize=9, ha=side)
     axis.set_xscale("log")
+    axis.set_xticks([0.5, 1, 2, 5, 10, 20], minor=False)
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.minorticks_off()
     axis.set_xlabel("CPU time of one window of 5 s on one thread, ms")
     axis.set_ylabel("wrong outputs on validation windows, %")
     axis.grid(visible=True, which="both", color="#eeeeee")
