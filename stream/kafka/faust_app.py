@@ -43,8 +43,8 @@ def make_app(settings: KafkaSettings) -> Any:
         broker_max_poll_interval=settings.max_poll_interval_s,
         broker_max_poll_records=settings.poll_messages,
         consumer_auto_offset_reset=settings.start_from,
-        # Less than one message would stop its partition for good.
-        consumer_max_fetch_size=max(settings.fetch_partition_bytes, settings.wire.max_bytes),
+        # Brokers send a larger message all the same. Larger answers leave holes in the memory.
+        consumer_max_fetch_size=settings.fetch_partition_bytes,
         producer_acks=-1,
         producer_linger=settings.linger_ms / 1000,
         producer_compression_type=None if settings.compression == "none" else settings.compression,
