@@ -19,9 +19,11 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
 
     from stream.drive import stop_on_signals
     from stream.kafka.worker import Worker, prepare_topics
+    from stream.memory import give_back_large_blocks
     from stream.patience import ending_within
     from stream.watch.watch import watching
 
+    give_back_large_blocks()  # before Faust's fetches
     with stop_on_signals() as stop, ending_within(stop), watching(settings.watch) as watch:
         prepare_topics(settings.kafka)  # networks take seconds to load: what is wrong is told first
         from stream.build import build_pipeline

@@ -1,0 +1,39 @@
+"""What was large and is freed is given back, whatever was freed before."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+# Blocks of 8 MB, freed in an order that leaves a small one after each.
+HOLES = """
+import sys
+from pathlib import Path
+from stream.memory import give_back_large_blocks
+
+def resident_mb():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+if sys.argv[1] == "given back":
+    assert give_back_large_blocks()
+kept = []
+bytes(30 << 20)  # glibc's own limit is now above the blocks
+before = resident_mb()
+blocks = []
+for _ in range(20):
+    blocks.append(b"x" * (8 << 20))
+    kept.append([b"y" * 100_000])
+blocks.clear()
+print(resident_mb() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc")
+@pytest.mark.parametrize(("how", "least", "most"), [("given back", 0, 20), ("kept", 100, 200)])
+def test_large_blocks_leave_no_holes(how, least, most):
+    child = [sys.executable, "-c", HOLES, how]
+    grown = subprocess.run(child, capture_output=True, text=True, check=True)
+    assert least <= float(grown.stdout) <= most
