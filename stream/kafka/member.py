@@ -139,8 +139,7 @@ class Member:
             self._holes[partition] = _Hole(end, now)
             where = {"partition": partition, "kafka_offset": expected}
             log.info("reads again up to kafka_offset %d", end, extra=where)
-            with suppress(IllegalStateError):  # it is being taken from us
-                self.app.consumer._thread.seek(TP(self._topic, partition), expected)
+            self._seek(TP(self._topic, partition), expected)
         return False
 
     def release(self, messages: list[FaustMessage]) -> None:
@@ -219,6 +218,19 @@ class Member:
             return BrokerError(other_rules(self._settings))
         return reason
 
+    def _seek(self, tp: TP, at: int) -> None:
+        """Go on with another message, in the thread that fetches.
+
+        From ours it could take away what that thread is giving out, which is the end of Faust.
+        """
+        thread = self.app.consumer._thread
+
+        def seek() -> None:
+            with suppress(IllegalStateError):  # it is being taken from us
+                thread.seek(tp, at)
+
+        thread.thread_loop.call_soon_threadsafe(seek)
+
     async def _seek_committed(self) -> None:
         """Begin where the group has committed: Faust calls this at the end of a rebalance."""
         consumer, fresh, latest = self.app.consumer, [], []
@@ -228,7 +240,7 @@ class Member:
                 continue
             if at is not None and at >= 0:
                 self._begins[tp.partition] = at
-                consumer._thread.seek(tp, at)  # for the offset 0 it was not done
+                self._seek(tp, at)  # for the offset 0 it was not done
             elif self._settings.start_from == "earliest":
                 self._begins[tp.partition] = 0
                 fresh.append(tp)
@@ -251,7 +263,7 @@ class Member:
         begins = {tp: self._began.setdefault(tp, ends[tp]) for tp in tps}
         for tp, at in begins.items():
             self._begins[tp.partition] = at
-            consumer._thread.seek(tp, at)
+            self._seek(tp, at)
         await consumer._commit(begins)
 
     async def _hear(self, stream: Any) -> None:

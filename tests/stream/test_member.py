@@ -13,14 +13,27 @@ from stream.kafka.member import Member
 from stream.kafka.settings import KafkaSettings
 
 
+class Loop:
+    """The loop of the thread that fetches."""
+
+    runs = False
+
+    def call_soon_threadsafe(self, call):
+        self.runs = True
+        call()
+        self.runs = False
+
+
 class Topic:
     """A partition that is read from where it was last sought."""
 
     def __init__(self, offsets):
         self.offsets = list(offsets)
         self.sought = []
+        self.thread_loop = Loop()
 
     def seek(self, tp, at):
+        assert self.thread_loop.runs  # what is fetched belongs to the thread that fetches
         self.sought.append(at)
 
 
@@ -88,8 +101,12 @@ class Consumer:
     """What a member asks Faust's consumer about a group that has committed nothing."""
 
     def __init__(self, end):
-        self.end, self.sought, self.tried = end, [], []
-        self._thread = SimpleNamespace(seek=lambda tp, at: self.sought.append(at))
+        self.end, self.tried = end, []
+        self._thread = Topic([])
+
+    @property
+    def sought(self):
+        return self._thread.sought
 
     async def seek_to_committed(self):
         return {TP("airsift.audio", 0): None}
