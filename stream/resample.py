@@ -120,10 +120,13 @@ class GridResampler:
         if self.rate_in == self.rate_out:
             return samples
         period = self.PERIOD_S * self.rate_in
+        settled = round(self.SETTLED_S * self.rate_in)
         out: list[NDArray[np.float32]] = []
         while True:
             to_grid = period - self._next % period
-            piece, samples = samples[:to_grid], samples[to_grid:]
+            # In small pieces while two of them hear: the first is let go when it is not needed.
+            most = to_grid if len(self._runs) == 1 else min(to_grid, settled)
+            piece, samples = samples[:most], samples[most:]
             self._next += len(piece)
             ends = last and not len(samples)
             for run in self._runs:
