@@ -147,12 +147,17 @@ def train(
     if network.moments:
         dropped = frozenset(run.dropped)
         near = mix(bank, dropped) if mix else Mixer(bank, dropped=dropped, ways=BOUNDARIES)
-        cost = moments.fit(
-            network.to(settings.device), near,
-            steps=settings.steps, batch=settings.batch, seed=settings.seed,
-        )  # fmt: skip
-        report(f"moments: train cost {cost:.4f}")
-    return network.cpu()
+        report(f"moments: train cost {_teach_moments(network, near, settings):.4f}")
+    return network
+
+
+def _teach_moments(network: Any, near: Mixes, settings: Settings) -> float:
+    cost = moments.fit(
+        network.to(settings.device), near,
+        steps=settings.steps, batch=settings.batch, seed=settings.seed,
+    )  # fmt: skip
+    network.cpu()
+    return cost
 
 
 class _Ahead:
