@@ -106,7 +106,9 @@ class Classifier:
             return frames.new_zeros(batch, 0, len(self.spec.labels))
         rows = -(-batch // _WINDOWS_AT_ONCE) * _WINDOWS_AT_ONCE
         with torch.inference_mode():
-            moments: Tensor = self._module.locate(_filled(frames, rows, length))
+            # Always so many at once: its products are large enough to be split by their size.
+            blocks = torch.split(_filled(frames, rows, length), _WINDOWS_AT_ONCE)
+            moments = torch.cat([self._module.locate(block) for block in blocks])
         return moments[:batch]
 
     def judge(self, window: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from prometheus_client import generate_latest
 
 from stream import config
 from stream.audio import AudioChunk
+from stream.clock import Clock
 from stream.drive import Stop, drive
 from stream.kafka.client import ensure_topics
 from stream.kafka.sender import Sender
@@ -30,6 +31,7 @@ class Hears:
 
     def __init__(self, stop: Stop) -> None:
         self.align = self.resample = self.columns = self.classify = self.smooth = self
+        self.clock = Clock()
         self.counts = {"chunks": 0}
         self.stop = stop
 
