@@ -14,7 +14,7 @@ from airsift.errors import SpecMismatch
 from model.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from torch import nn
 
@@ -23,8 +23,9 @@ VOICE_WEIGHTS = DEFAULT_WEIGHTS.with_name("voice.pt")
 SPEC_FILE = "airsift.json"
 
 # Below these sizes torch takes other kernels, which round otherwise: a station's events would
-# depend on which others were heard with it. Smaller work is filled up with zeros, larger work
-# gives the same bits in any grouping.
+# depend on which others were heard with it. Smaller work is filled up with zeros. Larger work on
+# columns gives the same bits in any grouping; windows, whose products are split by their size, are
+# always judged so many at once.
 _LEAST_COLUMNS, _LEAST_COLUMNS_ALONE = 80, 120
 _WINDOWS_AT_ONCE = 16
 
@@ -81,11 +82,7 @@ class Classifier:
             Independent probabilities in [0, 1], in the order of ``spec.labels``. On one kind
             of CPU a window has the same bits in whatever batch it is judged.
         """
-        batch, length, _ = frames.shape
-        rows = -(-batch // _WINDOWS_AT_ONCE) * _WINDOWS_AT_ONCE
-        with torch.inference_mode():
-            probabilities: Tensor = self._module.decide(_filled(frames, rows, length))
-        return probabilities[:batch]
+        return _in_blocks(self._module.decide, frames)
 
     def locate(self, frames: Tensor) -> Tensor:
         """Judge the moments around the middle of windows.
@@ -101,15 +98,9 @@ class Classifier:
             Independent probabilities in [0, 1], in the order of ``spec.labels``; no moments
             where the spec has none. Bits as in `decide`.
         """
-        batch, length, _ = frames.shape
         if not self.spec.moments:
-            return frames.new_zeros(batch, 0, len(self.spec.labels))
-        rows = -(-batch // _WINDOWS_AT_ONCE) * _WINDOWS_AT_ONCE
-        with torch.inference_mode():
-            # Always so many at once: its products are large enough to be split by their size.
-            blocks = torch.split(_filled(frames, rows, length), _WINDOWS_AT_ONCE)
-            moments = torch.cat([self._module.locate(block) for block in blocks])
-        return moments[:batch]
+            return frames.new_zeros(len(frames), 0, len(self.spec.labels))
+        return _in_blocks(self._module.locate, frames)
 
     def judge(self, window: Tensor) -> Tensor:
         """Judge one window alone: at once, and without what makes batches agree to the bit.
@@ -180,6 +171,15 @@ def save(module: Any, spec: ModelSpec, path: Path) -> None:
     with _quiet():
         torch.jit.save(module, str(partial), _extra_files={SPEC_FILE: spec.to_json()})
     partial.replace(path)
+
+
+def _in_blocks(judge: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
+    """Judge windows, a fixed number of them at once."""
+    batch, length, _ = frames.shape
+    rows = max(-(-batch // _WINDOWS_AT_ONCE), 1) * _WINDOWS_AT_ONCE
+    with torch.inference_mode():
+        blocks = torch.split(_filled(frames, rows, length), _WINDOWS_AT_ONCE)
+        return torch.cat([judge(block) for block in blocks])[:batch]
 
 
 def _filled(values: Tensor, rows: int, length: int) -> Tensor:
