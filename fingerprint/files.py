@@ -83,7 +83,7 @@ def read_header(path: Path) -> dict[str, Any]:
     text = page[len(MAGIC) :].rstrip(b"\0")
     try:
         header: dict[str, Any] = json.loads(text[8:])
-        if zlib.crc32(text[8:]) != int(text[:8], 16):
+        if text[:8] != _checksum(text[8:]):  # as text: 0xab is written in one way only
             raise ValueError("its checksum differs")
         settings.check(header["settings"], str(path))
         size, expected = path.stat().st_size, header["size"]
@@ -100,9 +100,13 @@ def read_header(path: Path) -> dict[str, Any]:
 def header_page(header: dict[str, Any]) -> bytes:
     """Return what a file begins with: the inverse of :func:`read_header`."""
     text = json.dumps(header).encode()
-    page = MAGIC + f"{zlib.crc32(text):08x}".encode() + text
+    page = MAGIC + _checksum(text) + text
     assert len(page) <= HEADER
     return page.ljust(HEADER, b"\0")
+
+
+def _checksum(text: bytes) -> bytes:
+    return b"%08x" % zlib.crc32(text)
 
 
 class _Pages:
