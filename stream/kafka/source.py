@@ -148,6 +148,10 @@ class KafkaSource:
             The broker did not take a snapshot or a dead letter. A commit that fails is only
             counted: it costs a longer repetition, and the next one makes it good.
         """
+        if self._undone:
+            # The events up to here do not count: offsets behind them must not either, also where
+            # this is the last checkpoint of a worker that was asked to stop.
+            return
         written = [
             (partition, saved, self._state.write(partition, saved))
             for partition, saved in self._intake.settle(snapshots)
