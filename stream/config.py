@@ -99,6 +99,7 @@ class MicrophoneConfig(Section):
     device: str
     block_ms: Annotated[int, Field(ge=5, le=1000)]
     queue_s: Seconds
+    absent_s: Annotated[float, Field(ge=0)]
 
 
 class RunConfig(Section):

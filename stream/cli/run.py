@@ -110,6 +110,7 @@ def open_source(
             station=station or "microphone",
             block_ms=mic.block_ms,
             queue_blocks=max(round(mic.queue_s * 1000 / mic.block_ms), 1),
+            absent_s=mic.absent_s,
         )
     if "://" in name:
         from stream.sources.http import HttpSource
