@@ -91,6 +91,7 @@ class HttpConfig(Section):
 
     timeout_s: Seconds
     max_backoff_s: Seconds
+    allow_private: bool
 
 
 class MicrophoneConfig(Section):
