@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, UnknownError
 
 from airsift.errors import BrokerError
 from stream.kafka.client import broker_errors, connect_producer
@@ -180,8 +181,18 @@ class Sender:
             return producer.send(*message)
 
     def _await(self, producer: Any) -> None:
+        limit_s = self._settings.delivery_timeout_s
+        deadline = time.monotonic() + limit_s
         with broker_errors(self._settings):
-            producer.flush(timeout=self._settings.delivery_timeout_s)
+            while True:
+                try:
+                    producer.flush(timeout=limit_s)
+                except UnknownError:
+                    # What it waited for was split in two, which it does not know to wait for.
+                    if time.monotonic() > deadline:
+                        raise
+                else:
+                    return
 
     def _settle(self, sent: Sent) -> None:
         error = self._error_of(sent.future)
