@@ -137,7 +137,8 @@ def _origin_fields(message: Any, past: dict[str, str]) -> dict[str, str]:
     timestamp = str(message.timestamp) if _is_number(message.timestamp) else None
     if origin is not None:
         attempt = min(_number(past.get("attempt")) or 1, _MAX_ATTEMPT - 1) + 1
-        timestamp = past.get("timestamp-ms") if _number(past.get("timestamp-ms")) else timestamp
+        known = _number(past.get("timestamp-ms"))
+        timestamp = None if known is None else str(known)
     topic, partition, at = origin or (message.topic, message.partition, message.offset)
     fields = {
         "topic": topic,

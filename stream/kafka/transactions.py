@@ -99,11 +99,14 @@ class Transactions:
         partition: int | None = None,
     ) -> Any:
         """Send a message within the open transaction; see `Sender.send`."""
-        if self._is_spoilt():
-            return Sent((topic, value, key, headers, partition, None), None, code=SPOILT)
         self._begin()
-        with self._errors():
-            return self._sender.send(topic, key, value, headers, partition)
+        try:
+            with self._errors():
+                return self._sender.send(topic, key, value, headers, partition)
+        except BrokerError:
+            if not self._is_spoilt():
+                raise
+            return Sent((topic, value, key, headers, partition, None), None, code=SPOILT)
 
     def flush(self) -> None:
         """Wait until the broker has everything; it does not count yet. See `Sender.flush`.
