@@ -19,6 +19,7 @@ from stream.kafka.client import broker_errors, connect_consumer, ensure_topics
 from stream.kafka.contact import Contact, reads_of_consumer
 from stream.kafka.intake import Intake
 from stream.kafka.letterbox import Letterbox
+from stream.kafka.readiness import Readiness
 from stream.kafka.rebalance import Rebalances
 from stream.kafka.refusals import Refusals
 from stream.kafka.saved import Saved
@@ -100,6 +101,7 @@ class KafkaSource:
         self._consumer = connect_consumer(settings, group_id=settings.group)
         self._contact = Contact(settings, lambda: reads_of_consumer(self._consumer))
         self._rebalances = Rebalances()
+        self._readiness = Readiness(settings.session_timeout_s)
         with broker_errors(settings):
             self._state.ensure(self._consumer)
             self._consumer.subscribe([self._topic], listener=self._rebalances)
@@ -110,6 +112,8 @@ class KafkaSource:
             with broker_errors(self._settings):
                 polled = self._consumer.poll(timeout_ms=round(poll_s * 1000))
             resumed, lost = self._follow_rebalance(polled)
+            ours = None if self._rebalances.joining else self._offsets.partitions
+            self._readiness.look(ours, self._end_of)
             ended = self._intake.listen()
             chunks: list[AudioChunk] = []
             for tp, messages in polled.items():
@@ -138,6 +142,11 @@ class KafkaSource:
             if end is not None and tp.partition in self._offsets.partitions:
                 waiting += max(end - self._offsets.next(tp.partition), 0)
         return waiting
+
+    @property
+    def waits_for(self) -> frozenset[str]:
+        """What is missing before messages can be read. Safe in any thread."""
+        return self._readiness.waits_for
 
     @property
     def trouble(self) -> str:
@@ -200,6 +209,13 @@ class KafkaSource:
             return []
         self._caught_up.pop(partition, None)
         return self._intake.take(message)
+
+    def _end_of(self, partition: int) -> int | None:
+        tp = TopicPartition(self._topic, partition)
+        if tp not in self._consumer.assignment():
+            return None
+        end: int | None = self._consumer.highwater(tp)
+        return end
 
     def _refuse(self, message: Any, reason: str) -> None:
         self._letters.put(message, reason)

@@ -30,6 +30,7 @@ from stream.kafka.intake import Intake
 from stream.kafka.letterbox import Letterbox
 from stream.kafka.member import Member
 from stream.kafka.outbox import Outbox
+from stream.kafka.readiness import Readiness
 from stream.kafka.refusals import Refusals
 from stream.kafka.sink import as_message
 from stream.kafka.snapshots import Snapshots, prepare_state_topic
@@ -102,6 +103,7 @@ class Worker:
         self._restored: tuple[int, set[int]] = 0, set()  # partitions of an assignment
         self._watchdog = Watchdog(settings.stall_s, self._waiting)
         self._ours: dict[int, int] | None = None
+        self._readiness = Readiness(settings.session_timeout_s)
         self._contact: Contact | None = None
 
     def run(self, stop: Stop) -> None:
@@ -122,6 +124,11 @@ class Worker:
             end = self._member.end_of(partition)
             waiting += max(end - at, 0) if end is not None and at >= 0 else 0
         return waiting
+
+    @property
+    def waits_for(self) -> frozenset[str]:
+        """What is missing before messages can be read. Safe in any thread."""
+        return self._readiness.waits_for
 
     @property
     def trouble(self) -> str:
@@ -181,6 +188,7 @@ class Worker:
         if messages:
             self._watchdog.progress()
         self._ours = self._positions()
+        self._readiness.look(self._ours, self._member.end_of)
         await self._outbox.send()
         self._observer.turn(batch, events)
 
