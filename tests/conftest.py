@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+# A test that is slow on a busy machine is not wrong; what hangs is ended by the tests themselves.
+settings.register_profile("airsift", deadline=None)
+settings.load_profile("airsift")
 
 _ON_KAFKA = {"apache_kafka", "apache_cluster"}
 
