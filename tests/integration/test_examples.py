@@ -7,29 +7,28 @@ import subprocess
 import sys
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from stream.events import Match, Segment
-from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.sink import KafkaSink
 from stream.kafka.source import KafkaSource
+from tests.integration.brokers import Broker
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 RATE = 22050
 
 
 @pytest.fixture
-def broker() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as running:
-        yield running
+def broker(new_broker: Callable[[], Broker]) -> Broker:
+    return new_broker()
 
 
-def start(broker: EmbeddedBroker, name: str, *arguments: str) -> subprocess.Popen[str]:
+def start(broker: Broker, name: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(EXAMPLES / name), *arguments],
         env={**os.environ, "KAFKA": broker.bootstrap_servers, "PACE": "100"},
@@ -38,7 +37,7 @@ def start(broker: EmbeddedBroker, name: str, *arguments: str) -> subprocess.Pope
     )
 
 
-def test_the_producers_station_is_heard(broker: EmbeddedBroker, tmp_path: Path) -> None:
+def test_the_producers_station_is_heard(broker: Broker, tmp_path: Path) -> None:
     samples = np.random.default_rng(0).integers(-9000, 9000, (2 * RATE, 2)).astype("<i2")
     path = tmp_path / "my station.wav"
     with wave.open(str(path), "wb") as audio:
@@ -66,7 +65,7 @@ def test_the_producers_station_is_heard(broker: EmbeddedBroker, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["subscriber.py", "subscriber_aiokafka.py"])
-def test_the_subscribers_see_each_event_once(broker: EmbeddedBroker, name: str) -> None:
+def test_the_subscribers_see_each_event_once(broker: Broker, name: str) -> None:
     sink = KafkaSink(KafkaSettings(bootstrap_servers=broker.bootstrap_servers))
     segments = [
         Segment("one", 0, 16000 * end, 16000, None, "music", 0.9, end == 20)
