@@ -107,8 +107,8 @@ def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
     """
     with _connecting(settings):
         return KafkaConsumer(
-            **_common(settings),
             **{
+                **_common(settings),
                 "metrics_enabled": False,
                 "allow_auto_create_topics": False,
                 "enable_auto_commit": False,
