@@ -12,8 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model import classifier as shipped
+from model import units
 from model.frontend import RollingCQT
+from stream import config
 from stream.audio import AudioChunk
+from stream.build import build_pipeline
 from stream.events import Decision
 from stream.pipeline import Pipeline
 from stream.smooth import SmoothSettings
@@ -149,3 +152,22 @@ def test_what_is_decided_by_is_what_is_published(expected):
         numbers = [decision.p_speech, decision.p_music]
         numbers += [p for moment in decision.moments for p in moment[1:]]
         assert numbers == [round(p, 4) for p in numbers]
+
+
+def test_where_rows_change_each_other_they_are_computed_alone(monkeypatch, caplog):
+    monkeypatch.setattr(units, "checked_sizes", lambda function, rows, sizes: (1,))
+    settings = config.load(environ={}).config
+    pipeline = build_pipeline(settings)
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "stream.build"]
+    assert "decide, embed, locate, magnitudes, octave 0" in line
+    chunks = [chunk for name in "ab" for chunk in pieces_of(PROGRAMMES[name], [0.3, 0.55, 0.8])]
+    together = pipeline.push(chunks, last=True)
+    one_by_one = [event for chunk in chunks for event in pipeline.push([chunk])]
+    one_by_one += pipeline.push([], last=True)
+    assert lines(together) == lines(one_by_one)
+
+
+def test_nothing_is_said_where_the_law_holds(caplog):
+    build_pipeline(config.load(environ={}).config)
+    said = [record for record in caplog.records if record.name == "stream.build"]
+    assert bool(said) == any(unit.sizes() == (1,) for unit in [*CLASSIFIER.units, *FRONT_END.units])
