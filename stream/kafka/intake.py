@@ -40,7 +40,7 @@ _TOO_MANY_HELD = (
 class Received(NamedTuple):
     """A message, with the names that kafka-python's ConsumerRecord has for it.
 
-    `timestamp` is Unix time in milliseconds, negative where there is none.
+    `timestamp` is Unix time in milliseconds, -1 where there is none.
     """
 
     topic: str
@@ -165,7 +165,7 @@ class Intake:
         self.counts["bytes"] += len(message.value or b"")
         try:
             self._admit(partition, station)
-            arrived_ms = None if message.timestamp == -1 else message.timestamp
+            arrived_ms = None if message.timestamp in (None, -1) else message.timestamp
             chunk = self._decoder.decode(message.key, message.value, message.headers, arrived_ms)
         except DecodeError as error:
             self._send_back(message, station, str(error))

@@ -138,6 +138,8 @@ class ChunkDecoder:
     ) -> AudioChunk:
         """Return the chunk in a message; it may be empty where a frame is not complete yet.
 
+        Where it lies may be a jump that waits to be confirmed: see `placed`.
+
         Raises
         ------
         DecodeError
