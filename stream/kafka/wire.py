@@ -222,6 +222,13 @@ class ChunkDecoder:
         """Return where the last message of a station was put, and whether that is believed."""
         return self._station(station).placed
 
+    def end(self, station: str) -> tuple[int, int] | None:
+        """Return the sample after a station's last one and its rate; None for a new station."""
+        if (state := self._stations.get(station)) is None:
+            return None
+        track = state.position.place.track
+        return track.top - track.shift, track.rate
+
     def drop_candidate(self, station: str) -> None:
         """Forget a jump of a station that nothing has confirmed."""
         if (state := self._stations.get(station)) is not None:
