@@ -54,6 +54,8 @@ _MAX = {
     "time_ms": MAX_TIME_MS - 1,
 }
 
+_CUT = "airsift-truncated"
+
 Headers = list[tuple[str, bytes]]
 
 
@@ -78,6 +80,11 @@ def read_headers(headers: Iterable[tuple[str, bytes]], limits: WireSettings) -> 
     texts: dict[str, str] = {}
     for name, value in headers:
         texts[name.lower()] = (value or b"").decode("utf-8", "replace").strip()
+    if cut := texts.get(_CUT):
+        raise DecodeError(
+            f"header {_CUT}={cut[:80]!r}: only the beginning of a message, from the dead letters; "
+            "send the whole one from where it came"
+        )
     schema = texts.get("schema", SCHEMA)
     if schema != SCHEMA:
         raise DecodeError(f"header schema={schema[:40]!r}: this version reads {SCHEMA}")
