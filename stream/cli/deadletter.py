@@ -55,6 +55,13 @@ def replay(
     sent = refused = 0
     try:
         for letter in _letters(settings, station, limit):
+            if letter.is_raw:
+                refused += 1
+                complain(
+                    f"airsift: {_place(letter)} is not sent: it is no message, but what could not "
+                    "be read of the topic; have its producer send it again"
+                )
+                continue
             if letter.truncated is not None:
                 refused += 1
                 complain(

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from stream.kafka.unreadable import Unreadable
 from stream.kafka.wire import Message
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ def as_dead_letter(settings: KafkaSettings, message: Any, reason: str) -> Messag
     Key, value and headers are the original's, and headers say what happened:
     ``airsift-reason``, ``airsift-topic``, ``airsift-partition``, ``airsift-kafka-offset`` and
     ``airsift-time-ms`` (of the refusal). A message longer than `max_request_bytes` is cut to
-    64 KiB; ``airsift-truncated`` is then its length in bytes.
+    64 KiB; ``airsift-truncated`` is then its length in bytes. What no client can read is sent as
+    the bytes that the broker has, and ``airsift-last-kafka-offset`` tells how far they reach.
 
     Parameters
     ----------
@@ -41,6 +43,10 @@ def as_dead_letter(settings: KafkaSettings, message: Any, reason: str) -> Messag
         "time-ms": str(round(time.time() * 1000)),
     }
     key, value = message.key, message.value
+    if isinstance(value, Unreadable):
+        if value.is_raw:
+            told["last-kafka-offset"] = str(value.last_offset)
+        value = bytes(value)
     # A dead letter sent back and refused again carries only its newest reason.
     headers: Headers = [(n, v or b"") for n, v in message.headers if not n.startswith(PREFIX)]
     size = len(value or b"")
@@ -72,6 +78,8 @@ class DeadLetter:
         Why.
     truncated : int, optional
         How long its value was, in bytes, if it was cut.
+    is_raw : bool
+        Whether its value is no message, but the bytes of a batch that no client can read.
     """
 
     message: Message
@@ -82,6 +90,7 @@ class DeadLetter:
     time_ms: int | None
     reason: str
     truncated: int | None
+    is_raw: bool = False
 
 
 def read_dead_letter(record: Any) -> DeadLetter:
@@ -107,6 +116,7 @@ def read_dead_letter(record: Any) -> DeadLetter:
         time_ms=_number(told.get("time-ms")),
         reason=told.get("reason", "(no reason)"),
         truncated=_number(told.get("truncated")),
+        is_raw="last-kafka-offset" in told,
     )
 
 

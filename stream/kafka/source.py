@@ -55,8 +55,9 @@ class KafkaSource:
     Attributes
     ----------
     counts : Counter
-        ``messages``, ``bytes``, ``dead_letters``, ``repeats`` (read again after a rebalance),
-        ``rebalances``, ``commits`` and ``commit_failures`` so far.
+        ``messages``, ``bytes``, ``dead_letters``, ``unreadable`` (batches and records, also of the
+        state topic), ``repeats`` (read again after a rebalance), ``rebalances``, ``commits`` and
+        ``commit_failures`` so far.
 
     Raises
     ------
@@ -86,8 +87,8 @@ class KafkaSource:
         self._stopped = self._closed = self._undone = False
         self._transactions = transactions
         self._sender = transactions or Sender(settings)
-        self._state = StateLog(settings, self._sender)
-        self._consumer = connect_consumer(settings, group_id=settings.group)
+        self._state = StateLog(settings, self._sender, self._count_unreadable)
+        self._consumer = connect_consumer(settings, None, group_id=settings.group)
         self._contact = Contact(settings, lambda: reads_of_consumer(self._consumer))
         self._rebalances = Rebalances()
         with broker_errors(settings):
@@ -176,6 +177,9 @@ class KafkaSource:
             return []
         self._caught_up.pop(partition, None)
         return self._intake.take(message)
+
+    def _count_unreadable(self) -> None:
+        self.counts["unreadable"] += 1
 
     def _refuse(self, message: Any, reason: str) -> None:
         letter = as_dead_letter(self._settings, message, reason)
