@@ -94,7 +94,8 @@ class Partitions:
         doubts = self._doubts[tp]
         if doubts.refused_since is None:
             doubts.refused_since = self._now()
-        if doubts.trying is None and self._now() - doubts.refused_since < _AGAIN_S:
+        is_passed = doubts.passed is not None and doubts.passed.holds(position)
+        if not is_passed and self._now() - doubts.refused_since < _AGAIN_S:
             return RecordBatches(b"", position, -1, max_bytes=self._max_bytes, doubts=doubts)
         return RecordBatches.refused_by_broker(position, doubts, note)
 

@@ -39,6 +39,7 @@ _HEADER = struct.Struct(">qiibIhiqqqhii")
 _CHECKED_FROM = 21  # first byte that the checksum covers
 _LEGACY_SMALLEST = 26
 _SMALLEST_RECORD = 7
+_CANDIDATES = 8  # places that look like the next batch; more are somebody's doing
 
 _CODEC, _APPENDED, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
 _CONTROL_KEY = 4  # bytes of a control record's key that say what it ends
@@ -110,6 +111,26 @@ class Batch:
         return next(self._iterator)
 
 
+class Passed(NamedTuple):
+    """An unreadable batch whose end is not known, so that offsets behind it are tried one by one.
+
+    Parameters
+    ----------
+    base : int
+        Its base offset.
+    first, reached : int
+        The offset at which it was reported, and the last that was tried since.
+    """
+
+    base: int
+    first: int
+    reached: int
+
+    def holds(self, offset: int) -> bool:
+        """Say whether what is at this offset was reported with it."""
+        return self.first < offset <= self.reached
+
+
 @dataclass(slots=True)
 class Doubts:
     """What is remembered of a partition between two fetches.
@@ -119,15 +140,15 @@ class Doubts:
     seen : tuple, optional
         Something that may be a short answer or a broker that lags: it is asked for again, and
         only what comes twice is unreadable.
-    trying : tuple of (int, int), optional
-        Base offset of an unreadable batch whose end is not known, so that offsets are tried one
-        by one, and the offset at which it was reported.
+    passed : Passed, optional
+        The last of its kind. It outlasts the good batches behind it, because Faust reads again
+        what lies between two messages.
     refused_since : float, optional
         When the broker first said that it cannot read what is at the position.
     """
 
     seen: tuple[object, ...] | None = None
-    trying: tuple[int, int] | None = None
+    passed: Passed | None = None
     refused_since: float | None = None
 
 
@@ -183,7 +204,8 @@ class RecordBatches:
         """Return what steps over an offset of which the broker says that it is damaged."""
         made = cls(b"", position, -1, max_bytes=1, doubts=doubts, note=note)
         reason = "the broker says that what is here is damaged (CORRUPT_MESSAGE)"
-        base = position if doubts.trying is None else doubts.trying[0]
+        passed = doubts.passed
+        base = passed.base if passed is not None and passed.holds(position) else position
         made._next = made._pass_over(base, 0, reason, position + 1, is_end_known=False)
         made._is_looked = True
         return made
@@ -210,7 +232,8 @@ class RecordBatches:
             size = _OVERHEAD + length
             smallest = _LEGACY_SMALLEST if 0 <= magic <= 1 else _HEADER.size
             if size < smallest:
-                return self._bad(f"its length is {length} bytes", base, 0)
+                claimed = self._claimed(self._data[self._at :])
+                return self._bad(f"its length is {length} bytes", base, 0, claimed)
             if size > left:
                 return self._incomplete(size)
             frame = self._data[self._at : self._at + size]
@@ -291,6 +314,8 @@ class RecordBatches:
 
         `claimed` is where it says to end, where that is to be trusted.
         """
+        if not size and claimed is not None:
+            size = self._find(claimed)
         following = self._base_after(size) if size else None
         next_offset = following if following is not None else claimed
         if next_offset is None or next_offset <= self._position:
@@ -305,12 +330,15 @@ class RecordBatches:
         offset = self._position
         if is_end_known and self._position < base < next_offset:
             offset = base
-        tried = self._doubts.trying
-        is_reported = tried is not None and tried[0] == base and offset > tried[1]
-        stand_in = () if is_reported else tuple(self._stand_in(offset, raw, reason, next_offset))
-        self._go_on(self._at + size if size else len(self._data), next_offset)
+        passed = self._doubts.passed
+        if passed is None or passed.base != base or not passed.holds(offset):
+            passed = Passed(base, offset, next_offset)
+            stand_in = tuple(self._stand_in(offset, raw, reason, next_offset))
+        else:
+            stand_in = ()
         if not is_end_known:
-            self._doubts.trying = tried if is_reported else (base, offset)
+            self._doubts.passed = passed._replace(reached=max(passed.reached, next_offset))
+        self._go_on(self._at + size if size else len(self._data), next_offset)
         return Batch(offset, next_offset, lambda: iter(stand_in))
 
     def _stand_in(
@@ -346,7 +374,7 @@ class RecordBatches:
     def _go_on(self, at: int, next_offset: int) -> None:
         self._at = at
         self._position = max(self._position, next_offset)
-        self._doubts.trying = self._doubts.refused_since = None
+        self._doubts.refused_since = None
 
     def _is_before(self, frame: memoryview, magic: int) -> bool:
         """Say whether all of a batch lies before what was asked for."""
@@ -368,6 +396,23 @@ class RecordBatches:
         is_one = magic in (0, 1, 2) and length + _OVERHEAD >= _LEGACY_SMALLEST
         is_behind = base > self._position and not self._is_ahead(base)
         return base if is_one and is_behind else None
+
+    def _find(self, base: int) -> int:
+        """Return how far behind a batch of unknown length the one that follows it begins; or 0."""
+        rest = bytes(self._data[self._at :])
+        where = _FRAME.size
+        for _ in range(_CANDIDATES):
+            where = rest.find(base.to_bytes(8, "big"), where)
+            if where < 0:
+                break
+            if len(rest) - where >= _HEADER.size:
+                header = _Header(*_HEADER.unpack_from(rest, where))
+                end = where + _OVERHEAD + header.length
+                is_whole = header.magic == 2 and where + _HEADER.size <= end <= len(rest)
+                if is_whole and crc32c(rest[where + _CHECKED_FROM : end]) == header.crc:
+                    return where
+            where += 1
+        return 0
 
     def _end(self, header: _Header) -> int:
         """Return where a batch ends whose checksum holds."""

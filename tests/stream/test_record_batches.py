@@ -163,6 +163,38 @@ def test_a_length_that_is_wrong_costs_only_its_batch(library, length):
         assert sound == [o for o in (0, 1, 5, 6) if log.parts[0][0] <= o < log.end]
 
 
+def test_what_came_with_a_batch_of_unknown_length_is_found(library):
+    """A broker may be unable to send it again: it walks along the same lengths."""
+    for length in (3, -1, 10**9):
+        doubts = Doubts()
+        bad = good(0, 3, length=length, body=good(0, 3)[61:] + (3).to_bytes(8, "big") * 3)
+        data, records, position = bad + good(3, 2) + good(5), [], 0
+        for _ in range(2):  # too long may be cut off: it is asked for again
+            batches = RecordBatches(data, position, 6, max_bytes=MAX_BYTES, doubts=doubts)
+            new, position = library(batches, position, [], 0)
+            records += new
+            data = data if position == 0 else b""
+        assert (values(records), position) == ([None, b"3", b"4", b"5"], 6)
+        assert records[0].value.last_offset == 2
+
+
+def test_what_was_passed_over_is_not_reported_again_when_it_is_read_again(library):
+    doubts = Doubts()
+    bad = good(0, 3, crc=1, last_delta=7)  # its header cannot be believed
+    records, position = [], 0
+    for _ in range(3):
+        batches = RecordBatches(bad, position, 3, max_bytes=MAX_BYTES, doubts=doubts)
+        new, position = library(batches, position, [], 0)
+        records += new
+    assert (values(records), position) == ([None], 3)
+    batches = RecordBatches(good(3), 3, 4, max_bytes=MAX_BYTES, doubts=doubts)
+    assert values(library(batches, 3, [], 0)[0]) == [b"3"]
+    batches = RecordBatches(bad + good(3), 1, 4, max_bytes=MAX_BYTES, doubts=doubts)
+    assert values(library(batches, 1, [], 0)[0]) == [b"3"]
+    batches = RecordBatches(bad + good(3), 0, 4, max_bytes=MAX_BYTES, doubts=doubts)
+    assert values(library(batches, 0, [], 0)[0]) == [None, b"3"]
+
+
 def test_a_batch_that_is_cut_off_is_asked_for_again(library):
     whole, doubts = good(3, 2), Doubts()
     batches = RecordBatches(whole[:-5], 3, 5, max_bytes=MAX_BYTES, doubts=doubts)
