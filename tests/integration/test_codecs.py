@@ -10,7 +10,6 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from stream.drive import Stop
-from stream.kafka.apache import ApacheKafka, why_not
 from stream.kafka.client import ensure_topics
 from stream.kafka.fetching import Partitions, read_with_aiokafka
 from stream.kafka.sender import Sender
@@ -26,16 +25,13 @@ rng = np.random.default_rng(5)
 VALUES = [bytes(40_000) + rng.bytes(300) + bytes(n % 251 for n in range(9_000))] * 60
 
 
-@pytest.fixture(scope="module")
-def kafka():
-    if reason := why_not():
-        pytest.skip(reason)
-    with ApacheKafka(properties={"num.partitions": "1"}) as broker:
-        yield broker
+@pytest.fixture
+def kafka(apache_kafka):
+    return apache_kafka
 
 
 @pytest.fixture
-def topic(kafka):
+def topic():
     return f"codecs{next(_numbers)}"
 
 
@@ -113,10 +109,11 @@ def test_what_our_producers_compress_is_read(kafka, topic, codec, by):
 async def send_by_faust(settings, topic):
     from stream.kafka.faust_app import make_app
     from stream.kafka.outbox import Outbox
+    from stream.kafka.refusals import Refusals
     from stream.kafka.wire import Message
 
     app = make_app(settings)
-    outbox = Outbox(app, 1000)
+    outbox = Outbox(app, 1000, Refusals(settings))
     for value in VALUES:
         outbox.put(topic, Message(b"k", value, []))
     await outbox.delivered()
