@@ -190,11 +190,11 @@ def test_kill_9_leaves_no_hole(kafka_settings: KafkaSettings, tmp_path: Path) ->
 
 def test_a_zombies_older_state_does_not_win(kafka_settings: KafkaSettings) -> None:
     sender = Sender(kafka_settings)
-    log = StateLog(kafka_settings, sender)
+    log = StateLog(kafka_settings, sender, lambda: None)
     ensure_topics(kafka_settings, [kafka_settings.topics.state])
     for oldest in (100, 300, 200):
         log.write(1, Saved("a", 0, 0, RATE, {"oldest": oldest}))
-    other = StateLog(kafka_settings.model_copy(update={"group": "other"}), sender)
+    other = StateLog(kafka_settings.model_copy(update={"group": "other"}), sender, lambda: None)
     other.write(1, Saved("a", 0, 0, RATE, {"oldest": 900}))
     sender.flush()
     sender.close()
