@@ -10,7 +10,7 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 from kafka.errors import (
     InconsistentGroupProtocolError,
@@ -234,3 +234,13 @@ def _one_line(error: BaseException) -> str:
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+def is_read_to_its_end(consumer: Any, tp: TopicPartition) -> bool:
+    """Say whether kafka-python has given all of an assigned partition that it knows of.
+
+    Its position lies behind marks of transactions, which are no messages.
+    """
+    state = consumer._subscription.assignment[tp]
+    known = state.position is not None and state.highwater is not None
+    return bool(known and state.position.offset >= state.highwater)

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 
-from stream.kafka.client import broker_errors, connect_consumer, ensure_topics
+from stream.kafka.client import (
+    broker_errors,
+    connect_consumer,
+    ensure_topics,
+    is_read_to_its_end,
+)
 from stream.kafka.contact import Contact, reads_of_consumer
 from stream.kafka.deadletter import as_dead_letter
 from stream.kafka.intake import Intake
@@ -100,12 +105,11 @@ class KafkaSource:
             with broker_errors(self._settings):
                 polled = self._consumer.poll(timeout_ms=round(poll_s * 1000))
             resumed, lost = self._follow_rebalance(polled)
-            ended = self._intake.listen()
-            chunks: list[AudioChunk] = []
+            chunks, forgotten = self._intake.listen(self._listening(polled))
             for tp, messages in polled.items():
                 for message in messages:
                     chunks += self._take(tp.partition, message)
-            yield Batch(chunks, resumed, frozenset(lost), ended)
+            yield Batch(chunks, resumed, frozenset(lost | forgotten))
 
     def stop(self) -> None:
         """Let the iteration end after the current poll. Safe in a signal handler."""
@@ -168,6 +172,17 @@ class KafkaSource:
             if self._transactions is None:
                 self._sender.close()
 
+    def _listening(self, polled: Mapping[TopicPartition, list[Any]]) -> set[int]:
+        """Return the partitions of which everything there is has been read."""
+        if self.trouble:
+            return set()
+        quiet = self._consumer.assignment() - polled.keys() - self._consumer.paused()
+        return {
+            tp.partition
+            for tp in quiet
+            if tp.partition in self._offsets.partitions and is_read_to_its_end(self._consumer, tp)
+        }
+
     def _take(self, partition: int, message: Any) -> list[AudioChunk]:
         if partition not in self._offsets.partitions:
             return []
@@ -229,6 +244,7 @@ class KafkaSource:
             found = self._state.read(
                 {p: consumer.committed(TopicPartition(state, p), **within) or 0 for p in partitions}
             )
+            self.counts["damaged_records"] = self._state.damaged
             for partition, records in found.items():
                 tp = TopicPartition(self._topic, partition)
                 committed = consumer.committed(tp, **within) if records or undo else None

@@ -78,12 +78,18 @@ class StateLog:
         Where, and for which group.
     sender : Sender or Transactions
         Writes the records.
+
+    Attributes
+    ----------
+    damaged : int
+        Records read so far that were none: nothing is known of their stations.
     """
 
     def __init__(self, settings: KafkaSettings, sender: Sender | Transactions) -> None:
         self._settings = settings
         self._sender = sender
         self._topic = settings.topics.state
+        self.damaged = 0
 
     def ensure(self, consumer: Any) -> None:
         """Create the topic if it is missing; see `ensure_state_topic`."""
@@ -113,6 +119,7 @@ class StateLog:
         if saved is None:
             return
         # A worker that was taken for dead may write an old state after its successor's.
+        self.damaged += saved.damaged
         before = found.get(saved.station)
         if saved.snapshot is None:
             found.pop(saved.station, None)

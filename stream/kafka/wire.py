@@ -95,6 +95,17 @@ def encode(chunk: AudioChunk, codec: str = "pcm", bit_rate: int = 64_000) -> Mes
     )
 
 
+def encode_end(station: str, start: int, rate: int) -> Message:
+    """Return the message that says that a station's stream ends at a sample."""
+    headers = {
+        "schema": SCHEMA, "end": "true", "rate": str(rate), "start_sample": str(start)
+    }  # fmt: skip
+    # Not null, which a compacted topic takes for the withdrawal of what came before.
+    return Message(
+        station.encode(), b"", [(name, text.encode()) for name, text in headers.items()]
+    )
+
+
 def _mp3_keeps(n: int, rate: int) -> bool:
     frame = 1152 if rate >= 32_000 else 576
     return n >= _SHORTEST_MP3 and (n + _MP3_DELAY) % frame <= frame - _MP3_TAIL
@@ -138,7 +149,10 @@ class ChunkDecoder:
         """
         station = station_of(key)
         if not value:
-            raise DecodeError("the message has no value: its value is the audio's bytes")
+            raise DecodeError(
+                "the message has no value: its value is the audio's bytes, or nothing with the "
+                "header end=true"
+            )
         if len(value) > self._limits.max_bytes:
             raise DecodeError(
                 f"{len(value)} bytes are more than kafka.wire.max_bytes={self._limits.max_bytes}; "
@@ -194,6 +208,20 @@ class ChunkDecoder:
             lead = rescale(state.lead, state.position.place.rate, before.rate)
             before = before._replace(end=before.end + lead)
         return state.lead, before
+
+    def end(self, station: str) -> Place:
+        """Take note that a station's stream ends; return where its next message finds it."""
+        state = self._stations.get(station)
+        if state is None:
+            return Place()
+        state.frames.clear()
+        state.lead, state.before = 0, state.position.place
+        return state.position.place
+
+    def rate(self, station: str) -> int:
+        """Return the rate of a station's last message; 0 where there is none."""
+        state = self._stations.get(station)
+        return state.position.place.rate if state else 0
 
     def forget(self, station: str) -> None:
         """Drop what is known of a station."""

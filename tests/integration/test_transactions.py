@@ -29,6 +29,7 @@ from stream.kafka.wire import encode
 from stream.watch import Nobody
 from tests.integration import mended
 from tests.integration.transactional import transactional_broker
+from tests.stream.fakes import snapshot as snapshot_at
 
 MEMBER = ConsumerGroupMetadata("group", 1, "member", None)
 AUDIO = TopicPartition("airsift.audio", 0)
@@ -180,7 +181,7 @@ class Seconds:
         return events
 
     def snapshot(self, station):
-        return {"oldest": self._next.get(station, 0)}
+        return snapshot_at(self._next.get(station, 0))
 
     def restore(self, station, snapshot):
         self._next[station] = snapshot["oldest"]
