@@ -260,6 +260,8 @@ class Intake:
         ends, forgotten = [], set()
         idle, old = self._kept.look()
         for place in idle:
+            if self.offsets.next(place[0]) < self._kept.saved(place).read_to:
+                continue  # a restart has not come to its end yet
             if self._is_elsewhere(*place):
                 self.offsets.end(*place)
                 old.append(place)

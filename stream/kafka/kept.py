@@ -115,13 +115,17 @@ class Kept:
                 entry.saved = replace(entry.saved, silent_s=0.0)
 
     def store(self, partition: int, saved: Saved) -> Saved:
-        """Note a record that is to be written; return it with the silence of a station ended."""
+        """Note a record that is to be written; return it with what is known of its silence."""
         place, at = (partition, saved.station), self._listened.get(partition, 0.0)
         before = self._entries.get(place)
-        heard = at if before is None else before.heard
-        if saved.count.over:
-            saved = replace(saved, silent_s=at - heard)
-        self._entries[place] = _Entry(saved, heard, at)
+        if before is None:
+            self._entries[place] = _Entry(saved, at, at)
+            return saved
+        # What is read again is no news: a station that was idle still is.
+        silent_s = at - before.heard if saved.count.over else before.saved.silent_s
+        read_to = max(saved.read_to, before.saved.read_to)
+        saved = replace(saved, silent_s=silent_s, read_to=read_to)
+        self._entries[place] = _Entry(saved, before.heard, at)
         return saved
 
     def forget(self, place: Place) -> Saved:
