@@ -66,9 +66,7 @@ class _Clock(_Part):
     far: _Number
     near: _Number
     said: _Number
-    looks: Annotated[
-        list[Annotated[tuple[_Sample, _Number], _Loose]], Field(max_length=64)
-    ]
+    looks: Annotated[list[Annotated[tuple[_Sample, _Number], _Loose]], Field(max_length=64)]
     drift_ppm: _Number | None
     open: Annotated[dict[_Text, _Number | None], Field(max_length=10_000)]
 

@@ -207,9 +207,7 @@ class Intake:
         self.offsets.heard(partition, station, heard)
         return [chunk]
 
-    def _end_as_sent(
-        self, place: tuple[int, str], end: End, *, empty: bool
-    ) -> list[AudioChunk]:
+    def _end_as_sent(self, place: tuple[int, str], end: End, *, empty: bool) -> list[AudioChunk]:
         """End a station whose producer says so; nothing where it is at its end, or further."""
         count = self._stream.get(place)
         if count is None:

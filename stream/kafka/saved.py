@@ -85,9 +85,7 @@ _Place = Annotated[list[int | float | None], Field(min_length=_N_PLACE, max_leng
 class _Record(BaseModel):
     """The JSON of a record; the snapshot in it is checked by `stream.snapshot`."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     schema_: Literal["airsift.state/2"] = Field(alias="schema")
     station: Annotated[str, Field(min_length=1, max_length=1000)]

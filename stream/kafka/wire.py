@@ -101,9 +101,7 @@ def encode_end(station: str, start: int, rate: int) -> Message:
         "schema": SCHEMA, "end": "true", "rate": str(rate), "start_sample": str(start)
     }  # fmt: skip
     # Not null, which a compacted topic takes for the withdrawal of what came before.
-    return Message(
-        station.encode(), b"", [(name, text.encode()) for name, text in headers.items()]
-    )
+    return Message(station.encode(), b"", [(name, text.encode()) for name, text in headers.items()])
 
 
 def _mp3_keeps(n: int, rate: int) -> bool:
