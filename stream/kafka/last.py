@@ -41,7 +41,8 @@ def end_of_station(settings: KafkaSettings, station: str) -> tuple[int, int] | N
             while at < end and time.monotonic() < deadline:
                 for record in consumer.poll(timeout_ms=200).get(tp, []):
                     at = record.offset + 1
-                    last = record if record.key == key else last
+                    # An empty one says that its stream has ended, and not always where.
+                    last = record if record.key == key and record.value else last
     finally:
         consumer.close()
     if last is None:

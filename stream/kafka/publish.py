@@ -13,7 +13,7 @@ from stream.kafka.client import ensure_topics
 from stream.kafka.encoders import ENCODERS
 from stream.kafka.last import end_of_station
 from stream.kafka.sender import Sender
-from stream.kafka.wire import encode
+from stream.kafka.wire import encode, encode_end
 from stream.resample import Resampler
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class Published:
     messages: int = 0
     bytes: int = 0
     seconds: float = 0.0
+    end: int = 0  # the sample after the last, at `rate`
+    rate: int = 0
 
 
 def publish(
@@ -47,6 +49,7 @@ def publish(
     chunk_ms: int = 500,
     speed: float | None = 1.0,
     live: bool = False,
+    ends: bool = True,
     progress: Callable[[Published], None] | None = None,
 ) -> Published:
     """Send a source's audio to Kafka until it ends or `stop` is requested.
@@ -70,6 +73,8 @@ def publish(
         Times real time at which a source that is not live is sent; None for no pause.
     live : bool
         Whether the source comes in real time by itself. Its sample 0 is then 1970-01-01T00:00Z.
+    ends : bool
+        Whether the stream ends where the source does; False where more of it follows.
     progress : callable, optional
         Told after every message.
 
@@ -101,6 +106,9 @@ def publish(
         else:
             for piece in cutter.flush():
                 _send(sender, settings, pace.wait(piece), codec, done)
+            if ends and done.messages and not stop.requested:
+                end = encode_end(done.station, done.end, done.rate)
+                sender.send(settings.topics.audio, *end)
         sender.flush()
     finally:
         sender.close()
@@ -118,6 +126,7 @@ def _send(
     done.messages += 1
     done.bytes += len(message.value or b"")
     done.seconds += len(piece.samples) / piece.rate
+    done.end, done.rate = piece.end, piece.rate
 
 
 def _first_sample(settings: KafkaSettings, chunk: AudioChunk, live: bool) -> int:
