@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 from kafka.errors import (
     InconsistentGroupProtocolError,
+    InvalidTimestampError,
     KafkaConfigurationError,
     KafkaConnectionError,
     KafkaError,
@@ -202,6 +204,13 @@ def broker_errors(settings: KafkaSettings, doing: str = "") -> Iterator[None]:
             f"{doing}: more than kafka.max_request_bytes={settings.max_request_bytes} or the "
             "topic's max.message.bytes; send shorter chunks or raise both"
         ) from error
+    except InvalidTimestampError as error:
+        raise BrokerError(
+            f"{doing or 'a message was refused'}: the Kafka broker at {where} takes none that is "
+            f"dated so far from its own time, and the clock here says {_now()}; set the clock that "
+            "is wrong (this one runs ahead, or the broker's is behind), or raise the topic's "
+            "message.timestamp.after.max.ms"
+        ) from error
     except KafkaConfigurationError as error:
         raise ConfigError(f"kafka: {_one_line(error)}; change the key it names") from error
     except _NO_ANSWER as error:
@@ -252,6 +261,10 @@ def _common(settings: KafkaSettings) -> dict[str, Any]:
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 200 else text[:197] + "..."
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def _ms(seconds: float) -> int:

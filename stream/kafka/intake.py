@@ -19,8 +19,10 @@ from airsift.errors import DecodeError
 from stream.audio import AudioChunk, rescale
 from stream.kafka.count import Count
 from stream.kafka.headers import read_end
+from stream.kafka.held import MAX_BYTES, HeldMessages
 from stream.kafka.kept import Kept
 from stream.kafka.offsets import Heard, Offsets
+from stream.kafka.position import Verdict
 from stream.kafka.saved import Saved
 from stream.kafka.wire import ChunkDecoder
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
     from stream.audio import Ending
     from stream.kafka.headers import End
+    from stream.kafka.held import Held
+    from stream.kafka.position import Place, Placed
     from stream.kafka.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -36,12 +40,16 @@ log = logging.getLogger(__name__)
 _ENDED = "the stream had ended"  # why audio is missing before what comes after an end
 # What a restart skips must exist: looked at after so much listening, when its end is known.
 _SETTLED_S = 5.0
+_TOO_MANY_HELD = (
+    f"its count or clock has jumped, and messages of more than {MAX_BYTES} bytes already wait for "
+    "the next ones of their stations to confirm such jumps; look at the producers' clocks"
+)
 
 
 class Received(NamedTuple):
     """A message, with the names that kafka-python's ConsumerRecord has for it.
 
-    `timestamp` is Unix time in milliseconds, negative where there is none.
+    `timestamp` is Unix time in milliseconds, -1 where there is none.
     """
 
     topic: str
@@ -70,9 +78,16 @@ class Intake:
     Attributes
     ----------
     counts : Counter
-        ``messages``, ``bytes``, ``dead_letters``, ``repeats`` and ``ends`` (of streams) so far.
+        ``messages``, ``bytes``, ``dead_letters``, ``repeats``, ``jumps``, ``ends`` (of streams)
+        and ``damaged_records`` so far.
     offsets : Offsets
         What a restart must read again.
+
+    Notes
+    -----
+    A name costs memory from the first message on that decodes to samples, and no more than
+    ``kafka.max_stations`` names do. Of each station at most one message waits for the next one,
+    which tells whether the jump of its count or clock was real (`stream.kafka.position`).
     """
 
     def __init__(
@@ -88,12 +103,14 @@ class Intake:
         self._refuse = refuse
         self._decoder = ChunkDecoder(settings.wire)
         self._damaged: set[str] = set()  # stations whose last message did not decode
+        self._held = HeldMessages(now)
+        self._idle_s = settings.idle_s
         self._most = settings.max_stations
         self._names: dict[int, set[str]] = {}  # stations of each partition
         self._skip: dict[tuple[int, str], int] = {}  # first offset a resumed station needs
         self._checked: set[int] = set()  # partitions whose `_skip` was looked at
         self._kept = Kept(settings.idle_s, settings.forget_s, now)
-        self._stream: dict[tuple[int, str], Count] = {}  # how each station is counted
+        self._stream: dict[tuple[int, str], Count] = {}
         self._forgotten: set[tuple[int, str]] = set()  # whose records are to be withdrawn
 
     def begin(
@@ -124,8 +141,10 @@ class Intake:
         for saved in left:
             self._skip[partition, saved.station] = saved.kafka_offset
             self._decoder.resume(saved.station, saved.start, saved.rate, saved.place)
-            names.add(saved.station)
+            if saved.count.over:
+                self._decoder.end_stream(saved.station, saved.count.first / self._rate)
             self._stream[partition, saved.station] = saved.count
+            names.add(saved.station)
             resumed[saved.station] = dict(saved.snapshot or {})
         return resumed
 
@@ -136,6 +155,7 @@ class Intake:
         # Those that were resumed and have sent nothing since are lost as well.
         lost = set[str]().union(*(self._names.pop(p, set()) for p in partitions))
         lost = lost.difference(*self._names.values())
+        self._held.drop(partitions)
         for station in lost:
             self._decoder.forget(station)
         self._damaged -= lost
@@ -161,63 +181,42 @@ class Intake:
             return []
         self.counts["messages"] += 1
         self.counts["bytes"] += len(message.value or b"")
-        chunks: list[AudioChunk] = []
-        if self._kept.ends_before((partition, station), message.offset):
-            chunks += self._end((partition, station), "idle")
+        place, chunks = (partition, station), list[AudioChunk]()
+        if self._kept.ends_before(place, message.offset):
+            chunks += self._end(place, "idle")
         try:
             end = read_end(message.headers)
             if message.value or end is None:
-                self._admit(partition, station)
-                chunks += self._decode(message, station)
-            if end is not None:
-                chunks += self._end_as_sent((partition, station), end, empty=not message.value)
+                chunks += self._decode(message, place)
+            if end is not None and not self._comes_late(station, end, message):
+                chunks += self._end(place, "sent")
         except DecodeError as error:
-            place = {"station": station, "partition": partition, "kafka_offset": message.offset}
-            log.warning("not decoded, sent to the dead letters: %s", error, extra=place)
-            self.counts["dead_letters"] += 1
-            self._damaged.add(station)
-            self._refuse(message, str(error))
+            self._send_back(message, station, str(error))
+            if station in self._names[partition]:
+                self._damaged.add(station)
         return chunks
 
-    def _decode(self, message: Any, station: str) -> list[AudioChunk]:
-        """Return the audio of a message, at its place in the station's count."""
-        place = partition, _ = message.partition, station
-        arrived_ms = message.timestamp if message.timestamp >= 0 else None
+    def _decode(self, message: Any, place: tuple[int, str]) -> list[AudioChunk]:
+        """Return the audio that a message brings."""
+        partition, station = place
+        self._admit(partition, station)
+        arrived_ms = None if message.timestamp in (None, -1) else message.timestamp
         chunk = self._decoder.decode(message.key, message.value, message.headers, arrived_ms)
-        self._names[partition].add(station)
-        if not len(chunk.samples):
+        placed = self._decoder.placed(station)
+        if not len(chunk.samples) and placed.verdict is Verdict.NEAR:
             return []
+        self._names[partition].add(station)
         self._kept.heard(place, message.offset)
-        start, end = (rescale(at, chunk.rate, self._rate) for at in (chunk.start, chunk.end))
-        before = self._stream.get(place)
-        if before is None:
-            before = Count.begin(start, end)
-        self._stream[place] = count = before.follow(start, end, self._rate)
-        if count.over:
+        if self._decoder.is_at_end(station):
             log.info("audio of before the end of its stream is dropped", extra={"station": station})
             return []
-        shift = rescale(count.shift, self._rate, chunk.rate)
-        reason = _ENDED if before.over == "sent" else chunk.gap_reason
-        if station in self._damaged:
-            self._damaged.remove(station)
-            reason = "a message could not be decoded"
-        chunk = replace(chunk, start=chunk.start + shift, gap_reason=reason)
-        lead, found = self._decoder.place(station)
-        heard = Heard(message.offset, chunk.start + lead, chunk.end, chunk.rate, found)
-        self.offsets.heard(partition, station, heard)
-        return [chunk]
+        return self._decide(message, chunk, placed)
 
-    def _end_as_sent(self, place: tuple[int, str], end: End, *, empty: bool) -> list[AudioChunk]:
-        """End a station whose producer says so; nothing where it is at its end, or further."""
-        count = self._stream.get(place)
-        if count is None:
-            return []
-        rate = end.rate or self._decoder.rate(place[1])
-        if empty and end.start_sample is not None and rate:
-            at = rescale(end.start_sample, rate, self._rate)
-            if count.is_before(at, self._rate):  # of a stream before this one, or sent twice
-                return []
-        return self._end(place, "sent")
+    def _comes_late(self, station: str, end: End, message: Any) -> bool:
+        """Whether an end is of an earlier stream than the one that goes on, or comes again."""
+        if message.value or end.start_sample is None:
+            return False
+        return self._decoder.is_past(station, end.start_sample, end.rate)
 
     def _end(self, place: tuple[int, str], how: Ending) -> list[AudioChunk]:
         """End a station's stream after what came of it; nothing where it is at its end."""
@@ -225,8 +224,9 @@ class Intake:
         count = self._stream.get(place)
         if count is None or count.over:
             return []
+        self._give_up(station, "its stream ended")
         self._stream[place] = count._replace(over=how)
-        self._decoder.end(station)
+        self._decoder.end_stream(station, count.first / self._rate)
         self.offsets.end(partition, station)
         self.counts["ends"] += 1
         where = {"station": station, "partition": partition}
@@ -234,7 +234,81 @@ class Intake:
         nothing = np.zeros(0, np.float32)
         return [AudioChunk(station, count.end, nothing, self._rate, ends=how)]
 
-    def listen(self, partitions: Collection[int]) -> tuple[list[AudioChunk], set[str]]:
+    def _decide(self, message: Any, chunk: AudioChunk, placed: Placed) -> list[AudioChunk]:
+        """Hold a message that claims a jump, and decide on the one that was held before it."""
+        station, verdict = chunk.station, placed.verdict
+        place = self._decoder.place(station)
+        held = self._held.pop(station)
+        if held is not None:
+            self.offsets.let_pass(held.message.partition, station)
+        if held is not None and verdict is not Verdict.CONFIRMED:
+            self._refuse_jump(held, "the next message does not go on from there")
+        if verdict is Verdict.HELD:
+            if self._held.put(message, chunk, place, placed):
+                self.offsets.hold(message.partition, station, message.offset)
+            else:
+                self._send_back(message, station, _TOO_MANY_HELD)
+            return []
+        if verdict is Verdict.NEAR:
+            return self._pass(message, chunk, place)
+        self.counts["jumps"] += 1
+        log.warning(
+            "its count or clock has jumped, and a second message confirms it: goes on at second %d",
+            chunk.start // chunk.rate,
+            extra={"station": station, "partition": message.partition},
+        )
+        first = [] if held is None else self._pass(held.message, held.chunk, held.place)
+        return first + self._pass(message, chunk, place)
+
+    def _pass(self, message: Any, chunk: AudioChunk, place: tuple[int, Place]) -> list[AudioChunk]:
+        """Note a message that is processed, and return its chunk, unless that is empty."""
+        if not len(chunk.samples):
+            return []
+        station, (lead, found) = chunk.station, place
+        heard = Heard(message.offset, chunk.start + lead, chunk.end, chunk.rate, found)
+        self.offsets.heard(message.partition, station, heard)
+        at = message.partition, station
+        before = self._stream.get(at)
+        start, end = (rescale(s, chunk.rate, self._rate) for s in (chunk.start, chunk.end))
+        self._stream[at] = Count(start, end) if before is None else before.follow(start, end)
+        if before is not None and before.over == "sent":
+            chunk = replace(chunk, gap_reason=_ENDED)
+        if station in self._damaged:
+            self._damaged.remove(station)
+            chunk = replace(chunk, gap_reason="a message could not be decoded")
+        return [chunk]
+
+    def _refuse_jump(self, held: Held, why: str) -> None:
+        """Send a message back whose jump nothing has confirmed."""
+        chunk, off_s = held.chunk, held.off_s
+        far = f"{abs(off_s):.0f} s {'ahead of' if off_s > 0 else 'before'}"
+        self._send_back(
+            held.message,
+            chunk.station,
+            f"{held.claim} is {far} the station's audio, and {why}: a clock or a count that was "
+            "wrong once, or a second producer under this name (give each one a name of its own)",
+        )
+
+    def _send_back(self, message: Any, station: str, reason: str) -> None:
+        """Send a message to the dead letters."""
+        where = {
+            "station": station,
+            "partition": message.partition,
+            "kafka_offset": message.offset,
+        }
+        log.warning("not processed, sent to the dead letters: %s", reason, extra=where)
+        self.counts["dead_letters"] += 1
+        self._refuse(message, reason)
+
+    def _give_up(self, station: str, why: str) -> None:
+        """Send the message of a station back that waits for a next one which does not come."""
+        held = self._held.pop(station)
+        if held is not None:
+            self.offsets.let_pass(held.message.partition, station)
+            self._decoder.drop_candidate(station)
+            self._refuse_jump(held, why)
+
+    def listen(self, partitions: Collection[int] = ()) -> tuple[list[AudioChunk], set[str]]:
         """Note that a turn of the loop begins.
 
         Parameters
@@ -252,6 +326,8 @@ class Intake:
             records; if they come back they are new. None is forgotten before the group has
             committed beyond its last message: a restart would hear it again.
         """
+        for station in self._held.older_than(self._idle_s):
+            self._give_up(station, "no other message came after it")
         self._kept.listen(partitions)
         for partition in partitions:
             self._check_skips(partition)
@@ -270,6 +346,7 @@ class Intake:
                 continue
             self._forget(partition, station)
             if not self._is_elsewhere(partition, station):
+                self._give_up(station, "no other message came after it")
                 self._decoder.forget(station)
                 self._damaged.discard(station)
                 forgotten.add(station)
@@ -338,7 +415,7 @@ class Intake:
             if count is None:
                 continue
             if count.over:  # nothing is needed again
-                found = self._decoder.end(station)
+                found = self._decoder.end_stream(station, count.first / self._rate)
                 first = Heard(read_to, found.end, found.end, found.rate, found)
             elif partition in first_needed:
                 first = first_needed[partition]

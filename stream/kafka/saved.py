@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from stream.kafka.count import Count
-from stream.kafka.position import Place
+from stream.kafka.position import Place, read_place
 from stream.kafka.wire import Message
 from stream.snapshot import why_no_snapshot
 
@@ -78,10 +78,6 @@ class Saved:
         return int(self.snapshot.get("oldest", 0)) < int(other.snapshot.get("oldest", 0))
 
 
-_N_PLACE = len(Place._fields)
-_Place = Annotated[list[int | float | None], Field(min_length=_N_PLACE, max_length=_N_PLACE)]
-
-
 class _Record(BaseModel):
     """The JSON of a record; the snapshot in it is checked by `stream.snapshot`."""
 
@@ -95,12 +91,11 @@ class _Record(BaseModel):
     start_sample: Annotated[int, Field(ge=-_MAX_SAMPLE, le=_MAX_SAMPLE)]
     rate: Annotated[int, Field(ge=0, le=10**6)]
     silent_s: Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
-    place: _Place
-    count: Annotated[list[int | str], Field(min_length=4, max_length=4)]
+    place: list[int | float | None]
+    count: Annotated[list[int | str], Field(min_length=3, max_length=3)]
     snapshot: dict[str, Any]
 
 
-_PLACE = TypeAdapter(Place)
 _COUNT = TypeAdapter(Count)
 
 
@@ -170,11 +165,9 @@ def _read(value: bytes) -> Saved:
     """Return a record's value; raises ValueError for all that is wrong with it."""
     # Unlike Python's, this parser refuses nesting that is deep, and text that is not UTF-8.
     told = _Record.model_validate(from_json(value))
-    place = _PLACE.validate_python(told.place)
-    if any(abs(number) > _MAX_SAMPLE for number in place if number is not None):
-        raise ValueError("place: a number is out of range")
+    place = read_place(told.place)
     count = _COUNT.validate_python(told.count)
-    if not all(0 <= sample <= _MAX_SAMPLE for sample in (count.first, count.end, count.shift)):
+    if not all(0 <= sample <= _MAX_SAMPLE for sample in (count.first, count.end)):
         raise ValueError("count: a number is out of range")
     if told.kafka_offset > told.read_to:
         raise ValueError("kafka_offset: it was not read when this was written")

@@ -86,6 +86,7 @@ class WireSettings(_Section):
     reorder_ms: Annotated[int, Field(ge=0, le=60_000)] = 2000
     jump_s: _Seconds = 0.5
     pause_s: _Seconds = 5.0
+    confirm_jump_s: _Seconds = 10.0
 
 
 class KafkaSettings(_Section):

@@ -7,7 +7,6 @@ import pytest
 
 from stream.audio import AudioChunk
 from stream.events import Gap
-from stream.kafka.count import Count
 from stream.kafka.wire import Message, encode, encode_end
 from tests.stream.reader import Group
 from tests.stream.restarts import RATE, chunks, finals, make
@@ -206,15 +205,6 @@ def test_a_record_that_skips_what_is_not_there_is_found_out():
     play(group, 12, first=60 * RATE)
     read_all(group)
     assert any(e.start >= 60 * RATE for e in group.events if e.kind == "decision")
-
-
-def test_ends_without_samples_of_a_count():
-    assert Count.begin(0, 100).follow(100, 200, RATE) == Count(0, 200)
-    over = Count(0, 30 * RATE, 0, "sent")
-    assert over.follow(40 * RATE, 41 * RATE, RATE) == Count(40 * RATE, 41 * RATE)
-    assert over.follow(29 * RATE, 30 * RATE, RATE) == over
-    assert over.follow(0, RATE, RATE) == Count(31 * RATE, 32 * RATE, 31 * RATE)
-    assert over.follow(7, RATE, RATE).first == 30 * RATE + 7
 
 
 def test_audio_after_an_end_in_the_same_batch_is_heard():

@@ -73,7 +73,7 @@ def test_stations_that_were_resumed_and_sent_nothing_are_lost_with_their_partiti
 
 def test_forgotten_stations_make_room_for_others():
     topic = Topic(max_stations=1, idle_s=30.0, forget_s=60.0)
-    ended = Count(0, 100, 0, "idle")
+    ended = Count(0, 100, "idle")
     topic.intake.begin(0, 0, [left("gone", silent_s=60.0, count=ended)])
     assert not topic.hear("a")
     assert topic.listen(3)[1] == {"gone"}

@@ -13,7 +13,7 @@ DAY = 86400.0
 
 
 def saved(station="a", silent_s=0.0, over=""):
-    count = Count(0, 100, 0, over)
+    count = Count(0, 100, over)
     return Saved(station, 5, 100, 16000, snapshot(100), silent_s=silent_s, read_to=9, count=count)
 
 

@@ -35,9 +35,11 @@ records = st.builds(
     oldest=samples,
     start=samples,
     rate=st.integers(0, 192000),
-    place=st.sampled_from([Place(), Place(1, 16000, None, None), Place(5, 8000, 17.5, 12)]),
+    place=st.sampled_from(
+        [Place(), Place(1, 16000), Place(5, 8000, 17.5, 12, held=1, held_rate=8000)]
+    ),
     silent_s=st.integers(0, 10**7).map(lambda tenths: tenths / 10),
-    count=st.builds(Count, samples, samples, samples, st.sampled_from(["", "sent", "idle"])),
+    count=st.builds(Count, samples, samples, st.sampled_from(["", "sent", "idle"])),
 )
 
 
