@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 from kafka.errors import (
     InconsistentGroupProtocolError,
@@ -290,3 +290,13 @@ def _now() -> str:
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+def is_read_to_its_end(consumer: Any, tp: TopicPartition) -> bool:
+    """Say whether kafka-python has given all of an assigned partition that it knows of.
+
+    Its position lies behind marks of transactions, which are no messages.
+    """
+    state = consumer._subscription.assignment[tp]
+    known = state.position is not None and state.highwater is not None
+    return bool(known and state.position.offset >= state.highwater)

@@ -13,7 +13,12 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from airsift.errors import DecodeError
+from stream.audio import AudioChunk, rescale
+from stream.kafka.count import Count
+from stream.kafka.headers import read_end
 from stream.kafka.held import MAX_BYTES, HeldMessages
 from stream.kafka.kept import Kept
 from stream.kafka.offsets import Heard, Offsets
@@ -23,15 +28,19 @@ from stream.kafka.unreadable import Unreadable
 from stream.kafka.wire import ChunkDecoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from stream.audio import AudioChunk
+    from stream.audio import Ending
+    from stream.kafka.headers import End
     from stream.kafka.held import Held
     from stream.kafka.position import Place, Placed
     from stream.kafka.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
+_ENDED = "the stream had ended"  # why audio is missing before what comes after an end
+# What a restart skips must exist: looked at after so much listening, when its end is known.
+_SETTLED_S = 5.0
 _TOO_MANY_HELD = (
     f"its count or clock has jumped, and messages of more than {MAX_BYTES} bytes already wait for "
     "the next ones of their stations to confirm such jumps; look at the producers' clocks"
@@ -59,7 +68,7 @@ class Intake:
     Parameters
     ----------
     settings : KafkaSettings
-        Limits, how long a silent station holds its partition back, and when it is forgotten.
+        Limits, when a silent station is at its end, and when it is forgotten.
     rate : int > 0
         Samples per second of the snapshots' ``oldest``.
     refuse : callable
@@ -71,7 +80,7 @@ class Intake:
     ----------
     counts : Counter
         ``messages``, ``bytes``, ``dead_letters``, ``unreadable`` (batches and records),
-        ``repeats`` and ``jumps`` so far.
+        ``repeats``, ``jumps``, ``ends`` (of streams) and ``damaged_records`` so far.
     offsets : Offsets
         What a restart must read again.
 
@@ -90,16 +99,19 @@ class Intake:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counts: Counter[str] = Counter()
-        self.offsets = Offsets(rate, settings.release_s, now)
+        self.offsets = Offsets(rate)
+        self._rate = rate
         self._refuse = refuse
         self._decoder = ChunkDecoder(settings.wire)
         self._damaged: set[str] = set()  # stations whose last message did not decode
         self._held = HeldMessages(now)
-        self._release_s = settings.release_s
+        self._idle_s = settings.idle_s
         self._most = settings.max_stations
         self._names: dict[int, set[str]] = {}  # stations of each partition
         self._skip: dict[tuple[int, str], int] = {}  # first offset a resumed station needs
-        self._kept = Kept(settings.forget_s, now)
+        self._checked: set[int] = set()  # partitions whose `_skip` was looked at
+        self._kept = Kept(settings.idle_s, settings.forget_s, now)
+        self._stream: dict[tuple[int, str], Count] = {}
         self._forgotten: set[tuple[int, str]] = set()  # whose records are to be withdrawn
 
     def begin(
@@ -122,6 +134,7 @@ class Intake:
             Snapshot of each station, for the pipeline.
         """
         self.offsets.begin(partition, kafka_offset)
+        self._checked.discard(partition)
         names = self._names[partition] = set()
         resumed = {}
         left = list(left)
@@ -129,6 +142,9 @@ class Intake:
         for saved in left:
             self._skip[partition, saved.station] = saved.kafka_offset
             self._decoder.resume(saved.station, saved.start, saved.rate, saved.place)
+            if saved.count.over:
+                self._decoder.end_stream(saved.station, saved.count.first / self._rate)
+            self._stream[partition, saved.station] = saved.count
             names.add(saved.station)
             resumed[saved.station] = dict(saved.snapshot or {})
         return resumed
@@ -147,6 +163,7 @@ class Intake:
         self._kept.drop(partitions)
         self._forgotten = {place for place in self._forgotten if place[0] not in partitions}
         self._skip = {k: v for k, v in self._skip.items() if k[0] not in partitions}
+        self._stream = {k: v for k, v in self._stream.items() if k[0] not in partitions}
         return lost
 
     def take(self, message: Any) -> list[AudioChunk]:
@@ -167,21 +184,58 @@ class Intake:
             return []
         self.counts["messages"] += 1
         self.counts["bytes"] += len(message.value or b"")
+        place, chunks = (partition, station), list[AudioChunk]()
+        if self._kept.ends_before(place, message.offset):
+            chunks += self._end(place, "idle")
         try:
-            self._admit(partition, station)
-            arrived_ms = None if message.timestamp in (None, -1) else message.timestamp
-            chunk = self._decoder.decode(message.key, message.value, message.headers, arrived_ms)
+            end = read_end(message.headers)
+            if message.value or end is None:
+                chunks += self._decode(message, place)
+            if end is not None and not self._comes_late(station, end, message):
+                chunks += self._end(place, "sent")
         except DecodeError as error:
             self._send_back(message, station, str(error))
             if station in self._names[partition]:
                 self._damaged.add(station)
-            return []
+        return chunks
+
+    def _decode(self, message: Any, place: tuple[int, str]) -> list[AudioChunk]:
+        """Return the audio that a message brings."""
+        partition, station = place
+        self._admit(partition, station)
+        arrived_ms = None if message.timestamp in (None, -1) else message.timestamp
+        chunk = self._decoder.decode(message.key, message.value, message.headers, arrived_ms)
         placed = self._decoder.placed(station)
         if not len(chunk.samples) and placed.verdict is Verdict.NEAR:
             return []
         self._names[partition].add(station)
-        self._kept.heard(partition, station)
+        self._kept.heard(place, message.offset)
+        if self._decoder.is_at_end(station):
+            log.info("audio of before the end of its stream is dropped", extra={"station": station})
+            return []
         return self._decide(message, chunk, placed)
+
+    def _comes_late(self, station: str, end: End, message: Any) -> bool:
+        """Whether an end is of an earlier stream than the one that goes on, or comes again."""
+        if message.value or end.start_sample is None:
+            return False
+        return self._decoder.is_past(station, end.start_sample, end.rate)
+
+    def _end(self, place: tuple[int, str], how: Ending) -> list[AudioChunk]:
+        """End a station's stream after what came of it; nothing where it is at its end."""
+        partition, station = place
+        count = self._stream.get(place)
+        if count is None or count.over:
+            return []
+        self._give_up(station, "its stream ended")
+        self._stream[place] = count._replace(over=how)
+        self._decoder.end_stream(station, count.first / self._rate)
+        self.offsets.end(partition, station)
+        self.counts["ends"] += 1
+        where = {"station": station, "partition": partition}
+        log.info("its stream has ended" if how == "sent" else "idle: it is ended", extra=where)
+        nothing = np.zeros(0, np.float32)
+        return [AudioChunk(station, count.end, nothing, self._rate, ends=how)]
 
     def _decide(self, message: Any, chunk: AudioChunk, placed: Placed) -> list[AudioChunk]:
         """Hold a message that claims a jump, and decide on the one that was held before it."""
@@ -216,6 +270,12 @@ class Intake:
         station, (lead, found) = chunk.station, place
         heard = Heard(message.offset, chunk.start + lead, chunk.end, chunk.rate, found)
         self.offsets.heard(message.partition, station, heard)
+        at = message.partition, station
+        before = self._stream.get(at)
+        start, end = (rescale(s, chunk.rate, self._rate) for s in (chunk.start, chunk.end))
+        self._stream[at] = Count(start, end) if before is None else before.follow(start, end)
+        if before is not None and before.over == "sent":
+            chunk = replace(chunk, gap_reason=_ENDED)
         if station in self._damaged:
             self._damaged.remove(station)
             chunk = replace(chunk, gap_reason="a message could not be decoded")
@@ -267,37 +327,75 @@ class Intake:
         self._refuse(message, value.reason)
         return []
 
-    def listen(self) -> dict[str, dict[str, Any]]:
-        """Note that a turn of the loop begins; return stations that are forgotten from now on.
+    def listen(self, partitions: Collection[int] = ()) -> tuple[list[AudioChunk], set[str]]:
+        """Note that a turn of the loop begins.
 
-        They have been silent for `kafka.forget_s`. The next `settle` withdraws their records; if
-        they come back they are new. None is forgotten before the group has committed beyond its
-        last message: a restart would hear it again.
+        Parameters
+        ----------
+        partitions : collection of int
+            Those of which all messages there are have been read, from a broker that answers: a
+            station there that sends nothing is silent.
 
         Returns
         -------
-        dict of str to dict
-            The last snapshot of each station, for `Pipeline.end`.
+        ends : list of AudioChunk
+            The ends of stations that have been silent for `kafka.idle_s`.
+        forgotten : set of str
+            Stations that have been silent for `kafka.forget_s`. The next `settle` withdraws their
+            records; if they come back they are new. None is forgotten before the group has
+            committed beyond its last message: a restart would hear it again.
         """
-        for station in self._held.older_than(self._release_s):
+        for station in self._held.older_than(self._idle_s):
             self._give_up(station, "no other message came after it")
-        ended = {}
-        for partition, station in self._kept.listen():
-            if not self.offsets.forget(partition, station):
+        self._kept.listen(partitions)
+        for partition in partitions:
+            self._check_skips(partition)
+        ends, forgotten = [], set()
+        idle, old = self._kept.look()
+        for place in idle:
+            if self.offsets.next(place[0]) < self._kept.saved(place).read_to:
+                continue  # a restart has not come to its end yet
+            if self._is_elsewhere(*place):
+                self.offsets.end(*place)
+                old.append(place)
+            else:
+                ends += self._end(place, "idle")
+        for partition, station in old:
+            if not self.offsets.is_past(partition, self._kept.saved((partition, station)).read_to):
                 continue
-            saved = self._kept.forget((partition, station))
-            self._forgotten.add((partition, station))
-            self._skip.pop((partition, station), None)
-            self._names[partition].discard(station)
-            if any(station in names for names in self._names.values()):
-                continue
-            self._give_up(station, "no other message came after it")
-            self._decoder.forget(station)
-            self._damaged.discard(station)
-            ended[station] = dict(saved.snapshot or {})
-            where = {"station": station, "partition": partition}
-            log.info("forgotten: it has sent nothing for a long time", extra=where)
-        return ended
+            self._forget(partition, station)
+            if not self._is_elsewhere(partition, station):
+                self._give_up(station, "no other message came after it")
+                self._decoder.forget(station)
+                self._damaged.discard(station)
+                forgotten.add(station)
+                where = {"station": station, "partition": partition}
+                log.info("forgotten: it has sent nothing for a long time", extra=where)
+        return ends, forgotten
+
+    def _forget(self, partition: int, station: str) -> None:
+        self._kept.forget((partition, station))
+        self._forgotten.add((partition, station))
+        self._skip.pop((partition, station), None)
+        self._stream.pop((partition, station), None)
+        self._names[partition].discard(station)
+
+    def _is_elsewhere(self, partition: int, station: str) -> bool:
+        """Say whether a station is on another partition of ours too: it has moved there."""
+        return any(station in names for p, names in self._names.items() if p != partition)
+
+    def _check_skips(self, partition: int) -> None:
+        """Skip nothing that is not there: the topic may have been deleted and made anew."""
+        if partition in self._checked or self._kept.listened_s(partition) < _SETTLED_S:
+            return
+        self._checked.add(partition)
+        for place, skip in list(self._skip.items()):
+            if place[0] == partition and skip > self.offsets.next(partition):
+                del self._skip[place]
+                self._kept.forget(place)
+                self.counts["damaged_records"] += 1
+                where = {"station": place[1], "partition": partition, "kafka_offset": skip}
+                log.warning("its record names a message that is not there: ignored", extra=where)
 
     def _admit(self, partition: int, station: str) -> None:
         """Refuse a station too many: whoever may write to the topic can invent names."""
@@ -319,16 +417,30 @@ class Intake:
             The records to write before anything is committed.
         """
         written = [
-            (
-                partition,
-                Saved(station, first.kafka_offset, first.start, first.rate, snapshot, first.place),
-            )
+            (partition, self._kept.store(partition, saved))
             for station, snapshot in snapshots.items()
-            for partition, first in self.offsets.settle(station, snapshot["oldest"])
+            for partition, saved in self._records(station, snapshot)
         ]
-        for partition, saved in written:
-            self._kept.store(partition, saved)
-            self._forgotten.discard((partition, saved.station))
+        self._forgotten -= {(partition, saved.station) for partition, saved in written}
         withdrawn = [(p, Saved.nothing(station)) for p, station in sorted(self._forgotten)]
         self._forgotten.clear()
         return written + self._kept.refresh() + withdrawn
+
+    def _records(self, station: str, snapshot: dict[str, Any]) -> Iterable[tuple[int, Saved]]:
+        """Yield a station's record for each partition that it is on."""
+        first_needed = dict(self.offsets.settle(station, snapshot["oldest"]))
+        for partition in self.offsets.partitions:
+            count, read_to = self._stream.get((partition, station)), self.offsets.next(partition)
+            if count is None:
+                continue
+            if count.over:  # nothing is needed again
+                found = self._decoder.end_stream(station, count.first / self._rate)
+                first = Heard(read_to, found.end, found.end, found.rate, found)
+            elif partition in first_needed:
+                first = first_needed[partition]
+            else:
+                continue
+            yield partition, Saved(
+                station, first.kafka_offset, first.start, first.rate, snapshot, first.place,
+                read_to=read_to, count=count,
+            )  # fmt: skip
