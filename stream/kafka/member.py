@@ -80,8 +80,14 @@ class Member:
         """Begin to join the group."""
         self._starting = asyncio.create_task(self.app.start())
 
-    async def close(self, error: BaseException | None) -> None:
-        """Leave the group; ends the process if Faust does not let go."""
+    async def close(self, error: BaseException | None, *, asked: bool = False) -> None:
+        """Leave the group; ends the process if Faust does not let go.
+
+        Parameters
+        ----------
+        error : BaseException, optional
+            Why, where it is not because this process was `asked` to end.
+        """
         if self._starting is not None:
             self._starting.cancel()
             with suppress(asyncio.CancelledError, Exception):
@@ -93,7 +99,7 @@ class Member:
         _, late = await asyncio.wait([stopping], timeout=_STOP_S)
         if late or any(isinstance(thread, WorkerThread) for thread in threading.enumerate()):
             reason = f"{error}; Faust did not end within {_STOP_S:g} s" if error else ""
-            end_process(reason, code=1 if error else 0)
+            end_process(reason, code=1 if error and not asked else 0)
 
     async def take(self) -> list[FaustMessage]:
         """Return the messages that have come, after waiting a little for some."""

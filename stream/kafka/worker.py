@@ -34,6 +34,7 @@ from stream.kafka.sink import as_message
 from stream.kafka.snapshots import Snapshots, prepare_state_topic
 from stream.kafka.translate import gave_up, received
 from stream.kafka.watchdog import Watchdog, waiting_messages
+from stream.patience import Deadline
 from stream.sources import Batch
 from stream.watch import Nobody, Observer
 
@@ -98,15 +99,22 @@ class Worker:
         self._ours: dict[int, int] | None = None
         self._contact: Contact | None = None
 
-    def run(self, stop: Stop) -> None:
+    def run(self, stop: Stop, deadline: Deadline | None = None) -> None:
         """Work until `stop` is requested.
+
+        Parameters
+        ----------
+        stop : Stop
+            Looked at after every turn.
+        deadline : Deadline, optional
+            Is told once everything is published, stored and committed.
 
         Raises
         ------
         BrokerError
             Faust gave up: the broker is gone, or refuses something.
         """
-        asyncio.run(self._run(stop))
+        asyncio.run(self._run(stop, deadline or Deadline()))
 
     @property
     def lag(self) -> int:
@@ -126,7 +134,7 @@ class Worker:
         """Return the records to store before anything is committed."""
         return self._intake.settle(snapshots)
 
-    async def _run(self, stop: Stop) -> None:
+    async def _run(self, stop: Stop, deadline: Deadline) -> None:
         self._member = member = Member(self._settings)
         self._contact = Contact(self._settings, lambda: reads_of_faust(member.app))
         # With more on its way, the inbox fills up and Faust stops to fetch.
@@ -137,11 +145,12 @@ class Worker:
         member.start()
         try:
             await self._work(stop)
+            deadline.settled = True
         except (KafkaError, ProducerSendError) as error:
             raise gave_up(self._settings, error) from error
         finally:
             self._watchdog.stop()
-            await member.close(sys.exception())
+            await member.close(sys.exception(), asked=stop.requested)
 
     async def _work(self, stop: Stop) -> None:
         next_checkpoint = time.monotonic() + self._checkpoint_s
