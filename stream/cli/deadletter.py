@@ -50,7 +50,7 @@ def replay(
     from stream.kafka.client import ensure_topics
     from stream.kafka.sender import Sender
 
-    ensure_topics(settings, [settings.topics.audio])
+    ensure_topics(settings, {settings.topics.audio: ["Write"]})
     sender = Sender(settings)
     sent = refused = 0
     try:
@@ -83,7 +83,7 @@ def _letters(
     from stream.kafka.tail import follow
 
     topic = settings.topics.dead_letters
-    ensure_topics(settings, [topic])
+    ensure_topics(settings, {topic: ["Read"]})
     count = 0
     with stop_on_signals() as stop:
         for record in follow(settings, [topic], stop=stop, from_start=True, until_end=True):

@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable
 
     from stream.kafka.wire import Message
@@ -45,9 +46,9 @@ class Outbox:
         producer = await self._app.maybe_start_producer()
         for topic, message, partition in waiting:
             headers = list(message.headers)
-            self._sent.append(
-                await producer.send(topic, message.key, message.value, partition, None, headers)
-            )
+            sent = await producer.send(topic, message.key, message.value, partition, None, headers)
+            sent.add_done_callback(_seen)
+            self._sent.append(sent)
         while len(self._sent) > self._most:
             await self._sent.popleft()
 
@@ -56,3 +57,12 @@ class Outbox:
         await self.send()
         while self._sent:
             await self._sent.popleft()
+
+
+def _seen(sent: asyncio.Future[Any]) -> None:
+    """Look at what became of a message, so that asyncio does not print it.
+
+    The first that is refused ends the worker in one line; nobody waits for the others then.
+    """
+    if not sent.cancelled():
+        sent.exception()

@@ -78,7 +78,7 @@ def publish(
     BrokerError
         No broker answers, or it refuses a message.
     """
-    ensure_topics(settings, [settings.topics.audio])
+    ensure_topics(settings, {settings.topics.audio: ["Write"]})
     cutter = _Cutter(chunk_ms, ENCODERS[codec].rates if codec in ENCODERS else ())
     sender = Sender(settings)
     done = Published()

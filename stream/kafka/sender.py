@@ -113,7 +113,9 @@ class Sender:
         self, topic: str, value: bytes | None, key: bytes | None, headers: Headers, partition: Any
     ) -> Any:
         size = len(value or b"")
-        with broker_errors(self._settings, f"{size} bytes cannot be sent to topic {topic}"):
+        with broker_errors(
+            self._settings, f"{size} bytes cannot be sent to topic {topic}", operation="Write"
+        ):
             return self._producer.send(topic, value, key, headers, partition)
 
     def _settle(self, sent: Sent) -> None:
@@ -130,7 +132,7 @@ class Sender:
                 f"within kafka.delivery_timeout_s={self._settings.delivery_timeout_s:g}"
             )
         if future.failed():
-            with broker_errors(self._settings, "a message was refused"):
+            with broker_errors(self._settings, "a message was refused", operation="Write"):
                 raise future.exception
 
     def close(self) -> None:

@@ -44,7 +44,7 @@ class KafkaSink:
         self._topics = settings.topics.events
         self._most = settings.max_pending_events
         self._closed = transactions is not None
-        ensure_topics(settings, self._topics.values())
+        ensure_topics(settings, {name: ["Write"] for name in self._topics.values()})
         self._sender = transactions or Sender(settings)
 
     def write(self, events: Sequence[Event]) -> None:

@@ -76,7 +76,8 @@ class KafkaSource:
         topics = settings.topics
         self._settings = settings
         self._topic = topics.audio
-        ensure_topics(settings, [topics.audio, topics.dead_letters])
+        rights = {topics.audio: ["Read"], topics.dead_letters: ["Write"]}
+        ensure_topics(settings, rights, group=settings.group)
         self._intake = Intake(settings, rate, self._refuse)
         self._offsets = self._intake.offsets
         self.counts = self._intake.counts

@@ -57,7 +57,7 @@ def ensure_state_topic(settings: KafkaSettings, consumer: Any) -> int:
     topics = settings.topics.model_copy(update={"partitions": needed})
     ensure_topics(
         settings.model_copy(update={"topics": topics}),
-        [state],
+        {state: ["Read", "Write"]},
         configs={"cleanup.policy": "compact"},
     )
     there = len(consumer.partitions_for_topic(state) or range(needed))

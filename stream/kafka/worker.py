@@ -135,6 +135,8 @@ class Worker:
         return self._intake.settle(snapshots)
 
     async def _run(self, stop: Stop, deadline: Deadline) -> None:
+        # What nobody waits for any more ends the worker in other ways, in one line.
+        asyncio.get_running_loop().set_exception_handler(_log_stray_error)
         self._member = member = Member(self._settings)
         self._contact = Contact(self._settings, lambda: reads_of_faust(member.app))
         # With more on its way, the inbox fills up and Faust stops to fetch.
@@ -267,6 +269,10 @@ class Worker:
         return waiting_messages(self._settings, self._ours)
 
 
+def _log_stray_error(_: Any, context: dict[str, Any]) -> None:
+    log.debug("asyncio: %s", context.get("message"), exc_info=context.get("exception"))
+
+
 def prepare_topics(settings: KafkaSettings) -> int:
     """Create the topics that are missing; return how many partitions the audio has.
 
@@ -276,5 +282,7 @@ def prepare_topics(settings: KafkaSettings) -> int:
         No broker answers, or a topic is missing and cannot be created, or does not fit.
     """
     topics = settings.topics
-    ensure_topics(settings, [topics.audio, topics.dead_letters, *topics.events.values()])
+    rights = {topics.audio: ["Read"]}
+    rights |= {name: ["Write"] for name in (topics.dead_letters, *topics.events.values())}
+    ensure_topics(settings, rights, group=settings.group)
     return prepare_state_topic(settings)

@@ -1,0 +1,210 @@
+"""A right that is missing is one line, in both drivers: which, on what, for whom."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import time
+
+import pytest
+from kafka import TopicPartition
+from kafka.admin import ACLFilter, ACLOperation, ACLPermissionType, NewTopic, ResourcePatternFilter
+from kafka.admin import ACLResourcePatternType as Pattern
+
+from stream.kafka.apache import why_not
+from stream.kafka.client import connect_consumer
+from stream.kafka.settings import KafkaSettings, TopicSettings
+from tests.integration.guarded import KINDS, SECRET, USER, as_acl, guarded, login, operator
+from tests.integration.live import OnAir
+from tests.integration.road import AIRSIFT, DRIVERS, make_environment
+
+pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "it is here")
+
+NAMES = ("audio", "decisions", "segments", "matches", "gaps", "dead_letters", "state")
+# docs/operating.md, "Security": what a worker may do, and no more.
+RIGHTS = [
+    ("topic", "audio", "READ"),
+    *(("topic", name, "WRITE") for name in NAMES[1:]),
+    ("topic", "state", "READ"),
+    ("group", "group", "READ"),
+]
+ONCE = [
+    ("transactional-id", "id", "WRITE"),
+    ("topic", "probe", "READ"),
+    ("topic", "probe", "WRITE"),
+]
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def broker():
+    with guarded() as broker:
+        yield broker
+
+
+class Place:
+    """Topics and a group of their own, and what a user may do there."""
+
+    def __init__(self, broker):
+        n = next(_numbers)
+        self.broker = broker
+        self.names = {name: f"r{n}.{name.replace('_', '-')}" for name in NAMES}
+        self.resources = self.names | {
+            "probe": f"{self.names['state']}.probe",
+            "group": f"r{n}",
+            "id": f"id{n}",
+        }
+        self.topics = TopicSettings(**self.names, partitions=1)
+        self.admin = operator(broker)
+
+    def make(self, without=()):
+        made = {*self.names.values(), self.resources["probe"]} - set(without)
+        self.admin.create_topics([NewTopic(name, 1, 1) for name in sorted(made)])
+
+    def grant(self, rights):
+        acls = [as_acl((kind, self.resources[name], what)) for kind, name, what in rights]
+        assert not self.admin.create_acls(acls)["failed"]
+        time.sleep(0.2)  # until the broker has read them
+
+    def take_away(self, right):
+        kind, name, what = right
+        pattern = ResourcePatternFilter(KINDS[kind], self.resources[name], Pattern.LITERAL)
+        self.admin.delete_acls(
+            [ACLFilter(f"User:{USER}", "*", ACLOperation[what], ACLPermissionType.ALLOW, pattern)]
+        )
+
+    @property
+    def environment(self):
+        security = login().model_dump() | {"password": SECRET}
+        told = {f"TOPICS__{name}": topic for name, topic in self.names.items()}
+        told |= {f"SECURITY__{key}": security[key] for key in ("protocol", "username", "password")}
+        told |= {"GROUP": self.resources["group"]}
+        return make_environment(self.broker, 1) | {
+            f"AIRSIFT_KAFKA__{key.upper()}": value for key, value in told.items()
+        }
+
+    def settings(self, name):
+        return KafkaSettings(
+            bootstrap_servers=self.broker.bootstrap_servers,
+            topics=self.topics,
+            security=login(name),
+        )
+
+
+@pytest.fixture
+def place(broker):
+    place = Place(broker)
+    yield place
+    place.admin.close()
+
+
+def start(driver, environment, *options):
+    return subprocess.Popen(
+        [*AIRSIFT, *DRIVERS[driver], *options],
+        env=environment | {"OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def last_line(process) -> str:
+    """Wait for the end; return the one line that says why."""
+    try:
+        printed = process.communicate(timeout=120)[1]
+    finally:
+        process.kill()
+    assert process.returncode == 1, printed
+    assert "Traceback" not in printed
+    assert "never retrieved" not in printed
+    assert SECRET not in printed
+    lines = [line for line in printed.splitlines() if line.startswith("airsift: ")]
+    assert len(lines) == 1, printed
+    assert printed.splitlines()[-1] == lines[0]
+    return lines[0]
+
+
+def expected(place, right) -> str:
+    kind, name, what = right
+    return f"User:{USER} has no right to {what.title()} on {kind} {place.resources[name]} "
+
+
+@pytest.mark.parametrize("right", RIGHTS, ids=lambda right: "-".join(right))
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_each_right_is_named_at_the_start(driver, right, place):
+    place.make()
+    place.grant([each for each in RIGHTS if each != right])
+    assert expected(place, right) in last_line(start(driver, place.environment))
+
+
+@pytest.mark.parametrize("right", ONCE, ids=lambda right: "-".join(right))
+def test_each_right_of_exactly_once_is_named(right, place):
+    place.make()
+    place.grant([each for each in RIGHTS + ONCE if each != right])
+    options = ["--set", "kafka.exactly_once=true"]
+    options += ["--set", f"kafka.transactional_id={place.resources['id']}"]
+    assert expected(place, right) in last_line(start("run", place.environment, *options))
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("name", ["audio", "segments", "state"])
+def test_a_topic_that_cannot_be_created_is_named(driver, name, place):
+    place.make(without=[place.names[name]])
+    place.grant(RIGHTS)
+    line = last_line(start(driver, place.environment))
+    assert f"no right to Create on topic {place.names[name]} " in line
+    place.grant([("topic", name, "CREATE")])
+    process = start(driver, place.environment)
+    try:
+        wait_for_topic(place, place.names[name])
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for_topic(place, name):
+    deadline = time.monotonic() + 60
+    while name not in place.admin.list_topics():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_all_that_is_missing_is_in_the_line(place):
+    place.make()
+    line = last_line(start("worker", place.environment))
+    for right in RIGHTS:
+        if right[1] != "state":
+            assert f"{right[2].title()} on {right[0]} {place.resources[right[1]]}" in line
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "right",
+    [
+        ("topic", "audio", "READ"),
+        ("topic", "decisions", "WRITE"),
+        ("topic", "state", "WRITE"),
+        ("group", "group", "READ"),
+    ],
+    ids=lambda right: "-".join(right),
+)
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_right_that_is_taken_away_while_it_runs(driver, right, place):
+    place.make()
+    place.grant(RIGHTS)
+    with OnAir(place.settings("operator"), ["a", "b"]):
+        process = start(driver, place.environment)
+        wait_for_decisions(place.settings("operator"))
+        place.take_away(right)
+        assert expected(place, right) in last_line(process)
+
+
+def wait_for_decisions(settings):
+    consumer = connect_consumer(settings)
+    deadline = time.monotonic() + 90
+    try:
+        consumer.assign([TopicPartition(settings.topics.decisions, 0)])
+        while not consumer.poll(timeout_ms=500):
+            assert time.monotonic() < deadline
+    finally:
+        consumer.close()
