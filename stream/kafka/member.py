@@ -38,6 +38,7 @@ _GATHER_S = 0.02
 # After it the process ends by force: what was published and stored is safe, and supervisors kill
 # after 10 s. Faust waits for the group when it stops, and its threads would keep the process.
 _STOP_S = 2.0
+_REASON_S = 1.0
 _AGAIN_S = 2.0  # after a seek, until the next for the same messages
 
 
@@ -191,6 +192,17 @@ class Member:
         """Return where a partition ended when it was last fetched from."""
         end: int | None = self.app.consumer.highwater(TP(self._topic, partition))
         return end
+
+    async def reason(self) -> BaseException | None:
+        """Return what has ended Faust, after waiting a little for it; None if nothing is known."""
+        deadline = time.monotonic() + _REASON_S
+        while time.monotonic() < deadline:
+            try:
+                self.check()
+            except BrokerError as error:
+                return error
+            await asyncio.sleep(_GATHER_S)
+        return None
 
     def check(self) -> None:
         """Raise BrokerError for what has ended Faust, or would have."""

@@ -150,6 +150,9 @@ class Worker:
             deadline.settled = True
         except (KafkaError, ProducerSendError) as error:
             raise gave_up(self._settings, error) from error
+        except asyncio.CancelledError as error:
+            # Not ours: Faust ended below us, and knows why in a moment.
+            raise gave_up(self._settings, await member.reason() or error) from error
         finally:
             self._watchdog.stop()
             await member.close(sys.exception(), asked=stop.requested)

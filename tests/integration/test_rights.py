@@ -11,9 +11,14 @@ from kafka import TopicPartition
 from kafka.admin import ACLFilter, ACLOperation, ACLPermissionType, NewTopic, ResourcePatternFilter
 from kafka.admin import ACLResourcePatternType as Pattern
 
+from airsift.errors import BrokerError
 from stream.kafka.apache import why_not
 from stream.kafka.client import connect_consumer
 from stream.kafka.settings import KafkaSettings, TopicSettings
+from stream.kafka.sink import KafkaSink
+from stream.kafka.source import KafkaSource
+from stream.kafka.transactions import Transactions
+from stream.kafka.worker import prepare_topics
 from tests.integration.guarded import KINDS, SECRET, USER, as_acl, guarded, login, operator
 from tests.integration.live import OnAir
 from tests.integration.road import AIRSIFT, DRIVERS, make_environment
@@ -87,6 +92,7 @@ class Place:
         return KafkaSettings(
             bootstrap_servers=self.broker.bootstrap_servers,
             topics=self.topics,
+            group=self.resources["group"],
             security=login(name),
         )
 
@@ -128,10 +134,39 @@ def expected(place, right) -> str:
     return f"User:{USER} has no right to {what.title()} on {kind} {place.resources[name]} "
 
 
+def refuse(opening) -> str:
+    """Return the one line with which something is not opened."""
+    with pytest.raises(BrokerError) as raised:
+        opening()
+    line = str(raised.value)
+    assert "\n" not in line
+    assert SECRET not in line
+    return line
+
+
+def open_as_run(settings) -> None:
+    KafkaSource(settings).close()
+    KafkaSink(settings).close()
+
+
+OPENINGS = {"run": open_as_run, "worker": prepare_topics}
+
+
 @pytest.mark.parametrize("right", RIGHTS, ids=lambda right: "-".join(right))
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_each_right_is_named_at_the_start(driver, right, place):
     place.make()
+    place.grant([each for each in RIGHTS if each != right])
+    line = refuse(lambda: OPENINGS[driver](place.settings(USER)))
+    assert expected(place, right) in line
+    place.grant([right])
+    OPENINGS[driver](place.settings(USER))
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_the_command_prints_the_line_and_exits_with_1(driver, place):
+    place.make()
+    right = ("group", "group", "READ")
     place.grant([each for each in RIGHTS if each != right])
     assert expected(place, right) in last_line(start(driver, place.environment))
 
@@ -140,9 +175,11 @@ def test_each_right_is_named_at_the_start(driver, right, place):
 def test_each_right_of_exactly_once_is_named(right, place):
     place.make()
     place.grant([each for each in RIGHTS + ONCE if each != right])
-    options = ["--set", "kafka.exactly_once=true"]
-    options += ["--set", f"kafka.transactional_id={place.resources['id']}"]
-    assert expected(place, right) in last_line(start("run", place.environment, *options))
+    once = {"exactly_once": True, "transactional_id": place.resources["id"]}
+    settings = place.settings(USER).model_copy(update=once)
+    assert expected(place, right) in refuse(lambda: Transactions(settings))
+    place.grant([right])
+    Transactions(settings).close()
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -150,28 +187,16 @@ def test_each_right_of_exactly_once_is_named(right, place):
 def test_a_topic_that_cannot_be_created_is_named(driver, name, place):
     place.make(without=[place.names[name]])
     place.grant(RIGHTS)
-    line = last_line(start(driver, place.environment))
+    line = refuse(lambda: OPENINGS[driver](place.settings(USER)))
     assert f"no right to Create on topic {place.names[name]} " in line
     place.grant([("topic", name, "CREATE")])
-    process = start(driver, place.environment)
-    try:
-        wait_for_topic(place, place.names[name])
-        assert process.poll() is None
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def wait_for_topic(place, name):
-    deadline = time.monotonic() + 60
-    while name not in place.admin.list_topics():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    OPENINGS[driver](place.settings(USER))
+    assert place.names[name] in place.admin.list_topics()
 
 
 def test_all_that_is_missing_is_in_the_line(place):
     place.make()
-    line = last_line(start("worker", place.environment))
+    line = refuse(lambda: prepare_topics(place.settings(USER)))
     for right in RIGHTS:
         if right[1] != "state":
             assert f"{right[2].title()} on {right[0]} {place.resources[right[1]]}" in line
