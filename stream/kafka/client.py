@@ -269,6 +269,7 @@ def _common(settings: KafkaSettings) -> dict[str, Any]:
         "bootstrap_servers": named,
         "client_id": "airsift",
         "bootstrap_timeout_ms": _ms(settings.connect_timeout_s),
+        "metadata_max_age_ms": _ms(settings.metadata_max_age_s),
         "reconnect_backoff_max_ms": 1000,
         **options,
     }
