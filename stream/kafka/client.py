@@ -76,20 +76,27 @@ def connect_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
         If no broker answers within `connect_timeout_s`.
     """
     with _connecting(settings):
+        compression = None if settings.compression == "none" else settings.compression
         return KafkaProducer(
-            **_common(settings),
-            metrics_enabled=False,
-            allow_auto_create_topics=False,
-            acks="all",
-            linger_ms=settings.linger_ms,
-            batch_size=64 * 1024,
-            compression_type=None if settings.compression == "none" else settings.compression,
-            max_request_size=settings.max_request_bytes,
-            max_block_ms=_ms(settings.connect_timeout_s),
-            # kafka-python wants the sum of both others to be less.
-            delivery_timeout_ms=_ms(settings.delivery_timeout_s) + settings.linger_ms + 1000,
-            request_timeout_ms=_ms(min(settings.request_timeout_s, settings.delivery_timeout_s)),
-            **options,
+            **{
+                **_common(settings),
+                "metrics_enabled": False,
+                "allow_auto_create_topics": False,
+                "acks": "all",
+                "linger_ms": settings.linger_ms,
+                "batch_size": 64 * 1024,
+                "compression_type": compression,
+                "max_request_size": settings.max_request_bytes,
+                "max_block_ms": _ms(settings.connect_timeout_s),
+                # kafka-python wants the sum of both others to be less.
+                "delivery_timeout_ms": (
+                    _ms(settings.delivery_timeout_s) + settings.linger_ms + 1000
+                ),
+                "request_timeout_ms": _ms(
+                    min(settings.request_timeout_s, settings.delivery_timeout_s)
+                ),
+                **options,
+            }
         )
 
 
@@ -122,6 +129,24 @@ def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
                 "isolation_level": settings.isolation,
                 **options,
             },
+        )
+
+
+def connect_admin(settings: KafkaSettings, **options: Any) -> KafkaAdminClient:
+    """Return an admin client; `options` are kafka-python's.
+
+    Raises
+    ------
+    BrokerError
+        If no broker answers within `connect_timeout_s`.
+    """
+    with _connecting(settings):
+        return KafkaAdminClient(
+            **{
+                **_common(settings),
+                "request_timeout_ms": _ms(settings.request_timeout_s),
+                **options,
+            }
         )
 
 
@@ -166,11 +191,8 @@ def ensure_topics(
 
 @contextmanager
 def connected_admin(settings: KafkaSettings) -> Iterator[KafkaAdminClient]:
-    """Give an admin client of kafka-python's while the block runs."""
-    with _connecting(settings):
-        admin = KafkaAdminClient(
-            **_common(settings), request_timeout_ms=_ms(settings.request_timeout_s)
-        )
+    """Give an admin client of kafka-python's while the block runs; see `connect_admin`."""
+    admin = connect_admin(settings)
     try:
         yield admin
     finally:
