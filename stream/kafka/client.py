@@ -77,11 +77,10 @@ def connect_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
     """
     with _connecting(settings):
         compression = None if settings.compression == "none" else settings.compression
-        return KafkaProducer(
+        producer = KafkaProducer(
             **{
                 **_common(settings),
                 "metrics_enabled": False,
-                "allow_auto_create_topics": False,
                 "acks": "all",
                 "linger_ms": settings.linger_ms,
                 "batch_size": 64 * 1024,
@@ -98,6 +97,8 @@ def connect_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
                 **options,
             }
         )
+    _make_no_topics(producer._metadata)
+    return producer
 
 
 def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
@@ -109,11 +110,10 @@ def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
         If no broker answers within `connect_timeout_s`.
     """
     with _connecting(settings):
-        return KafkaConsumer(
+        consumer = KafkaConsumer(
             **_common(settings),
             **{
                 "metrics_enabled": False,
-                "allow_auto_create_topics": False,
                 "enable_auto_commit": False,
                 "request_timeout_ms": _ms(
                     max(settings.request_timeout_s, settings.session_timeout_s + 1)
@@ -130,6 +130,8 @@ def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
                 **options,
             },
         )
+    _make_no_topics(consumer._manager.cluster)
+    return consumer
 
 
 def connect_admin(settings: KafkaSettings, **options: Any) -> KafkaAdminClient:
@@ -295,6 +297,14 @@ def _common(settings: KafkaSettings) -> dict[str, Any]:
         "reconnect_backoff_max_ms": 1000,
         **options,
     }
+
+
+def _make_no_topics(cluster: Any) -> None:
+    """Ask for topics so that a broker with ``auto.create.topics.enable`` makes none.
+
+    kafka-python has an option for it, ``allow_auto_create_topics``, and does not heed it.
+    """
+    cluster.config["allow_auto_create_topics"] = False
 
 
 def _one_line(error: BaseException) -> str:

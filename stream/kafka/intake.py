@@ -63,6 +63,8 @@ class Intake:
         ``messages``, ``bytes``, ``dead_letters`` and ``repeats`` so far.
     offsets : Offsets
         What a restart must read again.
+    topic_id : str
+        Of the audio topic, see `Saved`; "" where it is not known.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Intake:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counts: Counter[str] = Counter()
+        self.topic_id = ""
         self.offsets = Offsets(rate, settings.release_s, now)
         self._refuse = refuse
         self._decoder = ChunkDecoder(settings.wire)
@@ -108,7 +111,8 @@ class Intake:
         left = list(left)
         self._kept.begin(partition, left)
         for saved in left:
-            self._skip[partition, saved.station] = saved.kafka_offset
+            if saved.is_of(self.topic_id):
+                self._skip[partition, saved.station] = saved.kafka_offset
             self._decoder.resume(saved.station, saved.start, saved.rate, saved.place)
             names.add(saved.station)
             resumed[saved.station] = dict(saved.snapshot or {})
@@ -208,6 +212,10 @@ class Intake:
                 "raise it, add workers, or look who sends invented names"
             )
 
+    def rewrite(self) -> None:
+        """Have the next `settle` write all records again: what stored them is gone."""
+        self._kept.expire()
+
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> list[tuple[int, Saved]]:
         """Let go of what these snapshots no longer need.
 
@@ -219,7 +227,15 @@ class Intake:
         written = [
             (
                 partition,
-                Saved(station, first.kafka_offset, first.start, first.rate, snapshot, first.place),
+                Saved(
+                    station,
+                    first.kafka_offset,
+                    first.start,
+                    first.rate,
+                    snapshot,
+                    first.place,
+                    topic_id=self.topic_id,
+                ),
             )
             for station, snapshot in snapshots.items()
             for partition, first in self.offsets.settle(station, snapshot["oldest"])

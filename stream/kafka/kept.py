@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -88,6 +89,11 @@ class Kept:
     def forget(self, place: Place) -> Saved:
         """Let go of a station, and return what was stored of it."""
         return self._entries.pop(place).saved
+
+    def expire(self) -> None:
+        """Have `refresh` return all records."""
+        for entry in self._entries.values():
+            entry.written = -math.inf
 
     def refresh(self) -> list[tuple[int, Saved]]:
         """Return the records of silent stations that are to be written anew."""

@@ -71,6 +71,7 @@ class Member:
         self._begins: dict[int, int] = {}  # what was committed, of each partition of ours
         self._holes: dict[int, _Hole] = {}
         self._began: dict[TP, int] = {}  # where `start_from` = latest had us begin
+        self._from_start = False  # the topic is another one than before: all of it is new
         self._starting: asyncio.Task[Any] | None = None
         self.app.agent(bytes_topic(self.app, self._topic), name="hear")(self._hear)
         self.app.consumer.perform_seek = self._seek_committed
@@ -177,6 +178,15 @@ class Member:
             self._committed |= changed
         return done
 
+    def begin_from_start(self) -> None:
+        """Have the group give out the partitions again, and begin each at its first message."""
+        self._from_start = True
+        self._began.clear()
+        thread = self.app.consumer._thread
+        coordinator = getattr(getattr(thread, "_consumer", None), "_coordinator", None)
+        if coordinator is not None:
+            thread.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
+
     def begin_anew(self) -> None:
         """Forget what was committed under an assignment that is over."""
         self._committed.clear()
@@ -256,14 +266,17 @@ class Member:
         for tp, at in (await consumer.seek_to_committed()).items():
             if tp.topic != self._topic:
                 continue
+            if self._from_start:
+                at = None
             if at is not None and at >= 0:
                 self._begins[tp.partition] = at
                 self._seek(tp, at)  # for the offset 0 it was not done
-            elif self._settings.start_from == "earliest":
+            elif self._from_start or self._settings.start_from == "earliest":
                 self._begins[tp.partition] = 0
                 fresh.append(tp)
             else:
                 latest.append(tp)
+        self._from_start = self._from_start and not fresh
         if fresh:
             await consumer._thread.seek_to_beginning(*fresh)
         if latest:

@@ -34,6 +34,8 @@ class Saved:
         A `stream.kafka.position.Place`: where that message found its station.
     silent_s : float >= 0
         For how long workers had listened to the station in vain when this was written.
+    topic_id : str
+        Of the audio topic that `kafka_offset` counts in: one that is made anew has another.
     """
 
     station: str
@@ -43,11 +45,16 @@ class Saved:
     snapshot: Mapping[str, Any] | None
     place: Sequence[float | None] = ()
     silent_s: float = 0.0
+    topic_id: str = ""
 
     @classmethod
     def nothing(cls, station: str) -> Self:
         """Return the record of a station that is forgotten."""
         return cls(station, 0, 0, 0, None)
+
+    def is_of(self, topic_id: str) -> bool:
+        """Say whether `kafka_offset` counts in the topic of this id, as far as is known."""
+        return not self.topic_id or not topic_id or self.topic_id == topic_id
 
     def is_before(self, other: Saved) -> bool:
         """Say whether this is an older state than `other`."""
@@ -74,6 +81,7 @@ def as_record(group: str, partition: int, saved: Saved) -> Message:
         "rate": saved.rate,
         "place": saved.place,
         "silent_s": round(saved.silent_s, 1),
+        "topic_id": saved.topic_id,
         "snapshot": saved.snapshot,
     }
     return Message(key, json.dumps(told, separators=(",", ":")).encode(), headers)
@@ -112,6 +120,7 @@ def read_record(group: str, record: Any) -> Saved | None:
             dict(told["snapshot"]),
             _place(told.get("place") or ()),
             max(float(told.get("silent_s", 0.0)), 0.0),
+            str(told.get("topic_id", "")),
         )
     except (ValueError, TypeError, KeyError) as error:
         raise BrokerError(

@@ -144,7 +144,8 @@ def read_on(settings: KafkaSettings, since: Mapping[int, int]) -> Iterator[Any]:
             ends = _ends(settings, consumer, list(tps))
             begins = consumer.beginning_offsets(list(tps))
             for tp, at in tps.items():
-                consumer.seek(tp, max(at, begins[tp]))
+                # Beyond the end of a topic that was made anew all of it is new.
+                consumer.seek(tp, max(at if at <= ends[tp] else 0, begins[tp]))
             limit_s = settings.request_timeout_s + settings.undecided_s
             deadline = time.monotonic() + limit_s
             goals: dict[TopicPartition, int] = {}

@@ -34,6 +34,7 @@ from stream.kafka.readiness import Readiness
 from stream.kafka.refusals import Refusals
 from stream.kafka.sink import as_message
 from stream.kafka.snapshots import Snapshots, prepare_state_topic
+from stream.kafka.topic_watch import TopicWatch
 from stream.kafka.translate import gave_up, received
 from stream.kafka.watchdog import Watchdog, waiting_messages
 from stream.patience import Deadline
@@ -106,6 +107,12 @@ class Worker:
         self._ours: dict[int, int] | None = None
         self._readiness = Readiness(settings.session_timeout_s)
         self._contact: Contact | None = None
+        topics = settings.topics
+        self._topics = TopicWatch(
+            settings, [topics.audio, topics.dead_letters, topics.state, *topics.events.values()]
+        )
+        self._made_anew = dict.fromkeys((topics.audio, topics.state), 0)
+        self._topics.start()
 
     def run(self, stop: Stop, deadline: Deadline | None = None) -> None:
         """Work until `stop` is requested.
@@ -141,7 +148,7 @@ class Worker:
     @property
     def trouble(self) -> str:
         """Why nothing can come from the broker, "" where it can. Safe in any thread."""
-        return self._contact.trouble if self._contact else ""
+        return (self._contact.trouble if self._contact else "") or self._topics.trouble
 
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> list[tuple[int, Saved]]:
         """Return the records to store before anything is committed."""
@@ -168,6 +175,7 @@ class Worker:
             raise gave_up(self._settings, await member.reason() or error) from error
         finally:
             self._watchdog.stop()
+            self._topics.stop()
             self._letters.close()
             await member.close(sys.exception(), asked=stop.requested)
 
@@ -183,6 +191,7 @@ class Worker:
 
     async def _turn(self) -> None:
         """Hear what has come, and hand what it brings to the producer."""
+        self._follow_topics()
         messages = await self._member.take()
         await self._restore(messages)
         batch = self._open(messages)
@@ -206,6 +215,19 @@ class Worker:
         await self._outbox.send()
         self._observer.turn(batch, events)
 
+    def _follow_topics(self) -> None:
+        """Begin anew with topics that were deleted and made anew."""
+        if self._is_new(self._settings.topics.state):
+            self._snapshots.read_anew()
+            self._intake.rewrite()
+        if self._is_new(self._settings.topics.audio):
+            self._member.begin_from_start()
+
+    def _is_new(self, topic: str) -> bool:
+        """Say whether a topic was deleted and made anew since this was last asked."""
+        before, self._made_anew[topic] = self._made_anew[topic], self._topics.made_anew(topic)
+        return before != self._made_anew[topic]
+
     async def _restore(self, messages: list[FaustMessage]) -> None:
         """Have the snapshots of partitions that are new to this assignment."""
         if self._restored[0] != self._member.assignments:
@@ -213,6 +235,8 @@ class Worker:
         _, done = self._restored
         ours = {message.partition for message in messages if self._member.is_ours(message)}
         if new := ours - done:
+            await asyncio.to_thread(self._topics.look)
+            self._intake.topic_id = self._topics.known(self._settings.topics.audio).id
             await self._snapshots.restore(new)
             done |= new
 

@@ -62,7 +62,8 @@ class OnAir:
                     ).add_callback(lambda _, s=station: self._count(s))
             n += 1
             self._ended.wait(max(n * CHUNK_S - time.time(), 0))
-        producer.close(timeout=1)
+        with suppress(KafkaError):
+            producer.close(timeout=1)
 
     def _count(self, station):
         self.sent[station] += 1
