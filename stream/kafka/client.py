@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 from kafka.errors import (
     AuthorizationError,
     InconsistentGroupProtocolError,
+    InvalidTimestampError,
     KafkaConfigurationError,
     KafkaConnectionError,
     KafkaError,
@@ -249,6 +251,13 @@ def broker_errors(
             f"{doing}: more than kafka.max_request_bytes={settings.max_request_bytes} or the "
             "topic's max.message.bytes; send shorter chunks or raise both"
         ) from error
+    except InvalidTimestampError as error:
+        raise BrokerError(
+            f"{doing or 'a message was refused'}: the Kafka broker at {where} takes none that is "
+            f"dated so far from its own time, and the clock here says {_now()}; set the clock that "
+            "is wrong (this one runs ahead, or the broker's is behind), or raise the topic's "
+            "message.timestamp.after.max.ms"
+        ) from error
     except KafkaConfigurationError as error:
         raise ConfigError(f"kafka: {_one_line(error)}; change the key it names") from error
     except _NO_ANSWER as error:
@@ -312,5 +321,19 @@ def _one_line(error: BaseException) -> str:
     return text if len(text) <= 200 else text[:197] + "..."
 
 
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+def is_read_to_its_end(consumer: Any, tp: TopicPartition) -> bool:
+    """Say whether kafka-python has given all of an assigned partition that it knows of.
+
+    Its position lies behind marks of transactions, which are no messages.
+    """
+    state = consumer._subscription.assignment[tp]
+    known = state.position is not None and state.highwater is not None
+    return bool(known and state.position.offset >= state.highwater)

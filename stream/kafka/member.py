@@ -203,6 +203,19 @@ class Member:
         end: int | None = self.app.consumer.highwater(TP(self._topic, partition))
         return end
 
+    def is_caught_up(self, partition: int, kafka_offset: int) -> bool:
+        """Say whether no message is known from an offset on, of a partition of ours.
+
+        Marks of transactions are none; aiokafka's position lies behind them.
+        """
+        end = self.end_of(partition)
+        if end is None or kafka_offset >= end:
+            return end is not None
+        consumer = self.app.consumer._thread._consumer
+        assignment = consumer._subscription.subscription.assignment
+        state = assignment.state_value(TP(self._topic, partition))
+        return bool(state.has_valid_position and state.position >= end and not self._inbox)
+
     async def reason(self) -> BaseException | None:
         """Return what has ended Faust, after waiting a little for it; None if nothing is known."""
         deadline = time.monotonic() + _REASON_S

@@ -86,6 +86,7 @@ class WireSettings(_Section):
     reorder_ms: Annotated[int, Field(ge=0, le=60_000)] = 2000
     jump_s: _Seconds = 0.5
     pause_s: _Seconds = 5.0
+    confirm_jump_s: _Seconds = 10.0
 
 
 class KafkaSettings(_Section):
@@ -104,7 +105,7 @@ class KafkaSettings(_Section):
     poll_s: Annotated[float, Field(gt=0, le=0.5)] = 0.1
     poll_messages: _Positive = 500
     fetch_wait_ms: Annotated[int, Field(ge=1, le=5000)] = 100
-    release_s: Annotated[float, Field(ge=60)] = 3600.0
+    idle_s: Annotated[float, Field(ge=5, le=86_400)] = 300.0
     forget_s: Annotated[float, Field(ge=60)] = 604_800.0
     max_stations: _Positive = 5000
     linger_ms: Annotated[int, Field(ge=0, le=1000)] = 5
@@ -119,6 +120,15 @@ class KafkaSettings(_Section):
     topics: TopicSettings = TopicSettings()
     security: SecuritySettings = SecuritySettings()
     wire: WireSettings = WireSettings()
+
+    @model_validator(mode="after")
+    def _ends_before_it_forgets(self) -> KafkaSettings:
+        if self.idle_s >= self.forget_s:
+            raise ValueError(
+                f"idle_s={self.idle_s:g} must be less than forget_s={self.forget_s:g}: a station "
+                "is ended before it is forgotten"
+            )
+        return self
 
     @property
     def heartbeat_s(self) -> float:

@@ -49,6 +49,7 @@ class Snapshots:
         self.unstored = Unstored()
         self._saved: dict[tuple[int, str], Saved] = {}
         self._next: dict[int, int] = {}  # up to where each partition was read
+        self._damaged = 0
         self._table = bytes_table(app, "snapshots", self._topic, partitions)
 
     def of(self, partition: int) -> list[Saved]:
@@ -80,7 +81,7 @@ class Snapshots:
         Raises
         ------
         BrokerError
-            The changelog cannot be read to its end, or holds what is no record of airsift's.
+            The changelog cannot be read to its end.
         """
         since = {partition: self._next.get(partition, 0) for partition in partitions}
         # In a thread: the group must be looked after meanwhile.
@@ -89,7 +90,13 @@ class Snapshots:
             self._next[record.partition] = record.offset + 1
             saved = read_record(self._group, record)
             if saved is not None:
+                self._damaged += saved.damaged
                 self._note(record.partition, saved)
+
+    def take_damaged(self) -> int:
+        """Return how many damaged records were read since it was asked last."""
+        damaged, self._damaged = self._damaged, 0
+        return damaged
 
     def _note(self, partition: int, saved: Saved) -> None:
         key, record = (partition, saved.station), as_record(self._group, partition, saved)

@@ -15,7 +15,12 @@ from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 
 from airsift.errors import BrokerError
-from stream.kafka.client import broker_errors, connect_consumer, ensure_topics
+from stream.kafka.client import (
+    broker_errors,
+    connect_consumer,
+    ensure_topics,
+    is_read_to_its_end,
+)
 from stream.kafka.contact import Contact, reads_of_consumer
 from stream.kafka.intake import Intake
 from stream.kafka.letterbox import Letterbox
@@ -120,12 +125,11 @@ class KafkaSource:
             resumed, lost = self._follow_rebalance(polled)
             ours = None if self._rebalances.joining else self._offsets.partitions
             self._readiness.look(ours, self._end_of)
-            ended = self._intake.listen()
-            chunks: list[AudioChunk] = []
+            chunks, forgotten = self._intake.listen(self._listening(polled))
             for tp, messages in polled.items():
                 for message in messages:
                     chunks += self._take(tp.partition, message)
-            yield Batch(chunks, resumed, frozenset(lost), ended)
+            yield Batch(chunks, resumed, frozenset(lost | forgotten))
 
     def stop(self) -> None:
         """Let the iteration end after the current poll. Safe in a signal handler."""
@@ -173,6 +177,10 @@ class KafkaSource:
             The broker does not answer. A commit that fails is only counted: it costs a longer
             repetition, and the next one makes it good.
         """
+        if self._undone:
+            # The events up to here do not count: offsets behind them must not either, also where
+            # this is the last checkpoint of a worker that was asked to stop.
+            return
         self._letters.deliver()
         self._write(self._intake.settle(snapshots))
         if self._unstored:
@@ -207,6 +215,17 @@ class KafkaSource:
             self._letters.close()
             if self._transactions is None:
                 self._sender.close()
+
+    def _listening(self, polled: Mapping[TopicPartition, list[Any]]) -> set[int]:
+        """Return the partitions of which everything there is has been read."""
+        if self.trouble:
+            return set()
+        quiet = self._consumer.assignment() - polled.keys() - self._consumer.paused()
+        return {
+            tp.partition
+            for tp in quiet
+            if tp.partition in self._offsets.partitions and is_read_to_its_end(self._consumer, tp)
+        }
 
     def _take(self, partition: int, message: Any) -> list[AudioChunk]:
         if partition not in self._offsets.partitions:
@@ -292,6 +311,7 @@ class KafkaSource:
             found = self._state.read(
                 {p: consumer.committed(TopicPartition(state, p), **within) or 0 for p in partitions}
             )
+            self.counts["damaged_records"] += self._state.take_damaged()
             for partition, records in found.items():
                 tp = TopicPartition(self._topic, partition)
                 committed = consumer.committed(tp, **within) if records or undo else None

@@ -84,6 +84,7 @@ class StateLog:
         self._settings = settings
         self._sender = sender
         self._topic = settings.topics.state
+        self._damaged = 0
 
     def ensure(self, consumer: Any) -> None:
         """Create the topic if it is missing; see `ensure_state_topic`."""
@@ -108,10 +109,16 @@ class StateLog:
             self._take(record, found[record.partition])
         return found
 
+    def take_damaged(self) -> int:
+        """Return how many damaged records were read since it was asked last."""
+        damaged, self._damaged = self._damaged, 0
+        return damaged
+
     def _take(self, record: Any, found: dict[str, Record]) -> None:
         saved = read_record(self._settings.group, record)
         if saved is None:
             return
+        self._damaged += saved.damaged
         # A worker that was taken for dead may write an old state after its successor's.
         before = found.get(saved.station)
         if saved.snapshot is None:

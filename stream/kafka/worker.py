@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
     from faust.types.tuples import Message as FaustMessage
 
-    from stream.audio import AudioChunk
     from stream.drive import Stop
     from stream.kafka.saved import Saved
     from stream.kafka.settings import KafkaSettings
@@ -197,10 +196,9 @@ class Worker:
         batch = self._open(messages)
         for station in batch.lost:
             self._pipeline.forget(station)
-        events = [e for each in batch.ended.items() for e in self._pipeline.end(*each)]
         for station, snapshot in batch.resumed.items():
             self._pipeline.restore(station, snapshot)
-        events += self._pipeline.push(batch.chunks)
+        events = self._pipeline.push(batch.chunks)
         self._touched |= {chunk.station for chunk in batch.chunks}
         topics = self._settings.topics.events
         for event in events:
@@ -238,6 +236,7 @@ class Worker:
             await asyncio.to_thread(self._topics.look)
             self._intake.topic_id = self._topics.known(self._settings.topics.audio).id
             await self._snapshots.restore(new)
+            self.counts["damaged_records"] += self._snapshots.take_damaged()
             done |= new
 
     def _open(self, messages: list[FaustMessage]) -> Batch:
@@ -251,9 +250,9 @@ class Worker:
             self._member.begin_anew()
             self._touched.clear()
             self.counts["rebalances"] += 1
-        ended = self._intake.listen()
-        self._touched.difference_update(ended)
-        chunks: list[AudioChunk] = []
+        chunks, forgotten = self._intake.listen(self._listening())
+        lost |= forgotten
+        self._touched -= forgotten
         resumed: dict[str, dict[str, Any]] = {}
         for message in messages:
             if not self._member.is_ours(message):
@@ -268,7 +267,7 @@ class Worker:
             if following is None:
                 resumed |= self._take_up(partition, message.offset)
             chunks += self._intake.take(received(message))
-        return Batch(chunks, resumed, frozenset(lost), ended)
+        return Batch(chunks, resumed, frozenset(lost))
 
     def _take_up(self, partition: int, kafka_offset: int) -> dict[str, dict[str, Any]]:
         """Begin with a partition where its last owner left it."""
@@ -304,6 +303,15 @@ class Worker:
 
     def _refuse(self, message: Any, reason: str) -> None:
         self._letters.put(message, reason)
+
+    def _listening(self) -> set[int]:
+        """Return the partitions of which everything there is has been read."""
+        if self.trouble:
+            return set()
+        known, ours = self._intake.offsets, self._member.partitions or []
+        return {
+            p for p in ours if p in known.partitions and self._member.is_caught_up(p, known.next(p))
+        }
 
     def _positions(self) -> dict[int, int] | None:
         """Return the next offset of each partition of ours; None while that is open."""

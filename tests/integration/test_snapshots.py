@@ -11,10 +11,11 @@ from stream.kafka.faust_app import make_app
 from stream.kafka.saved import Saved, as_record
 from stream.kafka.sender import Sender
 from stream.kafka.snapshots import Snapshots
+from tests.stream.fakes import snapshot as snapshot_at
 
 
 def saved(station, oldest):
-    return Saved(station, oldest, oldest, 16_000, {"oldest": oldest})
+    return Saved(station, 0, oldest, 16_000, snapshot_at(oldest))
 
 
 def known(snapshots, partition):
