@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import aiokafka.client  # type: ignore[import-untyped]
 import faust
+from aiokafka.protocol.metadata import MetadataRequest  # type: ignore[import-untyped]
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.types.tuples import TP
 
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
 # BrokerError; the rest stays available to who lowers this.
 for name in ("faust", "mode", "aiokafka"):
     logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+# A broker with ``auto.create.topics.enable`` would make a topic that was deleted anew, with one
+# partition, whenever it is asked for it like this.
+aiokafka.client.MetadataRequest = partial(MetadataRequest, allow_auto_topic_creation=False)
 
 # Messages that wait within Faust. They are lost to a rebalance and fetched again, and at up to
 # `wire.max_bytes` each they are the worker's memory.
@@ -44,6 +51,8 @@ def make_app(settings: KafkaSettings) -> Any:
         broker_max_poll_interval=settings.max_poll_interval_s,
         broker_max_poll_records=settings.poll_messages,
         consumer_auto_offset_reset=settings.start_from,
+        consumer_metadata_max_age_ms=round(settings.metadata_max_age_s * 1000),
+        producer_metadata_max_age_ms=round(settings.metadata_max_age_s * 1000),
         # Brokers send a larger message all the same. Larger answers leave holes in the memory.
         consumer_max_fetch_size=settings.fetch_partition_bytes,
         producer_acks=-1,

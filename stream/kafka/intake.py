@@ -83,6 +83,8 @@ class Intake:
         ``repeats``, ``jumps``, ``ends`` (of streams) and ``damaged_records`` so far.
     offsets : Offsets
         What a restart must read again.
+    topic_id : str
+        Of the audio topic, see `Saved`; "" where it is not known.
 
     Notes
     -----
@@ -99,6 +101,7 @@ class Intake:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counts: Counter[str] = Counter()
+        self.topic_id = ""
         self.offsets = Offsets(rate)
         self._rate = rate
         self._refuse = refuse
@@ -137,7 +140,7 @@ class Intake:
         self._checked.discard(partition)
         names = self._names[partition] = set()
         resumed = {}
-        left = list(left)
+        left = [self._rebased(saved, kafka_offset) for saved in left]
         self._kept.begin(partition, left)
         for saved in left:
             self._skip[partition, saved.station] = saved.kafka_offset
@@ -148,6 +151,17 @@ class Intake:
             names.add(saved.station)
             resumed[saved.station] = dict(saved.snapshot or {})
         return resumed
+
+    def _rebased(self, saved: Saved, kafka_offset: int) -> Saved:
+        """Return a record whose offsets count in the topic as it is.
+
+        Of a topic that was made anew nothing has been read before `kafka_offset`.
+        """
+        if saved.is_of(self.topic_id):
+            return saved
+        return replace(
+            saved, kafka_offset=kafka_offset, read_to=kafka_offset, topic_id=self.topic_id
+        )
 
     def let_go(self, partitions: Iterable[int]) -> set[str]:
         """Forget partitions; return the stations that are on none that is left."""
@@ -408,6 +422,10 @@ class Intake:
                 "raise it, add workers, or look who sends invented names"
             )
 
+    def rewrite(self) -> None:
+        """Have the next `settle` write all records again: what stored them is gone."""
+        self._kept.expire()
+
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> list[tuple[int, Saved]]:
         """Let go of what these snapshots no longer need.
 
@@ -442,5 +460,5 @@ class Intake:
                 continue
             yield partition, Saved(
                 station, first.kafka_offset, first.start, first.rate, snapshot, first.place,
-                read_to=read_to, count=count,
+                read_to=read_to, count=count, topic_id=self.topic_id,
             )  # fmt: skip

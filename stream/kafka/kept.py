@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -135,6 +136,11 @@ class Kept:
     def saved(self, place: Place) -> Saved:
         """Return what is stored of a station."""
         return self._entries[place].saved
+
+    def expire(self) -> None:
+        """Have `refresh` return all records."""
+        for entry in self._entries.values():
+            entry.written = -math.inf
 
     def refresh(self) -> list[tuple[int, Saved]]:
         """Return the records of silent stations that are to be written anew."""

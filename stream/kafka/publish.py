@@ -81,7 +81,7 @@ def publish(
     BrokerError
         No broker answers, or it refuses a message.
     """
-    ensure_topics(settings, [settings.topics.audio])
+    ensure_topics(settings, {settings.topics.audio: ["Write"]})
     sender = Sender(settings.model_copy(update={"linger_ms": 0}))
     done = Published()
     pace = _Pace(None if live else speed, stop)

@@ -53,6 +53,8 @@ class Saved:
         How the station's samples are counted.
     damaged : bool
         Whether the record could not be read, so that nothing is known.
+    topic_id : str
+        Of the audio topic that the offsets count in: one that is made anew has another.
     """
 
     station: str
@@ -65,11 +67,16 @@ class Saved:
     read_to: int = 0
     count: Count = field(default_factory=Count)
     damaged: bool = False
+    topic_id: str = ""
 
     @classmethod
     def nothing(cls, station: str, *, damaged: bool = False) -> Self:
         """Return the record of a station that is forgotten."""
         return cls(station, 0, 0, 0, None, damaged=damaged)
+
+    def is_of(self, topic_id: str) -> bool:
+        """Say whether the offsets count in the topic of this id, as far as is known."""
+        return not self.topic_id or not topic_id or self.topic_id == topic_id
 
     def is_before(self, other: Saved) -> bool:
         """Say whether this is an older state than `other`."""
@@ -93,6 +100,7 @@ class _Record(BaseModel):
     silent_s: Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
     place: list[int | float | None]
     count: Annotated[list[int | str], Field(min_length=3, max_length=3)]
+    topic_id: Annotated[str, Field(max_length=100)]
     snapshot: dict[str, Any]
 
 
@@ -119,6 +127,7 @@ def as_record(group: str, partition: int, saved: Saved) -> Message:
         "silent_s": round(saved.silent_s, 1),
         "place": saved.place,
         "count": saved.count,
+        "topic_id": saved.topic_id,
         "snapshot": saved.snapshot,
     }
     return Message(key, json.dumps(told, separators=(",", ":")).encode(), headers)
@@ -183,6 +192,7 @@ def _read(value: bytes) -> Saved:
         told.silent_s,
         told.read_to,
         count,
+        topic_id=told.topic_id,
     )
 
 

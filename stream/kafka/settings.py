@@ -107,6 +107,7 @@ class KafkaSettings(_Section):
     start_from: Literal["earliest", "latest"] = "earliest"
     connect_timeout_s: _Seconds = 8.0
     request_timeout_s: _Seconds = 30.0
+    metadata_max_age_s: Annotated[float, Field(ge=1, le=30)] = 10.0
     delivery_timeout_s: _Seconds = 60.0
     session_timeout_s: _Seconds = 10.0
     max_poll_interval_s: _Seconds = 300.0

@@ -79,6 +79,10 @@ class Snapshots:
             if not parcel.code:
                 self._note(partition, saved)
 
+    def read_anew(self) -> None:
+        """Read each partition from its beginning the next time: it is of another topic now."""
+        self._next.clear()
+
     async def restore(self, partitions: Iterable[int]) -> None:
         """Read from the changelog what is not known of these partitions.
 

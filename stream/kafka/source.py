@@ -29,7 +29,8 @@ from stream.kafka.rebalance import Rebalances
 from stream.kafka.refusals import Refusals
 from stream.kafka.saved import Saved
 from stream.kafka.sender import Sender, Sent
-from stream.kafka.state import StateLog
+from stream.kafka.state import Record, StateLog
+from stream.kafka.topic_watch import TopicWatch
 from stream.kafka.unstored import Unstored
 from stream.sources import Batch
 
@@ -89,7 +90,8 @@ class KafkaSource:
         topics = settings.topics
         self._settings = settings
         self._topic = topics.audio
-        ensure_topics(settings, [topics.audio, topics.dead_letters])
+        rights = {topics.audio: ["Read"], topics.dead_letters: ["Write"]}
+        ensure_topics(settings, rights, group=settings.group)
         self._intake = Intake(settings, rate, self._refuse)
         self._offsets = self._intake.offsets
         self.counts = self._intake.counts
@@ -98,6 +100,9 @@ class KafkaSource:
         self._committed: dict[TopicPartition, int] = {}
         self._unstored = Unstored()
         self._stopped = self._closed = self._undone = False
+        self._topics = TopicWatch(settings, [topics.audio, topics.dead_letters, topics.state])
+        self._made_anew = dict.fromkeys((topics.audio, topics.state), 0)
+        self._from_start = False  # the topic is another one than before: all of it is new
         self._transactions = transactions
         refusals = transactions.refusals if transactions else Refusals(settings)
         self.refused = refusals.counts
@@ -111,6 +116,7 @@ class KafkaSource:
         with broker_errors(settings):
             self._state.ensure(self._consumer)
             self._consumer.subscribe([self._topic], listener=self._rebalances)
+        self._topics.start()
 
     def __iter__(self) -> Iterator[Batch]:
         while not self._stopped:
@@ -156,7 +162,7 @@ class KafkaSource:
     @property
     def trouble(self) -> str:
         """Why nothing can come from the broker, "" where it can. Safe in any thread."""
-        return self._contact.trouble
+        return self._contact.trouble or self._topics.trouble
 
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
         """Store the snapshots, then commit the offsets they allow.
@@ -205,6 +211,7 @@ class KafkaSource:
         """Leave the group."""
         if not self._closed:
             self._closed = True
+            self._topics.stop()
             self._consumer.close(timeout_ms=_CLOSE_MS)
             self._letters.close()
             if self._transactions is None:
@@ -250,6 +257,13 @@ class KafkaSource:
     ) -> tuple[dict[str, dict[str, Any]], set[str]]:
         """Take up new partitions and let go of old ones; return stations resumed and lost."""
         taken, self._rebalances.taken = self._rebalances.taken, set()
+        if self._is_new(self._settings.topics.state):
+            self._records.clear()
+            self._intake.rewrite()
+        if self._is_new(self._topic):
+            taken = self._offsets.partitions
+            self._from_start = True
+            self._rebalances.assigned |= not self._rebalances.joining
         if self._transactions is not None and (taken or self._rebalances.assigned or self._undone):
             # What it holds was heard on partitions that others may have by now: all begin anew.
             self._transactions.abort()
@@ -269,6 +283,11 @@ class KafkaSource:
         log.info("partitions of %s: %s", self._topic, sorted(assigned))
         return self._take_up(assigned - known, polled), lost
 
+    def _is_new(self, topic: str) -> bool:
+        """Say whether a topic was deleted and made anew since this was last asked."""
+        before, self._made_anew[topic] = self._made_anew[topic], self._topics.made_anew(topic)
+        return before != self._made_anew[topic]
+
     def _let_go(self, partitions: Iterable[int]) -> set[str]:
         partitions = set(partitions)
         lost = self._intake.let_go(partitions)
@@ -285,6 +304,8 @@ class KafkaSource:
         """Begin with new partitions where their last owner left them."""
         if not partitions:
             return {}
+        self._topics.look()
+        self._intake.topic_id = topic_id = self._topics.known(self._topic).id
         wait_s = self._settings.request_timeout_s + self._settings.undecided_s
         within = {"timeout_ms": round(wait_s * 1000)}
         state, consumer = self._settings.topics.state, self._consumer
@@ -299,7 +320,9 @@ class KafkaSource:
                 tp = TopicPartition(self._topic, partition)
                 committed = consumer.committed(tp, **within) if records or undo else None
                 begin = committed if undo else None
-                if records and committed is None:
+                if self._from_start or (records and not _any_of(records.values(), topic_id)):
+                    begin = consumer.beginning_offsets([tp], **within)[tp]
+                elif records and committed is None:
                     begin = min(r.saved.kafka_offset for r in records.values())
                 if begin is not None:
                     polled.pop(tp, None)
@@ -313,6 +336,7 @@ class KafkaSource:
                 left = [record.saved for record in records.values()]
                 resumed |= self._intake.begin(partition, first, left)
                 self._records |= {(partition, s): r.kafka_offset for s, r in records.items()}
+        self._from_start = False
         # Where a group begins must not depend on when its first member died.
         self._commit()
         return resumed
@@ -362,3 +386,8 @@ class KafkaSource:
         else:
             self._undone = True
             self.counts["commit_failures"] += 1
+
+
+def _any_of(records: Iterable[Record], topic_id: str) -> bool:
+    """Say whether any record's offset counts in the topic of this id."""
+    return any(record.saved.is_of(topic_id) for record in records)

@@ -57,7 +57,7 @@ def ensure_state_topic(settings: KafkaSettings, consumer: Any) -> int:
     topics = settings.topics.model_copy(update={"partitions": needed})
     ensure_topics(
         settings.model_copy(update={"topics": topics}),
-        [state],
+        {state: ["Read", "Write"]},
         configs={"cleanup.policy": "compact"},
     )
     there = len(consumer.partitions_for_topic(state) or range(needed))
@@ -163,7 +163,8 @@ def read_on(
             ends = _ends(settings, consumer, list(tps))
             begins = consumer.beginning_offsets(list(tps))
             for tp, at in tps.items():
-                consumer.seek(tp, max(at, begins[tp]))
+                # Beyond the end of a topic that was made anew all of it is new.
+                consumer.seek(tp, max(at if at <= ends[tp] else 0, begins[tp]))
             limit_s = settings.request_timeout_s + settings.undecided_s
             deadline = time.monotonic() + limit_s
             goals: dict[TopicPartition, int] = {}

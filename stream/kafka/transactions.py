@@ -260,7 +260,7 @@ class Transactions:
     def _errors(self) -> Iterator[None]:
         """Tell of a worker whose place is taken, where kafka-python tells of its own states."""
         try:
-            with broker_errors(self._settings):
+            with broker_errors(self._settings, operation="Write"):
                 yield
         except BrokerError as error:
             manager = self._producer._transaction_manager
@@ -282,7 +282,8 @@ class Transactions:
         topic = f"{settings.topics.state}.probe"
         one = settings.topics.model_copy(update={"partitions": 1})
         keep = {"retention.ms": "3600000"}
-        ensure_topics(settings.model_copy(update={"topics": one}), [topic], configs=keep)
+        rights = {topic: ["Read", "Write"]}
+        ensure_topics(settings.model_copy(update={"topics": one}), rights, configs=keep)
         undone = self.send(topic, b"probe", b"undone", [], 0)
         self.flush()
         self.abort()
