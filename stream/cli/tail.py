@@ -59,7 +59,10 @@ def tail(
 
 def as_line(record: Any) -> str:
     """Return one line for people: time, station, and what was said."""
-    reason = dict(record.headers).get("airsift-reason")
+    headers = dict(record.headers)
+    reason = headers.get("airsift-reason")
+    if reason is None and "airsift-replayed" in headers:
+        reason = b"sent again"
     if reason is not None:
         station = (record.key or b"(no key)").decode("utf-8", "replace")
         return f"{'':21}  {station:<16}  dead letter  {reason.decode('utf-8', 'replace')}"

@@ -31,11 +31,12 @@ from kafka.errors import (
 )
 
 from airsift.errors import BrokerError, ConfigError
+from stream.kafka.fetching import Partitions, read_with
 from stream.kafka.rights import UNKNOWN_TOPIC, missing_rights, refusal, refused
 from stream.kafka.security import check_door, explain, joined, security_options, servers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from stream.kafka.settings import KafkaSettings
 
@@ -68,6 +69,10 @@ _manager_log = logging.getLogger("kafka.net.manager")
 _manager_log.setLevel(logging.WARNING)
 _manager_log.propagate = False
 _manager_log.addHandler(_Refusals())
+
+
+def _not_counted() -> None:
+    """Take note of nothing: the log has it."""
 
 
 def connect_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
@@ -106,8 +111,22 @@ def connect_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
     return producer
 
 
-def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
-    """Return a consumer that never commits by itself; `options` are kafka-python's.
+def connect_consumer(
+    settings: KafkaSettings,
+    passed_over: Callable[[], None] | None = _not_counted,
+    **options: Any,
+) -> KafkaConsumer:
+    """Return a consumer that never commits by itself.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Broker and limits.
+    passed_over : callable, optional
+        See `Partitions`: what cannot be read is logged, and this is called. With None a message
+        with an `Unreadable` value comes in its place.
+    **options
+        kafka-python's.
 
     Raises
     ------
@@ -136,6 +155,7 @@ def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
             },
         )
     _make_no_topics(consumer._manager.cluster)
+    read_with(Partitions(settings.wire.max_batch_bytes, passed_over), consumer)
     return consumer
 
 

@@ -24,6 +24,7 @@ from stream.kafka.kept import Kept
 from stream.kafka.offsets import Heard, Offsets
 from stream.kafka.position import Verdict
 from stream.kafka.saved import Saved
+from stream.kafka.unreadable import Unreadable
 from stream.kafka.wire import ChunkDecoder
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ class Intake:
     Attributes
     ----------
     counts : Counter
-        ``messages``, ``bytes``, ``dead_letters``, ``repeats``, ``jumps``, ``ends`` (of streams)
-        and ``damaged_records`` so far.
+        ``messages``, ``bytes``, ``dead_letters``, ``unreadable`` (batches and records),
+        ``repeats``, ``jumps``, ``ends`` (of streams) and ``damaged_records`` so far.
     offsets : Offsets
         What a restart must read again.
     topic_id : str
@@ -188,6 +189,8 @@ class Intake:
             The first of its partition that was not taken yet.
         """
         partition = message.partition
+        if isinstance(message.value, Unreadable):
+            return self._pass_over(message, message.value)
         self.offsets.passed(partition, message.offset)
         station = (message.key or b"").decode("utf-8", "replace")
         if message.offset < self._skip.get((partition, station), 0):
@@ -321,6 +324,22 @@ class Intake:
             self.offsets.let_pass(held.message.partition, station)
             self._decoder.drop_candidate(station)
             self._refuse_jump(held, why)
+
+    def _pass_over(self, message: Any, value: Unreadable) -> list[AudioChunk]:
+        """Refuse what could not be read, and go on behind it."""
+        self.offsets.passed(message.partition, value.last_offset)
+        self.counts["unreadable"] += 1
+        self.counts["dead_letters"] += 1
+        place = {
+            "station": (message.key or b"").decode("utf-8", "replace"),
+            "partition": message.partition,
+            "kafka_offset": message.offset,
+        }
+        log.warning("passed over, sent to the dead letters: %s", value.reason, extra=place)
+        if place["station"] and place["station"] in self._names[message.partition]:
+            self._damaged.add(place["station"])
+        self._refuse(message, value.reason)
+        return []
 
     def listen(self, partitions: Collection[int] = ()) -> tuple[list[AudioChunk], set[str]]:
         """Note that a turn of the loop begins.

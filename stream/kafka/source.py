@@ -66,8 +66,9 @@ class KafkaSource:
     Attributes
     ----------
     counts : Counter
-        ``messages``, ``bytes``, ``dead_letters``, ``repeats`` (read again after a rebalance),
-        ``rebalances``, ``commits`` and ``commit_failures`` so far.
+        ``messages``, ``bytes``, ``dead_letters``, ``unreadable`` (batches and records, also of the
+        state topic), ``repeats`` (read again after a rebalance), ``rebalances``, ``commits`` and
+        ``commit_failures`` so far.
     refused : Counter
         Snapshots and dead letters that the broker has refused, by topic.
 
@@ -108,8 +109,8 @@ class KafkaSource:
         self.refused = refusals.counts
         self._sender = transactions or Sender(settings, refusals=refusals)
         self._letters = Letterbox(settings, refusals)
-        self._state = StateLog(settings, self._sender)
-        self._consumer = connect_consumer(settings, group_id=settings.group)
+        self._state = StateLog(settings, self._sender, self._count_unreadable)
+        self._consumer = connect_consumer(settings, None, group_id=settings.group)
         self._contact = Contact(settings, lambda: reads_of_consumer(self._consumer))
         self._rebalances = Rebalances()
         self._readiness = Readiness(settings.session_timeout_s)
@@ -235,6 +236,9 @@ class KafkaSource:
             return []
         self._caught_up.pop(partition, None)
         return self._intake.take(message)
+
+    def _count_unreadable(self) -> None:
+        self.counts["unreadable"] += 1
 
     def _end_of(self, partition: int) -> int | None:
         tp = TopicPartition(self._topic, partition)

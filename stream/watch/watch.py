@@ -82,13 +82,14 @@ class Watch:
         self.readings.sample()
 
     def look(self) -> None:
-        """Log once that there is trouble at the edges, and once that it is over."""
+        """Log once that there is trouble at the edges, and once that the worker is ready again."""
         trouble = self.health.trouble
         if trouble and not self._trouble:
             log.warning("not ready: %s", trouble)
-        elif self._trouble and not trouble:
+            self._trouble = trouble
+        elif self._trouble and self.health.ready:
             log.info("ready again")
-        self._trouble = trouble
+            self._trouble = ""
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def test_the_last_batch_is_read_whole_and_nothing_twice(kafka_settings, batches)
         sender.flush()
 
     async def restore():
-        snapshots = Snapshots(settings, lambda: restored.append(None))
+        snapshots = Snapshots(settings, lambda: restored.append(None), lambda: None)
         assert known(snapshots, 1) == {}
         for size in batches:
             await asyncio.to_thread(write, size)

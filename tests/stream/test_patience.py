@@ -69,6 +69,7 @@ sys.exit(4)
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("asked", "out"), [("asked", "flushed "), ("not", "flushed taken apart\n")]
 )
