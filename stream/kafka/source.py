@@ -29,7 +29,7 @@ from stream.kafka.rebalance import Rebalances
 from stream.kafka.refusals import Refusals
 from stream.kafka.saved import Saved
 from stream.kafka.sender import Sender, Sent
-from stream.kafka.state import Record, StateLog
+from stream.kafka.state import Record, StateLog, ensure_state_topic
 from stream.kafka.topic_watch import TopicWatch
 from stream.kafka.unstored import Unstored
 from stream.sources import Batch
@@ -103,6 +103,7 @@ class KafkaSource:
         self._topics = TopicWatch(settings, [topics.audio, topics.dead_letters, topics.state])
         self._made_anew = dict.fromkeys((topics.audio, topics.state), 0)
         self._from_start = False  # the topic is another one than before: all of it is new
+        ensure_state_topic(settings)
         self._transactions = transactions
         refusals = transactions.refusals if transactions else Refusals(settings)
         self.refused = refusals.counts
@@ -114,7 +115,6 @@ class KafkaSource:
         self._rebalances = Rebalances()
         self._readiness = Readiness(settings.session_timeout_s)
         with broker_errors(settings):
-            self._state.ensure(self._consumer)
             self._consumer.subscribe([self._topic], listener=self._rebalances)
         self._topics.start()
 
@@ -305,6 +305,8 @@ class KafkaSource:
         if not partitions:
             return {}
         self._topics.look()
+        if max(partitions) >= self._topics.known(self._settings.topics.state).partitions:
+            ensure_state_topic(self._settings)
         self._intake.topic_id = topic_id = self._topics.known(self._topic).id
         wait_s = self._settings.request_timeout_s + self._settings.undecided_s
         within = {"timeout_ms": round(wait_s * 1000)}

@@ -6,10 +6,10 @@ has the events, then the snapshots, and only then commits the offsets from which
 read again. So a partition begins for its next owner with the first message that the oldest of its
 snapshots needs, and nobody has to seek.
 
-The snapshots are a Faust table whose changelog is the state topic of ``airsift run``, record for
-record: either goes on where the other stopped.
+The snapshots are those of ``airsift run``, record for record, in the same topic: either goes on
+where the other stopped.
 
-A rebalance ends all sessions, also of the partitions that stay: they are restored from the table,
+A rebalance ends all sessions, also of the partitions that stay: they are restored from snapshots,
 and the audio since the snapshots, some seconds of each station, is heard again.
 """
 
@@ -33,7 +33,8 @@ from stream.kafka.outbox import Outbox
 from stream.kafka.readiness import Readiness
 from stream.kafka.refusals import Refusals
 from stream.kafka.sink import as_message
-from stream.kafka.snapshots import Snapshots, prepare_state_topic
+from stream.kafka.snapshots import Snapshots
+from stream.kafka.state import ensure_state_topic
 from stream.kafka.topic_watch import TopicWatch
 from stream.kafka.translate import gave_up, received
 from stream.kafka.watchdog import Watchdog, waiting_messages
@@ -93,7 +94,7 @@ class Worker:
         self._pipeline = pipeline
         self._checkpoint_s = checkpoint_s
         self._observer = observer
-        self._partitions = prepare_topics(settings)
+        prepare_topics(settings)
         self._intake = Intake(settings, pipeline.rate, self._refuse)
         self.counts = self._intake.counts
         self._refusals = Refusals(settings)
@@ -161,9 +162,7 @@ class Worker:
         # With more on its way, the inbox fills up and Faust stops to fetch.
         self._outbox = Outbox(member.app, self._settings.max_pending_events, self._refusals)
         progress = self._watchdog.progress
-        self._snapshots = Snapshots(
-            member.app, self._settings, self._partitions, progress, self._count_unreadable
-        )
+        self._snapshots = Snapshots(self._settings, progress, self._count_unreadable)
         self._watchdog.start()
         member.start()
         try:
@@ -236,6 +235,8 @@ class Worker:
         ours = {message.partition for message in messages if self._member.is_ours(message)}
         if new := ours - done:
             await asyncio.to_thread(self._topics.look)
+            if max(new) >= self._topics.known(self._settings.topics.state).partitions:
+                await asyncio.to_thread(ensure_state_topic, self._settings)
             self._intake.topic_id = self._topics.known(self._settings.topics.audio).id
             await self._snapshots.restore(new)
             self.counts["damaged_records"] += self._snapshots.take_damaged()
@@ -333,16 +334,16 @@ def _log_stray_error(_: Any, context: dict[str, Any]) -> None:
     log.debug("asyncio: %s", context.get("message"), exc_info=context.get("exception"))
 
 
-def prepare_topics(settings: KafkaSettings) -> int:
-    """Create the topics that are missing; return how many partitions the audio has.
+def prepare_topics(settings: KafkaSettings) -> None:
+    """Create the topics that are missing, and check the rights on them.
 
     Raises
     ------
     BrokerError
-        No broker answers, or a topic is missing and cannot be created, or does not fit.
+        No broker answers, a topic is missing and cannot be created, or a right is missing.
     """
     topics = settings.topics
     rights = {topics.audio: ["Read"]}
     rights |= {name: ["Write"] for name in (topics.dead_letters, *topics.events.values())}
     ensure_topics(settings, rights, group=settings.group)
-    return prepare_state_topic(settings)
+    ensure_state_topic(settings)
