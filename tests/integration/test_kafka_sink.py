@@ -136,4 +136,4 @@ def test_a_source_outlives_its_broker_and_can_be_closed(
             ear.source.settle({"a": {"oldest": RATE}})
         before = time.monotonic()
         ear.close()
-        assert time.monotonic() - before < 10
+        assert time.monotonic() - before < 30

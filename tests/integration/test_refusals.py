@@ -300,7 +300,7 @@ def joined(settings: KafkaSettings) -> KafkaConsumer:
         group_id=settings.group,
         enable_auto_commit=False,
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not consumer.assignment():
         assert time.monotonic() < deadline
         consumer.poll(timeout_ms=200)
