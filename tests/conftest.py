@@ -13,7 +13,7 @@ from tests import quick
 settings.register_profile("airsift", deadline=None)
 settings.load_profile("airsift")
 
-_ON_KAFKA = {"apache_kafka", "apache_cluster"}
+_ON_KAFKA = {"apache_kafka", "apache_cluster", "need_kafka"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

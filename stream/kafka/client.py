@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.admin import NewTopic
 from kafka.errors import (
     InconsistentGroupProtocolError,
+    InvalidTimestampError,
     KafkaConfigurationError,
     KafkaConnectionError,
     KafkaError,
@@ -25,10 +27,11 @@ from kafka.errors import (
 )
 
 from airsift.errors import BrokerError, ConfigError
+from stream.kafka.fetching import Partitions, read_with
 from stream.kafka.security import check_door, explain, joined, security_options, servers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from stream.kafka.settings import KafkaSettings
 
@@ -60,6 +63,10 @@ _manager_log = logging.getLogger("kafka.net.manager")
 _manager_log.setLevel(logging.WARNING)
 _manager_log.propagate = False
 _manager_log.addHandler(_Refusals())
+
+
+def _not_counted() -> None:
+    """Take note of nothing: the log has it."""
 
 
 def connect_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
@@ -97,8 +104,22 @@ def connect_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
         )
 
 
-def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
-    """Return a consumer that never commits by itself; `options` are kafka-python's.
+def connect_consumer(
+    settings: KafkaSettings,
+    passed_over: Callable[[], None] | None = _not_counted,
+    **options: Any,
+) -> KafkaConsumer:
+    """Return a consumer that never commits by itself.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Broker and limits.
+    passed_over : callable, optional
+        See `Partitions`: what cannot be read is logged, and this is called. With None a message
+        with an `Unreadable` value comes in its place.
+    **options
+        kafka-python's.
 
     Raises
     ------
@@ -106,7 +127,7 @@ def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
         If no broker answers within `connect_timeout_s`.
     """
     with _connecting(settings):
-        return KafkaConsumer(
+        consumer = KafkaConsumer(
             **_common(settings),
             **{
                 "metrics_enabled": False,
@@ -127,6 +148,8 @@ def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
                 **options,
             },
         )
+    read_with(Partitions(settings.wire.max_batch_bytes, passed_over), consumer)
+    return consumer
 
 
 def connect_admin(settings: KafkaSettings, **options: Any) -> KafkaAdminClient:
@@ -202,6 +225,13 @@ def broker_errors(settings: KafkaSettings, doing: str = "") -> Iterator[None]:
             f"{doing}: more than kafka.max_request_bytes={settings.max_request_bytes} or the "
             "topic's max.message.bytes; send shorter chunks or raise both"
         ) from error
+    except InvalidTimestampError as error:
+        raise BrokerError(
+            f"{doing or 'a message was refused'}: the Kafka broker at {where} takes none that is "
+            f"dated so far from its own time, and the clock here says {_now()}; set the clock that "
+            "is wrong (this one runs ahead, or the broker's is behind), or raise the topic's "
+            "message.timestamp.after.max.ms"
+        ) from error
     except KafkaConfigurationError as error:
         raise ConfigError(f"kafka: {_one_line(error)}; change the key it names") from error
     except _NO_ANSWER as error:
@@ -252,6 +282,10 @@ def _common(settings: KafkaSettings) -> dict[str, Any]:
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 200 else text[:197] + "..."
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def _ms(seconds: float) -> int:

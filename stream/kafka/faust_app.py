@@ -9,6 +9,7 @@ import faust
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.types.tuples import TP
 
+from stream.kafka.fetching import Partitions, read_with_aiokafka
 from stream.kafka.security import joined, security_options, servers
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def make_app(settings: KafkaSettings) -> Any:
     )
     app._create_directories = lambda: None
     app.consumer._read_offset = _NoOffsets()
-    _wait_for_fetches(app.consumer._thread, settings.fetch_wait_ms)
+    _prepare_consumer(app.consumer._thread, settings)
     return app
 
 
@@ -104,16 +105,26 @@ def bytes_table(app: Any, name: str, topic: str, partitions: int) -> Any:
     )
 
 
-def _wait_for_fetches(thread: Any, wait_ms: int) -> None:
-    """Have the broker answer within `wait_ms`; Faust's own 1.5 s cannot be set."""
+def _prepare_consumer(thread: Any, settings: KafkaSettings) -> None:
+    """Have the broker answer within `fetch_wait_ms`, and answers read by `RecordBatches`.
+
+    Faust's own 1.5 s cannot be set.
+    """
     create = thread._create_worker_consumer
 
-    def create_quick(transport: Any) -> Any:
+    def create_prepared(transport: Any) -> Any:
         consumer = create(transport)
-        consumer._fetch_max_wait_ms = wait_ms
+        consumer._fetch_max_wait_ms = settings.fetch_wait_ms
+        start = consumer.start
+
+        async def start_prepared() -> None:
+            await start()
+            read_with_aiokafka(Partitions(settings.wire.max_batch_bytes), consumer)
+
+        consumer.start = start_prepared
         return consumer
 
-    thread._create_worker_consumer = create_quick
+    thread._create_worker_consumer = create_prepared
 
 
 def _credentials(settings: KafkaSettings) -> Any:

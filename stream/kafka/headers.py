@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from airsift.errors import DecodeError
+from stream.ranges import MAX_RATE, MAX_TIME_MS, MAX_TIME_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,7 +47,12 @@ FILES = {
 FRAMES = {"audio/mpeg": "mp3float", "audio/aac": "aac"}
 KINDS = (*RAW, *FILES, *FRAMES)
 _MAX_STATION = 200
-_MOST = {"rate": 10**6, "channels": 10**3, "start_sample": 2**60, "time_ms": 2**43}
+_MAX = {
+    "rate": MAX_RATE,
+    "channels": 10**3,
+    "start_sample": MAX_TIME_S * MAX_RATE,  # at its own rate: see `position`
+    "time_ms": MAX_TIME_MS - 1,
+}
 
 _CUT = "airsift-truncated"
 
@@ -107,9 +113,9 @@ def _number(texts: dict[str, str], name: str) -> int | None:
     if not text:
         return None
     # int() takes other scripts' digits, and minutes for a million of them.
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= _MOST[name]):
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= _MAX[name]):
         raise DecodeError(
-            f"header {name}={text[:40]!r} must be a whole number from 0 to {_MOST[name]}, as text"
+            f"header {name}={text[:40]!r} must be a whole number from 0 to {_MAX[name]}, as text"
         )
     return int(text)
 

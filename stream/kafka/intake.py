@@ -14,24 +14,34 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airsift.errors import DecodeError
+from stream.kafka.held import MAX_BYTES, HeldMessages
 from stream.kafka.kept import Kept
 from stream.kafka.offsets import Heard, Offsets
+from stream.kafka.position import Verdict
 from stream.kafka.saved import Saved
+from stream.kafka.unreadable import Unreadable
 from stream.kafka.wire import ChunkDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from stream.audio import AudioChunk
+    from stream.kafka.held import Held
+    from stream.kafka.position import Place, Placed
     from stream.kafka.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
+
+_TOO_MANY_HELD = (
+    f"its count or clock has jumped, and messages of more than {MAX_BYTES} bytes already wait for "
+    "the next ones of their stations to confirm such jumps; look at the producers' clocks"
+)
 
 
 class Received(NamedTuple):
     """A message, with the names that kafka-python's ConsumerRecord has for it.
 
-    `timestamp` is Unix time in milliseconds, negative where there is none.
+    `timestamp` is Unix time in milliseconds, -1 where there is none.
     """
 
     topic: str
@@ -60,9 +70,16 @@ class Intake:
     Attributes
     ----------
     counts : Counter
-        ``messages``, ``bytes``, ``dead_letters`` and ``repeats`` so far.
+        ``messages``, ``bytes``, ``dead_letters``, ``unreadable`` (batches and records),
+        ``repeats`` and ``jumps`` so far.
     offsets : Offsets
         What a restart must read again.
+
+    Notes
+    -----
+    A name costs memory from the first message on that decodes to samples, and no more than
+    ``kafka.max_stations`` names do. Of each station at most one message waits for the next one,
+    which tells whether the jump of its count or clock was real (`stream.kafka.position`).
     """
 
     def __init__(
@@ -77,6 +94,8 @@ class Intake:
         self._refuse = refuse
         self._decoder = ChunkDecoder(settings.wire)
         self._damaged: set[str] = set()  # stations whose last message did not decode
+        self._held = HeldMessages(now)
+        self._release_s = settings.release_s
         self._most = settings.max_stations
         self._names: dict[int, set[str]] = {}  # stations of each partition
         self._skip: dict[tuple[int, str], int] = {}  # first offset a resumed station needs
@@ -121,6 +140,7 @@ class Intake:
         # Those that were resumed and have sent nothing since are lost as well.
         lost = set[str]().union(*(self._names.pop(p, set()) for p in partitions))
         lost = lost.difference(*self._names.values())
+        self._held.drop(partitions)
         for station in lost:
             self._decoder.forget(station)
         self._damaged -= lost
@@ -138,6 +158,8 @@ class Intake:
             The first of its partition that was not taken yet.
         """
         partition = message.partition
+        if isinstance(message.value, Unreadable):
+            return self._pass_over(message, message.value)
         self.offsets.passed(partition, message.offset)
         station = (message.key or b"").decode("utf-8", "replace")
         if message.offset < self._skip.get((partition, station), 0):
@@ -147,26 +169,103 @@ class Intake:
         self.counts["bytes"] += len(message.value or b"")
         try:
             self._admit(partition, station)
-            arrived_ms = message.timestamp if message.timestamp >= 0 else None
+            arrived_ms = None if message.timestamp in (None, -1) else message.timestamp
             chunk = self._decoder.decode(message.key, message.value, message.headers, arrived_ms)
         except DecodeError as error:
-            place = {"station": station, "partition": partition, "kafka_offset": message.offset}
-            log.warning("not decoded, sent to the dead letters: %s", error, extra=place)
-            self.counts["dead_letters"] += 1
-            self._damaged.add(station)
-            self._refuse(message, str(error))
+            self._send_back(message, station, str(error))
+            if station in self._names[partition]:
+                self._damaged.add(station)
+            return []
+        placed = self._decoder.placed(station)
+        if not len(chunk.samples) and placed.verdict is Verdict.NEAR:
             return []
         self._names[partition].add(station)
+        self._kept.heard(partition, station)
+        return self._decide(message, chunk, placed)
+
+    def _decide(self, message: Any, chunk: AudioChunk, placed: Placed) -> list[AudioChunk]:
+        """Hold a message that claims a jump, and decide on the one that was held before it."""
+        station, verdict = chunk.station, placed.verdict
+        place = self._decoder.place(station)
+        held = self._held.pop(station)
+        if held is not None:
+            self.offsets.let_pass(held.message.partition, station)
+        if held is not None and verdict is not Verdict.CONFIRMED:
+            self._refuse_jump(held, "the next message does not go on from there")
+        if verdict is Verdict.HELD:
+            if self._held.put(message, chunk, place, placed):
+                self.offsets.hold(message.partition, station, message.offset)
+            else:
+                self._send_back(message, station, _TOO_MANY_HELD)
+            return []
+        if verdict is Verdict.NEAR:
+            return self._pass(message, chunk, place)
+        self.counts["jumps"] += 1
+        log.warning(
+            "its count or clock has jumped, and a second message confirms it: goes on at second %d",
+            chunk.start // chunk.rate,
+            extra={"station": station, "partition": message.partition},
+        )
+        first = [] if held is None else self._pass(held.message, held.chunk, held.place)
+        return first + self._pass(message, chunk, place)
+
+    def _pass(self, message: Any, chunk: AudioChunk, place: tuple[int, Place]) -> list[AudioChunk]:
+        """Note a message that is processed, and return its chunk, unless that is empty."""
         if not len(chunk.samples):
             return []
-        lead, found = self._decoder.place(station)
-        self._kept.heard(partition, station)
+        station, (lead, found) = chunk.station, place
         heard = Heard(message.offset, chunk.start + lead, chunk.end, chunk.rate, found)
-        self.offsets.heard(partition, station, heard)
+        self.offsets.heard(message.partition, station, heard)
         if station in self._damaged:
             self._damaged.remove(station)
             chunk = replace(chunk, gap_reason="a message could not be decoded")
         return [chunk]
+
+    def _refuse_jump(self, held: Held, why: str) -> None:
+        """Send a message back whose jump nothing has confirmed."""
+        chunk, off_s = held.chunk, held.off_s
+        far = f"{abs(off_s):.0f} s {'ahead of' if off_s > 0 else 'before'}"
+        self._send_back(
+            held.message,
+            chunk.station,
+            f"{held.claim} is {far} the station's audio, and {why}: a clock or a count that was "
+            "wrong once, or a second producer under this name (give each one a name of its own)",
+        )
+
+    def _send_back(self, message: Any, station: str, reason: str) -> None:
+        """Send a message to the dead letters."""
+        where = {
+            "station": station,
+            "partition": message.partition,
+            "kafka_offset": message.offset,
+        }
+        log.warning("not processed, sent to the dead letters: %s", reason, extra=where)
+        self.counts["dead_letters"] += 1
+        self._refuse(message, reason)
+
+    def _give_up(self, station: str, why: str) -> None:
+        """Send the message of a station back that waits for a next one which does not come."""
+        held = self._held.pop(station)
+        if held is not None:
+            self.offsets.let_pass(held.message.partition, station)
+            self._decoder.drop_candidate(station)
+            self._refuse_jump(held, why)
+
+    def _pass_over(self, message: Any, value: Unreadable) -> list[AudioChunk]:
+        """Refuse what could not be read, and go on behind it."""
+        self.offsets.passed(message.partition, value.last_offset)
+        self.counts["unreadable"] += 1
+        self.counts["dead_letters"] += 1
+        place = {
+            "station": (message.key or b"").decode("utf-8", "replace"),
+            "partition": message.partition,
+            "kafka_offset": message.offset,
+        }
+        log.warning("passed over, sent to the dead letters: %s", value.reason, extra=place)
+        if place["station"] and place["station"] in self._names[message.partition]:
+            self._damaged.add(place["station"])
+        self._refuse(message, value.reason)
+        return []
 
     def listen(self) -> dict[str, dict[str, Any]]:
         """Note that a turn of the loop begins; return stations that are forgotten from now on.
@@ -180,6 +279,8 @@ class Intake:
         dict of str to dict
             The last snapshot of each station, for `Pipeline.end`.
         """
+        for station in self._held.older_than(self._release_s):
+            self._give_up(station, "no other message came after it")
         ended = {}
         for partition, station in self._kept.listen():
             if not self.offsets.forget(partition, station):
@@ -190,6 +291,7 @@ class Intake:
             self._names[partition].discard(station)
             if any(station in names for names in self._names.values()):
                 continue
+            self._give_up(station, "no other message came after it")
             self._decoder.forget(station)
             self._damaged.discard(station)
             ended[station] = dict(saved.snapshot or {})

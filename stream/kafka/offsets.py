@@ -65,6 +65,7 @@ class Offsets:
         self._next: dict[int, int] = {}
         self._needed: dict[int, int] = {}  # as last told, and committed
         self._stations: dict[int, dict[str, _Station]] = {}
+        self._held: dict[int, dict[str, int]] = {}  # offset of a message not yet decided on
 
     @property
     def partitions(self) -> set[int]:
@@ -75,6 +76,7 @@ class Offsets:
         """Say that `kafka_offset` is the next message of a partition just assigned."""
         self._next[partition] = self._needed[partition] = kafka_offset
         self._stations[partition] = {}
+        self._held[partition] = {}
 
     def next(self, partition: int) -> int:
         """Return the offset after the last message passed."""
@@ -89,6 +91,14 @@ class Offsets:
         state = self._stations[partition].setdefault(station, _Station())
         state.messages.append(message)
         state.last_heard = self._now()
+
+    def hold(self, partition: int, station: str, kafka_offset: int) -> None:
+        """Note a message that is needed again until `let_pass`, however long that takes."""
+        self._held[partition][station] = kafka_offset
+
+    def let_pass(self, partition: int, station: str) -> None:
+        """Hold a station's message no longer."""
+        self._held.get(partition, {}).pop(station, None)
 
     def settle(self, station: str, oldest: int) -> list[tuple[int, Heard]]:
         """Let go of what `station` no longer needs; return where a restart begins.
@@ -128,6 +138,7 @@ class Offsets:
             for state in self._stations[partition].values()
             if now - state.last_heard < self._release_s
         ]
+        held += self._held[partition].values()
         at = max(min(held, default=self._next[partition]), self._needed[partition])
         self._needed[partition] = at
         return at
@@ -146,6 +157,7 @@ class Offsets:
             self._next.pop(partition, None)
             self._needed.pop(partition, None)
             self._stations.pop(partition, None)
+            self._held.pop(partition, None)
 
     def _is_over(self, message: Heard, oldest: int) -> bool:
         """Say whether all of a message lies before `oldest`."""

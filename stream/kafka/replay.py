@@ -128,6 +128,8 @@ def replay(
 def _cannot_be_sent(letter: DeadLetter) -> str:
     if letter.truncated:
         return f"only its beginning is left ({letter.truncated}); send it again from where it came"
+    if letter.is_raw:
+        return "it is no message, but a batch that cannot be read; have its producer send it again"
     if letter.message.key is None and letter.message.value is None:
         return "it has neither key nor value, so there is nothing to send"
     return ""

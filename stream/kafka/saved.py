@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from airsift.errors import BrokerError
-from stream.kafka.position import Place
+from stream.kafka.position import read_place
 from stream.kafka.wire import Message
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def read_record(group: str, record: Any) -> Saved | None:
             int(told["start_sample"]),
             int(told["rate"]),
             dict(told["snapshot"]),
-            _place(told.get("place") or ()),
+            read_place(told["place"]) if told.get("place") else (),
             max(float(told.get("silent_s", 0.0)), 0.0),
         )
     except (ValueError, TypeError, KeyError) as error:
@@ -118,13 +118,6 @@ def read_record(group: str, record: Any) -> Saved | None:
             f"topic {record.topic} partition {record.partition} kafka_offset {record.offset} is "
             f"no snapshot of airsift ({error}); delete the topic, or set kafka.topics.state"
         ) from error
-
-
-def _place(told: Sequence[float | None]) -> tuple[float | None, ...]:
-    place = tuple(number if number is None else number + 0 for number in told)
-    if place and (len(place) != len(Place._fields) or None in place[:2]):
-        raise ValueError(f"place is {told!r}")
-    return place
 
 
 def _key(group: str, station: str) -> bytes:

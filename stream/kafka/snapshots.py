@@ -32,6 +32,8 @@ class Snapshots:
         Of the state topic, see `prepare_state_topic`.
     progress : callable
         Told of each record that is restored.
+    passed_over : callable
+        Is called for each part of the topic that cannot be read.
 
     Attributes
     ----------
@@ -40,8 +42,14 @@ class Snapshots:
     """
 
     def __init__(
-        self, app: Any, settings: KafkaSettings, partitions: int, progress: Callable[[], None]
+        self,
+        app: Any,
+        settings: KafkaSettings,
+        partitions: int,
+        progress: Callable[[], None],
+        passed_over: Callable[[], None],
     ) -> None:
+        self._passed_over = passed_over
         self._settings = settings
         self._group = settings.group
         self._topic = settings.topics.state
@@ -80,7 +88,9 @@ class Snapshots:
         """
         since = {partition: self._next.get(partition, 0) for partition in partitions}
         # In a thread: the group must be looked after meanwhile.
-        for record in await asyncio.to_thread(lambda: list(read_on(self._settings, since))):
+        for record in await asyncio.to_thread(
+            lambda: list(read_on(self._settings, since, self._passed_over))
+        ):
             self._progress()
             self._next[record.partition] = record.offset + 1
             saved = read_record(self._group, record)

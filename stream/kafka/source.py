@@ -60,8 +60,9 @@ class KafkaSource:
     Attributes
     ----------
     counts : Counter
-        ``messages``, ``bytes``, ``dead_letters``, ``repeats`` (read again after a rebalance),
-        ``rebalances``, ``commits`` and ``commit_failures`` so far.
+        ``messages``, ``bytes``, ``dead_letters``, ``unreadable`` (batches and records, also of the
+        state topic), ``repeats`` (read again after a rebalance), ``rebalances``, ``commits`` and
+        ``commit_failures`` so far.
     refused : Counter
         Snapshots and dead letters that the broker has refused, by topic.
 
@@ -97,8 +98,8 @@ class KafkaSource:
         self.refused = refusals.counts
         self._sender = transactions or Sender(settings, refusals=refusals)
         self._letters = Letterbox(settings, refusals)
-        self._state = StateLog(settings, self._sender)
-        self._consumer = connect_consumer(settings, group_id=settings.group)
+        self._state = StateLog(settings, self._sender, self._count_unreadable)
+        self._consumer = connect_consumer(settings, None, group_id=settings.group)
         self._contact = Contact(settings, lambda: reads_of_consumer(self._consumer))
         self._rebalances = Rebalances()
         self._readiness = Readiness(settings.session_timeout_s)
@@ -167,6 +168,10 @@ class KafkaSource:
             The broker does not answer. A commit that fails is only counted: it costs a longer
             repetition, and the next one makes it good.
         """
+        if self._undone:
+            # The events up to here do not count: offsets behind them must not either, also where
+            # this is the last checkpoint of a worker that was asked to stop.
+            return
         self._letters.deliver()
         self._write(self._intake.settle(snapshots))
         if self._unstored:
@@ -209,6 +214,9 @@ class KafkaSource:
             return []
         self._caught_up.pop(partition, None)
         return self._intake.take(message)
+
+    def _count_unreadable(self) -> None:
+        self.counts["unreadable"] += 1
 
     def _end_of(self, partition: int) -> int | None:
         tp = TopicPartition(self._topic, partition)

@@ -18,7 +18,7 @@ from stream.kafka.client import broker_errors, connect_consumer, ensure_topics
 from stream.kafka.saved import Saved, as_record, read_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from stream.kafka.sender import Sender
     from stream.kafka.settings import KafkaSettings
@@ -78,10 +78,18 @@ class StateLog:
         Where, and for which group.
     sender : Sender or Transactions
         Writes the records.
+    passed_over : callable
+        Is called for each part of the topic that cannot be read.
     """
 
-    def __init__(self, settings: KafkaSettings, sender: Sender | Transactions) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        sender: Sender | Transactions,
+        passed_over: Callable[[], None],
+    ) -> None:
         self._settings = settings
+        self._passed_over = passed_over
         self._sender = sender
         self._topic = settings.topics.state
 
@@ -104,7 +112,7 @@ class StateLog:
             Kafka offset from which to read each partition.
         """
         found: dict[int, dict[str, Record]] = {partition: {} for partition in since}
-        for record in read_on(self._settings, since):
+        for record in read_on(self._settings, since, self._passed_over):
             self._take(record, found[record.partition])
         return found
 
@@ -120,7 +128,9 @@ class StateLog:
             found[saved.station] = Record(saved, record.offset)
 
 
-def read_on(settings: KafkaSettings, since: Mapping[int, int]) -> Iterator[Any]:
+def read_on(
+    settings: KafkaSettings, since: Mapping[int, int], passed_over: Callable[[], None]
+) -> Iterator[Any]:
     """Give the messages of the state topic from some offsets to its present end.
 
     Parameters
@@ -129,6 +139,8 @@ def read_on(settings: KafkaSettings, since: Mapping[int, int]) -> Iterator[Any]:
         Broker, topic and limits.
     since : mapping of int to int
         Kafka offset from which to read each partition.
+    passed_over : callable
+        Is called for each part that cannot be read.
 
     Raises
     ------
@@ -137,7 +149,7 @@ def read_on(settings: KafkaSettings, since: Mapping[int, int]) -> Iterator[Any]:
     """
     tps = {TopicPartition(settings.topics.state, p): at for p, at in since.items()}
     # A snapshot that was undone is ahead of the events that count.
-    consumer = connect_consumer(settings, isolation_level="read_committed")
+    consumer = connect_consumer(settings, passed_over, isolation_level="read_committed")
     try:
         with broker_errors(settings):
             consumer.assign(list(tps))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from airsift.errors import BrokerError
@@ -31,8 +32,12 @@ def received(message: FaustMessage) -> Received:
         message.topic,
         message.partition,
         message.offset,
-        -1 if message.timestamp is None else round(message.timestamp * 1000),
+        _milliseconds(message.timestamp),
         message.key,
         message.value,
         list(headers.items() if isinstance(headers, dict) else headers),
     )
+
+
+def _milliseconds(seconds: float | None) -> int:
+    return -1 if seconds is None or not math.isfinite(seconds) else round(seconds * 1000)

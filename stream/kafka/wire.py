@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -32,7 +33,8 @@ from stream.kafka.headers import (
     station_of,
 )
 from stream.kafka.opus import OpusDecoders
-from stream.kafka.position import Claim, Place, Position
+from stream.kafka.position import Claim, Place, Placed, Position, Rules, Verdict
+from stream.ranges import is_time_ms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +45,7 @@ CODECS = tuple(CONTENT_TYPES)
 _LOUDEST = 100.0  # 40 dB over full scale: not audio, but bytes of another format
 _SHORTEST_MP3 = 1152  # one frame; of less, LAME's header cannot tell the length
 _MP3_DELAY, _MP3_TAIL = 1105, 48  # nor where fewer samples than the tail are left of a frame
-_MAX_STATIONS = 10_000
+_MAX_STARTING = 256  # names of which so far only a part of a first frame has come
 
 
 class Message(NamedTuple):
@@ -104,8 +106,10 @@ def _mp3_keeps(n: int, rate: int) -> bool:
 class _Station:
     position: Position
     frames: dict[str, FrameStream]
+    ahead: dict[str, FrameStream] = field(default_factory=dict)  # after a jump, see `Position`
     lead: int = 0  # samples of the last message that began in the message before
     before: Place = field(default_factory=Place)  # where that message found the station
+    placed: Placed = field(default_factory=partial(Placed, 0))  # and where it put that message
 
 
 class ChunkDecoder:
@@ -119,7 +123,10 @@ class ChunkDecoder:
 
     def __init__(self, limits: WireSettings) -> None:
         self._limits = limits
-        self._stations: OrderedDict[str, _Station] = OrderedDict()
+        wait_s = limits.reorder_ms / 1000
+        self._rules = Rules(limits.jump_s, limits.pause_s, max(limits.confirm_jump_s, wait_s))
+        self._stations: dict[str, _Station] = {}
+        self._starting: OrderedDict[str, _Station] = OrderedDict()
         self._opus = OpusDecoders()
 
     def decode(
@@ -130,6 +137,8 @@ class ChunkDecoder:
         arrived_ms: int | None = None,
     ) -> AudioChunk:
         """Return the chunk in a message; it may be empty where a frame is not complete yet.
+
+        Where it lies may be a jump that waits to be confirmed: see `placed`.
 
         Raises
         ------
@@ -146,8 +155,9 @@ class ChunkDecoder:
             )
         said = read_headers(headers, self._limits)
         state = self._station(station)
-        claim = Claim(said.start_sample, said.rate, said.time_ms, arrived_ms)
-        kind, lead = said.content_type, 0
+        claim = _claim(said, arrived_ms)
+        kind, lead, verdict = said.content_type, 0, None
+        streams: dict[str, FrameStream] = {}
         if kind in RAW:
             decoded = _decode_raw(value, said, self._limits)
         elif FILES.get(kind) == "ogg":
@@ -157,17 +167,26 @@ class ChunkDecoder:
         elif kind == "audio/mpeg" and is_whole_mp3(value):
             decoded = decode_file(value, "mp3", self._limits)
         else:
-            decoded, claim, lead = self._decode_frames(state, value, said, claim)
+            verdict = state.position.judge(claim)
+            decoded, claim, lead, streams = _decode_frames(
+                state, value, claim, verdict, kind, self._limits
+            )
         _check(decoded, said)
-        state.lead, state.before = lead, state.position.place
-        start = state.position.put(claim, len(decoded.samples), decoded.rate)
+        before, n = state.position.place, len(decoded.samples)
+        placed = state.position.put(claim, n, decoded.rate, verdict)
+        if placed.verdict is Verdict.HELD:
+            state.ahead = streams
+        elif placed.verdict is Verdict.CONFIRMED:
+            state.frames, state.ahead = streams, {}
+        elif n:
+            state.ahead = {}
+        state.lead, state.before, state.placed = lead, before, placed
+        self._keep(station, state, known=n > 0)
         if said.time_ms is not None:
             time: float | None = said.time_ms / 1000
-        elif said.start_sample is not None:
-            time = None
         else:
-            time = state.position.time(start, decoded.rate)
-        return AudioChunk(station, start, decoded.samples, decoded.rate, time)
+            time = state.position.time(placed.start, decoded.rate, placed.verdict)
+        return AudioChunk(station, placed.start, decoded.samples, decoded.rate, time)
 
     def resume(self, station: str, start: int, rate: int, place: Sequence[float | None]) -> None:
         """Say that the next message of `station` begins at sample `start` of `rate` a second.
@@ -175,7 +194,8 @@ class ChunkDecoder:
         `place` is what `place` said of it; a record of an earlier version has none.
         """
         self.forget(station)
-        self._station(station).position.resume(place or (start, rate))
+        state = self._stations[station] = self._station(station)
+        state.position.resume(place or (start, rate))
 
     def place(self, station: str) -> tuple[int, Place]:
         """Return what a decoder needs that is to begin with the station's last message.
@@ -192,42 +212,97 @@ class ChunkDecoder:
         before = state.before
         if before.rate and state.lead:
             lead = rescale(state.lead, state.position.place.rate, before.rate)
-            before = before._replace(end=before.end + lead)
+            if state.placed.verdict is Verdict.CONFIRMED:
+                before = before._replace(held_end=before.held_end + lead)
+            else:
+                before = before._replace(end=before.end + lead)
         return state.lead, before
+
+    def placed(self, station: str) -> Placed:
+        """Return where the last message of a station was put, and whether that is believed."""
+        return self._station(station).placed
+
+    def end(self, station: str) -> tuple[int, int] | None:
+        """Return the sample after a station's last one and its rate; None for a new station."""
+        if (state := self._stations.get(station)) is None:
+            return None
+        track = state.position.place.track
+        return track.top - track.shift, track.rate
+
+    def drop_candidate(self, station: str) -> None:
+        """Forget a jump of a station that nothing has confirmed."""
+        if (state := self._stations.get(station)) is not None:
+            state.position.drop_candidate()
+            state.ahead.clear()
 
     def forget(self, station: str) -> None:
         """Drop what is known of a station."""
         self._stations.pop(station, None)
+        self._starting.pop(station, None)
 
     def _station(self, station: str) -> _Station:
-        if station not in self._stations:
-            limits = self._limits
-            self._stations[station] = _Station(Position(limits.jump_s, limits.pause_s), {})
-            if len(self._stations) > _MAX_STATIONS:
-                self._stations.popitem(last=False)
-        self._stations.move_to_end(station)
-        return self._stations[station]
+        """Return what is known of a station; of a new one nothing is stored yet."""
+        known = self._stations.get(station) or self._starting.get(station)
+        return known or _Station(Position(self._rules), {})
 
-    def _decode_frames(
-        self, state: _Station, value: bytes, said: Said, claim: Claim
-    ) -> tuple[Decoded, Claim, int]:
-        """Decode bare frames as the continuation of the last message, unless it says otherwise.
+    def _keep(self, station: str, state: _Station, *, known: bool) -> None:
+        """Store what is known of a station once a message of it has decoded.
 
-        ``start_sample`` then counts to the first frame that begins in the message; the frame
-        that its first bytes complete lies before that.
+        Names that have sent no whole frame yet are not stations: only a few of them are stored.
         """
-        codec = FRAMES[said.content_type]
-        frames = state.frames.get(codec)
-        if frames is None:
-            frames = state.frames[codec] = FrameStream(codec, self._limits)
-        if said.start_sample is not None:
-            slack = frames.frame_samples if frames.partial else 0
-            if state.position.goes_on(claim, slack):
-                claim = replace(claim, start_sample=None, time_ms=None, arrived_ms=None)
-            else:
-                frames.reset()
-        decoded, lead = frames.push(value)
-        return decoded, claim, lead
+        if known and station not in self._stations:
+            self._starting.pop(station, None)
+            self._stations[station] = state
+        elif station not in self._stations:
+            self._starting[station] = state
+            if len(self._starting) > _MAX_STARTING:
+                self._starting.popitem(last=False)
+
+
+def _claim(said: Said, arrived_ms: int | None) -> Claim:
+    """Return what places a message.
+
+    A record's timestamp that cannot be is an error only where the place depends on it.
+    """
+    if arrived_ms is not None and not is_time_ms(arrived_ms):
+        if said.start_sample is None and said.time_ms is None:
+            raise DecodeError(
+                f"the record's timestamp {arrived_ms} is no time from 1970 to 2199 in "
+                "milliseconds; give the producer's records a right one, or send start_sample or "
+                "time_ms"
+            )
+        arrived_ms = None
+    return Claim(said.start_sample, said.rate, said.time_ms, arrived_ms)
+
+
+def _decode_frames(
+    state: _Station, value: bytes, claim: Claim, verdict: Verdict, kind: str, limits: WireSettings
+) -> tuple[Decoded, Claim, int, dict[str, FrameStream]]:
+    """Decode bare frames as the continuation of the last message, unless they say otherwise.
+
+    ``start_sample`` then counts to the first frame that begins in the message; the frame
+    that its first bytes complete lies before that. What may be an outlier has a decoder of its
+    own, which becomes the station's if the jump is confirmed: the last value returned is the
+    decoders that have been used.
+    """
+    codec = FRAMES[kind]
+    if verdict is Verdict.NEAR:
+        streams = state.frames
+    elif verdict is Verdict.CONFIRMED or state.position.is_more_of_candidate(claim):
+        streams = state.ahead
+    else:
+        streams = {}
+    frames = streams.get(codec)
+    if frames is None:
+        frames = streams[codec] = FrameStream(codec, limits)
+    if claim.start_sample is not None:
+        slack = frames.frame_samples if frames.partial else 0
+        if state.position.continues(claim, verdict, slack):
+            claim = replace(claim, continues=True)
+        else:
+            frames.reset()
+    decoded, lead = frames.push(value)
+    return decoded, claim, lead, streams
 
 
 def _decode_raw(value: bytes, said: Said, limits: WireSettings) -> Decoded:

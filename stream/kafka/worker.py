@@ -145,7 +145,9 @@ class Worker:
         # With more on its way, the inbox fills up and Faust stops to fetch.
         self._outbox = Outbox(member.app, self._settings.max_pending_events, self._refusals)
         progress = self._watchdog.progress
-        self._snapshots = Snapshots(member.app, self._settings, self._partitions, progress)
+        self._snapshots = Snapshots(
+            member.app, self._settings, self._partitions, progress, self._count_unreadable
+        )
         self._watchdog.start()
         member.start()
         try:
@@ -263,6 +265,9 @@ class Worker:
     def _is_current(self) -> bool:
         """Say whether the sessions are of the assignment that holds now."""
         return self._assignment == self._member.assignments
+
+    def _count_unreadable(self) -> None:
+        self.counts["unreadable"] += 1
 
     def _refuse(self, message: Any, reason: str) -> None:
         self._letters.put(message, reason)

@@ -14,7 +14,6 @@ import pytest
 
 from stream.drive import Stop
 from stream.kafka.client import ensure_topics
-from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.sender import Sender
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.tail import follow
@@ -40,9 +39,8 @@ def driver(request):
 
 
 @pytest.fixture
-def broker():
-    with EmbeddedBroker() as running:
-        yield running
+def broker(new_broker):
+    return new_broker()
 
 
 @pytest.fixture

@@ -146,6 +146,9 @@ for batch in source:
         ends[chunk.station] = chunk.end
     out.flush()
     source.settle({station: {"oldest": max(0, end - 16000)} for station, end in ends.items()})
+    for station, end in ends.items():
+        print("settled", station, end, end, file=out)
+    out.flush()
 """
 
 
@@ -174,8 +177,9 @@ def test_kill_9_leaves_no_hole(kafka_settings: KafkaSettings, tmp_path: Path) ->
             if second % 4 == 3:
                 deadline = time.monotonic() + 120
                 wanted = (second + 1) * RATE
-                while min(max((e for _, e in h), default=0) for h in heard().values()) < wanted:
-                    assert time.monotonic() < deadline, heard()
+                word = "settled" if second == 3 else "heard"  # killed behind it, and within
+                while min(max((e for _, e in h), default=0) for h in heard(word).values()) < wanted:
+                    assert time.monotonic() < deadline, heard(word)
                     time.sleep(0.05)
                 consumer.send_signal(signal.SIGKILL)
                 consumer.wait()
@@ -190,11 +194,11 @@ def test_kill_9_leaves_no_hole(kafka_settings: KafkaSettings, tmp_path: Path) ->
 
 def test_a_zombies_older_state_does_not_win(kafka_settings: KafkaSettings) -> None:
     sender = Sender(kafka_settings)
-    log = StateLog(kafka_settings, sender)
+    log = StateLog(kafka_settings, sender, lambda: None)
     ensure_topics(kafka_settings, [kafka_settings.topics.state])
     for oldest in (100, 300, 200):
         log.write(1, Saved("a", 0, 0, RATE, {"oldest": oldest}))
-    other = StateLog(kafka_settings.model_copy(update={"group": "other"}), sender)
+    other = StateLog(kafka_settings.model_copy(update={"group": "other"}), sender, lambda: None)
     other.write(1, Saved("a", 0, 0, RATE, {"oldest": 900}))
     sender.flush()
     sender.close()

@@ -36,7 +36,9 @@ def test_the_last_batch_is_read_whole_and_nothing_twice(kafka_settings, batches)
         sender.flush()
 
     async def restore():
-        snapshots = Snapshots(make_app(settings), settings, 3, lambda: restored.append(None))
+        snapshots = Snapshots(
+            make_app(settings), settings, 3, lambda: restored.append(None), lambda: None
+        )
         assert known(snapshots, 1) == {}
         for size in batches:
             await asyncio.to_thread(write, size)

@@ -6,6 +6,7 @@ from stream.audio import AudioChunk
 from stream.kafka.intake import Intake, Received
 from stream.kafka.saved import Saved
 from stream.kafka.settings import KafkaSettings
+from stream.kafka.unreadable import Unreadable
 from stream.kafka.wire import encode
 
 RATE = 16000
@@ -152,3 +153,24 @@ def test_a_station_that_moved_to_another_partition_is_not_ended_on_the_old_one()
     topic.hear("a", 1)
     assert topic.intake.listen() == {}
     assert [saved for p, saved in topic.intake.settle({}) if p == 0] == [Saved.nothing("a")]
+
+
+def test_what_could_not_be_read_is_refused_once_and_the_partition_goes_on_behind_it():
+    topic = Topic()
+    topic.intake.begin(0, 0, [])
+    topic.hear("a")
+    batch = Unreadable.of(b"bytes", "a batch of records cannot be read", 7, is_raw=True)
+    assert topic.intake.take(Received("audio", 0, 1, -1, None, batch, [])) == []
+    assert topic.intake.offsets.next(0) == 8
+    topic.next = 8
+    assert topic.hear("a")
+    record = Unreadable.of(b"audio", "header name", 9, is_raw=False)
+    for station in (b"a", b"never heard of"):
+        topic.intake.take(Received("audio", 0, 9, -1, station, record, []))
+    topic.next = 10
+    message = encode(AudioChunk("a", 1000, np.zeros(100, np.float32), RATE))
+    [chunk] = topic.intake.take(Received("audio", 0, 10, -1, *message))
+    assert chunk.gap_reason == "a message could not be decoded"
+    assert topic.refused == [batch.reason, record.reason, record.reason]
+    assert topic.intake.counts["unreadable"] == topic.intake.counts["dead_letters"] == 3
+    assert topic.intake.offsets.next(0) == 11

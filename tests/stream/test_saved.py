@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airsift.errors import BrokerError
+from stream.kafka.position import Place
 from stream.kafka.saved import Saved, as_record, read_record
 
 
@@ -24,7 +25,7 @@ records = st.builds(
     start=st.integers(0, 2**60),
     rate=st.integers(1, 192000),
     snapshot=st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
-    place=st.sampled_from([(), (1, 16000, None, None), (5, 8000, 17.5, 12)]),
+    place=st.sampled_from([(), Place(1, 16000), Place(5, 8000, 17.5, 12, held=1, held_rate=8000)]),
     silent_s=st.integers(0, 10**7).map(lambda tenths: tenths / 10),
 )
 
