@@ -89,7 +89,7 @@ class MovedStations:
     def belongs(self, station: str, partition: int) -> bool:
         """Say whether Kafka's own producers send a station to this partition."""
         count = max(self._partitions(), 1)
-        return (murmur2(station.encode()) & 0x7FFFFFFF) % count == partition
+        return bool((murmur2(station.encode()) & 0x7FFFFFFF) % count == partition)
 
     def find(self, station: str, partition: int) -> tuple[int, Saved] | None:
         """Return the newest record of a station on other partitions, and on which.
@@ -108,7 +108,7 @@ class MovedStations:
         known = [(p, saved) for p, saved in elsewhere if p != partition and saved.snapshot]
         if not known:
             return None
-        return max(known, key=lambda item: int((item[1].snapshot or {}).get("oldest", 0)))
+        return max(known, key=lambda item: item[1].age)
 
     def messages(self, station: str, partition: int, kafka_offset: int) -> list[Any]:
         """Return a station's messages on a partition, from an offset to the partition's end.

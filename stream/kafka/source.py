@@ -333,11 +333,8 @@ class KafkaSource:
                 tp = TopicPartition(self._topic, partition)
                 committed = consumer.committed(tp, **within) if records or undo else None
                 begin = committed if undo else None
-                if (
-                    self._from_start
-                    or self._is_added(tp)
-                    or (records and not _any_of(records.values(), topic_id))
-                ):
+                is_other = bool(records) and not _any_of(records.values(), topic_id)
+                if self._from_start or is_other or self._is_added(tp):
                     begin = consumer.beginning_offsets([tp], **within)[tp]
                 elif records and committed is None:
                     begin = min(r.saved.kafka_offset for r in records.values())
