@@ -29,6 +29,7 @@ from stream.kafka.contact import Contact, reads_of_faust
 from stream.kafka.intake import Intake
 from stream.kafka.letterbox import Letterbox
 from stream.kafka.member import Member
+from stream.kafka.moved import MovedStations, committed_offsets
 from stream.kafka.outbox import Outbox
 from stream.kafka.readiness import Readiness
 from stream.kafka.refusals import Refusals
@@ -95,7 +96,15 @@ class Worker:
         self._checkpoint_s = checkpoint_s
         self._observer = observer
         prepare_topics(settings)
-        self._intake = Intake(settings, pipeline.rate, self._refuse)
+        topics = settings.topics
+        self._topics = TopicWatch(
+            settings, [topics.audio, topics.dead_letters, topics.state, *topics.events.values()]
+        )
+        self._made_anew = dict.fromkeys((topics.audio, topics.state), 0)
+        self._topics.start()
+        self._moved = MovedStations(settings, lambda: self._topics.known(topics.audio).partitions)
+        self._moved.begin(committed_offsets(settings))
+        self._intake = Intake(settings, pipeline.rate, self._refuse, moved=self._moved)
         self.counts = self._intake.counts
         self._refusals = Refusals(settings)
         self.refused = self._refusals.counts
@@ -107,12 +116,6 @@ class Worker:
         self._ours: dict[int, int] | None = None
         self._readiness = Readiness(settings.session_timeout_s)
         self._contact: Contact | None = None
-        topics = settings.topics
-        self._topics = TopicWatch(
-            settings, [topics.audio, topics.dead_letters, topics.state, *topics.events.values()]
-        )
-        self._made_anew = dict.fromkeys((topics.audio, topics.state), 0)
-        self._topics.start()
 
     def run(self, stop: Stop, deadline: Deadline | None = None) -> None:
         """Work until `stop` is requested.
@@ -158,6 +161,7 @@ class Worker:
         # What nobody waits for any more ends the worker in other ways, in one line.
         asyncio.get_running_loop().set_exception_handler(_log_stray_error)
         self._member = member = Member(self._settings)
+        member.is_grown = lambda: self._moved.grown
         self._contact = Contact(self._settings, lambda: reads_of_faust(member.app))
         # With more on its way, the inbox fills up and Faust stops to fetch.
         self._outbox = Outbox(member.app, self._settings.max_pending_events, self._refusals)
@@ -270,6 +274,7 @@ class Worker:
             if following is None:
                 resumed |= self._take_up(partition, message.offset)
             chunks += self._intake.take(received(message))
+        resumed |= self._intake.take_resumed()
         return Batch(chunks, resumed, frozenset(lost))
 
     def _take_up(self, partition: int, kafka_offset: int) -> dict[str, dict[str, Any]]:

@@ -40,6 +40,7 @@ SOURCE = {
         "Records of the state topic that could not be used; their stations began anew.",
     ),
     "rebalances": ("airsift_kafka_rebalances", "New assignments of partitions."),
+    "moved": ("airsift_kafka_stations_moved", "Stations that came from another partition."),
     "commits": ("airsift_kafka_commits", "Commits of offsets."),
     "commit_failures": ("airsift_kafka_commit_failures", "Commits that the group refused."),
 }

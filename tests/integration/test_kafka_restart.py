@@ -218,6 +218,6 @@ def test_a_state_topic_that_is_too_small_is_named(kafka_settings: KafkaSettings)
         kafka_settings.model_copy(update={"topics": small}), [kafka_settings.topics.state]
     )
     with pytest.raises(
-        BrokerError, match=r"state has 2 partitions, .*audio has 3: give it as many"
+        BrokerError, match=r"state has 2 partitions, needs 3 and cannot be given more: .*CreatePart"
     ):
         KafkaSource(kafka_settings)
