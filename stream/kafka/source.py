@@ -112,7 +112,8 @@ class KafkaSource:
         self._sender = transactions or Sender(settings, refusals=refusals)
         self._letters = Letterbox(settings, refusals)
         self._state = StateLog(settings, self._sender, self._count_unreadable)
-        self._consumer = connect_consumer(settings, None, group_id=settings.group)
+        named = {} if transactions is None else {"client_id": transactions.client_id}
+        self._consumer = connect_consumer(settings, None, group_id=settings.group, **named)
         self._contact = Contact(settings, lambda: reads_of_consumer(self._consumer))
         self._rebalances = Rebalances()
         self._readiness = Readiness(settings.session_timeout_s)
