@@ -31,6 +31,7 @@ SOURCE = {
     "messages": ("airsift_kafka_messages", "Messages read from the audio topic."),
     "bytes": ("airsift_kafka_bytes", "Bytes of audio read from the audio topic."),
     "dead_letters": ("airsift_dead_letters", "Messages that could not be decoded."),
+    "jumps": ("airsift_kafka_jumps", "Jumps of a station's count or clock that were followed."),
     "repeats": ("airsift_kafka_repeats", "Messages read again after a rebalance, and left out."),
     "rebalances": ("airsift_kafka_rebalances", "New assignments of partitions."),
     "commits": ("airsift_kafka_commits", "Commits of offsets."),
