@@ -167,6 +167,10 @@ class KafkaSource:
             The broker does not answer. A commit that fails is only counted: it costs a longer
             repetition, and the next one makes it good.
         """
+        if self._undone:
+            # The events up to here do not count: offsets behind them must not either, also where
+            # this is the last checkpoint of a worker that was asked to stop.
+            return
         self._letters.deliver()
         self._write(self._intake.settle(snapshots))
         if self._unstored:

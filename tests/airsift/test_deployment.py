@@ -354,16 +354,22 @@ def test_selectors_select_the_pods():
 
 
 def test_never_more_workers_than_partitions():
-    scaled, login = MANIFESTS["keda.yaml"]
-    [trigger] = scaled["spec"]["triggers"]
+    [scaled] = MANIFESTS["keda.yaml"]
     kafka = worker_toml()["kafka"]
     assert scaled["spec"]["maxReplicaCount"] <= kafka["topics"]["partitions"]
     assert scaled["spec"]["minReplicaCount"] <= scaled["spec"]["maxReplicaCount"]
-    assert trigger["metadata"]["bootstrapServers"] == kafka["bootstrap_servers"]
-    assert trigger["metadata"]["consumerGroup"] == kafka["group"]
-    assert trigger["metadata"]["topic"] == KafkaSettings().topics.audio
-    assert trigger["authenticationRef"]["name"] == login["metadata"]["name"]
     assert scaled["spec"]["scaleTargetRef"]["name"] == "airsift"
+
+
+def test_workers_are_scaled_by_what_they_have_to_read_and_not_by_committed_offsets():
+    [scaled] = MANIFESTS["keda.yaml"]
+    [trigger] = scaled["spec"]["triggers"]
+    assert trigger["type"] == "prometheus"
+    query = trigger["metadata"]["query"]
+    [[metric, job]] = re.findall(r'^sum\((\w+)\{job="(\w+)"\}\)$', query)
+    assert metric == "airsift_lag_messages"
+    assert job == SCRAPE["scrape_configs"][0]["job_name"]
+    assert float(trigger["metadata"]["threshold"]) > 0
 
 
 def test_everything_is_on_loopback_unless_told_otherwise():

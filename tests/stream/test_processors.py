@@ -46,7 +46,7 @@ def flags() -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write the demo's programmes as samples, as a file of 16 bits gives them, and its catalogue."""
+    """Write the demo's programmes as samples, as a file of 16 bits has them, and a catalogue."""
     folder = tmp_path_factory.mktemp("laws")
     for name in programmes():
         samples = np.round(assemble(name).samples * 32767) / 32768
