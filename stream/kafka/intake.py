@@ -17,7 +17,7 @@ from airsift.errors import DecodeError
 from stream.kafka.kept import Kept
 from stream.kafka.offsets import Heard, Offsets
 from stream.kafka.saved import Saved
-from stream.kafka.wire import ChunkDecoder
+from stream.kafka.wire import Begin, ChunkDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -109,7 +109,9 @@ class Intake:
         self._kept.begin(partition, left)
         for saved in left:
             self._skip[partition, saved.station] = saved.kafka_offset
-            self._decoder.resume(saved.station, saved.start, saved.rate, saved.place)
+            at = saved.kafka_offset, saved.start, saved.rate
+            begin = Begin(*at, saved.place, saved.entry)
+            self._decoder.resume(saved.station, begin)
             names.add(saved.station)
             resumed[saved.station] = dict(saved.snapshot or {})
         return resumed
@@ -148,7 +150,9 @@ class Intake:
         try:
             self._admit(partition, station)
             arrived_ms = message.timestamp if message.timestamp >= 0 else None
-            chunk = self._decoder.decode(message.key, message.value, message.headers, arrived_ms)
+            chunk, begin = self._decoder.decode(
+                message.key, message.value, message.headers, arrived_ms, message.offset
+            )
         except DecodeError as error:
             place = {"station": station, "partition": partition, "kafka_offset": message.offset}
             log.warning("not decoded, sent to the dead letters: %s", error, extra=place)
@@ -157,12 +161,12 @@ class Intake:
             self._refuse(message, str(error))
             return []
         self._names[partition].add(station)
+        self._kept.heard(partition, station)
+        # Also of one that completes no frame: the next message may need it.
+        heard = Heard(message.offset, chunk.start, chunk.end, chunk.rate, begin)
+        self.offsets.heard(partition, station, heard)
         if not len(chunk.samples):
             return []
-        lead, found = self._decoder.place(station)
-        self._kept.heard(partition, station)
-        heard = Heard(message.offset, chunk.start + lead, chunk.end, chunk.rate, found)
-        self.offsets.heard(partition, station, heard)
         if station in self._damaged:
             self._damaged.remove(station)
             chunk = replace(chunk, gap_reason="a message could not be decoded")
@@ -219,7 +223,15 @@ class Intake:
         written = [
             (
                 partition,
-                Saved(station, first.kafka_offset, first.start, first.rate, snapshot, first.place),
+                Saved(
+                    station,
+                    first.kafka_offset,
+                    first.start,
+                    first.rate,
+                    snapshot,
+                    first.place,
+                    first.entry,
+                ),
             )
             for station, snapshot in snapshots.items()
             for partition, first in self.offsets.settle(station, snapshot["oldest"])

@@ -47,8 +47,10 @@ def end_of_station(settings: KafkaSettings, station: str) -> tuple[int, int] | N
     if last is None:
         return None
     try:
-        chunk = ChunkDecoder(settings.wire).decode(
-            last.key, last.value, last.headers, last.timestamp
+        chunk = (
+            ChunkDecoder(settings.wire)
+            .decode(last.key, last.value, last.headers, last.timestamp)
+            .chunk
         )
     except DecodeError:
         return None

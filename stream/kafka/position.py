@@ -59,6 +59,9 @@ class Place(NamedTuple):
     arrived_ms: int | None = None
 
 
+NOWHERE = Place()
+
+
 class Position:
     """The running position of one station.
 

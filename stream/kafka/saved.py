@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from airsift.errors import BrokerError
-from stream.kafka.position import Place
+from stream.kafka.frame_stream import NEW, Entry
+from stream.kafka.position import NOWHERE, Place
 from stream.kafka.wire import Message
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ class Saved:
         First sample of that message, and the rate it counts in.
     snapshot : mapping, optional
         What the pipeline restores; None where the station is forgotten, and nothing is known.
-    place : sequence of float
-        A `stream.kafka.position.Place`: where that message found its station.
+    place : Place
+        Where that message found its station.
+    entry : Entry
+        How the frames of that message begin.
     silent_s : float >= 0
         For how long workers had listened to the station in vain when this was written.
     """
@@ -41,7 +44,8 @@ class Saved:
     start: int
     rate: int
     snapshot: Mapping[str, Any] | None
-    place: Sequence[float | None] = ()
+    place: Place = NOWHERE
+    entry: Entry = NEW
     silent_s: float = 0.0
 
     @classmethod
@@ -73,6 +77,7 @@ def as_record(group: str, partition: int, saved: Saved) -> Message:
         "start_sample": saved.start,
         "rate": saved.rate,
         "place": saved.place,
+        "entry": saved.entry,
         "silent_s": round(saved.silent_s, 1),
         "snapshot": saved.snapshot,
     }
@@ -111,6 +116,7 @@ def read_record(group: str, record: Any) -> Saved | None:
             int(told["rate"]),
             dict(told["snapshot"]),
             _place(told.get("place") or ()),
+            Entry.checked(*told.get("entry") or ()),
             max(float(told.get("silent_s", 0.0)), 0.0),
         )
     except (ValueError, TypeError, KeyError) as error:
@@ -120,11 +126,11 @@ def read_record(group: str, record: Any) -> Saved | None:
         ) from error
 
 
-def _place(told: Sequence[float | None]) -> tuple[float | None, ...]:
+def _place(told: Sequence[float | None]) -> Place:
     place = tuple(number if number is None else number + 0 for number in told)
     if place and (len(place) != len(Place._fields) or None in place[:2]):
         raise ValueError(f"place is {told!r}")
-    return place
+    return Place(*place)  # type: ignore[arg-type]
 
 
 def _key(group: str, station: str) -> bytes:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from airsift.errors import DecodeError
-from stream.audio import AudioChunk, rescale
-from stream.kafka.compressed import (
-    Decoded,
-    FrameStream,
-    check_length,
-    check_shape,
-    decode_file,
-    decode_opus,
-    is_whole_mp3,
-)
+from stream.audio import AudioChunk
+from stream.kafka.compressed import decode_file, decode_opus, is_whole_mp3
 from stream.kafka.encoders import encode_file
+from stream.kafka.frame_stream import NEW, Entry, FrameStream, Pushed
 from stream.kafka.headers import (
     CONTENT_TYPES,
     FILES,
@@ -33,6 +26,7 @@ from stream.kafka.headers import (
 )
 from stream.kafka.opus import OpusDecoders
 from stream.kafka.position import Claim, Place, Position
+from stream.kafka.samples import Decoded, check_length, check_shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,12 +94,61 @@ def _mp3_keeps(n: int, rate: int) -> bool:
     return n >= _SHORTEST_MP3 and (n + _MP3_DELAY) % frame <= frame - _MP3_TAIL
 
 
+class Begin(NamedTuple):
+    """A message that a decoder can begin with, and how.
+
+    Parameters
+    ----------
+    kafka_offset : int
+        Where it is in its partition.
+    start, rate : int
+        First sample that is decoded then, and the rate it counts in.
+    place : Place
+        Where the message finds its station.
+    entry : Entry
+        How its frames begin, if it is one of a stream of frames.
+    """
+
+    kafka_offset: int
+    start: int
+    rate: int
+    place: Place = Place()
+    entry: Entry = NEW
+
+
+class Read(NamedTuple):
+    """What a message brings.
+
+    Parameters
+    ----------
+    chunk : AudioChunk
+        Its audio; empty where no frame is complete yet.
+    begin : Begin
+        Where a decoder begins that decodes the same samples of this message and all after it.
+    """
+
+    chunk: AudioChunk
+    begin: Begin
+
+
 @dataclass(slots=True)
 class _Station:
     position: Position
-    frames: dict[str, FrameStream]
-    lead: int = 0  # samples of the last message that began in the message before
-    before: Place = field(default_factory=Place)  # where that message found the station
+    resumed: Begin | None = None  # until its message, or one after it, has come
+    frames: FrameStream | None = None
+    begins: deque[Begin] = field(default_factory=deque)  # of the stream of frames
+
+    def begin(self, pushed: Pushed, here: Begin) -> Begin:
+        """Return where a decoder begins that is to decode the same; `here` is this message."""
+        entry, begins = pushed.entry, self.begins
+        if entry is not None:
+            if entry.skip is None:
+                begins.clear()
+            start = here.start + entry.lead - pushed.skipped
+            begins.append(here._replace(start=start, entry=entry))
+        while len(begins) > 1 and begins[1].entry.number <= pushed.needs:
+            begins.popleft()
+        return begins[0]
 
 
 class ChunkDecoder:
@@ -128,8 +171,9 @@ class ChunkDecoder:
         value: bytes | None,
         headers: Sequence[tuple[str, bytes]],
         arrived_ms: int | None = None,
-    ) -> AudioChunk:
-        """Return the chunk in a message; it may be empty where a frame is not complete yet.
+        kafka_offset: int = 0,
+    ) -> Read:
+        """Return the chunk in a message, and where a decoder begins that is to decode the same.
 
         Raises
         ------
@@ -146,54 +190,42 @@ class ChunkDecoder:
             )
         said = read_headers(headers, self._limits)
         state = self._station(station)
+        resumed, state.resumed = state.resumed, None
+        if resumed is not None and resumed.kafka_offset == kafka_offset:
+            self._resume_frames(state, said, resumed)
+        before = state.position.place
         claim = Claim(said.start_sample, said.rate, said.time_ms, arrived_ms)
-        kind, lead = said.content_type, 0
-        if kind in RAW:
-            decoded = _decode_raw(value, said, self._limits)
-        elif FILES.get(kind) == "ogg":
-            decoded = decode_opus(value, self._opus, self._limits)
-        elif kind in FILES:
-            decoded = decode_file(value, FILES[kind], self._limits)
-        elif kind == "audio/mpeg" and is_whole_mp3(value):
-            decoded = decode_file(value, "mp3", self._limits)
+        # A message that is refused, or is no frames, ends a stream of frames.
+        frames, state.frames = state.frames, None
+        kind = said.content_type
+        if kind not in FRAMES or (kind == "audio/mpeg" and is_whole_mp3(value)):
+            pushed = Pushed(self._decode_file(kind, value, said), 0, NEW, 0)
         else:
-            decoded, claim, lead = self._decode_frames(state, value, said, claim)
-        _check(decoded, said)
-        state.lead, state.before = lead, state.position.place
-        start = state.position.put(claim, len(decoded.samples), decoded.rate)
+            frames, claim = self._continue(state, frames, said, claim)
+            pushed = frames.push(value)
+            state.frames = frames
+        decoded, skipped = pushed.decoded, pushed.skipped
+        try:
+            _check(decoded, said)
+        except DecodeError:
+            state.frames = None
+            raise
+        start = state.position.put(claim, skipped + len(decoded.samples), decoded.rate) + skipped
+        begin = state.begin(pushed, Begin(kafka_offset, start, decoded.rate, before))
         if said.time_ms is not None:
-            time: float | None = said.time_ms / 1000
+            time: float | None = said.time_ms / 1000 + skipped / decoded.rate
         elif said.start_sample is not None:
             time = None
         else:
             time = state.position.time(start, decoded.rate)
-        return AudioChunk(station, start, decoded.samples, decoded.rate, time)
+        return Read(AudioChunk(station, start, decoded.samples, decoded.rate, time), begin)
 
-    def resume(self, station: str, start: int, rate: int, place: Sequence[float | None]) -> None:
-        """Say that the next message of `station` begins at sample `start` of `rate` a second.
-
-        `place` is what `place` said of it; a record of an earlier version has none.
-        """
+    def resume(self, station: str, begin: Begin) -> None:
+        """Go on with `station` at the message that `begin` names."""
         self.forget(station)
-        self._station(station).position.resume(place or (start, rate))
-
-    def place(self, station: str) -> tuple[int, Place]:
-        """Return what a decoder needs that is to begin with the station's last message.
-
-        Returns
-        -------
-        lead : int
-            Samples of the message's chunk that began in the message before: of who begins with
-            this one, the chunk begins so much later.
-        place : Place
-            Where it then finds the station.
-        """
-        state = self._stations[station]
-        before = state.before
-        if before.rate and state.lead:
-            lead = rescale(state.lead, state.position.place.rate, before.rate)
-            before = before._replace(end=before.end + lead)
-        return state.lead, before
+        state = self._station(station)
+        state.position.resume(begin.place)
+        state.resumed = begin
 
     def forget(self, station: str) -> None:
         """Drop what is known of a station."""
@@ -202,32 +234,43 @@ class ChunkDecoder:
     def _station(self, station: str) -> _Station:
         if station not in self._stations:
             limits = self._limits
-            self._stations[station] = _Station(Position(limits.jump_s, limits.pause_s), {})
+            self._stations[station] = _Station(Position(limits.jump_s, limits.pause_s))
             if len(self._stations) > _MAX_STATIONS:
                 self._stations.popitem(last=False)
         self._stations.move_to_end(station)
         return self._stations[station]
 
-    def _decode_frames(
-        self, state: _Station, value: bytes, said: Said, claim: Claim
-    ) -> tuple[Decoded, Claim, int]:
-        """Decode bare frames as the continuation of the last message, unless it says otherwise.
+    def _decode_file(self, kind: str, value: bytes, said: Said) -> Decoded:
+        """Decode a message that needs no other one."""
+        if kind in RAW:
+            return _decode_raw(value, said, self._limits)
+        if FILES.get(kind) == "ogg":
+            return decode_opus(value, self._opus, self._limits)
+        return decode_file(value, FILES.get(kind, "mp3"), self._limits)
 
-        ``start_sample`` then counts to the first frame that begins in the message; the frame
-        that its first bytes complete lies before that.
+    def _resume_frames(self, state: _Station, said: Said, resumed: Begin) -> None:
+        codec = FRAMES.get(said.content_type)
+        if codec is not None and resumed.entry != NEW:
+            state.frames = FrameStream(codec, self._limits, resumed.entry, resumed.rate)
+
+    def _continue(
+        self, state: _Station, frames: FrameStream | None, said: Said, claim: Claim
+    ) -> tuple[FrameStream, Claim]:
+        """Return the stream that a message goes on with, and what is left of its claim.
+
+        It goes on with the last message's unless its ``start_sample`` is elsewhere. That counts to
+        the first frame that begins in the message; the frame that its first bytes complete lies
+        before that.
         """
         codec = FRAMES[said.content_type]
-        frames = state.frames.get(codec)
-        if frames is None:
-            frames = state.frames[codec] = FrameStream(codec, self._limits)
+        if frames is None or frames.codec != codec:
+            frames = FrameStream(codec, self._limits)
         if said.start_sample is not None:
-            slack = frames.frame_samples if frames.partial else 0
-            if state.position.goes_on(claim, slack):
+            if frames.goes_on or state.position.goes_on(claim, frames.slack):
                 claim = replace(claim, start_sample=None, time_ms=None, arrived_ms=None)
             else:
-                frames.reset()
-        decoded, lead = frames.push(value)
-        return decoded, claim, lead
+                frames = FrameStream(codec, self._limits)
+        return frames, claim
 
 
 def _decode_raw(value: bytes, said: Said, limits: WireSettings) -> Decoded:

@@ -12,7 +12,8 @@ import pytest
 
 from airsift.errors import DecodeError
 from stream.audio import AudioChunk
-from stream.kafka.compressed import FrameStream, decode_file, decode_opus
+from stream.kafka.compressed import decode_file, decode_opus
+from stream.kafka.frame_stream import FrameStream
 from stream.kafka.opus import OpusDecoders, read_plain
 from stream.kafka.settings import WireSettings
 from stream.kafka.wire import ChunkDecoder, encode
@@ -38,7 +39,7 @@ def file_of(codec: str, container: str, rate: int, seconds: float, layout: str =
 
 def decode(kind: str, value: bytes, **headers: int) -> AudioChunk:
     texts = {"content-type": kind, **{name: str(number) for name, number in headers.items()}}
-    return ChunkDecoder(LIMITS).decode(b"a", value, [(n, t.encode()) for n, t in texts.items()], 0)
+    return ChunkDecoder(LIMITS).decode(b"a", value, [(n, t.encode()) for n, t in texts.items()], 0).chunk
 
 
 @pytest.mark.parametrize(
@@ -63,8 +64,8 @@ def test_more_seconds_than_allowed_are_refused(kind, make):
 @pytest.mark.parametrize("kind", FRAMES)
 def test_frames_beyond_the_limit_are_not_even_decoded(kind):
     stream = FrameStream("aac" if kind == "audio/aac" else "mp3float", LIMITS)
-    frames, decoded = stream._frames, []
-    stream._frames = lambda value: (decoded.append(1) or frame for frame in frames(value))
+    frames, decoded = stream._decoded, []
+    stream._decoded = lambda value: (decoded.append(1) or frame for frame in frames(value))
     with pytest.raises(DecodeError, match="max_s"):
         stream.push(b"".join(FRAMES[kind]) * 100)
     assert len(decoded) < 200
