@@ -1,7 +1,8 @@
-"""FLAC, Opus, MP3 and WAV in memory: messages that are small files of their own.
+"""FLAC, Ogg, MP3 and WAV in memory: messages that are small files of their own.
 
 Sample counts are exact: what a FLAC, Ogg Opus, WAV or MP3 message with a LAME header decodes to
-is as long as what was encoded.
+is as long as what was encoded. Work and memory grow with a message's size and no faster, and end
+where it holds more audio than `kafka.wire.max_s`.
 """
 
 from __future__ import annotations
@@ -12,73 +13,86 @@ from typing import TYPE_CHECKING
 import av
 import av.error
 
-from airsift.errors import DecodeError
-from stream.kafka.opus import RATE, read_plain
+from stream.kafka.containers import bare_flac, bare_wav
+from stream.kafka.mp3_file import decode_frames
+from stream.kafka.ogg_audio import OpusDecoders, decode_ogg
 from stream.kafka.samples import Decoded, check_shape, collect, not_audio
 
 if TYPE_CHECKING:
-    from stream.kafka.opus import OpusDecoders
+    from stream.kafka.mp3_file import Mp3File
     from stream.kafka.settings import WireSettings
 
 # What may be inside: the rest of FFmpeg, pictures and films above all, stays out of reach.
 _DECODERS = {
     "flac": "flac",
-    "ogg": "opus,vorbis,flac",
     "wav": "pcm_u8,pcm_s16le,pcm_s24le,pcm_s32le,pcm_s64le,pcm_f32le,pcm_f64le,pcm_alaw,pcm_mulaw",
-    "mp3": "mp3float",
 }
+_BARE = {"flac": bare_flac, "wav": bare_wav}
 
 
-def decode_file(value: bytes, container: str, limits: WireSettings) -> Decoded:
-    """Decode a message that is a small file of its own.
+class FileDecoder:
+    """Decodes messages that are small files; none depends on those before it.
 
-    Raises
-    ------
-    DecodeError
-        It is not such a file, is cut short, or is beyond the limits.
+    Parameters
+    ----------
+    limits : WireSettings
+        What a message may hold.
     """
-    try:
+
+    def __init__(self, limits: WireSettings) -> None:
+        self._limits = limits
+        self._opus = OpusDecoders()
+
+    def decode(self, value: bytes, container: str) -> Decoded:
+        """Decode a FLAC, WAV or Ogg file.
+
+        Raises
+        ------
+        DecodeError
+            It is not such a file, is cut short, or is beyond the limits.
+        """
+        try:
+            if container == "ogg":
+                decoded = decode_ogg(value, self._opus, self._limits)
+            else:
+                decoded = self._decode_container(_BARE[container](value), container)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise not_audio(value, container, error) from error
+        return _some(decoded, value, container)
+
+    def decode_mp3(self, value: bytes, file: Mp3File) -> Decoded:
+        """Decode an MP3 file that has been read from `value`.
+
+        Raises
+        ------
+        DecodeError
+            It is damaged, or beyond the limits.
+        """
+        try:
+            if not file.is_whole:
+                raise ValueError(f"its header does not fit the {len(file.frames)} frames in it")
+            decoded = collect(decode_frames(file.frames), self._limits)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise not_audio(value, "mp3", error) from error
+        samples = decoded.samples[file.skip : max(file.end, 0)]
+        return _some(decoded._replace(samples=samples), value, "mp3")
+
+    def _decode_container(self, value: bytes, container: str) -> Decoded:
         allowed = {"codec_whitelist": _DECODERS[container]}
         with av.open(io.BytesIO(value), "r", format=container, options=allowed) as opened:
             if not opened.streams.audio:
-                raise DecodeError(f"{len(value)} bytes of {container} hold no audio stream")
+                raise ValueError("it holds no audio stream")
             stream = opened.streams.audio[0]
             decoder = stream.codec_context.name
             if decoder not in _DECODERS[container].split(","):
-                raise not_audio(value, container, ValueError(f"{decoder} is inside"))
+                raise ValueError(f"{decoder} is inside")
             if stream.channels and stream.rate:  # else nothing was found, and nothing decodes
-                check_shape(stream.channels, stream.rate, limits)
+                check_shape(stream.channels, stream.rate, self._limits)
             stream.codec_context.thread_count = 1
-            decoded = collect(opened.decode(stream), limits)
-    except (av.error.FFmpegError, ValueError) as error:
-        raise not_audio(value, container, error) from error
+            return collect(opened.decode(stream), self._limits)
+
+
+def _some(decoded: Decoded, value: bytes, kind: str) -> Decoded:
     if not len(decoded.samples):
-        raise not_audio(value, container, ValueError("no samples in it"))
+        raise not_audio(value, kind, ValueError("no samples in it"))
     return decoded
-
-
-def decode_opus(value: bytes, decoders: OpusDecoders, limits: WireSettings) -> Decoded:
-    """Decode a message that is an Ogg file; one that is plain Opus is decoded quickly.
-
-    Raises
-    ------
-    DecodeError
-        As of `decode_file`.
-    """
-    plain = read_plain(value)
-    if plain is None:
-        return decode_file(value, "ogg", limits)
-    try:
-        samples, rate = collect(decoders.frames(plain), limits, RATE)
-    except (av.error.FFmpegError, ValueError) as error:
-        raise not_audio(value, "opus", error) from error
-    samples = samples[plain.skip : max(plain.end, 0)]
-    if not len(samples):
-        raise not_audio(value, "opus", ValueError("no samples in it"))
-    return Decoded(samples, rate)
-
-
-def is_whole_mp3(value: bytes) -> bool:
-    """Say whether these bytes begin as an MP3 file does, with an ID3 tag or a Xing header."""
-    head = value[:400]
-    return head[:3] == b"ID3" or b"Xing" in head or b"Info" in head

@@ -10,7 +10,7 @@ import numpy as np
 
 from airsift.errors import DecodeError
 from stream.audio import AudioChunk
-from stream.kafka.compressed import decode_file, decode_opus, is_whole_mp3
+from stream.kafka.compressed import FileDecoder
 from stream.kafka.encoders import encode_file
 from stream.kafka.frame_stream import NEW, Entry, FrameStream, Pushed
 from stream.kafka.headers import (
@@ -24,7 +24,7 @@ from stream.kafka.headers import (
     read_headers,
     station_of,
 )
-from stream.kafka.opus import OpusDecoders
+from stream.kafka.mp3_file import Mp3File, read_mp3_file
 from stream.kafka.position import Claim, Place, Position
 from stream.kafka.samples import Decoded, check_length, check_shape
 
@@ -136,6 +136,7 @@ class _Station:
     position: Position
     resumed: Begin | None = None  # until its message, or one after it, has come
     frames: FrameStream | None = None
+    waiting: Claim | None = None  # of the message that a stream began with, until a frame ends
     begins: deque[Begin] = field(default_factory=deque)  # of the stream of frames
 
     def begin(self, pushed: Pushed, here: Begin) -> Begin:
@@ -163,7 +164,7 @@ class ChunkDecoder:
     def __init__(self, limits: WireSettings) -> None:
         self._limits = limits
         self._stations: OrderedDict[str, _Station] = OrderedDict()
-        self._opus = OpusDecoders()
+        self._files = FileDecoder(limits)
 
     def decode(
         self,
@@ -195,21 +196,8 @@ class ChunkDecoder:
             self._resume_frames(state, said, resumed)
         before = state.position.place
         claim = Claim(said.start_sample, said.rate, said.time_ms, arrived_ms)
-        # A message that is refused, or is no frames, ends a stream of frames.
-        frames, state.frames = state.frames, None
-        kind = said.content_type
-        if kind not in FRAMES or (kind == "audio/mpeg" and is_whole_mp3(value)):
-            pushed = Pushed(self._decode_file(kind, value, said), 0, NEW, 0)
-        else:
-            frames, claim = self._continue(state, frames, said, claim)
-            pushed = frames.push(value)
-            state.frames = frames
+        pushed, claim = self._decode_value(state, value, said, claim)
         decoded, skipped = pushed.decoded, pushed.skipped
-        try:
-            _check(decoded, said)
-        except DecodeError:
-            state.frames = None
-            raise
         start = state.position.put(claim, skipped + len(decoded.samples), decoded.rate) + skipped
         begin = state.begin(pushed, Begin(kafka_offset, start, decoded.rate, before))
         if said.time_ms is not None:
@@ -240,13 +228,34 @@ class ChunkDecoder:
         self._stations.move_to_end(station)
         return self._stations[station]
 
-    def _decode_file(self, kind: str, value: bytes, said: Said) -> Decoded:
+    def _decode_value(
+        self, state: _Station, value: bytes, said: Said, claim: Claim
+    ) -> tuple[Pushed, Claim]:
+        """Decode a message's bytes, and return what is left of its claim."""
+        # A message that is refused, or holds no frames, ends a stream of frames.
+        frames, state.frames = state.frames, None
+        kind = said.content_type
+        mp3 = read_mp3_file(value) if kind == "audio/mpeg" else None
+        if mp3 is not None or kind not in FRAMES:
+            pushed = Pushed(self._decode_file(value, said, mp3), 0, NEW, 0)
+            _check(pushed.decoded, said)
+        else:
+            frames, claim = self._continue(state, frames, said, claim)
+            pushed = frames.push(value)
+            _check(pushed.decoded, said)
+            if claim is state.waiting:  # a decoder that begins here would not know it
+                pushed = pushed._replace(entry=None)
+            is_placed = len(pushed.decoded.samples) or claim.start_sample is None
+            state.frames, state.waiting = frames, None if is_placed else claim
+        return pushed, claim
+
+    def _decode_file(self, value: bytes, said: Said, mp3: Mp3File | None) -> Decoded:
         """Decode a message that needs no other one."""
-        if kind in RAW:
+        if mp3 is not None:
+            return self._files.decode_mp3(value, mp3)
+        if said.content_type in RAW:
             return _decode_raw(value, said, self._limits)
-        if FILES.get(kind) == "ogg":
-            return decode_opus(value, self._opus, self._limits)
-        return decode_file(value, FILES.get(kind, "mp3"), self._limits)
+        return self._files.decode(value, FILES[said.content_type])
 
     def _resume_frames(self, state: _Station, said: Said, resumed: Begin) -> None:
         codec = FRAMES.get(said.content_type)
@@ -262,15 +271,24 @@ class ChunkDecoder:
         the first frame that begins in the message; the frame that its first bytes complete lies
         before that.
         """
-        codec = FRAMES[said.content_type]
+        codec, waiting = FRAMES[said.content_type], state.waiting
         if frames is None or frames.codec != codec:
-            frames = FrameStream(codec, self._limits)
+            frames, waiting = FrameStream(codec, self._limits), None
+        if waiting is not None and _is_near(claim, waiting, frames.slack):
+            return frames, waiting
         if said.start_sample is not None:
-            if frames.goes_on or state.position.goes_on(claim, frames.slack):
+            if waiting is None and (frames.goes_on or state.position.goes_on(claim, frames.slack)):
                 claim = replace(claim, start_sample=None, time_ms=None, arrived_ms=None)
             else:
                 frames = FrameStream(codec, self._limits)
         return frames, claim
+
+
+def _is_near(claim: Claim, waiting: Claim, slack: int) -> bool:
+    """Say whether a message may go on with one that no frame has ended in yet."""
+    if claim.start_sample is None or waiting.start_sample is None:
+        return claim.start_sample is None
+    return 0 <= claim.start_sample - waiting.start_sample <= slack
 
 
 def _decode_raw(value: bytes, said: Said, limits: WireSettings) -> Decoded:
