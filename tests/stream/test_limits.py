@@ -149,7 +149,7 @@ def test_files_without_a_container_give_the_same_samples(codec, rate):
     ("codec", "layout"),
     [("libopus", "stereo"), ("libopus", "5.1"), ("vorbis", "stereo"), ("flac", "mono")],
 )
-@pytest.mark.parametrize("n", [700, 1024, 30_000])
+@pytest.mark.parametrize("n", [700, 5000, 30_000])
 def test_ogg_without_a_container_gives_the_same_samples(codec, layout, n):
     buffer = io.BytesIO()
     options = {"strict": "experimental"}
