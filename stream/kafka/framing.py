@@ -34,8 +34,9 @@ _ADTS_RATES: tuple[int, ...] = (96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 
 _ADTS_RATES += (16_000, 12_000, 11_025, 8_000, 7_350)
 _ID3_BYTES = 10
 _MAX_ID3 = 1 << 20  # a longer tag is damage: to pass it over would lose a minute of audio
-_MAX_SEARCH = 1 << 16  # bytes of one message without a frame
-_TAGS = (b"ID3", b"TAG", b"APETAGEX")  # what may follow the last frame of a song
+_MAX_SEARCH = 1 << 16  # bytes that are no frames, in one message, beyond half of it
+_ID3 = b"ID3"
+_TAGS = (_ID3, b"TAG", b"APETAGEX")  # what may follow the last frame of a song
 
 
 class Header(NamedTuple):
@@ -121,23 +122,18 @@ class Format(NamedTuple):
     search: re.Pattern[bytes]
 
 
+_MPEG_BEGINS = re.compile(rb"\xff(?=[\xe2-\xe7\xf2-\xf7\xfa-\xff][\x10-\xef])|I(?=D3)")
+_ADTS_BEGINS = re.compile(rb"\xff(?=[\xf0\xf1\xf8\xf9])|I(?=D3)")
 FORMATS = {
-    "mp3float": Format(
-        "mp3",
-        read_mpeg,
-        4,
-        3_000,
-        1152,
-        re.compile(rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff][\x10-\xef]|ID3"),
-    ),
-    "aac": Format("aac", read_adts, 7, 8_200, 1024, re.compile(rb"\xff[\xf0\xf1\xf8\xf9]|ID3")),
+    "mp3float": Format("mp3", read_mpeg, 4, 3_000, 1152, _MPEG_BEGINS),
+    "aac": Format("aac", read_adts, 7, 8_200, 1024, _ADTS_BEGINS),
 }
 
 
 def id3_bytes(data: bytes, at: int = 0) -> int:
     """Return the length of the ID3v2 tag at `at`; 0 if there is none."""
     head = data[at : at + _ID3_BYTES]
-    if len(head) < _ID3_BYTES or head[:3] != b"ID3" or 0xFF in head[3:5] or max(head[6:]) > 127:
+    if len(head) < _ID3_BYTES or head[:3] != _ID3 or 0xFF in head[3:5] or max(head[6:]) > 127:
         return 0
     size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
     return size + _ID3_BYTES * (2 if head[5] & 0x10 else 1)
@@ -186,7 +182,8 @@ class Framer:
             `value` is no such stream.
         """
         earlier, data = len(self._rest), self._rest + value
-        at, self.first, self._size = self._skip, None, len(value)
+        at, self.first = self._skip, None
+        self._size, self._earlier, self._passed = len(value), earlier, 0
         while True:
             at, header = self._find(data, at)
             if self._in_step and self.first is None and earlier <= at < len(data):
@@ -204,13 +201,14 @@ class Framer:
                 at = end
         self._rest, self._skip = data[at:], max(at - len(data), 0)
         if not self._in_step and self._junk + len(self._rest) > self._form.max_bytes:
+            self._junk += len(self._rest)
             raise self._no_stream()
 
     def _find(self, data: bytes, at: int) -> tuple[int, Header | None]:
         """Return where the next frame begins, and its header; None where that takes more bytes."""
         form = self._form
         while at < len(data):
-            if data.startswith(b"ID3", at):
+            if data.startswith(_ID3, at):
                 if len(data) < at + _ID3_BYTES:
                     return at, None
                 if 0 < (tag := id3_bytes(data, at)) <= _MAX_ID3:
@@ -232,30 +230,43 @@ class Framer:
 
     def _search(self, data: bytes, at: int) -> tuple[int, bool | None]:
         """Return where a frame (True) or a tag (False) begins; None where that takes more bytes."""
-        form, begin = self._form, at
-        found: bool | None = None
-        while found is None:
-            match = form.search.search(data, at)
-            if match is None:
-                at = max(at, len(data) - form.header_bytes + 1)
-                break
+        for match in self._form.search.finditer(data, at):
+            self._pass_over(match.start() - at)
             at = match.start()
-            if self._junk + at - begin > _MAX_SEARCH:
+            if 2 * self._passed > at - self._earlier + 2 * _MAX_SEARCH:
                 raise self._no_stream()
-            if len(data) < at + max(form.header_bytes, _ID3_BYTES):
-                break
-            if 0 < id3_bytes(data, at) <= _MAX_ID3:
-                found = False
-            elif (header := form.read(data, at)) is not None:
-                end = at + header.size
-                if end != len(data) and end + form.header_bytes > len(data):
-                    break
-                follows = form.read(data, end) if end < len(data) else header
-                if data.startswith(_TAGS, end) or (follows and follows.kind == header.kind):
-                    self._kind, found = header.kind, True
-            at += found is None
-        self._junk += at - begin
-        return at, found
+            if data[at] != _ID3[0]:
+                found = self._begins(data, at)
+            elif 0 < id3_bytes(data, at) <= _MAX_ID3:
+                return at, False
+            else:
+                found = None if len(data) < at + _ID3_BYTES else False
+            if found is not False:
+                return at, found
+        rest = max(at, len(data) - self._form.header_bytes + 1)
+        self._pass_over(rest - at)
+        return rest, None
+
+    def _begins(self, data: bytes, at: int) -> bool | None:
+        """Say whether a frame begins; None where that takes more bytes."""
+        form = self._form
+        if len(data) < at + _ID3_BYTES:
+            return None
+        header = form.read(data, at)
+        if header is None:
+            return False
+        end = at + header.size
+        if end != len(data) and end + form.header_bytes > len(data):
+            return None
+        follows = form.read(data, end) if end < len(data) else header
+        if (follows and follows.kind == header.kind) or data.startswith(_TAGS, end):
+            self._kind = header.kind
+            return True
+        return False
+
+    def _pass_over(self, n: int) -> None:
+        self._junk += n
+        self._passed += n
 
     def _may_follow(self, data: bytes, at: int) -> bool:
         """Say whether what is at the end of a frame may be there."""
@@ -266,6 +277,6 @@ class Framer:
     def _no_stream(self) -> DecodeError:
         name = self._form.name
         return DecodeError(
-            f"{self._size} bytes are not a stream of {name} frames (none follows on another in "
-            f"{self._junk + len(self._rest)} bytes); check content-type"
+            f"{self._size} bytes are not a stream of {name} frames (none follows on another "
+            f"in {self._junk} bytes); check content-type"
         )

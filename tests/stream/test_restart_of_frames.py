@@ -95,7 +95,7 @@ def check_restarts(sent: list[Sent], ends: list[int], back_s: float) -> None:
 @pytest.mark.parametrize("told", ["nothing", "start_sample", "time_ms"])
 @pytest.mark.parametrize("made", STREAMS, ids=lambda made: "-".join(map(str, made)))
 @settings(
-    max_examples=6,
+    max_examples=3,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
