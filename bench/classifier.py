@@ -34,8 +34,6 @@ def main() -> None:
 
     taken = median_s(alone, repeats=30)
     report.row("one window of 5 s, alone", seconds=taken, x_real_time=5.0 / taken)
-    taken = median_s(lambda: loaded.judge(window[0]), repeats=30)
-    report.row("the same without moments", seconds=taken, x_real_time=5.0 / taken)
 
     frames = loaded.embed(torch.rand(1, 30 * columns_per_s, spec.n_bins) * 8.0)
     windows = frames.unfold(1, spec.window_frames, spec.step_columns // spec.stride_columns)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fingerprint import pairs
-from fingerprint.segment import PEAK_BLOCK, Segment
+from fingerprint.checks import PEAK_BLOCK
+from fingerprint.segment import Segment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

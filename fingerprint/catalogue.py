@@ -116,7 +116,7 @@ class Catalogue:
     @property
     def problems(self) -> list[str]:
         """One line for every segment that could not be opened; the others serve."""
-        return list(self._index.problems.values())
+        return list(self._index.problems)
 
     def tracks(self) -> list[Track]:
         """Return all tracks in the order they were added."""

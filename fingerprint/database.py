@@ -15,13 +15,15 @@ import numpy as np
 
 from airsift.errors import CatalogueError
 from fingerprint import settings
-from fingerprint.metadata import Peaks, Track
+from fingerprint.checks import MAX_VALUE_BYTES, parse_object, to_peaks, to_track
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from fingerprint.metadata import Peaks, Track
 
 _SCHEMA = """
 CREATE TABLE settings (analysis TEXT NOT NULL);
@@ -93,7 +95,14 @@ class Metadata:
                 f"{path}: not the database of a catalogue ({error}); name a folder made by "
                 "`airsift catalogue add`"
             ) from error
-        settings.check(json.loads(rows[0][0]) if rows else {}, str(path))
+        try:
+            found = parse_object(rows[0][0]) if rows else {}
+        except ValueError as error:
+            raise CatalogueError(
+                f"{path}: its analysis settings are damaged ({error}); put back a copy, or make a "
+                "new catalogue with `airsift catalogue add`"
+            ) from error
+        settings.check(found, str(path))
 
     def _open(self, mode: str) -> list[Any]:
         """Connect; return the settings that were found."""
@@ -104,6 +113,13 @@ class Metadata:
             check_same_thread=False,
             isolation_level=None,  # transactions are written out below
         )
+        # The file may come from others: no value larger than what airsift writes, and nothing
+        # that runs when a table is read.
+        self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+        self._db.execute("PRAGMA trusted_schema=OFF")
+        active = self._db.execute("SELECT name FROM sqlite_schema WHERE type IN ('view','trigger')")
+        if active.fetchone() is not None:
+            raise sqlite3.DatabaseError("it holds a view or a trigger")
         return self._db.execute("SELECT analysis FROM settings").fetchall()
 
     def close(self) -> None:
@@ -117,14 +133,16 @@ class Metadata:
         return int(self._all("PRAGMA data_version")[0][0])
 
     def tracks(self) -> dict[int, Track]:
-        """Return all tracks by their number."""
-        rows = self._all(f"SELECT {_FIELDS} FROM tracks ORDER BY id")  # noqa: S608
-        return {row[0]: _to_track(row) for row in rows}
+        """Return all tracks by their number, without those whose row is damaged."""
+        return self._tracks()[0]
 
     def track(self, number: int) -> Track | None:
         """Return the track with a number, or None when it was removed."""
         rows = self._all(f"SELECT {_FIELDS} FROM tracks WHERE id = ?", number)  # noqa: S608
-        return _to_track(rows[0]) if rows else None
+        try:
+            return to_track(rows[0]) if rows else None
+        except ValueError:  # `wrong` tells of it
+            return None
 
     def numbers(self) -> dict[int, str]:
         """Return the numbers of all tracks, each with the hash of the file it came from."""
@@ -137,10 +155,11 @@ class Metadata:
 
     def totals(self) -> tuple[int, int]:
         """Return how many tracks there are, and their samples together."""
-        count, samples = self._all("SELECT COUNT(*), TOTAL(duration) FROM tracks")[0]
+        counted = "TOTAL(CASE WHEN typeof(duration) = 'integer' THEN duration END)"
+        count, samples = self._all(f"SELECT COUNT(*), {counted} FROM tracks")[0]  # noqa: S608
         return int(count), int(samples)
 
-    def index(self, known: Sequence[int]) -> tuple[list[str], list[Peaks], bool]:
+    def index(self, known: Sequence[int]) -> tuple[list[Any], list[Peaks], dict[int, str], bool]:
         """Return what the index is made of, all of one moment.
 
         Parameters
@@ -150,10 +169,12 @@ class Metadata:
 
         Returns
         -------
-        list of str
-            The names of the segment files.
+        list
+            The names of the segment files, as they are.
         list of Peaks
             The tracks that no segment holds yet: those after the known ones, or all.
+        dict of int to str
+            Those of them whose row is damaged, and how.
         bool
             Whether they follow the known ones: false where one of those is gone.
         """
@@ -163,18 +184,40 @@ class Metadata:
             follows = recent[: len(known)] == list(known)
             last = known[-1] if follows and known else 0
             new = self._all("SELECT * FROM recent WHERE track > ? ORDER BY track", last)
-        return names, [_to_peaks(*row) for row in new], follows
+        peaks, damaged = [], {}
+        for row in new:
+            try:
+                peaks.append(to_peaks(*row))
+            except ValueError as error:
+                damaged[row[0]] = str(error)
+        return names, peaks, damaged, follows
 
     def wrong(self) -> list[str]:
         """Let SQLite check the file; return a line for each thing that is wrong."""
+        damaged = [
+            f"{self._path}: track {number} is damaged ({reason}); put back a copy, or make a new "
+            "catalogue from the audio with `airsift catalogue add`"
+            for number, reason in self._tracks()[1].items()
+        ]
         found = [row[0] for row in self._all("PRAGMA integrity_check")]
         if found == ["ok"]:
-            return []
+            return damaged
         wrong = "; ".join(" ".join(line.split()) for line in found)
         return [
+            *damaged,
             f"{self._path}: the database is damaged ({wrong[:200]}); put back a copy, or make a "
-            "new catalogue from the audio with `airsift catalogue add`"
+            "new catalogue from the audio with `airsift catalogue add`",
         ]
+
+    def _tracks(self) -> tuple[dict[int, Track], dict[int, str]]:
+        """Return the tracks by their number, and what is wrong with those that are damaged."""
+        tracks, damaged = {}, {}
+        for row in self._all(f"SELECT {_FIELDS} FROM tracks ORDER BY id"):  # noqa: S608
+            try:
+                tracks[row[0]] = to_track(row)
+            except ValueError as error:
+                damaged[row[0]] = str(error)
+        return tracks, damaged
 
     # Writing
 
@@ -199,10 +242,10 @@ class Metadata:
             self._db.executemany("DELETE FROM tracks WHERE id = ?", rows)
             self._db.executemany("DELETE FROM recent WHERE track = ?", rows)
 
-    def replace(self, old: Iterable[str], recent: Iterable[int], new: Sequence[str]) -> None:
+    def replace(self, old: Iterable[Any], recent: Iterable[int], new: Sequence[str]) -> None:
         """Let `new` segments stand for `old` ones and for the peaks of `recent` tracks."""
         with self.transaction():
-            self._db.executemany("DELETE FROM segments WHERE name = ?", [(name,) for name in old])
+            self._db.executemany("DELETE FROM segments WHERE name IS ?", [(name,) for name in old])
             self._db.executemany("DELETE FROM recent WHERE track = ?", [(n,) for n in recent])
             self._db.executemany("INSERT INTO segments VALUES (?)", [(name,) for name in new])
 
@@ -227,17 +270,6 @@ def _cannot(path: Path, error: Exception) -> CatalogueError:
         f"{path}: cannot be used ({error}); see whether there is room, whether you may write "
         "there, and what `airsift catalogue verify` says"
     )
-
-
-def _to_track(row: tuple[Any, ...]) -> Track:
-    _, key, title, artist, album, isrc, duration, content, extra = row
-    return Track(key, title, artist, album, isrc, duration, content, json.loads(extra))
-
-
-def _to_peaks(track: int, length: int, peaks: bytes) -> Peaks:
-    count = len(peaks) // 5
-    frame = np.frombuffer(peaks, "<u4", count).astype(np.int64)
-    return Peaks(track, length, frame, np.frombuffer(peaks, np.uint8, count, 4 * count).astype(int))
 
 
 class _Transaction:

@@ -17,6 +17,7 @@ import numpy as np
 
 from airsift.errors import CatalogueError
 from fingerprint import settings
+from fingerprint.checks import check_arrays, check_layout, parse_object
 from fingerprint.segment import Segment
 
 MAGIC = b"airsift segment\n"
@@ -51,8 +52,9 @@ def open_segment(path: Path) -> Segment:
         arrays = {name: _array(mapped, about[name]) for name in (*_LOADED, *_MAPPED)}
         for name in _LOADED:
             _check(path, name, arrays[name], about[name])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CatalogueError(f"{path}: its header is damaged ({error!r}); {_WAY_OUT}") from error
+        check_arrays(arrays)
+    except ValueError as error:
+        raise CatalogueError(f"{path}: is damaged ({error}); {_WAY_OUT}") from error
     return Segment(path, arrays, _Pages(mapped, about["postings"]))
 
 
@@ -82,9 +84,11 @@ def read_header(path: Path) -> dict[str, Any]:
         )
     text = page[len(MAGIC) :].rstrip(b"\0")
     try:
-        header: dict[str, Any] = json.loads(text[8:])
+        header = parse_object(text[8:])
         if text[:8] != _checksum(text[8:]):  # as text: 0xab is written in one way only
             raise ValueError("its checksum differs")
+        if not isinstance(header["settings"], dict):
+            raise ValueError("it names no settings")
         settings.check(header["settings"], str(path))
         size, expected = path.stat().st_size, header["size"]
     except (ValueError, KeyError, TypeError) as error:
@@ -94,6 +98,10 @@ def read_header(path: Path) -> dict[str, Any]:
             f"{path}: has {size} bytes, its header says {expected}: the file was cut short; "
             f"{_WAY_OUT}"
         )
+    try:
+        check_layout(header.get("arrays"), size)
+    except ValueError as error:
+        raise CatalogueError(f"{path}: its header is damaged ({error}); {_WAY_OUT}") from error
     return header
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airsift.errors import CatalogueError
 from fingerprint.building import Recent
+from fingerprint.checks import segment_path
 from fingerprint.files import open_segment
 from fingerprint.segment import MOST_POSTINGS, Segment, share_budget
 
@@ -31,8 +32,12 @@ class Index:
     ----------
     files : dict of str to Segment
         The segment files that could be opened, by name.
-    problems : dict of str to str
-        One line for each that could not.
+    problems : list of str
+        One line for each that could not, and for each new track whose peaks are damaged.
+    lost : list
+        The names, whatever they are, of the segments that could not be opened.
+    unreadable : list of int
+        The numbers of the new tracks whose peaks are damaged.
     recent : Recent
         Tracks that no file holds yet.
     most : int
@@ -43,7 +48,9 @@ class Index:
         self.folder = folder / FOLDER
         self.metadata = metadata
         self.files: dict[str, Segment] = {}
-        self.problems: dict[str, str] = {}
+        self.problems: list[str] = []
+        self.lost: list[Any] = []
+        self.unreadable: list[int] = []
         self.recent = Recent()
         self.most = MOST_POSTINGS
         self._version = -1
@@ -68,10 +75,16 @@ class Index:
         """Open what the database names; a merge in between is seen on another try."""
         for attempt in (1, 2, 3):
             self._version = self.metadata.version()
-            names, new, follows = self.metadata.index(self.recent.tracks)
-            known, self.files, self.problems = self.files, {}, {}
+            names, new, damaged, follows = self.metadata.index(self.recent.tracks)
+            known, self.files, self.problems, self.lost = self.files, {}, [], []
             for name in names:
                 self._open(name, known.get(name))
+            self.unreadable = list(damaged)
+            self.problems += [
+                f"{self.folder.parent}: the peaks of track {number} are damaged ({reason}); let "
+                "`airsift catalogue merge` forget them and add its file again"
+                for number, reason in damaged.items()
+            ]
             if not follows:  # some were removed, or are in a segment now
                 self.recent = Recent()
             for peaks in new:
@@ -83,19 +96,29 @@ class Index:
         """Return the numbers of all tracks that can be searched, removed ones among them."""
         return {track for segment in self.segments for track in segment.tracks.tolist()}
 
-    def _open(self, name: str, known: Segment | None) -> None:
-        path = self.folder / name
+    def _open(self, name: Any, known: Segment | None) -> None:
         try:
+            path = segment_path(self.folder, name)
             self.files[name] = known or open_segment(path)
-        except CatalogueError as error:
-            self.problems[name] = str(error)
-        except FileNotFoundError:
-            self.problems[name] = (
-                f"{path}: a segment of the index is not there; put it back, or let `airsift "
-                "catalogue merge` forget it and add its tracks again"
+        except (ValueError, CatalogueError, OSError) as error:
+            self.lost.append(name)
+            self.problems.append(self._why_not(name, error))
+
+    def _why_not(self, name: Any, error: Exception) -> str:
+        if isinstance(error, CatalogueError):
+            return str(error)
+        if isinstance(error, ValueError):
+            return (
+                f"{self.folder.parent}: the database names a segment that cannot be ({error}); "
+                "`airsift catalogue merge` forgets it"
             )
-        except OSError as error:
-            self.problems[name] = (
-                f"{path}: a segment of the index cannot be read ({error.strerror}); check its "
-                "permissions and the disk"
+        if isinstance(error, FileNotFoundError):
+            return (
+                f"{self.folder / name}: a segment of the index is not there; put it back, or let "
+                "`airsift catalogue merge` forget it and add its tracks again"
             )
+        reason = error.strerror if isinstance(error, OSError) else error
+        return (
+            f"{self.folder / name}: a segment of the index cannot be read ({reason}); check its "
+            "permissions and the disk"
+        )

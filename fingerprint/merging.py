@@ -11,11 +11,13 @@ from __future__ import annotations
 import sqlite3
 import threading
 import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from airsift.errors import CatalogueError
+from fingerprint.checks import MAX_LINE_FRAMES, segment_path
 from fingerprint.database import Metadata
 from fingerprint.index import Index
 from fingerprint.writing import write_merged
@@ -35,7 +37,6 @@ FAN_IN = 8
 # A segment is never made larger: rows are counted, and places told, in 32 bits, and the room
 # that a merge takes on the disk has a bound. 1 700 hours of music, 6 GB.
 MOST_POSTINGS = 2**30
-_MOST_FRAMES = 2**31 - 2**20
 # A segment with this share of removed tracks is written again without them.
 _REMOVED = 0.25
 
@@ -67,10 +68,11 @@ def merge_all(index: Index) -> None:
         recent = bool(index.recent.tracks)
         for number, names in enumerate(_groups(index)):
             _replace(index, names, recent=recent and number == 0)
-        lost = list(index.problems)
-        index.metadata.replace(lost, [], [])
-        for name in lost:
-            (index.folder / name).unlink(missing_ok=True)
+        index.metadata.replace(index.lost, index.unreadable, [])
+        for name in index.lost:
+            # A name from outside the folder is forgotten, and its file left alone.
+            with suppress(ValueError):
+                segment_path(index.folder, name).unlink(missing_ok=True)
         index.load()
     index.metadata.compact()
 
@@ -183,4 +185,4 @@ def _groups(index: Index) -> list[list[str]]:
 
 def _fits(segments: list[Segment]) -> bool:
     size = sum(segment.size for segment in segments)
-    return size <= MOST_POSTINGS and sum(segment.line for segment in segments) <= _MOST_FRAMES
+    return size <= MOST_POSTINGS and sum(segment.line for segment in segments) <= MAX_LINE_FRAMES

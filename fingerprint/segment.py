@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fingerprint.checks import PEAK_BLOCK
 from fingerprint.settings import N_BINS
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Peaks are addressed by blocks of this many frames, so that a frame inside one is one byte.
-PEAK_BLOCK = 256
 # Postings read for one question, of all segments together. The lists of the commonest keys are
 # left out: they are most of the work and say least about where the query is from.
 MOST_POSTINGS = 500_000

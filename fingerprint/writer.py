@@ -121,7 +121,7 @@ class Writer:
         merging.merge_all(self._index)
 
     def _take_leftovers_away(self) -> None:
-        named = {*self._index.files, *self._index.problems}
+        named = {*self._index.files, *self._index.lost}
         for path in self._index.folder.iterdir():
             if path.name not in named:
                 path.unlink()

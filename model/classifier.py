@@ -12,9 +12,10 @@ from torch import Tensor
 
 from airsift.errors import SpecMismatch
 from model.spec import ModelSpec
+from model.units import Units, random_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from torch import nn
 
@@ -22,12 +23,9 @@ DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "airsift.pt"
 VOICE_WEIGHTS = DEFAULT_WEIGHTS.with_name("voice.pt")
 SPEC_FILE = "airsift.json"
 
-# Below these sizes torch takes other kernels, which round otherwise: a station's events would
-# depend on which others were heard with it. Smaller work is filled up with zeros. Larger work on
-# columns gives the same bits in any grouping; windows, whose products are split by their size, are
-# always judged so many at once.
-_LEAST_COLUMNS, _LEAST_COLUMNS_ALONE = 80, 120
-_WINDOWS_AT_ONCE = 16
+# Windows of a unit. Judging one costs little more than calling the functions for it does, so that
+# no smaller unit is needed.
+_WINDOWS = 16
 
 
 class Classifier:
@@ -44,6 +42,16 @@ class Classifier:
     def __init__(self, module: Any, spec: ModelSpec) -> None:
         self._module = module
         self.spec = spec
+        # Columns of a row of a unit: a step, and those before it that its frames begin in.
+        self._row = spec.frames_before_step * spec.stride_columns + spec.step_columns
+        columns = random_rows((self._row, spec.n_bins), scale=8.0)
+        frames = random_rows((spec.window_frames, spec.frame_size))
+        self._embed = Units("embed", module.embed, columns)
+        self._decide = Units("decide", module.decide, frames, (_WINDOWS,))
+        self.units = [self._embed, self._decide]
+        if spec.moments:
+            self._locate = Units("locate", module.locate, frames, (_WINDOWS,))
+            self.units.append(self._locate)
 
     def embed(self, columns: Tensor) -> Tensor:
         """Compute frames, once for all windows they are part of.
@@ -56,17 +64,22 @@ class Classifier:
         Returns
         -------
         torch.Tensor [shape=(batch, (t - context) // stride + 1, frame_size)]
-            Frame i is of columns ``i * stride`` to ``i * stride + context``. On one kind of
-            CPU a frame has the same bits in whatever batch and block it is computed.
+            Frame i is of columns ``i * stride`` to ``i * stride + context``. The columns are
+            computed in rows of one step and what its frames need before it: a frame has the same
+            bits in whatever batch, and in whatever block that begins a number of steps from here.
         """
-        batch, length, _ = columns.shape
+        batch, length, n_bins = columns.shape
         spec = self.spec
         count = (length - spec.context_columns) // spec.stride_columns + 1
+        in_step = spec.step_columns // spec.stride_columns
+        steps = -(-count // in_step)
+        whole = self._row + (steps - 1) * spec.step_columns
+        if whole > length:
+            columns = torch.cat([columns, columns.new_zeros(batch, whole - length, n_bins)], dim=1)
         with torch.inference_mode():
-            least = _LEAST_COLUMNS_ALONE if batch == 1 else _LEAST_COLUMNS
-            filled = _filled(columns, batch, max(length, least))
-            frames: Tensor = self._module.embed(filled)
-        return frames[:batch, :count]
+            rows = columns.unfold(1, self._row, spec.step_columns)[:, :steps].transpose(2, 3)
+            (frames,) = self._embed(rows.reshape(batch * steps, self._row, n_bins))
+        return frames.view(batch, steps * in_step, spec.frame_size)[:, :count]
 
     def decide(self, frames: Tensor) -> Tensor:
         """Judge windows.
@@ -79,10 +92,11 @@ class Classifier:
         Returns
         -------
         torch.Tensor [shape=(batch, labels)]
-            Independent probabilities in [0, 1], in the order of ``spec.labels``. On one kind
-            of CPU a window has the same bits in whatever batch it is judged.
+            Independent probabilities in [0, 1], in the order of ``spec.labels``. A window has the
+            same bits in whatever batch it is judged.
         """
-        return _in_blocks(self._module.decide, frames)
+        with torch.inference_mode():
+            return self._decide(frames)[0]
 
     def locate(self, frames: Tensor) -> Tensor:
         """Judge the moments around the middle of windows.
@@ -100,24 +114,8 @@ class Classifier:
         """
         if not self.spec.moments:
             return frames.new_zeros(len(frames), 0, len(self.spec.labels))
-        return _in_blocks(self._module.locate, frames)
-
-    def judge(self, window: Tensor) -> Tensor:
-        """Judge one window alone: at once, and without what makes batches agree to the bit.
-
-        Parameters
-        ----------
-        window : torch.Tensor [shape=(window_columns, n_bins), float32]
-            Its columns.
-
-        Returns
-        -------
-        torch.Tensor [shape=(labels,)]
-            As `decide`, but for the last bits; those are the same whenever a window is judged.
-        """
         with torch.inference_mode():
-            probabilities: Tensor = self._module.decide(self._module.embed(window.unsqueeze(0)))
-        return probabilities[0]
+            return self._locate(frames)[0]
 
 
 def load(path: Path = DEFAULT_WEIGHTS, device: str | torch.device = "cpu") -> Classifier:
@@ -171,25 +169,6 @@ def save(module: Any, spec: ModelSpec, path: Path) -> None:
     with _quiet():
         torch.jit.save(module, str(partial), _extra_files={SPEC_FILE: spec.to_json()})
     partial.replace(path)
-
-
-def _in_blocks(judge: Callable[[Tensor], Tensor], frames: Tensor) -> Tensor:
-    """Judge windows, a fixed number of them at once."""
-    batch, length, _ = frames.shape
-    rows = max(-(-batch // _WINDOWS_AT_ONCE), 1) * _WINDOWS_AT_ONCE
-    with torch.inference_mode():
-        blocks = torch.split(_filled(frames, rows, length), _WINDOWS_AT_ONCE)
-        return torch.cat([judge(block) for block in blocks])[:batch]
-
-
-def _filled(values: Tensor, rows: int, length: int) -> Tensor:
-    """Return `values` with zeros after its rows and columns, up to these sizes."""
-    batch, there, width = values.shape
-    if (batch, there) == (rows, length):
-        return values
-    out = values.new_zeros(rows, length, width)
-    out[:batch, :there] = values
-    return out
 
 
 @contextmanager

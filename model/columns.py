@@ -11,6 +11,9 @@ from airsift.errors import ConfigError
 State = dict[str, Tensor]
 
 COMPRESSION = 10_000.0
+# Columns that are computed together, in a row of a unit (see `model.units`): 1 s, the step between
+# two decisions, so that live audio waits for no more.
+COLUMNS = 50
 
 
 def checked_compression(compression: float) -> float:

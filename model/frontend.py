@@ -3,7 +3,8 @@
 The highest octave is computed at 16 kHz. For each octave below, the signal is halved in rate
 first, so every octave has kernels of the same length (about 210 samples) and costs little. A
 decimator is one matrix product over blocks and an octave is one over frames, because for a
-single channel that is what runs fast on a CPU and on a GPU alike.
+single channel that is what runs fast on a CPU and on a GPU alike. The products have fixed shapes
+(see `model.units`): octave by octave, so that no row needs more old samples than its own filters.
 
 Columns sit on a grid: column c is centred on sample ``c * hop``. There is one path for live
 audio and for files: a file is a stream that comes in one piece (see `cqt`).
@@ -18,7 +19,15 @@ from torch import Tensor, nn
 
 from airsift.errors import ConfigError
 from model import cqt_kernels as design
-from model.columns import COMPRESSION, State, checked_compression, columns_in, compress
+from model.columns import (
+    COLUMNS,
+    COMPRESSION,
+    State,
+    checked_compression,
+    columns_in,
+    compress,
+)
+from model.units import Units, random_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +41,7 @@ class FrontEnd(Protocol):
     sample_rate: int
     hop: int
     n_bins: int
+    units: list[Units]
 
     @property
     def latency(self) -> int:
@@ -70,9 +80,17 @@ class RollingCQT(nn.Module):
         self.n_bins = design.N_BINS
         octaves = design.octaves()
         self._latency = design.latency(octaves)
-        self._octaves = [_Octave(octave, self._latency) for octave in octaves]
+        self._octaves = [
+            _Octave(octave, self._latency, last=octave is octaves[-1]) for octave in octaves
+        ]
         # Registered so that `.to(device)` moves their matrices.
         self._registered = nn.ModuleList(self._octaves)
+        self._magnitude = Units(
+            "magnitudes",
+            self._compressed,
+            random_rows((COLUMNS, len(octaves) * 2 * design.BINS_PER_OCTAVE)),
+        )
+        self.units = [*(octave.units for octave in self._octaves), self._magnitude]
 
     @property
     def latency(self) -> int:
@@ -114,7 +132,9 @@ class RollingCQT(nn.Module):
         Returns
         -------
         columns : torch.Tensor [shape=(batch, m, n_bins)]
-            Column j is centred `latency` samples before sample ``j * hop`` of this call.
+            Column j is centred `latency` samples before sample ``j * hop`` of this call. They
+            are computed in rows of `COLUMNS`: a column has the same bits in whatever batch, and
+            in whatever calls, all but the last a multiple of `COLUMNS` long.
         state : dict of torch.Tensor
             For the next call.
 
@@ -127,31 +147,44 @@ class RollingCQT(nn.Module):
         count = columns_in(samples, history, self.hop)
         if count == 0:
             return samples.new_zeros(len(samples), 0, self.n_bins), {"history": history}
+        steps = -(-count // COLUMNS)
         tails = torch.split_with_sizes(history, [octave.tail for octave in self._octaves], dim=1)
         spectra: list[Tensor] = []
         kept: list[Tensor] = []
-        new = samples
+        new = nn.functional.pad(samples, (0, (steps * COLUMNS - count) * self.hop))
         for octave, tail in zip(self._octaves, tails, strict=True):
             signal = torch.cat([tail, new], dim=1)
-            kept.append(signal[:, signal.shape[1] - octave.tail :])
-            spectra.append(octave.transform(signal, count))
-            if octave is not self._octaves[-1]:
-                new = octave.halve(signal, count)
-        magnitude = _magnitude(spectra).view(len(samples), count, self.n_bins)
-        return compress(magnitude, self.compression), {"history": torch.cat(kept, dim=1)}
+            end = count * octave.hop
+            kept.append(signal[:, end : end + octave.tail])
+            spectrum, *halved = octave.units(octave.rows(signal, steps))
+            spectra.append(spectrum)
+            if halved:
+                new = halved[0].view(len(samples), steps * COLUMNS * octave.hop // 2)
+        (columns,) = self._magnitude(torch.cat(spectra[::-1], dim=2))
+        columns = columns.view(len(samples), steps * COLUMNS, self.n_bins)[:, :count]
+        return columns, {"history": torch.cat(kept, dim=1)}
+
+    def _compressed(self, spectra: Tensor) -> Tensor:
+        """Columns from the cosine and sine parts of all octaves, lowest first."""
+        shape = (len(spectra), COLUMNS, len(self._octaves), 2, design.BINS_PER_OCTAVE)
+        parts = spectra.view(shape)
+        real, imaginary = parts[:, :, :, 0], parts[:, :, :, 1]
+        magnitude = real.square().addcmul_(imaginary, imaginary).sqrt_()
+        return compress(magnitude.flatten(2), self.compression)
 
 
 class _Octave(nn.Module):
     """One octave's matrices, and where its frames lie in what it remembers and what is new.
 
     A signal here is ``tail`` old samples of every station and then the new ones of this call,
-    at the rate of this octave.
+    at the rate of this octave. A row of a unit is such a signal with `COLUMNS` columns' worth of
+    new samples.
     """
 
     kernels: Tensor
     decimator: Tensor
 
-    def __init__(self, octave: design.Octave, latency: int) -> None:
+    def __init__(self, octave: design.Octave, latency: int, *, last: bool) -> None:
         super().__init__()
         self.hop = octave.hop
         # Blocks of about 40 outputs: wide enough for a fast product, and hardly more
@@ -163,24 +196,35 @@ class _Octave(nn.Module):
         self.tail = max(framed, filtered)
         self.first_frame = self.tail - framed
         self.first_block = self.tail - filtered
+        self.last = last
         # Not part of a state dict: the values follow from the constants.
         kernels = torch.tensor(octave.kernels, dtype=torch.float32)
         decimator = torch.tensor(design.decimator_matrix(self.outputs), dtype=torch.float32)
         self.register_buffer("kernels", kernels, persistent=False)
         self.register_buffer("decimator", decimator, persistent=False)
+        self.units = Units(
+            f"octave {octave.level}",
+            self._transformed if last else self._transformed_and_halved,
+            random_rows((self.tail + COLUMNS * self.hop,)),
+        )
 
-    def transform(self, signal: Tensor, columns: int) -> Tensor:
-        """Cosine and sine parts of the new columns, shape=(batch * columns, 2 * bins)."""
+    def rows(self, signal: Tensor, steps: int) -> Tensor:
+        """Cut signals into rows of units, shape=(batch * steps, tail + COLUMNS * hop)."""
+        return signal.unfold(1, self.tail + COLUMNS * self.hop, COLUMNS * self.hop).flatten(0, 1)
+
+    def _transformed(self, rows: Tensor) -> Tensor:
+        """Compute the cosine and sine parts of the new columns, (n, COLUMNS, 2 * bins)."""
         kernels = self.kernels
-        return _blocks(signal, self.first_frame, len(kernels), self.hop, columns) @ kernels
+        frames = _blocks(rows, self.first_frame, len(kernels), self.hop, COLUMNS)
+        return (frames @ kernels).view(len(rows), COLUMNS, -1)
 
-    def halve(self, signal: Tensor, columns: int) -> Tensor:
-        """Low-pass filter a signal and keep every second sample, as far as it is new."""
+    def _transformed_and_halved(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Transform, and low-pass filter the new samples and keep every second of them."""
         decimator = self.decimator
         step = 2 * self.outputs
-        count = columns * self.hop // step
-        blocks = _blocks(signal, self.first_block, len(decimator), step, count)
-        return (blocks @ decimator).view(len(signal), count * self.outputs)
+        count = COLUMNS * self.hop // step
+        blocks = _blocks(rows, self.first_block, len(decimator), step, count)
+        return self._transformed(rows), (blocks @ decimator).view(len(rows), -1)
 
 
 def cqt(samples: Tensor, front_end: FrontEnd) -> Tensor:
@@ -234,12 +278,3 @@ def _blocks(signal: Tensor, first: int, width: int, step: int, count: int) -> Te
     blocks = signal.as_strided(shape, strides, signal.storage_offset() + first)
     # Rows of all stations in one matrix: one product is much faster than one per station.
     return blocks.reshape(len(signal) * count, width)
-
-
-def _magnitude(spectra: list[Tensor]) -> Tensor:
-    """Magnitudes of octaves of (n, cosines and sines), highest first, as (n, n_bins)."""
-    bins = design.BINS_PER_OCTAVE
-    cosines = [spectrum[:, :bins] for spectrum in reversed(spectra)]
-    sines = [spectrum[:, bins:] for spectrum in reversed(spectra)]
-    real, imaginary = torch.cat(cosines + sines, dim=1).chunk(2, dim=1)
-    return real.square().addcmul_(imaginary, imaginary).sqrt_()

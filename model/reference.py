@@ -13,7 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from model import cqt_kernels as design
-from model.columns import COMPRESSION, State, checked_compression, columns_in, compress
+from model.columns import (
+    COLUMNS,
+    COMPRESSION,
+    State,
+    checked_compression,
+    columns_in,
+    compress,
+)
+from model.units import Units, random_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +60,9 @@ class NnAudioCQT(nn.Module):
             verbose=False,
         )
         self._half = int(self.transform.kernel_width) // 2
+        self._row = self.latency + self._half + COLUMNS * self.hop
+        self._transform = Units("nnAudio", self._transformed, random_rows((self._row,)))
+        self.units = [self._transform]
 
     @property
     def latency(self) -> int:
@@ -69,8 +80,18 @@ class NnAudioCQT(nn.Module):
         count = columns_in(samples, history, self.hop)
         if count == 0:
             return samples.new_zeros(len(samples), 0, self.n_bins), {"history": history}
-        signal = torch.cat([history, samples], dim=1)
+        steps = -(-count // COLUMNS)
+        new = nn.functional.pad(samples, (0, (steps * COLUMNS - count) * self.hop))
+        signal = torch.cat([history, new], dim=1)
+        rows = signal.unfold(1, self._row, COLUMNS * self.hop).flatten(0, 1)
+        (columns,) = self._transform(rows)
+        columns = columns.view(len(samples), steps * COLUMNS, self.n_bins)[:, :count]
+        end = count * self.hop
+        kept = signal[:, end : end + history.shape[1]].clone()
+        return columns, {"history": kept}
+
+    def _transformed(self, rows: Tensor) -> Tensor:
+        """Columns of rows of `COLUMNS` new samples' hops, shape=(n, COLUMNS, n_bins)."""
         # 'wrap' is the scale at which a sine of amplitude 1 has magnitude 1.
-        magnitude = self.transform(signal, normalization_type="wrap").transpose(1, 2)
-        kept = signal[:, signal.shape[1] - history.shape[1] :].clone()
-        return compress(magnitude, self.compression), {"history": kept}
+        magnitude = self.transform(rows, normalization_type="wrap").transpose(1, 2).contiguous()
+        return compress(magnitude, self.compression)

@@ -85,6 +85,12 @@ class ModelSpec:
         """Frames that one decision pools over."""
         return (self.window_columns - self.context_columns) // self.stride_columns + 1
 
+    @property
+    def frames_before_step(self) -> int:
+        """Frames, of those that end in a step, that begin in columns before it."""
+        overlap = max(self.context_columns - self.stride_columns, 0)
+        return -(-overlap // self.stride_columns)
+
     def moment_centre(self, moment: int) -> int:
         """Return the sample, from a window's first on, in the middle of one of its moments."""
         frame = (self.window_frames - self.moments) // 2 + moment

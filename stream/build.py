@@ -30,13 +30,14 @@ def build_model(config: Config) -> tuple[FrontEnd, Classifier, str]:
     from model.classifier import DEFAULT_WEIGHTS, load
     from model.frontend import make_front_end
     from model.trusted import check_trusted
+    from model.units import use_threads
 
     device = config.model.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     elif device != "cpu" and not torch.cuda.is_available():
         raise ConfigError(f"model.device={device!r}: there is no such device here; use auto or cpu")
-    torch.set_num_threads(config.model.threads)
+    use_threads(config.model.threads)
     file = Path(config.model.path) if config.model.path else DEFAULT_WEIGHTS
     check_trusted(file, config.model.sha256, "model.sha256")
     classifier = load(file, device)
@@ -95,6 +96,8 @@ def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
 
     front_end, classifier, device = build_model(config)
     classifier.spec.check_labels(LABELS, "model.path")
+    voice = build_voice(config, device)
+    check_units(front_end, classifier, voice, device)
     rate = classifier.spec.sample_rate
     return Pipeline(
         front_end,
@@ -102,9 +105,26 @@ def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
         smoothing(config, rate),
         build_identify(config, rate),
         device,
-        build_voice(config, device),
+        voice,
         reorder_s=config.kafka.wire.reorder_ms / 1000 if reorder else 0.0,
     )
+
+
+def check_units(
+    front_end: FrontEnd, classifier: Classifier, voice: Classifier | None, device: str
+) -> None:
+    """Check on this machine that a station's bits do not depend on other stations or on cutting.
+
+    Where they would, rows are computed one by one from here on, which is said once.
+    """
+    units = [*front_end.units, *classifier.units, *(voice.units if voice else [])]
+    alone = sorted({each.name for each in units if each.sizes(device) == (1,)})
+    if alone:
+        log.warning(
+            "on this processor the last bits of a result depend on what is computed with it: %s "
+            "computed one step of one station at a time, which is slower and gives the same events",
+            ", ".join(alone),
+        )
 
 
 def smoothing(config: Config, rate: int) -> SmoothSettings:

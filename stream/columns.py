@@ -14,7 +14,7 @@ from stream.audio import AudioChunk, Cut
 if TYPE_CHECKING:
     from model.frontend import FrontEnd
 
-# Stations computed at once. More do not fit in a core's cache, and each then costs more.
+# Stations computed at once, so that what is between two parts of the front end stays small.
 MAX_ROWS = 16
 
 
@@ -127,10 +127,15 @@ class ComputeColumns:
                 return
             start = chunk.start + skip
             samples = samples[skip:]
-            column = start // self.hop
-            first = max(-(-column // self.step) * self.step, self._resume.pop(chunk.station, 0))
-            latency = self.front_end.latency // self.hop
-            state = self._stations[chunk.station] = _Station(start, start, column - latency, first)
+            first = -(-start // (self.step * self.hop)) * self.step
+            first = max(first, self._resume.pop(chunk.station, 0))
+            # Where a step's samples begin: its columns lie before them by the latency.
+            step = (start - self.front_end.latency) // (self.step * self.hop)
+            begin = step * self.step * self.hop + self.front_end.latency
+            state = _Station(start, begin, step * self.step, first)
+            state.pending.append(np.zeros(start - begin, np.float32))
+            state.n_pending = start - begin
+            self._stations[chunk.station] = state
         state.pending.append(samples)
         state.n_pending += len(samples)
 

@@ -91,6 +91,7 @@ class HttpConfig(Section):
 
     timeout_s: Seconds
     max_backoff_s: Seconds
+    allow_private: bool
 
 
 class MicrophoneConfig(Section):
@@ -99,6 +100,7 @@ class MicrophoneConfig(Section):
     device: str
     block_ms: Annotated[int, Field(ge=5, le=1000)]
     queue_s: Seconds
+    absent_s: Annotated[float, Field(ge=0)]
 
 
 class RunConfig(Section):

@@ -75,7 +75,8 @@ class Event:
 class Decision(Event):
     """The network's judgement of one 5 s window.
 
-    `p_speech` and `p_music` are independent probabilities in [0, 1]; both may be high.
+    `p_speech` and `p_music` are independent probabilities in [0, 1]; both may be high. They are
+    published as they are: rounded where they were made, before anything was decided from them.
     `moments` are (sample, p_speech, p_music) around the window's middle, where the network tells
     them apart, and `voice_odds` the log odds of a female voice, where it was asked; neither is
     published.
@@ -89,7 +90,7 @@ class Decision(Event):
     kind: ClassVar[str] = "decision"
 
     def details(self) -> dict[str, Any]:
-        return {"p_speech": round(self.p_speech, 4), "p_music": round(self.p_music, 4)}
+        return {"p_speech": self.p_speech, "p_music": self.p_music}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class Segment(Event):
             "score": round(self.score, 3),
             "final": self.final,
             "voice": self.voice,
-            "voice_score": None if self.voice_score is None else round(self.voice_score, 3),
+            "voice_score": self.voice_score,
         }
 
 

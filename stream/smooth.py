@@ -261,7 +261,7 @@ def _voice(windows: float, odds: float) -> tuple[VoiceLabel | None, float | None
     """Return the likelier voice and its probability, by the mean log odds of a female one."""
     if not windows:
         return None, None
-    score = 1 / (1 + math.exp(-abs(odds) / windows))
+    score = round(1 / (1 + math.exp(-abs(odds) / windows)), 3)  # as published
     if score < VOICE_SURE:
         return None, score
     return ("female" if odds > 0 else "male"), score

@@ -18,6 +18,7 @@ import torch
 
 from airsift.errors import SpecMismatch
 from stream.audio import Cut
+from stream.classify import DECIMALS
 from stream.columns import Columns
 from stream.events import Decision
 
@@ -100,7 +101,6 @@ class Voice:
             first = item.start // self.hop
             session.row = session.row + 1 if item.p_speech > 0.5 > item.p_music else 0
             if session.row % EVERY == FIRST:
-                # One by one: so few are asked that batches, whose bits differ, gain little.
                 odds = self._judge(_cut_out(session.runs, first, first + self.window))
                 item = replace(item, voice_odds=odds)
             out.append(item)
@@ -121,8 +121,10 @@ class Voice:
         self._stations[station] = [_Session(row)]
 
     def _judge(self, window: torch.Tensor) -> float:
-        female, male = self.classifier.judge(window).double().clamp(SUREST, 1.0).tolist()
-        return math.log(female / male)
+        """Return the log odds of a female voice, rounded as all that is decided by."""
+        judged = self.classifier.decide(self.classifier.embed(window.unsqueeze(0)))[0].tolist()
+        female, male = (max(round(p, DECIMALS), SUREST) for p in judged)
+        return round(math.log(female / male), DECIMALS)
 
     def _end(self, station: str) -> None:
         sessions = self._stations[station]

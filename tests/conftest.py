@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+# A test that is slow on a busy machine is not wrong; what hangs is ended by the tests themselves.
+settings.register_profile("airsift", deadline=None)
+settings.load_profile("airsift")
+
+_ON_KAFKA = {"apache_kafka", "apache_cluster"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -11,3 +18,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write tests/golden/ anew from what the code says now, instead of comparing",
     )
+    parser.addoption(
+        "--broker",
+        choices=["embedded", "kafka", "cluster"],
+        default="embedded",
+        help="what tests run on that need any broker: the embedded one, or Apache Kafka with one "
+        "node or three; tests marked kafka always run on Apache Kafka",
+    )
+    parser.addoption(
+        "--require-kafka",
+        action="store_true",
+        help="fail, instead of skipping, where Apache Kafka cannot be started",
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _ON_KAFKA & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.kafka)

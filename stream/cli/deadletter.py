@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,10 +12,7 @@ from stream.cli._context import ConfigOption, SetOption, complain, load_config
 from stream.cli.publish import KafkaOption, with_broker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from stream.kafka.deadletter import DeadLetter
-    from stream.kafka.settings import KafkaSettings
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -30,10 +28,16 @@ def show(
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
-    """Print when and where each was refused, and why: oldest first."""
+    """Print what waits to be sent again: when it was refused last, where it was first, and why."""
     settings = load_config(config, with_broker(kafka, sets)).kafka
-    for letter in _letters(settings, station, limit):
-        print(_as_line(letter), flush=True)
+
+    from stream.drive import stop_on_signals
+    from stream.kafka.replay import Replayed, open_letters
+
+    with stop_on_signals() as stop:
+        letters = open_letters(settings, station, stop, Replayed())
+        for _, letter in islice(letters, limit):
+            print(_as_line(letter), flush=True)
 
 
 @app.command()
@@ -44,56 +48,29 @@ def replay(
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
-    """Send the messages to the audio topic again, as they came: after a mistake was mended."""
+    """Send the messages to the audio topic again, as they came: after a mistake was mended.
+
+    A message that was sent again before is left out, unless it was refused again since.
+    """
     settings = load_config(config, with_broker(kafka, sets)).kafka
 
-    from stream.kafka.client import ensure_topics
-    from stream.kafka.sender import Sender
-
-    ensure_topics(settings, [settings.topics.audio])
-    sender = Sender(settings)
-    sent = refused = 0
-    try:
-        for letter in _letters(settings, station, limit):
-            if letter.truncated is not None:
-                refused += 1
-                complain(
-                    f"airsift: {_place(letter)} is not sent: of its {letter.truncated} bytes "
-                    f"{len(letter.message.value or b'')} were kept; send it again from where it "
-                    "came"
-                )
-                continue
-            sender.send(settings.topics.audio, *letter.message)
-            sent += 1
-        sender.flush()
-    finally:
-        sender.close()
-    print(f"{sent} messages sent to {settings.topics.audio}")
-    if refused:
-        raise typer.Exit(1)
-
-
-def _letters(
-    settings: KafkaSettings, station: str | None, limit: int | None
-) -> Iterator[DeadLetter]:
-    """Yield what is on the topic now, oldest first within a partition."""
     from stream.drive import stop_on_signals
-    from stream.kafka.client import ensure_topics
-    from stream.kafka.deadletter import read_dead_letter
-    from stream.kafka.tail import follow
+    from stream.kafka.replay import replay as send_again
 
-    topic = settings.topics.dead_letters
-    ensure_topics(settings, [topic])
-    count = 0
     with stop_on_signals() as stop:
-        for record in follow(settings, [topic], stop=stop, from_start=True, until_end=True):
-            letter = read_dead_letter(record)
-            if station is not None and letter.station != station:
-                continue
-            yield letter
-            count += 1
-            if count == limit:
-                return
+        done = send_again(
+            settings,
+            stop=stop,
+            complain=lambda line: complain(_printable(f"airsift: {line}")),
+            station=station,
+            limit=limit,
+        )
+    print(
+        f"{done.sent} messages sent to {settings.topics.audio}, {done.sent_before} sent before, "
+        f"{done.not_sent} not sent"
+    )
+    if done.not_sent:
+        raise typer.Exit(1)
 
 
 def _as_line(letter: DeadLetter) -> str:
@@ -101,11 +78,12 @@ def _as_line(letter: DeadLetter) -> str:
     if letter.time_ms is not None:
         moment = datetime.fromtimestamp(letter.time_ms / 1000, UTC)
         when = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
-    cut = f" (cut from {letter.truncated} bytes)" if letter.truncated is not None else ""
-    line = f"{when:20}  {_place(letter)}  {letter.station or '(no key)':<16}  {letter.reason}{cut}"
+    notes = f" (cut: {letter.truncated})" if letter.truncated else ""
+    notes += f" (attempt {letter.attempt})" if letter.attempt > 1 else ""
+    station = letter.station or "(no key)"
+    return _printable(f"{when:20}  {letter.origin}  {station:<16}  {letter.reason}{notes}")
+
+
+def _printable(line: str) -> str:
     # Names come from outside, and a terminal obeys control characters.
     return "".join(c if c.isprintable() else "?" for c in line)
-
-
-def _place(letter: DeadLetter) -> str:
-    return f"{letter.topic}[{letter.partition}] {letter.kafka_offset}"

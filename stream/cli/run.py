@@ -110,16 +110,19 @@ def open_source(
             station=station or "microphone",
             block_ms=mic.block_ms,
             queue_blocks=max(round(mic.queue_s * 1000 / mic.block_ms), 1),
+            absent_s=mic.absent_s,
         )
     if "://" in name:
+        from stream.sources.address import public_name
         from stream.sources.http import HttpSource
 
         http = config.http
         return HttpSource(
             name,
-            station=station or name,
+            station=station or public_name(name),
             timeout_s=http.timeout_s,
             max_backoff_s=http.max_backoff_s,
+            allow_private=http.allow_private,
         )
     from stream.sources.file import FileSource
 

@@ -10,31 +10,35 @@ In a checkout, `make kafka` fetches the broker's jars once into ``.kafka/``
     with ApacheKafka(nodes=3) as cluster:    # three, 7 s
         cluster.kill(1)
         cluster.start(1)
+    with ApacheKafka(listeners={"LOGIN": "SASL_PLAINTEXT"}, properties={...}) as broker:
+        broker.add_scram_user("bob", "secret")
+        KafkaSettings(bootstrap_servers=broker.servers("LOGIN"), ...)
 """
 
 from __future__ import annotations
 
 import base64
-import ctypes
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from airsift.errors import BrokerError
+from stream.kafka.loopback import die_with_parent, free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 JARS = Path(__file__).parents[2] / ".kafka"
-_PR_SET_PDEATHSIG = 1
 _START_S = 60.0
 _STOP_S = 20.0
+_ATTEMPTS = 3
 # One small heap and the quick compiler alone: a node is up in 2.6 s instead of 5.
 _JAVA = ["-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
 _LOG4J = """
@@ -44,8 +48,10 @@ Configuration:
       name: STDOUT
       PatternLayout: {pattern: "%d{HH:mm:ss.SSS} %p %c{1} %m%n"}
   Loggers:
+    Logger: [{name: kafka.server.KafkaRaftServer, level: INFO}]
     Root: {level: WARN, AppenderRef: [{ref: STDOUT}]}
 """
+_STARTED = b"Kafka Server started"
 
 
 def why_not() -> str:
@@ -71,6 +77,13 @@ class ApacheKafka:
     properties : mapping of str to str, optional
         Lines of ``server.properties`` on top of, or instead of, those made here. ``{node}`` and
         ``{port}`` in a value stand for the node's number and its port.
+    listeners : mapping of str to str, optional
+        Further listeners for clients, each on a port of its own: name in capital letters, and
+        protocol (``PLAINTEXT``, ``SSL``, ``SASL_PLAINTEXT``, ``SASL_SSL``). What a protocol needs,
+        as a key store or mechanisms, is given in `properties`. The listener ``CLIENT`` stays
+        plain; its users are ``ANONYMOUS``, to be named in ``super.users`` beside an authorizer.
+    advertised_port : int, optional
+        Loopback port that clients of a single node are sent to, of whatever stands before it.
 
     Attributes
     ----------
@@ -83,11 +96,23 @@ class ApacheKafka:
         On entry, if Java or the jars are missing or a node does not come up.
     """
 
-    def __init__(self, nodes: int = 1, properties: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        nodes: int = 1,
+        properties: Mapping[str, str] | None = None,
+        *,
+        listeners: Mapping[str, str] | None = None,
+        advertised_port: int | None = None,
+    ) -> None:
+        if advertised_port is not None and nodes != 1:
+            raise ValueError(f"advertised_port is for a single node, not for {nodes}")
         self._properties = dict(properties or {})
+        self._protocols = {"CLIENT": "PLAINTEXT", **(listeners or {})}
+        self._advertised_port = advertised_port
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * nodes
+        self._logged = [0] * nodes  # length of the log when the node was last started
         self._folder: Path | None = None
-        self._cluster = _uuid()
+        self._listeners: list[dict[str, int]] = []  # each node's port by listener
         self.ports: list[int] = []
 
     @property
@@ -96,17 +121,44 @@ class ApacheKafka:
         return ",".join(f"127.0.0.1:{port}" for port in self.ports)
 
     @property
+    def port(self) -> int:
+        """The first node's port for clients."""
+        return self.ports[0]
+
+    @property
     def process(self) -> subprocess.Popen[bytes] | None:
         """The first node's process."""
         return self._processes[0]
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the nodes that run."""
+        return [process.pid for process in self._processes if process is not None]
+
+    def servers(self, listener: str) -> str:
+        """Return `bootstrap_servers` of one of the further listeners."""
+        return ",".join(f"127.0.0.1:{ports[listener]}" for ports in self._listeners)
+
+    def add_scram_user(self, name: str, password: str, mechanism: str = "SCRAM-SHA-512") -> None:
+        """Give a user a password for ``SCRAM-SHA-256`` or ``SCRAM-SHA-512``."""
+        from kafka import KafkaAdminClient
+        from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
+
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap_servers.split(","))
+        try:
+            kind = ScramMechanism[mechanism.replace("-", "_")]
+            admin.alter_user_scram_credentials(
+                [UserScramCredentialUpsertion(name, kind, password.encode(), iterations=4096)]
+            )
+        finally:
+            admin.close()
 
     def __enter__(self) -> Self:
         if reason := why_not():
             raise BrokerError(reason)
         self._folder = Path(tempfile.mkdtemp(prefix="airsift-kafka-"))
         try:
-            self._lay_out()
-            self.start()
+            self._start_anew()
         except BaseException:
             self.__exit__()
             raise
@@ -127,7 +179,7 @@ class ApacheKafka:
                 self._processes[each] = self._spawn(each)
         deadline = time.monotonic() + _START_S
         for each in begun:
-            self._wait_until_it_answers(each, deadline)
+            self._wait_until_started(each, deadline)
 
     def stop(self, node: int = 0) -> None:
         """End a node as an operator does: by SIGTERM, which moves its leaderships first."""
@@ -158,71 +210,95 @@ class ApacheKafka:
         self._send(node, signal.SIGCONT)
 
     def log(self, node: int = 0) -> str:
-        """Return what a node has logged: warnings and errors."""
-        assert self._folder is not None
-        path = self._folder / f"{node}.log"
+        """Return what a node has logged: its starts and ends, warnings and errors."""
+        path = self._log(node)
         return path.read_text(errors="replace") if path.exists() else ""
+
+    def _log(self, node: int) -> Path:
+        assert self._folder is not None
+        return self._folder / f"{node}.log"
 
     def _send(self, node: int, number: signal.Signals) -> None:
         process = self._processes[node]
         if process is not None:
             process.send_signal(number)
 
+    def _start_anew(self) -> None:
+        """Choose ports and start; with others where one was taken in between."""
+        assert self._folder is not None
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self._lay_out()
+                self.start()
+            except BrokerError:
+                nodes = range(len(self._processes))
+                taken = any("Address already in use" in self.log(node) for node in nodes)
+                if not taken or attempt == _ATTEMPTS:
+                    raise
+                for node in nodes:
+                    self.kill(node)
+                shutil.rmtree(self._folder)
+                self._folder.mkdir()
+            else:
+                return
+
     def _lay_out(self) -> None:
         """Write each node's configuration, and what `kafka-storage format` would."""
         assert self._folder is not None
         count = len(self._processes)
-        ports = _free_ports(2 * count)
-        self.ports, controllers = ports[:count], ports[count:]
-        voters = ",".join(f"{n}@127.0.0.1:{port}" for n, port in enumerate(controllers))
+        # Brokers among themselves go past what stands before a node.
+        extra = {} if self._advertised_port is None else {"BROKER": "PLAINTEXT"}
+        protocols = {**self._protocols, **extra, "CONTROLLER": "PLAINTEXT"}
+        ports = iter(free_ports(count * len(protocols)))
+        self._listeners = [{name: next(ports) for name in protocols} for _ in range(count)]
+        self.ports = [each["CLIENT"] for each in self._listeners]
+        cluster = _uuid()
         (self._folder / "log4j2.yaml").write_text(_LOG4J)
-        for node, (port, controller) in enumerate(zip(self.ports, controllers, strict=True)):
+        for node, listeners in enumerate(self._listeners):
             data = self._folder / str(node)
             data.mkdir()
             (data / "meta.properties").write_text(
-                f"version=1\ncluster.id={self._cluster}\nnode.id={node}\ndirectory.id={_uuid()}\n"
+                f"version=1\ncluster.id={cluster}\nnode.id={node}\ndirectory.id={_uuid()}\n"
             )
-            replicas = str(min(count, 3))
             properties = {
-                "process.roles": "broker,controller",
+                **_common_properties(count),
+                **self._addresses(node, protocols),
                 "node.id": str(node),
                 "log.dirs": str(data),
-                "controller.quorum.voters": voters,
-                "controller.listener.names": "CONTROLLER",
-                "listeners": f"CLIENT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
-                "advertised.listeners": f"CLIENT://127.0.0.1:{port}",
-                "inter.broker.listener.name": "CLIENT",
-                "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-                "auto.create.topics.enable": "false",
-                "offsets.topic.num.partitions": "4",
-                "offsets.topic.replication.factor": replicas,
-                "transaction.state.log.num.partitions": "4",
-                "transaction.state.log.replication.factor": replicas,
-                "transaction.state.log.min.isr": str(max(int(replicas) - 1, 1)),
-                "default.replication.factor": replicas,
-                "min.insync.replicas": str(max(int(replicas) - 1, 1)),
-                "group.initial.rebalance.delay.ms": "0",
-                "group.min.session.timeout.ms": "1000",
-                # A node that died is known to be gone sooner than after 9 s.
-                "broker.session.timeout.ms": "3000",
-                "broker.heartbeat.interval.ms": "500",
-                "log.flush.offset.checkpoint.interval.ms": "5000",
-                "log.cleaner.backoff.ms": "500",
-                "num.network.threads": "2",
-                "num.io.threads": "2",
             }
             properties |= {
-                name: value.replace("{node}", str(node)).replace("{port}", str(port))
+                name: value.replace("{node}", str(node)).replace("{port}", str(listeners["CLIENT"]))
                 for name, value in self._properties.items()
             }
             text = "".join(f"{name}={value}\n" for name, value in properties.items())
             (self._folder / f"{node}.properties").write_text(text)
 
+    def _addresses(self, node: int, protocols: Mapping[str, str]) -> dict[str, str]:
+        """Return what a node's properties say of its listeners and of the other nodes."""
+        listeners = self._listeners[node]
+        advertised = {name: port for name, port in listeners.items() if name != "CONTROLLER"}
+        if self._advertised_port is not None:
+            advertised["CLIENT"] = self._advertised_port
+        return {
+            "listeners": _joined(listeners),
+            "advertised.listeners": _joined(advertised),
+            "inter.broker.listener.name": "BROKER" if "BROKER" in protocols else "CLIENT",
+            "listener.security.protocol.map": ",".join(
+                f"{name}:{protocol}" for name, protocol in protocols.items()
+            ),
+            "controller.listener.names": "CONTROLLER",
+            "controller.quorum.voters": ",".join(
+                f"{number}@127.0.0.1:{ports['CONTROLLER']}"
+                for number, ports in enumerate(self._listeners)
+            ),
+        }
+
     def _spawn(self, node: int) -> subprocess.Popen[bytes]:
         assert self._folder is not None
         java = shutil.which("java")
         assert java is not None
-        with (self._folder / f"{node}.log").open("ab") as log:
+        with self._log(node).open("ab") as log:
+            self._logged[node] = log.tell()
             return subprocess.Popen(  # noqa: S603 - the program is the broker
                 [
                     java,
@@ -238,41 +314,54 @@ class ApacheKafka:
                 stderr=subprocess.STDOUT,
                 cwd=self._folder,
                 start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=die_with_parent if sys.platform == "linux" else None,
             )
 
-    def _wait_until_it_answers(self, node: int, deadline: float) -> None:
+    def _wait_until_started(self, node: int, deadline: float) -> None:
+        """Wait for a node's own word: on its port another process may answer."""
         process = self._processes[node]
         assert process is not None
         while process.poll() is None and time.monotonic() < deadline:
-            try:
-                # It listens when it has caught up with the cluster's metadata.
-                socket.create_connection(("127.0.0.1", self.ports[node]), timeout=1).close()
-            except OSError:
-                time.sleep(0.05)
-            else:
-                return
+            with self._log(node).open("rb") as log:
+                log.seek(self._logged[node])
+                if _STARTED in log.read():
+                    return
+            time.sleep(0.02)
         lines = self.log(node).strip().splitlines() or ["(no output)"]
         self.kill(node)
         raise BrokerError(f"node {node} of Apache Kafka did not start: {lines[-1][:300]}")
 
 
+def _common_properties(nodes: int) -> dict[str, str]:
+    """Return the properties that all nodes share: little is waited for, and little is used."""
+    replicas = str(min(nodes, 3))
+    in_sync = str(max(min(nodes, 3) - 1, 1))
+    return {
+        "process.roles": "broker,controller",
+        "auto.create.topics.enable": "false",
+        "offsets.topic.num.partitions": "4",
+        "offsets.topic.replication.factor": replicas,
+        "transaction.state.log.num.partitions": "4",
+        "transaction.state.log.replication.factor": replicas,
+        "transaction.state.log.min.isr": in_sync,
+        "default.replication.factor": replicas,
+        "min.insync.replicas": in_sync,
+        "group.initial.rebalance.delay.ms": "0",
+        "group.min.session.timeout.ms": "1000",
+        # A node that died is known to be gone sooner than after 9 s.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
+        "log.flush.offset.checkpoint.interval.ms": "5000",
+        "log.cleaner.backoff.ms": "500",
+        "num.network.threads": "2",
+        "num.io.threads": "2",
+    }
+
+
+def _joined(listeners: Mapping[str, int]) -> str:
+    return ",".join(f"{name}://127.0.0.1:{port}" for name, port in listeners.items())
+
+
 def _uuid() -> str:
     """Return a random id as Kafka writes it."""
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent dies, even by kill -9."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -73,20 +73,27 @@ def connect_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
         If no broker answers within `connect_timeout_s`.
     """
     with _connecting(settings):
+        compression = None if settings.compression == "none" else settings.compression
         return KafkaProducer(
-            **_common(settings),
-            metrics_enabled=False,
-            allow_auto_create_topics=False,
-            acks="all",
-            linger_ms=settings.linger_ms,
-            batch_size=64 * 1024,
-            compression_type=None if settings.compression == "none" else settings.compression,
-            max_request_size=settings.max_request_bytes,
-            max_block_ms=_ms(settings.connect_timeout_s),
-            # kafka-python wants the sum of both others to be less.
-            delivery_timeout_ms=_ms(settings.delivery_timeout_s) + settings.linger_ms + 1000,
-            request_timeout_ms=_ms(min(settings.request_timeout_s, settings.delivery_timeout_s)),
-            **options,
+            **{
+                **_common(settings),
+                "metrics_enabled": False,
+                "allow_auto_create_topics": False,
+                "acks": "all",
+                "linger_ms": settings.linger_ms,
+                "batch_size": 64 * 1024,
+                "compression_type": compression,
+                "max_request_size": settings.max_request_bytes,
+                "max_block_ms": _ms(settings.connect_timeout_s),
+                # kafka-python wants the sum of both others to be less.
+                "delivery_timeout_ms": (
+                    _ms(settings.delivery_timeout_s) + settings.linger_ms + 1000
+                ),
+                "request_timeout_ms": _ms(
+                    min(settings.request_timeout_s, settings.delivery_timeout_s)
+                ),
+                **options,
+            }
         )
 
 
@@ -122,6 +129,24 @@ def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
         )
 
 
+def connect_admin(settings: KafkaSettings, **options: Any) -> KafkaAdminClient:
+    """Return an admin client; `options` are kafka-python's.
+
+    Raises
+    ------
+    BrokerError
+        If no broker answers within `connect_timeout_s`.
+    """
+    with _connecting(settings):
+        return KafkaAdminClient(
+            **{
+                **_common(settings),
+                "request_timeout_ms": _ms(settings.request_timeout_s),
+                **options,
+            }
+        )
+
+
 def ensure_topics(
     settings: KafkaSettings, names: Iterable[str], *, configs: dict[str, str] | None = None
 ) -> list[str]:
@@ -134,10 +159,7 @@ def ensure_topics(
     BrokerError
         If no broker answers, or it refuses to create a topic.
     """
-    with _connecting(settings):
-        admin = KafkaAdminClient(
-            **_common(settings), request_timeout_ms=_ms(settings.request_timeout_s)
-        )
+    admin = connect_admin(settings)
     try:
         with broker_errors(settings):
             there = set(admin.list_topics())

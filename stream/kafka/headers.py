@@ -48,6 +48,8 @@ KINDS = (*RAW, *FILES, *FRAMES)
 _MAX_STATION = 200
 _MOST = {"rate": 10**6, "channels": 10**3, "start_sample": 2**60, "time_ms": 2**43}
 
+_CUT = "airsift-truncated"
+
 Headers = list[tuple[str, bytes]]
 
 
@@ -72,6 +74,11 @@ def read_headers(headers: Iterable[tuple[str, bytes]], limits: WireSettings) -> 
     texts: dict[str, str] = {}
     for name, value in headers:
         texts[name.lower()] = (value or b"").decode("utf-8", "replace").strip()
+    if cut := texts.get(_CUT):
+        raise DecodeError(
+            f"header {_CUT}={cut[:80]!r}: only the beginning of a message, from the dead letters; "
+            "send the whole one from where it came"
+        )
     schema = texts.get("schema", SCHEMA)
     if schema != SCHEMA:
         raise DecodeError(f"header schema={schema[:40]!r}: this version reads {SCHEMA}")

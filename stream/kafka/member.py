@@ -161,7 +161,7 @@ class Member:
         bool, optional
             False during a rebalance: what was published since the last time comes again.
         """
-        wanted = {TP(self._topic, partition): at for partition, at in offsets.items()}
+        wanted = {TP(self._topic, partition): at for partition, at in offsets.items() if at >= 0}
         changed = {tp: at for tp, at in wanted.items() if self._committed.get(tp) != at}
         if not changed:
             return None
@@ -260,7 +260,8 @@ class Member:
         consumer = self.app.consumer
         ends = await consumer.highwaters(*tps)
         # A commit that fails is made good at the next rebalance.
-        begins = {tp: self._began.setdefault(tp, ends[tp]) for tp in tps}
+        known = {tp: at for tp in tps if (at := ends.get(tp)) is not None and at >= 0}
+        begins = {tp: self._began.setdefault(tp, at) for tp, at in known.items()}
         for tp, at in begins.items():
             self._begins[tp.partition] = at
             self._seek(tp, at)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from airsift.errors import Backpressure
 from stream.kafka.client import ensure_topics
+from stream.kafka.refusals import Refusals
 from stream.kafka.sender import Sender
 from stream.kafka.wire import Message
 
@@ -34,6 +35,11 @@ class KafkaSink:
     transactions : Transactions, optional
         The source's, with `exactly_once`; the source commits them, the caller closes them.
 
+    Attributes
+    ----------
+    refused : Counter
+        Events that the broker has refused, by topic; they are passed over.
+
     Raises
     ------
     BrokerError
@@ -45,7 +51,9 @@ class KafkaSink:
         self._most = settings.max_pending_events
         self._closed = transactions is not None
         ensure_topics(settings, self._topics.values())
-        self._sender = transactions or Sender(settings)
+        refusals = transactions.refusals if transactions else Refusals(settings)
+        self.refused = refusals.counts
+        self._sender = transactions or Sender(settings, refusals=refusals)
 
     def write(self, events: Sequence[Event]) -> None:
         """Hand events to the producer.
@@ -55,7 +63,7 @@ class KafkaSink:
         Backpressure
             More than `max_pending_events` wait for the broker; nothing was taken.
         BrokerError
-            An event written before was refused, or the broker has gone.
+            The broker has gone.
         """
         pending = self._sender.pending
         if pending and pending + len(events) > self._most:
@@ -73,12 +81,12 @@ class KafkaSink:
         return self._sender.pending
 
     def flush(self) -> None:
-        """Wait until the broker has every event.
+        """Wait until the broker has every event that it does not refuse.
 
         Raises
         ------
         BrokerError
-            It refused one, or did not answer within `delivery_timeout_s`.
+            It did not answer within `delivery_timeout_s`.
         """
         self._sender.flush()
 

@@ -10,6 +10,7 @@ from stream.kafka.client import broker_errors, connect_consumer
 from stream.kafka.faust_app import bytes_table
 from stream.kafka.saved import Saved, as_record, read_record
 from stream.kafka.state import ensure_state_topic, read_on
+from stream.kafka.unstored import Unstored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -31,6 +32,11 @@ class Snapshots:
         Of the state topic, see `prepare_state_topic`.
     progress : callable
         Told of each record that is restored.
+
+    Attributes
+    ----------
+    unstored : Unstored
+        What the changelog has refused.
     """
 
     def __init__(
@@ -40,6 +46,7 @@ class Snapshots:
         self._group = settings.group
         self._topic = settings.topics.state
         self._progress = progress
+        self.unstored = Unstored()
         self._saved: dict[tuple[int, str], Saved] = {}
         self._next: dict[int, int] = {}  # up to where each partition was read
         self._table = bytes_table(app, "snapshots", self._topic, partitions)
@@ -48,14 +55,20 @@ class Snapshots:
         """Return what the last owner of a partition left."""
         return [saved for (p, _), saved in self._saved.items() if p == partition]
 
-    def write(self, settled: Sequence[tuple[int, Saved]], outbox: Outbox) -> None:
-        """Put records of several partitions into the table, and into `outbox` for its changelog.
+    async def write(self, settled: Sequence[tuple[int, Saved]], outbox: Outbox) -> None:
+        """Put records of several partitions into the changelog by `outbox`, and into the table.
 
         The table's own assignment would choose the partition of the event that the agent is at.
         """
-        for partition, saved in settled:
-            outbox.put(self._topic, as_record(self._group, partition, saved), partition)
-            self._note(partition, saved)
+        written = [
+            (p, saved, outbox.put(self._topic, as_record(self._group, p, saved), p))
+            for p, saved in settled
+        ]
+        await outbox.delivered()
+        for partition, saved, parcel in written:
+            self.unstored.note(partition, saved, refused=bool(parcel.code))
+            if not parcel.code:
+                self._note(partition, saved)
 
     async def restore(self, partitions: Iterable[int]) -> None:
         """Read from the changelog what is not known of these partitions.

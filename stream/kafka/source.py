@@ -14,17 +14,22 @@ from typing import TYPE_CHECKING, Any
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 
+from airsift.errors import BrokerError
 from stream.kafka.client import broker_errors, connect_consumer, ensure_topics
 from stream.kafka.contact import Contact, reads_of_consumer
-from stream.kafka.deadletter import as_dead_letter
 from stream.kafka.intake import Intake
+from stream.kafka.letterbox import Letterbox
+from stream.kafka.readiness import Readiness
 from stream.kafka.rebalance import Rebalances
-from stream.kafka.sender import Sender
+from stream.kafka.refusals import Refusals
+from stream.kafka.saved import Saved
+from stream.kafka.sender import Sender, Sent
 from stream.kafka.state import StateLog
+from stream.kafka.unstored import Unstored
 from stream.sources import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from stream.audio import AudioChunk
     from stream.kafka.settings import KafkaSettings
@@ -57,6 +62,8 @@ class KafkaSource:
     counts : Counter
         ``messages``, ``bytes``, ``dead_letters``, ``repeats`` (read again after a rebalance),
         ``rebalances``, ``commits`` and ``commit_failures`` so far.
+    refused : Counter
+        Snapshots and dead letters that the broker has refused, by topic.
 
     Raises
     ------
@@ -83,13 +90,18 @@ class KafkaSource:
         self._caught_up: dict[int, int] = {}  # first offset not read before a rebalance
         self._records: dict[tuple[int, str], int] = {}  # kafka_offset of each station's newest
         self._committed: dict[TopicPartition, int] = {}
+        self._unstored = Unstored()
         self._stopped = self._closed = self._undone = False
         self._transactions = transactions
-        self._sender = transactions or Sender(settings)
+        refusals = transactions.refusals if transactions else Refusals(settings)
+        self.refused = refusals.counts
+        self._sender = transactions or Sender(settings, refusals=refusals)
+        self._letters = Letterbox(settings, refusals)
         self._state = StateLog(settings, self._sender)
         self._consumer = connect_consumer(settings, group_id=settings.group)
         self._contact = Contact(settings, lambda: reads_of_consumer(self._consumer))
         self._rebalances = Rebalances()
+        self._readiness = Readiness(settings.session_timeout_s)
         with broker_errors(settings):
             self._state.ensure(self._consumer)
             self._consumer.subscribe([self._topic], listener=self._rebalances)
@@ -100,6 +112,8 @@ class KafkaSource:
             with broker_errors(self._settings):
                 polled = self._consumer.poll(timeout_ms=round(poll_s * 1000))
             resumed, lost = self._follow_rebalance(polled)
+            ours = None if self._rebalances.joining else self._offsets.partitions
+            self._readiness.look(ours, self._end_of)
             ended = self._intake.listen()
             chunks: list[AudioChunk] = []
             for tp, messages in polled.items():
@@ -130,6 +144,11 @@ class KafkaSource:
         return waiting
 
     @property
+    def waits_for(self) -> frozenset[str]:
+        """What is missing before messages can be read. Safe in any thread."""
+        return self._readiness.waits_for
+
+    @property
     def trouble(self) -> str:
         """Why nothing can come from the broker, "" where it can. Safe in any thread."""
         return self._contact.trouble
@@ -145,26 +164,40 @@ class KafkaSource:
         Raises
         ------
         BrokerError
-            The broker did not take a snapshot or a dead letter. A commit that fails is only
-            counted: it costs a longer repetition, and the next one makes it good.
+            The broker does not answer. A commit that fails is only counted: it costs a longer
+            repetition, and the next one makes it good.
         """
-        written = [
-            (partition, saved, self._state.write(partition, saved))
-            for partition, saved in self._intake.settle(snapshots)
-        ]
+        self._letters.deliver()
+        self._write(self._intake.settle(snapshots))
+        if self._unstored:
+            self._write(self._unstored.withdrawals())
+        self._commit()
+
+    def _write(self, records: Sequence[tuple[int, Saved]]) -> None:
+        """Store records, and note where they are."""
+        written = [(p, saved, self._state.write(p, saved)) for p, saved in records]
         self._sender.flush()
-        for partition, saved, future in written:
+        for partition, saved, sent in written:
+            self._unstored.note(partition, saved, refused=bool(sent.code))
+            if sent.code:
+                continue
             if saved.snapshot is None:
                 self._records.pop((partition, saved.station), None)
             else:
-                self._records[partition, saved.station] = future.value.offset
-        self._commit()
+                self._records[partition, saved.station] = self._offset_of(partition, sent)
+
+    def _offset_of(self, partition: int, sent: Sent) -> int:
+        """Return where a record is, or an offset before it: the broker may not say."""
+        if sent.kafka_offset is not None:
+            return sent.kafka_offset
+        return self._committed.get(TopicPartition(self._settings.topics.state, partition), 0)
 
     def close(self) -> None:
         """Leave the group."""
         if not self._closed:
             self._closed = True
             self._consumer.close(timeout_ms=_CLOSE_MS)
+            self._letters.close()
             if self._transactions is None:
                 self._sender.close()
 
@@ -177,9 +210,17 @@ class KafkaSource:
         self._caught_up.pop(partition, None)
         return self._intake.take(message)
 
+    def _end_of(self, partition: int) -> int | None:
+        tp = TopicPartition(self._topic, partition)
+        if tp not in self._consumer.assignment():
+            return None
+        end: int | None = self._consumer.highwater(tp)
+        return end
+
     def _refuse(self, message: Any, reason: str) -> None:
-        letter = as_dead_letter(self._settings, message, reason)
-        self._sender.send(self._settings.topics.dead_letters, *letter)
+        self._letters.put(message, reason)
+        if self._letters.full:
+            self._letters.deliver()
 
     def _follow_rebalance(
         self, polled: dict[TopicPartition, list[Any]]
@@ -208,6 +249,7 @@ class KafkaSource:
     def _let_go(self, partitions: Iterable[int]) -> set[str]:
         partitions = set(partitions)
         lost = self._intake.let_go(partitions)
+        self._unstored.drop(partitions)
         self._records = {k: v for k, v in self._records.items() if k[0] not in partitions}
         self._committed = {
             tp: at for tp, at in self._committed.items() if tp.partition not in partitions
@@ -239,6 +281,11 @@ class KafkaSource:
                     polled.pop(tp, None)
                     consumer.seek(tp, begin)
                 first = polled[tp][0].offset if tp in polled else consumer.position(tp, **within)
+                if first is None:
+                    raise BrokerError(
+                        f"the Kafka broker at {self._settings.bootstrap_servers} does not say "
+                        f"where partition {partition} of {self._topic} begins; look at its leader"
+                    )
                 left = [record.saved for record in records.values()]
                 resumed |= self._intake.begin(partition, first, left)
                 self._records |= {(partition, s): r.kafka_offset for s, r in records.items()}
@@ -248,14 +295,15 @@ class KafkaSource:
 
     def _commit(self) -> None:
         """Commit what is needed of audio and of state, in one request."""
-        state = self._settings.topics.state
+        state, held = self._settings.topics.state, self._unstored.held
         offsets = {
             TopicPartition(self._topic, p): self._offsets.needed(p)
-            for p in self._offsets.partitions
+            for p in self._offsets.partitions - held
         }
         for (partition, _), at in self._records.items():
             tp = TopicPartition(state, partition)
             offsets[tp] = min(offsets.get(tp, at), at)
+        offsets = {tp: at for tp, at in offsets.items() if tp.partition not in held and at >= 0}
         changed = {tp: at for tp, at in offsets.items() if self._committed.get(tp) != at}
         if self._transactions is not None:
             if changed or self._transactions.open:

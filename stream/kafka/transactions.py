@@ -27,10 +27,11 @@ from kafka.errors import (
 
 from airsift.errors import BrokerError, ConfigError
 from stream.kafka.client import broker_errors, connect_consumer, connect_producer, ensure_topics
-from stream.kafka.sender import Sender
+from stream.kafka.refusals import Refusals, is_refusal
+from stream.kafka.sender import SPOILT, Sender, Sent, Undone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from stream.kafka.headers import Headers
     from stream.kafka.settings import KafkaSettings
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 _FENCED = (ProducerFencedError, InvalidProducerEpochError)
 _OLDEST = (2, 5)  # Kafka's version from which a commit is checked against the group's generation
 _PROBE_S = 10.0
+_MAX_UNDONE = 5  # transactions in a row with a message that is refused
 
 
 class Transactions:
@@ -60,6 +62,9 @@ class Transactions:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
+        self.refusals = Refusals(settings)
+        self._undone = False  # what was sent since the last commit does not count
+        self._undone_in_a_row = 0
         # A name that is the same after a restart ends at once what the process left open.
         name = settings.transactional_id or f"{settings.group}-{uuid.uuid4()}"
         self._producer = connect_producer(
@@ -67,7 +72,7 @@ class Transactions:
             transactional_id=name,
             transaction_timeout_ms=round(settings.transaction_timeout_s * 1000),
         )
-        self._sender = Sender(settings, self._producer)
+        self._sender = Sender(settings, self._producer, refusals=self.refusals)
         self.open = False
         try:
             if self._producer.config["api_version"] < _OLDEST:
@@ -95,13 +100,25 @@ class Transactions:
     ) -> Any:
         """Send a message within the open transaction; see `Sender.send`."""
         self._begin()
-        with self._errors():
-            return self._sender.send(topic, key, value, headers, partition)
+        try:
+            with self._errors():
+                return self._sender.send(topic, key, value, headers, partition)
+        except BrokerError:
+            if not self._is_spoilt():
+                raise
+            return Sent((topic, value, key, headers, partition, None), None, code=SPOILT)
 
     def flush(self) -> None:
-        """Wait until the broker has everything; it does not count yet. See `Sender.flush`."""
+        """Wait until the broker has everything; it does not count yet. See `Sender.flush`.
+
+        A message that is refused undoes the transaction: the next `commit` returns False, and
+        when the message comes again it is passed over.
+        """
         with self._errors():
-            self._sender.flush()
+            try:
+                self._sender.flush()
+            except Undone as undone:
+                self._undo(undone.suspects)
 
     def commit(self, offsets: Mapping[TopicPartition, int], member: Any) -> bool:
         """Make count what was sent, and commit `offsets` with it.
@@ -124,7 +141,7 @@ class Transactions:
             The broker does not answer, or has taken this worker's place from it.
         """
         # Without a generation nobody would check whether the partitions are still ours.
-        if member.generation_id < 0:
+        if self._undone or member.generation_id < 0:
             self.abort()
             return False
         self._begin()
@@ -132,7 +149,10 @@ class Transactions:
         manager = self._producer._transaction_manager
         with self._errors():
             try:
-                self._sender.flush()
+                self.flush()
+                if self._undone:
+                    self.abort()
+                    return False
                 if wanted:
                     self._wait(manager.send_offsets_to_transaction(wanted, member))
                 self._wait(manager.begin_commit())
@@ -142,10 +162,12 @@ class Transactions:
                 self.open = False
                 return False
         self.open = False
+        self._undone_in_a_row = 0
         return True
 
     def abort(self) -> None:
         """Undo what was sent since the last commit."""
+        self._undone = False
         if self.open:
             self._sender.forget()
             with self._errors():
@@ -160,6 +182,35 @@ class Transactions:
             log.debug("the open transaction is left to the broker: %s", error)
         finally:
             self._sender.close()
+
+    def _is_spoilt(self) -> bool:
+        """Whether a message of the open transaction was refused, so that it takes no more."""
+        manager = self._producer._transaction_manager
+        return manager.has_abortable_error() and is_refusal(manager.last_error)
+
+    def _undo(self, suspects: Sequence[Sent]) -> None:
+        """Undo the transaction, and find out which messages of it are refused by themselves."""
+        self._undone_in_a_row += 1
+        if self._undone_in_a_row > _MAX_UNDONE:
+            raise BrokerError(
+                f"the broker at {self._settings.bootstrap_servers} refuses something in each "
+                "transaction; set kafka.exactly_once=false to go on without what it refuses"
+            )
+        self.abort()
+        for sent in suspects:
+            topic, value, key, headers, partition = sent.message[:5]
+            if self.refusals.foresees(topic, key, value, headers):
+                continue
+            self._begin()
+            try:
+                self._sender.send(topic, key, value, headers, partition)
+                self._sender.flush()
+            except Undone as undone:
+                error = undone.suspects[0].future.exception
+                self.refusals.learn(topic, key, value, headers, error)
+                self.abort()
+        self.abort()
+        self._undone = True
 
     def _begin(self) -> None:
         if not self.open:
@@ -209,10 +260,13 @@ class Transactions:
         with self._errors():
             self._wait(self._producer._transaction_manager.begin_commit())
         self.open = False
-        seen = self._seen(TopicPartition(topic, 0), undone.value.offset, done.value.offset)
-        if undone.value.offset in seen:
+        first, last = undone.kafka_offset, done.kafka_offset
+        if first is None or last is None:
+            raise ConfigError(self._refusal(f"does not take messages for {topic}"))
+        seen = self._seen(TopicPartition(topic, 0), first, last)
+        if first in seen:
             raise ConfigError(self._refusal("delivers transactions that were aborted"))
-        if done.value.offset not in seen:
+        if last not in seen:
             raise ConfigError(self._refusal("does not deliver transactions that were committed"))
 
     def _seen(self, tp: TopicPartition, first: int, last: int) -> set[int]:

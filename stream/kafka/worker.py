@@ -26,10 +26,12 @@ from faust.exceptions import ProducerSendError
 
 from stream.kafka.client import ensure_topics
 from stream.kafka.contact import Contact, reads_of_faust
-from stream.kafka.deadletter import as_dead_letter
 from stream.kafka.intake import Intake
+from stream.kafka.letterbox import Letterbox
 from stream.kafka.member import Member
 from stream.kafka.outbox import Outbox
+from stream.kafka.readiness import Readiness
+from stream.kafka.refusals import Refusals
 from stream.kafka.sink import as_message
 from stream.kafka.snapshots import Snapshots, prepare_state_topic
 from stream.kafka.translate import gave_up, received
@@ -69,6 +71,8 @@ class Worker:
     ----------
     counts : Counter
         As those of `KafkaSource`.
+    refused : Counter
+        Messages of ours that the broker has refused, by topic; they are passed over.
 
     Raises
     ------
@@ -91,11 +95,15 @@ class Worker:
         self._partitions = prepare_topics(settings)
         self._intake = Intake(settings, pipeline.rate, self._refuse)
         self.counts = self._intake.counts
+        self._refusals = Refusals(settings)
+        self.refused = self._refusals.counts
+        self._letters = Letterbox(settings, self._refusals)
         self._touched: set[str] = set()
         self._assignment = 0  # the one that the sessions are of
         self._restored: tuple[int, set[int]] = 0, set()  # partitions of an assignment
         self._watchdog = Watchdog(settings.stall_s, self._waiting)
         self._ours: dict[int, int] | None = None
+        self._readiness = Readiness(settings.session_timeout_s)
         self._contact: Contact | None = None
 
     def run(self, stop: Stop) -> None:
@@ -118,6 +126,11 @@ class Worker:
         return waiting
 
     @property
+    def waits_for(self) -> frozenset[str]:
+        """What is missing before messages can be read. Safe in any thread."""
+        return self._readiness.waits_for
+
+    @property
     def trouble(self) -> str:
         """Why nothing can come from the broker, "" where it can. Safe in any thread."""
         return self._contact.trouble if self._contact else ""
@@ -130,7 +143,7 @@ class Worker:
         self._member = member = Member(self._settings)
         self._contact = Contact(self._settings, lambda: reads_of_faust(member.app))
         # With more on its way, the inbox fills up and Faust stops to fetch.
-        self._outbox = Outbox(member.app, self._settings.max_pending_events)
+        self._outbox = Outbox(member.app, self._settings.max_pending_events, self._refusals)
         progress = self._watchdog.progress
         self._snapshots = Snapshots(member.app, self._settings, self._partitions, progress)
         self._watchdog.start()
@@ -141,6 +154,7 @@ class Worker:
             raise gave_up(self._settings, error) from error
         finally:
             self._watchdog.stop()
+            self._letters.close()
             await member.close(sys.exception())
 
     async def _work(self, stop: Stop) -> None:
@@ -168,10 +182,13 @@ class Worker:
         topics = self._settings.topics.events
         for event in events:
             self._outbox.put(topics[event.kind], as_message(event))
+        if self._letters.full:
+            await asyncio.to_thread(self._letters.deliver)
         self._member.release(messages)
         if messages:
             self._watchdog.progress()
         self._ours = self._positions()
+        self._readiness.look(self._ours, self._member.end_of)
         await self._outbox.send()
         self._observer.turn(batch, events)
 
@@ -191,6 +208,7 @@ class Worker:
         known = self._intake.offsets
         if self._assignment != self._member.assignments:
             self._assignment = self._member.assignments
+            self._snapshots.unstored.drop(known.partitions)
             lost = self._intake.let_go(known.partitions)
             self._member.begin_anew()
             self._touched.clear()
@@ -226,16 +244,19 @@ class Worker:
         if not self._is_current():
             return
         await self._outbox.delivered()
+        await asyncio.to_thread(self._letters.deliver)
         if not self._is_current():
             return
         stations, self._touched = sorted(self._touched), set()
         settled = self.settle({s: self._pipeline.snapshot(s) for s in stations})
-        self._snapshots.write(settled, self._outbox)
-        await self._outbox.delivered()
+        await self._snapshots.write(settled, self._outbox)
+        if unstored := self._snapshots.unstored:
+            await self._snapshots.write(unstored.withdrawals(), self._outbox)
         if not self._is_current():
             return
         known = self._intake.offsets
-        done = await self._member.commit({p: known.needed(p) for p in known.partitions})
+        free = known.partitions - unstored.held
+        done = await self._member.commit({p: known.needed(p) for p in free})
         if done is not None:
             self.counts["commits" if done else "commit_failures"] += 1
 
@@ -244,8 +265,7 @@ class Worker:
         return self._assignment == self._member.assignments
 
     def _refuse(self, message: Any, reason: str) -> None:
-        letter = as_dead_letter(self._settings, message, reason)
-        self._outbox.put(self._settings.topics.dead_letters, letter)
+        self._letters.put(message, reason)
 
     def _positions(self) -> dict[int, int] | None:
         """Return the next offset of each partition of ours; None while that is open."""

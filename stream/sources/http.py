@@ -16,9 +16,10 @@ from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any
 
 from airsift import __version__
-from airsift.errors import AirsiftError, DecodeError
+from airsift.errors import AirsiftError, DecodeError, SourceError
 from stream.audio import AudioChunk
 from stream.sources import Batch
+from stream.sources.address import PublicOnly, check_scheme, public_name
 from stream.sources.decode import AudioReader
 from stream.sources.playlist import is_playlist, playlist_entry
 
@@ -50,9 +51,14 @@ class HttpSource:
         Seconds in a chunk.
     queue_s : float > 0
         Seconds of audio that may wait to be taken; then the server has to wait.
+    allow_private : bool
+        Whether the address may lead to this machine and private networks, at once or by a
+        redirection, a list or a playlist.
 
     Attributes
     ----------
+    name : str
+        The address without login and query, as messages name it.
     warnings : list of str
         One line for each damage of a file of known length. Damage of a live stream is a gap.
     reconnects : int
@@ -77,8 +83,11 @@ class HttpSource:
         max_backoff_s: float = 30.0,
         block_s: float = 0.5,
         queue_s: float = 30.0,
+        allow_private: bool = True,
     ) -> None:
-        self.url = url
+        self.name = public_name(url)
+        check_scheme(url, self.name)
+        self._url = url
         self.station = station
         self.warnings: list[str] = []
         self.reconnects = 0
@@ -88,7 +97,12 @@ class HttpSource:
         self._stopped = threading.Event()
         self._queue: Queue[AudioChunk | None] = Queue(max(round(queue_s / block_s), 2))
         self._failure: Exception | None = None
-        self._first = self._connect()
+        self._guard = None if allow_private else PublicOnly()
+        try:
+            self._first = self._connect()
+        except BaseException:
+            self._close_guard()
+            raise
         self._thread = threading.Thread(target=self._run, name=f"http {station}", daemon=True)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -122,15 +136,28 @@ class HttpSource:
             self._first.close()
         else:
             self._thread.join(CLOSE_S)
+        self._close_guard()
 
     def _connect(self) -> AudioReader:
-        url = self.url
+        try:
+            return self._follow()
+        except AirsiftError as error:
+            if self._guard is None or not self._guard.refused:
+                raise
+            refused, self._guard.refused = self._guard.refused, ""
+            raise SourceError(
+                f"{self.name}: leads to {refused}, which is no public address, and "
+                "http.allow_private=false; set it to true if this is meant"
+            ) from error
+
+    def _follow(self) -> AudioReader:
+        url, proxy = self._url, self._guard.url if self._guard else None
         if is_playlist(url):
-            url = playlist_entry(url, self._timeout_s) or url
+            url = playlist_entry(url, self._timeout_s, proxy) or url
         try:
             return self._open(url)
         except DecodeError:
-            entry = playlist_entry(url, self._timeout_s)  # a list by another name
+            entry = playlist_entry(url, self._timeout_s, proxy)  # a list by another name
             if entry is None:
                 raise
             return self._open(entry)
@@ -139,10 +166,16 @@ class HttpSource:
         options = {"user_agent": f"airsift/{__version__}", "reconnect": "1"}
         if authorities := _authorities():  # FFmpeg brings none, and checks nothing unless told
             options |= {"tls_verify": "1", "ca_file": authorities}
+        if self._guard is not None:
+            options["http_proxy"] = self._guard.url
         block_s, timeout_s = self._block_s, self._timeout_s
         return AudioReader(
-            url, name=self.url, block_s=block_s, options=options, timeout_s=timeout_s
+            url, name=self.name, block_s=block_s, options=options, timeout_s=timeout_s
         )
+
+    def _close_guard(self) -> None:
+        if self._guard is not None:
+            self._guard.close()
 
     def _run(self) -> None:
         try:

@@ -1,23 +1,24 @@
 """A sound card's input through PortAudio.
 
-PortAudio calls back from a thread of its own, which must not wait: `Intake` counts samples and
-puts blocks into a bounded queue. What does not fit, and what PortAudio says it dropped itself,
-makes the count jump, so that lost audio is a gap and never a drift.
+PortAudio calls back from a thread of its own, which must not wait: `BlockQueue` counts samples
+and puts blocks into a bounded queue. What does not fit, what PortAudio says it dropped, and time
+in which the device, the process or the machine stood still make the count jump, so that lost
+audio is a gap and never a drift.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from airsift.errors import SourceError
-from stream.audio import AudioChunk
+from stream.audio import AudioChunk, rescale
 from stream.sources import Batch
 
 if TYPE_CHECKING:
@@ -26,11 +27,28 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 IDLE_S = 0.2  # an iterating caller never waits longer
-SILENT_S = 5.0  # without a single block, a device is taken for dead
+SILENT_S = 5.0  # without a single block, a device counts as gone
+REOPEN_S = 1.0  # between two attempts to open a device that is gone
+# Blocks come late by up to a few buffers of the sound server. A block that comes at the usual
+# interval and is later than this against the count of samples comes after a loss.
+_LATE_S = 0.25
+# A device's clock and the system's differ by less; the difference is followed, not a loss.
+_DRIFT = 500e-6
 
 
-class Intake:
+def boot_time() -> float:
+    """Return seconds since the machine started, with those in which it was suspended."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
+class BlockQueue:
     """Numbers blocks of samples and holds a bounded number of them.
+
+    Samples are counted; the clock only finds what was lost. After a pause a device delivers
+    what it had buffered at once, so lateness counts only for a block that comes at the usual
+    interval after the one before it: then nothing is buffered any more.
 
     Parameters
     ----------
@@ -40,6 +58,8 @@ class Intake:
         Samples per second.
     blocks : int > 0
         Blocks held; more are lost.
+    now : callable
+        Seconds on a clock that goes on while the process or the machine is stopped.
 
     Attributes
     ----------
@@ -47,15 +67,22 @@ class Intake:
         How often samples were lost.
     """
 
-    def __init__(self, station: str, rate: int, blocks: int) -> None:
+    def __init__(
+        self, station: str, rate: int, blocks: int, now: Callable[[], float] = boot_time
+    ) -> None:
         self.station = station
         self.rate = rate
         self.overflows = 0
         self._queue: Queue[AudioChunk] = Queue(blocks)
+        self._now = now
         self._next = 0  # index of the next sample
         self._began: float | None = None  # Unix time of sample 0
-        self._last_s = 0.0  # when the latest block ended, by the device's clock
-        self._whole = True  # nothing lost since the latest block held
+        self._zero_s = 0.0  # when sample 0 was recorded, by `now`
+        self._arrived_s = 0.0  # when the latest block came, by `now`
+        self._recorded_s = 0.0  # when the latest block ended, by the device's clock
+        self._drift_s = 0.0  # the system's clock against the count of samples
+        self._reopened = False
+        self._reason = "missing"  # why samples before the next block are lost, if any are
 
     def put(self, block: NDArray[np.float32], at_s: float, age_s: float, dropped: bool) -> None:
         """Take a block, or lose it. Never waits.
@@ -65,30 +92,48 @@ class Intake:
         block : np.ndarray [shape=(n, channels), float32]
             Samples; they are copied.
         at_s : float
-            When the first of them was heard, by the device's clock.
+            When the first of them was recorded, by the device's clock.
         age_s : float >= 0
             Seconds since then.
         dropped : bool
             Whether the device has dropped samples before these.
         """
+        arrived_s, length_s = self._now(), len(block) / self.rate
+        interval_s, self._arrived_s = arrived_s - self._arrived_s, arrived_s
         if self._began is None:
-            self._began = time.time() - age_s
+            self._began, self._zero_s = time.time() - age_s, arrived_s - length_s
         elif dropped:
             # The device does not say how many: its clock does.
-            self._lose(max(round((at_s - self._last_s) * self.rate), 1))
+            self._lose(max(round((at_s - self._recorded_s) * self.rate), 1), "overflow")
+        late_s = arrived_s - length_s - self._zero_s - self._next / self.rate - self._drift_s
+        if self._reopened or (late_s > _LATE_S and 0.5 < interval_s / length_s < 1.5):
+            self._lose(max(round(late_s * self.rate), 0), "pause")
+            self._reopened = False
+        elif abs(late_s) <= _LATE_S:
+            most_s = _DRIFT * length_s
+            self._drift_s += min(max(late_s, -most_s), most_s)
         start, self._next = self._next, self._next + len(block)
-        self._last_s = at_s + len(block) / self.rate
+        self._recorded_s = at_s + length_s
+        time_s = self._began + start / self.rate + self._drift_s
         samples = block.mean(axis=1, dtype=np.float32)
-        reason = "missing" if self._whole else "overflow"
-        time_s = self._began + start / self.rate
+        chunk = AudioChunk(self.station, start, samples, self.rate, time_s, self._reason)
         try:
-            self._queue.put_nowait(
-                AudioChunk(self.station, start, samples, self.rate, time_s, reason)
-            )
+            self._queue.put_nowait(chunk)
         except Full:
-            self._lose(0)
+            self._lose(0, "overflow")
         else:
-            self._whole = True
+            self._reason = "missing"
+
+    def reopen(self, rate: int) -> None:
+        """Go on with a device that was opened again: the time since the last block is lost.
+
+        Parameters
+        ----------
+        rate : int > 0
+            Samples per second from here on.
+        """
+        self._next, self.rate = rescale(self._next, self.rate, rate), rate
+        self._reopened = self._began is not None
 
     def take(self, timeout_s: float) -> list[AudioChunk]:
         """Return all blocks held; wait for one if there is none, but not for ever."""
@@ -105,9 +150,9 @@ class Intake:
         """Blocks that wait to be taken."""
         return self._queue.qsize()
 
-    def _lose(self, samples: int) -> None:
+    def _lose(self, samples: int, reason: str) -> None:
         self._next += samples
-        self._whole = False
+        self._reason = reason
         self.overflows += 1
 
 
@@ -124,6 +169,8 @@ class MicrophoneSource:
         Milliseconds in a chunk.
     queue_blocks : int > 0
         Chunks that may wait to be taken; what comes on top of them is lost.
+    absent_s : float >= 0
+        Seconds for which a device that gives no more audio is opened again and again.
 
     Attributes
     ----------
@@ -135,7 +182,7 @@ class MicrophoneSource:
     Raises
     ------
     SourceError
-        PortAudio or the device is not there, or the device stops giving audio.
+        PortAudio or the device is not there, or the device gives no audio for `absent_s`.
     """
 
     resumable = False
@@ -147,66 +194,117 @@ class MicrophoneSource:
         *,
         block_ms: int = 100,
         queue_blocks: int = 50,
+        absent_s: float = 60.0,
     ) -> None:
         self._closed = False
+        self._device = device
+        self._block_ms = block_ms
+        self._absent_s = absent_s
         with _without_chatter():
-            sounddevice = _load()
-            info = _find(sounddevice, device)
-            self.name = str(info["name"])
-            self.rate = round(info["default_samplerate"])
-            self._intake = Intake(station, self.rate, queue_blocks)
-            try:
-                self._stream = sounddevice.InputStream(
-                    device=info["index"],
-                    samplerate=self.rate,
-                    channels=min(info["max_input_channels"], 2),
-                    dtype="float32",
-                    blocksize=max(self.rate * block_ms // 1000, 1),
-                    callback=self._hear,
-                )
-            except sounddevice.PortAudioError as error:
-                raise SourceError(
-                    f"microphone {self.name}: does not open ({error}); close what else uses it, "
-                    "or name another input"
-                ) from error
+            self._stream: Any = self._open()
+        self._blocks = BlockQueue(station, self.rate, queue_blocks)
 
     @property
     def overflows(self) -> int:
         """How often samples were lost."""
-        return self._intake.overflows
+        return self._blocks.overflows
 
     @property
     def queued(self) -> int:
         """Blocks that wait to be taken."""
-        return self._intake.queued
+        return self._blocks.queued
 
     def __iter__(self) -> Iterator[Batch]:
-        self._stream.start()
-        heard_at = time.monotonic()
+        self._start()
+        silent_s = 0.0
+        looked = time.monotonic()
         while not self._closed:
-            chunks = self._intake.take(IDLE_S)
-            if chunks:
-                heard_at = time.monotonic()
-            elif time.monotonic() - heard_at > SILENT_S:
-                raise SourceError(
-                    f"microphone {self.name}: has given no audio for {SILENT_S:.0f} s; check that "
-                    "it is plugged in, or name another input"
-                )
+            chunks = self._blocks.take(IDLE_S)
+            before, looked = looked, time.monotonic()
+            # Of a process that stood still, only the time in which it listened is silence.
+            silent_s = 0.0 if chunks else silent_s + min(looked - before, 2 * IDLE_S)
             yield Batch(chunks)
+            if silent_s > SILENT_S:
+                yield from self._wait_for_device()
+                silent_s, looked = 0.0, time.monotonic()
 
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
-        """Do nothing: what was said is gone."""
+        """Do nothing: what was recorded is gone."""
 
     def close(self) -> None:
         """Stop the device."""
         if not self._closed:
             self._closed = True
-            self._stream.close()
+            self._stop()
 
-    def _hear(self, block: NDArray[np.float32], frames: int, times: Any, status: Any) -> None:
+    def _open(self) -> Any:
+        """Return a stream of the device, not started; sets `name` and `rate`."""
+        sounddevice = _load()
+        info = _find(sounddevice, self._device)
+        self.name = str(info["name"])
+        self.rate = round(info["default_samplerate"])
+        try:
+            return sounddevice.InputStream(
+                device=info["index"],
+                samplerate=self.rate,
+                channels=min(info["max_input_channels"], 2),
+                dtype="float32",
+                blocksize=max(self.rate * self._block_ms // 1000, 1),
+                callback=self._receive,
+            )
+        except sounddevice.PortAudioError as error:
+            raise SourceError(
+                f"microphone {self.name}: does not open ({error}); close what else uses it, "
+                "or name another input"
+            ) from error
+
+    def _wait_for_device(self) -> Iterator[Batch]:
+        """Open the device again and again until it gives audio; yield empty batches meanwhile."""
+        absent_s, name = SILENT_S, self.name
+        while absent_s < self._absent_s:
+            wait_s = REOPEN_S
+            with suppress(SourceError), _without_chatter():
+                self._reopen()
+                wait_s = SILENT_S  # a sound server takes a while for the first block
+            for _ in range(round(wait_s / IDLE_S)):
+                if self._closed or self._blocks.queued:
+                    return
+                time.sleep(IDLE_S)
+                yield Batch()
+            absent_s += wait_s
+        raise SourceError(
+            f"microphone {name}: has given no audio for {absent_s:.0f} s; check that it is plugged "
+            "in, name another input, or raise microphone.absent_s"
+        )
+
+    def _reopen(self) -> None:
+        self._stop()
+        sounddevice = _load()
+        # PortAudio looks for devices once, when it is initialised.
+        sounddevice._terminate()
+        sounddevice._initialize()
+        self._stream = self._open()
+        self._blocks.reopen(self.rate)
+        self._start()
+
+    def _start(self) -> None:
+        try:
+            self._stream.start()
+        except _load().PortAudioError as error:
+            raise SourceError(
+                f"microphone {self.name}: does not start ({error}); check that it is plugged in, "
+                "or name another input"
+            ) from error
+
+    def _stop(self) -> None:
+        if self._stream is not None:
+            self._stream.close(ignore_errors=True)
+            self._stream = None
+
+    def _receive(self, block: NDArray[np.float32], frames: int, times: Any, status: Any) -> None:
         """Take a block of shape [frames, channels] from PortAudio's thread."""
         at_s = times.inputBufferAdcTime
-        self._intake.put(block, at_s, max(times.currentTime - at_s, 0.0), status.input_overflow)
+        self._blocks.put(block, at_s, max(times.currentTime - at_s, 0.0), status.input_overflow)
 
 
 def _load() -> ModuleType:

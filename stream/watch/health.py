@@ -30,6 +30,7 @@ class Health:
         self._now = now
         self._waits_for = set(waits_for)
         self._trouble: Callable[[], str] = str
+        self._edges: Callable[[], Iterable[str]] = tuple
         self._progress_at = now()
 
     def turn(self) -> None:
@@ -41,13 +42,25 @@ class Health:
         self._waits_for.difference_update(what)
         self.turn()
 
-    def ask(self, trouble: Callable[[], str]) -> None:
-        """Have `trouble` say, whenever somebody looks, what is wrong at the edges, "" if nothing.
+    def ask(
+        self, trouble: Callable[[], str], waits_for: Callable[[], Iterable[str]] = tuple
+    ) -> None:
+        """Ask the edges whenever somebody looks; both may be called in any thread.
 
-        It may be called in any thread. A worker in trouble is not ready, but healthy: a restart
-        would not bring back a broker.
+        Parameters
+        ----------
+        trouble : callable
+            Returns what is wrong, "" if nothing. A worker in trouble is not ready, but healthy: a
+            restart would not bring back a broker.
+        waits_for : callable
+            Returns what is still missing, as a consumer group that was not joined yet.
         """
-        self._trouble = trouble
+        self._trouble, self._edges = trouble, waits_for
+
+    @property
+    def waits_for(self) -> set[str]:
+        """What is missing before the worker is ready."""
+        return self._waits_for | set(self._edges())
 
     @property
     def trouble(self) -> str:
@@ -67,14 +80,14 @@ class Health:
     @property
     def ready(self) -> bool:
         """Whether everything is there, and works."""
-        return not self._waits_for and self.healthy and not self.trouble
+        return not self.waits_for and self.healthy and not self.trouble
 
     def report(self) -> dict[str, Any]:
         """Return what both say, as JSON's types."""
         return {
             "healthy": self.healthy,
             "ready": self.ready,
-            "waits_for": sorted(self._waits_for),
+            "waits_for": sorted(self.waits_for),
             "trouble": self.trouble,
             "seconds_since_progress": round(self.age_s, 3),
             "stall_s": self._stall_s,

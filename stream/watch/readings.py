@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,7 @@ class Readings:
         """Yield the metrics as they are now."""
         yield from _counters(PIPELINE, self._pipeline.counts if self._pipeline else {})
         yield from _counters(SOURCE, getattr(self._source, "counts", {}))
+        yield self._refused()
         yield from _counters(ATTRIBUTES, {k: getattr(self._source, k, 0) for k in ATTRIBUTES})
         yield _gauge("airsift_stations_live", "Stations that are heard.", self._stations.live)
         yield _gauge("airsift_stations_silent", "Stations not heard.", self._stations.silent)
@@ -128,6 +130,21 @@ class Readings:
             for station, ppm in self._drifts:
                 drifts.add_metric([station], ppm)
             yield drifts
+
+    def _refused(self) -> CounterMetricFamily:
+        """Return how many messages of ours the broker has refused, by topic."""
+        # Source and sinks may count into one object.
+        edges = (self._source, *self._sinks)
+        counts = {id(c): c for edge in edges if (c := getattr(edge, "refused", None)) is not None}
+        total: Counter[str] = Counter()
+        for each in counts.values():
+            total.update(each.copy())
+        family = CounterMetricFamily(
+            "airsift_refused", "Messages that the broker has refused, by topic.", labels=["topic"]
+        )
+        for topic, count in sorted(total.items()):
+            family.add_metric([topic], count)
+        return family
 
 
 def _counters(

@@ -58,7 +58,9 @@ class Watch:
         """Watch these: they are built and connected, and the loop is about to begin."""
         self.metrics.measure(source, pipeline, sinks)
         self.readings.attach(source, pipeline, sinks)
-        self.health.ask(lambda: str(getattr(source, "trouble", "")))
+        self.health.ask(
+            lambda: str(getattr(source, "trouble", "")), lambda: getattr(source, "waits_for", ())
+        )
         self.health.done("source", "model")
 
     def turn(self, batch: Batch, events: Sequence[Event]) -> None:

@@ -1,40 +1,90 @@
-"""One broker for all tests over it; each test has topics and a group of its own."""
+"""One broker for all tests over it; each test has topics and a group of its own.
+
+Tests that do not care run on the broker of ``--broker``. Those that ask for `apache_kafka` or
+`apache_cluster` always run on Apache Kafka; they are the tests marked ``kafka``. Where it cannot
+be started they are skipped, or fail with ``--require-kafka``.
+"""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
-from stream.kafka.embedded import EmbeddedBroker
-from stream.kafka.settings import KafkaSettings, TopicSettings
+from stream.kafka.apache import ApacheKafka, why_not
+from stream.kafka.settings import KafkaSettings
+from tests.integration.brokers import Broker, make_broker, settings_of
 from tests.integration.ear import Ear
 
-_numbers = itertools.count()
+
+def _need_kafka(config: pytest.Config) -> None:
+    reason = why_not()
+    if reason and config.getoption("require_kafka"):
+        pytest.fail(f"--require-kafka: {reason}", pytrace=False)
+    if reason:
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
-def shared_broker() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as broker:
+def broker_kind(pytestconfig: pytest.Config) -> str:
+    """Return the kind of broker for tests that do not care."""
+    kind: str = pytestconfig.getoption("broker")
+    if kind != "embedded":
+        _need_kafka(pytestconfig)
+    return kind
+
+
+@pytest.fixture(scope="session")
+def apache_kafka(pytestconfig: pytest.Config) -> Iterator[ApacheKafka]:
+    """Give Apache Kafka, one node that all tests share: it is neither stopped nor frozen."""
+    _need_kafka(pytestconfig)
+    with ApacheKafka() as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def apache_cluster(pytestconfig: pytest.Config) -> Iterator[ApacheKafka]:
+    """Give three nodes that the tests of a module may kill; whoever does starts them again."""
+    _need_kafka(pytestconfig)
+    with ApacheKafka(nodes=3) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def apache_settings(apache_kafka: ApacheKafka) -> KafkaSettings:
+    return settings_of(apache_kafka)
+
+
+@pytest.fixture
+def cluster_settings(apache_cluster: ApacheKafka) -> KafkaSettings:
+    apache_cluster.start()
+    return settings_of(apache_cluster)
+
+
+@pytest.fixture(scope="session")
+def shared_broker(request: pytest.FixtureRequest, broker_kind: str) -> Iterator[Broker]:
+    if broker_kind == "kafka":
+        yield request.getfixturevalue("apache_kafka")
+        return
+    with make_broker(broker_kind) as broker:
         yield broker
 
 
 @pytest.fixture
-def kafka_settings(shared_broker: EmbeddedBroker) -> KafkaSettings:
-    n = next(_numbers)
-    kinds = ("audio", "decisions", "segments", "matches", "gaps", "dead_letters", "state")
-    topics = TopicSettings(**{kind: f"test{n}.{kind}" for kind in kinds}, partitions=3)
-    return KafkaSettings(
-        bootstrap_servers=shared_broker.bootstrap_servers,
-        group=f"test{n}",
-        # The embedded broker lets a new member wait for half the session timeout.
-        session_timeout_s=2.0,
-        connect_timeout_s=3.0,
-        request_timeout_s=10.0,
-        delivery_timeout_s=10.0,
-        topics=topics,
-    )
+def kafka_settings(shared_broker: Broker) -> KafkaSettings:
+    return settings_of(shared_broker)
+
+
+@pytest.fixture
+def new_broker(broker_kind: str) -> Iterator[Callable[..., Broker]]:
+    """Give a function that starts a broker for this test alone; see `make_broker`."""
+    with ExitStack() as stack:
+
+        def start(*, advertised_port: int | None = None) -> Broker:
+            return stack.enter_context(make_broker(broker_kind, advertised_port=advertised_port))
+
+        yield start
 
 
 @pytest.fixture

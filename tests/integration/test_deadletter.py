@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
+from contextlib import nullcontext
+
 import pytest
 from typer.testing import CliRunner
 
+from airsift.errors import DecodeError
 from stream.cli.app import app
 from stream.drive import Stop
 from stream.kafka.client import ensure_topics
@@ -13,22 +18,25 @@ from stream.kafka.intake import Received
 from stream.kafka.sender import Sender
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.tail import follow
+from stream.kafka.wire import ChunkDecoder
+from tests.integration.ear import read_all
 
+TIME_MS = 1_700_000_000_000
 HEADERS = [("content-type", b"audio/x-s16le"), ("rate", b"16000"), ("airsift-reason", b"older")]
 
 
 @pytest.fixture
 def letters(kafka_settings: KafkaSettings) -> KafkaSettings:
     """Refuse three messages, of which the last is too long to be kept."""
-    settings = kafka_settings.model_copy(update={"max_request_bytes": 200_000})
+    settings = kafka_settings
     topics = settings.topics
     ensure_topics(settings, [topics.audio, topics.dead_letters])
     sender = Sender(settings)
     for offset, (key, value) in enumerate(
-        [(b"one", b"\x00\xff odd"), ("zwölf\n".encode(), b"y"), (b"one", bytes(300_000))]
+        [(b"one", b"\x00\xff odd"), ("zwölf\n".encode(), b"y"), (b"one", os.urandom(300_000))]
     ):
-        message = Received(topics.audio, 2, offset, 0, key, value, HEADERS)
-        letter = as_dead_letter(settings, message, f"reason {offset}")
+        message = Received(topics.audio, 2, offset, TIME_MS, key, value, HEADERS)
+        letter = as_dead_letter(message, f"reason {offset}", max_bytes=200_000)
         sender.send(topics.dead_letters, *letter, partition=0)
     sender.flush()
     sender.close()
@@ -60,18 +68,56 @@ def test_list_tells_time_place_station_and_reason(letters: KafkaSettings) -> Non
     assert first.startswith("20")
     assert first.endswith("reason 0")
     assert "zwölf?" in second
-    assert third.endswith("reason 2 (cut from 300000 bytes)")
+    assert re.search(r"reason 2 \(cut: value 199\d{3} of 300000\)$", third)
     assert run(letters, "list", "--limit", "1").stdout == first + "\n"
     assert run(letters, "list", "--station", "one").stdout == f"{first}\n{third}\n"
 
 
-def test_replay_sends_what_came_but_nothing_that_was_cut(letters: KafkaSettings) -> None:
-    assert run(letters, "replay", "--station", "one", "--limit", "1").exit_code == 0
-    assert replayed(letters) == [(b"one", b"\x00\xff odd", HEADERS[:2])]
+def test_replay_sends_each_letter_once_and_nothing_that_was_cut(letters: KafkaSettings) -> None:
+    audio = letters.topics.audio
+    first = run(letters, "replay", "--station", "one", "--limit", "1")
+    assert (first.exit_code, first.stdout) == (0, f"1 messages sent to {audio}, {DONE[0]}\n")
+    [(key, value, headers)] = replayed(letters)
+    assert (key, value, headers[:2]) == (b"one", b"\x00\xff odd", HEADERS[:2])
+    past = {"topic": audio, "partition": "2", "kafka-offset": "0", "attempt": "1"}
+    past["timestamp-ms"] = str(TIME_MS)
+    assert headers[2:] == [(f"airsift-{name}", text.encode()) for name, text in past.items()]
 
-    result = run(letters, "replay")
-    assert result.exit_code == 1
-    assert "[2] 2 is not sent: of its 300000 bytes 65536 were kept" in result.stderr
-    assert len(result.stderr.splitlines()) == 1
-    assert result.stdout == f"2 messages sent to {letters.topics.audio}\n"
-    assert [key for key, _, _ in replayed(letters)] == [b"one", b"one", "zwölf\n".encode()]
+    for sent, rest in [(1, DONE[1]), (0, DONE[2]), (0, DONE[2])]:
+        result = run(letters, "replay")
+        assert result.exit_code == 1
+        assert "[2] 2 is not sent: only its beginning is left (value 199" in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+        assert result.stdout == f"{sent} messages sent to {audio}, {rest}\n"
+        assert [key for key, _, _ in replayed(letters)] == [b"one", "zwölf\n".encode()]
+    assert len(run(letters, "list").stdout.splitlines()) == 1
+
+
+DONE = ["0 sent before, 0 not sent", "1 sent before, 1 not sent", "2 sent before, 1 not sent"]
+
+
+def test_what_is_refused_again_is_the_same_letter(letters: KafkaSettings) -> None:
+    topics = letters.topics
+    for attempt in (1, 2, 3):
+        shown = run(letters, "list", "--station", "one").stdout
+        assert ("(attempt" in shown) is (attempt > 1)
+        run(letters, "replay", "--station", "one", "--limit", "1")
+        newest = [r for r in read_all(letters, topics.audio) if r.key == b"one"][-1]
+        assert newest.timestamp == TIME_MS
+        letter = as_dead_letter(newest, "still no audio", max_bytes=10**6)
+        sender = Sender(letters)
+        sender.send(topics.dead_letters, *letter, partition=0)
+        sender.flush()
+        sender.close()
+    assert len(replayed(letters)) == 3
+    lines = run(letters, "list").stdout.splitlines()
+    assert len(lines) == 3
+    assert [line for line in lines if line.endswith("still no audio (attempt 4)")]
+
+
+def test_a_cut_letter_that_somebody_else_sends_back_is_refused(letters: KafkaSettings) -> None:
+    cut = [r for r in read_all(letters, letters.topics.dead_letters) if len(r.value) > 1000]
+    decoder = ChunkDecoder(letters.wire)
+    for record, refused in [(cut[0], True), (cut[0]._replace(headers=HEADERS), False)]:
+        with pytest.raises(DecodeError, match="only the beginning") if refused else nullcontext():
+            decoder.decode(record.key, record.value, record.headers, None)

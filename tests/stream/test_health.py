@@ -15,6 +15,7 @@ from model.frontend import RollingCQT
 from stream import config
 from stream.audio import AudioChunk
 from stream.drive import Stop, drive
+from stream.kafka.readiness import Readiness
 from stream.pipeline import Pipeline
 from stream.smooth import SmoothSettings
 from stream.sources import Batch
@@ -177,3 +178,30 @@ def test_a_place_where_nobody_can_listen_is_named(address):
         serving(address, taken, CollectorRegistry(), Health(90.0)),
     ):
         pass
+
+
+def test_a_member_is_ready_when_it_has_joined_and_was_given_what_it_can_fetch():
+    clock, ends = FakeClock(), {}
+    member = Readiness(10.0, clock)
+    health = Health(90.0, ())
+    health.ask(str, lambda: member.waits_for)
+
+    def look(partitions, after_s=1.0):
+        clock.at += after_s
+        member.look(partitions, ends.get)
+        return health.report()["waits_for"], health.ready
+
+    assert look(None) == (["group"], False)
+    assert look([0, 1]) == (["partitions"], False)
+    ends[0] = 0
+    assert look([0, 1]) == (["partitions"], False)
+    ends[1] = 7
+    assert look([0, 1]) == ([], True)
+    assert look([]) == ([], True)  # it stands by
+    assert look(None, 9.0) == ([], True)  # a rebalance
+    assert look([0, 1, 2]) == (["partitions"], False)
+    ends[2] = 0
+    assert look([0, 1, 2]) == ([], True)
+    assert look(None, 11.0) == (["group"], False)
+    assert look(None, 11.0) == (["group"], False)
+    assert look([0]) == ([], True)

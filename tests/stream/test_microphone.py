@@ -1,76 +1,158 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airsift.errors import SourceError
-from stream.sources.microphone import Intake, _find
+from stream.sources.microphone import BlockQueue, _find
 from tests.stream.media import encode, tone
 from tests.stream.pulse import null_device, playing, skip_unless_installed
 
 BLOCK = 10
 
 
-def put(intake: Intake, at_s: float, *, dropped: bool = False, value: float = 0.0) -> None:
-    intake.put(np.full((BLOCK, 2), value, np.float32), at_s, 0.25, dropped)
+def put(blocks: BlockQueue, at_s: float, *, dropped: bool = False, value: float = 0.0) -> None:
+    blocks.put(np.full((BLOCK, 2), value, np.float32), at_s, 0.25, dropped)
 
 
 def test_blocks_are_numbered_and_dated() -> None:
-    intake = Intake("mic", 100, 10)
+    blocks = BlockQueue("mic", 100, 10)
     before = time.time()
     for i in range(3):
-        put(intake, i / 10, value=i)
-    chunks = intake.take(0)
+        put(blocks, i / 10, value=i)
+    chunks = blocks.take(0)
     assert [(chunk.start, chunk.end) for chunk in chunks] == [(0, 10), (10, 20), (20, 30)]
     assert [chunk.samples[0] for chunk in chunks] == [0, 1, 2]
     assert chunks[0].samples.shape == (BLOCK,)
     assert chunks[0].time == pytest.approx(before - 0.25, abs=0.2)
-    assert chunks[2].time - chunks[0].time == pytest.approx(0.2)
-    assert intake.take(0) == []
-    assert intake.overflows == 0
+    assert chunks[2].time - chunks[0].time == pytest.approx(0.2, abs=0.001)
+    assert blocks.take(0) == []
+    assert blocks.overflows == 0
 
 
 @given(taken=st.lists(st.integers(0, 12), max_size=8))
 def test_what_a_full_queue_loses_is_a_jump_of_exactly_its_length(taken: list[int]) -> None:
-    intake, at, chunks = Intake("mic", 100, 5), 0, []
-    for blocks in taken:
-        for _ in range(blocks):
-            put(intake, at / 100, value=at / BLOCK)
+    blocks, at, chunks = BlockQueue("mic", 100, 5), 0, []
+    for count in taken:
+        for _ in range(count):
+            put(blocks, at / 100, value=at / BLOCK)
             at += BLOCK
-        chunks += intake.take(0)
+        chunks += blocks.take(0)
     expected = 0
     for chunk in chunks:
         assert chunk.samples[0] == chunk.start / BLOCK  # it is where it belongs
         assert chunk.gap_reason == ("missing" if chunk.start == expected else "overflow")
         expected = chunk.end
-    assert intake.overflows == sum(max(blocks - 5, 0) for blocks in taken)
+    assert blocks.overflows == sum(max(count - 5, 0) for count in taken)
 
 
 def test_what_the_device_dropped_is_told_by_its_clock() -> None:
-    intake = Intake("mic", 100, 10)
-    put(intake, 7.0)
-    put(intake, 7.1)
-    put(intake, 8.7, dropped=True)
-    put(intake, 8.8)
-    spans = [(chunk.start, chunk.gap_reason) for chunk in intake.take(0)]
+    blocks = BlockQueue("mic", 100, 10)
+    put(blocks, 7.0)
+    put(blocks, 7.1)
+    put(blocks, 8.7, dropped=True)
+    put(blocks, 8.8)
+    spans = [(chunk.start, chunk.gap_reason) for chunk in blocks.take(0)]
     assert spans == [(0, "missing"), (10, "missing"), (170, "overflow"), (180, "missing")]
 
 
+class Hand:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.s = 1000.0
+
+    def __call__(self) -> float:
+        return self.s
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, 30),  # blocks that come at their time
+            st.integers(0, 200),  # tenths of a second in which nothing is delivered
+            st.integers(0, 200),  # blocks of them that the device has kept and delivers at once
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    st.floats(-0.08, 0.08),
+)
+def test_time_in_which_all_stood_still_is_a_gap_unless_the_device_kept_it(
+    pauses: list[tuple[int, int, int]], jitter_s: float
+) -> None:
+    clock = Hand()
+    blocks = BlockQueue("mic", 100, 10_000, clock)
+    began, lost = clock.s, 0
+    for on_time, stood_still, kept in pauses:
+        kept = min(kept, stood_still)
+        for _ in range(on_time + 2):
+            clock.s += 0.1
+            put(blocks, 0.0)
+        clock.s += stood_still / 10
+        for _ in range(kept):
+            put(blocks, 0.0)
+        lost += stood_still - kept
+        clock.s += jitter_s / 1000
+        for _ in range(3):
+            clock.s += 0.1
+            put(blocks, 0.0)
+    chunks = blocks.take(0)
+    assert all(a.end <= b.start for a, b in pairwise(chunks))
+    gaps = [(b.start - a.end, b.gap_reason) for a, b in pairwise(chunks) if a.end != b.start]
+    assert all(reason == "pause" for _, reason in gaps)
+    # What is under the threshold is kept in mind and not lost: the sum is right within it.
+    assert sum(gap for gap, _ in gaps) == pytest.approx(10 * lost, abs=30)
+    assert chunks[-1].end / 100 == pytest.approx(clock.s - began, abs=0.3)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 0.2), min_size=20, max_size=60), st.floats(-1e-4, 1e-4))
+def test_neither_jitter_nor_a_slow_clock_is_a_gap(lates: list[float], drift: float) -> None:
+    clock = Hand()
+    blocks = BlockQueue("mic", 100, 100_000, clock)
+    for i in range(10_000):
+        clock.s = 1000 + i * 0.1 * (1 + drift) + lates[i % len(lates)]
+        put(blocks, 0.0)
+    chunks = blocks.take(0)
+    assert [chunk.start for chunk in chunks] == list(range(0, 100_000, BLOCK))
+    spent = chunks[-1].time - chunks[0].time  # type: ignore[operator]
+    assert spent == pytest.approx(999.9 * (1 + drift), abs=0.25)
+
+
+def test_a_device_opened_again_goes_on_where_the_clock_is() -> None:
+    clock = Hand()
+    blocks = BlockQueue("mic", 100, 100, clock)
+    put(blocks, 0.0)
+    clock.s += 30.0
+    blocks.reopen(200)
+    put(blocks, 0.0)
+    clock.s += 0.05
+    put(blocks, 0.0)
+    first, second, third = blocks.take(0)
+    assert (first.start, first.end, first.rate) == (0, 10, 100)
+    # Blocks of ten samples at 200 Hz: 0.05 s.
+    assert (second.start, second.rate, second.gap_reason) == (6010, 200, "pause")
+    assert (third.start, third.gap_reason) == (6020, "missing")
+
+
 def test_a_device_without_a_clock_drops_at_least_one_sample() -> None:
-    intake = Intake("mic", 100, 10)
-    put(intake, 0.0)
-    put(intake, 0.0, dropped=True)
-    assert [chunk.start for chunk in intake.take(0)] == [0, 11]
+    blocks = BlockQueue("mic", 100, 10)
+    put(blocks, 0.0)
+    put(blocks, 0.0, dropped=True)
+    assert [chunk.start for chunk in blocks.take(0)] == [0, 11]
 
 
 OPEN = (
@@ -179,3 +261,83 @@ def test_an_unknown_device_is_named_with_those_there_are(
     assert "choose from: 0 pulse; 1 default" in done.stdout
     assert done.stdout.count("\n") == 1
     assert done.stderr == ""
+
+
+@pytest.mark.audio
+def test_a_process_that_stood_still_goes_on_at_the_right_time(environ: dict[str, str]) -> None:
+    values = {"device": None, "blocks": 20, "pause": 0.0, "seconds": 18.0}
+    run = [sys.executable, "-c", RECORD.format(**values)]
+    process = subprocess.Popen(run, env=environ, stdout=subprocess.PIPE)
+    time.sleep(4)
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(7)  # longer than a silent device is waited for
+    process.send_signal(signal.SIGCONT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    received = json.loads(out)
+    chunks, rate = received["chunks"], received["rate"]
+    assert chunks[-1][1] / rate == pytest.approx(received["spent"], abs=1.0)
+    assert {after[2] for before, after in pairwise(chunks) if before[1] != after[0]} <= {
+        "pause",
+        "overflow",
+    }
+
+
+RECORD_ON = """\
+import sys, time
+from airsift.errors import SourceError
+from stream.sources.microphone import MicrophoneSource
+source = MicrophoneSource(None, "mic", absent_s={absent_s})
+end, began = 0, time.monotonic()
+try:
+    for batch in source:
+        for chunk in batch.chunks:
+            if chunk.start != end or not end:
+                print(end / chunk.rate, chunk.start / chunk.rate, chunk.gap_reason, flush=True)
+            end = chunk.end
+except SourceError as error:
+    print(error, flush=True)
+"""
+
+
+def recorder(environ: dict[str, str], absent_s: float) -> subprocess.Popen[str]:
+    run = [sys.executable, "-c", RECORD_ON.format(absent_s=absent_s)]
+    return subprocess.Popen(
+        run, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+
+
+@pytest.mark.audio
+def test_a_device_that_comes_back_is_used_again(tmp_path: Path) -> None:
+    skip_unless_installed()
+    with null_device(tmp_path) as environ:
+        process = recorder(environ, absent_s=60)
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        time.sleep(1)
+    gone = time.monotonic()
+    time.sleep(7)
+    try:
+        with null_device(tmp_path):
+            end, start, reason = process.stdout.readline().split()
+            away_s = time.monotonic() - gone
+    finally:
+        process.kill()
+        process.communicate()
+    assert first.split()[:2] == ["0.0", "0.0"]
+    assert reason == "pause"
+    assert float(start) - float(end) == pytest.approx(away_s, abs=3)
+
+
+@pytest.mark.audio
+def test_a_device_that_stays_away_ends_it_in_one_line(tmp_path: Path) -> None:
+    skip_unless_installed()
+    with null_device(tmp_path) as environ:
+        process = recorder(environ, absent_s=7)
+        assert process.stdout is not None
+        process.stdout.readline()
+    out, _ = process.communicate(timeout=60)
+    assert out.startswith("microphone ")
+    assert "has given no audio for 7 s" in out or "has given no audio for 8 s" in out
+    assert "microphone.absent_s" in out
+    assert out.count("\n") == 1

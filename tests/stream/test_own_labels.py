@@ -99,7 +99,8 @@ def test_what_is_exported_is_of_these_labels(trained: Path, exported: Path) -> N
     window = torch.rand(250, 144) * 10
     with torch.inference_mode():
         wanted = torch.sigmoid(network.eval()(window[None]))[0]
-    torch.testing.assert_close(loaded.judge(window), wanted, atol=1e-4, rtol=0)
+    judged = loaded.decide(loaded.embed(window[None]))[0]
+    torch.testing.assert_close(judged, wanted, atol=1e-4, rtol=0)
     card = (exported / "adverts.md").read_text()
     assert "| labels | advert: independent" in card
     assert "Tones and noise." in card

@@ -22,7 +22,7 @@ class Producer:
         self._waiting = []
         self._sender = SimpleNamespace(add_topic=lambda topic: None)
 
-    def send(self, topic, value, key, headers, partition):
+    def send(self, topic, value, key, headers, partition, timestamp_ms=None):
         self.sent.append(value)
         future = SimpleNamespace(is_done=False, failed=lambda: False, value=None, exception=None)
         self._waiting.append(future)
@@ -41,7 +41,7 @@ class Producer:
 
 def make(monkeypatch, answers):
     producer = Producer(answers)
-    monkeypatch.setattr(module, "connect_producer", lambda settings: producer)
+    monkeypatch.setattr(module, "connect_producer", lambda settings, **_: producer)
     return Sender(KafkaSettings()), producer
 
 
@@ -50,7 +50,7 @@ def test_what_the_broker_takes_for_a_repetition_is_sent_again(monkeypatch):
     first, doubtful, last = (sender.send("t", b"k", value, []) for value in (b"a", b"b", b"c"))
     sender.flush()
     assert producer.sent == [b"a", b"b", b"c", b"b"]
-    assert [sent.value.offset for sent in (first, doubtful, last)] == [5, 7, 6]
+    assert [sent.kafka_offset for sent in (first, doubtful, last)] == [5, 7, 6]
     assert sender.pending == 0
 
 

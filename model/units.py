@@ -1,0 +1,242 @@
+"""Work in units of one fixed shape, so that a row's result depends on that row alone.
+
+The result of a matrix product or of a convolution depends, in its last bits, on the shape of the
+product: libraries choose their instructions and their order of additions by it, and by where the
+memory begins. If a batch had as many rows as there happens to be work, what is published about a
+station would depend on the chunks its audio came in, on the other stations and on restarts.
+
+Here the rows of a batch are computed in *units*: blocks of a fixed number of rows, filled up with
+zeros, each copied into new memory, which torch aligns::
+
+    rows   a b c d e f g h i j k
+    units  a b c d e f g h      full
+                           i j  small
+                               k 0  small
+
+Every row then takes part in products of one shape. Whether its result depends on its place in a
+unit, on the other rows, or on which of the sizes the unit has, cannot be derived: it depends on
+the library and the processor. So it is checked on the machine, before the first use: a size that
+does not give the same bits is not used. If the full size itself does not, every row is a unit of
+its own, which cannot depend on other rows.
+
+Each unit runs on one thread, because some convolutions differ with the number of threads; with
+several threads, several units run at once.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    Function = Callable[..., Tensor | tuple[Tensor, ...]]
+
+# Rows of a unit. Measured on one thread of an AMD EPYC (bench/classifier.py): a step of 1 s costs
+# 0.8 ms in a unit of 8, 1.4 in one of 2, 2.2 in one of 1, and still 0.7 in one of 16. So 8 is
+# enough for files, and a step that comes alone, as in live audio, costs less in a unit of 2.
+FULL, SMALL = 8, 2
+
+_FEW = 100  # numbers
+
+_pool: ThreadPoolExecutor | None = None
+
+
+def use_threads(count: int) -> None:
+    """Compute on so many threads: one unit on each, so that their number changes no bit.
+
+    Parameters
+    ----------
+    count : int > 0
+        Threads of the process for front end and networks.
+    """
+    global _pool  # as torch's own number of threads: a fact of the process
+    torch.set_num_threads(1)
+    if _pool is not None:
+        _pool.shutdown()
+    _pool = ThreadPoolExecutor(count, thread_name_prefix="unit") if count > 1 else None
+
+
+class Units:
+    """A function of rows, applied to any number of rows in units of fixed sizes.
+
+    Parameters
+    ----------
+    name : str
+        What it computes, for the log.
+    function : callable
+        Takes tensors whose first dimension is the rows, and returns one such tensor or a tuple of
+        them. The result for a row must be defined by that row.
+    examples : callable
+        Returns so many random rows, as the function takes them: for the check.
+    sizes : tuple of int > 0
+        Rows that a unit may have, ascending; the last is the full size.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Function,
+        examples: Callable[[int], tuple[Tensor, ...]],
+        sizes: tuple[int, ...] = (SMALL, FULL),
+    ) -> None:
+        self.name = name
+        self._function = function
+        self._examples = examples
+        self._wanted = sizes
+        self._found: dict[tuple[torch.device, torch.dtype], tuple[int, ...]] = {}
+
+    def sizes(
+        self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> tuple[int, ...]:
+        """Rows that a unit may have on this machine; checked once, see `checked_sizes`."""
+        key = torch.device(device), dtype
+        if key not in self._found:
+            rows = tuple(each.to(*key) for each in self._examples(self._wanted[-1]))
+            with torch.inference_mode():
+                self._found[key] = checked_sizes(self._run, rows, self._wanted)
+        return self._found[key]
+
+    def __call__(self, *rows: Tensor) -> tuple[Tensor, ...]:
+        """Apply the function.
+
+        Parameters
+        ----------
+        *rows : torch.Tensor [shape=(n, ...)]
+            The arguments, n >= 0.
+
+        Returns
+        -------
+        tuple of torch.Tensor [shape=(n, ...)]
+            The results.
+        """
+        count = len(rows[0])
+        blocks = list(_blocks(count, self.sizes(rows[0].device, rows[0].dtype)))
+        jobs = [tuple(_filled(each[a:b], size) for each in rows) for a, b, size in blocks]
+        if _pool is None or len(jobs) == 1:
+            done = [self._run(*job) for job in jobs]
+        else:
+            run = _in_mode_of_caller(self._run)
+            done = list(_pool.map(lambda job: run(*job), jobs))
+        if len(done) == 1:
+            return tuple(result[:count] for result in done[0])
+        return tuple(torch.cat(parts)[:count] for parts in zip(*done, strict=True))
+
+    def _run(self, *unit: Tensor) -> tuple[Tensor, ...]:
+        result = self._function(*unit)
+        return (result,) if isinstance(result, Tensor) else result
+
+
+def checked_sizes(
+    function: Callable[..., tuple[Tensor, ...]], rows: tuple[Tensor, ...], sizes: Sequence[int]
+) -> tuple[int, ...]:
+    """Find the sizes of units in which a row has the same bits in all places.
+
+    Parameters
+    ----------
+    function : callable
+        As for `Units`, returning a tuple.
+    rows : tuple of torch.Tensor [shape=(sizes[-1], ...)]
+        Random arguments, as many rows as the largest unit.
+    sizes : sequence of int > 0
+        Those to try, ascending.
+
+    Returns
+    -------
+    tuple of int
+        The largest, and those of the others that agree with it; ``(1,)`` if a row's result in a
+        unit of the largest size depends on its place or on the other rows.
+    """
+    full = sizes[-1]
+    # The first calls of a TorchScript function only prepare it.
+    for _ in range(2):
+        expected = function(*(_filled(each, full) for each in rows))
+
+    def agrees(size: int, places: dict[int, int]) -> bool:
+        """Compute a unit with some rows, by place, in it; compare them with what is expected."""
+        unit = tuple(each.new_zeros(size, *each.shape[1:]) for each in rows)
+        for place, row in places.items():
+            for filled, each in zip(unit, rows, strict=True):
+                filled[place] = each[row]
+        found = function(*unit)
+        return all(
+            torch.equal(result[place], wanted[row])
+            for result, wanted in zip(found, expected, strict=True)
+            for place, row in places.items()
+        )
+
+    # Each row in another place than before, and one row in the first and last place alone. Few
+    # numbers may agree by chance: a row of few is tried in every place.
+    few = max(result[0].numel() for result in expected) < _FEW
+    turns = range(1, full) if few else (1, full // 2)
+
+    def holds(size: int) -> bool:
+        return all(
+            agrees(size, {place: (place + turn) % full for place in range(size)}) for turn in turns
+        ) and all(agrees(size, {place: full // 2}) for place in {0, size - 1})
+
+    if not holds(full):
+        return (1,)
+    return tuple(size for size in sizes if size == full or holds(size))
+
+
+def random_rows(
+    *shapes: tuple[int, ...], scale: float = 1.0
+) -> Callable[[int], tuple[Tensor, ...]]:
+    """Return a maker of examples for `Units`: always the same numbers, of rising magnitude.
+
+    Parameters
+    ----------
+    *shapes : tuple of int
+        Of one row of each argument.
+    scale : float > 0
+        Upper bound of the numbers; the first row's are smallest, so that where large ones are
+        all the same after a sigmoid, small ones are not.
+    """
+
+    def make(count: int) -> tuple[Tensor, ...]:
+        generator = torch.Generator().manual_seed(count)
+        rising = torch.linspace(scale / count, scale, count)
+        return tuple(
+            torch.rand(count, *shape, generator=generator) * rising.view(-1, *[1] * len(shape))
+            for shape in shapes
+        )
+
+    return make
+
+
+def _blocks(count: int, sizes: tuple[int, ...]) -> Iterator[tuple[int, int, int]]:
+    """Yield (first row, row after the last, rows of the unit); at least one unit."""
+    start = 0
+    while True:
+        left = count - start
+        size = next((size for size in sizes if size >= left), sizes[-1])
+        yield start, min(start + size, count), size
+        start += size
+        if start >= count:
+            return
+
+
+def _filled(rows: Tensor, size: int) -> Tensor:
+    """Return a copy in new memory, with zeros up to `size` rows."""
+    unit = rows.new_empty(size, *rows.shape[1:])
+    unit[: len(rows)].copy_(rows)
+    unit[len(rows) :].zero_()
+    return unit
+
+
+def _in_mode_of_caller(
+    function: Callable[..., tuple[Tensor, ...]],
+) -> Callable[..., tuple[Tensor, ...]]:
+    """Return the function for other threads: torch's modes are facts of a thread."""
+    inference, grad = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+
+    def run(*unit: Tensor) -> tuple[Tensor, ...]:
+        with torch.inference_mode(inference), torch.set_grad_enabled(grad):
+            return function(*unit)
+
+    return run

@@ -1,0 +1,394 @@
+"""What Apache Kafka refuses of ours ends no worker, in either driver."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+
+from stream.events import Decision, Event, Gap
+from stream.kafka import limits as limits_module
+from stream.kafka.apache import ApacheKafka, why_not
+from stream.kafka.client import connect_producer, ensure_topics
+from stream.kafka.intake import Received
+from stream.kafka.letterbox import Letterbox
+from stream.kafka.refusals import Refusals
+from stream.kafka.settings import KafkaSettings, TopicSettings
+from stream.kafka.sink import KafkaSink
+from stream.kafka.transactions import Transactions
+from tests.integration.ear import RATE, Ear, noise, read_all, send
+from tests.integration.road import AIRSIFT, DRIVERS
+
+pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
+
+LIMIT = 1_048_588  # Apache Kafka's max.message.bytes
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[ApacheKafka]:
+    with ApacheKafka() as kafka:
+        yield kafka
+
+
+@pytest.fixture
+def settings(broker: ApacheKafka) -> KafkaSettings:
+    n = next(_numbers)
+    kinds = ("audio", "decisions", "segments", "matches", "gaps", "dead_letters", "state")
+    topics = TopicSettings(**{kind: f"r{n}.{kind}" for kind in kinds}, partitions=1)
+    return KafkaSettings(
+        bootstrap_servers=broker.bootstrap_servers,
+        group=f"r{n}",
+        session_timeout_s=6.0,
+        delivery_timeout_s=10.0,
+        topics=topics,
+    )
+
+
+@pytest.fixture(params=["told", "learned"])
+def knowledge(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Whether the broker tells its limits, or refusals do."""
+    if request.param == "learned":
+        monkeypatch.setattr(limits_module, "ask_broker", lambda settings, topics: {})
+    return str(request.param)
+
+
+def make(settings: KafkaSettings, topic: str, **configs: object) -> None:
+    named = {key.replace("_", "."): str(value) for key, value in configs.items()}
+    ensure_topics(settings, [topic], configs=named)
+
+
+def decisions(count: int) -> list[Event]:
+    return [Decision("a", k * RATE, (k + 5) * RATE, RATE, 1.5, 0.9, 0.1) for k in range(count)]
+
+
+def gap(letters: int = 5) -> Event:
+    return Gap("a", 80000, 96000, RATE, None, "m" * letters)
+
+
+@pytest.mark.parametrize(
+    "configs",
+    [
+        {"max_message_bytes": 250},
+        {"message_timestamp_before_max_ms": 1},
+        {"cleanup_policy": "delete", "max_message_bytes": 120},
+    ],
+    ids=["long", "old", "nothing fits"],
+)
+def test_events_that_are_refused_are_counted_and_the_others_published(
+    settings: KafkaSettings, knowledge: str, configs: dict[str, Any]
+) -> None:
+    topics = settings.topics
+    make(settings, topics.decisions, **configs)
+    with closing(KafkaSink(settings)) as sink:
+        for _ in range(3):
+            sink.write([gap(), *decisions(7), gap()])
+            sink.flush()
+            assert sink.queued == 0
+        refused = sink.refused[topics.decisions]
+        assert sink.refused.total() == refused
+    published = len(read_all(settings, topics.decisions))
+    # A message that comes within the same millisecond is not older than that.
+    assert published + refused == 21
+    assert refused > 0
+    # At least once: those that were in company of what was refused.
+    assert len(read_all(settings, topics.gaps)) >= 6
+
+
+def test_one_event_that_is_too_long_costs_itself_alone(
+    settings: KafkaSettings, knowledge: str
+) -> None:
+    topics = settings.topics
+    make(settings, topics.gaps, max_message_bytes=2000)
+    with closing(KafkaSink(settings)) as sink:
+        for long in (1500, 3000, 20_000, 1600):
+            sink.write([gap(3), gap(long), gap(4), *decisions(3)])
+            sink.flush()
+        assert sink.refused == {**dict.fromkeys(sink.refused, 0), topics.gaps: 2}
+    lengths = {len(record.value) for record in read_all(settings, topics.gaps)}
+    assert len(lengths) == 4
+    assert max(lengths) < 2000
+    assert len({r.value for r in read_all(settings, topics.decisions)}) == 3
+
+
+def letter(value: bytes | None, key: bytes | None = b"a", headers: Any = (), at: int = 0) -> Any:
+    return Received("audio", 0, at, 0, key, value, list(headers))
+
+
+HUGE = [("h" * 10, bytes(1000))] * 1500
+HOSTILE = {
+    "within 100 bytes of the limit": letter(os.urandom(LIMIT - 150)),
+    "far over the limit": letter(os.urandom(4 * LIMIT)),
+    "zeros that take no room": letter(bytes(2 * LIMIT)),
+    "many headers": letter(b"x", headers=HUGE),
+    "one long header": letter(b"x", headers=[("content-type", os.urandom(2 * LIMIT))]),
+    "a long key": letter(b"x", key=os.urandom(LIMIT)),
+    "all of it": letter(os.urandom(LIMIT), key=os.urandom(LIMIT), headers=HUGE),
+    "a name that is not UTF-8": letter(b"x", headers=[("\udcff", b"1"), ("", b"")]),
+    "nothing": letter(None, key=None),
+    "a tombstone": letter(None),
+}
+
+
+@pytest.mark.parametrize("limit", [700, 5000, LIMIT])
+def test_whatever_does_not_decode_becomes_a_letter_that_fits(
+    settings: KafkaSettings, knowledge: str, limit: int
+) -> None:
+    make(settings, settings.topics.dead_letters, max_message_bytes=limit)
+    refusals = Refusals(settings)
+    box = Letterbox(settings, refusals)
+    for at, message in enumerate(HOSTILE.values()):
+        box.put(message._replace(offset=at), "a reason " * 200)
+    box.deliver()
+    box.close()
+    letters = read_all(settings, settings.topics.dead_letters)
+    told = {int(dict(r.headers)["airsift-kafka-offset"]): r for r in letters}
+    assert sorted(told) == list(range(len(HOSTILE)))
+    assert refusals.counts.total() == 0
+    for at, (name, message) in enumerate(HOSTILE.items()):
+        value, headers = told[at].value, dict(told[at].headers)
+        whole = message.value or (None if message.key else b"")
+        cut = headers.get("airsift-truncated", b"").decode()
+        if value is not None:
+            assert whole is not None
+            assert whole.startswith(value)
+        if value != whole:
+            assert f"value {len(value or b'')} of {len(whole or b'')}" in cut, name
+        theirs = [each for each in told[at].headers if not each[0].startswith("airsift-")]
+        left = (value, told[at].key, len(theirs))
+        assert bool(cut) == (left != (whole, message.key, len(message.headers))), name
+    zeros = list(HOSTILE).index("zeros that take no room")
+    if (limit, knowledge) == (LIMIT, "told"):
+        assert told[zeros].value == bytes(2 * LIMIT)
+        near = told[list(HOSTILE).index("within 100 bytes of the limit")]
+        assert len(near.value) > LIMIT - 3000
+
+
+def test_a_topic_that_takes_no_letter_at_all_costs_letters_alone(
+    settings: KafkaSettings, knowledge: str
+) -> None:
+    make(settings, settings.topics.dead_letters, max_message_bytes=60)
+    refusals = Refusals(settings)
+    box = Letterbox(settings, refusals)
+    for at in range(3):
+        box.put(letter(os.urandom(5000), at=at), "no audio")
+        box.deliver()
+    box.close()
+    assert read_all(settings, settings.topics.dead_letters) == []
+    assert refusals.counts[settings.topics.dead_letters] == 3
+
+
+@pytest.fixture
+def ears() -> Iterator[Callable[[KafkaSettings], Ear]]:
+    opened: list[Ear] = []
+
+    def start(settings: KafkaSettings) -> Ear:
+        opened.append(Ear(settings))
+        return opened[-1]
+
+    yield start
+    for ear in opened:
+        ear.close()
+
+
+def committed(settings: KafkaSettings) -> int:
+    consumer = KafkaConsumer(bootstrap_servers=settings.bootstrap_servers, group_id=settings.group)
+    with closing(consumer):
+        return consumer.committed(TopicPartition(settings.topics.audio, 0)) or 0
+
+
+def test_a_snapshot_that_is_refused_is_withdrawn_and_one_that_is_not_counts_again(
+    settings: KafkaSettings, knowledge: str, ears: Callable[[KafkaSettings], Ear]
+) -> None:
+    make(settings, settings.topics.state, cleanup_policy="compact", max_message_bytes=1000)
+    ear = ears(settings)
+    known: dict[str, bool] = {}
+    for turn, (filling, stored) in enumerate([(10, True), (5000, False), (5000, False), (9, True)]):
+        send(settings, "a", noise(2), first=2 * turn * RATE)
+        ear.listen(lambda end=2 * (turn + 1) * RATE: ear.ends().get("a", 0) >= end)
+        oldest = 2 * turn * RATE + RATE
+        ear.source.settle({"a": {"oldest": oldest, "filling": "x" * filling}})
+        known = {}
+        for record in read_all(settings, settings.topics.state):
+            known[record.key.decode()] = record.value is not None
+        assert known == {f"{settings.group}/a": stored}
+        # A withdrawn station holds nothing back; what it needs is read again all the same.
+        assert committed(settings) >= 4 * turn
+    assert ear.source.refused[settings.topics.state] == 2
+
+
+def test_where_not_even_that_is_taken_nothing_is_committed_that_the_old_record_needs(
+    settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear]
+) -> None:
+    make(settings, settings.topics.state, message_timestamp_before_max_ms=3_600_000)
+    ear = ears(settings)
+    snapshot = {"oldest": RATE}
+    send(settings, "a", noise(2))
+    send(settings, "b", noise(2))
+    ear.listen(lambda: ear.ends() == {"a": 2 * RATE, "b": 2 * RATE})
+    ear.source.settle({"a": snapshot, "b": snapshot})
+    before = committed(settings)
+    alter(settings, settings.topics.state, "max.message.bytes", "40")
+    ear.source._sender._refusals.limits._told = {}  # the broker's answer is ten minutes old
+    for turn in range(1, 4):
+        send(settings, "a", noise(2), first=2 * turn * RATE)
+        ear.listen(lambda end=2 * (turn + 1) * RATE: ear.ends()["a"] >= end)
+        # Of the silent station nothing is refused, and its record needs nothing new.
+        ear.source.settle({"a": {"oldest": 2 * turn * RATE + RATE}})
+        assert committed(settings) == before
+    alter(settings, settings.topics.state, "max.message.bytes", "100000")
+    ear.source._sender._refusals.limits._learned = {}
+    ear.source.settle({})
+    assert committed(settings) > before
+
+
+def alter(settings: KafkaSettings, topic: str, name: str, value: str) -> None:
+    from kafka.admin import ConfigResource
+
+    from stream.kafka.client import connect_admin
+
+    with closing(connect_admin(settings)) as admin:
+        admin.alter_configs([ConfigResource("TOPIC", topic, {name: value})])
+    time.sleep(0.5)  # the broker takes it up a little later
+
+
+@pytest.mark.parametrize(
+    "configs", [{"max_message_bytes": 2000}, {"message_timestamp_before_max_ms": 1}]
+)
+def test_a_refusal_undoes_a_transaction_once_and_does_not_poison_the_next(
+    settings: KafkaSettings, knowledge: str, configs: dict[str, Any]
+) -> None:
+    topics = settings.topics
+    make(settings, topics.gaps, **configs)
+    ensure_topics(settings, [topics.audio, *topics.events.values()])
+    exactly = settings.model_copy(update={"exactly_once": True, "transactional_id": settings.group})
+    audio = TopicPartition(topics.audio, 0)
+    member = joined(exactly)
+    with closing(member), closing(Transactions(exactly)) as transactions:
+        sink = KafkaSink(exactly, transactions)
+        undone = 0
+        for turn in range(4):
+            for _ in range(5):
+                sink.write([*decisions(2 + turn), gap(3000)])
+                sink.flush()
+                if transactions.commit({audio: turn}, member.group_metadata()):
+                    break
+                undone += 1
+            else:
+                pytest.fail("no transaction was committed")
+        assert sink.refused[topics.gaps] >= 4
+        assert undone <= 4
+    published = read_all(settings, topics.decisions)
+    assert len(published) == 2 + 3 + 4 + 5
+    assert read_all(settings, topics.gaps) == []
+
+
+def joined(settings: KafkaSettings) -> KafkaConsumer:
+    consumer = KafkaConsumer(
+        settings.topics.audio,
+        bootstrap_servers=settings.bootstrap_servers,
+        group_id=settings.group,
+        enable_auto_commit=False,
+    )
+    deadline = time.monotonic() + 30
+    while not consumer.assignment():
+        assert time.monotonic() < deadline
+        consumer.poll(timeout_ms=200)
+    return consumer
+
+
+@pytest.mark.parametrize("driver", [*DRIVERS, "exactly once"])
+def test_a_worker_goes_on_whatever_is_refused(
+    settings: KafkaSettings, driver: str, tmp_path: Any
+) -> None:
+    """Letters at the limit; decisions that are refused for their age, snapshots for their length.
+
+    Segments and the offsets go on.
+    """
+    topics = settings.topics
+    make(settings, topics.decisions, message_timestamp_before_max_ms=1)
+    make(settings, topics.state, cleanup_policy="compact", max_message_bytes=500)
+    ensure_topics(settings, [topics.audio, topics.dead_letters])
+    hostile(settings)
+    for turn in range(12):
+        send(settings, "b", noise(2, turn), first=2 * turn * RATE)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [*AIRSIFT, *DRIVERS.get(driver, DRIVERS["run"])],
+        env=environment(settings, port, exactly_once=driver == "exactly once"),
+        stderr=(tmp_path / "log").open("wb"),
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+            figures = metrics(port)
+            if (
+                figures.get(f'airsift_refused_total{{topic="{topics.decisions}"}}', 0) >= 5
+                and figures.get(f'airsift_refused_total{{topic="{topics.state}"}}', 0) >= 1
+                and len(read_all(settings, topics.dead_letters)) >= 2
+                and read_all(settings, topics.segments)
+                and committed(settings) >= 20
+            ):
+                break
+            time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0, (tmp_path / "log").read_text()
+    finally:
+        process.kill()
+        process.wait()
+    log = (tmp_path / "log").read_text()
+    assert "Traceback" not in log
+    assert f"topic {topics.decisions} refuses a message for its timestamp" in log
+    assert f"topic {topics.state} refuses a message as longer than its max.message.bytes" in log
+    assert "its snapshot is refused: after a restart it begins anew" in log
+
+
+def hostile(settings: KafkaSettings) -> None:
+    """Send what does not decode and is as long as the topic takes."""
+    topic, flac = settings.topics.audio, [("content-type", b"audio/flac")]
+    plain = connect_producer(settings)
+    plain.send(topic, os.urandom(LIMIT - 150), b"a", flac).get(20)
+    plain.close()
+    squeezed = connect_producer(settings, compression_type="gzip")
+    squeezed.send(topic, bytes(2 * 1024 * 1024), b"a", flac).get(20)
+    squeezed.close()
+
+
+def environment(settings: KafkaSettings, port: int, *, exactly_once: bool) -> dict[str, str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("AIRSIFT_")}
+    topics = settings.topics.model_dump()
+    named = {f"AIRSIFT_KAFKA__TOPICS__{k.upper()}": str(v) for k, v in topics.items()}
+    return {
+        **clean,
+        **named,
+        "AIRSIFT_KAFKA__BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+        "AIRSIFT_KAFKA__GROUP": settings.group,
+        "AIRSIFT_KAFKA__SESSION_TIMEOUT_S": "6",
+        "AIRSIFT_KAFKA__EXACTLY_ONCE": str(exactly_once).lower(),
+        "AIRSIFT_RUN__CHECKPOINT_S": "0.5",
+        "AIRSIFT_WATCH__PORT": str(port),
+    }
+
+
+def metrics(port: int) -> dict[str, float]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+    except OSError:
+        return {}
+    rows = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, _, value in rows}
