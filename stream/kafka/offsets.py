@@ -6,10 +6,10 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from stream.kafka.position import Place
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from stream.kafka.wire import Begin
 
 
 class Heard(NamedTuple):
@@ -23,15 +23,16 @@ class Heard(NamedTuple):
         Its samples, half-open, at `rate`.
     rate : int > 0
         Samples per second.
-    place : Place
-        Where it found its station.
+    begin : Begin
+        The message that a restart begins with to decode this one: itself, or one before it that
+        gives its decoder a running start.
     """
 
     kafka_offset: int
     start: int
     end: int
     rate: int
-    place: Place = Place()
+    begin: Begin
 
 
 class _Station:
@@ -43,8 +44,8 @@ class _Station:
 class Offsets:
     """The messages a restart would have to read again, per partition and station.
 
-    Of every station the message before the first one needed is kept too: a decoder of bare
-    frames wants a running start, and a silent station keeps its place.
+    Of every station the message before the first one needed is kept too: a silent station keeps
+    its place, and what was not decoded between two messages stays with the second.
 
     Parameters
     ----------
@@ -100,7 +101,11 @@ class Offsets:
         """Hold a station's message no longer."""
         self._held.get(partition, {}).pop(station, None)
 
-    def settle(self, station: str, oldest: int) -> list[tuple[int, Heard]]:
+    def end(self, partition: int, station: str) -> None:
+        """Let go of all messages of a station: nothing of it is needed again."""
+        self._stations.get(partition, {}).pop(station, None)
+
+    def settle(self, station: str, oldest: int) -> list[tuple[int, Begin]]:
         """Let go of what `station` no longer needs; return where a restart begins.
 
         Parameters
@@ -112,7 +117,7 @@ class Offsets:
 
         Returns
         -------
-        list of (partition, Heard)
+        list of (partition, Begin)
             The first message to read again in each partition that the station is on.
         """
         first = []
@@ -123,7 +128,7 @@ class Offsets:
             # Messages may be out of order: those after one that is needed stay.
             while len(messages) > 1 and all(self._is_over(messages[i], oldest) for i in (0, 1)):
                 messages.popleft()
-            first.append((partition, messages[0]))
+            first.append((partition, messages[0].begin))
         return first
 
     def needed(self, partition: int) -> int:
@@ -134,7 +139,7 @@ class Offsets:
         """
         now = self._now()
         held = [
-            state.messages[0].kafka_offset
+            state.messages[0].begin.kafka_offset
             for state in self._stations[partition].values()
             if now - state.last_heard < self._release_s
         ]

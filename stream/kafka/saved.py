@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from airsift.errors import BrokerError
-from stream.kafka.position import read_place
+from stream.kafka.frame_stream import NEW, Entry
+from stream.kafka.position import NOWHERE, Place, read_place
 from stream.kafka.wire import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 SCHEMA = "airsift.state/1"
 
@@ -30,8 +31,10 @@ class Saved:
         First sample of that message, and the rate it counts in.
     snapshot : mapping, optional
         What the pipeline restores; None where the station is forgotten, and nothing is known.
-    place : sequence of float
-        A `stream.kafka.position.Place`: where that message found its station.
+    place : Place
+        Where that message found its station.
+    entry : Entry
+        How the frames of that message begin.
     silent_s : float >= 0
         For how long workers had listened to the station in vain when this was written.
     """
@@ -41,7 +44,8 @@ class Saved:
     start: int
     rate: int
     snapshot: Mapping[str, Any] | None
-    place: Sequence[float | None] = ()
+    place: Place = NOWHERE
+    entry: Entry = NEW
     silent_s: float = 0.0
 
     @classmethod
@@ -73,6 +77,7 @@ def as_record(group: str, partition: int, saved: Saved) -> Message:
         "start_sample": saved.start,
         "rate": saved.rate,
         "place": saved.place,
+        "entry": saved.entry,
         "silent_s": round(saved.silent_s, 1),
         "snapshot": saved.snapshot,
     }
@@ -110,7 +115,8 @@ def read_record(group: str, record: Any) -> Saved | None:
             int(told["start_sample"]),
             int(told["rate"]),
             dict(told["snapshot"]),
-            read_place(told["place"]) if told.get("place") else (),
+            read_place(told["place"]),
+            Entry.checked(*told.get("entry") or ()),
             max(float(told.get("silent_s", 0.0)), 0.0),
         )
     except (ValueError, TypeError, KeyError) as error:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airsift.errors import BrokerError
+from stream.kafka.frame_stream import NEW, Entry
 from stream.kafka.position import Place
 from stream.kafka.saved import Saved, as_record, read_record
 
@@ -18,6 +19,7 @@ def written(group, saved):
     )
 
 
+HELD = Place(5, 8000, 17.5, 12, held=1, held_rate=8000)
 records = st.builds(
     Saved,
     station=st.text(min_size=1, max_size=8),
@@ -25,7 +27,10 @@ records = st.builds(
     start=st.integers(0, 2**60),
     rate=st.integers(1, 192000),
     snapshot=st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
-    place=st.sampled_from([(), Place(1, 16000), Place(5, 8000, 17.5, 12, held=1, held_rate=8000)]),
+    place=st.sampled_from(
+        [Place(), Place(1, 16000), Place(5, 8000, 17.5, 12, held=1, held_rate=8000)]
+    ),
+    entry=st.sampled_from([NEW, Entry(0, 0, 3, 1 << 20), Entry(417, 1152, 10**6, None, "//E=")]),
     silent_s=st.integers(0, 10**7).map(lambda tenths: tenths / 10),
 )
 
