@@ -43,6 +43,12 @@ class Read(NamedTuple):
     records: list
 
 
+def snapshot(oldest: int) -> dict:
+    """Return a pipeline's snapshot of a station that nothing has been decided of yet."""
+    nothing = dict.fromkeys(["window", "clock", "voice", "smooth", "identify"])
+    return {"version": 2, "rate": RATE, "hop": 320, "oldest": oldest, "position": oldest, **nothing}
+
+
 def read(sent: list[Sent], begin: int, end: int, records: list, oldest_of) -> Read:
     """Read messages from `begin` to `end`, and settle with what `oldest_of(chunks)` needs."""
     intake = Intake(KafkaSettings(), RATE, lambda *_: None, now=lambda: 0.0)
@@ -51,7 +57,7 @@ def read(sent: list[Sent], begin: int, end: int, records: list, oldest_of) -> Re
     for offset, (value, headers, arrived_ms) in enumerate(sent[begin:end], begin):
         for chunk in intake.take(Received("audio", 0, offset, arrived_ms, b"a", value, headers)):
             chunks[offset] = chunk
-    written = intake.settle({"a": {"oldest": oldest_of(chunks)}} if chunks else {})
+    written = intake.settle({"a": snapshot(oldest_of(chunks))} if chunks else {})
     found = []
     for partition, saved in written:
         key, value, _ = as_record("us", partition, saved)
