@@ -57,4 +57,4 @@ fuzz: install ## thousands of damaged messages: no crash, no hang, no growth
 	$(BIN)/python -m pytest -m fuzz -s
 
 clean: ## remove what the targets above made
-	rm -rf $(VENV) .venv-moto .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

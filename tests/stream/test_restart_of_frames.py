@@ -19,6 +19,7 @@ from stream.kafka.saved import as_record, read_record
 from stream.kafka.settings import KafkaSettings, WireSettings
 from stream.kafka.wire import CODECS, ChunkDecoder, encode
 from tests.stream.bare import Sent, messages, stream
+from tests.stream.fakes import snapshot
 from tests.stream.test_limits import ogg_of
 
 RATE = 16_000
@@ -57,7 +58,7 @@ def read(sent: list[Sent], begin: int, end: int, records: list, oldest_of) -> Re
     for offset, (value, headers, arrived_ms) in enumerate(sent[begin:end], begin):
         for chunk in intake.take(Received("audio", 0, offset, arrived_ms, b"a", value, headers)):
             chunks[offset] = chunk
-    written = intake.settle({"a": {"oldest": oldest_of(chunks)}} if chunks else {})
+    written = intake.settle({"a": snapshot(oldest_of(chunks))} if chunks else {})
     found = []
     for partition, saved in written:
         key, value, _ = as_record("us", partition, saved)
@@ -98,6 +99,7 @@ def check_restarts(sent: list[Sent], ends: list[int], back_s: float) -> None:
         assert heard <= member.chunks.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("told", ["nothing", "start_sample", "time_ms"])
 @pytest.mark.parametrize("made", STREAMS, ids=lambda made: "-".join(map(str, made)))
 @settings(

@@ -54,6 +54,7 @@ class Worker:
         return self.intake.offsets.needed(0), tuple(records)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("made", "size", "told"),
     [

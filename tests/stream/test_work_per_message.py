@@ -66,6 +66,8 @@ print((peak() - before) // 1024)
 """
 
 
+@pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_memory_is_bounded(name, tmp_path):
     kind, make = KINDS[name]
