@@ -151,22 +151,26 @@ class _Frames:
     waiting: Claim | None = None  # of the message that it began with, until a frame ends
     knows_claim: bool = False  # whether the last message was placed by the claim of one before it
     begins: deque[Begin] = field(default_factory=deque)
+    partition: int = 0  # that `begins` are in
 
     def note(self, claim: Claim, *, is_placed: bool) -> None:
         """Note by which claim the last message was placed, if it was."""
         self.knows_claim = claim is self.waiting
         self.waiting = None if is_placed else claim
 
-    def begin(self, pushed: Pushed, here: Begin) -> Begin:
+    def begin(self, pushed: Pushed, here: Begin, partition: int) -> Begin:
         """Return where a decoder begins that is to decode the same; `here` is this message."""
         entry, begins = pushed.entry, self.begins
+        if self.partition != partition:  # the station has moved: none can begin before this
+            self.partition = partition
+            begins.clear()
         # A decoder that begins here would not know the claim of a message before.
         if entry is not None and not self.knows_claim:
             start = here.start + entry.lead - pushed.skipped
             begins.append(here._replace(start=start, entry=entry))
         while len(begins) > 1 and begins[1].entry.number <= pushed.needs:
             begins.popleft()
-        return begins[0]
+        return begins[0] if begins else here
 
 
 @dataclass(slots=True)
@@ -202,6 +206,7 @@ class ChunkDecoder:
         headers: Sequence[tuple[str, bytes]],
         arrived_ms: int | None = None,
         kafka_offset: int = 0,
+        partition: int = 0,
     ) -> Read:
         """Return the chunk in a message, where it lies, and where a restart begins for it.
 
@@ -253,7 +258,9 @@ class ChunkDecoder:
             time = state.position.time(placed.start, decoded.rate, placed.verdict)
         chunk = AudioChunk(station, placed.start, decoded.samples, decoded.rate, time)
         begin = begin._replace(kafka_offset=kafka_offset)
-        return Read(chunk, begin if frames is None else frames.begin(pushed, begin), placed)
+        if frames is not None:
+            begin = frames.begin(pushed, begin, partition)
+        return Read(chunk, begin, placed)
 
     def resume(self, station: str, begin: Begin) -> None:
         """Go on with `station` at the message that `begin` names."""

@@ -135,7 +135,7 @@ def test_whatever_is_damaged_is_read_whole_or_not_at_all(data):
 def test_others_records_are_read_as_before():
     good, bad = written("us", Saved("b", 1, 0, 8000, snapshot(3), read_to=4)), written("us", REAL)
     bad.value = bad.value[:40]
-    log = StateLog(KafkaSettings(group="us"), None)
+    log = StateLog(KafkaSettings(group="us"), None, lambda: None)
     found = {}
     for record in (written("us", REAL), good, bad):
         log._take(record, found)
