@@ -12,7 +12,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import av
 import av.error
@@ -22,7 +22,7 @@ from stream.kafka.framing import FORMATS, Framer
 from stream.kafka.samples import Decoded, collect, not_audio
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from av.audio.codeccontext import AudioCodecContext
     from av.audio.frame import AudioFrame
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _BLOCK = {"mp3float": 64, "aac": 128}
 _RUN_UP = {"mp3float": 32, "aac": 16}
 _RESERVOIR, _MP3_SIDE = 511, 38  # bytes: of the reservoir, and of a frame what cannot be in it
+_MAX_LAYOUT = 12_000  # characters: of the longest frame
 _ID_PCE = 5  # an AAC element: which channels there are
 
 
@@ -62,30 +63,28 @@ class Entry(NamedTuple):
     kind: int | None = None
     layout: str = ""
 
-    @classmethod
-    def checked(
-        cls,
-        skip: int | None = None,
-        lead: int = 0,
-        number: int = 0,
-        kind: int | None = None,
-        layout: str = "",
-    ) -> Self:
-        """Return an entry that has been JSON in between.
-
-        Raises
-        ------
-        ValueError, TypeError
-            It cannot be one.
-        """
-        b64decode(layout, validate=True)
-        counts = (skip or 0, lead, number, kind or 0)
-        if any(type(count) is not int or not 0 <= count < 2**53 for count in counts):
-            raise ValueError(f"entry is {(*counts, layout)!r}")
-        return cls(skip, lead, number, kind, layout)
-
 
 NEW = Entry()
+
+
+def read_entry(values: Sequence[Any]) -> Entry:
+    """Return an entry that was JSON in between.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
+    if len(values) != len(Entry._fields):
+        raise ValueError(f"entry has {len(values)} values, not {len(Entry._fields)}")
+    entry = Entry(*values)
+    counts = (entry.skip or 0, entry.lead, entry.number, entry.kind or 0)
+    if any(type(count) is not int or not 0 <= count < 2**53 for count in counts):
+        raise ValueError(f"entry {counts} is out of range")
+    if not isinstance(entry.layout, str) or len(entry.layout) > _MAX_LAYOUT:
+        raise ValueError("entry layout is no text of a frame's length")
+    b64decode(entry.layout, validate=True)
+    return entry
 
 
 class Pushed(NamedTuple):
@@ -108,6 +107,11 @@ class Pushed(NamedTuple):
     skipped: int
     entry: Entry | None
     needs: int
+
+    @property
+    def n(self) -> int:
+        """Samples of the message, those that are skipped too."""
+        return self.skipped + len(self.decoded.samples)
 
 
 class FrameStream:

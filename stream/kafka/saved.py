@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from stream.kafka.count import Count
-from stream.kafka.frame_stream import NEW, Entry
+from stream.kafka.frame_stream import NEW, Entry, read_entry
 from stream.kafka.position import Place, read_place
 from stream.kafka.wire import Message
 from stream.snapshot import why_no_snapshot
@@ -190,11 +190,7 @@ def _read(value: bytes) -> Saved:
     """Return a record's value; raises ValueError for all that is wrong with it."""
     # Unlike Python's, this parser refuses nesting that is deep, and text that is not UTF-8.
     told = _Record.model_validate(from_json(value))
-    place = read_place(told.place)
-    try:
-        entry = Entry.checked(*told.entry)  # type: ignore[arg-type]  # that is what it checks
-    except TypeError as error:
-        raise ValueError(f"entry: {error}") from None
+    place, entry = read_place(told.place), read_entry(told.entry)
     count = _COUNT.validate_python(told.count)
     if not all(0 <= sample <= _MAX_SAMPLE for sample in (count.first, count.end)):
         raise ValueError("count: a number is out of range")

@@ -5,15 +5,22 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import NamedTuple
 
+import av
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk
+from stream.kafka.frame_stream import NEW, FrameStream
 from stream.kafka.intake import Intake, Received
+from stream.kafka.samples import mono
 from stream.kafka.saved import as_record, read_record
-from stream.kafka.settings import KafkaSettings
+from stream.kafka.settings import KafkaSettings, WireSettings
+from stream.kafka.wire import CODECS, ChunkDecoder, encode
 from tests.stream.bare import Sent, messages, stream
+from tests.stream.fakes import snapshot
+from tests.stream.test_limits import ogg_of
 
 RATE = 16_000
 STREAMS = [
@@ -41,12 +48,6 @@ class Read(NamedTuple):
     chunks: dict[int, AudioChunk]  # by kafka_offset
     committed: int
     records: list
-
-
-def snapshot(oldest: int) -> dict:
-    """Return a pipeline's snapshot of a station that nothing has been decided of yet."""
-    nothing = dict.fromkeys(["window", "clock", "voice", "smooth", "identify"])
-    return {"version": 2, "rate": RATE, "hop": 320, "oldest": oldest, "position": oldest, **nothing}
 
 
 def read(sent: list[Sent], begin: int, end: int, records: list, oldest_of) -> Read:
@@ -98,6 +99,7 @@ def check_restarts(sent: list[Sent], ends: list[int], back_s: float) -> None:
         assert heard <= member.chunks.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("told", ["nothing", "start_sample", "time_ms"])
 @pytest.mark.parametrize("made", STREAMS, ids=lambda made: "-".join(map(str, made)))
 @settings(
@@ -126,3 +128,35 @@ def test_restarts_anywhere_decode_the_same_samples(made, told, data):
         sent = [each for i, each in enumerate(sent) if i not in lost]
     ends = sorted(data.draw(st.lists(st.integers(1, len(sent)), min_size=1, max_size=3)))
     check_restarts(sent, ends, data.draw(st.sampled_from([0.0, 0.5, 5.0])))
+
+
+@pytest.mark.parametrize("made", STREAMS, ids=lambda made: "-".join(map(str, made)))
+def test_decoding_in_blocks_is_not_audible(made):
+    options = () if made[0] == "mp3" else (("aac_pns", "0"),)  # noise is drawn by dice
+    frames = stream(*made, options=options)
+    name = "mp3float" if made[0] == "mp3" else "aac"
+    context = av.CodecContext.create(name, "r")
+    whole = [mono(f) for frame in frames.frames for f in context.decode(av.Packet(frame))]
+    blocks = FrameStream(name, WireSettings()).push(b"".join(frames.frames))
+    assert np.array_equal(blocks.decoded.samples, np.concatenate(whole))
+    assert len(frames.frames) > 130
+
+
+@pytest.mark.parametrize("codec", [*CODECS, "vorbis"])
+def test_a_file_in_a_message_decodes_the_same_whatever_came_before(codec):
+    rng = np.random.default_rng(3)
+    made = []
+    for i in range(12):
+        samples = rng.uniform(-0.5, 0.5, 6000 + 700 * i).astype(np.float32)
+        chunk = AudioChunk("a", 10_000 * i, samples, 16_000)
+        if codec == "vorbis":
+            value = ogg_of("vorbis", "stereo", 4000 + 999 * i)
+            made.append((b"a", value, [("content-type", b"audio/ogg")]))
+        else:
+            made.append(tuple(encode(chunk, codec)))
+    one = ChunkDecoder(WireSettings())
+    for i, message in enumerate(made):
+        after = one.decode(*message, kafka_offset=i)
+        alone = ChunkDecoder(WireSettings()).decode(*message)
+        assert after.chunk.samples.tobytes() == alone.chunk.samples.tobytes()
+        assert (after.begin.kafka_offset, after.begin.entry) == (i, NEW)
