@@ -219,6 +219,7 @@ def test_a_snapshot_of_before_voices_goes_on():
     assert other.push(items[10:]) == stage.push(items[10:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [6, 9, 18, 27, 34])
 def test_a_restarted_pipeline_tells_the_same_voice(classifier, cut, at):
     def make() -> Pipeline:
