@@ -47,7 +47,7 @@ def tail(
 
     topics = [_topic(name, settings) for name in topic or ["segments", "matches", "gaps"]]
     ours = {*settings.topics.events.values(), settings.topics.dead_letters}
-    ensure_topics(settings, [name for name in topics if name in ours])
+    ensure_topics(settings, {name: ["Read"] for name in topics if name in ours})
     with stop_on_signals() as stop:
         for count, record in enumerate(
             follow(settings, topics, stop=stop, from_start=from_start, until_end=until_end), 1

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import aiokafka.client  # type: ignore[import-untyped]
 import faust
+from aiokafka.protocol.metadata import MetadataRequest  # type: ignore[import-untyped]
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.types.tuples import TP
 
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
 # BrokerError; the rest stays available to who lowers this.
 for name in ("faust", "mode", "aiokafka"):
     logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+# A broker with ``auto.create.topics.enable`` would make a topic that was deleted anew, with one
+# partition, whenever it is asked for it like this.
+aiokafka.client.MetadataRequest = partial(MetadataRequest, allow_auto_topic_creation=False)
 
 # Messages that wait within Faust. They are lost to a rebalance and fetched again, and at up to
 # `wire.max_bytes` each they are the worker's memory.
@@ -44,6 +51,8 @@ def make_app(settings: KafkaSettings) -> Any:
         broker_max_poll_interval=settings.max_poll_interval_s,
         broker_max_poll_records=settings.poll_messages,
         consumer_auto_offset_reset=settings.start_from,
+        consumer_metadata_max_age_ms=round(settings.metadata_max_age_s * 1000),
+        producer_metadata_max_age_ms=round(settings.metadata_max_age_s * 1000),
         # Brokers send a larger message all the same. Larger answers leave holes in the memory.
         consumer_max_fetch_size=settings.fetch_partition_bytes,
         producer_acks=-1,
@@ -54,8 +63,8 @@ def make_app(settings: KafkaSettings) -> Any:
         stream_buffer_maxsize=_BUFFERED,
         # Without it a rebalance cuts into a batch, and both owners work on it.
         stream_wait_empty=True,
-        # RocksDB tables end in ConsistencyError after kill -9; a station's snapshot is 1 kB.
-        store="memory://",
+        # Snapshots are read and written by `stream.kafka.snapshots`: Faust's own tables need as
+        # many partitions of their changelog as of the audio, which may grow while workers run.
         table_standby_replicas=0,
         topic_allow_declare=False,
         topic_disable_leader=True,
@@ -72,37 +81,6 @@ def bytes_topic(app: Any, name: str, **options: Any) -> Any:
     """Return a topic whose keys and values are left as they come."""
     raw = {"key_serializer": "raw", "value_serializer": "raw"}
     return app.topic(name, key_type=bytes, value_type=bytes, allow_empty=True, **raw, **options)
-
-
-def bytes_table(app: Any, name: str, topic: str, partitions: int) -> Any:
-    """Return a table of bytes with `topic` as its changelog, which the caller restores.
-
-    Faust would stop at the end that the broker tells it, which for the embedded one is within the
-    last batch, empty the queue that it restores from in each rebalance, and take a second for what
-    can be read in a tenth.
-
-    Parameters
-    ----------
-    app : faust.App
-        Whose table.
-    name : str
-        The table's.
-    topic : str
-        Of the changelog; it exists.
-    partitions : int > 0
-        Of the changelog and of the topic that is read.
-    """
-    changelog = bytes_topic(
-        app, topic, partitions=partitions, compacting=True, acks=False, internal=True, maxsize=4096
-    )
-    app.tables.recovery.need_recovery = lambda: False
-    return app.Table(
-        name,
-        key_type=bytes,
-        value_type=bytes,
-        partitions=partitions,
-        changelog_topic=changelog,
-    )
 
 
 def _prepare_consumer(thread: Any, settings: KafkaSettings) -> None:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from stream.kafka.settings import WireSettings
 
 CODECS = tuple(CONTENT_TYPES)
+_END_SLACK_S = 0.1  # producers that resample or pad are wrong by this about where they end
 _LOUDEST = 100.0  # 40 dB over full scale: not audio, but bytes of another format
 _SHORTEST_MP3 = 1152  # one frame; of less, LAME's header cannot tell the length
 _MP3_DELAY, _MP3_TAIL = 1105, 48  # nor where fewer samples than the tail are left of a frame
@@ -97,6 +98,13 @@ def encode(chunk: AudioChunk, codec: str = "pcm", bit_rate: int = 64_000) -> Mes
     )
 
 
+def encode_end(station: str, start: int, rate: int) -> Message:
+    """Return the message that says that a station's stream ends at a sample."""
+    headers = {"schema": SCHEMA, "end": "true", "rate": str(rate), "start_sample": str(start)}
+    # Not null, which a compacted topic takes for the withdrawal of what came before.
+    return Message(station.encode(), b"", [(name, text.encode()) for name, text in headers.items()])
+
+
 def _mp3_keeps(n: int, rate: int) -> bool:
     frame = 1152 if rate >= 32_000 else 576
     return n >= _SHORTEST_MP3 and (n + _MP3_DELAY) % frame <= frame - _MP3_TAIL
@@ -110,6 +118,7 @@ class _Station:
     lead: int = 0  # samples of the last message that began in the message before
     before: Place = field(default_factory=Place)  # where that message found the station
     placed: Placed = field(default_factory=partial(Placed, 0))  # and where it put that message
+    ended_s: float | None = None  # where the stream began that is at its end; None while it goes on
 
 
 class ChunkDecoder:
@@ -147,7 +156,10 @@ class ChunkDecoder:
         """
         station = station_of(key)
         if not value:
-            raise DecodeError("the message has no value: its value is the audio's bytes")
+            raise DecodeError(
+                "the message has no value: its value is the audio's bytes, or nothing with the "
+                "header end=true"
+            )
         if len(value) > self._limits.max_bytes:
             raise DecodeError(
                 f"{len(value)} bytes are more than kafka.wire.max_bytes={self._limits.max_bytes}; "
@@ -157,6 +169,9 @@ class ChunkDecoder:
         state = self._station(station)
         claim = _claim(said, arrived_ms)
         kind, lead, verdict = said.content_type, 0, None
+        begun = None
+        if state.ended_s is not None:
+            begun, verdict = state.position.begin_again(claim, state.ended_s), Verdict.NEAR
         streams: dict[str, FrameStream] = {}
         if kind in RAW:
             decoded = _decode_raw(value, said, self._limits)
@@ -167,12 +182,15 @@ class ChunkDecoder:
         elif kind == "audio/mpeg" and is_whole_mp3(value):
             decoded = decode_file(value, "mp3", self._limits)
         else:
-            verdict = state.position.judge(claim)
+            verdict = verdict or state.position.judge(claim)
             decoded, claim, lead, streams = _decode_frames(
                 state, value, claim, verdict, kind, self._limits
             )
         _check(decoded, said)
-        before, n = state.position.place, len(decoded.samples)
+        n = len(decoded.samples)
+        if begun is not None and n:
+            state.position.place, state.ended_s = begun, None
+        before = state.position.place
         placed = state.position.put(claim, n, decoded.rate, verdict)
         if placed.verdict is Verdict.HELD:
             state.ahead = streams
@@ -228,6 +246,36 @@ class ChunkDecoder:
             return None
         track = state.position.place.track
         return track.top - track.shift, track.rate
+
+    def end_stream(self, station: str, first_s: float) -> Place:
+        """Take note that the stream of a station ends, which began at second `first_s` of it.
+
+        The next message begins a new one, wherever it lies.
+
+        Returns
+        -------
+        Place
+            Where that message finds the station.
+        """
+        if (state := self._stations.get(station)) is None:
+            return Place()
+        state.position.drop_candidate()
+        state.frames, state.ahead = {}, {}
+        state.lead, state.before, state.ended_s = 0, state.position.place, first_s
+        return state.before
+
+    def is_at_end(self, station: str) -> bool:
+        """Whether the stream of a station is at its end, and none has begun since."""
+        state = self._stations.get(station)
+        return state is not None and state.ended_s is not None
+
+    def is_past(self, station: str, sample: int, rate: int) -> bool:
+        """Whether audio has come of a station behind what its producer counts as `sample`."""
+        if (state := self._stations.get(station)) is None:
+            return False
+        track = state.position.place.track
+        at = rescale(sample, rate or track.rate or 1, track.rate or 1) + track.shift
+        return at < track.top - _END_SLACK_S * track.rate
 
     def drop_candidate(self, station: str) -> None:
         """Forget a jump of a station that nothing has confirmed."""

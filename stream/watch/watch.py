@@ -59,8 +59,10 @@ class Watch:
         """Watch these: they are built and connected, and the loop is about to begin."""
         self.metrics.measure(source, pipeline, sinks)
         self.readings.attach(source, pipeline, sinks)
+        edges = [source, *sinks]
         self.health.ask(
-            lambda: str(getattr(source, "trouble", "")), lambda: getattr(source, "waits_for", ())
+            lambda: "; ".join(filter(None, (getattr(edge, "trouble", "") for edge in edges))),
+            lambda: getattr(source, "waits_for", ()),
         )
         self.health.done("source", "model")
 

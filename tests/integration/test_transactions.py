@@ -130,6 +130,7 @@ def test_what_was_open_when_a_worker_died_is_undone_by_its_successor(settings, a
         died = Transactions(settings)
         died.send(settings.topics.gaps, b"k", b"of the dead", [], 0)
         died.flush()
+        died._identity.close()  # as the system does
         with closing(Transactions(settings)) as successor:
             successor.send(settings.topics.gaps, b"k", b"of the living", [], 0)
             assert successor.commit({}, member)
