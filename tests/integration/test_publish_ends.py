@@ -39,7 +39,7 @@ def on_topic(settings: KafkaSettings, station: str) -> list[AudioChunk]:
         settings, [settings.topics.audio], stop=Stop(), from_start=True, until_end=True
     )
     return [
-        decoder.decode(r.key, r.value, r.headers, r.timestamp)
+        decoder.decode(r.key, r.value, r.headers, r.timestamp).chunk
         for r in records
         if r.key == station.encode()
     ]
