@@ -112,7 +112,13 @@ class KafkaSource:
         self._sender = transactions or Sender(settings, refusals=refusals)
         self._letters = Letterbox(settings, refusals)
         self._state = StateLog(settings, self._sender, self._count_unreadable)
-        self._consumer = connect_consumer(settings, None, group_id=settings.group)
+        self._consumer = connect_consumer(
+            settings,
+            None,
+            group_id=settings.group,
+            group_instance_id=settings.instance_id or None,
+            client_rack=settings.client_rack,
+        )
         self._contact = Contact(settings, lambda: reads_of_consumer(self._consumer))
         self._rebalances = Rebalances()
         self._readiness = Readiness(settings.session_timeout_s)
