@@ -445,8 +445,8 @@ class Intake:
         Parameters
         ----------
         partitions : collection of int
-            Those of which all messages there are have been read, from a broker that answers: a
-            station there that sends nothing is silent.
+            Those that are read as fast as they are written, from a broker that answers: a station
+            there that sends nothing is silent.
 
         Returns
         -------
