@@ -77,7 +77,8 @@ class Clock:
                 elif state.broke is not None:
                     if abs(said - state.base - state.offset) > _SAME_S:
                         # Not for the gap itself, nor for what was before it.
-                        _set(state, max(start - _EARLY_S, state.broke + 0.001), said)
+                        since = max(start - _EARLY_S, state.broke + 0.001)
+                        _set(state, min(since, max(start, state.broke)), said)
                     state.broke, state.heard = None, max(state.heard, start)
                 self._follow(item.station, state, item.end / item.rate, said - state.base)
 
@@ -120,6 +121,7 @@ class Clock:
         values = dict(snapshot)
         for name in ("knots", "looks"):
             values[name] = [tuple(entry) for entry in values[name]]
+        values["open"] = dict(values["open"])
         self._stations[station] = _Station(**values)
 
     def forget(self, station: str) -> None:

@@ -87,7 +87,7 @@ class ComputeColumns:
                 # What was heard so far comes first; zeros then push out the last columns.
                 out += self._run(self._ready())
                 out += self._run(self._flush(item.station))
-                self._stations.pop(item.station, None)
+                self.forget(item.station)
                 out.append(item)
             else:
                 self._take(item)
@@ -114,9 +114,9 @@ class ComputeColumns:
         margin = self.front_end.sample_rate // 10
         return max(column * self.hop - self.front_end.latency - margin, state.start)
 
-    def resume_at(self, station: str, column: int) -> None:
-        """Hand on columns of `station` only from `column`, a multiple of the step."""
-        self._resume[station] = column
+    def restore(self, station: str, column: int) -> None:
+        """Hand on columns of `station` only from `column`, or the next whole step."""
+        self._resume[station] = -(-column // self.step) * self.step
 
     def _take(self, chunk: AudioChunk) -> None:
         state = self._stations.get(chunk.station)

@@ -47,7 +47,7 @@ def tail(
 
     topics = [_topic(name, settings) for name in topic or ["segments", "matches", "gaps"]]
     ours = {*settings.topics.events.values(), settings.topics.dead_letters}
-    ensure_topics(settings, [name for name in topics if name in ours])
+    ensure_topics(settings, {name: ["Read"] for name in topics if name in ours})
     with stop_on_signals() as stop:
         for count, record in enumerate(
             follow(settings, topics, stop=stop, from_start=from_start, until_end=until_end), 1
@@ -59,7 +59,10 @@ def tail(
 
 def as_line(record: Any) -> str:
     """Return one line for people: time, station, and what was said."""
-    reason = dict(record.headers).get("airsift-reason")
+    headers = dict(record.headers)
+    reason = headers.get("airsift-reason")
+    if reason is None and "airsift-replayed" in headers:
+        reason = b"sent again"
     if reason is not None:
         station = (record.key or b"(no key)").decode("utf-8", "replace")
         return f"{'':21}  {station:<16}  dead letter  {reason.decode('utf-8', 'replace')}"

@@ -165,15 +165,14 @@ class ApacheKafka:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for node in range(len(self._processes)):
-            self.kill(node)
+        self.kill()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
     def start(self, node: int | None = None) -> None:
         """Start a node, or all that do not run, and wait until they answer."""
-        begun = range(len(self._processes)) if node is None else [node]
+        begun = self._numbers(node)
         for each in begun:
             if self._processes[each] is None:
                 self._processes[each] = self._spawn(each)
@@ -181,32 +180,34 @@ class ApacheKafka:
         for each in begun:
             self._wait_until_started(each, deadline)
 
-    def stop(self, node: int = 0) -> None:
-        """End a node as an operator does: by SIGTERM, which moves its leaderships first."""
-        process = self._processes[node]
-        if process is None:
-            return
-        process.send_signal(signal.SIGCONT)
-        process.terminate()
-        # Alone in a cluster that has lost its quorum it waits for the others.
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_S)
+    def stop(self, node: int | None = None) -> None:
+        """End a node, or all, as an operator does: by SIGTERM, which moves leaderships first."""
+        running = [process for each in self._numbers(node) if (process := self._processes[each])]
+        for process in running:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+        deadline = time.monotonic() + _STOP_S
+        for process in running:
+            # Alone in a cluster that has lost its quorum it waits for the others.
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(deadline - time.monotonic(), 0))
         self.kill(node)
 
-    def kill(self, node: int = 0) -> None:
-        """End a node by SIGKILL."""
-        process = self._processes[node]
-        if process is not None:
-            process.kill()
-            process.wait()
-            self._processes[node] = None
+    def kill(self, node: int | None = None) -> None:
+        """End a node, or all, by SIGKILL."""
+        for each in self._numbers(node):
+            process = self._processes[each]
+            if process is not None:
+                process.kill()
+                process.wait()
+                self._processes[each] = None
 
-    def freeze(self, node: int = 0) -> None:
-        """Stop a node in time: its connections stay open and nothing answers."""
+    def freeze(self, node: int | None = None) -> None:
+        """Stop a node, or all, in time: connections stay open and nothing answers."""
         self._send(node, signal.SIGSTOP)
 
-    def thaw(self, node: int = 0) -> None:
-        """Let a frozen node go on."""
+    def thaw(self, node: int | None = None) -> None:
+        """Let a frozen node, or all, go on."""
         self._send(node, signal.SIGCONT)
 
     def log(self, node: int = 0) -> str:
@@ -218,10 +219,14 @@ class ApacheKafka:
         assert self._folder is not None
         return self._folder / f"{node}.log"
 
-    def _send(self, node: int, number: signal.Signals) -> None:
-        process = self._processes[node]
-        if process is not None:
-            process.send_signal(number)
+    def _send(self, node: int | None, number: signal.Signals) -> None:
+        for each in self._numbers(node):
+            process = self._processes[each]
+            if process is not None:
+                process.send_signal(number)
+
+    def _numbers(self, node: int | None) -> list[int]:
+        return list(range(len(self._processes))) if node is None else [node]
 
     def _start_anew(self) -> None:
         """Choose ports and start; with others where one was taken in between."""
@@ -231,12 +236,11 @@ class ApacheKafka:
                 self._lay_out()
                 self.start()
             except BrokerError:
-                nodes = range(len(self._processes))
+                nodes = self._numbers(None)
                 taken = any("Address already in use" in self.log(node) for node in nodes)
                 if not taken or attempt == _ATTEMPTS:
                     raise
-                for node in nodes:
-                    self.kill(node)
+                self.kill()
                 shutil.rmtree(self._folder)
                 self._folder.mkdir()
             else:

@@ -7,13 +7,15 @@ not answer is one line within `connect_timeout_s`, not a traceback.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 from kafka.errors import (
+    AuthorizationError,
     InconsistentGroupProtocolError,
     InvalidTimestampError,
     KafkaConfigurationError,
@@ -27,10 +29,12 @@ from kafka.errors import (
 )
 
 from airsift.errors import BrokerError, ConfigError
+from stream.kafka.fetching import Partitions, read_with
+from stream.kafka.rights import UNKNOWN_TOPIC, missing_rights, refusal, refused
 from stream.kafka.security import check_door, explain, joined, security_options, servers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from stream.kafka.settings import KafkaSettings
 
@@ -64,6 +68,10 @@ _manager_log.propagate = False
 _manager_log.addHandler(_Refusals())
 
 
+def _not_counted() -> None:
+    """Take note of nothing: the log has it."""
+
+
 def connect_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
     """Return a producer that waits for all replicas and repeats without doubling.
 
@@ -76,11 +84,10 @@ def connect_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
     """
     with _connecting(settings):
         compression = None if settings.compression == "none" else settings.compression
-        return KafkaProducer(
+        producer = KafkaProducer(
             **{
                 **_common(settings),
                 "metrics_enabled": False,
-                "allow_auto_create_topics": False,
                 "acks": "all",
                 "linger_ms": settings.linger_ms,
                 "batch_size": 64 * 1024,
@@ -97,10 +104,26 @@ def connect_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
                 **options,
             }
         )
+    _make_no_topics(producer._metadata)
+    return producer
 
 
-def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
-    """Return a consumer that never commits by itself; `options` are kafka-python's.
+def connect_consumer(
+    settings: KafkaSettings,
+    passed_over: Callable[[], None] | None = _not_counted,
+    **options: Any,
+) -> KafkaConsumer:
+    """Return a consumer that never commits by itself.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Broker and limits.
+    passed_over : callable, optional
+        See `Partitions`: what cannot be read is logged, and this is called. With None a message
+        with an `Unreadable` value comes in its place.
+    **options
+        kafka-python's.
 
     Raises
     ------
@@ -108,11 +131,10 @@ def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
         If no broker answers within `connect_timeout_s`.
     """
     with _connecting(settings):
-        return KafkaConsumer(
+        consumer = KafkaConsumer(
             **_common(settings),
             **{
                 "metrics_enabled": False,
-                "allow_auto_create_topics": False,
                 "enable_auto_commit": False,
                 "request_timeout_ms": _ms(
                     max(settings.request_timeout_s, settings.session_timeout_s + 1)
@@ -129,6 +151,9 @@ def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
                 **options,
             },
         )
+    _make_no_topics(consumer._manager.cluster)
+    read_with(Partitions(settings.wire.max_batch_bytes, passed_over), consumer)
+    return consumer
 
 
 def connect_admin(settings: KafkaSettings, **options: Any) -> KafkaAdminClient:
@@ -150,39 +175,81 @@ def connect_admin(settings: KafkaSettings, **options: Any) -> KafkaAdminClient:
 
 
 def ensure_topics(
-    settings: KafkaSettings, names: Iterable[str], *, configs: dict[str, str] | None = None
+    settings: KafkaSettings,
+    names: Iterable[str] | Mapping[str, Sequence[str]],
+    *,
+    group: str = "",
+    configs: dict[str, str] | None = None,
 ) -> list[str]:
     """Create the topics that are missing and return their names.
 
-    `configs` are Kafka's own keys for them, such as ``cleanup.policy``.
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Where, and how many partitions and replicas a new topic gets.
+    names : iterable of str, or mapping of str to sequence of str
+        The topics; as a mapping, with the rights that are needed on each (Read, Write).
+    group : str
+        A consumer group that must be readable; "" for none.
+    configs : dict of str to str, optional
+        Kafka's own keys for new topics, such as ``cleanup.policy``.
 
     Raises
     ------
     BrokerError
-        If no broker answers, or it refuses to create a topic.
+        If no broker answers, it refuses to create a topic, or a right is missing.
     """
+    wanted = names if isinstance(names, Mapping) else dict.fromkeys(names, ())
+    with connected_admin(settings) as admin:
+        with broker_errors(settings):
+            found = admin.describe_topics(list(wanted))
+        missing = [topic["name"] for topic in found if topic["error_code"] == UNKNOWN_TOPIC]
+        for name in missing:
+            _create(settings, admin, name, configs)
+        with broker_errors(settings):
+            lacking = missing_rights(admin, wanted, group)
+        if lacking:
+            raise refusal(settings, lacking)
+    return missing
+
+
+@contextmanager
+def connected_admin(settings: KafkaSettings) -> Iterator[KafkaAdminClient]:
+    """Give an admin client of kafka-python's while the block runs; see `connect_admin`."""
     admin = connect_admin(settings)
     try:
-        with broker_errors(settings):
-            there = set(admin.list_topics())
-        missing = [name for name in dict.fromkeys(names) if name not in there]
-        for name in missing:
-            topic = NewTopic(
-                name, settings.topics.partitions, settings.topics.replication, None, configs
-            )
-            with broker_errors(settings, f"topic {name} cannot be created; create it by hand"):
-                try:
-                    admin.create_topics([topic])
-                except TopicAlreadyExistsError:
-                    log.debug("topic %s was created by someone else just now", name)
-        return missing
+        yield admin
     finally:
         admin.close()
 
 
+def _create(
+    settings: KafkaSettings, admin: KafkaAdminClient, name: str, configs: dict[str, str] | None
+) -> None:
+    topic = NewTopic(name, settings.topics.partitions, settings.topics.replication, None, configs)
+    doing = f"topic {name} is missing and cannot be created; create it by hand"
+    with broker_errors(settings, doing, operation="Create", topic=name):
+        try:
+            admin.create_topics([topic])
+        except TopicAlreadyExistsError:
+            log.debug("topic %s was created by someone else just now", name)
+
+
 @contextmanager
-def broker_errors(settings: KafkaSettings, doing: str = "") -> Iterator[None]:
-    """Turn kafka-python's errors into a BrokerError of one line that says where and what to do."""
+def broker_errors(
+    settings: KafkaSettings, doing: str = "", *, operation: str = "Read", topic: str = ""
+) -> Iterator[None]:
+    """Turn kafka-python's errors into a BrokerError of one line that says where and what to do.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Where the broker is.
+    doing : str
+        What is said before what the broker says.
+    operation, topic : str
+        What a right is needed for, where the error does not tell.
+    """
     where = settings.bootstrap_servers
     try:
         yield
@@ -218,6 +285,8 @@ def broker_errors(settings: KafkaSettings, doing: str = "") -> Iterator[None]:
             f"no Kafka broker answers at {where} ({_one_line(error)}); "
             "start one or set kafka.bootstrap_servers"
         ) from error
+    except AuthorizationError as error:
+        raise refused(settings, error, operation, topic) from error
     except KafkaError as error:
         before = f"{doing}: " if doing else ""
         raise BrokerError(f"{before}the Kafka broker at {where} says {_one_line(error)}") from error
@@ -253,9 +322,18 @@ def _common(settings: KafkaSettings) -> dict[str, Any]:
         "bootstrap_servers": named,
         "client_id": "airsift",
         "bootstrap_timeout_ms": _ms(settings.connect_timeout_s),
+        "metadata_max_age_ms": _ms(settings.metadata_max_age_s),
         "reconnect_backoff_max_ms": 1000,
         **options,
     }
+
+
+def _make_no_topics(cluster: Any) -> None:
+    """Ask for topics so that a broker with ``auto.create.topics.enable`` makes none.
+
+    kafka-python has an option for it, ``allow_auto_create_topics``, and does not heed it.
+    """
+    cluster.config["allow_auto_create_topics"] = False
 
 
 def _one_line(error: BaseException) -> str:
@@ -269,3 +347,13 @@ def _now() -> str:
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+def is_read_to_its_end(consumer: Any, tp: TopicPartition) -> bool:
+    """Say whether kafka-python has given all of an assigned partition that it knows of.
+
+    Its position lies behind marks of transactions, which are no messages.
+    """
+    state = consumer._subscription.assignment[tp]
+    known = state.position is not None and state.highwater is not None
+    return bool(known and state.position.offset >= state.highwater)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import aiokafka.client  # type: ignore[import-untyped]
 import faust
+from aiokafka.protocol.metadata import MetadataRequest  # type: ignore[import-untyped]
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.types.tuples import TP
 
+from stream.kafka.fetching import Partitions, read_with_aiokafka
 from stream.kafka.security import joined, security_options, servers
 
 if TYPE_CHECKING:
@@ -20,6 +24,10 @@ if TYPE_CHECKING:
 # BrokerError; the rest stays available to who lowers this.
 for name in ("faust", "mode", "aiokafka"):
     logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+# A broker with ``auto.create.topics.enable`` would make a topic that was deleted anew, with one
+# partition, whenever it is asked for it like this.
+aiokafka.client.MetadataRequest = partial(MetadataRequest, allow_auto_topic_creation=False)
 
 # Messages that wait within Faust. They are lost to a rebalance and fetched again, and at up to
 # `wire.max_bytes` each they are the worker's memory.
@@ -43,6 +51,8 @@ def make_app(settings: KafkaSettings) -> Any:
         broker_max_poll_interval=settings.max_poll_interval_s,
         broker_max_poll_records=settings.poll_messages,
         consumer_auto_offset_reset=settings.start_from,
+        consumer_metadata_max_age_ms=round(settings.metadata_max_age_s * 1000),
+        producer_metadata_max_age_ms=round(settings.metadata_max_age_s * 1000),
         # Brokers send a larger message all the same. Larger answers leave holes in the memory.
         consumer_max_fetch_size=settings.fetch_partition_bytes,
         producer_acks=-1,
@@ -63,7 +73,7 @@ def make_app(settings: KafkaSettings) -> Any:
     )
     app._create_directories = lambda: None
     app.consumer._read_offset = _NoOffsets()
-    _wait_for_fetches(app.consumer._thread, settings.fetch_wait_ms)
+    _prepare_consumer(app.consumer._thread, settings)
     return app
 
 
@@ -104,16 +114,26 @@ def bytes_table(app: Any, name: str, topic: str, partitions: int) -> Any:
     )
 
 
-def _wait_for_fetches(thread: Any, wait_ms: int) -> None:
-    """Have the broker answer within `wait_ms`; Faust's own 1.5 s cannot be set."""
+def _prepare_consumer(thread: Any, settings: KafkaSettings) -> None:
+    """Have the broker answer within `fetch_wait_ms`, and answers read by `RecordBatches`.
+
+    Faust's own 1.5 s cannot be set.
+    """
     create = thread._create_worker_consumer
 
-    def create_quick(transport: Any) -> Any:
+    def create_prepared(transport: Any) -> Any:
         consumer = create(transport)
-        consumer._fetch_max_wait_ms = wait_ms
+        consumer._fetch_max_wait_ms = settings.fetch_wait_ms
+        start = consumer.start
+
+        async def start_prepared() -> None:
+            await start()
+            read_with_aiokafka(Partitions(settings.wire.max_batch_bytes), consumer)
+
+        consumer.start = start_prepared
         return consumer
 
-    thread._create_worker_consumer = create_quick
+    thread._create_worker_consumer = create_prepared
 
 
 def _credentials(settings: KafkaSettings) -> Any:

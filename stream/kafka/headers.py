@@ -9,6 +9,7 @@ rate            samples per second (needed for raw samples, else checked)
 channels        interleaved channels (raw samples; 1 without)
 start_sample    index of the first sample, at `rate`, from the station's sample 0
 time_ms         Unix time of the first sample in milliseconds
+end             ``true``: the stream ends with this message, which may be empty
 =============== ================================================================
 
 ``start_sample`` and ``time_ms`` may be missing: see `position`. docs/topics.md says all of
@@ -118,6 +119,33 @@ def _number(texts: dict[str, str], name: str) -> int | None:
             f"header {name}={text[:40]!r} must be a whole number from 0 to {_MAX[name]}, as text"
         )
     return int(text)
+
+
+class End(NamedTuple):
+    """What an empty message says of the end of its station's stream.
+
+    `start_sample` is where it ends, at `rate` or, where that is 0, at the audio's own.
+    """
+
+    start_sample: int | None
+    rate: int
+
+
+def read_end(headers: Iterable[tuple[str, bytes]]) -> End | None:
+    """Return what a message says of the end of its stream; None if it says nothing.
+
+    Raises
+    ------
+    DecodeError
+        A header is not what it should be.
+    """
+    texts = {name.lower(): (value or b"").decode("utf-8", "replace") for name, value in headers}
+    text = texts.get("end", "").strip().lower()
+    if text in ("", "false"):
+        return None
+    if text != "true":
+        raise DecodeError(f"header end={text[:40]!r} must be true, or left out")
+    return End(_number(texts, "start_sample"), _number(texts, "rate") or 0)
 
 
 def station_of(key: bytes | None) -> str:

@@ -108,11 +108,16 @@ def _backwards(
             records = consumer.poll(timeout_ms=200).get(tp, [])
             if newest and (known := consumer.highwater(tp)) is not None:
                 end = max(end, known)
-            latest.extend(r for r in records if r.offset < end and r.key == key)
+            latest.extend(r for r in records if r.offset < end and _is_audio(r, key))
             if consumer.position(tp) >= end:
                 break
         yield from reversed(latest)
         count, end, step, newest = count + len(latest), begin, 2 * step, False
+
+
+def _is_audio(record: Any, key: bytes) -> bool:
+    """Whether a message is of a station and has audio: the end of a stream has none."""
+    return bool(record.key == key and record.value)
 
 
 def _end(settings: KafkaSettings, station: str, records: list[Any]) -> tuple[int, int] | None:

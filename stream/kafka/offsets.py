@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from stream.kafka.wire import Begin
 
@@ -35,37 +34,24 @@ class Heard(NamedTuple):
     begin: Begin
 
 
-class _Station:
-    def __init__(self) -> None:
-        self.messages: deque[Heard] = deque()
-        self.last_heard = 0.0
-
-
 class Offsets:
     """The messages a restart would have to read again, per partition and station.
 
-    Of every station the message before the first one needed is kept too: a silent station keeps
-    its place, and what was not decoded between two messages stays with the second.
+    Of every station the message before the first one needed is kept too: what was not decoded
+    between two messages stays with the second. A station that is silent holds its partition until
+    it is ended.
 
     Parameters
     ----------
     rate : int > 0
         Samples per second of the `oldest` that `settle` is told.
-    release_s : float
-        A station silent for so long no longer holds its partition back.
-    now : callable
-        The clock, in seconds.
     """
 
-    def __init__(
-        self, rate: int, release_s: float, now: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, rate: int) -> None:
         self._rate = rate
-        self._release_s = release_s
-        self._now = now
         self._next: dict[int, int] = {}
         self._needed: dict[int, int] = {}  # as last told, and committed
-        self._stations: dict[int, dict[str, _Station]] = {}
+        self._stations: dict[int, dict[str, deque[Heard]]] = {}
         self._held: dict[int, dict[str, int]] = {}  # offset of a message not yet decided on
 
     @property
@@ -89,9 +75,7 @@ class Offsets:
 
     def heard(self, partition: int, station: str, message: Heard) -> None:
         """Note a decoded message."""
-        state = self._stations[partition].setdefault(station, _Station())
-        state.messages.append(message)
-        state.last_heard = self._now()
+        self._stations[partition].setdefault(station, deque()).append(message)
 
     def hold(self, partition: int, station: str, kafka_offset: int) -> None:
         """Note a message that is needed again until `let_pass`, however long that takes."""
@@ -100,10 +84,6 @@ class Offsets:
     def let_pass(self, partition: int, station: str) -> None:
         """Hold a station's message no longer."""
         self._held.get(partition, {}).pop(station, None)
-
-    def end(self, partition: int, station: str) -> None:
-        """Let go of all messages of a station: nothing of it is needed again."""
-        self._stations.get(partition, {}).pop(station, None)
 
     def settle(self, station: str, oldest: int) -> list[tuple[int, Begin]]:
         """Let go of what `station` no longer needs; return where a restart begins.
@@ -122,9 +102,8 @@ class Offsets:
         """
         first = []
         for partition, stations in self._stations.items():
-            if (state := stations.get(station)) is None:
+            if (messages := stations.get(station)) is None:
                 continue
-            messages = state.messages
             # Messages may be out of order: those after one that is needed stay.
             while len(messages) > 1 and all(self._is_over(messages[i], oldest) for i in (0, 1)):
                 messages.popleft()
@@ -132,29 +111,20 @@ class Offsets:
         return first
 
     def needed(self, partition: int) -> int:
-        """Return the first offset of a partition that a restart must read.
-
-        It never goes back: a station that was silent for too long and is heard again has lost
-        what it needed before.
-        """
-        now = self._now()
-        held = [
-            state.messages[0].begin.kafka_offset
-            for state in self._stations[partition].values()
-            if now - state.last_heard < self._release_s
-        ]
+        """Return the first offset of a partition that a restart must read. It never goes back."""
+        held = [messages[0].begin.kafka_offset for messages in self._stations[partition].values()]
         held += self._held[partition].values()
         at = max(min(held, default=self._next[partition]), self._needed[partition])
         self._needed[partition] = at
         return at
 
-    def forget(self, partition: int, station: str) -> bool:
-        """Drop a station; False where a restart would still hear some of its messages again."""
-        state = self._stations[partition].get(station)
-        if state is not None and state.messages[-1].kafka_offset >= self._needed[partition]:
-            return False
+    def end(self, partition: int, station: str) -> None:
+        """Let go of a station whose stream is at its end: nothing of it is needed again."""
         self._stations[partition].pop(station, None)
-        return True
+
+    def is_past(self, partition: int, kafka_offset: int) -> bool:
+        """Say whether no restart reads the messages before an offset again."""
+        return kafka_offset <= self._needed[partition]
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Forget partitions."""

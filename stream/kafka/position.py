@@ -37,6 +37,7 @@ _PAUSE_S = 3600.0  # single messages with pauses of up to this between them conf
 _FREE_JUMPS = 16
 _MAX_CONFIRMATIONS = 64
 _CALM_S = 60.0
+_LATE_S = 10.0  # after the end of a stream, what lies so close before it came late, or comes twice
 _FIELDS = len(Track._fields)
 _MAX_NUMBER = MAX_INDEX_S * MAX_RATE  # of a place: samples at the greatest rate there is
 
@@ -229,6 +230,30 @@ class Position:
         """Return the Unix time of a sample in seconds; None where it is not known."""
         known = self.place.candidate if verdict is Verdict.HELD else self.place.track
         return None if known is None else known.time(start, rate)
+
+    def begin_again(self, claim: Claim, first_s: float) -> Place | None:
+        """Return where a message after the end of a stream, which began at `first_s`, finds it.
+
+        It needs no other one to confirm it. Behind the end it lies where it says; what goes back
+        is counted anew, behind the end.
+
+        Returns
+        -------
+        Place, optional
+            None for a message that came late, or comes again: it lies shortly before the end.
+        """
+        track = self.place.track
+        if not track.rate:
+            return self.place
+        off_s, top_s = track.off_s(claim, self._rules), track.top / track.rate
+        if -_LATE_S <= off_s < 0 and claim.start_sample is not None:
+            if top_s + off_s >= first_s + _LATE_S:
+                return None
+        elif off_s >= 0 and track.is_near(claim, self._rules):
+            return self.place
+        start, begun = track.leap(claim, 0, self._rules)
+        # As if there had been audio up to there: the message is then near, also after a restart.
+        return Place(*begun._replace(end=start, top=start, guess_ms=None, doubt_ms=None))
 
     def drop_candidate(self) -> None:
         """Forget the jump that was waiting to be confirmed."""

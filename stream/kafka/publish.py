@@ -13,7 +13,7 @@ from stream.kafka.client import ensure_topics
 from stream.kafka.encoders import ENCODERS
 from stream.kafka.last import end_of_station
 from stream.kafka.sender import Sender
-from stream.kafka.wire import encode
+from stream.kafka.wire import encode, encode_end
 from stream.resample import Resampler
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def publish(
     chunk_ms: int = 500,
     speed: float | None = 1.0,
     live: bool = False,
+    ends: bool = True,
     progress: Callable[[Published], None] | None = None,
 ) -> Published:
     """Send a source's audio to Kafka until it ends or `stop` is requested.
@@ -70,6 +71,8 @@ def publish(
         Times real time at which a source that is not live is sent; None for no pause.
     live : bool
         Whether the source comes in real time by itself. Its sample 0 is then 1970-01-01T00:00Z.
+    ends : bool
+        Whether the stream ends where the source does; False where more of it follows.
     progress : callable, optional
         Told after every message.
 
@@ -78,7 +81,7 @@ def publish(
     BrokerError
         No broker answers, or it refuses a message.
     """
-    ensure_topics(settings, [settings.topics.audio])
+    ensure_topics(settings, {settings.topics.audio: ["Write"]})
     sender = Sender(settings.model_copy(update={"linger_ms": 0}))
     done = Published()
     pace = _Pace(None if live else speed, stop)
@@ -99,6 +102,11 @@ def publish(
             done.seconds += len(piece.samples) / piece.rate
             if progress is not None:
                 progress(done)
+        else:
+            if ends and done.messages and not stop.requested:
+                end = encode_end(piece.station, piece.end, piece.rate)
+                sender.send(settings.topics.audio, *end)
+                sender.flush()
     finally:
         sender.close()
     return done

@@ -177,7 +177,7 @@ class Sender:
     def _hand_over(self, producer: Any, message: tuple[Any, ...]) -> Any:
         topic, value = message[:2]
         doing = f"{len(value or b'')} bytes cannot be sent to topic {topic}"
-        with broker_errors(self._settings, doing):
+        with broker_errors(self._settings, doing, operation="Write"):
             return producer.send(*message)
 
     def _await(self, producer: Any) -> None:
@@ -266,7 +266,7 @@ class Sender:
         return error
 
     def _raise(self, error: BaseException) -> None:
-        with broker_errors(self._settings, "a message was refused"):
+        with broker_errors(self._settings, "a message was refused", operation="Write"):
             raise error
 
 

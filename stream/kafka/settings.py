@@ -80,6 +80,7 @@ class WireSettings(_Section):
     default_rate: Annotated[int, Field(ge=0)] = 0
     default_channels: _Positive = 1
     max_bytes: _Positive = 8 * 1024 * 1024
+    max_batch_bytes: _Positive = 32 * 1024 * 1024
     max_s: _Seconds = 60.0
     max_channels: _Positive = 8
     max_rate: _Positive = 192_000
@@ -87,6 +88,15 @@ class WireSettings(_Section):
     jump_s: _Seconds = 0.5
     pause_s: _Seconds = 5.0
     confirm_jump_s: _Seconds = 10.0
+
+    @model_validator(mode="after")
+    def _a_message_fits_into_a_batch(self) -> WireSettings:
+        if self.max_batch_bytes < self.max_bytes:
+            raise ValueError(
+                f"max_batch_bytes={self.max_batch_bytes} is less than max_bytes={self.max_bytes}: "
+                "a message of that length would never be read; raise it, four times as much is good"
+            )
+        return self
 
 
 class KafkaSettings(_Section):
@@ -97,6 +107,7 @@ class KafkaSettings(_Section):
     start_from: Literal["earliest", "latest"] = "earliest"
     connect_timeout_s: _Seconds = 8.0
     request_timeout_s: _Seconds = 30.0
+    metadata_max_age_s: Annotated[float, Field(ge=1, le=30)] = 10.0
     delivery_timeout_s: _Seconds = 60.0
     session_timeout_s: _Seconds = 10.0
     max_poll_interval_s: _Seconds = 300.0
@@ -104,11 +115,11 @@ class KafkaSettings(_Section):
     poll_s: Annotated[float, Field(gt=0, le=0.5)] = 0.1
     poll_messages: _Positive = 500
     fetch_wait_ms: Annotated[int, Field(ge=1, le=5000)] = 100
-    release_s: Annotated[float, Field(ge=60)] = 3600.0
+    idle_s: Annotated[float, Field(ge=5, le=86_400)] = 300.0
     forget_s: Annotated[float, Field(ge=60)] = 604_800.0
     max_stations: _Positive = 5000
     linger_ms: Annotated[int, Field(ge=0, le=1000)] = 5
-    compression: Literal["none", "gzip"] = "none"
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "none"
     max_request_bytes: _Positive = 16 * 1024 * 1024
     fetch_partition_bytes: _Positive = 1024 * 1024
     fetch_bytes: _Positive = 32 * 1024 * 1024
@@ -119,6 +130,15 @@ class KafkaSettings(_Section):
     topics: TopicSettings = TopicSettings()
     security: SecuritySettings = SecuritySettings()
     wire: WireSettings = WireSettings()
+
+    @model_validator(mode="after")
+    def _ends_before_it_forgets(self) -> KafkaSettings:
+        if self.idle_s >= self.forget_s:
+            raise ValueError(
+                f"idle_s={self.idle_s:g} must be less than forget_s={self.forget_s:g}: a station "
+                "is ended before it is forgotten"
+            )
+        return self
 
     @property
     def heartbeat_s(self) -> float:

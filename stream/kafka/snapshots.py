@@ -32,6 +32,8 @@ class Snapshots:
         Of the state topic, see `prepare_state_topic`.
     progress : callable
         Told of each record that is restored.
+    passed_over : callable
+        Is called for each part of the topic that cannot be read.
 
     Attributes
     ----------
@@ -40,8 +42,14 @@ class Snapshots:
     """
 
     def __init__(
-        self, app: Any, settings: KafkaSettings, partitions: int, progress: Callable[[], None]
+        self,
+        app: Any,
+        settings: KafkaSettings,
+        partitions: int,
+        progress: Callable[[], None],
+        passed_over: Callable[[], None],
     ) -> None:
+        self._passed_over = passed_over
         self._settings = settings
         self._group = settings.group
         self._topic = settings.topics.state
@@ -49,6 +57,7 @@ class Snapshots:
         self.unstored = Unstored()
         self._saved: dict[tuple[int, str], Saved] = {}
         self._next: dict[int, int] = {}  # up to where each partition was read
+        self._damaged = 0
         self._table = bytes_table(app, "snapshots", self._topic, partitions)
 
     def of(self, partition: int) -> list[Saved]:
@@ -70,22 +79,34 @@ class Snapshots:
             if not parcel.code:
                 self._note(partition, saved)
 
+    def read_anew(self) -> None:
+        """Read each partition from its beginning the next time: it is of another topic now."""
+        self._next.clear()
+
     async def restore(self, partitions: Iterable[int]) -> None:
         """Read from the changelog what is not known of these partitions.
 
         Raises
         ------
         BrokerError
-            The changelog cannot be read to its end, or holds what is no record of airsift's.
+            The changelog cannot be read to its end.
         """
         since = {partition: self._next.get(partition, 0) for partition in partitions}
         # In a thread: the group must be looked after meanwhile.
-        for record in await asyncio.to_thread(lambda: list(read_on(self._settings, since))):
+        for record in await asyncio.to_thread(
+            lambda: list(read_on(self._settings, since, self._passed_over))
+        ):
             self._progress()
             self._next[record.partition] = record.offset + 1
             saved = read_record(self._group, record)
             if saved is not None:
+                self._damaged += saved.damaged
                 self._note(record.partition, saved)
+
+    def take_damaged(self) -> int:
+        """Return how many damaged records were read since it was asked last."""
+        damaged, self._damaged = self._damaged, 0
+        return damaged
 
     def _note(self, partition: int, saved: Saved) -> None:
         key, record = (partition, saved.station), as_record(self._group, partition, saved)

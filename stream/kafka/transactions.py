@@ -66,19 +66,9 @@ class Transactions:
         self._undone = False  # what was sent since the last commit does not count
         self._undone_in_a_row = 0
         # A name that is the same after a restart ends at once what the process left open.
-        name = settings.transactional_id or f"{settings.group}-{uuid.uuid4()}"
-        self._producer = connect_producer(
-            settings,
-            transactional_id=name,
-            transaction_timeout_ms=round(settings.transaction_timeout_s * 1000),
-        )
-        self._sender = Sender(settings, self._producer, refusals=self.refusals)
-        self.open = False
+        self._name = settings.transactional_id or f"{settings.group}-{uuid.uuid4()}"
+        self._connect()
         try:
-            if self._producer.config["api_version"] < _OLDEST:
-                raise ConfigError(self._refusal("is older than Kafka 2.5"))
-            with self._errors():
-                self._producer.init_transactions()
             self._probe()
         except BaseException:
             self._sender.close()
@@ -183,6 +173,37 @@ class Transactions:
         finally:
             self._sender.close()
 
+    def _connect(self) -> None:
+        """Begin as a new producer of the same name: the broker undoes what the last one left."""
+        settings = self._settings
+        self._producer = connect_producer(
+            settings,
+            transactional_id=self._name,
+            transaction_timeout_ms=round(settings.transaction_timeout_s * 1000),
+        )
+        self._sender = Sender(settings, self._producer, refusals=self.refusals)
+        self.open = False
+        try:
+            if self._producer.config["api_version"] < _OLDEST:
+                raise ConfigError(self._refusal("is older than Kafka 2.5"))
+            with self._errors():
+                self._initialize()
+        except BaseException:
+            self._sender.close()
+            raise
+
+    def _initialize(self) -> None:
+        """Wait until the broker has undone what the last one left; a busy one may take long."""
+        deadline = time.monotonic() + self._settings.delivery_timeout_s
+        while True:
+            try:
+                self._producer.init_transactions()
+            except KafkaTimeoutError:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return
+
     def _is_spoilt(self) -> bool:
         """Whether a message of the open transaction was refused, so that it takes no more."""
         manager = self._producer._transaction_manager
@@ -196,7 +217,7 @@ class Transactions:
                 f"the broker at {self._settings.bootstrap_servers} refuses something in each "
                 "transaction; set kafka.exactly_once=false to go on without what it refuses"
             )
-        self.abort()
+        self._begin_anew()
         for sent in suspects:
             topic, value, key, headers, partition = sent.message[:5]
             if self.refusals.foresees(topic, key, value, headers):
@@ -208,9 +229,19 @@ class Transactions:
             except Undone as undone:
                 error = undone.suspects[0].future.exception
                 self.refusals.learn(topic, key, value, headers, error)
-                self.abort()
+                self._begin_anew()
         self.abort()
         self._undone = True
+
+    def _begin_anew(self) -> None:
+        """Undo what is open after a refusal.
+
+        kafka-python has counted the message that was refused, and the broker has not: its next
+        one to that partition would be refused too.
+        """
+        self.abort()
+        self._sender.close()
+        self._connect()
 
     def _begin(self) -> None:
         if not self.open:
@@ -229,7 +260,7 @@ class Transactions:
     def _errors(self) -> Iterator[None]:
         """Tell of a worker whose place is taken, where kafka-python tells of its own states."""
         try:
-            with broker_errors(self._settings):
+            with broker_errors(self._settings, operation="Write"):
                 yield
         except BrokerError as error:
             manager = self._producer._transaction_manager
@@ -251,7 +282,8 @@ class Transactions:
         topic = f"{settings.topics.state}.probe"
         one = settings.topics.model_copy(update={"partitions": 1})
         keep = {"retention.ms": "3600000"}
-        ensure_topics(settings.model_copy(update={"topics": one}), [topic], configs=keep)
+        rights = {topic: ["Read", "Write"]}
+        ensure_topics(settings.model_copy(update={"topics": one}), rights, configs=keep)
         undone = self.send(topic, b"probe", b"undone", [], 0)
         self.flush()
         self.abort()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from airsift.errors import DecodeError
-from stream.audio import AudioChunk
+from stream.audio import AudioChunk, rescale
 from stream.kafka.compressed import FileDecoder
 from stream.kafka.encoders import encode_file
 from stream.kafka.frame_stream import NEW, Entry, FrameStream, Pushed
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from stream.kafka.settings import WireSettings
 
 CODECS = tuple(CONTENT_TYPES)
+_END_SLACK_S = 0.1  # producers that resample or pad are wrong by this about where they end
 _LOUDEST = 100.0  # 40 dB over full scale: not audio, but bytes of another format
 _SHORTEST_MP3 = 1152  # one frame; of less, LAME's header cannot tell the length
 _MP3_DELAY, _MP3_TAIL = 1105, 48  # nor where fewer samples than the tail are left of a frame
@@ -87,6 +88,13 @@ def encode(chunk: AudioChunk, codec: str = "pcm", bit_rate: int = 64_000) -> Mes
     return Message(
         chunk.station.encode(), value, [(name, text.encode()) for name, text in headers.items()]
     )
+
+
+def encode_end(station: str, start: int, rate: int) -> Message:
+    """Return the message that says that a station's stream ends at a sample."""
+    headers = {"schema": SCHEMA, "end": "true", "rate": str(rate), "start_sample": str(start)}
+    # Not null, which a compacted topic takes for the withdrawal of what came before.
+    return Message(station.encode(), b"", [(name, text.encode()) for name, text in headers.items()])
 
 
 def _mp3_keeps(n: int, rate: int) -> bool:
@@ -161,6 +169,7 @@ class _Station:
     resumed: Begin | None = None  # until its message, or one after it, has come
     frames: _Frames = field(default_factory=_Frames)
     ahead: _Frames = field(default_factory=_Frames)  # of a jump that is not confirmed yet
+    ended_s: float | None = None  # where the stream began that is at its end; None while it goes on
 
     def frames_for(self, claim: Claim, verdict: Verdict) -> _Frames:
         """Return the frames that a message goes on with.
@@ -218,7 +227,10 @@ class ChunkDecoder:
         """
         station = station_of(key)
         if not value:
-            raise DecodeError("the message has no value: its value is the audio's bytes")
+            raise DecodeError(
+                "the message has no value: its value is the audio's bytes, or nothing with the "
+                "header end=true"
+            )
         if len(value) > self._limits.max_bytes:
             raise DecodeError(
                 f"{len(value)} bytes are more than kafka.wire.max_bytes={self._limits.max_bytes}; "
@@ -229,15 +241,17 @@ class ChunkDecoder:
         resumed, state.resumed = state.resumed, None
         if resumed is not None and resumed.kafka_offset != kafka_offset:
             resumed = None
-        before, claim = state.position.place, _claim(said, arrived_ms)
-        kind = said.content_type
+        claim, kind = _claim(said, arrived_ms), said.content_type
+        begun, verdict = None, None
+        if state.ended_s is not None:
+            begun, verdict = state.position.begin_again(claim, state.ended_s), Verdict.NEAR
         mp3 = read_mp3_file(value) if kind == "audio/mpeg" else None
         if mp3 is not None or kind not in FRAMES:
-            frames, verdict = _Frames(), None
+            frames = _Frames()
             pushed = Pushed(self._decode_file(value, said, mp3), 0, NEW, 0)
             _check(pushed.decoded, said)
         else:
-            verdict = state.position.judge(claim)
+            verdict = verdict or state.position.judge(claim)
             frames = state.frames_for(claim, verdict)
             if resumed is not None and resumed.entry != NEW:
                 stream = FrameStream(FRAMES[kind], self._limits, resumed.entry, resumed.rate)
@@ -245,6 +259,9 @@ class ChunkDecoder:
             pushed, claim = self._decode_frames(state, frames, value, said, claim, verdict)
         decoded, skipped = pushed.decoded, pushed.skipped
         n = skipped + len(decoded.samples)
+        if begun is not None and n:
+            state.position.place, state.ended_s = begun, None
+        before = state.position.place
         placed = state.position.put(claim, n, decoded.rate, verdict)
         state.take(frames, placed)
         self._stations[station] = state
@@ -267,6 +284,35 @@ class ChunkDecoder:
             return None
         track = state.position.place.track
         return track.top - track.shift, track.rate
+
+    def end_stream(self, station: str, first_s: float) -> Place:
+        """Take note that the stream of a station ends, which began at second `first_s` of it.
+
+        The next message begins a new one, wherever it lies.
+
+        Returns
+        -------
+        Place
+            Where that message finds the station.
+        """
+        if (state := self._stations.get(station)) is None:
+            return Place()
+        state.position.drop_candidate()
+        state.frames, state.ahead, state.ended_s = _Frames(), _Frames(), first_s
+        return state.position.place
+
+    def is_at_end(self, station: str) -> bool:
+        """Whether the stream of a station is at its end, and none has begun since."""
+        state = self._stations.get(station)
+        return state is not None and state.ended_s is not None
+
+    def is_past(self, station: str, sample: int, rate: int) -> bool:
+        """Whether audio has come of a station behind what its producer counts as `sample`."""
+        if (state := self._stations.get(station)) is None:
+            return False
+        track = state.position.place.track
+        at = rescale(sample, rate or track.rate or 1, track.rate or 1) + track.shift
+        return at < track.top - _END_SLACK_S * track.rate
 
     def drop_candidate(self, station: str) -> None:
         """Forget a jump of a station that nothing has confirmed."""

@@ -59,8 +59,10 @@ class Watch:
         """Watch these: they are built and connected, and the loop is about to begin."""
         self.metrics.measure(source, pipeline, sinks)
         self.readings.attach(source, pipeline, sinks)
+        edges = [source, *sinks]
         self.health.ask(
-            lambda: str(getattr(source, "trouble", "")), lambda: getattr(source, "waits_for", ())
+            lambda: "; ".join(filter(None, (getattr(edge, "trouble", "") for edge in edges))),
+            lambda: getattr(source, "waits_for", ()),
         )
         self.health.done("source", "model")
 
@@ -80,13 +82,14 @@ class Watch:
         self.readings.sample()
 
     def look(self) -> None:
-        """Log once that there is trouble at the edges, and once that it is over."""
+        """Log once that there is trouble at the edges, and once that the worker is ready again."""
         trouble = self.health.trouble
         if trouble and not self._trouble:
             log.warning("not ready: %s", trouble)
-        elif self._trouble and not trouble:
+            self._trouble = trouble
+        elif self._trouble and self.health.ready:
             log.info("ready again")
-        self._trouble = trouble
+            self._trouble = ""
 
 
 @contextmanager

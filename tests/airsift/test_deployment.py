@@ -139,6 +139,7 @@ def test_the_check_asks_where_the_image_serves():
     assert loaded.watch.address == "127.0.0.1"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("device", "index"), [("cpu", "https://index.example/cpu"), ("cpu", ""), ("cuda", "")]
 )
@@ -251,6 +252,7 @@ def test_kafkas_settings_have_kafkas_names():
     assert int(given["KAFKA_MESSAGE_MAX_BYTES"]) >= KafkaSettings().max_request_bytes
 
 
+@pytest.mark.process
 def test_every_topic_is_made_as_the_workers_want_it():
     [script] = SERVICES["topics"]["command"]
     topics = KafkaSettings().topics.model_dump()

@@ -16,10 +16,11 @@ _numbers = itertools.count()
 
 
 def make_broker(kind: str, *, advertised_port: int | None = None) -> Broker:
-    """Return a broker of a kind, to be entered."""
+    """Return a broker of a kind, to be entered; behind a port that is advertised it is one node."""
     if kind == "embedded":
         return EmbeddedBroker(advertised_port=advertised_port)
-    return ApacheKafka(nodes=3 if kind == "cluster" else 1, advertised_port=advertised_port)
+    nodes = 3 if kind == "cluster" and advertised_port is None else 1
+    return ApacheKafka(nodes, advertised_port=advertised_port)
 
 
 def settings_of(broker: Broker) -> KafkaSettings:

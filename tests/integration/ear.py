@@ -47,7 +47,7 @@ def send(
     settings: KafkaSettings, station: str, samples: np.ndarray, *, first: int = 0, **options: Any
 ) -> None:
     source = ListSource(AudioChunk(station, first, samples, RATE))
-    publish(source, settings, stop=Stop(), speed=None, **{"codec": "pcm", **options})
+    publish(source, settings, stop=Stop(), speed=None, **{"codec": "pcm", "ends": False, **options})
 
 
 class Ear:

@@ -16,7 +16,6 @@ import pytest
 from stream.audio import AudioChunk
 from stream.drive import Stop
 from stream.kafka.client import ensure_topics
-from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.sender import Sender
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.tail import follow
@@ -44,7 +43,9 @@ class Simple:
         self.ends |= {chunk.station: chunk.end for chunk in chunks}
         return [Decision(c.station, c.start, c.end, c.rate, None, 0.5, 0.5) for c in chunks]
     def snapshot(self, station):
-        return {"oldest": self.ends[station]}
+        at = self.ends[station]
+        nothing = dict.fromkeys(("window", "clock", "voice", "smooth", "identify"))
+        return {"version": 2, "rate": 16000, "hop": 320, "oldest": at, "position": at, **nothing}
     def restore(self, station, snapshot):
         pass
     def forget(self, station):
@@ -98,9 +99,10 @@ def send(settings, first, count):
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_a_broker_that_goes_away_and_comes_back(driver, tmp_path):
+def test_a_broker_that_goes_away_and_comes_back(driver, tmp_path, new_broker):
     port, log = free_port(), tmp_path / "log"
-    with Door() as door, EmbeddedBroker(advertised_port=door.port) as broker:
+    with Door() as door:
+        broker = new_broker(advertised_port=door.port)
         door.lead_to(broker.port)
         settings = KafkaSettings(bootstrap_servers=f"127.0.0.1:{door.port}")
         environment = make_environment(settings, partitions=2)

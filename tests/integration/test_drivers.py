@@ -14,7 +14,6 @@ import pytest
 
 from stream.drive import Stop
 from stream.kafka.client import ensure_topics
-from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.sender import Sender
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.tail import follow
@@ -40,9 +39,8 @@ def driver(request):
 
 
 @pytest.fixture
-def broker():
-    with EmbeddedBroker() as running:
-        yield running
+def broker(new_broker):
+    return new_broker()
 
 
 @pytest.fixture
@@ -72,10 +70,10 @@ def test_publish_hear_tail(driver, broker, environment, tmp_path):
     file = subprocess.run(
         [*AIRSIFT, "segment", str(path)], env=environment, capture_output=True, check=True
     )
-    closed = [json.loads(line) for line in file.stdout.splitlines()][:-1]
+    closed = [json.loads(line) for line in file.stdout.splitlines()]
     heard = [event for event in of(events, "segment", "one") if event["final"]]
     assert [(e["start_s"], e["end_s"], e["label"]) for e in heard] == [
-        (e["start_s"], e["end_s"], e["label"]) for e in closed[: len(heard)]
+        (e["start_s"], e["end_s"], e["label"]) for e in closed
     ]
 
     tail = subprocess.run(

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,36 +16,30 @@ import pytest
 from stream.align import Align
 from stream.audio import AudioChunk
 from stream.events import Match, Segment
-from stream.kafka.apache import ApacheKafka, why_not
+from stream.kafka.apache import ApacheKafka
 from stream.kafka.client import ensure_topics
-from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.settings import KafkaSettings, TopicSettings
 from stream.kafka.sink import KafkaSink
 from stream.kafka.source import KafkaSource
+from tests.integration.brokers import Broker
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 RATE = 22050
 ALL_TOPICS = [TopicSettings().audio, TopicSettings().dead_letters, *TopicSettings().events.values()]
 
 
-APACHE = pytest.param("apache", marks=pytest.mark.skipif(bool(why_not()), reason=why_not()))
+@pytest.fixture
+def broker(new_broker: Callable[[], Broker]) -> Broker:
+    running = new_broker()
+    ensure_topics(settings_of(running), ALL_TOPICS)
+    return running
 
 
-@pytest.fixture(params=["embedded", APACHE])
-def broker(request: pytest.FixtureRequest) -> Iterator[EmbeddedBroker | ApacheKafka]:
-    kind = EmbeddedBroker if request.param == "embedded" else ApacheKafka
-    with kind() as running:
-        ensure_topics(settings_of(running), ALL_TOPICS)
-        yield running
-
-
-def settings_of(broker: EmbeddedBroker | ApacheKafka) -> KafkaSettings:
+def settings_of(broker: Broker) -> KafkaSettings:
     return KafkaSettings(bootstrap_servers=broker.bootstrap_servers, session_timeout_s=2)
 
 
-def start(
-    broker: EmbeddedBroker | ApacheKafka, name: str, *arguments: str
-) -> subprocess.Popen[str]:
+def start(broker: Broker, name: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(EXAMPLES / name), *arguments],
         env={**os.environ, "KAFKA": broker.bootstrap_servers, "PACE": "100"},
@@ -86,7 +80,7 @@ def hear(settings: KafkaSettings, seconds: float) -> tuple[dict[str, np.ndarray]
 
 
 def test_the_producers_station_is_heard_also_the_second_time(
-    broker: EmbeddedBroker | ApacheKafka, recording: tuple[Path, np.ndarray]
+    broker: Broker, recording: tuple[Path, np.ndarray]
 ) -> None:
     path, samples = recording
     for _ in range(2):
@@ -100,7 +94,7 @@ def test_the_producers_station_is_heard_also_the_second_time(
 
 
 def test_producers_side_by_side_are_heard(
-    broker: EmbeddedBroker | ApacheKafka, recording: tuple[Path, np.ndarray]
+    broker: Broker, recording: tuple[Path, np.ndarray]
 ) -> None:
     path, samples = recording
     stations = ["one", "two", "one"]  # the third stands in for the first
@@ -115,10 +109,8 @@ def test_producers_side_by_side_are_heard(
 
 
 def test_a_producer_whose_clock_is_wrong_says_so(
-    recording: tuple[Path, np.ndarray], tmp_path: Path
+    need_kafka: None, recording: tuple[Path, np.ndarray], tmp_path: Path
 ) -> None:
-    if reason := why_not():
-        pytest.skip(reason)
     path, _ = recording
     (tmp_path / "sitecustomize.py").write_text(
         "import time\nreal = time.time\ntime.time = lambda: real() + 7200\n"
@@ -145,9 +137,7 @@ def test_a_producer_whose_clock_is_wrong_says_so(
 
 
 @pytest.mark.parametrize("name", ["subscriber.py", "subscriber_aiokafka.py"])
-def test_the_subscribers_see_each_event_once(
-    broker: EmbeddedBroker | ApacheKafka, name: str
-) -> None:
+def test_the_subscribers_see_each_event_once(broker: Broker, name: str) -> None:
     sink = KafkaSink(KafkaSettings(bootstrap_servers=broker.bootstrap_servers))
     segments = [
         Segment("one", 0, 16000 * end, 16000, None, "music", 0.9, end == 20)

@@ -8,6 +8,7 @@ import pytest
 
 from airsift.errors import BrokerError, ConfigError
 from stream.drive import Stop
+from stream.kafka.client import ensure_topics
 from stream.kafka.sender import Sender
 from stream.kafka.settings import KafkaSettings, SecuritySettings
 from stream.kafka.sink import KafkaSink
@@ -16,9 +17,11 @@ from stream.kafka.tail import follow
 
 
 def test_a_message_beyond_the_limit_is_named(kafka_settings: KafkaSettings) -> None:
+    topic = kafka_settings.topics.gaps
+    ensure_topics(kafka_settings, [topic])
     sender = Sender(kafka_settings)
-    with pytest.raises(BrokerError, match="20000000 bytes cannot be sent to topic x"):
-        sender.send("x", b"k", bytes(20_000_000), [])
+    with pytest.raises(BrokerError, match=f"20000000 bytes cannot be sent to topic {topic}"):
+        sender.send(topic, b"k", bytes(20_000_000), [])
     sender.close()
 
 

@@ -12,12 +12,12 @@ import pytest
 from airsift.errors import Backpressure, BrokerError
 from stream.audio import AudioChunk
 from stream.events import Decision, Gap, Match, Segment
-from stream.kafka.client import connect_producer
-from stream.kafka.embedded import EmbeddedBroker
+from stream.kafka.client import connect_producer, ensure_topics
 from stream.kafka.sender import Sender
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.sink import KafkaSink
 from stream.kafka.wire import encode
+from tests.integration.brokers import Broker
 from tests.integration.ear import RATE, Ear, noise, read_all, send
 
 
@@ -25,6 +25,7 @@ def test_messages_that_are_no_audio_become_dead_letters(
     kafka_settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear]
 ) -> None:
     topic = kafka_settings.topics.audio
+    ensure_topics(kafka_settings, [topic], configs={"max.message.bytes": "60000000"})
     send(kafka_settings, "a", noise(1))
     producer = connect_producer(kafka_settings.model_copy(update={"max_request_bytes": 60_000_000}))
     flac = [("content-type", b"audio/flac")]
@@ -89,51 +90,55 @@ def test_events_go_to_their_topics(kafka_settings: KafkaSettings) -> None:
         assert dict(record.headers)["schema"].decode() == event.to_dict()["schema"]
 
 
-def test_a_sink_on_a_dead_broker_pushes_back_and_then_fails(kafka_settings: KafkaSettings) -> None:
-    with EmbeddedBroker() as broker:
-        settings = kafka_settings.model_copy(
-            update={
-                "bootstrap_servers": broker.bootstrap_servers,
-                "max_pending_events": 3,
-                "delivery_timeout_s": 1.0,
-                "request_timeout_s": 1.0,
-            }
-        )
-        sink = KafkaSink(settings)
-        sink.write(EVENTS)  # more than may wait, but nothing waits yet
-        sink.flush()
-        broker.stop()
+def test_a_sink_on_a_dead_broker_pushes_back_and_then_fails(
+    kafka_settings: KafkaSettings, new_broker: Callable[[], Broker]
+) -> None:
+    broker = new_broker()
+    settings = kafka_settings.model_copy(
+        update={
+            "bootstrap_servers": broker.bootstrap_servers,
+            "max_pending_events": 3,
+            "delivery_timeout_s": 1.0,
+            "request_timeout_s": 1.0,
+        }
+    )
+    sink = KafkaSink(settings)
+    sink.write(EVENTS)  # more than may wait, but nothing waits yet
+    sink.flush()
+    broker.stop()
+    sink.write(EVENTS[:2])
+    with pytest.raises(Backpressure, match="max_pending_events=3") as caught:
         sink.write(EVENTS[:2])
-        with pytest.raises(Backpressure, match="max_pending_events=3") as caught:
-            sink.write(EVENTS[:2])
-        assert caught.value.retry_after_s > 0
-        with pytest.raises(BrokerError):
-            sink.flush()
-        sink._sender.close()
+    assert caught.value.retry_after_s > 0
+    with pytest.raises(BrokerError):
+        sink.flush()
+    sink._sender.close()
 
 
 def test_a_source_outlives_its_broker_and_can_be_closed(
-    kafka_settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear]
+    kafka_settings: KafkaSettings,
+    ears: Callable[[KafkaSettings], Ear],
+    new_broker: Callable[[], Broker],
 ) -> None:
-    with EmbeddedBroker() as broker:
-        settings = kafka_settings.model_copy(
-            update={
-                "bootstrap_servers": broker.bootstrap_servers,
-                "delivery_timeout_s": 1.0,
-                "request_timeout_s": 3.0,
-            }
-        )
-        send(settings, "a", noise(2))
-        ear = ears(settings)
-        ear.listen(lambda: ear.ends() == {"a": 2 * RATE})
-        ear.source.settle({"a": {"oldest": 0}})
-        ear.source._committed.clear()
-        broker.stop()
-        ear.step()
-        ear.source.settle({})
-        assert ear.source.counts["commit_failures"] == 1
-        with pytest.raises(BrokerError):
-            ear.source.settle({"a": {"oldest": RATE}})
-        before = time.monotonic()
-        ear.close()
-        assert time.monotonic() - before < 10
+    broker = new_broker()
+    settings = kafka_settings.model_copy(
+        update={
+            "bootstrap_servers": broker.bootstrap_servers,
+            "delivery_timeout_s": 1.0,
+            "request_timeout_s": 3.0,
+        }
+    )
+    send(settings, "a", noise(2))
+    ear = ears(settings)
+    ear.listen(lambda: ear.ends() == {"a": 2 * RATE})
+    ear.source.settle({"a": {"oldest": 0}})
+    ear.source._committed.clear()
+    broker.stop()
+    ear.step()
+    ear.source.settle({})
+    assert ear.source.counts["commit_failures"] == 1
+    with pytest.raises(BrokerError):
+        ear.source.settle({"a": {"oldest": RATE}})
+    before = time.monotonic()
+    ear.close()
+    assert time.monotonic() - before < 10

@@ -10,7 +10,6 @@ import sys
 import pytest
 
 from stream.kafka.client import ensure_topics
-from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.sender import Sender
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.source import KafkaSource
@@ -53,24 +52,24 @@ Worker(settings, Deaf(), checkpoint_s=0.5).run(Stop())
 
 
 @pytest.mark.parametrize("how", ["a blocked call", "a stuck agent"])
-def test_a_worker_that_stalls_ends_with_one_line(how):
-    with EmbeddedBroker() as broker:
-        settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
-        ensure_topics(settings, [settings.topics.audio])
-        sender = Sender(settings)
-        headers = [("content-type", b"audio/x-s16le"), ("rate", b"16000")]
-        for n in range(3):
-            at = ("start_sample", b"%d" % (8000 * n))
-            sender.send(settings.topics.audio, b"a", bytes(16000), [*headers, at], partition=0)
-            sender.flush()
-        sender.close()
-        result = subprocess.run(
-            [sys.executable, "-c", STALLING, broker.bootstrap_servers, how],
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
+def test_a_worker_that_stalls_ends_with_one_line(how, new_broker):
+    broker = new_broker()
+    settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+    ensure_topics(settings, [settings.topics.audio])
+    sender = Sender(settings)
+    headers = [("content-type", b"audio/x-s16le"), ("rate", b"16000")]
+    for n in range(3):
+        at = ("start_sample", b"%d" % (8000 * n))
+        sender.send(settings.topics.audio, b"a", bytes(16000), [*headers, at], partition=0)
+        sender.flush()
+    sender.close()
+    result = subprocess.run(
+        [sys.executable, "-c", STALLING, broker.bootstrap_servers, how],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
     assert result.returncode == EXIT_CODE, result.stderr
     [line] = result.stderr.splitlines()
     assert line.startswith(
@@ -116,19 +115,19 @@ def test_messages_that_wait_are_found(kafka_settings):
     assert waiting_messages(settings, {0: -1, 1: 2}) == ""
 
 
-def test_a_worker_starts_where_no_file_can_be_written(tmp_path):
-    with EmbeddedBroker() as broker:
-        begun = "from stream.kafka.member import Member\n"
-        begun += "Member.start = lambda self: (print('started', flush=True), sys.exit(3))\n"
-        code = STALLING.replace("settings = ", begun + "settings = ", 1)
-        result = subprocess.run(
-            [sys.executable, "-c", code, broker.bootstrap_servers, "nothing"],
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
-            cwd=tmp_path,
-        )
+def test_a_worker_starts_where_no_file_can_be_written(tmp_path, new_broker):
+    broker = new_broker()
+    begun = "from stream.kafka.member import Member\n"
+    begun += "Member.start = lambda self: (print('started', flush=True), sys.exit(3))\n"
+    code = STALLING.replace("settings = ", begun + "settings = ", 1)
+    result = subprocess.run(
+        [sys.executable, "-c", code, broker.bootstrap_servers, "nothing"],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+        cwd=tmp_path,
+    )
     assert (result.returncode, result.stdout) == (3, "started\n"), result.stderr
     assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,6 @@ from kafka import TopicPartition
 
 from airsift.errors import AirsiftError, BrokerError, ConfigError
 from stream.kafka.client import connect_consumer, ensure_topics
-from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.faust_app import make_app
 from stream.kafka.sender import Sender
 from stream.kafka.settings import KafkaSettings, SecuritySettings, TopicSettings
@@ -36,14 +35,14 @@ def stranger(tmp_path_factory):
 
 
 @pytest.fixture
-def guarded():
+def guarded(new_broker):
     """Give a function that puts a broker behind a gate."""
     opened = []
 
     def put(*arguments, **options) -> Gate:
         gate = Gate(*arguments, **options)
-        broker = EmbeddedBroker(advertised_port=gate.port)
-        opened.extend([gate.__enter__(), broker.__enter__()])
+        opened.append(gate.__enter__())
+        broker = new_broker(advertised_port=gate.port)
         gate.lead_to(broker.port)
         return gate
 

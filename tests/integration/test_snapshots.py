@@ -11,10 +11,11 @@ from stream.kafka.faust_app import make_app
 from stream.kafka.saved import Saved, as_record
 from stream.kafka.sender import Sender
 from stream.kafka.snapshots import Snapshots
+from tests.stream.fakes import snapshot as snapshot_at
 
 
 def saved(station, oldest):
-    return Saved(station, oldest, oldest, 16_000, {"oldest": oldest})
+    return Saved(station, 0, oldest, 16_000, snapshot_at(oldest))
 
 
 def known(snapshots, partition):
@@ -36,7 +37,9 @@ def test_the_last_batch_is_read_whole_and_nothing_twice(kafka_settings, batches)
         sender.flush()
 
     async def restore():
-        snapshots = Snapshots(make_app(settings), settings, 3, lambda: restored.append(None))
+        snapshots = Snapshots(
+            make_app(settings), settings, 3, lambda: restored.append(None), lambda: None
+        )
         assert known(snapshots, 1) == {}
         for size in batches:
             await asyncio.to_thread(write, size)

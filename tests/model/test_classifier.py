@@ -140,6 +140,7 @@ def test_no_batch_moves_a_bit_of_a_decision(rows: int, at: int) -> None:
     assert torch.equal(SHIPPED.locate(some), SHIPPED.locate(windows)[at : at + len(some)])
 
 
+@pytest.mark.process
 def test_importing_the_classifier_brings_torch_and_no_training() -> None:
     script = (
         "import sys, model.classifier;"

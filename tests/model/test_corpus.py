@@ -270,6 +270,7 @@ def test_speakers_and_artists_are_the_groups(tmp_path: Path) -> None:
     assert (song.group, song.kind) == ("songs:the-1st-band", "singing")
 
 
+@pytest.mark.process
 def test_a_package_is_fetched_once_and_again_when_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

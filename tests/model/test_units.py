@@ -110,7 +110,7 @@ def test_a_function_never_sees_another_shape(rows: int) -> None:
     "unit", [*SHIPPED.units, *VOICE.units, *FRONT_END.units], ids=lambda u: u.name
 )
 def test_no_batch_no_order_and_no_alignment_moves_a_bit(unit: Units, data: st.DataObject) -> None:
-    rows = unit._examples(19)
+    rows = unit.examples(19)
     expected = [unit(*(each[k : k + 1] for each in rows)) for k in range(19)]
     chosen = data.draw(st.lists(st.integers(0, 18), min_size=1, max_size=24))
     shift = data.draw(st.integers(0, 15))
@@ -131,7 +131,7 @@ def moved(values: Tensor, by: int) -> Tensor:
 @pytest.mark.parametrize("unit", [*SHIPPED.units, *FRONT_END.units], ids=lambda u: u.name)
 @pytest.mark.usefixtures("one_thread_again")
 def test_the_number_of_threads_moves_no_bit(unit: Units) -> None:
-    rows, results = unit._examples(40), []
+    rows, results = unit.examples(40), []
     for threads in (1, 2, 3):
         use_threads(threads)
         with torch.inference_mode():

@@ -183,12 +183,14 @@ SHOW = (
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 
 
+@pytest.mark.process
 def test_a_terminal_gets_the_table_and_its_cursor_back() -> None:
     seen = on_terminal(SHOW + "sink.close()\nsink.close()\nprint('after')")
     assert "since 00:00.0" in seen
     assert 0 <= seen.index(HIDE_CURSOR) < seen.index(SHOW_CURSOR) < seen.index("after")
 
 
+@pytest.mark.process
 def test_an_interrupt_gives_the_cursor_back() -> None:
     seen = on_terminal(
         SHOW + "try: raise KeyboardInterrupt\nexcept KeyboardInterrupt: pass\nfinally: sink.close()"
@@ -196,6 +198,7 @@ def test_an_interrupt_gives_the_cursor_back() -> None:
     assert seen.index(HIDE_CURSOR) < seen.index(SHOW_CURSOR)
 
 
+@pytest.mark.process
 def test_a_dumb_terminal_gets_lines() -> None:
     seen = on_terminal(SHOW + "sink.close()", TERM="dumb")
     assert seen == "r  00:00.0  -        speech             0.90\r\n"

@@ -129,13 +129,20 @@ def test_health_follows_the_loop(classifier):
 
 
 def test_trouble_is_told_once_and_once_more_when_it_is_over(caplog):
-    watch, trouble = Watch(config.load(environ={}).config.watch), ["", "no broker", "no broker", ""]
-    watch.health.ask(lambda: trouble[0])
+    # The broker goes, comes, goes and comes before the group is joined, and then it is.
+    edges = [("", ()), ("no broker", ()), ("no broker", ()), ("", ["group"])]
+    edges += [("no broker", ["group"]), ("", ["group"]), ("", ()), ("", ["group"]), ("", ())]
+    watch = Watch(config.load(environ={}).config.watch)
+    watch.health.done("source", "model")
+    watch.health.ask(lambda: edges[0][0], lambda: edges[0][1])
+    told = []
     with caplog.at_level("INFO"):
-        while trouble:
+        while edges:
             watch.look()
-            trouble.pop(0)
+            told.append(len(caplog.messages))
+            edges.pop(0)
     assert caplog.messages == ["not ready: no broker", "ready again"]
+    assert told == [0, 1, 1, 1, 1, 1, 2, 2, 2]
 
 
 def test_what_is_not_there_is_404_and_nothing_can_be_sent():

@@ -15,6 +15,7 @@ from stream.audio import AudioChunk
 from stream.kafka.intake import Intake, Received
 from stream.kafka.saved import Saved, as_record, read_record
 from stream.kafka.settings import KafkaSettings
+from tests.stream.fakes import snapshot
 
 RATE = 1000  # samples are milliseconds
 N = 500
@@ -55,7 +56,7 @@ class Reader:
     def checkpoint(self) -> None:
         """Store what a restart needs, by way of JSON, as if nothing before the end were needed."""
         ends = {chunk.station: chunk.end for chunk in self.chunks}
-        written = self.intake.settle({s: {"oldest": end} for s, end in ends.items()})
+        written = self.intake.settle({s: snapshot(end) for s, end in ends.items()})
         for partition, saved in written:
             key, value, _ = as_record("g", partition, saved)
             record = Received("state", partition, 0, -1, key, value, [])
@@ -291,6 +292,10 @@ def test_a_jump_that_nothing_follows_is_a_dead_letter_in_the_end() -> None:
     assert reason.startswith(
         "start_sample=86400000 is 86399 s ahead of the station's audio, and no"
     )
+    for _ in range(310):  # and then the station is idle
+        reader.checkpoint()
+        reader.clock += 1.0
+        reader.intake.listen({0})
     reader.checkpoint()
     assert reader.committed == 3
     reader.log.append(message(3, "from 0", 1000))

@@ -21,24 +21,9 @@ def message(kafka_offset: int, start: int, end: int, rate: int) -> Heard:
     return Heard(kafka_offset, start, end, rate, Begin(kafka_offset, start, rate))
 
 
-class Hand:
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.at = 0.0
-
-    def __call__(self) -> float:
-        return self.at
-
-
 @pytest.fixture
-def now() -> Hand:
-    return Hand()
-
-
-@pytest.fixture
-def offsets(now: Hand) -> Offsets:
-    offsets = Offsets(RATE, release_s=60, now=now)
+def offsets() -> Offsets:
+    offsets = Offsets(RATE)
     offsets.begin(0, 0)
     for i in range(4):
         for j, station in enumerate("ab"):
@@ -58,7 +43,7 @@ def test_the_message_before_the_one_needed_is_kept(offsets: Offsets) -> None:
 
 
 def test_a_message_that_came_early_is_kept_while_it_is_needed() -> None:
-    offsets = Offsets(RATE, 60)
+    offsets = Offsets(RATE)
     offsets.begin(0, 0)
     for i, start in enumerate((200, 100, 300)):
         offsets.heard(0, "a", message(i, start, start + 100, RATE))
@@ -78,7 +63,7 @@ def test_the_slowest_station_holds_the_partition(offsets: Offsets) -> None:
 
 
 def test_oldest_is_compared_at_its_own_rate() -> None:
-    offsets = Offsets(RATE, 60)
+    offsets = Offsets(RATE)
     offsets.begin(0, 0)
     for i in range(3):
         offsets.heard(0, "a", message(i, 300 * i, 300 * (i + 1), 3 * RATE))
@@ -86,13 +71,17 @@ def test_oldest_is_compared_at_its_own_rate() -> None:
     assert offsets.settle("a", 200) == [(0, Begin(1, 300, 3 * RATE))]
 
 
-def test_a_station_long_silent_lets_go(offsets: Offsets, now: Hand) -> None:
-    now.at = 59.0
-    offsets.heard(0, "b", message(8, 400, 500, RATE))
-    offsets.passed(0, 8)
-    offsets.settle("b", 500)
+def test_a_station_at_its_end_holds_nothing_back(offsets: Offsets) -> None:
+    offsets.settle("b", 400)
     assert offsets.needed(0) == 0
-    now.at = 61.0
+    offsets.end(0, "a")
+    offsets.end(0, "never heard")
+    assert offsets.settle("a", 400) == []
+    assert offsets.needed(0) == 7
+    assert offsets.is_past(0, 7)
+    assert not offsets.is_past(0, 8)
+    offsets.heard(0, "a", message(8, 400, 500, RATE))
+    offsets.end(0, "b")
     assert offsets.needed(0) == 8
 
 
@@ -111,7 +100,7 @@ def test_a_partition_that_was_dropped_is_not_known(offsets: Offsets) -> None:
 
 
 def test_memory_is_bounded_by_what_is_needed() -> None:
-    offsets = Offsets(RATE, 60)
+    offsets = Offsets(RATE)
     offsets.begin(0, 0)
     for i in range(10_000):
         offsets.heard(0, "a", message(i, 100 * i, 100 * (i + 1), RATE))
@@ -120,7 +109,7 @@ def test_memory_is_bounded_by_what_is_needed() -> None:
 
 
 def test_a_message_that_needs_a_running_start_holds_the_message_it_begins_with() -> None:
-    offsets = Offsets(RATE, 60)
+    offsets = Offsets(RATE)
     offsets.begin(0, 0)
     for i in range(20):
         begin = Begin(max(0, i - 5), 100 * max(0, i - 5), RATE)

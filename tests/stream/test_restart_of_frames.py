@@ -14,6 +14,7 @@ from stream.kafka.intake import Intake, Received
 from stream.kafka.saved import as_record, read_record
 from stream.kafka.settings import KafkaSettings
 from tests.stream.bare import Sent, messages, stream
+from tests.stream.fakes import snapshot
 
 RATE = 16_000
 STREAMS = [
@@ -51,7 +52,7 @@ def read(sent: list[Sent], begin: int, end: int, records: list, oldest_of) -> Re
     for offset, (value, headers, arrived_ms) in enumerate(sent[begin:end], begin):
         for chunk in intake.take(Received("audio", 0, offset, arrived_ms, b"a", value, headers)):
             chunks[offset] = chunk
-    written = intake.settle({"a": {"oldest": oldest_of(chunks)}} if chunks else {})
+    written = intake.settle({"a": snapshot(oldest_of(chunks))} if chunks else {})
     found = []
     for partition, saved in written:
         key, value, _ = as_record("us", partition, saved)

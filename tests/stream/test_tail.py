@@ -52,6 +52,11 @@ def test_a_dead_letter_says_why() -> None:
     assert line.split() == ["news", "dead", "letter", "no", "audio"]
 
 
+def test_a_note_says_that_its_letter_was_sent_again() -> None:
+    line = as_line(record(b"", {"airsift-replayed": b"1790000000000"}))
+    assert line.split() == ["news", "dead", "letter", "sent", "again"]
+
+
 @pytest.mark.parametrize(
     "value", [None, b"\xff", b"[]", b"{}", b'{"schema": "airsift.gap/1"}', NO_TIME, LATE]
 )
