@@ -7,6 +7,7 @@ not answer is one line within `connect_timeout_s`, not a traceback.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from kafka.admin import NewTopic
 from kafka.errors import (
     AuthorizationError,
     InconsistentGroupProtocolError,
+    InvalidPartitionsError,
     InvalidTimestampError,
     KafkaConfigurationError,
     KafkaConnectionError,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_AGAIN_S = 0.05
 _NO_ANSWER = (KafkaTimeoutError, KafkaConnectionError, OSError)
 _REFUSED = (SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
 
@@ -132,8 +135,8 @@ def connect_consumer(
     """
     with _connecting(settings):
         consumer = KafkaConsumer(
-            **_common(settings),
             **{
+                **_common(settings),
                 "metrics_enabled": False,
                 "enable_auto_commit": False,
                 "request_timeout_ms": _ms(
@@ -172,6 +175,28 @@ def connect_admin(settings: KafkaSettings, **options: Any) -> KafkaAdminClient:
                 **options,
             }
         )
+
+
+def wait_for_partition(
+    settings: KafkaSettings, producer: KafkaProducer, topic: str, partition: int
+) -> None:
+    """Have a producer know a partition that was added since it asked the broker last.
+
+    Raises
+    ------
+    BrokerError
+        The broker does not know it within `connect_timeout_s`.
+    """
+    deadline = time.monotonic() + settings.connect_timeout_s
+    with broker_errors(settings, operation="Write"):
+        while partition not in producer.partitions_for(topic):
+            if time.monotonic() > deadline:
+                raise BrokerError(
+                    f"topic {topic} has no partition {partition} at the Kafka broker "
+                    f"{settings.bootstrap_servers}; give it more"
+                )
+            producer._metadata.request_update()
+            time.sleep(_AGAIN_S)
 
 
 def ensure_topics(
@@ -221,6 +246,30 @@ def connected_admin(settings: KafkaSettings) -> Iterator[KafkaAdminClient]:
         yield admin
     finally:
         admin.close()
+
+
+def grow_topic(settings: KafkaSettings, name: str, partitions: int) -> None:
+    """Give a topic more partitions, unless it has as many.
+
+    Raises
+    ------
+    BrokerError
+        The broker does not answer, or refuses.
+    """
+    with connected_admin(settings) as admin:
+        with broker_errors(settings):
+            [described] = admin.describe_topics([name])
+        there = len(described["partitions"])
+        if not 0 < there < partitions:
+            return
+        doing = f"topic {name} has {there} partitions, needs {partitions} and cannot be given more"
+        with broker_errors(settings, doing, operation="Alter", topic=name):
+            try:
+                admin.create_partitions({name: partitions})
+            except InvalidPartitionsError:
+                log.debug("topic %s was given partitions by someone else just now", name)
+            else:
+                log.info("topic %s has %d partitions instead of %d", name, partitions, there)
 
 
 def _create(

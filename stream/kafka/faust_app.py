@@ -63,8 +63,8 @@ def make_app(settings: KafkaSettings) -> Any:
         stream_buffer_maxsize=_BUFFERED,
         # Without it a rebalance cuts into a batch, and both owners work on it.
         stream_wait_empty=True,
-        # RocksDB tables end in ConsistencyError after kill -9; a station's snapshot is 1 kB.
-        store="memory://",
+        # Snapshots are read and written by `stream.kafka.snapshots`: Faust's own tables need as
+        # many partitions of their changelog as of the audio, which may grow while workers run.
         table_standby_replicas=0,
         topic_allow_declare=False,
         topic_disable_leader=True,
@@ -81,37 +81,6 @@ def bytes_topic(app: Any, name: str, **options: Any) -> Any:
     """Return a topic whose keys and values are left as they come."""
     raw = {"key_serializer": "raw", "value_serializer": "raw"}
     return app.topic(name, key_type=bytes, value_type=bytes, allow_empty=True, **raw, **options)
-
-
-def bytes_table(app: Any, name: str, topic: str, partitions: int) -> Any:
-    """Return a table of bytes with `topic` as its changelog, which the caller restores.
-
-    Faust would stop at the end that the broker tells it, which for the embedded one is within the
-    last batch, empty the queue that it restores from in each rebalance, and take a second for what
-    can be read in a tenth.
-
-    Parameters
-    ----------
-    app : faust.App
-        Whose table.
-    name : str
-        The table's.
-    topic : str
-        Of the changelog; it exists.
-    partitions : int > 0
-        Of the changelog and of the topic that is read.
-    """
-    changelog = bytes_topic(
-        app, topic, partitions=partitions, compacting=True, acks=False, internal=True, maxsize=4096
-    )
-    app.tables.recovery.need_recovery = lambda: False
-    return app.Table(
-        name,
-        key_type=bytes,
-        value_type=bytes,
-        partitions=partitions,
-        changelog_topic=changelog,
-    )
 
 
 def _prepare_consumer(thread: Any, settings: KafkaSettings) -> None:

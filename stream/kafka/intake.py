@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from stream.audio import Ending
     from stream.kafka.headers import End
     from stream.kafka.held import Held
+    from stream.kafka.moved import MovedStations
     from stream.kafka.settings import KafkaSettings
     from stream.kafka.wire import Read
 
@@ -76,6 +77,8 @@ class Intake:
         Is given each message that is no audio, and the reason in one line.
     now : callable
         The clock, in seconds.
+    moved : MovedStations, optional
+        Finds what other partitions know of a station that comes to one of ours.
 
     Attributes
     ----------
@@ -100,6 +103,8 @@ class Intake:
         rate: int,
         refuse: Callable[[Any, str], None],
         now: Callable[[], float] = time.monotonic,
+        *,
+        moved: MovedStations | None = None,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self.topic_id = ""
@@ -119,6 +124,9 @@ class Intake:
         self._kept = Kept(settings.idle_s, settings.forget_s, now)
         self._stream: dict[tuple[int, str], Count] = {}
         self._forgotten: set[tuple[int, str]] = set()  # whose records are to be withdrawn
+        self._moved = moved
+        self._resumed: dict[str, dict[str, Any]] = {}
+        self._adopted: dict[tuple[int, str], int] = {}  # kafka_offset from which a record is ours
 
     def begin(
         self, partition: int, kafka_offset: int, left: Iterable[Saved]
@@ -141,20 +149,32 @@ class Intake:
         """
         self.offsets.begin(partition, kafka_offset)
         self._checked.discard(partition)
-        names = self._names[partition] = set()
-        resumed = {}
+        self._names[partition] = set()
         left = [self._rebased(saved, kafka_offset) for saved in left]
         self._kept.begin(partition, left)
-        for saved in left:
-            self._skip[partition, saved.station] = saved.kafka_offset
-            at = saved.kafka_offset, saved.start, saved.rate
-            self._decoder.resume(saved.station, Begin(*at, saved.place, saved.entry))
-            if saved.count.over:
-                self._decoder.end_stream(saved.station, saved.count.first / self._rate)
-            self._stream[partition, saved.station] = saved.count
-            names.add(saved.station)
-            resumed[saved.station] = dict(saved.snapshot or {})
-        return resumed
+        return {
+            saved.station: dict(saved.snapshot or {})
+            for saved in left
+            if self._take_up(partition, saved)
+        }
+
+    def _take_up(self, partition: int, saved: Saved) -> bool:
+        """Go on with a station from a record; False where we know more of it elsewhere.
+
+        A station that has moved leaves a record on its old partition for a while.
+        """
+        station = saved.station
+        others = [p for p, names in self._names.items() if station in names and p != partition]
+        self._skip[partition, station] = saved.kafka_offset
+        self._stream[partition, station] = saved.count
+        self._names[partition].add(station)
+        if not all(self._kept.is_before((p, station), saved) for p in others):
+            return False
+        at = saved.kafka_offset, saved.start, saved.rate
+        self._decoder.resume(station, Begin(*at, saved.place, saved.entry))
+        if saved.count.over:
+            self._decoder.end_stream(station, saved.count.first / self._rate)
+        return True
 
     def _rebased(self, saved: Saved, kafka_offset: int) -> Saved:
         """Return a record whose offsets count in the topic as it is.
@@ -185,6 +205,7 @@ class Intake:
         self._forgotten = {place for place in self._forgotten if place[0] not in partitions}
         self._skip = {k: v for k, v in self._skip.items() if k[0] not in partitions}
         self._stream = {k: v for k, v in self._stream.items() if k[0] not in partitions}
+        self._adopted = {k: v for k, v in self._adopted.items() if k[0] not in partitions}
         return lost
 
     def take(self, message: Any) -> list[AudioChunk]:
@@ -208,6 +229,14 @@ class Intake:
         place, chunks = (partition, station), list[AudioChunk]()
         if self._kept.ends_before(place, message.offset):
             chunks += self._end(place, "idle")
+        if self._moved is not None and station not in self._names[partition]:
+            chunks += self._follow(self._moved, message, place)
+        return chunks + self._process(message, place)
+
+    def _process(self, message: Any, place: tuple[int, str]) -> list[AudioChunk]:
+        """Return what a message brings to its station, or send it back."""
+        partition, station = place
+        chunks: list[AudioChunk] = []
         try:
             end = read_end(message.headers)
             if message.value or end is None:
@@ -219,6 +248,54 @@ class Intake:
             if station in self._names[partition]:
                 self._damaged.add(station)
         return chunks
+
+    def _follow(
+        self, moved: MovedStations, message: Any, place: tuple[int, str]
+    ) -> list[AudioChunk]:
+        """Bring a station that has moved to a partition of ours up to its first message there."""
+        partition, station = place
+        if not moved.grown or self._is_full(partition, station):
+            return []
+        before = [p for p, names in self._names.items() if station in names and p != partition]
+        if before:  # it is ours already; what was not read of it is in front of this message
+            [old, *_] = before
+            tail = moved.messages(station, old, self.offsets.next(old))
+            if tail:
+                self._skip[old, station] = tail[-1].offset + 1
+            chunks = [chunk for each in tail for chunk in self._process(each, (old, station))]
+        elif (found := moved.find(station, partition)) is not None:
+            old, saved = found
+            saved = self._rebased(saved, 0)
+            self._adopt(message, place, saved)
+            chunks = []
+            # A restart must read all of this again: a message of its old partition has no place in
+            # this one, and counts as the first one here.
+            for each in moved.messages(station, old, saved.kafka_offset):
+                chunks += self._process(_placed_as(each, message), place)
+        else:
+            return []
+        self.counts["moved"] += 1
+        where = {"station": station, "partition": partition}
+        log.info("has moved here from partition %d, and goes on", old, extra=where)
+        return chunks
+
+    def _adopt(self, message: Any, place: tuple[int, str], saved: Saved) -> None:
+        """Take a station up whose record lies on another partition."""
+        partition, station = place
+        at = message.offset
+        here = replace(saved, kafka_offset=at, read_to=at)
+        self._kept.begin(partition, [here])
+        self._take_up(partition, here)
+        self._resumed[station] = dict(saved.snapshot or {})
+        self._adopted[place] = at
+
+    def take_resumed(self) -> dict[str, dict[str, Any]]:
+        """Return the snapshots of stations that have moved here since this was last asked.
+
+        They are to be restored before the chunks that `take` has returned since.
+        """
+        resumed, self._resumed = self._resumed, {}
+        return resumed
 
     def _decode(self, message: Any, place: tuple[int, str]) -> list[AudioChunk]:
         """Return the audio that a message brings."""
@@ -390,7 +467,7 @@ class Intake:
         for place in idle:
             if self.offsets.next(place[0]) < self._kept.saved(place).read_to:
                 continue  # a restart has not come to its end yet
-            if self._is_elsewhere(*place):
+            if self._is_elsewhere(*place) or self._has_moved(*place):
                 self.offsets.end(*place)
                 old.append(place)
             else:
@@ -419,6 +496,14 @@ class Intake:
         """Say whether a station is on another partition of ours too: it has moved there."""
         return any(station in names for p, names in self._names.items() if p != partition)
 
+    def _has_moved(self, partition: int, station: str) -> bool:
+        """Say whether another worker goes on with a station, on another partition."""
+        moved = self._moved
+        if moved is None or not (moved.grown or not moved.belongs(station, partition)):
+            return False
+        found = moved.find(station, partition)
+        return found is not None and self._kept.is_before((partition, station), found[1])
+
     def _check_skips(self, partition: int) -> None:
         """Skip nothing that is not there: the topic may have been deleted and made anew."""
         if partition in self._checked or self._kept.listened_s(partition) < _SETTLED_S:
@@ -434,14 +519,16 @@ class Intake:
 
     def _admit(self, partition: int, station: str) -> None:
         """Refuse a station too many: whoever may write to the topic can invent names."""
-        if station in self._names[partition]:
-            return
-        known = sum(map(len, self._names.values()))
-        if known >= self._most:
+        if self._is_full(partition, station):
             raise DecodeError(
                 f"a new station, and this worker has kafka.max_stations={self._most} of them; "
                 "raise it, add workers, or look who sends invented names"
             )
+
+    def _is_full(self, partition: int, station: str) -> bool:
+        """Say whether a station is one too many."""
+        known = sum(map(len, self._names.values()))
+        return station not in self._names[partition] and known >= self._most
 
     def rewrite(self) -> None:
         """Have the next `settle` write all records again: what stored them is gone."""
@@ -469,7 +556,8 @@ class Intake:
         """Yield a station's record for each partition that it is on."""
         first_needed = dict(self.offsets.settle(station, snapshot["oldest"]))
         for partition in self.offsets.partitions:
-            count, read_to = self._stream.get((partition, station)), self.offsets.next(partition)
+            place = partition, station
+            count, read_to = self._stream.get(place), self.offsets.next(partition)
             if count is None:
                 continue
             if count.over:  # nothing is needed again
@@ -479,7 +567,24 @@ class Intake:
                 first = first_needed[partition]
             else:
                 continue
+            # Until then its record on its old partition leads to what a restart needs.
+            if first.kafka_offset <= self._adopted.get(place, -1):
+                continue
+            self._adopted.pop(place, None)
             yield partition, Saved(
                 station, first.kafka_offset, first.start, first.rate, snapshot, first.place,
                 read_to=read_to, count=count, topic_id=self.topic_id, entry=first.entry,
             )  # fmt: skip
+
+
+def _placed_as(message: Any, other: Any) -> Received:
+    """Return a message as if it were where another one is."""
+    return Received(
+        other.topic,
+        other.partition,
+        other.offset,
+        message.timestamp,
+        message.key,
+        message.value,
+        message.headers,
+    )

@@ -137,6 +137,11 @@ class Kept:
         """Return what is stored of a station."""
         return self._entries[place].saved
 
+    def is_before(self, place: Place, saved: Saved) -> bool:
+        """Say whether there is a record of a station, and an older one than this."""
+        entry = self._entries.get(place)
+        return entry is not None and entry.saved.is_before(saved)
+
     def expire(self) -> None:
         """Have `refresh` return all records."""
         for entry in self._entries.values():

@@ -25,7 +25,7 @@ from stream.kafka.translate import gave_up
 from stream.kafka.watchdog import end_process
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from stream.kafka.settings import KafkaSettings
 
@@ -71,6 +71,7 @@ class Member:
         self._begins: dict[int, int] = {}  # what was committed, of each partition of ours
         self._holes: dict[int, _Hole] = {}
         self._began: dict[TP, int] = {}  # where `start_from` = latest had us begin
+        self.is_grown: Callable[[], bool] = bool  # whether partitions were added to the topic
         self._from_start = False  # the topic is another one than before: all of it is new
         self._starting: asyncio.Task[Any] | None = None
         self.app.agent(bytes_topic(self.app, self._topic), name="hear")(self._hear)
@@ -284,7 +285,7 @@ class Member:
             if at is not None and at >= 0:
                 self._begins[tp.partition] = at
                 self._seek(tp, at)  # for the offset 0 it was not done
-            elif self._from_start or self._settings.start_from == "earliest":
+            elif self._from_start or self._settings.start_from == "earliest" or self.is_grown():
                 self._begins[tp.partition] = 0
                 fresh.append(tp)
             else:

@@ -77,7 +77,7 @@ def refused(
     error : BaseException
         As raised by kafka-python or aiokafka, whose classes have the same names.
     operation : str
-        What was being done with topics: Read, Write or Create.
+        What was being done with topics: Read, Write, Create or Alter.
     topic : str
         The topic, where the error may not name it.
     """
@@ -87,8 +87,8 @@ def refused(
     elif name.startswith("TransactionalIdAuthorizationFailed"):
         id_ = settings.transactional_id or f"{settings.group}-*"
         lacking = [Right("Write", "transactional-id", id_)]
-    elif operation == "Create":
-        lacking = [Right("Create", "topic", topic)]
+    elif operation in ("Create", "Alter"):
+        lacking = [Right(operation, "topic", topic)]
     elif name == "ClusterAuthorizationFailedError":
         lacking = [Right("IdempotentWrite", "cluster")]
     else:

@@ -86,7 +86,17 @@ class Saved:
         """Say whether this is an older state than `other`."""
         if self.snapshot is None or other.snapshot is None:
             return False
-        return int(self.snapshot.get("oldest", 0)) < int(other.snapshot.get("oldest", 0))
+        return self.age < other.age
+
+    @property
+    def age(self) -> tuple[int, float]:
+        """How far the station had come: by what is needed again, in samples and in messages.
+
+        A station that has moved has the same snapshot on two partitions, and on one of them the
+        messages that follow.
+        """
+        oldest = int((self.snapshot or {}).get("oldest", 0))
+        return oldest, self.start / max(self.rate, 1)
 
 
 class _Record(BaseModel):

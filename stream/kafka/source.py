@@ -24,12 +24,13 @@ from stream.kafka.client import (
 from stream.kafka.contact import Contact, reads_of_consumer
 from stream.kafka.intake import Intake
 from stream.kafka.letterbox import Letterbox
+from stream.kafka.moved import MovedStations, committed_offsets
 from stream.kafka.readiness import Readiness
 from stream.kafka.rebalance import Rebalances
 from stream.kafka.refusals import Refusals
 from stream.kafka.saved import Saved
 from stream.kafka.sender import Sender, Sent
-from stream.kafka.state import Record, StateLog
+from stream.kafka.state import Record, StateLog, ensure_state_topic
 from stream.kafka.topic_watch import TopicWatch
 from stream.kafka.unstored import Unstored
 from stream.sources import Batch
@@ -92,7 +93,9 @@ class KafkaSource:
         self._topic = topics.audio
         rights = {topics.audio: ["Read"], topics.dead_letters: ["Write"]}
         ensure_topics(settings, rights, group=settings.group)
-        self._intake = Intake(settings, rate, self._refuse)
+        self._topics = TopicWatch(settings, [topics.audio, topics.dead_letters, topics.state])
+        self._moved = MovedStations(settings, lambda: self._topics.known(self._topic).partitions)
+        self._intake = Intake(settings, rate, self._refuse, moved=self._moved)
         self._offsets = self._intake.offsets
         self.counts = self._intake.counts
         self._caught_up: dict[int, int] = {}  # first offset not read before a rebalance
@@ -100,23 +103,24 @@ class KafkaSource:
         self._committed: dict[TopicPartition, int] = {}
         self._unstored = Unstored()
         self._stopped = self._closed = self._undone = False
-        self._topics = TopicWatch(settings, [topics.audio, topics.dead_letters, topics.state])
         self._made_anew = dict.fromkeys((topics.audio, topics.state), 0)
         self._from_start = False  # the topic is another one than before: all of it is new
+        ensure_state_topic(settings)
         self._transactions = transactions
         refusals = transactions.refusals if transactions else Refusals(settings)
         self.refused = refusals.counts
         self._sender = transactions or Sender(settings, refusals=refusals)
         self._letters = Letterbox(settings, refusals)
         self._state = StateLog(settings, self._sender, self._count_unreadable)
-        self._consumer = connect_consumer(settings, None, group_id=settings.group)
+        named = {} if transactions is None else {"client_id": transactions.client_id}
+        self._consumer = connect_consumer(settings, None, group_id=settings.group, **named)
         self._contact = Contact(settings, lambda: reads_of_consumer(self._consumer))
         self._rebalances = Rebalances()
         self._readiness = Readiness(settings.session_timeout_s)
         with broker_errors(settings):
-            self._state.ensure(self._consumer)
             self._consumer.subscribe([self._topic], listener=self._rebalances)
         self._topics.start()
+        self._moved.begin(committed_offsets(settings))
 
     def __iter__(self) -> Iterator[Batch]:
         while not self._stopped:
@@ -130,6 +134,7 @@ class KafkaSource:
             for tp, messages in polled.items():
                 for message in messages:
                     chunks += self._take(tp.partition, message)
+            resumed |= self._intake.take_resumed()
             yield Batch(chunks, resumed, frozenset(lost | forgotten))
 
     def stop(self) -> None:
@@ -283,6 +288,13 @@ class KafkaSource:
         log.info("partitions of %s: %s", self._topic, sorted(assigned))
         return self._take_up(assigned - known, polled), lost
 
+    def _is_added(self, tp: TopicPartition) -> bool:
+        """Say whether a partition was added since the group began, and nobody has read it yet."""
+        if self._settings.start_from == "earliest" or not self._moved.grown:
+            return False
+        wait_ms = round(self._settings.request_timeout_s * 1000)
+        return self._consumer.committed(tp, timeout_ms=wait_ms) is None
+
     def _is_new(self, topic: str) -> bool:
         """Say whether a topic was deleted and made anew since this was last asked."""
         before, self._made_anew[topic] = self._made_anew[topic], self._topics.made_anew(topic)
@@ -305,6 +317,8 @@ class KafkaSource:
         if not partitions:
             return {}
         self._topics.look()
+        if max(partitions) >= self._topics.known(self._settings.topics.state).partitions:
+            ensure_state_topic(self._settings)
         self._intake.topic_id = topic_id = self._topics.known(self._topic).id
         wait_s = self._settings.request_timeout_s + self._settings.undecided_s
         within = {"timeout_ms": round(wait_s * 1000)}
@@ -320,7 +334,8 @@ class KafkaSource:
                 tp = TopicPartition(self._topic, partition)
                 committed = consumer.committed(tp, **within) if records or undo else None
                 begin = committed if undo else None
-                if self._from_start or (records and not _any_of(records.values(), topic_id)):
+                is_other = bool(records) and not _any_of(records.values(), topic_id)
+                if self._from_start or is_other or self._is_added(tp):
                     begin = consumer.beginning_offsets([tp], **within)[tp]
                 elif records and committed is None:
                     begin = min(r.saved.kafka_offset for r in records.values())

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kafka import TopicPartition
 
 from airsift.errors import BrokerError
-from stream.kafka.client import broker_errors, connect_consumer, ensure_topics
+from stream.kafka.client import (
+    broker_errors,
+    connect_consumer,
+    connected_admin,
+    ensure_topics,
+    grow_topic,
+)
 from stream.kafka.saved import Saved, as_record, read_record
 
 if TYPE_CHECKING:
@@ -32,41 +38,25 @@ class Record(NamedTuple):
     kafka_offset: int
 
 
-def ensure_state_topic(settings: KafkaSettings, consumer: Any) -> int:
-    """Create the topic if it is missing, with as many partitions as the audio topic has.
-
-    Parameters
-    ----------
-    settings : KafkaSettings
-        Broker and topics.
-    consumer : kafka.KafkaConsumer
-        Is asked for the audio topic's partitions.
-
-    Returns
-    -------
-    int
-        Partitions of the audio topic.
+def ensure_state_topic(settings: KafkaSettings) -> None:
+    """Have the topic, with at least as many partitions as the audio topic has.
 
     Raises
     ------
     BrokerError
-        The topic is there with fewer partitions.
+        It is missing, or has fewer partitions, and this client may not change that.
     """
     audio, state = settings.topics.audio, settings.topics.state
-    needed = len(consumer.partitions_for_topic(audio) or {0})
+    with connected_admin(settings) as admin, broker_errors(settings):
+        [described] = admin.describe_topics([audio])
+    needed = max(len(described["partitions"]), 1)
     topics = settings.topics.model_copy(update={"partitions": needed})
     ensure_topics(
         settings.model_copy(update={"topics": topics}),
         {state: ["Read", "Write"]},
         configs={"cleanup.policy": "compact"},
     )
-    there = len(consumer.partitions_for_topic(state) or range(needed))
-    if there < needed:
-        raise BrokerError(
-            f"topic {state} has {there} partitions, {audio} has {needed}: give it as many while no "
-            "worker runs"
-        )
-    return needed
+    grow_topic(settings, state, needed)
 
 
 class StateLog:
@@ -93,10 +83,6 @@ class StateLog:
         self._sender = sender
         self._topic = settings.topics.state
         self._damaged = 0
-
-    def ensure(self, consumer: Any) -> None:
-        """Create the topic if it is missing; see `ensure_state_topic`."""
-        ensure_state_topic(self._settings, consumer)
 
     def write(self, partition: int, saved: Saved) -> Any:
         """Hand a record to the sender; return its future."""

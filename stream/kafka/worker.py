@@ -6,10 +6,10 @@ has the events, then the snapshots, and only then commits the offsets from which
 read again. So a partition begins for its next owner with the first message that the oldest of its
 snapshots needs, and nobody has to seek.
 
-The snapshots are a Faust table whose changelog is the state topic of ``airsift run``, record for
-record: either goes on where the other stopped.
+The snapshots are those of ``airsift run``, record for record, in the same topic: either goes on
+where the other stopped.
 
-A rebalance ends all sessions, also of the partitions that stay: they are restored from the table,
+A rebalance ends all sessions, also of the partitions that stay: they are restored from snapshots,
 and the audio since the snapshots, some seconds of each station, is heard again.
 """
 
@@ -29,11 +29,13 @@ from stream.kafka.contact import Contact, reads_of_faust
 from stream.kafka.intake import Intake
 from stream.kafka.letterbox import Letterbox
 from stream.kafka.member import Member
+from stream.kafka.moved import MovedStations, committed_offsets
 from stream.kafka.outbox import Outbox
 from stream.kafka.readiness import Readiness
 from stream.kafka.refusals import Refusals
 from stream.kafka.sink import as_message
-from stream.kafka.snapshots import Snapshots, prepare_state_topic
+from stream.kafka.snapshots import Snapshots
+from stream.kafka.state import ensure_state_topic
 from stream.kafka.topic_watch import TopicWatch
 from stream.kafka.translate import gave_up, received
 from stream.kafka.watchdog import Watchdog, waiting_messages
@@ -93,8 +95,16 @@ class Worker:
         self._pipeline = pipeline
         self._checkpoint_s = checkpoint_s
         self._observer = observer
-        self._partitions = prepare_topics(settings)
-        self._intake = Intake(settings, pipeline.rate, self._refuse)
+        prepare_topics(settings)
+        topics = settings.topics
+        self._topics = TopicWatch(
+            settings, [topics.audio, topics.dead_letters, topics.state, *topics.events.values()]
+        )
+        self._made_anew = dict.fromkeys((topics.audio, topics.state), 0)
+        self._topics.start()
+        self._moved = MovedStations(settings, lambda: self._topics.known(topics.audio).partitions)
+        self._moved.begin(committed_offsets(settings))
+        self._intake = Intake(settings, pipeline.rate, self._refuse, moved=self._moved)
         self.counts = self._intake.counts
         self._refusals = Refusals(settings)
         self.refused = self._refusals.counts
@@ -106,12 +116,6 @@ class Worker:
         self._ours: dict[int, int] | None = None
         self._readiness = Readiness(settings.session_timeout_s)
         self._contact: Contact | None = None
-        topics = settings.topics
-        self._topics = TopicWatch(
-            settings, [topics.audio, topics.dead_letters, topics.state, *topics.events.values()]
-        )
-        self._made_anew = dict.fromkeys((topics.audio, topics.state), 0)
-        self._topics.start()
 
     def run(self, stop: Stop, deadline: Deadline | None = None) -> None:
         """Work until `stop` is requested.
@@ -157,13 +161,12 @@ class Worker:
         # What nobody waits for any more ends the worker in other ways, in one line.
         asyncio.get_running_loop().set_exception_handler(_log_stray_error)
         self._member = member = Member(self._settings)
+        member.is_grown = lambda: self._moved.grown
         self._contact = Contact(self._settings, lambda: reads_of_faust(member.app))
         # With more on its way, the inbox fills up and Faust stops to fetch.
         self._outbox = Outbox(member.app, self._settings.max_pending_events, self._refusals)
         progress = self._watchdog.progress
-        self._snapshots = Snapshots(
-            member.app, self._settings, self._partitions, progress, self._count_unreadable
-        )
+        self._snapshots = Snapshots(self._settings, progress, self._count_unreadable)
         self._watchdog.start()
         member.start()
         try:
@@ -236,6 +239,8 @@ class Worker:
         ours = {message.partition for message in messages if self._member.is_ours(message)}
         if new := ours - done:
             await asyncio.to_thread(self._topics.look)
+            if max(new) >= self._topics.known(self._settings.topics.state).partitions:
+                await asyncio.to_thread(ensure_state_topic, self._settings)
             self._intake.topic_id = self._topics.known(self._settings.topics.audio).id
             await self._snapshots.restore(new)
             self.counts["damaged_records"] += self._snapshots.take_damaged()
@@ -269,6 +274,7 @@ class Worker:
             if following is None:
                 resumed |= self._take_up(partition, message.offset)
             chunks += self._intake.take(received(message))
+        resumed |= self._intake.take_resumed()
         return Batch(chunks, resumed, frozenset(lost))
 
     def _take_up(self, partition: int, kafka_offset: int) -> dict[str, dict[str, Any]]:
@@ -333,16 +339,16 @@ def _log_stray_error(_: Any, context: dict[str, Any]) -> None:
     log.debug("asyncio: %s", context.get("message"), exc_info=context.get("exception"))
 
 
-def prepare_topics(settings: KafkaSettings) -> int:
-    """Create the topics that are missing; return how many partitions the audio has.
+def prepare_topics(settings: KafkaSettings) -> None:
+    """Create the topics that are missing, and check the rights on them.
 
     Raises
     ------
     BrokerError
-        No broker answers, or a topic is missing and cannot be created, or does not fit.
+        No broker answers, a topic is missing and cannot be created, or a right is missing.
     """
     topics = settings.topics
     rights = {topics.audio: ["Read"]}
     rights |= {name: ["Write"] for name in (topics.dead_letters, *topics.events.values())}
     ensure_topics(settings, rights, group=settings.group)
-    return prepare_state_topic(settings)
+    ensure_state_topic(settings)

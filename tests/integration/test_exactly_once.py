@@ -100,6 +100,7 @@ def work(settings, at_turn=lambda turn: None, checkpoint_s=0.03):
         drive(source, Seconds(), [sink], checkpoint_s=checkpoint_s, stop=stop, observer=turns)
     except DiedError:
         source._consumer.close()  # the group would wait for the dead; its transaction stays open
+        transactions._identity.close()
         return source.counts
     source.close()
     transactions.close()

@@ -298,7 +298,7 @@ def joined(settings: KafkaSettings) -> KafkaConsumer:
         enable_auto_commit=False,
         metadata_max_age_ms=500,  # the topic is new
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not consumer.assignment():
         assert time.monotonic() < deadline
         consumer.poll(timeout_ms=200)
