@@ -14,7 +14,6 @@ from stream.kafka.intake import Intake, Received
 from stream.kafka.saved import as_record, read_record
 from stream.kafka.settings import KafkaSettings
 from tests.stream.bare import Sent, messages, stream
-from tests.stream.fakes import snapshot
 
 RATE = 16_000
 STREAMS = [
@@ -42,6 +41,12 @@ class Read(NamedTuple):
     chunks: dict[int, AudioChunk]  # by kafka_offset
     committed: int
     records: list
+
+
+def snapshot(oldest: int) -> dict:
+    """Return a pipeline's snapshot of a station that nothing has been decided of yet."""
+    nothing = dict.fromkeys(["window", "clock", "voice", "smooth", "identify"])
+    return {"version": 2, "rate": RATE, "hop": 320, "oldest": oldest, "position": oldest, **nothing}
 
 
 def read(sent: list[Sent], begin: int, end: int, records: list, oldest_of) -> Read:
