@@ -5,6 +5,9 @@ One thread. ``python bench/classifier.py [--json FILE]``
 
 from __future__ import annotations
 
+import time
+from statistics import median
+
 import torch
 from _report import Report, arguments, median_s
 
@@ -12,6 +15,23 @@ from model import classifier
 from model.frontend import RollingCQT, cqt
 
 BLOCKS_S = (5, 15, 30, 60)
+ROWS = (1, 2, 4, 8, 16)
+
+
+def units(report: Report, loaded: classifier.Classifier) -> None:
+    """Embed steps of 1 s in units of so many rows, turn by turn."""
+    (rows,) = loaded.units[0].examples(max(ROWS))
+    taken: dict[int, list[float]] = {size: [] for size in ROWS}
+    with torch.inference_mode():
+        for _ in range(30):
+            for size in ROWS:
+                unit = rows[:size].clone()
+                start = time.perf_counter()
+                loaded.units[0].function(unit)
+                taken[size].append(time.perf_counter() - start)
+    for size in ROWS:
+        seconds = median(taken[size][5:])
+        report.row(f"embed, unit of {size} steps", seconds=seconds, x_real_time=size / seconds)
 
 
 def main() -> None:
@@ -25,6 +45,7 @@ def main() -> None:
         columns = torch.rand(1, seconds * columns_per_s, spec.n_bins) * 8.0
         taken = median_s(lambda columns=columns: loaded.embed(columns), repeats=15)
         report.row(f"embed, block of {seconds} s", seconds=taken, x_real_time=seconds / taken)
+    units(report, loaded)
     window = torch.rand(1, spec.window_columns, spec.n_bins) * 8.0
 
     def alone() -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # Samples: times are found on this grid, an eighth of a frame.
 _GRID = HOP // 8
+_MAX_PACKED = 1_000_000  # landmarks in a text; half a minute of music has 3 000
+_MAX_SAMPLE = 2**60
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,15 +87,31 @@ class Landmarks:
 
     @staticmethod
     def unpack(text: str) -> Landmarks:
-        """Return the landmarks of a text: the inverse of :meth:`pack`."""
-        head, _, packed = base64.b64decode(text).partition(b"\n")
-        start, end, n, grid = json.loads(head)
-        body = np.frombuffer(zlib.decompress(packed), np.uint8)
-        parts = np.split(body, [8 * n, 10 * n])
+        """Return the landmarks of a text: the inverse of :meth:`pack`.
+
+        Raises
+        ------
+        ValueError
+            It is no such text.
+        """
+        try:
+            head, _, packed = base64.b64decode(text, validate=True).partition(b"\n")
+            start, end, n, grid = _numbers(head)
+            unzip = zlib.decompressobj()
+            body = unzip.decompress(packed, 12 * n + 1)
+        except (ValueError, zlib.error) as error:
+            raise ValueError(f"no landmarks: {error}") from error
+        if len(body) != 12 * n or not unzip.eof:
+            raise ValueError(f"no landmarks: {n} of them are not what follows")
+        parts = np.split(np.frombuffer(body, np.uint8), [8 * n, 10 * n])
         steps, bin_, rank = (
             np.ascontiguousarray(part.reshape(size, n).T).view(f"<i{size}").ravel()
             for part, size in zip(parts, (8, 2, 2), strict=True)
         )
+        # The first step is that from 0. Floats have no limit that a sum could pass unnoticed.
+        lengths = np.abs(steps.astype(np.float64))
+        if (steps[1:] < 0).any() or lengths.sum() * grid > _MAX_SAMPLE:
+            raise ValueError("no landmarks: their times are not in order, or out of range")
         time = np.cumsum(steps).astype(np.int64) * grid
         eighths = bin_.astype(np.float32) / np.float32(8)
         return Landmarks(time, eighths, rank.astype(np.int16), start, end)
@@ -125,3 +143,17 @@ class Landmarks:
             kept[0].start,
             kept[-1].end,
         )
+
+
+def _numbers(head: bytes) -> tuple[int, int, int, int]:
+    """Return start, end, number and grid of packed landmarks."""
+    if len(head) > 100:
+        raise ValueError("its head is too long")
+    told = json.loads(head)
+    if not (isinstance(told, list) and len(told) == 4 and all(type(x) is int for x in told)):
+        raise ValueError("its head is not four whole numbers")
+    start, end, n, grid = told
+    in_range = max(abs(start), abs(end)) <= _MAX_SAMPLE
+    if not (in_range and 0 <= n <= _MAX_PACKED and 1 <= grid <= _GRID):
+        raise ValueError("a number of its head is out of range")
+    return start, end, n, grid

@@ -36,9 +36,13 @@ if TYPE_CHECKING:
 
     Function = Callable[..., Tensor | tuple[Tensor, ...]]
 
-# Rows of a unit. Measured on one thread of an AMD EPYC (bench/classifier.py): a step of 1 s costs
-# 0.8 ms in a unit of 8, 1.4 in one of 2, 2.2 in one of 1, and still 0.7 in one of 16. So 8 is
-# enough for files, and a step that comes alone, as in live audio, costs less in a unit of 2.
+# Rows of a unit. A second of audio through the pipeline, in ms of CPU on an AMD EPYC, by the sizes
+# that a unit may have:
+#
+#                                1   2, 8     4     8    16
+#     a file, 10 s at a push   2.5    1.5   1.6   1.9   1.5
+#     one station, live        4.3    5.0   6.6   8.6  15.5
+#     eight stations, live     2.4    1.4   1.9   1.4   2.1
 FULL, SMALL = 8, 2
 
 _FEW = 100  # numbers
@@ -85,8 +89,8 @@ class Units:
         sizes: tuple[int, ...] = (SMALL, FULL),
     ) -> None:
         self.name = name
-        self._function = function
-        self._examples = examples
+        self.function = function
+        self.examples = examples
         self._wanted = sizes
         self._found: dict[tuple[torch.device, torch.dtype], tuple[int, ...]] = {}
 
@@ -96,7 +100,7 @@ class Units:
         """Rows that a unit may have on this machine; checked once, see `checked_sizes`."""
         key = torch.device(device), dtype
         if key not in self._found:
-            rows = tuple(each.to(*key) for each in self._examples(self._wanted[-1]))
+            rows = tuple(each.to(*key) for each in self.examples(self._wanted[-1]))
             with torch.inference_mode():
                 self._found[key] = checked_sizes(self._run, rows, self._wanted)
         return self._found[key]
@@ -127,7 +131,7 @@ class Units:
         return tuple(torch.cat(parts)[:count] for parts in zip(*done, strict=True))
 
     def _run(self, *unit: Tensor) -> tuple[Tensor, ...]:
-        result = self._function(*unit)
+        result = self.function(*unit)
         return (result,) if isinstance(result, Tensor) else result
 
 

@@ -21,6 +21,7 @@ _GAPS = 16  # gaps of a station that are remembered, to tell late chunks from re
 class _Position:
     next: int
     rate: int
+    known: int = 0  # audio before this sample, at the cuts' rate, is in what was restored
     held: list[AudioChunk] = field(default_factory=list)  # those after a hole, by start
     reach: int = 0  # where the last of them ends, in ticks
     told_s: float | None = None  # where it was when it was told of chunks from long before
@@ -68,22 +69,33 @@ class Align:
         """Return the audio that is new and next, with a `Cut` wherever some is missing.
 
         With ``last=True`` nothing is waited for, and every station ends with a `Cut` without
-        reason.
+        reason; a chunk that ``ends`` its station does so for this one, which keeps its position.
         """
         out: list[AudioChunk | Cut] = []
         for chunk in chunks:
-            out += self._take(chunk)
+            if len(chunk.samples):
+                out += self._take(chunk)
+            if chunk.ends and chunk.station in self._positions:
+                out += self._end(chunk.station)
         if last:
-            for station, position in self._positions.items():
-                out += self._release(position, 0)
-                end = self._at(position)
-                out.append(Cut(station, end, end, self.rate))
+            for station in self._positions:
+                out += self._end(station)
             self._positions.clear()
         return out
 
-    def expect(self, station: str, sample: int) -> None:
-        """Say that the audio of `station` goes on at `sample` (at the cuts' rate)."""
-        self._positions[station] = _Position(sample, self.rate)
+    def restore(self, station: str, oldest: int, position: int) -> None:
+        """Go on with a station whose audio is pushed again from `oldest` on.
+
+        Parameters
+        ----------
+        station : str
+            Which one.
+        oldest, position : int
+            At the cuts' rate; `position` is where the audio ended when the snapshot was taken.
+            Of audio that is missing in between, what came before it is known all the same: no
+            cut lies before `position`.
+        """
+        self._positions[station] = _Position(oldest, self.rate, position)
 
     def position(self, station: str) -> int:
         """Return the sample (at the cuts' rate) that `station` is expected to go on with."""
@@ -130,17 +142,31 @@ class Align:
         out: list[AudioChunk | Cut] = []
         if ahead < 0:
             self.counts["trimmed"] += 1
-            time = None if chunk.time is None else chunk.time - ahead / chunk.rate
-            chunk = replace(chunk, start=position.next, samples=chunk.samples[-ahead:], time=time)
+            chunk = _from(chunk, position.next)
         elif ahead > 0:
-            self.counts["gaps"] += 1
-            start = self._at(position)
-            end = rescale(chunk.start, chunk.rate, self.rate)
+            known = rescale(position.known, self.rate, chunk.rate)
+            if chunk.end <= known:  # heard before the restart, and of no use after the hole
+                self.counts["dropped"] += 1
+                return []
+            chunk = _from(chunk, known)
+            start = max(self._at(position), position.known)
+            end = max(rescale(chunk.start, chunk.rate, self.rate), start)
             position.gaps.append((start, end))
-            out.append(Cut(chunk.station, start, end, self.rate, chunk.gap_reason))
+            self.counts["gaps"] += end > start
+            reason = chunk.gap_reason if end > start else None
+            out.append(Cut(chunk.station, start, end, self.rate, reason))
         position.next = chunk.end
         out.append(chunk)
         return out
+
+    def _end(self, station: str) -> list[AudioChunk | Cut]:
+        """End a station where its audio does; it goes on from there if it returns."""
+        position = self._positions[station]
+        out = self._release(position, 0)
+        end = max(self._at(position), position.known)
+        if end > self._at(position):
+            position.next, position.rate = end, self.rate
+        return [*out, Cut(station, end, end, self.rate)]
 
     def _tell_of(self, position: _Position, chunk: AudioChunk) -> None:
         """Log, once in an hour of audio, that a station sends what cannot be new."""
@@ -173,6 +199,15 @@ class Align:
 
     def _at(self, position: _Position) -> int:
         return rescale(position.next, position.rate, self.rate)
+
+
+def _from(chunk: AudioChunk, start: int) -> AudioChunk:
+    """Return a chunk without its samples before `start`."""
+    n = start - chunk.start
+    if n <= 0:
+        return chunk
+    time = None if chunk.time is None else chunk.time + n / chunk.rate
+    return replace(chunk, start=start, samples=chunk.samples[n:], time=time)
 
 
 def _start(chunk: AudioChunk) -> int:

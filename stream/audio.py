@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+# How a stream came to its end: its source said so, or sent nothing for long.
+Ending = Literal["sent", "idle"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +32,9 @@ class AudioChunk:
         Unix time of the first sample in seconds, where the source knows it.
     gap_reason : str
         Why audio before this chunk is missing, should any be missing.
+    ends : {"sent", "idle"}, optional
+        How the stream ends with this chunk, which may have no samples; None where it goes on.
+        What comes later begins a new session.
     """
 
     station: str
@@ -37,6 +43,7 @@ class AudioChunk:
     rate: int
     time: float | None = None
     gap_reason: str = "missing"
+    ends: Ending | None = None
 
     @property
     def end(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from stream.audio import AudioChunk, Cut
 from stream.events import Event
+from stream.ranges import is_time
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class Clock:
             if isinstance(item, Cut):
                 if state is not None and state.broke is None:
                     state.broke = item.start / item.rate
-            elif item.time is not None:
+            elif item.time is not None and is_time(item.time):
                 start = item.start / item.rate
                 said = item.time - start
                 if state is None:
@@ -76,17 +77,18 @@ class Clock:
                 elif state.broke is not None:
                     if abs(said - state.base - state.offset) > _SAME_S:
                         # Not for the gap itself, nor for what was before it.
-                        _set(state, max(start - _EARLY_S, state.broke + 0.001), said)
+                        since = max(start - _EARLY_S, state.broke + 0.001)
+                        _set(state, min(since, max(start, state.broke)), said)
                     state.broke, state.heard = None, max(state.heard, start)
                 self._follow(item.station, state, item.end / item.rate, said - state.base)
 
     def time(self, station: str, sample: int, rate: int) -> float | None:
-        """Return the Unix time of a sample, or None where the source knows no time."""
+        """Return the Unix time of a sample; None where the source knows none that can be."""
         state = self._stations.get(station)
         at = sample / rate
         for since, zero in reversed(state.knots if state else []):
             if at >= since:
-                return zero + at
+                return zero + at if is_time(zero + at) else None
         return None
 
     def date(self, event: Event) -> Event:
@@ -119,6 +121,7 @@ class Clock:
         values = dict(snapshot)
         for name in ("knots", "looks"):
             values[name] = [tuple(entry) for entry in values[name]]
+        values["open"] = dict(values["open"])
         self._stations[station] = _Station(**values)
 
     def forget(self, station: str) -> None:

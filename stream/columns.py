@@ -61,6 +61,10 @@ class ComputeColumns:
     column is known `front_end.latency` samples after its middle. A session begins on the next
     multiple of `hop`; its first columns are handed on from the next whole step.
 
+    The front end is given whole steps too, with silence before a session that begins within one:
+    a column then has the same place in a unit (see `model.units`) wherever its session began, and
+    the same bits.
+
     Parameters
     ----------
     front_end : FrontEnd
@@ -87,7 +91,7 @@ class ComputeColumns:
                 # What was heard so far comes first; zeros then push out the last columns.
                 out += self._run(self._ready())
                 out += self._run(self._flush(item.station))
-                self._stations.pop(item.station, None)
+                self.forget(item.station)
                 out.append(item)
             else:
                 self._take(item)
@@ -114,9 +118,9 @@ class ComputeColumns:
         margin = self.front_end.sample_rate // 10
         return max(column * self.hop - self.front_end.latency - margin, state.start)
 
-    def resume_at(self, station: str, column: int) -> None:
-        """Hand on columns of `station` only from `column`, a multiple of the step."""
-        self._resume[station] = column
+    def restore(self, station: str, column: int) -> None:
+        """Hand on columns of `station` only from `column`, or the next whole step."""
+        self._resume[station] = -(-column // self.step) * self.step
 
     def _take(self, chunk: AudioChunk) -> None:
         state = self._stations.get(chunk.station)

@@ -85,11 +85,10 @@ def drive(
     for batch in source:
         for station in batch.lost:
             pipeline.forget(station)
-        touched -= batch.lost | batch.ended.keys()
-        events = [event for each in batch.ended.items() for event in pipeline.end(*each)]
+        touched -= batch.lost
         for station, snapshot in batch.resumed.items():
             pipeline.restore(station, snapshot)
-        events += pipeline.push(batch.chunks)
+        events = pipeline.push(batch.chunks)
         _write(sinks, events, stop, observer)
         observer.turn(batch, events)
         heard = {chunk.station: chunk.end / chunk.rate for chunk in batch.chunks}

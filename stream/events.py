@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
+from stream.ranges import is_time
+
 Label = Literal["speech", "music", "speech_over_music", "other"]
 VoiceLabel = Literal["female", "male"]
 
@@ -168,7 +170,7 @@ class Gap(Event):
 
 
 def _iso(time: float | None) -> str | None:
-    if time is None:
+    if time is None or not is_time(time):
         return None
     return (
         datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

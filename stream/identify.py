@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 WITH_MUSIC = ("music", "speech_over_music")
 
-# Of another version than this, a station's music is forgotten and found again.
-SNAPSHOT_VERSION = 3
 # The thorough matcher has this share of the questions about a track that only it knows.
 _WHILE_CHANGED = 2
 
@@ -162,7 +160,6 @@ class Identify:
         if state is None:
             return None
         return {
-            "version": SNAPSHOT_VERSION,
             "heard": state.heard,
             "music": None if state.music is None else asdict(state.music),
             "playing": [asdict(match) for match in state.playing.matches],
@@ -171,9 +168,6 @@ class Identify:
 
     def restore(self, station: str, snapshot: Mapping[str, Any]) -> None:
         """Go on where `snapshot` was taken."""
-        if snapshot.get("version") != SNAPSHOT_VERSION:
-            self.forget(station)
-            return
         self._stations[station] = _Station(
             Evidence.restore(snapshot),
             snapshot["heard"],
@@ -226,7 +220,10 @@ class Identify:
             out = self._music_ends(state, cut, state.music.end or cut.start)
         # Audio after the cut may have come in the same push; it begins a new session.
         later = deque(chunk for chunk in state.evidence.audio if chunk.start >= cut.start)
-        self._stations[cut.station] = _Station(Evidence(audio=later))
+        if later:
+            self._stations[cut.station] = _Station(Evidence(audio=later))
+        else:
+            del self._stations[cut.station]
         return out
 
     def _music_ends(self, state: _Station, cause: Segment | Cut, end: int) -> list[Match]:

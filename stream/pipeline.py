@@ -17,6 +17,7 @@ with the same ids.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -30,13 +31,14 @@ from stream.events import Event, Gap
 from stream.identify import Identify
 from stream.rate import Resample
 from stream.smooth import Smooth, SmoothSettings
+from stream.snapshot import VERSION, why_no_snapshot
 from stream.voice import Voice
 
 if TYPE_CHECKING:
     from model.classifier import Classifier
     from model.frontend import FrontEnd
 
-SNAPSHOT_VERSION = 1
+log = logging.getLogger(__name__)
 
 
 class Pipeline:
@@ -81,6 +83,8 @@ class Pipeline:
         self.voice = Voice(voice, classifier.spec) if voice else None
         self.smooth = Smooth(smoothing)
         self.identify = identify
+        # What stations were restored from, until a decision or a cut goes beyond it.
+        self._restored: dict[str, dict[str, Any]] = {}
 
     @property
     def counts(self) -> Counter[str]:
@@ -96,7 +100,7 @@ class Pipeline:
             In order within a station as far as the source knows.
         last : bool
             Whether all streams end here: open segments are then closed, and the pipeline is
-            as new.
+            as new. A chunk's ``ends`` says so of its station alone.
 
         Returns
         -------
@@ -105,34 +109,14 @@ class Pipeline:
         """
         return self._hear(self.align.push(chunks, last=last))
 
-    def end(self, station: str, snapshot: Mapping[str, Any]) -> list[Event]:
-        """End a station that does not go on from `snapshot`, and forget it.
-
-        It ends where its last decision does, so it is the same whoever ends it, and whether or
-        not its audio was heard again.
-
-        Returns
-        -------
-        list of Event
-            Final forms of what was open; none for a snapshot of another version.
-        """
-        self.restore(station, snapshot)
-        if snapshot.get("version") != SNAPSHOT_VERSION:
-            return []
-        end, window = self.align.position(station), snapshot["window"]
-        if window is not None:
-            spec = self.classify.classifier.spec
-            end = max(end, (window + spec.window_columns - spec.step_columns) * self.hop)
-        events = self._hear([Cut(station, end, end, self.rate)])
-        self.forget(station)
-        return events
-
     def _hear(self, aligned: Sequence[AudioChunk | Cut]) -> list[Event]:
         """Return the events that audio in order completes."""
         self.clock.push(aligned)
         audio = self.resample.push(aligned)
         columns = self.columns.push(audio)
         decisions = self.classify.push(columns)
+        for item in decisions:
+            self._restored.pop(item.station, None)
         if self.voice:
             decisions = self.voice.push(columns, decisions)
         segments = self.smooth.push(decisions)
@@ -141,6 +125,7 @@ class Pipeline:
 
     def forget(self, station: str) -> None:
         """Drop a station without ending it: another worker goes on with it."""
+        self._restored.pop(station, None)
         for stage in self._stages():
             stage.forget(station)
 
@@ -148,46 +133,73 @@ class Pipeline:
         """Return what `restore` needs to go on with a station in another process.
 
         It is small, because audio is not in it: whoever restores must push the station's
-        audio again from sample ``oldest`` (at the pipeline's rate) on.
+        audio again from sample ``oldest`` (at the pipeline's rate) on. Until that audio has
+        brought a new decision, the snapshot is the one that was restored: nothing else is
+        known, and nothing has been published since.
+
+        Returns
+        -------
+        dict
+            Of JSON's types, as `stream.snapshot` describes them.
         """
+        if station in self._restored:
+            return self._restored[station]
         window = self.classify.next_window(station)
-        needed = [
-            self.columns.oldest(station, window),
-            self.identify.oldest(station) if self.identify else None,
-        ]
-        if needed[0] is None:  # all that was heard is still in the resampler
-            needed[0] = self.resample.oldest(station)
-        known = [sample for sample in needed if sample is not None]
-        oldest = min(known) if known else self.align.position(station)
         return {
-            "version": SNAPSHOT_VERSION,
-            "oldest": self.resample.needs(station, oldest),
+            "version": VERSION,
+            "rate": self.rate,
+            "hop": self.hop,
+            "oldest": self._oldest(station, window),
+            "position": self.align.position(station),
             "window": window,
-            "time": self.clock.snapshot(station),
+            "clock": self.clock.snapshot(station),
             "voice": self.voice.snapshot(station) if self.voice else None,
             "smooth": self.smooth.snapshot(station),
             "identify": self.identify.snapshot(station) if self.identify else None,
         }
 
-    def restore(self, station: str, snapshot: Mapping[str, Any]) -> None:
+    def restore(self, station: str, snapshot: Mapping[str, Any]) -> bool:
         """Go on with a station where `snapshot` was taken; decisions before it are not repeated.
 
-        A snapshot of another version is left alone: the station then begins anew.
+        Returns
+        -------
+        bool
+            False for what is no snapshot of this version, or one of a model with other columns:
+            the station then begins anew.
         """
         self.forget(station)
-        if snapshot.get("version") != SNAPSHOT_VERSION:
-            return
-        self.align.expect(station, snapshot["oldest"])
-        if snapshot["window"] is not None:
-            self.columns.resume_at(station, snapshot["window"])
-        if snapshot.get("time") is not None:
-            self.clock.restore(station, snapshot["time"])
-        if self.voice and snapshot.get("voice") is not None:  # later than version 1 began
-            self.voice.restore(station, snapshot["voice"])
-        if snapshot["smooth"] is not None:
-            self.smooth.restore(station, snapshot["smooth"])
-        if self.identify is not None and snapshot["identify"] is not None:
-            self.identify.restore(station, snapshot["identify"])
+        why = why_no_snapshot(snapshot, station)
+        if not why and (snapshot["rate"], snapshot["hop"]) != (self.rate, self.hop):
+            why = "it is of a model with other columns"
+        if why:
+            log.warning("its snapshot is not used: %s", why, extra={"station": station})
+            return False
+        self._restored[station] = dict(snapshot)
+        self.align.restore(station, snapshot["oldest"], snapshot["position"])
+        for stage, part in (
+            (self.columns, snapshot["window"]),
+            (self.clock, snapshot["clock"]),
+            (self.voice, snapshot["voice"]),
+            (self.smooth, snapshot["smooth"]),
+            (self.identify, snapshot["identify"]),
+        ):
+            if stage is not None and part is not None:
+                stage.restore(station, part)
+        return True
+
+    def _oldest(self, station: str, window: int | None) -> int:
+        """Return the first sample that the stages need again."""
+        needed = [
+            self.columns.oldest(station, window),
+            self.identify.oldest(station) if self.identify else None,
+        ]
+        if needed[0] is None:  # all that came is still in the resampler
+            needed[0] = self.resample.oldest(station)
+        # Of audio that is still to come it may be the first whole step; what is missing before
+        # that is a gap all the same.
+        known = [sample for sample in needed if sample is not None]
+        oldest = min([*known, self.align.position(station)])
+        return self.resample.needs(station, oldest)
 
     def _stages(self) -> list[Any]:
         stages = [self.clock, self.align, self.resample, self.columns, self.classify, self.smooth]

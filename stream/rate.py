@@ -16,7 +16,8 @@ from stream.resample import GridResampler
 class _Station:
     resampler: GridResampler
     rate: int
-    start: int  # index of the first sample out, at the model's rate
+    session: int  # index of the first sample out since the latest cut, at the model's rate
+    start: int  # and since the latest change of the rate in
     next: int  # index of the next one
     repeated: int = 0  # samples to drop first, because the rate before has given them
 
@@ -38,7 +39,7 @@ class Resample:
         self.rate = rate
         self._stations: dict[str, _Station] = {}
         # Where stations end whose rate has changed and whose new grid has not begun.
-        self._changing: dict[str, int] = {}
+        self._changing: dict[str, tuple[int, int]] = {}  # and where they began
 
     def push(self, items: Sequence[AudioChunk | Cut]) -> list[AudioChunk | Cut]:
         """Return the audio at the model's rate that `items` complete, and the cuts."""
@@ -58,28 +59,33 @@ class Resample:
         self._changing.pop(station, None)
 
     def oldest(self, station: str) -> int | None:
-        """Return the first sample (at the model's rate) since the latest beginning.
+        """Return the first sample (at the model's rate) since the latest cut.
 
         None for a station that is not being heard.
         """
         state = self._stations.get(station)
-        return None if state is None else state.start
+        return None if state is None else state.session
 
     def needs(self, station: str, sample: int) -> int:
         """Return where to begin again so that all is the same to the last bit from `sample` on."""
         state = self._stations.get(station)
-        if state is None or state.rate == self.rate:
+        if state is None and station in self._changing:
+            session = self._changing[station][1]
+        elif state is None or (state.rate == self.rate and sample >= state.start):
             return sample
+        else:
+            session = state.session
         begin = GridResampler.begin_before(sample, self.rate)
         # The session itself may have begun off the grid, after it.
-        return min(max(begin, state.start), sample)
+        return min(max(begin, session), sample)
 
     def _convert(self, chunk: AudioChunk) -> list[AudioChunk | Cut]:
         out: list[AudioChunk | Cut] = []
         state = self._stations.get(chunk.station)
         if state is not None and state.rate != chunk.rate:
             out += self._end(chunk.station)
-            self._changing[chunk.station], state = state.next, None
+            self._changing[chunk.station] = state.next, state.session
+            state = None
         if state is None:
             aligned = _aligned(chunk, self.rate)
             if aligned is None:
@@ -87,11 +93,11 @@ class Resample:
             chunk = aligned
             start = rescale(chunk.start, chunk.rate, self.rate)
             resampler = GridResampler(chunk.rate, self.rate, chunk.start)
-            state = _Station(resampler, chunk.rate, start, start)
+            heard_to, session = self._changing.pop(chunk.station, (start, start))
+            state = _Station(resampler, chunk.rate, session, start, start)
             self._stations[chunk.station] = state
             # The rate changed in mid-stream: silence, not a gap, over the few samples between
             # the old grid and the new. Where rounding makes them overlap, the old one wins.
-            heard_to = self._changing.pop(chunk.station, start)
             state.repeated = max(heard_to - start, 0)
             if heard_to < start:
                 state.next = heard_to

@@ -117,9 +117,8 @@ class Smooth:
             values[name] = Switch(**values[name])
         for name in ("changes", "runs", "sums"):
             values[name] = [tuple(entry) for entry in values[name]]
-        # Snapshots of before voices were judged have fewer sums.
-        values["sums"] = [(when, _padded(sums)) for when, sums in values["sums"]]
-        values["base"] = _padded(values["base"])
+        values["base"] = list(values["base"])
+        values["present"] = dict(values["present"])
         self._sessions[station] = _Session(**values)
 
     def _decide(self, decision: Decision) -> list[Segment]:
@@ -265,7 +264,3 @@ def _voice(windows: float, odds: float) -> tuple[VoiceLabel | None, float | None
     if score < VOICE_SURE:
         return None, score
     return ("female" if odds > 0 else "male"), score
-
-
-def _padded(sums: Sequence[float]) -> list[float]:
-    return [*sums, *[0.0] * (N_SUMS - len(sums))]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import settings
+
+from tests import quick
 
 # A test that is slow on a busy machine is not wrong; what hangs is ended by the tests themselves.
 settings.register_profile("airsift", deadline=None)
 settings.load_profile("airsift")
 
-_ON_KAFKA = {"apache_kafka", "apache_cluster"}
+_ON_KAFKA = {"apache_kafka", "apache_cluster", "need_kafka"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,7 +36,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure() -> None:
+    quick.watch()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    return (yield from quick.failing_where_unmarked(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    return (yield from quick.failing_where_unmarked(item))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    quick.mark(items, _ON_KAFKA)
     for item in items:
         if _ON_KAFKA & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.kafka)

@@ -6,18 +6,26 @@ import time
 import wave
 
 from kafka import KafkaProducer
+from kafka.errors import InvalidTimestampError
 
 path, station = sys.argv[1:3]
 servers = os.environ.get("KAFKA", "127.0.0.1:9092")
 pace = float(os.environ.get("PACE", "1"))  # times real time
 producer = KafkaProducer(bootstrap_servers=servers, acks="all")
 with wave.open(path) as audio:  # 16 bit samples
-    rate, start = audio.getframerate(), 0
+    rate = audio.getframerate()
+    # Counted from 1970: the events have the time of day, and a second run goes on after the first.
+    start = int(time.time() * rate)
     while value := audio.readframes(rate // 2):
         headers = {"content-type": "audio/x-s16le", "rate": rate, "start_sample": start}
         headers["channels"] = audio.getnchannels()
         encoded = [(name, str(text).encode()) for name, text in headers.items()]
-        producer.send("airsift.audio", key=station.encode(), value=value, headers=encoded)
+        sent = producer.send("airsift.audio", key=station.encode(), value=value, headers=encoded)
+        try:
+            sent.get(timeout=60)
+        except InvalidTimestampError:
+            sys.exit("the broker refuses the message's time: set this machine's clock, it is wrong")
         start += len(value) // (2 * audio.getnchannels())
         time.sleep(0.5 / pace)
-producer.flush()
+# Faster than real time the count is ahead of the clock; the next run must not begin before its end.
+time.sleep(max(start / rate - time.time(), 0))

@@ -43,6 +43,9 @@ def publish(
     chunk_ms: Annotated[
         int, typer.Option(min=20, max=30_000, help="Milliseconds in a message.")
     ] = 500,
+    end: Annotated[
+        bool, typer.Option(help="Whether the stream ends where the source does.")
+    ] = True,
     kafka: KafkaOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
@@ -73,6 +76,7 @@ def publish(
                 chunk_ms=chunk_ms,
                 speed=None if fast else (speed or 1.0),
                 live=source == "microphone" or "://" in source,
+                ends=end,
             )
     finally:
         opened.close()

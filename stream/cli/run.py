@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from airsift.errors import ConfigError
+from airsift.errors import Backpressure, BrokerError, ConfigError
 from stream.cli._context import ConfigOption, SetOption, complain, load_config
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from stream.config import Config
+    from stream.drive import Stop
     from stream.kafka.transactions import Transactions
     from stream.sinks import Sink
     from stream.sources import Source
@@ -46,25 +49,49 @@ def run(
     from stream.patience import ending_within
     from stream.watch.watch import watching
 
-    with stop_on_signals() as stop, watching(settings.watch) as watch, ExitStack() as stack:
-        if source == "kafka" or "kafka" in names:
-            stack.enter_context(ending_within(stop))
+    # Until the loop begins a signal ends the process at once: nothing is to be lost before.
+    with watching(settings.watch) as watch, ExitStack() as opening:
         transactions = open_transactions(source, names, settings)
         if transactions is not None:
-            stack.callback(transactions.close)
+            opening.callback(transactions.close)
         opened = open_source(source, station, settings, transactions)
-        stack.callback(opened.close)
+        opening.callback(opened.close)
         pipeline = build_pipeline(settings, reorder=source == "kafka")
         sinks = [open_sink(name, settings, transactions) for name in names]
         for each in sinks:
-            stack.callback(each.close)
+            opening.callback(each.close)
         watch.attach(opened, pipeline, sinks)
         every_s = settings.run.checkpoint_s
-        drive(opened, pipeline, sinks, checkpoint_s=every_s, stop=stop, observer=watch)
+        with stop_on_signals() as stop, ExitStack() as stack:
+            stack.enter_context(forgiving(stop, resumable=opened.resumable))
+            deadline = None
+            if source == "kafka" or "kafka" in names:
+                deadline = stack.enter_context(ending_within(stop, resumable=opened.resumable))
+            stack.push(opening.pop_all())
+            drive(opened, pipeline, sinks, checkpoint_s=every_s, stop=stop, observer=watch)
+            if deadline is not None:
+                deadline.settled = True
     for warning in getattr(opened, "warnings", ()):
         complain(f"airsift: {warning}")
     if getattr(opened, "warnings", ()):
         raise typer.Exit(1)
+
+
+@contextmanager
+def forgiving(stop: Stop, *, resumable: bool) -> Iterator[None]:
+    """Let a broker that fails while the process ends, as it was asked to, be no failure.
+
+    Nothing is lost where the source is `resumable`; the error is printed all the same.
+    """
+    try:
+        yield
+    except (BrokerError, Backpressure) as error:
+        if not (stop.requested and resumable):
+            raise
+        complain(
+            f"airsift: {error}; asked to end: what was processed since the last checkpoint is "
+            "processed again"
+        )
 
 
 def open_transactions(source: str, sinks: list[str], config: Config) -> Transactions | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stream.cli._context import ConfigOption, SetOption, load_config
 from stream.cli.publish import KafkaOption, with_broker
-from stream.sinks.text import song
+from stream.sinks.text import song, utc
 
 if TYPE_CHECKING:
     from stream.kafka.settings import KafkaSettings
@@ -46,7 +47,7 @@ def tail(
 
     topics = [_topic(name, settings) for name in topic or ["segments", "matches", "gaps"]]
     ours = {*settings.topics.events.values(), settings.topics.dead_letters}
-    ensure_topics(settings, [name for name in topics if name in ours])
+    ensure_topics(settings, {name: ["Read"] for name in topics if name in ours})
     with stop_on_signals() as stop:
         for count, record in enumerate(
             follow(settings, topics, stop=stop, from_start=from_start, until_end=until_end), 1
@@ -58,17 +59,20 @@ def tail(
 
 def as_line(record: Any) -> str:
     """Return one line for people: time, station, and what was said."""
-    reason = dict(record.headers).get("airsift-reason")
+    headers = dict(record.headers)
+    reason = headers.get("airsift-reason")
+    if reason is None and "airsift-replayed" in headers:
+        reason = b"sent again"
     if reason is not None:
         station = (record.key or b"(no key)").decode("utf-8", "replace")
         return f"{'':21}  {station:<16}  dead letter  {reason.decode('utf-8', 'replace')}"
     try:
         event = json.loads(record.value)
         kind = str(event["schema"]).split("/")[0].removeprefix("airsift.")
-        when = f"{_clock(event['start_s'])} - {_clock(event['end_s'])}"
+        when = _when(event)
         station = str(event["station"])
         return f"{when:21}  {station:<16}  {kind:<8}  {_said(kind, event)}".rstrip()
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError):
         return f"{record.topic}[{record.partition}] {record.offset}: {(record.value or b'')[:80]!r}"
 
 
@@ -89,6 +93,15 @@ def _as_json(record: Any) -> str:
         told = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
         key = (record.key or b"").decode("utf-8", "replace")
         return json.dumps({"topic": record.topic, "key": key, "headers": told}, ensure_ascii=False)
+
+
+def _when(event: dict[str, Any]) -> str:
+    """Return begin and end: in UTC where the time is known, else of the station's own count."""
+    start_s, end_s = event["start_s"], event["end_s"]
+    if event.get("time") is None:
+        return f"{_clock(start_s)} - {_clock(end_s)}"
+    begin = datetime.fromisoformat(event["time"]).timestamp()
+    return f"{utc(begin)} - {utc(begin + end_s - start_s)[11:]}"
 
 
 def _clock(seconds: float) -> str:

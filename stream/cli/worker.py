@@ -17,6 +17,7 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
             "not cover its checkpoints; use airsift run --source kafka --sink kafka"
         )
 
+    from stream.cli.run import forgiving
     from stream.drive import stop_on_signals
     from stream.kafka.worker import Worker, prepare_topics
     from stream.memory import give_back_large_blocks
@@ -24,7 +25,8 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
     from stream.watch.watch import watching
 
     give_back_large_blocks()  # before Faust's fetches
-    with stop_on_signals() as stop, ending_within(stop), watching(settings.watch) as watch:
+    # Until the worker joins a signal ends the process at once: nothing is to be lost before.
+    with watching(settings.watch) as watch:
         prepare_topics(settings.kafka)  # networks take seconds to load: what is wrong is told first
         from stream.build import build_pipeline
 
@@ -32,4 +34,9 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
         every_s = settings.run.checkpoint_s
         member: Any = Worker(settings.kafka, pipeline, checkpoint_s=every_s, observer=watch)
         watch.attach(member, pipeline, [])  # it has what is read of a source
-        member.run(stop)
+        with (
+            stop_on_signals() as stop,
+            forgiving(stop, resumable=True),
+            ending_within(stop) as deadline,
+        ):
+            member.run(stop, deadline)

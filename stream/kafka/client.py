@@ -7,13 +7,19 @@ not answer is one line within `connect_timeout_s`, not a traceback.
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 from kafka.errors import (
+    AuthorizationError,
     InconsistentGroupProtocolError,
+    InvalidPartitionsError,
+    InvalidTimestampError,
     KafkaConfigurationError,
     KafkaConnectionError,
     KafkaError,
@@ -25,15 +31,19 @@ from kafka.errors import (
 )
 
 from airsift.errors import BrokerError, ConfigError
+from stream.kafka.fetching import Partitions, read_with
+from stream.kafka.notices import listen
+from stream.kafka.rights import UNKNOWN_TOPIC, missing_rights, refusal, refused
 from stream.kafka.security import check_door, explain, joined, security_options, servers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from stream.kafka.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
+_AGAIN_S = 0.05
 _NO_ANSWER = (KafkaTimeoutError, KafkaConnectionError, OSError)
 _REFUSED = (SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
 
@@ -56,10 +66,15 @@ class _Refusals(logging.Handler):
                     raise argument
 
 
+listen()
 _manager_log = logging.getLogger("kafka.net.manager")
 _manager_log.setLevel(logging.WARNING)
 _manager_log.propagate = False
 _manager_log.addHandler(_Refusals())
+
+
+def _not_counted() -> None:
+    """Take note of nothing: the log has it."""
 
 
 def connect_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
@@ -74,11 +89,10 @@ def connect_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
     """
     with _connecting(settings):
         compression = None if settings.compression == "none" else settings.compression
-        return KafkaProducer(
+        producer = KafkaProducer(
             **{
                 **_common(settings),
                 "metrics_enabled": False,
-                "allow_auto_create_topics": False,
                 "acks": "all",
                 "linger_ms": settings.linger_ms,
                 "batch_size": 64 * 1024,
@@ -95,10 +109,26 @@ def connect_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
                 **options,
             }
         )
+    _make_no_topics(producer._metadata)
+    return producer
 
 
-def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
-    """Return a consumer that never commits by itself; `options` are kafka-python's.
+def connect_consumer(
+    settings: KafkaSettings,
+    passed_over: Callable[[], None] | None = _not_counted,
+    **options: Any,
+) -> KafkaConsumer:
+    """Return a consumer that never commits by itself.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Broker and limits.
+    passed_over : callable, optional
+        See `Partitions`: what cannot be read is logged, and this is called. With None a message
+        with an `Unreadable` value comes in its place.
+    **options
+        kafka-python's.
 
     Raises
     ------
@@ -106,11 +136,10 @@ def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
         If no broker answers within `connect_timeout_s`.
     """
     with _connecting(settings):
-        return KafkaConsumer(
+        consumer = KafkaConsumer(
             **{
                 **_common(settings),
                 "metrics_enabled": False,
-                "allow_auto_create_topics": False,
                 "enable_auto_commit": False,
                 "request_timeout_ms": _ms(
                     max(settings.request_timeout_s, settings.session_timeout_s + 1)
@@ -127,6 +156,9 @@ def connect_consumer(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
                 **options,
             },
         )
+    _make_no_topics(consumer._manager.cluster)
+    read_with(Partitions(settings.wire.max_batch_bytes, passed_over), consumer)
+    return consumer
 
 
 def connect_admin(settings: KafkaSettings, **options: Any) -> KafkaAdminClient:
@@ -147,40 +179,128 @@ def connect_admin(settings: KafkaSettings, **options: Any) -> KafkaAdminClient:
         )
 
 
-def ensure_topics(
-    settings: KafkaSettings, names: Iterable[str], *, configs: dict[str, str] | None = None
-) -> list[str]:
-    """Create the topics that are missing and return their names.
-
-    `configs` are Kafka's own keys for them, such as ``cleanup.policy``.
+def wait_for_partition(
+    settings: KafkaSettings, producer: KafkaProducer, topic: str, partition: int
+) -> None:
+    """Have a producer know a partition that was added since it asked the broker last.
 
     Raises
     ------
     BrokerError
-        If no broker answers, or it refuses to create a topic.
+        The broker does not know it within `connect_timeout_s`.
     """
+    deadline = time.monotonic() + settings.connect_timeout_s
+    with broker_errors(settings, operation="Write"):
+        while partition not in producer.partitions_for(topic):
+            if time.monotonic() > deadline:
+                raise BrokerError(
+                    f"topic {topic} has no partition {partition} at the Kafka broker "
+                    f"{settings.bootstrap_servers}; give it more"
+                )
+            producer._metadata.request_update()
+            time.sleep(_AGAIN_S)
+
+
+def ensure_topics(
+    settings: KafkaSettings,
+    names: Iterable[str] | Mapping[str, Sequence[str]],
+    *,
+    group: str = "",
+    configs: dict[str, str] | None = None,
+) -> list[str]:
+    """Create the topics that are missing and return their names.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Where, and how many partitions and replicas a new topic gets.
+    names : iterable of str, or mapping of str to sequence of str
+        The topics; as a mapping, with the rights that are needed on each (Read, Write).
+    group : str
+        A consumer group that must be readable; "" for none.
+    configs : dict of str to str, optional
+        Kafka's own keys for new topics, such as ``cleanup.policy``.
+
+    Raises
+    ------
+    BrokerError
+        If no broker answers, it refuses to create a topic, or a right is missing.
+    """
+    wanted = names if isinstance(names, Mapping) else dict.fromkeys(names, ())
+    with connected_admin(settings) as admin:
+        with broker_errors(settings):
+            found = admin.describe_topics(list(wanted))
+        missing = [topic["name"] for topic in found if topic["error_code"] == UNKNOWN_TOPIC]
+        for name in missing:
+            _create(settings, admin, name, configs)
+        with broker_errors(settings):
+            lacking = missing_rights(admin, wanted, group)
+        if lacking:
+            raise refusal(settings, lacking)
+    return missing
+
+
+@contextmanager
+def connected_admin(settings: KafkaSettings) -> Iterator[KafkaAdminClient]:
+    """Give an admin client of kafka-python's while the block runs; see `connect_admin`."""
     admin = connect_admin(settings)
     try:
-        with broker_errors(settings):
-            there = set(admin.list_topics())
-        missing = [name for name in dict.fromkeys(names) if name not in there]
-        for name in missing:
-            topic = NewTopic(
-                name, settings.topics.partitions, settings.topics.replication, None, configs
-            )
-            with broker_errors(settings, f"topic {name} cannot be created; create it by hand"):
-                try:
-                    admin.create_topics([topic])
-                except TopicAlreadyExistsError:
-                    log.debug("topic %s was created by someone else just now", name)
-        return missing
+        yield admin
     finally:
         admin.close()
 
 
+def grow_topic(settings: KafkaSettings, name: str, partitions: int) -> None:
+    """Give a topic more partitions, unless it has as many.
+
+    Raises
+    ------
+    BrokerError
+        The broker does not answer, or refuses.
+    """
+    with connected_admin(settings) as admin:
+        with broker_errors(settings):
+            [described] = admin.describe_topics([name])
+        there = len(described["partitions"])
+        if not 0 < there < partitions:
+            return
+        doing = f"topic {name} has {there} partitions, needs {partitions} and cannot be given more"
+        with broker_errors(settings, doing, operation="Alter", topic=name):
+            try:
+                admin.create_partitions({name: partitions})
+            except InvalidPartitionsError:
+                log.debug("topic %s was given partitions by someone else just now", name)
+            else:
+                log.info("topic %s has %d partitions instead of %d", name, partitions, there)
+
+
+def _create(
+    settings: KafkaSettings, admin: KafkaAdminClient, name: str, configs: dict[str, str] | None
+) -> None:
+    topic = NewTopic(name, settings.topics.partitions, settings.topics.replication, None, configs)
+    doing = f"topic {name} is missing and cannot be created; create it by hand"
+    with broker_errors(settings, doing, operation="Create", topic=name):
+        try:
+            admin.create_topics([topic])
+        except TopicAlreadyExistsError:
+            log.debug("topic %s was created by someone else just now", name)
+
+
 @contextmanager
-def broker_errors(settings: KafkaSettings, doing: str = "") -> Iterator[None]:
-    """Turn kafka-python's errors into a BrokerError of one line that says where and what to do."""
+def broker_errors(
+    settings: KafkaSettings, doing: str = "", *, operation: str = "Read", topic: str = ""
+) -> Iterator[None]:
+    """Turn kafka-python's errors into a BrokerError of one line that says where and what to do.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Where the broker is.
+    doing : str
+        What is said before what the broker says.
+    operation, topic : str
+        What a right is needed for, where the error does not tell.
+    """
     where = settings.bootstrap_servers
     try:
         yield
@@ -202,6 +322,13 @@ def broker_errors(settings: KafkaSettings, doing: str = "") -> Iterator[None]:
             f"{doing}: more than kafka.max_request_bytes={settings.max_request_bytes} or the "
             "topic's max.message.bytes; send shorter chunks or raise both"
         ) from error
+    except InvalidTimestampError as error:
+        raise BrokerError(
+            f"{doing or 'a message was refused'}: the Kafka broker at {where} takes none that is "
+            f"dated so far from its own time, and the clock here says {_now()}; set the clock that "
+            "is wrong (this one runs ahead, or the broker's is behind), or raise the topic's "
+            "message.timestamp.after.max.ms"
+        ) from error
     except KafkaConfigurationError as error:
         raise ConfigError(f"kafka: {_one_line(error)}; change the key it names") from error
     except _NO_ANSWER as error:
@@ -209,6 +336,8 @@ def broker_errors(settings: KafkaSettings, doing: str = "") -> Iterator[None]:
             f"no Kafka broker answers at {where} ({_one_line(error)}); "
             "start one or set kafka.bootstrap_servers"
         ) from error
+    except AuthorizationError as error:
+        raise refused(settings, error, operation, topic) from error
     except KafkaError as error:
         before = f"{doing}: " if doing else ""
         raise BrokerError(f"{before}the Kafka broker at {where} says {_one_line(error)}") from error
@@ -244,9 +373,18 @@ def _common(settings: KafkaSettings) -> dict[str, Any]:
         "bootstrap_servers": named,
         "client_id": "airsift",
         "bootstrap_timeout_ms": _ms(settings.connect_timeout_s),
+        "metadata_max_age_ms": _ms(settings.metadata_max_age_s),
         "reconnect_backoff_max_ms": 1000,
         **options,
     }
+
+
+def _make_no_topics(cluster: Any) -> None:
+    """Ask for topics so that a broker with ``auto.create.topics.enable`` makes none.
+
+    kafka-python has an option for it, ``allow_auto_create_topics``, and does not heed it.
+    """
+    cluster.config["allow_auto_create_topics"] = False
 
 
 def _one_line(error: BaseException) -> str:
@@ -254,5 +392,19 @@ def _one_line(error: BaseException) -> str:
     return text if len(text) <= 200 else text[:197] + "..."
 
 
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}"
+
+
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+def is_read_to_its_end(consumer: Any, tp: TopicPartition) -> bool:
+    """Say whether kafka-python has given all of an assigned partition that it knows of.
+
+    Its position lies behind marks of transactions, which are no messages.
+    """
+    state = consumer._subscription.assignment[tp]
+    known = state.position is not None and state.highwater is not None
+    return bool(known and state.position.offset >= state.highwater)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stream.kafka.limits import batch_bytes
+from stream.kafka.unreadable import Unreadable
 from stream.kafka.wire import Message
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def as_dead_letter(
 
     Key, value and headers are the original's, and headers say what happened: docs/topics.md. A
     message that is too long is cut: the beginning of its value is left, of long keys and headers
-    less.
+    less. What no client can read is sent as the bytes that the broker has.
 
     Parameters
     ----------
@@ -69,6 +70,10 @@ def as_dead_letter(
     if "truncated" in past:
         told["truncated"] = past["truncated"][:_RESERVE]
     key, value = message.key, message.value
+    if isinstance(value, Unreadable):
+        if value.is_raw:
+            told["last-kafka-offset"] = str(value.last_offset)
+        value = bytes(value)
     if key is None and value is None:  # Kafka's clients send no such message
         told["null-value"], value = "1", b""
     # A name that is not UTF-8 cannot be sent as it is.
@@ -173,6 +178,8 @@ class DeadLetter:
         What of it is left, "" if it is whole.
     replayed : bool
         This is no letter: it says that the attempt was sent again.
+    is_raw : bool
+        Whether its value is no message, but the bytes of a batch that no client can read.
     """
 
     message: Message
@@ -184,6 +191,7 @@ class DeadLetter:
     reason: str
     truncated: str
     replayed: bool
+    is_raw: bool
 
 
 def read_dead_letter(record: Any) -> DeadLetter:
@@ -207,6 +215,7 @@ def read_dead_letter(record: Any) -> DeadLetter:
         reason=told.get("reason", "(no reason)"),
         truncated=told.get("truncated", ""),
         replayed="replayed" in told,
+        is_raw="last-kafka-offset" in told,
     )
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import aiokafka.client  # type: ignore[import-untyped]
 import faust
-from faust.auth import SASLCredentials, SSLCredentials
+from aiokafka.protocol.metadata import MetadataRequest  # type: ignore[import-untyped]
+from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from faust.types.tuples import TP
 
+from stream.kafka.fetching import Partitions, read_with_aiokafka
 from stream.kafka.security import joined, security_options, servers
+from stream.kafka.tokens import ForAiokafka, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +25,10 @@ if TYPE_CHECKING:
 # BrokerError; the rest stays available to who lowers this.
 for name in ("faust", "mode", "aiokafka"):
     logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+# A broker with ``auto.create.topics.enable`` would make a topic that was deleted anew, with one
+# partition, whenever it is asked for it like this.
+aiokafka.client.MetadataRequest = partial(MetadataRequest, allow_auto_topic_creation=False)
 
 # Messages that wait within Faust. They are lost to a rebalance and fetched again, and at up to
 # `wire.max_bytes` each they are the worker's memory.
@@ -42,7 +51,10 @@ def make_app(settings: KafkaSettings) -> Any:
         broker_rebalance_timeout=max(settings.session_timeout_s, 10.0),
         broker_max_poll_interval=settings.max_poll_interval_s,
         broker_max_poll_records=settings.poll_messages,
+        consumer_group_instance_id=settings.instance_id or None,
         consumer_auto_offset_reset=settings.start_from,
+        consumer_metadata_max_age_ms=round(settings.metadata_max_age_s * 1000),
+        producer_metadata_max_age_ms=round(settings.metadata_max_age_s * 1000),
         # Brokers send a larger message all the same. Larger answers leave holes in the memory.
         consumer_max_fetch_size=settings.fetch_partition_bytes,
         producer_acks=-1,
@@ -53,8 +65,8 @@ def make_app(settings: KafkaSettings) -> Any:
         stream_buffer_maxsize=_BUFFERED,
         # Without it a rebalance cuts into a batch, and both owners work on it.
         stream_wait_empty=True,
-        # RocksDB tables end in ConsistencyError after kill -9; a station's snapshot is 1 kB.
-        store="memory://",
+        # Snapshots are read and written by `stream.kafka.snapshots`: Faust's own tables need as
+        # many partitions of their changelog as of the audio, which may grow while workers run.
         table_standby_replicas=0,
         topic_allow_declare=False,
         topic_disable_leader=True,
@@ -63,7 +75,7 @@ def make_app(settings: KafkaSettings) -> Any:
     )
     app._create_directories = lambda: None
     app.consumer._read_offset = _NoOffsets()
-    _wait_for_fetches(app.consumer._thread, settings.fetch_wait_ms)
+    _prepare_consumer(app.consumer._thread, settings)
     return app
 
 
@@ -73,52 +85,35 @@ def bytes_topic(app: Any, name: str, **options: Any) -> Any:
     return app.topic(name, key_type=bytes, value_type=bytes, allow_empty=True, **raw, **options)
 
 
-def bytes_table(app: Any, name: str, topic: str, partitions: int) -> Any:
-    """Return a table of bytes with `topic` as its changelog, which the caller restores.
+def _prepare_consumer(thread: Any, settings: KafkaSettings) -> None:
+    """Have the broker answer within `fetch_wait_ms`, and answers read by `RecordBatches`.
 
-    Faust would stop at the end that the broker tells it, which for the embedded one is within the
-    last batch, empty the queue that it restores from in each rebalance, and take a second for what
-    can be read in a tenth.
-
-    Parameters
-    ----------
-    app : faust.App
-        Whose table.
-    name : str
-        The table's.
-    topic : str
-        Of the changelog; it exists.
-    partitions : int > 0
-        Of the changelog and of the topic that is read.
+    Faust's own 1.5 s cannot be set.
     """
-    changelog = bytes_topic(
-        app, topic, partitions=partitions, compacting=True, acks=False, internal=True, maxsize=4096
-    )
-    app.tables.recovery.need_recovery = lambda: False
-    return app.Table(
-        name,
-        key_type=bytes,
-        value_type=bytes,
-        partitions=partitions,
-        changelog_topic=changelog,
-    )
-
-
-def _wait_for_fetches(thread: Any, wait_ms: int) -> None:
-    """Have the broker answer within `wait_ms`; Faust's own 1.5 s cannot be set."""
     create = thread._create_worker_consumer
 
-    def create_quick(transport: Any) -> Any:
+    def create_prepared(transport: Any) -> Any:
         consumer = create(transport)
-        consumer._fetch_max_wait_ms = wait_ms
+        consumer._fetch_max_wait_ms = settings.fetch_wait_ms
+        consumer._client_rack = settings.client_rack or None
+        start = consumer.start
+
+        async def start_prepared() -> None:
+            await start()
+            read_with_aiokafka(Partitions(settings.wire.max_batch_bytes), consumer)
+
+        consumer.start = start_prepared
         return consumer
 
-    thread._create_worker_consumer = create_quick
+    thread._create_worker_consumer = create_prepared
 
 
 def _credentials(settings: KafkaSettings) -> Any:
     options = security_options(settings)
     context = options.get("ssl_context")
+    if settings.security.by_token:
+        provider = ForAiokafka(tokens_of(settings.security))
+        return OAuthCredentials(oauth_cb=provider, ssl_context=context)
     if "sasl_mechanism" in options:
         return SASLCredentials(
             username=options["sasl_plain_username"],

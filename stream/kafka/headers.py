@@ -9,6 +9,7 @@ rate            samples per second (needed for raw samples, else checked)
 channels        interleaved channels (raw samples; 1 without)
 start_sample    index of the first sample, at `rate`, from the station's sample 0
 time_ms         Unix time of the first sample in milliseconds
+end             ``true``: the stream ends with this message, which may be empty
 =============== ================================================================
 
 ``start_sample`` and ``time_ms`` may be missing: see `position`. docs/topics.md says all of
@@ -20,6 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from airsift.errors import DecodeError
+from stream.ranges import MAX_RATE, MAX_TIME_MS, MAX_TIME_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,7 +48,12 @@ FILES = {
 FRAMES = {"audio/mpeg": "mp3float", "audio/aac": "aac"}
 KINDS = (*RAW, *FILES, *FRAMES)
 _MAX_STATION = 200
-_MOST = {"rate": 10**6, "channels": 10**3, "start_sample": 2**60, "time_ms": 2**43}
+_MAX = {
+    "rate": MAX_RATE,
+    "channels": 10**3,
+    "start_sample": MAX_TIME_S * MAX_RATE,  # at its own rate: see `position`
+    "time_ms": MAX_TIME_MS - 1,
+}
 
 _CUT = "airsift-truncated"
 
@@ -107,11 +114,38 @@ def _number(texts: dict[str, str], name: str) -> int | None:
     if not text:
         return None
     # int() takes other scripts' digits, and minutes for a million of them.
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= _MOST[name]):
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= _MAX[name]):
         raise DecodeError(
-            f"header {name}={text[:40]!r} must be a whole number from 0 to {_MOST[name]}, as text"
+            f"header {name}={text[:40]!r} must be a whole number from 0 to {_MAX[name]}, as text"
         )
     return int(text)
+
+
+class End(NamedTuple):
+    """What an empty message says of the end of its station's stream.
+
+    `start_sample` is where it ends, at `rate` or, where that is 0, at the audio's own.
+    """
+
+    start_sample: int | None
+    rate: int
+
+
+def read_end(headers: Iterable[tuple[str, bytes]]) -> End | None:
+    """Return what a message says of the end of its stream; None if it says nothing.
+
+    Raises
+    ------
+    DecodeError
+        A header is not what it should be.
+    """
+    texts = {name.lower(): (value or b"").decode("utf-8", "replace") for name, value in headers}
+    text = texts.get("end", "").strip().lower()
+    if text in ("", "false"):
+        return None
+    if text != "true":
+        raise DecodeError(f"header end={text[:40]!r} must be true, or left out")
+    return End(_number(texts, "start_sample"), _number(texts, "rate") or 0)
 
 
 def station_of(key: bytes | None) -> str:

@@ -25,7 +25,7 @@ from stream.kafka.translate import gave_up
 from stream.kafka.watchdog import end_process
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from stream.kafka.settings import KafkaSettings
 
@@ -38,6 +38,7 @@ _GATHER_S = 0.02
 # After it the process ends by force: what was published and stored is safe, and supervisors kill
 # after 10 s. Faust waits for the group when it stops, and its threads would keep the process.
 _STOP_S = 2.0
+_REASON_S = 1.0
 _AGAIN_S = 2.0  # after a seek, until the next for the same messages
 
 
@@ -70,6 +71,8 @@ class Member:
         self._begins: dict[int, int] = {}  # what was committed, of each partition of ours
         self._holes: dict[int, _Hole] = {}
         self._began: dict[TP, int] = {}  # where `start_from` = latest had us begin
+        self.is_grown: Callable[[], bool] = bool  # whether partitions were added to the topic
+        self._from_start = False  # the topic is another one than before: all of it is new
         self._starting: asyncio.Task[Any] | None = None
         self.app.agent(bytes_topic(self.app, self._topic), name="hear")(self._hear)
         self.app.consumer.perform_seek = self._seek_committed
@@ -80,8 +83,14 @@ class Member:
         """Begin to join the group."""
         self._starting = asyncio.create_task(self.app.start())
 
-    async def close(self, error: BaseException | None) -> None:
-        """Leave the group; ends the process if Faust does not let go."""
+    async def close(self, error: BaseException | None, *, asked: bool = False) -> None:
+        """Leave the group; ends the process if Faust does not let go.
+
+        Parameters
+        ----------
+        error : BaseException, optional
+            Why, where it is not because this process was `asked` to end.
+        """
         if self._starting is not None:
             self._starting.cancel()
             with suppress(asyncio.CancelledError, Exception):
@@ -93,7 +102,7 @@ class Member:
         _, late = await asyncio.wait([stopping], timeout=_STOP_S)
         if late or any(isinstance(thread, WorkerThread) for thread in threading.enumerate()):
             reason = f"{error}; Faust did not end within {_STOP_S:g} s" if error else ""
-            end_process(reason, code=1 if error else 0)
+            end_process(reason, code=1 if error and not asked else 0)
 
     async def take(self) -> list[FaustMessage]:
         """Return the messages that have come, after waiting a little for some."""
@@ -170,6 +179,15 @@ class Member:
             self._committed |= changed
         return done
 
+    def begin_from_start(self) -> None:
+        """Have the group give out the partitions again, and begin each at its first message."""
+        self._from_start = True
+        self._began.clear()
+        thread = self.app.consumer._thread
+        coordinator = getattr(getattr(thread, "_consumer", None), "_coordinator", None)
+        if coordinator is not None:
+            thread.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
+
     def begin_anew(self) -> None:
         """Forget what was committed under an assignment that is over."""
         self._committed.clear()
@@ -185,6 +203,31 @@ class Member:
         """Return where a partition ended when it was last fetched from."""
         end: int | None = self.app.consumer.highwater(TP(self._topic, partition))
         return end
+
+    def unread_end(self, partition: int, kafka_offset: int) -> int | None:
+        """Return where a partition of ours ends, which is at an offset if no message follows it.
+
+        Marks of transactions are none; aiokafka's position lies behind them.
+        """
+        end = self.end_of(partition)
+        if end is None or kafka_offset >= end:
+            return end
+        consumer = self.app.consumer._thread._consumer
+        assignment = consumer._subscription.subscription.assignment
+        state = assignment.state_value(TP(self._topic, partition))
+        given_out = state.has_valid_position and state.position >= end
+        return kafka_offset if given_out and not self._inbox else end
+
+    async def reason(self) -> BaseException | None:
+        """Return what has ended Faust, after waiting a little for it; None if nothing is known."""
+        deadline = time.monotonic() + _REASON_S
+        while time.monotonic() < deadline:
+            try:
+                self.check()
+            except BrokerError as error:
+                return error
+            await asyncio.sleep(_GATHER_S)
+        return None
 
     def check(self) -> None:
         """Raise BrokerError for what has ended Faust, or would have."""
@@ -238,14 +281,17 @@ class Member:
         for tp, at in (await consumer.seek_to_committed()).items():
             if tp.topic != self._topic:
                 continue
+            if self._from_start:
+                at = None
             if at is not None and at >= 0:
                 self._begins[tp.partition] = at
                 self._seek(tp, at)  # for the offset 0 it was not done
-            elif self._settings.start_from == "earliest":
+            elif self._from_start or self._settings.start_from == "earliest" or self.is_grown():
                 self._begins[tp.partition] = 0
                 fresh.append(tp)
             else:
                 latest.append(tp)
+        self._from_start = self._from_start and not fresh
         if fresh:
             await consumer._thread.seek_to_beginning(*fresh)
         if latest:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from stream.kafka.position import Place
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
+
+    from stream.kafka.wire import Begin
 
 
 class Heard(NamedTuple):
@@ -23,48 +22,37 @@ class Heard(NamedTuple):
         Its samples, half-open, at `rate`.
     rate : int > 0
         Samples per second.
-    place : Place
-        Where it found its station.
+    begin : Begin
+        The message that a restart begins with to decode this one: itself, or one before it that
+        gives its decoder a running start.
     """
 
     kafka_offset: int
     start: int
     end: int
     rate: int
-    place: Place = Place()
-
-
-class _Station:
-    def __init__(self) -> None:
-        self.messages: deque[Heard] = deque()
-        self.last_heard = 0.0
+    begin: Begin
 
 
 class Offsets:
     """The messages a restart would have to read again, per partition and station.
 
-    Of every station the message before the first one needed is kept too: a decoder of bare
-    frames wants a running start, and a silent station keeps its place.
+    Of every station the message before the first one needed is kept too: what was not decoded
+    between two messages stays with the second. A station that is silent holds its partition until
+    it is ended.
 
     Parameters
     ----------
     rate : int > 0
         Samples per second of the `oldest` that `settle` is told.
-    release_s : float
-        A station silent for so long no longer holds its partition back.
-    now : callable
-        The clock, in seconds.
     """
 
-    def __init__(
-        self, rate: int, release_s: float, now: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, rate: int) -> None:
         self._rate = rate
-        self._release_s = release_s
-        self._now = now
         self._next: dict[int, int] = {}
         self._needed: dict[int, int] = {}  # as last told, and committed
-        self._stations: dict[int, dict[str, _Station]] = {}
+        self._stations: dict[int, dict[str, deque[Heard]]] = {}
+        self._held: dict[int, dict[str, int]] = {}  # offset of a message not yet decided on
 
     @property
     def partitions(self) -> set[int]:
@@ -75,6 +63,7 @@ class Offsets:
         """Say that `kafka_offset` is the next message of a partition just assigned."""
         self._next[partition] = self._needed[partition] = kafka_offset
         self._stations[partition] = {}
+        self._held[partition] = {}
 
     def next(self, partition: int) -> int:
         """Return the offset after the last message passed."""
@@ -86,11 +75,17 @@ class Offsets:
 
     def heard(self, partition: int, station: str, message: Heard) -> None:
         """Note a decoded message."""
-        state = self._stations[partition].setdefault(station, _Station())
-        state.messages.append(message)
-        state.last_heard = self._now()
+        self._stations[partition].setdefault(station, deque()).append(message)
 
-    def settle(self, station: str, oldest: int) -> list[tuple[int, Heard]]:
+    def hold(self, partition: int, station: str, kafka_offset: int) -> None:
+        """Note a message that is needed again until `let_pass`, however long that takes."""
+        self._held[partition][station] = kafka_offset
+
+    def let_pass(self, partition: int, station: str) -> None:
+        """Hold a station's message no longer."""
+        self._held.get(partition, {}).pop(station, None)
+
+    def settle(self, station: str, oldest: int) -> list[tuple[int, Begin]]:
         """Let go of what `station` no longer needs; return where a restart begins.
 
         Parameters
@@ -102,43 +97,33 @@ class Offsets:
 
         Returns
         -------
-        list of (partition, Heard)
+        list of (partition, Begin)
             The first message to read again in each partition that the station is on.
         """
         first = []
         for partition, stations in self._stations.items():
-            if (state := stations.get(station)) is None:
+            if (messages := stations.get(station)) is None:
                 continue
-            messages = state.messages
-            # Messages may be out of order: those after one that is needed stay.
-            while len(messages) > 1 and all(self._is_over(messages[i], oldest) for i in (0, 1)):
+            for _ in range(self._count_over(messages, oldest)):
                 messages.popleft()
-            first.append((partition, messages[0]))
+            first.append((partition, messages[0].begin))
         return first
 
     def needed(self, partition: int) -> int:
-        """Return the first offset of a partition that a restart must read.
-
-        It never goes back: a station that was silent for too long and is heard again has lost
-        what it needed before.
-        """
-        now = self._now()
-        held = [
-            state.messages[0].kafka_offset
-            for state in self._stations[partition].values()
-            if now - state.last_heard < self._release_s
-        ]
+        """Return the first offset of a partition that a restart must read. It never goes back."""
+        held = [messages[0].begin.kafka_offset for messages in self._stations[partition].values()]
+        held += self._held[partition].values()
         at = max(min(held, default=self._next[partition]), self._needed[partition])
         self._needed[partition] = at
         return at
 
-    def forget(self, partition: int, station: str) -> bool:
-        """Drop a station; False where a restart would still hear some of its messages again."""
-        state = self._stations[partition].get(station)
-        if state is not None and state.messages[-1].kafka_offset >= self._needed[partition]:
-            return False
+    def end(self, partition: int, station: str) -> None:
+        """Let go of a station whose stream is at its end: nothing of it is needed again."""
         self._stations[partition].pop(station, None)
-        return True
+
+    def is_past(self, partition: int, kafka_offset: int) -> bool:
+        """Say whether no restart reads the messages before an offset again."""
+        return kafka_offset <= self._needed[partition]
 
     def drop(self, partitions: Iterable[int]) -> None:
         """Forget partitions."""
@@ -146,6 +131,21 @@ class Offsets:
             self._next.pop(partition, None)
             self._needed.pop(partition, None)
             self._stations.pop(partition, None)
+            self._held.pop(partition, None)
+
+    def _count_over(self, messages: Iterable[Heard], oldest: int) -> int:
+        """Return how many of a station's first messages are not needed.
+
+        Messages may be out of order: those after one that is needed stay. One that completes no
+        frame does not tell what was not decoded before it.
+        """
+        count = 0
+        for i, message in enumerate(messages):
+            if not self._is_over(message, oldest):
+                break
+            if message.start < message.end:
+                count = i
+        return count
 
     def _is_over(self, message: Heard, oldest: int) -> bool:
         """Say whether all of a message lies before `oldest`."""

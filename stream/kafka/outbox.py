@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from stream.kafka.wire import Message
 
 
+_AGAIN_S = 0.05
+
+
 @dataclass(slots=True)
 class Parcel:
     """A message that was put into the outbox."""
@@ -128,6 +131,7 @@ class Outbox:
             self._count(parcel)
             return False
         producer = await self._app.maybe_start_producer()
+        await _wait_for_partition(producer._producer, parcel)
         try:
             parcel.answer = await producer.send(
                 parcel.topic, key, value, parcel.partition, None, list(headers)
@@ -149,3 +153,12 @@ class Outbox:
         key, value, headers = parcel.message
         size = batch_bytes(key, value, headers)
         self._refusals.count(parcel.topic, key, size, parcel.code)
+
+
+async def _wait_for_partition(producer: Any, parcel: Parcel) -> None:
+    """Have aiokafka's producer know a partition that was added since it asked the broker last."""
+    while parcel.partition is not None and parcel.partition not in await producer.partitions_for(
+        parcel.topic
+    ):
+        await producer.client.force_metadata_update()
+        await asyncio.sleep(_AGAIN_S)

@@ -13,19 +13,17 @@ from stream.kafka.client import ensure_topics
 from stream.kafka.encoders import ENCODERS
 from stream.kafka.last import end_of_station
 from stream.kafka.sender import Sender
-from stream.kafka.wire import encode
+from stream.kafka.wire import encode, encode_end
 from stream.resample import Resampler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     from stream.drive import Stop
     from stream.kafka.settings import KafkaSettings
     from stream.sources import Source
-
-_MOST_PENDING = 500  # messages on their way; at 0.5 s each, minutes of audio
 
 
 @dataclass(slots=True)
@@ -47,12 +45,15 @@ def publish(
     chunk_ms: int = 500,
     speed: float | None = 1.0,
     live: bool = False,
+    ends: bool = True,
     progress: Callable[[Published], None] | None = None,
 ) -> Published:
     """Send a source's audio to Kafka until it ends or `stop` is requested.
 
     A station's samples go on where its last message on the topic ended, so that a publisher
     that starts again continues its station; a live source leaves a gap for the time between.
+    Each message waits for the broker to have the one before it, so that what is on the topic is
+    always the beginning of the audio without a hole, whenever and however this ends.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ def publish(
     settings : KafkaSettings
         Broker and topic; the topic is created if it is missing.
     stop : Stop
-        Looked at before every message. What was read is still sent.
+        Looked at before every message: what has not been sent by then is left out.
     codec : {"pcm", "f32", "flac", "opus", "mp3"}
         What messages hold. Audio at a rate the codec does not know is resampled.
     chunk_ms : int > 0
@@ -70,6 +71,8 @@ def publish(
         Times real time at which a source that is not live is sent; None for no pause.
     live : bool
         Whether the source comes in real time by itself. Its sample 0 is then 1970-01-01T00:00Z.
+    ends : bool
+        Whether the stream ends where the source does; False where more of it follows.
     progress : callable, optional
         Told after every message.
 
@@ -78,46 +81,51 @@ def publish(
     BrokerError
         No broker answers, or it refuses a message.
     """
-    ensure_topics(settings, [settings.topics.audio])
-    cutter = _Cutter(chunk_ms, ENCODERS[codec].rates if codec in ENCODERS else ())
-    sender = Sender(settings)
+    ensure_topics(settings, {settings.topics.audio: ["Write"]})
+    sender = Sender(settings.model_copy(update={"linger_ms": 0}))
     done = Published()
     pace = _Pace(None if live else speed, stop)
-    shift: tuple[int, int] | None = None
+    cutter = _Cutter(chunk_ms, ENCODERS[codec].rates if codec in ENCODERS else ())
     try:
-        for batch in source:
-            for chunk in batch.chunks:
-                if shift is None:
-                    shift = _first_sample(settings, chunk, live) - chunk.start, chunk.rate
-                start = chunk.start + rescale(*shift, chunk.rate)
-                for piece in cutter.push(replace(chunk, start=start)):
-                    _send(sender, settings, pace.wait(piece), codec, done)
-                    if progress is not None:
-                        progress(done)
-                    if stop.requested:
-                        break
+        for waiting in _pieces(source, settings, cutter, stop, live=live):
+            piece = pace.wait(waiting)
             if stop.requested:
                 break
+            message = encode(piece, codec)
+            # The next one is not on its way before this one is there: Kafka may take a message
+            # after it has refused, or has not answered, the one before it.
+            sender.send(settings.topics.audio, message.key, message.value, message.headers)
+            sender.flush()
+            done.station = piece.station
+            done.messages += 1
+            done.bytes += len(message.value or b"")
+            done.seconds += len(piece.samples) / piece.rate
+            if progress is not None:
+                progress(done)
         else:
-            for piece in cutter.flush():
-                _send(sender, settings, pace.wait(piece), codec, done)
-        sender.flush()
+            if ends and done.messages and not stop.requested:
+                end = encode_end(piece.station, piece.end, piece.rate)
+                sender.send(settings.topics.audio, *end)
+                sender.flush()
     finally:
         sender.close()
     return done
 
 
-def _send(
-    sender: Sender, settings: KafkaSettings, piece: AudioChunk, codec: str, done: Published
-) -> None:
-    message = encode(piece, codec)
-    if sender.pending >= _MOST_PENDING:
-        sender.flush()
-    sender.send(settings.topics.audio, message.key, message.value, message.headers)
-    done.station = piece.station
-    done.messages += 1
-    done.bytes += len(message.value or b"")
-    done.seconds += len(piece.samples) / piece.rate
+def _pieces(
+    source: Source, settings: KafkaSettings, cutter: _Cutter, stop: Stop, *, live: bool
+) -> Iterator[AudioChunk]:
+    """Yield a source's audio in pieces of equal length, counted on from its station's end."""
+    shift: tuple[int, int] | None = None
+    for batch in source:
+        for chunk in batch.chunks:
+            if shift is None:
+                shift = _first_sample(settings, chunk, live) - chunk.start, chunk.rate
+            start = chunk.start + rescale(*shift, chunk.rate)
+            yield from cutter.push(replace(chunk, start=start))
+        if stop.requested:
+            return
+    yield from cutter.flush()
 
 
 def _first_sample(settings: KafkaSettings, chunk: AudioChunk, live: bool) -> int:

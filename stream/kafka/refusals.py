@@ -12,6 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from stream.kafka.limits import TopicLimits, batch_bytes
+from stream.kafka.rights import principal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +90,7 @@ class Refusals:
         self.limits = limits or TopicLimits(settings, topics)
         self._max_bytes = settings.max_request_bytes - _ROUNDING
         self._compressed = settings.compression != "none"
+        self._principal = principal(settings)
         self._letters = named.dead_letters  # always compressed
         self._now = now
         self._in_a_row: Counter[str] = Counter()
@@ -140,5 +142,10 @@ class Refusals:
         """Count and log a message that is not published."""
         self.counts[topic] += 1
         # The log sums up lines of one template; each topic and reason is one of its own.
-        template = f"topic {topic} refuses a message {reason_of(code)}; %d bytes are not published"
+        refuses = (
+            f"{self._principal} has no right to Write on topic {topic}"
+            if code == _NO_RIGHT
+            else f"topic {topic} refuses a message {reason_of(code)}"
+        )
+        template = f"{refuses}; %d bytes are not published"
         log.warning(template, size, extra={"station": (key or b"").decode("utf-8", "replace")})

@@ -55,7 +55,7 @@ def open_letters(
     result : Replayed
         Is told how many messages were sent again before.
     """
-    ensure_topics(settings, [settings.topics.dead_letters])
+    ensure_topics(settings, {settings.topics.dead_letters: ["Read"]})
     ledger, seen = Ledger(), set()
     for _, letter in letters_on(settings, stop):
         ledger.note(letter)
@@ -101,7 +101,7 @@ def replay(
         No broker answers.
     """
     audio, dead_letters = settings.topics.audio, settings.topics.dead_letters
-    ensure_topics(settings, [audio])
+    ensure_topics(settings, {audio: ["Write"]})
     limits = TopicLimits(settings, [audio, dead_letters])
     sender = Sender(settings, refusals=Refusals(settings, limits), counts=False)
     result = Replayed()
@@ -128,6 +128,8 @@ def replay(
 def _cannot_be_sent(letter: DeadLetter) -> str:
     if letter.truncated:
         return f"only its beginning is left ({letter.truncated}); send it again from where it came"
+    if letter.is_raw:
+        return "it is no message, but a batch that cannot be read; have its producer send it again"
     if letter.message.key is None and letter.message.value is None:
         return "it has neither key nor value, so there is nothing to send"
     return ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kafka.errors import KafkaError, UnknownError
 
 from airsift.errors import BrokerError
-from stream.kafka.client import broker_errors, connect_producer
+from stream.kafka.client import broker_errors, connect_producer, wait_for_partition
 from stream.kafka.limits import batch_bytes
 from stream.kafka.refusals import is_refusal
 
@@ -175,9 +175,11 @@ class Sender:
         self._one_by_one = None
 
     def _hand_over(self, producer: Any, message: tuple[Any, ...]) -> Any:
-        topic, value = message[:2]
+        topic, value, partition = *message[:2], message[4]
+        if partition is not None:
+            wait_for_partition(self._settings, producer, topic, partition)
         doing = f"{len(value or b'')} bytes cannot be sent to topic {topic}"
-        with broker_errors(self._settings, doing):
+        with broker_errors(self._settings, doing, operation="Write"):
             return producer.send(*message)
 
     def _await(self, producer: Any) -> None:
@@ -266,7 +268,7 @@ class Sender:
         return error
 
     def _raise(self, error: BaseException) -> None:
-        with broker_errors(self._settings, "a message was refused"):
+        with broker_errors(self._settings, "a message was refused", operation="Write"):
             raise error
 
 

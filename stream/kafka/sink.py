@@ -8,6 +8,7 @@ from airsift.errors import Backpressure
 from stream.kafka.client import ensure_topics
 from stream.kafka.refusals import Refusals
 from stream.kafka.sender import Sender
+from stream.kafka.topic_watch import TopicWatch
 from stream.kafka.wire import Message
 
 if TYPE_CHECKING:
@@ -50,10 +51,12 @@ class KafkaSink:
         self._topics = settings.topics.events
         self._most = settings.max_pending_events
         self._closed = transactions is not None
-        ensure_topics(settings, self._topics.values())
+        ensure_topics(settings, {name: ["Write"] for name in self._topics.values()})
         refusals = transactions.refusals if transactions else Refusals(settings)
         self.refused = refusals.counts
         self._sender = transactions or Sender(settings, refusals=refusals)
+        self._watch = TopicWatch(settings, self._topics.values())
+        self._watch.start()
 
     def write(self, events: Sequence[Event]) -> None:
         """Hand events to the producer.
@@ -80,6 +83,11 @@ class KafkaSink:
         """Events that the broker has not acknowledged yet."""
         return self._sender.pending
 
+    @property
+    def trouble(self) -> str:
+        """Which topics are gone, "" where none is. Safe in any thread."""
+        return self._watch.trouble
+
     def flush(self) -> None:
         """Wait until the broker has every event that it does not refuse.
 
@@ -92,6 +100,7 @@ class KafkaSink:
 
     def close(self) -> None:
         """Flush and disconnect."""
+        self._watch.stop()
         if not self._closed:
             self._closed = True
             try:

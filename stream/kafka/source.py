@@ -15,16 +15,24 @@ from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
 
 from airsift.errors import BrokerError
-from stream.kafka.client import broker_errors, connect_consumer, ensure_topics
+from stream.kafka.caught_up import CaughtUp
+from stream.kafka.client import (
+    broker_errors,
+    connect_consumer,
+    ensure_topics,
+    is_read_to_its_end,
+)
 from stream.kafka.contact import Contact, reads_of_consumer
 from stream.kafka.intake import Intake
 from stream.kafka.letterbox import Letterbox
+from stream.kafka.moved import MovedStations, committed_offsets
 from stream.kafka.readiness import Readiness
 from stream.kafka.rebalance import Rebalances
 from stream.kafka.refusals import Refusals
 from stream.kafka.saved import Saved
 from stream.kafka.sender import Sender, Sent
-from stream.kafka.state import StateLog
+from stream.kafka.state import Record, StateLog, ensure_state_topic
+from stream.kafka.topic_watch import TopicWatch
 from stream.kafka.unstored import Unstored
 from stream.sources import Batch
 
@@ -60,8 +68,9 @@ class KafkaSource:
     Attributes
     ----------
     counts : Counter
-        ``messages``, ``bytes``, ``dead_letters``, ``repeats`` (read again after a rebalance),
-        ``rebalances``, ``commits`` and ``commit_failures`` so far.
+        ``messages``, ``bytes``, ``dead_letters``, ``unreadable`` (batches and records, also of the
+        state topic), ``repeats`` (read again after a rebalance), ``rebalances``, ``commits`` and
+        ``commit_failures`` so far.
     refused : Counter
         Snapshots and dead letters that the broker has refused, by topic.
 
@@ -83,8 +92,11 @@ class KafkaSource:
         topics = settings.topics
         self._settings = settings
         self._topic = topics.audio
-        ensure_topics(settings, [topics.audio, topics.dead_letters])
-        self._intake = Intake(settings, rate, self._refuse)
+        rights = {topics.audio: ["Read"], topics.dead_letters: ["Write"]}
+        ensure_topics(settings, rights, group=settings.group)
+        self._topics = TopicWatch(settings, [topics.audio, topics.dead_letters, topics.state])
+        self._moved = MovedStations(settings, lambda: self._topics.known(self._topic).partitions)
+        self._intake = Intake(settings, rate, self._refuse, moved=self._moved)
         self._offsets = self._intake.offsets
         self.counts = self._intake.counts
         self._caught_up: dict[int, int] = {}  # first offset not read before a rebalance
@@ -92,20 +104,32 @@ class KafkaSource:
         self._committed: dict[TopicPartition, int] = {}
         self._unstored = Unstored()
         self._stopped = self._closed = self._undone = False
+        self._made_anew = dict.fromkeys((topics.audio, topics.state), 0)
+        self._from_start = False  # the topic is another one than before: all of it is new
+        ensure_state_topic(settings)
         self._transactions = transactions
         refusals = transactions.refusals if transactions else Refusals(settings)
         self.refused = refusals.counts
         self._sender = transactions or Sender(settings, refusals=refusals)
         self._letters = Letterbox(settings, refusals)
-        self._state = StateLog(settings, self._sender)
+        self._state = StateLog(settings, self._sender, self._count_unreadable)
         named = {} if transactions is None else {"client_id": transactions.client_id}
-        self._consumer = connect_consumer(settings, group_id=settings.group, **named)
+        self._consumer = connect_consumer(
+            settings,
+            None,
+            group_id=settings.group,
+            group_instance_id=settings.instance_id or None,
+            client_rack=settings.client_rack,
+            **named,
+        )
         self._contact = Contact(settings, lambda: reads_of_consumer(self._consumer))
         self._rebalances = Rebalances()
+        self._reading = CaughtUp()
         self._readiness = Readiness(settings.session_timeout_s)
         with broker_errors(settings):
-            self._state.ensure(self._consumer)
             self._consumer.subscribe([self._topic], listener=self._rebalances)
+        self._topics.start()
+        self._moved.begin(committed_offsets(settings))
 
     def __iter__(self) -> Iterator[Batch]:
         while not self._stopped:
@@ -115,12 +139,12 @@ class KafkaSource:
             resumed, lost = self._follow_rebalance(polled)
             ours = None if self._rebalances.joining else self._offsets.partitions
             self._readiness.look(ours, self._end_of)
-            ended = self._intake.listen()
-            chunks: list[AudioChunk] = []
+            chunks, forgotten = self._intake.listen(self._listening())
             for tp, messages in polled.items():
                 for message in messages:
                     chunks += self._take(tp.partition, message)
-            yield Batch(chunks, resumed, frozenset(lost), ended)
+            resumed |= self._intake.take_resumed()
+            yield Batch(chunks, resumed, frozenset(lost | forgotten))
 
     def stop(self) -> None:
         """Let the iteration end after the current poll. Safe in a signal handler."""
@@ -152,7 +176,7 @@ class KafkaSource:
     @property
     def trouble(self) -> str:
         """Why nothing can come from the broker, "" where it can. Safe in any thread."""
-        return self._contact.trouble
+        return self._contact.trouble or self._topics.trouble
 
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
         """Store the snapshots, then commit the offsets they allow.
@@ -201,10 +225,25 @@ class KafkaSource:
         """Leave the group."""
         if not self._closed:
             self._closed = True
+            self._topics.stop()
             self._consumer.close(timeout_ms=_CLOSE_MS)
             self._letters.close()
             if self._transactions is None:
                 self._sender.close()
+
+    def _listening(self) -> set[int]:
+        """Return the partitions that are read as fast as they are written."""
+        if self.trouble:
+            return set()
+        consumer, ours = self._consumer, set()
+        for tp in consumer.assignment() - consumer.paused():
+            if tp.partition not in self._offsets.partitions:
+                continue
+            at = self._offsets.next(tp.partition)
+            end = at if is_read_to_its_end(consumer, tp) else consumer.highwater(tp)
+            if self._reading.look(tp.partition, at, end):
+                ours.add(tp.partition)
+        return ours
 
     def _take(self, partition: int, message: Any) -> list[AudioChunk]:
         if partition not in self._offsets.partitions:
@@ -214,6 +253,9 @@ class KafkaSource:
             return []
         self._caught_up.pop(partition, None)
         return self._intake.take(message)
+
+    def _count_unreadable(self) -> None:
+        self.counts["unreadable"] += 1
 
     def _end_of(self, partition: int) -> int | None:
         tp = TopicPartition(self._topic, partition)
@@ -232,6 +274,13 @@ class KafkaSource:
     ) -> tuple[dict[str, dict[str, Any]], set[str]]:
         """Take up new partitions and let go of old ones; return stations resumed and lost."""
         taken, self._rebalances.taken = self._rebalances.taken, set()
+        if self._is_new(self._settings.topics.state):
+            self._records.clear()
+            self._intake.rewrite()
+        if self._is_new(self._topic):
+            taken = self._offsets.partitions
+            self._from_start = True
+            self._rebalances.assigned |= not self._rebalances.joining
         if self._transactions is not None and (taken or self._rebalances.assigned or self._undone):
             # What it holds was heard on partitions that others may have by now: all begin anew.
             self._transactions.abort()
@@ -251,9 +300,22 @@ class KafkaSource:
         log.info("partitions of %s: %s", self._topic, sorted(assigned))
         return self._take_up(assigned - known, polled), lost
 
+    def _is_added(self, tp: TopicPartition) -> bool:
+        """Say whether a partition was added since the group began, and nobody has read it yet."""
+        if self._settings.start_from == "earliest" or not self._moved.grown:
+            return False
+        wait_ms = round(self._settings.request_timeout_s * 1000)
+        return self._consumer.committed(tp, timeout_ms=wait_ms) is None
+
+    def _is_new(self, topic: str) -> bool:
+        """Say whether a topic was deleted and made anew since this was last asked."""
+        before, self._made_anew[topic] = self._made_anew[topic], self._topics.made_anew(topic)
+        return before != self._made_anew[topic]
+
     def _let_go(self, partitions: Iterable[int]) -> set[str]:
         partitions = set(partitions)
         lost = self._intake.let_go(partitions)
+        self._reading.drop(partitions)
         self._unstored.drop(partitions)
         self._records = {k: v for k, v in self._records.items() if k[0] not in partitions}
         self._committed = {
@@ -267,6 +329,10 @@ class KafkaSource:
         """Begin with new partitions where their last owner left them."""
         if not partitions:
             return {}
+        self._topics.look()
+        if max(partitions) >= self._topics.known(self._settings.topics.state).partitions:
+            ensure_state_topic(self._settings)
+        self._intake.topic_id = topic_id = self._topics.known(self._topic).id
         wait_s = self._settings.request_timeout_s + self._settings.undecided_s
         within = {"timeout_ms": round(wait_s * 1000)}
         state, consumer = self._settings.topics.state, self._consumer
@@ -276,11 +342,15 @@ class KafkaSource:
             found = self._state.read(
                 {p: consumer.committed(TopicPartition(state, p), **within) or 0 for p in partitions}
             )
+            self.counts["damaged_records"] += self._state.take_damaged()
             for partition, records in found.items():
                 tp = TopicPartition(self._topic, partition)
                 committed = consumer.committed(tp, **within) if records or undo else None
                 begin = committed if undo else None
-                if records and committed is None:
+                is_other = bool(records) and not _any_of(records.values(), topic_id)
+                if self._from_start or is_other or self._is_added(tp):
+                    begin = consumer.beginning_offsets([tp], **within)[tp]
+                elif records and committed is None:
                     begin = min(r.saved.kafka_offset for r in records.values())
                 if begin is not None:
                     polled.pop(tp, None)
@@ -294,6 +364,7 @@ class KafkaSource:
                 left = [record.saved for record in records.values()]
                 resumed |= self._intake.begin(partition, first, left)
                 self._records |= {(partition, s): r.kafka_offset for s, r in records.items()}
+        self._from_start = False
         # Where a group begins must not depend on when its first member died.
         self._commit()
         return resumed
@@ -343,3 +414,8 @@ class KafkaSource:
         else:
             self._undone = True
             self.counts["commit_failures"] += 1
+
+
+def _any_of(records: Iterable[Record], topic_id: str) -> bool:
+    """Say whether any record's offset counts in the topic of this id."""
+    return any(record.saved.is_of(topic_id) for record in records)

@@ -14,11 +14,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kafka import TopicPartition
 
 from airsift.errors import BrokerError
-from stream.kafka.client import broker_errors, connect_consumer, ensure_topics
+from stream.kafka.client import (
+    broker_errors,
+    connect_consumer,
+    connected_admin,
+    ensure_topics,
+    grow_topic,
+)
 from stream.kafka.saved import Saved, as_record, read_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from stream.kafka.sender import Sender
     from stream.kafka.settings import KafkaSettings
@@ -32,41 +38,25 @@ class Record(NamedTuple):
     kafka_offset: int
 
 
-def ensure_state_topic(settings: KafkaSettings, consumer: Any) -> int:
-    """Create the topic if it is missing, with as many partitions as the audio topic has.
-
-    Parameters
-    ----------
-    settings : KafkaSettings
-        Broker and topics.
-    consumer : kafka.KafkaConsumer
-        Is asked for the audio topic's partitions.
-
-    Returns
-    -------
-    int
-        Partitions of the audio topic.
+def ensure_state_topic(settings: KafkaSettings) -> None:
+    """Have the topic, with at least as many partitions as the audio topic has.
 
     Raises
     ------
     BrokerError
-        The topic is there with fewer partitions.
+        It is missing, or has fewer partitions, and this client may not change that.
     """
     audio, state = settings.topics.audio, settings.topics.state
-    needed = len(consumer.partitions_for_topic(audio) or {0})
+    with connected_admin(settings) as admin, broker_errors(settings):
+        [described] = admin.describe_topics([audio])
+    needed = max(len(described["partitions"]), 1)
     topics = settings.topics.model_copy(update={"partitions": needed})
     ensure_topics(
         settings.model_copy(update={"topics": topics}),
-        [state],
+        {state: ["Read", "Write"]},
         configs={"cleanup.policy": "compact"},
     )
-    there = len(consumer.partitions_for_topic(state) or range(needed))
-    if there < needed:
-        raise BrokerError(
-            f"topic {state} has {there} partitions, {audio} has {needed}: give it as many while no "
-            "worker runs"
-        )
-    return needed
+    grow_topic(settings, state, needed)
 
 
 class StateLog:
@@ -78,16 +68,21 @@ class StateLog:
         Where, and for which group.
     sender : Sender or Transactions
         Writes the records.
+    passed_over : callable
+        Is called for each part of the topic that cannot be read.
     """
 
-    def __init__(self, settings: KafkaSettings, sender: Sender | Transactions) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        sender: Sender | Transactions,
+        passed_over: Callable[[], None],
+    ) -> None:
         self._settings = settings
+        self._passed_over = passed_over
         self._sender = sender
         self._topic = settings.topics.state
-
-    def ensure(self, consumer: Any) -> None:
-        """Create the topic if it is missing; see `ensure_state_topic`."""
-        ensure_state_topic(self._settings, consumer)
+        self._damaged = 0
 
     def write(self, partition: int, saved: Saved) -> Any:
         """Hand a record to the sender; return its future."""
@@ -104,14 +99,20 @@ class StateLog:
             Kafka offset from which to read each partition.
         """
         found: dict[int, dict[str, Record]] = {partition: {} for partition in since}
-        for record in read_on(self._settings, since):
+        for record in read_on(self._settings, since, self._passed_over):
             self._take(record, found[record.partition])
         return found
+
+    def take_damaged(self) -> int:
+        """Return how many damaged records were read since it was asked last."""
+        damaged, self._damaged = self._damaged, 0
+        return damaged
 
     def _take(self, record: Any, found: dict[str, Record]) -> None:
         saved = read_record(self._settings.group, record)
         if saved is None:
             return
+        self._damaged += saved.damaged
         # A worker that was taken for dead may write an old state after its successor's.
         before = found.get(saved.station)
         if saved.snapshot is None:
@@ -120,7 +121,9 @@ class StateLog:
             found[saved.station] = Record(saved, record.offset)
 
 
-def read_on(settings: KafkaSettings, since: Mapping[int, int]) -> Iterator[Any]:
+def read_on(
+    settings: KafkaSettings, since: Mapping[int, int], passed_over: Callable[[], None]
+) -> Iterator[Any]:
     """Give the messages of the state topic from some offsets to its present end.
 
     Parameters
@@ -129,6 +132,8 @@ def read_on(settings: KafkaSettings, since: Mapping[int, int]) -> Iterator[Any]:
         Broker, topic and limits.
     since : mapping of int to int
         Kafka offset from which to read each partition.
+    passed_over : callable
+        Is called for each part that cannot be read.
 
     Raises
     ------
@@ -137,14 +142,15 @@ def read_on(settings: KafkaSettings, since: Mapping[int, int]) -> Iterator[Any]:
     """
     tps = {TopicPartition(settings.topics.state, p): at for p, at in since.items()}
     # A snapshot that was undone is ahead of the events that count.
-    consumer = connect_consumer(settings, isolation_level="read_committed")
+    consumer = connect_consumer(settings, passed_over, isolation_level="read_committed")
     try:
         with broker_errors(settings):
             consumer.assign(list(tps))
             ends = _ends(settings, consumer, list(tps))
             begins = consumer.beginning_offsets(list(tps))
             for tp, at in tps.items():
-                consumer.seek(tp, max(at, begins[tp]))
+                # Beyond the end of a topic that was made anew all of it is new.
+                consumer.seek(tp, max(at if at <= ends[tp] else 0, begins[tp]))
             limit_s = settings.request_timeout_s + settings.undecided_s
             deadline = time.monotonic() + limit_s
             goals: dict[TopicPartition, int] = {}

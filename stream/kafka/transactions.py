@@ -70,36 +70,13 @@ class Transactions:
         self._identity = Identity(settings)
         try:
             self._connect()
+            try:
+                self._probe()
+            except BaseException:
+                self._sender.close()
+                raise
         except BaseException:
             self._identity.close()
-            raise
-
-    def _connect(self) -> None:
-        """Connect, end what a worker of the same id left open, and try the broker out."""
-        settings = self._settings
-        limits_s = (
-            settings.request_timeout_s,
-            settings.delivery_timeout_s,
-            settings.transaction_timeout_s / 3,
-        )
-        self._producer = connect_producer(
-            settings,
-            transactional_id=self._identity.name,
-            transaction_timeout_ms=round(settings.transaction_timeout_s * 1000),
-            # A coordinator that does not answer is replaced before it gives the transaction up.
-            request_timeout_ms=round(1000 * min(limits_s)),
-            kafka_client=CoordinatorClient,
-        )
-        self._sender = Sender(settings, self._producer, refusals=self.refusals)
-        self.open = False
-        try:
-            if self._producer.config["api_version"] < _OLDEST:
-                raise ConfigError(self._refusal("is older than Kafka 2.5"))
-            with self._errors():
-                self._producer.init_transactions()
-            self._probe()
-        except BaseException:
-            self._sender.close()
             raise
 
     @property
@@ -207,6 +184,45 @@ class Transactions:
             self._sender.close()
             self._identity.close()
 
+    def _connect(self) -> None:
+        """Begin as a new producer of the same name: the broker undoes what the last one left."""
+        settings = self._settings
+        limits_s = (
+            settings.request_timeout_s,
+            settings.delivery_timeout_s,
+            settings.transaction_timeout_s / 3,
+        )
+        self._producer = connect_producer(
+            settings,
+            transactional_id=self._identity.name,
+            transaction_timeout_ms=round(settings.transaction_timeout_s * 1000),
+            # A coordinator that does not answer is replaced before it gives the transaction up.
+            request_timeout_ms=round(1000 * min(limits_s)),
+            kafka_client=CoordinatorClient,
+        )
+        self._sender = Sender(settings, self._producer, refusals=self.refusals)
+        self.open = False
+        try:
+            if self._producer.config["api_version"] < _OLDEST:
+                raise ConfigError(self._refusal("is older than Kafka 2.5"))
+            with self._errors():
+                self._initialize()
+        except BaseException:
+            self._sender.close()
+            raise
+
+    def _initialize(self) -> None:
+        """Wait until the broker has undone what the last one left; a busy one may take long."""
+        deadline = time.monotonic() + self._settings.delivery_timeout_s
+        while True:
+            try:
+                self._producer.init_transactions()
+            except KafkaTimeoutError:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return
+
     def _is_spoilt(self) -> bool:
         """Whether a message of the open transaction was refused, so that it takes no more."""
         manager = self._producer._transaction_manager
@@ -220,7 +236,7 @@ class Transactions:
                 f"the broker at {self._settings.bootstrap_servers} refuses something in each "
                 "transaction; set kafka.exactly_once=false to go on without what it refuses"
             )
-        self.abort()
+        self._begin_anew()
         for sent in suspects:
             topic, value, key, headers, partition = sent.message[:5]
             if self.refusals.foresees(topic, key, value, headers):
@@ -232,9 +248,19 @@ class Transactions:
             except Undone as undone:
                 error = undone.suspects[0].future.exception
                 self.refusals.learn(topic, key, value, headers, error)
-                self.abort()
+                self._begin_anew()
         self.abort()
         self._undone = True
+
+    def _begin_anew(self) -> None:
+        """Undo what is open after a refusal.
+
+        kafka-python has counted the message that was refused, and the broker has not: its next
+        one to that partition would be refused too.
+        """
+        self.abort()
+        self._sender.close()
+        self._connect()
 
     def _begin(self) -> None:
         if not self.open:
@@ -253,7 +279,7 @@ class Transactions:
     def _errors(self) -> Iterator[None]:
         """Tell of a worker whose place is taken, where kafka-python tells of its own states."""
         try:
-            with broker_errors(self._settings):
+            with broker_errors(self._settings, operation="Write"):
                 yield
         except BrokerError as error:
             manager = self._producer._transaction_manager
@@ -275,7 +301,8 @@ class Transactions:
         topic = f"{settings.topics.state}.probe"
         one = settings.topics.model_copy(update={"partitions": 1})
         keep = {"retention.ms": "3600000"}
-        ensure_topics(settings.model_copy(update={"topics": one}), [topic], configs=keep)
+        rights = {topic: ["Read", "Write"]}
+        ensure_topics(settings.model_copy(update={"topics": one}), rights, configs=keep)
         undone = self.send(topic, b"probe", b"undone", [], 0)
         self.flush()
         self.abort()

@@ -6,10 +6,10 @@ has the events, then the snapshots, and only then commits the offsets from which
 read again. So a partition begins for its next owner with the first message that the oldest of its
 snapshots needs, and nobody has to seek.
 
-The snapshots are a Faust table whose changelog is the state topic of ``airsift run``, record for
-record: either goes on where the other stopped.
+The snapshots are those of ``airsift run``, record for record, in the same topic: either goes on
+where the other stopped.
 
-A rebalance ends all sessions, also of the partitions that stay: they are restored from the table,
+A rebalance ends all sessions, also of the partitions that stay: they are restored from snapshots,
 and the audio since the snapshots, some seconds of each station, is heard again.
 """
 
@@ -24,18 +24,23 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from faust.exceptions import ProducerSendError
 
+from stream.kafka.caught_up import CaughtUp
 from stream.kafka.client import ensure_topics
 from stream.kafka.contact import Contact, reads_of_faust
 from stream.kafka.intake import Intake
 from stream.kafka.letterbox import Letterbox
 from stream.kafka.member import Member
+from stream.kafka.moved import MovedStations, committed_offsets
 from stream.kafka.outbox import Outbox
 from stream.kafka.readiness import Readiness
 from stream.kafka.refusals import Refusals
 from stream.kafka.sink import as_message
-from stream.kafka.snapshots import Snapshots, prepare_state_topic
+from stream.kafka.snapshots import Snapshots
+from stream.kafka.state import ensure_state_topic
+from stream.kafka.topic_watch import TopicWatch
 from stream.kafka.translate import gave_up, received
 from stream.kafka.watchdog import Watchdog, waiting_messages
+from stream.patience import Deadline
 from stream.sources import Batch
 from stream.watch import Nobody, Observer
 
@@ -44,7 +49,6 @@ if TYPE_CHECKING:
 
     from faust.types.tuples import Message as FaustMessage
 
-    from stream.audio import AudioChunk
     from stream.drive import Stop
     from stream.kafka.saved import Saved
     from stream.kafka.settings import KafkaSettings
@@ -92,12 +96,21 @@ class Worker:
         self._pipeline = pipeline
         self._checkpoint_s = checkpoint_s
         self._observer = observer
-        self._partitions = prepare_topics(settings)
-        self._intake = Intake(settings, pipeline.rate, self._refuse)
+        prepare_topics(settings)
+        topics = settings.topics
+        self._topics = TopicWatch(
+            settings, [topics.audio, topics.dead_letters, topics.state, *topics.events.values()]
+        )
+        self._made_anew = dict.fromkeys((topics.audio, topics.state), 0)
+        self._topics.start()
+        self._moved = MovedStations(settings, lambda: self._topics.known(topics.audio).partitions)
+        self._moved.begin(committed_offsets(settings))
+        self._intake = Intake(settings, pipeline.rate, self._refuse, moved=self._moved)
         self.counts = self._intake.counts
         self._refusals = Refusals(settings)
         self.refused = self._refusals.counts
         self._letters = Letterbox(settings, self._refusals)
+        self._reading = CaughtUp()
         self._touched: set[str] = set()
         self._assignment = 0  # the one that the sessions are of
         self._restored: tuple[int, set[int]] = 0, set()  # partitions of an assignment
@@ -106,15 +119,22 @@ class Worker:
         self._readiness = Readiness(settings.session_timeout_s)
         self._contact: Contact | None = None
 
-    def run(self, stop: Stop) -> None:
+    def run(self, stop: Stop, deadline: Deadline | None = None) -> None:
         """Work until `stop` is requested.
+
+        Parameters
+        ----------
+        stop : Stop
+            Looked at after every turn.
+        deadline : Deadline, optional
+            Is told once everything is published, stored and committed.
 
         Raises
         ------
         BrokerError
             Faust gave up: the broker is gone, or refuses something.
         """
-        asyncio.run(self._run(stop))
+        asyncio.run(self._run(stop, deadline or Deadline()))
 
     @property
     def lag(self) -> int:
@@ -133,29 +153,37 @@ class Worker:
     @property
     def trouble(self) -> str:
         """Why nothing can come from the broker, "" where it can. Safe in any thread."""
-        return self._contact.trouble if self._contact else ""
+        return (self._contact.trouble if self._contact else "") or self._topics.trouble
 
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> list[tuple[int, Saved]]:
         """Return the records to store before anything is committed."""
         return self._intake.settle(snapshots)
 
-    async def _run(self, stop: Stop) -> None:
+    async def _run(self, stop: Stop, deadline: Deadline) -> None:
+        # What nobody waits for any more ends the worker in other ways, in one line.
+        asyncio.get_running_loop().set_exception_handler(_log_stray_error)
         self._member = member = Member(self._settings)
+        member.is_grown = lambda: self._moved.grown
         self._contact = Contact(self._settings, lambda: reads_of_faust(member.app))
         # With more on its way, the inbox fills up and Faust stops to fetch.
         self._outbox = Outbox(member.app, self._settings.max_pending_events, self._refusals)
         progress = self._watchdog.progress
-        self._snapshots = Snapshots(member.app, self._settings, self._partitions, progress)
+        self._snapshots = Snapshots(self._settings, progress, self._count_unreadable)
         self._watchdog.start()
         member.start()
         try:
             await self._work(stop)
+            deadline.settled = True
         except (KafkaError, ProducerSendError) as error:
             raise gave_up(self._settings, error) from error
+        except asyncio.CancelledError as error:
+            # Not ours: Faust ended below us, and knows why in a moment.
+            raise gave_up(self._settings, await member.reason() or error) from error
         finally:
             self._watchdog.stop()
+            self._topics.stop()
             self._letters.close()
-            await member.close(sys.exception())
+            await member.close(sys.exception(), asked=stop.requested)
 
     async def _work(self, stop: Stop) -> None:
         next_checkpoint = time.monotonic() + self._checkpoint_s
@@ -169,15 +197,15 @@ class Worker:
 
     async def _turn(self) -> None:
         """Hear what has come, and hand what it brings to the producer."""
+        self._follow_topics()
         messages = await self._member.take()
         await self._restore(messages)
         batch = self._open(messages)
         for station in batch.lost:
             self._pipeline.forget(station)
-        events = [e for each in batch.ended.items() for e in self._pipeline.end(*each)]
         for station, snapshot in batch.resumed.items():
             self._pipeline.restore(station, snapshot)
-        events += self._pipeline.push(batch.chunks)
+        events = self._pipeline.push(batch.chunks)
         self._touched |= {chunk.station for chunk in batch.chunks}
         topics = self._settings.topics.events
         for event in events:
@@ -192,6 +220,19 @@ class Worker:
         await self._outbox.send()
         self._observer.turn(batch, events)
 
+    def _follow_topics(self) -> None:
+        """Begin anew with topics that were deleted and made anew."""
+        if self._is_new(self._settings.topics.state):
+            self._snapshots.read_anew()
+            self._intake.rewrite()
+        if self._is_new(self._settings.topics.audio):
+            self._member.begin_from_start()
+
+    def _is_new(self, topic: str) -> bool:
+        """Say whether a topic was deleted and made anew since this was last asked."""
+        before, self._made_anew[topic] = self._made_anew[topic], self._topics.made_anew(topic)
+        return before != self._made_anew[topic]
+
     async def _restore(self, messages: list[FaustMessage]) -> None:
         """Have the snapshots of partitions that are new to this assignment."""
         if self._restored[0] != self._member.assignments:
@@ -199,7 +240,12 @@ class Worker:
         _, done = self._restored
         ours = {message.partition for message in messages if self._member.is_ours(message)}
         if new := ours - done:
+            await asyncio.to_thread(self._topics.look)
+            if max(new) >= self._topics.known(self._settings.topics.state).partitions:
+                await asyncio.to_thread(ensure_state_topic, self._settings)
+            self._intake.topic_id = self._topics.known(self._settings.topics.audio).id
             await self._snapshots.restore(new)
+            self.counts["damaged_records"] += self._snapshots.take_damaged()
             done |= new
 
     def _open(self, messages: list[FaustMessage]) -> Batch:
@@ -209,13 +255,14 @@ class Worker:
         if self._assignment != self._member.assignments:
             self._assignment = self._member.assignments
             self._snapshots.unstored.drop(known.partitions)
+            self._reading.drop(known.partitions)
             lost = self._intake.let_go(known.partitions)
             self._member.begin_anew()
             self._touched.clear()
             self.counts["rebalances"] += 1
-        ended = self._intake.listen()
-        self._touched.difference_update(ended)
-        chunks: list[AudioChunk] = []
+        chunks, forgotten = self._intake.listen(self._listening())
+        lost |= forgotten
+        self._touched -= forgotten
         resumed: dict[str, dict[str, Any]] = {}
         for message in messages:
             if not self._member.is_ours(message):
@@ -230,7 +277,8 @@ class Worker:
             if following is None:
                 resumed |= self._take_up(partition, message.offset)
             chunks += self._intake.take(received(message))
-        return Batch(chunks, resumed, frozenset(lost), ended)
+        resumed |= self._intake.take_resumed()
+        return Batch(chunks, resumed, frozenset(lost))
 
     def _take_up(self, partition: int, kafka_offset: int) -> dict[str, dict[str, Any]]:
         """Begin with a partition where its last owner left it."""
@@ -264,8 +312,23 @@ class Worker:
         """Say whether the sessions are of the assignment that holds now."""
         return self._assignment == self._member.assignments
 
+    def _count_unreadable(self) -> None:
+        self.counts["unreadable"] += 1
+
     def _refuse(self, message: Any, reason: str) -> None:
         self._letters.put(message, reason)
+
+    def _listening(self) -> set[int]:
+        """Return the partitions that are read as fast as they are written."""
+        if self.trouble:
+            return set()
+        known, listening = self._intake.offsets, set()
+        for partition in self._member.partitions or []:
+            if partition in known.partitions:
+                at = known.next(partition)
+                if self._reading.look(partition, at, self._member.unread_end(partition, at)):
+                    listening.add(partition)
+        return listening
 
     def _positions(self) -> dict[int, int] | None:
         """Return the next offset of each partition of ours; None while that is open."""
@@ -278,14 +341,20 @@ class Worker:
         return waiting_messages(self._settings, self._ours)
 
 
-def prepare_topics(settings: KafkaSettings) -> int:
-    """Create the topics that are missing; return how many partitions the audio has.
+def _log_stray_error(_: Any, context: dict[str, Any]) -> None:
+    log.debug("asyncio: %s", context.get("message"), exc_info=context.get("exception"))
+
+
+def prepare_topics(settings: KafkaSettings) -> None:
+    """Create the topics that are missing, and check the rights on them.
 
     Raises
     ------
     BrokerError
-        No broker answers, or a topic is missing and cannot be created, or does not fit.
+        No broker answers, a topic is missing and cannot be created, or a right is missing.
     """
     topics = settings.topics
-    ensure_topics(settings, [topics.audio, topics.dead_letters, *topics.events.values()])
-    return prepare_state_topic(settings)
+    rights = {topics.audio: ["Read"]}
+    rights |= {name: ["Write"] for name in (topics.dead_letters, *topics.events.values())}
+    ensure_topics(settings, rights, group=settings.group)
+    ensure_state_topic(settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TextIO
 
 from stream.events import Decision, Event, Gap, Match, Segment
-from stream.sinks.text import clock, one_line, song
+from stream.sinks.text import begin_of, end_of, one_line, song
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,10 @@ class ConsoleSink:
         radio  00:12.0  -        speech  0.93
         radio  00:12.0  00:45.0  speech  0.98  female
         radio  00:45.0  02:10.5  song    Artist - Title (0.87)
+
+    Where the time of day is known it stands in place of the position::
+
+        radio  2026-09-21 14:13:20Z  14:13:53Z  speech  0.98  female
 
     Parameters
     ----------
@@ -73,8 +77,8 @@ class ConsoleSink:
         self._told[event.id, over] = None
         if len(self._told) > MAX_REMEMBERED:
             del self._told[next(iter(self._told))]
-        start = clock(event.start / event.rate)
-        end = clock(event.end / event.rate) if over else "-".ljust(len(start))
+        start, end = begin_of(event), end_of(event)
+        end = end if over else "-".ljust(len(end))
         return f"{one_line(event.station)}  {start}  {end}  {_what(event)}"
 
 

@@ -14,7 +14,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from stream.events import Decision, Event, Gap, Match, Segment
-from stream.sinks.text import clock, one_line, song
+from stream.sinks.text import begin_of, end_of, one_line, song
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ STYLES = {"speech": "cyan", "music": "magenta", "speech_over_music": "yellow", "
 class _Station:
     p_speech: float = 0.0
     p_music: float = 0.0
-    at_s: float = 0.0
+    latest: Event | None = None  # the one that ends last
     now: Segment | None = None
     lately: deque[Segment | Gap] = field(default_factory=lambda: deque(maxlen=LATELY))
     songs: OrderedDict[str, Match] = field(default_factory=OrderedDict)
@@ -95,7 +95,9 @@ class Table:
         table.add_column("lately", no_wrap=True, overflow="ellipsis", ratio=3)
         for name in sorted(list(self._stations)[-room:]):
             state = self._stations[name]
-            head = Text(f"{one_line(name)}\n").append(clock(state.at_s), style="dim")
+            head = Text(f"{one_line(name)}\n")
+            if state.latest is not None:
+                head.append(end_of(state.latest), style="dim")
             table.add_row(head, _now(state), _bars(state, *self._marks), _lately(state))
         hidden = len(self._stations) - room
         if hidden > 0:
@@ -107,7 +109,8 @@ class Table:
         self._stations.move_to_end(event.station)
         if len(self._stations) > MAX_STATIONS:
             self._stations.popitem(last=False)
-        state.at_s = max(state.at_s, event.end / event.rate)
+        if state.latest is None or event.end >= state.latest.end:
+            state.latest = event
         match event:
             case Decision():
                 state.p_speech, state.p_music = event.p_speech, event.p_music
@@ -125,13 +128,18 @@ class Table:
                     state.songs.popitem(last=False)
 
 
+def _time_of_day(event: Event) -> str:
+    """Return when an event begins, without the date: there is little room."""
+    return begin_of(event).rpartition(" ")[2]
+
+
 def _now(state: _Station) -> Text:
     if state.now is None:
         return Text("-", style="dim")
     text = Text(state.now.label.replace("_", " "), style=STYLES[state.now.label])
     if state.now.voice:
         text.append(f", {state.now.voice}", style="dim")
-    return text.append(f"\nsince {clock(state.now.start / state.now.rate)}", style="dim")
+    return text.append(f"\nsince {_time_of_day(state.now)}", style="dim")
 
 
 def _bars(state: _Station, mark: str, rest: str) -> Text:
@@ -148,7 +156,7 @@ def _lately(state: _Station) -> Text:
     text = Text()
     for event in reversed(state.lately):
         label = event.label if isinstance(event, Segment) else "gap"
-        text.append(f"{clock(event.start / event.rate)} ", style="dim")
+        text.append(f"{_time_of_day(event)} ", style="dim")
         text.append(f"{label.replace('_', ' ')}  ", style=STYLES.get(label, "red"))
     songs = "  ".join(
         song(match.artist, match.title, match.track) for match in reversed(state.songs.values())

@@ -17,20 +17,19 @@ class Batch:
     Parameters
     ----------
     chunks : list of AudioChunk
-        New audio of any stations, in order within a station; empty when there is none.
+        New audio of any stations, in order within a station, and their ends; empty when there
+        is none.
     resumed : mapping of str to dict
         Snapshots (`Pipeline.snapshot`) of stations that come back after a restart; they are
         restored before `chunks` is heard.
     lost : frozenset of str
-        Stations that another worker has taken over: to be forgotten, not ended.
-    ended : mapping of str to dict
-        Last snapshots of stations that have been silent for too long: to be ended and forgotten.
+        Stations that another worker has taken over, or that were silent for a very long time:
+        to be forgotten, not ended.
     """
 
     chunks: list[AudioChunk] = field(default_factory=list)
     resumed: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     lost: frozenset[str] = frozenset()
-    ended: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class Source(Protocol):

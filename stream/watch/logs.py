@@ -11,9 +11,12 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 from airsift.errors import AirsiftError
+from stream.watch.repeats import RepeatsHandler
 
 # What a record may say besides its message: ``log.info(..., extra={"station": "x"})``.
-FIELDS = ("station", "partition", "kafka_offset")
+# `repeated` and `stations` are in the lines that sum up others: `stream.watch.repeats`.
+FIELDS = ("station", "partition", "kafka_offset", "repeated", "stations")
+_IN_TEXT = ("repeated", "stations")  # the message says them too
 LONGEST = 200  # characters of a field: whoever sends audio chooses the station's name
 # Other libraries speak up from here on only: at "info" they tell of every connection.
 OTHERS = logging.WARNING
@@ -44,7 +47,8 @@ class TextFormatter(logging.Formatter):  # logging's handlers ask for one
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's line; of an exception, type and text."""
         parts = [_iso(record.created), record.levelname.lower(), record.getMessage()]
-        parts += [f"{name}={value}" for name, value in _fields(record).items()]
+        fields = _fields(record).items()
+        parts += [f"{name}={value}" for name, value in fields if name not in _IN_TEXT]
         if record.exc_info and record.exc_info[1] is not None:
             parts.append(f"({type(record.exc_info[1]).__name__}: {record.exc_info[1]})")
         line = " ".join(" ".join(parts).split())
@@ -58,8 +62,10 @@ def logging_to(
     *,
     style: Literal["text", "json"] = "text",
     level: Literal["debug", "info", "warning", "error"] = "info",
-) -> Iterator[None]:
+) -> Iterator[RepeatsHandler]:
     """Write log lines while the block runs; in JSON also the error that ends it.
+
+    Lines of one kind are summed up: `RepeatsHandler.sum_up` is to be called about once a second.
 
     Parameters
     ----------
@@ -70,8 +76,9 @@ def logging_to(
     level : str
         Of airsift's own lines, the least that is written.
     """
-    handler = logging.StreamHandler(sys.stderr if stream is None else stream)
-    handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
+    writer = logging.StreamHandler(sys.stderr if stream is None else stream)
+    writer.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
+    handler = RepeatsHandler(writer)
     ours = [logging.getLogger(name) for name in ("airsift", "stream", "model", "fingerprint")]
     before = [logger.level for logger in ours]
     root = logging.getLogger()
@@ -81,7 +88,7 @@ def logging_to(
     for logger in ours:
         logger.setLevel(level.upper())
     try:
-        yield
+        yield handler
     except Exception as error:
         if style == "json":
             # One line is for people too: the command line prints it again, by itself.
@@ -89,6 +96,7 @@ def logging_to(
         raise
     finally:
         root.removeHandler(handler)
+        handler.sum_up(all_of_them=True)
         root.setLevel(root_before)
         for logger, value in zip(ours, before, strict=True):
             logger.setLevel(value)

@@ -65,12 +65,16 @@ class Stations:
         turned_at, self._turned_at = self._turned_at, self._now()
         self._listened_s += min(self._turned_at - turned_at, LISTEN_S)
         now = self._listened_s
-        for station in (*batch.lost, *batch.ended):
+        for station in batch.lost:
             self._forget(station)
         # A station that goes silent while its worker restarts must not stay unknown to it.
         for station in batch.resumed:
             self._heard_at[station] = now
         for chunk in batch.chunks:
+            if chunk.ends == "sent":  # it is not missed; one that is idle may be
+                self._forget(chunk.station)
+            if chunk.ends:
+                continue
             self._heard_at[chunk.station] = now
             if chunk.station in self._silent:
                 self._silent.remove(chunk.station)

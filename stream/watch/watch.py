@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from stream.pipeline import Pipeline
     from stream.sinks import Sink
     from stream.sources import Batch, Source
+    from stream.watch.repeats import RepeatsHandler
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +59,10 @@ class Watch:
         """Watch these: they are built and connected, and the loop is about to begin."""
         self.metrics.measure(source, pipeline, sinks)
         self.readings.attach(source, pipeline, sinks)
+        edges = [source, *sinks]
         self.health.ask(
-            lambda: str(getattr(source, "trouble", "")), lambda: getattr(source, "waits_for", ())
+            lambda: "; ".join(filter(None, (getattr(edge, "trouble", "") for edge in edges))),
+            lambda: getattr(source, "waits_for", ()),
         )
         self.health.done("source", "model")
 
@@ -96,18 +99,21 @@ def watching(config: WatchConfig) -> Iterator[Watch]:
     Trouble is looked for in a thread, because the loop may wait for the broker that is away.
     """
     with ExitStack() as stack:
-        stack.enter_context(logging_to(style=config.log, level=config.level))
+        lines = stack.enter_context(logging_to(style=config.log, level=config.level))
         watch = Watch(config)
         if config.port:
             stack.enter_context(
                 serving(config.address, config.port, watch.metrics.registry, watch.health)
             )
         stopped = threading.Event()
-        threading.Thread(target=_look, args=[watch, stopped], name="watch", daemon=True).start()
+        threading.Thread(
+            target=_look, args=[watch, lines, stopped], name="watch", daemon=True
+        ).start()
         stack.callback(stopped.set)
         yield watch
 
 
-def _look(watch: Watch, stopped: threading.Event) -> None:
+def _look(watch: Watch, lines: RepeatsHandler, stopped: threading.Event) -> None:
     while not stopped.wait(SAMPLE_S):
         watch.look()
+        lines.sum_up()

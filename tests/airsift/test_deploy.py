@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -43,6 +45,7 @@ def told() -> dict[str, set[str]]:
     watch = Watch(config.load(environ={}).config.watch.model_copy(update={"station_series": 1}))
     watch.turn(Batch([AudioChunk("a", 0, [], 16000)]), [])
     watch.readings._drifts = [("a", 1.0)]  # known only after 12 minutes
+    watch.readings._source = SimpleNamespace(refused=Counter(a=1))
     found: dict[str, set[str]] = {"up": set()}
     for family in text_string_to_metric_families(generate_latest(watch.metrics.registry).decode()):
         for sample in family.samples:

@@ -139,6 +139,7 @@ def test_the_check_asks_where_the_image_serves():
     assert loaded.watch.address == "127.0.0.1"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("device", "index"), [("cpu", "https://index.example/cpu"), ("cpu", ""), ("cuda", "")]
 )
@@ -251,6 +252,7 @@ def test_kafkas_settings_have_kafkas_names():
     assert int(given["KAFKA_MESSAGE_MAX_BYTES"]) >= KafkaSettings().max_request_bytes
 
 
+@pytest.mark.process
 def test_every_topic_is_made_as_the_workers_want_it():
     [script] = SERVICES["topics"]["command"]
     topics = KafkaSettings().topics.model_dump()
@@ -354,16 +356,22 @@ def test_selectors_select_the_pods():
 
 
 def test_never_more_workers_than_partitions():
-    scaled, login = MANIFESTS["keda.yaml"]
-    [trigger] = scaled["spec"]["triggers"]
+    [scaled] = MANIFESTS["keda.yaml"]
     kafka = worker_toml()["kafka"]
     assert scaled["spec"]["maxReplicaCount"] <= kafka["topics"]["partitions"]
     assert scaled["spec"]["minReplicaCount"] <= scaled["spec"]["maxReplicaCount"]
-    assert trigger["metadata"]["bootstrapServers"] == kafka["bootstrap_servers"]
-    assert trigger["metadata"]["consumerGroup"] == kafka["group"]
-    assert trigger["metadata"]["topic"] == KafkaSettings().topics.audio
-    assert trigger["authenticationRef"]["name"] == login["metadata"]["name"]
     assert scaled["spec"]["scaleTargetRef"]["name"] == "airsift"
+
+
+def test_workers_are_scaled_by_what_they_have_to_read_and_not_by_committed_offsets():
+    [scaled] = MANIFESTS["keda.yaml"]
+    [trigger] = scaled["spec"]["triggers"]
+    assert trigger["type"] == "prometheus"
+    query = trigger["metadata"]["query"]
+    [[metric, job]] = re.findall(r'^sum\((\w+)\{job="(\w+)"\}\)$', query)
+    assert metric == "airsift_lag_messages"
+    assert job == SCRAPE["scrape_configs"][0]["job_name"]
+    assert float(trigger["metadata"]["threshold"]) > 0
 
 
 def test_everything_is_on_loopback_unless_told_otherwise():

@@ -160,6 +160,7 @@ def test_what_is_missing_is_named_in_one_line(tmp_path, arguments, said):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.process
 def test_it_is_a_command_of_the_module(shop):
     _, catalogue, _ = shop
     done = subprocess.run(
@@ -252,6 +253,7 @@ def many(tmp_path_factory, compose):
     return folder
 
 
+@pytest.mark.process
 def test_adding_that_was_killed_is_run_again_and_goes_on(many, tmp_path):
     shelf = tmp_path / "shelf"
     command = [sys.executable, "-m", "airsift", "catalogue", "add", many, "--jobs", "2"]
@@ -284,6 +286,7 @@ class Deadly(type(Path())):
         return os._exit, (3,)
 
 
+@pytest.mark.process
 def test_a_file_that_kills_its_reader_is_left_out_and_the_others_are_read(many):
     files = sorted(many.iterdir())
     files.insert(2, Deadly("deadly.mp3"))
@@ -295,6 +298,7 @@ def test_a_file_that_kills_its_reader_is_left_out_and_the_others_are_read(many):
     assert all(read.landmarks is not None for _, read in found if isinstance(read, Read))
 
 
+@pytest.mark.process
 def test_a_pool_that_died_between_two_files_is_noticed_with_the_next(many, monkeypatch):
     """As above, where the process dies before the next file is given to it."""
     submit, tried = ProcessPoolExecutor.submit, []

@@ -99,6 +99,7 @@ def keys_in(folder):
     return keys
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("seed", range(KILLS))
 def test_kill_9_during_add_loses_at_most_the_track_being_added(tmp_path, noise, seed):
     rng = random.Random(seed)
@@ -109,6 +110,7 @@ def test_kill_9_during_add_loses_at_most_the_track_being_added(tmp_path, noise, 
     in_order(tmp_path, said, noise)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("seed", range(KILLS))
 def test_kill_9_during_a_merge_loses_nothing(tmp_path, noise, seed):
     rng = random.Random(seed)
@@ -140,6 +142,7 @@ def consume(pipe, folder, samples):
     pipe.send(len(catalogue.segments))
 
 
+@pytest.mark.process
 def test_a_consumer_matches_on_while_tracks_come_and_go_and_segments_merge(tmp_path, compose):
     seeds = (1, 2, 3, 6, 8, 11, 12)  # of which 12 s are enough
     samples = [compose(seed, 12.0) for seed in seeds]
@@ -182,6 +185,7 @@ def fill_the_disk(pipe, folder, landmarks):
     pipe.send(len(catalogue.matcher().match(landmarks)))  # it serves all the same
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("recent", [1000, 3])
 def test_a_full_disk_during_add_is_one_line_and_loses_nothing(tmp_path, noise, monkeypatch, recent):
     monkeypatch.setattr(merging, "RECENT_TRACKS", recent)
@@ -222,6 +226,7 @@ def add_some(catalogue, landmarks):
             catalogue.add_landmarks(landmarks, Track(f"track-{number}"))
 
 
+@pytest.mark.process
 def test_a_full_disk_during_a_merge_is_one_line_and_loses_nothing(tmp_path, noise):
     process, pipe = start(merge_on_a_full_disk, tmp_path, noise)
     beside, alone, left = messages(pipe)
@@ -247,6 +252,7 @@ def read_only(pipe, folder, landmarks):
         pipe.send(str(error))
 
 
+@pytest.mark.process
 def test_a_catalogue_in_a_folder_for_reading_only_serves(noise):
     with tempfile.TemporaryDirectory() as place:  # where others may go, unlike tmp_path
         folder = Path(place) / "shelf"

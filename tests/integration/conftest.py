@@ -36,6 +36,12 @@ def broker_kind(pytestconfig: pytest.Config) -> str:
 
 
 @pytest.fixture(scope="session")
+def need_kafka(pytestconfig: pytest.Config) -> None:
+    """Have Apache Kafka at hand, for a test that starts one of its own and stops it."""
+    _need_kafka(pytestconfig)
+
+
+@pytest.fixture(scope="session")
 def apache_kafka(pytestconfig: pytest.Config) -> Iterator[ApacheKafka]:
     """Give Apache Kafka, one node that all tests share: it is neither stopped nor frozen."""
     _need_kafka(pytestconfig)

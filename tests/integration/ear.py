@@ -47,7 +47,7 @@ def send(
     settings: KafkaSettings, station: str, samples: np.ndarray, *, first: int = 0, **options: Any
 ) -> None:
     source = ListSource(AudioChunk(station, first, samples, RATE))
-    publish(source, settings, stop=Stop(), speed=None, **{"codec": "pcm", **options})
+    publish(source, settings, stop=Stop(), speed=None, **{"codec": "pcm", "ends": False, **options})
 
 
 class Ear:
@@ -60,7 +60,7 @@ class Ear:
         self.resumed: dict[str, dict[str, Any]] = {}
         self.lost: set[str] = set()
 
-    def listen(self, enough: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    def listen(self, enough: Callable[[], bool], timeout_s: float = 120.0) -> None:
         deadline = time.monotonic() + timeout_s
         while not enough():
             assert time.monotonic() < deadline, f"heard only {self.ends()}"

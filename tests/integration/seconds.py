@@ -18,6 +18,7 @@ from stream.kafka.transactions import Transactions
 from stream.kafka.wire import encode
 from stream.watch import Nobody
 from tests.integration.ear import read_all
+from tests.stream.fakes import snapshot as snapshot_at
 
 STATIONS, SECONDS, RATE = ("a", "b"), 60, 16000
 TURNS = 500  # of a loop that waits for 0.1 s at the longest
@@ -42,7 +43,7 @@ class Seconds:
         return events
 
     def snapshot(self, station):
-        return {"oldest": self._next.get(station, 0)}
+        return snapshot_at(self._next.get(station, 0))
 
     def restore(self, station, snapshot):
         self._next[station] = snapshot["oldest"]

@@ -43,7 +43,9 @@ class Simple:
         self.ends |= {chunk.station: chunk.end for chunk in chunks}
         return [Decision(c.station, c.start, c.end, c.rate, None, 0.5, 0.5) for c in chunks]
     def snapshot(self, station):
-        return {"oldest": self.ends[station]}
+        at = self.ends[station]
+        nothing = dict.fromkeys(("window", "clock", "voice", "smooth", "identify"))
+        return {"version": 2, "rate": 16000, "hop": 320, "oldest": at, "position": at, **nothing}
     def restore(self, station, snapshot):
         pass
     def forget(self, station):

@@ -13,19 +13,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stream.align import Align
+from stream.audio import AudioChunk
 from stream.events import Match, Segment
-from stream.kafka.settings import KafkaSettings
+from stream.kafka.apache import ApacheKafka
+from stream.kafka.client import ensure_topics
+from stream.kafka.settings import KafkaSettings, TopicSettings
 from stream.kafka.sink import KafkaSink
 from stream.kafka.source import KafkaSource
 from tests.integration.brokers import Broker
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 RATE = 22050
+ALL_TOPICS = [TopicSettings().audio, TopicSettings().dead_letters, *TopicSettings().events.values()]
 
 
 @pytest.fixture
 def broker(new_broker: Callable[[], Broker]) -> Broker:
-    return new_broker()
+    running = new_broker()
+    ensure_topics(settings_of(running), ALL_TOPICS)
+    return running
+
+
+def settings_of(broker: Broker) -> KafkaSettings:
+    return KafkaSettings(bootstrap_servers=broker.bootstrap_servers, session_timeout_s=2)
 
 
 def start(broker: Broker, name: str, *arguments: str) -> subprocess.Popen[str]:
@@ -33,11 +44,13 @@ def start(broker: Broker, name: str, *arguments: str) -> subprocess.Popen[str]:
         [sys.executable, str(EXAMPLES / name), *arguments],
         env={**os.environ, "KAFKA": broker.bootstrap_servers, "PACE": "100"},
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def test_the_producers_station_is_heard(broker: Broker, tmp_path: Path) -> None:
+@pytest.fixture
+def recording(tmp_path: Path) -> tuple[Path, np.ndarray]:
     samples = np.random.default_rng(0).integers(-9000, 9000, (2 * RATE, 2)).astype("<i2")
     path = tmp_path / "my station.wav"
     with wave.open(str(path), "wb") as audio:
@@ -45,23 +58,82 @@ def test_the_producers_station_is_heard(broker: Broker, tmp_path: Path) -> None:
         audio.setsampwidth(2)
         audio.setframerate(RATE)
         audio.writeframes(samples.tobytes())
-    source = KafkaSource(
-        KafkaSettings(bootstrap_servers=broker.bootstrap_servers, session_timeout_s=2)
-    )
-    producer = start(broker, "producer.py", str(path), "mine")
-    assert producer.wait(30) == 0
-    producer.communicate()
-    heard: list[np.ndarray] = []
-    deadline = time.monotonic() + 30
+    return path, (samples.mean(1) / 32768).astype(np.float32)
+
+
+def hear(settings: KafkaSettings, seconds: float) -> tuple[dict[str, np.ndarray], KafkaSource]:
+    """Return the new audio of each station, until there is as much of each as that."""
+    source, align, heard = KafkaSource(settings), Align(16_000, 2.0), dict[str, list[np.ndarray]]()
+    deadline = time.monotonic() + 60
     for batch in source:
         assert time.monotonic() < deadline
-        assert {chunk.station for chunk in batch.chunks} <= {"mine"}
-        heard += [chunk.samples for chunk in batch.chunks]
-        if sum(map(len, heard)) == len(samples):
+        for item in align.push(batch.chunks):
+            if isinstance(item, AudioChunk):
+                assert item.time is not None
+                assert abs(item.time - time.time()) < 60
+                heard.setdefault(item.station, []).append(item.samples)
+        lengths = [sum(map(len, parts)) for parts in heard.values()]
+        if lengths and min(lengths) >= round(seconds * RATE):
             break
     source.close()
-    assert np.allclose(np.concatenate(heard), samples.mean(1) / 32768, atol=1e-6)
+    return {station: np.concatenate(parts) for station, parts in heard.items()}, source
+
+
+def test_the_producers_station_is_heard_also_the_second_time(
+    broker: Broker, recording: tuple[Path, np.ndarray]
+) -> None:
+    path, samples = recording
+    for _ in range(2):
+        producer = start(broker, "producer.py", str(path), "mine")
+        _, errors = producer.communicate(timeout=60)
+        assert (producer.returncode, errors) == (0, "")
+    heard, source = hear(settings_of(broker), 4.0)
+    assert heard.keys() == {"mine"}
+    assert np.allclose(heard["mine"], np.concatenate([samples, samples]), atol=1e-6)
     assert source.counts["dead_letters"] == 0
+
+
+def test_producers_side_by_side_are_heard(
+    broker: Broker, recording: tuple[Path, np.ndarray]
+) -> None:
+    path, samples = recording
+    stations = ["one", "two", "one"]  # the third stands in for the first
+    producers = [start(broker, "producer.py", str(path), station) for station in stations]
+    for producer in producers:
+        _, errors = producer.communicate(timeout=60)
+        assert (producer.returncode, errors) == (0, "")
+    heard, source = hear(settings_of(broker), 2.0)
+    assert heard.keys() == {"one", "two"}
+    assert np.allclose(heard["two"], samples, atol=1e-6)
+    assert source.counts["dead_letters"] == 0
+
+
+def test_a_producer_whose_clock_is_wrong_says_so(
+    need_kafka: None, recording: tuple[Path, np.ndarray], tmp_path: Path
+) -> None:
+    path, _ = recording
+    (tmp_path / "sitecustomize.py").write_text(
+        "import time\nreal = time.time\ntime.time = lambda: real() + 7200\n"
+    )
+    with ApacheKafka() as broker:
+        ensure_topics(settings_of(broker), ["airsift.audio"])
+        run = subprocess.run(
+            [sys.executable, str(EXAMPLES / "producer.py"), str(path), "mine"],
+            env={
+                **os.environ,
+                "KAFKA": broker.bootstrap_servers,
+                "PACE": "100",
+                "PYTHONPATH": str(tmp_path),
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert run.returncode == 1
+    assert run.stderr == (
+        "the broker refuses the message's time: set this machine's clock, it is wrong\n"
+    )
 
 
 @pytest.mark.parametrize("name", ["subscriber.py", "subscriber_aiokafka.py"])
@@ -74,15 +146,19 @@ def test_the_subscribers_see_each_event_once(broker: Broker, name: str) -> None:
     match = Match("one", 0, 160000, 16000, None, "t", "Title", "Artist", 0, 9.0, True)
     sink.write([*segments, match])
     sink.flush()
-    subscriber = start(broker, name)
-    assert subscriber.stdout is not None
+    subscribers = [start(broker, name), start(broker, name)]  # and one does not take from another
     try:
-        lines = {subscriber.stdout.readline().strip() for _ in range(4)}
+        seen = []
+        for subscriber in subscribers:
+            assert subscriber.stdout is not None
+            seen.append({subscriber.stdout.readline().strip() for _ in range(4)})
     finally:
-        subscriber.kill()
-        subscriber.communicate()
+        for subscriber in subscribers:
+            subscriber.kill()
+            subscriber.communicate()
         sink.close()
-    assert lines == {
+    assert seen[0] == seen[1]
+    assert seen[0] == {
         "one 0.0 10.0 music",
         "one 0.0 15.0 music",
         "one 0.0 20.0 music",

@@ -15,10 +15,11 @@ from stream.kafka.sender import Sender
 from stream.kafka.source import KafkaSource
 from stream.kafka.tail import follow
 from stream.kafka.wire import encode
+from tests.stream.fakes import snapshot
 
 RATE = 16000
 
-# A worker that forgets after a second, and whose pipeline says what it is told.
+# A worker that forgets after two seconds, and whose pipeline says what it is told.
 WORKER = """
 import sys
 from stream.drive import stop_on_signals
@@ -32,20 +33,19 @@ class Told:
     def push(self, chunks):
         for chunk in chunks:
             self.ends[chunk.station] = chunk.end
-            print("heard", chunk.station, chunk.start, flush=True)
+            print(chunk.ends or "heard", chunk.station, chunk.start, flush=True)
         return []
     def snapshot(self, station):
-        return {"oldest": self.ends[station]}
+        at = self.ends[station]
+        nothing = dict.fromkeys(("window", "clock", "voice", "smooth", "identify"))
+        return {"version": 2, "rate": 16000, "hop": 320, "oldest": at, "position": at, **nothing}
     def restore(self, station, snapshot):
         print("resumed", station, snapshot["oldest"], flush=True)
-    def end(self, station, snapshot):
-        print("ended", station, snapshot["oldest"], flush=True)
-        return []
     def forget(self, station):
-        pass
+        print("forgot", station, 0, flush=True)
 
 settings = KafkaSettings.model_validate_json(sys.argv[1])
-settings = settings.model_copy(update={"forget_s": 1.0, "release_s": 0.5})
+settings = settings.model_copy(update={"idle_s": 1.0, "forget_s": 2.0})
 with stop_on_signals() as stop:
     Worker(settings, Told(), checkpoint_s=0.2).run(stop)
 """
@@ -80,27 +80,27 @@ def hand_over(settings, group):
 
 
 def forget_one(settings):
-    """Read as `airsift run` does, while b plays, until a station is forgotten; return it."""
-    source = KafkaSource(settings)
-    heard = False
+    """Read as `airsift run` does, while b plays, until a station is forgotten; return its ends."""
+    source, ends = KafkaSource(settings), []
     deadline = time.monotonic() + 60
     for batch in source:
         assert time.monotonic() < deadline
-        source.settle({chunk.station: {"oldest": chunk.end} for chunk in batch.chunks})
-        if batch.ended:
+        ends += [(c.station, c.start, c.ends) for c in batch.chunks if c.ends]
+        source.settle({chunk.station: snapshot(chunk.end) for chunk in batch.chunks})
+        if "a" in batch.lost:
             break
-        heard |= bool(batch.chunks)
-        if heard and not batch.chunks:
+        if not batch.chunks:
             send(settings, "b", round(time.time() * RATE))
+    source.settle({})
     source.close()
-    return batch.ended
+    return ends
 
 
 def test_a_station_that_is_forgotten_leaves_nothing_and_begins_anew(kafka_settings, tmp_path):
-    settings = kafka_settings.model_copy(update={"forget_s": 1.0, "release_s": 0.5})
+    settings = kafka_settings.model_copy(update={"idle_s": 1.0, "forget_s": 2.0})
     ensure_topics(settings, [settings.topics.audio])
     send(settings, "a", 0)
-    assert forget_one(settings) == {"a": {"oldest": 1600}}
+    assert forget_one(settings) == [("a", 1600, "idle")]
     assert state(settings)[f"{settings.group}/a"] is None
     assert state(settings)[f"{settings.group}/b"] is not None
 
@@ -112,7 +112,7 @@ def test_a_station_that_is_forgotten_leaves_nothing_and_begins_anew(kafka_settin
         worker = subprocess.Popen(arguments, stdout=out)
     try:
         deadline = time.monotonic() + 90
-        while "ended a 1600" not in (lines := log.read_text().splitlines()):
+        while "forgot a 0" not in (lines := log.read_text().splitlines()):
             assert worker.poll() is None
             assert time.monotonic() < deadline, lines
             time.sleep(0.3)
@@ -123,4 +123,5 @@ def test_a_station_that_is_forgotten_leaves_nothing_and_begins_anew(kafka_settin
         worker.terminate()
         worker.wait(30)
     assert {line.split()[1] for line in lines if line.startswith("resumed")} == {"b"}
-    assert [line for line in lines if line.startswith("heard a")] == ["heard a 0"]
+    about_a = [line for line in lines if line.split()[1] == "a"]
+    assert about_a == ["heard a 0", "idle a 1600", "forgot a 0"]

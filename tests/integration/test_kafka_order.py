@@ -10,6 +10,7 @@ from stream.kafka.client import ensure_topics
 from stream.kafka.sender import Sender
 from stream.kafka.wire import encode
 from tests.integration.ear import CHUNK, RATE, noise
+from tests.stream.fakes import snapshot as snapshot_at
 
 
 def send_in(settings, samples, order):
@@ -31,13 +32,13 @@ def test_swapped_messages_are_heard_in_order_over_a_restart(kafka_settings, ears
     first.listen(lambda: len(first.chunks.get("a", [])) == 6)
     before = align.push(first.chunks["a"])
     assert align.position("a") == 5 * CHUNK  # 6 waits for 5
-    first.source.settle({"a": {"oldest": 3 * CHUNK + 1}})
+    first.source.settle({"a": snapshot_at(3 * CHUNK + 1)})
     first.close()
 
     send_in(kafka_settings, samples, order[6:])
     second, again = ears(kafka_settings), Align(RATE, 2.0)
     second.listen(lambda: second.ends().get("a") == 6 * RATE)
-    again.expect("a", second.resumed["a"]["oldest"])
+    again.restore("a", second.resumed["a"]["oldest"], 0)
     after = again.push(second.chunks["a"])
     assert (align.counts["gaps"], again.counts["gaps"]) == (0, 0)
     heard = np.concatenate([chunk.samples for chunk in before])

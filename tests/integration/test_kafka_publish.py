@@ -50,7 +50,24 @@ def test_opus_at_44100_is_resampled(
     kafka_settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear]
 ) -> None:
     source = ListSource(AudioChunk("a", 0, np.zeros(44100, np.float32), 44100))
-    publish(source, kafka_settings, stop=Stop(), speed=None, codec="opus")
+    publish(source, kafka_settings, stop=Stop(), speed=None, codec="opus", ends=False)
     ear = ears(kafka_settings)
     ear.listen(lambda: ear.ends() == {"a": 48000})
     assert {chunk.rate for chunk in ear.chunks["a"]} == {48000}
+
+
+def test_the_end_of_a_source_is_published_and_its_interruption_is_not(
+    kafka_settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear]
+) -> None:
+    stop = Stop()
+    source = ListSource(*[AudioChunk("cut", k * RATE, noise(1), RATE) for k in range(3)])
+    settings = {"stop": stop, "speed": None, "codec": "pcm"}
+    publish(source, kafka_settings, progress=lambda _: stop.request(), **settings)
+    send(kafka_settings, "open", noise(2))
+    send(kafka_settings, "whole", noise(2), ends=True)
+    ear = ears(kafka_settings)
+    ear.listen(lambda: len(ear.chunks) == 3 and ear.chunks["whole"][-1].ends is not None)
+    assert [[c.ends for c in chunks if c.ends] for chunks in ear.chunks.values()].count([]) == 2
+    last = ear.chunks["whole"][-1]
+    assert (last.start, len(last.samples), last.rate, last.ends) == (2 * RATE, 0, RATE, "sent")
+    assert end_of_station(kafka_settings, "whole") == (2 * RATE, RATE)

@@ -14,16 +14,14 @@ from contextlib import closing
 
 import pytest
 
-from stream.kafka.apache import ApacheKafka, why_not
+from stream.kafka.apache import ApacheKafka
 from stream.kafka.client import connect_admin, ensure_topics
 from stream.kafka.settings import KafkaSettings
 from tests.integration.road import AIRSIFT, DRIVERS
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
-
 
 @pytest.fixture(scope="module")
-def broker():
+def broker(apache_kafka):  # skips where there is none
     # It is this long before a first member is given anything.
     with ApacheKafka(properties={"group.initial.rebalance.delay.ms": "5000"}) as kafka:
         yield kafka

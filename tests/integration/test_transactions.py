@@ -58,7 +58,7 @@ class Reads:
         self._consumer.seek_to_end(self._tp)
         self._consumer.position(self._tp)
 
-    def values(self, count, timeout_s=5.0):
+    def values(self, count, timeout_s=60.0):
         found: list[bytes] = []
         deadline = time.monotonic() + timeout_s
         while len(found) < count and time.monotonic() < deadline:

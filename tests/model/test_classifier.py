@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airsift.errors import SpecMismatch
-from model import classifier, export
+from model import classifier, export, networks
 from model.network import Network
 from model.spec import ModelSpec
 
@@ -103,13 +103,32 @@ def test_the_shipped_weights_load_and_fit_the_front_end() -> None:
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(1, 17), st.integers(4, 25), st.integers(0, 20), st.integers(0, 4))
+@given(st.integers(1, 17), st.integers(40, 300), st.integers(0, 5), st.integers(0, 4))
 def test_neither_batch_nor_block_moves_a_bit_of_a_frame(
-    rows: int, tens: int, at: int, row: int
+    rows: int, columns: int, step: int, row: int
 ) -> None:
     whole = frames_of_all()
-    part = SHIPPED.embed(COLUMNS[row : row + rows, 10 * at : 10 * (at + tens)])
-    assert torch.equal(part, whole[row : row + rows, at : at + part.shape[1]])
+    part = SHIPPED.embed(COLUMNS[row : row + rows, 50 * step : 50 * step + columns])
+    assert torch.equal(part, whole[row : row + rows, 5 * step : 5 * step + part.shape[1]])
+
+
+@pytest.mark.parametrize("name", ["pooled", "plain", "sampled", "report2015"])
+def test_frames_are_those_of_the_module(name: str) -> None:
+    """Whatever the context of a frame is: rows of steps give what the columns in one piece give."""
+    network = networks.make(name, 2).eval()
+    spec = ModelSpec(
+        context_columns=network.context,
+        stride_columns=network.stride,
+        frame_size=network.frame_size,
+        moments=network.moments,
+    )
+    judge = classifier.Classifier(network, spec)
+    for length in (250, 300, 470):
+        columns = torch.rand(2, length, 144) * 8
+        with torch.inference_mode():
+            expected = network.embed(columns)
+        found = judge.embed(columns)
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
 
 
 @settings(max_examples=20, deadline=None)
@@ -121,6 +140,7 @@ def test_no_batch_moves_a_bit_of_a_decision(rows: int, at: int) -> None:
     assert torch.equal(SHIPPED.locate(some), SHIPPED.locate(windows)[at : at + len(some)])
 
 
+@pytest.mark.process
 def test_importing_the_classifier_brings_torch_and_no_training() -> None:
     script = (
         "import sys, model.classifier;"

@@ -7,6 +7,7 @@ are not the same, to the last bit, however the audio came.
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections import defaultdict
@@ -64,8 +65,7 @@ def recut(chunks: list[AudioChunk], random: np.random.Generator) -> list[AudioCh
         edges.append(min(edges[-1] + int(random.integers(1, 4 * rate)), len(samples)))
     # A slice of an array: its memory begins anywhere.
     return [
-        AudioChunk(chunks[0].station, a, samples[a:b], rate)
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
+        AudioChunk(chunks[0].station, a, samples[a:b], rate) for a, b in itertools.pairwise(edges)
     ]
 
 

@@ -168,9 +168,9 @@ def test_nothing_on_the_way_leads_inside(inside: str) -> None:
 )  # fmt: skip
 def test_a_list_from_the_network_names_only_the_web(entry: str) -> None:
     answers = {"/list.m3u": whole(f"#EXTM3U\n{entry}\n".encode())}
-    with radio(answers) as (url, _):
-        with pytest.raises(SourceError, match="only http:// and https:// are read"):
-            HttpSource(f"{url}/list.m3u", "radio", timeout_s=2.0)
+    only = pytest.raises(SourceError, match="only http:// and https:// are read")
+    with radio(answers) as (url, _), only:
+        HttpSource(f"{url}/list.m3u", "radio", timeout_s=2.0)
 
 
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "tcp://{}", "ftp://{}/a", "rtmp://{}/a"])

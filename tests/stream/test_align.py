@@ -67,7 +67,7 @@ def test_last_ends_every_station_and_leaves_the_stage_as_new():
 
 def test_audio_from_before_an_expected_place_is_dropped():
     align = Align(16000)
-    align.expect("a", 100)
+    align.restore("a", 100, 0)
     assert [(item.start, item.end) for item in align.push([chunk(0, 90), chunk(90, 120)])] == [
         (100, 120)
     ]
@@ -168,7 +168,7 @@ def test_a_restart_decides_again_what_was_decided(pieces, data):
     oldest = data.draw(st.integers(begin[-1].end if begin else 0, first.position("a")))
     again = next((i for i, piece in enumerate(pieces[:stop]) if piece.end > oldest), stop)
     second = Align(16000, WINDOW_S)
-    second.expect("a", oldest)
+    second.restore("a", oldest, 0)
     after = heard(second.push(pieces[again:], last=True))
     assert after == [
         (kind, max(start, oldest), end)

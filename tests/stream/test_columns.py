@@ -86,7 +86,7 @@ def test_resuming_from_the_oldest_sample_gives_the_same_columns(programme):
     oldest = one.oldest("a")
     whole = joined(stage().push([AudioChunk("a", 0, samples, RATE), end(9 * RATE)]))[1]
     resumed = stage()
-    resumed.resume_at("a", 200)
+    resumed.restore("a", 200)
     start, values = joined(
         resumed.push([AudioChunk("a", oldest, samples[oldest:], RATE), end(9 * RATE)])
     )

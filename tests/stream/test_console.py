@@ -6,6 +6,7 @@ import pty
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -71,6 +72,30 @@ def test_segments_songs_and_gaps_are_lines_when_they_begin_and_when_they_are_ove
         "r  00:46.0  02:10.5  song               Artist - Title (0.88)",
         "r  02:10.5  02:11.0  gap                overflow",
     ]
+
+
+def test_where_the_time_is_known_it_is_shown() -> None:
+    at = 1_790_000_000 * RATE  # a station that counts from 1970
+    begun = Segment("r", at, at + 12 * RATE, RATE, 1_790_000_000.0, "music", 0.98, False)
+    events: list[Event] = [begun, replace(begun, end=at + 45 * RATE, final=True)]
+    events.append(replace(begun, start=at + 45 * RATE, end=at + 50 * RATE, time=1_790_000_045.0))
+    assert plain(events).splitlines() == [
+        "r  2026-09-21 14:13:20Z  -          music              0.98",
+        "r  2026-09-21 14:13:20Z  14:14:05Z  music              0.98",
+        "r  2026-09-21 14:14:05Z  -          music              0.98",
+    ]
+    text = drawn(events)
+    assert re.search(r"r +music .*14:13:20Z music", text)
+    assert re.search(r"14:14:10Z +since 14:14:05Z", text)
+    assert "497222" not in plain(events) + text
+
+
+@pytest.mark.parametrize("time", [-1.0, 2.0**56, float("nan"), float("inf")])
+def test_a_time_that_cannot_be_is_not_shown(time: float) -> None:
+    event = replace(segment(12, 45, "speech", final=True), time=time)
+    assert "r  00:12.0  00:45.0  speech" in plain([event])
+    assert event.to_dict()["time"] is None
+    assert "00:12.0" in drawn([event])
 
 
 def test_plain_lines_hold_no_control_codes() -> None:
@@ -158,12 +183,14 @@ SHOW = (
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 
 
+@pytest.mark.process
 def test_a_terminal_gets_the_table_and_its_cursor_back() -> None:
     seen = on_terminal(SHOW + "sink.close()\nsink.close()\nprint('after')")
     assert "since 00:00.0" in seen
     assert 0 <= seen.index(HIDE_CURSOR) < seen.index(SHOW_CURSOR) < seen.index("after")
 
 
+@pytest.mark.process
 def test_an_interrupt_gives_the_cursor_back() -> None:
     seen = on_terminal(
         SHOW + "try: raise KeyboardInterrupt\nexcept KeyboardInterrupt: pass\nfinally: sink.close()"
@@ -171,6 +198,7 @@ def test_an_interrupt_gives_the_cursor_back() -> None:
     assert seen.index(HIDE_CURSOR) < seen.index(SHOW_CURSOR)
 
 
+@pytest.mark.process
 def test_a_dumb_terminal_gets_lines() -> None:
     seen = on_terminal(SHOW + "sink.close()", TERM="dumb")
     assert seen == "r  00:00.0  -        speech             0.90\r\n"

@@ -21,6 +21,7 @@ from stream.kafka.deadletter import (
 )
 from stream.kafka.intake import Received
 from stream.kafka.limits import batch_bytes
+from stream.kafka.unreadable import Unreadable
 
 names = st.one_of(
     st.text(max_size=8),
@@ -199,3 +200,17 @@ def test_a_note_that_is_taken_for_audio_is_no_attempt_of_its_letter() -> None:
     refused = read_dead_letter(record("letters", 1, as_dead_letter(note, "no", max_bytes=10**4)))
     assert (refused.origin, refused.attempt) == (Origin("audio", 0, 9), 1)
     assert replace(letter, attempt=2).origin != refused.origin
+
+
+@pytest.mark.parametrize("is_raw", [True, False])
+def test_a_batch_that_cannot_be_read_is_known_as_one_and_a_message_is_not(is_raw):
+    value = Unreadable.of(b"bytes", "bad", 9, is_raw=is_raw)
+    message = Received("audio", 3, 7, -1, None if is_raw else b"a", value, [])
+    letter = as_dead_letter(message, "bad", max_bytes=5000)
+    assert type(letter.value) is bytes  # kafka-python sends no subclass
+    read = read_dead_letter(record("letters", 0, letter))
+    assert (read.is_raw, read.message.value) == (is_raw, b"bytes")
+    # A header that a producer made up makes none of a message.
+    forged = Received("audio", 3, 7, -1, b"a", b"", [("airsift-last-kafka-offset", b"9")])
+    letter = as_dead_letter(forged, "bad", max_bytes=5000)
+    assert not read_dead_letter(record("letters", 0, letter)).is_raw

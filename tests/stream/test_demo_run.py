@@ -57,6 +57,7 @@ def answers(port):
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_it_hears_both_stations_names_the_songs_and_leaves_nothing_behind(demo):
     process = demo("--speed", "20")
@@ -69,6 +70,7 @@ def test_it_hears_both_stations_names_the_songs_and_leaves_nothing_behind(demo):
     assert not answers(broker_of(said))
 
 
+@pytest.mark.process
 def test_ctrl_c_ends_it_in_order(demo):
     process = demo("--speed", "1")
     said = ""
@@ -83,6 +85,7 @@ def test_ctrl_c_ends_it_in_order(demo):
     assert not answers(broker_of(said))
 
 
+@pytest.mark.process
 def test_a_speed_out_of_range_is_refused_in_one_line(demo):
     process = demo("--speed", "0")
     said, complaints = process.communicate(timeout=60)

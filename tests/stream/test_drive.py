@@ -140,3 +140,21 @@ def test_a_signal_asks_to_stop_and_the_next_one_is_pythons_again():
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     signal.signal(signal.SIGINT, before)
+
+
+def test_an_end_is_published_before_it_is_settled(pipeline, programme):
+    end = AudioChunk("a", 20 * RATE, programme(0), RATE, ends="idle")
+    audio = [*batches(programme(20)), Batch([end]), Batch(lost=frozenset("a"))]
+    sink = ListSink()
+
+    class Strict(ListSource):
+        def settle(self, snapshots):
+            if len(self.settled) == 20:  # that of the end
+                assert any(e.kind == "segment" and e.final for e in sink.events)
+            super().settle(snapshots)
+
+    source, stop = Strict(audio, resumable=True), Stop()
+    drive(source, pipeline, [sink], checkpoint_s=1e-9, stop=stop)
+    assert source.settled[-3]["a"]["position"] == 20 * RATE
+    assert source.settled[-3]["a"]["smooth"] is None
+    assert pipeline.align.position("a") == 0

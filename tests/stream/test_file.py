@@ -334,6 +334,7 @@ def test_splitting_keeps_every_sound_sample_apart_from_near_damage(bad: set[int]
             assert gaps.max(initial=0) <= 100  # NEAR_S at this rate
 
 
+@pytest.mark.process
 def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     script = (
         "import resource, sys\n"

@@ -151,12 +151,6 @@ def test_memory_is_bounded():
         assert len(Landmarks.unpack(packed)) <= ASK.evidence // HOP
 
 
-def test_a_snapshot_of_another_version_begins_anew():
-    identify = Identify(SampleMatcher(), ASK)
-    identify.restore("a", {"music": None, "playing": []})
-    assert identify.snapshot("a") is None
-
-
 def test_a_question_ends_where_it_should_however_much_audio_came_after():
     audio, decisions = station("m" * 12, 0)
     matcher = SampleMatcher()

@@ -67,6 +67,7 @@ def test_a_foreign_last_line_is_ended_not_dropped(tmp_path: Path) -> None:
     assert json.loads(second)["start_s"] == 1
 
 
+@pytest.mark.process
 def test_a_full_disk_is_backpressure_and_leaves_whole_lines(tmp_path: Path) -> None:
     script = (
         "import resource, signal, sys\n"
@@ -115,6 +116,7 @@ def test_a_text_file_object_stays_open() -> None:
     assert json.loads(text.getvalue())["start_s"] == 3
 
 
+@pytest.mark.process
 def test_standard_output_is_utf8_in_any_locale_and_seen_at_once() -> None:
     script = (
         "from stream.events import Gap\n"

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import BrokerError
+from stream.watch import repeats
 from stream.watch.logs import JsonFormatter, TextFormatter, logging_to
+from stream.watch.repeats import Repeats
 
 log = logging.getLogger("stream.somewhere")
 
@@ -99,3 +101,126 @@ def test_afterwards_logging_is_as_it_was():
     before = (root.level, list(root.handlers), logging.getLogger("stream").level)
     lines("text", lambda: None, "debug")
     assert (root.level, list(root.handlers), logging.getLogger("stream").level) == before
+
+
+def record(name, level, template, *arguments, station=None):
+    made = logging.LogRecord(name, level, "", 0, template, arguments, None)
+    if station is not None:
+        made.station = station
+    return made
+
+
+calls = st.tuples(
+    st.sampled_from(["stream.a", "kafka", "urllib3"]),
+    st.sampled_from([logging.DEBUG, logging.WARNING, logging.ERROR]),
+    st.sampled_from(["refused: %s", "plain", "50 %", "other %s", "more %s", "and %s", "last %s"]),
+    st.text(max_size=20),
+)
+steps = st.lists(
+    st.one_of(
+        calls,
+        st.floats(0, 200).map(lambda seconds: ("wait", seconds)),
+        st.just(("sum up", 0.0)),
+    ),
+    max_size=200,
+)
+
+
+@given(steps, st.integers(2, 60))
+def test_lines_are_bounded_by_their_kinds_and_counts_add_up_to_the_calls(made, max_kinds):
+    at, called, written, per_minute = 0.0, 0, [], {}
+    counted = Repeats(lambda: at)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(repeats, "MAX_KINDS", max_kinds)
+        for step in made:
+            if step[0] == "wait":
+                at += step[1]
+                out = []
+            elif step[0] == "sum up":
+                out = counted.due()
+            else:
+                name, level, template, text = step
+                arguments = (text,) if "%s" in template else ()
+                called += 1
+                kind = name, level, template
+                out = counted.take(record(name, level, template, *arguments, station=text))
+                per_minute.setdefault(kind, set()).add(at // 60)
+            written += out
+            assert len(counted._counts) <= max_kinds + 1
+        written += counted.due(all_of_them=True)
+    summaries = [r.repeated for r in written if hasattr(r, "repeated")]
+    assert len(written) - len(summaries) + sum(summaries) == called
+    # Of each kind a line in a minute that has any, and a summary of it.
+    assert len(written) <= sum(2 * len(minutes) for minutes in per_minute.values())
+
+
+@pytest.mark.parametrize("stations", [1, 12, 1500])
+def test_a_minute_of_garbage_is_two_lines(stations):
+    at = 0.0
+    counted = Repeats(lambda: at)
+    out = []
+    for n in range(3000):
+        at = n * 59.0 / 3000
+        out += counted.take(record("stream.x", 30, "refused: %s", n, station=f"s{n % stations}"))
+    at = 60.0
+    out += counted.due()
+    assert len(out) == 2
+    many = {1: "1 station", 12: "12 stations", 1500: "1000+ stations"}[stations]
+    assert out[-1].getMessage() == (
+        f"refused: 2999 … and 2 999 more like it in the last minute ({many})"
+    )
+    at = 119.0
+    assert counted.take(record("stream.x", 30, "refused: %s", 1)) == []
+    assert counted.due() == []
+    at = 120.0
+    assert len(counted.due()) == 1
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_the_last_count_is_written_at_the_end(style):
+    def say():
+        for n in range(12_346):
+            log.warning("no audio: %s", n, extra={"station": f"s{n % 12}"})
+        logging.getLogger("urllib3").warning("of a library")
+
+    first, library, last = lines(style, say)
+    text = "no audio: 12345 … and 12 345 more like it in the last minute (12 stations)"
+    if style == "text":
+        assert first.endswith("no audio: 0 station=s0")
+        assert last.endswith(text)
+    else:
+        document = json.loads(last)
+        assert document["message"] == text
+        assert (document["repeated"], document["stations"]) == (12_345, 12)
+        assert document["level"] == "warning"
+    assert "of a library" in library
+
+
+def test_what_is_counted_holds_on_to_nothing():
+    import gc
+    import weakref
+
+    class Payload:
+        pass
+
+    counted, payload = Repeats(), Payload()
+    gone = weakref.ref(payload)
+    for _ in range(3):
+        counted.take(record("stream.x", 30, "refused: %s", payload))
+    del payload
+    gc.collect()
+    assert gone() is None
+
+
+def test_lines_whose_text_is_their_template_cost_bounded_memory_too():
+    counted = Repeats(lambda: 0.0)
+    out = []
+    for n in range(5000):
+        out += counted.take(record("stream.x", 30, f"name {n} " + "x" * 10_000))
+    assert len(out) == repeats.MAX_KINDS + 1
+    assert sum(len(str(kind)) for kind in counted._counts) < 200_000
+    out += counted.due(all_of_them=True)
+    assert (
+        f"{5000 - len(out) + 1:,}".replace(",", " ") + " more of other kinds"
+        in out[-1].getMessage()
+    )

@@ -31,6 +31,7 @@ print(resident_mb() - before)
 """
 
 
+@pytest.mark.process
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc")
 @pytest.mark.parametrize(("how", "least", "most"), [("given back", 0, 20), ("kept", 100, 200)])
 def test_large_blocks_leave_no_holes(how, least, most):

@@ -289,6 +289,7 @@ def wait_for(port, path, enough):
     return answer
 
 
+@pytest.mark.process
 def test_a_run_whose_reader_stops_reading(tmp_path):
     path, port = tmp_path / "long.wav", free_port()
     with wave.open(str(path), "wb") as file:

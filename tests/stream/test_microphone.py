@@ -118,7 +118,7 @@ def test_time_in_which_all_stood_still_is_a_gap_unless_the_device_kept_it(
     assert chunks[-1].end / 100 == pytest.approx(clock.s - began, abs=0.3)
 
 
-@settings(deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.floats(0, 0.2), min_size=20, max_size=60), st.floats(-1e-4, 1e-4))
 def test_neither_jitter_nor_a_slow_clock_is_a_gap(lates: list[float], drift: float) -> None:
     clock = Hand()
@@ -163,6 +163,7 @@ OPEN = (
 )
 
 
+@pytest.mark.process
 def test_a_machine_without_portaudio_is_told_what_to_install() -> None:
     hide = "import sys, ctypes.util\nctypes.util.find_library = lambda name: None\n"
     run = [sys.executable, "-c", hide + OPEN.format(device=None)]
@@ -222,6 +223,7 @@ def record(environ: dict[str, str], **settings: object) -> dict[str, list]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.process
 @pytest.mark.audio
 def test_a_tone_is_heard_at_its_pitch_for_its_time(environ: dict[str, str]) -> None:
     heard = record(environ)
@@ -235,6 +237,7 @@ def test_a_tone_is_heard_at_its_pitch_for_its_time(environ: dict[str, str]) -> N
     assert np.abs(samples).max() == pytest.approx(0.5, abs=0.05)
 
 
+@pytest.mark.process
 @pytest.mark.audio
 def test_a_listener_who_sleeps_gets_a_gap_not_a_drift(environ: dict[str, str]) -> None:
     heard = record(environ, blocks=5, pause=2.0, seconds=3.0)
@@ -250,6 +253,7 @@ def test_a_listener_who_sleeps_gets_a_gap_not_a_drift(environ: dict[str, str]) -
     assert chunks[-1][1] / rate == pytest.approx(heard["spent"], abs=0.7)
 
 
+@pytest.mark.process
 @pytest.mark.audio
 @pytest.mark.parametrize("device", ["no such card", "99"])
 def test_an_unknown_device_is_named_with_those_there_are(
@@ -263,6 +267,7 @@ def test_an_unknown_device_is_named_with_those_there_are(
     assert done.stderr == ""
 
 
+@pytest.mark.process
 @pytest.mark.audio
 def test_a_process_that_stood_still_goes_on_at_the_right_time(environ: dict[str, str]) -> None:
     values = {"device": None, "blocks": 20, "pause": 0.0, "seconds": 18.0}
@@ -307,6 +312,7 @@ def recorder(environ: dict[str, str], absent_s: float) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.process
 @pytest.mark.audio
 def test_a_device_that_comes_back_is_used_again(tmp_path: Path) -> None:
     skip_unless_installed()
@@ -329,6 +335,7 @@ def test_a_device_that_comes_back_is_used_again(tmp_path: Path) -> None:
     assert float(start) - float(end) == pytest.approx(away_s, abs=3)
 
 
+@pytest.mark.process
 @pytest.mark.audio
 def test_a_device_that_stays_away_ends_it_in_one_line(tmp_path: Path) -> None:
     skip_unless_installed()

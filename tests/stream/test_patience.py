@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +22,24 @@ def test_what_does_not_end_in_time_is_ended():
         stop.request()
         assert ended.wait(30)
     assert "did not end within 0.01 s" in reasons[0]
+    assert "is processed again" in reasons[0]
+
+
+@pytest.mark.parametrize(("settled", "fate"), [(True, ""), (False, "may be missing")])
+def test_the_reason_says_what_is_lost(settled, fate):
+    stop, ended, reasons = Stop(), threading.Event(), []
+
+    def end(reason):
+        reasons.append(reason)
+        ended.set()
+
+    with ending_within(stop, 0.01, end, resumable=False) as deadline:
+        deadline.settled = settled
+        stop.request()
+        assert ended.wait(30)
+    [reason] = reasons
+    assert fate in reason
+    assert bool(reason) is not settled
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -50,6 +69,7 @@ sys.exit(4)
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("asked", "out"), [("asked", "flushed "), ("not", "flushed taken apart\n")]
 )
@@ -57,3 +77,54 @@ def test_who_was_asked_to_end_does_not_take_the_interpreter_apart(asked, out):
     command = [sys.executable, "-c", SLOW, asked]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout) == ({"asked": 3, "not": 4}[asked], out)
+
+
+# A main thread that the signal does not wake, as within a name resolver or FFmpeg.
+BUSY = """
+import signal, sys, time
+from stream.drive import stop_on_signals
+from stream.patience import SIGNALS, end_at_once_on_signals, ending_within
+end_at_once_on_signals()
+if sys.argv[1] == "starts":
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    print("ready", flush=True)
+    time.sleep(60)
+with stop_on_signals() as stop, ending_within(stop, 0.2, resumable=sys.argv[1] != "loses"):
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(("doing", "code"), [("starts", 0), ("works", 0), ("loses", 1)])
+def test_a_signal_ends_a_process_whose_main_thread_is_busy(doing, code, number):
+    command = [sys.executable, "-c", BUSY, doing]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        _, printed = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert ("did not end within 0.2 s" in printed) is (doing != "starts")
+
+
+AFTER = """
+import signal
+from stream.drive import stop_on_signals
+from stream.patience import end_at_once_on_signals, ending_within
+end_at_once_on_signals()
+with stop_on_signals() as stop, ending_within(stop):
+    signal.raise_signal(signal.SIGTERM)
+print("flushed", flush=True)
+signal.raise_signal(signal.SIGTERM)
+print("still there")
+"""
+
+
+@pytest.mark.process
+def test_another_signal_after_the_work_ends_the_process_at_once():
+    command = [sys.executable, "-c", AFTER]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "flushed\n")

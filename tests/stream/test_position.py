@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.kafka.position import Claim, Position
+from stream.kafka.position import Claim, Position, Rules
 
 RATE = 1000  # samples are milliseconds
+RULES = Rules(jump_s=0.5, pause_s=5.0, confirm_jump_s=10.0)
 
 
 def claim(
@@ -19,8 +20,8 @@ def claim(
 
 
 def starts(*claims: Claim, n: int = 500) -> list[int]:
-    position = Position(jump_s=0.5, pause_s=5.0)
-    return [position.put(each, n, RATE) for each in claims]
+    position = Position(RULES)
+    return [position.put(each, n, RATE).start for each in claims]
 
 
 def on_time(n: int, count: int) -> list[int]:
@@ -33,8 +34,8 @@ def test_start_sample_is_believed() -> None:
 
 
 def test_start_sample_counts_at_the_rate_it_says() -> None:
-    position = Position(0.5, 5.0)
-    assert position.put(Claim(16000, 16000, None, None), 10, 48000) == 48000
+    position = Position(RULES)
+    assert position.put(Claim(16000, 16000, None, None), 10, 48000).start == 48000
 
 
 def test_jitter_of_the_time_is_ignored_and_a_jump_is_not() -> None:
@@ -65,10 +66,10 @@ def test_a_long_pause_between_arrivals_is_a_gap() -> None:
 
 
 def test_it_resumes_where_it_was() -> None:
-    position = Position(0.5, 5.0)
+    position = Position(RULES)
     position.resume((123, RATE))
-    assert position.put(claim(arrived_ms=400), 10, RATE) == 123
-    assert position.put(claim(arrived_ms=410), 10, RATE * 2) == 266
+    assert position.put(claim(arrived_ms=400), 10, RATE).start == 123
+    assert position.put(claim(arrived_ms=410), 10, RATE * 2).start == 266
 
 
 LENGTHS = [20, 100, 500, 2000, 30_000]  # ms of a chunk
@@ -101,10 +102,10 @@ def test_late_chunks_with_times_that_jitter_are_put_where_they_belong(
 @pytest.mark.parametrize("ppm", [-200, 100])
 @pytest.mark.parametrize("by", ["time_ms", "arrived_ms"])
 def test_a_station_that_drifts_for_days_has_no_gap(by: str, ppm: int) -> None:
-    n, position, expected = 60_000, Position(0.5, 5.0), 10**12
+    n, position, expected = 60_000, Position(RULES), 10**12
     for k in range(7 * 24 * 60):
         said = 10**12 + round(k * n * (1 + ppm / 1e6)) + (k * 7919) % 60 - 30
-        start = position.put(claim(**{by: said}), n, RATE)
+        start = position.put(claim(**{by: said}), n, RATE).start
         expected = start if k == 0 else expected
         assert start == expected
         assert position.time(start, RATE) == pytest.approx(said / 1000, abs=0.1)
@@ -112,11 +113,11 @@ def test_a_station_that_drifts_for_days_has_no_gap(by: str, ppm: int) -> None:
 
 
 def test_after_drift_a_gap_is_as_long_as_it_was() -> None:
-    position = Position(0.5, 5.0)
+    position = Position(RULES)
     for k in range(3_000):
-        end = position.put(claim(time_ms=10**12 + round(k * 10_000 * 0.9999)), 10_000, RATE)
+        end = position.put(claim(time_ms=10**12 + round(k * 10_000 * 0.9999)), 10_000, RATE).start
     said = 10**12 + round(3_000 * 10_000 * 0.9999) + 4000
-    assert position.put(claim(time_ms=said), 2000, RATE) == end + 10_000 + 4000
+    assert position.put(claim(time_ms=said), 2000, RATE).start == end + 10_000 + 4000
 
 
 def test_samples_times_and_arrivals_may_be_mixed() -> None:
@@ -159,13 +160,15 @@ def test_from_any_message_on_the_places_are_the_same_again(messages: list, data:
         said = {name: at for name in ("time_ms", "arrived_ms") if kind in (name, "both")}
         sample = at if kind in ("start_sample", "both") else None
         claims.append((Claim(sample, 1000, said.get("time_ms"), said.get("arrived_ms")), rate))
-    first, second, places, whole = Position(0.5, 5.0), Position(0.5, 5.0), [], []
+    first, second, places, whole = Position(RULES), Position(RULES), [], []
     for each, rate in claims:
         places.append(json.loads(json.dumps(first.place)))
-        whole.append(first.put(each, rate // 2, rate))
+        whole.append(first.put(each, rate // 2, rate).start)
     begin = data.draw(st.integers(1, len(claims) - 1))
     second.resume(places[begin])
-    assert [second.put(each, rate // 2, rate) for each, rate in claims[begin:]] == whole[begin:]
+    assert [second.put(each, rate // 2, rate).start for each, rate in claims[begin:]] == whole[
+        begin:
+    ]
 
 
 def test_a_burst_after_a_hold_up_is_no_time_travel() -> None:

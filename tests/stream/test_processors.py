@@ -46,7 +46,7 @@ def flags() -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write the demo's programmes as samples, as a file of 16 bits gives them, and its catalogue."""
+    """Write the demo's programmes as samples, as a file of 16 bits has them, and a catalogue."""
     folder = tmp_path_factory.mktemp("laws")
     for name in programmes():
         samples = np.round(assemble(name).samples * 32767) / 32768
@@ -86,6 +86,8 @@ def run(setting: str, folder: Path) -> dict[str, list[dict[str, object]]]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_the_laws_and_the_golden_events_hold(events, setting):
     for name, rows in events(setting).items():
@@ -97,6 +99,8 @@ def test_the_laws_and_the_golden_events_hold(events, setting):
         assert said == golden
 
 
+@pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.parametrize("setting", SETTINGS[1:])
 def test_another_kind_of_processor_differs_in_last_digits_only(events, setting):
     for name, here in events("").items():

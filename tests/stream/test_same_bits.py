@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from model import classifier as shipped
+from model import units
 from model.frontend import RollingCQT
+from stream import config
 from stream.audio import AudioChunk
+from stream.build import build_pipeline
+from stream.events import Decision
 from stream.pipeline import Pipeline
 from stream.smooth import SmoothSettings
 
@@ -17,10 +25,12 @@ RATE = 16000
 SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)
 FRONT_END = RollingCQT()
 CLASSIFIER = shipped.load()
+VOICE = shipped.load(shipped.VOICE_WEIGHTS)
+SECONDS = 40
 
 
 def make():
-    return Pipeline(FRONT_END, CLASSIFIER, SMOOTH)
+    return Pipeline(FRONT_END, CLASSIFIER, SMOOTH, voice=VOICE)
 
 
 def chunks(programme, station, rate, seconds=20, n_s=0.5):
@@ -33,7 +43,7 @@ def chunks(programme, station, rate, seconds=20, n_s=0.5):
 
 
 def lines(events):
-    return sorted({repr(event) for event in events})  # before probabilities are rounded
+    return sorted({repr(event) for event in events})
 
 
 @pytest.mark.parametrize("rate", [16000, 44100])
@@ -51,3 +61,114 @@ def test_a_restart_that_catches_up_in_one_batch_moves_no_byte(programme, rate, a
     others = [c for name in "bcd" for c in chunks(programme, name, RATE, n_s=0.31)]
     out += [event for event in second.push([*others, *again]) if event.station == "a"]
     assert lines(out) == lines(expected)
+
+
+def speech_like(station, rate, start=0):
+    """Return a tone with pauses, then noise with it, then nothing: something of every kind."""
+    random = np.random.default_rng(ord(station))
+    t = np.arange(SECONDS * rate) / rate
+    hz = 150 + 40 * np.sin(2 * np.pi * (0.7 + 0.1 * (ord(station) % 5)) * t)
+    tone = sum(np.sin(k * 2 * np.pi * np.cumsum(hz) / rate) / k for k in range(1, 12))
+    on = np.sin(2 * np.pi * 3 * t) > -0.6
+    noise = random.standard_normal(len(t)) * (np.sin(2 * np.pi * t / 19) > 0.5)
+    samples = (0.1 * on * tone + 0.02 * noise) * (t < 28)
+    return AudioChunk(station, start, samples.astype(np.float32), rate)
+
+
+# Station, rate and first sample: on the grid of steps, off it, and of another rate.
+PROGRAMMES = {
+    "a": speech_like("a", 16000), "b": speech_like("b", 16000, 4_321_987),
+    "c": speech_like("c", 44100, 441_000), "d": speech_like("d", 8000, 77),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def expected():
+    """Return the events of each programme alone, in one piece."""
+    return {name: lines(make().push([p], last=True)) for name, p in PROGRAMMES.items()}
+
+
+def pieces_of(whole, cuts):
+    edges = [0, *sorted({int(cut * len(whole.samples)) for cut in cuts} - {0}), len(whole.samples)]
+    return [
+        AudioChunk(whole.station, whole.start + a, whole.samples[a:b], whole.rate)
+        for a, b in itertools.pairwise(edges)
+    ]
+
+
+@pytest.mark.slow
+@settings(max_examples=15, deadline=None)
+@given(st.data())
+def test_cuts_batches_and_restarts_move_no_byte(expected, data):
+    """Any stations together, each cut anywhere, in pushes of any size, restarted between them."""
+    fraction = st.floats(0, 1, exclude_max=True)
+    chosen = data.draw(st.sets(st.sampled_from("abcd"), min_size=1).map(sorted))
+    pieces = [
+        piece
+        for name in chosen
+        for piece in pieces_of(PROGRAMMES[name], data.draw(st.lists(fraction, max_size=12)))
+    ]
+    pieces.sort(key=lambda p: (p.end - PROGRAMMES[p.station].start) / p.rate)
+    pushes = data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=6))
+    restart_after = data.draw(st.integers(0, len(pieces)))
+    stage, events, done = make(), [], 0
+    for size in itertools.cycle(pushes):
+        if done >= len(pieces):
+            break
+        events += stage.push(pieces[done : done + size])
+        before, done = done, done + size
+        if before < restart_after <= done:
+            stage, again = restarted(stage, pieces[:done])
+            events += stage.push(again)
+    events += stage.push([], last=True)
+    assert lines(events) == sorted(line for name in chosen for line in expected[name])
+
+
+def restarted(stage, pieces):
+    """Return a new pipeline that goes on from the snapshots of one, and what it must be given."""
+    other, again = make(), []
+    for station in {piece.station for piece in pieces}:
+        snapshot = json.loads(json.dumps(stage.snapshot(station)))
+        other.restore(station, snapshot)
+        again += [
+            p for p in pieces if p.station == station and p.end * RATE > snapshot["oldest"] * p.rate
+        ]
+    return other, again
+
+
+def test_the_programmes_have_something_to_tell(expected):
+    told = "".join(line for all_lines in expected.values() for line in all_lines)
+    assert len(set(re.findall(r"label='(\w+)'", told))) >= 3
+    assert "final=True" in told
+    assert "voice_odds=None" in told
+    assert re.search(r"voice_odds=-?\d", told)
+
+
+def test_what_is_decided_by_is_what_is_published(expected):
+    decisions = [d for d in make().push([PROGRAMMES["a"]], last=True) if isinstance(d, Decision)]
+    assert len(decisions) == SECONDS - 4
+    for decision in decisions:
+        told = json.loads(decision.to_json())
+        assert (told["p_speech"], told["p_music"]) == (decision.p_speech, decision.p_music)
+        numbers = [decision.p_speech, decision.p_music]
+        numbers += [p for moment in decision.moments for p in moment[1:]]
+        assert numbers == [round(p, 4) for p in numbers]
+
+
+def test_where_rows_change_each_other_they_are_computed_alone(monkeypatch, caplog):
+    monkeypatch.setattr(units, "checked_sizes", lambda function, rows, sizes: (1,))
+    settings = config.load(environ={}).config
+    pipeline = build_pipeline(settings)
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "stream.build"]
+    assert "decide, embed, locate, magnitudes, octave 0" in line
+    chunks = [chunk for name in "ab" for chunk in pieces_of(PROGRAMMES[name], [0.3, 0.55, 0.8])]
+    together = pipeline.push(chunks, last=True)
+    one_by_one = [event for chunk in chunks for event in pipeline.push([chunk])]
+    one_by_one += pipeline.push([], last=True)
+    assert lines(together) == lines(one_by_one)
+
+
+def test_nothing_is_said_where_the_law_holds(caplog):
+    build_pipeline(config.load(environ={}).config)
+    said = [record for record in caplog.records if record.name == "stream.build"]
+    assert bool(said) == any(unit.sizes() == (1,) for unit in [*CLASSIFIER.units, *FRONT_END.units])

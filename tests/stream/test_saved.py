@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airsift.errors import BrokerError
+from stream.kafka.count import Count
+from stream.kafka.frame_stream import NEW, Entry
+from stream.kafka.position import Place
 from stream.kafka.saved import Saved, as_record, read_record
+from stream.kafka.settings import KafkaSettings
+from stream.kafka.state import StateLog
+from stream.snapshot import is_snapshot
+from tests.stream.fakes import snapshot
+from tests.stream.test_snapshot import change, places, replacement
 
 
 def written(group, saved):
@@ -17,20 +25,28 @@ def written(group, saved):
     )
 
 
+samples = st.integers(0, 2**60)
 records = st.builds(
-    Saved,
-    station=st.text(min_size=1, max_size=8),
-    kafka_offset=st.integers(0, 2**60),
-    start=st.integers(0, 2**60),
-    rate=st.integers(1, 192000),
-    snapshot=st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
-    place=st.sampled_from([(), (1, 16000, None, None), (5, 8000, 17.5, 12)]),
+    lambda read_to, before, oldest, **values: Saved(
+        kafka_offset=read_to - before, read_to=read_to, snapshot=snapshot(oldest), **values
+    ),
+    station=st.text(st.characters(codec="utf-8"), min_size=1, max_size=8),
+    read_to=st.integers(1000, 2**60),
+    before=st.integers(0, 1000),
+    oldest=samples,
+    start=samples,
+    rate=st.integers(0, 192000),
+    place=st.sampled_from(
+        [Place(), Place(1, 16000), Place(5, 8000, 17.5, 12, held=1, held_rate=8000)]
+    ),
+    entry=st.sampled_from([NEW, Entry(0, 0, 3, 1 << 20), Entry(417, 1152, 10**6, None, "//E=")]),
     silent_s=st.integers(0, 10**7).map(lambda tenths: tenths / 10),
+    count=st.builds(Count, samples, samples, st.sampled_from(["", "sent", "idle"])),
 )
 
 
 @settings(max_examples=50, deadline=None)
-@given(records, st.text(min_size=1, max_size=5))
+@given(records, st.text(st.characters(codec="utf-8"), min_size=1, max_size=5))
 def test_a_record_says_what_was_saved(saved, group):
     assert read_record(group, written(group, saved)) == saved
 
@@ -44,16 +60,84 @@ def test_a_record_without_a_value_says_that_nothing_is_known(station):
 
 
 def test_a_group_named_like_the_beginning_of_anothers_key_reads_none_of_its_records():
-    assert read_record("us", written("us/too", Saved("a", 0, 0, 16000, {}))) is None
+    assert read_record("us", written("us/too", Saved("a", 0, 0, 16000, snapshot(0)))) is None
 
 
-def test_a_record_of_before_silence_was_counted_is_read():
-    record = written("us", Saved("a", 0, 0, 16000, {}))
-    record.value = record.value.replace(b'"silent_s":0.0,', b"")
-    assert read_record("us", record).silent_s == 0.0
+REAL = Saved("a", 5, 100, 16000, snapshot(100), Place(5, 8000, 17.5, 12), 3.5, 9, Count(7, 90))
 
 
-def test_what_is_no_record_is_named():
-    record = SimpleNamespace(topic="state", partition=1, offset=7, key=b"us/a", value=b"{}")
-    with pytest.raises(BrokerError, match="topic state partition 1 kafka_offset 7 is no snapshot"):
-        read_record("us", record)
+def damaged(value, caplog, key=b"us/a"):
+    """Return what is read of a value that is no record; it is told in one line."""
+    caplog.clear()
+    record = written("us", REAL)
+    record.key, record.value = key, value
+    saved = read_record("us", record)
+    assert len(caplog.records) == (saved is not None and saved.damaged)
+    return saved
+
+
+NUMBERS = [b"-1", b"1.5", b"1e999", b"NaN", b"-Infinity", b"true", b"null", b'"5"', b"1" * 5000]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize(
+    "field", ["kafka_offset", "read_to", "start_sample", "rate", "silent_s", "partition", "oldest"]
+)
+def test_a_damaged_number_is_no_record(caplog, field, number):
+    value = json.loads(written("us", REAL).value)
+    inner = value["snapshot"] if field == "oldest" else value
+    inner[field] = "HERE"
+    text = json.dumps(value).encode().replace(b'"HERE"', number)
+    if (field, number) in {("silent_s", b"1.5"), ("start_sample", b"-1")}:
+        assert not damaged(text, caplog).damaged
+    else:
+        assert damaged(text, caplog) == Saved.nothing("a", damaged=True)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"{}", b"[]", b"7", b"null", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000,
+     b'{"schema": "airsift.state/1"}', b'{"schema": "\\ud800"}', written("us", REAL).value[:-1],
+     written("us", REAL).value.replace(b"state/2", b"state/99"),
+     written("us", REAL).value.replace(b'"version":2', b'"version":1'),
+     written("us", REAL).value.replace(b'"station":"a"', b'"station":"b"')],
+    ids=range(14),
+)  # fmt: skip
+def test_what_is_no_record_costs_its_station_what_it_knew(caplog, value):
+    assert damaged(value, caplog) == Saved.nothing("a", damaged=True)
+    assert "its record in topic state is damaged" in caplog.text
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_whatever_is_damaged_is_read_whole_or_not_at_all(data):
+    value = json.loads(written("us", REAL).value)
+    for _ in range(data.draw(st.integers(1, 3))):
+        path = data.draw(st.sampled_from(places(value)))
+        value = change(value, path, replacement(data))
+    text = json.dumps(value).encode()
+    if data.draw(st.booleans()):
+        text = text[: data.draw(st.integers(0, len(text)))]
+    if data.draw(st.booleans()):
+        at, junk = data.draw(st.integers(0, len(text))), data.draw(st.binary(max_size=3))
+        text = text[:at] + junk + text[at + len(junk) :]
+    record = written("us", REAL)
+    record.value = text
+    saved = read_record("us", record)
+    if saved is None:  # by its own account of another group, whose key it has
+        return
+    assert saved.station == "a"
+    if not saved.damaged:
+        assert is_snapshot(saved.snapshot)
+        assert read_record("us", written("us", saved)) == saved
+
+
+def test_others_records_are_read_as_before():
+    good, bad = written("us", Saved("b", 1, 0, 8000, snapshot(3), read_to=4)), written("us", REAL)
+    bad.value = bad.value[:40]
+    log = StateLog(KafkaSettings(group="us"), None, lambda: None)
+    found = {}
+    for record in (written("us", REAL), good, bad):
+        log._take(record, found)
+    assert found.keys() == {"b"}
+    assert (log.take_damaged(), log.take_damaged()) == (1, 0)

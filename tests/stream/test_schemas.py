@@ -13,7 +13,7 @@ import pytest
 from stream.audio import AudioChunk
 from stream.events import Decision, Event, Gap, Match, Segment
 from stream.kafka.settings import TopicSettings
-from stream.kafka.wire import CODECS, encode
+from stream.kafka.wire import CODECS, encode, encode_end
 
 DOCS = Path(__file__).parents[2] / "docs"
 RATE = 16000
@@ -130,3 +130,12 @@ def test_published_audio_is_what_the_document_says(asyncapi: dict[str, Any], cod
     audio = asyncapi["components"]["messages"]["audio"]
     assert problems(told, audio["headers"]) == []
     assert set(told) == set(audio["headers"]["properties"])
+
+
+def test_a_published_end_is_what_the_document_says(asyncapi: dict[str, Any]) -> None:
+    message = encode_end("a", 5, RATE)
+    told = {name: value.decode() for name, value in message.headers}
+    end = asyncapi["components"]["messages"]["end"]
+    assert problems(told, end["headers"]) == []
+    assert set(told) == set(end["headers"]["properties"])
+    assert len(message.value) <= end["payload"]["maxLength"]

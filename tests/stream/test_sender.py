@@ -5,10 +5,20 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from kafka.errors import KafkaError
+from hypothesis import given
+from hypothesis import strategies as st
+from kafka.errors import (
+    InvalidRecordError,
+    KafkaError,
+    KafkaTimeoutError,
+    PolicyViolationError,
+    TopicAuthorizationFailedError,
+)
 
 from airsift.errors import BrokerError
 from stream.kafka import sender as module
+from stream.kafka.limits import TopicLimits
+from stream.kafka.refusals import Refusals
 from stream.kafka.sender import Sender
 from stream.kafka.settings import KafkaSettings
 
@@ -70,6 +80,126 @@ def test_in_a_transaction_nothing_is_sent_again():
     sender.send("t", b"k", b"a", [])
     sender.flush()
     assert producer.sent == [b"a"]
+
+
+@given(st.lists(st.integers(-1, 3), min_size=1, max_size=12))
+def test_no_offset_is_ever_negative(answers):
+    with pytest.MonkeyPatch.context() as patch:
+        sender, producer = make(patch, answers + [-1] * len(answers))
+        sent = [sender.send("t", b"k", bytes([n]), []) for n in range(len(answers))]
+        sender.flush()
+    assert all(each.kafka_offset is None or each.kafka_offset >= 0 for each in sent)
+    # What the broker does not place is sent once more, and no more than that.
+    assert len(producer.sent) == len(answers) + answers.count(-1)
+    assert [s.kafka_offset for s, a in zip(sent, answers, strict=True) if a >= 0] == [
+        a for a in answers if a >= 0
+    ]
+
+
+class Broker:
+    """Answers each message by itself as `judge` says, or as kafka-python does after a refusal."""
+
+    def __init__(self, judge):
+        self.judge = judge
+        self.log = []
+        self.producers = []
+
+    def connect(self, settings, **options):
+        made = Refusing(self, one_by_one=options.get("batch_size") == 1)
+        self.producers.append(made)
+        return made
+
+
+class Refusing:
+    def __init__(self, broker, one_by_one):
+        self.broker, self.one_by_one, self.closed = broker, one_by_one, False
+        self._waiting, self._broken = [], None
+        self._sender = SimpleNamespace(add_topic=lambda topic: None)
+
+    def send(self, topic, value, key, headers, partition, timestamp_ms=None):
+        assert not self.closed
+        future = SimpleNamespace(is_done=False, failed=lambda: False, value=None, exception=None)
+        self._waiting.append((topic, value, future))
+        return future
+
+    def flush(self, timeout):
+        for topic, value, future in self._waiting:
+            error = self._broken or self.broker.judge(topic, value)
+            future.is_done = True
+            if error is not None:
+                future.failed, future.exception = (lambda: True), error
+                self._broken = None if self.one_by_one else error
+            else:
+                self.broker.log.append((topic, value))
+                future.value = SimpleNamespace(offset=len(self.broker.log) - 1)
+        self._waiting = []
+
+    def close(self, timeout):
+        self.closed = True
+
+
+def no_limits(settings, now=lambda: 0.0):
+    return Refusals(settings, TopicLimits(settings, [], ask=dict, now=now), now)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("ab"), st.sampled_from([None, InvalidRecordError, PolicyViolationError])
+        ),
+        max_size=9,
+    )
+)
+def test_what_is_refused_costs_itself_alone(asked):
+    verdicts = {bytes([n]): error for n, (_, error) in enumerate(asked)}
+    broker = Broker(lambda _, value: verdicts[value] and verdicts[value]())
+    settings = KafkaSettings()
+    refusals = no_limits(settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "connect_producer", broker.connect)
+        sender = Sender(settings, refusals=refusals)
+        sent = [sender.send(t, b"k", bytes([n]), []) for n, (t, _) in enumerate(asked)]
+        sender.flush()
+        assert sender.pending == 0
+        # The next one goes through, whatever became of these.
+        verdicts[bytes([100])] = None
+        sender.send("z", b"k", bytes([100]), [])
+        sender.flush()
+        sender.close()
+    fine = [(t, bytes([n])) for n, (t, error) in enumerate(asked) if error is None]
+    assert sorted(broker.log) == sorted([*fine, ("z", bytes([100]))])
+    assert [bool(each.code) for each in sent] == [error is not None for _, error in asked]
+    assert refusals.counts.total() == sum(error is not None for _, error in asked)
+    assert all(producer.closed for producer in broker.producers)
+
+
+def test_a_broker_that_does_not_answer_is_no_refusal(monkeypatch):
+    broker = Broker(lambda *_: KafkaTimeoutError("late"))
+    monkeypatch.setattr(module, "connect_producer", broker.connect)
+    sender = Sender(KafkaSettings(), refusals=no_limits(KafkaSettings()))
+    sender.send("t", b"k", b"a", [])
+    with pytest.raises(BrokerError, match="no Kafka broker answers"):
+        sender.flush()
+
+
+def test_a_topic_that_refuses_everything_is_left_alone_for_a_minute(monkeypatch):
+    at = 0.0
+    settings = KafkaSettings()
+    broker = Broker(lambda topic, _: TopicAuthorizationFailedError() if topic == "no" else None)
+    monkeypatch.setattr(module, "connect_producer", broker.connect)
+    refusals = no_limits(settings, lambda: at)
+    sender = Sender(settings, refusals=refusals)
+    for turn in range(50):
+        sender.send("no", b"k", bytes([turn]), [])
+        sender.send("yes", b"k", bytes([turn]), [])
+        sender.flush()
+    assert (refusals.counts["no"], refusals.counts["yes"]) == (50, 0)
+    assert len(broker.producers) == 3  # one, the next one, and the one for single messages
+    at, broker.judge = 61.0, lambda *_: None
+    sender.send("no", b"k", b"!", [])
+    sender.flush()
+    assert ("no", b"!") in broker.log
+    assert refusals.counts["no"] == 50
 
 
 def test_a_refusal_is_an_error(monkeypatch):

@@ -9,6 +9,8 @@ from stream.cli.tail import _as_json, as_line
 from stream.events import Decision, Event, Gap, Match, Segment
 
 RATE = 16000
+NO_TIME = b'{"schema": "airsift.gap/1", "station": "a", "start_s": 0, "end_s": 1, "time": "x"}'
+LATE = b'{"schema": "airsift.gap/1", "start_s": 0, "end_s": 1e99, "time": "2026-01-01T00:00:00Z"}'
 
 
 def record(value: bytes | None, headers: dict[str, bytes] | None = None) -> SimpleNamespace:
@@ -22,6 +24,10 @@ def record(value: bytes | None, headers: dict[str, bytes] | None = None) -> Simp
         (
             Segment("news", 0, 3723 * RATE, RATE, None, "music", 0.876, False),
             "0:00:00 - 1:02:03      news              segment   music 0.88 ...",
+        ),
+        (
+            Segment("news", 0, 63 * RATE, RATE, 1_790_000_000.25, "music", 0.876, True),
+            "2026-09-21 14:13:20Z - 14:14:23Z  news              segment   music 0.88",
         ),
         (
             Match("news", 0, RATE, RATE, None, "t", "Title", "Artist", 0, 12.0, True),
@@ -46,9 +52,16 @@ def test_a_dead_letter_says_why() -> None:
     assert line.split() == ["news", "dead", "letter", "no", "audio"]
 
 
-@pytest.mark.parametrize("value", [None, b"\xff", b"[]", b"{}", b'{"schema": "airsift.gap/1"}'])
+def test_a_note_says_that_its_letter_was_sent_again() -> None:
+    line = as_line(record(b"", {"airsift-replayed": b"1790000000000"}))
+    assert line.split() == ["news", "dead", "letter", "sent", "again"]
+
+
+@pytest.mark.parametrize(
+    "value", [None, b"\xff", b"[]", b"{}", b'{"schema": "airsift.gap/1"}', NO_TIME, LATE]
+)
 def test_what_is_no_event_is_shown_as_it_is(value: bytes | None) -> None:
-    assert as_line(record(value)) == f"t[1] 7: {value or b''!r}"
+    assert as_line(record(value)) == f"t[1] 7: {(value or b'')[:80]!r}"
 
 
 @pytest.mark.parametrize("value", [None, b"\xff\xfe", b"{"])

@@ -207,18 +207,7 @@ def test_a_snapshot_carries_what_was_heard_of_the_voice(values, data):
     assert first + other.push(items[at:]) == Smooth(SMOOTH).push(items)
 
 
-def test_a_snapshot_of_before_voices_goes_on():
-    stage, other = Smooth(SMOOTH), Smooth(SMOOTH)
-    items = odds([None] * 20)
-    stage.push(items[:10])
-    old = stage.snapshot("a")
-    assert old is not None
-    old["base"] = old["base"][:5]
-    old["sums"] = [(when, sums[:5]) for when, sums in old["sums"]]
-    other.restore("a", json.loads(json.dumps(old)))
-    assert other.push(items[10:]) == stage.push(items[10:])
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [6, 9, 18, 27, 34])
 def test_a_restarted_pipeline_tells_the_same_voice(classifier, cut, at):
     def make() -> Pipeline:

@@ -1,0 +1,31 @@
+"""The range of times and of sample indices: whatever lies outside is refused where it comes in.
+
+Messages, record timestamps and what is computed from both are checked against the limits here
+and nowhere else. A time is Unix time from 1970 to the end of 2199. A station's sample index may
+go further, because a station whose producer begins to count anew goes on behind its own end; it
+stays below 2^53 at 16 kHz, so JSON and floating point hold it exactly.
+"""
+
+from __future__ import annotations
+
+import math
+
+MAX_TIME_S = 7_258_118_400  # 2200-01-01T00:00Z
+MAX_TIME_MS = MAX_TIME_S * 1000
+MAX_INDEX_S = 2**36  # seconds of a station's count, two thousand years
+MAX_RATE = 10**6  # samples per second that a header may give
+
+
+def is_time(seconds: float | None) -> bool:
+    """Whether `seconds` is a Unix time from 1970 to 2199; None and NaN are not."""
+    return seconds is not None and math.isfinite(seconds) and 0 <= seconds < MAX_TIME_S
+
+
+def is_time_ms(milliseconds: float | None) -> bool:
+    """Whether `milliseconds` is a Unix time from 1970 to 2199; None and NaN are not."""
+    return milliseconds is not None and is_time(milliseconds / 1000)
+
+
+def is_index(sample: int, rate: int) -> bool:
+    """Whether a station may have a sample `sample` at `rate` samples per second."""
+    return 0 <= sample <= MAX_INDEX_S * rate

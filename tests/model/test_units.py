@@ -1,0 +1,152 @@
+"""Units of one fixed shape: what a row gives depends on that row alone, whatever the library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from model import classifier
+from model.frontend import RollingCQT
+from model.units import Units, checked_sizes, random_rows, use_threads
+
+SHIPPED, VOICE = classifier.load(), classifier.load(classifier.VOICE_WEIGHTS)
+FRONT_END = RollingCQT()
+EXAMPLES = random_rows((5,))
+ULP = 2.0**-20
+
+
+@pytest.fixture
+def one_thread_again() -> Iterator[None]:
+    yield
+    use_threads(1)
+
+
+def honest(rows: Tensor) -> Tensor:
+    return rows * 2
+
+
+def by_place(rows: Tensor) -> Tensor:
+    return rows * 2 + ULP * torch.arange(len(rows))[:, None]
+
+
+def last_place_only(rows: Tensor) -> Tensor:
+    out = rows * 2
+    out[-1] += ULP
+    return out
+
+
+def by_neighbours(rows: Tensor) -> Tensor:
+    return rows * 2 + ULP * rows.sum()
+
+
+def by_size(rows: Tensor) -> Tensor:
+    return rows * 2 + (ULP if len(rows) < 8 else 0)
+
+
+def one_number(rows: Tensor) -> Tensor:
+    """As a matrix product at the edge of whose tiles a single number is rounded otherwise."""
+    out = rows * 2
+    out[5, 3] += ULP
+    return out
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (honest, (2, 8)),
+        (by_size, (8,)),
+        (by_place, (1,)),
+        (last_place_only, (1,)),
+        (by_neighbours, (1,)),
+        (one_number, (1,)),
+    ],
+)
+def test_only_sizes_that_change_no_bit_are_used(
+    function: Callable[[Tensor], Tensor], expected: tuple[int, ...]
+) -> None:
+    assert checked_sizes(lambda rows: (function(rows),), EXAMPLES(8), (2, 8)) == expected
+
+
+@pytest.mark.parametrize("function", [by_size, by_place, last_place_only, by_neighbours])
+@pytest.mark.parametrize("rows", [1, 2, 3, 8, 9, 17])
+def test_rows_are_as_alone_whatever_the_library_does(
+    function: Callable[[Tensor], Tensor], rows: int
+) -> None:
+    units = Units("test", function, EXAMPLES)
+    values = torch.rand(rows, 5)
+    alone = torch.cat([units(values[k : k + 1])[0] for k in range(rows)])
+    assert torch.equal(units(values)[0], alone)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 40))
+def test_a_function_never_sees_another_shape(rows: int) -> None:
+    shapes = set()
+
+    def function(values: Tensor, more: Tensor) -> tuple[Tensor, Tensor]:
+        shapes.add(len(values))
+        assert values.data_ptr() % 16 == 0
+        assert values.is_contiguous()
+        return values + 1, more * 2
+
+    units = Units("test", function, random_rows((3,), (2, 2)))
+    shapes.clear()
+    values = torch.rand(3, rows).t()
+    more = torch.rand(rows, 2, 2)
+    plus, twice = units(values, more)
+    assert torch.equal(plus, values + 1)
+    assert torch.equal(twice, more * 2)
+    assert shapes <= {2, 8}
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.data())
+@pytest.mark.parametrize(
+    "unit", [*SHIPPED.units, *VOICE.units, *FRONT_END.units], ids=lambda u: u.name
+)
+def test_no_batch_no_order_and_no_alignment_moves_a_bit(unit: Units, data: st.DataObject) -> None:
+    rows = unit.examples(19)
+    expected = [unit(*(each[k : k + 1] for each in rows)) for k in range(19)]
+    chosen = data.draw(st.lists(st.integers(0, 18), min_size=1, max_size=24))
+    shift = data.draw(st.integers(0, 15))
+    found = unit(*(moved(each[chosen], shift) for each in rows))
+    for place, k in enumerate(chosen):
+        for result, wanted in zip(found, expected[k], strict=True):
+            assert torch.equal(result[place], wanted[0])
+
+
+def moved(values: Tensor, by: int) -> Tensor:
+    """Return the same numbers in memory that begins `by` numbers later than torch would choose."""
+    memory = torch.empty(values.numel() + by)
+    out = memory[by:].view(values.shape)
+    out.copy_(values)
+    return out
+
+
+@pytest.mark.parametrize("unit", [*SHIPPED.units, *FRONT_END.units], ids=lambda u: u.name)
+@pytest.mark.usefixtures("one_thread_again")
+def test_the_number_of_threads_moves_no_bit(unit: Units) -> None:
+    rows, results = unit.examples(40), []
+    for threads in (1, 2, 3):
+        use_threads(threads)
+        with torch.inference_mode():
+            results.append(unit(*rows))
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@pytest.mark.usefixtures("one_thread_again")
+def test_threads_compute_in_the_mode_of_their_caller() -> None:
+    use_threads(2)
+    units = Units("test", honest, EXAMPLES)
+    values = torch.rand(40, 5, requires_grad=True)
+    assert units(values)[0].requires_grad
+    with torch.no_grad():
+        assert not units(values)[0].requires_grad
+    with torch.inference_mode():
+        assert units(values)[0].is_inference()

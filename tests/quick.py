@@ -1,0 +1,62 @@
+"""What `make quick` runs: tests that start no process and no broker, and are not slow.
+
+Such tests need no list. A test that starts another process carries the marker ``process``: by its
+folder, by the broker it asks for, or by hand. Whichever does so without it fails, and names the
+marker, so that what is left is quick by itself.
+"""
+
+from __future__ import annotations
+
+import multiprocessing.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Audit events of Python for another process.
+_EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system"}
+# Libraries look for shared objects by such programs when they are imported.
+_LOOK_UPS = ("ldconfig", "gcc", "cc", "ld", "objdump", "uname", "lscpu")
+_started: list[str] = []
+
+
+def watch() -> None:
+    """Note every process that is started from here on."""
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in _EVENTS:
+            program = str(arguments[0]) if arguments else event
+            if Path(program).name not in _LOOK_UPS:
+                _started.append(program)
+
+    sys.addaudithook(note)
+    spawn = multiprocessing.util.spawnv_passfds  # type: ignore[attr-defined]
+
+    def noted(path: Any, *rest: Any) -> Any:  # it tells no audit hook
+        _started.append(str(path))
+        return spawn(path, *rest)
+
+    multiprocessing.util.spawnv_passfds = noted  # type: ignore[attr-defined]
+
+
+def mark(items: list[pytest.Item], fixtures: set[str]) -> None:
+    """Mark what needs a broker: all tests over it, and those that ask for one of the fixtures."""
+    integration = Path(__file__).parent / "integration"
+    for item in items:
+        names = set(getattr(item, "fixturenames", ()))
+        if fixtures & names or integration in item.path.parents:
+            item.add_marker(pytest.mark.process)
+
+
+def failing_where_unmarked(item: pytest.Item) -> Iterator[None]:
+    """Let a phase of a test run; fail it if a process was started that its markers do not tell."""
+    before = len(_started)
+    yield
+    if len(_started) > before and item.get_closest_marker("process") is None:
+        pytest.fail(
+            f"started {_started[before]}: mark the test with @pytest.mark.process, so that "
+            "`make quick` leaves it out",
+            pytrace=False,
+        )

@@ -1,0 +1,107 @@
+"""Pipelines and programmes for tests of restarts: a catalogue, a voice, and audio for both."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fingerprint.catalogue import Catalogue
+from fingerprint.matcher import LandmarkMatcher
+from fingerprint.metadata import Track
+from model.frontend import RollingCQT
+from stream.audio import AudioChunk
+from stream.identify import Identify, IdentifySettings
+from stream.pipeline import Pipeline
+from stream.smooth import SmoothSettings
+from tests.fingerprint.conftest import compose
+from tests.stream.conftest import LoudnessClassifier
+
+RATE = 16000
+SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)
+ASK = IdentifySettings(
+    first=6 * RATE, interval=3 * RATE, query=8 * RATE, shortest=3 * RATE, tolerance=8000,
+    thorough_every=4,
+)  # fmt: skip
+FRONT_END = RollingCQT()
+CLASSIFIER = LoudnessClassifier()
+
+
+class Treble:
+    """Calls a window female by how much of it lies in the upper half of the bins."""
+
+    spec = CLASSIFIER.spec
+
+    def embed(self, windows: torch.Tensor) -> torch.Tensor:
+        return windows
+
+    def decide(self, windows: torch.Tensor) -> torch.Tensor:
+        treble = (windows[:, :, 72:] - windows[:, :, :72]).mean(dim=(1, 2))
+        return torch.sigmoid(torch.stack([treble, -treble], dim=1))
+
+
+@cache
+def catalogue() -> Catalogue:
+    """Return a catalogue of three tracks, which lasts as long as the tests do."""
+    shelf = Catalogue.create(Path(tempfile.mkdtemp(prefix="airsift-test-")))
+    for seed in range(3):
+        shelf.add(compose(seed, 30.0), Track(f"track-{seed}", title=f"Song {seed}"))
+    return shelf
+
+
+def make(names: bool = False, voice: bool = False, reorder_s: float = 0.0) -> Pipeline:
+    """Return a pipeline, with a catalogue and a voice where they are asked for."""
+    identify = None
+    if names:
+        quick = LandmarkMatcher(catalogue(), thorough=False)
+        identify = Identify(quick, ASK, LandmarkMatcher(catalogue()))
+    return Pipeline(
+        FRONT_END, CLASSIFIER, SMOOTH, identify, voice=Treble() if voice else None,
+        reorder_s=reorder_s,
+    )  # fmt: skip
+
+
+@cache
+def programme(rate: int, seconds: int, seed: int = 0) -> np.ndarray:
+    """Return speech as the stand-in has it, tracks of the catalogue, and silence, in turns."""
+    rng, parts, n = np.random.default_rng(seed), [], 0
+    t = np.arange(9 * RATE) / RATE
+    voice = sum(0.1 * np.sin(2 * np.pi * f * t) for f in (110, 150, 210, 300, 440))
+    while n < seconds:
+        track = compose((seed + n) % 3, 30.0)
+        for part, s in ((voice, rng.integers(4, 9)), (track, rng.integers(9, 18))):
+            parts += [part[: s * RATE].astype(np.float32), np.zeros(3 * RATE, np.float32)]
+            n += s + 3
+    samples = np.concatenate(parts)[: seconds * RATE]
+    if rate == RATE:
+        return samples
+    at = np.arange(seconds * rate) / rate * RATE
+    return np.interp(at, np.arange(len(samples)), samples).astype(np.float32)
+
+
+def chunks(rate: int, seconds: int, chunk_s: float, station: str = "a", seed: int = 0):
+    """Return a programme in chunks; sample 0 was at Unix time 5."""
+    samples, n = programme(rate, seconds, seed), round(chunk_s * rate)
+    return [
+        AudioChunk(station, k, samples[k : k + n], rate, 5.0 + k / rate)
+        for k in range(0, len(samples), n)
+    ]
+
+
+def through_json(snapshot):
+    """Return a snapshot as another process has it."""
+    return json.loads(json.dumps(snapshot))
+
+
+def finals(events):
+    """Return what a subscriber holds in the end: of each id, what is final."""
+    out = {}
+    for event in events:
+        if getattr(event, "final", True):
+            line = event.to_json()
+            assert out.setdefault(event.id, line) == line
+    return out

@@ -1,0 +1,214 @@
+"""What a name costs: nothing before a message of it has decoded to samples."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from stream.audio import AudioChunk
+from stream.kafka.intake import Intake, Received
+from stream.kafka.settings import KafkaSettings
+from stream.kafka.wire import encode
+
+RATE = 16_000
+MANY = 20_000
+GARBAGE: dict[str, tuple[bytes, dict[str, str]]] = {
+    "no headers": (b"x", {}),
+    "no value": (b"", {"content-type": "audio/x-s16le", "rate": "16000"}),
+    "odd bytes": (b"xxx", {"content-type": "audio/x-s16le", "rate": "16000"}),
+    "no flac": (b"fLaC" + bytes(40), {"content-type": "audio/flac"}),
+    "no ogg": (b"OggS" + bytes(40), {"content-type": "audio/ogg"}),
+    "far": (b"xx", {"content-type": "audio/x-s16le", "rate": "1", "start_sample": "9" * 18}),
+    "no frame": (bytes(40_000), {"content-type": "audio/aac"}),
+}
+
+
+def containers(root: Any) -> Iterator[tuple[str, Any]]:
+    """Yield every container that an object of ours holds, with the way to it."""
+    seen: set[int] = set()
+    waiting = deque([("", root)])
+    while waiting:
+        path, item = waiting.popleft()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, dict | set | list | deque):
+            yield path, item
+        values = item.values() if isinstance(item, dict) else item
+        if isinstance(item, dict | set | list | tuple | deque):
+            waiting.extend((f"{path}[]", value) for value in values)
+        elif type(item).__module__.startswith("stream."):
+            names = {n for c in type(item).__mro__ for n in getattr(c, "__slots__", ())}
+            names |= vars(item).keys() if hasattr(item, "__dict__") else set()
+            waiting.extend((f"{path}.{n}", getattr(item, n, None)) for n in sorted(names))
+
+
+def sizes(root: Any) -> dict[str, int]:
+    """Return how many entries the containers below an object have, in total for each way."""
+    found: dict[str, int] = {}
+    for path, item in containers(root):
+        if path != ".counts":
+            found[path] = found.get(path, 0) + len(item)
+    return found
+
+
+class Station:
+    def __init__(self, intake: Intake, station: str = "live") -> None:
+        self.intake, self.station, self.next = intake, station, 0
+
+    def send(self, offset: int) -> list[AudioChunk]:
+        samples = np.zeros(1600, np.float32)
+        message = encode(AudioChunk(self.station, self.next, samples, RATE))
+        self.next += 1600
+        return self.intake.take(Received("audio", 0, offset, -1, *message))
+
+
+def garbage(offset: int, key: bytes | None, kind: str) -> Received:
+    value, headers = GARBAGE[kind]
+    encoded = [(name, text.encode()) for name, text in headers.items()]
+    return Received("audio", 0, offset, -1, key, value, encoded)
+
+
+def intake(refuse: Callable[[Any, str], None] = lambda *_: None, **options: Any) -> Intake:
+    made = Intake(KafkaSettings(**options), RATE, refuse)
+    made.begin(0, 0, [])
+    return made
+
+
+@pytest.mark.parametrize("kind", GARBAGE)
+def test_thousands_of_invented_names_leave_nothing_behind(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("CRITICAL")
+    many = MANY if kind in ("no headers", "odd bytes", "far") else 1000
+    taken = intake()
+    live = Station(taken)
+    [first] = live.send(0)
+    taken.take(garbage(1, b"0", kind))
+    before = sizes(taken)
+    for i in range(many):
+        assert taken.take(garbage(i + 2, b"%d" % i, kind)) == []
+    assert sizes(taken) == before
+    assert taken.counts["dead_letters"] == many + 1
+    [second] = live.send(many + 2)
+    assert second.start == first.end
+
+
+def test_stations_too_many_cost_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("CRITICAL")
+    taken = intake(max_stations=3)
+    stations = [Station(taken, f"{i}") for i in range(MANY)]
+    for i in range(3):
+        assert stations[i].send(i)
+    before = sizes(taken)
+    for i in range(3, MANY):
+        assert stations[i].send(i) == []
+    assert sizes(taken) == before
+    assert [chunk.start for chunk in stations[0].send(MANY)] == [1600]
+
+
+def test_parts_of_frames_make_no_stations(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("CRITICAL")
+    taken = intake(max_stations=3)
+    live = Station(taken)
+    live.send(0)
+    for i in range(5000):
+        part = Received(
+            "audio",
+            0,
+            i + 1,
+            -1,
+            b"%d" % i,
+            b"\xff\xf1" + bytes(5),
+            [("content-type", b"audio/aac")],
+        )
+        assert taken.take(part) == []
+    assert max(sizes(taken).values()) <= 1024  # names of which a frame may still come are few
+    assert taken._names[0] == {"live"}
+    assert [chunk.start for chunk in live.send(9000)] == [1600]
+
+
+@pytest.mark.parametrize("key", [None, b"", b"\xff\xfe", b"x" * 201, b"a\nb", "\u200b".encode()])
+def test_names_that_cannot_be_cost_nothing(key: bytes | None) -> None:
+    refused: list[str] = []
+    taken = intake(lambda _, reason: refused.append(reason))
+    before = sizes(taken)
+    for i in range(50):
+        taken.take(garbage(i, key, "odd bytes"))
+    assert sizes(taken) == before
+    assert len(refused) == 50
+
+
+def test_more_stations_than_any_other_limit_keep_their_places() -> None:
+    count = 11_000
+    taken = intake(max_stations=count)
+    stations = [Station(taken, f"{i}") for i in range(count)]
+    for i, station in enumerate(stations):
+        station.send(i)
+    for i in (0, 1, 5000, count - 1):  # without a start of its own it goes on where it was
+        header = [("content-type", b"audio/x-s16le"), ("rate", b"16000")]
+        part = Received("audio", 0, count + i, -1, b"%d" % i, bytes(3200), header)
+        assert [chunk.start for chunk in taken.take(part)] == [1600]
+
+
+class Names(RuleBasedStateMachine):
+    """Garbage under any name between the messages of stations that are there or new."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.intake = intake(max_stations=4)
+        self.stations: dict[str, Station] = {}
+        self.offset = 0
+        self.sizes = sizes(self.intake)
+
+    @rule(name=st.sampled_from("abcd"))
+    def hear(self, name: str) -> None:
+        station = self.stations.setdefault(name, Station(self.intake, name))
+        expected = station.next
+        assert [chunk.start for chunk in station.send(self._next())] == [expected]
+        self.sizes = sizes(self.intake)
+
+    @rule(
+        key=st.binary(max_size=4) | st.sampled_from([b"x", None]),
+        kind=st.sampled_from(list(GARBAGE)),
+    )
+    def refuse(self, key: bytes | None, kind: str) -> None:
+        if (key or b"").decode("utf-8", "replace") in self.stations:
+            return
+        assert self.intake.take(garbage(self._next(), key, kind)) == []
+
+    @rule(
+        name=st.sampled_from("abcd"), kind=st.sampled_from([k for k in GARBAGE if k != "no frame"])
+    )
+    def damage(self, name: str, kind: str) -> None:
+        if name in self.stations:
+            assert self.intake.take(garbage(self._next(), name.encode(), kind)) == []
+            self.sizes = sizes(self.intake)
+
+    @invariant()
+    def nothing_grows(self) -> None:
+        if hasattr(self, "sizes"):
+            assert sizes(self.intake) == self.sizes
+
+    def _next(self) -> int:
+        self.offset += 1
+        return self.offset - 1
+
+
+Names.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestNames = Names.TestCase
+
+
+def test_the_walk_finds_what_grows() -> None:
+    taken = intake()
+    before = sizes(taken)
+    Station(taken).send(0)
+    grown = {path for path, size in sizes(taken).items() if size > before.get(path, 0)}
+    assert {"._names[]", "._decoder._stations", ".offsets._stations[]"} <= grown

@@ -1,0 +1,188 @@
+"""Times and counts out of range: a dead letter or sound audio, whatever the fields say."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from model.frontend import RollingCQT
+from stream.audio import AudioChunk, Cut
+from stream.clock import Clock
+from stream.events import Gap
+from stream.kafka.intake import Intake, Received
+from stream.kafka.position import Place, Position, Rules, read_place
+from stream.kafka.saved import as_record, read_record
+from stream.kafka.settings import KafkaSettings
+from stream.kafka.translate import received
+from stream.pipeline import Pipeline
+from stream.ranges import MAX_INDEX_S, MAX_TIME_S, is_time
+from stream.smooth import SmoothSettings
+
+RATE = 16_000
+SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)
+FRONT_END = RollingCQT()
+NOW_S = 1_790_000_000
+EDGES = [0, 1, -1, 2**31, 2**43, 2**53, 2**56, 2**60, 2**63 - 1, -(2**63), NOW_S * RATE]
+EDGES += [NOW_S * 1000, NOW_S * 10**6, MAX_TIME_S * 1000 - 1, MAX_TIME_S * 1000, MAX_TIME_S * RATE]
+INT64 = st.sampled_from(EDGES) | st.integers(-(2**63), 2**63 - 1) | st.integers(0, 2**45)
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "start_sample": INT64,
+        "time_ms": INT64,
+        "rate": INT64 | st.sampled_from([1000, 8000, RATE, RATE, 192_000]),
+        "channels": st.sampled_from([1, 1, 2, 2**40]),
+    },
+)
+MESSAGES = st.lists(st.tuples(FIELDS, INT64, st.integers(1, 3)), min_size=1, max_size=8)
+
+
+def of_kafka_python(offset: int, timestamp: int, value: bytes, headers: list[Any]) -> Received:
+    return Received("audio", 0, offset, timestamp, b"a", value, headers)
+
+
+def of_faust(offset: int, timestamp: int, value: bytes, headers: list[Any]) -> Received:
+    seconds: Any = None if timestamp == -1 else timestamp / 1000
+    message: Any = SimpleNamespace(
+        topic="audio",
+        partition=0,
+        offset=offset,
+        timestamp=seconds,
+        key=b"a",
+        value=value,
+        headers=headers,
+    )
+    return received(message)
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.refused: list[str] = []
+        self.intake = Intake(KafkaSettings(), RATE, lambda _, reason: self.refused.append(reason))
+        self.intake.begin(0, 0, [])
+        self.offset = 0
+
+    def take(self, driver: Any, fields: dict[str, int], timestamp: int, n: int) -> list[AudioChunk]:
+        named = {"rate": RATE, **fields}
+        headers = [("content-type", b"audio/x-s16le")]
+        headers += [(name, str(value).encode()) for name, value in named.items()]
+        message = driver(self.offset, timestamp, bytes(1600 * n), headers)
+        self.offset += 1
+        return self.intake.take(message)
+
+
+@pytest.mark.parametrize("driver", [of_kafka_python, of_faust])
+@settings(max_examples=400, deadline=None)
+@given(messages=MESSAGES)
+@example(messages=[({}, NOW_S * 10**6, 1)] * 3)  # a CreateTime in microseconds
+@example(messages=[({"time_ms": NOW_S * 1000}, -1, 1), ({"start_sample": 2**56}, -1, 1)] * 2)
+@example(messages=[({"start_sample": 2**56}, -1, 1)] * 3)
+def test_no_field_is_the_end_of_a_worker(driver: Any, messages: list[Any]) -> None:
+    listener = Listener()
+    for fields, timestamp, n in messages:
+        before = len(listener.refused)
+        chunks = listener.take(driver, fields, timestamp, n)
+        for chunk in chunks:
+            assert 0 <= chunk.start <= chunk.end <= MAX_INDEX_S * chunk.rate
+            assert chunk.time is None or is_time(chunk.time)
+        assert len(listener.refused) <= before + 2
+    assert all(len(reason.splitlines()) == 1 for reason in listener.refused)
+    assert all(len(reason) < 600 for reason in listener.refused)
+    if (state := listener.intake._decoder._stations.get("a")) is not None:
+        assert read_place(json.loads(json.dumps(state.position.place))) == state.position.place
+
+
+@pytest.mark.parametrize(
+    ("fields", "timestamp", "says"),
+    [
+        ({}, NOW_S * 10**6, "no time from 1970 to 2199 in milliseconds"),
+        ({}, -5, "the record's timestamp -5 is no time"),
+        ({"start_sample": 2**60}, -1, "header start_sample"),
+        ({"start_sample": MAX_TIME_S * RATE + 1}, -1, "below 7258118400 s.*the year 2200"),
+        ({"time_ms": MAX_TIME_S * 1000}, -1, "header time_ms"),
+        ({"time_ms": -1}, -1, "header time_ms"),
+    ],
+)
+def test_what_is_out_of_range_is_named(fields: dict[str, int], timestamp: int, says: str) -> None:
+    listener = Listener()
+    assert listener.take(of_kafka_python, fields, timestamp, 1) == []
+    [reason] = listener.refused
+    assert re.search(says, reason)
+
+
+def test_a_record_timestamp_that_cannot_be_does_not_matter_where_nothing_depends_on_it() -> None:
+    listener = Listener()
+    for i in range(3):
+        fields = {"start_sample": NOW_S * RATE + i * 800}
+        [chunk] = listener.take(of_kafka_python, fields, NOW_S * 10**6, 1)
+        assert chunk.start == fields["start_sample"]
+        assert chunk.time == pytest.approx(NOW_S + i * 0.05)
+    assert listener.refused == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(messages=MESSAGES)
+def test_the_pipeline_takes_what_the_intake_gives(messages: list[Any], classifier: Any) -> None:
+    listener = Listener()
+    pipeline = Pipeline(FRONT_END, classifier, SMOOTH, reorder_s=2.0)
+    for fields, timestamp, n in messages:
+        chunks = listener.take(of_kafka_python, fields, timestamp, n)
+        pipeline.push(chunks)
+        for station in {chunk.station for chunk in chunks}:
+            snapshot = json.loads(json.dumps(pipeline.snapshot(station)))
+            for partition, saved in listener.intake.settle({station: snapshot}):
+                key, value, _ = as_record("g", partition, saved)
+                record = Received("state", 0, 0, -1, key, value, [])
+                assert read_record("g", record) == saved
+            pipeline.restore(station, snapshot)
+    events = pipeline.push([], last=True)
+    for event in events:
+        document = json.loads(event.to_json())
+        assert document["time"] is None or datetime.fromisoformat(document["time"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.floats() | st.none(),
+    st.integers(0, MAX_INDEX_S * RATE),
+    st.lists(st.tuples(st.floats(), st.integers(0, MAX_INDEX_S * RATE)), max_size=4),
+)
+def test_the_clock_gives_times_that_can_be(first: Any, start: int, more: list[Any]) -> None:
+    clock, at, samples = Clock(), start, np.zeros(800, np.float32)
+    for time, further in [(first, 0), *more]:
+        if further:
+            clock.push([Cut("a", at, at + further, RATE, "missing")])
+        at += further
+        clock.push([AudioChunk("a", at, samples, RATE, time)])
+        at += 800
+        found = clock.time("a", at, RATE)
+        assert found is None or (math.isfinite(found) and is_time(found))
+        event = clock.date(Gap("a", at, at, RATE, None, "missing"))
+        assert event.to_json()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.none() | st.integers() | st.floats() | st.booleans() | st.text(max_size=3) | st.just([]),
+        min_size=len(Place._fields),
+        max_size=len(Place._fields),
+    )
+)
+def test_a_place_is_read_or_refused(values: list[Any]) -> None:
+    try:
+        place = read_place(values)
+    except ValueError:
+        return
+    position = Position(Rules(0.5, 5.0, 10.0))
+    position.resume(place)
+    assert position.place.top >= position.place.end

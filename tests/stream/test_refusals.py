@@ -1,0 +1,158 @@
+"""What is known of a topic's limits, and what an outbox of Faust's does about refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from types import SimpleNamespace
+
+import pytest
+from aiokafka.errors import InvalidTimestampError, KafkaTimeoutError, MessageSizeTooLargeError
+from faust.exceptions import ProducerSendError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.events import Decision
+from stream.kafka.limits import TopicLimits, batch_bytes
+from stream.kafka.outbox import Outbox
+from stream.kafka.refusals import Refusals
+from stream.kafka.saved import Saved
+from stream.kafka.settings import KafkaSettings
+from stream.kafka.unstored import Unstored
+from stream.kafka.wire import Message
+from stream.watch.readings import Readings
+
+SETTINGS = KafkaSettings()
+
+
+def make_refusals(answers=None, now=lambda: 0.0):
+    limits = TopicLimits(SETTINGS, [], ask=lambda: answers or {}, now=now)
+    return Refusals(SETTINGS, limits, now)
+
+
+def test_limits_are_asked_for_again_and_what_was_learned_is_forgotten_then(monkeypatch):
+    at, answers = 0.0, [{"a": 100}, {"a": 200}]
+    limits = TopicLimits(SETTINGS, ["a", "b"], ask=lambda: answers.pop(0), now=lambda: at)
+    limits.refused("b", 50)
+    limits.refused("b", 70)
+    assert (limits.told("a"), limits.told("b"), limits.learned("b")) == (100, None, 49)
+    at = 601.0
+    limits.told("a")
+    [thread] = [t for t in threading.enumerate() if t.name == "topic-limits"] or [None]
+    if thread is not None:
+        thread.join(10)
+    assert (limits.told("a"), limits.learned("b"), answers) == (200, None, [])
+
+
+@given(
+    st.one_of(st.none(), st.binary(max_size=300)),
+    st.binary(max_size=300),
+    st.lists(st.tuples(st.text(max_size=5), st.binary(max_size=9)), max_size=4),
+)
+def test_a_message_is_as_long_as_its_batch(key, value, headers):
+    from kafka.record.memory_records import MemoryRecordsBuilder
+
+    builder = MemoryRecordsBuilder(2, 0, 1)
+    builder.append(1_700_000_000_000, key, value, headers)
+    builder.close()
+    assert batch_bytes(key, value, headers) == len(builder.buffer())
+
+
+class App:
+    """Faust's app and producer; batches are refused as a whole, as by aiokafka."""
+
+    def __init__(self, judge):
+        self.judge = judge
+        self.log = []
+        self.batch = []
+
+    async def maybe_start_producer(self):
+        return self
+
+    async def send(self, topic, key, value, partition, timestamp, headers):
+        if len(value) > 1000:
+            raise ProducerSendError("too long") from MessageSizeTooLargeError()
+        future = asyncio.get_running_loop().create_future()
+        if not self.batch:
+            asyncio.get_running_loop().call_soon(self._answer)
+        self.batch.append((topic, value, future))
+        return future
+
+    def _answer(self):
+        batch, self.batch = self.batch, []
+        for topic in {t for t, _, _ in batch}:
+            ours = [(v, f) for t, v, f in batch if t == topic]
+            error = next(filter(None, (self.judge(topic, v) for v, _ in ours)), None)
+            for value, future in ours:
+                if error is None:
+                    self.log.append((topic, value))
+                    future.set_result(SimpleNamespace(offset=0))
+                else:
+                    future.set_exception(error)
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=9), st.integers(1, 3))
+def test_an_outbox_passes_over_what_is_refused_and_nothing_else(asked, most):
+    bad = {bytes([n]) for n, (_, refused) in enumerate(asked) if refused}
+    app = App(lambda _, value: InvalidTimestampError() if value in bad else None)
+    refusals = make_refusals()
+
+    async def work():
+        outbox = Outbox(app, most, refusals)
+        parcels = []
+        for n, (topic, _) in enumerate(asked):
+            parcels.append(outbox.put(topic, Message(b"k", bytes([n]), [])))
+            if n % 2:
+                await outbox.send()
+        parcels.append(outbox.put("a", Message(b"k", bytes(2000), [])))
+        await outbox.delivered()
+        assert outbox.queued == 0
+        return parcels
+
+    parcels = asyncio.run(work())
+    assert sorted(app.log) == sorted(
+        (t, bytes([n])) for n, (t, refused) in enumerate(asked) if not refused
+    )
+    assert [bool(p.code) for p in parcels] == [*(refused for _, refused in asked), True]
+    assert refusals.counts.total() == len(bad) + 1
+
+
+def test_an_outbox_raises_what_is_no_refusal():
+    async def work():
+        outbox = Outbox(App(lambda *_: KafkaTimeoutError()), 9, make_refusals())
+        outbox.put("a", Message(b"k", b"v", []))
+        outbox.put("b", Message(b"k", b"v", []))
+        with pytest.raises(KafkaTimeoutError):
+            await outbox.delivered()
+
+    asyncio.run(work())
+
+
+places = st.tuples(st.integers(0, 2), st.sampled_from("abc"))
+
+
+@given(st.lists(st.tuples(places, st.booleans(), st.booleans()), max_size=30))
+def test_a_partition_is_held_while_a_record_of_it_is_neither_stored_nor_withdrawn(answers):
+    unstored, expected = Unstored(), set()
+    for (partition, station), withdrawn, refused in answers:
+        saved = Saved.nothing(station) if withdrawn else Saved(station, 0, 0, 1, {"oldest": 0})
+        unstored.note(partition, saved, refused=refused)
+        (expected.add if refused else expected.discard)((partition, station))
+        assert unstored.held == {p for p, _ in expected}
+        assert {(p, s.station) for p, s in unstored.withdrawals()} == expected
+    unstored.drop({0})
+    assert 0 not in unstored.held
+
+
+def test_refusals_are_a_metric_by_topic_and_counted_once():
+    refusals = make_refusals()
+    event = Decision("a", 0, 16000, 16000, None, 0.5, 0.5).to_json().encode()
+    refusals.count("airsift.gaps", b"k", len(event), 10)
+    edge = SimpleNamespace(refused=refusals.counts, counts={})
+    readings = Readings.__new__(Readings)
+    readings._source, readings._sinks = edge, (edge, SimpleNamespace(refused={"x": 2}))
+    samples = {s.labels["topic"]: s.value for s in readings._refused().samples}
+    assert samples["airsift.gaps"] == 1
+    assert samples["x"] == 2
+    # A rate needs the zero before the first one.
+    assert samples["airsift.state"] == samples["airsift.dead-letters"] == 0

@@ -1,0 +1,143 @@
+"""What is damaged is no snapshot; what is one can be gone on with, whatever it holds."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream.audio import AudioChunk
+from stream.snapshot import is_snapshot, why_no_snapshot
+from tests.stream.restarts import RATE, chunks, make, through_json
+
+numbers = st.one_of(
+    st.integers(-3, 3), st.sampled_from([-(2**63), 2**53, 2**63, 10**400, 10**17]),
+    st.floats(), st.sampled_from([math.nan, math.inf, -math.inf, 1e308, 0.5]),
+)  # fmt: skip
+anything = st.recursive(
+    st.one_of(st.none(), st.booleans(), numbers, st.text(max_size=5)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+def nested(depth):
+    value = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def places(value, path=()):
+    """Return the path of every inner value."""
+    out = [path] if path else []
+    if isinstance(value, dict):
+        keys = list(value)
+    else:
+        keys = list(range(len(value))) if isinstance(value, list) else []
+    return out + [place for key in keys for place in places(value[key], (*path, key))]
+
+
+def change(told, path, new):
+    """Return JSON with the value at `path` replaced by new(value), or without it for `...`."""
+    told = copy.deepcopy(told)
+    at = told
+    for key in path[:-1]:
+        at = at[key]
+    value = new(at[path[-1]])
+    if value is ...:
+        del at[path[-1]]
+    else:
+        at[path[-1]] = value
+    return told
+
+
+def replacement(data):
+    """Return a function that makes something else of a value."""
+    kind = data.draw(st.sampled_from(["anything", "number", "delete", "nest", "double"]))
+    if kind == "delete":
+        return lambda _: ...
+    if kind == "nest":
+        return lambda value: [value]
+    if kind == "double":
+        return lambda value: value * 2 if isinstance(value, str | list | int | float) else value
+    new = data.draw(anything if kind == "anything" else numbers)
+    return lambda _: new
+
+
+@pytest.fixture(scope="module")
+def real():
+    """Return snapshots of a station in speech, in music with a name, and after its end."""
+    pipeline, out = make(names=True, voice=True), []
+    for at, chunk in enumerate(chunks(RATE, 52, 0.5)):
+        pipeline.push([chunk])
+        if at in (9, 40, 62, 75, 96):
+            out.append(through_json(pipeline.snapshot("a")))
+    pipeline.push([AudioChunk("a", 0, np.zeros(0, np.float32), RATE, ends="sent")])
+    return [*out, through_json(pipeline.snapshot("a"))]
+
+
+def test_what_a_pipeline_gives_is_a_snapshot(real):
+    assert [why_no_snapshot(snapshot, "a") for snapshot in real] == [""] * len(real)
+    assert {snapshot["identify"] is None for snapshot in real} == {True, False}
+    assert any(snapshot["identify"] and snapshot["identify"]["playing"] for snapshot in real)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_a_snapshot_is_restored_whole_or_not_at_all(real, data):
+    """And whatever was restored goes on without an error."""
+    told = data.draw(st.sampled_from(real))
+    for _ in range(data.draw(st.integers(1, 3))):
+        path = data.draw(st.sampled_from(places(told)))
+        told = change(told, path, replacement(data))
+    pipeline = make(names=True, voice=True)
+    fresh = make(names=True, voice=True)
+    if pipeline.restore("a", told):
+        assert pipeline.snapshot("a") == told
+        start = told["position"]
+        log = chunks(RATE, 16, 2.0, seed=1)
+    else:
+        assert pipeline.snapshot("a") == fresh.snapshot("a")
+        return
+    moved = [AudioChunk("a", start + c.start, c.samples, RATE, c.time) for c in log]
+    end = AudioChunk("a", 0, np.zeros(0, np.float32), RATE, ends="sent")
+    for chunk in [*moved, end, *moved]:
+        for event in pipeline.push([chunk]):
+            event.to_json()
+            assert event.station == "a"
+    json.dumps(pipeline.snapshot("a"))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [None, [], "x", 7, {}, {"version": 1}, {"version": 99, "window": "x"}, nested(10_000),
+     {"version": 2, "oldest": nested(10_000)}],
+    ids=range(9),
+)  # fmt: skip
+def test_what_is_no_snapshot_leaves_the_station_as_new(told):
+    pipeline = make()
+    log = chunks(RATE, 12, 0.5)
+    assert pipeline.restore("a", told) is False
+    assert not is_snapshot(told)
+    expected = [e.to_json() for e in make().push(log, last=True)]
+    assert [e.to_json() for e in pipeline.push(log, last=True)] == expected
+
+
+def test_a_match_of_another_station_is_not_published(real):
+    told = next(s for s in real if s["identify"] and s["identify"]["playing"])
+    assert not make(names=True).restore("b", told)
+
+
+def test_a_snapshot_of_a_model_with_other_columns_is_not_used(real):
+    for name, value in (("rate", 8000), ("hop", 160)):
+        told = {**real[0], name: value, "smooth": None}
+        assert is_snapshot(told)
+        assert not make().restore("a", told)
