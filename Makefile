@@ -15,7 +15,7 @@ demo: install ## install what is needed, then show airsift at work
 	$(BIN)/airsift demo
 
 test: lint ## install what is needed, then lint, types and the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST)
 
 quick: install ## the tests that need no broker and no other process, in under a minute
 	$(MAKE) --jobs=2 --output-sync=target --no-print-directory quick-engine quick-rest
