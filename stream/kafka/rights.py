@@ -145,6 +145,7 @@ def _may_read_group(admin: Any, group: str) -> bool:
 
 
 def topics_of(error: BaseException) -> list[str]:
+    """Return the topics that a client's error names, one by one or as a set."""
     names: list[str] = []
     for argument in error.args:
         with suppress(TypeError):
