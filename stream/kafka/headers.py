@@ -56,18 +56,24 @@ _MAX = {
 }
 
 _CUT = "airsift-truncated"
+_ATTEMPT = "airsift-attempt"
 
 Headers = list[tuple[str, bytes]]
 
 
 class Said(NamedTuple):
-    """The headers, read. `rate` is 0 where neither header nor default gives one."""
+    """The headers, read.
+
+    `rate` is 0 where neither header nor default gives one; `again` is whether the message is a dead
+    letter that was sent again.
+    """
 
     content_type: str
     rate: int
     channels: int
     start_sample: int | None
     time_ms: int | None
+    again: bool = False
 
 
 def read_headers(headers: Iterable[tuple[str, bytes]], limits: WireSettings) -> Said:
@@ -106,7 +112,8 @@ def read_headers(headers: Iterable[tuple[str, bytes]], limits: WireSettings) -> 
             f"header rate is missing: {kind} needs the samples per second; send it with each "
             "message, or set kafka.wire.default_rate"
         )
-    return Said(kind, rate, channels, _number(texts, "start_sample"), _number(texts, "time_ms"))
+    place = _number(texts, "start_sample"), _number(texts, "time_ms")
+    return Said(kind, rate, channels, *place, again=_ATTEMPT in texts)
 
 
 def _number(texts: dict[str, str], name: str) -> int | None:

@@ -36,6 +36,9 @@ class Claim:
         Unix time in milliseconds at which Kafka took the message.
     continues : bool
         Whether the first sample is known to follow the last one, whatever the rest says.
+    again : bool
+        Whether the message was refused before and is sent again: what lies in the past is then no
+        jump of its station.
     """
 
     start_sample: int | None
@@ -43,6 +46,7 @@ class Claim:
     time_ms: int | None
     arrived_ms: int | None
     continues: bool = False
+    again: bool = False
 
     def __str__(self) -> str:
         if self.start_sample is not None:
@@ -137,7 +141,8 @@ class Track(NamedTuple):
 
     def is_near(self, claim: Claim, rules: Rules) -> bool:
         """Whether a message is believed without another one that confirms it."""
-        return -BACK_S <= self.off_s(claim, rules) <= rules.confirm_jump_s
+        off_s = self.off_s(claim, rules)
+        return off_s <= rules.confirm_jump_s and (off_s >= -BACK_S or claim.again)
 
     def is_after_pause(self, claim: Claim, rules: Rules, max_s: float) -> bool:
         """Whether a message comes after a pause of at most `max_s` that its arrival agrees with."""

@@ -395,7 +395,7 @@ def _claim(said: Said, arrived_ms: int | None) -> Claim:
                 "time_ms"
             )
         arrived_ms = None
-    return Claim(said.start_sample, said.rate, said.time_ms, arrived_ms)
+    return Claim(said.start_sample, said.rate, said.time_ms, arrived_ms, again=said.again)
 
 
 def _is_near(claim: Claim, waiting: Claim, slack: int) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from stream.align import Align
 from stream.audio import AudioChunk
 from stream.kafka.intake import Intake, Received
 from stream.kafka.saved import Saved, as_record, read_record
@@ -319,3 +320,21 @@ def test_the_place_of_a_station_is_plain_json() -> None:
     reader = play("both", [0, 500, DAY_S * 1000])
     place = reader.intake._decoder._stations["a"].position.place
     assert json.loads(json.dumps(place)) == list(place)
+
+
+@pytest.mark.parametrize("by", ["from 0", "from 1970", "time_ms", "both"])
+def test_dead_letters_that_are_sent_again_move_no_station_that_has_gone_on(by: str) -> None:
+    hour = 3_600_000
+    reader = play(by, [hour + i * N for i in range(4)])
+    letters = [message(4 + i, by, i * N) for i in range(6)]
+    reader.log += [m._replace(headers=[*m.headers, ("airsift-attempt", b"1")]) for m in letters]
+    reader.log += [message(10 + i, by, hour + (4 + i) * N) for i in range(3)]
+    reader.read()
+    assert reader.refused == []
+    align = Align(RATE, 2.0)
+    out = align.push(reader.chunks)
+    begin = reader.chunks[0].start
+    assert [(item.start, item.end) for item in out] == [
+        (begin + i * N, begin + (i + 1) * N) for i in range(7)
+    ]
+    assert align.counts["dropped"] == 6
