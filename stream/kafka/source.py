@@ -114,7 +114,14 @@ class KafkaSource:
         self._letters = Letterbox(settings, refusals)
         self._state = StateLog(settings, self._sender, self._count_unreadable)
         named = {} if transactions is None else {"client_id": transactions.client_id}
-        self._consumer = connect_consumer(settings, None, group_id=settings.group, **named)
+        self._consumer = connect_consumer(
+            settings,
+            None,
+            group_id=settings.group,
+            group_instance_id=settings.instance_id or None,
+            client_rack=settings.client_rack,
+            **named,
+        )
         self._contact = Contact(settings, lambda: reads_of_consumer(self._consumer))
         self._rebalances = Rebalances()
         self._reading = CaughtUp()

@@ -176,9 +176,12 @@ class Worker:
             deadline.settled = True
         except (KafkaError, ProducerSendError) as error:
             raise gave_up(self._settings, error) from error
-        except asyncio.CancelledError as error:
-            # Not ours: Faust ended below us, and knows why in a moment.
-            raise gave_up(self._settings, await member.reason() or error) from error
+        except (asyncio.CancelledError, RuntimeError) as error:
+            # Not ours: Faust ended below us, its event loops with it, and knows why in a moment.
+            reason = await member.reason()
+            if reason is None and isinstance(error, RuntimeError):
+                raise
+            raise gave_up(self._settings, reason or error) from error
         finally:
             self._watchdog.stop()
             self._topics.stop()
