@@ -18,6 +18,7 @@ import numpy as np
 from airsift.errors import DecodeError
 from stream.audio import AudioChunk, rescale
 from stream.kafka.count import Count
+from stream.kafka.first_frames import FirstFrames
 from stream.kafka.frame_stream import NEW
 from stream.kafka.headers import read_end
 from stream.kafka.held import MAX_BYTES, HeldMessages
@@ -114,6 +115,7 @@ class Intake:
         self._decoder = ChunkDecoder(settings.wire)
         self._damaged: set[str] = set()  # stations whose last message did not decode
         self._held = HeldMessages(now)
+        self._first_frames = FirstFrames(self.offsets, now)
         self._idle_s = settings.idle_s
         self._most = settings.max_stations
         self._names: dict[int, set[str]] = {}  # stations of each partition
@@ -197,6 +199,7 @@ class Intake:
         lost = set[str]().union(*(self._names.pop(p, set()) for p in partitions))
         lost = lost.difference(*self._names.values())
         self._held.drop(partitions)
+        self._first_frames.drop(partitions)
         for station in lost:
             self._decoder.forget(station)
         self._damaged -= lost
@@ -243,6 +246,7 @@ class Intake:
             if end is not None and not self._comes_late(station, end, message):
                 chunks += self._end(place, "sent")
         except DecodeError as error:
+            self._first_frames.done(place)
             self._send_back(message, station, str(error))
             if station in self._names[partition]:
                 self._damaged.add(station)
@@ -308,7 +312,10 @@ class Intake:
             message.key, message.value, message.headers, arrived_ms, message.offset, partition
         )
         if not len(read.chunk.samples) and read.placed.verdict is Verdict.NEAR:
+            if place not in self._stream or self._stream[place].over:
+                self._first_frames.add(place, message.offset)
             return []
+        self._first_frames.done(place)
         self._names[partition].add(station)
         self._kept.heard(place, message.offset)
         if self._decoder.is_at_end(station):
@@ -446,6 +453,7 @@ class Intake:
             records; if they come back they are new. None is forgotten before the group has
             committed beyond its last message: a restart would hear it again.
         """
+        self._first_frames.expire()
         for station in self._held.older_than(self._idle_s):
             self._give_up(station, "no other message came after it")
         self._kept.listen(partitions)
@@ -551,7 +559,8 @@ class Intake:
                 continue
             if count.over:  # nothing is needed again
                 found = self._decoder.place(station)
-                first = Begin(read_to, found.end, found.rate, found)
+                at = self._first_frames.kafka_offset(place, read_to)
+                first = Begin(at, found.end, found.rate, found)
             elif partition in first_needed:
                 first = first_needed[partition]
             else:
