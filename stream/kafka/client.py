@@ -32,6 +32,7 @@ from kafka.errors import (
 
 from airsift.errors import BrokerError, ConfigError
 from stream.kafka.fetching import Partitions, read_with
+from stream.kafka.notices import listen
 from stream.kafka.rights import UNKNOWN_TOPIC, missing_rights, refusal, refused
 from stream.kafka.security import check_door, explain, joined, security_options, servers
 
@@ -65,6 +66,7 @@ class _Refusals(logging.Handler):
                     raise argument
 
 
+listen()
 _manager_log = logging.getLogger("kafka.net.manager")
 _manager_log.setLevel(logging.WARNING)
 _manager_log.propagate = False

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import aiokafka.client  # type: ignore[import-untyped]
 import faust
 from aiokafka.protocol.metadata import MetadataRequest  # type: ignore[import-untyped]
-from faust.auth import SASLCredentials, SSLCredentials
+from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from faust.types.tuples import TP
 
 from stream.kafka.fetching import Partitions, read_with_aiokafka
 from stream.kafka.security import joined, security_options, servers
+from stream.kafka.tokens import ForAiokafka, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +51,7 @@ def make_app(settings: KafkaSettings) -> Any:
         broker_rebalance_timeout=max(settings.session_timeout_s, 10.0),
         broker_max_poll_interval=settings.max_poll_interval_s,
         broker_max_poll_records=settings.poll_messages,
+        consumer_group_instance_id=settings.instance_id or None,
         consumer_auto_offset_reset=settings.start_from,
         consumer_metadata_max_age_ms=round(settings.metadata_max_age_s * 1000),
         producer_metadata_max_age_ms=round(settings.metadata_max_age_s * 1000),
@@ -93,6 +95,7 @@ def _prepare_consumer(thread: Any, settings: KafkaSettings) -> None:
     def create_prepared(transport: Any) -> Any:
         consumer = create(transport)
         consumer._fetch_max_wait_ms = settings.fetch_wait_ms
+        consumer._client_rack = settings.client_rack or None
         start = consumer.start
 
         async def start_prepared() -> None:
@@ -108,6 +111,9 @@ def _prepare_consumer(thread: Any, settings: KafkaSettings) -> None:
 def _credentials(settings: KafkaSettings) -> Any:
     options = security_options(settings)
     context = options.get("ssl_context")
+    if settings.security.by_token:
+        provider = ForAiokafka(tokens_of(settings.security))
+        return OAuthCredentials(oauth_cb=provider, ssl_context=context)
     if "sasl_mechanism" in options:
         return SASLCredentials(
             username=options["sasl_plain_username"],

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from stream.audio import AudioChunk
-    from stream.kafka.position import Placed
-    from stream.kafka.wire import Begin
+    from stream.kafka.wire import Read
 
 MAX_BYTES = 64 * 1024 * 1024  # of all held messages, with the samples decoded from them
 
@@ -24,29 +22,20 @@ class Held:
     ----------
     message : Received or kafka ConsumerRecord
         As it was read.
-    chunk : AudioChunk
-        What it decodes to, where it would lie.
-    begin : Begin
-        Where a decoder begins that decodes the same.
-    claim : str
-        What it says of its place.
-    off_s : float
-        How far that is from the running position.
+    read : Read
+        What it decodes to, and where it would lie.
     since : float
         When it was read, in seconds of the clock.
     """
 
     message: Any
-    chunk: AudioChunk
-    begin: Begin
-    claim: str
-    off_s: float
+    read: Read
     since: float
 
     @property
     def bytes(self) -> int:
         """How much memory it takes."""
-        return len(self.message.value or b"") + self.chunk.samples.nbytes
+        return len(self.message.value or b"") + self.read.chunk.samples.nbytes
 
 
 class HeldMessages:
@@ -63,15 +52,15 @@ class HeldMessages:
         self._messages: dict[str, Held] = {}
         self._bytes = 0
 
-    def put(self, message: Any, chunk: AudioChunk, begin: Begin, placed: Placed) -> bool:
+    def put(self, message: Any, read: Read) -> bool:
         """Hold a message; False where there is no room for it.
 
         The station's last one must have been taken off before.
         """
-        held = Held(message, chunk, begin, placed.claim, placed.off_s, self._now())
+        held = Held(message, read, self._now())
         if self._bytes + held.bytes > MAX_BYTES:
             return False
-        self._messages[chunk.station] = held
+        self._messages[read.chunk.station] = held
         self._bytes += held.bytes
         return True
 

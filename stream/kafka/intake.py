@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 _ENDED = "the stream had ended"  # why audio is missing before what comes after an end
 # What a restart skips must exist: looked at after so much listening, when its end is known.
 _SETTLED_S = 5.0
+_MAX_STARTING = 256  # names of which so far only a part of a first frame has come
 _TOO_MANY_HELD = (
     f"its count or clock has jumped, and messages of more than {MAX_BYTES} bytes already wait for "
     "the next ones of their stations to confirm such jumps; look at the producers' clocks"
@@ -116,6 +117,8 @@ class Intake:
         self._damaged: set[str] = set()  # stations whose last message did not decode
         self._held = HeldMessages(now)
         self._first_frames = FirstFrames(self.offsets, now)
+        # Names of which no message has brought samples yet, the oldest first.
+        self._starting: OrderedDict[tuple[int, str], None] = OrderedDict()
         self._idle_s = settings.idle_s
         self._most = settings.max_stations
         self._names: dict[int, set[str]] = {}  # stations of each partition
@@ -183,13 +186,8 @@ class Intake:
         """
         if saved.is_of(self.topic_id):
             return saved
-        return replace(
-            saved,
-            kafka_offset=kafka_offset,
-            read_to=kafka_offset,
-            topic_id=self.topic_id,
-            entry=NEW,
-        )
+        at, topic_id = kafka_offset, self.topic_id
+        return replace(saved, kafka_offset=at, read_to=at, topic_id=topic_id, entry=NEW)
 
     def let_go(self, partitions: Iterable[int]) -> set[str]:
         """Forget partitions; return the stations that are on none that is left."""
@@ -200,6 +198,9 @@ class Intake:
         lost = lost.difference(*self._names.values())
         self._held.drop(partitions)
         self._first_frames.drop(partitions)
+        for place in [place for place in self._starting if place[0] in partitions]:
+            del self._starting[place]
+            self._decoder.forget(place[1])
         for station in lost:
             self._decoder.forget(station)
         self._damaged -= lost
@@ -273,9 +274,9 @@ class Intake:
             if not tail or tail[0].offset != saved.kafka_offset:
                 saved = replace(saved, entry=NEW)  # it is how another message begins
             self._adopt(message, place, saved)
+            chunks = []
             # A restart must read all of this again: a message of its old partition has no place in
             # this one, and counts as the first one here.
-            chunks = []
             for each in tail:
                 chunks += self._process(_placed_as(each, message), place)
         else:
@@ -311,17 +312,29 @@ class Intake:
         read = self._decoder.decode(
             message.key, message.value, message.headers, arrived_ms, message.offset, partition
         )
-        if not len(read.chunk.samples) and read.placed.verdict is Verdict.NEAR:
-            if place not in self._stream or self._stream[place].over:
-                self._first_frames.add(place, message.offset)
-            return []
-        self._first_frames.done(place)
+        if station not in self._names[partition] and read.placed.is_empty:
+            self._start(partition, station)
+            return self._decide(message, station, read)
+        self._starting.pop(place, None)
         self._names[partition].add(station)
         self._kept.heard(place, message.offset)
         if self._decoder.is_at_end(station):
-            log.info("audio of before the end of its stream is dropped", extra={"station": station})
+            if read.placed.is_empty:
+                self._first_frames.add(place, message.offset)
+            else:
+                where = {"station": station}
+                log.info("audio of before the end of its stream is dropped", extra=where)
             return []
-        return self._decide(message, read)
+        return self._decide(message, station, read)
+
+    def _start(self, partition: int, station: str) -> None:
+        """Note a name of which no whole frame has come yet: it is no station, and few are noted."""
+        self._starting[partition, station] = None
+        self._starting.move_to_end((partition, station))
+        if len(self._starting) > _MAX_STARTING:
+            oldest, _ = self._starting.popitem(last=False)
+            self._first_frames.done(oldest)
+            self._decoder.forget(oldest[1])
 
     def _comes_late(self, station: str, end: End, message: Any) -> bool:
         """Whether an end is of an earlier stream than the one that goes on, or comes again."""
@@ -333,6 +346,7 @@ class Intake:
         """End a station's stream after what came of it; nothing where it is at its end."""
         partition, station = place
         count = self._stream.get(place)
+        self._first_frames.done(place)
         if count is None or count.over:
             return []
         self._give_up(station, "its stream ended")
@@ -345,41 +359,45 @@ class Intake:
         nothing = np.zeros(0, np.float32)
         return [AudioChunk(station, count.end, nothing, self._rate, ends=how)]
 
-    def _decide(self, message: Any, read: Read) -> list[AudioChunk]:
+    def _decide(self, message: Any, station: str, read: Read) -> list[AudioChunk]:
         """Hold a message that claims a jump, and decide on the one that was held before it."""
-        chunk, begin, placed = read
-        station, verdict = chunk.station, placed.verdict
+        verdict = read.placed.verdict
         held = self._held.pop(station)
         if held is not None:
             self.offsets.let_pass(held.message.partition, station)
         if held is not None and verdict is not Verdict.CONFIRMED:
             self._refuse_jump(held, "the next message does not go on from there")
         if verdict is Verdict.HELD:
-            if self._held.put(message, chunk, begin, placed):
+            if self._held.put(message, read):
                 self.offsets.hold(message.partition, station, message.offset)
             else:
                 self._send_back(message, station, _TOO_MANY_HELD)
             return []
         if verdict is Verdict.NEAR:
-            return self._pass(message, chunk, begin)
+            return self._pass(message, read)
         self.counts["jumps"] += 1
         log.warning(
             "its count or clock has jumped, and a second message confirms it: goes on at second %d",
-            chunk.start // chunk.rate,
+            read.chunk.start // read.chunk.rate,
             extra={"station": station, "partition": message.partition},
         )
-        first = [] if held is None else self._pass(held.message, held.chunk, held.begin)
-        return first + self._pass(message, chunk, begin)
+        first = [] if held is None else self._pass(held.message, held.read)
+        return first + self._pass(message, read)
 
-    def _pass(self, message: Any, chunk: AudioChunk, begin: Begin) -> list[AudioChunk]:
+    def _pass(self, message: Any, read: Read) -> list[AudioChunk]:
         """Note a message that is processed, and return its chunk, unless that is empty."""
-        if not len(chunk.samples):
-            return []
-        station = chunk.station
-        heard = Heard(message.offset, chunk.start, chunk.end, chunk.rate, begin)
-        self.offsets.heard(message.partition, station, heard)
+        chunk, station = read.chunk, read.chunk.station
         at = message.partition, station
         before = self._stream.get(at)
+        if read.placed.is_empty and (before is None or before.over):
+            self._first_frames.add(at, message.offset)
+            return []
+        self._first_frames.done(at)
+        # Also of one that completes no frame: the next message may need it.
+        heard = Heard(message.offset, chunk.start, chunk.end, chunk.rate, read.begin)
+        self.offsets.heard(message.partition, station, heard)
+        if not len(chunk.samples):
+            return []
         start, end = (rescale(s, chunk.rate, self._rate) for s in (chunk.start, chunk.end))
         self._stream[at] = Count(start, end) if before is None else before.follow(start, end)
         if before is not None and before.over == "sent":
@@ -391,12 +409,12 @@ class Intake:
 
     def _refuse_jump(self, held: Held, why: str) -> None:
         """Send a message back whose jump nothing has confirmed."""
-        chunk, off_s = held.chunk, held.off_s
-        far = f"{abs(off_s):.0f} s {'ahead of' if off_s > 0 else 'before'}"
+        placed, station = held.read.placed, held.read.chunk.station
+        far = f"{abs(placed.off_s):.0f} s {'ahead of' if placed.off_s > 0 else 'before'}"
         self._send_back(
             held.message,
-            chunk.station,
-            f"{held.claim} is {far} the station's audio, and {why}: a clock or a count that was "
+            station,
+            f"{placed.claim} is {far} the station's audio, and {why}: a clock or a count that was "
             "wrong once, or a second producer under this name (give each one a name of its own)",
         )
 
@@ -441,8 +459,8 @@ class Intake:
         Parameters
         ----------
         partitions : collection of int
-            Those of which all messages there are have been read, from a broker that answers: a
-            station there that sends nothing is silent.
+            Those that are read as fast as they are written, from a broker that answers: a station
+            there that sends nothing is silent.
 
         Returns
         -------
@@ -571,7 +589,7 @@ class Intake:
             self._adopted.pop(place, None)
             yield partition, Saved(
                 station, first.kafka_offset, first.start, first.rate, snapshot, first.place,
-                entry=first.entry, read_to=read_to, count=count, topic_id=self.topic_id,
+                read_to=read_to, count=count, topic_id=self.topic_id, entry=first.entry,
             )  # fmt: skip
 
 

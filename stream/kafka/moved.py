@@ -63,7 +63,7 @@ class MovedStations:
         self._records = records or self._read_records
         self._messages = messages or self._read_messages
         self._now = now
-        self._known: int | None = None  # partitions when this group was last looked at
+        self._known = 0  # partitions when they were last looked at
         self._grown = False
         self._read_at: float | None = None
         self._newest: dict[str, dict[int, Saved]] = {}
@@ -72,7 +72,7 @@ class MovedStations:
     def grown(self) -> bool:
         """Whether partitions were added since the group began, so that stations may move."""
         count = self._partitions()
-        if self._known is None:
+        if not self._known:  # the broker may not have answered yet
             self._known = count
         if count > self._known:
             self._known, self._grown, self._read_at = count, True, None
@@ -84,7 +84,8 @@ class MovedStations:
         Partitions without a commit, where others have one, were added since.
         """
         offsets = list(committed.values())
-        self._grown |= None in offsets and any(offset is not None for offset in offsets)
+        since = None in offsets and any(offset is not None for offset in offsets)
+        self._grown = self.grown or since
 
     def belongs(self, station: str, partition: int) -> bool:
         """Say whether Kafka's own producers send a station to this partition."""

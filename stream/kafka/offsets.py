@@ -37,7 +37,7 @@ class Heard(NamedTuple):
 class Offsets:
     """The messages a restart would have to read again, per partition and station.
 
-    Of every station the message before the first one needed is kept too: what was refused
+    Of every station the message before the first one needed is kept too: what was not decoded
     between two messages stays with the second. A station that is silent holds its partition until
     it is ended.
 
@@ -104,8 +104,7 @@ class Offsets:
         for partition, stations in self._stations.items():
             if (messages := stations.get(station)) is None:
                 continue
-            # Messages may be out of order: those after one that is needed stay.
-            while len(messages) > 1 and all(self._is_over(messages[i], oldest) for i in (0, 1)):
+            for _ in range(self._count_over(messages, oldest)):
                 messages.popleft()
             first.append((partition, messages[0].begin))
         return first
@@ -133,6 +132,20 @@ class Offsets:
             self._needed.pop(partition, None)
             self._stations.pop(partition, None)
             self._held.pop(partition, None)
+
+    def _count_over(self, messages: Iterable[Heard], oldest: int) -> int:
+        """Return how many of a station's first messages are not needed.
+
+        Messages may be out of order: those after one that is needed stay. One that completes no
+        frame does not tell what was not decoded before it.
+        """
+        count = 0
+        for i, message in enumerate(messages):
+            if not self._is_over(message, oldest):
+                break
+            if message.start < message.end:
+                count = i
+        return count
 
     def _is_over(self, message: Heard, oldest: int) -> bool:
         """Say whether all of a message lies before `oldest`."""

@@ -46,6 +46,8 @@ class Right(NamedTuple):
 def principal(settings: KafkaSettings) -> str:
     """Return whom the broker takes this client for, as far as it is known here."""
     security = settings.security
+    if security.by_token:
+        return "the subject of the OAUTHBEARER token"
     if security.protocol.startswith("SASL"):
         return f"User:{security.username}"
     if security.certificate_file:

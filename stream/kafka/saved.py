@@ -57,7 +57,7 @@ class Saved:
     topic_id : str
         Of the audio topic that the offsets count in: one that is made anew has another.
     entry : Entry
-        How the frames of the first message begin.
+        How the frames of that message begin.
     """
 
     station: str
@@ -113,7 +113,7 @@ class _Record(BaseModel):
     rate: Annotated[int, Field(ge=0, le=10**6)]
     silent_s: Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
     place: list[int | float | None]
-    entry: Annotated[list[int | str | None], Field(min_length=5, max_length=5)]
+    entry: Annotated[list[int | str | None], Field(max_length=len(Entry._fields))]
     count: Annotated[list[int | str], Field(min_length=3, max_length=3)]
     topic_id: Annotated[str, Field(max_length=100)]
     snapshot: dict[str, Any]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airsift.errors import BrokerError, ConfigError
+from stream.kafka.tokens import ForKafkaPython, tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +63,14 @@ def security_options(settings: KafkaSettings) -> dict[str, Any]:
     options: dict[str, Any] = {"security_protocol": security.protocol}
     if security.encrypted:
         options["ssl_context"] = make_context(security)
-    if security.protocol.startswith("SASL"):
+    if security.by_token:
+        tokens = tokens_of(security)
+        tokens.token()  # what is wrong with it is reported before the broker is asked
+        options |= {
+            "sasl_mechanism": security.sasl_mechanism,
+            "sasl_oauth_token_provider": ForKafkaPython(tokens),
+        }
+    elif security.protocol.startswith("SASL"):
         options |= {
             "sasl_mechanism": security.sasl_mechanism,
             "sasl_plain_username": security.username,

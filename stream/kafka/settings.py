@@ -43,10 +43,12 @@ class SecuritySettings(_Section):
     """Encryption and login. Secrets are never printed."""
 
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "PLAIN"
     username: str = ""
     password: SecretStr = SecretStr("")
     password_file: str = ""
+    token_file: str = ""
+    token_command: str = ""
     ca_file: str = ""
     certificate_file: str = ""
     key_file: str = ""
@@ -56,16 +58,28 @@ class SecuritySettings(_Section):
 
     @model_validator(mode="after")
     def _login_is_complete(self) -> SecuritySettings:
-        if self.protocol.startswith("SASL") and not self.username:
-            raise ValueError(f"protocol={self.protocol} needs a username: set it or use SSL alone")
-        if self.protocol.startswith("SASL") and not (self.password or self.password_file):
-            raise ValueError(f"protocol={self.protocol} needs a password: set password_file")
+        if self.protocol.startswith("SASL") and not self.by_token:
+            if not self.username:
+                raise ValueError(
+                    f"protocol={self.protocol} needs a username: set it or use SSL alone"
+                )
+            if not (self.password or self.password_file):
+                raise ValueError(f"protocol={self.protocol} needs a password: set password_file")
+        if self.by_token and bool(self.token_file) == bool(self.token_command):
+            raise ValueError(
+                "sasl_mechanism=OAUTHBEARER needs a token: set one of token_file and token_command"
+            )
         for key in ("password", "key_password"):
             if getattr(self, key) and getattr(self, f"{key}_file"):
                 raise ValueError(f"{key} and {key}_file are both set: leave one of them out")
         if self.key_file and not self.certificate_file:
             raise ValueError("key_file needs its certificate_file")
         return self
+
+    @property
+    def by_token(self) -> bool:
+        """Whether the login is a token."""
+        return self.protocol.startswith("SASL") and self.sasl_mechanism == "OAUTHBEARER"
 
     @property
     def encrypted(self) -> bool:
@@ -104,6 +118,8 @@ class KafkaSettings(_Section):
 
     bootstrap_servers: Annotated[str, Field(min_length=1)] = "127.0.0.1:9092"
     group: Annotated[str, Field(min_length=1)] = "airsift"
+    instance_id: Annotated[str, Field(max_length=249, pattern=r"^[A-Za-z0-9._-]*$")] = ""
+    client_rack: str = ""
     start_from: Literal["earliest", "latest"] = "earliest"
     connect_timeout_s: _Seconds = 8.0
     request_timeout_s: _Seconds = 30.0

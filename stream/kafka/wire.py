@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,7 +25,7 @@ from stream.kafka.headers import (
     station_of,
 )
 from stream.kafka.mp3_file import Mp3File, read_mp3_file
-from stream.kafka.position import Claim, Place, Placed, Position, Rules, Verdict
+from stream.kafka.position import NOWHERE, Claim, Place, Placed, Position, Rules, Verdict
 from stream.kafka.samples import Decoded, check_length, check_shape
 from stream.ranges import is_time_ms
 
@@ -39,7 +39,6 @@ _END_SLACK_S = 0.1  # producers that resample or pad are wrong by this about whe
 _LOUDEST = 100.0  # 40 dB over full scale: not audio, but bytes of another format
 _SHORTEST_MP3 = 1152  # one frame; of less, LAME's header cannot tell the length
 _MP3_DELAY, _MP3_TAIL = 1105, 48  # nor where fewer samples than the tail are left of a frame
-_MAX_STARTING = 256  # names of which so far only a part of a first frame has come
 
 
 class Message(NamedTuple):
@@ -121,7 +120,7 @@ class Begin(NamedTuple):
     kafka_offset: int
     start: int
     rate: int
-    place: Place = Place()
+    place: Place = NOWHERE
     entry: Entry = NEW
 
 
@@ -135,7 +134,7 @@ class Read(NamedTuple):
     begin : Begin
         Where a decoder begins that decodes the same samples of this message and all after it.
     placed : Placed
-        Where it was put, and whether that is believed.
+        Where it lies, and whether that is believed or waits for the next message.
     """
 
     chunk: AudioChunk
@@ -145,18 +144,12 @@ class Read(NamedTuple):
 
 @dataclass(slots=True)
 class _Frames:
-    """A stream of frames, and the messages that a decoder of it can begin with."""
+    """The frames of one count of a station, from message to message."""
 
-    stream: FrameStream
-    waiting: Claim | None = None  # of the message that it began with, until a frame ends
-    knows_claim: bool = False  # whether the last message was placed by the claim of one before it
+    stream: FrameStream | None = None
+    waiting: Claim | None = None  # of the message that a stream began with, until a frame ends
     begins: deque[Begin] = field(default_factory=deque)
     partition: int = 0  # that `begins` are in
-
-    def note(self, claim: Claim, *, is_placed: bool) -> None:
-        """Note by which claim the last message was placed, if it was."""
-        self.knows_claim = claim is self.waiting
-        self.waiting = None if is_placed else claim
 
     def begin(self, pushed: Pushed, here: Begin, partition: int) -> Begin:
         """Return where a decoder begins that is to decode the same; `here` is this message."""
@@ -164,8 +157,9 @@ class _Frames:
         if self.partition != partition:  # the station has moved: none can begin before this
             self.partition = partition
             begins.clear()
-        # A decoder that begins here would not know the claim of a message before.
-        if entry is not None and not self.knows_claim:
+        if entry is not None:
+            if entry.skip is None:
+                begins.clear()
             start = here.start + entry.lead - pushed.skipped
             begins.append(here._replace(start=start, entry=entry))
         while len(begins) > 1 and begins[1].entry.number <= pushed.needs:
@@ -177,13 +171,49 @@ class _Frames:
 class _Station:
     position: Position
     resumed: Begin | None = None  # until its message, or one after it, has come
-    frames: _Frames | None = None
-    ahead: _Frames | None = None  # after a jump, see `Position`
+    frames: _Frames = field(default_factory=_Frames)
+    ahead: _Frames = field(default_factory=_Frames)  # of a jump that is not confirmed yet
     ended_s: float | None = None  # where the stream began that is at its end; None while it goes on
+
+    def frames_for(self, claim: Claim, verdict: Verdict) -> _Frames:
+        """Return the frames that a message goes on with.
+
+        One that may be an outlier has a stream of its own, which becomes the station's if the
+        jump is confirmed.
+        """
+        if verdict is Verdict.NEAR:
+            return self.frames
+        if verdict is Verdict.CONFIRMED or self.position.is_more_of_candidate(claim):
+            return self.ahead
+        return _Frames()
+
+    def begin_again(self, frames: _Frames, claim: Claim) -> _Frames:
+        """Begin a new stream with a message after the end of one, unless it came late.
+
+        What came of its first frame, in messages before, came after the end, too.
+        """
+        if self.ended_s is None:
+            return frames
+        begun = self.position.begin_again(claim, self.ended_s)
+        if begun is None:
+            return _Frames()
+        self.position.place, self.ended_s = begun, None
+        begins = deque(each._replace(place=begun) for each in frames.begins)
+        return replace(frames, begins=begins)
+
+    def take(self, frames: _Frames, placed: Placed) -> None:
+        """Go on with the frames of a message after it has been placed."""
+        if placed.verdict is Verdict.HELD:
+            self.ahead = frames
+            return
+        self.frames, self.ahead = frames, _Frames()
 
 
 class ChunkDecoder:
-    """Decodes messages, and keeps what one station's message leaves for the next.
+    """Decodes messages, and stores what one station's message leaves for the next.
+
+    Nothing is stored for a name before one of its messages has decoded, though it may be without
+    samples yet. How many names there may be is up to the caller.
 
     Parameters
     ----------
@@ -196,7 +226,6 @@ class ChunkDecoder:
         wait_s = limits.reorder_ms / 1000
         self._rules = Rules(limits.jump_s, limits.pause_s, max(limits.confirm_jump_s, wait_s))
         self._stations: dict[str, _Station] = {}
-        self._starting: OrderedDict[str, _Station] = OrderedDict()
         self._files = FileDecoder(limits)
 
     def decode(
@@ -208,9 +237,7 @@ class ChunkDecoder:
         kafka_offset: int = 0,
         partition: int = 0,
     ) -> Read:
-        """Return the chunk in a message, where it lies, and where a restart begins for it.
-
-        Where it lies may be a jump that waits to be confirmed.
+        """Return the chunk in a message, and where a decoder begins that is to decode the same.
 
         Raises
         ------
@@ -229,45 +256,45 @@ class ChunkDecoder:
                 "send shorter chunks"
             )
         said = read_headers(headers, self._limits)
-        state = self._station(station)
+        state = self._stations.get(station) or _Station(Position(self._rules))
         resumed, state.resumed = state.resumed, None
-        if resumed is not None and resumed.kafka_offset == kafka_offset:
-            self._resume_frames(state, said, resumed)
-        claim, frames, verdict = _claim(said, arrived_ms), None, None
-        mp3 = read_mp3_file(value) if said.content_type == "audio/mpeg" else None
-        if mp3 is None and said.content_type in FRAMES:
-            claim, verdict, frames = self._continued(state, said, claim)
-        elif state.ended_s is not None:
-            verdict = Verdict.NEAR
-        # The stream that the message may go on with comes back if the message is sound.
-        if (verdict or state.position.judge(claim)) is Verdict.NEAR:
-            state.frames = None
-        else:
-            state.ahead = None
-        if frames is not None:
-            pushed = frames.stream.push(value)
-        else:
+        if resumed is not None and resumed.kafka_offset != kafka_offset:
+            resumed = None
+        claim, kind = _claim(said, arrived_ms), said.content_type
+        verdict = None if state.ended_s is None else Verdict.NEAR
+        mp3 = read_mp3_file(value) if kind == "audio/mpeg" else None
+        if mp3 is not None or kind not in FRAMES:
+            frames = _Frames()
             pushed = Pushed(self._decode_file(value, said, mp3), 0, NEW, 0)
-        decoded = pushed.decoded
-        _check(decoded, said)
-        placed, begin = _place(state, claim, verdict, pushed, frames)
-        self._keep(station, state, known=pushed.n > 0)
-        if said.time_ms is not None:
-            time: float | None = said.time_ms / 1000 + pushed.skipped / decoded.rate
+            _check(pushed.decoded, said)
         else:
-            time = state.position.time(placed.start, decoded.rate, placed.verdict)
-        chunk = AudioChunk(station, placed.start, decoded.samples, decoded.rate, time)
-        begin = begin._replace(kafka_offset=kafka_offset)
-        if frames is not None:
-            begin = frames.begin(pushed, begin, partition)
-        return Read(chunk, begin, placed)
+            verdict = verdict or state.position.judge(claim)
+            frames = state.frames_for(claim, verdict)
+            if resumed is not None and resumed.entry != NEW:
+                stream = FrameStream(FRAMES[kind], self._limits, resumed.entry, resumed.rate)
+                frames.stream = stream
+            pushed, claim = self._decode_frames(state, frames, value, said, claim, verdict)
+        decoded, skipped = pushed.decoded, pushed.skipped
+        n = skipped + len(decoded.samples)
+        if n:
+            frames = state.begin_again(frames, claim)
+        before = state.position.place
+        placed = state.position.put(claim, n, decoded.rate, verdict)
+        state.take(frames, placed)
+        self._stations[station] = state
+        start = placed.start + skipped
+        here = Begin(kafka_offset, start, decoded.rate, before)
+        begin = frames.begin(pushed, here, partition)
+        if said.time_ms is not None:
+            time: float | None = said.time_ms / 1000 + skipped / decoded.rate
+        else:
+            time = state.position.time(start, decoded.rate, placed.verdict)
+        return Read(AudioChunk(station, start, decoded.samples, decoded.rate, time), begin, placed)
 
     def resume(self, station: str, begin: Begin) -> None:
         """Go on with `station` at the message that `begin` names."""
-        self.forget(station)
-        state = self._stations[station] = self._station(station)
+        state = self._stations[station] = _Station(Position(self._rules), begin)
         state.position.resume(begin.place)
-        state.resumed = begin
 
     def end(self, station: str) -> tuple[int, int] | None:
         """Return the sample after a station's last one and its rate; None for a new station."""
@@ -278,7 +305,8 @@ class ChunkDecoder:
 
     def place(self, station: str) -> Place:
         """Return where the next message finds a station."""
-        return self._station(station).position.place
+        state = self._stations.get(station)
+        return NOWHERE if state is None else state.position.place
 
     def end_stream(self, station: str, first_s: float) -> None:
         """Take note that the stream of a station ends, which began at second `first_s` of it.
@@ -287,8 +315,7 @@ class ChunkDecoder:
         """
         if (state := self._stations.get(station)) is not None:
             state.position.drop_candidate()
-            state.frames = state.ahead = None
-            state.ended_s = first_s
+            state.frames, state.ahead, state.ended_s = _Frames(), _Frames(), first_s
 
     def is_at_end(self, station: str) -> bool:
         """Whether the stream of a station is at its end, and none has begun since."""
@@ -307,30 +334,11 @@ class ChunkDecoder:
         """Forget a jump of a station that nothing has confirmed."""
         if (state := self._stations.get(station)) is not None:
             state.position.drop_candidate()
-            state.ahead = None
+            state.ahead = _Frames()
 
     def forget(self, station: str) -> None:
         """Drop what is known of a station."""
         self._stations.pop(station, None)
-        self._starting.pop(station, None)
-
-    def _station(self, station: str) -> _Station:
-        """Return what is known of a station; of a new one nothing is stored yet."""
-        known = self._stations.get(station) or self._starting.get(station)
-        return known or _Station(Position(self._rules))
-
-    def _keep(self, station: str, state: _Station, *, known: bool) -> None:
-        """Store what is known of a station once a message of it has decoded.
-
-        Names that have sent no whole frame yet are not stations: only a few of them are stored.
-        """
-        if known and station not in self._stations:
-            self._starting.pop(station, None)
-            self._stations[station] = state
-        elif station not in self._stations:
-            self._starting[station] = state
-            if len(self._starting) > _MAX_STARTING:
-                self._starting.popitem(last=False)
 
     def _decode_file(self, value: bytes, said: Said, mp3: Mp3File | None) -> Decoded:
         """Decode a message that needs no other one."""
@@ -340,78 +348,54 @@ class ChunkDecoder:
             return _decode_raw(value, said, self._limits)
         return self._files.decode(value, FILES[said.content_type])
 
-    def _resume_frames(self, state: _Station, said: Said, resumed: Begin) -> None:
-        codec = FRAMES.get(said.content_type)
-        if codec is not None and resumed.entry != NEW:
-            stream = FrameStream(codec, self._limits, resumed.entry, resumed.rate)
-            state.frames = state.ahead = _Frames(stream)
+    def _decode_frames(
+        self,
+        state: _Station,
+        frames: _Frames,
+        value: bytes,
+        said: Said,
+        claim: Claim,
+        verdict: Verdict,
+    ) -> tuple[Pushed, Claim]:
+        """Decode a message of bare frames, and return what is left of its claim."""
+        before, frames.stream = frames.stream, None  # a message that is refused ends a stream
+        waiting = frames.waiting
+        stream, claim = self._continue(state, before, waiting, said, claim, verdict)
+        pushed = stream.push(value)
+        _check(pushed.decoded, said)
+        if claim is waiting:  # a decoder that begins here would not know it
+            pushed = pushed._replace(entry=None)
+        is_placed = len(pushed.decoded.samples) or claim.start_sample is None or claim.continues
+        frames.stream, frames.waiting = stream, None if is_placed else claim
+        return pushed, claim
 
-    def _continued(
-        self, state: _Station, said: Said, claim: Claim
-    ) -> tuple[Claim, Verdict, _Frames]:
-        """Return the stream of frames that a message goes on with, and how its claim is judged.
+    def _continue(
+        self,
+        state: _Station,
+        stream: FrameStream | None,
+        waiting: Claim | None,
+        said: Said,
+        claim: Claim,
+        verdict: Verdict,
+    ) -> tuple[FrameStream, Claim]:
+        """Return the stream that a message goes on with, and what is left of its claim.
 
         It goes on with the last message's unless its ``start_sample`` is elsewhere. That counts to
         the first frame that begins in the message; the frame that its first bytes complete lies
-        before that. What may be an outlier has a stream of its own, which becomes the station's if
-        the jump is confirmed.
+        before that.
         """
-        codec, frames = FRAMES[said.content_type], state.frames
-        if frames is not None and frames.stream.codec == codec and frames.waiting is not None:
-            if _is_near(claim, frames.waiting, frames.stream.slack):
-                return frames.waiting, state.position.judge(frames.waiting), frames
-            frames = None
-        ended = state.ended_s is not None
-        verdict = Verdict.NEAR if ended else state.position.judge(claim)
-        if verdict is not Verdict.NEAR:
-            goes_on = verdict is Verdict.CONFIRMED or state.position.is_more_of_candidate(claim)
-            frames = state.ahead if goes_on else None
-        if frames is not None and frames.stream.codec == codec:
-            if claim.start_sample is None:
-                return claim, verdict, frames
-            if frames.stream.goes_on or state.position.continues(
-                claim, verdict, frames.stream.slack
-            ):
-                return replace(claim, continues=True), verdict, frames
-        elif state.position.continues(claim, verdict, 0):
-            claim = replace(claim, continues=True)
-        return claim, verdict, _Frames(FrameStream(codec, self._limits))
-
-
-def _place(
-    state: _Station,
-    claim: Claim,
-    verdict: Verdict | None,
-    pushed: Pushed,
-    frames: _Frames | None,
-) -> tuple[Placed, Begin]:
-    """Place what a message brings, and keep its stream; return how a decoder begins here."""
-    n, rate = pushed.n, pushed.decoded.rate
-    if state.ended_s is not None:
-        begun = state.position.begin_again(claim, state.ended_s)
-        if begun is not None and n:
-            state.position.place, state.ended_s = begun, None
-            if frames is not None:  # what came of its first frame came after the end, too
-                frames.begins = deque(each._replace(place=begun) for each in frames.begins)
-    before = state.position.place
-    placed = state.position.put(claim, n, rate, verdict)
-    placed = placed._replace(start=placed.start + pushed.skipped)
-    if frames is not None:
-        frames.note(claim, is_placed=n > 0 or claim.start_sample is None)
-    if placed.verdict is Verdict.HELD:
-        state.ahead = frames
-        state.frames = None if state.frames is frames else state.frames
-    else:
-        state.frames = frames
-        state.ahead = None if n or state.ahead is frames else state.ahead
-    return placed, Begin(0, placed.start, rate, before)
-
-
-def _is_near(claim: Claim, waiting: Claim, slack: int) -> bool:
-    """Say whether a message may go on with one that no frame has ended in yet."""
-    if claim.start_sample is None or waiting.start_sample is None:
-        return claim.start_sample is None
-    return 0 <= claim.start_sample - waiting.start_sample <= slack
+        codec = FRAMES[said.content_type]
+        if stream is None or stream.codec != codec:
+            stream, waiting = FrameStream(codec, self._limits), None
+        if waiting is not None and _is_near(claim, waiting, stream.slack):
+            return stream, waiting
+        if said.start_sample is not None:
+            goes_on = stream.goes_on or state.position.continues(claim, verdict, stream.slack)
+            if waiting is None and goes_on:
+                claim = replace(claim, continues=True)
+            else:
+                stream = FrameStream(codec, self._limits)
+        return stream, claim
 
 
 def _claim(said: Said, arrived_ms: int | None) -> Claim:
@@ -428,6 +412,13 @@ def _claim(said: Said, arrived_ms: int | None) -> Claim:
             )
         arrived_ms = None
     return Claim(said.start_sample, said.rate, said.time_ms, arrived_ms)
+
+
+def _is_near(claim: Claim, waiting: Claim, slack: int) -> bool:
+    """Say whether a message may go on with one that no frame has ended in yet."""
+    if claim.start_sample is None or waiting.start_sample is None:
+        return claim.start_sample is None
+    return 0 <= claim.start_sample - waiting.start_sample <= slack
 
 
 def _decode_raw(value: bytes, said: Said, limits: WireSettings) -> Decoded:

@@ -21,16 +21,28 @@ class OnAir:
 
     What a broker that is away does not take is missing, as from an encoder without a memory.
 
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Where to.
+    stations : iterable of str
+        Their names.
+    rate : int
+        Samples per second.
+    before_s : float
+        Seconds of audio from before the beginning, which are sent at once.
+
     Attributes
     ----------
     sent : dict of str to int
         Chunks that the broker has taken, of each station.
     """
 
-    def __init__(self, settings, stations, rate=RATE):
+    def __init__(self, settings, stations, rate=RATE, before_s=0.0):
         self._settings = settings
         self._stations = list(stations)
         self._rate = rate
+        self._before_s = before_s
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._send, daemon=True)
         self.sent = dict.fromkeys(self._stations, 0)
@@ -48,7 +60,7 @@ class OnAir:
         size = round(CHUNK_S * self._rate)
         rng = np.random.default_rng(1)
         noise = (rng.standard_normal(size) * 2000).astype("<i2").tobytes()
-        n = round(time.time() / CHUNK_S)
+        n = round((time.time() - self._before_s) / CHUNK_S)
         while not self._ended.is_set():
             for station in self._stations:
                 headers = [

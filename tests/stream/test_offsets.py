@@ -117,3 +117,14 @@ def test_a_message_that_needs_a_running_start_holds_the_message_it_begins_with()
         offsets.passed(0, i)
     assert offsets.settle("a", 1000) == [(0, Begin(4, 400, RATE))]  # 9 is one before 10
     assert offsets.needed(0) == 4
+
+
+def test_messages_that_complete_no_frame_are_not_the_one_before() -> None:
+    offsets = Offsets(RATE)
+    offsets.begin(0, 0)
+    for i, (start, end) in enumerate([(0, 100), (100, 200), (200, 200), (200, 200), (200, 300)]):
+        offsets.heard(0, "a", message(i, start, end, RATE))
+        offsets.passed(0, i)
+    # What was not decoded between 1 and 4 belongs to 4, and a restart at 2 would not know of it.
+    assert offsets.settle("a", 250) == [(0, Begin(1, 100, RATE))]
+    assert offsets.settle("a", 300) == [(0, Begin(4, 200, RATE))]
