@@ -204,6 +204,7 @@ def test_all_that_is_missing_is_in_the_line(place):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "right",
     [

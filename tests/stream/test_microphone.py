@@ -268,6 +268,7 @@ def test_an_unknown_device_is_named_with_those_there_are(
 
 
 @pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.audio
 def test_a_process_that_stood_still_goes_on_at_the_right_time(environ: dict[str, str]) -> None:
     values = {"device": None, "blocks": 20, "pause": 0.0, "seconds": 18.0}
