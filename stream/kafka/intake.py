@@ -18,6 +18,8 @@ import numpy as np
 from airsift.errors import DecodeError
 from stream.audio import AudioChunk, rescale
 from stream.kafka.count import Count
+from stream.kafka.first_frames import FirstFrames
+from stream.kafka.frame_stream import NEW
 from stream.kafka.headers import read_end
 from stream.kafka.held import MAX_BYTES, HeldMessages
 from stream.kafka.kept import Kept
@@ -114,6 +116,7 @@ class Intake:
         self._decoder = ChunkDecoder(settings.wire)
         self._damaged: set[str] = set()  # stations whose last message did not decode
         self._held = HeldMessages(now)
+        self._first_frames = FirstFrames(self.offsets, now)
         # Names of which no message has brought samples yet, the oldest first.
         self._starting: OrderedDict[tuple[int, str], None] = OrderedDict()
         self._idle_s = settings.idle_s
@@ -183,9 +186,8 @@ class Intake:
         """
         if saved.is_of(self.topic_id):
             return saved
-        return replace(
-            saved, kafka_offset=kafka_offset, read_to=kafka_offset, topic_id=self.topic_id
-        )
+        at, topic_id = kafka_offset, self.topic_id
+        return replace(saved, kafka_offset=at, read_to=at, topic_id=topic_id, entry=NEW)
 
     def let_go(self, partitions: Iterable[int]) -> set[str]:
         """Forget partitions; return the stations that are on none that is left."""
@@ -195,6 +197,7 @@ class Intake:
         lost = set[str]().union(*(self._names.pop(p, set()) for p in partitions))
         lost = lost.difference(*self._names.values())
         self._held.drop(partitions)
+        self._first_frames.drop(partitions)
         for place in [place for place in self._starting if place[0] in partitions]:
             del self._starting[place]
             self._decoder.forget(place[1])
@@ -244,6 +247,7 @@ class Intake:
             if end is not None and not self._comes_late(station, end, message):
                 chunks += self._end(place, "sent")
         except DecodeError as error:
+            self._first_frames.done(place)
             self._send_back(message, station, str(error))
             if station in self._names[partition]:
                 self._damaged.add(station)
@@ -266,11 +270,14 @@ class Intake:
         elif (found := moved.find(station, partition)) is not None:
             old, saved = found
             saved = self._rebased(saved, 0)
+            tail = moved.messages(station, old, saved.kafka_offset)
+            if not tail or tail[0].offset != saved.kafka_offset:
+                saved = replace(saved, entry=NEW)  # it is how another message begins
             self._adopt(message, place, saved)
             chunks = []
             # A restart must read all of this again: a message of its old partition has no place in
             # this one, and counts as the first one here.
-            for each in moved.messages(station, old, saved.kafka_offset):
+            for each in tail:
                 chunks += self._process(_placed_as(each, message), place)
         else:
             return []
@@ -303,7 +310,7 @@ class Intake:
         self._admit(partition, station)
         arrived_ms = None if message.timestamp in (None, -1) else message.timestamp
         read = self._decoder.decode(
-            message.key, message.value, message.headers, arrived_ms, message.offset
+            message.key, message.value, message.headers, arrived_ms, message.offset, partition
         )
         if station not in self._names[partition] and read.placed.is_empty:
             self._start(partition, station)
@@ -312,7 +319,9 @@ class Intake:
         self._names[partition].add(station)
         self._kept.heard(place, message.offset)
         if self._decoder.is_at_end(station):
-            if not read.placed.is_empty:
+            if read.placed.is_empty:
+                self._first_frames.add(place, message.offset)
+            else:
                 where = {"station": station}
                 log.info("audio of before the end of its stream is dropped", extra=where)
             return []
@@ -324,7 +333,7 @@ class Intake:
         self._starting.move_to_end((partition, station))
         if len(self._starting) > _MAX_STARTING:
             oldest, _ = self._starting.popitem(last=False)
-            self.offsets.end(*oldest)
+            self._first_frames.done(oldest)
             self._decoder.forget(oldest[1])
 
     def _comes_late(self, station: str, end: End, message: Any) -> bool:
@@ -337,6 +346,7 @@ class Intake:
         """End a station's stream after what came of it; nothing where it is at its end."""
         partition, station = place
         count = self._stream.get(place)
+        self._first_frames.done(place)
         if count is None or count.over:
             return []
         self._give_up(station, "its stream ended")
@@ -377,13 +387,17 @@ class Intake:
     def _pass(self, message: Any, read: Read) -> list[AudioChunk]:
         """Note a message that is processed, and return its chunk, unless that is empty."""
         chunk, station = read.chunk, read.chunk.station
+        at = message.partition, station
+        before = self._stream.get(at)
+        if read.placed.is_empty and (before is None or before.over):
+            self._first_frames.add(at, message.offset)
+            return []
+        self._first_frames.done(at)
         # Also of one that completes no frame: the next message may need it.
         heard = Heard(message.offset, chunk.start, chunk.end, chunk.rate, read.begin)
         self.offsets.heard(message.partition, station, heard)
         if not len(chunk.samples):
             return []
-        at = message.partition, station
-        before = self._stream.get(at)
         start, end = (rescale(s, chunk.rate, self._rate) for s in (chunk.start, chunk.end))
         self._stream[at] = Count(start, end) if before is None else before.follow(start, end)
         if before is not None and before.over == "sent":
@@ -457,6 +471,7 @@ class Intake:
             records; if they come back they are new. None is forgotten before the group has
             committed beyond its last message: a restart would hear it again.
         """
+        self._first_frames.expire()
         for station in self._held.older_than(self._idle_s):
             self._give_up(station, "no other message came after it")
         self._kept.listen(partitions)
@@ -561,8 +576,9 @@ class Intake:
             if count is None:
                 continue
             if count.over:  # nothing is needed again
-                found = self._decoder.end_stream(station, count.first / self._rate)
-                first = Begin(read_to, found.end, found.rate, found)
+                found = self._decoder.place(station)
+                at = self._first_frames.kafka_offset(place, read_to)
+                first = Begin(at, found.end, found.rate, found)
             elif partition in first_needed:
                 first = first_needed[partition]
             else:

@@ -149,10 +149,14 @@ class _Frames:
     stream: FrameStream | None = None
     waiting: Claim | None = None  # of the message that a stream began with, until a frame ends
     begins: deque[Begin] = field(default_factory=deque)
+    partition: int = 0  # that `begins` are in
 
-    def begin(self, pushed: Pushed, here: Begin) -> Begin:
+    def begin(self, pushed: Pushed, here: Begin, partition: int) -> Begin:
         """Return where a decoder begins that is to decode the same; `here` is this message."""
         entry, begins = pushed.entry, self.begins
+        if self.partition != partition:  # the station has moved: none can begin before this
+            self.partition = partition
+            begins.clear()
         if entry is not None:
             if entry.skip is None:
                 begins.clear()
@@ -160,7 +164,7 @@ class _Frames:
             begins.append(here._replace(start=start, entry=entry))
         while len(begins) > 1 and begins[1].entry.number <= pushed.needs:
             begins.popleft()
-        return begins[0]
+        return begins[0] if begins else here
 
 
 @dataclass(slots=True)
@@ -182,6 +186,20 @@ class _Station:
         if verdict is Verdict.CONFIRMED or self.position.is_more_of_candidate(claim):
             return self.ahead
         return _Frames()
+
+    def begin_again(self, frames: _Frames, claim: Claim) -> _Frames:
+        """Begin a new stream with a message after the end of one, unless it came late.
+
+        What came of its first frame, in messages before, came after the end, too.
+        """
+        if self.ended_s is None:
+            return frames
+        begun = self.position.begin_again(claim, self.ended_s)
+        if begun is None:
+            return _Frames()
+        self.position.place, self.ended_s = begun, None
+        begins = deque(each._replace(place=begun) for each in frames.begins)
+        return replace(frames, begins=begins)
 
     def take(self, frames: _Frames, placed: Placed) -> None:
         """Go on with the frames of a message after it has been placed."""
@@ -217,6 +235,7 @@ class ChunkDecoder:
         headers: Sequence[tuple[str, bytes]],
         arrived_ms: int | None = None,
         kafka_offset: int = 0,
+        partition: int = 0,
     ) -> Read:
         """Return the chunk in a message, and where a decoder begins that is to decode the same.
 
@@ -242,9 +261,7 @@ class ChunkDecoder:
         if resumed is not None and resumed.kafka_offset != kafka_offset:
             resumed = None
         claim, kind = _claim(said, arrived_ms), said.content_type
-        begun, verdict = None, None
-        if state.ended_s is not None:
-            begun, verdict = state.position.begin_again(claim, state.ended_s), Verdict.NEAR
+        verdict = None if state.ended_s is None else Verdict.NEAR
         mp3 = read_mp3_file(value) if kind == "audio/mpeg" else None
         if mp3 is not None or kind not in FRAMES:
             frames = _Frames()
@@ -259,14 +276,15 @@ class ChunkDecoder:
             pushed, claim = self._decode_frames(state, frames, value, said, claim, verdict)
         decoded, skipped = pushed.decoded, pushed.skipped
         n = skipped + len(decoded.samples)
-        if begun is not None and n:
-            state.position.place, state.ended_s = begun, None
+        if n:
+            frames = state.begin_again(frames, claim)
         before = state.position.place
         placed = state.position.put(claim, n, decoded.rate, verdict)
         state.take(frames, placed)
         self._stations[station] = state
         start = placed.start + skipped
-        begin = frames.begin(pushed, Begin(kafka_offset, start, decoded.rate, before))
+        here = Begin(kafka_offset, start, decoded.rate, before)
+        begin = frames.begin(pushed, here, partition)
         if said.time_ms is not None:
             time: float | None = said.time_ms / 1000 + skipped / decoded.rate
         else:
@@ -285,21 +303,19 @@ class ChunkDecoder:
         track = state.position.place.track
         return track.top - track.shift, track.rate
 
-    def end_stream(self, station: str, first_s: float) -> Place:
+    def place(self, station: str) -> Place:
+        """Return where the next message finds a station."""
+        state = self._stations.get(station)
+        return NOWHERE if state is None else state.position.place
+
+    def end_stream(self, station: str, first_s: float) -> None:
         """Take note that the stream of a station ends, which began at second `first_s` of it.
 
         The next message begins a new one, wherever it lies.
-
-        Returns
-        -------
-        Place
-            Where that message finds the station.
         """
-        if (state := self._stations.get(station)) is None:
-            return Place()
-        state.position.drop_candidate()
-        state.frames, state.ahead, state.ended_s = _Frames(), _Frames(), first_s
-        return state.position.place
+        if (state := self._stations.get(station)) is not None:
+            state.position.drop_candidate()
+            state.frames, state.ahead, state.ended_s = _Frames(), _Frames(), first_s
 
     def is_at_end(self, station: str) -> bool:
         """Whether the stream of a station is at its end, and none has begun since."""

@@ -45,7 +45,7 @@ ID3 = b"ID3\4\0\0" + bytes([0, 0, 3, 5]) + b"PRIV\xff\xfb\x90\xc0" * 48 + bytes(
 class Read(NamedTuple):
     """What one member of a group read."""
 
-    chunks: dict[int, AudioChunk]  # by kafka_offset
+    chunks: dict[tuple, tuple[int, AudioChunk]]  # by place, with the kafka_offset they came at
     committed: int
     records: list
 
@@ -57,7 +57,7 @@ def read(sent: list[Sent], begin: int, end: int, records: list, oldest_of) -> Re
     chunks = {}
     for offset, (value, headers, arrived_ms) in enumerate(sent[begin:end], begin):
         for chunk in intake.take(Received("audio", 0, offset, arrived_ms, b"a", value, headers)):
-            chunks[offset] = chunk
+            chunks[chunk.start, chunk.rate, chunk.ends] = offset, chunk
     written = intake.settle({"a": snapshot(oldest_of(chunks))} if chunks else {})
     found = []
     for partition, saved in written:
@@ -68,12 +68,8 @@ def read(sent: list[Sent], begin: int, end: int, records: list, oldest_of) -> Re
 
 
 def same(a: AudioChunk, b: AudioChunk) -> bool:
-    return (a.start, a.rate, a.time, a.gap_reason) == (
-        b.start,
-        b.rate,
-        b.time,
-        b.gap_reason,
-    ) and a.samples.tobytes() == b.samples.tobytes()
+    whole = (a.start, a.rate, a.time, a.ends) == (b.start, b.rate, b.time, b.ends)
+    return whole and a.samples.tobytes() == b.samples.tobytes()
 
 
 def check_restarts(sent: list[Sent], ends: list[int], back_s: float) -> None:
@@ -83,20 +79,26 @@ def check_restarts(sent: list[Sent], ends: list[int], back_s: float) -> None:
     member = Read({}, 0, [])
     oldest = 0
 
-    def needed(chunks: dict[int, AudioChunk]) -> int:
-        last = max(chunk.end * RATE // chunk.rate for chunk in chunks.values())
-        return max(oldest, last - int(back_s * RATE))
+    def needed(chunks: dict[tuple, tuple[int, AudioChunk]]) -> int:
+        found = [chunk for _, chunk in chunks.values()]
+        last = max(chunk.end * RATE // chunk.rate for chunk in found) - int(back_s * RATE)
+        # Nothing from before the end of a stream is needed.
+        begun = [-(-c.start * RATE // c.rate) for c in found if c.ends or "ended" in c.gap_reason]
+        return max(oldest, last, *begun, 0)
 
     for end in [*ends, len(sent)]:
         before = oldest
         member = read(sent, member.committed, max(end, member.committed), member.records, needed)
         if member.chunks:
             oldest = needed(member.chunks)
-        for offset, chunk in member.chunks.items():
+        for start, (offset, chunk) in member.chunks.items():
             if chunk.end * RATE > before * chunk.rate:
-                assert same(chunk, whole.chunks[offset]), f"{offset} of {len(sent)}, ends {ends}"
-        heard = {o for o, c in whole.chunks.items() if c.end * RATE > before * c.rate and o < end}
-        assert heard <= member.chunks.keys()
+                first = whole.chunks[start][1]
+                assert same(chunk, first), f"{offset} of {len(sent)}, ends {ends}"
+                if chunk.start * RATE > before * chunk.rate:  # else no gap before it is told again
+                    assert chunk.gap_reason == first.gap_reason
+        wanted = {s for s, (_, c) in whole.chunks.items() if c.end * RATE > before * c.rate}
+        assert {s for s in wanted if whole.chunks[s][0] < end} <= member.chunks.keys()
 
 
 @pytest.mark.slow
@@ -128,6 +130,23 @@ def test_restarts_anywhere_decode_the_same_samples(made, told, data):
         sent = [each for i, each in enumerate(sent) if i not in lost]
     ends = sorted(data.draw(st.lists(st.integers(1, len(sent)), min_size=1, max_size=3)))
     check_restarts(sent, ends, data.draw(st.sampled_from([0.0, 0.5, 5.0])))
+
+
+END = Sent(b"", [("end", b"true")], -1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("between", [[], [END]], ids=["", "end"])
+@pytest.mark.parametrize("told", ["nothing", "start_sample", "time_ms"])
+@pytest.mark.parametrize("made", [STREAMS[3], STREAMS[8]], ids=lambda made: made[0])
+def test_restarts_around_a_gap_decode_the_same_samples(made, told, between):
+    frames = stream(*made)
+    mean = sum(map(len, frames.frames)) // len(frames.frames)
+    sent = messages(frames, [mean + 9, 5 * mean, mean // 2], told)
+    third = len(sent) // 3
+    sent = sent[:third] + between + sent[2 * third :]
+    for end in range(third - 4, third + 10):
+        check_restarts(sent, [end, end + 1], 0.2)
 
 
 @pytest.mark.parametrize("made", STREAMS, ids=lambda made: "-".join(map(str, made)))
