@@ -65,6 +65,7 @@ class App:
         self.judge = judge
         self.log = []
         self.batch = []
+        self._producer = None  # aiokafka's: is asked only for messages with a partition
 
     async def maybe_start_producer(self):
         return self
