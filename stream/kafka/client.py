@@ -32,6 +32,7 @@ from kafka.errors import (
 
 from airsift.errors import BrokerError, ConfigError
 from stream.kafka.fetching import Partitions, read_with
+from stream.kafka.netclient import NetClient
 from stream.kafka.notices import listen
 from stream.kafka.rights import UNKNOWN_TOPIC, missing_rights, refusal, refused
 from stream.kafka.security import check_door, explain, joined, security_options, servers
@@ -372,6 +373,7 @@ def _common(settings: KafkaSettings) -> dict[str, Any]:
     return {
         "bootstrap_servers": named,
         "client_id": "airsift",
+        "kafka_client": NetClient,
         "bootstrap_timeout_ms": _ms(settings.connect_timeout_s),
         "metadata_max_age_ms": _ms(settings.metadata_max_age_s),
         "reconnect_backoff_max_ms": 1000,

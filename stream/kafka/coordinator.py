@@ -20,14 +20,15 @@ from kafka.errors import (
     RequestTimedOutError,
 )
 from kafka.future import Future
-from kafka.net.compat import KafkaNetClient
+
+from stream.kafka.netclient import NetClient
 
 _CONNECT_MS = 3000  # a node that was frozen takes connections and does not answer
 _PAUSE_MS = 100  # between two looks for the coordinator, while another node takes over
 _AWAY = (RequestTimedOutError, KafkaTimeoutError, NodeNotReadyError)
 
 
-class CoordinatorClient(KafkaNetClient):  # type: ignore[misc]
+class CoordinatorClient(NetClient):
     """To be given to kafka-python's producer as ``kafka_client``."""
 
     def await_ready(self, node_id: Any, timeout_ms: float = 30_000) -> bool:

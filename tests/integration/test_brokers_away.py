@@ -10,8 +10,9 @@ from contextlib import closing
 
 import pytest
 
-from stream.kafka.client import ensure_topics
+from stream.kafka.client import connect_consumer, ensure_topics
 from stream.kafka.sender import Sender
+from tests.integration.ear import read_all
 from tests.integration.seconds import (
     SECONDS,
     STATIONS,
@@ -82,3 +83,23 @@ def test_each_event_once_while_each_broker_is_away(apache_cluster, cluster_setti
     counts = published(settings)
     assert counts == Counter(counts.keys())
     assert len(counts) == SECONDS * len(STATIONS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("node", range(3))
+def test_a_client_that_connects_passes_a_frozen_broker_by(apache_cluster, cluster_settings, node):
+    settings, topic = cluster_settings, cluster_settings.topics.gaps
+    ensure_topics(settings, [topic])
+    apache_cluster.freeze(node)
+    try:
+        # The broker is drawn at random from those that are given.
+        for _ in range(6):
+            with closing(connect_consumer(settings)) as consumer:
+                assert consumer.partitions_for_topic(topic) == {0, 1, 2}
+        with closing(Sender(settings.model_copy(update={"delivery_timeout_s": 40.0}))) as sender:
+            for partition in range(3):
+                sender.send(topic, b"k", b"v", [], partition)
+            sender.flush()
+    finally:
+        apache_cluster.thaw()
+    assert len(read_all(settings, topic)) == 3
