@@ -17,6 +17,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 from kafka.errors import (
     AuthorizationError,
+    FencedInstanceIdError,
     InconsistentGroupProtocolError,
     InvalidPartitionsError,
     InvalidTimestampError,
@@ -317,6 +318,8 @@ def broker_errors(
         ) from error
     except InconsistentGroupProtocolError as error:
         raise BrokerError(other_rules(settings)) from error
+    except FencedInstanceIdError as error:
+        raise BrokerError(same_instance(settings)) from error
     except MessageSizeTooLargeError as error:
         raise BrokerError(
             f"{doing}: more than kafka.max_request_bytes={settings.max_request_bytes} or the "
@@ -341,6 +344,14 @@ def broker_errors(
     except KafkaError as error:
         before = f"{doing}: " if doing else ""
         raise BrokerError(f"{before}the Kafka broker at {where} says {_one_line(error)}") from error
+
+
+def same_instance(settings: KafkaSettings) -> str:
+    """Say in one line that another worker has the name of this one."""
+    return (
+        f"another worker of kafka.group={settings.group!r} runs with kafka.instance_id="
+        f"{settings.instance_id!r}: give each one of its own"
+    )
 
 
 def other_rules(settings: KafkaSettings) -> str:

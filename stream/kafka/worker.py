@@ -30,6 +30,7 @@ from stream.kafka.intake import Intake
 from stream.kafka.letterbox import Letterbox
 from stream.kafka.member import Member
 from stream.kafka.moved import MovedStations, committed_offsets
+from stream.kafka.notices import NOTICES
 from stream.kafka.outbox import Outbox
 from stream.kafka.readiness import Readiness
 from stream.kafka.refusals import Refusals
@@ -151,7 +152,8 @@ class Worker:
     @property
     def trouble(self) -> str:
         """Why nothing can come from the broker, "" where it can. Safe in any thread."""
-        return (self._contact.trouble if self._contact else "") or self._topics.trouble
+        contact = self._contact.trouble if self._contact else ""
+        return contact or self._topics.trouble or NOTICES.trouble
 
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> list[tuple[int, Saved]]:
         """Return the records to store before anything is committed."""

@@ -109,6 +109,9 @@ def members(driver, cluster, *ports):
         yield begun
         for each in begun:
             each.end()
+    except BaseException:
+        print(*(line for each in begun for line in each.lines))
+        raise
     finally:
         for each in begun:
             each.process.kill()
