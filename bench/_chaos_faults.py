@@ -1,4 +1,4 @@
-"""The scenarios of `chaos.py` in which workers, the broker or a disk fail."""
+"""The scenarios of `chaos.py` in which workers or a disk fail, or the broker is slow."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import signal
 import subprocess
 import time
 
-from _chaos_air import RATE, stations
+from _chaos_air import stations
 from _chaos_eight import EIGHT, on_air, plan, verdict
 from _chaos_stage import Stage
 
 
-def kill(driver: str, seed: int, speed: float, kills: int = 20) -> dict[str, float]:
+def kill(driver: str, seed: int, kind: str, speed: float, kills: int = 20) -> dict[str, float]:
     """Kill -9 one of two workers again and again; a supervisor starts another at once."""
-    with Stage(driver, seed) as stage:
+    with Stage(driver, seed, kind) as stage:
         names = on_air(stage, playing := stations(EIGHT, seed), speed)
         for _ in range(kills):
             stage.wait_joined()
@@ -26,25 +26,9 @@ def kill(driver: str, seed: int, speed: float, kills: int = 20) -> dict[str, flo
         return verdict(stage, playing)
 
 
-def broker(driver: str, seed: int, speed: float, rounds: int = 3) -> dict[str, float]:
-    """Kill -9 the broker, whose data are in an S3 store, and start it again 3 s later."""
-    from _chaos_storage import durable_broker
-
-    with durable_broker() as durable, Stage(driver, seed, durable) as stage:
-        stage.supervised = True
-        names = on_air(stage, playing := stations(EIGHT, seed, chunk=2 * RATE), speed / 4)
-        for _ in range(rounds):
-            stage.sleep(2.0, 6.0)
-            durable.stop()
-            time.sleep(3.0)
-            durable.start()
-            stage.recover(names, time.monotonic())
-        return verdict(stage, playing) | {"restarts": float(stage.restarts)}
-
-
-def freeze(driver: str, seed: int, speed: float, rounds: int = 3) -> dict[str, float]:
+def freeze(driver: str, seed: int, kind: str, speed: float, rounds: int = 3) -> dict[str, float]:
     """SIGSTOP a worker until others have its stations, then SIGCONT."""
-    with Stage(driver, seed) as stage:
+    with Stage(driver, seed, kind) as stage:
         names = on_air(stage, playing := stations(EIGHT, seed), speed)
         for _ in range(rounds):
             stage.sleep(0.0, 3.0)
@@ -60,9 +44,9 @@ def freeze(driver: str, seed: int, speed: float, rounds: int = 3) -> dict[str, f
         return verdict(stage, playing)
 
 
-def disk(driver: str, seed: int, speed: float) -> dict[str, float]:
+def disk(driver: str, seed: int, kind: str, speed: float) -> dict[str, float]:
     """`run`: the disk of a JSON Lines sink is full for 5 s. `worker`: no file can be written."""
-    with Stage(driver, seed) as stage:
+    with Stage(driver, seed, kind) as stage:
         playing = stations(EIGHT, seed)
         if driver == "worker":
             # A file system's limit for the process: the system refuses any byte of a file.
@@ -102,32 +86,32 @@ def disk(driver: str, seed: int, speed: float) -> dict[str, float]:
         return row | {"missing_in_file": float(len(missing))}
 
 
-def slow(driver: str, seed: int, speed: float, seconds: float = 30.0) -> dict[str, float]:
+def slow(
+    driver: str, seed: int, kind: str, speed: float, seconds: float = 30.0
+) -> dict[str, float]:
     """Let the broker answer for 60 ms of every 400, and once not at all for 4 s."""
-    with Stage(driver, seed) as stage:
+    with Stage(driver, seed, kind) as stage:
         playing = stations(EIGHT, seed)
         names = on_air(stage, playing, speed / 2)
-        process = stage.broker.process
-        assert process is not None
         until = time.monotonic() + seconds
         try:
             while time.monotonic() < until:
-                process.send_signal(signal.SIGSTOP)
+                stage.broker.freeze()
                 time.sleep(0.34)
-                process.send_signal(signal.SIGCONT)
+                stage.broker.thaw()
                 time.sleep(0.06)
-            process.send_signal(signal.SIGSTOP)
+            stage.broker.freeze()
             time.sleep(4.0)
         finally:
-            process.send_signal(signal.SIGCONT)
+            stage.broker.thaw()
         since = time.monotonic()
         stage.recover(names, since)
         return verdict(stage, playing)
 
 
-def rolling(driver: str, seed: int, speed: float) -> dict[str, float]:
+def rolling(driver: str, seed: int, kind: str, speed: float) -> dict[str, float]:
     """SIGTERM and a new worker in its place, one after the other, twice round."""
-    with Stage(driver, seed) as stage:
+    with Stage(driver, seed, kind) as stage:
         names = on_air(stage, playing := stations(EIGHT, seed), speed)
         slowest = 0.0
         for _ in range(4):

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from stream.kafka.wire import Message
 
 
-def soak(driver: str, seed: int, minutes: int = 60) -> dict[str, float]:
+def soak(driver: str, seed: int, kind: str, minutes: int = 60) -> dict[str, float]:
     """Play `minutes` of eight stations without a pause to one worker."""
-    with Stage(driver, seed) as stage:
+    with Stage(driver, seed, kind) as stage:
         playing = stations(EIGHT, seed, chunk=RATE)
         names = [station.name for station in playing]
         end_s = 60.0 * minutes

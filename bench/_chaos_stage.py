@@ -11,12 +11,12 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Self
 
+from _brokers import make_broker, nodes
 from _chaos_air import Air
 from _chaos_subscriber import Subscriber
 from _chaos_workers import SESSION_S, Workers
 
 from stream.kafka.client import ensure_topics
-from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.settings import KafkaSettings, TopicSettings
 
 if TYPE_CHECKING:
@@ -39,16 +39,15 @@ class Stage:
         What the workers are.
     seed : int
         Of the faults.
-    broker : EmbeddedBroker, optional
-        One with storage of its own, which is slow: it has two partitions, and may look for
-        messages for a second.
+    kind : {"kafka", "cluster", "embedded"}
+        What the broker is.
     """
 
-    def __init__(self, driver: str, seed: int, broker: EmbeddedBroker | None = None) -> None:
-        self._is_slow = broker is not None
+    def __init__(self, driver: str, seed: int, kind: str) -> None:
+        self._kind = kind
         self.driver = driver
         self.random = random.Random(seed)
-        self.broker = broker or EmbeddedBroker()
+        self.broker = make_broker(kind)
         self.recoveries: list[float] = []
         self.faults = self.restarts = 0
         self.supervised = False  # whether a worker that ends by itself is started again
@@ -60,8 +59,7 @@ class Stage:
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         self.settings = KafkaSettings(
             bootstrap_servers=self.broker.bootstrap_servers,
-            topics=TopicSettings(partitions=2 if self._is_slow else PARTITIONS),
-            fetch_wait_ms=1000 if self._is_slow else 100,
+            topics=TopicSettings(partitions=PARTITIONS, replication=nodes(self._kind)),
         )
         topics = self.settings.topics
         names = [topics.audio, topics.dead_letters, topics.state, *topics.events.values()]

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from stream.kafka.wire import Message
 
 
-def stall(driver: str, seed: int, speed: float) -> dict[str, float]:
+def stall(driver: str, seed: int, kind: str, speed: float) -> dict[str, float]:
     """Silence one station for 10 minutes of its time; kill a worker meanwhile."""
     away = 600 * RATE
-    with Stage(driver, seed) as stage:
+    with Stage(driver, seed, kind) as stage:
         playing = stations(EIGHT, seed)
         silent = playing[3]
 
@@ -54,9 +54,9 @@ def stall(driver: str, seed: int, speed: float) -> dict[str, float]:
         return stage.judge(truth)
 
 
-def damage(driver: str, seed: int, speed: float, seconds: int = 200) -> dict[str, float]:
+def damage(driver: str, seed: int, kind: str, speed: float, seconds: int = 200) -> dict[str, float]:
     """Of the chunks 1 % are lost, 1 % come twice, 1 % change places, 1 % are random bytes."""
-    with Stage(driver, seed) as stage:
+    with Stage(driver, seed, kind) as stage:
         playing = stations(EIGHT, seed, codec="flac")
         sent: list[list[Message]] = [[] for _ in range(2 * seconds + 1)]
         truth, letters = Truth(reasons=False), 0
@@ -102,9 +102,9 @@ def damage(driver: str, seed: int, speed: float, seconds: int = 200) -> dict[str
         }
 
 
-def pair(driver: str, seed: int, speed: float) -> dict[str, float]:
+def pair(driver: str, seed: int, kind: str, speed: float) -> dict[str, float]:
     """Two producers send one station, in other pieces and one of them late; a worker dies."""
-    with Stage(driver, seed) as stage:
+    with Stage(driver, seed, kind) as stage:
         playing = stations(EIGHT, seed)
         doubled = playing[0]
         other = 4960  # samples in a message of the second producer

@@ -35,7 +35,7 @@ class Truth:
         settings = config.load(environ={}).config
         pipeline, decoder = build_pipeline(settings), ChunkDecoder(settings.kafka.wire)
         for some in _many(messages, 64):
-            chunks = [decoder.decode(m.key, m.value, m.headers, None) for m in some]
+            chunks = [decoder.decode(m.key, m.value, m.headers, None).chunk for m in some]
             self._note(pipeline, chunks)
 
     def _note(self, pipeline: Pipeline, chunks: Sequence[AudioChunk]) -> None:

@@ -26,7 +26,7 @@ class Workers:
     driver : {"run", "worker"}
         What they are.
     settings : KafkaSettings
-        Broker, topics, and how long the broker may look for messages.
+        Broker and topics.
     folder : Path
         For the logs.
 
@@ -49,7 +49,7 @@ class Workers:
         environment = clean | {
             "AIRSIFT_KAFKA__BOOTSTRAP_SERVERS": self._settings.bootstrap_servers,
             "AIRSIFT_KAFKA__TOPICS__PARTITIONS": str(self._settings.topics.partitions),
-            "AIRSIFT_KAFKA__FETCH_WAIT_MS": str(self._settings.fetch_wait_ms),
+            "AIRSIFT_KAFKA__TOPICS__REPLICATION": str(self._settings.topics.replication),
             "AIRSIFT_KAFKA__SESSION_TIMEOUT_S": f"{SESSION_S:g}",
             "AIRSIFT_RUN__CHECKPOINT_S": "0.5",
             "OMP_NUM_THREADS": "1",

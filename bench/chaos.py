@@ -8,6 +8,7 @@ same messages. Faults are drawn from `--seed`.
 
     python bench/chaos.py
     python bench/chaos.py --only kill freeze --driver worker --seed 3 --kills 5
+    python bench/chaos.py --broker cluster --only broker
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import signal
 import sys
 import time
 
-from _chaos_faults import broker, disk, freeze, kill, rolling, slow
+from _brokers import add_broker_option
+from _chaos_brokers import broker
+from _chaos_faults import disk, freeze, kill, rolling, slow
 from _chaos_soak import soak
 from _chaos_stations import damage, pair, stall
 from _chaos_workers import DRIVERS
@@ -39,7 +42,15 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20, help="of the scenario kill")
     parser.add_argument("--speed", type=float, default=4.0, help="times real time")
     parser.add_argument("--minutes", type=int, default=60, help="of the scenario soak")
+    parser.add_argument("--rounds", type=int, default=3, help="of the scenarios freeze and broker")
+    add_broker_option(parser, "kafka")
     options = parser.parse_args()
+    if options.broker == "embedded" and "broker" in options.only:
+        if options.only != names:
+            parser.error(
+                "the embedded broker keeps nothing: broker needs --broker kafka or cluster"
+            )
+        options.only = [name for name in names if name != "broker"]
     # What was started is ended also where somebody ends this script, and what is known is printed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     report = Report("Chaos")
@@ -57,10 +68,10 @@ def main() -> int:
 def passes(report: Report, name: str, driver: str, options: argparse.Namespace) -> bool:
     """Run one scenario with one driver; say whether nothing was lost or wrong."""
     scenario, began = SCENARIOS[name], time.monotonic()
-    own = {key: getattr(options, key) for key in ("kills", "minutes", "speed")}
+    own = {key: getattr(options, key) for key in ("kills", "minutes", "rounds", "speed")}
     own = {k: v for k, v in own.items() if k in inspect.signature(scenario).parameters}
     try:
-        row = scenario(driver, options.seed, **own)
+        row = scenario(driver, options.seed, options.broker, **own)
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
         print(f"{name} with {driver}: {said}", file=sys.stderr, flush=True)

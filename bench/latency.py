@@ -9,6 +9,7 @@ is in it), and from the moment at which that message was complete.
 
     python bench/latency.py
     python bench/latency.py --only 50 --driver run --seconds 20
+    python bench/latency.py --only 50 300 --driver run worker --broker kafka
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from _brokers import add_broker_option, make_broker, nodes
 from _report import Report, arguments
 from kafka import KafkaConsumer, TopicPartition
 
 from model.cqt_kernels import latency, octaves
 from stream.audio import AudioChunk
 from stream.kafka.client import connect_producer, ensure_topics
-from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.settings import KafkaSettings, TopicSettings
 from stream.kafka.wire import encode
 
@@ -154,14 +155,14 @@ def settled(decisions: Iterator[list[Told]], load: Load) -> None:
             return
 
 
-def measure(driver: str, load: Load, seconds: float) -> dict[str, float]:
-    """Return the figures of one load."""
+def measure(driver: str, load: Load, seconds: float, kind: str) -> dict[str, float]:
+    """Return the figures of one load on a broker of a kind."""
     context = get_context("spawn")
     off, spent = context.Event(), context.Value("d", 0.0)
-    with EmbeddedBroker() as broker:
+    with make_broker(kind) as broker:
         settings = KafkaSettings(
             bootstrap_servers=broker.bootstrap_servers,
-            topics=TopicSettings(partitions=PARTITIONS),
+            topics=TopicSettings(partitions=PARTITIONS, replication=nodes(kind)),
         )
         topics = settings.topics
         names = [topics.audio, topics.dead_letters, topics.state, *topics.events.values()]
@@ -169,6 +170,7 @@ def measure(driver: str, load: Load, seconds: float) -> dict[str, float]:
         environment = os.environ | {
             "AIRSIFT_KAFKA__BOOTSTRAP_SERVERS": broker.bootstrap_servers,
             "AIRSIFT_KAFKA__TOPICS__PARTITIONS": str(PARTITIONS),
+            "AIRSIFT_KAFKA__TOPICS__REPLICATION": str(nodes(kind)),
             "OMP_NUM_THREADS": "1",
         }
         worker = subprocess.Popen(
@@ -178,19 +180,21 @@ def measure(driver: str, load: Load, seconds: float) -> dict[str, float]:
         others = [
             context.Process(target=compute, args=(off,), daemon=True) for _ in range(load.others)
         ]
-        pids = {"worker": worker.pid, "broker": broker.process.pid if broker.process else 0}
+        pids = {"worker": [worker.pid], "broker": broker.pids}
         decisions = subscribe(settings, load)
         told: list[Told] = []
         try:
             for process in (producer, *others):
                 process.start()
             settled(decisions, load)
-            before = {name: _cpu_s(pid) for name, pid in pids.items()}
+            before = {name: sum(map(_cpu_s, each)) for name, each in pids.items()}
             began = time.time()
             while time.time() < began + seconds:
                 told += next(decisions)
             took = time.time() - began
-            used = {name: (_cpu_s(pid) - before[name]) / took for name, pid in pids.items()}
+            after = {name: sum(map(_cpu_s, each)) for name, each in pids.items()}
+            used = {name: (after[name] - before[name]) / took for name in pids}
+            resident_mb = _resident_mb(worker.pid)
             if worker.poll() is not None:
                 raise RuntimeError(f"the worker ended with {worker.returncode}")
             if not producer.is_alive():
@@ -215,6 +219,7 @@ def measure(driver: str, load: Load, seconds: float) -> dict[str, float]:
         "message_p99_ms": float(np.percentile(message, 99)),
         "heard_share": len(told) / expected,
         "worker_cpu": used["worker"],
+        "worker_mb": resident_mb,
         "broker_cpu": used["broker"],
         "producer_cpu": spent.value,
     }
@@ -225,18 +230,24 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def _resident_mb(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--only", nargs="+", choices=list(LOADS), default=list(LOADS))
     parser.add_argument("--driver", nargs="+", choices=list(DRIVERS), default=["run"])
     parser.add_argument("--seconds", type=float, default=60.0, help="of each measurement")
+    add_broker_option(parser, "embedded")
     options = parser.parse_args()
     report = Report("Latency: from the last sample needed to the event at a subscriber")
     for driver in options.driver:
         for name in options.only:
-            row = measure(driver, LOADS[name], options.seconds)
+            row = measure(driver, LOADS[name], options.seconds, options.broker)
             print(name, driver, row, file=sys.stderr, flush=True)
-            report.row(f"{name}, {driver}", **row)
+            report.row(f"{name}, {driver}, {options.broker}", **row)
     report.finish(options.json)
 
 

@@ -2,7 +2,8 @@
 
 The first table is the same audio of many stations with and without metrics, in turns. The second
 is what a station costs a worker: resident memory, the snapshot that is stored at each checkpoint,
-and the events that it makes, on audio that changes every half minute.
+and the events that it makes, on audio that changes every half minute. The third, with ``--broker``,
+is what a worker and its broker cost with 50 stations in real time, as `latency.py` plays them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from _brokers import add_broker_option
 from _report import Report, arguments
+from latency import DRIVERS, LOADS, measure
 
 from stream import config
 from stream.audio import AudioChunk
@@ -150,6 +153,7 @@ def main() -> None:
     parser.add_argument("--stations", type=int, default=50)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=5)
+    add_broker_option(parser, "")
     options = parser.parse_args()
     report = Report("Operating")
     watched(report, options.stations, options.seconds, options.rounds)
@@ -157,6 +161,13 @@ def main() -> None:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
             values = alone.submit(cost, options.stations, options.seconds, identified).result()
         report.row(f"a station, {name} identification", **values)
+    if options.broker:
+        for driver in DRIVERS:
+            row = measure(driver, LOADS["50"], options.seconds, options.broker)
+            wanted = ("worker_cpu", "worker_mb", "broker_cpu", "message_p99_ms")
+            report.row(
+                f"50 stations, {driver}, {options.broker}", **{name: row[name] for name in wanted}
+            )
     report.finish(options.json)
 
 

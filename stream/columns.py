@@ -61,6 +61,10 @@ class ComputeColumns:
     column is known `front_end.latency` samples after its middle. A session begins on the next
     multiple of `hop`; its first columns are handed on from the next whole step.
 
+    The front end is given whole steps too, with silence before a session that begins within one:
+    a column then has the same place in a unit (see `model.units`) wherever its session began, and
+    the same bits.
+
     Parameters
     ----------
     front_end : FrontEnd

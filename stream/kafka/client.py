@@ -138,8 +138,8 @@ def connect_consumer(
     """
     with _connecting(settings):
         consumer = KafkaConsumer(
-            **_common(settings),
             **{
+                **_common(settings),
                 "metrics_enabled": False,
                 "enable_auto_commit": False,
                 "request_timeout_ms": _ms(

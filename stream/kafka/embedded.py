@@ -1,12 +1,12 @@
 """A Kafka broker of one's own for the demo and the tests: Tansu, on a loopback port.
 
-It keeps everything in memory (or in an S3 bucket) and is no broker for production: see
+It keeps everything in memory and is no broker for production: see
 docs/topics.md for what it cannot do.
 """
 
 from __future__ import annotations
 
-import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,13 +26,8 @@ class EmbeddedBroker:
 
     Parameters
     ----------
-    storage : str
-        ``memory://tansu/``, or ``s3://bucket/`` for a broker that survives its own death
-        (credentials and endpoint in `environment`, by AWS's names).
     port : int, optional
         Loopback port; a free one without.
-    environment : dict, optional
-        Variables added to the broker's environment.
     advertised_port : int, optional
         Loopback port that clients are sent to, of whatever stands before the broker.
 
@@ -44,14 +39,10 @@ class EmbeddedBroker:
 
     def __init__(
         self,
-        storage: str = "memory://tansu/",
         *,
         port: int | None = None,
-        environment: dict[str, str] | None = None,
         advertised_port: int | None = None,
     ) -> None:
-        self._storage = storage
-        self._environment = environment or {}
         self._wanted_port = port
         self._advertised_port = advertised_port
         self._log_dir: tempfile.TemporaryDirectory[str] | None = None
@@ -62,6 +53,11 @@ class EmbeddedBroker:
     def bootstrap_servers(self) -> str:
         """Where clients connect, ``host:port``."""
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def pids(self) -> list[int]:
+        """Process id of the broker, if it runs."""
+        return [] if self.process is None else [self.process.pid]
 
     def __enter__(self) -> Self:
         self._log_dir = tempfile.TemporaryDirectory(prefix="airsift-broker-")
@@ -95,13 +91,23 @@ class EmbeddedBroker:
         raise BrokerError(f"the embedded broker did not start: {lines[-1][:200]}")
 
     def stop(self) -> None:
-        """End the broker. With memory storage everything on it is gone."""
+        """End the broker; everything on it is gone."""
         if self.process is None:
             return
         # It waits for its clients when asked politely, and it has nothing to save.
         self.process.kill()
         self.process.wait()
         self.process = None
+
+    def freeze(self) -> None:
+        """Stop the broker in time: connections stay open and nothing answers."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen broker go on."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
 
     def _spawn(self, binary: str) -> subprocess.Popen[bytes]:
         advertised = self._advertised_port or self.port
@@ -112,12 +118,11 @@ class EmbeddedBroker:
                     "broker",
                     f"--listener-url=tcp://127.0.0.1:{self.port}",
                     f"--advertised-listener-url=tcp://127.0.0.1:{advertised}",
-                    f"--storage-engine={self._storage}",
+                    "--storage-engine=memory://tansu/",
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=os.environ | self._environment,
                 start_new_session=True,  # Ctrl-C is for us; the broker must see our last flush
                 preexec_fn=die_with_parent if sys.platform == "linux" else None,
             )

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from stream.audio import AudioChunk
-    from stream.kafka.position import Place, Placed
+    from stream.kafka.wire import Read
 
 MAX_BYTES = 64 * 1024 * 1024  # of all held messages, with the samples decoded from them
 
@@ -23,29 +22,20 @@ class Held:
     ----------
     message : Received or kafka ConsumerRecord
         As it was read.
-    chunk : AudioChunk
-        What it decodes to, where it would lie.
-    place : (int, Place)
-        What `ChunkDecoder.place` gives.
-    claim : str
-        What it says of its place.
-    off_s : float
-        How far that is from the running position.
+    read : Read
+        What it decodes to, and where it would lie.
     since : float
         When it was read, in seconds of the clock.
     """
 
     message: Any
-    chunk: AudioChunk
-    place: tuple[int, Place]
-    claim: str
-    off_s: float
+    read: Read
     since: float
 
     @property
     def bytes(self) -> int:
         """How much memory it takes."""
-        return len(self.message.value or b"") + self.chunk.samples.nbytes
+        return len(self.message.value or b"") + self.read.chunk.samples.nbytes
 
 
 class HeldMessages:
@@ -62,17 +52,15 @@ class HeldMessages:
         self._messages: dict[str, Held] = {}
         self._bytes = 0
 
-    def put(
-        self, message: Any, chunk: AudioChunk, place: tuple[int, Place], placed: Placed
-    ) -> bool:
+    def put(self, message: Any, read: Read) -> bool:
         """Hold a message; False where there is no room for it.
 
         The station's last one must have been taken off before.
         """
-        held = Held(message, chunk, place, placed.claim, placed.off_s, self._now())
+        held = Held(message, read, self._now())
         if self._bytes + held.bytes > MAX_BYTES:
             return False
-        self._messages[chunk.station] = held
+        self._messages[read.chunk.station] = held
         self._bytes += held.bytes
         return True
 

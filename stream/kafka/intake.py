@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,7 +25,7 @@ from stream.kafka.offsets import Heard, Offsets
 from stream.kafka.position import Verdict
 from stream.kafka.saved import Saved
 from stream.kafka.unreadable import Unreadable
-from stream.kafka.wire import ChunkDecoder
+from stream.kafka.wire import Begin, ChunkDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -34,14 +34,15 @@ if TYPE_CHECKING:
     from stream.kafka.headers import End
     from stream.kafka.held import Held
     from stream.kafka.moved import MovedStations
-    from stream.kafka.position import Place, Placed
     from stream.kafka.settings import KafkaSettings
+    from stream.kafka.wire import Read
 
 log = logging.getLogger(__name__)
 
 _ENDED = "the stream had ended"  # why audio is missing before what comes after an end
 # What a restart skips must exist: looked at after so much listening, when its end is known.
 _SETTLED_S = 5.0
+_MAX_STARTING = 256  # names of which so far only a part of a first frame has come
 _TOO_MANY_HELD = (
     f"its count or clock has jumped, and messages of more than {MAX_BYTES} bytes already wait for "
     "the next ones of their stations to confirm such jumps; look at the producers' clocks"
@@ -113,6 +114,8 @@ class Intake:
         self._decoder = ChunkDecoder(settings.wire)
         self._damaged: set[str] = set()  # stations whose last message did not decode
         self._held = HeldMessages(now)
+        # Names of which no message has brought samples yet, the oldest first.
+        self._starting: OrderedDict[tuple[int, str], None] = OrderedDict()
         self._idle_s = settings.idle_s
         self._most = settings.max_stations
         self._names: dict[int, set[str]] = {}  # stations of each partition
@@ -167,7 +170,8 @@ class Intake:
         self._names[partition].add(station)
         if not all(self._kept.is_before((p, station), saved) for p in others):
             return False
-        self._decoder.resume(station, saved.start, saved.rate, saved.place)
+        at = saved.kafka_offset, saved.start, saved.rate
+        self._decoder.resume(station, Begin(*at, saved.place, saved.entry))
         if saved.count.over:
             self._decoder.end_stream(station, saved.count.first / self._rate)
         return True
@@ -191,6 +195,9 @@ class Intake:
         lost = set[str]().union(*(self._names.pop(p, set()) for p in partitions))
         lost = lost.difference(*self._names.values())
         self._held.drop(partitions)
+        for place in [place for place in self._starting if place[0] in partitions]:
+            del self._starting[place]
+            self._decoder.forget(place[1])
         for station in lost:
             self._decoder.forget(station)
         self._damaged -= lost
@@ -295,16 +302,30 @@ class Intake:
         partition, station = place
         self._admit(partition, station)
         arrived_ms = None if message.timestamp in (None, -1) else message.timestamp
-        chunk = self._decoder.decode(message.key, message.value, message.headers, arrived_ms)
-        placed = self._decoder.placed(station)
-        if not len(chunk.samples) and placed.verdict is Verdict.NEAR:
-            return []
+        read = self._decoder.decode(
+            message.key, message.value, message.headers, arrived_ms, message.offset
+        )
+        if station not in self._names[partition] and read.placed.is_empty:
+            self._start(partition, station)
+            return self._decide(message, station, read)
+        self._starting.pop(place, None)
         self._names[partition].add(station)
         self._kept.heard(place, message.offset)
         if self._decoder.is_at_end(station):
-            log.info("audio of before the end of its stream is dropped", extra={"station": station})
+            if not read.placed.is_empty:
+                where = {"station": station}
+                log.info("audio of before the end of its stream is dropped", extra=where)
             return []
-        return self._decide(message, chunk, placed)
+        return self._decide(message, station, read)
+
+    def _start(self, partition: int, station: str) -> None:
+        """Note a name of which no whole frame has come yet: it is no station, and few are noted."""
+        self._starting[partition, station] = None
+        self._starting.move_to_end((partition, station))
+        if len(self._starting) > _MAX_STARTING:
+            oldest, _ = self._starting.popitem(last=False)
+            self.offsets.end(*oldest)
+            self._decoder.forget(oldest[1])
 
     def _comes_late(self, station: str, end: End, message: Any) -> bool:
         """Whether an end is of an earlier stream than the one that goes on, or comes again."""
@@ -328,39 +349,39 @@ class Intake:
         nothing = np.zeros(0, np.float32)
         return [AudioChunk(station, count.end, nothing, self._rate, ends=how)]
 
-    def _decide(self, message: Any, chunk: AudioChunk, placed: Placed) -> list[AudioChunk]:
+    def _decide(self, message: Any, station: str, read: Read) -> list[AudioChunk]:
         """Hold a message that claims a jump, and decide on the one that was held before it."""
-        station, verdict = chunk.station, placed.verdict
-        place = self._decoder.place(station)
+        verdict = read.placed.verdict
         held = self._held.pop(station)
         if held is not None:
             self.offsets.let_pass(held.message.partition, station)
         if held is not None and verdict is not Verdict.CONFIRMED:
             self._refuse_jump(held, "the next message does not go on from there")
         if verdict is Verdict.HELD:
-            if self._held.put(message, chunk, place, placed):
+            if self._held.put(message, read):
                 self.offsets.hold(message.partition, station, message.offset)
             else:
                 self._send_back(message, station, _TOO_MANY_HELD)
             return []
         if verdict is Verdict.NEAR:
-            return self._pass(message, chunk, place)
+            return self._pass(message, read)
         self.counts["jumps"] += 1
         log.warning(
             "its count or clock has jumped, and a second message confirms it: goes on at second %d",
-            chunk.start // chunk.rate,
+            read.chunk.start // read.chunk.rate,
             extra={"station": station, "partition": message.partition},
         )
-        first = [] if held is None else self._pass(held.message, held.chunk, held.place)
-        return first + self._pass(message, chunk, place)
+        first = [] if held is None else self._pass(held.message, held.read)
+        return first + self._pass(message, read)
 
-    def _pass(self, message: Any, chunk: AudioChunk, place: tuple[int, Place]) -> list[AudioChunk]:
+    def _pass(self, message: Any, read: Read) -> list[AudioChunk]:
         """Note a message that is processed, and return its chunk, unless that is empty."""
+        chunk, station = read.chunk, read.chunk.station
+        # Also of one that completes no frame: the next message may need it.
+        heard = Heard(message.offset, chunk.start, chunk.end, chunk.rate, read.begin)
+        self.offsets.heard(message.partition, station, heard)
         if not len(chunk.samples):
             return []
-        station, (lead, found) = chunk.station, place
-        heard = Heard(message.offset, chunk.start + lead, chunk.end, chunk.rate, found)
-        self.offsets.heard(message.partition, station, heard)
         at = message.partition, station
         before = self._stream.get(at)
         start, end = (rescale(s, chunk.rate, self._rate) for s in (chunk.start, chunk.end))
@@ -374,12 +395,12 @@ class Intake:
 
     def _refuse_jump(self, held: Held, why: str) -> None:
         """Send a message back whose jump nothing has confirmed."""
-        chunk, off_s = held.chunk, held.off_s
-        far = f"{abs(off_s):.0f} s {'ahead of' if off_s > 0 else 'before'}"
+        placed, station = held.read.placed, held.read.chunk.station
+        far = f"{abs(placed.off_s):.0f} s {'ahead of' if placed.off_s > 0 else 'before'}"
         self._send_back(
             held.message,
-            chunk.station,
-            f"{held.claim} is {far} the station's audio, and {why}: a clock or a count that was "
+            station,
+            f"{placed.claim} is {far} the station's audio, and {why}: a clock or a count that was "
             "wrong once, or a second producer under this name (give each one a name of its own)",
         )
 
@@ -424,8 +445,8 @@ class Intake:
         Parameters
         ----------
         partitions : collection of int
-            Those of which all messages there are have been read, from a broker that answers: a
-            station there that sends nothing is silent.
+            Those that are read as fast as they are written, from a broker that answers: a station
+            there that sends nothing is silent.
 
         Returns
         -------
@@ -541,7 +562,7 @@ class Intake:
                 continue
             if count.over:  # nothing is needed again
                 found = self._decoder.end_stream(station, count.first / self._rate)
-                first = Heard(read_to, found.end, found.end, found.rate, found)
+                first = Begin(read_to, found.end, found.rate, found)
             elif partition in first_needed:
                 first = first_needed[partition]
             else:
@@ -552,7 +573,7 @@ class Intake:
             self._adopted.pop(place, None)
             yield partition, Saved(
                 station, first.kafka_offset, first.start, first.rate, snapshot, first.place,
-                read_to=read_to, count=count, topic_id=self.topic_id,
+                read_to=read_to, count=count, topic_id=self.topic_id, entry=first.entry,
             )  # fmt: skip
 
 

@@ -74,8 +74,8 @@ class Kept:
     def listen(self, partitions: Collection[int]) -> None:
         """Note that a turn of the loop has passed.
 
-        Time counts for `partitions` only: those of which all messages there are have been read,
-        from a broker that answers. Of the others the audio may only be late.
+        Time counts for `partitions` only: those that are read as fast as they are written, from a
+        broker that answers. Of the others the audio may only be late.
         """
         turned, self._turned = self._turned, self._now()
         passed = min(self._turned - turned, _LISTEN_S)

@@ -207,18 +207,19 @@ class Member:
         end: int | None = self.app.consumer.highwater(TP(self._topic, partition))
         return end
 
-    def is_caught_up(self, partition: int, kafka_offset: int) -> bool:
-        """Say whether no message is known from an offset on, of a partition of ours.
+    def unread_end(self, partition: int, kafka_offset: int) -> int | None:
+        """Return where a partition of ours ends, which is at an offset if no message follows it.
 
         Marks of transactions are none; aiokafka's position lies behind them.
         """
         end = self.end_of(partition)
         if end is None or kafka_offset >= end:
-            return end is not None
+            return end
         consumer = self.app.consumer._thread._consumer
         assignment = consumer._subscription.subscription.assignment
         state = assignment.state_value(TP(self._topic, partition))
-        return bool(state.has_valid_position and state.position >= end and not self._inbox)
+        given_out = state.has_valid_position and state.position >= end
+        return kafka_offset if given_out and not self._inbox else end
 
     async def reason(self) -> BaseException | None:
         """Return what has ended Faust, after waiting a little for it; None if nothing is known."""

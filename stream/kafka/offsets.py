@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from stream.kafka.position import Place
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from stream.kafka.wire import Begin
 
 
 class Heard(NamedTuple):
@@ -22,22 +22,24 @@ class Heard(NamedTuple):
         Its samples, half-open, at `rate`.
     rate : int > 0
         Samples per second.
-    place : Place
-        Where it found its station.
+    begin : Begin
+        The message that a restart begins with to decode this one: itself, or one before it that
+        gives its decoder a running start.
     """
 
     kafka_offset: int
     start: int
     end: int
     rate: int
-    place: Place = Place()
+    begin: Begin
 
 
 class Offsets:
     """The messages a restart would have to read again, per partition and station.
 
-    Of every station the message before the first one needed is kept too: a decoder of bare
-    frames wants a running start. A station that is silent holds its partition until it is ended.
+    Of every station the message before the first one needed is kept too: what was not decoded
+    between two messages stays with the second. A station that is silent holds its partition until
+    it is ended.
 
     Parameters
     ----------
@@ -83,7 +85,7 @@ class Offsets:
         """Hold a station's message no longer."""
         self._held.get(partition, {}).pop(station, None)
 
-    def settle(self, station: str, oldest: int) -> list[tuple[int, Heard]]:
+    def settle(self, station: str, oldest: int) -> list[tuple[int, Begin]]:
         """Let go of what `station` no longer needs; return where a restart begins.
 
         Parameters
@@ -95,22 +97,21 @@ class Offsets:
 
         Returns
         -------
-        list of (partition, Heard)
+        list of (partition, Begin)
             The first message to read again in each partition that the station is on.
         """
         first = []
         for partition, stations in self._stations.items():
             if (messages := stations.get(station)) is None:
                 continue
-            # Messages may be out of order: those after one that is needed stay.
-            while len(messages) > 1 and all(self._is_over(messages[i], oldest) for i in (0, 1)):
+            for _ in range(self._count_over(messages, oldest)):
                 messages.popleft()
-            first.append((partition, messages[0]))
+            first.append((partition, messages[0].begin))
         return first
 
     def needed(self, partition: int) -> int:
         """Return the first offset of a partition that a restart must read. It never goes back."""
-        held = [messages[0].kafka_offset for messages in self._stations[partition].values()]
+        held = [messages[0].begin.kafka_offset for messages in self._stations[partition].values()]
         held += self._held[partition].values()
         at = max(min(held, default=self._next[partition]), self._needed[partition])
         self._needed[partition] = at
@@ -131,6 +132,20 @@ class Offsets:
             self._needed.pop(partition, None)
             self._stations.pop(partition, None)
             self._held.pop(partition, None)
+
+    def _count_over(self, messages: Iterable[Heard], oldest: int) -> int:
+        """Return how many of a station's first messages are not needed.
+
+        Messages may be out of order: those after one that is needed stay. One that completes no
+        frame does not tell what was not decoded before it.
+        """
+        count = 0
+        for i, message in enumerate(messages):
+            if not self._is_over(message, oldest):
+                break
+            if message.start < message.end:
+                count = i
+        return count
 
     def _is_over(self, message: Heard, oldest: int) -> bool:
         """Say whether all of a message lies before `oldest`."""

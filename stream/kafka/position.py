@@ -54,13 +54,14 @@ class Placed(NamedTuple):
     """Where a message lies: its first sample, at its own rate.
 
     `claim` is what it says of that, and `off_s` how far it is from where the station was, in
-    seconds.
+    seconds. `is_empty` is whether it has no samples yet.
     """
 
     start: int
     verdict: Verdict = Verdict.NEAR
     off_s: float = 0.0
     claim: str = ""
+    is_empty: bool = False
 
 
 class Place(NamedTuple):
@@ -110,6 +111,9 @@ class Place(NamedTuple):
     def candidate(self) -> Track | None:
         """The count after the jump that is waiting to be confirmed."""
         return _track(self[-_FIELDS:]) if self.held else None
+
+
+NOWHERE = Place()
 
 
 def read_place(values: Sequence[Any]) -> Place:
@@ -219,7 +223,8 @@ class Position:
             raise
         if place.rate and place.rate != rate:  # there was no sample to know the rate by
             start = rescale(start, place.rate, rate)
-        return Placed(start, verdict, off_s, "" if verdict is Verdict.NEAR else str(claim))
+        said = "" if verdict is Verdict.NEAR else str(claim)
+        return Placed(start, verdict, off_s, said, not n)
 
     def time(self, start: int, rate: int, verdict: Verdict = Verdict.NEAR) -> float | None:
         """Return the Unix time of a sample in seconds; None where it is not known."""
@@ -252,7 +257,8 @@ class Position:
 
     def drop_candidate(self) -> None:
         """Forget the jump that was waiting to be confirmed."""
-        self.place = Place(*self.place.track, self.place.jumps, self.place.calm_s)
+        if self.place.held:
+            self.place = Place(*self.place.track, self.place.jumps, self.place.calm_s)
 
     @property
     def _needed(self) -> int:
@@ -272,6 +278,7 @@ class Position:
         place, candidate = self.place, self.place.candidate
         if verdict is Verdict.NEAR:
             if not n:  # no whole frame yet: nothing is known of its rate either
+                self.drop_candidate()
                 return place.end
             if place.rate:
                 start, track = place.track.add(claim, n, self._rules)

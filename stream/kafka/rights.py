@@ -94,7 +94,7 @@ def refused(
     elif name == "ClusterAuthorizationFailedError":
         lacking = [Right("IdempotentWrite", "cluster")]
     else:
-        names = [topic] if topic else _topics_of(error)
+        names = [topic] if topic else topics_of(error)
         lacking = [Right(operation, "topic", name) for name in names or ["(unnamed)"]]
     return refusal(settings, lacking)
 
@@ -144,7 +144,8 @@ def _may_read_group(admin: Any, group: str) -> bool:
             return not granted or "READ" in granted
 
 
-def _topics_of(error: BaseException) -> list[str]:
+def topics_of(error: BaseException) -> list[str]:
+    """Return the topics that a client's error names, one by one or as a set."""
     names: list[str] = []
     for argument in error.args:
         with suppress(TypeError):

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from stream.kafka.count import Count
+from stream.kafka.frame_stream import NEW, Entry, read_entry
 from stream.kafka.position import Place, read_place
 from stream.kafka.wire import Message
 from stream.snapshot import why_no_snapshot
@@ -55,6 +56,8 @@ class Saved:
         Whether the record could not be read, so that nothing is known.
     topic_id : str
         Of the audio topic that the offsets count in: one that is made anew has another.
+    entry : Entry
+        How the frames of that message begin.
     """
 
     station: str
@@ -68,6 +71,7 @@ class Saved:
     count: Count = field(default_factory=Count)
     damaged: bool = False
     topic_id: str = ""
+    entry: Entry = NEW
 
     @classmethod
     def nothing(cls, station: str, *, damaged: bool = False) -> Self:
@@ -109,6 +113,7 @@ class _Record(BaseModel):
     rate: Annotated[int, Field(ge=0, le=10**6)]
     silent_s: Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
     place: list[int | float | None]
+    entry: Annotated[list[int | str | None], Field(max_length=len(Entry._fields))]
     count: Annotated[list[int | str], Field(min_length=3, max_length=3)]
     topic_id: Annotated[str, Field(max_length=100)]
     snapshot: dict[str, Any]
@@ -136,6 +141,7 @@ def as_record(group: str, partition: int, saved: Saved) -> Message:
         "rate": saved.rate,
         "silent_s": round(saved.silent_s, 1),
         "place": saved.place,
+        "entry": saved.entry,
         "count": saved.count,
         "topic_id": saved.topic_id,
         "snapshot": saved.snapshot,
@@ -184,7 +190,7 @@ def _read(value: bytes) -> Saved:
     """Return a record's value; raises ValueError for all that is wrong with it."""
     # Unlike Python's, this parser refuses nesting that is deep, and text that is not UTF-8.
     told = _Record.model_validate(from_json(value))
-    place = read_place(told.place)
+    place, entry = read_place(told.place), read_entry(told.entry)
     count = _COUNT.validate_python(told.count)
     if not all(0 <= sample <= _MAX_SAMPLE for sample in (count.first, count.end)):
         raise ValueError("count: a number is out of range")
@@ -203,6 +209,7 @@ def _read(value: bytes) -> Saved:
         told.read_to,
         count,
         topic_id=told.topic_id,
+        entry=entry,
     )
 
 

@@ -20,6 +20,7 @@ from kafka.errors import (
 )
 
 from airsift.errors import BrokerError
+from stream.kafka.caught_up import CaughtUp
 from stream.kafka.client import (
     broker_errors,
     connect_consumer,
@@ -119,15 +120,18 @@ class KafkaSource:
         self._sender = transactions or Sender(settings, refusals=refusals)
         self._letters = Letterbox(settings, refusals)
         self._state = StateLog(settings, self._sender, self._count_unreadable)
+        named = {} if transactions is None else {"client_id": transactions.client_id}
         self._consumer = connect_consumer(
             settings,
             None,
             group_id=settings.group,
             group_instance_id=settings.instance_id or None,
             client_rack=settings.client_rack,
+            **named,
         )
         self._contact = Contact(settings, lambda: reads_of_consumer(self._consumer))
         self._rebalances = Rebalances()
+        self._reading = CaughtUp()
         self._readiness = Readiness(settings.session_timeout_s)
         with broker_errors(settings):
             self._consumer.subscribe([self._topic], listener=self._rebalances)
@@ -142,7 +146,7 @@ class KafkaSource:
             resumed, lost = self._follow_rebalance(polled)
             ours = None if self._rebalances.joining else self._offsets.partitions
             self._readiness.look(ours, self._end_of)
-            chunks, forgotten = self._intake.listen(self._listening(polled))
+            chunks, forgotten = self._intake.listen(self._listening())
             for tp, messages in polled.items():
                 for message in messages:
                     chunks += self._take(tp.partition, message)
@@ -234,16 +238,19 @@ class KafkaSource:
             if self._transactions is None:
                 self._sender.close()
 
-    def _listening(self, polled: Mapping[TopicPartition, list[Any]]) -> set[int]:
-        """Return the partitions of which everything there is has been read."""
+    def _listening(self) -> set[int]:
+        """Return the partitions that are read as fast as they are written."""
         if self.trouble:
             return set()
-        quiet = self._consumer.assignment() - polled.keys() - self._consumer.paused()
-        return {
-            tp.partition
-            for tp in quiet
-            if tp.partition in self._offsets.partitions and is_read_to_its_end(self._consumer, tp)
-        }
+        consumer, ours = self._consumer, set()
+        for tp in consumer.assignment() - consumer.paused():
+            if tp.partition not in self._offsets.partitions:
+                continue
+            at = self._offsets.next(tp.partition)
+            end = at if is_read_to_its_end(consumer, tp) else consumer.highwater(tp)
+            if self._reading.look(tp.partition, at, end):
+                ours.add(tp.partition)
+        return ours
 
     def _take(self, partition: int, message: Any) -> list[AudioChunk]:
         if partition not in self._offsets.partitions:
@@ -315,6 +322,7 @@ class KafkaSource:
     def _let_go(self, partitions: Iterable[int]) -> set[str]:
         partitions = set(partitions)
         lost = self._intake.let_go(partitions)
+        self._reading.drop(partitions)
         self._unstored.drop(partitions)
         self._records = {k: v for k, v in self._records.items() if k[0] not in partitions}
         self._committed = {

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import time
-import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,8 @@ from kafka.errors import (
 
 from airsift.errors import BrokerError, ConfigError
 from stream.kafka.client import broker_errors, connect_consumer, connect_producer, ensure_topics
+from stream.kafka.coordinator import CoordinatorClient
+from stream.kafka.identity import Identity
 from stream.kafka.refusals import Refusals, is_refusal
 from stream.kafka.sender import SPOILT, Sender, Sent, Undone
 
@@ -65,14 +66,23 @@ class Transactions:
         self.refusals = Refusals(settings)
         self._undone = False  # what was sent since the last commit does not count
         self._undone_in_a_row = 0
-        # A name that is the same after a restart ends at once what the process left open.
-        self._name = settings.transactional_id or f"{settings.group}-{uuid.uuid4()}"
-        self._connect()
+        # An id that is the same after a restart ends at once what the process left open.
+        self._identity = Identity(settings)
         try:
-            self._probe()
+            self._connect()
+            try:
+                self._probe()
+            except BaseException:
+                self._sender.close()
+                raise
         except BaseException:
-            self._sender.close()
+            self._identity.close()
             raise
+
+    @property
+    def client_id(self) -> str:
+        """What the group's consumer is to be called, so that others find the id taken."""
+        return self._identity.client_id
 
     @property
     def pending(self) -> int:
@@ -172,14 +182,23 @@ class Transactions:
             log.debug("the open transaction is left to the broker: %s", error)
         finally:
             self._sender.close()
+            self._identity.close()
 
     def _connect(self) -> None:
         """Begin as a new producer of the same name: the broker undoes what the last one left."""
         settings = self._settings
+        limits_s = (
+            settings.request_timeout_s,
+            settings.delivery_timeout_s,
+            settings.transaction_timeout_s / 3,
+        )
         self._producer = connect_producer(
             settings,
-            transactional_id=self._name,
+            transactional_id=self._identity.name,
             transaction_timeout_ms=round(settings.transaction_timeout_s * 1000),
+            # A coordinator that does not answer is replaced before it gives the transaction up.
+            request_timeout_ms=round(1000 * min(limits_s)),
+            kafka_client=CoordinatorClient,
         )
         self._sender = Sender(settings, self._producer, refusals=self.refusals)
         self.open = False
@@ -271,7 +290,7 @@ class Transactions:
             settings = self._settings
             raise BrokerError(
                 f"this worker's place is taken: another one runs with kafka.transactional_id="
-                f"{settings.transactional_id!r}, or this one stood still for longer than "
+                f"{self._identity.name!r}, or this one stood still for longer than "
                 f"kafka.transaction_timeout_s={settings.transaction_timeout_s:g}; what it had not "
                 "committed is undone, and it ends to be started again"
             ) from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airsift.errors import BrokerError
 from stream.kafka.intake import Received
-from stream.kafka.rights import refused
+from stream.kafka.rights import refused, topics_of
 
 if TYPE_CHECKING:
     from faust.types.tuples import Message as FaustMessage
@@ -20,8 +20,7 @@ def gave_up(settings: KafkaSettings, reason: BaseException) -> BrokerError:
     if isinstance(reason, BrokerError):
         return reason
     if (refusal := _refusal_in(reason)) is not None:
-        topics = getattr(refusal, "args", ())
-        operation = "Read" if settings.topics.audio in topics else "Write"
+        operation = "Read" if settings.topics.audio in topics_of(refusal) else "Write"
         return refused(settings, refusal, operation)
     said = " ".join(f"{type(reason).__name__}: {reason}".split())
     return BrokerError(

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from airsift.errors import DecodeError
 from stream.audio import AudioChunk, rescale
-from stream.kafka.compressed import (
-    Decoded,
-    FrameStream,
-    check_length,
-    check_shape,
-    decode_file,
-    decode_opus,
-    is_whole_mp3,
-)
+from stream.kafka.compressed import FileDecoder
 from stream.kafka.encoders import encode_file
+from stream.kafka.frame_stream import NEW, Entry, FrameStream, Pushed
 from stream.kafka.headers import (
     CONTENT_TYPES,
     FILES,
@@ -32,8 +24,9 @@ from stream.kafka.headers import (
     read_headers,
     station_of,
 )
-from stream.kafka.opus import OpusDecoders
-from stream.kafka.position import Claim, Place, Placed, Position, Rules, Verdict
+from stream.kafka.mp3_file import Mp3File, read_mp3_file
+from stream.kafka.position import NOWHERE, Claim, Place, Placed, Position, Rules, Verdict
+from stream.kafka.samples import Decoded, check_length, check_shape
 from stream.ranges import is_time_ms
 
 if TYPE_CHECKING:
@@ -46,7 +39,6 @@ _END_SLACK_S = 0.1  # producers that resample or pad are wrong by this about whe
 _LOUDEST = 100.0  # 40 dB over full scale: not audio, but bytes of another format
 _SHORTEST_MP3 = 1152  # one frame; of less, LAME's header cannot tell the length
 _MP3_DELAY, _MP3_TAIL = 1105, 48  # nor where fewer samples than the tail are left of a frame
-_MAX_STARTING = 256  # names of which so far only a part of a first frame has come
 
 
 class Message(NamedTuple):
@@ -110,19 +102,100 @@ def _mp3_keeps(n: int, rate: int) -> bool:
     return n >= _SHORTEST_MP3 and (n + _MP3_DELAY) % frame <= frame - _MP3_TAIL
 
 
+class Begin(NamedTuple):
+    """A message that a decoder can begin with, and how.
+
+    Parameters
+    ----------
+    kafka_offset : int
+        Where it is in its partition.
+    start, rate : int
+        First sample that is decoded then, and the rate it counts in.
+    place : Place
+        Where the message finds its station.
+    entry : Entry
+        How its frames begin, if it is one of a stream of frames.
+    """
+
+    kafka_offset: int
+    start: int
+    rate: int
+    place: Place = NOWHERE
+    entry: Entry = NEW
+
+
+class Read(NamedTuple):
+    """What a message brings.
+
+    Parameters
+    ----------
+    chunk : AudioChunk
+        Its audio; empty where no frame is complete yet.
+    begin : Begin
+        Where a decoder begins that decodes the same samples of this message and all after it.
+    placed : Placed
+        Where it lies, and whether that is believed or waits for the next message.
+    """
+
+    chunk: AudioChunk
+    begin: Begin
+    placed: Placed
+
+
+@dataclass(slots=True)
+class _Frames:
+    """The frames of one count of a station, from message to message."""
+
+    stream: FrameStream | None = None
+    waiting: Claim | None = None  # of the message that a stream began with, until a frame ends
+    begins: deque[Begin] = field(default_factory=deque)
+
+    def begin(self, pushed: Pushed, here: Begin) -> Begin:
+        """Return where a decoder begins that is to decode the same; `here` is this message."""
+        entry, begins = pushed.entry, self.begins
+        if entry is not None:
+            if entry.skip is None:
+                begins.clear()
+            start = here.start + entry.lead - pushed.skipped
+            begins.append(here._replace(start=start, entry=entry))
+        while len(begins) > 1 and begins[1].entry.number <= pushed.needs:
+            begins.popleft()
+        return begins[0]
+
+
 @dataclass(slots=True)
 class _Station:
     position: Position
-    frames: dict[str, FrameStream]
-    ahead: dict[str, FrameStream] = field(default_factory=dict)  # after a jump, see `Position`
-    lead: int = 0  # samples of the last message that began in the message before
-    before: Place = field(default_factory=Place)  # where that message found the station
-    placed: Placed = field(default_factory=partial(Placed, 0))  # and where it put that message
+    resumed: Begin | None = None  # until its message, or one after it, has come
+    frames: _Frames = field(default_factory=_Frames)
+    ahead: _Frames = field(default_factory=_Frames)  # of a jump that is not confirmed yet
     ended_s: float | None = None  # where the stream began that is at its end; None while it goes on
+
+    def frames_for(self, claim: Claim, verdict: Verdict) -> _Frames:
+        """Return the frames that a message goes on with.
+
+        One that may be an outlier has a stream of its own, which becomes the station's if the
+        jump is confirmed.
+        """
+        if verdict is Verdict.NEAR:
+            return self.frames
+        if verdict is Verdict.CONFIRMED or self.position.is_more_of_candidate(claim):
+            return self.ahead
+        return _Frames()
+
+    def take(self, frames: _Frames, placed: Placed) -> None:
+        """Go on with the frames of a message after it has been placed."""
+        if placed.verdict is Verdict.HELD:
+            self.ahead = frames
+            return
+        self.frames, self.ahead = frames, _Frames()
 
 
 class ChunkDecoder:
-    """Decodes messages, and keeps what one station's message leaves for the next.
+    """Decodes messages, and stores what one station's message leaves for the next.
+
+    Nothing is stored for a name before one of its messages has decoded, though it may be without
+    samples yet. How many names there may be is up to the caller.
 
     Parameters
     ----------
@@ -135,8 +208,7 @@ class ChunkDecoder:
         wait_s = limits.reorder_ms / 1000
         self._rules = Rules(limits.jump_s, limits.pause_s, max(limits.confirm_jump_s, wait_s))
         self._stations: dict[str, _Station] = {}
-        self._starting: OrderedDict[str, _Station] = OrderedDict()
-        self._opus = OpusDecoders()
+        self._files = FileDecoder(limits)
 
     def decode(
         self,
@@ -144,10 +216,9 @@ class ChunkDecoder:
         value: bytes | None,
         headers: Sequence[tuple[str, bytes]],
         arrived_ms: int | None = None,
-    ) -> AudioChunk:
-        """Return the chunk in a message; it may be empty where a frame is not complete yet.
-
-        Where it lies may be a jump that waits to be confirmed: see `placed`.
+        kafka_offset: int = 0,
+    ) -> Read:
+        """Return the chunk in a message, and where a decoder begins that is to decode the same.
 
         Raises
         ------
@@ -166,79 +237,46 @@ class ChunkDecoder:
                 "send shorter chunks"
             )
         said = read_headers(headers, self._limits)
-        state = self._station(station)
-        claim = _claim(said, arrived_ms)
-        kind, lead, verdict = said.content_type, 0, None
-        begun = None
+        state = self._stations.get(station) or _Station(Position(self._rules))
+        resumed, state.resumed = state.resumed, None
+        if resumed is not None and resumed.kafka_offset != kafka_offset:
+            resumed = None
+        claim, kind = _claim(said, arrived_ms), said.content_type
+        begun, verdict = None, None
         if state.ended_s is not None:
             begun, verdict = state.position.begin_again(claim, state.ended_s), Verdict.NEAR
-        streams: dict[str, FrameStream] = {}
-        if kind in RAW:
-            decoded = _decode_raw(value, said, self._limits)
-        elif FILES.get(kind) == "ogg":
-            decoded = decode_opus(value, self._opus, self._limits)
-        elif kind in FILES:
-            decoded = decode_file(value, FILES[kind], self._limits)
-        elif kind == "audio/mpeg" and is_whole_mp3(value):
-            decoded = decode_file(value, "mp3", self._limits)
+        mp3 = read_mp3_file(value) if kind == "audio/mpeg" else None
+        if mp3 is not None or kind not in FRAMES:
+            frames = _Frames()
+            pushed = Pushed(self._decode_file(value, said, mp3), 0, NEW, 0)
+            _check(pushed.decoded, said)
         else:
             verdict = verdict or state.position.judge(claim)
-            decoded, claim, lead, streams = _decode_frames(
-                state, value, claim, verdict, kind, self._limits
-            )
-        _check(decoded, said)
-        n = len(decoded.samples)
+            frames = state.frames_for(claim, verdict)
+            if resumed is not None and resumed.entry != NEW:
+                stream = FrameStream(FRAMES[kind], self._limits, resumed.entry, resumed.rate)
+                frames.stream = stream
+            pushed, claim = self._decode_frames(state, frames, value, said, claim, verdict)
+        decoded, skipped = pushed.decoded, pushed.skipped
+        n = skipped + len(decoded.samples)
         if begun is not None and n:
             state.position.place, state.ended_s = begun, None
         before = state.position.place
         placed = state.position.put(claim, n, decoded.rate, verdict)
-        if placed.verdict is Verdict.HELD:
-            state.ahead = streams
-        elif placed.verdict is Verdict.CONFIRMED:
-            state.frames, state.ahead = streams, {}
-        elif n:
-            state.ahead = {}
-        state.lead, state.before, state.placed = lead, before, placed
-        self._keep(station, state, known=n > 0)
+        state.take(frames, placed)
+        self._stations[station] = state
+        start = placed.start + skipped
+        begin = frames.begin(pushed, Begin(kafka_offset, start, decoded.rate, before))
         if said.time_ms is not None:
-            time: float | None = said.time_ms / 1000
+            time: float | None = said.time_ms / 1000 + skipped / decoded.rate
         else:
-            time = state.position.time(placed.start, decoded.rate, placed.verdict)
-        return AudioChunk(station, placed.start, decoded.samples, decoded.rate, time)
+            time = state.position.time(start, decoded.rate, placed.verdict)
+        return Read(AudioChunk(station, start, decoded.samples, decoded.rate, time), begin, placed)
 
-    def resume(self, station: str, start: int, rate: int, place: Sequence[float | None]) -> None:
-        """Say that the next message of `station` begins at sample `start` of `rate` a second.
-
-        `place` is what `place` said of it; a record of an earlier version has none.
-        """
-        self.forget(station)
-        state = self._stations[station] = self._station(station)
-        state.position.resume(place or (start, rate))
-
-    def place(self, station: str) -> tuple[int, Place]:
-        """Return what a decoder needs that is to begin with the station's last message.
-
-        Returns
-        -------
-        lead : int
-            Samples of the message's chunk that began in the message before: of who begins with
-            this one, the chunk begins so much later.
-        place : Place
-            Where it then finds the station.
-        """
-        state = self._stations[station]
-        before = state.before
-        if before.rate and state.lead:
-            lead = rescale(state.lead, state.position.place.rate, before.rate)
-            if state.placed.verdict is Verdict.CONFIRMED:
-                before = before._replace(held_end=before.held_end + lead)
-            else:
-                before = before._replace(end=before.end + lead)
-        return state.lead, before
-
-    def placed(self, station: str) -> Placed:
-        """Return where the last message of a station was put, and whether that is believed."""
-        return self._station(station).placed
+    def resume(self, station: str, begin: Begin) -> None:
+        """Go on with `station` at the message that `begin` names."""
+        state = self._stations[station] = _Station(Position(self._rules), begin)
+        state.position.resume(begin.place)
 
     def end(self, station: str) -> tuple[int, int] | None:
         """Return the sample after a station's last one and its rate; None for a new station."""
@@ -260,9 +298,8 @@ class ChunkDecoder:
         if (state := self._stations.get(station)) is None:
             return Place()
         state.position.drop_candidate()
-        state.frames, state.ahead = {}, {}
-        state.lead, state.before, state.ended_s = 0, state.position.place, first_s
-        return state.before
+        state.frames, state.ahead, state.ended_s = _Frames(), _Frames(), first_s
+        return state.position.place
 
     def is_at_end(self, station: str) -> bool:
         """Whether the stream of a station is at its end, and none has begun since."""
@@ -281,30 +318,68 @@ class ChunkDecoder:
         """Forget a jump of a station that nothing has confirmed."""
         if (state := self._stations.get(station)) is not None:
             state.position.drop_candidate()
-            state.ahead.clear()
+            state.ahead = _Frames()
 
     def forget(self, station: str) -> None:
         """Drop what is known of a station."""
         self._stations.pop(station, None)
-        self._starting.pop(station, None)
 
-    def _station(self, station: str) -> _Station:
-        """Return what is known of a station; of a new one nothing is stored yet."""
-        known = self._stations.get(station) or self._starting.get(station)
-        return known or _Station(Position(self._rules), {})
+    def _decode_file(self, value: bytes, said: Said, mp3: Mp3File | None) -> Decoded:
+        """Decode a message that needs no other one."""
+        if mp3 is not None:
+            return self._files.decode_mp3(value, mp3)
+        if said.content_type in RAW:
+            return _decode_raw(value, said, self._limits)
+        return self._files.decode(value, FILES[said.content_type])
 
-    def _keep(self, station: str, state: _Station, *, known: bool) -> None:
-        """Store what is known of a station once a message of it has decoded.
+    def _decode_frames(
+        self,
+        state: _Station,
+        frames: _Frames,
+        value: bytes,
+        said: Said,
+        claim: Claim,
+        verdict: Verdict,
+    ) -> tuple[Pushed, Claim]:
+        """Decode a message of bare frames, and return what is left of its claim."""
+        before, frames.stream = frames.stream, None  # a message that is refused ends a stream
+        waiting = frames.waiting
+        stream, claim = self._continue(state, before, waiting, said, claim, verdict)
+        pushed = stream.push(value)
+        _check(pushed.decoded, said)
+        if claim is waiting:  # a decoder that begins here would not know it
+            pushed = pushed._replace(entry=None)
+        is_placed = len(pushed.decoded.samples) or claim.start_sample is None or claim.continues
+        frames.stream, frames.waiting = stream, None if is_placed else claim
+        return pushed, claim
 
-        Names that have sent no whole frame yet are not stations: only a few of them are stored.
+    def _continue(
+        self,
+        state: _Station,
+        stream: FrameStream | None,
+        waiting: Claim | None,
+        said: Said,
+        claim: Claim,
+        verdict: Verdict,
+    ) -> tuple[FrameStream, Claim]:
+        """Return the stream that a message goes on with, and what is left of its claim.
+
+        It goes on with the last message's unless its ``start_sample`` is elsewhere. That counts to
+        the first frame that begins in the message; the frame that its first bytes complete lies
+        before that.
         """
-        if known and station not in self._stations:
-            self._starting.pop(station, None)
-            self._stations[station] = state
-        elif station not in self._stations:
-            self._starting[station] = state
-            if len(self._starting) > _MAX_STARTING:
-                self._starting.popitem(last=False)
+        codec = FRAMES[said.content_type]
+        if stream is None or stream.codec != codec:
+            stream, waiting = FrameStream(codec, self._limits), None
+        if waiting is not None and _is_near(claim, waiting, stream.slack):
+            return stream, waiting
+        if said.start_sample is not None:
+            goes_on = stream.goes_on or state.position.continues(claim, verdict, stream.slack)
+            if waiting is None and goes_on:
+                claim = replace(claim, continues=True)
+            else:
+                stream = FrameStream(codec, self._limits)
+        return stream, claim
 
 
 def _claim(said: Said, arrived_ms: int | None) -> Claim:
@@ -323,34 +398,11 @@ def _claim(said: Said, arrived_ms: int | None) -> Claim:
     return Claim(said.start_sample, said.rate, said.time_ms, arrived_ms)
 
 
-def _decode_frames(
-    state: _Station, value: bytes, claim: Claim, verdict: Verdict, kind: str, limits: WireSettings
-) -> tuple[Decoded, Claim, int, dict[str, FrameStream]]:
-    """Decode bare frames as the continuation of the last message, unless they say otherwise.
-
-    ``start_sample`` then counts to the first frame that begins in the message; the frame
-    that its first bytes complete lies before that. What may be an outlier has a decoder of its
-    own, which becomes the station's if the jump is confirmed: the last value returned is the
-    decoders that have been used.
-    """
-    codec = FRAMES[kind]
-    if verdict is Verdict.NEAR:
-        streams = state.frames
-    elif verdict is Verdict.CONFIRMED or state.position.is_more_of_candidate(claim):
-        streams = state.ahead
-    else:
-        streams = {}
-    frames = streams.get(codec)
-    if frames is None:
-        frames = streams[codec] = FrameStream(codec, limits)
-    if claim.start_sample is not None:
-        slack = frames.frame_samples if frames.partial else 0
-        if state.position.continues(claim, verdict, slack):
-            claim = replace(claim, continues=True)
-        else:
-            frames.reset()
-    decoded, lead = frames.push(value)
-    return decoded, claim, lead, streams
+def _is_near(claim: Claim, waiting: Claim, slack: int) -> bool:
+    """Say whether a message may go on with one that no frame has ended in yet."""
+    if claim.start_sample is None or waiting.start_sample is None:
+        return claim.start_sample is None
+    return 0 <= claim.start_sample - waiting.start_sample <= slack
 
 
 def _decode_raw(value: bytes, said: Said, limits: WireSettings) -> Decoded:

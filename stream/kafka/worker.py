@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from faust.exceptions import ProducerSendError
 
+from stream.kafka.caught_up import CaughtUp
 from stream.kafka.client import ensure_topics
 from stream.kafka.contact import Contact, reads_of_faust
 from stream.kafka.intake import Intake
@@ -110,6 +111,7 @@ class Worker:
         self._refusals = Refusals(settings)
         self.refused = self._refusals.counts
         self._letters = Letterbox(settings, self._refusals)
+        self._reading = CaughtUp()
         self._touched: set[str] = set()
         self._assignment = 0  # the one that the sessions are of
         self._restored: tuple[int, set[int]] = 0, set()  # partitions of an assignment
@@ -176,9 +178,12 @@ class Worker:
             deadline.settled = True
         except (KafkaError, ProducerSendError) as error:
             raise gave_up(self._settings, error) from error
-        except asyncio.CancelledError as error:
-            # Not ours: Faust ended below us, and knows why in a moment.
-            raise gave_up(self._settings, await member.reason() or error) from error
+        except (asyncio.CancelledError, RuntimeError) as error:
+            # Not ours: Faust ended below us, its event loops with it, and knows why in a moment.
+            reason = await member.reason()
+            if reason is None and isinstance(error, RuntimeError):
+                raise
+            raise gave_up(self._settings, reason or error) from error
         finally:
             self._watchdog.stop()
             self._topics.stop()
@@ -255,6 +260,7 @@ class Worker:
         if self._assignment != self._member.assignments:
             self._assignment = self._member.assignments
             self._snapshots.unstored.drop(known.partitions)
+            self._reading.drop(known.partitions)
             lost = self._intake.let_go(known.partitions)
             self._member.begin_anew()
             self._touched.clear()
@@ -318,13 +324,16 @@ class Worker:
         self._letters.put(message, reason)
 
     def _listening(self) -> set[int]:
-        """Return the partitions of which everything there is has been read."""
+        """Return the partitions that are read as fast as they are written."""
         if self.trouble:
             return set()
-        known, ours = self._intake.offsets, self._member.partitions or []
-        return {
-            p for p in ours if p in known.partitions and self._member.is_caught_up(p, known.next(p))
-        }
+        known, listening = self._intake.offsets, set()
+        for partition in self._member.partitions or []:
+            if partition in known.partitions:
+                at = known.next(partition)
+                if self._reading.look(partition, at, self._member.unread_end(partition, at)):
+                    listening.add(partition)
+        return listening
 
     def _positions(self) -> dict[int, int] | None:
         """Return the next offset of each partition of ours; None while that is open."""

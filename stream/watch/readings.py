@@ -31,6 +31,7 @@ SOURCE = {
     "messages": ("airsift_kafka_messages", "Messages read from the audio topic."),
     "bytes": ("airsift_kafka_bytes", "Bytes of audio read from the audio topic."),
     "dead_letters": ("airsift_dead_letters", "Messages that could not be decoded."),
+    "jumps": ("airsift_kafka_jumps", "Jumps of a station's count or clock that were followed."),
     "unreadable": ("airsift_unreadable", "Batches and records that could not be read."),
     "repeats": ("airsift_kafka_repeats", "Messages read again after a rebalance, and left out."),
     "ends": ("airsift_streams_ended", "Ends of streams: sent, or by kafka.idle_s."),

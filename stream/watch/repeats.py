@@ -120,7 +120,8 @@ def _text(record: logging.LogRecord) -> str:
 def _summary(kind: Kind, counted: _Count) -> logging.LogRecord:
     number = f"{counted.count:,}".replace(",", " ")
     many = len(counted.stations)
-    where = f" ({many}{'+' * (many == _MAX_STATIONS)} stations)" if many else ""
+    stations = "1 station" if many == 1 else f"{many}{'+' * (many == _MAX_STATIONS)} stations"
+    where = f" ({stations})" if many else ""
     what = "more of other kinds" if kind == _OTHERS else "more like it"
     name, level = (__name__, logging.WARNING) if kind == _OTHERS else kind[:2]
     text = f"{counted.last} … and {number} {what} in the last minute{where}"

@@ -73,7 +73,7 @@ class Stations:
         for chunk in batch.chunks:
             if chunk.ends == "sent":  # it is not missed; one that is idle may be
                 self._forget(chunk.station)
-            if not len(chunk.samples):
+            if chunk.ends:
                 continue
             self._heard_at[chunk.station] = now
             if chunk.station in self._silent:

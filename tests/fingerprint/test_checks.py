@@ -158,6 +158,7 @@ def test_what_would_run_when_a_table_is_read_is_refused(folder, compose):
         Catalogue.open(folder)
 
 
+@pytest.mark.slow
 def test_a_value_of_a_gigabyte_is_not_read(folder, compose):
     tamper(folder, "UPDATE recent SET peaks = zeroblob(900000000)")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

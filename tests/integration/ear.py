@@ -60,7 +60,7 @@ class Ear:
         self.resumed: dict[str, dict[str, Any]] = {}
         self.lost: set[str] = set()
 
-    def listen(self, enough: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    def listen(self, enough: Callable[[], bool], timeout_s: float = 120.0) -> None:
         deadline = time.monotonic() + timeout_s
         while not enough():
             assert time.monotonic() < deadline, f"heard only {self.ends()}"

@@ -132,11 +132,11 @@ def test_a_broker_that_goes_away_and_comes_back(driver, tmp_path, new_broker):
             door.shut()
             wait_for(lambda: get(port, "/readyz")[0] == 503, process, log)
             process.terminate()
-            # It ends in time by its own clock: by itself, or by force if events were on their way.
+            # It ends in time: by itself, or by force if events were on their way.
             code = process.wait(60)
             lines = log.read_text().splitlines()
-            forced = [line for line in lines if line.startswith("airsift: did not end within 4 s")]
-            assert code == len(forced), "\n".join(lines)
+            forced = [line for line in lines if line.startswith("airsift: did not end within")]
+            assert (code, len(forced) <= 1) == (0, True), "\n".join(lines)
         finally:
             process.kill()
             process.wait()

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -20,6 +25,7 @@ from stream.kafka.settings import KafkaSettings
 from stream.kafka.tail import follow
 from stream.kafka.wire import ChunkDecoder
 from tests.integration.ear import read_all
+from tests.integration.road import AIRSIFT, DRIVERS
 
 TIME_MS = 1_700_000_000_000
 HEADERS = [("content-type", b"audio/x-s16le"), ("rate", b"16000"), ("airsift-reason", b"older")]
@@ -121,3 +127,63 @@ def test_a_cut_letter_that_somebody_else_sends_back_is_refused(letters: KafkaSet
     for record, refused in [(cut[0], True), (cut[0]._replace(headers=HEADERS), False)]:
         with pytest.raises(DecodeError, match="only the beginning") if refused else nullcontext():
             decoder.decode(record.key, record.value, record.headers, None)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_worker_and_replays_in_turns_leave_one_letter_a_message(
+    driver: str, kafka_settings: KafkaSettings, tmp_path: Path
+) -> None:
+    """Of three messages one is mended by nothing, one has no key, and one is a tombstone."""
+    settings, topics = kafka_settings, kafka_settings.topics
+    ensure_topics(settings, [topics.audio, topics.dead_letters])
+    sender = Sender(settings)
+    for key, value in ((b"one", b"no audio"), (None, b"no key"), (b"two", None)):
+        flac = [("content-type", b"audio/flac")]
+        sender.send(topics.audio, key, value, flac, timestamp_ms=TIME_MS)
+    sender.flush()
+    sender.close()
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("AIRSIFT_")}
+    named = {f"AIRSIFT_KAFKA__TOPICS__{k.upper()}": str(v) for k, v in topics.model_dump().items()}
+    process = subprocess.Popen(
+        [*AIRSIFT, *DRIVERS[driver]],
+        env={
+            **clean,
+            **named,
+            "AIRSIFT_KAFKA__BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+            "AIRSIFT_KAFKA__GROUP": settings.group,
+            "AIRSIFT_RUN__CHECKPOINT_S": "0.5",
+        },
+        stderr=(tmp_path / "log").open("wb"),
+    )
+    try:
+        for attempt in (1, 2, 3):
+            suffix = f"(attempt {attempt})" if attempt > 1 else ""
+            wait_until(lambda s=suffix: all_say(run(settings, "list").stdout, 3, s), tmp_path)
+            if attempt < 3:
+                result = run(settings, "replay")
+                assert result.stdout == f"3 messages sent to {topics.audio}, {DONE[0]}\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+    sent = read_all(settings, topics.audio)
+    assert len(sent) == 3 * 3
+    assert {record.timestamp for record in sent} == {TIME_MS}
+    assert {(record.key, record.value) for record in sent} == {
+        (b"one", b"no audio"),
+        (None, b"no key"),
+        (b"two", None),
+    }
+
+
+def all_say(listed: str, count: int, suffix: str) -> bool:
+    lines = listed.splitlines()
+    return len(lines) == count and all(line.endswith(suffix) for line in lines)
+
+
+def wait_until(said: Callable[[], bool], folder: Path) -> None:
+    deadline = time.monotonic() + 90
+    while not said():
+        assert time.monotonic() < deadline, (folder / "log").read_text()
+        time.sleep(0.5)

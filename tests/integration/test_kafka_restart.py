@@ -180,7 +180,7 @@ def test_kill_9_leaves_no_hole(kafka_settings: KafkaSettings, tmp_path: Path) ->
             for station in stations:
                 send(kafka_settings, station, noise(1))
             if second % 4 == 3:
-                deadline = time.monotonic() + 30
+                deadline = time.monotonic() + 120
                 wanted = (second + 1) * RATE
                 word = "settled" if second == 3 else "heard"  # killed behind it, and within
                 while min(max((e for _, e in h), default=0) for h in heard(word).values()) < wanted:

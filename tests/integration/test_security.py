@@ -54,7 +54,7 @@ def guarded(new_broker):
 def settings(gate, **security) -> KafkaSettings:
     return KafkaSettings(
         bootstrap_servers=f"127.0.0.1:{gate.port}",
-        connect_timeout_s=1.5,
+        connect_timeout_s=3.0,
         delivery_timeout_s=20.0,
         security=SecuritySettings(**security),
     )
@@ -70,7 +70,7 @@ def round_trip(made: KafkaSettings) -> None:
     consumer = connect_consumer(made)
     consumer.assign([TopicPartition("there", 0)])
     consumer.seek_to_beginning()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not (polled := consumer.poll(timeout_ms=500)):
         assert time.monotonic() < deadline
     consumer.close()
@@ -84,7 +84,7 @@ def send_with_faust(made: KafkaSettings) -> None:
         await producer.send_and_wait("there", b"k", b"v", 0, None, [])
         await producer.stop()
 
-    asyncio.run(asyncio.wait_for(send(), 30))
+    asyncio.run(asyncio.wait_for(send(), 120))
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
@@ -171,7 +171,7 @@ def said(made: KafkaSettings) -> str:
     began = time.monotonic()
     with pytest.raises(AirsiftError) as told:
         ensure_topics(made, ["there"])
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 120
     line = str(told.value)
     assert "\n" not in line
     assert SECRET not in line

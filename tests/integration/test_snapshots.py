@@ -43,7 +43,7 @@ def test_the_last_batch_is_read_whole_and_nothing_twice(kafka_settings, batches)
             await snapshots.restore([0, 1])
         return known(snapshots, 1), known(snapshots, 0)
 
-    ours, others = asyncio.run(asyncio.wait_for(restore(), 30))
+    ours, others = asyncio.run(asyncio.wait_for(restore(), 120))
     sender.close()
     assert (ours, others) == ({"a": 2, "b": 1, "c": 1}, {})
     assert len(restored) == len(written)

@@ -58,7 +58,7 @@ class Reads:
         self._consumer.seek_to_end(self._tp)
         self._consumer.position(self._tp)
 
-    def values(self, count, timeout_s=5.0):
+    def values(self, count, timeout_s=60.0):
         found: list[bytes] = []
         deadline = time.monotonic() + timeout_s
         while len(found) < count and time.monotonic() < deadline:
@@ -130,6 +130,7 @@ def test_what_was_open_when_a_worker_died_is_undone_by_its_successor(settings, a
         died = Transactions(settings)
         died.send(settings.topics.gaps, b"k", b"of the dead", [], 0)
         died.flush()
+        died._identity.close()  # as the system does
         with closing(Transactions(settings)) as successor:
             successor.send(settings.topics.gaps, b"k", b"of the living", [], 0)
             assert successor.commit({}, member)

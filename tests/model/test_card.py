@@ -95,6 +95,7 @@ def test_every_condition_and_source_is_in_the_tables(judged: dict[str, Judged]) 
     assert "| speech-pack:" in page
 
 
+@pytest.mark.slow
 def test_the_figure_is_the_same_file_for_the_same_figures(judged: dict[str, Judged]) -> None:
     first, second = draw(judged, "a model"), draw(judged, "a model")
     assert first == second

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
@@ -20,6 +21,7 @@ class Steps:
         return columns, heard
 
 
+@pytest.mark.slow
 def test_moments_are_learnt_and_decisions_stay() -> None:
     torch.manual_seed(0)
     network = Network()

@@ -10,6 +10,8 @@ from airsift.errors import ConfigError, SpecMismatch
 from model import export, networks, onnx_files
 from model.spec import ModelSpec
 
+pytestmark = pytest.mark.slow
+
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")

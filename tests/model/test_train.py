@@ -13,6 +13,8 @@ from model import networks, selection, sheet, train
 from model.bank import Bank
 from model.network import Network
 
+pytestmark = pytest.mark.slow
+
 LENGTH = 600
 KINDS = ("speech", "music", "singing", "noise")
 

@@ -65,7 +65,7 @@ def null_device(folder: Path) -> Iterator[dict[str, str]]:
         yield environ
     finally:
         daemon.terminate()
-        daemon.wait(10)
+        daemon.wait(60)
 
 
 @contextmanager
@@ -76,11 +76,11 @@ def playing(environ: dict[str, str], sound: Path) -> Iterator[None]:
         yield
     finally:
         player.terminate()
-        player.wait(10)
+        player.wait(60)
 
 
 def _wait_for(environ: dict[str, str], daemon: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(100):
+    for _ in range(600):
         ask = ["pactl", "get-sink-volume", "airsift"]
         if subprocess.run(ask, env=environ, capture_output=True, check=False).returncode == 0:
             return

@@ -36,9 +36,12 @@ class Treble:
 
     spec = CLASSIFIER.spec
 
-    def judge(self, window: torch.Tensor) -> torch.Tensor:
-        treble = (window[:, 72:] - window[:, :72]).mean()
-        return torch.sigmoid(torch.stack([treble, -treble]))
+    def embed(self, windows: torch.Tensor) -> torch.Tensor:
+        return windows
+
+    def decide(self, windows: torch.Tensor) -> torch.Tensor:
+        treble = (windows[:, :, 72:] - windows[:, :, :72]).mean(dim=(1, 2))
+        return torch.sigmoid(torch.stack([treble, -treble], dim=1))
 
 
 @cache

@@ -71,7 +71,7 @@ def is_sound_or_refused(decoder: ChunkDecoder, message: Message) -> bool:
     before = time.process_time()
     refused = ""
     try:
-        chunk = decoder.decode(*message, 1_700_000_000_000)
+        chunk = decoder.decode(*message, 1_700_000_000_000).chunk
     except DecodeError as error:
         refused = str(error)
     if refused:

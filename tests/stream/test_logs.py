@@ -165,9 +165,9 @@ def test_a_minute_of_garbage_is_two_lines(stations):
     at = 60.0
     out += counted.due()
     assert len(out) == 2
-    many = {1500: "1000+"}.get(stations, str(stations))
+    many = {1: "1 station", 12: "12 stations", 1500: "1000+ stations"}[stations]
     assert out[-1].getMessage() == (
-        f"refused: 2999 … and 2 999 more like it in the last minute ({many} stations)"
+        f"refused: 2999 … and 2 999 more like it in the last minute ({many})"
     )
     at = 119.0
     assert counted.take(record("stream.x", 30, "refused: %s", 1)) == []

@@ -16,6 +16,8 @@ from model import classifier, networks, progress, recipe
 from model.trusted import sha256_of
 from stream.cli import classify, train
 
+pytestmark = pytest.mark.slow
+
 RATE = 16_000
 TASK = """
 data = "Tones and noise."

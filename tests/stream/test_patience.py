@@ -96,6 +96,7 @@ with stop_on_signals() as stop, ending_within(stop, 0.2, resumable=sys.argv[1] !
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize(("doing", "code"), [("starts", 0), ("works", 0), ("loses", 1)])
 def test_a_signal_ends_a_process_whose_main_thread_is_busy(doing, code, number):
@@ -122,6 +123,7 @@ print("still there")
 """
 
 
+@pytest.mark.process
 def test_another_signal_after_the_work_ends_the_process_at_once():
     command = [sys.executable, "-c", AFTER]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

@@ -439,6 +439,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["gzip", "snappy", "lz4", "zstd"])
 def test_the_memory_that_a_bomb_takes_does_not_grow_with_it(name):
     codec = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}[name]

@@ -96,7 +96,8 @@ def pieces_of(whole, cuts):
     ]
 
 
-@settings(max_examples=25, deadline=None)
+@pytest.mark.slow
+@settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_cuts_batches_and_restarts_move_no_byte(expected, data):
     """Any stations together, each cut anywhere, in pushes of any size, restarted between them."""

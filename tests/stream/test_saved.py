@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.kafka.count import Count
+from stream.kafka.frame_stream import NEW, Entry
 from stream.kafka.position import Place
 from stream.kafka.saved import Saved, as_record, read_record
 from stream.kafka.settings import KafkaSettings
@@ -38,6 +39,7 @@ records = st.builds(
     place=st.sampled_from(
         [Place(), Place(1, 16000), Place(5, 8000, 17.5, 12, held=1, held_rate=8000)]
     ),
+    entry=st.sampled_from([NEW, Entry(0, 0, 3, 1 << 20), Entry(417, 1152, 10**6, None, "//E=")]),
     silent_s=st.integers(0, 10**7).map(lambda tenths: tenths / 10),
     count=st.builds(Count, samples, samples, st.sampled_from(["", "sent", "idle"])),
 )

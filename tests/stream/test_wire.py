@@ -20,7 +20,7 @@ def tone(n: int, rate: int) -> np.ndarray:
 def decode(
     message: Message, limits: WireSettings | None = None, arrived_ms: int | None = None
 ) -> AudioChunk:
-    return ChunkDecoder(limits or WireSettings()).decode(*message, arrived_ms)
+    return ChunkDecoder(limits or WireSettings()).decode(*message, arrived_ms).chunk
 
 
 def with_headers(message: Message, **changes: str | None) -> Message:
@@ -80,7 +80,7 @@ def test_messages_of_lossy_codecs_join_without_a_click(codec: str, rate: int) ->
     decoder = ChunkDecoder(WireSettings())
     heard = np.concatenate(
         [
-            decoder.decode(*encode(AudioChunk("a", i, sent[i : i + n], rate), codec)).samples
+            decoder.decode(*encode(AudioChunk("a", i, sent[i : i + n], rate), codec)).chunk.samples
             for i in range(0, len(sent), n)
         ]
     )
@@ -213,7 +213,7 @@ def is_sound_or_refused(
     key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
 ) -> bool:
     try:
-        chunk = ChunkDecoder(WireSettings(max_s=1)).decode(key, value, headers)
+        chunk = ChunkDecoder(WireSettings(max_s=1)).decode(key, value, headers).chunk
     except DecodeError as error:
         return len(str(error).splitlines()) == 1
     return bool(np.isfinite(chunk.samples).all()) and chunk.start >= 0

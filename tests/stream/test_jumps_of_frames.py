@@ -1,0 +1,70 @@
+"""Jumps in streams of bare frames: an outlier disturbs no decoder, and restarts decode the same."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stream.kafka.intake import Intake, Received
+from stream.kafka.settings import KafkaSettings
+from tests.stream.bare import Sent, messages, stream
+from tests.stream.test_restart_of_frames import RATE, check_restarts
+
+STREAMS = [("mp3", 44_100, "stereo", 128_000), ("aac", 24_000, "stereo", 32_000)]
+FAR_S = 100_000
+
+
+def moved(sent: Sent, made, seconds: int) -> Sent:
+    """Return a message that claims to be so much later."""
+    by = {b"start_sample": seconds * made.rate, b"time_ms": seconds * 1000}
+    headers = [
+        (name, str(int(value) + by[name.encode()]).encode() if name.encode() in by else value)
+        for name, value in sent.headers
+    ]
+    return sent._replace(headers=headers, arrived_ms=sent.arrived_ms + seconds * 1000)
+
+
+def heard(sent: list[Sent]) -> list[tuple[int, float | None, bytes]]:
+    refused: list[str] = []
+    intake = Intake(KafkaSettings(), RATE, lambda _, reason: refused.append(reason))
+    intake.begin(0, 0, [])
+    found = []
+    for offset, (value, headers, arrived_ms) in enumerate(sent):
+        for chunk in intake.take(Received("audio", 0, offset, arrived_ms, b"a", value, headers)):
+            found.append((chunk.start, chunk.time, chunk.samples.tobytes()))
+    return found
+
+
+@pytest.mark.parametrize("told", ["start_sample", "time_ms", "nothing"])
+@pytest.mark.parametrize("made", STREAMS, ids=lambda made: made[0])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_lone_outliers_leave_the_decoder_alone(made, told, data):
+    frames = stream(*made, seconds=6.0)
+    mean = sum(map(len, frames.frames)) // len(frames.frames)
+    sizes = data.draw(st.lists(st.integers(mean, 20 * mean), min_size=1, max_size=4))
+    honest = messages(frames, sizes, told)
+    with_outliers = []
+    for i, each in enumerate(honest):
+        if i > 1 and data.draw(st.integers(0, 3)) == 0:
+            with_outliers.append(moved(honest[i - 1], frames, FAR_S + i))
+        with_outliers.append(each)
+    assert heard(with_outliers) == heard(honest)
+
+
+@pytest.mark.parametrize("told", ["start_sample", "time_ms", "nothing"])
+@pytest.mark.parametrize("made", STREAMS, ids=lambda made: made[0])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_restarts_around_jumps_decode_the_same_samples(made, told, data):
+    frames = stream(*made)
+    mean = sum(map(len, frames.frames)) // len(frames.frames)
+    sizes = data.draw(
+        st.lists(st.sampled_from([mean, 2 * mean + 1, 9 * mean, 60 * mean]), min_size=1, max_size=4)
+    )
+    sent = messages(frames, sizes, told)
+    at = data.draw(st.integers(1, len(sent) - 1))
+    sent = sent[:at] + [moved(each, frames, FAR_S) for each in sent[at:]]
+    ends = sorted(data.draw(st.lists(st.integers(1, len(sent)), min_size=1, max_size=3)))
+    check_restarts(sent, ends, data.draw(st.sampled_from([0.0, 0.5])))

@@ -1,0 +1,162 @@
+"""A decoder that begins at any message decodes the samples of one that began at the first."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import av
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from stream.audio import AudioChunk
+from stream.kafka.frame_stream import NEW, FrameStream
+from stream.kafka.intake import Intake, Received
+from stream.kafka.samples import mono
+from stream.kafka.saved import as_record, read_record
+from stream.kafka.settings import KafkaSettings, WireSettings
+from stream.kafka.wire import CODECS, ChunkDecoder, encode
+from tests.stream.bare import Sent, messages, stream
+from tests.stream.fakes import snapshot
+from tests.stream.test_limits import ogg_of
+
+RATE = 16_000
+STREAMS = [
+    ("mp3", 44_100, "stereo", 128_000),
+    ("mp3", 48_000, "mono", 64_000),
+    ("mp3", 32_000, "stereo", 48_000),
+    ("mp3", 24_000, "stereo", 32_000),
+    ("mp3", 24_000, "mono", 8_000),
+    ("mp3", 16_000, "mono", 24_000),
+    ("mp3", 8_000, "mono", 8_000),
+    ("mp3", 11_025, "stereo", 16_000),
+    ("aac", 48_000, "stereo", 96_000),
+    ("aac", 44_100, "mono", 32_000),
+    ("aac", 24_000, "stereo", 32_000),
+    ("aac", 16_000, "mono", 16_000),
+    ("aac", 48_000, "quad", 128_000),
+]
+VBR = (("q", "4"),)
+ID3 = b"ID3\4\0\0" + bytes([0, 0, 3, 5]) + b"PRIV\xff\xfb\x90\xc0" * 48 + bytes(5)
+
+
+class Read(NamedTuple):
+    """What one member of a group read."""
+
+    chunks: dict[int, AudioChunk]  # by kafka_offset
+    committed: int
+    records: list
+
+
+def read(sent: list[Sent], begin: int, end: int, records: list, oldest_of) -> Read:
+    """Read messages from `begin` to `end`, and settle with what `oldest_of(chunks)` needs."""
+    intake = Intake(KafkaSettings(), RATE, lambda *_: None, now=lambda: 0.0)
+    intake.begin(0, begin, records)
+    chunks = {}
+    for offset, (value, headers, arrived_ms) in enumerate(sent[begin:end], begin):
+        for chunk in intake.take(Received("audio", 0, offset, arrived_ms, b"a", value, headers)):
+            chunks[offset] = chunk
+    written = intake.settle({"a": snapshot(oldest_of(chunks))} if chunks else {})
+    found = []
+    for partition, saved in written:
+        key, value, _ = as_record("us", partition, saved)
+        place = {"topic": "state", "partition": partition, "offset": 0, "key": key, "value": value}
+        found.append(read_record("us", SimpleNamespace(**place)))
+    return Read(chunks, intake.offsets.needed(0), found or records)
+
+
+def same(a: AudioChunk, b: AudioChunk) -> bool:
+    return (a.start, a.rate, a.time, a.gap_reason) == (
+        b.start,
+        b.rate,
+        b.time,
+        b.gap_reason,
+    ) and a.samples.tobytes() == b.samples.tobytes()
+
+
+def check_restarts(sent: list[Sent], ends: list[int], back_s: float) -> None:
+    """Assert that members that take over at `ends` read what one that never stopped reads."""
+    whole = read(sent, 0, len(sent), [], lambda _: 0)
+    assert whole.chunks
+    member = Read({}, 0, [])
+    oldest = 0
+
+    def needed(chunks: dict[int, AudioChunk]) -> int:
+        last = max(chunk.end * RATE // chunk.rate for chunk in chunks.values())
+        return max(oldest, last - int(back_s * RATE))
+
+    for end in [*ends, len(sent)]:
+        before = oldest
+        member = read(sent, member.committed, max(end, member.committed), member.records, needed)
+        if member.chunks:
+            oldest = needed(member.chunks)
+        for offset, chunk in member.chunks.items():
+            if chunk.end * RATE > before * chunk.rate:
+                assert same(chunk, whole.chunks[offset]), f"{offset} of {len(sent)}, ends {ends}"
+        heard = {o for o, c in whole.chunks.items() if c.end * RATE > before * c.rate and o < end}
+        assert heard <= member.chunks.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("told", ["nothing", "start_sample", "time_ms"])
+@pytest.mark.parametrize("made", STREAMS, ids=lambda made: "-".join(map(str, made)))
+@settings(
+    max_examples=3,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
+@given(data=st.data())
+def test_restarts_anywhere_decode_the_same_samples(made, told, data):
+    options = VBR if made[0] == "mp3" and data.draw(st.booleans()) else ()
+    frames = stream(*made, options=options)
+    mean = sum(map(len, frames.frames)) // len(frames.frames)
+    size = st.sampled_from([3, mean // 3, mean - 1, mean, 2 * mean + 1, 9 * mean, 60 * mean])
+    sizes = data.draw(st.lists(size.map(lambda n: max(n, 1)), min_size=1, max_size=5))
+    if sum(sizes) < 5 * len(sizes):
+        sizes.append(mean)
+    between = dict.fromkeys(data.draw(st.sets(st.integers(0, 200), max_size=3)), ID3)
+    sent = messages(frames, sizes, told, between=between)
+    if data.draw(st.booleans()):  # some messages are lost, and some are damaged
+        for i in data.draw(st.sets(st.integers(0, len(sent) - 1), max_size=3)):
+            value = bytearray(sent[i].value)
+            value[len(value) // 2 : len(value) // 2 + 9] = bytes(9)
+            sent[i] = sent[i]._replace(value=bytes(value))
+        lost = data.draw(st.sets(st.integers(1, len(sent) - 1), max_size=2))
+        sent = [each for i, each in enumerate(sent) if i not in lost]
+    ends = sorted(data.draw(st.lists(st.integers(1, len(sent)), min_size=1, max_size=3)))
+    check_restarts(sent, ends, data.draw(st.sampled_from([0.0, 0.5, 5.0])))
+
+
+@pytest.mark.parametrize("made", STREAMS, ids=lambda made: "-".join(map(str, made)))
+def test_decoding_in_blocks_is_not_audible(made):
+    options = () if made[0] == "mp3" else (("aac_pns", "0"),)  # noise is drawn by dice
+    frames = stream(*made, options=options)
+    name = "mp3float" if made[0] == "mp3" else "aac"
+    context = av.CodecContext.create(name, "r")
+    whole = [mono(f) for frame in frames.frames for f in context.decode(av.Packet(frame))]
+    blocks = FrameStream(name, WireSettings()).push(b"".join(frames.frames))
+    assert np.array_equal(blocks.decoded.samples, np.concatenate(whole))
+    assert len(frames.frames) > 130
+
+
+@pytest.mark.parametrize("codec", [*CODECS, "vorbis"])
+def test_a_file_in_a_message_decodes_the_same_whatever_came_before(codec):
+    rng = np.random.default_rng(3)
+    made = []
+    for i in range(12):
+        samples = rng.uniform(-0.5, 0.5, 6000 + 700 * i).astype(np.float32)
+        chunk = AudioChunk("a", 10_000 * i, samples, 16_000)
+        if codec == "vorbis":
+            value = ogg_of("vorbis", "stereo", 4000 + 999 * i)
+            made.append((b"a", value, [("content-type", b"audio/ogg")]))
+        else:
+            made.append(tuple(encode(chunk, codec)))
+    one = ChunkDecoder(WireSettings())
+    for i, message in enumerate(made):
+        after = one.decode(*message, kafka_offset=i)
+        alone = ChunkDecoder(WireSettings()).decode(*message)
+        assert after.chunk.samples.tobytes() == alone.chunk.samples.tobytes()
+        assert (after.begin.kafka_offset, after.begin.entry) == (i, NEW)

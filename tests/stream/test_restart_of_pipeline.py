@@ -1,0 +1,81 @@
+"""Final events of bare MP3 and AAC have the same bytes, whichever message a worker died after."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from model import classifier as shipped
+from model.frontend import RollingCQT
+from stream.kafka.intake import Intake, Received
+from stream.kafka.saved import as_record, read_record
+from stream.kafka.settings import KafkaSettings
+from stream.pipeline import Pipeline
+from stream.smooth import SmoothSettings
+from tests.stream import bare
+
+RATE = 16_000
+SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32_000, update=80_000, grid=1600)
+FRONT_END, CLASSIFIER = RollingCQT(), shipped.load()
+
+
+class Worker:
+    """Intake and pipeline, without a broker."""
+
+    def __init__(self, begin: int = 0, records: tuple = ()) -> None:
+        self.intake = Intake(KafkaSettings(), RATE, lambda *_: None, now=lambda: 0.0)
+        self.pipeline = Pipeline(FRONT_END, CLASSIFIER, SMOOTH)
+        self.at, self.final = begin, set()
+        for station, snapshot in self.intake.begin(0, begin, records).items():
+            self.pipeline.restore(station, snapshot)
+
+    def read(self, sent: list[bare.Sent], to: int) -> None:
+        """Process messages up to `to`."""
+        chunks = []
+        for offset in range(self.at, to):
+            value, headers, arrived_ms = sent[offset]
+            message = Received("audio", 0, offset, arrived_ms, b"a", value, headers)
+            chunks += self.intake.take(message)
+        self.note(self.pipeline.push(chunks))
+        self.at = to
+
+    def note(self, events: list) -> None:
+        self.final |= {e.to_json() for e in events if getattr(e, "final", True)}
+
+    def settle(self) -> tuple[int, tuple]:
+        """Return what the group has then: the committed offset, and the records."""
+        records = []
+        for partition, saved in self.intake.settle({"a": self.pipeline.snapshot("a")}):
+            message = as_record("us", partition, saved)
+            where = {"topic": "state", "partition": partition, "offset": 0}
+            stored = SimpleNamespace(key=message.key, value=message.value, **where)
+            records.append(read_record("us", stored))
+        return self.intake.offsets.needed(0), tuple(records)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("made", "size", "told"),
+    [
+        (("mp3", 16_000, "mono", 24_000), 4000, "nothing"),
+        (("aac", 16_000, "mono", 24_000), 4500, "nothing"),
+        (("mp3", 44_100, "stereo", 64_000), 11_000, "time_ms"),
+    ],
+    ids=["mp3-16000", "aac-16000", "mp3-44100"],
+)
+def test_a_restart_after_any_message_changes_no_final_event(made, size, told):
+    sent = bare.messages(bare.stream(*made, seconds=40.0), [size, size // 3], told)
+    whole = Worker()
+    stored = []
+    for offset in range(len(sent)):
+        whole.read(sent, offset + 1)
+        stored.append((set(whole.final), *whole.settle()))
+    whole.note(whole.pipeline.push([], last=True))
+    assert len(whole.final) > 30
+    assert any('"schema": "airsift.segment/1"' in line for line in whole.final)
+    for end, (before, committed, records) in enumerate(stored, 1):
+        second = Worker(committed, records)
+        second.read(sent, len(sent))
+        second.note(second.pipeline.push([], last=True))
+        assert before | second.final == whole.final, f"after message {end} of {len(sent)}"
