@@ -169,9 +169,10 @@ def test_audio_that_is_deleted_and_made_anew(driver, away_s, cluster):
         member.wait_for(f"topic {audio} was deleted and made anew")
         decisions.read_until(reach(made + 10))
         decisions.close()
-        gaps = Events(cluster, cluster.topics.gaps)
-        gaps.read_until(lambda events: {e["station"] for e in events} == set(STATIONS))
-        gaps.close()
+        if away_s:  # else the producer may have sent everything once more
+            gaps = Events(cluster, cluster.topics.gaps)
+            gaps.read_until(lambda events: {e["station"] for e in events} == set(STATIONS))
+            gaps.close()
         assert member.trouble() == ""
 
 
