@@ -355,10 +355,11 @@ def same_instance(settings: KafkaSettings) -> str:
 
 
 def other_rules(settings: KafkaSettings) -> str:
-    """Say in one line that members of both drivers cannot share a group."""
+    """Say in one line that other programs are in the group."""
     return (
-        f"kafka.group={settings.group!r} has members that share its partitions by other rules, as "
-        "`airsift worker` beside `airsift run`; stop them first, or set another kafka.group"
+        f"kafka.group={settings.group!r} has members that share its partitions by other rules than "
+        "airsift's: stop them, or set another kafka.group; if they have died, this passes "
+        f"{settings.session_timeout_s:g} s later (their session timeout, if it is ours)"
     )
 
 

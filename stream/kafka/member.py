@@ -258,7 +258,7 @@ class Member:
         if self._refused_since is None:
             self._refused_since = now
         if isinstance(reason, InconsistentGroupProtocolError):
-            # Members of `airsift run` that were killed are members until their session ends.
+            # Members that were killed are members until their session ends.
             if now - self._refused_since < 2 * self._settings.session_timeout_s:
                 thread.thread_loop.call_soon_threadsafe(_ask, coordinator)
                 return None
