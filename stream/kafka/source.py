@@ -181,6 +181,16 @@ class KafkaSource:
         return self._readiness.waits_for
 
     @property
+    def topic_partitions(self) -> int:
+        """How many partitions the audio topic has, as last seen. Safe in any thread."""
+        return self._topics.known(self._settings.topics.audio).partitions
+
+    @property
+    def throttled_s(self) -> float:
+        """Seconds for which quotas have held this client back. Safe in any thread."""
+        return NOTICES.throttled_s
+
+    @property
     def trouble(self) -> str:
         """Why nothing can come from the broker, "" where it can. Safe in any thread."""
         return self._contact.trouble or self._topics.trouble or NOTICES.trouble
