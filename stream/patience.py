@@ -53,6 +53,7 @@ def end_at_once_on_signals() -> None:
         signal.signal(number, _end_now)
     read, write = _pipe()
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # whoever started us may have blocked them
     threading.Thread(target=_end_on, args=(read,), name="patience", daemon=True).start()
 
 

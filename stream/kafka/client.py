@@ -17,6 +17,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 from kafka.errors import (
     AuthorizationError,
+    FencedInstanceIdError,
     InconsistentGroupProtocolError,
     InvalidPartitionsError,
     InvalidTimestampError,
@@ -318,6 +319,8 @@ def broker_errors(
         ) from error
     except InconsistentGroupProtocolError as error:
         raise BrokerError(other_rules(settings)) from error
+    except FencedInstanceIdError as error:
+        raise BrokerError(same_instance(settings)) from error
     except MessageSizeTooLargeError as error:
         raise BrokerError(
             f"{doing}: more than kafka.max_request_bytes={settings.max_request_bytes} or the "
@@ -344,11 +347,20 @@ def broker_errors(
         raise BrokerError(f"{before}the Kafka broker at {where} says {_one_line(error)}") from error
 
 
-def other_rules(settings: KafkaSettings) -> str:
-    """Say in one line that members of both drivers cannot share a group."""
+def same_instance(settings: KafkaSettings) -> str:
+    """Say in one line that another worker has the name of this one."""
     return (
-        f"kafka.group={settings.group!r} has members that share its partitions by other rules, as "
-        "`airsift worker` beside `airsift run`; stop them first, or set another kafka.group"
+        f"another worker of kafka.group={settings.group!r} runs with kafka.instance_id="
+        f"{settings.instance_id!r}: give each one of its own"
+    )
+
+
+def other_rules(settings: KafkaSettings) -> str:
+    """Say in one line that other programs are in the group."""
+    return (
+        f"kafka.group={settings.group!r} has members that share its partitions by other rules than "
+        "airsift's: stop them, or set another kafka.group; if they have died, this passes "
+        f"{settings.session_timeout_s:g} s later (their session timeout, if it is ours)"
     )
 
 

@@ -13,6 +13,7 @@ from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from faust.types.tuples import TP
 
 from stream.kafka.fetching import Partitions, read_with_aiokafka
+from stream.kafka.notices import NOTICES
 from stream.kafka.security import joined, security_options, servers
 from stream.kafka.tokens import ForAiokafka, tokens_of
 
@@ -29,6 +30,19 @@ for name in ("faust", "mode", "aiokafka"):
 # A broker with ``auto.create.topics.enable`` would make a topic that was deleted anew, with one
 # partition, whenever it is asked for it like this.
 aiokafka.client.MetadataRequest = partial(MetadataRequest, allow_auto_topic_creation=False)
+
+_send = aiokafka.client.AIOKafkaClient.send
+
+
+async def _send_and_look(client: Any, *arguments: Any, **options: Any) -> Any:
+    """Send a request of aiokafka's, and look whether a quota has held the answer back."""
+    answer = await _send(client, *arguments, **options)
+    if wait_ms := getattr(answer, "throttle_time_ms", 0):
+        NOTICES.throttled(wait_ms)
+    return answer
+
+
+aiokafka.client.AIOKafkaClient.send = _send_and_look
 
 # Messages that wait within Faust. They are lost to a rebalance and fetched again, and at up to
 # `wire.max_bytes` each they are the worker's memory.

@@ -19,7 +19,7 @@ from faust.types.tuples import Message as FaustMessage
 from mode.threads import WorkerThread
 
 from airsift.errors import BrokerError
-from stream.kafka.client import other_rules
+from stream.kafka.client import other_rules, same_instance
 from stream.kafka.faust_app import bytes_topic, make_app
 from stream.kafka.translate import gave_up
 from stream.kafka.watchdog import end_process
@@ -39,6 +39,7 @@ _GATHER_S = 0.02
 # after 10 s. Faust waits for the group when it stops, and its threads would keep the process.
 _STOP_S = 2.0
 _REASON_S = 1.0
+_TURNS, _TURNS_S = 3, 60.0  # so many times in so long another one had our name
 _AGAIN_S = 2.0  # after a seek, until the next for the same messages
 
 
@@ -72,6 +73,8 @@ class Member:
         self._holes: dict[int, _Hole] = {}
         self._began: dict[TP, int] = {}  # where `start_from` = latest had us begin
         self.is_grown: Callable[[], bool] = bool  # whether partitions were added to the topic
+        self._member_id = ""
+        self._replaced: list[float] = []  # when another took our `instance_id`
         self._from_start = False  # the topic is another one than before: all of it is new
         self._starting: asyncio.Task[Any] | None = None
         self.app.agent(bytes_topic(self.app, self._topic), name="hear")(self._hear)
@@ -184,7 +187,7 @@ class Member:
         self._from_start = True
         self._began.clear()
         thread = self.app.consumer._thread
-        coordinator = getattr(getattr(thread, "_consumer", None), "_coordinator", None)
+        coordinator = self._coordinator()
         if coordinator is not None:
             thread.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
 
@@ -235,6 +238,8 @@ class Member:
         reason = self.app.crash_reason if self.app.crashed else None
         if reason is None and starting and starting.done() and not starting.cancelled():
             reason = starting.exception()
+        if reason is None and len(self._replaced) >= _TURNS:
+            reason = BrokerError(same_instance(self._settings))
         if reason is None:
             reason = self._refused()
         if reason is not None:
@@ -245,8 +250,7 @@ class Member:
 
         aiokafka keeps the reason until somebody asks, and joins again then; Faust never asks.
         """
-        thread = self.app.consumer._thread
-        coordinator = getattr(getattr(thread, "_consumer", None), "_coordinator", None)
+        thread, coordinator = self.app.consumer._thread, self._coordinator()
         reason: BaseException | None = getattr(coordinator, "_pending_exception", None)
         if reason is None:
             return None
@@ -254,7 +258,7 @@ class Member:
         if self._refused_since is None:
             self._refused_since = now
         if isinstance(reason, InconsistentGroupProtocolError):
-            # Members of `airsift run` that were killed are members until their session ends.
+            # Members that were killed are members until their session ends.
             if now - self._refused_since < 2 * self._settings.session_timeout_s:
                 thread.thread_loop.call_soon_threadsafe(_ask, coordinator)
                 return None
@@ -329,6 +333,24 @@ class Member:
         self.assignments += 1
         self._refused_since = None
         self._joining = False
+        self._look_who_we_are()
+
+    def _look_who_we_are(self) -> None:
+        """Note that somebody else has joined under our name.
+
+        A broker then gives the name to the newer member and the other one is unknown to it, so
+        that aiokafka joins again: two workers of one name take turns, for ever.
+        """
+        coordinator = self._coordinator()
+        before, self._member_id = self._member_id, getattr(coordinator, "member_id", "")
+        if self._settings.instance_id and before and before != self._member_id:
+            now = time.monotonic()
+            self._replaced = [at for at in self._replaced if now - at < _TURNS_S] + [now]
+
+    def _coordinator(self) -> Any:
+        """Return aiokafka's part that looks after the group; None before there is one."""
+        consumer = getattr(self.app.consumer._thread, "_consumer", None)
+        return getattr(consumer, "_coordinator", None)
 
 
 def _ask(coordinator: Any) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from airsift.errors import Backpressure
 from stream.kafka.client import ensure_topics
+from stream.kafka.notices import NOTICES
 from stream.kafka.refusals import Refusals
 from stream.kafka.sender import Sender
 from stream.kafka.topic_watch import TopicWatch
@@ -85,8 +86,8 @@ class KafkaSink:
 
     @property
     def trouble(self) -> str:
-        """Which topics are gone, "" where none is. Safe in any thread."""
-        return self._watch.trouble
+        """Why events cannot be published, "" where they can. Safe in any thread."""
+        return self._watch.trouble or NOTICES.trouble
 
     def flush(self) -> None:
         """Wait until the broker has every event that it does not refuse.

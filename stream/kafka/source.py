@@ -12,7 +12,12 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from kafka import OffsetAndMetadata, TopicPartition
-from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
+from kafka.errors import (
+    CommitFailedError,
+    FencedInstanceIdError,
+    KafkaError,
+    RebalanceInProgressError,
+)
 
 from airsift.errors import BrokerError
 from stream.kafka.caught_up import CaughtUp
@@ -21,11 +26,13 @@ from stream.kafka.client import (
     connect_consumer,
     ensure_topics,
     is_read_to_its_end,
+    same_instance,
 )
 from stream.kafka.contact import Contact, reads_of_consumer
 from stream.kafka.intake import Intake
 from stream.kafka.letterbox import Letterbox
 from stream.kafka.moved import MovedStations, committed_offsets
+from stream.kafka.notices import NOTICES
 from stream.kafka.readiness import Readiness
 from stream.kafka.rebalance import Rebalances
 from stream.kafka.refusals import Refusals
@@ -174,9 +181,19 @@ class KafkaSource:
         return self._readiness.waits_for
 
     @property
+    def topic_partitions(self) -> int:
+        """How many partitions the audio topic has, as last seen. Safe in any thread."""
+        return self._topics.known(self._settings.topics.audio).partitions
+
+    @property
+    def throttled_s(self) -> float:
+        """Seconds for which quotas have held this client back. Safe in any thread."""
+        return NOTICES.throttled_s
+
+    @property
     def trouble(self) -> str:
         """Why nothing can come from the broker, "" where it can. Safe in any thread."""
-        return self._contact.trouble or self._topics.trouble
+        return self._contact.trouble or self._topics.trouble or NOTICES.trouble
 
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
         """Store the snapshots, then commit the offsets they allow.
@@ -397,6 +414,8 @@ class KafkaSource:
             # last commit comes again under the same ids.
             log.info("offsets not committed, the group is being rebalanced: %s", error)
             self.counts["commit_failures"] += 1
+        except FencedInstanceIdError as error:
+            raise BrokerError(same_instance(self._settings)) from error
         except KafkaError as error:
             log.warning("offsets not committed: %s", error)
             self.counts["commit_failures"] += 1

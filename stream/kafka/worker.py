@@ -31,6 +31,7 @@ from stream.kafka.intake import Intake
 from stream.kafka.letterbox import Letterbox
 from stream.kafka.member import Member
 from stream.kafka.moved import MovedStations, committed_offsets
+from stream.kafka.notices import NOTICES
 from stream.kafka.outbox import Outbox
 from stream.kafka.readiness import Readiness
 from stream.kafka.refusals import Refusals
@@ -151,9 +152,20 @@ class Worker:
         return self._readiness.waits_for
 
     @property
+    def topic_partitions(self) -> int:
+        """How many partitions the audio topic has, as last seen. Safe in any thread."""
+        return self._topics.known(self._settings.topics.audio).partitions
+
+    @property
+    def throttled_s(self) -> float:
+        """Seconds for which quotas have held this client back. Safe in any thread."""
+        return NOTICES.throttled_s
+
+    @property
     def trouble(self) -> str:
         """Why nothing can come from the broker, "" where it can. Safe in any thread."""
-        return (self._contact.trouble if self._contact else "") or self._topics.trouble
+        contact = self._contact.trouble if self._contact else ""
+        return contact or self._topics.trouble or NOTICES.trouble
 
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> list[tuple[int, Saved]]:
         """Return the records to store before anything is committed."""

@@ -48,6 +48,7 @@ SOURCE = {
 ATTRIBUTES = {
     "overflows": ("airsift_overflows", "Times a microphone's audio was lost."),
     "reconnects": ("airsift_reconnects", "Times a web stream was connected anew."),
+    "throttled_s": ("airsift_kafka_throttled_seconds", "Time that quotas held a client back."),
 }
 
 
@@ -107,6 +108,11 @@ class Readings:
             self._drifting,
         )
         yield _gauge("airsift_lag_messages", "Messages that wait in our partitions.", self._lag)
+        yield _gauge(
+            "airsift_kafka_partitions",
+            "Partitions of the audio topic, as last seen.",
+            getattr(self._source, "topic_partitions", 0),
+        )
         yield _gauge("airsift_ready", "Whether /readyz says yes.", self._health.ready)
         yield _gauge(
             "airsift_progress_age_seconds",

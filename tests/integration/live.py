@@ -56,7 +56,7 @@ class OnAir:
         self._thread.join(30)
 
     def _send(self):
-        producer = connect_producer(self._settings)
+        producer = connect_producer(self._settings, max_block_ms=200, client_id="encoder")
         size = round(CHUNK_S * self._rate)
         rng = np.random.default_rng(1)
         noise = (rng.standard_normal(size) * 2000).astype("<i2").tobytes()

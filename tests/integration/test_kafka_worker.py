@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 import sys
@@ -12,7 +11,6 @@ import pytest
 from stream.kafka.client import ensure_topics
 from stream.kafka.sender import Sender
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.source import KafkaSource
 from stream.kafka.watchdog import EXIT_CODE, waiting_messages
 
 # A pipeline that hears nothing, in a worker that gets stuck at its second message.
@@ -75,29 +73,6 @@ def test_a_worker_that_stalls_ends_with_one_line(how, new_broker):
     assert line.startswith(
         "airsift: no message was processed for kafka.stall_s=5, and kafka_offset"
     )
-
-
-def test_a_group_of_the_other_driver_is_named(kafka_settings):
-    source = KafkaSource(kafka_settings)
-    for _ in source:
-        if source._consumer.assignment():
-            break
-    command = "import sys; from stream.cli.app import main; main()"
-    told = {"BOOTSTRAP_SERVERS": kafka_settings.bootstrap_servers, "GROUP": kafka_settings.group}
-    told |= {"SESSION_TIMEOUT_S": "2"}
-    told |= {f"TOPICS__{k.upper()}": str(v) for k, v in kafka_settings.topics}
-    result = subprocess.run(
-        [sys.executable, "-c", command, "worker", "--set", "model.voice=false"],
-        env={**os.environ, **{f"AIRSIFT_KAFKA__{name}": value for name, value in told.items()}},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    source.close()
-    assert result.returncode == 1, result.stderr
-    [line] = result.stderr.splitlines()
-    assert line.startswith(f"airsift: kafka.group={kafka_settings.group!r} has members that share")
 
 
 def test_messages_that_wait_are_found(kafka_settings):

@@ -13,7 +13,6 @@ from kafka.admin import ACLFilter, ACLOperation, ACLPermissionType, NewTopic, Re
 from kafka.admin import ACLResourcePatternType as Pattern
 
 from airsift.errors import BrokerError
-from stream.kafka.apache import why_not
 from stream.kafka.client import connect_consumer
 from stream.kafka.settings import KafkaSettings, TopicSettings
 from stream.kafka.sink import KafkaSink
@@ -24,7 +23,7 @@ from tests.integration.guarded import KINDS, SECRET, USER, as_acl, guarded, logi
 from tests.integration.live import OnAir
 from tests.integration.road import AIRSIFT, DRIVERS, end, make_environment
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "it is here")
+pytestmark = pytest.mark.kafka
 
 NAMES = ("audio", "decisions", "segments", "matches", "gaps", "dead_letters", "state")
 # docs/operating.md, "Security": what a worker may do, and no more.
@@ -43,7 +42,7 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
-def broker():
+def broker(need_kafka):
     with guarded() as broker:
         yield broker
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from kafka import TopicPartition
 
-from stream.kafka.apache import ApacheKafka, why_not
+from stream.kafka.apache import ApacheKafka
 from stream.kafka.client import connect_consumer, ensure_topics
 from stream.kafka.settings import KafkaSettings
 from tests.integration.live import OnAir
 from tests.integration.road import AIRSIFT, DRIVERS, make_environment
 
 pytestmark = [
-    pytest.mark.skipif(bool(why_not()), reason=why_not() or "it is here"),
+    pytest.mark.kafka,
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
     pytest.mark.slow,
     pytest.mark.parametrize("driver", DRIVERS),
@@ -30,7 +30,7 @@ GENEROUS_S = 3.5  # 2 s are promised; whoever waits for a broker takes 4 s and m
 
 
 @pytest.fixture(scope="module")
-def kafka():
+def kafka(need_kafka):
     with ApacheKafka() as broker:
         settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
         topics = settings.topics.model_copy(update={"partitions": 2})

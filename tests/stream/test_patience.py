@@ -110,6 +110,20 @@ def test_a_signal_ends_a_process_whose_main_thread_is_busy(doing, code, number):
     assert ("did not end within 0.2 s" in printed) is (doing != "starts")
 
 
+@pytest.mark.process
+def test_a_parent_that_blocks_signals_does_not_block_ours():
+    command = "import signal, sys, os; signal.pthread_sigmask(signal.SIG_BLOCK, [15]); "
+    command += "os.execv(sys.executable, [sys.executable, '-c', sys.argv[1], 'starts'])"
+    busy = BUSY.replace("    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)\n", "", 1)
+    with subprocess.Popen(
+        [sys.executable, "-c", command, busy], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
 AFTER = """
 import signal
 from stream.drive import stop_on_signals
