@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from airsift.errors import ConfigError
 from model import classifier, networks, progress, recipe
 from model.trusted import sha256_of
-from stream.cli import classify, train
+from stream.cli import classify, corpus, train
 
 pytestmark = pytest.mark.slow
 
@@ -38,6 +38,7 @@ app = typer.Typer()
 app.command()(train.train)
 app.command()(train.export)
 app.command()(classify.classify)
+app.command()(corpus.build)
 
 
 def run(*words: object) -> str:
@@ -95,7 +96,8 @@ def exported(trained: Path) -> Path:
 def test_what_is_exported_is_of_these_labels(trained: Path, exported: Path) -> None:
     loaded = classifier.load(exported / "adverts.pt")
     assert loaded.spec.labels == ("advert",)
-    assert loaded.spec.training_data == "Tones and noise."
+    assert loaded.spec.training_data.startswith("train: advert 12.0 s of 1 group, ")
+    assert loaded.spec.training_data.endswith("Stated in task.toml: Tones and noise.")
     network = networks.make("slim", 1)
     network.load_state_dict(progress.load(trained / "network.pt")["weights"])
     window = torch.rand(250, 144) * 10
@@ -105,7 +107,7 @@ def test_what_is_exported_is_of_these_labels(trained: Path, exported: Path) -> N
     torch.testing.assert_close(judged, wanted, atol=1e-4, rtol=0)
     card = (exported / "adverts.md").read_text()
     assert "| labels | advert: independent" in card
-    assert "Tones and noise." in card
+    assert "Stated in task.toml: Tones and noise." in card
 
 
 def test_a_model_card_is_never_written_over(trained: Path, tmp_path: Path) -> None:
@@ -160,11 +162,15 @@ def test_a_mistake_is_found_before_training(
 
 
 def test_a_class_of_the_corpus_that_the_task_does_not_know(trained: Path, tmp_path: Path) -> None:
-    """What is decoded already may come from another task: nothing is left out in silence."""
-    text = TASK.replace('manifest = "mine.csv"', "").replace("programme = []", "")
-    (tmp_path / "task.toml").write_text(text)
-    words = ("train", trained.parent / "corpus", tmp_path, "--config", tmp_path / "task.toml")
-    with pytest.raises(ConfigError, match="of class 'programme', which is none of the task's"):
+    """Nothing that is in the corpus is left out in silence; another task's files are not in it."""
+    mine, cache = trained.parent, tmp_path / "corpus"
+    lines = (mine / "mine.csv").read_text().replace(",programme,", ",music,").splitlines()
+    listed = mine / "music.csv"
+    listed.write_text("\n".join(line for line in lines if ",advert," not in line))
+    run("train", cache, tmp_path / "first", "--config", mine / "task.toml", "--threads", 1)
+    run("build", cache, "--manifest", listed, "--workers", 1)
+    words = ("train", cache, tmp_path / "run", "--config", mine / "task.toml")
+    with pytest.raises(ConfigError, match="of class 'music', which is none of the task's"):
         run(*words)
 
 
