@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from model import bank, cache, conditions, corpus, material, mixing, record, selection
@@ -90,7 +90,13 @@ def own(folder: Path, config: Path, task: Task, report: Callable[[str], None]) -
 
     def used(place: Path) -> Used:
         columns = material.build(task, folder, place / "bank", report)
-        rows = {split: material.recordings(task, folder, split) for split in USED}
+        rows = {
+            split: [
+                replace(each, kind=material.kind_of(task, each))
+                for each in material.recordings(task, folder, split)
+            ]
+            for split in USED
+        }
         sources = corpus.sources(folder)
         if task.manifest is not None:
             sources |= corpus.sources(folder / material.own_folder(task))

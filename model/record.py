@@ -16,7 +16,7 @@ import airsift
 from model import bank, cache
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from model.bank import Bank
@@ -90,6 +90,7 @@ def of_training(used: Used, settings: Settings, state: Mapping[str, Any]) -> dic
         "recordings": [
             row for split, rows in used.recordings.items() for row in _recordings(split, rows)
         ],
+        "totals": [row for split, rows in used.recordings.items() for row in _totals(split, rows)],
         "columns": _columns(used.bank),
         "validation windows": dict(Counter(used.held_out.names)),
         "left out as mislabelled": sorted(set(dropped)),
@@ -102,16 +103,19 @@ def sentence(record: Mapping[str, Any] | None) -> str:
     """Say in a line what a network learnt from; nothing where nothing was recorded."""
     if not record:
         return ""
-    parts = []
-    for split in dict.fromkeys(row["split"] for row in record["recordings"]):
-        rows = [row for row in record["recordings"] if row["split"] == split]
-        parts.append(f"{split}: {_by_class(rows)}")
+    parts: dict[str, list[str]] = {}
+    for row in record["totals"]:
+        groups = f"{row['groups']} group{'s' * (row['groups'] > 1)}"
+        parts.setdefault(row["split"], []).append(
+            f"{row['class']} {hours(row['seconds'])} of {groups}"
+        )
+    told = "; ".join(f"{split}: {', '.join(each)}" for split, each in parts.items())
     packages = sum("package" in facts for facts in record["sources"].values())
     others = [
         named(name, facts) for name, facts in record["sources"].items() if "package" not in facts
     ]
     sources = [f"{packages} Debian package{'s' * (packages > 1)}"] if packages else []
-    text = f"{'; '.join(parts)}; from {', '.join([*sources, *others])}"
+    text = f"{told}; from {', '.join([*sources, *others])}"
     return f"{text}. {stated(record)}".strip()
 
 
@@ -139,16 +143,18 @@ def hours(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
 
 
-def _by_class(rows: Iterable[Mapping[str, Any]]) -> str:
-    groups: Counter[str] = Counter()
-    seconds: Counter[str] = Counter()
-    for row in rows:
-        groups[row["class"]] += row["groups"]
-        seconds[row["class"]] += row["seconds"]
-    return ", ".join(
-        f"{kind} {hours(seconds[kind])} of {groups[kind]} group{'s' * (groups[kind] > 1)}"
-        for kind in sorted(groups)
-    )
+def _totals(split: Split, rows: Sequence[Recording]) -> list[dict[str, Any]]:
+    """Count the recordings of a split by class; a group may be in several sources."""
+    found: dict[str, list[Recording]] = {}
+    for each in rows:
+        found.setdefault(each.kind, []).append(each)
+    return [
+        {
+            "split": split, "class": kind, "groups": len({each.group for each in members}),
+            "seconds": sum(each.end - each.start for each in members) / bank.RATE,
+        }
+        for kind, members in sorted(found.items())
+    ]  # fmt: skip
 
 
 def _recordings(split: Split, rows: Sequence[Recording]) -> list[dict[str, Any]]:
