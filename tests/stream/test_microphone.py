@@ -182,6 +182,7 @@ for batch in source:
     chunks += batch.chunks
     if chunks and began is None:
         began = time.monotonic()
+        print("begun", flush=True)
         time.sleep({pause})
     if began and time.monotonic() - began > {seconds}:
         break
@@ -220,7 +221,7 @@ def record(environ: dict[str, str], **settings: object) -> dict[str, list]:
     run = [sys.executable, "-c", RECORD.format(**values)]
     done = subprocess.run(run, env=environ, capture_output=True, check=True, timeout=60)
     assert done.stderr == b""
-    return json.loads(done.stdout)
+    return json.loads(done.stdout.removeprefix(b"begun\n"))
 
 
 @pytest.mark.process
@@ -271,10 +272,11 @@ def test_an_unknown_device_is_named_with_those_there_are(
 @pytest.mark.slow
 @pytest.mark.audio
 def test_a_process_that_stood_still_goes_on_at_the_right_time(environ: dict[str, str]) -> None:
-    values = {"device": None, "blocks": 20, "pause": 0.0, "seconds": 18.0}
+    values = {"device": None, "blocks": 20, "pause": 0.0, "seconds": 12.0}
     run = [sys.executable, "-c", RECORD.format(**values)]
     process = subprocess.Popen(run, env=environ, stdout=subprocess.PIPE)
-    time.sleep(4)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"begun\n"
     process.send_signal(signal.SIGSTOP)
     time.sleep(7)  # longer than a silent device is waited for
     process.send_signal(signal.SIGCONT)
