@@ -79,7 +79,7 @@ def test_a_second_build_decodes_nothing_and_says_the_same(folder: Path) -> None:
     assert not list(folder.rglob("*.partial"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_streams_and_bank_hold_every_group_of_the_split(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,7 +97,7 @@ def test_streams_and_bank_hold_every_group_of_the_split(
     assert bank.build_bank(folder, "train") == (count, columns, True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_conditions_are_known_mixtures_of_one_split(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

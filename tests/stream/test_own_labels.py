@@ -19,7 +19,7 @@ from model import bank, cache, classifier, networks, progress, recipe
 from model.trusted import sha256_of
 from stream.cli import classify, corpus, train
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 RATE = 16_000
 TASK = """
