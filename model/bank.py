@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import zlib
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,6 +24,7 @@ from model import cache, corpus, happenings, joining, noises, treatments
 from model.files import replacing, write_whole
 from model.frontend import RollingCQT, cqt
 from model.recipe import KINDS, Kind, Origin, Split, load_splits, placed
+from model.workers import pool as workers_pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -263,7 +263,7 @@ def build_bank(
     if workers == 1:
         made = [compute(number) for number in range(PARTS)]
     else:
-        with ProcessPoolExecutor(workers) as pool:
+        with workers_pool(workers) as pool:
             made = list(pool.map(compute, range(PARTS)))
     sizes = [rows[-1].end if rows else 0 for rows in made]
     parts = [folder / f"{split}-part-{number}.npz" for number in range(PARTS)]

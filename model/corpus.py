@@ -17,7 +17,7 @@ build leaves the old one or the new one.
 from __future__ import annotations
 
 import json
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from model import cache, decoding
 from model.decoding import RATE
 from model.files import replacing, write_whole
 from model.recipe import Item, Kind, Origin
+from model.workers import pool as workers_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -183,7 +184,7 @@ def _built(jobs: Sequence[Job], folder: Path, workers: int) -> Iterator[tuple[Jo
         for job in jobs:
             yield job, build_source(job, folder)
         return
-    with ProcessPoolExecutor(workers) as pool:
+    with workers_pool(workers) as pool:
         running = {pool.submit(build_source, job, folder): job for job in jobs}
         for done in as_completed(running):
             yield running[done], done.result()

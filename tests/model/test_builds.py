@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
+import signal
 import threading
+import time
 import wave
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +22,7 @@ from airsift.errors import ConfigError
 from model import bank, cache, corpus, decoding, files, recipe
 
 RATE = 16_000
+FORK = multiprocessing.get_context("fork")
 NAMES = ("a.wav", "program one.wav", "sub/b.wav", "sky.dsk", "x.sf2", "c.wav")
 GROUPS = ("anna", "program", "scratch", "made-hiss:1", "librispeech:26", "anna:cast")
 
@@ -302,6 +306,38 @@ def test_two_builds_at_once_are_one_after_the_other(mine: Listed, tmp_path: Path
     assert waiting[0] == f"another command is building {tmp_path / 'c'}: waiting for it"
     build(other, tmp_path / "anew")
     assert contents(tmp_path / "c") == contents(tmp_path / "anew")
+
+
+def build_slowly(manifests: list[Path], folder: Path) -> None:
+    decoding.decode = lambda *_, **__: time.sleep(600)  # type: ignore[assignment]
+    jobs = [corpus.manifest_job(each, recipe.manifest_items(each)) for each in manifests]
+    with cache.building(folder, print):
+        corpus.build(jobs, folder, print, workers=2)
+
+
+@pytest.mark.process
+def test_a_build_that_is_killed_keeps_nobody_waiting_and_writes_nothing_more(
+    mine: Listed, tmp_path: Path
+) -> None:
+    """Its workers end with it; they hold the lock, and would write into the next build."""
+    others = [mine.folder / f"other{number}.csv" for number in range(2)]
+    for each in others:
+        each.write_text("path,class,group\na.wav,noise,street\n")
+    first = FORK.Process(target=build_slowly, args=(others, tmp_path / "c"))
+    first.start()
+    for _ in range(600):
+        if len(workers_of(first.pid)) == 2:
+            break
+        time.sleep(0.1)
+    os.kill(first.pid, signal.SIGKILL)
+    first.join(30)
+    build(mine.manifest, tmp_path / "c")
+    build(mine.manifest, tmp_path / "anew")
+    assert contents(tmp_path / "c") == contents(tmp_path / "anew")
+
+
+def workers_of(pid: int | None) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 def test_partial_files_of_one_that_was_killed_are_removed(mine: Listed, tmp_path: Path) -> None:
