@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
+from functools import partial
 
 import lz4.frame
 import snappy
@@ -13,7 +14,7 @@ from crc32c import crc32c
 
 CODECS = {
     "none": (0, bytes),
-    "gzip": (1, gzip.compress),
+    "gzip": (1, partial(gzip.compress, mtime=0)),
     "snappy": (2, snappy.compress),
     "snappy as Java has it": (2, lambda data: xerial(data)),
     "lz4": (3, lz4.frame.compress),
