@@ -296,6 +296,10 @@ def test_a_package_is_fetched_once_and_again_when_damaged(
     assert (tmp_path / "log").read_text() == "fetched\n"
     (target / "voices_1.0_all.deb").write_bytes(b"damaged")
     assert recipe.fetch("voices", target).read_bytes() == content
+    # An older version beside it is not taken for it, though its name comes first.
+    (target / "voices_0.9_all.deb").write_bytes(b"an older one")
+    assert recipe.fetch("voices", target).read_bytes() == content
+    assert recipe.package_file("voices", target) == target / "voices_1.0_all.deb"
     (tools / "apt-get").write_text("#!/bin/sh\necho 'E: no network' >&2; exit 100\n")
     (target / "voices_1.0_all.deb").unlink()
     with pytest.raises(DecodeError, match="apt-get --quiet download voices failed: E: no network"):
