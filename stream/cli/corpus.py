@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -41,7 +40,7 @@ def fetch(folder: Folder) -> None:
     packages = sorted({item.source for item in recipe.debian_items()})
     for number, package in enumerate(packages, 1):
         file = recipe.fetch(package, folder / "packages")
-        print(f"[{number}/{len(packages)}] {file.name}", file=sys.stderr)
+        complain(f"[{number}/{len(packages)}] {file.name}")
 
 
 @app.command()
@@ -66,14 +65,11 @@ def build(
         }
         for number, done in enumerate(as_completed(running), 1):
             seconds, broken = done.result()
-            print(
-                f"[{number}/{len(running)}] {running[done]}: {seconds / 60:.1f} min",
-                file=sys.stderr,
-            )
+            complain(f"[{number}/{len(running)}] {running[done]}: {seconds / 60:.1f} min")
             for problem in broken:
                 complain(f"left out: {problem}")
     streams, columns = bank.build_bank(folder, "train", workers=workers)
-    print(f"{streams} training streams, {columns / 180_000:.1f} h of columns", file=sys.stderr)
+    complain(f"{streams} training streams, {columns / 180_000:.1f} h of columns")
 
 
 @app.command()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from stream.cli._context import complain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,15 +57,15 @@ def train(
         held_out = selection.validation_set(conditions.conditions(corpus, "validation", most=120))
         labels, data = mixing.LABELS, DATA
         network = training.train(
-            bank.open_bank(corpus, "train"), held_out, settings, folder, _say, watch=watch
+            bank.open_bank(corpus, "train"), held_out, settings, folder, complain, watch=watch
         )
     else:
         wanted = task.load_task(config, **given)
         settings, labels, data = wanted.settings, wanted.labels, wanted.data
-        material.decode(wanted, corpus, _say)
+        material.decode(wanted, corpus, complain)
         held_out = material.validation(wanted, corpus)
         network = training.train(
-            material.build(wanted, corpus, folder / "bank"), held_out, settings, folder, _say,
+            material.build(wanted, corpus, folder / "bank"), held_out, settings, folder, complain,
             labels=labels, mix=wanted.mixer, watch=watch,
         )  # fmt: skip
     trained = {"network": settings.network, "labels": list(labels), "data": data}
@@ -72,7 +73,9 @@ def train(
     if sheet.can_draw():
         sheet.draw(folder, folder / "sheet.png")
     else:
-        _say("the training sheet is not drawn: `pip install 'airsift[training]'` brings matplotlib")
+        complain(
+            "the training sheet is not drawn: `pip install 'airsift[training]'` brings matplotlib"
+        )
 
 
 def export(
@@ -100,17 +103,17 @@ def export(
     spec = write(
         trained.network, file, training_data=data or trained.data or DATA, labels=trained.labels
     )
-    _say(f"{file}: {file.stat().st_size} bytes, weights {spec.weights_sha256[:12]}")
+    complain(f"{file}: {file.stat().st_size} bytes, weights {spec.weights_sha256[:12]}")
     if not onnx:
         pass
     elif onnx_files.can_write():
         for each in onnx_files.write(trained.network, spec, file):
-            _say(f"{each}: {each.stat().st_size} bytes")
+            complain(f"{each}: {each.stat().st_size} bytes")
     else:
-        _say("no ONNX files: `pip install 'airsift[training]'` brings what writes them")
+        complain("no ONNX files: `pip install 'airsift[training]'` brings what writes them")
     card = file.with_suffix(".md")
     if template.write_card(card, file, trained.network, trained.name, spec, folder):
-        _say(f"{card}: the beginning of a model card")
+        complain(f"{card}: the beginning of a model card")
 
 
 def _parsed(sets: list[str]) -> dict[str, Any]:
@@ -148,7 +151,3 @@ def _board(folder: Path) -> Callable[[int, Mapping[str, float]], None]:
             writer.flush()
 
     return write
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
