@@ -6,24 +6,33 @@ import fcntl
 import os
 import pty
 import re
-import select
 import struct
 import subprocess
 import sys
 import termios
 import threading
 import time
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Any, Self, TextIO
 
 import pyte
+from wcwidth import wcwidth
 
 SIZES = [(80, 24), (200, 60), (40, 10)]
 AIRSIFT = [sys.executable, "-m", "airsift"]
 # What a terminal obeys. Of these only what moves the cursor, erases and colours may be written.
+_MARK = b"\0"  # which terminals pass over
 _KNOWN = re.compile(r"\x1b\[(\?25[lh]|[0-9;]*[ABCDGHJKm])|\r|\n")
+
+
+class _Screen(pyte.HistoryScreen):  # type: ignore[misc]
+    """A screen that goes on behind characters without width; pyte leaves out what follows them."""
+
+    def draw(self, data: str) -> None:
+        super().draw("".join(c for c in data if wcwidth(c) != 0 or unicodedata.combining(c)))
 
 
 class Terminal:
@@ -36,11 +45,12 @@ class Terminal:
     """
 
     def __init__(self, size: tuple[int, int] = (80, 24)) -> None:
-        self.screen = pyte.HistoryScreen(*size, history=10_000, ratio=0.5)
+        self.screen = _Screen(*size, history=10_000, ratio=0.5)
         self.raw = b""
         self._stream = pyte.ByteStream(self.screen)
         self._ours, self.theirs = pty.openpty()
         self._sizes: list[tuple[int, int]] = []
+        self._asked = self._passed = 0
         self.resize(size)
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()
@@ -66,14 +76,23 @@ class Terminal:
         """Wait until all that was written is on the screen; nothing can be written after."""
         with suppress(OSError):
             os.close(self.theirs)
-        self._reading.join(60)
+        self._reading.join(10)
         assert not self._reading.is_alive(), "somebody still holds the terminal open"
 
     def settle(self) -> None:
         """Wait until what was written so far is on the screen."""
-        before = -1
-        while before != len(self.raw) or select.select([self._ours], [], [], 0)[0]:
-            before = len(self.raw)
+        self._asked += 1
+        os.write(self.theirs, _MARK)
+        deadline = time.monotonic() + 60
+        while self._passed < self._asked:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+    def wait_for(self, condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
+        """Wait until what is on the screen meets a condition."""
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline, "\n".join(self.shown)
             time.sleep(0.02)
 
     @property
@@ -110,8 +129,9 @@ class Terminal:
             while self._sizes:
                 columns, rows = self._sizes.pop(0)
                 self.screen.resize(rows, columns)
-            self._stream.feed(piece)
-            self.raw += piece
+            self._stream.feed(piece.replace(_MARK, b""))
+            self.raw += piece.replace(_MARK, b"")
+            self._passed += piece.count(_MARK)
 
 
 @dataclass

@@ -83,7 +83,7 @@ def shortened(text: str, width: int, *, middle: bool = False) -> str:
 
 def wrapped(text: str, width: int, max_lines: int) -> list[str]:
     """Return a line as several of `width` columns at most, the last of them shortened."""
-    lines = []
+    lines: list[str] = []
     while text and len(lines) < max_lines - 1 and width_of(text) > width:
         line = _fitting(text, width)
         words = line.rpartition(" ")[0]
