@@ -88,6 +88,8 @@ class UrlFile:
     def __init__(self, url: str, config: Config, stop: Stop) -> None:
         from stream.sources.http import HttpSource
 
+        scheme, _, rest = url.partition("://")
+        url = f"{scheme.lower()}://{rest}"  # FFmpeg knows no others
         self.station = label_of(url)
         self.heard_s = 0.0
         self._stop = stop

@@ -230,7 +230,7 @@ def _detailed(name: str, state: _Station, columns: int, marks: str) -> list[Text
     wide = columns >= _SONGS_ASIDE
     left = [heard, Text()] if width_of(name) > widths[0] else [Text(name), heard]
     lines = [
-        _row([left[0], _now(state), bars[0], _lately(state)], widths),
+        _row([left[0], _now(state), bars[0], _lately(state, widths[3])], widths),
         _row([left[1], since, bars[1], Text("  ".join(songs) if wide else "", "bold")], widths),
     ]
     if width_of(name) > widths[0]:
@@ -244,8 +244,8 @@ def _compact(name: str, state: _Station, columns: int) -> Text:
     """Return a station's one line: what there is now, and its song or what was before."""
     width = min(max((columns - _NOW) // 2 - _GAP, 8), 30)
     last = next(reversed(state.songs.values()), None)
-    more = _lately(state) if last is None else Text(_song(last), "bold")
     rest = max(columns - width - _NOW - 2 * _GAP, 0)
+    more = _lately(state, rest) if last is None else Text(_song(last), "bold")
     cells = [Text(shortened(in_cells(name), width, middle=True)), _now(state), more]
     return _row(cells, [width, _NOW, rest])
 
@@ -276,10 +276,14 @@ def _bar(probability: float, label: str, marks: str) -> Text:
     )
 
 
-def _lately(state: _Station) -> Text:
+def _lately(state: _Station, width: int) -> Text:
+    """Return the latest of what is over, as many as there is room for, and one at least."""
     text = Text()
     for event in reversed(state.lately):
         label = event.label if isinstance(event, Segment) else "gap"
-        text.append(f"{_time_of_day(event)} ", style="dim")
-        text.append(f"{label.replace('_', ' ')}  ", style=STYLES.get(label, "red"))
+        one = Text(f"{_time_of_day(event)} ", "dim")
+        one.append(label.replace("_", " "), STYLES.get(label, "red"))
+        if text and text.cell_len + 2 + one.cell_len > width:
+            break
+        text = Text("  ").join([text, one]) if text else one
     return text
