@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Inputs = Annotated[
     list[str],
     typer.Argument(
-        metavar="FILES...",
+        metavar="FILES",
         help="Audio or video files of any format, or their http:// and https:// addresses; - is "
         "standard input.",
     ),

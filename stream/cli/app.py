@@ -34,7 +34,7 @@ _BOXES = 60
 
 app = typer.Typer(
     name="airsift",
-    rich_markup_mode="rich" if shutil.get_terminal_size().columns >= _BOXES else None,
+    rich_markup_mode="markdown" if shutil.get_terminal_size().columns >= _BOXES else None,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

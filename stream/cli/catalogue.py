@@ -43,7 +43,10 @@ def add(
     ] = None,
     skip_duplicates: Annotated[
         bool,
-        typer.Option(help="Leave out tracks that are heard in one that is there already."),
+        typer.Option(
+            "--skip-duplicates",
+            help="Leave out tracks that are heard in one that is there already.",
+        ),
     ] = False,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes that read files; else one a processor.")
