@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from airsift.errors import SourceError
 from stream.sources import Batch
 
 if TYPE_CHECKING:
@@ -45,6 +46,22 @@ def open_input(name: str, config: Config, stop: Stop) -> FileSource | UrlFile:
 
     path = Path(name)
     return FileSource(path, station=str(path), chunk_s=config.file.chunk_s)
+
+
+def local_path(name: str) -> Path:
+    """Return the path of a file on the disk, for commands that read it more than once.
+
+    Raises
+    ------
+    SourceError
+        It is an address.
+    """
+    if _SCHEME.match(name):
+        raise SourceError(
+            f"{label_of(name)}: only `segment`, `classify`, `run` and `publish` read addresses; "
+            "download the file, and give its path"
+        )
+    return Path(name)
 
 
 def label_of(name: str) -> str:

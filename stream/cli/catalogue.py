@@ -17,6 +17,7 @@ from stream.cli._context import (
     say,
     write_for_machines,
 )
+from stream.cli._inputs import local_path
 from stream.lines import to_json
 from stream.sinks.text import song
 
@@ -33,7 +34,7 @@ CatalogueOption = Annotated[
 
 @app.command()
 def add(
-    paths: Annotated[list[Path], typer.Argument(help="Audio files, and folders of them.")],
+    paths: Annotated[list[str], typer.Argument(help="Audio files, and folders of them.")],
     csv: Annotated[
         Path | None,
         typer.Option(
@@ -62,9 +63,10 @@ def add(
     from fingerprint.catalogue import Catalogue
     from stream.cli._adding import add_files
 
+    found = [local_path(each) for each in paths]
     opened = Catalogue.create(_folder(catalogue, config, sets))
     jobs = jobs or len(os.sched_getaffinity(0))
-    counts = add_files(opened, paths, csv, skip=skip_duplicates, jobs=jobs)
+    counts = add_files(opened, found, csv, skip=skip_duplicates, jobs=jobs)
     say(f"{counts}; {opened.stats()['tracks']} tracks in {opened.folder}")
     if counts.failed or counts.damaged:
         raise typer.Exit(1)
@@ -105,7 +107,7 @@ def remove(
 
 @app.command()
 def match(
-    files: Annotated[list[Path], typer.Argument(help="Audio files of any length and format.")],
+    files: Annotated[list[str], typer.Argument(help="Audio files of any length and format.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     catalogue: CatalogueOption = None,
     config: ConfigOption = None,
@@ -121,7 +123,7 @@ def match(
         write_for_machines()
     matcher = _open(catalogue, config, sets).matcher()
     failed = False
-    for path in files:
+    for path in [local_path(each) for each in files]:
         warnings: list[str] = []
         try:
             found = matcher.match(matcher.extract(read_file(path, warnings=warnings)))

@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from airsift.errors import SourceError
+from fingerprint.catalogue import Catalogue
 from stream.cli.app import app
 from tests.stream.media import encode, noise
 
@@ -181,3 +183,16 @@ def test_what_is_read_is_counted(host: str) -> None:
     assert source.duration_s == pytest.approx(14)
     assert source.heard_s == 14
     assert np.concatenate([chunk.samples for chunk in chunks]).shape == (14 * RATE,)
+
+
+@pytest.mark.parametrize("command", ["add", "match"])
+def test_a_catalogue_takes_no_addresses_and_says_so(tmp_path: Path, command: str) -> None:
+    if command == "match":
+        Catalogue.create(tmp_path / "shelf")
+    url = "https://alice:s3cr3t@example.org/a.mp3?key=tok3n"
+    options = ["--catalogue", str(tmp_path / "shelf")]
+    done = CliRunner().invoke(app, ["catalogue", command, *options, url])
+    assert isinstance(done.exception, SourceError)
+    assert str(done.exception).startswith("https://example.org/a.mp3: only `segment`")
+    for secret in SECRETS:
+        assert secret not in str(done.exception)

@@ -69,6 +69,7 @@ def _xterm(monkeypatch: pytest.MonkeyPatch) -> None:
 # Text
 
 
+@pytest.mark.slow
 @given(names)
 def test_lines_hold_nothing_that_a_terminal_obeys_and_end_nowhere(text: str) -> None:
     for line in (one_line(text), in_cells(text), str(to_cell(text)), to_json(text)):
@@ -90,6 +91,7 @@ def test_titles_in_many_scripts_stay_as_they_are() -> None:
         assert one_line(title) == title
 
 
+@pytest.mark.slow
 @given(names, st.integers(0, 40))
 def test_what_is_drawn_takes_the_columns_that_it_is_thought_to(text: str, width: int) -> None:
     drawn = in_cells(text)
@@ -206,6 +208,7 @@ def test_a_bar_leaves_whole_lines_and_nothing_of_itself(
         assert strange(seen.text) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [*SIZES, (10, 3), (1, 1)])
 def test_a_bar_of_files_fits_any_terminal(
     size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
@@ -246,6 +249,7 @@ steps = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(steps, st.sampled_from(SIZES), names)
 def test_log_lines_stay_whole_above_the_table(steps, size: tuple[int, int], title: str) -> None:
@@ -335,6 +339,7 @@ def test_long_titles_are_read_to_their_end_or_shortened_at_it(size: tuple[int, i
         assert "…" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [[(200, 60), (80, 24)], [(80, 24), (40, 10), (200, 60)]])
 def test_a_table_follows_the_size_of_its_terminal(
     sizes: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
