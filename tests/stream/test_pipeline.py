@@ -177,6 +177,7 @@ def test_a_forgotten_station_says_no_more(make, programme):
     assert one.push([], last=True) == []
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3), st.integers(0, 2)), max_size=6),
     st.floats(1e9, 2e9),
