@@ -14,7 +14,6 @@ import threading
 import time
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Any, Self, TextIO
 
@@ -69,15 +68,20 @@ class Terminal:
     def resize(self, size: tuple[int, int]) -> None:
         """Change the size; whoever asks for it next gets the new one."""
         columns, rows = size
-        fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self._sizes.append(size)
 
     def finish(self) -> None:
         """Wait until all that was written is on the screen; nothing can be written after."""
-        with suppress(OSError):
-            os.close(self.theirs)
+        self.let_go()
         self._reading.join(10)
         assert not self._reading.is_alive(), "somebody still holds the terminal open"
+
+    def let_go(self) -> None:
+        """Close the program's end here: it is closed where the program has ended, too."""
+        if self.theirs >= 0:
+            os.close(self.theirs)
+        self.theirs = -1
 
     def settle(self) -> None:
         """Wait until what was written so far is on the screen."""
@@ -185,7 +189,7 @@ def run(
         list(command), stdin=subprocess.DEVNULL, env=kept, **ends, **options
     ) as process:
         for terminal in {first, second} - {None}:
-            os.close(terminal.theirs)
+            terminal.let_go()
         readers = [
             threading.Thread(target=_collect, args=[pipe, ran.files, name])
             for name, pipe in (("out", process.stdout), ("err", process.stderr))
