@@ -280,8 +280,10 @@ class Part:
         if self.kind == "mp3":  # a guess fits the size; LAME's count of frames may not
             needed = duration_s * (stream.codec_context.bit_rate or 0) / 8
             return duration_s if needed > 1.01 * container.size > 0 else 0.0
-        # Without a duration of its own, a stream may be shorter than the film around it.
-        own = stream.duration is not None or len(container.streams) == 1
+        # Without a duration of its own, a stream may be shorter than the film around it. In
+        # Matroska it has none, and FFmpeg gives it that of the film.
+        own = stream.duration is not None and self.kind != _MATROSKA
+        own |= len(container.streams) == 1
         if not own or self.kind not in _STATES_LENGTH:
             return 0.0
         if self.kind == _MOV and stream.start_time is not None and stream.time_base:

@@ -75,8 +75,10 @@ class Parts:
             return []
         at = self._file.tell()
         parts = find_parts(self._file, self._size, format_name)
+        self._file.seek(0)
+        has_tag = self._file.read(3) == b"ID3"
         self._file.seek(at)  # FFmpeg may be reading a file object
-        if len(parts) == 1 and len(parts[0]) == 1:
+        if len(parts) == 1 and len(parts[0]) == 1 and (has_tag or parts[0][0][0] == 0):
             return []
         return [Piece(self._view(part)) for part in parts]
 
