@@ -206,10 +206,12 @@ class AudioReader:
         jump, self._jump = self._jump, 0
         damage, self._left_out = self._left_out, Damage()
         if damage:
-            length = f"{float(damage.seconds):.4f} s of audio" if damage.seconds else "some audio"
+            what = "audio of unknown length at {} s is"
+            if damage.seconds:
+                what = f"{float(damage.seconds):.4f} s of audio at {{}} s are"
+            at_s = f"{self._end / self.rate:.3f}"
             self._report(
-                f"{length} at {self._end / self.rate:.3f} s are left out "
-                f"({damage.reason}); get a sound copy of the file"
+                f"{what.format(at_s)} left out ({damage.reason}); get a sound copy of the file"
             )
         is_start = self._end == 0
         self._end += jump

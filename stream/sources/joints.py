@@ -9,7 +9,7 @@ whatever its size.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
 from stream.kafka.framing import Header, read_adts, read_mpeg
@@ -17,6 +17,8 @@ from stream.kafka.framing import Header, read_adts, read_mpeg
 Span = tuple[int, int]  # bytes [start, end) of the file
 
 _BLOCK = 1 << 20
+MAX_PARTS = 10_000  # what comes after them is read as one
+_MAX_MARKS = 100_000  # of a file without links; more are made up
 _MAX_PADDING = 1 << 16  # bytes
 _OVERLAP = 7  # of blocks: a mark that is cut is found in the next one
 _XING_AT = {(True, True): 36, (True, False): 21, (False, True): 21, (False, False): 13}
@@ -56,17 +58,17 @@ def find_parts(file: BinaryIO, size: int, format_name: str) -> list[list[Span]]:
 
 def _links(file: BinaryIO, size: int) -> list[list[Span]]:
     """Return the links of an Ogg chain: each begins with the first page of all its streams."""
-    begins, at, among_first = [0], 0, True
-    while at + 27 <= size:
+    begins, among_first = [0], True
+    marks = _Marks(file, size, (b"OggS",))
+    for at in marks:
         page = _page(file, at)
         if page is None:
-            at = next((place for place in _find(file, at + 1, size, b"OggS")), size)
             continue
         is_first, length = page
-        if is_first and not among_first:
+        if is_first and not among_first and len(begins) < MAX_PARTS:
             begins.append(at)
         among_first = is_first
-        at += length
+        marks.done = at + length
     return [[span] for span in zip(begins, [*begins[1:], size], strict=True)]
 
 
@@ -79,22 +81,42 @@ def _page(file: BinaryIO, at: int) -> tuple[bool, int] | None:
     return bool(head[5] & 2), 27 + head[26] + sum(head[27 : 27 + head[26]])
 
 
-def _find(file: BinaryIO, at: int, size: int, *marks: bytes) -> Iterator[int]:
-    """Yield the places of some marks from `at` on, in order."""
-    while at < size:
-        file.seek(at)
-        block = file.read(_BLOCK)
-        if not block:
-            return
-        found = set()
-        for mark in marks:
-            place = block.find(mark)
-            while place >= 0:
-                found.add(at + place)
-                place = block.find(mark, place + 1)
-        limit = at + len(block) - _OVERLAP if at + len(block) < size else size
-        yield from sorted(place for place in found if place < limit)
-        at = limit
+class _Marks:
+    """The places of some marks in a file, in order.
+
+    Attributes
+    ----------
+    done : int
+        What lies before this byte is passed over.
+    """
+
+    def __init__(self, file: BinaryIO, size: int, marks: Sequence[bytes]) -> None:
+        self._file = file
+        self._size = size
+        self._marks = marks
+        self.done = 0
+
+    def __iter__(self) -> Iterator[int]:
+        at = 0
+        while at < self._size:
+            self._file.seek(at)
+            block = self._file.read(_BLOCK)
+            if not block:
+                return
+            end = at + len(block)
+            limit = end - _OVERLAP if end < self._size else end
+            for place in sorted(at + place for place in _places(block, self._marks)):
+                if self.done <= place < limit:
+                    yield place
+            at = max(limit, self.done)
+
+
+def _places(block: bytes, marks: Sequence[bytes]) -> Iterator[int]:
+    for mark in marks:
+        place = block.find(mark)
+        while place >= 0:
+            yield place
+            place = block.find(mark, place + 1)
 
 
 def _is_flac(data: bytes, at: int = 0) -> Header | None:
@@ -122,19 +144,19 @@ class _Tagged:
 
     def parts(self) -> list[list[Span]]:
         """Look through the file."""
-        done = 0  # first byte that is not passed over
-        for at in _find(self._file, 0, self._size, *self._marks):
-            if at < done:
-                continue
+        marks = _Marks(self._file, self._size, self._marks)
+        for count, at in enumerate(marks):
+            if count > _MAX_MARKS or len(self._parts) > MAX_PARTS:
+                break
             head = self._read(at, 32)
             if head.startswith(_XING):
                 self._begin(self._frame_of(at))
             elif head.startswith(_FLAC):
                 if _is_flac(head.ljust(8)):
                     self._begin(at)
-                    done = self._after_metadata(at + 4)
+                    marks.done = self._after_metadata(at + 4)
             elif (tag := self._tag(at, head)) is not None:
-                done = tag[1]
+                marks.done = tag[1]
                 self._leave_out(*tag)
         self._close(self._size)
         return [part for part in self._parts if part] or [[(0, self._size)]]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -46,7 +47,7 @@ def check(path: Path, cuts: list[tuple[int, int]], start: int, error: int, slack
     assert len({len(SIGNAL)} | {len(samples) for _, samples in found}) > 1 or not cuts
     for at, samples in found:
         assert abs(lag(samples, SIGNAL, at - start)) <= error
-    holes = [b - (a + len(samples)) for (a, samples), (b, _) in zip(found, found[1:], strict=False)]
+    holes = [b - (a + len(samples)) for (a, samples), (b, _) in pairwise(found)]
     for hole, (cut, cut_end) in zip(holes, cuts, strict=True):
         assert cut_end - cut - error - 1 <= hole <= cut_end - cut + slack
     last, samples = found[-1]
@@ -68,7 +69,7 @@ def cuts_of(draw: st.DrawFn) -> list[tuple[int, int]]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "codec", "error"), KINDS)
 @settings(max_examples=5)
-@given(cuts=cuts_of(), start_ms=st.integers(0, 20_000))
+@given(cuts=cuts_of(), start_ms=st.integers(100, 20_000))
 def test_audio_beside_a_film_is_at_its_time_and_holes_have_their_length(
     tmp_path_factory: pytest.TempPathFactory,
     kind: str,
@@ -95,7 +96,7 @@ def test_a_start_and_a_hole(tmp_path: Path, kind: str, codec: str, error: int) -
     check(path, cuts, 20 * RATE if kind in HAS_ZERO else 0, error + 1_200, 2 * 4_608)
     source = FileSource(path, chunk_s=0.7)
     chunks = [chunk for batch in source for chunk in batch.chunks]
-    behind = [b for a, b in zip(chunks, chunks[1:], strict=False) if b.start > a.end]
+    behind = [b for a, b in pairwise(chunks) if b.start > a.end]
     assert [chunk.gap_reason for chunk in behind] == [HOLE]
     whole = read_file(path, RATE)
     assert len(whole) == chunks[-1].end
