@@ -236,7 +236,9 @@ def _aiff(file: BinaryIO, start: int, size: int) -> Sampled | None:
     return Sampled(size, stated, there, pieces)
 
 
-def _au(head: bytes, start: int, size: int) -> Sampled:
+def _au(head: bytes, start: int, size: int) -> Sampled | None:
+    if len(head) < 24:
+        return None
     at, stated = struct.unpack(">II", head[4:12])
     rest = max(size - start - at, 0)
     is_open = stated == 0 or stated >= (1 << 32) - _NEAR
