@@ -110,32 +110,30 @@ class AudioReader:
         self._options, self._timeout_s = options or {}, timeout_s
         self._parts = Parts(source)
         try:
-            self._pieces = self._parts.sampled()
-            self._part = self._open(self._pieces[0])
-            if joined := self._parts.joined(self._part.kind):
+            self._piece, self._part = self._open_first()
+            if self._parts.look_for_joints(self._part.kind):
                 self._part.close()
-                self._pieces = joined
-                self._part = self._open_first()
+                self._piece, self._part = self._open_first()
         except BaseException:
             self._parts.close()
             raise
         first = self._part.first
         self.rate = first.sample_rate
         self.channels = first.layout.nb_channels
-        self.duration_s = self._part.duration_s if len(self._pieces) == 1 else None
+        self.duration_s = self._part.duration_s if self._parts.is_one else None
         self.finite = self._part.finite
         self._downmix = Downmix(self.rate, max(1, round(block_s * self.rate)))
 
     def __iter__(self) -> Iterator[Block]:
         while True:
-            begin, piece = self._end, self._pieces.pop(0)
+            begin = self._end
             yield from self._blocks(self._part)
-            self._judge_end(self._part, piece, begin)
-            self._part.close()
             following = self._open_next()
+            self._judge_end(begin, is_last=following is None)
+            self._part.close()
             if following is None:
                 break
-            self._part = following
+            self._piece, self._part = following
         if self._unsaid:
             self.problems.append(f"{self.name}: {self._unsaid} more places are left out")
 
@@ -149,28 +147,30 @@ class AudioReader:
         self._part.close()
         self._parts.close()
 
+    def _open_first(self) -> tuple[Piece, Part]:
+        """Open the first part that has audio."""
+        piece = self._parts.next()
+        assert piece is not None
+        try:
+            return piece, self._open(piece)
+        except AirsiftError as error:
+            following = self._open_next()
+            if following is None:
+                raise
+            self._report_part(error)
+            return following
+
+    def _open_next(self) -> tuple[Piece, Part] | None:
+        """Open the next part that has audio, and report those before it."""
+        while (piece := self._parts.next()) is not None:
+            try:
+                return piece, self._open(piece)
+            except AirsiftError as error:
+                self._report_part(error)
+        return None
+
     def _open(self, piece: Piece) -> Part:
         return Part(piece.source, self.name, self._options, self._timeout_s)
-
-    def _open_first(self) -> Part:
-        """Open the first part that has audio, and forget those before it."""
-        while True:
-            try:
-                return self._open(self._pieces[0])
-            except AirsiftError as error:
-                if len(self._pieces) == 1:
-                    raise
-                self._report_part(error)
-                self._pieces.pop(0)
-
-    def _open_next(self) -> Part | None:
-        while self._pieces:
-            try:
-                return self._open(self._pieces[0])
-            except AirsiftError as error:
-                self._report_part(error)
-                self._pieces.pop(0)
-        return None
 
     def _blocks(self, part: Part) -> Iterator[Block]:
         """Yield the blocks of one part."""
@@ -219,16 +219,17 @@ class AudioReader:
             return damage.reason
         return HOLE if jump and not is_start else None
 
-    def _judge_end(self, part: Part, piece: Piece, begin: int) -> None:
+    def _judge_end(self, begin: int, *, is_last: bool) -> None:
         if self._left_out:
             self._skip()
         end_s, part_s = self._end / self.rate, (self._end - begin) / self.rate
-        error = part.why_short(part_s)
-        if error is None and (piece.promised - 1) * part_s > SHORT_S:
-            error = f"its header promises {piece.promised * part_s:.2f} s"
+        promised_s = self._parts.promised(self._piece) * part_s
+        error = self._part.why_short(part_s)
+        if error is None and promised_s - part_s > SHORT_S:
+            error = f"its header promises {promised_s:.2f} s"
         if error is None:
             return
-        if len(self._pieces):
+        if not is_last:
             self._report(f"a part of it ends early at {end_s:.2f} s ({error}); get a whole copy")
             return
         self.error = error

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from stream.kafka.framing import Header, read_adts, read_mpeg
 
 Span = tuple[int, int]  # bytes [start, end) of the file
 
-_BLOCK = 1 << 20
+_NEAR = 1 << 20  # bytes that are read ahead
+_BEFORE = 36  # bytes from a frame to the last place of its Xing header
 MAX_PARTS = 10_000  # what comes after them is read as one
 _MAX_MARKS = 100_000  # of a file without links; more are made up
 _MAX_PADDING = 1 << 16  # bytes
@@ -26,6 +27,22 @@ _FRAME_ID = re.compile(rb"[A-Z][A-Z0-9]{2,3}|\0{4}")
 _TAGS = (b"ID3", b"TAG", b"APETAGEX")
 _XING = (b"Xing", b"Info", b"VBRI")
 _FLAC = b"fLaC"
+
+
+class Found(NamedTuple):
+    """A range of bytes that hold audio.
+
+    Parameters
+    ----------
+    begins : bool
+        Whether a part begins with it.
+    start, end : int
+        Bytes [start, end) of the file.
+    """
+
+    begins: bool
+    start: int
+    end: int
 
 
 def find_parts(file: BinaryIO, size: int, format_name: str) -> list[list[Span]]:
@@ -38,44 +55,55 @@ def find_parts(file: BinaryIO, size: int, format_name: str) -> list[list[Span]]:
     size : int
         Its length in bytes.
     format_name : str
-        FFmpeg's name of its format.
+        FFmpeg's name of its format, which is among `JOINED`.
+    """
+    parts: list[list[Span]] = []
+    for begins, start, end in find_audio(file, size, format_name):
+        if begins or not parts:
+            parts.append([])
+        if parts[-1] and parts[-1][-1][1] == start:
+            parts[-1][-1] = parts[-1][-1][0], end
+        else:
+            parts[-1].append((start, end))
+    return parts or [[(0, size)]]
 
-    Returns
-    -------
-    list of list of (int, int)
-        One part for what is not joined, and for formats that are not looked into.
+
+def find_audio(
+    file: BinaryIO, size: int, format_name: str, block: int = 1 << 20
+) -> Iterator[Found]:
+    """Yield the ranges of bytes that hold audio, in order.
+
+    The file is read once from its beginning to its end, `block` bytes at a time. Whoever reads
+    each range when it is found needs no file that can go back.
     """
     if format_name == "ogg":
-        return _links(file, size)
-    if format_name == "flac":
-        return _Tagged(file, size, _is_flac, (_FLAC,)).parts()
-    if format_name == "mp3":
-        return _Tagged(file, size, read_mpeg, _XING).parts()
-    if format_name == "aac":
-        return _Tagged(file, size, read_adts, ()).parts()
-    return [[(0, size)]]
+        yield from _links(_Marks(file, size, (b"OggS",), block))
+        return
+    read_header, begins = _FORMATS[format_name]
+    yield from _Tagged(_Marks(file, size, (*_TAGS, *begins), block), read_header).audio()
 
 
-def _links(file: BinaryIO, size: int) -> list[list[Span]]:
-    """Return the links of an Ogg chain: each begins with the first page of all its streams."""
-    begins, among_first = [0], True
-    marks = _Marks(file, size, (b"OggS",))
-    for at in marks:
-        page = _page(file, at)
+def _links(marks: _Marks) -> Iterator[Found]:
+    """Yield the pages of an Ogg chain: a link begins with the first page of all its streams."""
+    among_first, links, begin = False, 0, 0
+    for at, is_mark in marks:
+        page = _page(marks.read(at, 27 + 255)) if is_mark else None
         if page is None:
             continue
         is_first, length = page
-        if is_first and not among_first and len(begins) < MAX_PARTS:
-            begins.append(at)
+        if at > begin:  # damaged, which FFmpeg is to find out
+            yield Found(False, begin, at)
+        begin = marks.done = min(at + length, marks.size)
+        begins = is_first and not among_first and links < MAX_PARTS
+        links += begins
         among_first = is_first
-        marks.done = at + length
-    return [[span] for span in zip(begins, [*begins[1:], size], strict=True)]
+        yield Found(begins, at, begin)
+    if marks.end > begin:
+        yield Found(False, begin, marks.end)
 
 
-def _page(file: BinaryIO, at: int) -> tuple[bool, int] | None:
+def _page(head: bytes) -> tuple[bool, int] | None:
     """Return whether a page is the first of its stream, and its length; None if there is none."""
-    file.seek(at)
-    head = file.read(27 + 255)
     if head[:5] != b"OggS\0" or len(head) < 27 or head[5] > 7:
         return None
     return bool(head[5] & 2), 27 + head[26] + sum(head[27 : 27 + head[26]])
@@ -88,27 +116,37 @@ class _Marks:
     ----------
     done : int
         What lies before this byte is passed over.
+    end : int
+        First byte that has not been looked at.
     """
 
-    def __init__(self, file: BinaryIO, size: int, marks: Sequence[bytes]) -> None:
+    def __init__(self, file: BinaryIO, size: int, marks: Sequence[bytes], block: int) -> None:
+        self.size = size
+        self.done = self.end = 0
         self._file = file
-        self._size = size
         self._marks = marks
-        self.done = 0
+        self._block = block
 
-    def __iter__(self) -> Iterator[int]:
-        at = 0
-        while at < self._size:
-            self._file.seek(at)
-            block = self._file.read(_BLOCK)
-            if not block:
-                return
+    def __iter__(self) -> Iterator[tuple[int, bool]]:
+        """Yield places with True, and with False places before which there is no mark."""
+        while self.end < self.size:
+            at = self.end
+            block = self.read(at, self._block)
             end = at + len(block)
-            limit = end - _OVERLAP if end < self._size else end
+            is_last = len(block) < self._block or end == self.size
+            limit = end if is_last else end - _OVERLAP
             for place in sorted(at + place for place in _places(block, self._marks)):
                 if self.done <= place < limit:
-                    yield place
-            at = max(limit, self.done)
+                    yield place, True
+            self.end = max(limit, self.done)
+            if is_last:
+                return
+            yield self.end, False
+
+    def read(self, at: int, n: int) -> bytes:
+        """Return `n` bytes from `at` on, fewer at the end of the file."""
+        self._file.seek(at)
+        return self._file.read(n)
 
 
 def _places(block: bytes, marks: Sequence[bytes]) -> Iterator[int]:
@@ -128,66 +166,55 @@ def _is_flac(data: bytes, at: int = 0) -> Header | None:
 class _Tagged:
     """Frames of one codec with tags before, between and after them."""
 
-    def __init__(
-        self,
-        file: BinaryIO,
-        size: int,
-        read_header: Callable[[bytes, int], Header | None],
-        begins: tuple[bytes, ...],
-    ) -> None:
-        self._file = file
-        self._size = size
+    def __init__(self, marks: _Marks, read_header: Callable[[bytes, int], Header | None]) -> None:
+        self._marks = marks
+        self._read = marks.read
         self._read_header = read_header
-        self._marks = (*_TAGS, *begins)
-        self._parts: list[list[Span]] = [[]]
-        self._from = 0  # first byte of the range that is open
+        self._from = 0  # first byte that was not yielded
+        self._begins = True  # whether a part begins there
+        self._is_fresh = True  # whether nothing was yielded since a tag or the beginning
 
-    def parts(self) -> list[list[Span]]:
+    def audio(self) -> Iterator[Found]:
         """Look through the file."""
-        marks = _Marks(self._file, self._size, self._marks)
-        for count, at in enumerate(marks):
-            if count > _MAX_MARKS or len(self._parts) > MAX_PARTS:
-                break
+        count = parts = 0
+        for at, is_mark in self._marks:
+            if not is_mark:
+                if not self._is_padding(at):
+                    yield from self._close(at - _BEFORE)
+                continue
+            if count >= _MAX_MARKS or parts >= MAX_PARTS:
+                continue
+            count += 1
             head = self._read(at, 32)
-            if head.startswith(_XING):
-                self._begin(self._frame_of(at))
-            elif head.startswith(_FLAC):
-                if _is_flac(head.ljust(8)):
-                    self._begin(at)
-                    marks.done = self._after_metadata(at + 4)
+            if head.startswith((*_XING, _FLAC)):
+                is_flac = head.startswith(_FLAC)
+                begin = (at if _is_flac(head.ljust(8)) else None) if is_flac else self._frame(at)
+                if begin is not None and begin >= self._from:
+                    yield from self._close(begin)
+                    parts += not self._begins
+                    self._from, self._begins, self._is_fresh = begin, True, False
+                    if is_flac:
+                        yield from self._metadata(at + 4)
             elif (tag := self._tag(at, head)) is not None:
-                marks.done = tag[1]
-                self._leave_out(*tag)
-        self._close(self._size)
-        return [part for part in self._parts if part] or [[(0, self._size)]]
+                yield from self._close(tag[0])
+                self._from = self._marks.done = min(tag[1], self._marks.size)
+                self._is_fresh = True
+        yield from self._close(min(self._marks.end, self._marks.size))
 
-    def _begin(self, at: int | None) -> None:
-        if at is not None and at >= self._from:
-            self._close(at)
-            if self._parts[-1]:
-                self._parts.append([])
-            self._from = at
+    def _close(self, end: int) -> Iterator[Found]:
+        """Yield what lies before `end`, unless it is nothing but padding."""
+        if end > self._from and not self._is_padding(end):
+            yield Found(self._begins, self._from, end)
+            self._from, self._begins, self._is_fresh = end, False, False
 
     def _is_padding(self, end: int) -> bool:
-        """Return whether the range that is open holds nothing up to `end` but a few zeros."""
+        """Return whether a tag is followed by nothing up to `end` but a few zeros."""
         n = end - self._from
-        return n <= _MAX_PADDING and not self._read(self._from, n).strip(b"\0")
+        return self._is_fresh and n <= _MAX_PADDING and not self._read(self._from, n).strip(b"\0")
 
-    def _leave_out(self, start: int, end: int) -> None:
-        self._close(max(start, self._from))
-        self._from = end
-
-    def _close(self, end: int) -> None:
-        if end > self._from and not self._is_padding(end):
-            self._parts[-1].append((self._from, end))
-
-    def _read(self, at: int, n: int) -> bytes:
-        self._file.seek(at)
-        return self._file.read(n)
-
-    def _frame_of(self, at: int) -> int | None:
+    def _frame(self, at: int) -> int | None:
         """Return where the frame begins whose Xing, Info or VBRI header is at `at`."""
-        before = self._read(max(at - 36, 0), min(at, 36))
+        before = self._read(max(at - _BEFORE, 0), min(at, _BEFORE))
         for distance in {36} if self._read(at, 4) == b"VBRI" else {36, 21, 13}:
             head = before[-distance:][:4] if len(before) >= distance else b""
             if len(head) == 4 and read_mpeg(head):
@@ -201,7 +228,7 @@ class _Tagged:
         if head.startswith(b"APETAGEX"):
             length, flags = (int.from_bytes(head[i : i + 4], "little") for i in (12, 20))
             if flags >> 29 & 1 or len(head) < 32:  # it begins here, and ends here otherwise
-                return at, min(at + 32 + length, self._size)
+                return at, at + 32 + length
             return max(at + 32 - length, 0), at + 32
         if head.startswith(b"TAG"):
             end = at + 128
@@ -211,20 +238,29 @@ class _Tagged:
             return None
         length = sizes[0] << 21 | sizes[1] << 14 | sizes[2] << 7 | sizes[3]
         end = at + 10 + length + (10 if head[5] & 16 else 0)
-        is_tag = _FRAME_ID.match(head, 10) or (end <= self._size and self._goes_on(end))
-        return (at, min(end, self._size)) if is_tag else None
+        is_tag = _FRAME_ID.match(head, 10) or (length < _NEAR and self._goes_on(end))
+        return (at, end) if is_tag else None
 
     def _goes_on(self, at: int) -> bool:
         """Return whether audio, a tag or the end of the file is at `at`."""
         head = self._read(at, 16)
-        if at >= self._size:
-            return at == self._size
+        if not head:
+            return len(self._read(at - 1, 1)) == 1
         return head.startswith(_TAGS) or self._read_header(head.ljust(16), 0) is not None
 
-    def _after_metadata(self, at: int) -> int:
-        """Return where the metadata blocks of a FLAC file end; pictures are passed over."""
+    def _metadata(self, at: int) -> Iterator[Found]:
+        """Yield the metadata blocks of a FLAC file; pictures are passed over."""
         while len(head := self._read(at, 4)) == 4:
-            at += 4 + int.from_bytes(head[1:], "big")
+            at = min(at + 4 + int.from_bytes(head[1:], "big"), self._marks.size)
+            yield from self._close(at)
+            self._marks.done = at
             if head[0] & 0x80:
-                break
-        return at
+                return
+
+
+_FORMATS: dict[str, tuple[Callable[[bytes, int], Header | None], tuple[bytes, ...]]] = {
+    "flac": (_is_flac, (_FLAC,)),
+    "mp3": (read_mpeg, _XING),
+    "aac": (read_adts, ()),
+}
+JOINED = frozenset({"ogg", *_FORMATS})

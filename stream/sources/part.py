@@ -125,6 +125,7 @@ class Part:
             is_known = self.duration_s is not None
             self.finite = is_known if self.kind == "hls" else self.container.size > 0
             self._decoded = self._decode()
+            self._is_live = not self.finite and "://" in str(source)
             first = next(self._decoded, None)
             if first is None:
                 codec, reason = self.stream.codec_context.name, self._undecoded.reason
@@ -202,7 +203,7 @@ class Part:
                     errors = 0
                     self._sizes.append(packet.size)
                     yield packet
-                    if self._undecoded.count > MAX_BAD_PACKETS and not self.finite:
+                    if self._undecoded.count > MAX_BAD_PACKETS and self._is_live:
                         self._error = f"{MAX_BAD_PACKETS} packets on end: {self._undecoded.reason}"
                         yield None
                         return
@@ -210,7 +211,7 @@ class Part:
             except av.error.FFmpegError as error:
                 self._error = reason_of(error)
                 errors += 1
-                if not self.finite or not isinstance(error, _GOES_ON):
+                if self._is_live or not isinstance(error, _GOES_ON):
                     break
         yield None  # for what the decoder holds back
 
@@ -250,7 +251,7 @@ class Part:
     def _start_s(self, timeline: Timeline[_Decoded]) -> float:
         """Return how long after the container's beginning the audio's is."""
         start_s = timeline.start_s
-        if start_s is None or not (self.finite or self._is_pipe()):
+        if start_s is None or self._is_live:
             return 0.0
         if self.kind in _FROM_ZERO:
             offset_s, limit_s = start_s, MAX_HOLE_S
@@ -266,9 +267,6 @@ class Part:
             offset_s, limit_s = start_s - min([start_s, *starts]), _MAX_START_S
         tick_s = float(self.stream.time_base or 0)
         return offset_s if 1.5 * tick_s < offset_s <= limit_s else 0.0
-
-    def _is_pipe(self) -> bool:
-        return "://" not in str(self.container.name)
 
     def _stated_s(self) -> float:
         """Seconds the audio should have, where that is stated; 0 where it is not.

@@ -17,10 +17,17 @@ from stream.sources.wave_format import mend_format
 _NEAR = 1 << 16  # bytes around a round number, which programs write for "unknown"
 _MAX_CHUNKS = 10_000  # before the audio
 _MAX_HEADER = 1 << 20  # bytes of a chunk that is looked into
+MAX_AHEAD = 1 << 20  # bytes before the audio, in what cannot go back
 _SLACK = 64  # bytes behind the last chunk that are no audio
 _W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _W64_WAVE = bytes.fromhex("77617665f3acd3118cd100c04f8edb8a")
 _W64_TAIL = _W64_WAVE[4:]
+# Chunks that are known to follow the audio of WAV files.
+_BEHIND = frozenset(
+    b"LIST id3  ID3  bext cue  fact PEAK JUNK junk PAD  smpl inst iXML axml chna _PMX cart afsp"
+    b" RIFF levl"[i : i + 4]
+    for i in range(0, 100, 5)
+)
 
 
 @dataclass(slots=True)
@@ -80,6 +87,34 @@ def read_sampled(file: BinaryIO, start: int, size: int) -> Sampled | None:
     return None
 
 
+def read_head(file: BinaryIO) -> tuple[bytes, int, int] | None:
+    """Look at the beginning of a WAV file that nobody can go back in.
+
+    Returns
+    -------
+    tuple or None
+        The header that FFmpeg is to read, the first byte of the audio, and how many of them the
+        header states, 0 for an open end. None for what is no such file, or has more before its
+        audio than is looked at; `file` has read no more than `MAX_AHEAD` bytes then.
+    """
+    head = _read(file, 0, 12)
+    if head[:4] not in (b"RIFF", b"RIFX", b"RF64", b"BW64") or head[8:12] != b"WAVE":
+        return None
+    wave = _Wave(file, 0, MAX_AHEAD)
+    found = wave.find()
+    if found is None:
+        return None
+    data, stated, form = found
+    header = _wave_header(mend_format(form, wave.order), wave.order)
+    return header, data.start, 0 if wave.is_open(stated) else stated
+
+
+def is_behind_audio(head: bytes) -> bool:
+    """Return whether a WAV file's audio is over where these bytes follow it."""
+    names = head[:4], head[1:5]  # audio of odd length is filled up
+    return len(head) < 9 or any(name in _BEHIND for name in names)
+
+
 class _Wave:
     """A WAV file."""
 
@@ -92,9 +127,15 @@ class _Wave:
         self.size = size
         self.order = ">" if _read(file, start, 4) == b"RIFX" else "<"
         self.is_filled = True  # whether all chunks of odd length were filled up
+        self.is_wide = False  # whether the length is one of 64 bits
 
     def read(self) -> Sampled | None:
         """Walk to the audio, and judge the length of it."""
+        found = self.find()
+        return None if found is None else self._judge(*found)
+
+    def find(self) -> tuple[_Chunk, int, bytes] | None:
+        """Return the chunk of the audio, its stated length and the format."""
         at, stated64, form = self.start + self.head_bytes, 0, b""
         for _ in range(_MAX_CHUNKS):
             chunk = self.chunk(at)
@@ -105,19 +146,21 @@ class _Wave:
             elif chunk.name == b"ds64":
                 stated64 = int.from_bytes(_read(self.file, chunk.start + 8, 8), "little")
             elif chunk.name == b"data":
-                return self._judge(chunk, stated64, form) if len(form) >= 14 else None
+                self.is_wide = chunk.size == 0xFFFFFFFF and stated64 > 0
+                stated = stated64 if self.is_wide else chunk.size
+                return (chunk, stated, form) if len(form) >= 14 else None
             at = chunk.next
         return None
 
     def chunk(self, at: int) -> _Chunk | None:
         """Return the chunk at `at`; None where there is none."""
-        head = _read(self.file, at, 8)
+        head = _read(self.file, at, 8) if at <= self.size else b""
         if len(head) < 8 or not _is_name(head[:4]):
             return None
         size = struct.unpack(self.order + "I", head[4:])[0]
         end = at + 8 + size
         if size % 2:  # which some programs do not fill up
-            after = _read(self.file, end, 5)
+            after = _read(self.file, end, 5) if end <= self.size else b""
             is_unfilled = _is_name(after[:4]) and not _is_name(after[1:])
             self.is_filled &= not is_unfilled
             end += not is_unfilled
@@ -129,15 +172,13 @@ class _Wave:
             abs(stated - unknown) <= _NEAR for unknown in (1 << 31, (1 << 32) - 1, 1 << 63, 1 << 64)
         )
 
-    def _judge(self, data: _Chunk, stated64: int, form: bytes) -> Sampled:
+    def _judge(self, data: _Chunk, stated: int, form: bytes) -> Sampled:
         rest = self.size - data.start
-        is_wide = data.size == 0xFFFFFFFF and stated64 > 0
-        stated = stated64 if is_wide else data.size
         mended = mend_format(form, self.order)
         end, is_sound = data.start + stated, mended == form and self.is_filled
         if self.is_open(stated) and not (0 < stated <= rest and self.is_tail(end)):
             stated, end = 0, self.size
-            is_sound &= data.size in (0, 0xFFFFFFFF) and not is_wide and self.align == 2
+            is_sound &= data.size in (0, 0xFFFFFFFF) and not self.is_wide and self.align == 2
             is_sound &= _read(self.file, self.start, 4) in (b"RIFF", b"RIFX")
         elif stated >= rest:
             end = self.size
