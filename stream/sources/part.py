@@ -121,6 +121,9 @@ class Part:
         try:
             self.stream = first_audio(self.container, name)
             self.kind = self.container.format.name
+            tick = self.stream.time_base
+            self._is_stamped = self.kind in _STAMPED and tick is not None
+            self._tick = (tick.numerator, tick.denominator) if tick is not None else (0, 1)
             self.duration_s = _duration_s(self.container, self.stream)
             is_known = self.duration_s is not None
             self.finite = is_known if self.kind == "hls" else self.container.size > 0
@@ -144,19 +147,18 @@ class Part:
 
     def frames(self, rate: int) -> Iterator[PlacedFrame]:
         """Yield all frames, once, with jumps counted in samples at `rate`."""
-        tick_s = float(self.stream.time_base or 0)
-        timeline = Timeline[_Decoded](rate, tick_s, _WRAPS_S.get(self.kind))
+        tick_s = self._tick[0] / self._tick[1]
+        wrap_s = _WRAPS_S.get(self.kind)
+        timeline = Timeline[_Decoded](rate, tick_s, wrap_s, is_stamped=self._is_stamped)
         self._timeline = timeline
         is_first = True
         for placed in self._placed(timeline):
             jump = placed.jump
-            if is_first and placed.item.stamp_s is not None:
+            if is_first:
                 jump += round(self._start_s(timeline) * rate)
-            is_first = False
-            damage = placed.item.damage if placed.item.lost_s or not placed.is_hole else None
-            yield PlacedFrame(
-                placed.item.frame, jump, placed.item.damage or damage, placed.disbelieved_s
-            )
+                is_first = False
+            item = placed.item
+            yield PlacedFrame(item.frame, jump, item.damage, placed.disbelieved_s)
 
     def _placed(self, timeline: Timeline[_Decoded]) -> Iterator[Placed[_Decoded]]:
         for item in chain([self._first], self._decoded):
@@ -173,7 +175,7 @@ class Part:
             Where its audio ends, counted from its beginning.
         """
         timeline = self._timeline
-        if self.kind in _STAMPED and timeline is not None and timeline.start_s is not None:
+        if self._is_stamped and timeline is not None and timeline.start_s is not None:
             end_s = timeline.end_s
         if self._error is not None:
             return self._error
@@ -227,10 +229,12 @@ class Part:
                 if fault := fault_of(frame):
                     self._undecoded.add(length_of(frame), fault)
                     continue
-                damage, self._undecoded = self._undecoded, Damage()
                 stamp_s = None if is_guess else self._stamp_s(frame)
-                reason = damage.reason if damage else None
-                yield _Decoded(frame, stamp_s, float(damage.seconds), reason)
+                if damage := self._undecoded:
+                    self._undecoded = Damage()
+                    yield _Decoded(frame, stamp_s, float(damage.seconds), damage.reason)
+                else:
+                    yield _Decoded(frame, stamp_s, 0.0, None)
 
     def _is_guess(self, packet: Packet[AudioStream]) -> bool:
         """Return whether FFmpeg has only guessed a packet's stamp: FLAC's on an Ogg's first page.
@@ -244,9 +248,9 @@ class Part:
         return packet.pos == self._guessed_at
 
     def _stamp_s(self, frame: AudioFrame) -> float | None:
-        if self.kind not in _STAMPED or frame.pts is None or frame.time_base is None:
+        if not self._is_stamped or frame.pts is None:
             return None
-        return float(frame.pts * frame.time_base)
+        return frame.pts * self._tick[0] / self._tick[1]
 
     def _start_s(self, timeline: Timeline[_Decoded]) -> float:
         """Return how long after the container's beginning the audio's is."""
@@ -265,7 +269,7 @@ class Part:
                 and other.time_base is not None
             ]
             offset_s, limit_s = start_s - min([start_s, *starts]), _MAX_START_S
-        tick_s = float(self.stream.time_base or 0)
+        tick_s = self._tick[0] / self._tick[1]
         return offset_s if 1.5 * tick_s < offset_s <= limit_s else 0.0
 
     def _stated_s(self) -> float:

@@ -41,15 +41,12 @@ class Placed(Generic[Item]):
         What was pushed.
     jump : int >= 0
         Samples, at the timeline's rate, without audio before it.
-    is_hole : bool
-        Whether stamps are why there is no audio, at least of a part of `jump`.
     disbelieved_s : float
         By how much stamps jump here in a way that is not believed; 0 where they do not.
     """
 
     item: Item
     jump: int = 0
-    is_hole: bool = False
     disbelieved_s: float = 0.0
 
 
@@ -72,6 +69,8 @@ class Timeline(Generic[Item]):
         Seconds between two neighbouring stamps.
     wrap_s : float, optional
         Seconds after which stamps begin again at 0.
+    is_stamped : bool
+        Whether frames have stamps; those before the first stamp are then held for it.
 
     Attributes
     ----------
@@ -81,8 +80,11 @@ class Timeline(Generic[Item]):
         Stamp, on the line of the latest ones, at which the audio placed so far ends.
     """
 
-    def __init__(self, rate: int, tick_s: float, wrap_s: float | None = None) -> None:
+    def __init__(
+        self, rate: int, tick_s: float, wrap_s: float | None = None, *, is_stamped: bool = True
+    ) -> None:
         self.rate = rate
+        self._waits = is_stamped  # for the first stamp
         self.start_s: float | None = None
         self._wrap_s = wrap_s
         self._tolerance_s = max(TOLERANCE_S, 2.5 * tick_s)
@@ -122,7 +124,8 @@ class Timeline(Generic[Item]):
         self._count += seconds * self.rate
         self._held.append(_Held(Placed(item, lost), seconds, lost, ahead))
         self._held_s += seconds
-        if self.start_s is None and len(self._held) < _MAX_HELD:
+        self._waits &= self.start_s is None and len(self._held) < _MAX_HELD
+        if self._waits:
             return []
         return self._settle(last=False)
 
@@ -187,7 +190,6 @@ class Timeline(Generic[Item]):
             return
         jump = max(round(jump_s * self.rate), -first.lost)  # damage may be shorter than it seemed
         first.placed.jump += jump
-        first.placed.is_hole = jump > 0
         first.lost += jump
         self._count += jump
         self._move(jump / self.rate)
