@@ -31,7 +31,8 @@ def judged() -> dict[str, Judged]:
         kind = "speech" if "speech" in name else name.split(",")[0]
         groups = np.array([f"{kind}-pack:{n % 4}" for n in range(16)])
         noise = random.uniform(-0.6, 0.6, (16, 2))
-        made[name] = Judged(name, truth, np.clip(np.array(truth) + noise, 0, 1), groups)
+        sources = np.array([f"{kind}-pack"] * 16)
+        made[name] = Judged(name, truth, np.clip(np.array(truth) + noise, 0, 1), groups, sources)
     return made
 
 
@@ -82,6 +83,7 @@ def test_a_full_disk_leaves_no_half_written_file(
     assert not list(place.card.parent.rglob("*.partial"))
 
 
+@pytest.mark.slow
 def test_every_condition_and_source_is_in_the_tables(judged: dict[str, Judged]) -> None:
     programme = {"segment-based macro F, 1 s": figures.Figure(0.5, 0.4, 0.6, 2, 2)}
     text = card.block([], judged, programme, "test")
@@ -95,7 +97,7 @@ def test_every_condition_and_source_is_in_the_tables(judged: dict[str, Judged]) 
     assert "| speech-pack:" in page
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_figure_is_the_same_file_for_the_same_figures(judged: dict[str, Judged]) -> None:
     first, second = draw(judged, "a model"), draw(judged, "a model")
     assert first == second
