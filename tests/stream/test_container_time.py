@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from stream.align import Align
+from stream.audio import Cut
 from stream.sources.decode import HOLE, AudioReader
 from stream.sources.file import FileSource, read_file
 from tests.stream.media import lag, mux, noise, runs
@@ -98,6 +100,11 @@ def test_a_start_and_a_hole(tmp_path: Path, kind: str, codec: str, error: int) -
     chunks = [chunk for batch in source for chunk in batch.chunks]
     behind = [b for a, b in pairwise(chunks) if b.start > a.end]
     assert [chunk.gap_reason for chunk in behind] == [HOLE]
+    gap = sum(b.start - a.end for a, b in pairwise(chunks))
+    assert gap == pytest.approx(2 * RATE, abs=2 * 4_608)
+    align = Align(RATE)
+    cuts_found = [item for item in align.push(chunks) if isinstance(item, Cut)]
+    assert [(cut.start, cut.reason) for cut in cuts_found] == [(behind[0].start - gap, HOLE)]
     whole = read_file(path, RATE)
     assert len(whole) == chunks[-1].end
     assert not whole[behind[0].start - RATE : behind[0].start].any()

@@ -314,7 +314,7 @@ def test_any_bytes_are_a_file_within_their_bounds_or_none(data: bytes, magic: by
         assert found.stated >= 0
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(
     pieces=st.lists(st.binary(max_size=9) | st.tuples(st.integers(0, 99), st.integers(0, 99))),
     moves=st.lists(st.tuples(st.integers(0, 300), st.integers(0, 50)), max_size=20),
