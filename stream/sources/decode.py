@@ -7,6 +7,7 @@ not decode are left out by jumping over their samples, and each damage adds one 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from fractions import Fraction
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
     from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
 
 MAX_BAD_PACKETS = 2_000  # in a row; about a minute of most codecs
 MAX_PROBLEMS = 20  # lines of its own for each damage; the rest is counted
@@ -140,7 +143,8 @@ class AudioReader:
         self.duration_s = _duration_s(self._container, self._stream)
         hls = self._container.format.name == "hls"
         self.finite = self.duration_s is not None if hls else self._container.size > 0
-        self._downmix = Downmix(self.rate, max(1, round(block_s * self.rate)))
+        block = max(1, round(block_s * self.rate))
+        self._downmix = Downmix(self.rate, block, self._note)
         self._end = 0  # index of the sample after the last block
 
     def __iter__(self) -> Iterator[Block]:
@@ -152,6 +156,10 @@ class AudioReader:
             yield from self._number(self._downmix.push(frame))
         yield from self._number(self._downmix.flush())
         self._judge_end()
+
+    def _note(self, line: str) -> None:
+        """Log what is wrong with the channels; the audio is whole all the same."""
+        log.warning("%s: %s", self.name, line)
 
     def close(self) -> None:
         """Close the file or connection. Not while another thread is iterating."""
