@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import os
 import sys
 import traceback
@@ -26,6 +27,15 @@ SetOption = Annotated[
     typer.Option("--set", help="section.key=value, over the file; may be repeated."),
 ]
 
+TrackOption = Annotated[
+    str | None,
+    typer.Option(
+        "--track",
+        metavar="N|LANGUAGE|TITLE",
+        help="Which audio track of files that have several, counted from 1; else the default one.",
+    ),
+]
+
 
 def load_config(path: Path | None, sets: list[str] | None) -> configuration.Config:
     """Return the merged configuration of a command."""
@@ -42,6 +52,15 @@ def report(error: BaseException) -> None:
 def complain(message: str) -> None:
     """Print one line to standard error, however many the message has."""
     print(" ".join(message.split()), file=sys.stderr)
+
+
+class LogLines(logging.Handler):  # logging asks for one
+    """Prints what is logged while a command logs nowhere else, as the command's own lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record as one line."""
+        station = getattr(record, "station", "")
+        complain(f"airsift: {f'{station}: ' if station else ''}{record.getMessage()}")
 
 
 def complete_streams() -> None:

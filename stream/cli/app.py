@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Annotated
 
@@ -24,7 +25,7 @@ from stream.cli import (
     train,
     worker,
 )
-from stream.cli._context import DEBUG, complete_streams, drop_output, report
+from stream.cli._context import DEBUG, LogLines, complete_streams, drop_output, report
 from stream.patience import leave
 
 app = typer.Typer(
@@ -74,6 +75,7 @@ def root(
 def main() -> None:
     """Run the command line; an error is one line, and exit code 1."""
     complete_streams()
+    logging.lastResort = LogLines(logging.WARNING)
     try:
         app([argument for argument in sys.argv[1:] if argument != DEBUG])
     except (AirsiftError, OSError) as error:

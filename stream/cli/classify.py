@@ -13,6 +13,7 @@ import typer
 from stream.cli._context import (
     ConfigOption,
     SetOption,
+    TrackOption,
     complain,
     load_config,
     report,
@@ -34,6 +35,7 @@ def classify(
     format: Annotated[Format, typer.Option(help="A table, or one JSON object a line.")] = (  # noqa: A002 the user's word
         Format.csv
     ),
+    track: TrackOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
@@ -69,7 +71,7 @@ def classify(
             if stop.requested:
                 break
             try:
-                failed |= not _classify_file(path, settings, judge, write, stop)
+                failed |= not _classify_file(path, track, settings, judge, write, stop)
             except AirsiftError as error:
                 report(error)
                 failed = True
@@ -79,13 +81,15 @@ def classify(
         raise typer.Exit(1)
 
 
-def _classify_file(path: Path, settings: Config, judge: Any, write: Any, stop: Stop) -> bool:
+def _classify_file(
+    path: Path, track: str | None, settings: Config, judge: Any, write: Any, stop: Stop
+) -> bool:
     """Write a row for each window of one file; return whether all of it could be read."""
     from contextlib import closing
 
     from stream.sources.file import FileSource
 
-    source = FileSource(path, station=str(path), chunk_s=settings.file.chunk_s)
+    source = FileSource(path, station=str(path), chunk_s=settings.file.chunk_s, track=track)
     n_windows = 0
     with closing(source):
         for window in judge.windows(source):

@@ -16,6 +16,7 @@ import typer
 from stream.cli._context import (
     ConfigOption,
     SetOption,
+    TrackOption,
     complain,
     load_config,
     report,
@@ -59,6 +60,7 @@ def segment(
     catalogue: Annotated[
         str | None, typer.Option(help="Folder of the catalogue that names the music.")
     ] = None,
+    track: TrackOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
@@ -82,7 +84,9 @@ def segment(
             if stop.requested:
                 break
             try:
-                source = FileSource(path, station=str(path), chunk_s=settings.file.chunk_s)
+                source = FileSource(
+                    path, station=str(path), chunk_s=settings.file.chunk_s, track=track
+                )
                 with closing(source), progress_bar(path, source.duration_s) as progress:
                     drive(source, pipeline, [sink], checkpoint_s=1.0, stop=stop, progress=progress)
                 for warning in source.warnings:

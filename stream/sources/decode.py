@@ -19,7 +19,8 @@ import av.error
 from airsift.errors import DecodeError
 from stream.sources.damage import Damage, fault_of, is_last_cut, length_of, split_sound
 from stream.sources.downmix import Downmix
-from stream.sources.open import first_audio, open_container, reason_of, stated_wav_s
+from stream.sources.open import open_container, reason_of, stated_wav_s
+from stream.sources.tracks import choose_track, describe, list_tracks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,7 @@ class Block(NamedTuple):
 
 
 class AudioReader:
-    """The first audio stream of a file, URL or file object, opened and known to decode.
+    """One audio track of a file, URL or file object, opened and known to decode.
 
     Iterate once for :class:`Block` after block; memory does not grow with the length.
 
@@ -77,6 +78,8 @@ class AudioReader:
         FFmpeg's options for the demuxer and the protocol.
     timeout_s : float, optional
         Seconds that opening may take, and seconds that one read may.
+    track : str, optional
+        Number, language or title of the audio track; the default one unless given.
 
     Attributes
     ----------
@@ -111,6 +114,7 @@ class AudioReader:
         block_s: float = 1.0,
         options: dict[str, str] | None = None,
         timeout_s: float | None = None,
+        track: str | None = None,
     ) -> None:
         self.name = name or str(getattr(source, "name", source))
         self.problems: list[str] = []
@@ -123,15 +127,16 @@ class AudioReader:
         self._source = source
         self._container = open_container(source, self.name, options or {}, timeout_s)
         try:
-            self._stream = first_audio(self._container, self.name)
+            self._stream = choose_track(self._container, self.name, track)
             self._frames = self._decode()
             first = next(self._frames, None)
             if first is None:
                 codec, reason = self._stream.codec_context.name, self._undecoded.reason
                 raise DecodeError(
                     f"{self.name}: no packet of its {codec} audio decodes "
-                    f"({self.error or reason}); check the file, or convert it"
+                    f"({self.error or reason}); check the file, or convert it{self._others()}"
                 )
+            self._tell_track()
         except BaseException:
             self._container.close()
             raise
@@ -156,6 +161,20 @@ class AudioReader:
             yield from self._number(self._downmix.push(frame))
         yield from self._number(self._downmix.flush())
         self._judge_end()
+
+    def _tell_track(self) -> None:
+        """Log which track is read, where there are several."""
+        tracks = self._container.streams.audio
+        if len(tracks) > 1:
+            number = tracks.index(self._stream) + 1
+            log.warning(
+                "%s: audio track %d of %d is read (%s)%s",
+                self.name, number, len(tracks), describe(self._stream), self._others(),
+            )  # fmt: skip
+
+    def _others(self) -> str:
+        tracks = self._container.streams.audio
+        return f"; --track chooses from {list_tracks(tracks)}" if len(tracks) > 1 else ""
 
     def _note(self, line: str) -> None:
         """Log what is wrong with the channels; the audio is whole all the same."""

@@ -28,12 +28,14 @@ class FileSource:
     Parameters
     ----------
     path : path
-        Any file that FFmpeg reads; of a film, its first sound track. ``-`` is standard input.
+        Any file that FFmpeg reads; of a film, one of its audio tracks. ``-`` is standard input.
     station : str, optional
         The station of the chunks; the file's name unless told. What of it is no UTF-8 becomes
         question marks: a station is a key in JSON and Kafka.
     chunk_s : float > 0
         Seconds in a chunk. There is one chunk in a batch.
+    track : str, optional
+        Number, language or title of the audio track; the default one unless given.
 
     Attributes
     ----------
@@ -58,12 +60,17 @@ class FileSource:
     resumable = False
 
     def __init__(
-        self, path: str | Path, station: str | None = None, *, chunk_s: float = 10.0
+        self,
+        path: str | Path,
+        station: str | None = None,
+        *,
+        chunk_s: float = 10.0,
+        track: str | None = None,
     ) -> None:
         name = Path(path).name if station is None else station
         self.station = name.encode("utf-8", "replace").decode()
         place = _STDIN if str(path) == "-" else Path(path)
-        self._reader = AudioReader(place, name=str(path), block_s=chunk_s)
+        self._reader = AudioReader(place, name=str(path), block_s=chunk_s, track=track)
         self.rate = self._reader.rate
         self.duration_s = self._reader.duration_s
         self.heard_s = 0.0
@@ -84,7 +91,11 @@ class FileSource:
 
 
 def read_file(
-    path: str | Path, rate: int = 16_000, *, warnings: list[str] | None = None
+    path: str | Path,
+    rate: int = 16_000,
+    *,
+    warnings: list[str] | None = None,
+    track: str | None = None,
 ) -> NDArray[np.float32]:
     """Read all of a file into memory.
 
@@ -96,6 +107,8 @@ def read_file(
         Samples per second of what is returned.
     warnings : list of str, optional
         Takes one line for each damage.
+    track : str, optional
+        Number, language or title of the audio track; the default one unless given.
 
     Returns
     -------
@@ -109,7 +122,7 @@ def read_file(
     DecodeError
         It is empty, or no audio.
     """
-    reader = AudioReader(Path(path), name=str(path), block_s=10.0)
+    reader = AudioReader(Path(path), name=str(path), block_s=10.0, track=track)
     resampler = Resampler(reader.rate, rate)
     pieces, end = [], 0
     for start, samples, _ in reader:
