@@ -50,7 +50,13 @@ class Counts:
 
 
 def add_files(
-    catalogue: Catalogue, paths: list[Path], table: Path | None, *, skip: bool, jobs: int
+    catalogue: Catalogue,
+    paths: list[Path],
+    table: Path | None,
+    *,
+    skip: bool,
+    jobs: int,
+    track: str | None = None,
 ) -> Counts:
     """Add every file; complain about those that fail, in one line each, and go on.
 
@@ -66,6 +72,8 @@ def add_files(
         Whether tracks are left out that are in the catalogue under another name.
     jobs : int > 0
         Processes that read files.
+    track : str, optional
+        Number, language or title of the audio track; the default one unless given.
 
     Raises
     ------
@@ -78,7 +86,7 @@ def add_files(
     counts = Counts()
     with catalogue.writing(), _bar(len(files)) as advance:
         present = catalogue.contents()
-        for path, read in read_all(files, frozenset(present), jobs):
+        for path, read in read_all(files, frozenset(present), jobs, track):
             advance(path.name)
             if not isinstance(read, Read):
                 _failed(path, read, counts)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream.cli._context import ConfigOption, SetOption, complain, load_config
+from stream.cli._context import ConfigOption, SetOption, TrackOption, complain, load_config
 from stream.sinks.text import song
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def add(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes that read files; else one a processor.")
     ] = None,
+    track: TrackOption = None,
     catalogue: CatalogueOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
@@ -54,7 +55,7 @@ def add(
 
     opened = Catalogue.create(_folder(catalogue, config, sets))
     jobs = jobs or len(os.sched_getaffinity(0))
-    counts = add_files(opened, paths, csv, skip=skip_duplicates, jobs=jobs)
+    counts = add_files(opened, paths, csv, skip=skip_duplicates, jobs=jobs, track=track)
     print(f"{counts}; {opened.stats()['tracks']} tracks in {opened.folder}")
     if counts.failed or counts.damaged:
         raise typer.Exit(1)
@@ -95,6 +96,7 @@ def remove(
 def match(
     files: Annotated[list[Path], typer.Argument(help="Audio files of any length and format.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    track: TrackOption = None,
     catalogue: CatalogueOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
@@ -103,14 +105,18 @@ def match(
     from dataclasses import asdict
 
     from airsift.errors import AirsiftError
-    from stream.sources.file import read_file
+    from fingerprint.piecewise import Extraction
+    from stream.sources.file import read_pieces
 
     matcher = _open(catalogue, config, sets).matcher()
     failed = False
     for path in files:
         warnings: list[str] = []
         try:
-            found = matcher.match(matcher.extract(read_file(path, warnings=warnings)))
+            extraction = Extraction()
+            for piece in read_pieces(path, warnings=warnings, track=track):
+                extraction.push(piece)
+            found = matcher.match(extraction.finish())
         except AirsiftError as error:
             warnings.append(str(error))
             found = []

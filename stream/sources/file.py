@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_PIECE_S = 10.0
 _STDIN = Path("/dev/stdin")
 
 
@@ -90,14 +92,14 @@ class FileSource:
         self._reader.close()
 
 
-def read_file(
+def read_pieces(
     path: str | Path,
     rate: int = 16_000,
     *,
     warnings: list[str] | None = None,
     track: str | None = None,
-) -> NDArray[np.float32]:
-    """Read all of a file into memory.
+) -> Iterator[NDArray[np.float32]]:
+    """Yield all of a file, piece by piece.
 
     Parameters
     ----------
@@ -106,14 +108,15 @@ def read_file(
     rate : int > 0
         Samples per second of what is returned.
     warnings : list of str, optional
-        Takes one line for each damage.
+        Takes one line for each damage, at the end.
     track : str, optional
         Number, language or title of the audio track; the default one unless given.
 
-    Returns
-    -------
+    Yields
+    ------
     np.ndarray [shape=(n,), float32]
-        The mean over channels. Silence stands for what is damaged, so that times stay true.
+        Mono audio; a piece may be empty. Silence stands for what is damaged or missing, so that
+        times stay true.
 
     Raises
     ------
@@ -122,16 +125,28 @@ def read_file(
     DecodeError
         It is empty, or no audio.
     """
-    reader = AudioReader(Path(path), name=str(path), block_s=10.0, track=track)
-    resampler = Resampler(reader.rate, rate)
-    pieces, end = [], 0
-    for start, samples, _ in reader:
-        if start > end:
-            pieces.append(resampler.push(np.zeros(start - end, np.float32)))
-        pieces.append(resampler.push(samples))
-        end = start + len(samples)
-    pieces.append(resampler.push(np.zeros(0, np.float32), last=True))
-    reader.close()
+    reader = AudioReader(Path(path), name=str(path), block_s=_PIECE_S, track=track)
+    with closing(reader):
+        resampler = Resampler(reader.rate, rate)
+        end, most = 0, round(_PIECE_S * reader.rate)
+        for start, samples, _ in reader:
+            while start > end:
+                missing = min(start - end, most)
+                yield resampler.push(np.zeros(missing, np.float32))
+                end += missing
+            yield resampler.push(samples)
+            end = start + len(samples)
+        yield resampler.push(np.zeros(0, np.float32), last=True)
     if warnings is not None:
         warnings += reader.problems
-    return np.concatenate(pieces)
+
+
+def read_file(
+    path: str | Path,
+    rate: int = 16_000,
+    *,
+    warnings: list[str] | None = None,
+    track: str | None = None,
+) -> NDArray[np.float32]:
+    """Return all of a file as one array, see :func:`read_pieces`."""
+    return np.concatenate(list(read_pieces(path, rate, warnings=warnings, track=track)))
