@@ -89,7 +89,13 @@ def _classify_file(
 
     from stream.sources.file import FileSource
 
-    source = FileSource(path, station=str(path), chunk_s=settings.file.chunk_s, track=track)
+    source = FileSource(
+        path,
+        station=str(path),
+        chunk_s=settings.file.chunk_s,
+        track=track,
+        max_spool=settings.file.max_spool_bytes,
+    )
     n_windows = 0
     with closing(source):
         for window in judge.windows(source):

@@ -162,7 +162,13 @@ def open_source(
         )
     from stream.sources.file import FileSource
 
-    return FileSource(Path(name), station=station, chunk_s=config.file.chunk_s, track=track)
+    return FileSource(
+        Path(name),
+        station=station,
+        chunk_s=config.file.chunk_s,
+        track=track,
+        max_spool=config.file.max_spool_bytes,
+    )
 
 
 def check_sinks(names: list[str]) -> None:

@@ -85,7 +85,11 @@ def segment(
                 break
             try:
                 source = FileSource(
-                    path, station=str(path), chunk_s=settings.file.chunk_s, track=track
+                    path,
+                    station=str(path),
+                    chunk_s=settings.file.chunk_s,
+                    track=track,
+                    max_spool=settings.file.max_spool_bytes,
                 )
                 with closing(source), progress_bar(path, source.duration_s) as progress:
                     drive(source, pipeline, [sink], checkpoint_s=1.0, stop=stop, progress=progress)

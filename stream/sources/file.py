@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from stream.audio import AudioChunk
 from stream.resample import Resampler
 from stream.sources import Batch
 from stream.sources.decode import AudioReader
+from stream.sources.pipe import MAX_SPOOL, open_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _PIECE_S = 10.0
-_STDIN = Path("/dev/stdin")
 
 
 class FileSource:
@@ -38,6 +38,8 @@ class FileSource:
         Seconds in a chunk. There is one chunk in a batch.
     track : str, optional
         Number, language or title of the audio track; the default one unless given.
+    max_spool : int > 0
+        Bytes of a file that comes through a pipe which may be held on disk, where they must be.
 
     Attributes
     ----------
@@ -68,11 +70,16 @@ class FileSource:
         *,
         chunk_s: float = 10.0,
         track: str | None = None,
+        max_spool: int = MAX_SPOOL,
     ) -> None:
         name = Path(path).name if station is None else station
         self.station = name.encode("utf-8", "replace").decode()
-        place = _STDIN if str(path) == "-" else Path(path)
-        self._reader = AudioReader(place, name=str(path), block_s=chunk_s, track=track)
+        place, self._close_place = open_place(path, str(path), max_spool)
+        try:
+            self._reader = AudioReader(place, name=str(path), block_s=chunk_s, track=track)
+        except BaseException:
+            self._close_place()
+            raise
         self.rate = self._reader.rate
         self.duration_s = self._reader.duration_s
         self.heard_s = 0.0
@@ -90,6 +97,7 @@ class FileSource:
     def close(self) -> None:
         """Close the file."""
         self._reader.close()
+        self._close_place()
 
 
 def read_pieces(
@@ -125,8 +133,11 @@ def read_pieces(
     DecodeError
         It is empty, or no audio.
     """
-    reader = AudioReader(Path(path), name=str(path), block_s=_PIECE_S, track=track)
-    with closing(reader):
+    place, close_place = open_place(path, str(path))
+    with ExitStack() as stack:
+        stack.callback(close_place)
+        reader = AudioReader(place, name=str(path), block_s=_PIECE_S, track=track)
+        stack.enter_context(closing(reader))
         resampler = Resampler(reader.rate, rate)
         end, most = 0, round(_PIECE_S * reader.rate)
         for start, samples, _ in reader:
