@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import logging
 import os
 import sys
@@ -40,6 +41,11 @@ TrackOption = Annotated[
 def load_config(path: Path | None, sets: list[str] | None) -> configuration.Config:
     """Return the merged configuration of a command."""
     return configuration.load(path, sets or []).config
+
+
+def as_toml(text: str) -> str:
+    """Return text as a value for ``--set``, whatever is in it."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def report(error: BaseException) -> None:

@@ -106,6 +106,7 @@ def match(
 
     from airsift.errors import AirsiftError
     from fingerprint.piecewise import Extraction
+    from fingerprint.stretches import match_long
     from stream.sources.file import read_pieces
 
     matcher = _open(catalogue, config, sets).matcher()
@@ -116,7 +117,7 @@ def match(
             extraction = Extraction()
             for piece in read_pieces(path, warnings=warnings, track=track):
                 extraction.push(piece)
-            found = matcher.match(extraction.finish())
+            found = match_long(matcher, extraction.finish())
         except AirsiftError as error:
             warnings.append(str(error))
             found = []

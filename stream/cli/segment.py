@@ -17,6 +17,7 @@ from stream.cli._context import (
     ConfigOption,
     SetOption,
     TrackOption,
+    as_toml,
     complain,
     load_config,
     report,
@@ -66,7 +67,7 @@ def segment(
 ) -> None:
     """Say where there is speech and music in files, and name the music."""
     if catalogue is not None:
-        sets = [*(sets or []), f"identify.catalogue={json.dumps(catalogue)}"]
+        sets = [*(sets or []), f"identify.catalogue={as_toml(catalogue)}"]
     settings = load_config(config, sets)
 
     from airsift.errors import AirsiftError

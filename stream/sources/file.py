@@ -13,6 +13,7 @@ from stream.resample import Resampler
 from stream.sources import Batch
 from stream.sources.decode import AudioReader
 from stream.sources.pipe import MAX_SPOOL, open_place
+from stream.text import utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,7 +74,7 @@ class FileSource:
         max_spool: int = MAX_SPOOL,
     ) -> None:
         name = Path(path).name if station is None else station
-        self.station = name.encode("utf-8", "replace").decode()
+        self.station = utf8(name)
         place, self._close_place = open_place(path, str(path), max_spool)
         try:
             self._reader = AudioReader(place, name=str(path), block_s=chunk_s, track=track)
