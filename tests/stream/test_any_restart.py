@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import numpy as np
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -197,6 +198,7 @@ def comparable(group):
     }
 
 
+@pytest.mark.slow
 def test_any_restarts_give_the_same_final_events():
     run_state_machine_as_test(
         Restarts,

@@ -176,6 +176,7 @@ def test_a_dropped_live_stream_is_taken_up_again_after_a_gap() -> None:
     assert after.time - before.time == pytest.approx((after.start - before.start) / RATE)
 
 
+@pytest.mark.slow
 def test_a_stalled_live_stream_is_idle_then_taken_up_again() -> None:
     data = encoded(4)
     answers = {"/live": stream(data[: len(data) // 2], data, then=3)}
@@ -279,6 +280,7 @@ def old_page(request: Request) -> None:
     request.wfile.write(b"<html><body>Not a radio</body></html>" * 50)
 
 
+@pytest.mark.slow
 def test_what_never_was_a_stream_is_refused_in_one_line() -> None:
     answers: dict[str, Answer] = {
         "/gone": lambda request: request.head(404),
