@@ -29,6 +29,7 @@ def same(a, b):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(data=st.data(), length=st.integers(0, 30 * RATE), piece=st.integers(80, 900))
 def test_pieces_give_the_landmarks_of_the_whole(compose, data, length, piece):

@@ -11,6 +11,7 @@ from fingerprint.stretches import match_long
 from tests.fingerprint.conftest import RATE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_stretches_give_the_matches_of_the_whole(shelf, compose, seed, monkeypatch):
     rng = np.random.default_rng(seed)
@@ -44,6 +45,7 @@ def test_a_track_that_is_played_again_is_not_joined(shelf, compose, monkeypatch)
     assert starts == pytest.approx([0, 20, 40, 60], abs=1.0)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_length_of_a_question(shelf, compose):
     matcher = shelf.matcher()

@@ -15,7 +15,7 @@ from stream.channel_faults import FAULTS
 from stream.mono import MonoMixer, ToMono, mean
 
 RATE = 8000
-EXAMPLES = settings(max_examples=30, deadline=None)
+EXAMPLES = settings(max_examples=20, deadline=None)
 
 
 def voice(seconds: float, rate: int = RATE, seed: int = 0) -> np.ndarray:
@@ -57,11 +57,11 @@ def stereo(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def programme(channels: int, seed: int) -> np.ndarray:
-    """Return 30 s in which everything happens to the channels."""
+    """Return 15 s in which everything happens to the channels."""
     rng, parts = np.random.default_rng(seed), []
-    for k in range(10):
-        v, m = voice(3, seed=seed + k), music(3, seed=seed + k)
-        out = noise(3, channels, seed + k) * rng.choice([0, 1, 0.01])
+    for k in range(6):
+        v, m = voice(2.5, seed=seed + k), music(2.5, seed=seed + k)
+        out = noise(2.5, channels, seed + k) * rng.choice([0, 1, 0.01])
         kind = rng.integers(6)
         out[:, 0] += v * (kind != 0) + m * (kind in (1, 2, 3))
         out[:, 1] += v * (kind not in (0, 3)) + m * [0, 1, -1, -1, 0, 0.5][kind]
@@ -72,6 +72,7 @@ def programme(channels: int, seed: int) -> np.ndarray:
 PROGRAMMES = {channels: programme(channels, 7) for channels in (2, 3, 6)}
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(data=st.data(), channels=st.sampled_from([2, 3, 6]), start=st.integers(0, 3000))
 def test_samples_do_not_depend_on_how_audio_is_cut(data, channels, start) -> None:
@@ -80,6 +81,7 @@ def test_samples_do_not_depend_on_how_audio_is_cut(data, channels, start) -> Non
     assert np.array_equal(mix(samples, start=start, cuts=cuts), mix(samples, start=start))
 
 
+@pytest.mark.slow
 @EXAMPLES
 @given(
     data=st.data(),
@@ -172,6 +174,7 @@ def test_an_inverted_channel_of_a_wide_programme_is_as_if_it_were_not_inverted()
     assert np.allclose(mix(stereo(left, -right)), mix(stereo(left, right)), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [3, 4, 6, 8])
 @pytest.mark.parametrize("pair", [(0, 1), (1, 2)])
 def test_a_pair_in_opposite_phase_is_heard_among_other_channels(channels, pair) -> None:
@@ -228,6 +231,7 @@ def test_what_is_held_back_comes_before_a_cut_and_a_change_of_channels() -> None
     assert stage.oldest("a") is None
 
 
+@pytest.mark.slow
 @given(sizes=st.lists(st.integers(1, 3000), min_size=1, max_size=30))
 def test_mono_chunks_know_when_their_first_sample_was(sizes) -> None:
     stage, at, chunks = ToMono(RATE), 1234, []
