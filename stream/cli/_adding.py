@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,14 +11,13 @@ from fingerprint.alike import SAME, Alike, find_alike
 from fingerprint.metadata import Track
 from stream.cli._context import complain, in_words
 from stream.cli._folders import find_files
+from stream.cli._progress import files_bar
 from stream.cli._reading import Read, read_all
 from stream.cli._table import Table
 from stream.sinks.text import song
 from stream.text import utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from fingerprint.catalogue import Catalogue
     from fingerprint.landmarks import Landmarks
 
@@ -87,7 +84,7 @@ def add_files(
         complain(f"airsift: {problem}")
     if not files:
         raise CatalogueError(last or "there are no files to add; name some")
-    with catalogue.writing(), _bar(len(files)) as advance:
+    with catalogue.writing(), files_bar(len(files)) as advance:
         present = catalogue.contents()
         for path, read in read_all(files, frozenset(present), jobs, track):
             advance(path.name)
@@ -166,26 +163,3 @@ def _tags(path: Path) -> dict[str, str]:
         return {}  # audio without tags we can read is still audio
     said = {name: utf8(str(tags[name][0])).strip() for name in _KNOWN[1:] if tags.get(name)}
     return {name: value for name, value in said.items() if value}
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[Callable[[str], None]]:
-    """Show progress on standard error where that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
-    columns = (BarColumn(), MofNCompleteColumn(), Remaining(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total)
-        done = -1
-
-        def advance(name: str) -> None:
-            nonlocal done
-            done += 1
-            bar.update(task, description=name, completed=done)
-
-        yield advance

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import logging
 import os
 import sys
@@ -15,6 +14,8 @@ from typing import Annotated
 import typer
 
 from stream import config as configuration
+from stream.lines import one_line
+from stream.sinks.terminal import aside
 
 DEBUG = "--debug"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -43,30 +44,37 @@ def load_config(path: Path | None, sets: list[str] | None) -> configuration.Conf
     return configuration.load(path, sets or []).config
 
 
-def as_toml(text: str) -> str:
-    """Return text as a value for ``--set``, whatever is in it."""
-    return json.dumps(text, ensure_ascii=False)
-
-
 def report(error: BaseException) -> None:
     """Print an error as one line; with its traceback where ``--debug`` asks for it."""
     if DEBUG in sys.argv:
-        traceback.print_exception(error)
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            print(one_line(line), file=sys.stderr)
     complain(f"airsift: {in_words(error)}")
 
 
 def complain(message: str) -> None:
     """Print one line to standard error, however many the message has."""
-    print(" ".join(message.split()), file=sys.stderr)
+    with aside(sys.stderr):
+        print(one_line(" ".join(message.split())), file=sys.stderr, flush=True)
 
 
-class LogLines(logging.Handler):  # logging asks for one
-    """Prints what is logged while a command logs nowhere else, as the command's own lines."""
+class Complaints(logging.Handler):  # logging asks for one
+    """What libraries and airsift's own parts warn of, where a command has no log."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a record as one line."""
-        station = getattr(record, "station", "")
-        complain(f"airsift: {f'{station}: ' if station else ''}{record.getMessage()}")
+        """Print a record's message as one line."""
+        complain(f"airsift: {record.getMessage()}")
+
+
+def say(line: str) -> None:
+    """Print one line for people to standard output."""
+    put(one_line(line))
+
+
+def put(line: str) -> None:
+    """Print one line to standard output as it is, the same to a terminal as to a pipe."""
+    with aside(sys.stdout):
+        print(line, flush=True)
 
 
 def complete_streams() -> None:

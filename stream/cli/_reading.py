@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from airsift.errors import AirsiftError, DecodeError
-from stream.cli._context import LogLines
+from stream.cli._context import Complaints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,6 +106,9 @@ def read_all(
     # One thread for each process: theirs would only get in each other's way.
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    # They are given this process's `sys.path`, but import before that.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    os.environ.pop("PYTHONPATH", None)
     yield from _read_apart(files, _Task(present, track), jobs)
 
 
@@ -174,7 +177,7 @@ def _begin(task: _Task) -> None:
     """Make this process ready: it stops when its parent says so, or is gone."""
     global _task
     _task = task
-    logging.lastResort = LogLines(logging.WARNING)
+    logging.lastResort = Complaints(logging.WARNING)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream.cli._context import ConfigOption, SetOption, TrackOption, complain, load_config
+from stream.cli._context import (
+    ConfigOption,
+    SetOption,
+    TrackOption,
+    complain,
+    load_config,
+    put,
+    say,
+    write_for_machines,
+)
+from stream.cli._inputs import local_path
+from stream.lines import to_json
 from stream.sinks.text import song
 
 if TYPE_CHECKING:
@@ -26,7 +35,7 @@ CatalogueOption = Annotated[
 
 @app.command()
 def add(
-    paths: Annotated[list[Path], typer.Argument(help="Audio files, and folders of them.")],
+    paths: Annotated[list[str], typer.Argument(help="Audio files, and folders of them.")],
     csv: Annotated[
         Path | None,
         typer.Option(
@@ -36,7 +45,10 @@ def add(
     ] = None,
     skip_duplicates: Annotated[
         bool,
-        typer.Option(help="Leave out tracks that are heard in one that is there already."),
+        typer.Option(
+            "--skip-duplicates",
+            help="Leave out tracks that are heard in one that is there already.",
+        ),
     ] = False,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes that read files; else one a processor.")
@@ -53,12 +65,27 @@ def add(
     from fingerprint.catalogue import Catalogue
     from stream.cli._adding import add_files
 
+    found = [local_path(each) for each in paths]
     opened = Catalogue.create(_folder(catalogue, config, sets))
     jobs = jobs or len(os.sched_getaffinity(0))
-    counts = add_files(opened, paths, csv, skip=skip_duplicates, jobs=jobs, track=track)
-    print(f"{counts}; {opened.stats()['tracks']} tracks in {opened.folder}")
+    counts = add_files(opened, found, csv, skip=skip_duplicates, jobs=jobs, track=track)
+    say(f"{counts}; {opened.stats()['tracks']} tracks in {opened.folder}")
     if counts.failed or counts.damaged:
         raise typer.Exit(1)
+
+
+@app.command()
+def create(
+    catalogue: CatalogueOption = None,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Make an empty catalogue; one that is there stays as it is."""
+    from fingerprint.catalogue import Catalogue
+
+    opened = Catalogue.create(_folder(catalogue, config, sets))
+    print(f"{opened.stats()['tracks']} tracks in {opened.folder}")
+    opened.close()
 
 
 @app.command(name="list")
@@ -71,14 +98,16 @@ def show(
     """Print the tracks, in the order they were added."""
     from dataclasses import asdict
 
+    if as_json:
+        write_for_machines()
     for track in _open(catalogue, config, sets).tracks():
         if as_json:
             fields = asdict(track)
             fields["duration_s"] = round(fields.pop("duration") / 16_000, 3)
-            print(json.dumps(fields, ensure_ascii=False))
+            put(to_json(fields))
         else:
             minutes, seconds = divmod(track.duration // 16_000, 60)
-            print(f"{track.key}  {minutes:3d}:{seconds:02d}  {song(track.artist, track.title)}")
+            say(f"{track.key}  {minutes:3d}:{seconds:02d}  {song(track.artist, track.title)}")
 
 
 @app.command()
@@ -94,7 +123,7 @@ def remove(
 
 @app.command()
 def match(
-    files: Annotated[list[Path], typer.Argument(help="Audio files of any length and format.")],
+    files: Annotated[list[str], typer.Argument(help="Audio files of any length and format.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     track: TrackOption = None,
     catalogue: CatalogueOption = None,
@@ -109,9 +138,11 @@ def match(
     from fingerprint.stretches import match_long
     from stream.sources.file import read_pieces
 
+    if as_json:
+        write_for_machines()
     matcher = _open(catalogue, config, sets).matcher()
     failed = False
-    for path in files:
+    for path in [local_path(each) for each in files]:
         warnings: list[str] = []
         try:
             extraction = Extraction()
@@ -130,18 +161,18 @@ def match(
                 rate = fields.pop("rate")
                 for name in ("query_start", "query_end", "track_start"):
                     fields[f"{name}_s"] = round(fields.pop(name) / rate, 2)
-                print(json.dumps(fields, ensure_ascii=False))
+                put(to_json(fields))
             else:
                 start, end, place = (
                     _clock(samples / answer.rate)
                     for samples in (answer.query_start, answer.query_end, answer.track_start)
                 )
-                print(
+                say(
                     f"{path}  {start} - {end}  {song(answer.artist, answer.title)} "
                     f"[{answer.track}] from {place}, score {answer.score:.1f}"
                 )
         if not found and not as_json and not warnings:
-            print(f"{path}  nothing of the catalogue")
+            say(f"{path}  nothing of the catalogue")
     if failed:
         raise typer.Exit(1)
 
@@ -151,8 +182,9 @@ def stats(
     catalogue: CatalogueOption = None, config: ConfigOption = None, sets: SetOption = None
 ) -> None:
     """Print the catalogue's size as one JSON object."""
+    write_for_machines()
     opened = _open(catalogue, config, sets)
-    print(json.dumps(opened.stats()))
+    put(to_json(opened.stats()))
 
 
 @app.command()
@@ -168,7 +200,7 @@ def verify(
         complain(f"airsift: {line}")
     if wrong:
         raise typer.Exit(1)
-    print(f"{opened.folder}: {len(opened.tracks())} tracks, all in order")
+    say(f"{opened.folder}: {len(opened.tracks())} tracks, all in order")
 
 
 @app.command()
@@ -198,7 +230,7 @@ def _open(catalogue: str | None, config: Path | None, sets: list[str] | None) ->
 
     opened = Catalogue.open(_folder(catalogue, config, sets))
     for problem in opened.problems:
-        print(f"airsift: {problem}", file=sys.stderr)
+        complain(f"airsift: {problem}")
     return opened
 
 

@@ -133,9 +133,10 @@ def open_source(
     if track is not None and name in ("kafka", "microphone"):
         raise ConfigError(f"--track {track}: {name} has no tracks; leave it out")
     if name == "kafka":
+        from stream.build import model_rate
         from stream.kafka.source import KafkaSource
 
-        return KafkaSource(config.kafka, transactions=transactions)
+        return KafkaSource(config.kafka, rate=model_rate(config), transactions=transactions)
     if name == "microphone":
         from stream.sources.microphone import MicrophoneSource
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from stream.audio import AudioChunk
 from stream.resample import Resampler
 from stream.sources import Batch
 from stream.sources.decode import AudioReader
-from stream.sources.pipe import MAX_SPOOL, open_place
+from stream.sources.spool import MAX_SPOOL
 from stream.text import utf8
 
 if TYPE_CHECKING:
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_STDIN = Path("/dev/stdin")
 _PIECE_S = 10.0
+_SILENCE = 1 << 20  # samples that stand for a gap are made so many at a time
 
 
 class FileSource:
     """One audio file, as fast as it decodes.
 
-    Where the file is damaged, the chunks jump over what is left out.
+    Where the file is damaged, or its timestamps have a hole, the chunks jump over what is not
+    there. Sample 0 is the beginning of the container, so audio may begin later.
 
     Parameters
     ----------
@@ -75,12 +78,10 @@ class FileSource:
     ) -> None:
         name = Path(path).name if station is None else station
         self.station = utf8(name)
-        place, self._close_place = open_place(path, str(path), max_spool)
-        try:
-            self._reader = AudioReader(place, name=str(path), block_s=chunk_s, track=track)
-        except BaseException:
-            self._close_place()
-            raise
+        place = _STDIN if str(path) == "-" else Path(path)
+        self._reader = AudioReader(
+            place, name=str(path), block_s=chunk_s, track=track, max_spool=max_spool
+        )
         self.rate = self._reader.rate
         self.duration_s = self._reader.duration_s
         self.heard_s = 0.0
@@ -98,7 +99,6 @@ class FileSource:
     def close(self) -> None:
         """Close the file."""
         self._reader.close()
-        self._close_place()
 
 
 def read_pieces(
@@ -134,18 +134,13 @@ def read_pieces(
     DecodeError
         It is empty, or no audio.
     """
-    place, close_place = open_place(path, str(path))
-    with ExitStack() as stack:
-        stack.callback(close_place)
-        reader = AudioReader(place, name=str(path), block_s=_PIECE_S, track=track)
-        stack.enter_context(closing(reader))
+    reader = AudioReader(Path(path), name=str(path), block_s=_PIECE_S, track=track)
+    with closing(reader):
         resampler = Resampler(reader.rate, rate)
-        end, most = 0, round(_PIECE_S * reader.rate)
+        end = 0
         for start, samples, _ in reader:
-            while start > end:
-                missing = min(start - end, most)
-                yield resampler.push(np.zeros(missing, np.float32))
-                end += missing
+            for at in range(end, start, _SILENCE):
+                yield resampler.push(np.zeros(min(_SILENCE, start - at), np.float32))
             yield resampler.push(samples)
             end = start + len(samples)
         yield resampler.push(np.zeros(0, np.float32), last=True)

@@ -124,6 +124,11 @@ class HttpSource:
             yield Batch([chunk])
 
     @property
+    def duration_s(self) -> float | None:
+        """Seconds that a file of known length says it has, for progress bars; else None."""
+        return self._first.duration_s if self._first.finite else None
+
+    @property
     def queued(self) -> int:
         """Chunks that wait to be taken."""
         return self._queue.qsize()

@@ -1,185 +1,218 @@
-"""Files that come through a pipe, which cannot be searched.
-
-Most formats are read from their beginning to their end. MP4 and its relatives say at their end
-where their audio is, unless they were written for streaming, and so do CAF files of compressed
-audio. The boxes at the beginning tell which: such a file is first written to a temporary one.
-"""
+"""Pipes: what files are looked into for, found while the bytes go by."""
 
 from __future__ import annotations
 
-import os
-import stat
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
+import io
+from typing import TYPE_CHECKING, BinaryIO, cast
 
-from airsift.errors import DecodeError, SourceError
+from stream.kafka.framing import read_adts, read_mpeg
+from stream.sources.joints import Found, find_audio
+from stream.sources.sampled import is_behind_audio, read_head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
-MAX_SPOOL = 4 * 1024**3  # bytes
-_BLOCK = 1 << 20
-_MAX_HEAD = 16 << 20  # bytes that are looked at before the audio
-_STDIN = Path("/dev/stdin")
-# Boxes that an MP4 or QuickTime file begins with, or has before its audio.
-_BEGIN = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"sidx"}
-_STREAMED = {b"moov", b"moof"}
-_CAF_PACKETS_AT = 16  # of its description: bytes in a packet, 0 where packets are not all alike
+_ENDLESS = 1 << 62  # bytes
+_BLOCK = 1 << 14  # bytes looked at in one go: a second of a web radio
+_SKIP = 1 << 20  # bytes that are read ahead with everything before them kept
+
+
+class Window:
+    """The part of a pipe between what was used up and what was read.
+
+    Parameters
+    ----------
+    pipe : raw binary file object
+        Read forward only, and not closed here.
+    """
+
+    def __init__(self, pipe: io.RawIOBase) -> None:
+        self._pipe = pipe
+        self._bytes = bytearray()
+        self._base = 0  # place of the first of them
+        self._at = 0
+
+    def seek(self, at: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move to a place that is not used up yet; nothing is read."""
+        if whence != io.SEEK_SET or at < self._base:
+            raise ValueError(f"a pipe cannot go back to byte {at}")
+        self._at = at
+        return at
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return `size` bytes, fewer at the end of the pipe."""
+        end = self._at + size
+        if self._at - self._base - len(self._bytes) > _SKIP:
+            self.drop(self._at)
+        while self._base + len(self._bytes) < end:
+            more = self._pipe.read(max(end - self._base - len(self._bytes), 1 << 16))
+            if not more:
+                break
+            self._bytes += more
+        begin = self._at - self._base
+        data = bytes(self._bytes[begin : begin + size])
+        self._at += len(data)
+        return data
+
+    def drop(self, before: int) -> None:
+        """Use up all before a place, reading what was not read yet."""
+        n = min(before - self._base, len(self._bytes))
+        del self._bytes[:n]
+        self._base += n
+        while self._base < before:
+            more = self._pipe.read(min(before - self._base, 1 << 16))
+            if not more:
+                self._base = before
+                return
+            self._base += len(more)
+
+
+class PipePart(io.RawIOBase):
+    """One part of what comes through a pipe.
+
+    Parameters
+    ----------
+    window : Window
+        The pipe.
+    found : iterator of Found
+        Its ranges that hold audio; of them, this part uses up its own.
+    first : Found
+        The range that the part begins with.
+    """
+
+    def __init__(self, window: Window, found: Iterator[Found], first: Found) -> None:
+        self.next: Found | None = None  # the range that the next part begins with
+        self._window = window
+        self._found = found
+        self._at, self._end = first.start, first.end
+        self._is_over = False
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes, none at the end of the part."""
+        while not self._is_over:
+            if self._at < self._end:
+                self._window.seek(self._at)
+                data = self._window.read(min(size, self._end - self._at))
+                self._at += len(data)
+                self._window.drop(self._at)
+                if data:
+                    return data
+            following = next(self._found, None)
+            if following is None or following.begins:
+                self.next, self._is_over = following, True
+            else:
+                self._at, self._end = following.start, following.end
+        return b""
+
+    def finish(self) -> None:
+        """Pass over what nobody has read of the part."""
+        while self.read(1 << 16):
+            pass
+
+
+class PipeWave(io.RawIOBase):
+    """A WAV file that comes through a pipe, whose header may be wrong.
+
+    What follows the stated end is audio unless it is the end, or the first of further chunks.
+
+    Attributes
+    ----------
+    stated, there : int
+        Bytes of audio by the header, and as they came; `stated` is 0 where it is left open.
+    """
+
+    def __init__(self, window: Window, header: bytes, start: int, stated: int) -> None:
+        self.stated = stated
+        self.there = 0
+        self._window = window
+        self._header = header
+        self._start = start
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes, none at the end of the audio."""
+        if self._header:
+            data, self._header = self._header[:size], self._header[size:]
+            return data
+        at = self._start + self.there
+        if self.stated and self.there == self.stated:
+            self._window.seek(at)
+            if is_behind_audio(self._window.read(9)):
+                return b""
+            self.stated += 1 << 32  # it has wrapped, or is wrong
+        left = self.stated - self.there if self.stated else size
+        self._window.seek(at)
+        data = self._window.read(min(size, left))
+        self.there += len(data)
+        self._window.drop(at + len(data))
+        return data
+
+
+def kind_of(head: bytes) -> str | None:
+    """Return FFmpeg's name of a format that begins so and may be joined; None for others."""
+    if head.startswith(b"OggS"):
+        return "ogg"
+    if head.startswith(b"fLaC"):
+        return "flac"
+    if head.startswith(b"ID3") or read_mpeg(head):
+        return "mp3"
+    return "aac" if read_adts(head) else None
 
 
 class Pipe:
-    """A file that can be read once, from its beginning; PyAV reads it as a file object.
+    """A pipe, and the parts that come through it.
 
     Parameters
     ----------
-    file : binary file
-        The pipe, unbuffered. It is closed with this.
+    pipe : raw binary file object
+        It is closed with this one.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._head = bytearray()
-        self._at = 0  # of `_head`, what was read for good
+    def __init__(self, pipe: io.RawIOBase) -> None:
+        self._pipe = pipe
+        self._window = Window(pipe)
+        self._wave: PipeWave | None = None
+        self._part: PipePart | None = None
+        self._found: Iterator[Found] = iter(())
 
-    def read(self, size: int) -> bytes:
-        """Return the next bytes, at most `size`; none at the end."""
-        if self._at < len(self._head):
-            data = bytes(self._head[self._at : self._at + size])
-            self._at += len(data)
-            return data
-        return self._file.read(size) or b""
+    def first(self) -> BinaryIO:
+        """Return the first part."""
+        file = cast("BinaryIO", self._window)
+        head = self._window.read(16)
+        if (wave := read_head(file)) is not None:
+            self._wave = PipeWave(self._window, *wave)
+            return cast("BinaryIO", self._wave)
+        kind = kind_of(head)
+        if kind is None:
+            self._found = iter([Found(True, 0, _ENDLESS)])
+        else:
+            self._found = find_audio(file, _ENDLESS, kind, _BLOCK)
+        return self._open(next(self._found, Found(True, 0, 0)))
 
-    def peek(self, start: int, size: int) -> bytes:
-        """Return bytes that have not been read yet, from `start` of the file; fewer at its end."""
-        while len(self._head) < start + size and (data := self._file.read(_BLOCK)):
-            self._head += data
-        return bytes(self._head[start : start + size])
+    def next(self) -> BinaryIO | None:
+        """Return the next part, None behind the last."""
+        if self._part is None:
+            return None
+        self._part.finish()
+        return None if self._part.next is None else self._open(self._part.next)
+
+    def promised(self) -> float:
+        """Return how many times the audio that came the header of a WAV file promises."""
+        wave = self._wave
+        is_short = wave is not None and wave.there < wave.stated < 1 << 32
+        return wave.stated / max(wave.there, 1) if wave is not None and is_short else 0.0
 
     def close(self) -> None:
         """Close the pipe."""
-        self._file.close()
+        self._pipe.close()
 
-
-def open_place(
-    path: str | Path, name: str, max_spool: int = MAX_SPOOL
-) -> tuple[Path | BinaryIO, Callable[[], None]]:
-    """Return what a decoder is to read, and what closes it afterwards.
-
-    Parameters
-    ----------
-    path : path
-        ``-`` is standard input.
-    name : str
-        What messages call it.
-    max_spool : int > 0
-        Bytes of a file that may be written to a temporary one.
-
-    Raises
-    ------
-    SourceError
-        The file has its index at its end, and is longer than `max_spool` or than the disk is free.
-    """
-    place = _STDIN if str(path) == "-" else Path(path)
-    try:
-        mode = place.stat().st_mode
-        if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode)):
-            return place, _nothing
-        file = os.fdopen(os.dup(0), "rb", 0) if place == _STDIN else place.open("rb", 0)
-    except OSError:  # whoever opens it says what is wrong
-        return place, _nothing
-    pipe = Pipe(cast("BinaryIO", file))
-    form = _needs_its_end(pipe)
-    if not form:
-        return cast("BinaryIO", pipe), pipe.close
-    try:
-        spooled = _spool(pipe, form, name, max_spool)
-    finally:
-        pipe.close()
-    return spooled, spooled.close
-
-
-class _Box(NamedTuple):
-    name: bytes
-    start: int  # of what is in it
-    end: int
-
-
-def _needs_its_end(pipe: Pipe) -> str:
-    """Return the name of a format that is not read without its end; "" of others."""
-    head = pipe.peek(0, 8)
-    if head[:4] == b"caff":
-        return "CAF" if _is_caf_without_table(pipe) else ""
-    if head[4:8] not in _BEGIN:
-        return ""
-    at = 0
-    while at < _MAX_HEAD:
-        box = _mp4_box(pipe, at)
-        if box is None or box.name in _STREAMED:
-            return ""
-        if box.name == b"mdat":
-            return "MP4"
-        at = box.end
-    return "MP4"
-
-
-def _mp4_box(pipe: Pipe, at: int) -> _Box | None:
-    """Return the box at `at`; None where there is none, or one that lasts to the end."""
-    head = pipe.peek(at, 16)
-    size, start = int.from_bytes(head[:4], "big"), at + 8
-    if size == 1:
-        size, start = int.from_bytes(head[8:16], "big"), at + 16
-    name = head[4:8]
-    if len(head) < 8 or (name != b"mdat" and at + size < start):
-        return None
-    return _Box(name, start, at + size)
-
-
-def _is_caf_without_table(pipe: Pipe) -> bool:
-    """Say whether a CAF file has audio of varying packets before the table of their lengths."""
-    at, varies = 8, False
-    while at < _MAX_HEAD and len(head := pipe.peek(at, 12)) == 12:
-        name, size = head[:4], int.from_bytes(head[4:], "big", signed=True)
-        if name == b"desc":
-            packet = pipe.peek(at + 12 + _CAF_PACKETS_AT, 4)
-            varies = packet == bytes(4)
-        if name == b"pakt" or size < 0:
-            return False
-        if name == b"data":
-            return varies
-        at += 12 + size
-    return False
-
-
-def _spool(pipe: Pipe, form: str, name: str, max_spool: int) -> BinaryIO:
-    why = f"this {form} file has its index at its end, a pipe cannot be searched"
-    spooled = cast("BinaryIO", tempfile.TemporaryFile(prefix="airsift-"))  # noqa: SIM115
-    try:
-        length = 0
-        while data := pipe.read(_BLOCK):
-            length += len(data)
-            if length > max_spool:
-                raise SourceError(
-                    f"{name}: {why}, and it is longer than file.max_spool_bytes={max_spool}; name "
-                    "the file itself, write it with its index in front (ffmpeg -movflags "
-                    "+faststart), or raise the limit"
-                )
-            spooled.write(data)
-        spooled.seek(0)
-    except OSError as error:
-        spooled.close()
-        raise SourceError(
-            f"{name}: {why}, and there is no room for it in {tempfile.gettempdir()} "
-            f"({error.strerror}); name the file itself, or set TMPDIR to where there is room"
-        ) from error
-    except BaseException:
-        spooled.close()
-        raise
-    if not length:
-        spooled.close()
-        raise DecodeError(f"{name}: is empty (0 bytes), so it holds no audio; check the file")
-    return spooled
-
-
-def _nothing() -> None:
-    pass
+    def _open(self, first: Found) -> BinaryIO:
+        self._part = PipePart(self._window, self._found, first)
+        return cast("BinaryIO", self._part)

@@ -86,6 +86,23 @@ def choose_track(container: InputContainer, name: str, wanted: str | None = None
     return track
 
 
+def note_of(container: InputContainer, track: AudioStream) -> str:
+    """Return which track is read, where there are several; else ""."""
+    tracks = container.streams.audio
+    if len(tracks) == 1:
+        return ""
+    number = tracks.index(track) + 1
+    return (
+        f"audio track {number} of {len(tracks)} is read ({describe(track)}){others_than(container)}"
+    )
+
+
+def others_than(container: InputContainer) -> str:
+    """Return how to choose another track, where there are several; else ""."""
+    tracks = container.streams.audio
+    return f"; --track chooses from {list_tracks(tracks)}" if len(tracks) > 1 else ""
+
+
 def list_tracks(tracks: Sequence[AudioStream]) -> str:
     """Return the audio tracks of a file in one line."""
     listed = [f"{number} ({describe(t)})" for number, t in enumerate(tracks[:_MAX_LISTED], 1)]
