@@ -1,0 +1,498 @@
+"""Requests to web servers: redirections, logins, and each refusal as one line.
+
+Also the old servers of web radios are understood, whose answers begin with ``ICY 200 OK``.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import socket
+import ssl
+import threading
+import time
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+
+from airsift import __version__
+from airsift.errors import SourceError
+from stream.sources.address import SCHEMES, PublicOnly, check_scheme, public_name
+
+if TYPE_CHECKING:
+    from http.client import HTTPMessage, HTTPResponse
+
+MAX_REDIRECTIONS = 10
+_REDIRECTIONS = (301, 302, 303, 307, 308)
+_MAX_WAIT_DIGITS = 9  # of a Retry-After: 30 years are enough
+USER_AGENT = f"airsift/{__version__}"
+_ADVICE = {
+    403: "forbids access (HTTP 403 Forbidden); check the login, and that it may be read from here",
+    404: "is not there (HTTP 404 Not Found); check the address",
+    410: "is gone for good (HTTP 410 Gone); look for its new address",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """How web addresses are opened.
+
+    Parameters
+    ----------
+    timeout_s : float > 0
+        Seconds that an answer may take to begin, and seconds without a byte after which a
+        connection counts as broken.
+    max_backoff_s : float > 0
+        Longest wait between two attempts to connect.
+    allow_private : bool
+        Whether an address may lead to this machine and private networks, at once or by a
+        redirection or a playlist.
+    username, password : str
+        Login for the server of the address, unless the address has its own. It is not sent to
+        other servers.
+    """
+
+    timeout_s: float = 10.0
+    max_backoff_s: float = 30.0
+    allow_private: bool = True
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+
+class WebError(SourceError):
+    """A web server is not reached, refuses, or stops in the middle.
+
+    Parameters
+    ----------
+    message : str
+        One line with the address's name, the reason and the way out.
+    status : int
+        HTTP status of the refusal; 0 where there was no answer.
+    retry_after_s : float, optional
+        Seconds after which the server asks to be called again.
+    """
+
+    def __init__(
+        self, message: str, *, status: int = 0, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+class WebResponse:
+    """The answer to one request, whose body is read as it arrives.
+
+    Attributes
+    ----------
+    url : str
+        The address after all redirections.
+    status : int
+        HTTP status, 200 to 299.
+    headers : HTTPMessage
+        What the server says of the body.
+    is_icy : bool
+        Whether the answer began with ``ICY``, as only web radios' do.
+    """
+
+    def __init__(self, url: str, name: str, response: HTTPResponse) -> None:
+        self.url = url
+        self.status = response.status
+        self.headers: HTTPMessage = response.headers
+        self.is_icy = getattr(response, "is_icy", False)
+        self._name = name
+        self._response = response
+
+    def read(self, n: int) -> bytes:
+        """Return up to `n` bytes as soon as there are any; none at the end of the body.
+
+        Raises
+        ------
+        WebError
+            The connection broke, or nothing came for `WebSettings.timeout_s`.
+        """
+        try:
+            return self._response.read1(n)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise WebError(f"{self._name}: the connection broke ({_reason(error)})") from error
+
+    def close(self) -> None:
+        """End the connection. Safe from another thread: a read that waits there ends."""
+        _shut(self._response)
+        with suppress(OSError, ValueError):
+            self._response.close()
+
+
+class WebClient:
+    """Asks web servers for what begins at one address.
+
+    Parameters
+    ----------
+    url : str
+        The address; its server is the one that the login of the settings is for.
+    settings : WebSettings
+        How addresses are opened.
+    """
+
+    def __init__(self, url: str, settings: WebSettings) -> None:
+        self.settings = settings
+        self.guard = None if settings.allow_private else PublicOnly()
+        self._server = _server(url)
+        self._opener = _opener(self.guard.url if self.guard else None)
+
+    def close(self) -> None:
+        """Stop the proxy, where there is one."""
+        if self.guard is not None:
+            self.guard.close()
+
+    def get(self, url: str, start: int = 0, *, validator: str | None = None) -> WebResponse:
+        """Ask for the body at an address, from byte `start` on.
+
+        Parameters
+        ----------
+        url : str
+            http or https, with a login if it has one of its own.
+        start : int >= 0
+            A server that cannot do this answers with status 200 and the whole body.
+        validator : str, optional
+            Entity tag or date: if the body is another one by now, all of it is wanted.
+
+        Raises
+        ------
+        WebError
+            No server is reached, or it refuses.
+        SourceError
+            A redirection leads to something else than http and https, or where
+            `WebSettings.allow_private` does not allow it.
+        """
+        name = public_name(url)
+        headers = {"User-Agent": USER_AGENT, "Accept": "*/*"}
+        if start:
+            headers["Range"] = f"bytes={start}-"
+            if validator:
+                headers["If-Range"] = validator
+        visited = [url]
+        login = self.login(url)
+        while True:
+            response = self._request(visited[-1], name, headers, login)
+            if response.status not in _REDIRECTIONS:
+                break
+            response.close()
+            to = _target(visited, response, name)
+            if _server(to) != _server(visited[-1]):
+                login = ""
+            login = self.login(to) or login
+            visited.append(to)
+        if not 200 <= response.status < 300 or response.status == HTTPStatus.NO_CONTENT:
+            refusal = _refusal(name, response, had_login=bool(login))
+            response.close()
+            raise refusal
+        return WebResponse(visited[-1], name, response)
+
+    def check_guard(self, name: str, error: Exception) -> None:
+        """Raise a `SourceError` if an address was refused as private, since the last time."""
+        if self.guard is not None and self.guard.refused:
+            raise self._private(name) from error
+
+    def login(self, url: str) -> str:
+        """Return the login for an address as ``name:password``, "" for none."""
+        own = urlsplit(url).netloc.rpartition("@")[0]
+        if own:
+            return unquote(own)
+        if self.settings.username and _server(url) == self._server:
+            return f"{self.settings.username}:{self.settings.password}"
+        return ""
+
+    def _request(self, url: str, name: str, headers: dict[str, str], login: str) -> HTTPResponse:
+        """Return the answer of one server, whatever its status is."""
+        check_scheme(url, name)
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+        plain = urlunsplit(parts._replace(netloc=host, fragment=""))
+        sent = dict(headers)
+        if login:
+            sent["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
+        timeout_s = self.settings.timeout_s
+        connection = _Connecting()
+        # A server may send its headers byte by byte, for ever.
+        watch = threading.Timer(timeout_s, connection.abort)
+        watch.daemon = True
+        watch.start()
+        try:
+            request = urllib.request.Request(plain, headers=sent)  # noqa: S310 - see check_scheme
+            request.connecting = connection  # type: ignore[attr-defined]
+            response: HTTPResponse = self._opener.open(request, timeout=timeout_s)
+        except urllib.error.URLError as error:
+            cause = error.reason if isinstance(error.reason, Exception) else error
+            raise self._unreachable(name, cause, connection) from error
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise self._unreachable(name, error, connection) from error
+        finally:
+            watch.cancel()
+        if self.guard is not None and self.guard.refused and response.status == 403:
+            response.close()
+            raise self._private(name)
+        return response
+
+    def _unreachable(self, name: str, error: Exception, connection: _Connecting) -> SourceError:
+        if self.guard is not None and self.guard.refused:
+            return self._private(name)
+        if connection.aborted:
+            error = TimeoutError()
+        if isinstance(error, ssl.SSLError):
+            way_out = "check the address, the server's certificate and this machine's clock"
+        else:
+            way_out = "check the address and the network"
+        return WebError(f"{name}: cannot be opened ({_reason(error)}); {way_out}")
+
+    def _private(self, name: str) -> SourceError:
+        assert self.guard is not None
+        refused, self.guard.refused = self.guard.refused, ""
+        return SourceError(
+            f"{name}: leads to {refused}, which is no public address, and "
+            "http.allow_private=false; set it to true if this is meant"
+        )
+
+
+def retry_after_s(value: str | None, now: float) -> float | None:
+    """Return the seconds that a ``Retry-After`` header names, None for what is none.
+
+    Parameters
+    ----------
+    value : str, optional
+        A number of seconds, or a date.
+    now : float
+        Unix time.
+    """
+    text = (value or "").strip()
+    if text.isascii() and text.isdigit() and len(text) <= _MAX_WAIT_DIGITS:
+        return float(text)
+    try:
+        return max(parsedate_to_datetime(text).timestamp() - now, 0.0)
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
+
+
+class _Connecting:
+    """A connection that is being made, which may be ended from another thread."""
+
+    def __init__(self) -> None:
+        self.aborted = False
+        self._socket: socket.socket | None = None
+
+    def connected(self, connection: socket.socket) -> None:
+        self._socket = connection
+        if self.aborted:
+            raise TimeoutError
+
+    def abort(self) -> None:
+        self.aborted = True
+        if self._socket is not None:
+            _shut_socket(self._socket)
+
+
+class _StatusLine:
+    """A reader of which the first line may say ``ICY`` where others say ``HTTP/1.0``."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+        self.is_icy: bool | None = None
+
+    def readline(self, limit: int = -1) -> bytes:
+        line: bytes = self._reader.readline(limit)
+        if self.is_icy is None:
+            self.is_icy = line[:4] == b"ICY "
+            if self.is_icy:
+                return b"HTTP/1.0" + line[3:]
+        return line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.socket = sock
+        self.is_icy = False
+
+    def begin(self) -> None:
+        lines = _StatusLine(self.fp)
+        self.fp = lines  # type: ignore[assignment]
+        super().begin()
+        self.is_icy = bool(lines.is_icy)
+
+
+class _Plain(http.client.HTTPConnection):
+    response_class = _Response
+    connecting: _Connecting
+
+    def connect(self) -> None:
+        super().connect()
+        self.connecting.connected(self.sock)
+
+
+class _Secure(http.client.HTTPSConnection):
+    response_class = _Response
+    connecting: _Connecting
+
+    def connect(self) -> None:
+        super().connect()
+        self.connecting.connected(self.sock)
+
+
+class _OpensPlain(urllib.request.HTTPHandler):
+    def http_open(self, request: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(_making(_Plain, request), request)
+
+
+class _OpensSecure(urllib.request.HTTPSHandler):
+    def __init__(self) -> None:
+        self._trusted = _trusted()
+        super().__init__(context=self._trusted)
+
+    def https_open(self, request: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(_making(_Secure, request), request, context=self._trusted)
+
+
+def _making(kind: type[_Plain] | type[_Secure], request: urllib.request.Request) -> Any:
+    """Return what makes a connection for one request."""
+
+    def make(host: str, **options: Any) -> _Plain | _Secure:
+        connection = kind(host, **options)
+        connection.connecting = request.connecting  # type: ignore[attr-defined]
+        return connection
+
+    return make
+
+
+def _opener(proxy: str | None) -> urllib.request.OpenerDirector:
+    """Return what opens http and https, no files, ftp or data as urllib's own does.
+
+    Refusals and redirections are answers like others: they are judged by who asks.
+    """
+    opener = urllib.request.OpenerDirector()
+    proxies = None if proxy is None else dict.fromkeys(SCHEMES, proxy)
+    for handler in (
+        urllib.request.ProxyHandler(proxies),
+        urllib.request.UnknownHandler(),
+        _OpensPlain(),
+        _OpensSecure(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+def _trusted() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    file = authorities()
+    if file is not None and not context.get_ca_certs():
+        context.load_verify_locations(file)
+    return context
+
+
+def authorities() -> str | None:
+    """Return the file of certificate authorities this machine trusts, if it has one."""
+    known = ssl.get_default_verify_paths().cafile, "/etc/ssl/certs/ca-certificates.crt"
+    return next((path for path in known if path and Path(path).is_file()), None)
+
+
+def _server(url: str) -> tuple[str, str]:
+    """Return scheme, and host with port: what a login is for."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        return parts.scheme, f"{parts.hostname}:{port}"
+    except ValueError:
+        return "", ""
+
+
+def _target(visited: list[str], response: HTTPResponse, name: str) -> str:
+    """Return where a redirection leads."""
+    location = response.headers.get("Location")
+    if not location:
+        raise WebError(
+            f"{name}: redirects without saying where to (HTTP {response.status}); "
+            "check the address",
+            status=response.status,
+        )
+    try:
+        to = urljoin(visited[-1], location.strip())
+    except ValueError:
+        to = location
+    check_scheme(to, f"{name}: redirects")
+    if to in visited:
+        raise WebError(
+            f"{name}: its redirections lead in a circle, over {public_name(to)}; check the address",
+            status=response.status,
+        )
+    if len(visited) > MAX_REDIRECTIONS:
+        raise WebError(
+            f"{name}: redirects more than {MAX_REDIRECTIONS} times; give the address that it "
+            "leads to",
+            status=response.status,
+        )
+    return to
+
+
+def _refusal(name: str, response: HTTPResponse, *, had_login: bool) -> WebError:
+    status = response.status
+    try:
+        what = f"HTTP {status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        what = f"HTTP {status}"
+    wait_s = retry_after_s(response.headers.get("Retry-After"), time.time())
+    if status == HTTPStatus.UNAUTHORIZED:
+        text = f"asks for a login ({what}); set http.username and http.password_file"
+        if had_login:
+            text = f"refuses the login ({what}); check http.username and http.password_file"
+    elif status in _ADVICE:
+        text = _ADVICE[status]
+    elif wait_s is not None:
+        text = f"cannot serve now ({what}) and asks to come back in {wait_s:.0f} s"
+    elif status in (HTTPStatus.TOO_MANY_REQUESTS, *range(500, 600)):
+        text = f"cannot serve now ({what}); try again later"
+    elif status == HTTPStatus.NO_CONTENT:
+        text = f"answers without content ({what}); check the address"
+    else:
+        text = f"refuses ({what}); check the address"
+    return WebError(f"{name}: {text}", status=status, retry_after_s=wait_s)
+
+
+def _reason(error: Exception) -> str:
+    """Return why something failed, in a few words without addresses or line breaks."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or 'no secure connection'}"
+    if isinstance(error, socket.gaierror):
+        return f"its host name is not known: {error.strerror}"
+    if isinstance(error, http.client.IncompleteRead):
+        return "it ended in the middle of a chunk"
+    if isinstance(error, http.client.BadStatusLine):
+        return "what answers is no web server"
+    if isinstance(error, http.client.HTTPException):
+        return f"its answer is not HTTP: {type(error).__name__}"
+    if isinstance(error, OSError):
+        return error.strerror or " ".join(str(error).split())[:80] or type(error).__name__
+    return "it is no valid address"  # the error's text would hold it
+
+
+def _shut(response: HTTPResponse) -> None:
+    connection = getattr(response, "socket", None)
+    if connection is not None:
+        _shut_socket(connection)
+
+
+def _shut_socket(connection: socket.socket) -> None:
+    with suppress(OSError):  # not connected any more
+        # Not the method of a TLS socket, which changes what another thread may be reading from.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
