@@ -132,7 +132,7 @@ class HttpSource:
                 if not chunks and not self._done:
                     self._changed.wait(IDLE_S)
                     chunks = self._take()
-                over = self._done and not chunks
+                over = self._done and not chunks and not self._waiting_s()
             if over:
                 if self._failure is not None:
                     raise self._failure
@@ -195,12 +195,12 @@ class HttpSource:
         while audio is not None:
             connected = time.monotonic()
             self._listen(audio)
-            is_over = self._stopped.is_set() or self._is_over(audio)
+            steady = time.monotonic() - connected > STEADY_S
+            is_over = self._stopped.is_set() or self._is_over(audio, steady=steady)
             audio.close()
             if is_over:
                 return
-            if time.monotonic() - connected > STEADY_S:
-                attempt = 0
+            attempt = 0 if steady else attempt
             audio, attempt = self._reconnect(audio, attempt)
 
     def _listen(self, audio: WebAudio) -> None:
@@ -227,28 +227,38 @@ class HttpSource:
                     self._clock.push(samples, rate, boot_time(), skip=skip, reason=reason)
                     if self._clock.is_file:
                         self._make_file()
+                    self._end = end
                 self._changed.notify_all()
                 while self._waiting_s() > self._queue_s and not self._stopped.is_set():
                     self._changed.wait(IDLE_S)
             if self._stopped.is_set():
                 return
 
-    def _is_over(self, audio: WebAudio) -> bool:
+    def _is_over(self, audio: WebAudio, *, steady: bool) -> bool:
         """Say whether the end of a connection is the end of all; take note of what is missing."""
         file = audio.file
         with self._changed:
             if self._clock is not None:
                 undecided = file is not None and file.sign is Sign.ONLY_LENGTH and not file.live
-                if not undecided or self._clock.started:
+                if not undecided:
                     self._clock.finish()
                     return False
-                self._make_file()  # it came at once, and whole
-        self.warnings += audio.reader.problems
-        if file is not None and file.broken and audio.reader.error is None:
-            self.warnings.append(
+                if not self._clock.started:
+                    self._make_file()  # it came at once
+                elif steady or not (file and file.broken):  # it came at the pace of air
+                    self._clock.finish()
+                    return False
+                else:
+                    self._clock.finish()
+        problems = audio.reader.problems
+        if file is not None and file.broken:
+            # The reader has seen the end alone, and not why.
+            problems = problems[:-1] if audio.reader.error is not None else problems[:]
+            problems.append(
                 f"{self.name}: ends early at {self._end / audio.reader.rate:.2f} s "
                 f"({file.broken}); all before that is used"
             )
+        self.warnings += problems
         return True
 
     def _make_file(self) -> None:

@@ -130,8 +130,6 @@ class LiveClock:
         Samples per second; 0 before any.
     is_file : bool
         Whether so much came at the beginning that it is a file. All is then held.
-    ready_s : float
-        Seconds of audio that can be taken, or could be but for their time.
     """
 
     def __init__(
@@ -139,7 +137,6 @@ class LiveClock:
     ) -> None:
         self.rate = 0
         self.is_file = False
-        self.ready_s = 0.0
         self._loss_s = loss_s
         self._settle_s = settle_s
         self._may_be_file = may_be_file
@@ -161,6 +158,11 @@ class LiveClock:
     def started(self) -> bool:
         """Whether any audio has its place."""
         return self._zero is not None
+
+    @property
+    def ready_s(self) -> float:
+        """Seconds of audio that can be taken, or could be but for their time."""
+        return sum(placed.seconds for placed in self._ready)
 
     def connect(self) -> None:
         """Begin a connection: what comes next may repeat audio, or come after lost audio."""
@@ -217,7 +219,6 @@ class LiveClock:
         taken = []
         while self._ready and self._ready[0].time + self._ready[0].seconds <= now + 1e-6:
             taken.append(self._ready.popleft())
-            self.ready_s -= taken[-1].seconds
         return taken
 
     def give_up(self) -> list[Placed]:
@@ -227,7 +228,7 @@ class LiveClock:
             self._cursor += piece.skip
             self._reason = piece.reason
             self._emit(piece.samples)
-        taken, self._ready, self.ready_s = list(self._ready), deque(), 0.0
+        taken, self._ready = list(self._ready), deque()
         return taken
 
     def _set_rate(self, rate: int) -> None:
@@ -335,7 +336,6 @@ class LiveClock:
             self._forget_tail()
         time = (self._zero or 0.0) + start / self.rate
         self._ready.append(Placed(start, samples, self.rate, time, self._reason))
-        self.ready_s += self._ready[-1].seconds
         self._reason = "missing"
         self._end = start + len(samples)
         self._tail.append(samples)

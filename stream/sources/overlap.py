@@ -15,7 +15,7 @@ from scipy.signal import fftconvolve, resample_poly
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MIN_OVERLAP_S = 0.5  # less is no proof
+MIN_OVERLAP_S = 0.3  # less is no proof
 _PERHAPS = 0.6  # correlation, at the lower rate, of places that are looked at closely
 _MAX_PLACES = 20  # that are: so many of the best, and of the nearest to the expected one
 _COMPARED_S = 3  # of them

@@ -158,27 +158,7 @@ def test_a_live_stream_is_heard_without_holes(codec: str, format: str) -> None: 
     # What comes at once was on air before, and the last of it just then.
     assert chunks[-1].time is not None
     assert before - 3 < chunks[-1].time + length_s(chunks[-1:]) <= time.time()
-    assert times[-1] - times[0] == pytest.approx(chunks[-1].start / rate)  # type: ignore[operator]
-
-
-def test_a_dropped_live_stream_is_taken_up_again_after_a_gap() -> None:
-    data = encoded(4)
-    answers = {"/live": stream(data[: len(data) // 2], data, then=0)}
-    with radio(answers) as (url, visits), listening(f"{url}/live") as source:
-        chunks = heard(source, until_s=5.5)
-        assert source.reconnects == 1
-        assert len(visits) == 2
-        assert source.warnings == []
-    gaps = [(a, b) for a, b in pairwise(chunks) if b.start != a.end]
-    assert len(gaps) == 1
-    before, after = gaps[0]
-    assert after.gap_reason == "reconnect"
-    assert before.end == pytest.approx(2 * RATE, abs=3_000)
-    lost_s = (after.start - before.end) / RATE
-    assert 0.2 < lost_s < 5
-    assert after.time is not None
-    assert before.time is not None
-    assert after.time - before.time == pytest.approx((after.start - before.start) / RATE)
+    assert times[-1] - times[0] == pytest.approx(chunks[-1].start / rate, abs=0.01)  # type: ignore[operator]
 
 
 def test_a_stalled_live_stream_is_idle_then_taken_up_again() -> None:
@@ -217,13 +197,29 @@ def test_a_file_that_breaks_off_is_taken_up_where_it_did() -> None:
     assert length_s(chunks) == pytest.approx(6, abs=0.1)
 
 
-def test_a_file_that_cannot_be_taken_up_is_heard_so_far_and_told() -> None:
+def test_a_file_without_ranges_is_read_again_up_to_where_it_broke_off() -> None:
     data = encoded(6)
     answers = {"/a.mp3": whole(data, break_at=len(data) // 2)}
-    with radio(answers) as (url, _), listening(f"{url}/a.mp3") as source:
+    with radio(answers) as (url, visits), listening(f"{url}/a.mp3") as source:
+        chunks = heard(source)
+        assert source.warnings == []
+        assert len(visits) == 2
+    assert [chunk.start for chunk in chunks] == [0, *(chunk.end for chunk in chunks[:-1])]
+    assert length_s(chunks) == pytest.approx(6, abs=0.1)
+
+
+def test_a_file_that_cannot_be_taken_up_is_read_so_far_and_named() -> None:
+    data = encoded(6)
+    visits = iter([whole(data, break_at=len(data) // 2)])
+
+    def answer(request: Request) -> None:
+        next(visits, lambda request: request.head(404))(request)
+
+    with radio({"/a.mp3": answer}) as (url, _), listening(f"{url}/a.mp3") as source:
         chunks = heard(source)
         assert len(source.warnings) == 1
         assert source.warnings[0].startswith(f"{url}/a.mp3: ends early at")
+        assert "404" in source.warnings[0]
     assert length_s(chunks) == pytest.approx(3, abs=0.2)
 
 
@@ -296,24 +292,25 @@ def test_what_never_was_a_stream_is_refused_in_one_line() -> None:
     }
     with radio(answers) as (url, _):
         kind, message = refusal(f"{url}/gone")
-        assert kind is SourceError
+        assert issubclass(kind, SourceError)
         assert "404 Not Found" in message
         assert refusal(f"{url}/garbage")[0] is DecodeError
         assert refusal(f"{url}/page")[0] is DecodeError
         assert "no answer in time" in refusal(f"{url}/silent")[1]
-        refusal(f"{url}/empty")
-        assert "ends before any audio" in refusal(f"{url}/page-without-length")[1]
+        assert "is a web page (HTML)" in refusal(f"{url}/page-without-length")[1]
+        assert "ends before any audio" in refusal(f"{url}/empty")[1]
         assert "HTTP 500" in refusal(f"{url}/list.m3u")[1]
     assert "Connection refused" in refusal(url)[1]  # the server is closed now
     refusal("http://no-such-host.invalid/a.mp3")
 
 
 def test_after_once_working_a_refusal_is_waited_out() -> None:
-    visits = iter([stream(encoded(2)), lambda request: request.head(503), stream(encoded(4))])
-    answers: dict[str, Answer] = {"/live": lambda request: next(visits)(request)}
+    visits = iter([stream(encoded(2)), *[lambda request: request.head(503)] * 2])
+    answers: dict[str, Answer] = {"/live": lambda r: next(visits, stream(encoded(4), then=9))(r)}
     with radio(answers) as (url, seen), listening(f"{url}/live") as source:
         heard(source, until_s=4)
-        assert len(seen) >= 3
+        assert len(seen) == 4
+        assert source.reconnects == 1
 
 
 @pytest.mark.parametrize("started", [False, True])

@@ -158,7 +158,10 @@ def test_time_follows_the_air_and_nothing_comes_twice(
             server.play(7, lump_s)
         else:
             server.wait(seconds)
-            server.connect(bursts[number % len(bursts)])
+            burst_s = bursts[number % len(bursts)]
+            # A burst that bridges by less than can be recognised is placed by the clock alone.
+            short = -1 < burst_s - seconds < 1
+            server.connect(burst_s + 2 if short else burst_s)
             server.play(4, lump_s)
     server.play(3, lump_s)
     server.check(early_s=1.5, late_s=delay_s + lump_s + 1.0)
