@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test slow quick quick-engine quick-rest kills install kafka lint bench chaos matching fuzz clean
+.PHONY: help demo test long quick quick-engine quick-rest kills install kafka lint bench chaos matching fuzz clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -14,16 +14,16 @@ help:
 demo: install ## install what is needed, then show airsift at work
 	$(BIN)/airsift demo
 
-test: lint ## install what is needed, then lint, types and every test that is not marked slow
-	$(BIN)/python -m pytest -m "not slow and not fuzz" $(PYTEST)
+test: lint ## install what is needed, then lint, types and every test that is not marked long
+	$(BIN)/python -m pytest -m "not long and not fuzz" $(PYTEST)
 
-slow: install ## the tests that take longer than a few seconds of processor time each
-	$(BIN)/python -m pytest -m "slow and not fuzz" $(PYTEST)
+long: install ## the tests that take longer than ten seconds each
+	$(BIN)/python -m pytest -m "long and not fuzz" $(PYTEST)
 
 quick: install ## the tests that need no broker and no other process, in under a minute
 	$(MAKE) --jobs=2 --output-sync=target --no-print-directory quick-engine quick-rest
 
-QUICK := $(BIN)/python -m pytest -q -m "not process and not slow and not fuzz" --durations=5
+QUICK := $(BIN)/python -m pytest -q -m "not process and not slow and not long and not fuzz" --durations=5
 quick-engine: # on two cores
 	$(QUICK) tests/stream
 quick-rest:

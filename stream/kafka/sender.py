@@ -28,6 +28,9 @@ _ONE_BY_ONE = {
     "batch_size": 1,
     "linger_ms": 0,
 }
+# What kafka-python says, by an error without a code, of messages that were in one batch with one
+# that was refused.
+_IN_COMPANY = "it was part of a batch which had"
 # Code of a message that was not sent, because its transaction is to be undone anyway.
 SPOILT = -1
 
@@ -274,7 +277,7 @@ class Sender:
 
 def _is_suspect(error: BaseException) -> bool:
     """Whether a message was refused, or was in one batch with one that was."""
-    return is_refusal(error) or str(error).startswith("Failed to append record because it was")
+    return is_refusal(error) or any(_IN_COMPANY in str(text) for text in error.args)
 
 
 def _close(producer: Any) -> None:

@@ -34,6 +34,7 @@ def test_what_is_added_is_there_when_opened_again(tmp_path, compose):
     assert _match(Catalogue.open(tmp_path), compose(1, 8.0)) == ["k"]
 
 
+@pytest.mark.slow
 def test_many_tracks_are_merged_as_they_come_and_all_found(small_steps, tmp_path, compose):
     catalogue = Catalogue.create(tmp_path)
     for seed in range(10):

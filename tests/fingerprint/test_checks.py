@@ -96,6 +96,7 @@ def test_a_segment_is_a_file_of_the_folder(folder, compose, name):
     catalogue.close()
 
 
+@pytest.mark.slow
 @settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -158,7 +159,7 @@ def test_what_would_run_when_a_table_is_read_is_refused(folder, compose):
         Catalogue.open(folder)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_value_of_a_gigabyte_is_not_read(folder, compose):
     tamper(folder, "UPDATE recent SET peaks = zeroblob(900000000)")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -207,6 +208,7 @@ def test_a_header_is_an_object_with_settings(folder, header):
         open_segment(path)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

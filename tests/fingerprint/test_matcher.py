@@ -35,6 +35,7 @@ def test_an_excerpt_under_noise_is_found_at_its_place(shelf, compose, track, sta
     assert found.query_end - found.query_start > 7 * RATE
 
 
+@pytest.mark.slow
 def test_unknown_music_is_not_named(shelf, compose):
     for seed in range(100, 106):
         assert match(shelf, compose(seed, 20.0)) == []
@@ -64,6 +65,7 @@ def tones(*hz):
     return sum(np.sin(2 * np.pi * f * time) for f in hz).astype(np.float32) / len(hz)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "samples",
     [
@@ -81,6 +83,7 @@ def test_what_is_no_music_is_not_named(shelf, samples):
     assert match(shelf, samples) == []
 
 
+@pytest.mark.slow
 def test_drones_do_not_match_drones(tmp_path):
     catalogue = Catalogue.create(tmp_path)
     for index, hz in enumerate((220, 233, 247)):

@@ -272,6 +272,7 @@ def test_a_catalogue_in_a_folder_for_reading_only_serves(noise):
     assert "check the permissions" in error
 
 
+@pytest.mark.slow
 def test_adding_waits_for_merges_that_cannot_keep_up(tmp_path, noise, monkeypatch):
     write = merging.write_merged
     monkeypatch.setattr(merging, "MOST_RECENT", 5)

@@ -18,7 +18,7 @@ from stream.kafka.settings import KafkaSettings
 from tests.integration.live import OnAir
 from tests.integration.road import AIRSIFT, DRIVERS, end, make_environment
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.parametrize("driver", DRIVERS)]
+pytestmark = [pytest.mark.kafka, pytest.mark.long, pytest.mark.parametrize("driver", DRIVERS)]
 
 STATIONS = [f"station {n}" for n in range(8)]
 PARTITIONS = 2

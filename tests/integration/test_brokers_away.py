@@ -28,7 +28,7 @@ GUARD_S = 150.0
 SHARE = SECONDS // 6  # played before a broker goes, and while it is away
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("how", AWAY_S)
 def test_each_event_once_while_each_broker_is_away(apache_cluster, cluster_settings, how):
     # Among the three are the coordinator of the transaction, that of the group, and each leader.
@@ -85,7 +85,7 @@ def test_each_event_once_while_each_broker_is_away(apache_cluster, cluster_setti
     assert len(counts) == SECONDS * len(STATIONS)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("node", range(3))
 def test_a_client_that_connects_passes_a_frozen_broker_by(apache_cluster, cluster_settings, node):
     settings, topic = cluster_settings, cluster_settings.topics.gaps

@@ -90,7 +90,7 @@ def test_publish_hear_tail(driver, broker, environment, tmp_path):
     assert all(json.dumps(line, sort_keys=True) in known for line in lines)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_kill_9_and_restart_leave_no_hole_and_change_no_byte(driver, broker, environment, tmp_path):
     path = recording(tmp_path / "long.wav", 160, seed=2)
     stations = ("a", "b", "c")
@@ -144,7 +144,7 @@ def test_kill_9_and_restart_leave_no_hole_and_change_no_byte(driver, broker, env
         assert starts == [float(k) for k in range(len(starts))]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_member_joins_and_another_leaves(driver, broker, environment, tmp_path):
     path = recording(tmp_path / "long.wav", 100, seed=3)
     stations = ("a", "b", "c", "d")

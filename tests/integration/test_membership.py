@@ -19,7 +19,7 @@ from stream.kafka.settings import KafkaSettings
 from tests.integration.live import OnAir
 from tests.integration.road import AIRSIFT, DRIVERS, end, make_environment
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka, pytest.mark.long]
 
 PARTITIONS = 4
 STATIONS = [f"station {n}" for n in range(8)]

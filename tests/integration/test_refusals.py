@@ -104,6 +104,24 @@ def test_events_that_are_refused_are_counted_and_the_others_published(
     assert len(read_all(settings, topics.gaps)) >= 6
 
 
+def test_one_old_message_in_a_batch_costs_itself_alone(settings: KafkaSettings) -> None:
+    topic = settings.topics.decisions
+    make(settings, topic, message_timestamp_before_max_ms=3_600_000)
+    refusals = Refusals(settings)
+    now_ms = time.time_ns() // 1_000_000
+    with closing(Sender(settings, refusals=refusals)) as sender:
+        for count in range(4):
+            for number in range(5):
+                age_ms = 7_200_000 if number == count else 0
+                value = b"%d %d" % (count, number)
+                sender.send(topic, b"a", value, [], timestamp_ms=now_ms - age_ms)
+            sender.flush()
+    assert refusals.counts[topic] == 4
+    expected = {b"%d %d" % (count, number) for count in range(4) for number in range(5)}
+    expected -= {b"%d %d" % (count, count) for count in range(4)}
+    assert {record.value for record in read_all(settings, topic)} == expected
+
+
 def test_one_event_that_is_too_long_costs_itself_alone(
     settings: KafkaSettings, knowledge: str
 ) -> None:

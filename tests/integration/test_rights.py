@@ -202,8 +202,8 @@ def test_all_that_is_missing_is_in_the_line(place):
             assert f"{right[2].title()} on {right[0]} {place.resources[right[1]]}" in line
 
 
-@pytest.mark.slow
-@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.long
 @pytest.mark.parametrize(
     "right",
     [

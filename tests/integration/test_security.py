@@ -107,7 +107,7 @@ def test_both_drivers_log_in_over_tls(mechanism, guarded, authority, tmp_path):
     assert set(gate.logins) == {(mechanism, "bob")}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_faust_worker_hears_over_tls_with_a_login(guarded, authority, tmp_path):
     gate = guarded(authority.server(), {"bob": SECRET}, ["SCRAM-SHA-512"])
     secret = tmp_path / "secret"

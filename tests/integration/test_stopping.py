@@ -22,7 +22,7 @@ from tests.integration.road import AIRSIFT, DRIVERS, make_environment
 pytestmark = [
     pytest.mark.kafka,
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.parametrize("driver", DRIVERS),
 ]
 

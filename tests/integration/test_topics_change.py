@@ -23,7 +23,7 @@ from tests.integration.live import OnAir
 from tests.integration.road import AIRSIFT, DRIVERS, make_environment
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.kafka,
     pytest.mark.parametrize("driver", DRIVERS),
 ]

@@ -82,6 +82,7 @@ def test_a_full_disk_leaves_no_half_written_file(
     assert not list(place.card.parent.rglob("*.partial"))
 
 
+@pytest.mark.slow
 def test_every_condition_and_source_is_in_the_tables(judged: dict[str, Judged]) -> None:
     programme = {"segment-based macro F, 1 s": figures.Figure(0.5, 0.4, 0.6, 2, 2)}
     text = card.block([], judged, programme, "test")
@@ -95,7 +96,7 @@ def test_every_condition_and_source_is_in_the_tables(judged: dict[str, Judged]) 
     assert "| speech-pack:" in page
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_figure_is_the_same_file_for_the_same_figures(judged: dict[str, Judged]) -> None:
     first, second = draw(judged, "a model"), draw(judged, "a model")
     assert first == second

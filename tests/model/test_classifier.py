@@ -112,6 +112,7 @@ def test_neither_batch_nor_block_moves_a_bit_of_a_frame(
     assert torch.equal(part, whole[row : row + rows, 5 * step : 5 * step + part.shape[1]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pooled", "plain", "sampled", "report2015"])
 def test_frames_are_those_of_the_module(name: str) -> None:
     """Whatever the context of a frame is: rows of steps give what the columns in one piece give."""

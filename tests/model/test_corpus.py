@@ -68,7 +68,7 @@ def test_a_second_build_decodes_nothing_and_says_the_same(folder: Path) -> None:
     assert not list(folder.rglob("*.partial"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_streams_and_bank_hold_every_group_of_the_split(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +84,7 @@ def test_streams_and_bank_hold_every_group_of_the_split(
     assert opened.active.mean() > 0.9
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_conditions_are_known_mixtures_of_one_split(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,6 +72,7 @@ def assert_same(actual: Tensor, expected: Tensor, atol: float = 1e-5) -> None:
 # --- a stream, however it comes ---
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(cuts=st.lists(st.integers(0, 60), max_size=12), batch=st.integers(1, 3))
 def test_any_cutting_gives_the_same_columns(cuts: list[int], batch: int) -> None:
@@ -260,6 +261,7 @@ def test_double_precision_is_a_conversion_away() -> None:
     assert_same(cqt(samples, RAW).double(), double, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rolling", "nnaudio"])
 def test_everything_moves_to_another_device(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # The meta device computes nothing, but refuses to mix with tensors left on the CPU.

@@ -21,7 +21,7 @@ class Steps:
         return columns, heard
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_moments_are_learnt_and_decisions_stay() -> None:
     torch.manual_seed(0)
     network = Network()

@@ -36,7 +36,7 @@ def test_a_frame_is_of_its_own_columns_alone(network) -> None:
     torch.testing.assert_close(later, whole[:, first : first + later.shape[1]], atol=1e-4, rtol=0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_is_exported_is_what_was_trained(network, tmp_path: Path) -> None:
     spec = export.export(network, tmp_path / "m.pt", training_data="none")
     loaded = classifier.load(tmp_path / "m.pt")

@@ -10,7 +10,7 @@ from airsift.errors import ConfigError, SpecMismatch
 from model import export, networks, onnx_files
 from model.spec import ModelSpec
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

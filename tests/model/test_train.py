@@ -13,7 +13,7 @@ from model import networks, selection, sheet, train
 from model.bank import Bank
 from model.network import Network
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 LENGTH = 600
 KINDS = ("speech", "music", "singing", "noise")

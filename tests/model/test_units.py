@@ -104,6 +104,7 @@ def test_a_function_never_sees_another_shape(rows: int) -> None:
     assert shapes <= {2, 8}
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.data())
 @pytest.mark.parametrize(

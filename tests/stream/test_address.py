@@ -97,6 +97,7 @@ def test_which_addresses_are_public(address: str, public: bool) -> None:
     assert is_public(address) is public
 
 
+@pytest.mark.slow
 def test_what_is_private_is_refused_by_name() -> None:
     with radio({"/live": stream(encoded(3), then=2)}) as (url, visits):
         with pytest.raises(SourceError, match=r"127\.0\.0\.1.*http\.allow_private=false") as told:
@@ -123,6 +124,7 @@ def inside(monkeypatch: pytest.MonkeyPatch) -> str:
     return "127.0.0.2"
 
 
+@pytest.mark.slow
 def test_what_is_public_is_heard_as_without_the_rule(inside: str) -> None:
     data = encoded(4)
     answers = {"/live": stream(data, then=2), "/a.mp3": whole(data, ranges=True)}
@@ -137,6 +139,7 @@ def test_what_is_public_is_heard_as_without_the_rule(inside: str) -> None:
                 source.close()
 
 
+@pytest.mark.slow
 def test_nothing_on_the_way_leads_inside(inside: str) -> None:
     lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:2", "#EXTINF:2,", "{}/0.ts", "#EXT-X-ENDLIST", ""]
     answers: dict[str, Answer] = {}
@@ -173,6 +176,7 @@ def test_a_list_from_the_network_names_only_the_web(entry: str) -> None:
         HttpSource(f"{url}/list.m3u", "radio", WebSettings(timeout_s=2.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "tcp://{}", "ftp://{}/a", "rtmp://{}/a"])
 @pytest.mark.parametrize("path", ["/a.m3u", "/a.mp3"])
 def test_a_redirection_leads_only_to_the_web(path: str, target: str) -> None:
@@ -256,6 +260,7 @@ def test_a_login_is_not_taken_along_to_another_server() -> None:
     assert response.url == f"{there}/list.m3u"
 
 
+@pytest.mark.slow
 def test_closing_ends_the_proxy(inside: str) -> None:
     with radio({"/live": stream(encoded(30), then=20)}) as (url, _):
         source = HttpSource(f"{url}/live", "radio", WebSettings(allow_private=False))

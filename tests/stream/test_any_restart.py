@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -175,6 +176,7 @@ def comparable(group):
     }
 
 
+@pytest.mark.slow
 def test_any_restarts_give_the_same_final_events():
     run_state_machine_as_test(
         Restarts,

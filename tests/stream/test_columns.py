@@ -32,6 +32,7 @@ def end(sample, station="a"):
     return Cut(station, sample, sample, RATE)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(1, 5 * RATE), max_size=10))
 def test_any_cutting_gives_the_columns_of_the_whole(programme, cut, points):

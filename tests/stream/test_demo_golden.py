@@ -63,6 +63,7 @@ def events_of(name, folder, catalogue):
     return sink.rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", programmes())
 def test_events_are_the_golden_ones(name, tmp_path, catalogue, request):
     path = GOLDEN / f"{name}.json"

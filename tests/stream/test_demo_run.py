@@ -58,7 +58,7 @@ def answers(port):
 
 
 @pytest.mark.process
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_hears_both_stations_names_the_songs_and_leaves_nothing_behind(demo):
     process = demo("--speed", "20")
     said, complaints = process.communicate(timeout=180)

@@ -106,6 +106,7 @@ def test_what_is_no_end_is_a_dead_letter(headers, reason):
     assert reason in group.refused[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [RATE, 44100, 48000])
 @pytest.mark.parametrize("seconds", [1, 12, 31])
 def test_a_producer_that_counts_from_0_again_is_heard_behind_its_end(rate, seconds):

@@ -161,6 +161,7 @@ def test_a_live_stream_is_heard_without_holes(codec: str, format: str) -> None: 
     assert times[-1] - times[0] == pytest.approx(chunks[-1].start / rate, abs=0.01)  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_a_stalled_live_stream_is_idle_then_taken_up_again() -> None:
     data = encoded(4)
     answers = {"/live": stream(data[: len(data) // 2], data, then=3)}
@@ -280,6 +281,7 @@ def old_page(request: Request) -> None:
     request.wfile.write(b"<html><body>Not a radio</body></html>" * 50)
 
 
+@pytest.mark.slow
 def test_what_never_was_a_stream_is_refused_in_one_line() -> None:
     answers: dict[str, Answer] = {
         "/gone": lambda request: request.head(404),

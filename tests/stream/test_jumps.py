@@ -224,6 +224,7 @@ def test_single_messages_with_pauses_between_them_are_all_processed(by: str) -> 
     assert len(reader.chunks) >= len(pauses) - 1
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from(COUNTS),

@@ -36,6 +36,7 @@ def heard(sent: list[Sent]) -> list[tuple[int, float | None, bytes]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("told", ["start_sample", "time_ms", "nothing"])
 @pytest.mark.parametrize("made", STREAMS, ids=lambda made: made[0])
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -53,6 +54,7 @@ def test_lone_outliers_leave_the_decoder_alone(made, told, data):
     assert heard(with_outliers) == heard(honest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("told", ["start_sample", "time_ms", "nothing"])
 @pytest.mark.parametrize("made", STREAMS, ids=lambda made: made[0])
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])

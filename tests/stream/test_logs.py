@@ -176,6 +176,7 @@ def test_a_minute_of_garbage_is_two_lines(stations):
     assert len(counted.due()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["text", "json"])
 def test_the_last_count_is_written_at_the_end(style):
     def say():

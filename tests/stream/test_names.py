@@ -82,6 +82,7 @@ def intake(refuse: Callable[[Any, str], None] = lambda *_: None, **options: Any)
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", GARBAGE)
 def test_thousands_of_invented_names_leave_nothing_behind(
     kind: str, caplog: pytest.LogCaptureFixture
@@ -101,6 +102,7 @@ def test_thousands_of_invented_names_leave_nothing_behind(
     assert second.start == first.end
 
 
+@pytest.mark.slow
 def test_stations_too_many_cost_nothing(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("CRITICAL")
     taken = intake(max_stations=3)
@@ -146,6 +148,7 @@ def test_names_that_cannot_be_cost_nothing(key: bytes | None) -> None:
     assert len(refused) == 50
 
 
+@pytest.mark.slow
 def test_more_stations_than_any_other_limit_keep_their_places() -> None:
     count = 11_000
     taken = intake(max_stations=count)
@@ -203,7 +206,7 @@ class Names(RuleBasedStateMachine):
 
 
 Names.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
-TestNames = Names.TestCase
+TestNames = pytest.mark.slow(Names.TestCase)
 
 
 def test_the_walk_finds_what_grows() -> None:

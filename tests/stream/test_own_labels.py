@@ -16,7 +16,7 @@ from model import classifier, networks, progress, recipe
 from model.trusted import sha256_of
 from stream.cli import classify, train
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 RATE = 16_000
 TASK = """

@@ -37,7 +37,7 @@ def told(events):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @settings(max_examples=12, deadline=None)
 @given(st.lists(st.integers(1, 40 * RATE), max_size=25), st.integers(1, 5))
 def test_however_the_audio_is_cut_the_events_are_the_same(make, programme, cut, points, size):
@@ -123,7 +123,7 @@ def test_events_carry_the_time_of_the_source(make, programme):
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @settings(max_examples=8, deadline=None)
 @given(st.integers(1, 79))
 def test_a_restart_anywhere_repeats_nothing_and_loses_nothing(make, programme, at):

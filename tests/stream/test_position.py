@@ -99,6 +99,7 @@ def test_late_chunks_with_times_that_jitter_are_put_where_they_belong(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ppm", [-200, 100])
 @pytest.mark.parametrize("by", ["time_ms", "arrived_ms"])
 def test_a_station_that_drifts_for_days_has_no_gap(by: str, ppm: int) -> None:

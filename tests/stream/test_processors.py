@@ -86,7 +86,7 @@ def run(setting: str, folder: Path) -> dict[str, list[dict[str, object]]]:
     return json.loads(done.stdout)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.process
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_the_laws_and_the_golden_events_hold(events, setting):
@@ -99,7 +99,7 @@ def test_the_laws_and_the_golden_events_hold(events, setting):
         assert said == golden
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.process
 @pytest.mark.parametrize("setting", SETTINGS[1:])
 def test_another_kind_of_processor_differs_in_last_digits_only(events, setting):

@@ -80,6 +80,7 @@ class Listener:
         return self.intake.take(message)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("driver", [of_kafka_python, of_faust])
 @settings(max_examples=400, deadline=None)
 @given(messages=MESSAGES)

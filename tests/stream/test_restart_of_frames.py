@@ -101,7 +101,7 @@ def check_restarts(sent: list[Sent], ends: list[int], back_s: float) -> None:
         assert {s for s in wanted if whole.chunks[s][0] < end} <= member.chunks.keys()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("told", ["nothing", "start_sample", "time_ms"])
 @pytest.mark.parametrize("made", STREAMS, ids=lambda made: "-".join(map(str, made)))
 @settings(
@@ -135,7 +135,7 @@ def test_restarts_anywhere_decode_the_same_samples(made, told, data):
 END = Sent(b"", [("end", b"true")], -1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("between", [[], [END]], ids=["", "end"])
 @pytest.mark.parametrize("told", ["nothing", "start_sample", "time_ms"])
 @pytest.mark.parametrize("made", [STREAMS[3], STREAMS[8]], ids=lambda made: made[0])
@@ -149,6 +149,7 @@ def test_restarts_around_a_gap_decode_the_same_samples(made, told, between):
         check_restarts(sent, [end, end + 1], 0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", STREAMS, ids=lambda made: "-".join(map(str, made)))
 def test_decoding_in_blocks_is_not_audible(made):
     options = () if made[0] == "mp3" else (("aac_pns", "0"),)  # noise is drawn by dice

@@ -54,7 +54,7 @@ class Worker:
         return self.intake.offsets.needed(0), tuple(records)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("made", "size", "told"),
     [

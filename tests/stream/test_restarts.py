@@ -33,6 +33,7 @@ def with_restarts(log, stops, options):
     return finals(out + pipeline.push([], last=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("rate", [RATE, 44100])
 @pytest.mark.parametrize(
@@ -46,6 +47,7 @@ def test_restarts_close_together_lose_nothing(options, rate, stops):
     assert with_restarts(log, stops, options) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rates", [(RATE, 44100), (44100, RATE), (44100, 48000), (8000, 44100)])
 @pytest.mark.parametrize("stop", [19, 21, 23, 26, 30])
 def test_a_restart_near_a_change_of_the_rate_loses_nothing(rates, stop):

@@ -46,6 +46,7 @@ def lines(events):
     return sorted({repr(event) for event in events})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [16000, 44100])
 @pytest.mark.parametrize("at", [14, 31])
 def test_a_restart_that_catches_up_in_one_batch_moves_no_byte(programme, rate, at):
@@ -96,7 +97,7 @@ def pieces_of(whole, cuts):
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_cuts_batches_and_restarts_move_no_byte(expected, data):

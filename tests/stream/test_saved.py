@@ -108,6 +108,7 @@ def test_what_is_no_record_costs_its_station_what_it_knew(caplog, value):
     assert "its record in topic state is damaged" in caplog.text
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_whatever_is_damaged_is_read_whole_or_not_at_all(data):

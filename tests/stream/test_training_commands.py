@@ -50,7 +50,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.process
 def test_from_a_manifest_to_a_measured_model(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -207,7 +207,7 @@ def test_a_snapshot_carries_what_was_heard_of_the_voice(values, data):
     assert first + other.push(items[at:]) == Smooth(SMOOTH).push(items)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("at", [6, 9, 18, 27, 34])
 def test_a_restarted_pipeline_tells_the_same_voice(classifier, cut, at):
     def make() -> Pipeline:

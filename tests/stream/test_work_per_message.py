@@ -24,6 +24,7 @@ def processor_s(kind: str, value: bytes) -> float:
     return min(taken)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_twice_the_size_is_no_more_than_twice_the_work(name):
     kind, make = KINDS[name]
@@ -34,12 +35,14 @@ def test_twice_the_size_is_no_more_than_twice_the_work(name):
     assert any(twice < 3 * once + 0.05 for once, twice in tries)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in KINDS if "silence" in name])
 def test_hours_of_silence_are_refused(name):
     kind, make = KINDS[name]
     assert "kafka.wire.max_s=60" in decode(kind, make(1_000_000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["flac comments", "flac picture", "flac blocks", "ogg comments"])
 def test_what_is_not_audio_is_no_reason_to_refuse_what_is(name):
     kind, make = KINDS[name]
@@ -67,7 +70,7 @@ print((peak() - before) // 1024)
 
 
 @pytest.mark.process
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", KINDS)
 def test_memory_is_bounded(name, tmp_path):
     kind, make = KINDS[name]
