@@ -34,6 +34,7 @@ _MAX_LATE_S = 60.0  # what is later than any server holds audio back was lost
 _SMALL_S = 0.1  # the time follows by so much at once, which moves no event that is published
 _MIN_GAP_S = 0.02  # one column: audio before and after it does not belong together
 _LATELY_S = 3.0  # in which the least late audio tells how late a server is
+_CUT_S = 1.0  # after a stall, within which a damaged frame is where the audio was cut
 _TAIL_S = 75.0  # audio in which repetitions are looked for
 
 
@@ -102,6 +103,21 @@ class _Gather:
         at, seconds = self.arrivals[0]
         before = seconds if at <= now - settle_s else 0.0
         return self.seconds - before <= _PACE * settle_s or now - self.began > _MAX_GATHER_S
+
+
+def _longest_run(pieces: list[_Piece]) -> tuple[NDArray[np.float32], int]:
+    """Return the longest stretch without damage, and the samples before it."""
+    runs: list[tuple[int, int, list[NDArray[np.float32]]]] = []  # (length, before, samples)
+    at = 0
+    for piece in pieces:
+        at += piece.skip
+        if piece.skip or not runs:
+            runs.append((0, at, []))
+        length, before, samples = runs[-1]
+        runs[-1] = length + len(piece.samples), before, [*samples, piece.samples]
+        at += len(piece.samples)
+    _, before, samples = max(runs, key=lambda run: run[0])
+    return np.concatenate(samples), before
 
 
 class LiveClock:
@@ -268,29 +284,35 @@ class LiveClock:
         elif gather.reason == "stall":
             lost_s = gather.zero - self._air_s() - gather.late_s
             if is_over and lost_s >= self._loss_s:
-                self._break(self._cursor + round(lost_s * self.rate), gather.reason)
+                self._lose(gather, round(lost_s * self.rate))
         else:
             self._join(gather)
         self._floor = min(self._floor, gather.zero - self._cursor / self.rate)
         for piece in gather.pieces:
             self._follow(piece, drift=False)  # a burst is late, and says nothing of drift
 
+    def _lose(self, gather: _Gather, lost: int) -> None:
+        """Leave a gap in audio that was held: where a frame was cut in two, or before all of it."""
+        cut = next((i for i, piece in enumerate(gather.pieces) if piece.skip), 0)
+        if cut * len(gather.pieces[0].samples) > _CUT_S * self.rate:
+            cut = 0
+        for piece in gather.pieces[:cut]:
+            self._emit(piece.samples)
+            gather.zero += len(piece.samples) / self.rate
+        self._break(self._cursor + lost, gather.reason)
+        gather.pieces[:] = [gather.pieces[cut]._replace(skip=0), *gather.pieces[cut + 1 :]]
+
     def _join(self, gather: _Gather) -> None:
         """Find the place of a new connection's audio, by the audio or by the clock."""
         expected = round((gather.zero - self._floor) * self.rate)
-        head = []
-        for piece in gather.pieces:
-            if piece.skip:
-                break
-            head.append(piece.samples)
-        found = None
-        if head and self._tail:
+        run, before = _longest_run(gather.pieces)
+        if len(run) and self._tail:
             tail = np.concatenate(self._tail)
             begin = self._end - len(tail)
-            found = find_overlap(tail, np.concatenate(head), self.rate, expected - begin)
-        if found is not None:
-            self._cursor = begin + found
-            return
+            found = find_overlap(tail, run, self.rate, expected + before - begin)
+            if found is not None:
+                self._cursor = begin + found - before
+                return
         least = self._end + max(round(_MIN_GAP_S * self.rate), 1)
         self._break(max(expected, least), gather.reason)
         self._cursor = min(expected, self._end)

@@ -10,6 +10,7 @@ from airsift.errors import DecodeError, SourceError
 from stream.sources.address import check_scheme, public_name
 from stream.sources.content import HEAD_BYTES, Content, Kind, content_of, is_text
 from stream.sources.decode import AudioReader
+from stream.sources.frame_start import frame_start
 from stream.sources.playlist import MAX_BYTES, MAX_ENTRIES, entries
 from stream.sources.web_client import USER_AGENT, WebClient, WebError, authorities
 from stream.sources.web_file import WebFile
@@ -182,6 +183,8 @@ def _with_login(client: WebClient, entry: str, url: str) -> str:
 def _reader(client: WebClient, file: WebFile, block_s: float) -> AudioReader:
     file.deadline = time.monotonic() + _deadline_s(file)
     try:
+        if not file.seekable():
+            file.seek(_frame_start(file))
         reader = AudioReader(
             cast("BinaryIO", file), name=file.name, block_s=block_s, options=_OPTIONS
         )
@@ -197,6 +200,16 @@ def _reader(client: WebClient, file: WebFile, block_s: float) -> AudioReader:
         raise
     file.deadline = None
     return reader
+
+
+def _frame_start(file: WebFile) -> int:
+    """Return the first byte of a stream that is worth decoding."""
+    head, start = file.peek(1), None
+    while (start := frame_start(head)) is None:
+        before, head = head, file.peek(len(head) + 1)
+        if head == before:
+            return frame_start(head, is_all=True) or 0
+    return start
 
 
 def _hls_reader(

@@ -204,8 +204,12 @@ class WebFile:
 
     def is_same_file(self, other: WebFile) -> bool:
         """Say whether two answers, of one address, are one file: they begin with the same bytes."""
-        n = min(len(self.first), _SAME_BYTES)
-        return n > 0 and other.peek(n)[:n] == self.first[:n]
+        n = 0
+        while n < len(self.first) and self.first.startswith(other.peek(n + 1)[: len(self.first)]):
+            if len(other.first) == n:  # it has no more
+                break
+            n = len(other.first)
+        return 0 < len(self.first) <= n
 
     def _read(self, n: int) -> bytes:
         if self._response is None or self._next != self._at:
@@ -258,14 +262,13 @@ class WebFile:
 
     def _is_same(self, response: WebResponse) -> bool:
         """Say whether a whole body begins as before; read that beginning."""
-        wanted, got = self.first, b""
-        while len(got) < len(wanted):
-            data = response.read(len(wanted) - len(got))
-            if not data:
-                break
-            got += data
-        self._next = len(got)
-        return got == wanted
+        self._next = 0
+        while self._next < len(self.first):
+            data = response.read(len(self.first) - self._next)
+            if not data or not self.first.startswith(data, self._next):
+                return False
+            self._next += len(data)
+        return True
 
     def _resume(self, failure: str) -> bool:
         """Take up what broke off; return False if that cannot be."""

@@ -132,7 +132,9 @@ def test_what_is_public_is_heard_as_without_the_rule(inside: str) -> None:
     with radio(answers) as (url, _):
         answers["/list.pls"] = whole(f"[playlist]\nFile1={url}/live\n".encode())
         for path, until_s in (("/live", 3), ("/a.mp3", 1e9), ("/list.pls", 3)):
-            source = HttpSource(url + path, "radio", WebSettings(timeout_s=3.0, allow_private=False))
+            source = HttpSource(
+                url + path, "radio", WebSettings(timeout_s=3.0, allow_private=False)
+            )
             try:
                 assert length_s(heard(source, until_s=until_s)) >= 3
             finally:

@@ -377,6 +377,41 @@ def test_damage_is_as_long_as_its_audio_took_to_arrive() -> None:
         server.check(early_s=0.6)
 
 
+def test_audio_that_was_lost_is_missing_where_a_frame_was_cut() -> None:
+    server = Server()
+    server.connect(0)
+    server.play(10)
+    server.now += 4
+    old = PROGRAMME[server.sent : server.sent + 20]  # it was half decoded before the stall
+    server.clock.push(old, RATE, server.now)
+    last = server.sent + 20
+    server.sent = server.on_air(server.now)
+    piece = PROGRAMME[server.sent : server.sent + BLOCK]
+    server.now += 0.5
+    server.clock.push(piece, RATE, server.now, skip=3, reason="undecodable")
+    server.sent += BLOCK
+    server.play(10)
+    assert server.gaps() == [pytest.approx(4 - 0.2, abs=0.6)]
+    indices = server.indices()
+    assert last - 1 in indices
+    server.check(early_s=0.6)
+
+
+def test_a_burst_is_recognised_behind_a_damaged_frame() -> None:
+    server = Server()
+    server.connect(10)
+    server.play(20)
+    server.wait(1)
+    server.connect(10)
+    server.clock.push(_random.uniform(-1, 1, 30).astype(np.float32), RATE, server.now)
+    piece = PROGRAMME[server.sent + 40 : server.sent + 40 + BLOCK]
+    server.clock.push(piece, RATE, server.now, skip=10, reason="undecodable")
+    server.sent += 40 + BLOCK
+    server.play(10)
+    assert server.gaps() == []
+    server.check(early_s=0.6)
+
+
 def test_a_new_rate_goes_on_at_the_same_time() -> None:
     clock = LiveClock()
     taken: list[Placed] = []
@@ -391,7 +426,8 @@ def test_a_new_rate_goes_on_at_the_same_time() -> None:
         taken += clock.take(115 + i / 2)
     before = [each for each in taken if each.rate == 100]
     after = [each for each in taken if each.rate == 200]
-    assert before and after
+    assert before
+    assert after
     gap_s = after[0].start / 200 - before[-1].start / 100 - before[-1].seconds
     assert gap_s == pytest.approx(5, abs=0.6)
     assert after[0].time == pytest.approx(114.5, abs=0.1)
