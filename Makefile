@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test long quick quick-engine quick-rest kills install kafka lint bench chaos matching fuzz clean
+.PHONY: help demo test long quick kills install kafka lint bench chaos matching fuzz clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -14,20 +14,18 @@ help:
 demo: install ## install what is needed, then show airsift at work
 	$(BIN)/airsift demo
 
+# Most tests wait, for brokers and processes: others go on meanwhile, on one thread each.
+JOBS ?= 2
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile
+
 test: lint ## install what is needed, then lint, types and every test that is not marked long
-	$(BIN)/python -m pytest -m "not long and not fuzz" $(PYTEST)
+	$(TESTS) -m "not long and not fuzz" $(PYTEST)
 
 long: install ## the tests that take longer than ten seconds each
-	$(BIN)/python -m pytest -m "long and not fuzz" $(PYTEST)
+	$(TESTS) -m "long and not fuzz" $(PYTEST)
 
 quick: install ## the tests that need no broker and no other process, in under a minute
-	$(MAKE) --jobs=2 --output-sync=target --no-print-directory quick-engine quick-rest
-
-QUICK := $(BIN)/python -m pytest -q -m "not process and not slow and not long and not fuzz" --durations=5
-quick-engine: # on two cores
-	$(QUICK) tests/stream
-quick-rest:
-	$(QUICK) --ignore=tests/stream tests
+	$(TESTS) --quiet -m "not process and not slow and not long and not fuzz" --durations=5 $(PYTEST)
 
 kills: install ## kill writers of a catalogue two hundred times, at random moments
 	KILLS=100 $(BIN)/python -m pytest tests/fingerprint/test_writer.py -k kill

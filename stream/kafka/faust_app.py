@@ -75,7 +75,7 @@ def make_app(settings: KafkaSettings) -> Any:
         producer_linger=settings.linger_ms / 1000,
         producer_compression_type=None if settings.compression == "none" else settings.compression,
         producer_max_request_size=settings.max_request_bytes,
-        producer_request_timeout=settings.delivery_timeout_s,  # aiokafka has one for both
+        producer_request_timeout=settings.delivery_timeout_s,  # of messages, see below
         stream_buffer_maxsize=_BUFFERED,
         # Without it a rebalance cuts into a batch, and both owners work on it.
         stream_wait_empty=True,
@@ -90,6 +90,7 @@ def make_app(settings: KafkaSettings) -> Any:
     app._create_directories = lambda: None
     app.consumer._read_offset = _NoOffsets()
     _prepare_consumer(app.consumer._thread, settings)
+    _prepare_producer(app.producer, settings)
     return app
 
 
@@ -120,6 +121,23 @@ def _prepare_consumer(thread: Any, settings: KafkaSettings) -> None:
         return consumer
 
     thread._create_worker_consumer = create_prepared
+
+
+def _prepare_producer(producer: Any, settings: KafkaSettings) -> None:
+    """Have a request to a broker that stands still given up before its messages are.
+
+    Another broker may lead the partition by then. aiokafka has one limit for both.
+    """
+    create = producer._new_producer
+    limit_ms = round(1000 * min(settings.request_timeout_s, settings.delivery_timeout_s))
+
+    def create_prepared(*arguments: Any, **options: Any) -> Any:
+        made = create(*arguments, **options)
+        made.client._request_timeout_ms = limit_ms
+        made._sender._request_timeout_ms = limit_ms
+        return made
+
+    producer._new_producer = create_prepared
 
 
 def _credentials(settings: KafkaSettings) -> Any:

@@ -6,11 +6,13 @@ a relay sends in pieces is not taken for a whole one.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import av
 
-from stream.kafka.framing import id3_bytes, read_mpeg
+from airsift.errors import DecodeError
+from stream.kafka.framing import FORMATS, Framer, id3_bytes, read_mpeg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from av.audio.codeccontext import AudioCodecContext
     from av.audio.frame import AudioFrame
 
+_APE, _APE_BYTES = b"APETAGEX", 32  # how such a tag begins, and its header without what follows
 _DECODER_DELAY = 529  # samples
 _DELAY_AT = 21  # of LAME's part of the header: three bytes of the encoder's delay and padding
 
@@ -64,6 +67,8 @@ def read_mp3_file(value: bytes) -> Mp3File | None:
         frames.append(value[at : at + header.size])
         at += header.size
     is_whole = len(frames) == stated > 0
+    if is_whole and _audio_follows(value, at):
+        return None  # joined files are a stream
     if not is_whole and not (flags & 2 and stated_bytes == len(value) - begin):
         return None
     delays_at = xing + 8 + 4 * sum(flags >> bit & 1 for bit in (0, 1, 3)) + 100 * (flags >> 2 & 1)
@@ -71,6 +76,20 @@ def read_mp3_file(value: bytes) -> Mp3File | None:
     n = stated * first.samples
     end = min(n - (delays & 0xFFF) + _DECODER_DELAY, n)
     return Mp3File(frames, is_whole, (delays >> 12) + _DECODER_DELAY, end)
+
+
+def _audio_follows(value: bytes, at: int) -> bool:
+    """Say whether there is more than tags behind a file."""
+    while True:
+        if tag := id3_bytes(value, at):
+            at += tag
+        elif value.startswith(_APE, at):
+            at += _APE_BYTES + int.from_bytes(value[at + 12 : at + 16], "little")
+        else:
+            break
+    with suppress(DecodeError):
+        return any(frame.data for frame in Framer(FORMATS["mp3float"]).frames(value[at:]))
+    return False
 
 
 def decode_frames(frames: list[bytes]) -> Iterator[AudioFrame]:

@@ -24,16 +24,25 @@ STATIONS = [f"station {n}" for n in range(8)]
 PARTITIONS = 2
 
 
+def new_topic(name, nodes):
+    """Return a topic without replicas, or one whose partitions have theirs on the given nodes."""
+    if nodes is None:
+        return NewTopic(name, PARTITIONS, 1)
+    return NewTopic(name, replica_assignments=dict(enumerate(nodes)))
+
+
 class Scene:
     """A driver on a cluster, and what comes of it."""
 
-    def __init__(self, broker, driver, replicas=1):
+    def __init__(self, broker, driver, events_on=None):
         self.settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
         self.topics = self.settings.topics
         admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
         named = self.topics
-        names = [named.audio, named.dead_letters, named.state, *named.events.values()]
-        admin.create_topics([NewTopic(name, PARTITIONS, replicas) for name in names])
+        others = (named.audio, named.dead_letters, named.state)
+        spread = [new_topic(name, events_on) for name in named.events.values()]
+        kept = [new_topic(name, events_on and [[0, 1], [1, 0]]) for name in others]
+        admin.create_topics([*spread, *kept])
         admin.close()
         self._environment = make_environment(broker, PARTITIONS) | {"OMP_NUM_THREADS": "1"}
         self._driver = driver
@@ -118,10 +127,11 @@ def test_a_quota_is_one_line_and_loses_nothing(driver, limit, need_kafka):
 
 
 def test_too_few_replicas_are_one_line_and_nothing_is_lost(driver, need_kafka):
-    # Two of three brokers hold the quorum; two replicas of each topic must be in sync.
+    # Two of three brokers hold the quorum and the audio. The third leads one partition of each
+    # event topic and has a replica of the other, and two replicas must be in sync.
     quick = {"replica.lag.time.max.ms": "2000"}
     with ApacheKafka(nodes=3, properties=quick) as cluster:
-        scene = Scene(cluster, driver, replicas=2)
+        scene = Scene(cluster, driver, events_on=[[2, 0], [0, 2]])
         with OnAir(scene.settings, STATIONS) as air, scene:
             scene.read_until(time.time())
             cluster.freeze(2)

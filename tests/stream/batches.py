@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
+from functools import partial
 
 import lz4.frame
 import snappy
@@ -13,7 +14,7 @@ from crc32c import crc32c
 
 CODECS = {
     "none": (0, bytes),
-    "gzip": (1, gzip.compress),
+    "gzip": (1, partial(gzip.compress, mtime=0)),
     "snappy": (2, snappy.compress),
     "snappy as Java has it": (2, lambda data: xerial(data)),
     "lz4": (3, lz4.frame.compress),
@@ -117,7 +118,7 @@ BAD = {
     "no snappy": lambda base: good(base, 3, attributes=2),
     "no lz4": lambda base: good(base, 3, attributes=3),
     "no zstd": lambda base: good(base, 3, attributes=4),
-    "cut gzip": lambda base: good(base, 3, body=gzip.compress(b"abc" * 99)[:-9], attributes=1),
+    "cut gzip": lambda base: good(base, 3, body=CODECS["gzip"][1](b"abc" * 99)[:-9], attributes=1),
     "checksum": lambda base: good(base, 3, crc=1),
     "flipped bit": lambda base: flip(good(base, 3), -2),
     "flipped count": lambda base: flip(good(base, 3), 60),
