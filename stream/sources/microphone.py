@@ -177,6 +177,7 @@ class MicrophoneSource:
     """
 
     resumable = False
+    live = True
 
     def __init__(
         self,

@@ -151,17 +151,18 @@ def _first_of(
     failures: list[AirsiftError] = []
     for entry in found[:MAX_ENTRIES]:
         try:
-            check_scheme(entry, "its list")
-            return _open(client, _with_login(client, entry, url), name, block_s, depth + 1)
+            check_scheme(entry, "an entry")
+            return _open(
+                client, _with_login(client, entry, url), public_name(entry), block_s, depth + 1
+            )
         except (SourceError, DecodeError) as error:
             failures.append(error)
-    reason = str(failures[0]).removeprefix(f"{name}: ")
     which = (
         "its list's only entry fails"
         if len(failures) == 1
         else (f"all {len(failures)} entries of its list fail, the first one so")
     )
-    raise _like(failures[0], f"{name}: {which}: {reason}") from failures[0]
+    raise _like(failures[0], f"{name}: {which}: {failures[0]}") from failures[0]
 
 
 def _like(error: AirsiftError, message: str) -> AirsiftError:

@@ -109,6 +109,10 @@ class WebResponse:
         self._name = name
         self._response = response
 
+    def read_to_its_end(self) -> None:
+        """Take no notice of ``Content-Length``: the body goes on until the connection ends."""
+        self._response.length = None
+
     def read(self, n: int) -> bytes:
         """Return up to `n` bytes as soon as there are any; none at the end of the body.
 

@@ -124,6 +124,8 @@ class WebFile:
         self.headers = response.headers
         self.sign = sign_of(response)
         self.size = None if self.sign is Sign.LIVE else length_of(response.headers)
+        if self.sign is Sign.LIVE:  # which states some length because it must
+            response.read_to_its_end()
         self.live = self.sign in (Sign.LIVE, Sign.NO_LENGTH)
         self.broken = ""
         self.deadline: float | None = None

@@ -22,6 +22,9 @@ from stream.sources.web_client import WebSettings
 from tests.stream.radio_server import RATE, Listener, Station, programme
 from tests.stream.test_http import Request, length_s, radio
 
+# They take seconds of real time each.
+pytestmark = pytest.mark.slow
+
 # The audio of a whole test, and its MP3, are made once.
 PROGRAMME = programme(60)
 
@@ -133,15 +136,11 @@ def test_time_begins_with_the_first_audio_and_not_when_it_is_read() -> None:
     "headers",
     [
         {"icy_name": "Radio", "Content_Length": "100000000"},
-        {"ice_audio_info": "bitrate=64", "Content_Length": "1000", "Accept_Ranges": "bytes"},
-        {"Content_Length": str(2**31 - 1)},
+        {"ice_audio_info": "bitrate=64", "Content_Length": "14000", "Accept_Ranges": "bytes"},
         {"Content_Length": "100000000"},
-        {},
     ],
 )
 def test_a_live_stream_that_states_a_length_is_connected_to_again(headers: dict[str, str]) -> None:
-    if headers.get("Content_Length") == "1000":
-        headers = headers | {"Content_Length": "14000"}
     station = Station(PROGRAMME, 2.0, 10.0, lambda listener: listener.play(2.0), headers)
     chunks, source = received(station, 9.0)
     assert source.live
@@ -176,7 +175,6 @@ def test_chunks_that_end_properly_are_no_end_of_a_live_stream() -> None:
     check_dates(station, chunks)
 
 
-@pytest.mark.slow
 @pytest.mark.process
 def test_a_run_dates_events_by_the_wall_clock(tmp_path: Path) -> None:
     """Of a station that bursts and drops: no event of the future, no gap, no repetition."""
