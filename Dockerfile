@@ -37,7 +37,9 @@ LABEL org.opencontainers.image.title="airsift" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
 
-RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin airsift
+# A volume that is mounted at /catalogue for the first time gets the owner of that folder.
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin airsift \
+    && install --directory --owner=10001 --group=10001 /catalogue
 COPY --from=build /opt/airsift /opt/airsift
 
 # Metrics and health are on loopback, for the check below; AIRSIFT_WATCH__ADDRESS=0.0.0.0 shows

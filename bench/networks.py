@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from _report import Report, arguments
 
-from model import bank, classifier, conditions, networks, progress, selection
+from model import bank, cache, classifier, conditions, networks, progress, selection
+from model.corpus import key_of
 from model.mixing import LABELS, Mixer
 from model.train import Settings
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 MINUTE = 3000
 CHOSEN = "pooled"
+WINDOWS = "validation.pt"
 
 
 def cpu_s(call: Callable[[], object], rounds: int = 12, seconds: float = 0.3) -> float:
@@ -61,27 +63,38 @@ def cost(network: Any) -> tuple[float, float]:
 
 
 def held_out(corpus: Path, folder: Path, most: int) -> selection.Validation:
-    """Make the validation windows, or take those of an earlier run."""
-    file = folder / "validation.pt"
-    if file.exists():
-        columns, truth, names = progress.load(file)
-        return selection.Validation(columns, truth, names)
+    """Make the validation windows, or take those of an earlier run on the same recordings."""
+    recordings = bank.checked_recordings(corpus, "validation")
+    key = cache.key_of(key_of(recordings), most, cache.code_version("model.conditions"))
+    file = folder / WINDOWS
+    if file.exists() and progress.load(file)[0] == key:
+        return stored(folder)
     made = selection.validation_set(conditions.conditions(corpus, "validation", most=most))
-    progress.save([made.columns, made.truth, made.names], file)
+    progress.save([key, made.columns, made.truth, made.names], file)
     return made
+
+
+def stored(folder: Path) -> selection.Validation:
+    """Return the validation windows that the networks in a folder had."""
+    _, columns, truth, names = progress.load(folder / WINDOWS)
+    return selection.Validation(columns, truth, names)
 
 
 def learn(names: Sequence[str], corpus: Path, folder: Path, steps: int, batch: int) -> None:
     """Train several networks side by side, each batch made once."""
     windows = held_out(corpus, folder, most=40)
+    keys = {
+        "the training columns": bank.key_of(corpus, "train"),
+        "the validation windows": selection.key_of(windows),
+    }
     runs = {
         name: progress.Progress(
             Settings(steps=steps, batch=batch, network=name, clean_at=1.0, decay=0.99),
-            LABELS, folder / name,
+            LABELS, folder / name, keys,
         )
         for name in names
     }  # fmt: skip
-    mixer = Mixer(bank.open_bank(corpus, "train"))
+    mixer = Mixer(bank.open_train(corpus))
     for step in range(min(run.step for run in runs.values()), steps):
         made = mixer.batch(batch, np.random.default_rng([1, step]))
         for name, run in runs.items():
@@ -96,7 +109,7 @@ def learn(names: Sequence[str], corpus: Path, folder: Path, steps: int, batch: i
 
 
 def tell(report: Report, names: Sequence[str], folder: Path) -> None:
-    windows = held_out(Path(), folder, 0)
+    windows = stored(folder)
     for name in names:
         network = networks.make(name, len(LABELS))
         network.load_state_dict(progress.load(folder / name / "best.pt"))

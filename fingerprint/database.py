@@ -8,6 +8,7 @@ write-ahead log lets readers read while either happens.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from airsift.errors import CatalogueError
 from fingerprint import settings
 from fingerprint.checks import MAX_VALUE_BYTES, parse_object, to_peaks, to_track
+from fingerprint.copying import copied, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fingerprint.copying import Stamp
     from fingerprint.metadata import Peaks, Track
 
 _SCHEMA = """
@@ -83,13 +86,15 @@ class Metadata:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._stamp: Stamp = ()  # of the copy that is read, if it is one
+        self._copies = 0
         try:
-            rows = self._open("rw")
-        except sqlite3.OperationalError as error:
-            try:  # on a disk that is for reading only, no log can be kept beside the file
-                rows = self._open("ro&immutable=1")
-            except sqlite3.OperationalError:
-                raise _cannot(path, error) from error
+            # Who may not write may read the log of one who has the file open, and then does not
+            # see that the next one begins another.
+            may_write = all(os.access(each, os.W_OK) for each in (path, path.parent))
+            rows = self._open() if may_write else self._open_copy()
+        except (OSError, sqlite3.OperationalError) as error:
+            raise _cannot(path, error) from error
         except sqlite3.DatabaseError as error:
             raise CatalogueError(
                 f"{path}: not the database of a catalogue ({error}); name a folder made by "
@@ -104,15 +109,27 @@ class Metadata:
             ) from error
         settings.check(found, str(path))
 
-    def _open(self, mode: str) -> list[Any]:
+    def _open(self) -> list[Any]:
         """Connect; return the settings that were found."""
         self._db = sqlite3.connect(
-            f"{self._path.absolute().as_uri()}?mode={mode}",
+            f"{self._path.absolute().as_uri()}?mode=rw",
             uri=True,
             timeout=30.0,
             check_same_thread=False,
             isolation_level=None,  # transactions are written out below
         )
+        return self._checked()
+
+    def _open_copy(self) -> list[Any]:
+        """Connect to a copy of what is in the file now; return the settings that were found."""
+        self._db, self._stamp = copied(self._path)
+        self._copies += 1
+        found = self._checked()
+        self._db.execute("PRAGMA query_only=ON")
+        return found
+
+    def _checked(self) -> list[Any]:
+        """Make the connection safe; return the settings that were found."""
         # The file may come from others: no value larger than what airsift writes, and nothing
         # that runs when a table is read.
         self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
@@ -130,7 +147,21 @@ class Metadata:
 
     def version(self) -> int:
         """Return a number that changes when another connection has changed the file."""
+        if self._stamp:
+            return self._version_of_copy()
         return int(self._all("PRAGMA data_version")[0][0])
+
+    def _version_of_copy(self) -> int:
+        if stamp(self._path) != self._stamp:
+            old = self._db
+            try:
+                self._open_copy()
+            except sqlite3.OperationalError:  # others write all the time: it is newer next time
+                return self._copies
+            except (OSError, sqlite3.DatabaseError) as error:
+                raise _cannot(self._path, error) from error
+            old.close()
+        return self._copies
 
     def tracks(self) -> dict[int, Track]:
         """Return all tracks by their number, without those whose row is damaged."""

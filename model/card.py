@@ -92,7 +92,7 @@ def block(
     return "\n\n".join(
         [
             f"Measured on the {split} split. Windows of 5 s, each judged alone; in brackets 95 % "
-            "intervals by drawing groups (voices, tracks, games) again.",
+            "intervals by drawing groups again.",
             _asked(asked),
             _outputs(judged),
             *([_programmes(programmes)] if programmes else []),
@@ -117,8 +117,8 @@ def sources_page(judged: Mapping[str, Judged], split: str) -> str:
     pure = [name for name in ("speech", "music", "singing", "noise") if name in judged]
     for name in pure:
         each = judged[name]
-        of = np.array([group.split(":")[0] for group in each.groups.tolist()])
-        for source in np.unique(of):
+        of = each.sources
+        for source in () if of is None else np.unique(of):
             part = _part(each, of == source)
             measured = figures.estimate(figures.both_right, figures.pool([part]))
             shown = percent(measured) if measured.groups > 1 else f"{measured.value:.1%}"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import io
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,12 +60,15 @@ class Condition:
         Whether there is speech, and music, in every one of them.
     groups : list of str
         The voice, track or game of each.
+    sources : list of str
+        Where each comes from: a package or a manifest.
     """
 
     name: str
     samples: Samples
     truth: tuple[int, int]
     groups: list[str]
+    sources: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +85,15 @@ class Cut:
         Its first sample in the stream.
     level_db : float
         Its RMS level below full scale.
+    source : str
+        Where it comes from: a package or a manifest.
     """
 
     group: str
     stream: Samples
     start: int
     level_db: float
+    source: str = ""
 
     @property
     def samples(self) -> Samples:
@@ -156,7 +162,8 @@ def _made(
             random = np.random.default_rng([seed, zlib.crc32(name.encode())])
             cuts = pure[kind]
             windows = [_at_level(change(cut, random), cut.level_db) for cut in cuts]
-            yield Condition(name, np.stack(windows), truth, [cut.group for cut in cuts])
+            groups, sources = [cut.group for cut in cuts], [cut.source for cut in cuts]
+            yield Condition(name, np.stack(windows), truth, groups, sources)
         if name == "noise" and (names is None or SILENCE in names):
             yield _silences(np.random.default_rng([seed, 0]))
 
@@ -188,7 +195,7 @@ def _cuts(stream: Stream, random: np.random.Generator) -> Iterator[Cut]:
     for start in range(0, len(stream.active) - columns + 1, columns):
         if stream.active[start : start + columns].mean() > HEARD:
             level_db = float(random.uniform(-45.0, -12.0))
-            yield Cut(stream.group, stream.samples, start * HOP, level_db)
+            yield Cut(stream.group, stream.samples, start * HOP, level_db, stream.source)
 
 
 def _in_turn(cuts: Sequence[Cut], most: int, random: np.random.Generator) -> list[Cut]:

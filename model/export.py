@@ -14,6 +14,7 @@ from model.mixing import LABELS
 from model.spec import ModelSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 # Folding the normalisation into the convolutions moves the last digits only.
@@ -32,14 +33,14 @@ class Trained:
         Of the network, in `model.networks`.
     labels : tuple of str
         Names of the outputs.
-    data : str
-        Where the audio came from; may be empty.
+    record : mapping of str to Any, optional
+        What the training recorded of itself, see `model.record`.
     """
 
     network: Any
     name: str
     labels: tuple[str, ...]
-    data: str
+    record: Mapping[str, Any] | None
 
 
 def trained_network(file: Path) -> Trained:
@@ -53,8 +54,8 @@ def trained_network(file: Path) -> Trained:
     if not file.exists():
         raise ConfigError(f"{file} is not there: run `airsift train` to its end first")
     facts = progress.load(file)
-    if "weights" not in facts:  # weights alone: speech and music
-        facts = {"network": "pooled", "labels": LABELS, "data": "", "weights": facts}
+    if not isinstance(facts, dict) or not facts.keys() >= {"network", "labels", "weights"}:
+        raise ConfigError(f"{file} was not written by `airsift train`: train again")
     network = networks.make(facts["network"], len(facts["labels"]))
     try:
         network.load_state_dict(facts["weights"])
@@ -63,7 +64,7 @@ def trained_network(file: Path) -> Trained:
             f"{file} holds other weights than the network {facts['network']!r} has: train again "
             "with this version"
         ) from error
-    return Trained(network.eval(), facts["network"], tuple(facts["labels"]), facts["data"])
+    return Trained(network.eval(), facts["network"], tuple(facts["labels"]), facts.get("record"))
 
 
 def spec_of(network: Any, training_data: str, labels: tuple[str, ...] = LABELS) -> ModelSpec:
@@ -100,7 +101,7 @@ def export(
     path : Path
         The file to write.
     training_data : str
-        Where the audio came from, in a sentence.
+        What is known of the audio it was trained on; empty where nothing is.
     labels : tuple of str
         Names of the outputs.
 

@@ -63,7 +63,7 @@ def joined(
     length = 0
     longest = _longest_gap(kind, random, sparse=sparse)
     for member in members:
-        stored = corpus.samples_of(folder, member.source)[member.start : member.end]
+        stored = corpus.samples_of(folder, member)
         for start in range(0, len(stored), STREAM_SECONDS * RATE):
             clip = stored[start : start + STREAM_SECONDS * RATE].astype(np.float32) / 32768.0
             clip, active = levelled(clip, kind)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from airsift.errors import ConfigError
-from model import bank, corpus, recipe
+from model import bank, cache, corpus, recipe
 from model.frontend import RollingCQT, cqt
 from model.layers import WINDOW
 from model.selection import Validation
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from model.bank import Bank, Stream
+    from model.bank import Bank, Row, Stream
     from model.corpus import Recording
     from model.recipe import Split
     from model.task import Task
 
-    Row = tuple[str, str, int, int]
+    # Columns, where the class is heard, and the stream they are of.
+    Computed = tuple[NDArray[np.float16], NDArray[np.bool_], Row]
 
 SEED = 100
 # Classes that are only heard beneath others come from the bank of the corpus, and so much of it.
@@ -38,14 +40,32 @@ WINDOW_STEP = WINDOW // 2
 
 
 def decode(task: Task, folder: Path, report: Callable[[str], None]) -> None:
-    """Decode the files of the task's manifest into the corpus, unless they are there already."""
+    """Decode the files of the task's manifest beside the corpus, as far as they have changed.
+
+    They are in a folder of their own: other trainings and `airsift evaluate` do not see them.
+    """
     if task.manifest is None:
         return
     items = recipe.manifest_items(task.manifest, sorted(task.classes))
-    seconds, broken = corpus.build_source(task.manifest.stem, items, task.manifest.parent, folder)
-    for problem in broken:
-        report(f"left out: {problem}")
-    report(f"{task.manifest}: {seconds / 60:.1f} min")
+    place = folder / own_folder(task)
+    with cache.building(place, report):
+        corpus.build([corpus.manifest_job(task.manifest, items)], place, report)
+
+
+def own_folder(task: Task) -> str:
+    """Return where, in a corpus, the files of a task's manifest are decoded to."""
+    assert task.manifest is not None
+    return f"tasks/{cache.key_of(str(task.manifest.resolve()))[:16]}"
+
+
+def all_recordings(task: Task, folder: Path) -> tuple[list[Recording], list[Recording]]:
+    """List what is in the corpus, if there is one, and what is in the task's manifest."""
+    cache.check_whole(folder)
+    shared = corpus.read_index(folder) if task.manifest is None or corpus.there(folder) else []
+    if task.manifest is None:
+        return shared, []
+    own = corpus.read_index(folder / own_folder(task))
+    return shared, [replace(each, array=f"{own_folder(task)}/{each.array}") for each in own]
 
 
 def recordings(task: Task, folder: Path, split: Split) -> list[Recording]:
@@ -56,9 +76,34 @@ def recordings(task: Task, folder: Path, split: Split) -> list[Recording]:
     ConfigError
         A recording's class is none of the task's, or a class that windows are about has none.
     """
+    shared, own = all_recordings(task, folder)
+    found: dict[Split, list[Recording]] = {
+        each: _of_task(task, bank.chosen([*shared, *own], each)) for each in recipe.SPLITS
+    }
+    counted = Counter(kind_of(task, each) for each in found[split])
+    empty = [kind for kind in task.judged if not counted[kind]]
+    if empty:
+        groups = {
+            name: {each.group for each in rows if kind_of(task, each) in empty}
+            for name, rows in found.items()
+        }
+        there = ", ".join(f"{name} has {len(names)} groups" for name, names in groups.items())
+        raise ConfigError(
+            f"the {split} split has no recordings of {' and none of '.join(empty)} ({there}): add "
+            "some under more names of groups, which decide where a group is"
+        )
+    return found[split]
+
+
+def kind_of(task: Task, each: Recording) -> str:
+    """Return the class that a recording has in a task."""
+    return task.groups.get(each.group, each.kind)
+
+
+def _of_task(task: Task, chosen: Sequence[Recording]) -> list[Recording]:
     found = []
-    for each in bank.checked_recordings(folder, split):
-        kind = task.groups.get(each.group, each.kind)
+    for each in chosen:
+        kind = kind_of(task, each)
         if kind in task.leave_out:
             continue
         if kind not in task.classes:
@@ -67,18 +112,22 @@ def recordings(task: Task, folder: Path, split: Split) -> list[Recording]:
                 "name it in [classes] or in leave_out"
             )
         found.append(each)
-    counted = Counter(task.groups.get(each.group, each.kind) for each in found)
-    empty = [kind for kind in task.judged if not counted[kind]]
-    if empty:
-        raise ConfigError(
-            f"the {split} split has no recordings of {' and none of '.join(empty)}: add some, in "
-            "groups of that split (`airsift corpus stats` counts them)"
-        )
     return found
 
 
-def build(task: Task, folder: Path, place: Path) -> Bank:
-    """Compute the columns of the training split, once, and open them.
+def key_of(task: Task, folder: Path) -> str:
+    """Return the key of the columns that a task would learn from now."""
+    beneath = _takes_beneath(task, folder)
+    return cache.key_of(
+        corpus.key_of(recordings(task, folder, "train")), bank.key_of(folder, "train") if beneath
+        else "", dict(task.groups), sorted(task.classes), list(task.judged), task.passes,
+        task.most_seconds, SEED, BENEATH_COLUMNS, bank.PASSES, bank.MOST_SECONDS,
+        cache.code_version("model.material"), cache.libraries(*bank.LIBRARIES),
+    )  # fmt: skip
+
+
+def build(task: Task, folder: Path, place: Path, report: Callable[[str], None]) -> Bank:
+    """Compute the columns of the training split, unless those that are there are the same.
 
     Parameters
     ----------
@@ -88,23 +137,29 @@ def build(task: Task, folder: Path, place: Path) -> Bank:
         The corpus.
     place : Path
         Where the bank is kept.
+    report : callable
+        Is told which of the two was done.
     """
-    if not (place / "train-streams.csv").exists():
-        place.mkdir(parents=True, exist_ok=True)
-        table: list[Row] = []
-        parts: list[tuple[NDArray[np.float16], NDArray[np.bool_]]] = []
-        beneath = _beneath(task, folder)
-        own = [
-            each
-            for each in recordings(task, folder, "train")
-            if beneath is None or task.groups.get(each.group, each.kind) in task.judged
-        ]
-        for columns, active, group, kind in (*(beneath or ()), *_computed(task, folder, own)):
-            end = table[-1][3] if table else 0
-            table.append((group, kind, end, end + len(columns)))
-            parts.append((columns, active))
-        bank.store_bank(place, "train", parts, table)
-    return bank.open_bank(place, "train")
+    key = key_of(task, folder)
+    if bank.stored_key(place, "train") == key:
+        report("training columns: reused")
+        return bank.open_bank(place, "train", key)
+    place.mkdir(parents=True, exist_ok=True)
+    table: list[Row] = []
+    parts: list[tuple[NDArray[np.float16], NDArray[np.bool_]]] = []
+    beneath = _beneath(task, folder) if _takes_beneath(task, folder) else []
+    chosen = recordings(task, folder, "train")
+    if beneath:
+        # What the bank of the corpus has of classes that are only beneath others is enough.
+        shared = {each.array for each in all_recordings(task, folder)[0]}
+        chosen = [e for e in chosen if e.array not in shared or kind_of(task, e) in task.judged]
+    for columns, active, row in (*beneath, *_computed(task, folder, chosen)):
+        end = table[-1].end if table else 0
+        table.append(row._replace(start=end, end=end + len(columns)))
+        parts.append((columns, active))
+    bank.store_bank(place, "train", parts, table, key)
+    report("training columns: computed anew")
+    return bank.open_bank(place, "train", key)
 
 
 def validation(task: Task, folder: Path, split: Split = "validation") -> Validation:
@@ -115,11 +170,7 @@ def validation(task: Task, folder: Path, split: Split = "validation") -> Validat
     Validation
         Each condition is a class, plain or treated.
     """
-    chosen = [
-        each
-        for each in recordings(task, folder, split)
-        if task.groups.get(each.group, each.kind) in task.judged
-    ]
+    chosen = [e for e in recordings(task, folder, split) if kind_of(task, e) in task.judged]
     parts, truths, names = [], [], []
     for treated in (False, True):
         for columns, group, kind in windows(folder, chosen, treated=treated):
@@ -175,10 +226,8 @@ def _starts(stream: Stream) -> list[int]:
     ]
 
 
-def _computed(
-    task: Task, folder: Path, chosen: Sequence[Recording]
-) -> Iterator[tuple[NDArray[np.float16], NDArray[np.bool_], str, str]]:
-    """Yield columns, where the class is heard, group and class of every stream."""
+def _computed(task: Task, folder: Path, chosen: Sequence[Recording]) -> Iterator[Computed]:
+    """Yield the columns of every stream of some recordings."""
     front_end = RollingCQT()
     for turn in range(task.passes):
         random = np.random.default_rng([SEED, turn])
@@ -187,9 +236,9 @@ def _computed(
             with torch.inference_mode():
                 columns = cqt(torch.from_numpy(stream.samples)[None], front_end)[0]
             count = min(len(columns), len(stream.active))
-            kind = task.groups.get(stream.group, stream.kind)
-            values = columns[:count].numpy().astype(np.float16)
-            yield values, stream.active[:count], stream.group, kind
+            row = bank.row_of(stream, 0, count)
+            row = row._replace(kind=task.groups.get(row.group, row.kind))
+            yield columns[:count].numpy().astype(np.float16), stream.active[:count], row
 
 
 def _some(chosen: Sequence[Recording], most: int, random: np.random.Generator) -> list[Recording]:
@@ -204,20 +253,21 @@ def _some(chosen: Sequence[Recording], most: int, random: np.random.Generator) -
     return kept
 
 
-def _beneath(
-    task: Task, folder: Path
-) -> list[tuple[NDArray[np.float16], NDArray[np.bool_], str, str]] | None:
-    """Take what is only heard beneath other classes from the bank of the corpus, if it is built."""
+def _takes_beneath(task: Task, folder: Path) -> bool:
+    """Tell whether classes are only heard beneath others, and the corpus has columns of them."""
+    return bool(set(task.classes) - set(task.judged)) and bool(bank.stored_key(folder, "train"))
+
+
+def _beneath(task: Task, folder: Path) -> list[Computed]:
+    """Take what is only heard beneath other classes from the bank of the corpus."""
     wanted = set(task.classes) - set(task.judged)
-    if not wanted or not (folder / "train-streams.csv").exists():
-        return None
-    whole = bank.open_bank(folder, "train")
-    streams = [row for row in whole.streams if row[1] in wanted and row[0] not in task.groups]
+    whole = bank.open_train(folder)
+    rows = [each for each in whole.streams if each.kind in wanted and each.group not in task.groups]
     found, total = [], 0
-    for place in np.random.default_rng(SEED).permutation(len(streams)):
-        group, kind, start, end = streams[place]
+    for place in np.random.default_rng(SEED).permutation(len(rows)):
+        row = rows[place]
         if total < BENEATH_COLUMNS:
-            total += end - start
-            columns = np.array(whole.columns[start:end])
-            found.append((columns, whole.active[start:end], group, kind))
+            total += row.end - row.start
+            columns = np.array(whole.columns[row.start : row.end])
+            found.append((columns, whole.active[row.start : row.end], row))
     return found

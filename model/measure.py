@@ -35,12 +35,15 @@ class Judged:
         The model's.
     groups : np.ndarray [shape=(n,), str]
         Voice, track or game of each window.
+    sources : np.ndarray [shape=(n,), str], optional
+        Where each comes from, where it is known.
     """
 
     name: str
     truth: tuple[int, int]
     probabilities: NDArray[np.float64]
     groups: NDArray[np.str_]
+    sources: NDArray[np.str_] | None = None
 
 
 def measure(classifier: Classifier, conditions: Iterable[Condition]) -> Iterator[Judged]:
@@ -54,7 +57,8 @@ def measure(classifier: Classifier, conditions: Iterable[Condition]) -> Iterator
                 for block in torch.split(torch.from_numpy(each.samples), 16)
             ]
         probabilities = torch.cat(parts).double().numpy()
-        yield Judged(each.name, each.truth, probabilities, np.array(each.groups))
+        sources = np.array(each.sources) if each.sources else None
+        yield Judged(each.name, each.truth, probabilities, np.array(each.groups), sources)
 
 
 def window_cost_s(classifier: Classifier, repeats: int = 40) -> float:

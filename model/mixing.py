@@ -183,9 +183,9 @@ class _Pool:
 def _pool(bank: Bank, kind: str, dropped: frozenset[int], balance: float) -> _Pool:
     """Balance sources: one counts as the power `1 - balance` of how much it holds."""
     chosen = [
-        (group.partition(":")[0], start, end)
-        for number, (group, each, start, end) in enumerate(bank.streams)
-        if each == kind and number not in dropped and end - start > WINDOW // 2
+        (each.share, each.start, each.end)
+        for number, each in enumerate(bank.streams)
+        if each.kind == kind and number not in dropped and each.end - each.start > WINDOW // 2
     ]
     total: dict[str, int] = {}
     for source, start, end in chosen:

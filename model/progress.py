@@ -52,15 +52,25 @@ class Progress:
         Names of the outputs.
     folder : Path
         Where its files are; a training that is there is gone on with.
+    learnt_from : mapping of str to str, optional
+        Keys of all that it learns from, by what each is of.
 
     Raises
     ------
     ConfigError
-        The folder holds a training with other settings or labels, or cannot be written to.
+        The folder holds a training with other settings, labels or material, or cannot be written
+        to.
     """
 
-    def __init__(self, settings: Settings, labels: Sequence[str], folder: Path) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        labels: Sequence[str],
+        folder: Path,
+        learnt_from: Mapping[str, str] | None = None,
+    ) -> None:
         self.settings, self.labels, self.folder = settings, tuple(labels), folder
+        self.learnt_from = dict(learnt_from or {})
         torch.manual_seed(settings.seed)
         self.network: Any = networks.make(settings.network, len(labels)).to(settings.device)
         self.average: Any = networks.make(settings.network, len(labels)).to(settings.device)
@@ -73,6 +83,7 @@ class Progress:
         self.batches: list[tuple[float, float]] = []
         self.validations: list[tuple[int, float, float, float, float]] = []
         if (folder / "state.pt").exists():
+            check(folder, settings, self.labels, self.learnt_from)
             self._restore(load(folder / "state.pt"))
         else:
             folder.mkdir(parents=True, exist_ok=True)
@@ -138,6 +149,7 @@ class Progress:
         save(
             {
                 "settings": asdict(self.settings), "labels": list(self.labels),
+                "learnt from": self.learnt_from,
                 "step": self.step, "cost": self.cost, "best": self.best,
                 "dropped": sorted(self.dropped), "batches": self.batches,
                 "validations": self.validations, "network": self.network.state_dict(),
@@ -154,15 +166,6 @@ class Progress:
         return network
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        wanted = {**asdict(self.settings), "labels": list(self.labels)}
-        found = {**state.get("settings", {}), "labels": state.get("labels", [])}
-        differ = [name for name in wanted if found.get(name) != wanted[name]]
-        if differ:
-            told = ", ".join(f"{n}={found.get(n)!r} and not {wanted[n]!r}" for n in differ)
-            raise ConfigError(
-                f"{self.folder} holds a training with other settings ({told}): use those, or "
-                "another folder"
-            )
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -170,6 +173,36 @@ class Progress:
         self.dropped = set(state["dropped"])
         self.batches = [(float(cost), float(error)) for cost, error in state["batches"]]
         self.validations = [tuple(row) for row in state["validations"]]
+
+
+def check(
+    folder: Path, settings: Settings, labels: Sequence[str], learnt_from: Mapping[str, str]
+) -> None:
+    """Refuse a folder that holds another training; see `Progress`.
+
+    Raises
+    ------
+    ConfigError
+        With what differs.
+    """
+    if not (folder / "state.pt").exists():
+        return
+    state = load(folder / "state.pt")
+    wanted = {**asdict(settings), "labels": list(labels)}
+    found = {**state.get("settings", {}), "labels": state.get("labels", [])}
+    differ = [name for name in wanted if found.get(name) != wanted[name]]
+    if differ:
+        told = ", ".join(f"{n}={found.get(n)!r} and not {wanted[n]!r}" for n in differ)
+        raise ConfigError(
+            f"{folder} holds a training with other settings ({told}): use those, or another folder"
+        )
+    before = state.get("learnt from", {})
+    changed = [n for n in {**before, **learnt_from} if before.get(n) != learnt_from.get(n)]
+    if changed:
+        raise ConfigError(
+            f"{folder} holds a training from before {' and '.join(changed)} changed: name another "
+            "folder, or remove this one to train anew"
+        )
 
 
 def save(values: object, path: Path) -> None:

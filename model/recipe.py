@@ -1,8 +1,10 @@
 """Where the training audio comes from, and which part of it may be used for what.
 
-``sources_debian.tsv.gz`` names every file of every Debian package used, with its class and
-group (a voice, a track, or the effects of one game). ``splits.tsv`` says which groups are for
-training, validation and test. Both are part of the project; the audio is not.
+``sources_debian.tsv.gz`` names every file of every Debian package used, with its class, its
+group (a voice, a track, or the effects of one game) and how it is read. ``splits.tsv`` says which
+of these groups are for training, validation and test. Both are part of the project; the audio is
+not. A group of a user's own files is placed by a hash of its name, and nothing else in the name of
+a group or a file means anything.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ import gzip
 import hashlib
 import io
 import subprocess
+import unicodedata
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from airsift.errors import ConfigError, DecodeError
 
@@ -24,9 +27,13 @@ if TYPE_CHECKING:
 
 Kind = str  # one of KINDS, or a class of a user's own
 Split = Literal["train", "validation", "test"]
+Origin = Literal["recipe", "own", "made"]
+Reader = Literal["file", "sky", "queen", "soundfont"]
 
 KINDS: tuple[Kind, ...] = ("speech", "music", "singing", "noise")
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+# Names of sources that are not packages; a manifest of the same name gets another one.
+LIBRISPEECH, SONGS = "librispeech", "songs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +50,39 @@ class Item:
         What one hears in it. Singing is music with a voice in it.
     group : str
         Voice, track or artist: all that must stay in one split.
+    origin : Origin
+        'recipe' for what this module lists, 'own' for a user's files. The project's tables of
+        splits and voices hold for groups of the recipe only, whatever a user's are called.
+    reader : Reader
+        What finds the recordings in the file; 'file' for one that FFmpeg decodes.
+    cast : bool
+        Whether the group is many voices that nobody told apart.
+    licence : str
+        As whoever listed the file wrote it; empty where nobody did.
     """
 
     source: str
     path: str
     kind: Kind
     group: str
+    origin: Origin = "own"
+    reader: Reader = "file"
+    cast: bool = False
+    licence: str = ""
 
 
 def debian_items() -> list[Item]:
     """Return every file of the Debian packages in the recipe."""
     packed = (files("model") / "sources_debian.tsv.gz").read_bytes()
     rows = csv.DictReader(io.StringIO(gzip.decompress(packed).decode()), delimiter="\t")
+    readers = {name: name for name in get_args(Reader)} | {"": "file"}
     return [
-        Item(row["package"], row["path"], checked_kind(row["class"]), row["group"]) for row in rows
-    ]
+        Item(
+            row["package"], row["path"], checked_kind(row["class"]), row["group"], "recipe",
+            readers[row["reader"]], row["cast"] == "1",
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
 def manifest_items(manifest: Path, known: Sequence[Kind] = KINDS) -> list[Item]:
@@ -66,17 +91,20 @@ def manifest_items(manifest: Path, known: Sequence[Kind] = KINDS) -> list[Item]:
     Parameters
     ----------
     manifest : Path
-        CSV with the columns path, class and group; paths are relative to its folder.
+        CSV with the columns path, class and group, and perhaps licence; paths are relative to
+        its folder. Space around a value means nothing, and neither does the way in which
+        Unicode writes an accent in the name of a group.
     known : sequence of str
         The classes that may be in it.
 
     Raises
     ------
     ConfigError
-        It cannot be read, a column is missing or a class is unknown.
+        It cannot be read, a column is missing, a class is unknown, a row has no path or group,
+        or a path has two classes or groups.
     """
     try:
-        with manifest.open(newline="", encoding="utf-8") as lines:
+        with manifest.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.DictReader(lines)
             found = set(reader.fieldnames or ())
             missing = [name for name in ("path", "class", "group") if name not in found]
@@ -85,32 +113,63 @@ def manifest_items(manifest: Path, known: Sequence[Kind] = KINDS) -> list[Item]:
                     f"{manifest} has no column {', '.join(missing)}: a manifest has the "
                     "columns path,class,group"
                 )
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError) as error:
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{manifest} cannot be read: {error}") from error
-    return [
-        Item(manifest.stem, row["path"], checked_kind(row["class"], known), row["group"])
-        for row in rows
-    ]
+    items: dict[str, Item] = {}
+    for line, row in rows:
+        item = _listed(manifest, line, row, known)
+        if items.setdefault(item.path, item) != item:
+            raise ConfigError(
+                f"{manifest}, line {line}: {item.path!r} is there twice and not the same: "
+                "leave one of the rows out"
+            )
+    return list(items.values())
+
+
+def _listed(
+    manifest: Path, line: int, row: dict[str | None, str | None], known: Sequence[Kind]
+) -> Item:
+    """Check one row of a manifest."""
+    path, kind, group, licence = (
+        (row.get(name) or "").strip() for name in ("path", "class", "group", "licence")
+    )
+    for name, value in (("path", path), ("group", group)):
+        if not value:
+            raise ConfigError(f"{manifest}, line {line} has no {name}: write path,class,group")
+    try:
+        checked_kind(kind, known)
+    except ConfigError as error:
+        raise ConfigError(f"{manifest}, line {line}: {error}") from error
+    return Item(
+        manifest.stem, path, kind, unicodedata.normalize("NFC", group), licence=licence
+    )  # fmt: skip
 
 
 def librispeech_items(folder: Path) -> list[Item]:
     """Read a folder of LibriSpeech utterances: the speaker is the name's first number."""
     return [
-        Item("librispeech", path.name, "speech", f"librispeech:{path.name.split('-')[0]}")
+        Item(LIBRISPEECH, path.name, "speech", f"{LIBRISPEECH}:{path.name.split('-')[0]}", "recipe")
         for path in sorted(folder.glob("*-*-*.flac"))
     ]
 
 
 def song_items(folder: Path) -> list[Item]:
-    """Read a folder of songs with singing and its ``index.tsv`` (columns file and artist)."""
+    """Read a folder of songs with singing and its ``index.tsv``.
+
+    Its columns are file and artist, and perhaps licence.
+    """
     index = folder / "index.tsv"
     try:
         with index.open(newline="", encoding="utf-8") as lines:
             rows = list(csv.DictReader(lines, delimiter="\t"))
         return [
-            Item("songs", row["file"], "singing", f"songs:{_slug(row['artist'])}") for row in rows
-        ]
+            Item(
+                SONGS, row["file"], "singing", f"{SONGS}:{_slug(row['artist'])}", "recipe",
+                licence=(row.get("licence") or "").strip(),
+            )
+            for row in rows
+        ]  # fmt: skip
     except (OSError, KeyError) as error:
         raise ConfigError(
             f"{index} must list the songs in columns 'file' and 'artist': {error}"
@@ -143,13 +202,24 @@ def fetch(package: str, folder: Path) -> Path:
     shown = _run("apt-cache", "show", "--no-all-versions", package)
     facts = dict(line.split(": ", 1) for line in shown.splitlines() if ": " in line)
     sha256 = facts.get("SHA256", "")
-    present = package_file(package, folder)
-    if present is None or hashlib.sha256(present.read_bytes()).hexdigest() != sha256:
+    present = _with_hash(package, folder, sha256)
+    if present is None:
         _run("apt-get", "--quiet", "download", package, cwd=folder)
-        present = package_file(package, folder)
-    if present is None or hashlib.sha256(present.read_bytes()).hexdigest() != sha256:
+        present = _with_hash(package, folder, sha256)
+    if present is None:
         raise DecodeError(f"{package}: its SHA-256 is not the one apt lists: fetch it again")
+    for other in folder.glob(f"{package}_*.deb"):
+        if other != present:
+            other.unlink()  # an older version
     return present
+
+
+def _with_hash(package: str, folder: Path, sha256: str) -> Path | None:
+    """Return the file of a package that has some content, whatever its version is called."""
+    for file in sorted(folder.glob(f"{package}_*.deb")):
+        if hashlib.sha256(file.read_bytes()).hexdigest() == sha256:
+            return file
+    return None
 
 
 def package_file(package: str, folder: Path) -> Path | None:
@@ -200,27 +270,25 @@ def split_of(group: str, table: Mapping[str, Split]) -> Split:
     return "train" if draw < 0.7 else "validation" if draw < 0.85 else "test"
 
 
-def refuse_overlap(rows: Iterable[tuple[str, str, Split]]) -> None:
-    """Refuse splits that are not independent.
+def placed(groups: Iterable[tuple[str, Origin]], table: Mapping[str, Split]) -> dict[str, Split]:
+    """Place every group of a corpus in one split.
 
     Parameters
     ----------
-    rows : iterable of (group, digest, split)
-        One row for every recording; the digest is of its samples.
-
-    Raises
-    ------
-    ConfigError
-        A group, or the same recording under two names, is in two splits.
+    groups : iterable of (group, origin)
+        One pair for each recording, in any order.
+    table : mapping of str to Split
+        From `load_splits`; it holds for groups of the recipe. Where a user's recordings have the
+        name of a group that the corpus has from the recipe, they are that group.
     """
-    seen: dict[tuple[str, str], Split] = {}
-    for group, digest, split in rows:
-        for key in (("group", group), ("recording", digest)):
-            if key[1] and seen.setdefault(key, split) != split:
-                raise ConfigError(
-                    f"{key[0]} {key[1]!r} is in {seen[key]} and in {split}: a {key[0]} may be "
-                    "in one split only; change the table of splits"
-                )
+    origins: dict[str, Origin] = {}
+    for group, origin in groups:
+        if origin == "recipe" or group not in origins:
+            origins[group] = origin
+    return {
+        group: split_of(group, table if origin == "recipe" else {})
+        for group, origin in origins.items()
+    }
 
 
 def _run(*command: str, cwd: Path | None = None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from model import cache
 from model.frontend import RollingCQT, cqt
 from model.layers import WINDOW
 
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 
 # A stream that a half-trained network finds this unlikely to be of its class is mislabelled.
 DISAGREEMENT = 0.05
-# Beginnings of the names of groups that `model.bank.made_streams` makes.
-MADE = ("made-", "conversation:")
 # Log odds beyond which a mistake costs no more.
 MOST_CERTAIN = 5.0
 
@@ -44,6 +44,14 @@ class Validation:
     columns: Tensor
     truth: Tensor
     names: list[str]
+
+
+def key_of(held_out: Validation) -> str:
+    """Return a hash of validation windows."""
+    digest = hashlib.sha256()
+    for values in (held_out.columns, held_out.truth):
+        digest.update(values.contiguous().numpy().tobytes())
+    return cache.key_of(digest.hexdigest(), held_out.names)
 
 
 def validation_set(conditions: Sequence[Condition]) -> Validation:
@@ -99,15 +107,16 @@ def disagreeing(network: Network, bank: Bank, device: str = "cpu") -> set[int]:
         own label is unlikely.
     """
     found = set()
-    for number, (group, kind, start, end) in enumerate(bank.streams):
-        whole = (end - start) // WINDOW
+    for number, stream in enumerate(bank.streams):
+        whole = (stream.end - stream.start) // WINDOW
         # What was made is what it was made to be, and made to be hard.
-        if not whole or group.startswith(MADE):
+        if not whole or stream.origin == "made":
             continue
-        columns = torch.from_numpy(np.array(bank.columns[start : start + whole * WINDOW]))
+        end = stream.start + whole * WINDOW
+        columns = torch.from_numpy(np.array(bank.columns[stream.start : end]))
         odds = log_odds(network, columns.view(whole, WINDOW, -1), device)
         speech, music = torch.sigmoid(odds).median(dim=0).values.tolist()
-        own = {"speech": speech, "noise": 1 - max(speech, music)}.get(kind, music)
+        own = {"speech": speech, "noise": 1 - max(speech, music)}.get(stream.kind, music)
         if own < DISAGREEMENT:
             found.add(number)
     return found

@@ -39,7 +39,7 @@ class ModelSpec:
     labels : tuple of str
         Names of the outputs.
     training_data : str
-        Where the audio came from.
+        What is known of the audio that it was trained on; empty where nothing is.
     weights_sha256 : str
         Hash of the weights, so that two files can be told apart.
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airsift.errors import ConfigError
 from model import networks
+from model.cache import key_of
 from model.layers import Layer, alone, over
 from model.mixing import BALANCE, BINS_PER_OCTAVE, Mixer
 from model.train import Settings
@@ -47,7 +48,7 @@ class _File(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    data: str
+    data: str = ""
     labels: Annotated[list[str], Field(min_length=1)]
     classes: dict[str, list[str]]
     leave_out: list[str] = []
@@ -68,7 +69,7 @@ class Task:
     Parameters
     ----------
     data : str
-        Where the audio comes from, in a sentence, for the model file.
+        What the file says of the audio; may be empty.
     labels : tuple of str
         Names of the outputs.
     classes : mapping of str to tuple of int
@@ -93,6 +94,8 @@ class Task:
         How to train.
     judged : tuple of str
         Classes that windows are about, and not only beneath others.
+    key : str
+        Hash of all in the file but `data` and the settings, for the state of a training.
     """
 
     data: str
@@ -108,6 +111,7 @@ class Task:
     ways: tuple[tuple[float, Draw], ...]
     settings: Settings
     judged: tuple[str, ...]
+    key: str
 
     def mixer(self, bank: Bank, dropped: frozenset[int]) -> Mixer:
         """Make what draws this task's windows from a bank."""
@@ -150,6 +154,7 @@ def load_task(path: Path, **overrides: object) -> Task:
         raise ConfigError(f"{path}: {where}: {first['msg']}; see docs/own_labels.md") from error
     _check_names(path, read)
     given = {name: value for name, value in overrides.items() if value is not None}
+    groups = _classes(path.parent / read.groups) if read.groups else {}
     return Task(
         data=read.data,
         labels=tuple(read.labels),
@@ -158,7 +163,7 @@ def load_task(path: Path, **overrides: object) -> Task:
             for name, switched in read.classes.items()
         },
         leave_out=frozenset(read.leave_out),
-        groups=_classes(path.parent / read.groups) if read.groups else {},
+        groups=groups,
         manifest=path.parent / read.manifest if read.manifest else None,
         passes=read.passes,
         most_seconds=read.most_seconds,
@@ -167,6 +172,7 @@ def load_task(path: Path, **overrides: object) -> Task:
         ways=_ways(read),
         settings=parse_settings(path, {"clean_at": 1.0, **read.train, **given}),
         judged=tuple(dict.fromkeys(window.of[0] for window in read.window)) or tuple(read.classes),
+        key=key_of(read.model_dump(exclude={"data", "manifest", "groups", "train"}), groups),
     )
 
 

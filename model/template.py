@@ -1,16 +1,18 @@
-"""The beginning of a model card: what the files know; people write the rest."""
+"""The beginning of a model card: what the training recorded; people write the rest."""
 
 from __future__ import annotations
 
-import csv
 from typing import TYPE_CHECKING, Any
 
+from model import record
 from model.card import BEGIN, END
 from model.files import write_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from model.export import Trained
     from model.spec import ModelSpec
 
 TEXT = """# Model card: {name}
@@ -22,7 +24,7 @@ TEXT = """# Model card: {name}
 | labels | {labels}: independent probabilities for {window_s:g} s of audio |
 | input | {rate} Hz mono; {bins} bins from {fmin:g} Hz, {octave} to the \
 octave, a column every {hop_ms:g} ms |
-| network | {network}, {parameters} parameters (`airsift train --set network={network}`) |
+| network | {network}, {parameters} parameters |
 | file | {size} bytes, weights {sha256} |
 | licence | *its licence; that of the recordings may bind it* |
 
@@ -30,8 +32,7 @@ octave, a column every {hop_ms:g} ms |
 
 {data}
 
-*Hours and groups of each class and split (`airsift corpus stats`); whose voices and music are
-missing; licences.*
+*Whose voices and music are missing; what the licences ask for.*
 
 ## Training
 
@@ -48,9 +49,10 @@ missing; licences.*
 
 *What it gets wrong, and what it must not be used for.*
 """
+NOT_RECORDED = "*Not recorded: say where the audio came from, hours and groups of each class.*"
 
 
-def write_card(card: Path, file: Path, network: Any, name: str, spec: ModelSpec, run: Path) -> bool:
+def write_card(card: Path, file: Path, trained: Trained, spec: ModelSpec, statement: str) -> bool:
     """Write the beginning of a model card, unless there is one.
 
     Parameters
@@ -59,14 +61,12 @@ def write_card(card: Path, file: Path, network: Any, name: str, spec: ModelSpec,
         The card.
     file : Path
         The model file.
-    network : nn.Module
-        What is in it.
-    name : str
-        Of the network, in `model.networks`.
+    trained : Trained
+        What is in it, and what its training recorded.
     spec : ModelSpec
         Its facts.
-    run : Path
-        The folder of its training.
+    statement : str
+        What whoever exports it says of the audio; may be empty.
 
     Returns
     -------
@@ -84,12 +84,12 @@ def write_card(card: Path, file: Path, network: Any, name: str, spec: ModelSpec,
         fmin=spec.fmin_hz,
         octave=spec.bins_per_octave,
         hop_ms=1000 * spec.hop / spec.sample_rate,
-        network=name,
-        parameters=sum(values.numel() for values in network.parameters()),
+        network=trained.name,
+        parameters=sum(values.numel() for values in trained.network.parameters()),
         size=file.stat().st_size,
         sha256=spec.weights_sha256[:12],
-        data=spec.training_data,
-        training=_training(run),
+        data=_data(trained.record, statement),
+        training=_training(trained.record),
         begin=BEGIN,
         end=END,
     )
@@ -97,16 +97,68 @@ def write_card(card: Path, file: Path, network: Any, name: str, spec: ModelSpec,
     return True
 
 
-def _training(run: Path) -> str:
-    """Say which state was kept, if the sheet of the training is there."""
-    sheet = run / "sheet.csv"
-    if not sheet.exists():
+def _data(made: Mapping[str, Any] | None, statement: str) -> str:
+    parts = [f"Stated at the export: {statement}"] if statement else []
+    if not made:
+        return "\n\n".join([*parts, NOT_RECORDED])
+    parts += [record.stated(made)] if record.stated(made) else []
+    facts = made["sources"]
+    sources = [(name, record.named(name, facts[name])) for name in sorted(facts)]
+    recordings = [
+        (row["split"], row["source"], row["class"], row["groups"], row["recordings"],
+         record.hours(row["seconds"]), row["licence"])
+        for row in made["recordings"]
+    ]  # fmt: skip
+    columns = [
+        (row["class"], "made by formulas or of the voices above" if row["made"] else "recorded",
+         row["groups"], row["streams"], record.hours(row["seconds"]))
+        for row in made["columns"]
+    ]  # fmt: skip
+    parts += [
+        "Recorded by the training. A group is a voice, a track or a place, as the lists name it.",
+        _table(("source", "what it was"), sources),
+        _table(
+            ("split", "source", "class", "groups", "recordings", "audio", "licence"), recordings
+        ),
+        "What windows were drawn from, after joining and treating, repetitions included:",
+        _table(("class", "", "groups", "streams", "columns"), columns),
+    ]
+    if made["left out as mislabelled"]:
+        groups = ", ".join(made["left out as mislabelled"])
+        parts.append(f"Left out as mislabelled in the course of the training: {groups}.")
+    return "\n\n".join(parts)
+
+
+def _training(made: Mapping[str, Any] | None) -> str:
+    """Say how it was trained and which state was kept."""
+    if not made:
         return "*Steps, settings and the state that was kept.*"
-    with sheet.open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
-    kept = min(rows, key=lambda row: float(row["validation_cost"]))
+    kept, settings = made["kept"], made["settings"]
+    versions = {"airsift": made["airsift"], "python": made["python"], **made["libraries"]}
+    rows = [
+        *(settings.items()),
+        *(
+            (f"configuration, {each}", made["config"][each])
+            for each in ("name", "sha256")
+            if made["config"]
+        ),
+        ("seed of the columns", made["bank seed"]),
+        ("versions", ", ".join(f"{name} {value}" for name, value in versions.items())),
+        *((f"key of {name}", key) for name, key in made["learnt from"].items()),
+    ]
+    windows = sum(made["validation windows"].values())
     return (
-        f"{rows[-1]['step']} steps; the state after step {kept['step']} was kept, with a cost of "
-        f"{float(kept['validation_cost']):.4f} and {float(kept['validation_error']):.2%} of the "
-        "outputs wrong on the validation windows."
+        f"{settings['steps']} steps; the state after step {kept['step']} was kept, with a cost of "
+        f"{kept['cost']:.4f} and {kept['error']:.2%} of the outputs wrong on {windows} validation "
+        f"windows.\n\n{_table(('setting', 'value'), rows)}"
     )
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    """Return a value as it may stand in a table of Markdown: names are a user's own."""
+    return " ".join(str(value).split()).replace("\\", "\\\\").replace("|", "\\|")

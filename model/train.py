@@ -86,6 +86,7 @@ def train(
     labels: tuple[str, ...] = LABELS,
     mix: Callable[[Bank, frozenset[int]], Mixes] | None = None,
     watch: Callable[[int, Mapping[str, float]], None] | None = None,
+    learnt_from: Mapping[str, str] | None = None,
 ) -> Any:
     """Train a network, or go on with one.
 
@@ -108,6 +109,8 @@ def train(
         and music.
     watch : callable, optional
         Is given the step and its figures by name, after each batch and each validation.
+    learnt_from : mapping of str to str, optional
+        Keys of the bank, of the validation windows and of how windows are made.
 
     Returns
     -------
@@ -117,7 +120,7 @@ def train(
     Raises
     ------
     ConfigError
-        The folder holds a training with other settings, or cannot be written to.
+        The folder holds a training with other settings or material, or cannot be written to.
     """
     if labels != LABELS and settings.clean_at < 1:
         raise ConfigError(
@@ -126,7 +129,7 @@ def train(
         )
     make = mix or (lambda bank, dropped: Mixer(bank, dropped=dropped))
     told = watch or (lambda step, figures: None)
-    run, ahead = Progress(settings, labels, folder), _Ahead(settings)
+    run, ahead = Progress(settings, labels, folder, learnt_from), _Ahead(settings)
     mixer = make(bank, frozenset(run.dropped))
     while run.step < settings.steps:
         figures = run.learn(*ahead.batch(mixer, run.step))
@@ -134,7 +137,7 @@ def train(
         if run.step == int(settings.clean_at * settings.steps) < settings.steps:
             run.dropped = disagreeing(run.average, bank, settings.device)
             mixer = make(bank, frozenset(run.dropped))
-            groups = {bank.streams[place][0] for place in run.dropped}
+            groups = {bank.streams[place].group for place in run.dropped}
             report(f"left out as mislabelled: {sorted(groups)}")
         if run.step % settings.validate_every == 0 or run.step == settings.steps:
             scores = log_odds(run.average, held_out.columns, settings.device)

@@ -56,7 +56,7 @@ def measure(classifier: Classifier, folder: Path, split: Split, *, treated: bool
     chosen = [
         each
         for each in bank.checked_recordings(folder, split)
-        if each.kind == "speech" and each.group in voices
+        if each.kind == "speech" and each.origin == "recipe" and each.group in voices
     ]
     found = list(material.windows(folder, chosen, treated=treated))
     if not found:

@@ -60,6 +60,20 @@ def add(
         raise typer.Exit(1)
 
 
+@app.command()
+def create(
+    catalogue: CatalogueOption = None,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Make an empty catalogue; one that is there stays as it is."""
+    from fingerprint.catalogue import Catalogue
+
+    opened = Catalogue.create(_folder(catalogue, config, sets))
+    print(f"{opened.stats()['tracks']} tracks in {opened.folder}")
+    opened.close()
+
+
 @app.command(name="list")
 def show(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,

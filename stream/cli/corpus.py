@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +12,9 @@ import typer
 from stream.cli._context import complain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
+    from model.corpus import Job
     from model.recipe import Item
 
 app = typer.Typer(no_args_is_help=True)
@@ -52,28 +53,22 @@ def build(
     manifest: Manifest = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
-    """Decode everything to 16 kHz mono, once, and compute the training columns.
+    """Decode everything to 16 kHz mono and compute the training columns.
 
+    The corpus then holds what this command names, and nothing else. What has not changed since the
+    last build is used again: every file is read, and its content decides, not its name or its time.
     Files that cannot be decoded are listed and left out.
     """
-    from model import bank, corpus
+    from model import bank, cache, corpus
 
     jobs = _sources(folder, librispeech, songs, manifest or [])
-    with ProcessPoolExecutor(workers) as pool:
-        running = {
-            pool.submit(corpus.build_source, source, items, place, folder): source
-            for source, items, place in jobs
-        }
-        for number, done in enumerate(as_completed(running), 1):
-            seconds, broken = done.result()
-            print(
-                f"[{number}/{len(running)}] {running[done]}: {seconds / 60:.1f} min",
-                file=sys.stderr,
-            )
-            for problem in broken:
-                complain(f"left out: {problem}")
-    streams, columns = bank.build_bank(folder, "train", workers=workers)
-    print(f"{streams} training streams, {columns / 180_000:.1f} h of columns", file=sys.stderr)
+    with cache.building(folder, complain):
+        corpus.build(jobs, folder, complain, workers=workers)
+        streams, columns, reused = bank.build_bank(folder, "train", workers=workers)
+    complain(
+        f"{streams} training streams, {columns / 180_000:.1f} h of columns: "
+        f"{'reused' if reused else 'computed anew'}"
+    )
 
 
 @app.command()
@@ -93,28 +88,40 @@ def stats(folder: Folder) -> None:
 
 def _sources(
     folder: Path, librispeech: Path | None, songs: Path | None, manifests: Sequence[Path]
-) -> list[tuple[str, list[Item], Path]]:
-    """List what there is to decode: name, files and place of each source."""
+) -> list[Job]:
+    """List what there is to decode."""
     from airsift.errors import ConfigError
-    from model import recipe
+    from model import corpus, recipe
+    from model.corpus import Job
 
     by_package: dict[str, list[Item]] = {}
     for item in recipe.debian_items():
         by_package.setdefault(item.source, []).append(item)
-    found: list[tuple[str, list[Item], Path]] = []
+    taken = {*by_package, recipe.LIBRISPEECH, recipe.SONGS}
+    found: list[Job] = []
     for package, items in by_package.items():
         file = recipe.package_file(package, folder / "packages")
         if file is not None:
-            found.append((package, items, file))
+            found.append(Job(package, items, file))
         elif not manifests:
             complain(f"{package} is not there: `airsift corpus fetch {folder}` brings it")
-    if librispeech is not None:
-        found.append(("librispeech", recipe.librispeech_items(librispeech), librispeech))
-    if songs is not None:
-        found.append(("songs", recipe.song_items(songs), songs))
-    for manifest in manifests:
-        found.append((manifest.stem, recipe.manifest_items(manifest), manifest.parent))
+    for name, place, list_items in (
+        (recipe.LIBRISPEECH, librispeech, recipe.librispeech_items),
+        (recipe.SONGS, songs, recipe.song_items),
+    ):
+        if place is not None:
+            found.append(Job(name, list_items(place), place, {"option": f"--{name}"}))
+    for manifest in dict.fromkeys(each.resolve() for each in manifests):
+        name = _free_name(manifest.stem, taken)
+        taken.add(name)
+        found.append(corpus.manifest_job(manifest, recipe.manifest_items(manifest), name))
     if not found:
         raise ConfigError(f"{folder} holds no packages: run `airsift corpus fetch {folder}` first")
     # The longest first, so that the workers end together.
-    return sorted(found, key=lambda job: -len(job[1]))
+    return sorted(found, key=lambda job: -len(job.items))
+
+
+def _free_name(name: str, taken: Collection[str]) -> str:
+    """Return a name for a manifest's source that no other source has."""
+    numbered = (f"{name}-{number}" for number in count(2))
+    return next(each for each in chain([name], numbered) if each not in taken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tomllib
 from pathlib import Path
@@ -13,10 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 Corpus = Annotated[Path, typer.Argument(help="Folder that `airsift corpus build` made.")]
-DATA = (
-    "Recordings of 55 Debian packages (games, telephone prompts, children's programs), "
-    "LibriSpeech and songs under Creative Commons licences; see docs/model_card.md"
-)
 
 
 def train(
@@ -43,44 +40,42 @@ def train(
     """
     import torch
 
-    from model import bank, conditions, material, mixing, progress, selection, sheet, task
+    from model import cache, files, plan, progress, record, sheet, task
     from model import train as training
 
     torch.set_num_threads(threads)
     given = {**_parsed(sets or []), "steps": steps, "seed": seed, "device": device}
     given = {name: value for name, value in given.items() if value is not None}
-    watch = _board(folder) if tensorboard else None
-    labels: tuple[str, ...]
     if config is None:
-        settings = task.parse_settings(Path("--set"), given)
-        held_out = selection.validation_set(conditions.conditions(corpus, "validation", most=120))
-        labels, data = mixing.LABELS, DATA
-        network = training.train(
-            bank.open_bank(corpus, "train"), held_out, settings, folder, _say, watch=watch
-        )
+        planned = plan.shipped(corpus, task.parse_settings(Path("--set"), given))
     else:
-        wanted = task.load_task(config, **given)
-        settings, labels, data = wanted.settings, wanted.labels, wanted.data
-        material.decode(wanted, corpus, _say)
-        held_out = material.validation(wanted, corpus)
+        planned = plan.own(corpus, config, task.load_task(config, **given), _say)
+    settings, labels, learnt_from = planned.settings, planned.labels, planned.learnt_from
+    with cache.alone(folder):
+        watch = _board(folder) if tensorboard else None
+        progress.check(folder, settings, labels, learnt_from)
+        used = planned.open_bank(folder)
         network = training.train(
-            material.build(wanted, corpus, folder / "bank"), held_out, settings, folder, _say,
-            labels=labels, mix=wanted.mixer, watch=watch,
+            used.bank, used.held_out, settings, folder, _say, labels=labels, mix=planned.mix,
+            watch=watch, learnt_from=learnt_from,
         )  # fmt: skip
-    trained = {"network": settings.network, "labels": list(labels), "data": data}
-    progress.save({**trained, "weights": network.state_dict()}, folder / "network.pt")
-    if sheet.can_draw():
-        sheet.draw(folder, folder / "sheet.png")
-    else:
-        _say("the training sheet is not drawn: `pip install 'airsift[training]'` brings matplotlib")
+        kept = record.of_training(used, settings, progress.load(folder / "state.pt"))
+        trained = {"network": settings.network, "labels": list(labels), "record": kept}
+        progress.save({**trained, "weights": network.state_dict()}, folder / "network.pt")
+        files.write_whole(folder / "record.json", json.dumps(kept, indent=1).encode())
+        if sheet.can_draw():
+            sheet.draw(folder, folder / "sheet.png")
+        else:
+            _say("the training sheet is not drawn: `pip install 'airsift[training]'` brings "
+                 "matplotlib")  # fmt: skip
 
 
 def export(
     folder: Annotated[Path, typer.Argument(help="Folder of a training.")],
     file: Annotated[Path, typer.Argument(help="Model file to write.")],
     data: Annotated[
-        str | None, typer.Option(help="Where the audio came from, in place of what is known.")
-    ] = None,
+        str, typer.Option(help="A statement of yours about the audio, for the file and the card.")
+    ] = "",
     onnx: Annotated[
         bool, typer.Option("--onnx/--no-onnx", help="Whether to write ONNX files as well.")
     ] = True,
@@ -89,16 +84,18 @@ def export(
 
     FILE is TorchScript, which the other commands load; FILE's name with .embed.onnx,
     .decide.onnx and .locate.onnx is the same for programs without torch. A model card is begun
-    beside them.
+    beside them. Both say of the training what it has recorded itself, and no more.
     Nothing is written that computes something else than the network that was trained.
     """
-    from model import onnx_files, template
+    from model import onnx_files, record, template
     from model.export import export as write
     from model.export import trained_network
 
     trained = trained_network(folder / "network.pt")
+    known = record.sentence(trained.record)
+    told = f"Stated at the export: {data}" if data else ""
     spec = write(
-        trained.network, file, training_data=data or trained.data or DATA, labels=trained.labels
+        trained.network, file, training_data=f"{known} {told}".strip(), labels=trained.labels
     )
     _say(f"{file}: {file.stat().st_size} bytes, weights {spec.weights_sha256[:12]}")
     if not onnx:
@@ -109,7 +106,7 @@ def export(
     else:
         _say("no ONNX files: `pip install 'airsift[training]'` brings what writes them")
     card = file.with_suffix(".md")
-    if template.write_card(card, file, trained.network, trained.name, spec, folder):
+    if template.write_card(card, file, trained, spec, data):
         _say(f"{card}: the beginning of a model card")
 
 

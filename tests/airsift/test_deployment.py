@@ -14,21 +14,26 @@ import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 import yaml
+from typer.testing import CliRunner
 
+from fingerprint.catalogue import Catalogue
+from fingerprint.metadata import Track
 from stream import config
 from stream.cli.app import app
 from stream.kafka.settings import KafkaSettings
 
 ROOT = Path(__file__).parents[2]
 DOCKER = (ROOT / "Dockerfile").read_text()
+HEADER = (ROOT / "compose.yaml").read_text().partition("\nname:")[0]
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
 MANIFESTS = {
     name: [*yaml.safe_load_all((ROOT / "deploy/kubernetes" / name).read_text())]
-    for name in ("airsift.yaml", "keda.yaml")
+    for name in ("airsift.yaml", "catalogue.yaml", "keda.yaml")
 }
 BY_KIND = {(m["kind"], m["metadata"]["name"]): m for m in MANIFESTS["airsift.yaml"]}
 SCRAPE = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
@@ -42,6 +47,7 @@ BROKER_KEYS = {
     "controller.listener.names",
     "controller.quorum.voters",
     "group.initial.rebalance.delay.ms",
+    "inter.broker.listener.name",
     "listener.security.protocol.map",
     "listeners",
     "log.dirs",
@@ -206,6 +212,48 @@ def test_prometheus_finds_the_workers():
     assert ("Service", "worker") in BY_KIND
 
 
+def default(text):
+    """Put the defaults of variables into a value of compose.yaml."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
+def test_a_catalogue_is_there_before_the_workers_read_it_and_others_write_it():
+    worker, catalogue = SERVICES["worker"], SERVICES["catalogue"]
+    for service, mode in ((worker, ":ro"), (catalogue, "")):
+        folder = service["environment"]["AIRSIFT_IDENTIFY__CATALOGUE"]
+        assert service["volumes"] == [f"catalogue:{folder}{mode}"]
+        assert config.load(environ=airsift_environment(service)).config.identify.catalogue == folder
+        # A new volume gets the owner of the image's folder.
+        assert any(word == "RUN" and f"--owner=10001 --group=10001 {folder}" in rest
+                   for word, rest in FINAL)  # fmt: skip
+    assert catalogue["entrypoint"] == ["airsift", "catalogue"]
+    assert catalogue["command"] == ["create"]
+    assert catalogue["restart"] == "no"
+    assert not catalogue["depends_on"]  # tracks are added without a broker
+    for name in ("topics", "catalogue"):
+        assert worker["depends_on"][name] == {"condition": "service_completed_successfully"}
+
+
+def test_the_command_that_compose_runs_makes_a_catalogue_that_workers_open(tmp_path):
+    words = [*SERVICES["catalogue"]["entrypoint"], *SERVICES["catalogue"]["command"]][1:]
+    folder = tmp_path / "catalogue"
+    for _ in range(2):
+        done = CliRunner().invoke(app, [*words, "--set", f"identify.catalogue={folder}"])
+        assert done.exit_code == 0, done.output
+        assert done.output == f"0 tracks in {folder}\n"
+    catalogue = Catalogue.open(folder)
+    catalogue.add(tone(), Track("mine"))
+    catalogue.close()
+    done = CliRunner().invoke(app, [*words, "--set", f"identify.catalogue={folder}"])
+    assert done.output == f"1 tracks in {folder}\n"
+
+
+def tone():
+    t = np.arange(16_000 * 6) / 16_000
+    noise = np.random.default_rng(0).standard_normal(len(t))
+    return (0.1 * np.sin(2 * np.pi * 440 * t) + 0.1 * noise).astype(np.float32)
+
+
 def test_only_loopback_is_published():
     for name, service in SERVICES.items():
         for port in service.get("ports", ()):
@@ -236,7 +284,11 @@ def test_every_file_that_is_mounted_is_there():
             assert each in SERVICES
         assert set(service.get("secrets", ())) <= set(COMPOSE["secrets"])
     for secret in COMPOSE["secrets"].values():
-        assert secret["file"].startswith("${")  # nobody's password is in the repository
+        file = default(secret["file"])
+        assert file.startswith("./")
+        assert f"{file[2:]}\n" in HEADER.replace("      once", "\n")
+        assert file[2:] in (ROOT / ".gitignore").read_text().splitlines()
+        assert not (ROOT / file).exists()  # nobody's password is in the repository
 
 
 def test_kafkas_settings_have_kafkas_names():
@@ -248,7 +300,16 @@ def test_kafkas_settings_have_kafkas_names():
     assert set(listeners) == set(kinds)
     assert given["KAFKA_CONTROLLER_LISTENER_NAMES"] in listeners
     served = airsift_environment(SERVICES["worker"])["AIRSIFT_KAFKA__BOOTSTRAP_SERVERS"]
-    assert given["KAFKA_ADVERTISED_LISTENERS"] == f"PLAINTEXT://{served}"
+    advertised = dict(
+        e.split("://") for e in default(given["KAFKA_ADVERTISED_LISTENERS"]).split(",")
+    )
+    assert advertised["PLAINTEXT"] == served
+    assert given["KAFKA_INTER_BROKER_LISTENER_NAME"] == "PLAINTEXT"
+    # Whoever comes by the port that is published is told that port, with its own address.
+    [published] = SERVICES["kafka"]["ports"]
+    address, inside = default(published).rsplit(":", 1)
+    assert advertised["HOST"] == address == KafkaSettings().bootstrap_servers
+    assert listeners["HOST"] == f":{inside}"
     assert int(given["KAFKA_MESSAGE_MAX_BYTES"]) >= KafkaSettings().max_request_bytes
 
 
@@ -316,6 +377,48 @@ def test_the_manifests_settings_exist(tmp_path):
     for volume in volumes.values():
         if "configMap" in volume:
             assert ("ConfigMap", volume["configMap"]["name"]) in BY_KIND
+
+
+def test_the_pods_catalogue_is_made_first_and_read_only():
+    [first] = POD["initContainers"]
+    claim = {v["name"]: v for v in POD["volumes"]}["catalogue"]["persistentVolumeClaim"]
+    assert ("PersistentVolumeClaim", claim["claimName"]) in BY_KIND
+    [written] = [m for m in first["volumeMounts"] if m["name"] == "catalogue"]
+    [read] = [m for m in WORKER["volumeMounts"] if m["name"] == "catalogue"]
+    assert read["readOnly"]
+    assert not written.get("readOnly")
+    assert first["args"] == ["catalogue", "create", "--catalogue", written["mountPath"]]
+    assert worker_toml()["identify"]["catalogue"] == read["mountPath"]
+    assert first["image"] == WORKER["image"]
+    assert first["securityContext"] == WORKER["securityContext"]
+
+
+def test_tracks_are_added_in_a_pod_that_is_no_worker():
+    [pod] = MANIFESTS["catalogue.yaml"]
+    [adder] = pod["spec"]["containers"]
+    assert adder["image"] == WORKER["image"]
+    assert adder["securityContext"] == WORKER["securityContext"]
+    assert pod["spec"]["securityContext"] == POD["securityContext"]
+    volumes = {v["name"]: v for v in pod["spec"]["volumes"]}
+    claim = {v["name"]: v for v in POD["volumes"]}["catalogue"]
+    assert volumes["catalogue"] == claim
+    mounts = {m["name"]: m["mountPath"] for m in adder["volumeMounts"]}
+    assert set(mounts) == set(volumes)
+    text = (ROOT / "deploy/kubernetes/catalogue.yaml").read_text()
+    [add] = re.findall(r"-- (airsift .*)", text)
+    assert add.split()[1:5] == ["catalogue", "add", "--catalogue", mounts["catalogue"]]
+    assert add.split()[5].startswith(mounts["music"])
+    # Prometheus and the disruption budget do not take it for a worker.
+    selector = BY_KIND["Service", "worker"]["spec"]["selector"]
+    assert not selector.items() <= pod["metadata"]["labels"].items()
+
+
+def test_what_the_headers_of_the_manifests_make_has_the_names_that_are_used():
+    text = (ROOT / "deploy/kubernetes/airsift.yaml").read_text()
+    [secret] = re.findall(r"create secret generic (\S+) --from-literal=(\w+)=", text)
+    [used] = [v["secret"]["secretName"] for v in POD["volumes"] if "secret" in v]
+    assert secret[0] == used
+    assert Path(worker_toml()["kafka"]["security"]["password_file"]).name == secret[1]
 
 
 def test_probes_ask_what_is_served():

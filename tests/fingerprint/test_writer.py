@@ -272,6 +272,53 @@ def test_a_catalogue_in_a_folder_for_reading_only_serves(noise):
     assert "check the permissions" in error
 
 
+def follow_read_only(pipe, folder, landmarks):
+    """Say, as often as asked, which tracks are found."""
+    if os.getuid() == 0:
+        os.setgid(65534)
+        os.setuid(65534)
+    catalogue = Catalogue.open(folder)
+    matcher = catalogue.matcher()
+    while pipe.recv():
+        catalogue.refresh()
+        found = sorted(match.track for match in matcher.match(landmarks))
+        pipe.send((found, sorted(track.key for track in catalogue.tracks()), catalogue.problems))
+
+
+@pytest.mark.process
+def test_a_reader_that_may_not_write_sees_what_others_add_merge_and_remove(noise):
+    """As a worker in a container sees the catalogue of its volume."""
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        folder = Path(place) / "shelf"
+        catalogue = Catalogue.create(folder)
+        process, ours = start(follow_read_only, folder, noise)
+
+        def seen():
+            ours.send(True)
+            assert ours.poll(60)
+            return ours.recv()
+
+        assert seen() == ([], [], [])
+        for number in range(5):
+            catalogue.add_landmarks(noise, Track(f"track-{number}"))
+            keys = [f"track-{n}" for n in range(number + 1)]
+            assert seen()[1:] == (keys, [])
+        assert seen()[0]
+        catalogue.merge()
+        assert seen()[1:] == (keys, [])
+        catalogue.remove("track-3")
+        assert seen()[1:] == ([key for key in keys if key != "track-3"], [])
+        catalogue.close()  # its log is gone with it
+        assert "track-3" not in seen()[1]
+        with Catalogue.open(folder).writing():
+            pass
+        Catalogue.open(folder).add_landmarks(noise, Track("track-9"))
+        assert "track-9" in seen()[1]
+        ours.send(False)
+        process.join(30)
+
+
 @pytest.mark.slow
 def test_adding_waits_for_merges_that_cannot_keep_up(tmp_path, noise, monkeypatch):
     write = merging.write_merged

@@ -31,7 +31,8 @@ def judged() -> dict[str, Judged]:
         kind = "speech" if "speech" in name else name.split(",")[0]
         groups = np.array([f"{kind}-pack:{n % 4}" for n in range(16)])
         noise = random.uniform(-0.6, 0.6, (16, 2))
-        made[name] = Judged(name, truth, np.clip(np.array(truth) + noise, 0, 1), groups)
+        sources = np.array([f"{kind}-pack"] * 16)
+        made[name] = Judged(name, truth, np.clip(np.array(truth) + noise, 0, 1), groups, sources)
     return made
 
 

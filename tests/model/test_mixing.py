@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.bank import Bank
+from model.bank import Bank, Row
 from model.layers import COLUMN_SECONDS, WINDOW, Layer, alone, fades, interruptions, over
 from model.mixing import Mixer, equalisation, moment_targets, taper, targets, transposed
 from model.reverberation import reverberated
@@ -19,7 +19,7 @@ LENGTH = 400
 def bank() -> Bank:
     random = np.random.default_rng(0)
     streams = [
-        (f"{kind}:{n}", kind, LENGTH * (2 * i + n), LENGTH * (2 * i + n + 1))
+        Row(f"{kind}:{n}", kind, LENGTH * (2 * i + n), LENGTH * (2 * i + n + 1))
         for i, kind in enumerate(KINDS)
         for n in range(2)
     ]

@@ -67,7 +67,7 @@ def test_names_and_labels_that_do_not_fit() -> None:
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     from model import progress
 
-    facts = {"network": "slim", "labels": ["a"], "data": "", "weights": made("pooled").state_dict()}
+    facts = {"network": "slim", "labels": ["a"], "weights": made("pooled").state_dict()}
     progress.save(facts, tmp_path / "network.pt")
     with pytest.raises(ConfigError, match="other weights than the network 'slim'") as caught:
         export.trained_network(tmp_path / "network.pt")

@@ -7,7 +7,7 @@ import pytest
 
 from airsift.errors import ConfigError
 from model import task
-from model.bank import Bank
+from model.bank import Bank, Row
 from model.mixing import targets
 from model.train import Settings
 
@@ -85,7 +85,7 @@ def test_a_mixer_draws_the_targets_of_the_task(tmp_path: Path) -> None:
     read = task.load_task(written(tmp_path, ADVERTS))
     kinds = ("advert", "programme", "noise")
     columns = np.random.default_rng(0).uniform(0, 9, (3 * 600, 144)).astype(np.float16)
-    streams = [(f"{kind}:1", kind, 600 * i, 600 * (i + 1)) for i, kind in enumerate(kinds)]
+    streams = [Row(f"{kind}:1", kind, 600 * i, 600 * (i + 1)) for i, kind in enumerate(kinds)]
     mixer = read.mixer(Bank(columns, np.ones(1800, np.bool_), streams), frozenset())
     windows, heard = mixer.batch(64, np.random.default_rng(1))
     shares = targets(heard)
@@ -107,7 +107,7 @@ def test_a_mixer_draws_the_targets_of_the_task(tmp_path: Path) -> None:
         ("steps = 40", 'steps = "many"', r"train\.steps='many' must be of type int"),
         ("steps = 40", "steps = 0", r"train\.steps=0 must be positive"),
         ('network = "slim"', 'network = "vgg"', r"train\.network='vgg' is unknown"),
-        ("data =", "dta =", "data: Field required"),
+        ("data =", "dta =", "dta: Extra inputs are not permitted"),
         ("[classes]", "[classes", "is not TOML"),
     ],
 )

@@ -10,7 +10,7 @@ import torch
 
 from airsift.errors import ConfigError
 from model import networks, selection, sheet, train
-from model.bank import Bank
+from model.bank import Bank, Row
 from model.network import Network
 
 pytestmark = pytest.mark.long
@@ -31,7 +31,7 @@ def bank() -> Bank:
         elif kind != "noise":
             base[:, random.integers(0, 144, 12)] += 7
         parts.append(base.astype(np.float16))
-        streams.append((f"{kind}:{number}", kind, number * LENGTH, (number + 1) * LENGTH))
+        streams.append(Row(f"{kind}:{number}", kind, number * LENGTH, (number + 1) * LENGTH))
     columns = np.concatenate(parts)
     return Bank(columns, np.ones(len(columns), np.bool_), streams)
 

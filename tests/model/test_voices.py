@@ -42,7 +42,9 @@ def test_voices_are_counted_by_voice(tmp_path: Path, monkeypatch: pytest.MonkeyP
     female = [group for group, kind in known.items() if kind == "female"][:2]
     male = [group for group, kind in known.items() if kind == "male"][:1]
     pitch = {female[0]: 200, female[1]: 100, male[0]: 100}
-    recordings = [Recording("s", g, "speech", g, 0, 1, g) for g in [*pitch, "unknown:1"]]
+    recordings = [Recording("s", g, "speech", g, 0, 1, g, "recipe") for g in [*pitch, "unknown:1"]]
+    # A user's own group that is called like a known voice is not that voice.
+    recordings.append(Recording("mine", female[0], "speech", female[0], 0, 1, "x"))
     monkeypatch.setattr(voices.bank, "checked_recordings", lambda *_: recordings)
 
     def streams(folder, chosen, seed, *, treated):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import shutil
 import wave
 from pathlib import Path
 
@@ -12,9 +15,9 @@ import typer
 from typer.testing import CliRunner
 
 from airsift.errors import ConfigError
-from model import classifier, networks, progress, recipe
+from model import bank, cache, classifier, networks, progress, recipe
 from model.trusted import sha256_of
-from stream.cli import classify, train
+from stream.cli import classify, corpus, train
 
 pytestmark = pytest.mark.long
 
@@ -38,6 +41,7 @@ app = typer.Typer()
 app.command()(train.train)
 app.command()(train.export)
 app.command()(classify.classify)
+app.command()(corpus.build)
 
 
 def run(*words: object) -> str:
@@ -95,7 +99,8 @@ def exported(trained: Path) -> Path:
 def test_what_is_exported_is_of_these_labels(trained: Path, exported: Path) -> None:
     loaded = classifier.load(exported / "adverts.pt")
     assert loaded.spec.labels == ("advert",)
-    assert loaded.spec.training_data == "Tones and noise."
+    assert loaded.spec.training_data.startswith("train: advert 12.0 s of 1 group, ")
+    assert loaded.spec.training_data.endswith("Stated in task.toml: Tones and noise.")
     network = networks.make("slim", 1)
     network.load_state_dict(progress.load(trained / "network.pt")["weights"])
     window = torch.rand(250, 144) * 10
@@ -105,7 +110,7 @@ def test_what_is_exported_is_of_these_labels(trained: Path, exported: Path) -> N
     torch.testing.assert_close(judged, wanted, atol=1e-4, rtol=0)
     card = (exported / "adverts.md").read_text()
     assert "| labels | advert: independent" in card
-    assert "Tones and noise." in card
+    assert "Stated in task.toml: Tones and noise." in card
 
 
 def test_a_model_card_is_never_written_over(trained: Path, tmp_path: Path) -> None:
@@ -159,12 +164,20 @@ def test_a_mistake_is_found_before_training(
     assert not (tmp_path / "run" / "state.pt").exists()
 
 
-def test_a_class_of_the_corpus_that_the_task_does_not_know(trained: Path, tmp_path: Path) -> None:
-    """What is decoded already may come from another task: nothing is left out in silence."""
-    text = TASK.replace('manifest = "mine.csv"', "").replace("programme = []", "")
-    (tmp_path / "task.toml").write_text(text)
-    words = ("train", trained.parent / "corpus", tmp_path, "--config", tmp_path / "task.toml")
-    with pytest.raises(ConfigError, match="of class 'programme', which is none of the task's"):
+def test_a_class_of_the_corpus_that_the_task_does_not_know(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing that is in the corpus is left out in silence; another task's files are not in it."""
+    for made in ("MADE_NOISES", "HAPPENINGS", "CONVERSATIONS", "CROWDS"):
+        monkeypatch.setattr(bank, made, 0)
+    mine, cache = trained.parent, tmp_path / "corpus"
+    lines = (mine / "mine.csv").read_text().replace(",programme,", ",music,").splitlines()
+    listed = mine / "music.csv"
+    listed.write_text("\n".join(line for line in lines if ",advert," not in line))
+    run("train", cache, tmp_path / "first", "--config", mine / "task.toml", "--threads", 1)
+    run("build", cache, "--manifest", listed, "--workers", 1)
+    words = ("train", cache, tmp_path / "run", "--config", mine / "task.toml")
+    with pytest.raises(ConfigError, match="of class 'music', which is none of the task's"):
         run(*words)
 
 
@@ -174,3 +187,135 @@ def test_settings_of_the_command_line_are_checked_too(mine: Path, tmp_path: Path
         run(*words, "network=vgg")
     with pytest.raises(ConfigError, match="must be name=value"):
         run(*words, "network")
+
+
+@pytest.fixture
+def edited(mine: Path, trained: Path, tmp_path: Path) -> Path:
+    """Copy recordings, manifest, task, corpus and training to a folder where they may change."""
+    place = tmp_path / "edited"
+    shutil.copytree(mine, place, ignore=shutil.ignore_patterns("out", "tensorboard"))
+    shutil.rmtree(place / "run")
+    shutil.rmtree(place / "corpus")
+    words = ("--config", place / "task.toml", "--threads", 1)
+    run("train", place / "corpus", place / "run", *words)
+    return place
+
+
+def edit(place: Path, what: str) -> str:
+    """Change something that is learnt from; return what the refusal must name."""
+    manifest, config = place / "mine.csv", place / "task.toml"
+    path, kind, group = next(
+        row
+        for row in (line.split(",") for line in manifest.read_text().splitlines()[1:])
+        if recipe.split_of(row[2], {}) == "train"
+    )
+    match what:
+        case "class":
+            other = {"advert": "programme", "programme": "advert"}[kind]
+            more = f"{path},{other},{group}"
+            text = manifest.read_text().replace(f"{path},{kind},{group}", more)
+            manifest.write_text(f"{text}\n./{path},{kind},{group}\n")
+        case "audio":
+            samples = np.random.default_rng(7).integers(-9000, 9000, 8 * RATE, dtype="<i2")
+            (place / path).write_bytes((place / path).read_bytes()[:44] + samples.tobytes())
+        case "row":
+            (place / "more.wav").write_bytes((place / path).read_bytes()[:-3200])
+            manifest.write_text(f"{manifest.read_text().strip()}\nmore.wav,{kind},{group}\n")
+        case "windows":
+            config.write_text(config.read_text() + WINDOWS)
+            return "the configuration"
+        case "balance":
+            config.write_text("balance = 0.25\n" + config.read_text())
+            return "the configuration"
+        case "passes":
+            config.write_text("passes = 2\n" + config.read_text())
+    return "the training columns"
+
+
+WINDOWS = """
+[[window]]
+share = 0.5
+of = ["advert"]
+
+[[window]]
+share = 0.5
+of = ["programme"]
+"""
+
+
+@pytest.mark.parametrize("what", ["class", "audio", "row", "windows", "balance", "passes"])
+def test_a_training_after_an_edit_is_one_from_nothing(edited: Path, what: str) -> None:
+    """It never goes on with a state of before, and never with columns or samples of before."""
+    words = ("--config", edited / "task.toml", "--threads", 1)
+    before = (edited / "run" / "network.pt").read_bytes()
+    named = edit(edited, what)
+    with pytest.raises(ConfigError, match=f"from before .*{named}.* changed: name another"):
+        run("train", edited / "corpus", edited / "run", *words)
+    assert (edited / "run" / "network.pt").read_bytes() == before
+    shutil.copytree(edited / "run", edited / "again")
+    (edited / "again" / "state.pt").unlink()
+    run("train", edited / "corpus", edited / "again", *words)
+    run("train", edited / "nothing", edited / "anew", *words)
+    for name in ("record.json", "sheet.csv", "batches.csv"):
+        assert (edited / "again" / name).read_text() == (edited / "anew" / name).read_text()
+    one, two = (progress.load(edited / each / "network.pt") for each in ("again", "anew"))
+    assert one["record"] == two["record"]
+    for name, values in one["weights"].items():
+        assert torch.equal(values, two["weights"][name]), name
+
+
+def test_touched_and_moved_files_train_no_other_network(edited: Path) -> None:
+    for path in edited.glob("*.wav"):
+        os.utime(path, (1, 1))
+    path = next(edited.glob("advert*.wav"))
+    path.rename(edited / "program moved.wav")
+    manifest = edited / "mine.csv"
+    manifest.write_text(manifest.read_text().replace(path.name, "program moved.wav"))
+    words = ("--config", edited / "task.toml", "--threads", 1)
+    printed = run("train", edited / "corpus", edited / "run", *words)
+    assert "6 files reused" in printed
+    assert "training columns: reused" in printed
+
+
+def test_a_second_training_in_the_same_folder_is_refused_while_the_first_runs(
+    edited: Path,
+) -> None:
+    words = ("--config", edited / "task.toml", "--threads", 1)
+    with cache.alone(edited / "run"), pytest.raises(ConfigError, match="another training runs in"):
+        run("train", edited / "corpus", edited / "run", *words)
+
+
+def test_a_card_says_what_this_run_used(edited: Path, trained: Path) -> None:
+    """Licences where the manifest has them; nobody else's sources; the statement as one."""
+    manifest = edited / "mine.csv"
+    lines = manifest.read_text().splitlines()
+    rows = [f"{line},CC BY | 4.0" if "advert" in line else f"{line}," for line in lines[1:]]
+    manifest.write_text("\n".join([f"{lines[0]},licence", *rows]))
+    words = ("--config", edited / "task.toml", "--threads", 1)
+    run("train", edited / "corpus", edited / "run", *words)
+    run("export", edited / "run", edited / "out" / "a.pt", "--no-onnx", "--data", "Mine alone.")
+    card = (edited / "out" / "a.md").read_text()
+    sha256 = hashlib.sha256(manifest.read_bytes()).hexdigest()[:12]
+    assert f"| mine | mine.csv (sha256 {sha256}) |" in card
+    assert "| train | mine | advert | 1 | 1 | 12.0 s | CC BY \\| 4.0 |" in card
+    assert "| train | mine | programme | 1 | 1 | 12.0 s | not stated |" in card
+    assert "| validation | mine | advert | 1 | 1 | 12.0 s |" in card
+    assert "Stated at the export: Mine alone." in card
+    assert "Stated in task.toml: Tones and noise." in card
+    assert "| seed | 1 |" in card
+    assert "| network | slim |" in card
+    assert f"torch {torch.__version__.partition('+')[0]}" in card
+    spec = classifier.load(edited / "out" / "a.pt").spec
+    assert f"from mine.csv (sha256 {sha256})" in spec.training_data
+    assert spec.training_data.endswith("Stated at the export: Mine alone.")
+    for words_of_others in ("Debian", "LibriSpeech", "Creative Commons", str(edited)):
+        assert words_of_others not in card + spec.training_data
+
+
+def test_nothing_is_said_of_a_training_that_recorded_nothing(trained: Path, tmp_path: Path) -> None:
+    facts = progress.load(trained / "network.pt")
+    del facts["record"]
+    progress.save(facts, tmp_path / "network.pt")
+    run("export", tmp_path, tmp_path / "bare.pt", "--no-onnx")
+    assert classifier.load(tmp_path / "bare.pt").spec.training_data == ""
+    assert "*Not recorded: say where the audio came from" in (tmp_path / "bare.md").read_text()

@@ -1,0 +1,320 @@
+"""Every key, variable, command, file and port that is named is there.
+
+Named by a page, a manifest, compose.yaml, a comment of a configuration or a message of the code.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+from pydantic import BaseModel
+
+from model import task, train
+from stream import config
+from stream.cli.app import app
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"])
+OTHERS = sorted(
+    [
+        *(path for pattern in ("configs/*.toml", "deploy/**/*.y*ml", "deploy/**/*.json",
+                               "docs/examples/*.py", "docs/*.json") for path in ROOT.glob(pattern)),
+        *(ROOT / name for name in ("compose.yaml", "Dockerfile", "Makefile")),
+    ]
+)  # fmt: skip
+TEXTS = {str(path.relative_to(ROOT)): path.read_text() for path in [*PAGES, *OTHERS]}
+CODE = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for package in ("airsift", "stream", "model", "fingerprint")
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+
+
+def tables(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of all keys and tables of the settings."""
+    for name, field in model.model_fields.items():
+        yield f"{prefix}{name}"
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from tables(inner, f"{prefix}{name}.")
+
+
+KEYS = set(tables(config.Config))
+SECTIONS = "|".join(config.Config.model_fields)
+# A key is not a part of a path, an address or a longer dotted name.
+DOTTED = re.compile(rf"(?<![\w./\\-])((?:{SECTIONS})(?:\.[a-z][a-z0-9_]*)+)(?![\w(/])")
+SUFFIXES = {"py", "md", "toml", "pt", "csv", "json", "jsonl", "txt", "log", "wav", "flac", "mp3"}
+# What has the form of a key and is something else, in these files.
+NOT_KEYS = {
+    "docs/examples/producer.py": {"kafka.errors"},  # kafka-python's
+    "stream/kafka/apache.py": {"kafka.server"},  # a class of the broker's
+    "stream/snapshot.py": {"identify.playing"},  # a part of a snapshot
+}
+
+
+def unknown_keys(where: str, text: str) -> set[str]:
+    """Return what has the form of a key, without keys, files and names of our own modules."""
+    found = set()
+    for name in set(DOTTED.findall(text)) - KEYS - NOT_KEYS.get(where, set()):
+        module = "/".join(name.split(".")[:2])
+        if name.rsplit(".", 1)[-1] not in SUFFIXES and not (ROOT / f"{module}.py").exists():
+            found.add(name)
+    return found
+
+
+@pytest.mark.parametrize("where", TEXTS)
+def test_every_dotted_key_is_one(where: str) -> None:
+    assert not unknown_keys(where, TEXTS[where])
+
+
+def strings(text: str) -> Iterator[str]:
+    """Yield the strings of a module that may be shown, f-strings as one; not its docstrings."""
+    tree = ast.parse(text)
+    documented = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    joined = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+    left_out = documented | {id(part) for node in joined for part in node.values}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else "?" for part in node.values]
+            yield "".join(map(str, parts))
+        elif isinstance(node, ast.Constant) and id(node) not in left_out:
+            yield from [node.value] if isinstance(node.value, str) else []
+
+
+@pytest.mark.parametrize("where", CODE)
+def test_every_key_that_a_message_names_is_one(where: str) -> None:
+    """A name that is put together from parts at run time is left out."""
+    shown = [text for text in strings(CODE[where]) if " " in text or "=" in text]
+    assert not unknown_keys(where, "\n".join(shown))
+
+
+@pytest.mark.parametrize("where", TEXTS)
+def test_every_set_is_of_a_key_and_of_a_value_that_it_takes(where: str) -> None:
+    for found in re.findall(r"--set[ =]([a-z_]+\.[a-z_.]+=\S+)", TEXTS[where]):
+        assignment = found.rstrip("`.,;:)'\"")
+        if re.search(r"[A-Z]{3,}|\$", assignment):  # a placeholder
+            assert assignment.partition("=")[0] in KEYS, assignment
+        elif not assignment.startswith("section."):
+            config.load(sets=[assignment], environ={})
+
+
+VARIABLE = re.compile(r"\bAIRSIFT_[A-Z][A-Z0-9_]*")
+PATTERNS = {"AIRSIFT_SECTION__KEY", "AIRSIFT_A__B"}
+
+
+@pytest.mark.parametrize("where", [*TEXTS, *CODE])
+def test_every_variable_of_airsifts_is_a_key(where: str) -> None:
+    text = TEXTS.get(where) or CODE[where]
+    for name in set(VARIABLE.findall(text)) - PATTERNS:
+        assert name.removeprefix("AIRSIFT_").lower().replace("__", ".") in KEYS, name
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
+
+
+OF_A_TASK = {"docs/own_labels.md"}
+
+
+@pytest.mark.parametrize("where", [name for name in TEXTS if name.endswith(".md")])
+def test_every_toml_shown_is_read(where: str, tmp_path: Path) -> None:
+    for block in blocks(TEXTS[where], "toml"):
+        path = tmp_path / "shown.toml"
+        path.write_text(block)
+        if where in OF_A_TASK:
+            assert task.load_task(path).labels
+        else:
+            config.load(path, environ={})
+
+
+def test_settings_of_training_are_listed_as_they_are() -> None:
+    page = TEXTS["docs/own_labels.md"]
+    listed = {
+        name for row in re.findall(r"^\| (`[^|]*`) \|", page, re.M)
+        for name in re.findall(r"`(\w+)`", row)
+    }  # fmt: skip
+    assert set(task._File.model_fields) - {"window", "train"} <= listed
+    for name in train.Settings.__dataclass_fields__:
+        assert f"`{name}`" in page, name
+
+
+# Commands
+
+
+@cache
+def tree() -> dict[tuple[str, ...], set[str]]:
+    """Return every command of airsift's, by its words, with its options."""
+    found: dict[tuple[str, ...], set[str]] = {}
+
+    def walk(command: object, words: tuple[str, ...]) -> None:
+        options = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}  # type: ignore[attr-defined]
+        found[words] = {each for each in options if each.startswith("-")} | {"--help"}
+        for name, inner in getattr(command, "commands", {}).items():
+            walk(inner, (*words, name))
+
+    walk(typer.main.get_command(app), ())
+    return found
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """Yield the words of every command of airsift's in code, in a block or within a line."""
+    shown = [*blocks(text, r"\w*"), *re.findall(r"`([^`\n]*(?:\n[^`\n]*)?)`", text)]
+    shown += [re.sub(r"^#", "", line) for line in re.findall(r"^#.*$", text, re.M)]
+    for code in shown:
+        for line in code.replace("\\\n", " ").splitlines():
+            match = re.search(r"(?:^|[\s(])(airsift(?: catalogue)? [a-z].*)$", line)
+            if match:
+                yield shlex.split(match[1].split("#")[0].split("|")[0].replace("'", " "))
+
+
+@pytest.mark.parametrize("where", [name for name in TEXTS if not name.endswith((".json", ".py"))])
+def test_every_command_has_the_options_it_is_shown_with(where: str) -> None:
+    for words in commands(TEXTS[where]):
+        rest = [word.rstrip("`,.:;)") for word in words[1:]]
+        path: tuple[str, ...] = ()
+        while rest and (*path, rest[0]) in tree():
+            path += (rest.pop(0),)
+        if not path:  # prose that begins with the name
+            continue
+        if len(path) == 1 and any(len(each) == 2 and each[0] == path[0] for each in tree()):
+            # a group of commands, such as `airsift corpus`
+            assert not rest or rest[0].startswith("-"), f"{where}: {words}"
+        for option in rest:
+            if re.fullmatch(r"--[a-z-]+(=.*)?", option):
+                assert option.partition("=")[0] in tree()[path], f"{where}: {words}"
+
+
+@pytest.mark.parametrize("where", [name for name in TEXTS if name.endswith(".md")])
+def test_every_make_target_is_one(where: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", TEXTS["Makefile"], re.M))
+    shown = [*blocks(TEXTS[where], r"\w*"), *re.findall(r"`([^`\n]+)`", TEXTS[where])]
+    for code in shown:
+        assert set(re.findall(r"^make ([a-z-]+)", code, re.M)) <= targets
+
+
+# Files
+
+FOLDERS = "airsift|stream|model|fingerprint|bench|configs|deploy|docs|scripts|tests"
+FILE = re.compile(rf"(?<![\w/.-])((?:{FOLDERS})/[\w./*-]*\w/?)")
+
+
+@pytest.mark.parametrize("where", [*TEXTS, *CODE])
+def test_every_file_that_is_named_is_there(where: str) -> None:
+    text = TEXTS.get(where) or "\n".join(strings(CODE[where]))
+    for name in set(FILE.findall(text)):
+        if name.count("/") == 1 and name.endswith("/"):
+            continue
+        if where in CODE and "." not in name.rsplit("/", 1)[-1]:
+            continue  # names within a catalogue, a content type
+        there = (ROOT / name).exists() or any(ROOT.glob(name))
+        assert there, name
+
+
+@pytest.mark.parametrize("where", [name for name in TEXTS if name.endswith(".md")])
+def test_every_link_leads_to_a_file_and_a_heading(where: str) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", TEXTS[where]):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        path = ((ROOT / where).parent / name).resolve() if name else ROOT / where
+        assert path.exists(), target
+        if anchor and path.suffix == ".md":
+            titles = re.findall(r"^#+ (.*)$", path.read_text(), re.M)
+            slugs = {re.sub(r"[^\w\- ]", "", t.lower()).strip().replace(" ", "-") for t in titles}
+            assert anchor in slugs, target
+
+
+# Ports
+
+COMPOSE = yaml.safe_load(TEXTS["compose.yaml"])
+PORT = re.compile(r"(?<![\d.])(?:[a-z][\w.-]*|\d+\.\d+\.\d+\.\d+|\[::1\]):(\d{4,5})\b")
+# What the images of others listen on, as their documentation says.
+IMAGES = {"prometheus": "9090", "grafana": "3000"}
+
+
+def interpolated(text: str) -> str:
+    """Put the defaults of variables into a value of compose.yaml."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
+def listened() -> dict[str, set[str]]:
+    """Return the ports that each service of compose.yaml listens on in its container."""
+    found = {name: {port} for name, port in IMAGES.items()}
+    listeners = COMPOSE["services"]["kafka"]["environment"]["KAFKA_LISTENERS"]
+    found["kafka"] = set(re.findall(r":(\d+)", listeners))
+    found["worker"] = {COMPOSE["services"]["worker"]["environment"]["AIRSIFT_WATCH__PORT"]}
+    return found
+
+
+def test_every_published_port_is_one_that_its_service_listens_on() -> None:
+    for name, service in COMPOSE["services"].items():
+        for port in service.get("ports", ()):
+            assert interpolated(port).rpartition(":")[2] in listened()[name], name
+
+
+@pytest.mark.parametrize("where", TEXTS)
+def test_every_port_is_one_that_something_listens_on(where: str) -> None:
+    published = {
+        interpolated(port).split(":")[1]
+        for service in COMPOSE["services"].values()
+        for port in service.get("ports", ())
+    }
+    known = published | {port for ports in listened().values() for port in ports}
+    known |= {config.load(environ={}).config.kafka.bootstrap_servers.rpartition(":")[2]}
+    if where.startswith("deploy/kubernetes"):
+        known.add("9093")  # of the cluster that is there already: TLS
+    assert set(PORT.findall(interpolated(TEXTS[where]))) <= known
+
+
+# Compose
+
+SERVICE = re.compile(r"docker compose (?:--profile \w+ )?(?:exec|run|restart|stop|logs) ([^`\n]*)")
+
+
+@pytest.mark.parametrize("where", TEXTS)
+def test_every_service_and_profile_that_is_named_is_there(where: str) -> None:
+    text = TEXTS[where].replace("\n", " ") if where.endswith(".md") else TEXTS[where]
+    services = COMPOSE["services"]
+    for rest in SERVICE.findall(TEXTS[where]):
+        words = iter(shlex.split(rest.split("#")[0].replace("'", " ")))
+        named = next(
+            word for word in words
+            if not word.startswith("-") and not (word.startswith(("$", "/", "~")) and ":" in word)
+        )  # fmt: skip
+        assert named in services, rest
+    for scaled in re.findall(r"--scale (\w+)=", text):
+        assert scaled in services
+    profiles = {p for service in services.values() for p in service.get("profiles", ())}
+    assert set(re.findall(r"--profile (\w+)", text)) <= profiles
+
+
+def test_no_command_of_compose_needs_a_variable_and_each_is_explained() -> None:
+    text = TEXTS["compose.yaml"]
+    header = text.partition("\nname:")[0]
+    body = re.sub(r"^\s*#.*$", "", text, flags=re.M)
+    used = re.findall(r"(?<!\$)\$\{?(\w+)([^}\s\"]*)", body)
+    assert used
+    for name, rest in used:
+        assert rest.startswith(":-"), f"{name} has no default"
+        assert re.search(rf"^#   {name} ", header, re.M), f"{name} is not in the header"
+        assert not name.startswith("AIRSIFT_"), "airsift would take it for a key"
+
+
+def test_tomls_are_tomls() -> None:
+    for path in ROOT.glob("configs/*.toml"):
+        assert tomllib.loads(path.read_text())
