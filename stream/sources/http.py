@@ -147,7 +147,8 @@ class HttpSource:
     @property
     def queued(self) -> int:
         """Chunks that wait to be taken."""
-        return round(self._waiting_s() / self._block_s)
+        with self._changed:
+            return round(self._waiting_s() / self._block_s)
 
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
         """Do nothing: what was on the air is gone."""

@@ -19,10 +19,11 @@ MIN_OVERLAP_S = 0.3  # less is no proof
 _PERHAPS = 0.6  # correlation, at the lower rate, of places that are looked at closely
 _MAX_PLACES = 20  # that are: so many of the best, and of the nearest to the expected one
 _COMPARED_S = 3  # of them
-_ALIKE = 0.95  # correlation of the same audio, decoded again from its middle; or coded again
+_ALIKE = 0.95  # correlation of the same audio, decoded again from its middle
 _MARGIN = 0.02  # audio that fits worse by this is other audio
 _NEAR_S = 2.0  # of several places, the one that is so near to where the clock expects it
 _QUIET = 1e-7  # mean square; silence is like all silence
+_BAND_HZ = 4_000  # whose half is about the highest note that is compared; AAC's noise is above it
 _COARSE_RATE = 8_000  # samples per second that are searched in; the place is exact all the same
 
 
@@ -53,10 +54,10 @@ def find_overlap(
         begins before. None where they share nothing, or not in one place alone.
     """
     factor = max(rate // _COARSE_RATE, 1)
-    a, b = _coarse(known, factor), _coarse(new, factor)
     shortest = max(round(MIN_OVERLAP_S * rate / factor), 2)
-    if min(len(a), len(b)) < shortest:
+    if min(len(known), len(new)) < shortest * factor:
         return None
+    a, b = _coarse(known, factor), _coarse(new, factor)
     alike = _correlations(a, b, shortest)
     near = None if expected is None else expected // factor + len(b) - 1
     places = [(place - (len(b) - 1)) * factor for place in _places(alike, near)]
@@ -115,6 +116,15 @@ def _places(alike: NDArray[np.float64], expected: int | None) -> list[int]:
     return sorted(set(chosen))
 
 
+def _band(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+    """Return audio without its lowest notes, and without what decoders make up as noise."""
+    width = max(rate // _BAND_HZ, 1)
+    sums = np.cumsum(samples, dtype=np.float64)
+    low = (sums[width:] - sums[:-width]) / width
+    band: NDArray[np.float32] = (low[width:] - low[:-width]).astype(np.float32)
+    return band
+
+
 def _exact(
     known: NDArray[np.float32], new: NDArray[np.float32], start: int, rate: int, factor: int
 ) -> tuple[float, int]:
@@ -124,11 +134,11 @@ def _exact(
     low = max(start + reach, 0, high - _COMPARED_S * rate)
     if high - low < MIN_OVERLAP_S * rate / 2:
         return 0.0, start
-    part = np.diff(known[low:high])
+    part = _band(known[low:high], rate)
     energy = float(np.dot(part, part))
     best = 0.0, start
     for at in range(start - reach, start + reach + 1):
-        other = np.diff(new[low - at : high - at])
+        other = _band(new[low - at : high - at], rate)
         norm = np.sqrt(energy * float(np.dot(other, other)))
         if norm > _QUIET * len(part):
             best = max(best, (float(np.dot(part, other)) / norm, at))

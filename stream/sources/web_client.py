@@ -23,7 +23,7 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from airsift import __version__
 from airsift.errors import SourceError
-from stream.sources.address import SCHEMES, PublicOnly, check_scheme, public_name
+from stream.sources.address import PublicOnly, check_scheme, public_name
 
 if TYPE_CHECKING:
     from http.client import HTTPMessage, HTTPResponse
@@ -365,6 +365,20 @@ class _OpensSecure(urllib.request.HTTPSHandler):
         return self.do_open(_making(_Secure, request), request, context=self._trusted)
 
 
+class _Through(urllib.request.BaseHandler):
+    """Sends every request through one proxy, whatever the environment says of exceptions."""
+
+    handler_order = 100  # before those that connect
+
+    def __init__(self, proxy: str) -> None:
+        self._proxy = proxy
+
+    def http_open(self, request: urllib.request.Request) -> None:
+        request.set_proxy(self._proxy, "http")
+
+    https_open = http_open
+
+
 def _making(kind: type[_Plain] | type[_Secure], request: urllib.request.Request) -> Any:
     """Return what makes a connection for one request."""
 
@@ -382,9 +396,8 @@ def _opener(proxy: str | None) -> urllib.request.OpenerDirector:
     Refusals and redirections are answers like others: they are judged by who asks.
     """
     opener = urllib.request.OpenerDirector()
-    proxies = None if proxy is None else dict.fromkeys(SCHEMES, proxy)
     for handler in (
-        urllib.request.ProxyHandler(proxies),
+        urllib.request.ProxyHandler() if proxy is None else _Through(urlsplit(proxy).netloc),
         urllib.request.UnknownHandler(),
         _OpensPlain(),
         _OpensSecure(),

@@ -120,7 +120,8 @@ def inside(monkeypatch: pytest.MonkeyPatch) -> str:
             super().__init__(lambda address: address == "127.0.0.1")
 
     monkeypatch.setattr(web_client, "PublicOnly", Guard)
-    monkeypatch.setenv("no_proxy", "127.0.0.2,127.0.0.1")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.2,127.0.0.1")
     return "127.0.0.2"
 
 

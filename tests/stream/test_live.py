@@ -228,6 +228,7 @@ def test_drops_every_20_s_lose_and_repeat_nothing_where_bursts_bridge_them(
         assert sum(server.gaps()) == pytest.approx(12 * max(away_s - burst_s, 0), abs=12 * 0.6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ppm", [200.0, -200.0, 400.0])
 def test_drift_is_followed_for_hours_without_a_gap(ppm: float) -> None:
     server = Server(ppm=ppm)

@@ -506,6 +506,23 @@ def test_a_login_of_the_settings_is_for_the_server_of_the_address_alone() -> Non
     assert "sesame" not in repr(settings)
 
 
+def test_hls_has_the_login_of_the_settings() -> None:
+    lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:2", "#EXTINF:2,", "/0.ts", "#EXT-X-ENDLIST", ""]
+    bodies = {"/a.m3u8": "\n".join(lines).encode(), "/0.ts": encoded(2, "aac", "mpegts")}
+
+    def answer(request: Request) -> None:
+        if request.headers.get("Authorization") != "Basic Ym9iOm9wZW46L0Bz":
+            request.head(401, WWW_Authenticate='Basic realm="radio"')
+        else:
+            whole(bodies[request.path])(request)
+
+    with radio(dict.fromkeys(bodies, answer)) as (url, _):
+        settings = WebSettings(timeout_s=3.0, username="bob", password="open:/@s")
+        source = HttpSource(f"{url}/a.m3u8", "radio", settings)
+        assert length_s(heard(source)) == pytest.approx(2, abs=0.3)
+        source.close()
+
+
 def test_a_login_that_is_refused_is_told_from_one_that_is_missing() -> None:
     with radio({"/live": says(401, WWW_Authenticate="Basic")}) as (url, _):
         settings = WebSettings(timeout_s=2.0, username="bob", password="open-sesame")
