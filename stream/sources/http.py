@@ -206,14 +206,13 @@ class HttpSource:
 
     def _listen(self, audio: WebAudio) -> None:
         """Take all audio of one connection."""
-        clock, file, end = self._clock, audio.file, 0
+        clock, file, begin, end = self._clock, audio.file, 0, 0
         if clock is not None:
             clock.connect()
         for start, samples, lost in audio.reader:
+            begin = start if not end else begin
             skip = start - end if end else 0
             end = start + len(samples)
-            if file is not None and audio.live:
-                file.deadline = time.monotonic() + _NO_AUDIO * self._settings.timeout_s
             with self._changed:
                 if self._clock is None:
                     chunk = AudioChunk(
@@ -227,13 +226,15 @@ class HttpSource:
                     rate = audio.reader.rate
                     self._clock.push(samples, rate, boot_time(), skip=skip, reason=reason)
                     if self._clock.is_file:
-                        self._make_file()
+                        self._make_file(begin)
                     self._end = end
                 self._changed.notify_all()
                 while self._waiting_s() > self._queue_s and not self._stopped.is_set():
                     self._changed.wait(IDLE_S)
             if self._stopped.is_set():
                 return
+            if file is not None and audio.live:
+                file.deadline = time.monotonic() + _NO_AUDIO * self._settings.timeout_s
 
     def _is_over(self, audio: WebAudio, *, steady: bool) -> bool:
         """Say whether the end of a connection is the end of all; take note of what is missing."""
@@ -262,12 +263,13 @@ class HttpSource:
         self.warnings += problems
         return True
 
-    def _make_file(self) -> None:
-        """Go on as a file: what was held is given without a time."""
+    def _make_file(self, begin: int = 0) -> None:
+        """Go on as a file, whose audio begins at `begin`: what was held is given without a time."""
         assert self._clock is not None
         clock, self._clock = self._clock, None
         for placed in clock.give_up():
-            self._chunks.append(self._chunk(placed, None))
+            moved = placed._replace(start=placed.start + begin)
+            self._chunks.append(self._chunk(moved, None))
             self._end = self._chunks[-1].end
 
     def _reconnect(self, before: WebAudio, attempt: int) -> tuple[WebAudio | None, int]:

@@ -60,7 +60,7 @@ class Station:
         script: Callable[[Listener], None] | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
-        self.data = as_mp3(samples)
+        self.data = self.encoded(samples)
         self.bytes_per_s = len(self.data) * RATE / len(samples)
         self.burst_s = burst_s
         self.began = time.time() - before_s
@@ -68,6 +68,10 @@ class Station:
         self.headers = headers if headers is not None else {"icy_name": "Radio"}
         self.visits = 0
         self._lock = threading.Lock()
+
+    def encoded(self, samples: NDArray[np.float32]) -> bytes:
+        """Return the programme as a stream that can be met anywhere."""
+        return as_mp3(samples)
 
     def on_air(self) -> int:
         """Return how many bytes of the programme have been on air."""
@@ -80,6 +84,42 @@ class Station:
         request.head(Content_Type="audio/mpeg", **self.headers)
         start = max(self.on_air() - int(self.burst_s * self.bytes_per_s), 0)
         self.script(Listener(self, request, visit, start))
+
+
+class AacStation(Station):
+    """Sends ADTS."""
+
+    def encoded(self, samples: NDArray[np.float32]) -> bytes:
+        data = io.BytesIO()
+        encode(data, samples, RATE, "aac", format="adts")
+        return data.getvalue()
+
+
+class OggStation(Station):
+    """Sends FLAC in Ogg: its headers first, and then the pages that are on air, for 3 s."""
+
+    def encoded(self, samples: NDArray[np.float32]) -> bytes:
+        data = io.BytesIO()
+        encode(data, samples, RATE, "flac", format="ogg")
+        pages = [b"OggS" + page for page in data.getvalue().split(b"OggS")[1:]]
+        ends = [int.from_bytes(page[6:14], "little", signed=True) / RATE for page in pages]
+        self.pages = list(zip(ends, pages, strict=True))
+        return data.getvalue()
+
+    def __call__(self, request: Request) -> None:
+        self.visits += 1
+        request.head(Content_Type="application/ogg", **self.headers)
+        for end_s, page in self.pages:
+            if end_s <= 0:
+                request.wfile.write(page)
+        sent_s, until = time.time() - self.began - self.burst_s, time.time() + 3.0
+        while time.time() < until:
+            now_s = time.time() - self.began
+            for end_s, page in self.pages:
+                if sent_s < end_s <= now_s:
+                    request.wfile.write(page)
+            sent_s = now_s
+            time.sleep(0.1)
 
 
 class Listener:
