@@ -194,6 +194,11 @@ def _reader(client: WebClient, file: WebFile, block_s: float) -> AudioReader:
             raise WebError(
                 f"{file.name}: no audio came ({file.broken}); check that it is a stream"
             ) from error
+        if file.needs_index:
+            raise DecodeError(
+                f"{file.name}: its index is at its end, and the server cannot send it from there "
+                "(no ranges); get the file, and read it from there"
+            ) from error
         if not file.peek(1):
             raise DecodeError(
                 f"{file.name}: its answer ends before any audio; check that it is a stream"

@@ -37,6 +37,7 @@ _SAME_BYTES = 65_536  # two answers that agree in so many are of one file
 _MAX_RESUMES = 8  # in a row, without `_SAME_BYTES` more
 _NO_LENGTH = 2**31 - 1  # and more, where programs that must give a length do not know it
 _READ_BYTES = 65_536
+_INDEXED = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")  # what MP4 and MOV begin with
 _FINAL = (401, 403, 404, 410, 416)  # refusals that waiting does not change
 
 
@@ -145,8 +146,18 @@ class WebFile:
         return True
 
     def seekable(self) -> bool:
-        """Say whether bytes can be read in any order."""
-        return self.sign is Sign.FILE and _has_ranges(self.headers)
+        """Say whether bytes can be read in any order, which only MP4 and its kind need.
+
+        For other files FFmpeg would ask for their ends, too, each time by a request.
+        """
+        is_indexed = self.first[4:8] in _INDEXED
+        return is_indexed and self.sign is Sign.FILE and _has_ranges(self.headers)
+
+    @property
+    def needs_index(self) -> bool:
+        """Whether it is MP4 or its kind, and its index is behind bytes that cannot be skipped."""
+        is_indexed = self.first[4:8] in _INDEXED
+        return is_indexed and not self.seekable() and b"moov" not in self.first
 
     def tell(self) -> int:
         """Return the index of the next byte."""

@@ -161,6 +161,7 @@ def test_a_live_stream_is_heard_without_holes(codec: str, format: str) -> None: 
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_stalled_live_stream_is_idle_then_taken_up_again() -> None:
     data = encoded(4)
     answers = {"/live": stream(data[: len(data) // 2], data, then=3)}
@@ -305,6 +306,7 @@ def test_what_never_was_a_stream_is_refused_in_one_line() -> None:
     refusal("http://no-such-host.invalid/a.mp3")
 
 
+@pytest.mark.slow
 def test_after_once_working_a_refusal_is_waited_out() -> None:
     visits = iter([stream(encoded(2)), *[lambda request: request.head(503)] * 2])
     answers: dict[str, Answer] = {"/live": lambda r: next(visits, stream(encoded(4), then=9))(r)}

@@ -31,6 +31,7 @@ def music(seconds: float, rate: int, seed: int = 0) -> NDArray[np.float32]:
 AUDIO = {rate: music(40, rate) for rate in RATES}
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     rate=st.sampled_from(RATES),

@@ -73,6 +73,7 @@ def test_each_refusal_is_one_line_with_its_way_out() -> None:
         assert len(visits) == len(answers)  # each is asked once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_a_server_that_asks_for_a_short_wait_at_the_start_gets_it(form: str) -> None:
     def answer(request: Request) -> None:
@@ -419,12 +420,13 @@ def test_a_file_that_breaks_off_again_and_again_is_read_whole_and_once(
     assert [chunk.start for chunk in chunks] == [0, *(chunk.end for chunk in chunks[:-1])]
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_while_it_is_read_is_named() -> None:
     bodies = iter([encoded(10)[:40_000], encoded(12, "aac", "adts")])
 
     def answer(request: Request) -> None:
         request.head(Content_Length="80000", ETag=f'"{len(visits)}"')
-        request.wfile.write(next(bodies))
+        request.wfile.write(next(bodies, b""))
 
     with radio({"/a.mp3": answer}) as (url, visits), listening(f"{url}/a.mp3") as source:
         heard(source)
@@ -458,18 +460,26 @@ def test_a_film_with_its_index_at_the_end_is_read_by_ranges() -> None:
     data = io.BytesIO()
     encode(data, tone(20, RATE), RATE, "aac", format="mp4")
     answers = {"/a.mp4": whole(data.getvalue(), ranges=True)}
-    with radio(answers) as (url, _), listening(f"{url}/a.mp4") as source:
+    with radio(answers) as (url, visits), listening(f"{url}/a.mp4") as source:
         assert length_s(heard(source)) == pytest.approx(20, abs=0.2)
+        assert len(visits) <= 3
+
+
+def test_a_film_with_its_index_at_the_end_of_a_server_without_ranges_is_refused() -> None:
+    data = io.BytesIO()
+    encode(data, tone(20, RATE), RATE, "aac", format="mp4")
+    with radio({"/a.mp4": whole(data.getvalue())}) as (url, _):
+        assert "its index is at its end" in refused(f"{url}/a.mp4")
 
 
 @pytest.mark.parametrize(("at", "n"), [(0, 10), (70_000, 5), (100_000, 64_000), (199_990, 100)])
 def test_a_file_is_read_from_any_byte(at: int, n: int) -> None:
-    data = noise(1, 50_000).tobytes()[:200_000]
+    data = b"0000ftyp" + noise(1, 50_000).tobytes()[:199_992]
     with radio({"/a": whole(data, ranges=True)}) as (url, _):
         client = WebClient(url, QUICK)
         file = WebFile(client, client.get(f"{url}/a"), "a")
-        assert file.seekable()
         assert file.peek(100)[:100] == data[:100]
+        assert file.seekable()
         file.seek(at)
         got = b""
         while len(got) < n and (piece := file.read(n - len(got))):
@@ -531,6 +541,7 @@ def test_a_login_that_is_refused_is_told_from_one_that_is_missing() -> None:
         assert "open-sesame" not in message
 
 
+@pytest.mark.slow
 def test_a_station_that_is_away_is_waited_for_and_the_log_says_so_in_one_line_each(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -560,6 +571,7 @@ def test_a_station_that_is_away_is_waited_for_and_the_log_says_so_in_one_line_ea
     assert len({record.msg for record in caplog.records}) == 2
 
 
+@pytest.mark.slow
 def test_a_stream_that_sends_bytes_and_no_audio_is_connected_to_again() -> None:
     def answer(request: Request) -> None:
         request.head(icy_name="Radio")
