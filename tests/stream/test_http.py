@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -46,17 +47,21 @@ class Request(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def radio(answers: dict[str, Answer]) -> Iterator[tuple[str, list[str]]]:
+def radio(
+    answers: dict[str, Answer], tls: ssl.SSLContext | None = None
+) -> Iterator[tuple[str, list[str]]]:
     """Serve on the loopback; give the address, and the paths visited so far."""
     visits: list[str] = []
     handler = type("Radio", (Request,), {"answers": answers, "visits": visits})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         server.block_on_close = False
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}", visits
+            yield f"http{'s' * (tls is not None)}://127.0.0.1:{server.server_port}", visits
         finally:
             server.shutdown()
             thread.join()

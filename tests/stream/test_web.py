@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import suppress
 from email.utils import formatdate
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,7 @@ from stream.sources.http import HttpSource
 from stream.sources.playlist import entries
 from stream.sources.web_client import WebClient, WebError, WebSettings, retry_after_s
 from stream.sources.web_file import Sign, WebFile, backoff_s, sign_of
+from tests.integration.certificates import Authority
 from tests.stream.media import encode, noise, tone
 from tests.stream.test_http import (
     RATE,
@@ -598,3 +600,25 @@ def test_errors_keep_what_the_server_asked_for() -> None:
         HttpSource(f"{url}/a.m3u", "radio", QUICK)
     assert isinstance(error.value, WebError)
     assert (error.value.status, error.value.retry_after_s) == (503, 70)
+
+
+@pytest.mark.process
+def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path)
+    contexts = {
+        "trusted": authority.server(),
+        "elsewhere": authority.server("other", host="DNS:radio.example"),
+        "expired": authority.server("old", days=-1),
+    }
+    answers: dict[str, Answer] = {"/live": stream(encoded(3), then=2)}
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    with radio(answers, contexts["trusted"]) as (url, visits):
+        assert "TLS: " in refused(f"{url}/live")
+        assert visits == []
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
+    for name, words in {"elsewhere": "IP address mismatch", "expired": "expired"}.items():
+        with radio(answers, contexts[name]) as (url, visits):
+            assert words in refused(f"{url}/live")
+            assert visits == []
+    with radio(answers, contexts["trusted"]) as (url, _), listening(f"{url}/live") as source:
+        assert length_s(heard(source, until_s=2.5)) >= 2.5
