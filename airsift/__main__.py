@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from os.path import abspath, dirname  # loaded before any code runs, as no other module is
 
 _RESTARTED = ("run", "worker")  # started and stopped by supervisors
 
@@ -12,6 +14,7 @@ def main() -> None:
 
     What runs for months may be told to end while it still imports its libraries.
     """
+    prefer_installed_modules()
     command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     if command in _RESTARTED:
         from stream.patience import end_at_once_on_signals
@@ -20,6 +23,29 @@ def main() -> None:
     from stream.cli.app import main as run
 
     run()
+
+
+def prefer_installed_modules() -> None:
+    """Import from the working directory and from ``PYTHONPATH`` only what is nowhere else.
+
+    Files called ``stream.py``, ``model.py`` or ``json.py`` are common where people work. So the
+    standard library comes first, then the folder that holds this package, then what else is
+    installed, and last the folders that the user is in or has named.
+    """
+    root, standard = dirname(dirname(abspath(__file__))), dirname(abspath(os.__file__))  # noqa: PTH100, PTH120
+    added = [] if sys.flags.safe_path else [sys.path[0]]  # the working or the script's directory
+    if not sys.flags.ignore_environment and (named := os.environ.get("PYTHONPATH")):
+        added += named.split(os.pathsep)  # an empty entry is the working directory
+    foreign = {abspath(folder) for folder in added} - {root, standard}  # noqa: PTH100
+    last = [folder for folder in sys.path if abspath(folder) in foreign or not folder]  # noqa: PTH100
+    rest = [folder for folder in sys.path if folder not in (*last, root)]
+    library = (standard, f"{standard}{os.sep}lib-dynload")
+    end = max((at for at, folder in enumerate(rest, 1) if folder in library), default=0)
+    sys.path[:] = [*rest[:end], root, *rest[end:], *filter(None, last)]
+    for name in sys.stdlib_module_names & sys.modules.keys():
+        file = getattr(sys.modules[name], "__file__", None)
+        if file and dirname(abspath(file)) in foreign:  # noqa: PTH100, PTH120
+            del sys.modules[name]
 
 
 if __name__ == "__main__":

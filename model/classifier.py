@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "airsift.pt"
 VOICE_WEIGHTS = DEFAULT_WEIGHTS.with_name("voice.pt")
 SPEC_FILE = "airsift.json"
+_NO_MODEL = "is not a TorchScript file: name one that `airsift export` wrote"
+_NO_SPEC = "carries no spec: name a file that `airsift export` wrote"
 
 # Windows of a unit. Judging one costs little more than calling the functions for it does, so that
 # no smaller unit is needed.
@@ -139,21 +142,45 @@ def load(path: Path = DEFAULT_WEIGHTS, device: str | torch.device = "cpu") -> Cl
         with _quiet(), Path(path).open("rb") as file:
             module = torch.jit.load(file, map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
     except OSError as error:
-        raise SpecMismatch(
-            f"{path}: {error.strerror or 'it cannot be read'}: name a model file that is there"
-        ) from error
+        raise _unreadable(path, error) from error
     except (RuntimeError, ValueError) as error:
-        raise SpecMismatch(
-            f"{path} is not a TorchScript file: name one that `airsift export` wrote"
-        ) from error
+        raise SpecMismatch(f"{path} {_NO_MODEL}") from error
     text: str | bytes = extra[SPEC_FILE]
     if not text:
-        raise SpecMismatch(f"{path} carries no spec: name a file that `airsift export` wrote")
+        raise SpecMismatch(f"{path} {_NO_SPEC}")
     spec = ModelSpec.from_json(text.decode() if isinstance(text, bytes) else text)
     for name in ("embed", "decide", *(["locate"] if spec.moments else [])):
         if not hasattr(module, name):
             raise SpecMismatch(f"{path} has no method {name!r}: export the network again")
     return Classifier(module, spec)
+
+
+def read_spec(path: Path = DEFAULT_WEIGHTS) -> ModelSpec:
+    """Read the spec in a file that `save` wrote, without loading the network.
+
+    Raises
+    ------
+    SpecMismatch
+        As `load`.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            ends = f"/extra/{SPEC_FILE}"
+            name = next((each for each in archive.namelist() if each.endswith(ends)), None)
+            text = archive.read(name).decode() if name else ""
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except (zipfile.BadZipFile, UnicodeDecodeError) as error:
+        raise SpecMismatch(f"{path} {_NO_MODEL}") from error
+    if not text:
+        raise SpecMismatch(f"{path} {_NO_SPEC}")
+    return ModelSpec.from_json(text)
+
+
+def _unreadable(path: Path, error: OSError) -> SpecMismatch:
+    return SpecMismatch(
+        f"{path}: {error.strerror or 'it cannot be read'}: name a model file that is there"
+    )
 
 
 def script(network: nn.Module) -> Any:

@@ -41,6 +41,9 @@ class FrontEnd(Protocol):
     sample_rate: int
     hop: int
     n_bins: int
+    bins_per_octave: int
+    fmin_hz: float
+    compression: float
     units: list[Units]
 
     @property
@@ -78,6 +81,8 @@ class RollingCQT(nn.Module):
         self.sample_rate = design.SAMPLE_RATE
         self.hop = design.HOP
         self.n_bins = design.N_BINS
+        self.bins_per_octave = design.BINS_PER_OCTAVE
+        self.fmin_hz = design.FMIN_HZ
         octaves = design.octaves()
         self._latency = design.latency(octaves)
         self._octaves = [

@@ -48,8 +48,8 @@ class Judged:
 
 def measure(classifier: Classifier, conditions: Iterable[Condition]) -> Iterator[Judged]:
     """Judge every window on its own, as ``airsift classify`` does, a condition at a time."""
-    spec = classifier.spec
-    front_end = RollingCQT()
+    spec, front_end = classifier.spec, RollingCQT()
+    spec.check_front_end(front_end)
     for each in conditions:
         with torch.inference_mode():
             parts = [

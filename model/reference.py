@@ -50,6 +50,8 @@ class NnAudioCQT(nn.Module):
         self.sample_rate = design.SAMPLE_RATE
         self.hop = design.HOP
         self.n_bins = design.N_BINS
+        self.bins_per_octave = design.BINS_PER_OCTAVE
+        self.fmin_hz = design.FMIN_HZ
         self.transform = CQT1992v2(
             sr=design.SAMPLE_RATE,
             hop_length=design.HOP,

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airsift.errors import SpecMismatch
 
+if TYPE_CHECKING:
+    from model.frontend import FrontEnd
+
 SCHEMA = "airsift.model/1"
+# Facts about columns, which a front end has under the same names.
+COLUMNS = ("sample_rate", "hop", "n_bins", "bins_per_octave", "fmin_hz", "compression")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +162,7 @@ class ModelSpec:
                 f"{', '.join(labels)}: name one that was trained on these labels"
             )
 
-    def check_front_end(
-        self, *, sample_rate: int, hop: int, n_bins: int, compression: float
-    ) -> None:
+    def check_front_end(self, front_end: FrontEnd) -> None:
         """Refuse a front end that computes other columns than the network was trained on.
 
         Raises
@@ -167,13 +170,10 @@ class ModelSpec:
         SpecMismatch
             A fact differs; all that differ are named.
         """
-        given = {
-            "sample_rate": sample_rate, "hop": hop, "n_bins": n_bins, "compression": compression,
-        }  # fmt: skip
         wrong = [
-            f"{name}={value} (the model has {getattr(self, name)})"
-            for name, value in given.items()
-            if value != getattr(self, name)
+            f"{name}={getattr(front_end, name)} (the model has {getattr(self, name)})"
+            for name in COLUMNS
+            if getattr(front_end, name) != getattr(self, name)
         ]
         if wrong:
             raise SpecMismatch(

@@ -23,6 +23,14 @@ VOICE_LABELS = ("female", "male")
 BOUNDARY_GRID_S = 0.1  # coarse enough that the last bits of a probability move no boundary
 
 
+def model_rate(config: Config) -> int:
+    """Return the samples per second of the configured network's audio, without loading it."""
+    from model.classifier import DEFAULT_WEIGHTS, read_spec
+
+    file = Path(config.model.path) if config.model.path else DEFAULT_WEIGHTS
+    return read_spec(file).sample_rate
+
+
 def build_model(config: Config) -> tuple[FrontEnd, Classifier, str]:
     """Load the network and the front end that its spec asks for; return them and their device."""
     import torch
@@ -66,8 +74,14 @@ def build_identify(config: Config, rate: int) -> Identify | None:
         return None
     from fingerprint.catalogue import Catalogue
     from fingerprint.matcher import LandmarkMatcher
+    from fingerprint.settings import SAMPLE_RATE
     from stream.identify import Identify, IdentifySettings
 
+    if rate != SAMPLE_RATE:
+        raise ConfigError(
+            f"identify.catalogue={identify.catalogue!r}: catalogues are of audio at {SAMPLE_RATE} "
+            f"Hz, and model.path names a network for {rate} Hz; leave one of them empty"
+        )
     settings = IdentifySettings(
         first=round(identify.first_s * rate),
         interval=round(identify.interval_s * rate),

@@ -2,6 +2,9 @@
 
 A configuration file, then ``--set a.b=c``, then the environment (``AIRSIFT_A__B=c``): what is
 later wins. Facts about a model are in the model file and cannot be configured.
+
+A relative path in a configuration file is relative to that file's folder; given by ``--set`` or
+the environment, to the working directory. ``~`` is the home directory in each of them.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from airsift.errors import ConfigError
 from stream.kafka.settings import KafkaSettings
 
 PREFIX = "AIRSIFT_"
+_PATHS = ("model.path", "model.voice_path", "identify.catalogue")  # and whatever ends in _file
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -192,10 +196,11 @@ def load(
         A file that cannot be read, an unknown key, or a value out of range.
     """
     defaults = _read(default_file())
-    texts = {key for key, value in flatten(defaults) if isinstance(value, str)}
+    known = dict(flatten(defaults))
+    texts = {key for key, value in known.items() if isinstance(value, str)}
     layers = [("default.toml", defaults)]
     if path is not None:
-        layers.append((str(path), _read(path)))
+        layers.append((str(path), _in_folder(path, _read(path))))
     layers += [("--set", _assignment(text, texts)) for text in sets]
     variables = os.environ if environ is None else environ
     for name in sorted(variables):
@@ -206,9 +211,9 @@ def load(
     origins: dict[str, str] = {}
     for origin, layer in layers:
         for key, value in flatten(layer):
-            if origin != "default.toml" and key not in origins:
-                raise ConfigError(_unknown(key, origin, list(origins)))
-            _merge(merged, _nest(key, value))
+            if key not in known:
+                raise ConfigError(_unknown(key, origin, list(known)))
+            _merge(merged, _nest(key, _expanded(value) if _is_path(key, value) else value))
             origins[key] = origin
     try:
         return Loaded(Config.model_validate(merged), origins)
@@ -232,6 +237,24 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def _is_path(key: str, value: Any) -> bool:
+    named = key in _PATHS or key.endswith("_file")
+    return named and isinstance(value, str) and value != ""
+
+
+def _expanded(value: str) -> str:
+    return os.path.expanduser(value)  # noqa: PTH111 - pathlib's raises for unknown users
+
+
+def _in_folder(path: Path, layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a file's values, its relative paths relative to where the file lies."""
+    found: dict[str, Any] = {}
+    for key, value in flatten(layer):
+        placed = str(path.parent / _expanded(value)) if _is_path(key, value) else value
+        _merge(found, _nest(key, placed))
+    return found
 
 
 def _read(path: Path) -> dict[str, Any]:

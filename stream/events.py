@@ -7,11 +7,11 @@ replay after a restart repeats ids and never invents them.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
+from stream.lines import to_json
 from stream.ranges import is_time
 
 Label = Literal["speech", "music", "speech_over_music", "other"]
@@ -70,7 +70,7 @@ class Event:
 
     def to_json(self) -> str:
         """Return the event as one line of JSON."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
+        return to_json(self.to_dict())
 
 
 @dataclass(frozen=True, slots=True)

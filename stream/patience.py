@@ -19,6 +19,9 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from stream.lines import one_line
+from stream.sinks.terminal import give_back
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -164,5 +167,6 @@ def _end_now(*_: object) -> None:
 
 def _end(reason: str, code: int = 0) -> None:
     if reason:
-        print(f"airsift: {reason}", file=sys.stderr, flush=True)
+        give_back()
+        print(f"airsift: {one_line(reason)}", file=sys.stderr, flush=True)
     os._exit(code)

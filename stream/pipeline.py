@@ -60,6 +60,11 @@ class Pipeline:
         Tells female from male voices. Without one, no voice is judged.
     reorder_s : float >= 0
         Seconds of audio that wait for a late chunk at most, see `Align`.
+
+    Raises
+    ------
+    SpecMismatch
+        The front end computes other columns than one of the networks was trained on.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class Pipeline:
         *,
         reorder_s: float = 0.0,
     ) -> None:
+        classifier.spec.check_front_end(front_end)
         self.rate = classifier.spec.sample_rate
         self.hop = classifier.spec.hop
         self.clock = Clock()
@@ -107,7 +113,11 @@ class Pipeline:
         list of Event
             In order within a station.
         """
-        return self._hear(self.align.push(chunks, last=last))
+        events = self._hear(self.align.push(chunks, last=last))
+        if last:  # only now: the last events are dated by it
+            self.clock = Clock()
+            self._restored.clear()
+        return events
 
     def _hear(self, aligned: Sequence[AudioChunk | Cut]) -> list[Event]:
         """Return the events that audio in order completes."""

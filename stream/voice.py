@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from airsift.errors import SpecMismatch
+from model.spec import COLUMNS
 from stream.audio import Cut
 from stream.classify import DECIMALS
 from stream.columns import Columns
@@ -27,10 +28,7 @@ if TYPE_CHECKING:
     from model.spec import ModelSpec
 
 # What both networks must agree on to judge the same columns.
-SHARED = (
-    "sample_rate", "hop", "n_bins", "bins_per_octave", "fmin_hz", "compression",
-    "window_columns", "step_columns",
-)  # fmt: skip
+SHARED = (*COLUMNS, "window_columns", "step_columns")
 # One window is never surer than this: of a probability that is rounded to 0 there are no odds.
 SUREST = 1e-4
 FIRST, EVERY = 3, 20

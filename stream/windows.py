@@ -52,9 +52,15 @@ class JudgeWindows:
         Judges windows.
     device : str
         Where both are, in torch's words.
+
+    Raises
+    ------
+    SpecMismatch
+        The front end computes other columns than the network was trained on.
     """
 
     def __init__(self, front_end: FrontEnd, classifier: Classifier, device: str) -> None:
+        classifier.spec.check_front_end(front_end)
         self.device = device
         self.front_end = front_end
         self.classifier = classifier

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,11 +11,12 @@ from airsift.errors import CatalogueError
 from fingerprint.alike import SAME, Alike, find_alike
 from fingerprint.metadata import Track
 from stream.cli._context import complain, in_words
+from stream.cli._progress import files_bar
 from stream.cli._reading import Read, read_all
 from stream.sinks.text import song
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from fingerprint.catalogue import Catalogue
     from fingerprint.landmarks import Landmarks
@@ -76,7 +75,7 @@ def add_files(
     rows = {} if table is None else _read_table(table)
     files = list(_files(paths))
     counts = Counts()
-    with catalogue.writing(), _bar(len(files)) as advance:
+    with catalogue.writing(), files_bar(len(files)) as advance:
         present = catalogue.contents()
         for path, read in read_all(files, frozenset(present), jobs):
             advance(path.name)
@@ -179,26 +178,3 @@ def _read_table(path: Path) -> dict[str, dict[str, str]]:
             return {row["file"]: {k: v for k, v in row.items() if k and v} for row in reader}
     except (UnicodeDecodeError, csv.Error) as error:
         raise CatalogueError(f"{path}: not a CSV table in UTF-8 ({error}); save it so") from error
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[Callable[[str], None]]:
-    """Show progress on standard error where that is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
-    columns = (BarColumn(), MofNCompleteColumn(), Remaining(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total)
-        done = -1
-
-        def advance(name: str) -> None:
-            nonlocal done
-            done += 1
-            bar.update(task, description=name, completed=done)
-
-        yield advance

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import os
 import sys
 import traceback
@@ -13,6 +14,8 @@ from typing import Annotated
 import typer
 
 from stream import config as configuration
+from stream.lines import one_line
+from stream.sinks.terminal import aside
 
 DEBUG = "--debug"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -35,13 +38,34 @@ def load_config(path: Path | None, sets: list[str] | None) -> configuration.Conf
 def report(error: BaseException) -> None:
     """Print an error as one line; with its traceback where ``--debug`` asks for it."""
     if DEBUG in sys.argv:
-        traceback.print_exception(error)
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            print(one_line(line), file=sys.stderr)
     complain(f"airsift: {in_words(error)}")
 
 
 def complain(message: str) -> None:
     """Print one line to standard error, however many the message has."""
-    print(" ".join(message.split()), file=sys.stderr)
+    with aside(sys.stderr):
+        print(one_line(" ".join(message.split())), file=sys.stderr, flush=True)
+
+
+class Complaints(logging.Handler):  # logging asks for one
+    """What libraries and airsift's own parts warn of, where a command has no log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record's message as one line."""
+        complain(f"airsift: {record.getMessage()}")
+
+
+def say(line: str) -> None:
+    """Print one line for people to standard output."""
+    put(one_line(line))
+
+
+def put(line: str) -> None:
+    """Print one line to standard output as it is, the same to a terminal as to a pipe."""
+    with aside(sys.stdout):
+        print(line, flush=True)
 
 
 def complete_streams() -> None:

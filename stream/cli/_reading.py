@@ -90,6 +90,9 @@ def read_all(
     # One thread for each process: theirs would only get in each other's way.
     for library in ("OMP", "OPENBLAS", "MKL"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    # They are given this process's `sys.path`, but import before that.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    os.environ.pop("PYTHONPATH", None)
     yield from _read_apart(files, present, jobs)
 
 

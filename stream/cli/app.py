@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 import sys
 from typing import Annotated
 
@@ -24,11 +26,15 @@ from stream.cli import (
     train,
     worker,
 )
-from stream.cli._context import DEBUG, complete_streams, drop_output, report
+from stream.cli._context import DEBUG, Complaints, complete_streams, drop_output, report
 from stream.patience import leave
+
+# In less room the boxes of its help would cut the names of options.
+_BOXES = 60
 
 app = typer.Typer(
     name="airsift",
+    rich_markup_mode="markdown" if shutil.get_terminal_size().columns >= _BOXES else None,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -74,6 +80,7 @@ def root(
 def main() -> None:
     """Run the command line; an error is one line, and exit code 1."""
     complete_streams()
+    logging.lastResort = Complaints(logging.WARNING)
     try:
         app([argument for argument in sys.argv[1:] if argument != DEBUG])
     except (AirsiftError, OSError) as error:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream.cli._context import ConfigOption, SetOption, complain, load_config
+from stream.cli._context import (
+    ConfigOption,
+    SetOption,
+    complain,
+    load_config,
+    put,
+    say,
+    write_for_machines,
+)
+from stream.cli._inputs import local_path
+from stream.lines import to_json
 from stream.sinks.text import song
 
 if TYPE_CHECKING:
@@ -26,7 +34,7 @@ CatalogueOption = Annotated[
 
 @app.command()
 def add(
-    paths: Annotated[list[Path], typer.Argument(help="Audio files, and folders of them.")],
+    paths: Annotated[list[str], typer.Argument(help="Audio files, and folders of them.")],
     csv: Annotated[
         Path | None,
         typer.Option(
@@ -36,7 +44,10 @@ def add(
     ] = None,
     skip_duplicates: Annotated[
         bool,
-        typer.Option(help="Leave out tracks that are heard in one that is there already."),
+        typer.Option(
+            "--skip-duplicates",
+            help="Leave out tracks that are heard in one that is there already.",
+        ),
     ] = False,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes that read files; else one a processor.")
@@ -52,10 +63,11 @@ def add(
     from fingerprint.catalogue import Catalogue
     from stream.cli._adding import add_files
 
+    found = [local_path(each) for each in paths]
     opened = Catalogue.create(_folder(catalogue, config, sets))
     jobs = jobs or len(os.sched_getaffinity(0))
-    counts = add_files(opened, paths, csv, skip=skip_duplicates, jobs=jobs)
-    print(f"{counts}; {opened.stats()['tracks']} tracks in {opened.folder}")
+    counts = add_files(opened, found, csv, skip=skip_duplicates, jobs=jobs)
+    say(f"{counts}; {opened.stats()['tracks']} tracks in {opened.folder}")
     if counts.failed or counts.damaged:
         raise typer.Exit(1)
 
@@ -84,14 +96,16 @@ def show(
     """Print the tracks, in the order they were added."""
     from dataclasses import asdict
 
+    if as_json:
+        write_for_machines()
     for track in _open(catalogue, config, sets).tracks():
         if as_json:
             fields = asdict(track)
             fields["duration_s"] = round(fields.pop("duration") / 16_000, 3)
-            print(json.dumps(fields, ensure_ascii=False))
+            put(to_json(fields))
         else:
             minutes, seconds = divmod(track.duration // 16_000, 60)
-            print(f"{track.key}  {minutes:3d}:{seconds:02d}  {song(track.artist, track.title)}")
+            say(f"{track.key}  {minutes:3d}:{seconds:02d}  {song(track.artist, track.title)}")
 
 
 @app.command()
@@ -107,7 +121,7 @@ def remove(
 
 @app.command()
 def match(
-    files: Annotated[list[Path], typer.Argument(help="Audio files of any length and format.")],
+    files: Annotated[list[str], typer.Argument(help="Audio files of any length and format.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     catalogue: CatalogueOption = None,
     config: ConfigOption = None,
@@ -119,9 +133,11 @@ def match(
     from airsift.errors import AirsiftError
     from stream.sources.file import read_file
 
+    if as_json:
+        write_for_machines()
     matcher = _open(catalogue, config, sets).matcher()
     failed = False
-    for path in files:
+    for path in [local_path(each) for each in files]:
         warnings: list[str] = []
         try:
             found = matcher.match(matcher.extract(read_file(path, warnings=warnings)))
@@ -137,18 +153,18 @@ def match(
                 rate = fields.pop("rate")
                 for name in ("query_start", "query_end", "track_start"):
                     fields[f"{name}_s"] = round(fields.pop(name) / rate, 2)
-                print(json.dumps(fields, ensure_ascii=False))
+                put(to_json(fields))
             else:
                 start, end, place = (
                     _clock(samples / answer.rate)
                     for samples in (answer.query_start, answer.query_end, answer.track_start)
                 )
-                print(
+                say(
                     f"{path}  {start} - {end}  {song(answer.artist, answer.title)} "
                     f"[{answer.track}] from {place}, score {answer.score:.1f}"
                 )
         if not found and not as_json and not warnings:
-            print(f"{path}  nothing of the catalogue")
+            say(f"{path}  nothing of the catalogue")
     if failed:
         raise typer.Exit(1)
 
@@ -158,8 +174,9 @@ def stats(
     catalogue: CatalogueOption = None, config: ConfigOption = None, sets: SetOption = None
 ) -> None:
     """Print the catalogue's size as one JSON object."""
+    write_for_machines()
     opened = _open(catalogue, config, sets)
-    print(json.dumps(opened.stats()))
+    put(to_json(opened.stats()))
 
 
 @app.command()
@@ -175,7 +192,7 @@ def verify(
         complain(f"airsift: {line}")
     if wrong:
         raise typer.Exit(1)
-    print(f"{opened.folder}: {len(opened.tracks())} tracks, all in order")
+    say(f"{opened.folder}: {len(opened.tracks())} tracks, all in order")
 
 
 @app.command()
@@ -205,7 +222,7 @@ def _open(catalogue: str | None, config: Path | None, sets: list[str] | None) ->
 
     opened = Catalogue.open(_folder(catalogue, config, sets))
     for problem in opened.problems:
-        print(f"airsift: {problem}", file=sys.stderr)
+        complain(f"airsift: {problem}")
     return opened
 
 

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream.cli._context import (
-    ConfigOption,
-    SetOption,
-    complain,
-    load_config,
-    report,
-    write_for_machines,
-)
-from stream.cli.segment import Format, too_short
+from stream.cli._context import ConfigOption, SetOption, complain, load_config, report
+from stream.cli._inputs import Inputs, label_of, open_input
+from stream.cli._rows import Format, Rows
+from stream.cli.segment import too_short
 
 if TYPE_CHECKING:
     from stream.config import Config
     from stream.drive import Stop
+    from stream.windows import JudgeWindows
 
 FIELDS = ("file", "start_s", "end_s")
 
 
 def classify(
-    files: Annotated[
-        list[Path], typer.Argument(help="Audio or video files of any format; - is standard input.")
-    ],
+    files: Inputs,
     format: Annotated[Format, typer.Option(help="A table, or one JSON object a line.")] = (  # noqa: A002 the user's word
         Format.csv
     ),
@@ -49,27 +39,15 @@ def classify(
     from stream.drive import stop_on_signals
     from stream.windows import JudgeWindows
 
-    write_for_machines()
     judge = JudgeWindows(*build_model(settings))
-    fields = (*FIELDS, *(f"p_{label}" for label in judge.labels))
-    table = csv.DictWriter(sys.stdout, fields, lineterminator="\n")
-    if format is Format.csv:
-        table.writeheader()
-
-    def write(row: dict[str, Any]) -> None:
-        if format is Format.csv:
-            table.writerow(row)
-        else:
-            print(json.dumps(row, ensure_ascii=False))
-        sys.stdout.flush()
-
+    rows = Rows(format, (*FIELDS, *(f"p_{label}" for label in judge.labels)))
     failed = False
     with stop_on_signals() as stop:
-        for path in files:
+        for name in files:
             if stop.requested:
                 break
             try:
-                failed |= not _classify_file(path, settings, judge, write, stop)
+                failed |= not _classify_file(name, settings, judge, rows, stop)
             except AirsiftError as error:
                 report(error)
                 failed = True
@@ -79,20 +57,20 @@ def classify(
         raise typer.Exit(1)
 
 
-def _classify_file(path: Path, settings: Config, judge: Any, write: Any, stop: Stop) -> bool:
+def _classify_file(
+    name: str, settings: Config, judge: JudgeWindows, rows: Rows, stop: Stop
+) -> bool:
     """Write a row for each window of one file; return whether all of it could be read."""
     from contextlib import closing
 
-    from stream.sources.file import FileSource
-
-    source = FileSource(path, station=str(path), chunk_s=settings.file.chunk_s)
+    source = open_input(name, settings, stop)
     n_windows = 0
     with closing(source):
         for window in judge.windows(source):
             n_windows += 1
-            write(
+            rows.write(
                 {
-                    "file": str(path),
+                    "file": label_of(name),
                     "start_s": round(window.start / window.rate, 3),
                     "end_s": round(window.end / window.rate, 3),
                     **{f"p_{label}": round(p, 4) for label, p in window.probabilities.items()},
@@ -102,6 +80,6 @@ def _classify_file(path: Path, settings: Config, judge: Any, write: Any, stop: S
                 return True
     for warning in source.warnings:
         complain(f"airsift: {warning}")
-    if not n_windows:
-        raise too_short(path, source.heard_s)
+    if not n_windows and not stop.requested:
+        raise too_short(label_of(name), source.heard_s)
     return not source.warnings

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 from stream import config as configuration
-from stream.cli._context import ConfigOption, SetOption
+from stream.cli._context import ConfigOption, SetOption, say
+from stream.lines import to_json
 
 
 def show(config: ConfigOption = None, sets: SetOption = None) -> None:
@@ -15,4 +14,4 @@ def show(config: ConfigOption = None, sets: SetOption = None) -> None:
     width = max(len(key) for key in values)
     for key, value in values.items():
         origin = loaded.origins.get(key, "default.toml")
-        print(f"{key:{width}} = {json.dumps(value, ensure_ascii=False):28} # {origin}")
+        say(f"{key:{width}} = {to_json(value):28} # {origin}")

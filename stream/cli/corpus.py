@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,7 +41,7 @@ def fetch(folder: Folder) -> None:
     packages = sorted({item.source for item in recipe.debian_items()})
     for number, package in enumerate(packages, 1):
         file = recipe.fetch(package, folder / "packages")
-        print(f"[{number}/{len(packages)}] {file.name}", file=sys.stderr)
+        complain(f"[{number}/{len(packages)}] {file.name}")
 
 
 @app.command()

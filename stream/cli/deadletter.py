@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream.cli._context import ConfigOption, SetOption, complain, load_config
+from stream.cli._context import ConfigOption, SetOption, complain, load_config, say
 from stream.cli.publish import KafkaOption, with_broker
+from stream.lines import one_line
+from stream.sinks.text import padded
 
 if TYPE_CHECKING:
     from stream.kafka.deadletter import DeadLetter
@@ -37,7 +39,7 @@ def show(
     with stop_on_signals() as stop:
         letters = open_letters(settings, station, stop, Replayed())
         for _, letter in islice(letters, limit):
-            print(_as_line(letter), flush=True)
+            say(_as_line(letter))
 
 
 @app.command()
@@ -61,11 +63,11 @@ def replay(
         done = send_again(
             settings,
             stop=stop,
-            complain=lambda line: complain(_printable(f"airsift: {line}")),
+            complain=lambda line: complain(f"airsift: {line}"),
             station=station,
             limit=limit,
         )
-    print(
+    say(
         f"{done.sent} messages sent to {settings.topics.audio}, {done.sent_before} sent before, "
         f"{done.not_sent} not sent"
     )
@@ -80,10 +82,5 @@ def _as_line(letter: DeadLetter) -> str:
         when = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
     notes = f" (cut: {letter.truncated})" if letter.truncated else ""
     notes += f" (attempt {letter.attempt})" if letter.attempt > 1 else ""
-    station = letter.station or "(no key)"
-    return _printable(f"{when:20}  {letter.origin}  {station:<16}  {letter.reason}{notes}")
-
-
-def _printable(line: str) -> str:
-    # Names come from outside, and a terminal obeys control characters.
-    return "".join(c if c.isprintable() else "?" for c in line)
+    station = padded(one_line(letter.station or "(no key)"), 16)
+    return f"{when:20}  {letter.origin}  {station}  {letter.reason}{notes}"

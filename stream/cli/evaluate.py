@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
 import wave
 from contextlib import closing
@@ -12,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
+
+from stream.cli._context import complain
+from stream.lines import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -48,17 +49,17 @@ def evaluate(
         place.check()
     file = model or classifier.DEFAULT_WEIGHTS
     loaded = classifier.load(file)
-    _say(f"reading the {part} split of {corpus}")
+    complain(f"reading the {part} split of {corpus}")
     heard = conditions.held_out(corpus, part)
     judged = {}
     for each in measure.measure(loaded, conditions.conditions_of(heard, part, most=most)):
         judged[each.name] = each
-        _say(f"{each.name}: {len(each.groups)} windows")
+        complain(f"{each.name}: {len(each.groups)} windows")
     pairs = list(listen(spliced(heard, count=programmes), file)) if programmes else []
     found = splices.count(pairs).rows() if pairs else {}
     voice = None
     if voices.known_voices().keys() & {stream.group for stream in heard}:
-        _say("the shipped network of voices")
+        complain("the shipped network of voices")
         voice = voices.measure(classifier.load(classifier.VOICE_WEIGHTS), corpus, part)
     cost_s = measure.window_cost_s(loaded)
     asked = targets.rows(judged, found, voice, cost_s, file.stat().st_size)
@@ -81,7 +82,7 @@ def listen(programmes: Iterable[Programme], model: Path) -> Iterator[tuple[Timel
             heard = hear(path)
             path.unlink()
             truth = Timeline(programme.speech, programme.music, len(programme.samples))
-            _say(f"{programme.name}: {len(heard.speech)} stretches of speech heard, "
+            complain(f"{programme.name}: {len(heard.speech)} stretches of speech heard, "
                  f"{len(truth.speech)} in truth; {len(heard.music)} of music, "
                  f"{len(truth.music)} in truth")  # fmt: skip
             yield truth, heard
@@ -98,7 +99,7 @@ def listener(model: Path) -> Callable[[Path], Timeline]:
     from stream.sources.file import FileSource
 
     # Whoever names a file on the command line trusts it.
-    chosen = [f"model.path={json.dumps(str(model.resolve()))}", f"model.sha256={sha256_of(model)}"]
+    chosen = [f"model.path={to_json(str(model.resolve()))}", f"model.sha256={sha256_of(model)}"]
     # Whose voice it is changes no label, and its network may fit another model.
     settings = config.load(sets=[*chosen, "model.voice=false"], environ={}).config
     pipeline = build_pipeline(settings)
@@ -142,7 +143,3 @@ class Segments:
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

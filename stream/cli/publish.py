@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from enum import StrEnum
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 
 from airsift.errors import ConfigError
 from stream.cli._context import ConfigOption, SetOption, complain, load_config
+from stream.lines import to_json
 
 
 class Codec(StrEnum):
@@ -91,5 +91,5 @@ def publish(
 
 def with_broker(kafka: str | None, sets: list[str] | None) -> list[str]:
     """Return the ``--set`` options with the one that ``--kafka`` stands for."""
-    named = [] if kafka is None else [f"kafka.bootstrap_servers={json.dumps(kafka)}"]
+    named = [] if kafka is None else [f"kafka.bootstrap_servers={to_json(kafka)}"]
     return [*(sets or []), *named]

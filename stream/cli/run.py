@@ -125,9 +125,10 @@ def open_source(
         It is not there, or not what it should be.
     """
     if name == "kafka":
+        from stream.build import model_rate
         from stream.kafka.source import KafkaSource
 
-        return KafkaSource(config.kafka, transactions=transactions)
+        return KafkaSource(config.kafka, rate=model_rate(config), transactions=transactions)
     if name == "microphone":
         from stream.sources.microphone import MicrophoneSource
 

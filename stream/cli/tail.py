@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream.cli._context import ConfigOption, SetOption, load_config
+from stream.cli._context import ConfigOption, SetOption, load_config, put, write_for_machines
 from stream.cli.publish import KafkaOption, with_broker
-from stream.sinks.text import song, utc
+from stream.lines import one_line, to_json
+from stream.sinks.text import padded, song, utc
 
 if TYPE_CHECKING:
     from stream.kafka.settings import KafkaSettings
@@ -45,6 +46,8 @@ def tail(
     from stream.kafka.client import ensure_topics
     from stream.kafka.tail import follow
 
+    if as_json:
+        write_for_machines()
     topics = [_topic(name, settings) for name in topic or ["segments", "matches", "gaps"]]
     ours = {*settings.topics.events.values(), settings.topics.dead_letters}
     ensure_topics(settings, {name: ["Read"] for name in topics if name in ours})
@@ -52,7 +55,7 @@ def tail(
         for count, record in enumerate(
             follow(settings, topics, stop=stop, from_start=from_start, until_end=until_end), 1
         ):
-            print(as_line(record) if not as_json else _as_json(record), flush=True)
+            put(_as_json(record) if as_json else as_line(record))
             if limit is not None and count >= limit:
                 break
 
@@ -65,13 +68,14 @@ def as_line(record: Any) -> str:
         reason = b"sent again"
     if reason is not None:
         station = (record.key or b"(no key)").decode("utf-8", "replace")
-        return f"{'':21}  {station:<16}  dead letter  {reason.decode('utf-8', 'replace')}"
+        why = one_line(reason.decode("utf-8", "replace"))
+        return f"{'':21}  {padded(one_line(station), 16)}  dead letter  {why}"
     try:
         event = json.loads(record.value)
         kind = str(event["schema"]).split("/")[0].removeprefix("airsift.")
         when = _when(event)
-        station = str(event["station"])
-        return f"{when:21}  {station:<16}  {kind:<8}  {_said(kind, event)}".rstrip()
+        station = padded(one_line(str(event["station"])), 16)
+        return one_line(f"{when:21}  {station}  {kind:<8}  {_said(kind, event)}".rstrip())
     except (ValueError, TypeError, KeyError, OverflowError):
         return f"{record.topic}[{record.partition}] {record.offset}: {(record.value or b'')[:80]!r}"
 
@@ -88,11 +92,11 @@ def _said(kind: str, event: dict[str, Any]) -> str:
 
 def _as_json(record: Any) -> str:
     try:
-        return json.dumps(json.loads(record.value), ensure_ascii=False)
+        return to_json(json.loads(record.value))
     except (ValueError, TypeError):  # a dead letter's value is anything
         told = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
         key = (record.key or b"").decode("utf-8", "replace")
-        return json.dumps({"topic": record.topic, "key": key, "headers": told}, ensure_ascii=False)
+        return to_json({"topic": record.topic, "key": key, "headers": told})
 
 
 def _when(event: dict[str, Any]) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from stream.cli._context import complain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,14 +50,14 @@ def train(
     if config is None:
         planned = plan.shipped(corpus, task.parse_settings(Path("--set"), given))
     else:
-        planned = plan.own(corpus, config, task.load_task(config, **given), _say)
+        planned = plan.own(corpus, config, task.load_task(config, **given), complain)
     settings, labels, learnt_from = planned.settings, planned.labels, planned.learnt_from
     with cache.alone(folder):
         watch = _board(folder) if tensorboard else None
         progress.check(folder, settings, labels, learnt_from)
         used = planned.open_bank(folder)
         network = training.train(
-            used.bank, used.held_out, settings, folder, _say, labels=labels, mix=planned.mix,
+            used.bank, used.held_out, settings, folder, complain, labels=labels, mix=planned.mix,
             watch=watch, learnt_from=learnt_from,
         )  # fmt: skip
         kept = record.of_training(used, settings, progress.load(folder / "state.pt"))
@@ -66,7 +67,7 @@ def train(
         if sheet.can_draw():
             sheet.draw(folder, folder / "sheet.png")
         else:
-            _say("the training sheet is not drawn: `pip install 'airsift[training]'` brings "
+            complain("the training sheet is not drawn: `pip install 'airsift[training]'` brings "
                  "matplotlib")  # fmt: skip
 
 
@@ -97,17 +98,17 @@ def export(
     spec = write(
         trained.network, file, training_data=f"{known} {told}".strip(), labels=trained.labels
     )
-    _say(f"{file}: {file.stat().st_size} bytes, weights {spec.weights_sha256[:12]}")
+    complain(f"{file}: {file.stat().st_size} bytes, weights {spec.weights_sha256[:12]}")
     if not onnx:
         pass
     elif onnx_files.can_write():
         for each in onnx_files.write(trained.network, spec, file):
-            _say(f"{each}: {each.stat().st_size} bytes")
+            complain(f"{each}: {each.stat().st_size} bytes")
     else:
-        _say("no ONNX files: `pip install 'airsift[training]'` brings what writes them")
+        complain("no ONNX files: `pip install 'airsift[training]'` brings what writes them")
     card = file.with_suffix(".md")
     if template.write_card(card, file, trained, spec, data):
-        _say(f"{card}: the beginning of a model card")
+        complain(f"{card}: the beginning of a model card")
 
 
 def _parsed(sets: list[str]) -> dict[str, Any]:
@@ -145,7 +146,3 @@ def _board(folder: Path) -> Callable[[int, Mapping[str, float]], None]:
             writer.flush()
 
     return write
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -33,6 +33,7 @@ from stream.kafka.settings import KafkaSettings
 from stream.kafka.sink import KafkaSink
 from stream.kafka.source import KafkaSource
 from stream.sinks.console import ConsoleSink
+from stream.sinks.terminal import DEFAULT_SIZE, is_terminal, size_of
 
 if TYPE_CHECKING:
     from stream.config import Config
@@ -84,7 +85,8 @@ def run(config: Config, speed: float, stop: Stop, out: TextIO) -> None:
         if stop.requested:
             return
         say()
-        for line in summary(on_air, events):
+        columns = size_of(out)[0] if is_terminal(out) else DEFAULT_SIZE[0]
+        for line in summary(on_air, events, columns):
             say(line)
     for programme in on_air:
         if not stretches_of(events, programme.name):

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from stream.events import Label
 
 MARKS: dict[Label, str] = {"speech": "s", "music": "m", "speech_over_music": "b", "other": "."}
-PICTURE_MS = 2000
+STEPS_MS = (1000, 2000, 3000, 5000, 10_000)  # of a strip's letters, as many as there is room for
+_MARGIN = 10  # columns that a strip's station takes, and one at the end
 
 
 def stretches_of(events: Iterable[Event], station: str) -> list[Stretch]:
@@ -35,15 +36,28 @@ def names_of(events: Iterable[Event], station: str) -> list[Heard]:
     ]
 
 
-def summary(programmes: Sequence[Programme], events: Sequence[Event]) -> list[str]:
-    """Return the lines that compare what was said with what was played."""
+def summary(
+    programmes: Sequence[Programme], events: Sequence[Event], columns: int = 80
+) -> list[str]:
+    """Return the lines that compare what was published with what was played.
+
+    The strips fit into `columns`, if letters of 10 s do.
+    """
+    longest = max(programme.length_ms for programme in programmes)
+    room = columns - _MARGIN
+    step = next((step for step in STEPS_MS if longest <= step * room), STEPS_MS[-1])
     letters = ", ".join(f"{mark} {label.replace('_', ' ')}" for label, mark in MARKS.items())
-    lines = [f"Every {PICTURE_MS // 1000} s of what was played and what was heard: {letters}"]
+    lines = [
+        f"Every {step // 1000} s of what was played, and below of what airsift published:",
+        f"  {letters}",
+    ]
     each: dict[Label, LabelScore] = {}
     for programme in programmes:
         heard = stretches_of(events, programme.name)
-        lines.append(f"  {programme.name:<6} {_picture(programme.stretches, programme.length_ms)}")
-        lines.append(f"  {'':<6} {_picture(heard, programme.length_ms)}")
+        lines.append(
+            f"  {programme.name:<6} {_picture(programme.stretches, programme.length_ms, step)}"
+        )
+        lines.append(f"  {'':<6} {_picture(heard, programme.length_ms, step)}")
         for label, score in score_labels(programme.stretches, heard).items():
             each[label] = each.get(label, LabelScore(0, 0)) + score
     lines += ["", "Share of the time that was heard right, by what was played:"]
@@ -69,11 +83,11 @@ def _songs(programmes: Sequence[Programme], events: Sequence[Event]) -> list[str
     return [*lines, f"  {right} of {known} named, {wrong} wrong"]
 
 
-def _picture(stretches: Sequence[Stretch], length_ms: int) -> str:
-    """Return one letter for every `PICTURE_MS`: the label in its middle."""
+def _picture(stretches: Sequence[Stretch], length_ms: int, step_ms: int) -> str:
+    """Return one letter for every step: the label in its middle."""
     return "".join(
         next((MARKS[s.label] for s in stretches if s.start <= middle < s.end), " ")
-        for middle in range(PICTURE_MS // 2, length_ms, PICTURE_MS)
+        for middle in range(step_ms // 2, length_ms, step_ms)
     )
 
 

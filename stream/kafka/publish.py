@@ -142,7 +142,7 @@ def _first_sample(settings: KafkaSettings, chunk: AudioChunk, live: bool) -> int
     last = end_of_station(settings, chunk.station)
     end = 0 if last is None else -(-last[0] * chunk.rate // last[1])
     if not live:
-        return max(end, chunk.start)
+        return end + chunk.start
     return max(end, round((chunk.time or time.time()) * chunk.rate))
 
 

@@ -67,7 +67,7 @@ class KafkaSource:
     settings : KafkaSettings
         Broker, group, topics and limits.
     rate : int > 0
-        Samples per second of the snapshots' ``oldest``.
+        Samples per second of the snapshots' ``oldest``: the pipeline's.
     transactions : Transactions, optional
         With `exactly_once`: what is written belongs to them, and `settle` commits them. The
         caller closes them.
@@ -93,7 +93,7 @@ class KafkaSource:
         self,
         settings: KafkaSettings,
         *,
-        rate: int = 16_000,
+        rate: int,
         transactions: Transactions | None = None,
     ) -> None:
         topics = settings.topics

@@ -16,6 +16,8 @@ from kafka import TopicPartition
 
 from airsift.errors import BrokerError
 from stream.kafka.client import broker_errors, connect_consumer
+from stream.lines import one_line
+from stream.sinks.terminal import give_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,7 +94,8 @@ class Watchdog:
 def end_process(reason: str, code: int = EXIT_CODE) -> None:
     """Print the reason, if there is one, and end this process, whatever its other threads do."""
     if reason:
-        print(f"airsift: {reason}", file=sys.stderr, flush=True)
+        give_back()
+        print(f"airsift: {one_line(reason)}", file=sys.stderr, flush=True)
     os._exit(code)
 
 

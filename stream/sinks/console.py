@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TextIO
 
 from stream.events import Decision, Event, Gap, Match, Segment
-from stream.sinks.text import begin_of, end_of, one_line, song
+from stream.lines import one_line
+from stream.sinks.terminal import aside
+from stream.sinks.text import begin_of, end_of, song
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,9 +99,10 @@ def _what(event: Event) -> str:
 
 
 def _print(file: TextIO, text: str) -> None:
-    try:
-        file.write(text)
-    except UnicodeEncodeError:  # a terminal that is not UTF-8
-        encoding = file.encoding or "ascii"
-        file.write(text.encode(encoding, "replace").decode(encoding))
-    file.flush()
+    with aside(file):
+        try:
+            file.write(text)
+        except UnicodeEncodeError:  # a terminal that is not UTF-8
+            encoding = file.encoding or "ascii"
+            file.write(text.encode(encoding, "replace").decode(encoding))
+        file.flush()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
 from airsift.errors import Backpressure, ConfigError
+from stream.sinks.terminal import aside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,11 +62,12 @@ class JsonlSink:
         lines = "".join(event.to_json() + "\n" for event in events)
         try:
             if self._path is None:
-                if isinstance(self._out, io.TextIOBase):
-                    self._out.write(lines)
-                else:
-                    _write_out(cast("BinaryIO", self._out), lines.encode())
-                self._out.flush()
+                with aside(self._text):
+                    if isinstance(self._out, io.TextIOBase):
+                        self._out.write(lines)
+                    else:
+                        _write_out(cast("BinaryIO", self._out), lines.encode())
+                    self._out.flush()
             else:
                 _write_all(cast("BinaryIO", self._out), lines.encode())
         except OSError as error:

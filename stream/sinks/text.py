@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from stream.lines import one_line
 from stream.ranges import is_time
 
 if TYPE_CHECKING:
     from stream.events import Event
+
+# Terminals differ in how wide these make what is before them: they are not drawn in place.
+_UNSURE = re.compile("[\u200c\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0100-\U000e01ef]")
+_FLAG_LETTER = 0x1F1E6  # A of those that two by two make a flag; drawn as plain letters
 
 
 def begin_of(event: Event) -> str:
@@ -42,9 +48,58 @@ def clock(seconds: float) -> str:
     return f"{hours}:{text}" if hours else text
 
 
-def one_line(text: str) -> str:
-    """Return a name as one line without control codes: it may come from anywhere."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+def in_cells(text: str) -> str:
+    """Return a text as one line whose width in a terminal is known, for what is drawn in place."""
+    plain = _UNSURE.sub("", one_line(text))
+    return "".join(
+        chr(ord(char) - _FLAG_LETTER + ord("A")) if 0 <= ord(char) - _FLAG_LETTER < 26 else char
+        for char in plain
+    )
+
+
+def width_of(text: str) -> int:
+    """Return how many columns of a terminal a line takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def padded(text: str, width: int) -> str:
+    """Return a line with spaces behind it, up to a width in columns of a terminal."""
+    return text + " " * (width - width_of(text))
+
+
+def shortened(text: str, width: int, *, middle: bool = False) -> str:
+    """Return a line that takes `width` columns at most, an ellipsis for its end or middle."""
+    if width_of(text) <= width:
+        return text
+    if width < 1:
+        return ""
+    rest = (width - 1) // 2 if middle else 0
+    return f"{_fitting(text, width - 1 - rest).rstrip()}…{_fitting(text, rest, from_end=True)}"
+
+
+def wrapped(text: str, width: int, max_lines: int) -> list[str]:
+    """Return a line as several of `width` columns at most, the last of them shortened."""
+    lines: list[str] = []
+    while text and len(lines) < max_lines - 1 and width_of(text) > width:
+        line = _fitting(text, width)
+        words = line.rpartition(" ")[0]
+        line = words if words.strip() and text[len(line)] != " " else line
+        lines.append(line.rstrip())
+        text = text[len(line) :].lstrip()
+    return [*lines, shortened(text, width)]
+
+
+def _fitting(text: str, width: int, *, from_end: bool = False) -> str:
+    """Return as many characters as take `width` columns at most."""
+    taken = 0
+    chars = text[::-1] if from_end else text
+    while taken < len(chars) and width_of(chars[: taken + 1]) <= width:
+        taken += 1
+    return text[len(text) - taken :] if from_end else text[:taken]
 
 
 def song(artist: str, title: str, track: str = "") -> str:

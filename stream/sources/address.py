@@ -69,10 +69,10 @@ def check_scheme(url: str, name: str) -> None:
         host, scheme = parts.hostname, parts.scheme.lower()
         _ = parts.port
     except ValueError:
-        host, scheme = None, ""
+        host, scheme = None, url.partition(":")[0].lower()
     if scheme in SCHEMES and host:
         return
-    shown = public_name(url)[:80] if scheme in SCHEMES else f"{scheme or url[:20]!r}"
+    shown = public_name(url)[:80] if scheme in SCHEMES else f"{scheme[:20] or url[:20]!r}"
     raise SourceError(
         f"{name}: {shown} is no address of a web server; only http:// and https:// are read"
     )

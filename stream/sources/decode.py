@@ -3,40 +3,31 @@
 PyAV carries FFmpeg's demuxers and decoders. Damage does not end a reading: packets that do
 not decode are left out by jumping over their samples, and each damage adds one line to
 `problems`, so that all sound audio is heard and nobody takes a broken file for a whole one.
+Where a container's stamps say that there is no audio, blocks jump as well, and that is no problem.
 """
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from fractions import Fraction
-from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-import av.error
-
-from airsift.errors import DecodeError
-from stream.sources.damage import Damage, fault_of, is_last_cut, length_of, split_sound
+from airsift.errors import AirsiftError
+from stream.sources.damage import Damage, split_sound
 from stream.sources.downmix import Downmix
-from stream.sources.open import first_audio, open_container, reason_of, stated_wav_s
+from stream.sources.part import SHORT_S, Part
+from stream.sources.parts import Parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     import numpy as np
-    from av.audio.frame import AudioFrame
-    from av.audio.stream import AudioStream
-    from av.container import InputContainer
-    from av.packet import Packet
     from numpy.typing import NDArray
 
-MAX_BAD_PACKETS = 2_000  # in a row; about a minute of most codecs
-MAX_PROBLEMS = 20  # lines of its own for each damage; the rest is counted
-SHORT_S = 0.25  # encoders round what they state of the length by less
+    from stream.sources.parts import Piece
 
-# Containers that state their length; for the others FFmpeg estimates it from the bit rate.
-_STATES_LENGTH = {"aiff", "flac", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"}
+MAX_PROBLEMS = 20  # lines of its own for each damage; the rest is counted
+HOLE = "a hole in the timestamps"
 
 
 class Block(NamedTuple):
@@ -112,140 +103,147 @@ class AudioReader:
         self.name = name or str(getattr(source, "name", source))
         self.problems: list[str] = []
         self.error: str | None = None
-        self.heard_at = time.monotonic()
-        self._undecoded = Damage()  # after the last decoded frame
         self._left_out = Damage()  # after the last block
+        self._jump = 0  # samples without audio after the last block, damaged ones included
         self._unsaid = 0
-        self._sizes: deque[int] = deque(maxlen=8)  # bytes of the latest packets
-        self._source = source
-        self._container = open_container(source, self.name, options or {}, timeout_s)
+        self._end = 0  # index of the sample after the last block
+        self._options, self._timeout_s = options or {}, timeout_s
+        self._parts = Parts(source)
         try:
-            self._stream = first_audio(self._container, self.name)
-            self._frames = self._decode()
-            first = next(self._frames, None)
-            if first is None:
-                codec, reason = self._stream.codec_context.name, self._undecoded.reason
-                raise DecodeError(
-                    f"{self.name}: no packet of its {codec} audio decodes "
-                    f"({self.error or reason}); check the file, or convert it"
-                )
+            self._piece, self._part = self._open_first()
+            if self._parts.look_for_joints(self._part.kind):
+                self._part.close()
+                self._piece, self._part = self._open_first()
         except BaseException:
-            self._container.close()
+            self._parts.close()
             raise
-        if self._undecoded.seconds < 1:
-            self._undecoded = Damage()  # a recorded broadcast begins in the middle of a packet
-        self._first = first
+        first = self._part.first
         self.rate = first.sample_rate
         self.channels = first.layout.nb_channels
-        self.duration_s = _duration_s(self._container, self._stream)
-        hls = self._container.format.name == "hls"
-        self.finite = self.duration_s is not None if hls else self._container.size > 0
+        self.duration_s = self._part.duration_s if self._parts.is_one else None
+        self.finite = self._part.finite
         self._downmix = Downmix(self.rate, max(1, round(block_s * self.rate)))
-        self._end = 0  # index of the sample after the last block
 
     def __iter__(self) -> Iterator[Block]:
-        for frame in chain([self._first], self._frames):
-            if self._undecoded:
-                yield from self._number(self._downmix.flush())
-                self._left_out.add(self._undecoded.seconds, self._undecoded.reason)
-                self._undecoded = Damage()
-            yield from self._number(self._downmix.push(frame))
-        yield from self._number(self._downmix.flush())
-        self._judge_end()
+        while True:
+            begin = self._end
+            yield from self._blocks(self._part)
+            following = self._open_next()
+            self._judge_end(begin, is_last=following is None)
+            self._part.close()
+            if following is None:
+                break
+            self._piece, self._part = following
+        if self._unsaid:
+            self.problems.append(f"{self.name}: {self._unsaid} more places are left out")
+
+    @property
+    def heard_at(self) -> float:
+        """`time.monotonic` when the latest packet came."""
+        return self._part.heard_at
 
     def close(self) -> None:
         """Close the file or connection. Not while another thread is iterating."""
-        self._container.close()
+        self._part.close()
+        self._parts.close()
 
-    def _packets(self) -> Iterator[Packet[AudioStream] | None]:
+    def _open_first(self) -> tuple[Piece, Part]:
+        """Open the first part that has audio."""
+        piece = self._parts.next()
+        assert piece is not None
         try:
-            for packet in self._container.demux(self._stream):
-                self.heard_at = time.monotonic()
-                if packet.size:  # to a decoder, an empty packet is the end
-                    self._sizes.append(packet.size)
-                    yield packet
-                if self._undecoded.count > MAX_BAD_PACKETS:
-                    self.error = f"{MAX_BAD_PACKETS} packets on end: {self._undecoded.reason}"
-                    return
-        except av.error.FFmpegError as error:
-            self.error = reason_of(error)
-        yield None  # for what the decoder holds back
+            return piece, self._open(piece)
+        except AirsiftError as error:
+            following = self._open_next()
+            if following is None:
+                raise
+            self._report_part(error)
+            return following
 
-    def _decode(self) -> Iterator[AudioFrame]:
-        for packet in self._packets():
+    def _open_next(self) -> tuple[Piece, Part] | None:
+        """Open the next part that has audio, and report those before it."""
+        while (piece := self._parts.next()) is not None:
             try:
-                frames = packet.decode() if packet else self._stream.decode(None)
-            except av.error.FFmpegError as error:
-                self._undecoded.add(length_of(packet), f"undecodable: {reason_of(error)}")
-                continue
-            for frame in frames:
-                if fault := fault_of(frame):
-                    self._undecoded.add(length_of(frame), fault)
-                else:
-                    yield frame
+                return piece, self._open(piece)
+            except AirsiftError as error:
+                self._report_part(error)
+        return None
+
+    def _open(self, piece: Piece) -> Part:
+        return Part(piece.source, self.name, self._options, self._timeout_s)
+
+    def _blocks(self, part: Part) -> Iterator[Block]:
+        """Yield the blocks of one part."""
+        for frame, jump, damage, disbelieved_s in part.frames(self.rate):
+            if jump or damage or disbelieved_s:
+                yield from self._number(self._downmix.flush())
+                self._jump += jump
+                if damage:
+                    self._left_out.add(Fraction(jump, self.rate), damage)
+                if disbelieved_s:
+                    self._report(
+                        f"its timestamps jump by {disbelieved_s:.0f} s at "
+                        f"{(self._end + self._jump) / self.rate:.3f} s, which is more than a hole "
+                        "can be; what follows is dated as if nothing were missing"
+                    )
+            yield from self._number(self._downmix.push(frame))
+        yield from self._number(self._downmix.flush())
 
     def _number(self, blocks: list[NDArray[np.float32]]) -> Iterator[Block]:
         """Give blocks their place, and leave out what is not sound."""
         for block in blocks:
             for samples, fault in split_sound(block, self.rate):
                 if fault:
+                    self._jump += len(samples)
                     self._left_out.add(Fraction(len(samples), self.rate), fault)
                     continue
-                lost = self._skip() if self._left_out else None
+                lost = self._skip()
                 yield Block(self._end, samples, lost)
                 self._end += len(samples)
 
-    def _skip(self) -> str:
-        """Jump over what is left out, say so, and return why."""
+    def _skip(self) -> str | None:
+        """Jump over what is left out, report it if it is damage, and return why."""
+        jump, self._jump = self._jump, 0
         damage, self._left_out = self._left_out, Damage()
-        self._report(
-            f"{float(damage.seconds):.4f} s of audio at {self._end / self.rate:.3f} s are left out "
-            f"({damage.reason}); get a sound copy of the file"
-        )
-        self._end += round(damage.seconds * self.rate)
-        return damage.reason
+        if damage:
+            what = "audio of unknown length at {} s is"
+            if damage.seconds:
+                what = f"{float(damage.seconds):.4f} s of audio at {{}} s are"
+            at_s = f"{self._end / self.rate:.3f}"
+            self._report(
+                f"{what.format(at_s)} left out ({damage.reason}); get a sound copy of the file"
+            )
+        is_start = self._end == 0
+        self._end += jump
+        if damage:
+            return damage.reason
+        return HOLE if jump and not is_start else None
 
-    def _judge_end(self) -> None:
+    def _judge_end(self, begin: int, *, is_last: bool) -> None:
         if self._left_out:
             self._skip()
-        end_s = self._end / self.rate
-        if self.error is None and self._stated_s() - end_s > SHORT_S:
-            self.error = f"its header promises {self._stated_s():.2f} s"
-        if self.error is None and self._undecoded.seconds > SHORT_S:
-            self.error = self._undecoded.reason
-        if self.error is None and self._container.format.name == "mp3" and is_last_cut(self._sizes):
-            self.error = "its last packet is cut short"
-        if self._unsaid:
-            self.problems.append(f"{self.name}: {self._unsaid} more places are left out")
-        if self.error is not None:
-            self.problems.append(
-                f"{self.name}: ends early at {end_s:.2f} s ({self.error}); all before that is "
-                "used, get a whole copy of the file for the rest"
-            )
+        end_s, part_s = self._end / self.rate, (self._end - begin) / self.rate
+        promised_s = self._parts.promised(self._piece) * part_s
+        error = self._part.why_short(part_s)
+        if error is None and promised_s - part_s > SHORT_S:
+            error = f"its header promises {promised_s:.2f} s"
+        if error is None:
+            return
+        if not is_last:
+            self._report(f"a part of it ends early at {end_s:.2f} s ({error}); get a whole copy")
+            return
+        self.error = error
+        self.problems.append(
+            f"{self.name}: ends early at {end_s:.2f} s ({error}); all before that is "
+            "used, get a whole copy of the file for the rest"
+        )
 
-    def _stated_s(self) -> float:
-        """Seconds the file should have, where that is stated; 0 where it is not."""
-        container, stream = self._container, self._stream
-        kind, duration_s = container.format.name, self.duration_s or 0.0
-        if kind == "wav":  # FFmpeg corrects the header by the size of the file
-            return stated_wav_s(self._source)
-        if kind == "mp3":  # a guess fits the size; LAME's count of frames may not
-            needed = duration_s * (stream.codec_context.bit_rate or 0) / 8
-            return duration_s if needed > 1.01 * container.size > 0 else 0.0
-        # Without a duration of its own, a stream may be shorter than the film around it.
-        own = stream.duration is not None or len(container.streams) == 1
-        return duration_s if own and kind in _STATES_LENGTH else 0.0
+    def _report_part(self, error: AirsiftError) -> None:
+        at_s = self._end / self.rate if self._end else 0.0
+        self._report(f"a part of it at {at_s:.2f} s cannot be read ({error})")
 
     def _report(self, problem: str) -> None:
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(f"{self.name}: {problem}")
         else:
             self._unsaid += 1
-
-
-def _duration_s(container: InputContainer, stream: AudioStream) -> float | None:
-    if stream.duration is not None and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    if container.duration is not None:
-        return container.duration / 1e6
-    return None

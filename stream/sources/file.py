@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _STDIN = Path("/dev/stdin")
+_SILENCE = 1 << 20  # samples that stand for a gap are made so many at a time
 
 
 class FileSource:
     """One audio file, as fast as it decodes.
 
-    Where the file is damaged, the chunks jump over what is left out.
+    Where the file is damaged, or its timestamps have a hole, the chunks jump over what is not
+    there. Sample 0 is the beginning of the container, so audio may begin later.
 
     Parameters
     ----------
@@ -100,7 +102,8 @@ def read_file(
     Returns
     -------
     np.ndarray [shape=(n,), float32]
-        The mean over channels. Silence stands for what is damaged, so that times stay true.
+        The mean over channels. Silence stands for what is damaged or missing, so that times stay
+        true.
 
     Raises
     ------
@@ -113,8 +116,8 @@ def read_file(
     resampler = Resampler(reader.rate, rate)
     pieces, end = [], 0
     for start, samples, _ in reader:
-        if start > end:
-            pieces.append(resampler.push(np.zeros(start - end, np.float32)))
+        for at in range(end, start, _SILENCE):
+            pieces.append(resampler.push(np.zeros(min(_SILENCE, start - at), np.float32)))
         pieces.append(resampler.push(samples))
         end = start + len(samples)
     pieces.append(resampler.push(np.zeros(0, np.float32), last=True))

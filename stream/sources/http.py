@@ -145,6 +145,11 @@ class HttpSource:
         return self._clock is not None
 
     @property
+    def duration_s(self) -> float | None:
+        """Seconds that a file of known length says it has, for progress bars; else None."""
+        return self._first.duration_s if self._first.finite else None
+
+    @property
     def queued(self) -> int:
         """Chunks that wait to be taken."""
         with self._changed:

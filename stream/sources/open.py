@@ -23,7 +23,6 @@ _WAV_OPTIONS = {"max_size": "65536", "probesize": "100000"}
 # FLAC frames of 100 kB and more (7.1 at 192 kHz) are only found in larger reads than 1 kB.
 _FILE_OPTIONS = {"protocol_whitelist": "file", "raw_packet_size": "65536"}
 _URL_OPTIONS = {"protocol_whitelist": "http,https,tls,tcp,crypto,httpproxy"}
-_OPEN_LENGTH = 0x7FFF_0000  # bytes; FFmpeg, SoX and others write this or more for "unknown"
 _UNKNOWN = (
     "is no audio file, or lacks its beginning or index (FFmpeg finds none it knows); "
     "check the file, or convert it to WAV, FLAC or MP3"
@@ -104,28 +103,6 @@ def first_audio(container: InputContainer, name: str) -> AudioStream:
         if stream is not audio:
             stream.discard = Discard.all
     return audio
-
-
-def stated_wav_s(source: object) -> float:
-    """Return the length a WAV file's header states, in seconds.
-
-    It is 0 if `source` is no path, and where the header leaves the length open, as programs
-    do that write to a pipe.
-    """
-    if not isinstance(source, str | Path) or not Path(source).is_file():
-        return 0.0
-    bytes_per_s = 0
-    with Path(source).open("rb") as file:
-        if file.read(12)[:4] != b"RIFF":  # RF64 has its lengths elsewhere
-            return 0.0
-        while len(head := file.read(8)) == 8:
-            name, size = head[:4], int.from_bytes(head[4:], "little")
-            if name == b"data":
-                return size / bytes_per_s if bytes_per_s and size < _OPEN_LENGTH else 0.0
-            chunk = file.read(size + size % 2) if size < _OPEN_LENGTH else b""
-            if name == b"fmt ":
-                bytes_per_s = int.from_bytes(chunk[8:12], "little")
-    return 0.0
 
 
 def reason_of(error: av.error.FFmpegError) -> str:

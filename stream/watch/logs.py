@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 from airsift.errors import AirsiftError
+from stream.lines import one_line
+from stream.sinks.terminal import aside
 from stream.watch.repeats import RepeatsHandler
 
 # What a record may say besides its message: ``log.info(..., extra={"station": "x"})``.
@@ -51,9 +53,16 @@ class TextFormatter(logging.Formatter):  # logging's handlers ask for one
         parts += [f"{name}={value}" for name, value in fields if name not in _IN_TEXT]
         if record.exc_info and record.exc_info[1] is not None:
             parts.append(f"({type(record.exc_info[1]).__name__}: {record.exc_info[1]})")
-        line = " ".join(" ".join(parts).split())
-        # Names come from outside, and a terminal obeys control characters.
-        return "".join(c if c.isprintable() else "?" for c in line)
+        return one_line(" ".join(" ".join(parts).split()))
+
+
+class LinesHandler(logging.StreamHandler[TextIO]):  # logging's handlers ask for one
+    """Writes lines above what is drawn on the terminal."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record's line."""
+        with aside(self.stream):
+            super().emit(record)
 
 
 @contextmanager
@@ -76,7 +85,7 @@ def logging_to(
     level : str
         Of airsift's own lines, the least that is written.
     """
-    writer = logging.StreamHandler(sys.stderr if stream is None else stream)
+    writer = LinesHandler(sys.stderr if stream is None else stream)
     writer.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     handler = RepeatsHandler(writer)
     ours = [logging.getLogger(name) for name in ("airsift", "stream", "model", "fingerprint")]

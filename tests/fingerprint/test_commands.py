@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from fingerprint.catalogue import Catalogue
-from stream.cli._adding import _bar
+from stream.cli import _progress
 from stream.cli._reading import Read, read_all
 from stream.cli.app import main
 from tests.stream.media import encode
@@ -321,9 +321,11 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_progress_is_shown_on_a_terminal_only():
+def test_progress_is_shown_on_a_terminal_only(monkeypatch):
+    monkeypatch.setattr(_progress, "REDRAW_S", 0.0)
+    monkeypatch.setenv("TERM", "xterm")
     for stream, shown in ((Terminal(), True), (io.StringIO(), False)):
-        with redirect_stderr(stream), _bar(2) as advance:
+        with redirect_stderr(stream), _progress.files_bar(2) as advance:
             advance("first.wav")
             advance("second.wav")
         assert ("1/2" in stream.getvalue()) == shown

@@ -54,7 +54,7 @@ class Ear:
     """Reads a source as a driver does, and keeps what it hears."""
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self.source = KafkaSource(settings)
+        self.source = KafkaSource(settings, rate=RATE)
         self.batches = iter(self.source)
         self.chunks: dict[str, list[AudioChunk]] = {}
         self.resumed: dict[str, dict[str, Any]] = {}

@@ -98,7 +98,7 @@ def work(settings, at_turn=lambda turn: None, checkpoint_s=0.03, max_turns=TURNS
     """Run a worker until all is published, or it stops or dies; return its counts."""
     stop = Stop()
     transactions = Transactions(settings)
-    source = KafkaSource(settings, transactions=transactions)
+    source = KafkaSource(settings, rate=RATE, transactions=transactions)
     sink = KafkaSink(settings, transactions)
     observer = Turns(settings, source, stop, at_turn, max_turns)
     try:

@@ -63,7 +63,8 @@ def recording(tmp_path: Path) -> tuple[Path, np.ndarray]:
 
 def hear(settings: KafkaSettings, seconds: float) -> tuple[dict[str, np.ndarray], KafkaSource]:
     """Return the new audio of each station, until there is as much of each as that."""
-    source, align, heard = KafkaSource(settings), Align(16_000, 2.0), dict[str, list[np.ndarray]]()
+    source, align = KafkaSource(settings, rate=16_000), Align(16_000, 2.0)
+    heard: dict[str, list[np.ndarray]] = {}
     deadline = time.monotonic() + 60
     for batch in source:
         assert time.monotonic() < deadline

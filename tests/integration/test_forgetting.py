@@ -81,7 +81,7 @@ def hand_over(settings, group):
 
 def forget_one(settings):
     """Read as `airsift run` does, while b plays, until a station is forgotten; return its ends."""
-    source, ends = KafkaSource(settings), []
+    source, ends = KafkaSource(settings, rate=RATE), []
     deadline = time.monotonic() + 60
     for batch in source:
         assert time.monotonic() < deadline

@@ -137,7 +137,7 @@ CONSUMER = """
 import sys
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.source import KafkaSource
-source = KafkaSource(KafkaSettings.model_validate_json(sys.argv[1]))
+source = KafkaSource(KafkaSettings.model_validate_json(sys.argv[1]), rate=16_000)
 out = open(sys.argv[2], "a")
 ends = {}
 def snapshot_at(at):
@@ -220,4 +220,4 @@ def test_a_state_topic_that_is_too_small_is_named(kafka_settings: KafkaSettings)
     with pytest.raises(
         BrokerError, match=r"state has 2 partitions, needs 3 and cannot be given more: .*CreatePart"
     ):
-        KafkaSource(kafka_settings)
+        KafkaSource(kafka_settings, rate=RATE)

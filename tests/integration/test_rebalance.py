@@ -41,7 +41,7 @@ def listen(source, until_s):
 def test_a_refused_commit_is_made_good_by_the_next(kafka_settings, monkeypatch, error):
     ensure_topics(kafka_settings, [kafka_settings.topics.audio])
     publish(kafka_settings, 0, 5)
-    source = KafkaSource(kafka_settings)
+    source = KafkaSource(kafka_settings, rate=RATE)
     try:
         assert listen(source, 5) == [0, 1, 2, 3, 4]
 
@@ -59,7 +59,7 @@ def test_a_refused_commit_is_made_good_by_the_next(kafka_settings, monkeypatch, 
     finally:
         source.close()
     publish(kafka_settings, 7, 1)
-    successor = KafkaSource(kafka_settings)
+    successor = KafkaSource(kafka_settings, rate=RATE)
     try:
         assert listen(successor, 8) == [5, 6, 7]  # the message before the oldest sample is kept
     finally:

@@ -145,7 +145,7 @@ def refuse(opening) -> str:
 
 
 def open_as_run(settings) -> None:
-    KafkaSource(settings).close()
+    KafkaSource(settings, rate=16_000).close()
     KafkaSink(settings).close()
 
 

@@ -59,7 +59,7 @@ def test_lag_and_dead_letters(kafka_settings, caplog):
     stop = Stop()
     # Time goes on by more than a sample's second with every look at it: no turn is passed over.
     watch = Watch(config.load(environ={}).config.watch, now=itertools.count(0, 2).__next__)
-    source, sink, pipeline = KafkaSource(settings), KafkaSink(settings), Hears(stop)
+    source, sink, pipeline = KafkaSource(settings, rate=RATE), KafkaSink(settings), Hears(stop)
     lags = []
 
     class Notes:

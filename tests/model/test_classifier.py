@@ -69,6 +69,11 @@ def test_a_file_that_is_not_a_model_is_refused_in_one_line(tmp_path: Path) -> No
     with pytest.raises(SpecMismatch, match=r"song\.mp3 is not a TorchScript file") as caught:
         classifier.load(path)
     assert "\n" not in str(caught.value)
+    with pytest.raises(SpecMismatch) as again:
+        classifier.read_spec(path)
+    assert str(again.value) == str(caught.value)
+    with pytest.raises(SpecMismatch, match="No such file"):
+        classifier.read_spec(tmp_path / "missing.pt")
     with pytest.raises(SpecMismatch, match="No such file"):
         classifier.load(tmp_path / "missing.pt")
 
@@ -77,8 +82,20 @@ def test_a_file_that_is_not_a_model_is_refused_in_one_line(tmp_path: Path) -> No
 def test_a_torchscript_file_without_a_spec_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bare.pt"
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(path))
-    with pytest.raises(SpecMismatch, match="carries no spec"):
-        classifier.load(path)
+    for read in (classifier.load, classifier.read_spec):
+        with pytest.raises(SpecMismatch, match="carries no spec"):
+            read(path)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("rate", [8_000, 22_050])
+def test_a_spec_is_read_without_the_network(tmp_path: Path, rate: int) -> None:
+    path = tmp_path / "other name.pt"
+    spec = ModelSpec(sample_rate=rate, training_data="Lärm")
+    classifier.save(torch.jit.script(torch.nn.Linear(2, 2)), spec, path)
+    assert classifier.read_spec(path) == spec
+    for shipped in (classifier.DEFAULT_WEIGHTS, classifier.VOICE_WEIGHTS):
+        assert classifier.read_spec(shipped) == classifier.load(shipped).spec
 
 
 def test_the_shipped_weights_load_and_fit_the_front_end() -> None:
@@ -86,12 +103,7 @@ def test_the_shipped_weights_load_and_fit_the_front_end() -> None:
 
     shipped = classifier.load()
     front_end = RollingCQT()
-    shipped.spec.check_front_end(
-        sample_rate=front_end.sample_rate,
-        hop=front_end.hop,
-        n_bins=front_end.n_bins,
-        compression=front_end.compression,
-    )
+    shipped.spec.check_front_end(front_end)
     assert shipped.spec == ModelSpec(
         moments=5,
         training_data=shipped.spec.training_data,

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from airsift.errors import SpecMismatch
-from model.spec import ModelSpec
+from model.spec import COLUMNS, ModelSpec
 
 
 def test_a_spec_survives_json() -> None:
@@ -44,7 +45,9 @@ def test_frames_must_fall_on_the_windows_grid() -> None:
 
 def test_another_front_end_is_refused_with_every_difference() -> None:
     spec = ModelSpec()
-    spec.check_front_end(sample_rate=16_000, hop=320, n_bins=144, compression=10_000.0)
+    front_end = SimpleNamespace(**{name: getattr(spec, name) for name in COLUMNS})
+    spec.check_front_end(front_end)
+    front_end.hop, front_end.n_bins = 160, 72
     with pytest.raises(SpecMismatch, match=r"hop=160 .*model has 320.*n_bins=72") as caught:
-        spec.check_front_end(sample_rate=16_000, hop=160, n_bins=72, compression=10_000.0)
+        spec.check_front_end(front_end)
     assert "\n" not in str(caught.value)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from airsift.errors import ConfigError
@@ -83,3 +86,41 @@ def test_errors_show_neither_secrets_nor_whole_sections(tmp_path):
     with pytest.raises(ConfigError, match=r"^kafka\.security\.password \(from") as caught:
         config.load(path, environ={})
     assert "4711" not in str(caught.value)
+
+
+def test_paths_in_a_file_are_relative_to_its_folder_and_others_to_the_working_directory(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "mine.toml").write_text(
+        '[identify]\ncatalogue = "shelf"\n[model]\npath = "/models/a.pt"\nvoice_path = ""\n'
+        '[kafka]\ngroup = "a_file"\n'
+        '[kafka.security]\nca_file = "../ca.pem"\nusername = "u"\npassword_file = "~/secret"\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/u")
+    settings = ["kafka.security.key_file=key.pem", "kafka.security.certificate_file=~/c.pem"]
+    environ = {"AIRSIFT_MODEL__VOICE_PATH": "voice.pt"}
+    for path in (Path("etc/mine.toml"), tmp_path / "etc" / "mine.toml"):
+        found = config.load(path, settings, environ).config
+        assert Path(found.identify.catalogue).absolute() == tmp_path / "etc" / "shelf"
+        assert Path(found.kafka.security.ca_file).resolve() == tmp_path / "ca.pem"
+        assert found.model.path == "/models/a.pt"
+        assert found.model.voice_path == "voice.pt"
+        assert found.kafka.security.key_file == "key.pem"
+        assert found.kafka.security.certificate_file == "/home/u/c.pem"
+        assert found.kafka.security.password_file == "/home/u/secret"
+        assert found.kafka.group == "a_file"
+
+
+def test_a_key_that_is_a_table_by_mistake_is_named(tmp_path):
+    path = tmp_path / "default.toml"  # as the one that is shipped is called
+    path.write_text("[smoothing]\nentre = 0.7\n[identify.catalogue]\nfolder = 'x'\n")
+    with pytest.raises(ConfigError, match=r"smoothing\.entre .*did you mean smoothing\.enter"):
+        config.load(path, environ={})
+
+
+def test_every_key_that_names_a_file_is_known_as_one():
+    values = dict(config.flatten(config.load(environ={}).config.model_dump()))
+    paths = {key for key in values if config._is_path(key, "x")}
+    assert {key for key in values if re.search(r"(path|file|catalogue|folder)$", key)} == paths

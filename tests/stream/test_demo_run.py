@@ -121,11 +121,23 @@ def test_the_summary_draws_what_was_played_above_what_was_heard():
         Segment("north", s.start + 4000, s.end + 4000, 1000, None, s.label, 1.0, True)
         for s in on_air[0].stretches
     ]
-    played, heard = summary(on_air, shift)[1:3]
+    played, heard = summary(on_air, shift, 90)[2:4]
     assert (
         played == "  north  " + "s" * 15 + "m" * 29 + "...." + "mm" + "b" * 8 + "m" * 9 + "......"
     )
     assert heard == " " * 9 + "  " + played[9:-2]
+
+
+@pytest.mark.parametrize("columns", [30, 40, 60, 80, 82, 200])
+def test_the_strips_fit_the_terminal_and_use_its_room(columns):
+    lines = summary([assemble(name) for name in programmes()], [], columns)
+    strips = [line for line in lines if re.match(r"  (north|south)  [smb.]+$", line)]
+    assert len(strips) == 2
+    longest = max(map(len, strips))
+    assert columns / 2 < longest < columns or longest > 150
+    assert max(map(len, lines)) <= max(columns, 80)
+    # As long as their programmes are, one to the other.
+    assert len(strips[0]) - 9 == pytest.approx((len(strips[1]) - 9) * 146 / 151, abs=1)
 
 
 def test_a_wrong_name_is_told():

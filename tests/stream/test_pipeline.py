@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airsift.errors import SpecMismatch
 from model.frontend import RollingCQT
 from stream.audio import AudioChunk
 from stream.events import Decision, Gap, Segment
 from stream.pipeline import Pipeline
 from stream.smooth import SmoothSettings
+from stream.windows import JudgeWindows
 
 RATE = 16000
 SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)
@@ -171,3 +175,36 @@ def test_a_forgotten_station_says_no_more(make, programme):
     one.push([AudioChunk("a", 0, programme(12), RATE)])
     one.forget("a")
     assert one.push([], last=True) == []
+
+
+@pytest.mark.slow
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3), st.integers(0, 2)), max_size=6),
+    st.floats(1e9, 2e9),
+)
+@settings(max_examples=10, deadline=None)
+def test_after_the_end_of_all_streams_a_pipeline_is_as_new(make, parts, unix):
+    used, fresh, at = make(), make(), {"a": 0, "b": 0}
+    for station, seconds, silence in parts:
+        at[station] += silence * RATE
+        samples = np.full(seconds * RATE, 0.1, np.float32)
+        used.push([AudioChunk(station, at[station], samples, RATE, unix + at[station] / RATE)])
+        at[station] += len(samples)
+    used.push([], last=True)
+    for station in "ab":
+        assert used.snapshot(station) == fresh.snapshot(station)
+    later = [AudioChunk("a", 0, np.zeros(7 * RATE, np.float32), RATE, unix + 1000)]
+    again, first = used.push(later, last=True), fresh.push(later, last=True)
+    assert [event.to_json() for event in again] == [event.to_json() for event in first]
+    assert first[0].time == unix + 1000
+
+
+@pytest.mark.parametrize(
+    "fact", ["sample_rate", "hop", "n_bins", "bins_per_octave", "fmin_hz", "compression"]
+)
+def test_a_network_of_other_columns_is_refused(classifier, fact):
+    spec = replace(classifier.spec, **{fact: getattr(classifier.spec, fact) * 2})
+    with pytest.raises(SpecMismatch, match=rf"front end has {fact}=\S+ \(the model has"):
+        Pipeline(FRONT_END, SimpleNamespace(spec=spec), SMOOTH)
+    with pytest.raises(SpecMismatch, match=rf"front end has {fact}="):
+        JudgeWindows(FRONT_END, SimpleNamespace(spec=spec), "cpu")

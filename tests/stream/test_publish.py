@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,11 @@ from hypothesis import strategies as st
 
 from stream.audio import AudioChunk
 from stream.drive import Stop
-from stream.kafka.publish import _Cutter, _Pace
+from stream.kafka import publish as publishing
+from stream.kafka.publish import _Cutter, _Pace, _pieces
+from stream.kafka.settings import KafkaSettings
+from stream.sources.file import FileSource
+from tests.stream.media import mux, noise
 
 RATE = 8000
 SAMPLES = np.random.default_rng(0).standard_normal(5 * RATE).astype(np.float32)
@@ -106,3 +111,23 @@ def test_only_real_time_gives_audio_a_time():
     told = _Pace(1.0, Stop()).wait(chunk).time
     assert told is not None
     assert abs(told - time.time()) < 5
+
+
+@pytest.mark.parametrize("end_s", [None, 100])
+def test_a_file_keeps_its_start_and_its_holes_behind_what_its_station_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end_s: int | None
+) -> None:
+    rate = 48_000
+    monkeypatch.setattr(
+        publishing, "end_of_station", lambda *_: None if end_s is None else (end_s * RATE, RATE)
+    )
+    path = tmp_path / "a.mp4"
+    mux(path, noise(8, rate)[0], rate, "flac", start=20 * rate, cuts=[(3 * rate, 5 * rate)])
+    source = FileSource(path, "film")
+    out = list(_pieces(source, KafkaSettings(), _Cutter(500, ()), Stop(), live=False))
+    source.close()
+    first = ((end_s or 0) + 20) * rate
+    assert out[0].start == first
+    assert out[-1].end == first + 8 * rate
+    (hole,) = [b.start - a.end for a, b in pairwise(out) if b.start > a.end]
+    assert hole == pytest.approx(2 * rate, abs=2 * 4_608)

@@ -1,0 +1,1 @@
+"""A package, so that no other module called `tests` is taken for it."""

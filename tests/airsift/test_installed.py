@@ -1,0 +1,164 @@
+"""The wheel, installed, wherever the user is and whatever lies there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.process
+ROOT = Path(__file__).parents[2]
+PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+# What a pip of any age writes into the script imports `re` and `sys` before airsift.
+NAMES = ("stream", "model", "fingerprint", "tests", "json", "logging", "click", "rich", "numpy")
+KILLER = "raise SystemExit('{} of the wrong folder')\n"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel from the repository and install it, and nothing else, into a folder."""
+    wheels, site = tmp_path_factory.mktemp("wheels"), tmp_path_factory.mktemp("site")
+    build = [*PIP, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(wheels)]
+    subprocess.run([*build, str(ROOT)], check=True, timeout=300)
+    (wheel,) = wheels.glob("airsift-*.whl")
+    install = [*PIP, "install", "--no-deps", "--no-index", "--target", str(site), str(wheel)]
+    subprocess.run(install, check=True, timeout=300)
+    return site
+
+
+def run(site: Path, cwd: Path, *arguments: str, module: bool = False, path: str = "") -> str:
+    command = [sys.executable, "-m", "airsift"] if module else [str(site / "bin" / "airsift")]
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AIRSIFT_", "PYTHON"))}
+    done = subprocess.run(
+        [*command, *arguments],
+        cwd=cwd,
+        env=kept | {"PYTHONPATH": f"{site}{path}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def hostile(folder: Path, names: tuple[str, ...] = NAMES) -> Path:
+    folder.mkdir()
+    for name in names:
+        (folder / f"{name}.py").write_text(KILLER.format(name))
+    return folder
+
+
+def packages(folder: Path) -> Path:
+    """Make folders of those names, one of them a package."""
+    for name in NAMES:
+        (folder / name).mkdir(parents=True)
+    for name in ("stream", "model", "json"):
+        (folder / name / "__init__.py").write_text(KILLER.format(name))
+    return folder
+
+
+def write_tone(path: Path) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(b"\0\0\xff\x1f" * 4000 * 6)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [hostile, packages])
+def test_the_command_depends_on_no_folder(installed: Path, tmp_path: Path, make) -> None:
+    folder = make(tmp_path / "work")
+    write_tone(folder / "tone.wav")
+    for path in ("", f":{folder}", ":"):  # left over from other work
+        assert "model.path" in run(installed, folder, "config", path=path)
+    assert '"tone.wav"' in run(installed, folder, "segment", "tone.wav", path=f":{folder}")
+
+
+@pytest.mark.parametrize("path", ["", ":"])
+def test_python_m_depends_on_no_folder(installed: Path, tmp_path: Path, path: str) -> None:
+    # Of a file called airsift.py Python itself makes the command.
+    folder = hostile(tmp_path / "work")
+    assert "model.path" in run(installed, folder, "config", module=True, path=path)
+
+
+def test_what_runs_is_what_is_installed(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "airsift").mkdir()
+    (tmp_path / "stream.py").write_text(KILLER)
+    (installed / "where.py").write_text(
+        "import airsift.__main__ as m; m.prefer_installed_modules()\n"
+        "import airsift, fingerprint, json, model, stream, tomllib\n"
+        "print(*(each.__file__ for each in (airsift, fingerprint, model, stream, json, tomllib)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(installed / "where.py")],
+        cwd=tmp_path,
+        env={"PYTHONPATH": f":{tmp_path}:{installed}", "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    files = [Path(word) for word in done.stdout.split()]
+    assert all(file.is_relative_to(installed) for file in files[:4])
+    standard = Path(os.__file__).parent
+    assert all(file.is_relative_to(standard) for file in files[4:])
+
+
+@pytest.mark.slow
+def test_processes_that_read_files_depend_on_no_folder(installed: Path, tmp_path: Path) -> None:
+    folder = hostile(tmp_path / "work", (*NAMES, "signal", "struct", "pickle", "socket"))
+    files = [str(write_tone(folder / f"{number}.wav")) for number in range(8)]
+    code = (
+        "import sys\nsys.argv = ['airsift']\n"
+        "from airsift.__main__ import prefer_installed_modules\n"
+        "if __name__ == '__main__':\n"
+        "    prefer_installed_modules()\n"
+        "    from pathlib import Path\n"
+        "    from stream.cli._reading import Read, read_all\n"
+        f"    found = list(read_all([Path(f) for f in {files!r}], frozenset(), 2))\n"
+        "    print(len(found), {type(each).__name__ for _, each in found})\n"
+    )
+    script = tmp_path / "read.py"
+    script.write_text(code)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=folder,
+        env={"PYTHONPATH": f"{installed}:{folder}", "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.split()[0] == "8"
+    assert "SystemExit" not in done.stderr
+    assert "wrong folder" not in done.stderr
+
+
+@pytest.mark.slow
+def test_everything_that_is_shipped_is_found_without_the_repository(
+    installed: Path, tmp_path: Path
+) -> None:
+    code = (
+        "import airsift.__main__ as m; m.prefer_installed_modules()\n"
+        "from stream.config import default_file\n"
+        "from stream.demo.assemble import assemble, programmes\n"
+        "from model import recipe, voices\n"
+        "from model.classifier import DEFAULT_WEIGHTS, VOICE_WEIGHTS, load\n"
+        "from model.trusted import SHIPPED\n"
+        "assert default_file().parent.name == 'stream', default_file()\n"
+        "assert SHIPPED.is_file() and load(DEFAULT_WEIGHTS) and load(VOICE_WEIGHTS)\n"
+        "assert recipe.debian_items() and voices.known_voices()\n"
+        "assert all(len(assemble(name).samples) for name in programmes())\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(installed), "PATH": os.environ["PATH"]},
+        timeout=120,
+        check=True,
+    )

@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+import av.error
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream.sources import part as part_module
+from stream.sources.decode import AudioReader
+from stream.sources.joints import find_parts
+from tests.stream.media import encode, noise, runs, tone
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.packet import Packet
+
+HZ = (440, 880, 1_320, 660)
+
+
+def part(
+    format: str,  # noqa: A002 PyAV's word
+    codec: str,
+    rate: int,
+    channels: int,
+    hz: float = 440.0,
+    seconds: float = 2.0,
+) -> bytes:
+    """Return a file of a tone."""
+    data = io.BytesIO()
+    sound = np.tile(tone(seconds, rate, hz=hz), (channels, 1))
+    with av.open(data, "w", format=format) as container:
+        stream = container.add_stream(codec, rate=rate, layout={1: "mono", 2: "stereo"}[channels])
+        stream.codec_context.options = {"strict": "-2"}  # FFmpeg's Vorbis is experimental
+        packed = np.ascontiguousarray(sound.T).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, "flt", stream.layout.name)
+        frame.sample_rate, frame.pts = rate, 0
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    return data.getvalue()
+
+
+def check(path: Path, hz: list[float], *, error: int = 0, seconds: float = 2.0) -> None:
+    """Check that a file is one stretch of audio, and that each part of it has its tone."""
+    reader = AudioReader(path)
+    ((start, samples),) = runs(reader)
+    assert (start, reader.problems, reader.error) == (0, [], None)
+    n = round(seconds * reader.rate)
+    assert len(samples) == pytest.approx(len(hz) * n, abs=error + len(hz))
+    for i, tone_hz in enumerate(hz):
+        piece = samples[i * n + n // 4 : (i + 1) * n - n // 4]
+        crossings = np.count_nonzero(np.diff(np.signbit(piece)))
+        assert crossings / (2 * len(piece) / reader.rate) == pytest.approx(tone_hz, rel=0.01)
+
+
+KINDS = [  # format, codec, samples of an encoder's delay that no header tells, for each part
+    ("ogg", "libopus", 0),
+    ("ogg", "vorbis", 1_024),
+    ("ogg", "flac", 0),
+    ("flac", "flac", 0),
+    ("mp3", "libmp3lame", 0),
+    ("adts", "aac", 2_100),
+    ("wav", "pcm_s16le", 0),
+]
+
+
+@pytest.mark.parametrize(("container", "codec", "error"), KINDS)
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [(48_000, 2), (48_000, 2)],
+        [(48_000, 2), (48_000, 1), (48_000, 2)],
+        [(48_000, 1), (24_000, 2), (16_000, 1), (48_000, 2)],
+    ],
+)
+def test_parts_of_other_rates_and_channels_lose_nothing(
+    tmp_path: Path, container: str, codec: str, error: int, parts: list[tuple[int, int]]
+) -> None:
+    if codec == "vorbis":  # FFmpeg's encoder has two channels
+        parts = [(rate, 2) for rate, _ in parts]
+    path = tmp_path / "a.bin"
+    hz = HZ[: len(parts)]
+    path.write_bytes(
+        b"".join(part(container, codec, *kind, tone) for kind, tone in zip(parts, hz, strict=True))
+    )
+    check(path, list(hz), error=3 * error * len(parts))
+
+
+def test_links_of_several_codecs(tmp_path: Path) -> None:
+    codecs = ["flac", "libopus", "vorbis", "flac"]
+    path = tmp_path / "a.ogg"
+    path.write_bytes(
+        b"".join(part("ogg", c, 48_000, 2, hz) for c, hz in zip(codecs, HZ, strict=True))
+    )
+    check(path, list(HZ), error=2_048)
+
+
+def id3(size: int, *, frame: bytes = b"APIC") -> bytes:
+    """Return a tag of `size` bytes after its header, of which most look like MPEG frames."""
+    sizes = bytes(size >> shift & 127 for shift in (21, 14, 7, 0))
+    body = frame + (size - 10).to_bytes(4, "big") + bytes(2)
+    return (
+        b"ID3\4\0\0"
+        + sizes
+        + (body + b"\xff\xfb\x90\x44TAGXingfLaC" * (size // 15))[:size].ljust(size, b"\xff")
+    )
+
+
+def ape(size: int) -> bytes:
+    """Return an APE tag with a header and a footer."""
+    ends = [
+        b"APETAGEX"
+        + b"".join(n.to_bytes(4, "little") for n in (2000, size + 32, 1, flags))
+        + bytes(8)
+        for flags in (0xA0000000, 0x80000000)
+    ]
+    return ends[0] + (b"\xff\xfbID3\4" * (size // 6 + 1))[:size] + ends[1]
+
+
+SIZE_OF_A_COVER = 18_000_000
+TAGS: dict[str, Callable[[], bytes]] = {
+    "cover": lambda: id3(SIZE_OF_A_COVER),
+    "id3v2": lambda: id3(3_000),
+    "id3v2.2": lambda: id3(500, frame=b"PIC\0"),
+    "id3v1": lambda: b"TAG" + b"title".ljust(125, b"\0"),
+    "ape": lambda: ape(20_000),
+    "ape cover": lambda: ape(5_000_000),
+    "all": lambda: ape(300) + b"TAG" + bytes(125) + id3(2_000),
+    "two": lambda: id3(300) + id3(70_000),
+}
+
+
+LARGE = [pytest.param(tag, marks=pytest.mark.slow) for tag in ("cover", "ape cover")]
+TAG_NAMES = [*(tag for tag in TAGS if "cover" not in tag), *LARGE]
+
+
+@pytest.mark.parametrize("tag", TAG_NAMES)
+@pytest.mark.parametrize(
+    ("container", "codec", "error"),
+    [("mp3", "libmp3lame", 0), ("adts", "aac", 8_000), ("flac", "flac", 0)],
+)
+def test_tags_between_parts_are_no_audio_and_no_gap(
+    tmp_path: Path, tag: str, container: str, codec: str, error: int
+) -> None:
+    path = tmp_path / "a.bin"
+    sounds = [part(container, codec, 44_100, 2, hz) for hz in HZ[:3]]
+    between = TAGS[tag]()
+    path.write_bytes(between.join(sounds) + (between if container != "flac" else b""))
+    check(path, list(HZ[:3]), error=error)
+
+
+def test_frames_of_one_stream_with_tags_between_are_decoded_as_one(tmp_path: Path) -> None:
+    """A recording of a radio: bare frames, and a tag with each title."""
+    options = {"write_xing": "0", "id3v2_version": "0"}
+    encode(tmp_path / "a.mp3", tone(6, 44_100), 44_100, "libmp3lame", options=options)
+    sound = (tmp_path / "a.mp3").read_bytes()
+    whole = np.concatenate([b.samples for b in AudioReader(tmp_path / "a.mp3")])
+    third = sound.index(sound[:4], len(sound) // 3)
+    for tag in (id3(100), id3(40_000), b"TAG" + bytes(125), ape(100)):
+        (tmp_path / "b.mp3").write_bytes(sound[:third] + tag + sound[third:])
+        reader = AudioReader(tmp_path / "b.mp3")
+        ((_, samples),) = runs(reader)
+        assert reader.problems == []
+        np.testing.assert_array_equal(samples, whole)
+
+
+def test_a_part_that_is_cut_is_reported_and_the_others_are_whole(tmp_path: Path) -> None:
+    first, second = (part("flac", "flac", 48_000, 1, hz) for hz in HZ[:2])
+    (tmp_path / "a.flac").write_bytes(first[: len(first) // 2] + second)
+    reader = AudioReader(tmp_path / "a.flac")
+    ((_, samples),) = runs(reader)
+    assert len(samples) == pytest.approx(3 * 48_000, abs=24_000)
+    assert reader.error is None
+    assert "a part of it ends early" in reader.problems[0]
+
+
+def test_a_part_without_audio_is_reported_and_passed_over(tmp_path: Path) -> None:
+    sound = part("flac", "flac", 48_000, 1)
+    empty = sound[:8] + sound[8:42] + b"\x81\0\0\1\0"
+    for data in (empty + sound, sound + empty, sound + empty + sound):
+        (tmp_path / "a.flac").write_bytes(data)
+        reader = AudioReader(tmp_path / "a.flac")
+        ((_, samples),) = runs(reader)
+        assert len(samples) == 96_000 * data.count(sound)
+        assert any("a part of it at" in problem for problem in reader.problems)
+
+
+def test_errors_of_a_demuxer_do_not_end_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    options = {"cluster_time_limit": "500"}  # FFmpeg goes on with the next cluster
+    encode(path, noise(10, 48_000), 48_000, "libopus", options=options)
+    data = bytearray(path.read_bytes())
+    for place in (len(data) // 3, len(data) // 2):
+        data[place : place + 3_000] = np.random.default_rng(place).bytes(3_000)
+    path.write_bytes(data)
+    reader = AudioReader(path)
+    found = runs(reader)
+    last, samples = found[-1]
+    assert last + len(samples) == pytest.approx(480_000, abs=1_000)
+    assert sum(len(samples) for _, samples in found) > 300_000
+
+
+class Faulty:
+    """A container whose demuxer reports errors here and there."""
+
+    def __init__(self, container: InputContainer, every: int) -> None:
+        self._container = container
+        self._every = every
+        self._left = every
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
+
+    def demux(self, stream: AudioStream) -> Iterator[Packet[AudioStream]]:
+        for packet in self._container.demux(stream):
+            if self._left == 0:
+                self._left = self._every
+                raise av.error.InvalidDataError(1, "damaged")
+            self._left -= 1
+            yield packet
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.wav", "a.ts"])
+def test_after_an_error_of_the_demuxer_the_next_packet_is_asked_for(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = {"a.mp4": "flac", "a.wav": "pcm_s16le", "a.ts": "mp2"}[name]
+    encode(tmp_path / name, noise(20, 48_000), 48_000, codec)
+    opened = part_module.open_container
+    monkeypatch.setattr(part_module, "open_container", lambda *a: Faulty(opened(*a), 10))
+    reader = AudioReader(tmp_path / name)
+    heard = sum(len(samples) for _, samples in runs(reader))
+    assert 0.85 * 20 * 48_000 < heard < 20 * 48_000
+    assert len(reader.problems) >= 2
+    assert all("damaged)" in problem for problem in reader.problems[:20])
+
+
+def test_a_demuxer_that_only_reports_errors_is_not_asked_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode(tmp_path / "a.wav", noise(20, 48_000), 48_000, "pcm_s16le")
+    opened = part_module.open_container
+    monkeypatch.setattr(part_module, "open_container", lambda *a: Faulty(opened(*a), 5))
+    reader = AudioReader(tmp_path / "a.wav")
+    reader._part.container._every = 0  # type: ignore[attr-defined]
+    runs(reader)
+    assert reader.error == "damaged"
+    assert "ends early" in reader.problems[-1]
+
+
+def spans(data: bytes, name: str) -> list[list[tuple[int, int]]]:
+    return find_parts(io.BytesIO(data), len(data), name)
+
+
+@settings(max_examples=200)
+@given(
+    data=st.lists(
+        st.sampled_from(
+            [b"ID3\4\0\0\0\0\0\5TIT2\0", b"TAG", b"APETAGEX", b"OggS\0\2", b"fLaC\0\0\0\x22"]
+        )
+        | st.sampled_from([b"\xff\xfb\x90\x44" + bytes(32) + b"Xing", b"VBRI", bytes(128)])
+        | st.binary(max_size=40),
+        max_size=60,
+    ).map(b"".join),
+    name=st.sampled_from(["ogg", "mp3", "flac", "aac"]),
+)
+def test_parts_of_any_bytes_are_in_order_and_within_the_file(data: bytes, name: str) -> None:
+    edges = [edge for part in spans(data, name) for span in part for edge in span]
+    assert edges == sorted(edges)
+    assert all(0 <= edge <= len(data) for edge in edges)
+
+
+class Counted(io.BytesIO):
+    """Counts the bytes that are read."""
+
+    count = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.count += len(data)
+        return data
+
+
+@pytest.mark.parametrize("name", ["ogg", "mp3", "flac", "aac"])
+@pytest.mark.parametrize("piece", [b"TAG", b"ID3\4\0\0\0\0\0\0", b"APETAGEX", b"OggS\0\2", b"Xing"])
+def test_looking_for_parts_reads_each_byte_a_few_times(name: str, piece: bytes) -> None:
+    data = piece * (150_000 // len(piece))
+    file = Counted(data)
+    find_parts(file, len(data), name)
+    assert file.count < 400 * len(data) / len(piece) + 3 * len(data)

@@ -1,0 +1,336 @@
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream.sources.decode import AudioReader
+from stream.sources.pieces import Pieces
+from stream.sources.sampled import read_sampled
+from tests.stream.media import encode, noise, runs
+
+RATE = 16_000
+SIGNAL = noise(4, RATE, channels=2)
+PCM = (SIGNAL.T * 32_767).astype("<i2").tobytes()
+INFO = b"LIST" + struct.pack("<I", 26) + b"INFOISFT" + struct.pack("<I", 14) + b"Lavf58.29.100\0"
+
+
+def form(
+    channels: int = 2,
+    rate: int = RATE,
+    bits: int = 16,
+    *,
+    tag: int = 1,
+    byte_rate: int | None = None,
+    align: int | None = None,
+) -> bytes:
+    """Return the contents of a ``fmt`` chunk."""
+    size = channels * bits // 8
+    byte_rate = rate * size if byte_rate is None else byte_rate
+    align = size if align is None else align
+    return struct.pack("<HHIIHH", tag, channels, rate, byte_rate, align, bits)
+
+
+def wav(
+    fmt: bytes,
+    data: bytes,
+    *,
+    stated: int | None = None,
+    riff: int | None = None,
+    before: bytes = b"",
+    after: bytes = b"",
+    magic: bytes = b"RIFF",
+) -> bytes:
+    stated = len(data) if stated is None else stated
+    body = b"WAVE" + before + b"fmt " + struct.pack("<I", len(fmt)) + fmt
+    body += b"data" + struct.pack("<I", stated % (1 << 32)) + data + after
+    return magic + struct.pack("<I", (len(body) if riff is None else riff) % (1 << 32)) + body
+
+
+def wide(stated: int, magic: bytes = b"RF64") -> bytes:
+    sizes = struct.pack("<IQQQI", 28, stated + 80, stated, stated // 4, 0)
+    return wav(form(), PCM, stated=-1, riff=-1, before=b"ds64" + sizes, magic=magic)
+
+
+def check(path: Path, expected: np.ndarray | None = None, *, short: bool = False) -> AudioReader:
+    """Check that all of a file's samples are read, and whether it is said to end early."""
+    reader = AudioReader(path)
+    ((start, samples),) = runs(reader)
+    expected = SIGNAL.mean(0) if expected is None else expected
+    assert start == 0
+    np.testing.assert_allclose(samples, expected[: len(samples)], atol=1e-3)
+    if short:
+        (problem,) = reader.problems
+        assert "ends early" in problem
+    else:
+        assert reader.problems == []
+        assert len(samples) == len(expected)
+    return reader
+
+
+WHOLE = {
+    "sound": wav(form(), PCM),
+    "more chunks behind": wav(form(), PCM, after=INFO),
+    "a tag behind": wav(form(), PCM, after=b"TAG" + bytes(125)),
+    "length too small": wav(form(), PCM, stated=len(PCM) // 3),
+    "length much too small": wav(form(), PCM, stated=4),
+    "both lengths too small": wav(form(), PCM, stated=1_000, riff=1_036),
+    "open with 0": wav(form(), PCM, stated=0, riff=0),
+    "open with -1": wav(form(), PCM, stated=-1, riff=-1),
+    "open as SoX does": wav(form(), PCM, stated=0x7FFFF000, riff=0x7FFFF024),
+    "open as arecord does": wav(form(), PCM, stated=0x80000000, riff=0x80000024),
+    "RF64": wide(len(PCM)),
+    "BW64": wide(len(PCM), b"BW64"),
+    "RF64 too small": wide(len(PCM) // 3),
+    "RF64 open with 0": wide(0),
+    "RF64 open with -1": wide((1 << 64) - 81),
+    "byte rate 0": wav(form(byte_rate=0), PCM),
+    "byte rate too small": wav(form(byte_rate=1_000), PCM),
+    "byte rate too large": wav(form(byte_rate=10**9), PCM),
+    **{f"block align {n}": wav(form(align=n), PCM) for n in (0, 1, 2, 3, 5, 7, 8, 60_000)},
+    "no bits": wav(form()[:14] + bytes(2), PCM),
+    "format of 14 bytes": wav(form()[:14], PCM),
+    "odd chunk": wav(form(), PCM, before=b"junk\3\0\0\0abc\0"),
+    "odd chunk not filled up": wav(form(), PCM, before=b"junk\3\0\0\0abc"),
+    "extensible": wav(
+        form(tag=0xFFFE)
+        + struct.pack("<HHIH", 22, 16, 3, 1)
+        + bytes.fromhex("000000001000800000aa00389b71"),
+        PCM,
+    ),
+    "extensible with a wrong length": wav(
+        form(tag=0xFFFE)
+        + struct.pack("<HHIH", 0, 16, 3, 1)
+        + bytes.fromhex("000000001000800000aa00389b71"),
+        PCM,
+    ),
+    "extensible cut short": wav(form(tag=0xFFFE) + bytes(2), PCM),
+}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_wav_file_is_read_to_its_end_whatever_its_header_says(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "a.wav").write_bytes(WHOLE[kind])
+    check(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize(
+    "kind", ["sound", "RF64", "BW64", "byte rate too small", "byte rate too large", "block align 3"]
+)
+def test_a_wav_file_that_is_cut_is_reported(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "a.wav").write_bytes(WHOLE[kind][: len(PCM) // 2])
+    reader = check(tmp_path / "a.wav", short=True)
+    assert "promises 4.00 s" in reader.problems[0]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    stated=st.integers(0, 2 * len(PCM)), align=st.integers(0, 70), byte_rate=st.integers(0, 10**9)
+)
+def test_any_length_align_and_byte_rate_give_all_samples(
+    tmp_path_factory: pytest.TempPathFactory, stated: int, align: int, byte_rate: int
+) -> None:
+    if byte_rate == RATE * align and align != 4:
+        byte_rate += 1  # which would be samples of another width
+    path = tmp_path_factory.getbasetemp() / "any.wav"
+    path.write_bytes(wav(form(align=align, byte_rate=byte_rate), PCM, stated=stated))
+    check(path, short=stated > len(PCM) + RATE)
+
+
+def test_samples_of_24_bits_in_4_bytes(tmp_path: Path) -> None:
+    data = (SIGNAL.T * 2**31).astype("<i4").tobytes()
+    (tmp_path / "a.wav").write_bytes(wav(form(bits=24, align=8, byte_rate=RATE * 8), data))
+    check(tmp_path / "a.wav")
+
+
+class Sparse(io.RawIOBase):
+    """A file of many zeros with some bytes here and there."""
+
+    def __init__(self, size: int, parts: dict[int, bytes]) -> None:
+        self.size = size
+        self.parts = parts
+        self.at = 0
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        self.at = (0, self.at, self.size)[whence] + offset
+        return self.at
+
+    def tell(self) -> int:
+        return self.at
+
+    def read(self, size: int = -1, /) -> bytes:
+        n = min(size, max(self.size - self.at, 0))
+        out = bytearray(n)
+        for place, data in self.parts.items():
+            for i, byte in enumerate(data):
+                if self.at <= place + i < self.at + n:
+                    out[place + i - self.at] = byte
+        self.at += n
+        return bytes(out)
+
+
+@pytest.mark.parametrize("length", [(1 << 32) + 1_000, (1 << 32) + 4, 3 * (1 << 32) + 4_000])
+@pytest.mark.parametrize("after", [b"", INFO])
+def test_a_length_beyond_4_gb_has_wrapped(length: int, after: bytes) -> None:
+    head = wav(form(), b"", stated=length)
+    file = Sparse(len(head) + length + len(after), {0: head, len(head) + length: after})
+    found = read_sampled(file, 0, file.size)  # type: ignore[arg-type]
+    assert found is not None
+    assert (found.stated, found.there) == (length, length)
+    assert found.pieces[1] == (len(head), len(head) + length)
+
+
+def test_a_length_between_2_and_4_gb_is_believed_where_it_fits() -> None:
+    for length in (1 << 31, (1 << 32) - 2, 3_000_000_000):
+        head = wav(form(), b"", stated=length)
+        file = Sparse(len(head) + length, {0: head})
+        found = read_sampled(file, 0, file.size)  # type: ignore[arg-type]
+        assert found is not None
+        assert (found.there, found.pieces) == (length, [])
+
+
+@pytest.mark.parametrize(
+    "codec", ["adpcm_ms", "adpcm_ima_wav", "pcm_alaw", "pcm_mulaw", "pcm_f32le"]
+)
+@pytest.mark.parametrize("byte_rate", [None, 1, 10**8])
+def test_other_codecs_in_wav_are_whole_whatever_their_byte_rate(
+    tmp_path: Path, codec: str, byte_rate: int | None
+) -> None:
+    path = tmp_path / "a.wav"
+    encode(path, SIGNAL, RATE, codec)
+    data = bytearray(path.read_bytes())
+    if byte_rate is not None:
+        place = data.index(b"fmt ") + 16
+        data[place : place + 4] = byte_rate.to_bytes(4, "little")
+    path.write_bytes(data)
+    reader = AudioReader(path)
+    ((_, samples),) = runs(reader)
+    assert reader.problems == []
+    assert len(samples) == pytest.approx(4 * RATE, abs=2_100)
+    path.write_bytes(data[: len(data) // 2])
+    reader = AudioReader(path)
+    runs(reader)
+    assert "ends early at 2.0" in reader.problems[0]
+
+
+def test_gsm_in_wav_is_whole(tmp_path: Path) -> None:
+    # Of Microsoft's GSM there is no encoder here; frames of zeros decode to something.
+    fmt = struct.pack("<HHIIHHHH", 0x31, 1, 8_000, 1_625, 65, 0, 2, 320)
+    data = (bytes([0xD0]) + bytes(64)) * 200
+    for cut in (0, 65 * 100):
+        (tmp_path / "a.wav").write_bytes(wav(fmt, data)[: len(data) + 48 - cut])
+        reader = AudioReader(tmp_path / "a.wav")
+        heard = sum(len(samples) for _, samples in runs(reader))
+        assert heard == pytest.approx(320 * (len(data) - cut) / 65, abs=640)
+        assert bool(reader.problems) == bool(cut)
+
+
+def test_joined_wav_files(tmp_path: Path) -> None:
+    second = wav(form(1, 8_000), PCM[:32_000], after=INFO)
+    third = wide(len(PCM))
+    (tmp_path / "a.wav").write_bytes(wav(form(), PCM, after=INFO) + second + third)
+    reader = AudioReader(tmp_path / "a.wav")
+    ((_, samples),) = runs(reader)
+    assert reader.problems == []
+    assert len(samples) == pytest.approx((4 + 2 + 4) * RATE, abs=4)
+    np.testing.assert_allclose(samples[-4 * RATE :], SIGNAL.mean(0), atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Return sound files of the other formats that are a header and samples."""
+    folder = tmp_path_factory.mktemp("sampled")
+    kinds = {"w64": "pcm_s16le", "aiff": "pcm_s16be", "au": "pcm_s16be", "caf": "pcm_s16be"}
+    for name, codec in kinds.items():
+        encode(folder / f"a.{name}", SIGNAL, RATE, codec)
+    return {name: (folder / f"a.{name}").read_bytes() for name in kinds}
+
+
+def with_length(data: bytes, name: str, length: int) -> bytes:
+    """Return a file whose header states another length of the audio."""
+    at, size, more, order = {
+        "w64": (data.find(b"data") + 16, 8, 24, "little"),
+        "aiff": (data.find(b"SSND") + 4, 4, 8, "big"),
+        "au": (8, 4, 0, "big"),
+        "caf": (data.find(b"data") + 4, 8, 4, "big"),
+    }[name]
+    number = (length + more if length > 0 else length) % (1 << 8 * size)
+    return data[:at] + number.to_bytes(size, order) + data[at + size :]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("length", [0, -1, 1_000, len(PCM) // 3, len(PCM)])
+@pytest.mark.parametrize("name", ["w64", "aiff", "au", "caf"])
+def test_other_files_are_read_to_their_end_whatever_their_header_says(
+    tmp_path: Path, others: dict[str, bytes], name: str, length: int
+) -> None:
+    path = tmp_path / f"a.{name}"
+    path.write_bytes(with_length(others[name], name, length))
+    check(path)
+
+
+@pytest.mark.parametrize("name", ["w64", "aiff", "au", "caf"])
+def test_other_files_that_are_cut_are_reported(
+    tmp_path: Path, others: dict[str, bytes], name: str
+) -> None:
+    data = others[name]
+    (tmp_path / f"a.{name}").write_bytes(data[: len(data) // 2])
+    reader = check(tmp_path / f"a.{name}", short=True)
+    assert "promises 4.0" in reader.problems[0]
+
+
+def test_an_aiff_file_that_nobody_has_finished(tmp_path: Path, others: dict[str, bytes]) -> None:
+    data = bytearray(others["aiff"])
+    data[4:8] = bytes(4)
+    frames = data.index(b"COMM") + 10
+    data[frames : frames + 4] = bytes(4)
+    (tmp_path / "a.aiff").write_bytes(with_length(bytes(data), "aiff", 0))
+    check(tmp_path / "a.aiff")
+
+
+@given(
+    data=st.binary(max_size=400),
+    magic=st.sampled_from(
+        [
+            b"RIFF\0\0\0\0WAVEfmt ",
+            b"RF64\0\0\0\0WAVE",
+            b"FORM\0\0\0\0AIFF",
+            b".snd",
+            b"caff\0\0\0\0",
+        ]
+    ),
+)
+def test_any_bytes_are_a_file_within_their_bounds_or_none(data: bytes, magic: bytes) -> None:
+    file = io.BytesIO(magic + data)
+    size = len(magic) + len(data)
+    found = read_sampled(file, 0, size)
+    if found is not None:
+        assert 0 < found.end <= size
+        assert found.there >= 0
+        assert found.stated >= 0
+
+
+@settings(max_examples=60)
+@given(
+    pieces=st.lists(st.binary(max_size=9) | st.tuples(st.integers(0, 99), st.integers(0, 99))),
+    moves=st.lists(st.tuples(st.integers(0, 300), st.integers(0, 50)), max_size=20),
+)
+def test_pieces_read_like_the_bytes_they_stand_for(
+    pieces: list[bytes | tuple[int, int]], moves: list[tuple[int, int]]
+) -> None:
+    data = bytes(range(100))
+    whole = b"".join(
+        p if isinstance(p, bytes) else data[p[0] : max(p)] if p[1] > p[0] else b"" for p in pieces
+    )
+    made = Pieces(io.BytesIO(data), pieces)
+    assert made.size == len(whole)
+    for at, n in moves:
+        made.seek(at)
+        out = b""
+        while len(out) < n and (more := made.read(n - len(out))):
+            out += more
+        assert out == whole[at : at + n]
