@@ -18,7 +18,7 @@ from stream.audio import AudioChunk
 from stream.sources import Batch
 from stream.sources.address import check_scheme, public_name
 from stream.sources.live import SETTLE_S, LiveClock
-from stream.sources.web_audio import WebAudio, open_web_audio
+from stream.sources.web_audio import Blocks, WebAudio, open_web_audio
 from stream.sources.web_client import WebClient, WebError, WebSettings
 from stream.sources.web_file import Sign, backoff_s
 from stream.timekeeping import boot_time
@@ -54,8 +54,8 @@ class HttpSource:
         The station of the chunks.
     settings : WebSettings
         How it is connected to.
-    block_s : float > 0
-        Seconds in a chunk.
+    block_s, file_block_s : float > 0
+        Seconds in a chunk of a live stream, and of a file.
     queue_s : float > 0
         Seconds of audio that may wait to be taken; then the server has to wait.
     settle_s : float > 0
@@ -90,6 +90,7 @@ class HttpSource:
         settings: WebSettings = _DEFAULT,
         *,
         block_s: float = 0.5,
+        file_block_s: float = 0.5,
         queue_s: float = 30.0,
         settle_s: float = SETTLE_S,
     ) -> None:
@@ -101,6 +102,7 @@ class HttpSource:
         self.reconnects = 0
         self._settings = settings
         self._block_s = block_s
+        self._file_block_s = file_block_s
         self._queue_s = queue_s
         self._stopped = threading.Event()
         self._changed = threading.Condition()  # guards all that follows
@@ -147,7 +149,7 @@ class HttpSource:
     @property
     def duration_s(self) -> float | None:
         """Seconds that a file of known length says it has, for progress bars; else None."""
-        return self._first.duration_s if self._first.finite else None
+        return None if self.live else self._audio.reader.duration_s
 
     @property
     def queued(self) -> int:
@@ -184,7 +186,8 @@ class HttpSource:
         raise AssertionError
 
     def _connect(self, first: str | None) -> WebAudio:
-        return open_web_audio(self._client, self._url, block_s=self._block_s, first=first)
+        blocks_s = Blocks(self._block_s, self._file_block_s)
+        return open_web_audio(self._client, self._url, blocks_s, first=first)
 
     def _run(self) -> None:
         try:

@@ -128,7 +128,8 @@ class Part:
             is_known = self.duration_s is not None
             self.finite = is_known if self.kind == "hls" else self.container.size > 0
             self._decoded = self._decode()
-            self._is_live = not self.finite and "://" in str(source)
+            is_stream = "://" in str(source) or getattr(source, "live", False)
+            self._is_live = not self.finite and is_stream
             first = next(self._decoded, None)
             if first is None:
                 codec, reason = self.stream.codec_context.name, self._undecoded.reason

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from airsift.errors import DecodeError, SourceError
@@ -13,7 +13,7 @@ from stream.sources.decode import AudioReader
 from stream.sources.frame_start import frame_start
 from stream.sources.playlist import MAX_BYTES, MAX_ENTRIES, entries
 from stream.sources.web_client import USER_AGENT, WebClient, WebError, authorities
-from stream.sources.web_file import WebFile
+from stream.sources.web_file import Sign, WebFile
 
 if TYPE_CHECKING:
     from airsift.errors import AirsiftError
@@ -22,6 +22,13 @@ _MAX_DEPTH = 3  # lists that name lists
 _OPENING_S = 2.0  # s of a live stream that FFmpeg may need to see, on top of the time for an answer
 # What comes from the network names no files and calls nobody.
 _OPTIONS = {"protocol_whitelist": "none"}
+
+
+class Blocks(NamedTuple):
+    """Seconds in a block of a reader's: of a live stream, and of a file."""
+
+    live_s: float
+    file_s: float
 
 
 class WebAudio:
@@ -77,7 +84,7 @@ def open_web_file(client: WebClient, url: str, name: str | None = None) -> WebFi
 
 
 def open_web_audio(
-    client: WebClient, url: str, *, block_s: float = 1.0, first: str | None = None
+    client: WebClient, url: str, blocks: Blocks, *, first: str | None = None
 ) -> WebAudio:
     """Open the audio at an address, or behind the first entry of a list that has any.
 
@@ -87,8 +94,8 @@ def open_web_audio(
         Sends the requests.
     url : str
         http or https.
-    block_s : float > 0
-        Seconds in a block of the reader's.
+    blocks : Blocks
+        Lengths of the reader's blocks.
     first : str, optional
         An entry that worked before, and is tried before the list is asked for.
 
@@ -101,25 +108,25 @@ def open_web_audio(
     """
     if first is not None and first != url:
         try:
-            return _open(client, first, public_name(url), block_s, 1)
+            return _open(client, first, public_name(url), blocks, 1)
         except (SourceError, DecodeError):
             pass  # the list may name others by now
-    return _open(client, url, public_name(url), block_s, 0)
+    return _open(client, url, public_name(url), blocks, 0)
 
 
-def _open(client: WebClient, url: str, name: str, block_s: float, depth: int) -> WebAudio:
+def _open(client: WebClient, url: str, name: str, blocks: Blocks, depth: int) -> WebAudio:
     file = open_web_file(client, url, name)
     try:
         content = _judge(file)
         if content.kind is Kind.AUDIO:
-            return WebAudio(_reader(client, file, block_s), file, url)
+            return WebAudio(_reader(file, blocks), file, url)
         if content.kind is Kind.LIST:
             found = entries(file.first, content.name, file.url, name)
             file.close()
-            return _first_of(client, found, url, name, block_s, depth)
+            return _first_of(client, found, url, name, blocks, depth)
         file.close()
         if content.kind is Kind.HLS:
-            return WebAudio(_hls_reader(client, file.url, url, name, block_s), None, url)
+            return WebAudio(_hls_reader(client, file.url, url, name, blocks.live_s), None, url)
     except BaseException:
         file.close()
         raise
@@ -140,7 +147,7 @@ def _judge(file: WebFile) -> Content:
 
 
 def _first_of(
-    client: WebClient, found: list[str], url: str, name: str, block_s: float, depth: int
+    client: WebClient, found: list[str], url: str, name: str, blocks: Blocks, depth: int
 ) -> WebAudio:
     """Open the first entry of a list that can be opened.
 
@@ -153,7 +160,7 @@ def _first_of(
         try:
             check_scheme(entry, "an entry")
             return _open(
-                client, _with_login(client, entry, url), public_name(entry), block_s, depth + 1
+                client, _with_login(client, entry, url), public_name(entry), blocks, depth + 1
             )
         except (SourceError, DecodeError) as error:
             failures.append(error)
@@ -181,23 +188,18 @@ def _with_login(client: WebClient, entry: str, url: str) -> str:
     return urlunsplit(its._replace(netloc=f"{login}@{its.netloc}"))
 
 
-def _reader(client: WebClient, file: WebFile, block_s: float) -> AudioReader:
+def _reader(file: WebFile, blocks: Blocks) -> AudioReader:
     file.deadline = time.monotonic() + _deadline_s(file)
     try:
-        if not file.seekable():
+        if file.sign is not Sign.FILE:
             file.seek(_frame_start(file))
-        reader = AudioReader(
-            cast("BinaryIO", file), name=file.name, block_s=block_s, options=_OPTIONS
-        )
+        block_s = blocks.live_s if file.live else blocks.file_s
+        source = cast("BinaryIO", file)
+        reader = AudioReader(source, name=file.name, block_s=block_s, options=_OPTIONS)
     except (DecodeError, SourceError) as error:
         if file.broken:
             raise WebError(
                 f"{file.name}: no audio came ({file.broken}); check that it is a stream"
-            ) from error
-        if file.needs_index:
-            raise DecodeError(
-                f"{file.name}: its index is at its end, and the server cannot send it from there "
-                "(no ranges); get the file, and read it from there"
             ) from error
         if not file.peek(1):
             raise DecodeError(

@@ -90,6 +90,8 @@ def backoff_s(attempt: int, max_s: float, asked_s: float | None = None) -> float
 class WebFile:
     """The body at an address, for PyAV and others that read file objects.
 
+    Nobody should read it twice, as one may a file on the disk: `is_remote` says so.
+
     A file that breaks off is taken up where it did: by a range, or, where the server has none, by
     reading it again up to there. A live stream that breaks off ends.
 
@@ -119,6 +121,8 @@ class WebFile:
         Seconds without a byte after which it counts as broken.
     """
 
+    is_remote = True
+
     def __init__(self, client: WebClient, response: WebResponse, name: str) -> None:
         self.name = name
         self.url = response.url
@@ -146,18 +150,15 @@ class WebFile:
         return True
 
     def seekable(self) -> bool:
-        """Say whether bytes can be read in any order, which only MP4 and its kind need.
+        """Say whether FFmpeg may ask for bytes in any order.
 
-        For other files FFmpeg would ask for their ends, too, each time by a request.
+        MP4 may need it, and an MP3 file with a tag only wants to know its size; of others FFmpeg
+        asks for the end. A server without ranges sends all bytes up to there.
         """
-        is_indexed = self.first[4:8] in _INDEXED
-        return is_indexed and self.sign is Sign.FILE and _has_ranges(self.headers)
-
-    @property
-    def needs_index(self) -> bool:
-        """Whether it is MP4 or its kind, and its index is behind bytes that cannot be skipped."""
-        is_indexed = self.first[4:8] in _INDEXED
-        return is_indexed and not self.seekable() and b"moov" not in self.first
+        if self.sign not in (Sign.FILE, Sign.ONLY_LENGTH):
+            return False
+        is_cheap = self.first[4:8] in _INDEXED or self.first[:3] == b"ID3"
+        return is_cheap or (self.sign is Sign.FILE and _has_ranges(self.headers))
 
     def tell(self) -> int:
         """Return the index of the next byte."""
