@@ -19,7 +19,8 @@ from stream.sources import Batch
 from stream.sources.address import check_scheme, public_name
 from stream.sources.live import SETTLE_S, LiveClock
 from stream.sources.web_audio import Blocks, WebAudio, open_web_audio
-from stream.sources.web_client import WebClient, WebError, WebSettings
+from stream.sources.web_client import WebClient, WebSettings
+from stream.sources.web_errors import WebError
 from stream.sources.web_file import Sign, backoff_s
 from stream.timekeeping import boot_time
 

@@ -6,7 +6,6 @@ not decode are jumped over, and a demuxer that reports an error is asked for the
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from fractions import Fraction
 from itertools import chain
@@ -92,8 +91,6 @@ class Part:
     ----------
     first : AudioFrame
         The first frame that decodes.
-    heard_at : float
-        `time.monotonic` when the latest packet came.
     finite : bool
         Whether the end is known beforehand; that of a live stream is not.
 
@@ -112,7 +109,6 @@ class Part:
         options: dict[str, str],
         timeout_s: float | None,
     ) -> None:
-        self.heard_at = time.monotonic()
         self._undecoded = Damage()  # after the last decoded frame
         self._error: str | None = None
         self._sizes: deque[int] = deque(maxlen=8)  # bytes of the latest packets
@@ -197,7 +193,6 @@ class Part:
         while errors < MAX_ERRORS:
             try:
                 for packet in self.container.demux(self.stream):
-                    self.heard_at = time.monotonic()
                     if not packet.size:  # to a decoder, an empty packet is the end
                         continue
                     if self._error is not None:

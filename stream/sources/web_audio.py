@@ -12,7 +12,8 @@ from stream.sources.content import HEAD_BYTES, Content, Kind, content_of, is_tex
 from stream.sources.decode import AudioReader
 from stream.sources.frame_start import frame_start
 from stream.sources.playlist import MAX_BYTES, MAX_ENTRIES, entries
-from stream.sources.web_client import USER_AGENT, WebClient, WebError, authorities
+from stream.sources.web_client import USER_AGENT, WebClient, authorities
+from stream.sources.web_errors import WebError
 from stream.sources.web_file import Sign, WebFile
 
 if TYPE_CHECKING:

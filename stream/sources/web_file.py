@@ -22,7 +22,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from airsift.errors import SourceError
-from stream.sources.web_client import WebError
+from stream.sources.web_errors import WebError
 
 if TYPE_CHECKING:
     from http.client import HTTPMessage

@@ -20,7 +20,8 @@ from stream.sources.content import Kind, content_of
 from stream.sources.frame_start import frame_start
 from stream.sources.http import HttpSource
 from stream.sources.playlist import entries
-from stream.sources.web_client import WebClient, WebError, WebSettings, retry_after_s
+from stream.sources.web_client import WebClient, WebSettings
+from stream.sources.web_errors import WebError, retry_after_s
 from stream.sources.web_file import Sign, WebFile, backoff_s, sign_of
 from tests.integration.certificates import Authority
 from tests.stream.media import encode, noise, tone
