@@ -11,6 +11,7 @@ from typing import Any
 from stream.audio import AudioChunk, Cut
 from stream.events import Event
 from stream.ranges import is_time
+from stream.timekeeping import slewed
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +19,6 @@ SPAN_S = 120  # seconds of audio between two looks; they lie on multiples of it
 KEPT = 16  # looks that the drift is measured over: half an hour
 LEAST = 6  # looks without which no drift is told
 LOUD_PPM = 200.0  # crystals are better than that: a drift beyond is logged
-_SLEW = 500e-6  # so fast the clock follows: one wrong time moves it by less than a millisecond
 _STEP_S = 0.01  # differences below this change no event's time
 _SAME_S = 0.25  # after a gap, a time within this is no new one
 _FAR_S = 1.0  # times that stay off by more than this mean that the station's clock was set
@@ -139,7 +139,7 @@ class Clock:
                 state.said = said
             else:
                 state.near += length
-                state.offset += min(max(off, -_SLEW * length), _SLEW * length)
+                state.offset = slewed(state.offset, said, length)
             state.heard = upto
             if upto == number * SPAN_S:
                 _look(station, state, number)

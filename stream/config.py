@@ -97,6 +97,14 @@ class HttpConfig(Section):
     timeout_s: Seconds
     max_backoff_s: Seconds
     allow_private: bool
+    username: str
+    password_file: str
+
+    @model_validator(mode="after")
+    def _a_login_is_whole(self) -> HttpConfig:
+        if bool(self.username) != bool(self.password_file):
+            raise ValueError("username and password_file belong together: set both or none")
+        return self
 
 
 class MicrophoneConfig(Section):

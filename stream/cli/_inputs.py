@@ -113,10 +113,11 @@ class UrlFile:
     resumable = False
 
     def __init__(self, url: str, config: Config, stop: Stop, track: str | None = None) -> None:
+        from stream.cli._web import web_settings
         from stream.sources.http import HttpSource
 
         scheme, _, rest = url.partition("://")
-        url = f"{scheme.lower()}://{rest}"  # FFmpeg knows no others
+        url = f"{scheme.lower()}://{rest}"
         self.station = label_of(url)
         self.heard_s = 0.0
         self._stop = stop
@@ -124,11 +125,9 @@ class UrlFile:
         self._source = HttpSource(
             url,
             self.station,
-            timeout_s=config.http.timeout_s,
-            max_backoff_s=config.http.max_backoff_s,
-            allow_private=config.http.allow_private,
-            block_s=chunk_s,
-            queue_s=3 * chunk_s,
+            web_settings(config.http),
+            file_block_s=chunk_s,
+            queue_s=max(3 * chunk_s, 30.0),
             track=track,
         )
         self.duration_s = self._source.duration_s

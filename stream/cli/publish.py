@@ -76,7 +76,6 @@ def publish(
                 codec=codec.value,
                 chunk_ms=chunk_ms,
                 speed=None if fast else (speed or 1.0),
-                live=source == "microphone" or "://" in source,
                 ends=end,
             )
     finally:

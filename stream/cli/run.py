@@ -149,18 +149,12 @@ def open_source(
             absent_s=mic.absent_s,
         )
     if "://" in name:
+        from stream.cli._web import web_settings
         from stream.sources.address import public_name
         from stream.sources.http import HttpSource
 
-        http = config.http
-        return HttpSource(
-            name,
-            station=station or public_name(name),
-            timeout_s=http.timeout_s,
-            max_backoff_s=http.max_backoff_s,
-            allow_private=http.allow_private,
-            track=track,
-        )
+        web = web_settings(config.http)
+        return HttpSource(name, station or public_name(name), web, track=track)
     from stream.sources.file import FileSource
 
     return FileSource(

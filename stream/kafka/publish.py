@@ -45,7 +45,7 @@ def publish(
     codec: str = "flac",
     chunk_ms: int = 500,
     speed: float | None = 1.0,
-    live: bool = False,
+    live: bool | None = None,
     ends: bool = True,
     progress: Callable[[Published], None] | None = None,
 ) -> Published:
@@ -70,8 +70,9 @@ def publish(
         Milliseconds in a message.
     speed : float > 0, optional
         Times real time at which a source that is not live is sent; None for no pause.
-    live : bool
+    live : bool, optional
         Whether the source comes in real time by itself. Its sample 0 is then 1970-01-01T00:00Z.
+        Unless it is given, the source's ``live`` says so when its first audio is there.
     ends : bool
         Whether the stream ends where the source does; False where more of it follows.
     progress : callable, optional
@@ -85,10 +86,14 @@ def publish(
     ensure_topics(settings, {settings.topics.audio: ["Write"]})
     sender = Sender(settings.model_copy(update={"linger_ms": 0}))
     done = Published()
-    pace = _Pace(None if live else speed, stop)
+
+    def is_live() -> bool:
+        return getattr(source, "live", False) if live is None else live
+
+    pace = _Pace(speed, stop, is_live)
     cutter = _Cutter(chunk_ms, ENCODERS[codec].rates if codec in ENCODERS else ())
     try:
-        for waiting in _pieces(source, settings, cutter, stop, live=live):
+        for waiting in _pieces(source, settings, cutter, stop, is_live):
             piece = pace.wait(waiting)
             if stop.requested:
                 break
@@ -114,14 +119,18 @@ def publish(
 
 
 def _pieces(
-    source: Source, settings: KafkaSettings, cutter: _Cutter, stop: Stop, *, live: bool
+    source: Source,
+    settings: KafkaSettings,
+    cutter: _Cutter,
+    stop: Stop,
+    is_live: Callable[[], bool],
 ) -> Iterator[AudioChunk]:
     """Yield a source's audio in pieces of equal length, counted on from its station's end."""
     shift: tuple[int, int] | None = None
     for chunks in _mono(source):
         for chunk in chunks:
             if shift is None:
-                shift = _first_sample(settings, chunk, live) - chunk.start, chunk.rate
+                shift = _first_sample(settings, chunk, is_live()) - chunk.start, chunk.rate
             start = chunk.start + rescale(*shift, chunk.rate)
             yield from cutter.push(replace(chunk, start=start))
         if stop.requested:
@@ -149,14 +158,17 @@ def _first_sample(settings: KafkaSettings, chunk: AudioChunk, live: bool) -> int
 class _Pace:
     """Holds pieces back until a station on air would have sent them."""
 
-    def __init__(self, speed: float | None, stop: Stop) -> None:
+    def __init__(
+        self, speed: float | None, stop: Stop, is_live: Callable[[], bool] = lambda: False
+    ) -> None:
         self._speed = speed
+        self._is_live = is_live
         self._stop = stop
         self._zero: tuple[float, float, float] | None = None
 
     def wait(self, piece: AudioChunk) -> AudioChunk:
         """Sleep until the piece is over, and return it with its time."""
-        if self._speed is None:
+        if self._speed is None or self._is_live():
             return piece
         start_s, end_s = piece.start / piece.rate, piece.end / piece.rate
         if self._zero is None:

@@ -7,10 +7,8 @@ from typing import NamedTuple
 
 from stream.audio import rescale
 from stream.ranges import is_time
+from stream.timekeeping import slewed
 
-# What a station's clock gains or loses on its samples is followed this fast: crystals differ by
-# less, and one message with a wrong time moves nothing that anybody would notice.
-_SLEW = 500e-6
 _JITTER_S = 0.1  # a time that is off by this much is jitter, however short the chunks are
 _NEAR_S = 10.0  # within this, missing audio is taken for a whole number of chunks
 BACK_S = 60.0  # audio from up to this long before the end came late, or comes again
@@ -271,7 +269,7 @@ class Track(NamedTuple):
         said_zero_ms = said_ms - start * 1000 / self.rate
         if known_ms is None or abs(said_zero_ms - known_ms) > BACK_S * 1000:
             return said_zero_ms
-        return _towards(known_ms, said_zero_ms, n / self.rate)
+        return slewed(known_ms, said_zero_ms, n * 1000 / self.rate)
 
     def _moved(self, claim: Claim, start: int, n: int, end: int, offset_ms: float | None) -> Track:
         """Return the count after a message at `start`."""
@@ -299,13 +297,7 @@ class Track(NamedTuple):
         if self.guess_ms is None:
             return said_ms, None
         if abs(said_ms - self.guess_ms) <= BACK_S * 1000:
-            return _towards(self.guess_ms, said_ms, n / self.rate), None
+            return slewed(self.guess_ms, said_ms, n * 1000 / self.rate), None
         if self.doubt_ms is not None and abs(said_ms - self.doubt_ms) <= BACK_S * 1000:
             return said_ms, None
         return self.guess_ms, said_ms
-
-
-def _towards(known_ms: float, said_ms: float, length_s: float) -> float:
-    """Return a clock's offset after `length_s` seconds in which it was followed slowly."""
-    limit_ms = _SLEW * length_s * 1000
-    return known_ms + min(max(said_ms - known_ms, -limit_ms), limit_ms)

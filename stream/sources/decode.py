@@ -85,8 +85,6 @@ class AudioReader:
         What the container says, for progress bars; an estimate in some formats.
     finite : bool
         Whether the end is known beforehand; that of a live stream is not.
-    heard_at : float
-        `time.monotonic` when the latest packet came.
     problems : list of str
         One line for each damage met so far, with the file's name and the position.
     error : str or None
@@ -149,11 +147,6 @@ class AudioReader:
             self._piece, self._part = following
         if self._unsaid:
             self.problems.append(f"{self.name}: {self._unsaid} more places are left out")
-
-    @property
-    def heard_at(self) -> float:
-        """`time.monotonic` when the latest packet came."""
-        return self._part.heard_at
 
     def close(self) -> None:
         """Close the file or connection. Not while another thread is iterating."""

@@ -1,68 +1,78 @@
 """Web radio and files over HTTP: a thread that reads, decodes and reconnects.
 
-FFmpeg speaks the protocols (HTTP, HTTPS, Icecast and SHOUTcast, HLS) and takes up a file of
-known length where it broke off. A stream without a length is live: whenever it ends, the
-thread connects again, and what was sent in between is a gap as long as the wait.
+A live stream is connected to again whenever it ends, and `LiveClock` finds the place of what
+comes then. A file is read to its end, and has no time: nobody knows when it was on air. Which of
+the two it is, the headers say (`stream.sources.web_file`); where they do not, its pace does.
 """
 
 from __future__ import annotations
 
-import random
-import ssl
+import logging
 import threading
 import time
-from pathlib import Path
-from queue import Empty, Full, Queue
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from airsift import __version__
-from airsift.errors import AirsiftError, DecodeError, SourceError
+from airsift.errors import AirsiftError
 from stream.audio import AudioChunk
 from stream.sources import Batch
-from stream.sources.address import PublicOnly, check_scheme, public_name
-from stream.sources.decode import AudioReader
-from stream.sources.playlist import is_playlist, playlist_entry
+from stream.sources.address import check_scheme, public_name
+from stream.sources.live import SETTLE_S, LiveClock
+from stream.sources.web_audio import Reading, WebAudio, open_web_audio
+from stream.sources.web_client import WebClient, WebSettings
+from stream.sources.web_errors import WebError
+from stream.sources.web_file import Sign, backoff_s
+from stream.timekeeping import boot_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from stream.sources.live import Placed
+    from stream.sources.web_file import WebFile
+
+log = logging.getLogger(__name__)
+
 IDLE_S = 0.2  # an iterating caller never waits longer
-FIRST_BACKOFF_S = 0.5
 STEADY_S = 10.0  # a connection that lived this long was good: the next wait is short again
 CLOSE_S = 1.5  # longest wait for the thread, which may be waiting for the network
+_FIRST_ATTEMPTS = 3  # at a server that asks to come back soon
+_NO_AUDIO = 3  # a stream that sends bytes and no audio is broken after this many times timeout_s
+_HLS_LOSS_S = 20.0  # HLS comes in pieces of up to 10 s, each up to a piece late
+_DEFAULT = WebSettings()
 
 
 class HttpSource:
     """A web radio until it is closed, or a file over HTTP to its end.
 
+    It is read from the moment it is opened.
+
     Parameters
     ----------
     url : str
-        Address of a stream, a file, an HLS playlist, or an .m3u or .pls list, of which the
-        first entry is taken.
+        Address of a stream, a file, an HLS playlist, or a list (M3U, PLS, XSPF, ASX), of which the
+        first entry that can be opened is taken.
     station : str
         The station of the chunks.
-    timeout_s : float > 0
-        Seconds without any audio after which the connection counts as broken.
-    max_backoff_s : float > 0
-        Longest wait between two attempts to reconnect. Waits double from 0.5 s and are
-        shortened at random, so that many listeners do not return all at once.
-    block_s : float > 0
-        Seconds in a chunk.
+    settings : WebSettings
+        How it is connected to.
+    block_s, file_block_s : float > 0
+        Seconds in a chunk of a live stream, and of a file.
     queue_s : float > 0
         Seconds of audio that may wait to be taken; then the server has to wait.
-    allow_private : bool
-        Whether the address may lead to this machine and private networks, at once or by a
-        redirection, a list or a playlist.
     track : str, optional
         Number, language or title of the audio track; the default one unless given.
+    settle_s : float > 0
+        Seconds at the pace of air after which the server's burst at the beginning is over. So long
+        the first audio of a connection is held.
 
     Attributes
     ----------
     name : str
         The address without login and query, as messages name it.
+    live : bool
+        Whether it is a live stream, as far as is known. Its chunks have times; a file's have none.
     warnings : list of str
-        One line for each damage of a file of known length. Damage of a live stream is a gap.
+        One line for each damage of a file. Damage of a live stream is a gap.
     reconnects : int
         How often the connection was made anew.
 
@@ -80,13 +90,13 @@ class HttpSource:
         self,
         url: str,
         station: str,
+        settings: WebSettings = _DEFAULT,
         *,
-        timeout_s: float = 10.0,
-        max_backoff_s: float = 30.0,
         block_s: float = 0.5,
+        file_block_s: float = 0.5,
         queue_s: float = 30.0,
-        allow_private: bool = True,
         track: str | None = None,
+        settle_s: float = SETTLE_S,
     ) -> None:
         self.name = public_name(url)
         check_scheme(url, self.name)
@@ -94,44 +104,63 @@ class HttpSource:
         self.station = station
         self.warnings: list[str] = []
         self.reconnects = 0
-        self._timeout_s = timeout_s
-        self._max_backoff_s = max_backoff_s
+        self._settings = settings
         self._block_s = block_s
         self._track = track
+        self._file_block_s = file_block_s
+        self._queue_s = queue_s
         self._stopped = threading.Event()
-        self._queue: Queue[AudioChunk | None] = Queue(max(round(queue_s / block_s), 2))
+        self._changed = threading.Condition()  # guards all that follows
+        self._chunks: deque[AudioChunk] = deque()  # of a file
+        self._clock: LiveClock | None = None  # of a live stream
+        self._end = 0  # of a file: sample after its last
+        self._done = False
         self._failure: Exception | None = None
-        self._guard = None if allow_private else PublicOnly()
+        self._client = WebClient(url, settings)
         try:
-            self._first = self._connect()
+            self._audio = self._connect_first()
         except BaseException:
-            self._close_guard()
+            self._client.close()
             raise
+        file = self._audio.file
+        if self._audio.live or (file is not None and file.sign is Sign.ONLY_LENGTH):
+            self._clock = LiveClock(
+                loss_s=1.0 if file is not None else _HLS_LOSS_S,
+                settle_s=settle_s,
+                may_be_file=file is not None and file.sign is not Sign.LIVE,
+            )
         self._thread = threading.Thread(target=self._run, name=f"http {station}", daemon=True)
+        self._thread.start()
 
     def __iter__(self) -> Iterator[Batch]:
-        self._thread.start()
         while not self._stopped.is_set():
-            try:
-                chunk = self._queue.get(timeout=IDLE_S)
-            except Empty:
-                yield Batch()
-                continue
-            if chunk is None:
+            with self._changed:
+                chunks = self._take()
+                if not chunks and not self._done:
+                    self._changed.wait(IDLE_S)
+                    chunks = self._take()
+                over = self._done and not chunks and not self._waiting_s()
+            if over:
                 if self._failure is not None:
                     raise self._failure
                 return
-            yield Batch([chunk])
+            yield Batch(chunks)
+
+    @property
+    def live(self) -> bool:
+        """Whether it is a live stream, as far as is known."""
+        return self._clock is not None
 
     @property
     def duration_s(self) -> float | None:
         """Seconds that a file of known length says it has, for progress bars; else None."""
-        return self._first.duration_s if self._first.finite else None
+        return None if self.live else self._audio.reader.duration_s
 
     @property
     def queued(self) -> int:
         """Chunks that wait to be taken."""
-        return self._queue.qsize()
+        with self._changed:
+            return round(self._waiting_s() / self._block_s)
 
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
         """Do nothing: what was on the air is gone."""
@@ -141,114 +170,171 @@ class HttpSource:
         if self._stopped.is_set():
             return
         self._stopped.set()
-        if self._thread.ident is None:
-            self._first.close()
-        else:
-            self._thread.join(CLOSE_S)
-        self._close_guard()
+        if (file := self._audio.file) is not None:
+            file.close()
+        self._thread.join(CLOSE_S)
+        self._client.close()
 
-    def _connect(self) -> AudioReader:
-        try:
-            return self._follow()
-        except AirsiftError as error:
-            if self._guard is None or not self._guard.refused:
-                raise
-            refused, self._guard.refused = self._guard.refused, ""
-            raise SourceError(
-                f"{self.name}: leads to {refused}, which is no public address, and "
-                "http.allow_private=false; set it to true if this is meant"
-            ) from error
+    def _connect_first(self) -> WebAudio:
+        """Connect for the first time: nobody knows yet that the address is right."""
+        for attempt in range(1, _FIRST_ATTEMPTS + 1):
+            try:
+                return self._connect(None)
+            except WebError as error:
+                asked_s = error.retry_after_s
+                if asked_s is None or asked_s > self._settings.max_backoff_s:
+                    raise
+                if attempt == _FIRST_ATTEMPTS:
+                    raise
+                log.warning("%s", error, extra={"station": self.station})
+                self._stopped.wait(backoff_s(0, self._settings.max_backoff_s, asked_s))
+        raise AssertionError
 
-    def _follow(self) -> AudioReader:
-        url, proxy = self._url, self._guard.url if self._guard else None
-        if is_playlist(url):
-            url = playlist_entry(url, self._timeout_s, proxy) or url
-        try:
-            return self._open(url)
-        except DecodeError:
-            entry = playlist_entry(url, self._timeout_s, proxy)  # a list by another name
-            if entry is None:
-                raise
-            return self._open(entry)
-
-    def _open(self, url: str) -> AudioReader:
-        options = {"user_agent": f"airsift/{__version__}", "reconnect": "1"}
-        if authorities := _authorities():  # FFmpeg brings none, and checks nothing unless told
-            options |= {"tls_verify": "1", "ca_file": authorities}
-        if self._guard is not None:
-            options["http_proxy"] = self._guard.url
-        block_s, timeout_s = self._block_s, self._timeout_s
-        return AudioReader(
-            url,
-            name=self.name,
-            block_s=block_s,
-            options=options,
-            timeout_s=timeout_s,
-            track=self._track,
-        )
-
-    def _close_guard(self) -> None:
-        if self._guard is not None:
-            self._guard.close()
+    def _connect(self, first: str | None) -> WebAudio:
+        reading = Reading(self._block_s, self._file_block_s, self._track)
+        return open_web_audio(self._client, self._url, reading, first=first)
 
     def _run(self) -> None:
         try:
-            self._read(self._first)
+            self._receive(self._audio)
         except Exception as error:
             self._failure = error
-        self._put(None)
+        with self._changed:
+            self._done = True
+            self._changed.notify_all()
 
-    def _read(self, reader: AudioReader | None) -> None:
-        """Queue audio until a file of known length is over, or the source is closed."""
-        at_s, began = 0.0, time.time()  # position in the station, Unix time of sample 0
-        backoff_s = FIRST_BACKOFF_S
-        while reader is not None:
+    def _receive(self, audio: WebAudio | None) -> None:
+        """Read until a file is over, or the source is closed."""
+        attempt = 0
+        while audio is not None:
             connected = time.monotonic()
-            at_s = self._listen(reader, at_s, began)
-            reader.close()
-            if reader.finite:
-                self.warnings += reader.problems
+            self._listen(audio)
+            steady = time.monotonic() - connected > STEADY_S
+            is_over = self._stopped.is_set() or self._is_over(audio, steady=steady)
+            audio.close()
+            if is_over:
                 return
-            if time.monotonic() - connected > STEADY_S:
-                backoff_s = FIRST_BACKOFF_S
-            silent_since = reader.heard_at
-            reader, backoff_s = self._reconnect(backoff_s)
-            at_s += time.monotonic() - silent_since
+            attempt = 0 if steady else attempt
+            audio, attempt = self._reconnect(audio, attempt)
+
+    def _listen(self, audio: WebAudio) -> None:
+        """Take all audio of one connection."""
+        clock, file, begin, end = self._clock, audio.file, 0, 0
+        if clock is not None:
+            clock.connect()
+        for start, samples, lost in audio.reader:
+            begin = start if not end else begin
+            skip = start - end if end else 0
+            end = start + len(samples)
+            with self._changed:
+                if self._clock is None:
+                    chunk = AudioChunk(
+                        self.station, start, samples, audio.reader.rate,
+                        gap_reason=lost or "missing",
+                    )  # fmt: skip
+                    self._end = chunk.end
+                    self._chunks.append(chunk)
+                else:
+                    reason = lost or "missing"
+                    rate = audio.reader.rate
+                    self._clock.push(samples, rate, boot_time(), skip=skip, reason=reason)
+                    if self._clock.is_file:
+                        self._make_file(begin)
+                    self._end = end
+                self._changed.notify_all()
+                while self._waiting_s() > self._queue_s and not self._stopped.is_set():
+                    self._changed.wait(IDLE_S)
+            if self._stopped.is_set():
+                return
+            if file is not None and audio.live:
+                file.deadline = time.monotonic() + _NO_AUDIO * self._settings.timeout_s
+
+    def _is_over(self, audio: WebAudio, *, steady: bool) -> bool:
+        """Say whether the end of a connection is the end of all; take note of what is missing."""
+        file = audio.file
+        with self._changed:
+            if self._clock is not None:
+                undecided = file is not None and file.sign is Sign.ONLY_LENGTH and not file.live
+                if not undecided:
+                    self._clock.finish()
+                    return False
+                if not self._clock.started:
+                    self._make_file()  # it came at once
+                elif steady or not (file and file.broken):  # it came at the pace of air
+                    self._clock.finish()
+                    return False
+                else:
+                    self._clock.finish()
+        problems = audio.reader.problems
+        if file is not None and file.broken:
+            # The reader has seen the end alone, and not why.
+            problems = problems[:-1] if audio.reader.error is not None else problems[:]
+            problems.append(
+                f"{self.name}: ends early at {self._end / audio.reader.rate:.2f} s "
+                f"({file.broken}); all before that is used"
+            )
+        self.warnings += problems
+        return True
+
+    def _make_file(self, begin: int = 0) -> None:
+        """Go on as a file, whose audio begins at `begin`: what was held is given without a time."""
+        assert self._clock is not None
+        clock, self._clock = self._clock, None
+        for placed in clock.give_up():
+            moved = placed._replace(start=placed.start + begin)
+            self._chunks.append(self._chunk(moved, None))
+            self._end = self._chunks[-1].end
+
+    def _reconnect(self, before: WebAudio, attempt: int) -> tuple[WebAudio | None, int]:
+        """Try until it works; return None if the source is closed meanwhile, or is a file."""
+        place = {"station": self.station}
+        why = before.file.broken if before.file is not None else ""
+        log.info(
+            "the stream ended (%s); connecting again", why or "as if all was said", extra=place
+        )
+        asked_s: float | None = None
+        while not self._stopped.wait(backoff_s(attempt, self._settings.max_backoff_s, asked_s)):
+            attempt += 1
+            try:
+                audio = self._connect(before.url)
+            except AirsiftError as error:  # it worked before, so it may work again
+                log.warning("not connected again: %s", error, extra=place)
+                asked_s = getattr(error, "retry_after_s", None)
+                continue
+            self._audio = audio
+            if self._stopped.is_set() or self._is_file_again(before.file, audio.file):
+                audio.close()
+                return None, attempt
             self.reconnects += 1
+            return audio, attempt
+        return None, attempt
 
-    def _listen(self, reader: AudioReader, at_s: float, began: float) -> float:
-        """Queue all that `reader` gives, from position `at_s` on; return where that ends."""
-        zero, reason, end = round(at_s * reader.rate), "reconnect", 0
-        for start, samples, lost in reader:
-            time_s = began + (zero + start) / reader.rate
-            reason = lost or reason
-            chunk = AudioChunk(self.station, zero + start, samples, reader.rate, time_s, reason)
-            end, reason = start + len(samples), "missing"
-            if not self._put(chunk):
-                break
-        return (zero + end) / reader.rate
+    def _is_file_again(self, before: WebFile | None, file: WebFile | None) -> bool:
+        """Say whether what gives only its length is a file: a live stream gives other bytes."""
+        if before is None or file is None or before.sign is not Sign.ONLY_LENGTH or before.live:
+            return False
+        return before.is_same_file(file)
 
-    def _reconnect(self, backoff_s: float) -> tuple[AudioReader | None, float]:
-        """Try until it works; return None if the source is closed meanwhile."""
-        while not self._stopped.wait(backoff_s * random.uniform(0.5, 1.0)):  # noqa: S311
-            backoff_s = min(2 * backoff_s, self._max_backoff_s)
-            try:
-                return self._connect(), backoff_s
-            except AirsiftError:  # it worked before, so it may work again
-                continue
-        return None, backoff_s
+    def _waiting_s(self) -> float:
+        clock = self._clock
+        if clock is not None:
+            return clock.ready_s
+        return sum(len(chunk.samples) / chunk.rate for chunk in self._chunks)
 
-    def _put(self, chunk: AudioChunk | None) -> bool:
-        while not self._stopped.is_set():
-            try:
-                self._queue.put(chunk, timeout=IDLE_S)
-            except Full:
-                continue
-            return True
-        return False
+    def _take(self) -> list[AudioChunk]:
+        """Return what can be taken by now."""
+        if self._clock is None:
+            chunks = list(self._chunks)
+            self._chunks.clear()
+        else:
+            now = boot_time()
+            unix = time.time() - now
+            chunks = [self._chunk(placed, unix + placed.time) for placed in self._clock.take(now)]
+        if chunks:
+            self._changed.notify_all()
+        return chunks
 
-
-def _authorities() -> str | None:
-    """Return the file of certificate authorities this machine trusts, if it has one."""
-    known = ssl.get_default_verify_paths().cafile, "/etc/ssl/certs/ca-certificates.crt"
-    return next((path for path in known if path and Path(path).is_file()), None)
+    def _chunk(self, placed: Placed, at: float | None) -> AudioChunk:
+        return AudioChunk(
+            self.station, placed.start, placed.samples, placed.rate, at, placed.reason
+        )

@@ -20,6 +20,7 @@ import numpy as np
 from airsift.errors import SourceError
 from stream.audio import AudioChunk, rescale
 from stream.sources import Batch
+from stream.timekeeping import boot_time, slewed
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -32,15 +33,6 @@ REOPEN_S = 1.0  # between two attempts to open a device that is gone
 # Blocks come late by up to a few buffers of the sound server. A block that comes at the usual
 # interval and is later than this against the count of samples comes after a loss.
 _LATE_S = 0.25
-# A device's clock and the system's differ by less; the difference is followed, not a loss.
-_DRIFT = 500e-6
-
-
-def boot_time() -> float:
-    """Return seconds since the machine started, with those in which it was suspended."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
 
 
 class BlockQueue:
@@ -110,8 +102,7 @@ class BlockQueue:
             self._lose(max(round(late_s * self.rate), 0), "pause")
             self._reopened = False
         elif abs(late_s) <= _LATE_S:
-            most_s = _DRIFT * length_s
-            self._drift_s += min(max(late_s, -most_s), most_s)
+            self._drift_s = slewed(self._drift_s, self._drift_s + late_s, length_s)
         start, self._next = self._next, self._next + len(block)
         self._recorded_s = at_s + length_s
         time_s = self._began + start / self.rate + self._drift_s
@@ -185,6 +176,7 @@ class MicrophoneSource:
     """
 
     resumable = False
+    live = True
 
     def __init__(
         self,

@@ -6,7 +6,6 @@ not decode are jumped over, and a demuxer that reports an error is asked for the
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from fractions import Fraction
 from itertools import chain
@@ -95,8 +94,6 @@ class Part:
     ----------
     first : AudioFrame
         The first frame that decodes.
-    heard_at : float
-        `time.monotonic` when the latest packet came.
     finite : bool
         Whether the end is known beforehand; that of a live stream is not.
 
@@ -116,7 +113,6 @@ class Part:
         timeout_s: float | None,
         track: str | None = None,
     ) -> None:
-        self.heard_at = time.monotonic()
         self._undecoded = Damage()  # after the last decoded frame
         self._error: str | None = None
         self._sizes: deque[int] = deque(maxlen=8)  # bytes of the latest packets
@@ -132,7 +128,8 @@ class Part:
             is_known = self.duration_s is not None
             self.finite = is_known if self.kind == "hls" else self.container.size > 0
             self._decoded = self._decode()
-            self._is_live = not self.finite and "://" in str(source)
+            is_stream = "://" in str(source) or getattr(source, "live", False)
+            self._is_live = not self.finite and is_stream
             first = next(self._decoded, None)
             if first is None:
                 codec, reason = self.stream.codec_context.name, self._undecoded.reason
@@ -201,7 +198,6 @@ class Part:
         while errors < MAX_ERRORS:
             try:
                 for packet in self.container.demux(self.stream):
-                    self.heard_at = time.monotonic()
                     if not packet.size:  # to a decoder, an empty packet is the end
                         continue
                     if self._error is not None:

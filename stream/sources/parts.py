@@ -40,7 +40,7 @@ class Parts:
     Parameters
     ----------
     source : path, URL or binary file object
-        URLs, and file objects that cannot seek, are not looked into.
+        URLs, and file objects that cannot seek or are remote, are not looked into.
     name : str
         What messages call it.
     max_spool : int > 0
@@ -61,7 +61,8 @@ class Parts:
         self._size = 0
         self._pieces: deque[Piece] = deque([Piece(source)])
         if not isinstance(source, str | Path):
-            self._file = source if source.seekable() else None
+            remote = getattr(source, "is_remote", False)
+            self._file = source if source.seekable() and not remote else None
         elif "://" not in str(source):
             self._open(Path(source), name, max_spool)
         if self._file is not None:

@@ -1,138 +1,114 @@
-"""The short lists (.m3u, .pls) that web radios give out instead of their streams' addresses."""
+"""The short lists that web radios give out instead of their streams' addresses.
+
+M3U, PLS, XSPF and ASX. What a list names is checked where it is opened.
+"""
 
 from __future__ import annotations
 
-import base64
-import http.client
+import html
 import re
-import urllib.error
-import urllib.request
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin
+from xml.parsers import expat
 
-from airsift import __version__
-from airsift.errors import SourceError
-from stream.sources.address import SCHEMES, check_scheme, public_name
+from airsift.errors import DecodeError
+from stream.sources.content import as_text
 
 if TYPE_CHECKING:
-    from http.client import HTTPMessage
-    from typing import IO
+    from collections.abc import Iterator
 
 MAX_BYTES = 65_536
-_ENTRY = re.compile(r"^\s*(?:file\d+\s*=)?\s*(https?://\S+)", re.IGNORECASE | re.MULTILINE)
-_LINE = re.compile(r"^[ \t]*([^#\s].*?)\s*$", re.MULTILINE)
+MAX_ENTRIES = 20  # that are tried
+_NUMBERED = re.compile(r"(?im)^\s*(?:file|ref)(\d{1,6})\s*=\s*(\S.*?)\s*$")
+_ASX = re.compile(
+    r"""<(?:ref|entryref)\b[^<>]{0,2000}?\bhref\s*=\s*["']?([^"'<>]+)""", re.IGNORECASE
+)
+_REDUNDANT = re.compile(r"[?&]MSWMExt=\.asf$", re.IGNORECASE)  # to make a player of 2003 open it
 
 
-def is_playlist(url: str) -> bool:
-    """Return whether an address looks like that of a list."""
-    return urlsplit(url).path.lower().endswith((".m3u", ".m3u8", ".pls"))
-
-
-def playlist_entry(url: str, timeout_s: float, proxy: str | None = None) -> str | None:
-    """Return the address a list names first.
+def entries(body: bytes, kind: str, base: str, name: str) -> list[str]:
+    """Return the addresses in a list, in order, without repetitions.
 
     Parameters
     ----------
-    url : str
-        Where the list may be; http or https, with a login if the server asks for one.
-    timeout_s : float > 0
-        Seconds that connecting, and the first bytes, may take.
-    proxy : str, optional
-        HTTP proxy to go through; those of the environment without.
-
-    Returns
-    -------
-    str or None
-        None if there is no list of addresses: HLS, which FFmpeg follows by itself, or
-        something else altogether. An entry on the list's own server has the list's login.
+    body : bytes
+        The list, up to `MAX_BYTES`.
+    kind : {"m3u", "pls", "xspf", "asx"}
+        Its format.
+    base : str
+        Its own address, for entries that are relative to it.
+    name : str
+        What messages call it.
 
     Raises
     ------
-    SourceError
-        There is no answer, or the list names something else than http and https.
+    DecodeError
+        It names no address, or is XML that defines entities.
     """
-    name = public_name(url)
+    readers = {"m3u": _m3u, "pls": _numbered, "xspf": _xspf, "asx": _asx}
+    found: list[str] = []
+    for entry in readers[kind](body[:MAX_BYTES], name):
+        try:
+            address = urljoin(base, entry)
+        except ValueError:
+            address = entry
+        if address not in found:
+            found.append(address)
+    if not found:
+        raise DecodeError(f"{name}: is a list ({kind}) without any address; check the address")
+    return found
+
+
+def _m3u(body: bytes, name: str) -> Iterator[str]:
+    for line in as_text(body).splitlines():
+        entry = line.strip()
+        if entry and not entry.startswith("#"):
+            yield entry
+
+
+def _numbered(body: bytes, name: str) -> Iterator[str]:
+    for _, entry in sorted((int(n), entry) for n, entry in _NUMBERED.findall(as_text(body))):
+        yield _REDUNDANT.sub("", entry)
+
+
+def _asx(body: bytes, name: str) -> Iterator[str]:
+    """Read ASX, which looks like XML but is not: addresses hold bare ``&``."""
+    text = as_text(body)
+    yield from (_REDUNDANT.sub("", html.unescape(entry).strip()) for entry in _ASX.findall(text))
+    yield from _numbered(body, name)
+
+
+def _xspf(body: bytes, name: str) -> list[str]:
+    """Read the locations of an XSPF's tracks."""
+    found: list[str] = []
+    path: list[str] = []
+
+    def begin(element: str, _: object) -> None:
+        path.append(element.rpartition(" ")[2].lower())
+        if path[-2:] == ["track", "location"]:
+            found.append("")
+
+    def end(_: str) -> None:
+        path.pop()
+
+    def text(data: str) -> None:
+        if path[-2:] == ["track", "location"]:
+            found[-1] += data
+
+    def refuse(*_: object) -> None:
+        # Entities may grow without bounds, or name files of this machine.
+        raise DecodeError(f"{name}: is a list (XSPF) with a DTD, which is not read; remove it")
+
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.StartElementHandler, parser.EndElementHandler = begin, end
+    parser.CharacterDataHandler = text
+    parser.StartDoctypeDeclHandler = refuse
     try:
-        with _opener(proxy, name).open(_request(url), timeout=timeout_s) as response:
-            text = response.read1(MAX_BYTES).decode("utf-8", "replace")
-            base = response.url
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise _unreachable(name, f"HTTP {error.code} {error.reason}") from error
-    except urllib.error.URLError as error:
-        raise _unreachable(name, str(error.reason)) from error
-    except (ValueError, http.client.InvalidURL) as error:  # whose text holds the address
-        raise _unreachable(name, "it is no valid address") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise _unreachable(name, str(error) or type(error).__name__) from error
-    if "#EXT-X-" in text:
-        return None
-    # In a list that says it is one, any line without # is an entry, also a relative one.
-    found = _ENTRY.search(text) or (_LINE.search(text) if text.startswith("#EXTM3U") else None)
-    if found is None:
-        return None
-    entry = urljoin(base, found[1])
-    check_scheme(entry, f"{name}: the list names an entry of which")
-    return _with_login_of(url, entry)
-
-
-class _Redirections(urllib.request.HTTPRedirectHandler):
-    """Follows redirections to http and https alone; urllib would follow ftp too."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def redirect_request(
-        self,
-        request: urllib.request.Request,
-        file: IO[bytes],
-        code: int,
-        message: str,
-        headers: HTTPMessage,
-        url: str,
-    ) -> urllib.request.Request | None:
-        check_scheme(url, f"{self._name}: leads to an address of which")
-        return super().redirect_request(request, file, code, message, headers, url)
-
-
-def _opener(proxy: str | None, name: str) -> urllib.request.OpenerDirector:
-    """Return what opens http and https, and no files, ftp or data as urllib's own does."""
-    opener = urllib.request.OpenerDirector()
-    proxies = None if proxy is None else dict.fromkeys(SCHEMES, proxy)
-    for handler in (
-        urllib.request.ProxyHandler(proxies),
-        urllib.request.UnknownHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        _Redirections(name),
-        urllib.request.HTTPErrorProcessor(),
-    ):
-        opener.add_handler(handler)
-    return opener
-
-
-def _request(url: str) -> urllib.request.Request:
-    """Return a request with the address's login as a header, which no redirection takes along."""
-    parts = urlsplit(url)
-    login, _, host = parts.netloc.rpartition("@")
-    request = urllib.request.Request(  # noqa: S310 - http or https, see `check_scheme`
-        urlunsplit(parts._replace(netloc=host)), headers={"User-Agent": f"airsift/{__version__}"}
-    )
-    if login:
-        token = base64.b64encode(unquote(login).encode()).decode()
-        request.add_unredirected_header("Authorization", f"Basic {token}")
-    return request
-
-
-def _with_login_of(url: str, entry: str) -> str:
-    """Return `entry` with the login of `url` if it is on the same server and has none."""
-    ours, its = urlsplit(url), urlsplit(entry)
-    login, _, host = ours.netloc.rpartition("@")
-    if not login or (ours.scheme, host) != (its.scheme, its.netloc):
-        return entry
-    return urlunsplit(its._replace(netloc=f"{login}@{its.netloc}"))
-
-
-def _unreachable(name: str, reason: str) -> SourceError:
-    return SourceError(f"{name}: cannot be opened ({reason}); check the address and the network")
+        parser.Parse(body, True)
+    except expat.ExpatError as error:
+        if not found:
+            raise DecodeError(
+                f"{name}: is a list (XSPF) that is no XML ({expat.errors.messages[error.code]}); "
+                "check the address"
+            ) from error
+    return [entry.strip() for entry in found if entry.strip()]

@@ -4,6 +4,7 @@ import pytest
 
 from airsift.errors import ConfigError
 from stream import config
+from stream.cli._web import web_settings
 from stream.cli.config import show
 from stream.kafka.security import joined, security_options, servers
 
@@ -70,3 +71,20 @@ def test_servers_are_hosts_and_ports():
     for wrong in ("kafka", "kafka:", ":9092", "kafka:70000", "a:1,b"):
         with pytest.raises(ConfigError, match="write host:port"):
             servers(wrong)
+
+
+def test_the_password_of_web_radios_is_in_a_file_and_shown_nowhere(tmp_path, capsys):
+    path = tmp_path / "secret"
+    path.write_text(f"{SECRET}\n")
+    sets = ["http.username=bob", f"http.password_file={path}"]
+    settings = web_settings(config.load(None, sets, {}).config.http)
+    assert (settings.username, settings.password) == ("bob", SECRET)
+    assert SECRET not in repr(settings)
+    show(None, sets)
+    assert SECRET not in capsys.readouterr().out
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=r"http\.password_file=.*secret' is not text"):
+        web_settings(config.load(None, sets, {}).config.http)
+    for half in sets:
+        with pytest.raises(ConfigError, match="belong together"):
+            config.load(None, [half], {})

@@ -1,0 +1,423 @@
+"""Requests to web servers: redirections, logins, and each refusal as one line.
+
+Also the old servers of web radios are understood, whose answers begin with ``ICY 200 OK``.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import socket
+import ssl
+import threading
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
+
+from airsift import __version__
+from airsift.errors import SourceError
+from stream.sources.address import PublicOnly, check_scheme, public_name
+from stream.sources.web_errors import WebError, reason_of, refusal_of
+
+if TYPE_CHECKING:
+    from http.client import HTTPMessage, HTTPResponse
+
+MAX_REDIRECTIONS = 10
+_REDIRECTIONS = (301, 302, 303, 307, 308)
+USER_AGENT = f"airsift/{__version__}"
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """How web addresses are opened.
+
+    Parameters
+    ----------
+    timeout_s : float > 0
+        Seconds that an answer may take to begin, and seconds without a byte after which a
+        connection counts as broken.
+    max_backoff_s : float > 0
+        Longest wait between two attempts to connect.
+    allow_private : bool
+        Whether an address may lead to this machine and private networks, at once or by a
+        redirection or a playlist.
+    username, password : str
+        Login for the server of the address, unless the address has its own. It is not sent to
+        other servers.
+    """
+
+    timeout_s: float = 10.0
+    max_backoff_s: float = 30.0
+    allow_private: bool = True
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+
+class WebResponse:
+    """The answer to one request, whose body is read as it arrives.
+
+    Attributes
+    ----------
+    url : str
+        The address after all redirections.
+    status : int
+        HTTP status, 200 to 299.
+    headers : HTTPMessage
+        What the server says of the body.
+    is_icy : bool
+        Whether the answer began with ``ICY``, as only web radios' do.
+    """
+
+    def __init__(self, url: str, name: str, response: HTTPResponse) -> None:
+        self.url = url
+        self.status = response.status
+        self.headers: HTTPMessage = response.headers
+        self.is_icy = getattr(response, "is_icy", False)
+        self._name = name
+        self._response = response
+
+    def read_to_its_end(self) -> None:
+        """Take no notice of ``Content-Length``: the body goes on until the connection ends."""
+        self._response.length = None
+
+    def read(self, n: int) -> bytes:
+        """Return up to `n` bytes as soon as there are any; none at the end of the body.
+
+        Raises
+        ------
+        WebError
+            The connection broke, or nothing came for `WebSettings.timeout_s`.
+        """
+        try:
+            return self._response.read1(n)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise WebError(f"{self._name}: the connection broke ({reason_of(error)})") from error
+
+    def close(self) -> None:
+        """End the connection. Safe from another thread: a read that waits there ends."""
+        _shut(self._response)
+        with suppress(OSError, ValueError):
+            self._response.close()
+
+
+class WebClient:
+    """Asks web servers for what begins at one address.
+
+    Parameters
+    ----------
+    url : str
+        The address; its server is the one that the login of the settings is for.
+    settings : WebSettings
+        How addresses are opened.
+    """
+
+    def __init__(self, url: str, settings: WebSettings) -> None:
+        self.settings = settings
+        self.guard = None if settings.allow_private else PublicOnly()
+        self._server = _server(url)
+        self._opener = _opener(self.guard.url if self.guard else None)
+
+    def close(self) -> None:
+        """Stop the proxy, where there is one."""
+        if self.guard is not None:
+            self.guard.close()
+
+    def get(self, url: str, start: int = 0, *, validator: str | None = None) -> WebResponse:
+        """Ask for the body at an address, from byte `start` on.
+
+        Parameters
+        ----------
+        url : str
+            http or https, with a login if it has one of its own.
+        start : int >= 0
+            A server that cannot do this answers with status 200 and the whole body.
+        validator : str, optional
+            Entity tag or date: if the body is another one by now, all of it is wanted.
+
+        Raises
+        ------
+        WebError
+            No server is reached, or it refuses.
+        SourceError
+            A redirection leads to something else than http and https, or where
+            `WebSettings.allow_private` does not allow it.
+        """
+        name = public_name(url)
+        headers = {"User-Agent": USER_AGENT, "Accept": "*/*"}
+        if start:
+            headers["Range"] = f"bytes={start}-"
+            if validator:
+                headers["If-Range"] = validator
+        visited = [url]
+        login = self.login(url)
+        while True:
+            response = self._request(visited[-1], name, headers, login)
+            if response.status not in _REDIRECTIONS:
+                break
+            response.close()
+            to = _target(visited, response, name)
+            if _server(to) != _server(visited[-1]):
+                login = ""
+            login = self.login(to) or login
+            visited.append(to)
+        if not 200 <= response.status < 300 or response.status == HTTPStatus.NO_CONTENT:
+            refusal = refusal_of(name, response, had_login=bool(login))
+            response.close()
+            raise refusal
+        return WebResponse(visited[-1], name, response)
+
+    def check_guard(self, name: str, error: Exception) -> None:
+        """Raise a `SourceError` if an address was refused as private, since the last time."""
+        if self.guard is not None and self.guard.refused:
+            raise self._private(name) from error
+
+    def login(self, url: str) -> str:
+        """Return the login for an address as ``name:password``, "" for none."""
+        own = urlsplit(url).netloc.rpartition("@")[0]
+        if own:
+            return unquote(own)
+        if self.settings.username and _server(url) == self._server:
+            return f"{self.settings.username}:{self.settings.password}"
+        return ""
+
+    def _request(self, url: str, name: str, headers: dict[str, str], login: str) -> HTTPResponse:
+        """Return the answer of one server, whatever its status is."""
+        check_scheme(url, name)
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+        plain = urlunsplit(parts._replace(netloc=host, fragment=""))
+        sent = dict(headers)
+        if login:
+            sent["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
+        timeout_s = self.settings.timeout_s
+        connection = _Connecting()
+        # A server may send its headers byte by byte, for ever.
+        watch = threading.Timer(timeout_s, connection.abort)
+        watch.daemon = True
+        watch.start()
+        try:
+            request = urllib.request.Request(plain, headers=sent)  # noqa: S310 - see check_scheme
+            request.connecting = connection  # type: ignore[attr-defined]
+            response: HTTPResponse = self._opener.open(request, timeout=timeout_s)
+        except urllib.error.URLError as error:
+            cause = error.reason if isinstance(error.reason, Exception) else error
+            raise self._unreachable(name, cause, connection) from error
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise self._unreachable(name, error, connection) from error
+        finally:
+            watch.cancel()
+        if self.guard is not None and self.guard.refused and response.status == 403:
+            response.close()
+            raise self._private(name)
+        return response
+
+    def _unreachable(self, name: str, error: Exception, connection: _Connecting) -> SourceError:
+        if self.guard is not None and self.guard.refused:
+            return self._private(name)
+        if connection.aborted:
+            error = TimeoutError()
+        if isinstance(error, ssl.SSLError):
+            way_out = "check the address, the server's certificate and this machine's clock"
+        else:
+            way_out = "check the address and the network"
+        return WebError(f"{name}: cannot be opened ({reason_of(error)}); {way_out}")
+
+    def _private(self, name: str) -> SourceError:
+        assert self.guard is not None
+        refused, self.guard.refused = self.guard.refused, ""
+        return SourceError(
+            f"{name}: leads to {refused}, which is no public address, and "
+            "http.allow_private=false; set it to true if this is meant"
+        )
+
+
+class _Connecting:
+    """A connection that is being made, which may be ended from another thread."""
+
+    def __init__(self) -> None:
+        self.aborted = False
+        self._socket: socket.socket | None = None
+
+    def connected(self, connection: socket.socket) -> None:
+        self._socket = connection
+        if self.aborted:
+            raise TimeoutError
+
+    def abort(self) -> None:
+        self.aborted = True
+        if self._socket is not None:
+            _shut_socket(self._socket)
+
+
+class _StatusLine:
+    """A reader of which the first line may say ``ICY`` where others say ``HTTP/1.0``."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+        self.is_icy: bool | None = None
+
+    def readline(self, limit: int = -1) -> bytes:
+        line: bytes = self._reader.readline(limit)
+        if self.is_icy is None:
+            self.is_icy = line[:4] == b"ICY "
+            if self.is_icy:
+                return b"HTTP/1.0" + line[3:]
+        return line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.socket = sock
+        self.is_icy = False
+
+    def begin(self) -> None:
+        lines = _StatusLine(self.fp)
+        self.fp = lines  # type: ignore[assignment]
+        super().begin()
+        self.is_icy = bool(lines.is_icy)
+
+
+class _Plain(http.client.HTTPConnection):
+    response_class = _Response
+    connecting: _Connecting
+
+    def connect(self) -> None:
+        super().connect()
+        self.connecting.connected(self.sock)
+
+
+class _Secure(http.client.HTTPSConnection):
+    response_class = _Response
+    connecting: _Connecting
+
+    def connect(self) -> None:
+        super().connect()
+        self.connecting.connected(self.sock)
+
+
+class _OpensPlain(urllib.request.HTTPHandler):
+    def http_open(self, request: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(_making(_Plain, request), request)
+
+
+class _OpensSecure(urllib.request.HTTPSHandler):
+    def __init__(self) -> None:
+        self._trusted = _trusted()
+        super().__init__(context=self._trusted)
+
+    def https_open(self, request: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(_making(_Secure, request), request, context=self._trusted)
+
+
+class _Through(urllib.request.BaseHandler):
+    """Sends every request through one proxy, whatever the environment says of exceptions."""
+
+    handler_order = 100  # before those that connect
+
+    def __init__(self, proxy: str) -> None:
+        self._proxy = proxy
+
+    def http_open(self, request: urllib.request.Request) -> None:
+        request.set_proxy(self._proxy, "http")
+
+    https_open = http_open
+
+
+def _making(kind: type[_Plain] | type[_Secure], request: urllib.request.Request) -> Any:
+    """Return what makes a connection for one request."""
+
+    def make(host: str, **options: Any) -> _Plain | _Secure:
+        connection = kind(host, **options)
+        connection.connecting = request.connecting  # type: ignore[attr-defined]
+        return connection
+
+    return make
+
+
+def _opener(proxy: str | None) -> urllib.request.OpenerDirector:
+    """Return what opens http and https, no files, ftp or data as urllib's own does.
+
+    Refusals and redirections are answers like others: they are judged by who asks.
+    """
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler() if proxy is None else _Through(urlsplit(proxy).netloc),
+        urllib.request.UnknownHandler(),
+        _OpensPlain(),
+        _OpensSecure(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+def _trusted() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    file = authorities()
+    if file is not None and not context.get_ca_certs():
+        context.load_verify_locations(file)
+    return context
+
+
+def authorities() -> str | None:
+    """Return the file of certificate authorities this machine trusts, if it has one."""
+    known = ssl.get_default_verify_paths().cafile, "/etc/ssl/certs/ca-certificates.crt"
+    return next((path for path in known if path and Path(path).is_file()), None)
+
+
+def _server(url: str) -> tuple[str, str]:
+    """Return scheme, and host with port: what a login is for."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        return parts.scheme, f"{parts.hostname}:{port}"
+    except ValueError:
+        return "", ""
+
+
+def _target(visited: list[str], response: HTTPResponse, name: str) -> str:
+    """Return where a redirection leads."""
+    location = response.headers.get("Location")
+    if not location:
+        raise WebError(
+            f"{name}: redirects without saying where to (HTTP {response.status}); "
+            "check the address",
+            status=response.status,
+        )
+    try:
+        to = urljoin(visited[-1], location.strip())
+    except ValueError:
+        to = location
+    check_scheme(to, f"{name}: redirects")
+    if to in visited:
+        raise WebError(
+            f"{name}: its redirections lead in a circle, over {public_name(to)}; check the address",
+            status=response.status,
+        )
+    if len(visited) > MAX_REDIRECTIONS:
+        raise WebError(
+            f"{name}: redirects more than {MAX_REDIRECTIONS} times; give the address that it "
+            "leads to",
+            status=response.status,
+        )
+    return to
+
+
+def _shut(response: HTTPResponse) -> None:
+    connection = getattr(response, "socket", None)
+    if connection is not None:
+        _shut_socket(connection)
+
+
+def _shut_socket(connection: socket.socket) -> None:
+    with suppress(OSError):  # not connected any more
+        # Not the method of a TLS socket, which changes what another thread may be reading from.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
