@@ -161,7 +161,7 @@ def test_rows_without_a_file_and_files_without_a_row_are_told(songs, tmp_path):
     assert done.returncode == 0
     unused, without = done.stderr.splitlines()
     assert unused.startswith(f"airsift: {rows}: line 3: no file 'b.wav' is among those given")
-    assert without.startswith(f"airsift: {songs / 'z.wav'}: has no row in {rows}")
+    assert f"z.wav: has no row in {rows}" in without
     assert titles(tmp_path / "shelf") == ["Erstes", "Kaffee", "z"]
 
 
