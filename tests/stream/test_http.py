@@ -70,7 +70,7 @@ def radio(
 @contextmanager
 def listening(url: str, **settings: float) -> Iterator[HttpSource]:
     own = {"settle_s": settings.pop("settle_s", 0.5)}
-    web = WebSettings(**{"timeout_s": 3.0, "max_backoff_s": 0.5, **settings})  # type: ignore[arg-type]
+    web = WebSettings(**{"timeout_s": 20.0, "max_backoff_s": 0.5, **settings})  # type: ignore[arg-type]
     source = HttpSource(url, "radio", web, **own)
     try:
         yield source
