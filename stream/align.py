@@ -132,7 +132,7 @@ class Align:
 
     def _pass(self, position: _Position, chunk: AudioChunk) -> list[AudioChunk | Cut]:
         """Move on to the end of a chunk; return what of it is new, after the cut before it."""
-        ahead = self._ahead(position, chunk)
+        ahead, at = self._ahead(position, chunk), self._at(position)
         if position.rate != chunk.rate:
             position.next, position.rate = chunk.start - ahead, chunk.rate
         if chunk.end <= position.next:
@@ -149,7 +149,7 @@ class Align:
                 self.counts["dropped"] += 1
                 return []
             chunk = _from(chunk, known)
-            start = max(self._at(position), position.known)
+            start = max(at, position.known)  # not rounded to the chunk's rate on the way
             end = max(rescale(chunk.start, chunk.rate, self.rate), start)
             position.gaps.append((start, end))
             self.counts["gaps"] += end > start
@@ -164,8 +164,8 @@ class Align:
         position = self._positions[station]
         out = self._release(position, 0)
         end = max(self._at(position), position.known)
-        if end > self._at(position):
-            position.next, position.rate = end, self.rate
+        # At the rate that a snapshot counts in: a station that returns finds the same after it.
+        position.next, position.rate = end, self.rate
         return [*out, Cut(station, end, end, self.rate)]
 
     def _tell_of(self, position: _Position, chunk: AudioChunk) -> None:
