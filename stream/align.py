@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 
 _NS = 10**9  # ticks a second in which chunks of different rates are compared
 _BACK_S = 60  # audio from so long before what was heard is no repetition: somebody counts anew
+_AGAIN_S = 60  # so much in a row is more than a producer repeats that starts again
 _GAPS = 16  # gaps of a station that are remembered, to tell late chunks from repeated ones
 
 
@@ -24,7 +25,8 @@ class _Position:
     known: int = 0  # audio before this sample, at the cuts' rate, is in what was restored
     held: list[AudioChunk] = field(default_factory=list)  # those after a hole, by start
     reach: int = 0  # where the last of them ends, in ticks
-    told_s: float | None = None  # where it was when it was told of chunks from long before
+    again: float = 0.0  # seconds in a row that were dropped since audio was new
+    told_s: float | None = None  # where it was when it was told of such chunks
     gaps: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=_GAPS))
 
 
@@ -155,7 +157,7 @@ class Align:
             self.counts["gaps"] += end > start
             reason = chunk.gap_reason if end > start else None
             out.append(Cut(chunk.station, start, end, self.rate, reason))
-        position.next = chunk.end
+        position.next, position.again = chunk.end, 0.0
         out.append(chunk)
         return out
 
@@ -171,14 +173,16 @@ class Align:
     def _tell_of(self, position: _Position, chunk: AudioChunk) -> None:
         """Log, once in an hour of audio, that a station sends what cannot be new."""
         at_s, before_s = position.next / chunk.rate, (position.next - chunk.end) / chunk.rate
-        if before_s < _BACK_S or (position.told_s is not None and at_s - position.told_s < 3600):
+        position.again += len(chunk.samples) / chunk.rate
+        is_repetition = before_s < _BACK_S and position.again < _AGAIN_S
+        if is_repetition or (position.told_s is not None and at_s - position.told_s < 3600):
             return
         position.told_s = at_s
         log.warning(
-            "its samples are counted anew, or are sent again: what begins at sample %d is %.0f s "
-            "before what was heard, and dropped; a producer must go on counting",
+            "its samples are counted anew, or are sent again: what begins at sample %d lies before "
+            "sample %d, where it goes on, and is dropped; a producer must go on counting",
             chunk.start,
-            before_s,
+            position.next,
             extra={"station": chunk.station},
         )
 

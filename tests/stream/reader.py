@@ -101,4 +101,4 @@ class Group:
                 assert self.finals.setdefault(event.id, line) == line
 
     def _refuse(self, message, reason):
-        self.refused.append((message.offset, reason))
+        self.refused.append(reason)

@@ -261,3 +261,15 @@ def test_a_gap_before_another_rate_begins_where_a_snapshot_says(rate, other, sta
     (gap, _), (same, _) = whole.push(back), again.push(back)
     assert gap == same
     assert gap.start == rescale(start + 220, rate, 16000)
+
+
+@pytest.mark.parametrize("start", [0, 4000])
+def test_a_producer_that_does_not_count_is_told_once(caplog, start):
+    align = Align(16000)
+    align.push([chunk(0, 8000)])
+    for _ in range(300):
+        align.push([chunk(start, start + 4000)])
+    [line] = [record.getMessage() for record in caplog.records]
+    assert f"what begins at sample {start} lies before sample 8000" in line
+    align.push([chunk(8000, 16000), *[chunk(4000, 12000)] * 100])  # as after a restart
+    assert len(caplog.records) == 1
