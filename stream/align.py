@@ -135,16 +135,16 @@ class Align:
     def _pass(self, position: _Position, chunk: AudioChunk) -> list[AudioChunk | Cut]:
         """Move on to the end of a chunk; return what of it is new, after the cut before it."""
         ahead, at = self._ahead(position, chunk), self._at(position)
-        if position.rate != chunk.rate:
-            position.next, position.rate = chunk.start - ahead, chunk.rate
-        if chunk.end <= position.next:
+        # At the chunk's rate; what is dropped moves nothing, not even by rounding.
+        following = chunk.start - ahead
+        if chunk.end <= following:
             self.counts["late" if self._was_given_up(position, chunk) else "dropped"] += 1
-            self._tell_of(position, chunk)
+            self._tell_of(position, chunk, following)
             return []
         out: list[AudioChunk | Cut] = []
         if ahead < 0:
             self.counts["trimmed"] += 1
-            chunk = _from(chunk, position.next)
+            chunk = _from(chunk, following)
         elif ahead > 0:
             known = rescale(position.known, self.rate, chunk.rate)
             if chunk.end <= known:  # heard before the restart, and of no use after the hole
@@ -157,7 +157,7 @@ class Align:
             self.counts["gaps"] += end > start
             reason = chunk.gap_reason if end > start else None
             out.append(Cut(chunk.station, start, end, self.rate, reason))
-        position.next, position.again = chunk.end, 0.0
+        position.next, position.rate, position.again = chunk.end, chunk.rate, 0.0
         out.append(chunk)
         return out
 
@@ -170,9 +170,9 @@ class Align:
         position.next, position.rate = end, self.rate
         return [*out, Cut(station, end, end, self.rate)]
 
-    def _tell_of(self, position: _Position, chunk: AudioChunk) -> None:
+    def _tell_of(self, position: _Position, chunk: AudioChunk, following: int) -> None:
         """Log, once in an hour of audio, that a station sends what cannot be new."""
-        at_s, before_s = position.next / chunk.rate, (position.next - chunk.end) / chunk.rate
+        at_s, before_s = following / chunk.rate, (following - chunk.end) / chunk.rate
         position.again += len(chunk.samples) / chunk.rate
         is_repetition = before_s < _BACK_S and position.again < _AGAIN_S
         if is_repetition or (position.told_s is not None and at_s - position.told_s < 3600):
@@ -182,7 +182,7 @@ class Align:
             "its samples are counted anew, or are sent again: what begins at sample %d lies before "
             "sample %d, where it goes on, and is dropped; a producer must go on counting",
             chunk.start,
-            position.next,
+            following,
             extra={"station": chunk.station},
         )
 

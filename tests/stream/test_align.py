@@ -273,3 +273,18 @@ def test_a_producer_that_does_not_count_is_told_once(caplog, start):
     assert f"what begins at sample {start} lies before sample 8000" in line
     align.push([chunk(8000, 16000), *[chunk(4000, 12000)] * 100])  # as after a restart
     assert len(caplog.records) == 1
+
+
+@given(
+    st.sampled_from(RATES),
+    st.lists(st.sampled_from(RATES), min_size=1, max_size=4),
+    st.integers(10**6, 10**13),
+)
+def test_what_is_dropped_moves_nothing_whatever_its_rate(rate, others, start):
+    align = Align(16000)
+    align.push([chunk(start, start + 220, rate)])
+    before = align.position("a")
+    for other in others:
+        at = rescale(start, rate, other)
+        align.push([chunk(at - 100, at - 50, other)])
+    assert align.position("a") == before
