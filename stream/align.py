@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 
 _NS = 10**9  # ticks a second in which chunks of different rates are compared
 _BACK_S = 60  # audio from so long before what was heard is no repetition: somebody counts anew
+_AGAIN_S = 60  # so much in a row is more than a producer repeats that starts again
 _GAPS = 16  # gaps of a station that are remembered, to tell late chunks from repeated ones
 
 
@@ -24,7 +25,8 @@ class _Position:
     known: int = 0  # audio before this sample, at the cuts' rate, is in what was restored
     held: list[AudioChunk] = field(default_factory=list)  # those after a hole, by start
     reach: int = 0  # where the last of them ends, in ticks
-    told_s: float | None = None  # where it was when it was told of chunks from long before
+    again: float = 0.0  # seconds in a row that were dropped since audio was new
+    told_s: float | None = None  # where it was when it was told of such chunks
     gaps: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=_GAPS))
 
 
@@ -132,30 +134,30 @@ class Align:
 
     def _pass(self, position: _Position, chunk: AudioChunk) -> list[AudioChunk | Cut]:
         """Move on to the end of a chunk; return what of it is new, after the cut before it."""
-        ahead = self._ahead(position, chunk)
-        if position.rate != chunk.rate:
-            position.next, position.rate = chunk.start - ahead, chunk.rate
-        if chunk.end <= position.next:
+        ahead, at = self._ahead(position, chunk), self._at(position)
+        # At the chunk's rate; what is dropped moves nothing, not even by rounding.
+        following = chunk.start - ahead
+        if chunk.end <= following:
             self.counts["late" if self._was_given_up(position, chunk) else "dropped"] += 1
-            self._tell_of(position, chunk)
+            self._tell_of(position, chunk, following)
             return []
         out: list[AudioChunk | Cut] = []
         if ahead < 0:
             self.counts["trimmed"] += 1
-            chunk = _from(chunk, position.next)
+            chunk = _from(chunk, following)
         elif ahead > 0:
             known = rescale(position.known, self.rate, chunk.rate)
             if chunk.end <= known:  # heard before the restart, and of no use after the hole
                 self.counts["dropped"] += 1
                 return []
             chunk = _from(chunk, known)
-            start = max(self._at(position), position.known)
+            start = max(at, position.known)  # not rounded to the chunk's rate on the way
             end = max(rescale(chunk.start, chunk.rate, self.rate), start)
             position.gaps.append((start, end))
             self.counts["gaps"] += end > start
             reason = chunk.gap_reason if end > start else None
             out.append(Cut(chunk.station, start, end, self.rate, reason))
-        position.next = chunk.end
+        position.next, position.rate, position.again = chunk.end, chunk.rate, 0.0
         out.append(chunk)
         return out
 
@@ -164,21 +166,23 @@ class Align:
         position = self._positions[station]
         out = self._release(position, 0)
         end = max(self._at(position), position.known)
-        if end > self._at(position):
-            position.next, position.rate = end, self.rate
+        # At the rate that a snapshot counts in: a station that returns finds the same after it.
+        position.next, position.rate = end, self.rate
         return [*out, Cut(station, end, end, self.rate)]
 
-    def _tell_of(self, position: _Position, chunk: AudioChunk) -> None:
+    def _tell_of(self, position: _Position, chunk: AudioChunk, following: int) -> None:
         """Log, once in an hour of audio, that a station sends what cannot be new."""
-        at_s, before_s = position.next / chunk.rate, (position.next - chunk.end) / chunk.rate
-        if before_s < _BACK_S or (position.told_s is not None and at_s - position.told_s < 3600):
+        at_s, before_s = following / chunk.rate, (following - chunk.end) / chunk.rate
+        position.again += len(chunk.samples) / chunk.rate
+        is_repetition = before_s < _BACK_S and position.again < _AGAIN_S
+        if is_repetition or (position.told_s is not None and at_s - position.told_s < 3600):
             return
         position.told_s = at_s
         log.warning(
-            "its samples are counted anew, or are sent again: what begins at sample %d is %.0f s "
-            "before what was heard, and dropped; a producer must go on counting",
+            "its samples are counted anew, or are sent again: what begins at sample %d lies before "
+            "sample %d, where it goes on, and is dropped; a producer must go on counting",
             chunk.start,
-            before_s,
+            following,
             extra={"station": chunk.station},
         )
 

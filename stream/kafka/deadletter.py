@@ -1,8 +1,8 @@
 """Dead letters: messages that are no audio, with the reason, place and time.
 
 A letter is one message that was refused, however often: each refusal after a replay names where
-the message first came from, and one attempt more. So the newest attempt of each place is what is
-open, and a replay that is noted on the topic is done.
+the message first came from, its first timestamp, and one attempt more. So the newest attempt of
+each is what is open, and a replay that is noted on the topic is done.
 """
 
 from __future__ import annotations
@@ -193,6 +193,11 @@ class DeadLetter:
     replayed: bool
     is_raw: bool
 
+    @property
+    def identity(self) -> tuple[Origin, int | None]:
+        """What tells a message from all others: a topic made anew counts from 0 again."""
+        return self.origin, self.timestamp_ms
+
 
 def read_dead_letter(record: Any) -> DeadLetter:
     """Return what a message of the dead letter topic tells.
@@ -234,21 +239,22 @@ class Ledger:
     """Which letters of a topic are open: refused, and not sent again since."""
 
     def __init__(self) -> None:
-        self._refused: dict[Origin, int] = {}  # newest attempt
-        self._replayed: dict[Origin, int] = {}
+        # The newest attempt of each message, by its identity.
+        self._refused: dict[tuple[Origin, int | None], int] = {}
+        self._replayed: dict[tuple[Origin, int | None], int] = {}
 
     def note(self, letter: DeadLetter) -> None:
         """Take note of a message of the topic, in any order."""
         known = self._replayed if letter.replayed else self._refused
-        known[letter.origin] = max(known.get(letter.origin, 0), letter.attempt)
+        known[letter.identity] = max(known.get(letter.identity, 0), letter.attempt)
 
     def is_newest(self, letter: DeadLetter) -> bool:
         """Whether no later refusal of the same message is known."""
-        return not letter.replayed and letter.attempt >= self._refused.get(letter.origin, 0)
+        return not letter.replayed and letter.attempt >= self._refused.get(letter.identity, 0)
 
     def is_open(self, letter: DeadLetter) -> bool:
         """Whether a letter is the newest of its message, and waits to be sent again."""
-        return self.is_newest(letter) and letter.attempt > self._replayed.get(letter.origin, 0)
+        return self.is_newest(letter) and letter.attempt > self._replayed.get(letter.identity, 0)
 
 
 def _past_of(letter: DeadLetter) -> Headers:

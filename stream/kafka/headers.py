@@ -48,12 +48,13 @@ FILES = {
 FRAMES = {"audio/mpeg": "mp3float", "audio/aac": "aac"}
 KINDS = (*RAW, *FILES, *FRAMES)
 _MAX_STATION = 200
-_MAX = {
-    "rate": MAX_RATE,
-    "channels": 10**3,
-    "start_sample": MAX_TIME_S * MAX_RATE,  # at its own rate: see `position`
-    "time_ms": MAX_TIME_MS - 1,
+_RANGES = {
+    "rate": (1, MAX_RATE),
+    "channels": (1, 10**3),
+    "start_sample": (0, MAX_TIME_S * MAX_RATE),  # at its own rate: see `position`
+    "time_ms": (0, MAX_TIME_MS - 1),
 }
+_READ = ("schema", "content-type", *_RANGES, "end")
 
 _CUT = "airsift-truncated"
 _ATTEMPT = "airsift-attempt"
@@ -84,9 +85,7 @@ def read_headers(headers: Iterable[tuple[str, bytes]], limits: WireSettings) -> 
     DecodeError
         A header that is needed is missing, or one is not what it should be.
     """
-    texts: dict[str, str] = {}
-    for name, value in headers:
-        texts[name.lower()] = (value or b"").decode("utf-8", "replace").strip()
+    texts = _texts(headers)
     if cut := texts.get(_CUT):
         raise DecodeError(
             f"header {_CUT}={cut[:80]!r}: only the beginning of a message, from the dead letters; "
@@ -101,10 +100,13 @@ def read_headers(headers: Iterable[tuple[str, bytes]], limits: WireSettings) -> 
             f"header content-type is missing: send it with each message (such as "
             f"{CONTENT_TYPES['pcm']}), or set kafka.wire.default_content_type"
         )
-    kind = named.partition(";")[0].strip().lower()
+    kind, *parameters = (part.strip() for part in named.split(";"))
+    kind = kind.lower()
     if kind not in KINDS:
         known = ", ".join(KINDS)
         raise DecodeError(f"header content-type={named[:40]!r} must be one of {known}")
+    if kind in RAW:
+        _take_parameters(texts, parameters)
     rate = _number(texts, "rate") or (limits.default_rate if kind in RAW else 0)
     channels = _number(texts, "channels") or limits.default_channels
     if kind in RAW and not rate:
@@ -116,14 +118,41 @@ def read_headers(headers: Iterable[tuple[str, bytes]], limits: WireSettings) -> 
     return Said(kind, rate, channels, *place, again=_ATTEMPT in texts)
 
 
+def _texts(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
+    """Return headers by name, in small letters; one that we read may not contradict itself."""
+    texts: dict[str, str] = {}
+    for name, value in headers:
+        _add(texts, name.lower(), (value or b"").decode("utf-8", "replace").strip())
+    return texts
+
+
+def _take_parameters(texts: dict[str, str], parameters: Iterable[str]) -> None:
+    """Take what the ``content-type`` of raw samples says of them, as in ``; rate=44100``."""
+    for parameter in parameters:
+        name, _, text = parameter.partition("=")
+        if (name := name.strip().lower()) in ("rate", "channels"):
+            _add(texts, name, text.strip().strip('"'))
+
+
+def _add(texts: dict[str, str], name: str, text: str) -> None:
+    """Add what is said of `name`; nothing tells which of two values is right."""
+    before = texts.get(name)
+    if before and text and before != text and name in _READ:
+        raise DecodeError(
+            f"header {name} is sent as {before[:40]!r} and as {text[:40]!r}: send it once"
+        )
+    texts[name] = text or before or ""
+
+
 def _number(texts: dict[str, str], name: str) -> int | None:
     text = texts.get(name)
     if not text:
         return None
+    min_, max_ = _RANGES[name]
     # int() takes other scripts' digits, and minutes for a million of them.
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= _MAX[name]):
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and min_ <= int(text) <= max_):
         raise DecodeError(
-            f"header {name}={text[:40]!r} must be a whole number from 0 to {_MAX[name]}, as text"
+            f"header {name}={text[:40]!r} must be a whole number from {min_} to {max_}, as text"
         )
     return int(text)
 
@@ -146,8 +175,8 @@ def read_end(headers: Iterable[tuple[str, bytes]]) -> End | None:
     DecodeError
         A header is not what it should be.
     """
-    texts = {name.lower(): (value or b"").decode("utf-8", "replace") for name, value in headers}
-    text = texts.get("end", "").strip().lower()
+    texts = _texts(headers)
+    text = texts.get("end", "").lower()
     if text in ("", "false"):
         return None
     if text != "true":

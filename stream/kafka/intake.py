@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from collections import Counter, OrderedDict
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from airsift.errors import DecodeError
+from airsift.errors import AirsiftError, DecodeError
 from stream.audio import AudioChunk, rescale
 from stream.kafka.count import Count
 from stream.kafka.first_frames import FirstFrames
@@ -249,7 +251,7 @@ class Intake:
         except DecodeError as error:
             self._first_frames.done(place)
             self._send_back(message, station, str(error))
-            if station in self._names[partition]:
+            if station in self._names[partition] and not self._decoder.is_at_end(station):
                 self._damaged.add(station)
         return chunks
 
@@ -309,9 +311,16 @@ class Intake:
         partition, station = place
         self._admit(partition, station)
         arrived_ms = None if message.timestamp in (None, -1) else message.timestamp
-        read = self._decoder.decode(
-            message.key, message.value, message.headers, arrived_ms, message.offset, partition
-        )
+        given = message.key, message.value, message.headers
+        try:
+            read = self._decoder.decode(*given, arrived_ms, message.offset, partition)
+        except (AirsiftError, MemoryError):
+            raise
+        except Exception as error:  # whatever is wrong here, the other messages go on
+            raise DecodeError(
+                f"airsift fails on it, which is a mistake of airsift ({error!r:.120}, "
+                f"{_line_of(error)}): report it with this message"
+            ) from error
         if station not in self._names[partition] and read.placed.is_empty:
             self._start(partition, station)
             return self._decide(message, station, read)
@@ -350,6 +359,7 @@ class Intake:
         if count is None or count.over:
             return []
         self._give_up(station, "its stream ended")
+        self._damaged.discard(station)  # why audio is missing behind an end is the end
         self._stream[place] = count._replace(over=how)
         self._decoder.end_stream(station, count.first / self._rate)
         self.offsets.end(partition, station)
@@ -448,8 +458,9 @@ class Intake:
             "kafka_offset": message.offset,
         }
         log.warning("passed over, sent to the dead letters: %s", value.reason, extra=place)
-        if place["station"] and place["station"] in self._names[message.partition]:
-            self._damaged.add(place["station"])
+        station = place["station"]
+        if station in self._names[message.partition] and not self._decoder.is_at_end(station):
+            self._damaged.add(station)
         self._refuse(message, value.reason)
         return []
 
@@ -591,6 +602,12 @@ class Intake:
                 station, first.kafka_offset, first.start, first.rate, snapshot, first.place,
                 read_to=read_to, count=count, topic_id=self.topic_id, entry=first.entry,
             )  # fmt: skip
+
+
+def _line_of(error: Exception) -> str:
+    """Return where an error was raised, as a file and a line."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name}:{last.lineno}"
 
 
 def _placed_as(message: Any, other: Any) -> Received:

@@ -34,6 +34,30 @@ class Heard(NamedTuple):
     begin: Begin
 
 
+class _Station:
+    """The messages of one station that are needed, and the last stretch of audio without a hole."""
+
+    __slots__ = ("end", "messages", "rate", "start")
+
+    def __init__(self) -> None:
+        self.messages: deque[Heard] = deque()
+        self.start = self.end = self.rate = 0
+
+    def add(self, message: Heard) -> None:
+        """Note a message, unless it only repeats audio that came before it.
+
+        Whoever begins with the message that brought that audio does without the repetition, so a
+        producer that sends the same for ever takes no memory.
+        """
+        start, end, rate = message.start, message.end, message.rate
+        follows = rate == self.rate and self.start <= start <= self.end
+        if follows and start < end <= self.end:
+            return
+        if start < end:
+            self.start, self.end, self.rate = self.start if follows else start, end, rate
+        self.messages.append(message)
+
+
 class Offsets:
     """The messages a restart would have to read again, per partition and station.
 
@@ -51,7 +75,7 @@ class Offsets:
         self._rate = rate
         self._next: dict[int, int] = {}
         self._needed: dict[int, int] = {}  # as last told, and committed
-        self._stations: dict[int, dict[str, deque[Heard]]] = {}
+        self._stations: dict[int, dict[str, _Station]] = {}
         self._held: dict[int, dict[str, int]] = {}  # offset of a message not yet decided on
 
     @property
@@ -75,7 +99,7 @@ class Offsets:
 
     def heard(self, partition: int, station: str, message: Heard) -> None:
         """Note a decoded message."""
-        self._stations[partition].setdefault(station, deque()).append(message)
+        self._stations[partition].setdefault(station, _Station()).add(message)
 
     def hold(self, partition: int, station: str, kafka_offset: int) -> None:
         """Note a message that is needed again until `let_pass`, however long that takes."""
@@ -102,8 +126,9 @@ class Offsets:
         """
         first = []
         for partition, stations in self._stations.items():
-            if (messages := stations.get(station)) is None:
+            if (known := stations.get(station)) is None:
                 continue
+            messages = known.messages
             for _ in range(self._count_over(messages, oldest)):
                 messages.popleft()
             first.append((partition, messages[0].begin))
@@ -111,7 +136,8 @@ class Offsets:
 
     def needed(self, partition: int) -> int:
         """Return the first offset of a partition that a restart must read. It never goes back."""
-        held = [messages[0].begin.kafka_offset for messages in self._stations[partition].values()]
+        stations = self._stations[partition].values()
+        held = [station.messages[0].begin.kafka_offset for station in stations]
         held += self._held[partition].values()
         at = max(min(held, default=self._next[partition]), self._needed[partition])
         self._needed[partition] = at

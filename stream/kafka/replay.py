@@ -61,11 +61,11 @@ def open_letters(
         ledger.note(letter)
     for partition, letter in letters_on(settings, stop):
         # A letter may be on the topic twice.
-        if not ledger.is_newest(letter) or letter.origin in seen:
+        if not ledger.is_newest(letter) or letter.identity in seen:
             continue
         if station is not None and letter.station != station:
             continue
-        seen.add(letter.origin)
+        seen.add(letter.identity)
         if ledger.is_open(letter):
             yield partition, letter
         else:

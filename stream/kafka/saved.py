@@ -174,9 +174,6 @@ def read_record(group: str, record: Any) -> Saved | None:
     else:
         if key == _key(group, saved.station):
             return saved
-        # A group may be called as the beginning of another's key.
-        if key.endswith(f"/{saved.station}".encode()):
-            return None
         reason = f"station: it is of {saved.station[:40]!r}"
     where = {"station": station, "partition": record.partition, "kafka_offset": record.offset}
     log.warning(
@@ -221,4 +218,5 @@ def _in_one_line(error: ValueError) -> str:
 
 
 def _key(group: str, station: str) -> bytes:
-    return f"{group}/{station}".encode()
+    """Return the key of a record; names may have a ``/``, so no two are joined to the same."""
+    return f"{group.replace('%', '%25').replace('/', '%2F')}/{station}".encode()

@@ -156,8 +156,11 @@ class Track(NamedTuple):
     def add(self, claim: Claim, n: int, rules: Rules) -> tuple[int, Track]:
         """Return where a message that is near begins, and the count after it.
 
-        `n` is its length in samples at the rate of this count.
+        `n` is its length in samples at the rate of this count; one that completes no frame yet
+        moves nothing.
         """
+        if not n:
+            return self.end, self
         offset_ms, rate = self.offset_ms, self.rate
         said_ms = claim.arrived_ms if claim.time_ms is None else claim.time_ms
         if claim.start_sample is not None and not claim.continues:

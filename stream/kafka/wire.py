@@ -38,6 +38,7 @@ CODECS = tuple(CONTENT_TYPES)
 _END_SLACK_S = 0.1  # producers that resample or pad are wrong by this about where they end
 _LOUDEST = 100.0  # 40 dB over full scale: not audio, but bytes of another format
 _SHORTEST_MP3 = 1152  # one frame; of less, LAME's header cannot tell the length
+_OPUS_RATE, _OPUS_RATES = 48_000, (8_000, 12_000, 16_000, 24_000, 48_000)
 _MP3_DELAY, _MP3_TAIL = 1105, 48  # nor where fewer samples than the tail are left of a frame
 
 
@@ -439,8 +440,7 @@ def _decode_raw(value: bytes, said: Said, limits: WireSettings) -> Decoded:
 
 
 def _check(decoded: Decoded, said: Said) -> None:
-    # Opus always decodes to 48 kHz, and its samples may be counted at the rate encoded.
-    if said.rate and decoded.rate % said.rate:
+    if said.rate and decoded.rate and said.rate not in _rates_of(said.content_type, decoded.rate):
         raise DecodeError(
             f"header rate={said.rate}, but the {said.content_type} inside says {decoded.rate}; "
             "send the true rate or none"
@@ -452,3 +452,14 @@ def _check(decoded: Decoded, said: Said) -> None:
             f"samples of {said.content_type} reach {loudest:g}, full scale is 1: they are "
             "damaged, or of another type than the header says"
         )
+
+
+def _rates_of(kind: str, rate: int) -> tuple[int, ...]:
+    """Return the rates that samples decoded at `rate` may be counted at.
+
+    Opus always decodes to 48 kHz, and AAC with SBR to twice the rate in its headers: samples may
+    be counted at the rate encoded.
+    """
+    if kind in ("audio/ogg", "audio/opus") and rate == _OPUS_RATE:
+        return _OPUS_RATES
+    return (rate, rate // 2) if kind == "audio/aac" else (rate,)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -227,3 +228,63 @@ def test_a_producer_that_counts_anew_is_told_of_once(caplog):
     assert send(103, 5, 104, 6) == []  # two producers, in turns
     assert send(3800, 7, 3801, 8) == ["a"]
     assert align.counts["dropped"] == 9
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100])
+@pytest.mark.parametrize("missing", [0, 1, 2, 50])
+def test_a_station_that_returns_goes_on_the_same_after_a_restart(rate, missing):
+    n = 220  # of 11 025 samples per second: no whole number of 16 000
+    whole = Align(16000)
+    whole.push([replace(chunk(0, n, rate), ends="sent")])
+    again = Align(16000)
+    again.restore("a", whole.position("a"), whole.position("a"))
+    back = [chunk(n + missing, 2 * n + missing, rate)]
+    one, other = whole.push(back), again.push(back)
+    assert [(x.start, x.end) for x in one] == [(x.start, x.end) for x in other]
+    if missing in (0, 50):
+        assert any(isinstance(item, Cut) for item in one) == bool(missing)
+
+
+@given(
+    st.sampled_from(RATES := [8000, 11025, 16000, 22050, 44100, 48000]),
+    st.sampled_from(RATES),
+    st.integers(0, 10**13),
+    st.integers(1000, 10**6),
+)
+def test_a_gap_before_another_rate_begins_where_a_snapshot_says(rate, other, start, missing):
+    whole = Align(16000)
+    whole.push([chunk(start, start + 220, rate)])
+    again = Align(16000)
+    again.restore("a", whole.position("a"), whole.position("a"))
+    after = rescale(start + 220, rate, other) + missing
+    back = [chunk(after, after + 10, other)]
+    (gap, _), (same, _) = whole.push(back), again.push(back)
+    assert gap == same
+    assert gap.start == rescale(start + 220, rate, 16000)
+
+
+@pytest.mark.parametrize("start", [0, 4000])
+def test_a_producer_that_does_not_count_is_told_once(caplog, start):
+    align = Align(16000)
+    align.push([chunk(0, 8000)])
+    for _ in range(300):
+        align.push([chunk(start, start + 4000)])
+    [line] = [record.getMessage() for record in caplog.records]
+    assert f"what begins at sample {start} lies before sample 8000" in line
+    align.push([chunk(8000, 16000), *[chunk(4000, 12000)] * 100])  # as after a restart
+    assert len(caplog.records) == 1
+
+
+@given(
+    st.sampled_from(RATES),
+    st.lists(st.sampled_from(RATES), min_size=1, max_size=4),
+    st.integers(10**6, 10**13),
+)
+def test_what_is_dropped_moves_nothing_whatever_its_rate(rate, others, start):
+    align = Align(16000)
+    align.push([chunk(start, start + 220, rate)])
+    before = align.position("a")
+    for other in others:
+        at = rescale(start, rate, other)
+        align.push([chunk(at - 100, at - 50, other)])
+    assert align.position("a") == before

@@ -147,8 +147,8 @@ class Topics(RuleBasedStateMachine):
         for letter in read:
             ledger.note(letter)
         for letter in read:
-            if ledger.is_open(letter) and letter.origin not in seen:
-                seen.add(letter.origin)
+            if ledger.is_open(letter) and letter.identity not in seen:
+                seen.add(letter.identity)
                 found.append(letter)
         return found
 
@@ -214,3 +214,21 @@ def test_a_batch_that_cannot_be_read_is_known_as_one_and_a_message_is_not(is_raw
     forged = Received("audio", 3, 7, -1, b"a", b"", [("airsift-last-kafka-offset", b"9")])
     letter = as_dead_letter(forged, "bad", max_bytes=5000)
     assert not read_dead_letter(record("letters", 0, letter)).is_raw
+
+
+@pytest.mark.parametrize("sent_again", [True, False])
+def test_a_topic_made_anew_brings_letters_of_its_own(sent_again):
+    """Kafka counts its messages from 0 again, so places repeat."""
+    ledger, letters = Ledger(), []
+    for timestamp, attempts in ((5, 2), (6, 1)):
+        message = Received("audio", 0, 3, timestamp, b"a", b"%d" % timestamp, [])
+        for _ in range(attempts):
+            letter = read_dead_letter(
+                record("letters", 0, as_dead_letter(message, "no", max_bytes=10**4))
+            )
+            message = record("audio", 9, as_replay(letter), timestamp=77)
+        letters.append(letter)
+        ledger.note(letter)
+    if sent_again:
+        ledger.note(read_dead_letter(record("letters", 0, as_note(letters[0]))))
+    assert [ledger.is_open(letter) for letter in letters] == [not sent_again, True]

@@ -218,3 +218,32 @@ def test_audio_after_an_end_in_the_same_batch_is_heard():
     whole = {name for name in group.finals if "decision" in name}
     assert len(whole) == 2 * len([n for n in ended(12) if "decision" in n])
     assert np.all([e.time is None for e in group.events])
+
+
+@pytest.mark.parametrize("spoilt", ["before the end", "after the end", "both"])
+@pytest.mark.parametrize("end", ["sent", "idle"])
+def test_why_audio_is_missing_behind_an_end_is_the_end_whoever_restarts(spoilt, end):
+    reasons = []
+    for restarts in (False, True):
+        group = Group(idle_s=20.0)
+        play(group, seconds=6)
+        bad = group.log[-1][1]._replace(value=b"odd")
+        if spoilt != "after the end":
+            group.send(bad)
+        group.read()
+        group.settle()
+        if end == "sent":
+            group.send(Message(b"a", b"", END))
+        else:
+            group.wait(25)
+        if spoilt != "before the end":
+            group.send(bad)
+        group.read()
+        group.settle()
+        if restarts:
+            group.start()
+        play(group, seconds=6, first=100 * RATE)
+        read_all(group)
+        [gap] = [event for event in group.events if isinstance(event, Gap)]
+        reasons.append(gap.reason)
+    assert reasons == [{"sent": "the stream had ended", "idle": "missing"}[end]] * 2

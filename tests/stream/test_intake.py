@@ -8,7 +8,7 @@ from stream.kafka.intake import Intake, Received
 from stream.kafka.saved import Saved
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.unreadable import Unreadable
-from stream.kafka.wire import encode
+from stream.kafka.wire import ChunkDecoder, encode
 from tests.stream.fakes import snapshot
 
 RATE = 16000
@@ -109,3 +109,17 @@ def test_what_could_not_be_read_is_refused_once_and_the_partition_goes_on_behind
     assert topic.refused == [batch.reason, record.reason, record.reason]
     assert topic.intake.counts["unreadable"] == topic.intake.counts["dead_letters"] == 3
     assert topic.intake.offsets.next(0) == 11
+
+
+def test_a_mistake_of_ours_costs_one_message_and_names_its_place(monkeypatch):
+    topic = Topic()
+    topic.intake.begin(0, 0, [])
+    assert topic.hear("a")
+    with monkeypatch.context() as patch:
+        patch.setattr(ChunkDecoder, "_decode_file", lambda *_: 1 // 0)
+        assert not topic.hear("a")
+    assert topic.hear("a")
+    [reason] = topic.refused
+    assert "a mistake of airsift (ZeroDivisionError('" in reason
+    assert "test_intake.py:" in reason
+    assert len(reason.splitlines()) == 1

@@ -70,3 +70,20 @@ def test_restarts_around_jumps_decode_the_same_samples(made, told, data):
     sent = sent[:at] + [moved(each, frames, FAR_S) for each in sent[at:]]
     ends = sorted(data.draw(st.lists(st.integers(1, len(sent)), min_size=1, max_size=3)))
     check_restarts(sent, ends, data.draw(st.sampled_from([0.0, 0.5])))
+
+
+@pytest.mark.parametrize("told", ["start_sample", "time_ms", "nothing"])
+@pytest.mark.parametrize("off_s", [0, 1, 40, 5000])
+@pytest.mark.parametrize("made", STREAMS, ids=lambda made: made[0])
+def test_a_message_without_a_whole_frame_confirms_a_jump_and_moves_nothing(made, told, off_s):
+    frames = stream(*made, seconds=6.0)
+    mean = sum(map(len, frames.frames)) // len(frames.frames)
+    honest = messages(frames, [12 * mean], told)
+    far = [moved(each, frames, FAR_S) for each in honest[3:]]
+    # Some bytes from within a frame come alone, under a time that is off.
+    value = far[0].value
+    cut = [far[0]._replace(value=v) for v in (value[:-20], value[-20:-10], value[-10:])]
+    cut[1] = moved(cut[1], frames, off_s) if told != "start_sample" else cut[1]
+    found = heard([*honest[:3], *cut, *far[1:]])
+    assert [start for start, _, _ in found] == sorted(start for start, _, _ in found)
+    assert found[-1][0] / frames.rate > FAR_S

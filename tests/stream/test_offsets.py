@@ -128,3 +128,29 @@ def test_messages_that_complete_no_frame_are_not_the_one_before() -> None:
     # What was not decoded between 1 and 4 belongs to 4, and a restart at 2 would not know of it.
     assert offsets.settle("a", 250) == [(0, Begin(1, 100, RATE))]
     assert offsets.settle("a", 300) == [(0, Begin(4, 200, RATE))]
+
+
+@pytest.mark.parametrize("loop", [1, 3, 7])
+def test_audio_that_is_sent_for_ever_takes_no_memory(loop: int) -> None:
+    """As of a producer that does not count, or plays a file over and over."""
+    offsets = Offsets(RATE)
+    offsets.begin(0, 0)
+    for i in range(500):
+        start = 100 * (i % loop)
+        offsets.heard(0, "a", message(i, start, start + 100, RATE))
+        offsets.passed(0, i)
+    assert len(offsets._stations[0]["a"].messages) == loop
+    assert offsets.settle("a", 0) == [(0, Begin(0, 0, RATE))]
+    offsets.heard(0, "a", message(500, 100 * loop, 100 * loop + 100, RATE))
+    offsets.passed(0, 500)
+    assert offsets.settle("a", 100 * loop + 50)[0][1].kafka_offset == loop - 1
+
+
+def test_audio_that_fills_a_hole_is_no_repetition() -> None:
+    offsets = Offsets(RATE)
+    offsets.begin(0, 0)
+    for i, start in enumerate((0, 200, 100, 300, 250, 100)):
+        offsets.heard(0, "a", message(i, start, start + 100, RATE))
+        offsets.passed(0, i)
+    needed = [each.kafka_offset for each in offsets._stations[0]["a"].messages]
+    assert needed[:4] == [0, 1, 2, 3]

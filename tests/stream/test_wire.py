@@ -124,6 +124,9 @@ def test_channels_are_kept_for_whoever_mixes_them(message: Message) -> None:
         ({"rate": "٤٨"}, "must be a whole number"),
         ({"rate": "500000"}, "rate=500000 must be 1000 to kafka.wire.max_rate=192000"),
         ({"rate": "9" * 5000}, "must be a whole number"),
+        ({"rate": "0"}, "header rate='0' must be a whole number from 1"),
+        ({"channels": "0"}, "header channels='0' must be a whole number from 1"),
+        ({"content_type": "audio/x-s16le;rate=8000"}, "rate is sent as '16000' and as '8000'"),
         ({"channels": "9"}, "channels=9 is more than kafka.wire.max_channels=8"),
         ({"channels": "3"}, "3200 bytes are no multiple of 6"),
         ({"start_sample": "-1"}, "header start_sample='-1'"),
@@ -136,6 +139,32 @@ def test_a_wrong_header_is_named(
 ) -> None:
     with pytest.raises(DecodeError, match=says):
         decode(with_headers(message, **changes))
+
+
+@pytest.mark.parametrize("name", ["rate", "Start_Sample", "content-type", "channels", "end"])
+def test_a_header_that_contradicts_itself_is_named(message: Message, name: str) -> None:
+    said = with_headers(message, channels="1", end="false")
+    other = {"content-type": b"audio/wav", "end": b"true"}.get(name, b"2")
+    with pytest.raises(DecodeError, match=f"header {name.lower()} is sent as '.*' and as '"):
+        decode(said._replace(headers=[*said.headers, (name, other)]))
+    known = dict(said.headers)[name.lower()]
+    for again in ((name, known), (name, b""), ("x-trace", b"1"), ("x-trace", b"2")):
+        decode(said._replace(headers=[*said.headers, again]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        ("audio/x-s16le; rate=44100; channels=2", (44_100, 800)),
+        ('AUDIO/X-S16LE;channels="2"; charset=binary; rate=8000', (8_000, 800)),
+        ("audio/x-s16le; rate=48000", (48_000, 1600)),
+    ],
+)
+def test_what_the_type_of_raw_samples_says_of_them_is_believed(
+    message: Message, kind: str, shape: tuple[int, int]
+) -> None:
+    chunk = decode(with_headers(message, rate=None, channels=None, content_type=kind))
+    assert (chunk.rate, len(chunk.samples)) == shape
 
 
 @pytest.mark.parametrize(
@@ -188,6 +217,9 @@ def test_a_true_rate_is_needed_where_the_audio_knows_its_own() -> None:
     with pytest.raises(DecodeError, match="header rate=16000, but the audio/flac inside says 8000"):
         decode(with_headers(message, rate="16000"))
     assert decode(with_headers(message, rate=None)).rate == 8000
+    for wrong in ("1", "1000", "4000"):  # its samples are counted at one rate
+        with pytest.raises(DecodeError, match="the audio/flac inside says 8000"):
+            decode(with_headers(message, rate=wrong))
 
 
 KINDS = [
