@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stream.cli._context import ConfigOption, SetOption, complain, load_config, report
-from stream.cli._inputs import Inputs, label_of, open_input
+from stream.cli._inputs import Inputs, ending_on_request, label_of, open_input
 from stream.cli._rows import Format, Rows
 from stream.cli.segment import too_short
 
@@ -42,7 +42,7 @@ def classify(
     judge = JudgeWindows(*build_model(settings))
     rows = Rows(format, (*FIELDS, *(f"p_{label}" for label in judge.labels)))
     failed = False
-    with stop_on_signals() as stop:
+    with stop_on_signals() as stop, ending_on_request(stop):
         for name in files:
             if stop.requested:
                 break
