@@ -14,13 +14,18 @@ import pytest
 from tests.stream.media import tone
 from tests.stream.test_sampled import form, wav
 
+AUDIO = wav(form(1), (tone(12, 16_000) * 9_000).astype("<i2").tobytes())
+
 
 @pytest.mark.slow
 @pytest.mark.process
-@pytest.mark.parametrize("command", ["segment", "classify"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
-    "sent", [b"", wav(form(1), (tone(12, 16_000) * 9_000).astype("<i2").tobytes())]
+    ("command", "number", "sent"),
+    [
+        ("segment", signal.SIGINT, b""),
+        ("segment", signal.SIGTERM, AUDIO),
+        ("classify", signal.SIGINT, AUDIO),
+    ],
 )
 def test_a_command_ends_while_it_waits_for_a_pipe(
     tmp_path: Path, command: str, number: signal.Signals, sent: bytes
