@@ -220,7 +220,7 @@ class Catalogue:
         CatalogueError
             If it is under 3 s or silent, the key is taken, or another process is writing.
         """
-        return self.add_landmarks(analyse(samples, track.key), track)
+        return self.add_landmarks(analyse([samples], track.key), track)
 
     def add_landmarks(self, landmarks: Landmarks, track: Track) -> Track:
         """Add a track of which another process may have made the landmarks.

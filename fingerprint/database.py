@@ -181,6 +181,10 @@ class Metadata:
 
     def find(self, key: str) -> int | None:
         """Return the number of the track of this key, if there is one."""
+        try:
+            key.encode()
+        except UnicodeEncodeError:  # no text, so it is no track's
+            return None
         rows = self._all("SELECT id FROM tracks WHERE key = ?", key)
         return int(rows[0][0]) if rows else None
 

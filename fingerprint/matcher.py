@@ -136,7 +136,7 @@ class LandmarkMatcher:
         left = [piece for piece in pieces if not any(_covers(match, piece) for _, match in found)]
         if left and self.thorough:
             found += self._look(left, grid(), MOST_CHANGED)
-        return _without_overlap(found)
+        return without_overlap(found)
 
     def cases(
         self, pieces: list[Landmarks], changes: list[Change], most: int
@@ -223,7 +223,7 @@ def _cut(landmarks: Landmarks) -> list[Landmarks]:
     return [landmarks.between(a, b) for a, b in pairwise(edges)]
 
 
-def _without_overlap(found: list[tuple[float, TrackMatch]]) -> list[TrackMatch]:
+def without_overlap(found: list[tuple[float, TrackMatch]]) -> list[TrackMatch]:
     """Return the matches in order of time; of those that overlap, only the strongest."""
     kept: list[TrackMatch] = []
     for _, match in sorted(found, key=lambda pair: -pair[0]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,8 @@ _SAME = 6
 # audio: the stretches heard share this part of the shorter one.
 _DECISIVE = 2.0
 _SAME_AUDIO = 0.4
+# Maps of pieces that are held, about half a megabyte each.
+_MAX_MAPS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class Weighing:
 
     def __init__(self, pieces: list[Landmarks]) -> None:
         self._pieces = pieces
-        self._maps: dict[tuple[int, Change], QueryMap] = {}
+        self._maps: OrderedDict[tuple[int, Change], QueryMap] = OrderedDict()  # latest last
         self._seen: defaultdict[object, list[int]] = defaultdict(list)
 
     def weigh(self, guess: Guess, index: int) -> Case | None:
@@ -153,9 +155,11 @@ class Weighing:
 
     def _check(self, guess: Guess, index: int) -> Evidence:
         key = (index, guess.change)
-        if key not in self._maps:
-            self._maps[key] = QueryMap(self._pieces[index], guess.change)
-        return check(self._maps[key], guess)
+        found = self._maps.pop(key, None) or QueryMap(self._pieces[index], guess.change)
+        self._maps[key] = found
+        if len(self._maps) > _MAX_MAPS:
+            self._maps.popitem(last=False)
+        return check(found, guess)
 
     def _refine(self, guess: Guess, index: int, evidence: Evidence) -> tuple[Guess, Evidence]:
         """Return the finer step of speed or pitch that the peaks speak most for."""

@@ -15,7 +15,7 @@ Ending = Literal["sent", "idle"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AudioChunk:
-    """Consecutive mono samples of one station.
+    """Consecutive samples of one station.
 
     Parameters
     ----------
@@ -24,8 +24,8 @@ class AudioChunk:
     start : int >= 0
         Index of the first sample, at `rate`, from the station's sample 0. A start that lies
         after the end of the chunk before it means the samples between are lost.
-    samples : np.ndarray [shape=(n,), float32]
-        Samples, full scale is +-1.
+    samples : np.ndarray [shape=(n,) or (n, channels), float32]
+        Samples, full scale is +-1. Behind `stream.mono.ToMono` all are mono, of shape (n,).
     rate : int > 0
         Samples per second.
     time : float, optional

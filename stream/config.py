@@ -88,6 +88,7 @@ class FileConfig(Section):
     """How files are read."""
 
     chunk_s: Annotated[float, Field(gt=0, le=600)]
+    max_spool_bytes: Annotated[int, Field(gt=0)]
 
 
 class HttpConfig(Section):

@@ -2,8 +2,9 @@
 
 ::
 
-    chunks ─> align ─> resample ─┬─> columns ─> classify ─> voice ─> smooth ─┬─> identify ─> events
-                                 └──────────── (audio, for music) ───────────┘
+    chunks ─> align ─> mono ─> resample ─┬─> columns ─> classify ─> voice ─> smooth ─┬─> identify
+                                         └──────────── (audio, for music) ───────────┘      │
+                                                                                          events
 
 Every stage has one method, ``push(items) -> list``: it takes the next items and returns what
 they complete, so ``push(a) + push(b)`` equals ``push(a + b)`` for every station, and a file is
@@ -29,6 +30,7 @@ from stream.clock import Clock
 from stream.columns import ComputeColumns
 from stream.events import Event, Gap
 from stream.identify import Identify
+from stream.mono import ToMono
 from stream.rate import Resample
 from stream.smooth import Smooth, SmoothSettings
 from stream.snapshot import VERSION, why_no_snapshot
@@ -83,6 +85,7 @@ class Pipeline:
         self.hop = classifier.spec.hop
         self.clock = Clock()
         self.align = Align(self.rate, reorder_s)
+        self.mono = ToMono(self.rate)
         self.resample = Resample(self.rate)
         self.columns = ComputeColumns(front_end, classifier.spec.step_columns, device)
         self.classify = Classify(classifier)
@@ -122,7 +125,7 @@ class Pipeline:
     def _hear(self, aligned: Sequence[AudioChunk | Cut]) -> list[Event]:
         """Return the events that audio in order completes."""
         self.clock.push(aligned)
-        audio = self.resample.push(aligned)
+        audio = self.resample.push(self.mono.push(aligned))
         columns = self.columns.push(audio)
         decisions = self.classify.push(columns)
         for item in decisions:
@@ -203,17 +206,19 @@ class Pipeline:
             self.columns.oldest(station, window),
             self.identify.oldest(station) if self.identify else None,
         ]
-        if needed[0] is None:  # all that came is still in the resampler
+        if needed[0] is None:  # all that came is still in front of the columns
             needed[0] = self.resample.oldest(station)
+        if needed[0] is None:
+            needed[0] = self.mono.oldest(station)
         # Of audio that is still to come it may be the first whole step; what is missing before
         # that is a gap all the same.
         known = [sample for sample in needed if sample is not None]
         oldest = min([*known, self.align.position(station)])
-        return self.resample.needs(station, oldest)
+        return self.mono.needs(station, self.resample.needs(station, oldest))
 
     def _stages(self) -> list[Any]:
-        stages = [self.clock, self.align, self.resample, self.columns, self.classify, self.smooth]
-        return [*stages, *filter(None, [self.voice, self.identify])]
+        stages = [self.clock, self.align, self.mono, self.resample, self.columns, self.classify]
+        return [*stages, self.smooth, *filter(None, [self.voice, self.identify])]
 
     def _publish(self, event: Event | Cut) -> Event:
         if isinstance(event, Cut):

@@ -13,6 +13,7 @@ from model.frontend import cqt
 from stream.align import Align
 from stream.audio import AudioChunk, Cut
 from stream.columns import MAX_ROWS
+from stream.mono import ToMono
 from stream.rate import Resample
 
 if TYPE_CHECKING:
@@ -103,10 +104,10 @@ class JudgeWindows:
 
 
 def _audio(source: Source, rate: int) -> Iterator[AudioChunk | Cut]:
-    align, resample = Align(rate), Resample(rate)
+    align, mono, resample = Align(rate), ToMono(rate), Resample(rate)
     for batch in source:
-        yield from resample.push(align.push(batch.chunks))
-    yield from resample.push(align.push([], last=True))
+        yield from resample.push(mono.push(align.push(batch.chunks)))
+    yield from resample.push(mono.push(align.push([], last=True)))
 
 
 def _join(a: AudioChunk, b: AudioChunk) -> AudioChunk:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,23 +10,17 @@ from airsift.errors import CatalogueError
 from fingerprint.alike import SAME, Alike, find_alike
 from fingerprint.metadata import Track
 from stream.cli._context import complain, in_words
+from stream.cli._folders import find_files
 from stream.cli._progress import files_bar
 from stream.cli._reading import Read, read_all
+from stream.cli._table import Table
 from stream.sinks.text import song
+from stream.text import utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from fingerprint.catalogue import Catalogue
     from fingerprint.landmarks import Landmarks
 
-# Files in a folder that are not audio by their name are passed over in silence; a file that
-# was named is always tried.
-_AUDIO = (
-    *(".aac", ".ac3", ".aif", ".aiff", ".amr", ".ape", ".flac", ".m4a", ".mka", ".mkv", ".mov"),
-    *(".mp2", ".mp3", ".mp4", ".mpc", ".oga", ".ogg", ".opus", ".spx", ".tta", ".wav", ".webm"),
-    *(".wma", ".wv"),
-)
 _KNOWN = ("key", "title", "artist", "album", "isrc")
 
 
@@ -49,7 +42,13 @@ class Counts:
 
 
 def add_files(
-    catalogue: Catalogue, paths: list[Path], table: Path | None, *, skip: bool, jobs: int
+    catalogue: Catalogue,
+    paths: list[Path],
+    table: Path | None,
+    *,
+    skip: bool,
+    jobs: int,
+    track: str | None = None,
 ) -> Counts:
     """Add every file; complain about those that fail, in one line each, and go on.
 
@@ -65,19 +64,29 @@ def add_files(
         Whether tracks are left out that are in the catalogue under another name.
     jobs : int > 0
         Processes that read files.
+    track : str, optional
+        Number, language or title of the audio track; the default one unless given.
 
     Raises
     ------
     CatalogueError
-        If another process is writing to the catalogue, the disk is full, or the table cannot
-        be read.
+        If there are no files, another process is writing to the catalogue, the disk is full, or
+        the table cannot be read.
     """
-    rows = {} if table is None else _read_table(table)
-    files = list(_files(paths))
-    counts = Counts()
+    named = Table(table)
+    found = find_files(paths)
+    files = found.files
+    counts = Counts(failed=found.failed)
+    *problems, last = found.problems or [""]
+    if last and files:
+        problems.append(last)
+    for problem in problems + named.problems(files):
+        complain(f"airsift: {problem}")
+    if not files:
+        raise CatalogueError(last or "there are no files to add; name some")
     with catalogue.writing(), files_bar(len(files)) as advance:
         present = catalogue.contents()
-        for path, read in read_all(files, frozenset(present), jobs):
+        for path, read in read_all(files, frozenset(present), jobs, track):
             advance(path.name)
             if not isinstance(read, Read):
                 _failed(path, read, counts)
@@ -85,7 +94,7 @@ def add_files(
                 counts.present += 1
             else:
                 try:
-                    _add(catalogue, path, read, read.landmarks, rows, counts, skip=skip)
+                    _add(catalogue, path, read, read.landmarks, named, counts, skip=skip)
                 except CatalogueError as error:  # of this track; a full disk ends the loop
                     _failed(path, error, counts)
                 else:
@@ -98,7 +107,7 @@ def _add(
     path: Path,
     read: Read,
     landmarks: Landmarks,
-    rows: dict[str, dict[str, str]],
+    table: Table,
     counts: Counts,
     *,
     skip: bool,
@@ -108,7 +117,7 @@ def _add(
         counts.duplicates += 1
         complain(f"airsift: {path}: left out: {_likeness(alike)}")
         return
-    catalogue.add_landmarks(landmarks, _named(path, read.content, rows))
+    catalogue.add_landmarks(landmarks, _named(path, read.content, table))
     counts.added += 1
     counts.damaged += bool(read.warnings)
     for warning in read.warnings:
@@ -135,23 +144,13 @@ def _failed(path: Path, error: Exception, counts: Counts) -> None:
     counts.failed += 1
 
 
-def _files(paths: list[Path]) -> Iterator[Path]:
-    for path in paths:
-        if path.is_dir():
-            yield from sorted(
-                file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in _AUDIO
-            )
-        else:
-            yield path
-
-
-def _named(path: Path, content: str, rows: dict[str, dict[str, str]]) -> Track:
+def _named(path: Path, content: str, table: Table) -> Track:
     """Return what a file is called: by the table, else by its tags, else by its name."""
-    row = rows.get(str(path)) or rows.get(path.name) or {}
-    said = {"key": content, "title": path.stem, **_tags(path), **row}
+    row = table.row(path)
+    said = {"key": content, "title": utf8(path.stem), **_tags(path), **row}
     extra = {name: value for name, value in row.items() if name not in (*_KNOWN, "file")}
     key, title, artist, album, isrc = (said.get(name, "") for name in _KNOWN)
-    extra = {"file": path.name, **extra}
+    extra = {"file": utf8(path.name), **extra}
     return Track(key, title, artist, album, isrc, content=content, extra=extra)
 
 
@@ -162,19 +161,5 @@ def _tags(path: Path) -> dict[str, str]:
         tags = mutagen.File(path, easy=True) or {}
     except (mutagen.MutagenError, OSError):
         return {}  # audio without tags we can read is still audio
-    said = {name: str(tags[name][0]).strip() for name in _KNOWN[1:] if tags.get(name)}
+    said = {name: utf8(str(tags[name][0])).strip() for name in _KNOWN[1:] if tags.get(name)}
     return {name: value for name, value in said.items() if value}
-
-
-def _read_table(path: Path) -> dict[str, dict[str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if "file" not in (reader.fieldnames or ()):
-                raise CatalogueError(
-                    f"{path}: its columns are {', '.join(reader.fieldnames or ())}; it needs one "
-                    "called `file`, with the path or the name of each audio file"
-                )
-            return {row["file"]: {k: v for k, v in row.items() if k and v} for row in reader}
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CatalogueError(f"{path}: not a CSV table in UTF-8 ({error}); save it so") from error

@@ -29,6 +29,15 @@ SetOption = Annotated[
     typer.Option("--set", help="section.key=value, over the file; may be repeated."),
 ]
 
+TrackOption = Annotated[
+    str | None,
+    typer.Option(
+        "--track",
+        metavar="N|LANGUAGE|TITLE",
+        help="Which audio track of files that have several, counted from 1; else the default one.",
+    ),
+]
+
 
 def load_config(path: Path | None, sets: list[str] | None) -> configuration.Config:
     """Return the merged configuration of a command."""

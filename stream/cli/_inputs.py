@@ -34,7 +34,9 @@ _STOP_S = 5.0  # for what was read to be judged and written
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-def open_input(name: str, config: Config, stop: Stop) -> FileSource | UrlFile:
+def open_input(
+    name: str, config: Config, stop: Stop, track: str | None = None
+) -> FileSource | UrlFile:
     """Open one file; its station is the name as it is given, of an address what may be shown.
 
     A name that begins with a scheme and ``://`` is an address; put ``./`` in front of a file
@@ -46,11 +48,17 @@ def open_input(name: str, config: Config, stop: Stop) -> FileSource | UrlFile:
         It is not there, or not what it should be.
     """
     if _SCHEME.match(name):
-        return UrlFile(name, config, stop)
+        return UrlFile(name, config, stop, track)
     from stream.sources.file import FileSource
 
     path = Path(name)
-    return FileSource(path, station=str(path), chunk_s=config.file.chunk_s)
+    return FileSource(
+        path,
+        station=str(path),
+        chunk_s=config.file.chunk_s,
+        track=track,
+        max_spool=config.file.max_spool_bytes,
+    )
 
 
 def ending_on_request(stop: Stop) -> AbstractContextManager[Deadline]:
@@ -112,6 +120,8 @@ class UrlFile:
         How.
     stop : Stop
         Ends the reading where nothing comes.
+    track : str, optional
+        Number, language or title of the audio track; the default one unless given.
 
     Attributes
     ----------
@@ -127,7 +137,7 @@ class UrlFile:
 
     resumable = False
 
-    def __init__(self, url: str, config: Config, stop: Stop) -> None:
+    def __init__(self, url: str, config: Config, stop: Stop, track: str | None = None) -> None:
         from stream.sources.http import HttpSource
 
         scheme, _, rest = url.partition("://")
@@ -144,6 +154,7 @@ class UrlFile:
             allow_private=config.http.allow_private,
             block_s=chunk_s,
             queue_s=3 * chunk_s,
+            track=track,
         )
         self.duration_s = self._source.duration_s
 

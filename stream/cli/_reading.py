@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import signal
 import threading
@@ -12,9 +13,10 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from airsift.errors import AirsiftError, DecodeError
+from stream.cli._context import Complaints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,8 +46,17 @@ class Read:
     warnings: list[str] = field(default_factory=list)
 
 
-def read(path: Path, present: frozenset[str]) -> Read:
+class _Task(NamedTuple):
+    """What `read` is told besides the file."""
+
+    present: frozenset[str]
+    track: str | None
+
+
+def read(path: Path, present: frozenset[str], track: str | None = None) -> Read:
     """Read and analyse one file, if the hash of its content is not among those present.
+
+    Of a `track` that is asked for, the hash is another than of the file without.
 
     Raises
     ------
@@ -53,20 +64,23 @@ def read(path: Path, present: frozenset[str]) -> Read:
         Where it cannot be read, or there is nothing to find it by.
     """
     with path.open("rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        digest = hashlib.file_digest(file, "sha256")
+    if track is not None:
+        digest.update(f"\0track {track}".encode("utf-8", "surrogateescape"))
+    content = digest.hexdigest()[:16]
     if content in present:
         return Read(content)
 
     from fingerprint.intake import analyse
-    from stream.sources.file import read_file
+    from stream.sources.file import read_pieces
 
     warnings: list[str] = []
-    samples = read_file(path, warnings=warnings)
-    return Read(content, analyse(samples, str(path)), warnings)
+    pieces = read_pieces(path, warnings=warnings, track=track)
+    return Read(content, analyse(pieces, str(path)), warnings)
 
 
 def read_all(
-    files: list[Path], present: frozenset[str], jobs: int
+    files: list[Path], present: frozenset[str], jobs: int, track: str | None = None
 ) -> Iterator[tuple[Path, Read | AirsiftError | OSError]]:
     """Read files, and give each with what became of it, in their order.
 
@@ -78,12 +92,14 @@ def read_all(
         Hashes of files that need not be analysed.
     jobs : int > 0
         Processes at most; for a few files there are fewer, and for very few none but this.
+    track : str, optional
+        Number, language or title of the audio track; the default one unless given.
     """
     jobs = min(jobs, len(files) // _WORTH)
     if jobs < 2:
         for path in files:
             try:
-                yield path, read(path, present)
+                yield path, read(path, present, track)
             except (AirsiftError, OSError) as error:
                 yield path, error
         return
@@ -93,13 +109,13 @@ def read_all(
     # They are given this process's `sys.path`, but import before that.
     os.environ["PYTHONSAFEPATH"] = "1"
     os.environ.pop("PYTHONPATH", None)
-    yield from _read_apart(files, present, jobs)
+    yield from _read_apart(files, _Task(present, track), jobs)
 
 
 def _read_apart(
-    files: list[Path], present: frozenset[str], jobs: int
+    files: list[Path], task: _Task, jobs: int
 ) -> Iterator[tuple[Path, Read | AirsiftError | OSError]]:
-    pool = _pool(jobs, present)
+    pool = _pool(jobs, task)
     waiting: deque[tuple[Path, Future[Read]]] = deque()
     left = iter(files)
     try:
@@ -115,8 +131,8 @@ def _read_apart(
                 # One of the files that were being read kills whoever reads it. This one is
                 # tried alone, and the others again.
                 pool.shutdown(wait=False)
-                yield path, _read_alone(path, present)
-                pool = _pool(jobs, present)
+                yield path, _read_alone(path, task)
+                pool = _pool(jobs, task)
                 waiting = deque((other, _submit(pool, other)) for other, _ in waiting)
             except (AirsiftError, OSError) as error:
                 yield path, error
@@ -134,8 +150,8 @@ def _submit(pool: ProcessPoolExecutor, path: Path) -> Future[Read]:
         return dead
 
 
-def _read_alone(path: Path, present: frozenset[str]) -> Read | AirsiftError | OSError:
-    with _pool(1, present) as pool:
+def _read_alone(path: Path, task: _Task) -> Read | AirsiftError | OSError:
+    with _pool(1, task) as pool:
         try:
             return pool.submit(_read, path).result()
         except BrokenProcessPool:
@@ -147,20 +163,21 @@ def _read_alone(path: Path, present: frozenset[str]) -> Read | AirsiftError | OS
             return error
 
 
-def _pool(jobs: int, present: frozenset[str]) -> ProcessPoolExecutor:
+def _pool(jobs: int, task: _Task) -> ProcessPoolExecutor:
     # Not forked: a child would hold the catalogue's lock, and its database, as well.
     return ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=_begin, initargs=(present,)
+        jobs, mp_context=get_context("spawn"), initializer=_begin, initargs=(task,)
     )
 
 
-_present: frozenset[str] = frozenset()
+_task = _Task(frozenset(), None)
 
 
-def _begin(present: frozenset[str]) -> None:
+def _begin(task: _Task) -> None:
     """Make this process ready: it stops when its parent says so, or is gone."""
-    global _present
-    _present = present
+    global _task
+    _task = task
+    logging.lastResort = Complaints(logging.WARNING)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()
 
@@ -173,4 +190,4 @@ def _follow_parent() -> None:
 
 
 def _read(path: Path) -> Read:
-    return read(path, _present)
+    return read(path, *_task)

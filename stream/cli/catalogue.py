@@ -11,6 +11,7 @@ import typer
 from stream.cli._context import (
     ConfigOption,
     SetOption,
+    TrackOption,
     complain,
     load_config,
     put,
@@ -52,6 +53,7 @@ def add(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Processes that read files; else one a processor.")
     ] = None,
+    track: TrackOption = None,
     catalogue: CatalogueOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
@@ -66,7 +68,7 @@ def add(
     found = [local_path(each) for each in paths]
     opened = Catalogue.create(_folder(catalogue, config, sets))
     jobs = jobs or len(os.sched_getaffinity(0))
-    counts = add_files(opened, found, csv, skip=skip_duplicates, jobs=jobs)
+    counts = add_files(opened, found, csv, skip=skip_duplicates, jobs=jobs, track=track)
     say(f"{counts}; {opened.stats()['tracks']} tracks in {opened.folder}")
     if counts.failed or counts.damaged:
         raise typer.Exit(1)
@@ -123,6 +125,7 @@ def remove(
 def match(
     files: Annotated[list[str], typer.Argument(help="Audio files of any length and format.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    track: TrackOption = None,
     catalogue: CatalogueOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
@@ -131,7 +134,9 @@ def match(
     from dataclasses import asdict
 
     from airsift.errors import AirsiftError
-    from stream.sources.file import read_file
+    from fingerprint.piecewise import Extraction
+    from fingerprint.stretches import match_long
+    from stream.sources.file import read_pieces
 
     if as_json:
         write_for_machines()
@@ -140,7 +145,10 @@ def match(
     for path in [local_path(each) for each in files]:
         warnings: list[str] = []
         try:
-            found = matcher.match(matcher.extract(read_file(path, warnings=warnings)))
+            extraction = Extraction()
+            for piece in read_pieces(path, warnings=warnings, track=track):
+                extraction.push(piece)
+            found = match_long(matcher, extraction.finish())
         except AirsiftError as error:
             warnings.append(str(error))
             found = []

@@ -6,14 +6,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream.cli._context import ConfigOption, SetOption, complain, load_config, report
+from stream.cli._context import (
+    ConfigOption,
+    SetOption,
+    TrackOption,
+    complain,
+    load_config,
+    report,
+)
 from stream.cli._inputs import Inputs, ending_on_request, label_of, open_input
 from stream.cli._rows import Format, Rows
 from stream.cli.segment import too_short
 
 if TYPE_CHECKING:
-    from stream.config import Config
+    from stream.cli._inputs import UrlFile
     from stream.drive import Stop
+    from stream.sources.file import FileSource
     from stream.windows import JudgeWindows
 
 FIELDS = ("file", "start_s", "end_s")
@@ -24,6 +32,7 @@ def classify(
     format: Annotated[Format, typer.Option(help="A table, or one JSON object a line.")] = (  # noqa: A002 the user's word
         Format.csv
     ),
+    track: TrackOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
@@ -47,7 +56,9 @@ def classify(
             if stop.requested:
                 break
             try:
-                failed |= not _classify_file(name, settings, judge, rows, stop)
+                failed |= not _classify_file(
+                    open_input(name, settings, stop, track), name, judge, rows, stop
+                )
             except AirsiftError as error:
                 report(error)
                 failed = True
@@ -58,12 +69,11 @@ def classify(
 
 
 def _classify_file(
-    name: str, settings: Config, judge: JudgeWindows, rows: Rows, stop: Stop
+    source: FileSource | UrlFile, name: str, judge: JudgeWindows, rows: Rows, stop: Stop
 ) -> bool:
     """Write a row for each window of one file; return whether all of it could be read."""
     from contextlib import closing
 
-    source = open_input(name, settings, stop)
     n_windows = 0
     with closing(source):
         for window in judge.windows(source):

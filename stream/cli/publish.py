@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from airsift.errors import ConfigError
-from stream.cli._context import ConfigOption, SetOption, complain, load_config
+from stream.cli._context import ConfigOption, SetOption, TrackOption, complain, load_config
 from stream.lines import to_json
 
 
@@ -46,6 +46,7 @@ def publish(
     end: Annotated[
         bool, typer.Option(help="Whether the stream ends where the source does.")
     ] = True,
+    track: TrackOption = None,
     kafka: KafkaOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
@@ -65,7 +66,7 @@ def publish(
     from stream.kafka.publish import publish as send
 
     station_of(os.fsencode(station))
-    opened = open_source(source, station, settings)
+    opened = open_source(source, station, settings, track=track)
     try:
         with stop_on_signals() as stop:
             done = send(

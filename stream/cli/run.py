@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from airsift.errors import Backpressure, BrokerError, ConfigError
-from stream.cli._context import ConfigOption, SetOption, complain, load_config
+from stream.cli._context import ConfigOption, SetOption, TrackOption, complain, load_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,7 @@ def run(
     station: Annotated[
         str | None, typer.Option(help="Name of the station; default: from the source.")
     ] = None,
+    track: TrackOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
@@ -54,7 +55,7 @@ def run(
         transactions = open_transactions(source, names, settings)
         if transactions is not None:
             opening.callback(transactions.close)
-        opened = open_source(source, station, settings, transactions)
+        opened = open_source(source, station, settings, transactions, track=track)
         opening.callback(opened.close)
         pipeline = build_pipeline(settings, reorder=source == "kafka")
         sinks = [open_sink(name, settings, transactions) for name in names]
@@ -115,7 +116,12 @@ def open_transactions(source: str, sinks: list[str], config: Config) -> Transact
 
 
 def open_source(
-    name: str, station: str | None, config: Config, transactions: Transactions | None = None
+    name: str,
+    station: str | None,
+    config: Config,
+    transactions: Transactions | None = None,
+    *,
+    track: str | None = None,
 ) -> Source:
     """Open what ``--source`` names.
 
@@ -124,6 +130,8 @@ def open_source(
     AirsiftError
         It is not there, or not what it should be.
     """
+    if track is not None and name in ("kafka", "microphone"):
+        raise ConfigError(f"--track {track}: {name} has no tracks; leave it out")
     if name == "kafka":
         from stream.build import model_rate
         from stream.kafka.source import KafkaSource
@@ -151,10 +159,17 @@ def open_source(
             timeout_s=http.timeout_s,
             max_backoff_s=http.max_backoff_s,
             allow_private=http.allow_private,
+            track=track,
         )
     from stream.sources.file import FileSource
 
-    return FileSource(Path(name), station=station, chunk_s=config.file.chunk_s)
+    return FileSource(
+        Path(name),
+        station=station,
+        chunk_s=config.file.chunk_s,
+        track=track,
+        max_spool=config.file.max_spool_bytes,
+    )
 
 
 def check_sinks(names: list[str]) -> None:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream.cli._context import ConfigOption, SetOption, complain, load_config, report
+from stream.cli._context import (
+    ConfigOption,
+    SetOption,
+    TrackOption,
+    complain,
+    load_config,
+    report,
+)
 from stream.cli._inputs import Inputs, ending_on_request, label_of, open_input
 from stream.cli._rows import Format, Rows
 from stream.lines import to_json
@@ -41,6 +48,7 @@ def segment(
     catalogue: Annotated[
         str | None, typer.Option(help="Folder of the catalogue that names the music.")
     ] = None,
+    track: TrackOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
@@ -62,7 +70,7 @@ def segment(
             if stop.requested:
                 break
             try:
-                source = open_input(name, settings, stop)
+                source = open_input(name, settings, stop, track)
                 with closing(source), progress_bar(label_of(name), source.duration_s) as progress:
                     drive(source, pipeline, [sink], checkpoint_s=1.0, stop=stop, progress=progress)
                 for warning in source.warnings:

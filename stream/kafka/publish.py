@@ -14,6 +14,7 @@ from stream.kafka.encoders import ENCODERS
 from stream.kafka.last import end_of_station
 from stream.kafka.sender import Sender
 from stream.kafka.wire import encode, encode_end
+from stream.mono import ToMono
 from stream.resample import Resampler
 
 if TYPE_CHECKING:
@@ -117,8 +118,8 @@ def _pieces(
 ) -> Iterator[AudioChunk]:
     """Yield a source's audio in pieces of equal length, counted on from its station's end."""
     shift: tuple[int, int] | None = None
-    for batch in source:
-        for chunk in batch.chunks:
+    for chunks in _mono(source):
+        for chunk in chunks:
             if shift is None:
                 shift = _first_sample(settings, chunk, live) - chunk.start, chunk.rate
             start = chunk.start + rescale(*shift, chunk.rate)
@@ -126,6 +127,14 @@ def _pieces(
         if stop.requested:
             return
     yield from cutter.flush()
+
+
+def _mono(source: Source) -> Iterator[list[AudioChunk]]:
+    """Yield a source's audio as mono chunks, batch by batch."""
+    mono = ToMono(rate=1)  # nobody asks it what a restart needs
+    for batch in source:
+        yield [item for item in mono.push(batch.chunks) if isinstance(item, AudioChunk)]
+    yield [item for item in mono.push([], last=True) if isinstance(item, AudioChunk)]
 
 
 def _first_sample(settings: KafkaSettings, chunk: AudioChunk, live: bool) -> int:

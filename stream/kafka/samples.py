@@ -1,4 +1,4 @@
-"""Decoded audio: what of it is allowed, and frames to mono samples."""
+"""Decoded audio: what of it is allowed, and frames to samples."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from airsift.errors import DecodeError
+from stream.channels import MAX_CHANNELS
+from stream.mono import mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +22,7 @@ _SCALE = {"u8": 2**7, "s16": 2**15, "s32": 2**31, "s64": 2**63}
 
 
 class Decoded(NamedTuple):
-    """Mono samples, shape (n,), and their rate."""
+    """Samples, shape (n,) if they are mono, else (n, channels), and their rate."""
 
     samples: NDArray[np.float32]
     rate: int
@@ -71,14 +73,14 @@ def collect(frames: Iterable[AudioFrame | int], limits: WireSettings, rate: int 
                 )
             rate = frame.sample_rate
             check_shape(frame.layout.nb_channels, rate, limits)
-            parts.append(mono(frame))
+            parts.append(read_frame(frame))
         total += len(parts[-1])
         check_length(total, rate or limits.max_rate, limits)
-    return Decoded(np.concatenate(parts) if parts else np.zeros(0, np.float32), rate)
+    return Decoded(_joined(parts), rate)
 
 
-def mono(frame: AudioFrame) -> NDArray[np.float32]:
-    """Return the mean over channels, shape (n,), full scale +-1.
+def read_frame(frame: AudioFrame) -> NDArray[np.float32]:
+    """Return samples as `Decoded` has them, full scale +-1.
 
     Planes are read one by one: on planar frames of eight channels PyAV 18's `to_ndarray` reads
     past the list of planes.
@@ -88,9 +90,7 @@ def mono(frame: AudioFrame) -> NDArray[np.float32]:
         {"flt": "f4", "dbl": "f8", "s16": "i2", "s32": "i4", "s64": "i8"}.get(kind, "u1")
     )
     channels = frame.layout.nb_channels
-    if channels == 1 and kind == "flt":
-        return np.frombuffer(memoryview(frame.planes[0]), np.float32, frame.samples).copy()
-    if frame.format.is_planar:
+    if frame.format.is_planar or channels == 1:
         count = frame.samples
         planes = [
             np.frombuffer(memoryview(plane), dtype, count) for plane in frame.planes[:channels]
@@ -99,10 +99,34 @@ def mono(frame: AudioFrame) -> NDArray[np.float32]:
     else:
         data = np.frombuffer(memoryview(frame.planes[0]), dtype, frame.samples * channels)
         data = data.reshape(-1, channels)
-    samples = data[:, 0] if channels == 1 else data.mean(axis=1)
-    if kind in _SCALE:
-        samples = samples / _SCALE[kind] - (1.0 if kind == "u8" else 0.0)
-    return samples.astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # judged by whoever asked for it
+        if kind in _SCALE:
+            data = data / _SCALE[kind] - (1.0 if kind == "u8" else 0.0)
+        return of_channels(data.astype(np.float32))
+
+
+def of_channels(data: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return samples of shape [n, channels] as `Decoded` has them."""
+    channels = data.shape[1]
+    if channels == 1:
+        return data[:, 0]
+    return data if channels <= MAX_CHANNELS else mean(data)
+
+
+def _joined(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return parts as one; those of fewer channels than others have each of theirs repeatedly."""
+    if not parts:
+        return np.zeros(0, np.float32)
+    channels = max(1 if part.ndim == 1 else part.shape[1] for part in parts)
+    if channels == 1:
+        return np.concatenate(parts)
+    return np.concatenate([_widened(part.reshape(len(part), -1), channels) for part in parts])
+
+
+def _widened(part: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+    if channels % part.shape[1]:
+        part = mean(part)[:, None]
+    return np.tile(part, (1, channels // part.shape[1]))
 
 
 def not_audio(value: bytes, kind: str, error: Exception) -> DecodeError:

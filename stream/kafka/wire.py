@@ -26,7 +26,7 @@ from stream.kafka.headers import (
 )
 from stream.kafka.mp3_file import Mp3File, read_mp3_file
 from stream.kafka.position import NOWHERE, Claim, Place, Placed, Position, Rules, Verdict
-from stream.kafka.samples import Decoded, check_length, check_shape
+from stream.kafka.samples import Decoded, check_length, check_shape, of_channels
 from stream.ranges import is_time_ms
 
 if TYPE_CHECKING:
@@ -435,8 +435,7 @@ def _decode_raw(value: bytes, said: Said, limits: WireSettings) -> Decoded:
     if dtype.kind == "i":
         data = data.astype(np.float32) / 32768
     with np.errstate(over="ignore", invalid="ignore"):  # judged by `_check`
-        samples = data[:, 0] if said.channels == 1 else data.mean(axis=1)
-    return Decoded(samples.astype(np.float32), said.rate)
+        return Decoded(of_channels(data.astype(np.float32)), said.rate)
 
 
 def _check(decoded: Decoded, said: Said) -> None:

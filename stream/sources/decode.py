@@ -8,6 +8,7 @@ Where a container's stamps say that there is no audio, blocks jump as well, and 
 
 from __future__ import annotations
 
+import logging
 from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -17,6 +18,8 @@ from stream.sources.downmix import Downmix
 from stream.sources.open import EMPTY
 from stream.sources.part import SHORT_S, Part
 from stream.sources.parts import Parts
+from stream.sources.spool import MAX_SPOOL
+from stream.sources.tracks import note_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stream.sources.parts import Piece
+
+log = logging.getLogger(__name__)
 
 MAX_PROBLEMS = 20  # lines of its own for each damage; the rest is counted
 HOLE = "a hole in the timestamps"
@@ -50,7 +55,7 @@ class Block(NamedTuple):
 
 
 class AudioReader:
-    """The first audio stream of a file, URL or file object, opened and known to decode.
+    """One audio track of a file, URL or file object, opened and known to decode.
 
     Iterate once for :class:`Block` after block; memory does not grow with the length.
 
@@ -66,6 +71,10 @@ class AudioReader:
         FFmpeg's options for the demuxer and the protocol.
     timeout_s : float, optional
         Seconds that opening may take, and seconds that one read may.
+    track : str, optional
+        Number, language or title of the audio track; the default one unless given.
+    max_spool : int > 0
+        Bytes of a file that comes through a pipe which may be held on disk, where they must be.
 
     Attributes
     ----------
@@ -100,6 +109,8 @@ class AudioReader:
         block_s: float = 1.0,
         options: dict[str, str] | None = None,
         timeout_s: float | None = None,
+        track: str | None = None,
+        max_spool: int = MAX_SPOOL,
     ) -> None:
         self.name = name or str(getattr(source, "name", source))
         self.problems: list[str] = []
@@ -108,8 +119,8 @@ class AudioReader:
         self._jump = 0  # samples without audio after the last block, damaged ones included
         self._unsaid = 0
         self._end = 0  # index of the sample after the last block
-        self._options, self._timeout_s = options or {}, timeout_s
-        self._parts = Parts(source)
+        self._options, self._timeout_s, self._track = options or {}, timeout_s, track
+        self._parts = Parts(source, self.name, max_spool)
         try:
             self._piece, self._part = self._open_first()
             if self._parts.look_for_joints(self._part.kind):
@@ -123,7 +134,9 @@ class AudioReader:
         self.channels = first.layout.nb_channels
         self.duration_s = self._part.duration_s if self._parts.is_one else None
         self.finite = self._part.finite
-        self._downmix = Downmix(self.rate, max(1, round(block_s * self.rate)))
+        block = max(1, round(block_s * self.rate))
+        self._downmix = Downmix(self.rate, block, self._note)
+        self._note(note_of(self._part.container, self._part.stream))
 
     def __iter__(self) -> Iterator[Block]:
         while True:
@@ -174,7 +187,7 @@ class AudioReader:
         return None
 
     def _open(self, piece: Piece) -> Part:
-        return Part(piece.source, self.name, self._options, self._timeout_s)
+        return Part(piece.source, self.name, self._options, self._timeout_s, self._track)
 
     def _blocks(self, part: Part) -> Iterator[Block]:
         """Yield the blocks of one part."""
@@ -222,6 +235,11 @@ class AudioReader:
         if damage:
             return damage.reason
         return HOLE if jump and not is_start else None
+
+    def _note(self, line: str) -> None:
+        """Log what is no damage: which track is read, what is wrong with the channels."""
+        if line:
+            log.warning("%s: %s", self.name, line)
 
     def _judge_end(self, begin: int, *, is_last: bool) -> None:
         if self._left_out:

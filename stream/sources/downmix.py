@@ -1,7 +1,8 @@
-"""Decoded frames of any format to mono float32 blocks of equal length, in C.
+"""Decoded frames of any format to mono float32 blocks.
 
-FFmpeg's own downmix adds 3 dB to stereo (two equal full-scale channels become 1.41) and drops
-the bass channel of 5.1, so the mean over channels is spelt out for its `pan` filter. PyAV's
+FFmpeg's own downmix adds 3 dB to stereo (two equal full-scale channels become 1.41), drops the
+bass channel of 5.1 and loses what lies in opposite phase, so the mean over channels is spelt out
+for its `pan` filter, and `stream.mono` does the rest. PyAV's
 `to_ndarray` is not used on what decoders return: on planar frames of exactly eight channels
 (7.1) version 18 reads past the list of planes.
 """
@@ -16,13 +17,18 @@ import av.error
 import numpy as np
 from av.filter import Graph
 
+from stream.channels import MAX_CHANNELS
+from stream.mono import MonoMixer
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from av.audio.frame import AudioFrame
     from numpy.typing import NDArray
 
 
 class Downmix:
-    """The mean over channels, cut into blocks of `block` samples at `rate`.
+    """Mono audio in blocks of about `block` samples at `rate`, see `MonoMixer`.
 
     Frames may change format, channels or rate at any time, as they do between the songs of
     some web radios: what came before is finished with the old graph, and other rates are
@@ -33,12 +39,16 @@ class Downmix:
     rate : int > 0
         Samples per second of the blocks.
     block : int > 0
-        Samples in a block; the last before a change or :meth:`flush` may be shorter.
+        Samples in a block, give or take 0.1 s; the last before a change or :meth:`flush` may be
+        shorter.
+    tell : callable
+        Is given a line when something is found to be wrong with the channels, or is right again.
     """
 
-    def __init__(self, rate: int, block: int) -> None:
+    def __init__(self, rate: int, block: int, tell: Callable[[str], None]) -> None:
         self.rate = rate
         self.block = block
+        self._tell = tell
         self._kind: tuple[str, str, int] | None = None  # format, layout, rate of the frames
         self._pending = 0  # samples pushed and not yet pulled, at the frames' rate
 
@@ -67,11 +77,19 @@ class Downmix:
         self._kind = None
         self._pending = 0
         self._source.push(None)
-        return self._pull()
+        return [*self._pull(), *self._given(*self._mixer.flush())]
 
     def _configure(self, frame: AudioFrame) -> None:
         channels = frame.layout.nb_channels
         mean = "+".join(f"{1 / channels!r}*c{i}" for i in range(channels))
+        if 1 < channels <= MAX_CHANNELS:
+            # The mean of 16 bit samples has 16 bits: the mixer is given it, beside the channels.
+            self._mixer = MonoMixer(channels, self.rate, has_mean=True)
+            same = "|".join(f"c{i}=c{i}" for i in range(channels))
+            mix = f"{channels + 1}C|{same}|c{channels}={mean}"
+        else:
+            self._mixer = MonoMixer(1, self.rate)
+            mix = f"mono|c0={mean}"
         graph = Graph()
         nodes = [
             graph.add_abuffer(
@@ -80,7 +98,7 @@ class Downmix:
                 layout=frame.layout,
                 time_base=Fraction(1, frame.sample_rate),
             ),
-            graph.add("pan", f"mono|c0={mean}"),
+            graph.add("pan", mix),
             graph.add("aformat", f"sample_fmts=flt:sample_rates={self.rate}"),
             graph.add("asetnsamples", f"n={self.block}:p=0"),
             graph.add("abuffersink"),
@@ -94,5 +112,11 @@ class Downmix:
         with suppress(av.error.BlockingIOError, av.error.EOFError):
             while True:
                 frame = cast("AudioFrame", self._sink.pull())
-                blocks.append(cast("NDArray[np.float32]", frame.to_ndarray()[0]))
+                samples = cast("NDArray[np.float32]", frame.to_ndarray())
+                blocks += self._given(*self._mixer.push(samples.reshape(-1, self._mixer.width)))
         return blocks
+
+    def _given(self, samples: NDArray[np.float32], lines: list[str]) -> list[NDArray[np.float32]]:
+        for line in lines:
+            self._tell(line)
+        return [samples] if len(samples) else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from stream.audio import AudioChunk
 from stream.resample import Resampler
 from stream.sources import Batch
 from stream.sources.decode import AudioReader
+from stream.sources.spool import MAX_SPOOL
+from stream.text import utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _STDIN = Path("/dev/stdin")
+_PIECE_S = 10.0
 _SILENCE = 1 << 20  # samples that stand for a gap are made so many at a time
 
 
@@ -31,12 +35,16 @@ class FileSource:
     Parameters
     ----------
     path : path
-        Any file that FFmpeg reads; of a film, its first sound track. ``-`` is standard input.
+        Any file that FFmpeg reads; of a film, one of its audio tracks. ``-`` is standard input.
     station : str, optional
         The station of the chunks; the file's name unless told. What of it is no UTF-8 becomes
         question marks: a station is a key in JSON and Kafka.
     chunk_s : float > 0
         Seconds in a chunk. There is one chunk in a batch.
+    track : str, optional
+        Number, language or title of the audio track; the default one unless given.
+    max_spool : int > 0
+        Bytes of a file that comes through a pipe which may be held on disk, where they must be.
 
     Attributes
     ----------
@@ -61,14 +69,22 @@ class FileSource:
     resumable = False
 
     def __init__(
-        self, path: str | Path, station: str | None = None, *, chunk_s: float = 10.0
+        self,
+        path: str | Path,
+        station: str | None = None,
+        *,
+        chunk_s: float = 10.0,
+        track: str | None = None,
+        max_spool: int = MAX_SPOOL,
     ) -> None:
         name = Path(path).name if station is None else station
-        self.station = name.encode("utf-8", "replace").decode()
+        self.station = utf8(name)
         place = _STDIN if str(path) == "-" else Path(path)
         if place is _STDIN and not place.exists():
             raise SourceError("-: standard input is closed; name a file, or send one with < FILE")
-        self._reader = AudioReader(place, name=str(path), block_s=chunk_s)
+        self._reader = AudioReader(
+            place, name=str(path), block_s=chunk_s, track=track, max_spool=max_spool
+        )
         self.rate = self._reader.rate
         self.duration_s = self._reader.duration_s
         self.heard_s = 0.0
@@ -88,10 +104,14 @@ class FileSource:
         self._reader.close()
 
 
-def read_file(
-    path: str | Path, rate: int = 16_000, *, warnings: list[str] | None = None
-) -> NDArray[np.float32]:
-    """Read all of a file into memory.
+def read_pieces(
+    path: str | Path,
+    rate: int = 16_000,
+    *,
+    warnings: list[str] | None = None,
+    track: str | None = None,
+) -> Iterator[NDArray[np.float32]]:
+    """Yield all of a file, piece by piece.
 
     Parameters
     ----------
@@ -100,13 +120,15 @@ def read_file(
     rate : int > 0
         Samples per second of what is returned.
     warnings : list of str, optional
-        Takes one line for each damage.
+        Takes one line for each damage, at the end.
+    track : str, optional
+        Number, language or title of the audio track; the default one unless given.
 
-    Returns
-    -------
+    Yields
+    ------
     np.ndarray [shape=(n,), float32]
-        The mean over channels. Silence stands for what is damaged or missing, so that times stay
-        true.
+        Mono audio; a piece may be empty. Silence stands for what is damaged or missing, so that
+        times stay true.
 
     Raises
     ------
@@ -115,16 +137,26 @@ def read_file(
     DecodeError
         It is empty, or no audio.
     """
-    reader = AudioReader(Path(path), name=str(path), block_s=10.0)
-    resampler = Resampler(reader.rate, rate)
-    pieces, end = [], 0
-    for start, samples, _ in reader:
-        for at in range(end, start, _SILENCE):
-            pieces.append(resampler.push(np.zeros(min(_SILENCE, start - at), np.float32)))
-        pieces.append(resampler.push(samples))
-        end = start + len(samples)
-    pieces.append(resampler.push(np.zeros(0, np.float32), last=True))
-    reader.close()
+    reader = AudioReader(Path(path), name=str(path), block_s=_PIECE_S, track=track)
+    with closing(reader):
+        resampler = Resampler(reader.rate, rate)
+        end = 0
+        for start, samples, _ in reader:
+            for at in range(end, start, _SILENCE):
+                yield resampler.push(np.zeros(min(_SILENCE, start - at), np.float32))
+            yield resampler.push(samples)
+            end = start + len(samples)
+        yield resampler.push(np.zeros(0, np.float32), last=True)
     if warnings is not None:
         warnings += reader.problems
-    return np.concatenate(pieces)
+
+
+def read_file(
+    path: str | Path,
+    rate: int = 16_000,
+    *,
+    warnings: list[str] | None = None,
+    track: str | None = None,
+) -> NDArray[np.float32]:
+    """Return all of a file as one array, see :func:`read_pieces`."""
+    return np.concatenate(list(read_pieces(path, rate, warnings=warnings, track=track)))

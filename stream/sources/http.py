@@ -54,6 +54,8 @@ class HttpSource:
     allow_private : bool
         Whether the address may lead to this machine and private networks, at once or by a
         redirection, a list or a playlist.
+    track : str, optional
+        Number, language or title of the audio track; the default one unless given.
 
     Attributes
     ----------
@@ -84,6 +86,7 @@ class HttpSource:
         block_s: float = 0.5,
         queue_s: float = 30.0,
         allow_private: bool = True,
+        track: str | None = None,
     ) -> None:
         self.name = public_name(url)
         check_scheme(url, self.name)
@@ -94,6 +97,7 @@ class HttpSource:
         self._timeout_s = timeout_s
         self._max_backoff_s = max_backoff_s
         self._block_s = block_s
+        self._track = track
         self._stopped = threading.Event()
         self._queue: Queue[AudioChunk | None] = Queue(max(round(queue_s / block_s), 2))
         self._failure: Exception | None = None
@@ -175,7 +179,12 @@ class HttpSource:
             options["http_proxy"] = self._guard.url
         block_s, timeout_s = self._block_s, self._timeout_s
         return AudioReader(
-            url, name=self.name, block_s=block_s, options=options, timeout_s=timeout_s
+            url,
+            name=self.name,
+            block_s=block_s,
+            options=options,
+            timeout_s=timeout_s,
+            track=self._track,
         )
 
     def _close_guard(self) -> None:

@@ -115,8 +115,7 @@ class BlockQueue:
         start, self._next = self._next, self._next + len(block)
         self._recorded_s = at_s + length_s
         time_s = self._began + start / self.rate + self._drift_s
-        samples = block.mean(axis=1, dtype=np.float32)
-        chunk = AudioChunk(self.station, start, samples, self.rate, time_s, self._reason)
+        chunk = AudioChunk(self.station, start, block.copy(), self.rate, time_s, self._reason)
         try:
             self._queue.put_nowait(chunk)
         except Full:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
 import av
 import av.error
-from av.stream import Discard
 
 from airsift.errors import DecodeError, SourceError
 
 if TYPE_CHECKING:
-    from av.audio.stream import AudioStream
     from av.container import InputContainer
 
 # FFmpeg reads WAV in packets of 4096 samples and looks for DTS in its first 5 MB: larger
@@ -65,7 +63,9 @@ def open_container(
         # An absolute path keeps FFmpeg from reading "a:b.mp3" as protocol a.
         target = str(path.absolute())
     try:
-        return av.open(target, "r", options=options, timeout=timeout_s, metadata_errors="replace")
+        container = av.open(
+            target, "r", options=options, timeout=timeout_s, metadata_errors="replace"
+        )
     except av.error.PatchWelcomeError as error:  # such as extensible RIFX
         raise DecodeError(f"{name}: is of a kind that FFmpeg cannot read; convert it") from error
     except (av.error.InvalidDataError, av.error.DemuxerNotFoundError) as error:
@@ -81,29 +81,10 @@ def open_container(
         raise SourceError(
             f"{name}: cannot be opened ({reason_of(error)}); check {check}"
         ) from error
-
-
-def first_audio(container: InputContainer, name: str) -> AudioStream:
-    """Return the first audio stream, and tell the demuxer to drop all others.
-
-    Raises
-    ------
-    DecodeError
-        There is no audio stream, or its codec is unknown.
-    """
-    streams = container.streams
     if container.format.name == "tty":  # text, which FFmpeg would film
+        container.close()
         raise DecodeError(f"{name}: {_UNKNOWN}")
-    if not streams.audio:
-        kinds = " and ".join(sorted({stream.type for stream in streams})) or "no stream"
-        raise DecodeError(f"{name}: holds {kinds} but no audio; give a file with sound in it")
-    audio = streams.audio[0]
-    if cast("object", audio.codec_context) is None:  # which the type stubs rule out
-        raise DecodeError(f"{name}: its codec is unknown to FFmpeg; convert it to FLAC or MP3")
-    for stream in streams:
-        if stream is not audio:
-            stream.discard = Discard.all
-    return audio
+    return container
 
 
 def reason_of(error: av.error.FFmpegError) -> str:

@@ -16,8 +16,9 @@ import av.error
 
 from airsift.errors import DecodeError
 from stream.sources.damage import Damage, fault_of, is_last_cut, length_of
-from stream.sources.open import first_audio, open_container, reason_of
+from stream.sources.open import open_container, reason_of
 from stream.sources.timeline import MAX_HOLE_S, Timeline
+from stream.sources.tracks import choose_track, others_than
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +88,8 @@ class Part:
         FFmpeg's options for the demuxer and the protocol.
     timeout_s : float, optional
         Seconds that opening may take, and seconds that one read may.
+    track : str, optional
+        Number, language or title of the audio track; the default one unless given.
 
     Attributes
     ----------
@@ -111,6 +114,7 @@ class Part:
         name: str,
         options: dict[str, str],
         timeout_s: float | None,
+        track: str | None = None,
     ) -> None:
         self.heard_at = time.monotonic()
         self._undecoded = Damage()  # after the last decoded frame
@@ -119,7 +123,7 @@ class Part:
         self._guessed_at: int | None = None  # position of packets whose stamps are guesses
         self.container = open_container(source, name, options, timeout_s)
         try:
-            self.stream = first_audio(self.container, name)
+            self.stream = choose_track(self.container, name, track)
             self.kind = self.container.format.name
             tick = self.stream.time_base
             self._is_stamped = self.kind in _STAMPED and tick is not None
@@ -135,6 +139,7 @@ class Part:
                 raise DecodeError(
                     f"{name}: no packet of its {codec} audio decodes "
                     f"({self._error or reason}); check the file, or convert it"
+                    f"{others_than(self.container)}"
                 )
         except BaseException:
             self.container.close()

@@ -11,6 +11,7 @@ from stream.sources.joints import JOINED, LYRICS, MAX_PARTS, find_parts, is_last
 from stream.sources.pieces import Pieces
 from stream.sources.pipe import Pipe, kind_of
 from stream.sources.sampled import read_sampled
+from stream.sources.spool import MAX_SPOOL, Replay, held
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,10 @@ class Parts:
     ----------
     source : path, URL or binary file object
         URLs, and file objects that cannot seek, are not looked into.
+    name : str
+        What messages call it.
+    max_spool : int > 0
+        Bytes of a pipe that may be held on disk, where the format needs it.
 
     Attributes
     ----------
@@ -53,8 +58,10 @@ class Parts:
         Whether the file is known to end within a page.
     """
 
-    def __init__(self, source: str | Path | BinaryIO) -> None:
-        self.source = source
+    def __init__(
+        self, source: str | Path | BinaryIO, name: str, max_spool: int = MAX_SPOOL
+    ) -> None:
+        self.source = self._whole = source
         self.is_cut = False
         self._file: BinaryIO | None = None
         self._pipe: Pipe | None = None
@@ -63,7 +70,7 @@ class Parts:
         if not isinstance(source, str | Path):
             self._file = source if source.seekable() else None
         elif "://" not in str(source):
-            self._open(Path(source))
+            self._open(Path(source), name, max_spool)
         if self._file is not None:
             at = self._file.tell()
             self._size = self._file.seek(0, io.SEEK_END)
@@ -144,13 +151,18 @@ class Parts:
         if self._pipe is not None:
             self._pipe.close()
 
-    def _open(self, path: Path) -> None:
+    def _open(self, path: Path, name: str, max_spool: int) -> None:
         try:
             if path.is_file():
                 self._file = path.open("rb", buffering=1 << 16)
             elif path.is_fifo() or path.is_char_device() or path.is_socket():
-                self._pipe = Pipe(path.open("rb", buffering=0))
-                self._pieces = deque([Piece(self._pipe.first())])
+                found = held(path.open("rb", buffering=0), name, max_spool)
+                if isinstance(found, Replay):
+                    self._pipe = Pipe(found)
+                    found = self._pipe.first()
+                else:
+                    self._file = self._whole = found
+                self._pieces = deque([Piece(found)])
         except OSError:
             return  # which is said when it is opened again
 
@@ -171,7 +183,7 @@ class Parts:
             promised = part.stated / part.there if part.there > 0 else 0.0
             is_whole = not part.pieces and len(found) == 1
             ranges = part.pieces or [(at, part.end)]
-            self._pieces.append(Piece(self.source if is_whole else self._view(ranges), promised))
+            self._pieces.append(Piece(self._whole if is_whole else self._view(ranges), promised))
 
     def _view(self, pieces: Sequence[bytes | tuple[int, int]]) -> BinaryIO:
         assert self._file is not None

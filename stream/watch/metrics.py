@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from stream.sinks import Sink
     from stream.sources import Batch, Source
 
-STAGES = ("align", "resample", "columns", "classify", "voice", "smooth", "identify")
+STAGES = ("align", "mono", "resample", "columns", "classify", "voice", "smooth", "identify")
 EDGES = ("publish", "flush", "settle")  # sinks' write and flush, the source's settle
 KINDS = tuple(event.kind for event in (Decision, Segment, Match, Gap))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from stream.channel_faults import FAULTS
 from stream.clock import LOUD_PPM
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Readings:
         """Yield the metrics as they are now."""
         yield from _counters(PIPELINE, self._pipeline.counts if self._pipeline else {})
         yield from _counters(SOURCE, getattr(self._source, "counts", {}))
+        yield _faults()
         yield self._refused()
         yield from _counters(ATTRIBUTES, {k: getattr(self._source, k, 0) for k in ATTRIBUTES})
         yield _gauge("airsift_stations_live", "Stations that are heard.", self._stations.live)
@@ -166,6 +168,18 @@ def _counters(
 ) -> Iterator[CounterMetricFamily]:
     for key, (name, meaning) in known.items():
         yield CounterMetricFamily(name, meaning, counts.get(key, 0))
+
+
+def _faults() -> CounterMetricFamily:
+    """Return how often something was found to be wrong with a stream's channels, by kind."""
+    family = CounterMetricFamily(
+        "airsift_channel_faults",
+        "Times that the channels of a stream were found to cancel, or one to be silent, by kind.",
+        labels=["fault"],
+    )
+    for fault, count in sorted(FAULTS.copy().items()):
+        family.add_metric([fault], count)
+    return family
 
 
 def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:

@@ -30,7 +30,7 @@ FORK = multiprocessing.get_context("fork")
 @pytest.fixture(scope="module")
 def noise():
     samples = 0.1 * np.random.default_rng(0).standard_normal(4 * RATE)
-    return analyse(samples.astype(np.float32), "noise")
+    return analyse([samples.astype(np.float32)], "noise")
 
 
 @pytest.fixture(autouse=True)

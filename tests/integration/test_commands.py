@@ -279,3 +279,55 @@ def test_a_broker_that_is_not_there_is_named(recording):
         )
         assert result.returncode == 1
         one_line(result, "127.0.0.1:1")
+
+
+@pytest.mark.process
+def test_segment_says_what_is_wrong_with_channels_and_which_track_it_reads(tmp_path):
+    import av
+
+    path = tmp_path / "film.mkv"
+    with av.open(str(path), "w") as file:
+        streams = [file.add_stream("flac", rate=16000, layout="stereo") for _ in range(2)]
+        streams[1].metadata["language"] = "ger"
+        for seed, stream in enumerate(streams):
+            left = tune(20, seed=seed)
+            data = np.stack([left, -left], axis=1).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(data, format="flt", layout="stereo")
+            frame.sample_rate, frame.pts = 16000, 0
+            file.mux([*stream.encode(frame), *stream.encode(None)])
+    done = airsift("segment", path, "--track", "de", *ANY_MUSIC)
+    assert done.returncode == 0
+    track, channels = done.stderr.splitlines()
+    assert track.startswith(f"airsift: {path}: audio track 2 of 2 is read (ger flac 2 channels")
+    assert channels.startswith(f"airsift: {path}: channel 2 of 2 has the opposite sign")
+    assert '"label": "music"' in done.stdout
+    wrong = airsift("segment", path, "--track", "3")
+    assert wrong.returncode == 1
+    one_line(wrong, "has no audio track '3'", "1 (flac 2 channels", "2 (ger flac 2 channels")
+
+
+@pytest.mark.process
+def test_segment_reads_an_mp4_from_a_pipe_whose_index_is_at_its_end(tmp_path):
+    from tests.stream.media import encode
+
+    encode(tmp_path / "a.mp4", np.repeat(tune(20), 3), 48_000, "aac")
+    whole = airsift("segment", tmp_path / "a.mp4", *ANY_MUSIC)
+    data = (tmp_path / "a.mp4").read_bytes()
+
+    def piped(*arguments):
+        return subprocess.run(
+            [*AIRSIFT, "segment", "-", *arguments],
+            input=data,
+            capture_output=True,
+            timeout=120,
+            check=False,
+            env=ENVIRONMENT,
+        )
+
+    done = piped(*ANY_MUSIC)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode() == whole.stdout.replace(str(tmp_path / "a.mp4"), "-")
+    refused = piped("--set", "file.max_spool_bytes=1000")
+    assert refused.returncode == 1
+    (line,) = refused.stderr.decode().splitlines()
+    assert "file.max_spool_bytes=1000" in line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -29,9 +30,11 @@ MORE = int(os.environ.get("TEST_MORE", "1"))
 class Producer:
     """Sends a station's programme, as the headers say or in order of arrival."""
 
-    def __init__(self, name, rate, seed, counts):
+    def __init__(self, name, rate, seed, counts, stereo=False):
         self.name, self.rate, self.counts = name, rate, counts
         self.audio = programme(rate, SECONDS, seed)
+        if stereo:
+            self.audio = in_two_channels(self.audio, rate)
         self.at = self.shift = 0  # in its audio; in what it counts
         self.on_air = False
 
@@ -42,6 +45,9 @@ class Producer:
         start = self.at - self.shift
         chunk = AudioChunk(self.name, start, samples, self.rate, 1000 + self.at / self.rate)
         message = encode(chunk, "f32")
+        if samples.ndim > 1:
+            headers = [h for h in message.headers if h[0] != "channels"]
+            message = message._replace(headers=[*headers, ("channels", b"2")])
         self.at += n
         self.on_air = True
         return self._send(message), round(1000 * (1000 + self.at / self.rate))
@@ -57,6 +63,19 @@ class Producer:
         return message._replace(headers=headers)
 
 
+def in_two_channels(samples, rate):
+    """Return audio whose second channel is the first, inverted, silent or another, in turns."""
+    turns = np.arange(len(samples)) // (7 * rate) % 5
+    other = np.roll(samples, 12 * rate)
+    right = np.select(
+        [turns == 0, turns == 1, turns == 2, turns == 3],
+        [samples, -samples, 0 * samples, other],
+        other - samples,
+    )
+    left = np.where(turns == 4, other + samples, samples)
+    return np.stack([left, right], axis=1).astype(np.float32)
+
+
 class Restarts(RuleBasedStateMachine):
     """One group is stopped, killed and read again; of the other nothing is asked."""
 
@@ -66,15 +85,18 @@ class Restarts(RuleBasedStateMachine):
         reorder=st.sampled_from([0, 2000]),
         rates=st.lists(st.sampled_from([16000, 44100]), min_size=1, max_size=2),
         counts=st.sampled_from([True, True, False]),
+        stereo=st.booleans(),
     )
-    def begin(self, names, voice, reorder, rates, counts):
+    def begin(self, names, voice, reorder, rates, counts, stereo):
         def pipeline():
             return make(names=names, voice=voice, reorder_s=reorder / 1000)
 
         self.reorder = reorder
         self.group = Group(pipeline, idle_s=IDLE_S)
         self.whole = Group(pipeline, idle_s=IDLE_S)
-        self.producers = [Producer("ab"[i], rate, i, counts) for i, rate in enumerate(rates)]
+        self.producers = [
+            Producer("ab"[i], rate, i, counts, stereo) for i, rate in enumerate(rates)
+        ]
 
     def send(self, message, timestamp=-1):
         for group in (self.group, self.whole):

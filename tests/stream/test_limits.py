@@ -14,7 +14,7 @@ from airsift.errors import DecodeError
 from stream.audio import AudioChunk
 from stream.kafka.compressed import FileDecoder
 from stream.kafka.frame_stream import FrameStream
-from stream.kafka.samples import mono
+from stream.kafka.samples import read_frame
 from stream.kafka.settings import WireSettings
 from stream.kafka.wire import ChunkDecoder, encode
 from tests.stream.test_compressed import FRAMES
@@ -131,7 +131,7 @@ def test_what_is_no_audio_codec_is_not_decoded():
 def by_container(value: bytes, container: str) -> np.ndarray:
     """Return what FFmpeg's own container gives."""
     with av.open(io.BytesIO(value), "r", format=container) as opened:
-        return np.concatenate([mono(frame) for frame in opened.decode(audio=0)])
+        return np.concatenate([read_frame(frame) for frame in opened.decode(audio=0)])
 
 
 @pytest.mark.parametrize("codec", ["opus", "mp3"])

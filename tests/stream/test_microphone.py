@@ -34,8 +34,8 @@ def test_blocks_are_numbered_and_dated() -> None:
         put(blocks, i / 10, value=i)
     chunks = blocks.take(0)
     assert [(chunk.start, chunk.end) for chunk in chunks] == [(0, 10), (10, 20), (20, 30)]
-    assert [chunk.samples[0] for chunk in chunks] == [0, 1, 2]
-    assert chunks[0].samples.shape == (BLOCK,)
+    assert [chunk.samples[0, 0] for chunk in chunks] == [0, 1, 2]
+    assert chunks[0].samples.shape == (BLOCK, 2)
     assert chunks[0].time == pytest.approx(before - 0.25, abs=0.2)
     assert chunks[2].time - chunks[0].time == pytest.approx(0.2, abs=0.001)
     assert blocks.take(0) == []
@@ -52,7 +52,7 @@ def test_what_a_full_queue_loses_is_a_jump_of_exactly_its_length(taken: list[int
         chunks += blocks.take(0)
     expected = 0
     for chunk in chunks:
-        assert chunk.samples[0] == chunk.start / BLOCK  # it is where it belongs
+        assert chunk.samples[0, 0] == chunk.start / BLOCK  # it is where it belongs
         assert chunk.gap_reason == ("missing" if chunk.start == expected else "overflow")
         expected = chunk.end
     assert blocks.overflows == sum(max(count - 5, 0) for count in taken)
@@ -233,7 +233,7 @@ def test_a_tone_is_heard_at_its_pitch_for_its_time(environ: dict[str, str]) -> N
     assert [chunk[0] for chunk in chunks] == [0, *(chunk[1] for chunk in chunks[:-1])]
     assert chunks[-1][1] / rate == pytest.approx(heard["spent"], abs=0.7)
     assert chunks[0][3] == pytest.approx(time.time(), abs=20)
-    samples = np.concatenate([chunk[4] for chunk in chunks])[rate:]
+    samples = np.concatenate([chunk[4] for chunk in chunks])[rate:].mean(axis=1)
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
     assert spectrum.argmax() * rate / len(samples) == pytest.approx(1_000, abs=2)
     assert np.abs(samples).max() == pytest.approx(0.5, abs=0.05)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stream.audio import AudioChunk
 from stream.kafka.frame_stream import NEW, FrameStream
 from stream.kafka.intake import Intake, Received
-from stream.kafka.samples import mono
+from stream.kafka.samples import read_frame
 from stream.kafka.saved import as_record, read_record
 from stream.kafka.settings import KafkaSettings, WireSettings
 from stream.kafka.wire import CODECS, ChunkDecoder, encode
@@ -156,7 +156,7 @@ def test_decoding_in_blocks_is_not_audible(made):
     frames = stream(*made, options=options)
     name = "mp3float" if made[0] == "mp3" else "aac"
     context = av.CodecContext.create(name, "r")
-    whole = [mono(f) for frame in frames.frames for f in context.decode(av.Packet(frame))]
+    whole = [read_frame(f) for frame in frames.frames for f in context.decode(av.Packet(frame))]
     blocks = FrameStream(name, WireSettings()).push(b"".join(frames.frames))
     assert np.array_equal(blocks.decoded.samples, np.concatenate(whole))
     assert len(frames.frames) > 130

@@ -105,10 +105,10 @@ def test_the_time_of_the_first_sample_is_kept(message: Message) -> None:
     assert decode(message).time == 1_700_000_000.25
 
 
-def test_channels_are_averaged(message: Message) -> None:
+def test_channels_are_kept_for_whoever_mixes_them(message: Message) -> None:
     stereo = np.array([[0, 16384], [8192, 8192]], "<i2").tobytes()
     chunk = decode(with_headers(message._replace(value=stereo), channels="2"))
-    assert chunk.samples.tolist() == [0.25, 0.25]
+    assert chunk.samples.tolist() == [[0.0, 0.5], [0.25, 0.25]]
 
 
 @pytest.mark.parametrize(

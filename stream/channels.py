@@ -1,0 +1,192 @@
+"""Which weights bring the channels of audio to mono, so that no channel cancels another.
+
+The mean over channels is right for nearly all audio, and loses what lies in opposite phase: music
+that a listener hears from both loudspeakers is not in the mean at all. So audio is looked at in
+tiles, 0.1 s of a third of an octave each. A tile is lost in a mixture whose power is less than an
+eighth of the power of all channels together: mean and listener then differ by more than any
+panning, reverberation or microphone distance explains. In ordinary stereo music 0 to 2.5 % of the
+tiles of 4 s are lost in the mean (21 songs), in some moments 6 %; music in opposite phase under
+speech that is 10 dB louder loses about a fifth of them.
+
+Where many tiles are lost, the sign of a channel is changed, or a channel is left out, until they
+are there. What is chosen depends on the last 4 s of audio and on nothing else, so that whoever
+starts 4 s earlier chooses the same.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+BLOCKS_PER_S = 10
+WINDOW = 40  # blocks that a choice depends on
+MAX_CHANNELS = 8  # of more, the mean is taken: their tiles would cost more than the network
+
+# Hz, the edges of the bands: what speech, music and fingerprints are recognised by. Lower bands
+# hold too few independent values in 0.1 s.
+_EDGES_HZ = 300 * 2 ** (np.arange(13) / 3)
+_RATE = 11_025  # samples per second that tiles are computed at, at least
+_FACTOR = 128  # of a transform's length, for speed
+_LOST = 8.0  # power of all channels over that of their sum, in a tile that is lost
+_RANGE = 1e-4  # power of the weakest tile that counts, against the strongest of the window
+_FLOOR = 1e-10  # mean square of a band's samples below which nothing counts
+_MIN_TILES = 4  # of fewer lost tiles there is no share
+# Share of lost tiles from which another mixture than the mean is looked for ...
+_MAX_LOST = 0.06
+_RECENT, _OF_RECENT = 5, 0.3  # that of the latest blocks counts, too, by so much
+# ... which must lose at most half as many, each change of a channel saving a quarter of them.
+_WORTH = 0.5
+_CHANGE_WORTH = 0.75
+# A channel is left out only where that saves so many more tiles than changing a sign, and the
+# last one rather than others: a mixture is not to change with every chance of the tiles.
+_LEAVING_OUT = 0.01
+_OTHERS = 0.05
+
+
+class _Block(NamedTuple):
+    """The tiles of 0.1 s.
+
+    `power` has shape [bands, channels, channels]: products of two channels' spectra, summed over
+    a band; `total` [bands] is the power of all channels.
+    """
+
+    power: NDArray[np.float64]
+    total: NDArray[np.float64]
+    loses: bool
+
+
+class ChannelWeights:
+    """Choose the weights of each block of one stream.
+
+    Parameters
+    ----------
+    channels : int, 2 to MAX_CHANNELS
+        Of the stream.
+    rate : int > 0
+        Samples per second.
+
+    Attributes
+    ----------
+    block : int
+        Samples in a block.
+    mean : np.ndarray [shape=(channels,), float32]
+        The weights of the mean. Where the mean is chosen, it is this object.
+    """
+
+    def __init__(self, channels: int, rate: int) -> None:
+        self.block = max(rate // BLOCKS_PER_S, 1)
+        self._step = max(rate // _RATE, 1)
+        self._n = max(self.block // self._step, 1)
+        self._taper = np.hanning(self._n + 2)[1:-1].astype(np.float32)
+        self._padded = -(-self._n // _FACTOR) * _FACTOR
+        self._bands = _bands(self._padded, rate / self._step)
+        self.mean = np.full(channels, 1 / channels, np.float32)
+        self._window: deque[_Block] = deque(maxlen=WINDOW)
+
+    def push(self, blocks: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Take the next blocks; return the weights of each.
+
+        Parameters
+        ----------
+        blocks : np.ndarray [shape=(k, block, channels), float32]
+            Samples; zeros fill a block that is not complete.
+
+        Returns
+        -------
+        list of k np.ndarray [shape=(channels,), float32]
+            Their absolute values add up to 1.
+        """
+        with np.errstate(all="ignore"):  # audio that is not finite has no tiles
+            power = self._power(blocks)
+        total = np.trace(power, axis1=2, axis2=3)
+        lost = (total > _LOST * power.sum(axis=(2, 3))) & (total > _FLOOR)
+        weights = []
+        for tiles in zip(power, total, lost.any(axis=1).tolist(), strict=True):
+            self._window.append(_Block(*tiles))
+            weights.append(self._choose())
+        return weights
+
+    def _power(self, blocks: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the power of the blocks' tiles, shape [k, bands, channels, channels]."""
+        k, _, channels = blocks.shape
+        n, step = self._n, self._step
+        low = np.zeros((k, channels, n), np.float32)
+        for i in range(step):
+            low += blocks[:, i : n * step : step].transpose(0, 2, 1)
+        # Each row is transformed by itself: its bits do not depend on what else is pushed.
+        spectra = np.fft.rfft(low * self._taper, self._padded, axis=2)
+        real, imag = spectra.real.astype(np.float64), spectra.imag.astype(np.float64)
+        power = np.empty((k, len(self._bands) - 1, channels, channels))
+        for a in range(channels):
+            for b in range(a, channels):
+                product = real[:, a] * real[:, b] + imag[:, a] * imag[:, b]
+                summed = np.add.reduceat(product, self._bands, axis=1)[:, :-1]
+                power[..., a, b] = power[..., b, a] = summed * (2 / (n * step) ** 2)
+        return np.nan_to_num(power, nan=0.0, posinf=0.0, neginf=0.0)
+
+    def _choose(self) -> NDArray[np.float32]:
+        """Return the weights of the latest block."""
+        if not any(block.loses for block in self._window):
+            return self.mean
+        total = np.stack([block.total for block in self._window])
+        counts = total > max(_RANGE * total.max(), _FLOOR)
+        recent = np.zeros_like(counts)
+        recent[-_RECENT:] = True
+        power = np.stack([block.power for block in self._window])
+        tiles = _Tiles(power[counts], total[counts], recent[counts])
+        best = np.ones(len(self.mean))
+        of_mean = share = tiles.lost(best)
+        while share >= _MAX_LOST:
+            options = [(tiles.lost(option), cost, option) for option, cost in _changes(best)]
+            options = [option for option in options if option[0] <= _CHANGE_WORTH * share]
+            if not options:
+                break
+            share, _, best = min(options, key=lambda option: option[0] + option[1])
+        if best.min() == 1 or share > _WORTH * of_mean:
+            return self.mean
+        weights: NDArray[np.float32] = (best / np.abs(best).sum()).astype(np.float32)
+        return weights
+
+
+class _Tiles(NamedTuple):
+    """The tiles that count: `power` [n, channels, channels], `total` [n], `recent` [n]."""
+
+    power: NDArray[np.float64]
+    total: NDArray[np.float64]
+    recent: NDArray[np.bool_]
+
+    def lost(self, weights: NDArray[np.float64]) -> float:
+        """Return the share of tiles that a mixture loses, of all or of the latest."""
+        lost = self.total > _LOST * np.einsum("c,ncd,d->n", weights, self.power, weights)
+        return max(_share(lost), _OF_RECENT * _share(lost[self.recent]))
+
+
+def _share(lost: NDArray[np.bool_]) -> float:
+    count = int(lost.sum())
+    return count / len(lost) if count >= _MIN_TILES else 0.0
+
+
+def _changes(weights: NDArray[np.float64]) -> list[tuple[NDArray[np.float64], float]]:
+    """Return mixtures that differ in one channel, and what each of them costs."""
+    channels = np.flatnonzero(weights == 1).tolist()
+    if len(channels) == 1:
+        return []
+    changed = []
+    for weight, of_all in ((-1.0, 0.0), (0.0, _LEAVING_OUT)):
+        for channel in channels:
+            option = weights.copy()
+            option[channel] = weight
+            changed.append((option, of_all + _OTHERS * (channel != channels[-1])))
+    return changed
+
+
+def _bands(n: int, rate: float) -> NDArray[np.intp]:
+    """Return the first bin of each band of a spectrum of `n` samples, and that behind the last."""
+    edges = np.unique(np.searchsorted(np.fft.rfftfreq(n, 1 / rate), _EDGES_HZ))
+    edges = edges[edges <= n // 2]
+    return edges if len(edges) > 1 else np.array([0, n // 2])
