@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +19,7 @@ from stream.sources import Batch
 if TYPE_CHECKING:
     from stream.config import Config
     from stream.drive import Stop
+    from stream.patience import Deadline
     from stream.sources.file import FileSource
 
 Inputs = Annotated[
@@ -26,6 +30,7 @@ Inputs = Annotated[
         "standard input.",
     ),
 ]
+_STOP_S = 5.0  # for what was read to be judged and written
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -54,6 +59,26 @@ def open_input(
         track=track,
         max_spool=config.file.max_spool_bytes,
     )
+
+
+def ending_on_request(stop: Stop) -> AbstractContextManager[Deadline]:
+    """End the process, with what is written, where a read still waits after `stop` was requested.
+
+    A pipe that nobody writes to holds up the thread that reads it for ever.
+    """
+    from stream.patience import ending_within
+
+    return ending_within(stop, _STOP_S, lambda _: end_interrupted())
+
+
+def end_interrupted() -> None:
+    """End the process at once as Ctrl-C does, and give the terminal back as it was."""
+    from stream.sinks.terminal import give_back
+
+    give_back()
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    os._exit(130)
 
 
 def local_path(name: str) -> Path:

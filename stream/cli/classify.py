@@ -14,7 +14,7 @@ from stream.cli._context import (
     load_config,
     report,
 )
-from stream.cli._inputs import Inputs, label_of, open_input
+from stream.cli._inputs import Inputs, ending_on_request, label_of, open_input
 from stream.cli._rows import Format, Rows
 from stream.cli.segment import too_short
 
@@ -51,7 +51,7 @@ def classify(
     judge = JudgeWindows(*build_model(settings))
     rows = Rows(format, (*FIELDS, *(f"p_{label}" for label in judge.labels)))
     failed = False
-    with stop_on_signals() as stop:
+    with stop_on_signals() as stop, ending_on_request(stop):
         for name in files:
             if stop.requested:
                 break

@@ -16,7 +16,7 @@ from stream.cli._context import (
     load_config,
     report,
 )
-from stream.cli._inputs import Inputs, label_of, open_input
+from stream.cli._inputs import Inputs, ending_on_request, label_of, open_input
 from stream.cli._rows import Format, Rows
 from stream.lines import to_json
 
@@ -65,7 +65,7 @@ def segment(
     pipeline = build_pipeline(settings)
     sink = FinalEvents(format)
     failed = False
-    with stop_on_signals() as stop:
+    with stop_on_signals() as stop, ending_on_request(stop):
         for name in files:
             if stop.requested:
                 break

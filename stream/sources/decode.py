@@ -12,9 +12,10 @@ import logging
 from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from airsift.errors import AirsiftError
+from airsift.errors import AirsiftError, DecodeError
 from stream.sources.damage import Damage, split_sound
 from stream.sources.downmix import Downmix
+from stream.sources.open import EMPTY
 from stream.sources.part import SHORT_S, Part
 from stream.sources.parts import Parts
 from stream.sources.spool import MAX_SPOOL
@@ -160,10 +161,13 @@ class AudioReader:
         try:
             return piece, self._open(piece)
         except AirsiftError as error:
+            if self._parts.is_empty:
+                raise DecodeError(f"{self.name}: {EMPTY}") from error
+            if not self._parts.look_behind_damage():
+                self._report_part(error)
             following = self._open_next()
             if following is None:
                 raise
-            self._report_part(error)
             return following
 
     def _open_next(self) -> tuple[Piece, Part] | None:
@@ -238,6 +242,8 @@ class AudioReader:
         error = self._part.why_short(part_s)
         if error is None and promised_s - part_s > SHORT_S:
             error = f"its header promises {promised_s:.2f} s"
+        if error is None and is_last and self._parts.is_cut:
+            error = "its last page is cut short"
         if error is None:
             return
         if not is_last:
@@ -251,7 +257,8 @@ class AudioReader:
 
     def _report_part(self, error: AirsiftError) -> None:
         at_s = self._end / self.rate if self._end else 0.0
-        self._report(f"a part of it at {at_s:.2f} s cannot be read ({error})")
+        reason = str(error).removeprefix(f"{self.name}: ")
+        self._report(f"a part of it at {at_s:.2f} s cannot be read ({reason})")
 
     def _report(self, problem: str) -> None:
         if len(self.problems) < MAX_PROBLEMS:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from airsift.errors import SourceError
 from stream.audio import AudioChunk
 from stream.resample import Resampler
 from stream.sources import Batch
@@ -79,6 +80,8 @@ class FileSource:
         name = Path(path).name if station is None else station
         self.station = utf8(name)
         place = _STDIN if str(path) == "-" else Path(path)
+        if place is _STDIN and not place.exists():
+            raise SourceError("-: standard input is closed; name a file, or send one with < FILE")
         self._reader = AudioReader(
             place, name=str(path), block_s=chunk_s, track=track, max_spool=max_spool
         )

@@ -20,11 +20,14 @@ _NEAR = 1 << 20  # bytes that are read ahead
 _BEFORE = 36  # bytes from a frame to the last place of its Xing header
 MAX_PARTS = 10_000  # what comes after them is read as one
 _MAX_MARKS = 100_000  # of a file without links; more are made up
+_MAX_PAGE = 27 + 255 * 256  # bytes of a page of Ogg
 _MAX_PADDING = 1 << 16  # bytes
-_OVERLAP = 7  # of blocks: a mark that is cut is found in the next one
+_OVERLAP = 10  # of blocks: a mark that is cut is found in the next one
 _XING_AT = {(True, True): 36, (True, False): 21, (False, True): 21, (False, False): 13}
 _FRAME_ID = re.compile(rb"[A-Z][A-Z0-9]{2,3}|\0{4}")
-_TAGS = (b"ID3", b"TAG", b"APETAGEX")
+LYRICS = b"LYRICSBEGIN"
+_MAX_LYRICS = 5_120  # bytes of Lyrics3 v1
+_TAGS = (b"ID3", b"TAG", b"APETAGEX", LYRICS)
 _XING = (b"Xing", b"Info", b"VBRI")
 _FLAC = b"fLaC"
 
@@ -91,12 +94,16 @@ def _links(marks: _Marks) -> Iterator[Found]:
         if page is None:
             continue
         is_first, length = page
+        after = marks.read(at + length, 4)
+        is_damaged = bool(after) and after != b"OggS"
+        if is_damaged:  # or cut: others may begin within it
+            length = 27
         if at > begin:  # damaged, which FFmpeg is to find out
             yield Found(False, begin, at)
         begin = marks.done = min(at + length, marks.size)
         begins = is_first and not among_first and links < MAX_PARTS
         links += begins
-        among_first = is_first
+        among_first = is_first and not is_damaged
         yield Found(begins, at, begin)
     if marks.end > begin:
         yield Found(False, begin, marks.end)
@@ -107,6 +114,15 @@ def _page(head: bytes) -> tuple[bool, int] | None:
     if head[:5] != b"OggS\0" or len(head) < 27 or head[5] > 7:
         return None
     return bool(head[5] & 2), 27 + head[26] + sum(head[27 : 27 + head[26]])
+
+
+def is_last_page_cut(file: BinaryIO, size: int) -> bool:
+    """Return whether an Ogg file ends within a page."""
+    low = max(size - _MAX_PAGE, 0)
+    file.seek(low)
+    last = file.read(size - low)
+    page = _page(last[last.rfind(b"OggS\0") :][: 27 + 255])
+    return page is not None and last.rfind(b"OggS\0") + page[1] > len(last)
 
 
 class _Marks:
@@ -173,6 +189,7 @@ class _Tagged:
         self._from = 0  # first byte that was not yielded
         self._begins = True  # whether a part begins there
         self._is_fresh = True  # whether nothing was yielded since a tag or the beginning
+        self._no_lyrics = 0  # before this byte no Lyrics3 v1 is looked for again
 
     def audio(self) -> Iterator[Found]:
         """Look through the file."""
@@ -233,6 +250,8 @@ class _Tagged:
         if head.startswith(b"TAG"):
             end = at + 128
             return (at, end) if self._goes_on(end) else None
+        if head.startswith(LYRICS):
+            return self._lyrics(at)
         sizes = head[6:10]
         if len(head) < 10 or not 2 <= head[3] <= 4 or head[5] & 15 or max(sizes) > 127:
             return None
@@ -240,6 +259,19 @@ class _Tagged:
         end = at + 10 + length + (10 if head[5] & 16 else 0)
         is_tag = _FRAME_ID.match(head, 10) or (length < _NEAR and self._goes_on(end))
         return (at, end) if is_tag else None
+
+    def _lyrics(self, at: int) -> Span | None:
+        """Return the range of the Lyrics3 tag at `at`: fields and their length, or mere text."""
+        end = at + len(LYRICS)
+        while (field := self._read(end, 15))[3:8].isdigit() and not field.endswith(b"LYRICS200"):
+            end += 8 + int(field[3:8])
+        if field.endswith(b"LYRICS200"):
+            return at, end + 15
+        if at < self._no_lyrics:
+            return None
+        length = self._read(at, _MAX_LYRICS).find(b"LYRICSEND")
+        self._no_lyrics = at + _MAX_LYRICS
+        return (at, at + length + 9) if length > 0 else None
 
     def _goes_on(self, at: int) -> bool:
         """Return whether audio, a tag or the end of the file is at `at`."""

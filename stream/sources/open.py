@@ -21,6 +21,7 @@ _WAV_OPTIONS = {"max_size": "65536", "probesize": "100000"}
 # FLAC frames of 100 kB and more (7.1 at 192 kHz) are only found in larger reads than 1 kB.
 _FILE_OPTIONS = {"protocol_whitelist": "file", "raw_packet_size": "65536"}
 _URL_OPTIONS = {"protocol_whitelist": "http,https,tls,tcp,crypto,httpproxy"}
+EMPTY = "is empty (0 bytes), so it holds no audio; check the file"
 _UNKNOWN = (
     "is no audio file, or lacks its beginning or index (FFmpeg finds none it knows); "
     "check the file, or convert it to WAV, FLAC or MP3"
@@ -105,5 +106,5 @@ def _options_for(path: Path, name: str) -> dict[str, str]:
     except OSError as error:
         raise SourceError(f"{name}: cannot be read ({error.strerror}); check the path") from error
     if not head:
-        raise DecodeError(f"{name}: is empty (0 bytes), so it holds no audio; check the file")
+        raise DecodeError(f"{name}: {EMPTY}")
     return _WAV_OPTIONS if head[8:12] == b"WAVE" else {}

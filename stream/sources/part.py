@@ -181,8 +181,9 @@ class Part:
             end_s = timeline.end_s
         if self._error is not None:
             return self._error
-        if self._stated_s() - end_s > SHORT_S:
-            return f"its header promises {self._stated_s():.2f} s"
+        stated_s = self._stated_s()
+        if stated_s and stated_s - end_s > SHORT_S:
+            return f"its header promises {stated_s:.2f} s"
         if self._undecoded.seconds > SHORT_S:
             return self._undecoded.reason
         if self.kind == "mp3" and is_last_cut(self._sizes):
@@ -295,8 +296,9 @@ class Part:
 
 
 def _duration_s(container: InputContainer, stream: AudioStream) -> float | None:
+    duration_s = None
     if stream.duration is not None and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    if container.duration is not None:
-        return container.duration / 1e6
-    return None
+        duration_s = float(stream.duration * stream.time_base)
+    elif container.duration is not None:
+        duration_s = container.duration / 1e6
+    return duration_s if duration_s is not None and duration_s > 0 else None

@@ -7,9 +7,9 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
-from stream.sources.joints import JOINED, MAX_PARTS, find_parts
+from stream.sources.joints import JOINED, LYRICS, MAX_PARTS, find_parts, is_last_page_cut
 from stream.sources.pieces import Pieces
-from stream.sources.pipe import Pipe
+from stream.sources.pipe import Pipe, kind_of
 from stream.sources.sampled import read_sampled
 from stream.sources.spool import MAX_SPOOL, Replay, held
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stream.sources.sampled import Sampled
+
+_HEAD = 1 << 17  # bytes in which pages or tags are looked for
 
 
 class Piece(NamedTuple):
@@ -50,12 +52,17 @@ class Parts:
     ----------
     is_one : bool
         Whether it is known that there is but one part.
+    is_empty : bool
+        Whether nothing came through a pipe.
+    is_cut : bool
+        Whether the file is known to end within a page.
     """
 
     def __init__(
         self, source: str | Path | BinaryIO, name: str, max_spool: int = MAX_SPOOL
     ) -> None:
         self.source = self._whole = source
+        self.is_cut = False
         self._file: BinaryIO | None = None
         self._pipe: Pipe | None = None
         self._size = 0
@@ -70,6 +77,7 @@ class Parts:
             self._size = self._file.seek(0, io.SEEK_END)
             self._find_sampled()
             self._file.seek(at)
+        self.is_empty = self._pipe is not None and self._pipe.is_empty
         self.is_one = self._pipe is None and len(self._pieces) == 1
 
     def next(self) -> Piece | None:
@@ -93,12 +101,45 @@ class Parts:
         parts = find_parts(self._file, self._size, format_name)
         self._file.seek(0)
         has_tag = self._file.read(3) == b"ID3"
+        self.is_cut = format_name == "ogg" and is_last_page_cut(self._file, self._size)
         self._file.seek(at)  # FFmpeg may be reading a file object
-        if len(parts) == 1 and len(parts[0]) == 1 and (has_tag or parts[0][0][0] == 0):
+        start, end = parts[0][0]
+        is_whole = len(parts) == 1 and len(parts[0]) == 1 and (has_tag or start == 0)
+        if is_whole and not self._has_lyrics(end):
             return False
         self._pieces.extend(Piece(self._view(part)) for part in parts)
         self.is_one = len(parts) == 1
         return True
+
+    def look_behind_damage(self) -> bool:
+        """Look for joints in a file whose beginning cannot be read.
+
+        Returns
+        -------
+        bool
+            Whether there are several parts, of which `next` returns the first.
+        """
+        if self._file is None or not self.is_one:
+            return False
+        self._file.seek(0)
+        head = self._file.read(_HEAD)
+        kind = "ogg" if b"OggS\0" in head else kind_of(head[:16])
+        parts = [] if kind is None else find_parts(self._file, self._size, kind)
+        if len(parts) < 2:
+            return False
+        self.is_cut = kind == "ogg" and is_last_page_cut(self._file, self._size)
+        self._pieces.extend(Piece(self._view(part)) for part in parts)
+        self.is_one = False
+        return True
+
+    def _has_lyrics(self, end: int) -> bool:
+        """Return whether a tag that FFmpeg takes for audio is behind the audio's end."""
+        assert self._file is not None
+        at = self._file.tell()
+        self._file.seek(end)
+        behind = self._file.read(_HEAD)
+        self._file.seek(at)
+        return LYRICS in behind
 
     def promised(self, piece: Piece) -> float:
         """Return how many times the audio that was there the header promises; 0 if unknown."""

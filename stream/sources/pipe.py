@@ -173,6 +173,11 @@ class Pipe:
     ----------
     pipe : raw binary file object
         It is closed with this one.
+
+    Attributes
+    ----------
+    is_empty : bool
+        Whether it has ended, once `first` was called, without a single byte.
     """
 
     def __init__(self, pipe: io.RawIOBase) -> None:
@@ -181,11 +186,13 @@ class Pipe:
         self._wave: PipeWave | None = None
         self._part: PipePart | None = None
         self._found: Iterator[Found] = iter(())
+        self.is_empty = False
 
     def first(self) -> BinaryIO:
         """Return the first part."""
         file = cast("BinaryIO", self._window)
         head = self._window.read(16)
+        self.is_empty = not head
         if (wave := read_head(file)) is not None:
             self._wave = PipeWave(self._window, *wave)
             return cast("BinaryIO", self._wave)

@@ -3,11 +3,13 @@
 WAV (RIFF, RIFX, RF64, BW64), Wave64, AIFF and AIFC, AU and CAF state the length of their audio.
 A program that writes to a pipe leaves it open, one that dies leaves the first guess, and beyond
 4 GB the number of a WAV file has wrapped. FFmpeg believes it and stops there. What follows the
-stated end is audio unless it can be read as further chunks to the end of the file.
+stated end is audio unless it can be read as further chunks to the end of the file. Where that end
+is unknown or wrong, such chunks are looked for from the end of the file.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -28,6 +30,25 @@ _BEHIND = frozenset(
     b" RIFF levl"[i : i + 4]
     for i in range(0, 100, 5)
 )
+_AIFF_BEHIND = frozenset(
+    (
+        b"NAME",
+        b"AUTH",
+        b"(c) ",
+        b"ANNO",
+        b"MARK",
+        b"COMT",
+        b"INST",
+        b"MIDI",
+        b"AESD",
+        b"APPL",
+        b"ID3 ",
+    )
+)
+_MAX_BEHIND = 1 << 20  # bytes at the end of a file in which their first one is looked for
+# Bytes of one sample of AIFF-C, where its name says more than its header.
+_AIFF_WIDTHS = {b"raw ": 1, b"alaw": 1, b"ulaw": 1, b"in24": 3, b"in32": 4, b"23ni": 4}
+_AIFF_WIDTHS |= {b"fl32": 4, b"fl64": 8}
 
 
 @dataclass(slots=True)
@@ -177,7 +198,8 @@ class _Wave:
         mended = mend_format(form, self.order)
         end, is_sound = data.start + stated, mended == form and self.is_filled
         if self.is_open(stated) and not (0 < stated <= rest and self.is_tail(end)):
-            stated, end = 0, self.size
+            stated, end = 0, self.find_tail(data.start, _BEHIND)
+            is_sound &= end == self.size
             is_sound &= data.size in (0, 0xFFFFFFFF) and not self.is_wide and self.align == 2
             is_sound &= _read(self.file, self.start, 4) in (b"RIFF", b"RIFX")
         elif stated >= rest:
@@ -189,8 +211,8 @@ class _Wave:
                     for wrapped in range(end + (1 << 32), self.size + 1, 1 << 32)
                     if self.is_tail(wrapped)
                 ),
-                self.size,
-            )
+                0,
+            ) or self.find_tail(data.start, _BEHIND)
             stated, is_sound = end - data.start, False
         pieces: list[bytes | tuple[int, int]] = []
         if not is_sound:
@@ -200,6 +222,26 @@ class _Wave:
     def is_tail(self, at: int) -> bool:
         """Return whether `at`, behind the audio, is the end or the first of further chunks."""
         return self._end_of(at) + _SLACK >= self.size or self._is_joined(self._end_of(at))
+
+    def find_tail(self, begin: int, names: frozenset[bytes]) -> int:
+        """Return where the chunks begin that end the file, or its end if there are none.
+
+        Parameters
+        ----------
+        begin : int
+            First byte of the audio that they follow.
+        names : frozenset of bytes
+            What the first of them may be called.
+        """
+        low = max(begin, self.size - _MAX_BEHIND)
+        last = _read(self.file, low, self.size - low)
+        places = {
+            low + match.start() for name in names for match in re.finditer(re.escape(name), last)
+        }
+        for at in sorted(places):
+            if (at - self.start) % self.align == 0 and self._end_of(at) >= self.size:
+                return at
+        return self.size
 
     def _end_of(self, at: int) -> int:
         """Return where the chunks end that begin at `at`."""
@@ -255,16 +297,20 @@ def _aiff(file: BinaryIO, start: int, size: int) -> Sampled | None:
     begin = min(chunk.start + 8 + skip, size)
     stated, rest = max(chunk.size - 8 - skip, 0), size - begin
     channels, frames, bits = struct.unpack(">HIH", common[:8])
-    width = channels * -(-bits // 8) if kind in (b"NONE", b"twos", b"sowt", b"in24") else 0
+    width = channels * _AIFF_WIDTHS.get(kind.lower(), 0)
+    if kind in (b"NONE", b"twos", b"sowt"):
+        width = channels * -(-bits // 8)
     if wave.is_open(chunk.size) and not (stated and stated <= rest and wave.is_tail(chunk.next)):
         stated = frames * width
     if stated > rest or (0 < stated <= rest and wave.is_tail(begin + stated)):
         end = min(begin + stated, size)
     else:
-        stated, end = 0, size
+        stated, end = 0, wave.find_tail(begin, _AIFF_BEHIND)
     there = end - begin
     head = _read(file, start, 12)
-    is_sound = chunk.size > 8 + skip and (stated or not width) and frames and any(head[4:8])
+    is_sound = end == min(begin + max(chunk.size - 8 - skip, 0), size)
+    is_sound &= chunk.size > 8 + skip and bool(stated or not width) and frames > 0
+    is_sound &= any(head[4:8])
     pieces: list[bytes | tuple[int, int]] = []
     if not is_sound and width:
         frames = min(there // width, 0xFFFFFFFF)

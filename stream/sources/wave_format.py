@@ -24,11 +24,8 @@ def mend_format(form: bytes, order: str) -> bytes:
     tag, channels, rate, byte_rate, align = struct.unpack(order + "HHIIH", form[:14])
     bits = struct.unpack(order + "H", form[14:16])[0] if len(form) >= 16 else 0
     rest = form[16:]
-    if tag == _EXTENSIBLE:
-        if len(rest) < 24:  # what the samples are is not there
-            tag, rest = _PCM, b""
-        elif struct.unpack(order + "H", rest[:2])[0] < 22:
-            rest = struct.pack(order + "H", 22) + rest[2:]
+    if tag == _EXTENSIBLE and len(rest) < 24:  # what the samples are is not there
+        tag, rest = _PCM, b""
     kind = struct.unpack(order + "H", rest[8:10])[0] if tag == _EXTENSIBLE else tag
     if kind not in _SAMPLES or channels < 1 or bits > 64:
         return form
@@ -39,6 +36,9 @@ def mend_format(form: bytes, order: str) -> bytes:
         bits = 8 * width
     if align != channels * width:
         align, byte_rate = channels * width, rate * channels * width
+    if tag == _EXTENSIBLE:  # fewer valid bits fill the highest ones of a sample
+        more = max(22, struct.unpack(order + "H", rest[:2])[0])
+        rest = struct.pack(order + "HH", more, bits) + rest[4:]
     fields = (tag, channels, rate, byte_rate & 0xFFFFFFFF, align & 0xFFFF, bits)
     return struct.pack(order + "HHIIHH", *fields) + rest
 

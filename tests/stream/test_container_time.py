@@ -158,6 +158,21 @@ def test_stamps_that_go_back_lose_nothing(tmp_path: Path) -> None:
     assert len(samples) == pytest.approx(6 * RATE, abs=3_000)
 
 
+@pytest.mark.parametrize("first_s", [0, 100, 20_000])
+@pytest.mark.parametrize("second_s", [0, 50_000, 95_000])
+def test_stamps_that_go_back_before_their_zero_end_nothing_early(
+    tmp_path: Path, first_s: int, second_s: int
+) -> None:
+    for name, start_s in (("a", first_s), ("b", second_s)):
+        mux(tmp_path / f"{name}.ts", SIGNAL[: 3 * RATE], RATE, "mp2", start=start_s * RATE)
+    joined = (tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes()
+    (tmp_path / "joined.ts").write_bytes(joined)
+    reader = AudioReader(tmp_path / "joined.ts")
+    found = runs(reader)
+    assert sum(len(samples) for _, samples in found) == pytest.approx(6 * RATE, abs=3_000)
+    assert not any("ends early" in problem for problem in reader.problems)
+
+
 def test_a_counter_of_33_bits_that_wraps_is_no_hole(tmp_path: Path) -> None:
     start = round((2**33 / 90_000 - 4) * RATE)
     cuts = [(5 * RATE, 6 * RATE)]

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airsift.errors import AirsiftError
 from stream.sources import part as part_module
 from stream.sources.decode import AudioReader
 from stream.sources.joints import find_parts
@@ -136,6 +137,18 @@ TAGS: dict[str, Callable[[], bytes]] = {
 }
 
 
+def lyrics(fields: int) -> bytes:
+    """Return a tag of Lyrics3 v2, with what MPEG frames begin with in its text."""
+    body = b"LYRICSBEGIN" + b"IND0000200" + (b"LYR00050" + b"\xff\xfb" * 25) * fields
+    return body + b"%06d" % len(body) + b"LYRICS200"
+
+
+TAGS |= {
+    "lyrics": lambda: lyrics(3),
+    "long lyrics": lambda: lyrics(900),
+    "lyrics and id3v1": lambda: lyrics(1) + b"TAG" + bytes(125),
+    "lyrics of version 1": lambda: b"LYRICSBEGIN[00:10]one\xff\xfbLYRICSENDTAG" + bytes(125),
+}
 LARGE = [pytest.param(tag, marks=pytest.mark.slow) for tag in ("cover", "ape cover")]
 TAG_NAMES = [*(tag for tag in TAGS if "cover" not in tag), *LARGE]
 
@@ -153,6 +166,13 @@ def test_tags_between_parts_are_no_audio_and_no_gap(
     between = TAGS[tag]()
     path.write_bytes(between.join(sounds) + (between if container != "flac" else b""))
     check(path, list(HZ[:3]), error=error)
+
+
+@pytest.mark.parametrize("tag", [tag for tag in TAGS if "lyrics" in tag])
+def test_lyrics_behind_a_file_are_no_audio_that_is_cut(tmp_path: Path, tag: str) -> None:
+    path = tmp_path / "a.mp3"
+    path.write_bytes(part("mp3", "libmp3lame", 44_100, 2) + TAGS[tag]())
+    check(path, [440.0])
 
 
 def test_frames_of_one_stream_with_tags_between_are_decoded_as_one(tmp_path: Path) -> None:
@@ -189,6 +209,76 @@ def test_a_part_without_audio_is_reported_and_passed_over(tmp_path: Path) -> Non
         ((_, samples),) = runs(reader)
         assert len(samples) == 96_000 * data.count(sound)
         assert any("a part of it at" in problem for problem in reader.problems)
+
+
+OGG_CODECS = ["libopus", "flac", "vorbis"]
+
+
+def links(codec: str) -> list[bytes]:
+    return [part("ogg", codec, 48_000, 2, hz) for hz in HZ[:3]]
+
+
+def seconds_of(path: Path) -> tuple[float, list[str]]:
+    """Return the seconds of audio in a file, and what is wrong with it."""
+    reader = AudioReader(path)
+    return sum(len(s) for _, s in runs(reader)) / reader.rate, reader.problems
+
+
+@pytest.mark.parametrize("codec", OGG_CODECS)
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.97])
+def test_a_link_that_is_cut_takes_no_other_link_with_it(
+    tmp_path: Path, codec: str, share: float
+) -> None:
+    first, second, third = links(codec)
+    (tmp_path / "a.ogg").write_bytes(first + second[: round(share * len(second))] + third)
+    reader = AudioReader(tmp_path / "a.ogg")
+    ((_, samples),) = runs(reader)
+    assert 4 * 48_000 <= len(samples) + 2_100 <= 6 * 48_000 + 4_200
+    last = samples[-48_000 - 24_000 : -24_000]
+    crossings = np.count_nonzero(np.diff(np.signbit(last)))
+    assert crossings / 2 == pytest.approx(HZ[2], rel=0.01)
+
+
+@pytest.mark.parametrize("codec", OGG_CODECS)
+@pytest.mark.parametrize("kind", ["begins in the middle", "noise behind its header"])
+def test_links_behind_one_that_cannot_be_read_are_read(
+    tmp_path: Path, codec: str, kind: str
+) -> None:
+    first, second, third = links(codec)
+    broken = first[1_000:]
+    if kind == "noise behind its header":
+        broken = first[:60] + np.random.default_rng(0).bytes(len(first) - 60)
+    (tmp_path / "a.ogg").write_bytes(broken + second + third)
+    seconds, problems = seconds_of(tmp_path / "a.ogg")
+    assert seconds == pytest.approx(4, abs=0.05)
+    assert len(problems) == 1
+    assert "a part of it at 0.00 s cannot be read" in problems[0]
+    assert problems[0].count("a.ogg") == 1
+
+
+@pytest.mark.parametrize("codec", OGG_CODECS)
+@pytest.mark.parametrize("n_links", [1, 2])
+def test_an_ogg_file_that_ends_within_a_page_is_reported(
+    tmp_path: Path, codec: str, n_links: int
+) -> None:
+    if codec == "flac":  # of a tone, a page holds it all
+        options = {"page_duration": "200000"}
+        encode(tmp_path / "b.ogg", noise(3, 48_000), 48_000, codec, options=options)
+        data = (tmp_path / "b.ogg").read_bytes() * n_links
+    else:
+        data = b"".join(links(codec)[:n_links])
+    page = data.rindex(b"OggS")
+    for end, is_cut in ((page - 10, True), (page + 40, True), (page, False), (len(data), False)):
+        (tmp_path / "a.ogg").write_bytes(data[:end])
+        problems = seconds_of(tmp_path / "a.ogg")[1]
+        assert [True] * is_cut == ["its last page is cut short" in line for line in problems]
+
+
+def test_text_with_the_mark_of_ogg_is_no_audio(tmp_path: Path) -> None:
+    for data in (b"OggS\0\2 is a mark\n" * 1_000, b"see OggS\0", b"x" * 500 + b"OggS\0\2" * 9):
+        (tmp_path / "a.ogg").write_bytes(data)
+        with pytest.raises(AirsiftError, match=r"no audio file|cannot be opened|decodes"):
+            AudioReader(tmp_path / "a.ogg")
 
 
 def test_errors_of_a_demuxer_do_not_end_a_file(tmp_path: Path) -> None:
@@ -265,6 +355,7 @@ def spans(data: bytes, name: str) -> list[list[tuple[int, int]]]:
             [b"ID3\4\0\0\0\0\0\5TIT2\0", b"TAG", b"APETAGEX", b"OggS\0\2", b"fLaC\0\0\0\x22"]
         )
         | st.sampled_from([b"\xff\xfb\x90\x44" + bytes(32) + b"Xing", b"VBRI", bytes(128)])
+        | st.sampled_from([b"LYRICSBEGIN", b"LYR00020", b"000100LYRICS200", b"LYRICSEND"])
         | st.binary(max_size=40),
         max_size=60,
     ).map(b"".join),
@@ -288,7 +379,9 @@ class Counted(io.BytesIO):
 
 
 @pytest.mark.parametrize("name", ["ogg", "mp3", "flac", "aac"])
-@pytest.mark.parametrize("piece", [b"TAG", b"ID3\4\0\0\0\0\0\0", b"APETAGEX", b"OggS\0\2", b"Xing"])
+@pytest.mark.parametrize(
+    "piece", [b"TAG", b"ID3\4\0\0\0\0\0\0", b"APETAGEX", b"OggS\0\2", b"Xing", b"LYRICSBEGIN"]
+)
 def test_looking_for_parts_reads_each_byte_a_few_times(name: str, piece: bytes) -> None:
     data = piece * (150_000 // len(piece))
     file = Counted(data)

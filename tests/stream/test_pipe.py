@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airsift.errors import DecodeError, SourceError
+from stream.sources import file as file_module
 from stream.sources.decode import AudioReader
 from stream.sources.file import FileSource
 from stream.sources.joints import find_audio, find_parts
@@ -131,6 +133,33 @@ def test_standard_input_is_dated_like_a_file(tmp_path: Path) -> None:
         source.close()
     assert chunks[0].start == 20 * RATE
     assert source.warnings == []
+
+
+def test_a_pipe_without_a_byte_is_empty(tmp_path: Path) -> None:
+    with piped(tmp_path / "a", b"") as fifo, pytest.raises(DecodeError, match="is empty"):
+        AudioReader(fifo)
+    with pytest.raises(DecodeError, match="/dev/null: is empty"):
+        AudioReader("/dev/null")
+
+
+def test_standard_input_that_is_closed_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_module, "_STDIN", Path("/nowhere/stdin"))
+    with pytest.raises(SourceError, match="standard input is closed; name a file"):
+        FileSource("-")
+
+
+@pytest.mark.parametrize("codec", ["libopus", "flac", "vorbis"])
+@pytest.mark.parametrize("damaged", [0, 1])
+def test_damaged_links_come_through_a_pipe(tmp_path: Path, codec: str, damaged: int) -> None:
+    sounds = [part("ogg", codec, 48_000, 2, hz) for hz in HZ[:3]]
+    sounds[damaged] = sounds[damaged][: len(sounds[damaged]) // 2]
+    check(tmp_path, b"".join(sounds))
+
+
+@pytest.mark.parametrize("codec", ["libopus", "flac", "vorbis"])
+def test_links_behind_a_broken_one_come_through_a_pipe(tmp_path: Path, codec: str) -> None:
+    first, second, third = (part("ogg", codec, 48_000, 2, hz) for hz in HZ[:3])
+    check(tmp_path, first[:60] + bytes(5_000) + second + third)
 
 
 def all_of(data: bytes, name: str, sizes: Callable[[], int]) -> list[bytes]:

@@ -230,6 +230,70 @@ def test_gsm_in_wav_is_whole(tmp_path: Path) -> None:
         assert bool(reader.problems) == bool(cut)
 
 
+LIST = b"LIST" + struct.pack("<I", 12) + b"INFO" + b"ISFT" + struct.pack("<I", 0)
+BEHIND = {
+    "one": INFO,
+    "two": INFO + b"id3 " + struct.pack("<I", 2_000) + np.random.default_rng(0).bytes(2_000),
+    "odd": b"cue " + struct.pack("<I", 4) + bytes(4) + b"LIST\3\0\0\0abc\0",
+    "a tag as well": LIST + b"TAG" + bytes(125),
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+@pytest.mark.parametrize("stated", [0, -1, 0x7FFFF000, 1_000, len(PCM) // 3])
+@pytest.mark.parametrize("kind", ["s16", "f32", "u8"])
+def test_chunks_behind_audio_of_unknown_length_are_no_audio(
+    tmp_path: Path, kind: str, stated: int, behind: str
+) -> None:
+    formats = {
+        "s16": (form(), PCM),
+        "f32": (form(bits=32, tag=3), SIGNAL.T.astype("<f4").tobytes()),
+        "u8": (form(bits=8), (SIGNAL.T * 127 + 128).round().astype("u1").tobytes()),
+    }
+    fmt, data = formats[kind]
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav(fmt, data, stated=stated, after=BEHIND[behind]))
+    reader = AudioReader(path)
+    ((_, samples),) = runs(reader)
+    assert (reader.problems, len(samples)) == ([], len(SIGNAL[0]))
+    np.testing.assert_allclose(samples, SIGNAL.mean(0), atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("stored", "valid"), [(16, 12), (24, 16), (24, 20), (32, 16), (32, 20), (32, 24)]
+)
+def test_samples_of_fewer_valid_bits_than_are_stored(
+    tmp_path: Path, stored: int, valid: int
+) -> None:
+    """As recorders write them, who have 24 bits and store 32."""
+    high = (SIGNAL.T * (2**31 - 1)).astype("<i4") >> (32 - valid) << (32 - valid)
+    data = high.reshape(-1, 1).view("u1")[:, -(stored // 8) :].tobytes()
+    guid = bytes.fromhex("000000001000800000aa00389b71")
+    more = struct.pack("<HHIH", 22, valid, 3, 1) + guid
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav(form(bits=stored, tag=0xFFFE) + more, data))
+    check(path)
+    for align in (0, 1):
+        path.write_bytes(wav(form(bits=stored, tag=0xFFFE, align=align) + more, data))
+        check(path)
+
+
+@pytest.mark.parametrize("length", [0, -1, 1_000, len(PCM) // 8 * 4])
+@pytest.mark.parametrize("codec", ["pcm_f32be", "pcm_f64be", "pcm_alaw", "pcm_u8", "pcm_s16le"])
+def test_aiff_c_is_read_to_its_end_whatever_its_header_says(
+    tmp_path: Path, codec: str, length: int
+) -> None:
+    path = tmp_path / "a.aiff"
+    encode(path, SIGNAL, RATE, codec)
+    data = with_length(path.read_bytes(), "aiff", length)
+    for behind in (b"", b"NAME\0\0\0\4song", b"ANNO\0\0\0\3abc\0AUTH\0\0\0\4some"):
+        path.write_bytes(data + behind)
+        reader = AudioReader(path)
+        ((_, samples),) = runs(reader)
+        assert (reader.problems, len(samples)) == ([], len(SIGNAL[0]))
+        np.testing.assert_allclose(samples, SIGNAL.mean(0), atol=0.02)
+
+
 def test_joined_wav_files(tmp_path: Path) -> None:
     second = wav(form(1, 8_000), PCM[:32_000], after=INFO)
     third = wide(len(PCM))
