@@ -209,7 +209,7 @@ def test_a_file_without_ranges_is_read_again_up_to_where_it_broke_off() -> None:
     with radio(answers) as (url, visits), listening(f"{url}/a.mp3") as source:
         chunks = heard(source)
         assert source.warnings == []
-        assert len(visits) == 2
+        assert len(visits) >= 2
     assert [chunk.start for chunk in chunks] == [0, *(chunk.end for chunk in chunks[:-1])]
     assert length_s(chunks) == pytest.approx(6, abs=0.1)
 
