@@ -43,10 +43,9 @@ class ListSource:
     def close(self) -> None: ...
 
 
-def send(
-    settings: KafkaSettings, station: str, samples: np.ndarray, *, first: int = 0, **options: Any
-) -> None:
-    source = ListSource(AudioChunk(station, first, samples, RATE))
+def send(settings: KafkaSettings, station: str, samples: np.ndarray, **options: Any) -> None:
+    """Publish samples behind what the station has."""
+    source = ListSource(AudioChunk(station, 0, samples, RATE))
     publish(source, settings, stop=Stop(), speed=None, **{"codec": "pcm", "ends": False, **options})
 
 

@@ -30,7 +30,7 @@ def test_a_record_that_the_broker_does_not_place_moves_no_offset(
     newest = 0
     for turn, known in enumerate(told):
         monkeypatch.setattr(Sent, "kafka_offset", property(place if known else lambda _: None))
-        send(kafka_settings, "a", noise(2), first=2 * turn * RATE)
+        send(kafka_settings, "a", noise(2))
         ear.listen(lambda end=2 * (turn + 1) * RATE: ear.ends().get("a", 0) >= end)
         ear.source.settle({"a": {"oldest": 2 * turn * RATE + RATE}})
         assert all(at.offset >= 0 for each in commits for at in each.values())

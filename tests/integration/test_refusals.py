@@ -218,7 +218,7 @@ def test_a_snapshot_that_is_refused_is_withdrawn_and_one_that_is_not_counts_agai
     ear = ears(settings)
     known: dict[str, bool] = {}
     for turn, (filling, stored) in enumerate([(10, True), (5000, False), (5000, False), (9, True)]):
-        send(settings, "a", noise(2), first=2 * turn * RATE)
+        send(settings, "a", noise(2))
         ear.listen(lambda end=2 * (turn + 1) * RATE: ear.ends().get("a", 0) >= end)
         oldest = 2 * turn * RATE + RATE
         ear.source.settle({"a": {"oldest": oldest, "filling": "x" * filling}})
@@ -245,7 +245,7 @@ def test_where_not_even_that_is_taken_nothing_is_committed_that_the_old_record_n
     alter(settings, settings.topics.state, "max.message.bytes", "40")
     ear.source._sender._refusals.limits._told = {}  # the broker's answer is ten minutes old
     for turn in range(1, 4):
-        send(settings, "a", noise(2), first=2 * turn * RATE)
+        send(settings, "a", noise(2))
         ear.listen(lambda end=2 * (turn + 1) * RATE: ear.ends()["a"] >= end)
         # Of the silent station nothing is refused, and its record needs nothing new.
         ear.source.settle({"a": {"oldest": 2 * turn * RATE + RATE}})
@@ -340,7 +340,7 @@ def test_a_worker_goes_on_whatever_is_refused(
     ensure_topics(settings, [topics.audio, topics.dead_letters])
     hostile(settings)
     for turn in range(12):
-        send(settings, "b", noise(2, turn), first=2 * turn * RATE)
+        send(settings, "b", noise(2, turn))
     log = works_until(
         settings,
         driver,
@@ -395,7 +395,7 @@ def test_a_worker_that_loses_a_right_goes_on_with_what_it_may_write(
                 )
             hostile(settings)
             for turn in range(12):
-                send(settings, "b", noise(2, turn), first=2 * turn * RATE)
+                send(settings, "b", noise(2, turn))
 
         log = works_until(
             settings,
