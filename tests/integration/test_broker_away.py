@@ -35,8 +35,8 @@ from stream.events import Decision
 class Simple:
     rate, identify = 16000, None
     def __init__(self):
-        self.align = self.resample = self.columns = self.classify = self
-        self.smooth = self.voice = self
+        self.align = self.mono = self.resample = self.columns = self
+        self.classify = self.smooth = self.voice = self
         self.counts, self.ends = {}, {}
         self.clock = SimpleNamespace(drifts_ppm=list)
     def push(self, chunks, last=False):
@@ -51,7 +51,9 @@ class Simple:
     def forget(self, station):
         pass
 
-sys.modules["stream.build"] = SimpleNamespace(build_pipeline=lambda *args, **named: Simple())
+sys.modules["stream.build"] = SimpleNamespace(
+    build_pipeline=lambda *args, **named: Simple(), model_rate=lambda config: 16000
+)
 sys.argv = ["airsift", *sys.argv[1:]]
 main()
 """

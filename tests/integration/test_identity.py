@@ -34,7 +34,7 @@ from stream.kafka.transactions import Transactions
 settings = KafkaSettings.model_validate_json(sys.argv[1])
 try:
     transactions = Transactions(settings)
-    source = KafkaSource(settings, rate=RATE, transactions=transactions)
+    source = KafkaSource(settings, rate=16_000, transactions=transactions)
     batches = iter(source)
     while not source._consumer.assignment():
         next(batches)

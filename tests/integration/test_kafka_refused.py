@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ def test_no_broker_is_one_line(kafka_settings: KafkaSettings) -> None:
     nowhere = kafka_settings.model_copy(
         update={"bootstrap_servers": "127.0.0.1:9", "connect_timeout_s": 0.5}
     )
-    for part in (KafkaSource, KafkaSink):
+    for part in (partial(KafkaSource, rate=16_000), KafkaSink):
         with pytest.raises(
             BrokerError, match=r"no Kafka broker answers at 127\.0\.0\.1:9"
         ) as caught:

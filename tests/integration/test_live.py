@@ -23,9 +23,9 @@ AIRSIFT = [sys.executable, "-m", "airsift"]
 RATE = 16000
 
 
-def tune(seconds: int) -> np.ndarray:
+def tune(seconds: int, seed: int = 0) -> np.ndarray:
     """Return plucked notes, four a second."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     t = np.arange(RATE // 4) / RATE
     notes = [
         np.sin(2 * np.pi * 220 * 2 ** (rng.integers(0, 24) / 12) * t) * np.exp(-6 * t)
@@ -85,22 +85,24 @@ def test_a_microphone_is_judged_until_ctrl_c(tmp_path):
 
 
 class Radio(BaseHTTPRequestHandler):
-    """An endless MP3 stream that breaks off once, half way."""
+    """A station in MP3 that breaks off once, and has gone on when it is back 4 s later."""
 
-    audio = b""
+    parts: tuple[bytes, bytes] = (b"", b"")
     connections = 0
 
     def do_GET(self):
         type(self).connections += 1
+        first = type(self).connections == 1
+        time.sleep(0 if first else 4)
         self.send_response(200)
         self.send_header("Content-Type", "audio/mpeg")
+        self.send_header("icy-name", "Radio")
         self.end_headers()
-        first = type(self).connections == 1
-        data = self.audio[: len(self.audio) // 2] if first else self.audio
+        data = self.parts[not first]
         try:
-            for start in range(0, len(data), 4000):
+            for start in range(0, len(data), 4000):  # a quarter of a second
                 self.wfile.write(data[start : start + 4000])
-                time.sleep(0.05)
+                time.sleep(0.25)
         except OSError:
             pass
 
@@ -109,9 +111,12 @@ class Radio(BaseHTTPRequestHandler):
 
 
 def test_a_web_radio_that_breaks_off_is_a_gap_and_goes_on(tmp_path):
-    encoded = tmp_path / "radio.mp3"
-    encode(encoded, tune(40), RATE, "libmp3lame")
-    Radio.audio, Radio.connections = encoded.read_bytes(), 0
+    parts = []
+    for seed, seconds in enumerate((12, 60)):
+        path = tmp_path / f"{seed}.mp3"
+        encode(path, tune(seconds, seed), RATE, "libmp3lame")
+        parts.append(path.read_bytes())
+    Radio.parts, Radio.connections = (parts[0], parts[1]), 0
     server = ThreadingHTTPServer(("127.0.0.1", 0), Radio)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     out = tmp_path / "out.jsonl"

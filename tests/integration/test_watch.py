@@ -30,7 +30,8 @@ class Hears:
     identify = voice = None
 
     def __init__(self, stop: Stop) -> None:
-        self.align = self.resample = self.columns = self.classify = self.smooth = self
+        self.align = self.mono = self.resample = self.columns = self
+        self.classify = self.smooth = self
         self.clock = Clock()
         self.counts = {"chunks": 0}
         self.stop = stop
