@@ -1,6 +1,7 @@
 """Writing under bad conditions: killed, without room on the disk, and beside a consumer.
 
-The other processes are real ones, forked: nothing is imported again, so they start at once.
+The other processes are real ones, and spawned: what is forked off a process with threads, as one
+is that has run other tests, may stand still for ever.
 """
 
 import multiprocessing
@@ -24,7 +25,7 @@ from fingerprint.metadata import Track
 RATE = 16_000
 # Each kind of kill so many times, at other moments each; `make kills` sets more.
 KILLS = int(os.environ.get("KILLS", "2"))
-FORK = multiprocessing.get_context("fork")
+SPAWN = multiprocessing.get_context("spawn")
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +42,17 @@ def small_steps(monkeypatch):
 
 def start(target, *arguments):
     """Run a function in another process; return it and our end of a pipe to it."""
-    ours, theirs = FORK.Pipe()
-    process = FORK.Process(target=target, args=(theirs, *arguments), daemon=True)
+    ours, theirs = SPAWN.Pipe()
+    steps = (merging.RECENT_TRACKS, merging.FAN_IN)
+    process = SPAWN.Process(target=begin, args=(steps, target, theirs, *arguments), daemon=True)
     process.start()
     theirs.close()
     return process, ours
+
+
+def begin(steps, target, *arguments):
+    merging.RECENT_TRACKS, merging.FAN_IN = steps
+    target(*arguments)
 
 
 def messages(pipe):
@@ -240,10 +247,16 @@ def test_a_full_disk_during_a_merge_is_one_line_and_loses_nothing(tmp_path, nois
     in_order(tmp_path, [f"track-{number}" for number in range(3)], noise)
 
 
-def read_only(pipe, folder, landmarks):
+def become_nobody():
+    import fingerprint.matcher  # noqa: F401 nobody may not read where packages are
+
     if os.getuid() == 0:  # whom no permission stops
         os.setgid(65534)
         os.setuid(65534)
+
+
+def read_only(pipe, folder, landmarks):
+    become_nobody()
     catalogue = Catalogue.open(folder)
     pipe.send([match.track for match in catalogue.matcher().match(landmarks)])
     try:
@@ -274,9 +287,7 @@ def test_a_catalogue_in_a_folder_for_reading_only_serves(noise):
 
 def follow_read_only(pipe, folder, landmarks):
     """Say, as often as asked, which tracks are found."""
-    if os.getuid() == 0:
-        os.setgid(65534)
-        os.setuid(65534)
+    become_nobody()
     catalogue = Catalogue.open(folder)
     matcher = catalogue.matcher()
     while pipe.recv():

@@ -22,7 +22,7 @@ from airsift.errors import ConfigError
 from model import bank, cache, corpus, decoding, files, recipe
 
 RATE = 16_000
-FORK = multiprocessing.get_context("fork")
+SPAWN = multiprocessing.get_context("spawn")
 NAMES = ("a.wav", "program one.wav", "sub/b.wav", "sky.dsk", "x.sf2", "c.wav")
 GROUPS = ("anna", "program", "scratch", "made-hiss:1", "librispeech:26", "anna:cast")
 
@@ -323,7 +323,7 @@ def test_a_build_that_is_killed_keeps_nobody_waiting_and_writes_nothing_more(
     others = [mine.folder / f"other{number}.csv" for number in range(2)]
     for each in others:
         each.write_text("path,class,group\na.wav,noise,street\n")
-    first = FORK.Process(target=build_slowly, args=(others, tmp_path / "c"))
+    first = SPAWN.Process(target=build_slowly, args=(others, tmp_path / "c"))
     first.start()
     for _ in range(600):
         if len(workers_of(first.pid)) == 2:
