@@ -45,6 +45,7 @@ def test_moments_are_learnt_and_decisions_stay() -> None:
     assert float(((located > 0.5) == (clear > 0.5))[sure].float().mean()) > 0.9
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_moments() -> None:
     states = []
     for _ in range(2):

@@ -139,6 +139,7 @@ def length_s(chunks: list[AudioChunk]) -> float:
     return sum(len(chunk.samples) / chunk.rate for chunk in chunks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("codec", "format"),
     [("libmp3lame", "mp3"), ("flac", "ogg"), ("aac", "adts"), ("libopus", "ogg")],
@@ -214,6 +215,7 @@ def test_a_file_without_ranges_is_read_again_up_to_where_it_broke_off() -> None:
     assert length_s(chunks) == pytest.approx(6, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_taken_up_is_read_so_far_and_named() -> None:
     data = encoded(6)
     visits = iter([whole(data, break_at=len(data) // 2)])
@@ -229,6 +231,7 @@ def test_a_file_that_cannot_be_taken_up_is_read_so_far_and_named() -> None:
     assert length_s(chunks) == pytest.approx(3, abs=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -321,6 +324,7 @@ def test_after_once_working_a_refusal_is_waited_out() -> None:
         assert source.reconnects >= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("started", [False, True])
 def test_closing_is_quick_even_while_the_server_is_silent(started: bool) -> None:
     answers = {"/live": stream(encoded(2), then=5)}

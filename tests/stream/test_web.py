@@ -153,6 +153,7 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tls", "dns", "refused", "no http", "drips", "cut"])
 def test_servers_that_are_none(kind: str) -> None:
     def serve(reply: bytes, pause_s: float) -> None:
@@ -246,6 +247,7 @@ LISTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", list(LISTS))
 def test_of_a_list_the_first_entry_that_plays_is_taken(path: str) -> None:
     live = stream(encoded(3), then=2)
@@ -403,6 +405,7 @@ def broken(data: bytes, *, every: int, ranges: bool, tag: str | None = '"a"') ->
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranges", [True, False])
 @pytest.mark.parametrize("tag", ['"a"', None])
 def test_a_file_that_breaks_off_again_and_again_is_read_whole_and_once(
