@@ -189,11 +189,13 @@ class Timeline(Generic[Item]):
             self._begin_anew(jump_s)
             return
         jump = max(round(jump_s * self.rate), -first.lost)  # damage may be shorter than it seemed
+        if sign < 0:  # behind the line of drift, though it may still be ahead of the count
+            jump = min(jump, 0)
         first.placed.jump += jump
         first.lost += jump
         self._count += jump
         self._move(jump / self.rate)
-        if jump_s < 0:
+        if sign < 0 or jump_s < 0:
             self._begin_anew(jump_s - jump / self.rate)
         else:
             self._drift_s = 0.0
