@@ -34,7 +34,7 @@ from stream.kafka.letterbox import Letterbox
 from stream.kafka.moved import MovedStations, committed_offsets
 from stream.kafka.notices import NOTICES
 from stream.kafka.readiness import Readiness
-from stream.kafka.rebalance import Rebalances
+from stream.kafka.rebalance import Rebalances, take_late_assignments
 from stream.kafka.refusals import Refusals
 from stream.kafka.saved import Saved
 from stream.kafka.sender import Sender, Sent
@@ -52,9 +52,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# kafka-python wastes an assignment that arrives between two polls, and asks for another: while
-# one is awaited, nearly all time must be spent in `poll`.
-_JOIN_S = 1.0
 _COMMIT_MS = 3000  # kafka-python tries for ever without; a stop must not wait for a broker
 _CLOSE_MS = 1000  # leaving the group is a courtesy
 
@@ -129,6 +126,7 @@ class KafkaSource:
             client_rack=settings.client_rack,
             **named,
         )
+        take_late_assignments(self._consumer)
         self._contact = Contact(settings, lambda: reads_of_consumer(self._consumer))
         self._rebalances = Rebalances()
         self._reading = CaughtUp()
@@ -140,9 +138,8 @@ class KafkaSource:
 
     def __iter__(self) -> Iterator[Batch]:
         while not self._stopped:
-            poll_s = _JOIN_S if self._rebalances.joining else self._settings.poll_s
             with broker_errors(self._settings):
-                polled = self._consumer.poll(timeout_ms=round(poll_s * 1000))
+                polled = self._consumer.poll(timeout_ms=round(self._settings.poll_s * 1000))
             resumed, lost = self._follow_rebalance(polled)
             ours = None if self._rebalances.joining else self._offsets.partitions
             self._readiness.look(ours, self._end_of)

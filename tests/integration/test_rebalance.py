@@ -1,8 +1,10 @@
-"""A commit that Kafka refuses because the group is moving costs a repetition and nothing else."""
+"""A group that is moving: commits it refuses, and assignments that come between two polls."""
 
 from __future__ import annotations
 
+import itertools
 import time
+from contextlib import closing
 
 import pytest
 from kafka.errors import CommitFailedError, RebalanceInProgressError
@@ -64,3 +66,33 @@ def test_a_refused_commit_is_made_good_by_the_next(kafka_settings, monkeypatch, 
         assert listen(successor, 8) == [5, 6, 7]  # the message before the oldest sample is kept
     finally:
         successor.close()
+
+
+@pytest.mark.parametrize("work_s", [0.2, 0.7, 1.1])
+def test_an_assignment_that_comes_between_two_polls_is_taken(kafka_settings, work_s):
+    ensure_topics(kafka_settings, [kafka_settings.topics.audio])
+    publish(kafka_settings, 0, 1)
+    with closing(KafkaSource(kafka_settings, rate=RATE)) as source:
+        for batch in itertools.islice(source, round(20 / work_s)):
+            if batch.chunks:
+                break
+            time.sleep(work_s)
+        else:
+            pytest.fail("no partition was given")
+
+
+def test_members_that_work_between_polls_share_the_partitions(kafka_settings):
+    ensure_topics(kafka_settings, [kafka_settings.topics.audio])
+    sources = [KafkaSource(kafka_settings, rate=RATE) for _ in range(2)]
+    try:
+        for _ in zip(*sources, range(60), strict=False):
+            shares = [source._offsets.partitions for source in sources]
+            if all(shares) and len(set.union(*shares)) == 3:
+                break
+            time.sleep(0.3)
+        else:
+            pytest.fail(f"after 60 polls each: {shares}")
+        assert not set.intersection(*shares)
+    finally:
+        for source in sources:
+            source.close()
