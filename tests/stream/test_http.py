@@ -210,7 +210,7 @@ def test_a_file_without_ranges_is_read_again_up_to_where_it_broke_off() -> None:
     with radio(answers) as (url, visits), listening(f"{url}/a.mp3") as source:
         chunks = heard(source)
         assert source.warnings == []
-        assert len(visits) >= 2
+        assert len(visits) == 2
     assert [chunk.start for chunk in chunks] == [0, *(chunk.end for chunk in chunks[:-1])]
     assert length_s(chunks) == pytest.approx(6, abs=0.1)
 
@@ -320,8 +320,8 @@ def test_after_once_working_a_refusal_is_waited_out() -> None:
     answers: dict[str, Answer] = {"/live": lambda r: next(visits, stream(encoded(12), then=9))(r)}
     with radio(answers) as (url, seen), listening(f"{url}/live") as source:
         heard(source, until_s=4)
-        assert len(seen) >= 4
-        assert source.reconnects >= 1
+        assert len(seen) == 4
+        assert source.reconnects == 1
 
 
 @pytest.mark.slow
