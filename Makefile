@@ -54,14 +54,15 @@ lint: install ## ruff and mypy
 	$(BIN)/mypy
 
 bench: install ## measure what docs/benchmarks.md quotes
-	for name in frontend classifier pipeline decode operating latency figure; do \
-		$(BIN)/python bench/$$name.py || exit 1; done
+	for name in frontend classifier pipeline decode worker_cost latency; do \
+		$(BIN)/python -m bench.speed.$$name || exit 1; done
+	$(BIN)/python -m bench.figures.readme_timeline
 
 chaos: install ## the long form of the tests with faults, for both drivers; half an hour
-	$(BIN)/python bench/chaos.py
+	$(BIN)/python -m bench.chaos
 
 matching: install ## measure the matcher; fetches 1.3 GB of Debian packages the first time
-	$(BIN)/python bench/fingerprint.py
+	$(BIN)/python -m bench.matching
 
 fuzz: install ## thousands of damaged messages: no crash, no hang, no growth
 	$(BIN)/python -m pytest -m fuzz -s

@@ -17,10 +17,10 @@ def main() -> None:
     prefer_installed_modules()
     command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     if command in _RESTARTED:
-        from stream.patience import end_at_once_on_signals
+        from airsift.shutdown import end_at_once_on_signals
 
         end_at_once_on_signals()
-    from stream.cli.app import main as run
+    from airsift.cli.app import main as run
 
     run()
 

@@ -1,7 +1,7 @@
 """A catalogue on disk: a folder with a database of tracks and an index in segments.
 
 Readers never wait and never lock: a segment never changes, and the database says which
-segments count. One process at a time may write, see :mod:`fingerprint.writer`.
+segments count. One process at a time may write, see :mod:`fingerprint.index.writer`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airsift.errors import CatalogueError
-from fingerprint import files, settings
-from fingerprint.database import Metadata, create_database
-from fingerprint.index import FOLDER, Index
-from fingerprint.intake import analyse
-from fingerprint.metadata import Track
-from fingerprint.writer import Writer, lock_file
+from fingerprint import settings
+from fingerprint.analysis.track_landmarks import analyse
+from fingerprint.index import segment_reader
+from fingerprint.index.database import Metadata, create_database
+from fingerprint.index.index import FOLDER, Index
+from fingerprint.index.writer import Writer, lock_file
+from fingerprint.track import Track
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fingerprint.landmarks import Landmarks
-    from fingerprint.matcher import LandmarkMatcher
-    from fingerprint.segment import Segment
+    from fingerprint.analysis.landmarks import Landmarks
+    from fingerprint.index.segment import Segment
+    from fingerprint.matching.matcher import LandmarkMatcher
 
 _DATABASE = "catalogue.db"
 
@@ -162,7 +163,7 @@ class Catalogue:
         wrong = self._metadata.wrong() + self.problems
         for segment in self._index.files.values():
             try:
-                files.verify(segment.path)
+                segment_reader.verify(segment.path)
             except CatalogueError as error:
                 wrong.append(str(error))
         readable = self._index.numbers()
@@ -176,7 +177,7 @@ class Catalogue:
 
     def matcher(self) -> LandmarkMatcher:
         """Return a matcher of this catalogue."""
-        from fingerprint.matcher import LandmarkMatcher
+        from fingerprint.matching.matcher import LandmarkMatcher
 
         return LandmarkMatcher(self)
 
@@ -228,7 +229,7 @@ class Catalogue:
         Parameters
         ----------
         landmarks : Landmarks
-            What :func:`fingerprint.intake.analyse` returns.
+            What :func:`fingerprint.analysis.track_landmarks.analyse` returns.
         track : Track
             As for :meth:`add`; one of the same file that cannot be found any more, because its
             segment is damaged, is replaced.

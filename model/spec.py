@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airsift.errors import SpecMismatch
 
 if TYPE_CHECKING:
-    from model.frontend import FrontEnd
+    from model.frontend.rolling_cqt import FrontEnd
 
 SCHEMA = "airsift.model/1"
 # Facts about columns, which a front end has under the same names.

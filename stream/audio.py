@@ -25,7 +25,7 @@ class AudioChunk:
         Index of the first sample, at `rate`, from the station's sample 0. A start that lies
         after the end of the chunk before it means the samples between are lost.
     samples : np.ndarray [shape=(n,) or (n, channels), float32]
-        Samples, full scale is +-1. Behind `stream.mono.ToMono` all are mono, of shape (n,).
+        Samples, full scale is +-1. Behind `stream.stages.mono.ToMono` all are mono, of shape (n,).
     rate : int > 0
         Samples per second.
     time : float, optional

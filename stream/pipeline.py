@@ -23,22 +23,22 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stream.align import Align
 from stream.audio import AudioChunk, Cut
-from stream.classify import Classify
-from stream.clock import Clock
-from stream.columns import ComputeColumns
 from stream.events import Event, Gap
-from stream.identify import Identify
-from stream.mono import ToMono
-from stream.rate import Resample
-from stream.smooth import Smooth, SmoothSettings
 from stream.snapshot import VERSION, why_no_snapshot
-from stream.voice import Voice
+from stream.stages.align import Align
+from stream.stages.classify import Classify
+from stream.stages.clock import Clock
+from stream.stages.features import ComputeColumns
+from stream.stages.identify import Identify
+from stream.stages.mono import ToMono
+from stream.stages.resample import Resample
+from stream.stages.smooth import Smooth, SmoothSettings
+from stream.stages.voice import Voice
 
 if TYPE_CHECKING:
     from model.classifier import Classifier
-    from model.frontend import FrontEnd
+    from model.frontend.rolling_cqt import FrontEnd
 
 log = logging.getLogger(__name__)
 

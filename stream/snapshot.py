@@ -21,9 +21,9 @@ from pydantic import (
     model_validator,
 )
 
-from fingerprint.landmarks import Landmarks
+from fingerprint.analysis.landmarks import Landmarks
 from stream.events import Label
-from stream.smooth import N_SUMS
+from stream.stages.smooth import N_SUMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ class _Part(BaseModel):
 
 
 class _Clock(_Part):
-    """`stream.clock`."""
+    """`stream.stages.clock`."""
 
     base: _Number
     knots: Annotated[
@@ -80,7 +80,7 @@ class _Clock(_Part):
 
 
 class _Switch(_Part):
-    """`stream.switch`."""
+    """`stream.stages.hysteresis`."""
 
     start: _Sample
     enter: _Share
@@ -98,7 +98,7 @@ class _Switch(_Part):
 
 
 class _Smooth(_Part):
-    """`stream.smooth`."""
+    """`stream.stages.smooth`."""
 
     rate: Annotated[int, Field(gt=0, le=10**6)]
     speech: _Switch
@@ -144,7 +144,7 @@ class _Match(_Part):
 
 
 class _Identify(_Part):
-    """`stream.identify`."""
+    """`stream.stages.identify`."""
 
     heard: _Sample
     music: _Music | None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fingerprint.catalogue import Catalogue
-from fingerprint.metadata import Track
 from fingerprint.settings import SAMPLE_RATE
-from stream.demo.parts import RATE, decode, parts
-from stream.resample import Resampler
+from fingerprint.track import Track
+from stream.demo.clips import RATE, decode, parts
+from stream.resampler import Resampler
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,25 +18,25 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from airsift.build import build_pipeline
 from airsift.errors import BrokerError
-from stream.build import build_pipeline
-from stream.demo.air import ProgrammeSource, UntilHeard
-from stream.demo.assemble import Programme, assemble, programmes
 from stream.demo.catalogue import build_catalogue
+from stream.demo.programme import Programme, assemble, programmes
+from stream.demo.sources import ProgrammeSource, UntilHeard
 from stream.demo.subscriber import Subscriber
 from stream.demo.summary import stretches_of, summary
-from stream.drive import Stop, drive
-from stream.kafka.client import ensure_topics
-from stream.kafka.embedded import EmbeddedBroker
-from stream.kafka.publish import publish
+from stream.kafka.client.connect import ensure_topics
+from stream.kafka.client.publish import publish
+from stream.kafka.client.sink import KafkaSink
+from stream.kafka.client.source import KafkaSource
+from stream.kafka.embedded_broker import EmbeddedBroker
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.sink import KafkaSink
-from stream.kafka.source import KafkaSource
+from stream.runner import Stop, drive
 from stream.sinks.console import ConsoleSink
 from stream.sinks.terminal import DEFAULT_SIZE, is_terminal, size_of
 
 if TYPE_CHECKING:
-    from stream.config import Config
+    from airsift.config import Config
     from stream.events import Event
     from stream.pipeline import Pipeline
 

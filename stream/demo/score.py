@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stream.demo.assemble import Play, Stretch
+from stream.demo.programme import Play, Stretch
 
 if TYPE_CHECKING:
     from stream.events import Label

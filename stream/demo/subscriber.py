@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from stream.events import Decision, Event, Gap, Match, Segment
-from stream.kafka.tail import follow
+from stream.kafka.client.tail import follow
 
 if TYPE_CHECKING:
-    from stream.drive import Stop
     from stream.kafka.settings import KafkaSettings
-    from stream.sinks import Sink
+    from stream.runner import Stop
+    from stream.sinks.base import Sink
 
 MS = 1000  # a subscriber counts milliseconds: the JSON has seconds to three places
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from stream.demo.assemble import Programme, Stretch
-from stream.demo.parts import parts
+from stream.demo.clips import parts
+from stream.demo.programme import Programme, Stretch
 from stream.demo.score import Heard, LabelScore, score_labels, score_songs, total
 from stream.events import Event, Match, Segment
 

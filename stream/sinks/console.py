@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, TextIO
 
 from stream.events import Decision, Event, Gap, Match, Segment
 from stream.lines import one_line
+from stream.sinks.format import begin_of, end_of, song
 from stream.sinks.terminal import aside
-from stream.sinks.text import begin_of, end_of, song
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stream.sinks.table import Table
+    from stream.sinks.live_table import Table
 
 MAX_REMEMBERED = 10_000  # ids of segments and matches that were told already
 
@@ -44,7 +44,7 @@ class ConsoleSink:
         self._table: Table | None = None
         self._told: dict[tuple[str, bool], None] = {}  # in order of telling
         if live or (live is None and file.isatty()):
-            from stream.sinks.table import Table
+            from stream.sinks.live_table import Table
 
             table = Table(file)
             self._table = table if live or table.fits else None

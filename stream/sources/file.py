@@ -10,10 +10,10 @@ import numpy as np
 
 from airsift.errors import SourceError
 from stream.audio import AudioChunk
-from stream.resample import Resampler
-from stream.sources import Batch
-from stream.sources.decode import AudioReader
-from stream.sources.spool import MAX_SPOOL
+from stream.decoding.reader import AudioReader
+from stream.decoding.spool import MAX_SPOOL
+from stream.resampler import Resampler
+from stream.sources.base import Batch
 from stream.text import utf8
 
 if TYPE_CHECKING:

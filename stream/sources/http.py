@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from airsift.errors import AirsiftError
 from stream.audio import AudioChunk
-from stream.sources import Batch
 from stream.sources.address import check_scheme, public_name
+from stream.sources.base import Batch
 from stream.sources.live import SETTLE_S, LiveClock
 from stream.sources.web_audio import Reading, WebAudio, open_web_audio
 from stream.sources.web_client import WebClient, WebSettings

@@ -19,7 +19,7 @@ import numpy as np
 
 from airsift.errors import SourceError
 from stream.audio import AudioChunk, rescale
-from stream.sources import Batch
+from stream.sources.base import Batch
 from stream.timekeeping import boot_time, slewed
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from airsift.errors import DecodeError, SourceError
+from stream.decoding.frame_start import frame_start
+from stream.decoding.reader import AudioReader
 from stream.sources.address import check_scheme, public_name
 from stream.sources.content import HEAD_BYTES, Content, Kind, content_of, is_text
-from stream.sources.decode import AudioReader
-from stream.sources.frame_start import frame_start
 from stream.sources.playlist import MAX_BYTES, MAX_ENTRIES, entries
 from stream.sources.web_client import USER_AGENT, WebClient, authorities
 from stream.sources.web_errors import WebError

@@ -13,11 +13,11 @@ import yaml
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from stream import config
+from airsift import config
 from stream.audio import AudioChunk
-from stream.sources import Batch
-from stream.watch.readings import PIPELINE, SOURCE
-from stream.watch.watch import Watch
+from stream.sources.base import Batch
+from stream.telemetry.collector import PIPELINE, SOURCE
+from stream.telemetry.telemetry import Watch
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "deploy/grafana/airsift.json").read_text())
@@ -162,7 +162,7 @@ def test_panels_do_not_overlap():
 
 @pytest.mark.parametrize(
     ("known", "files"),
-    [(PIPELINE, "stream/align.py"), (SOURCE, "stream/kafka/*.py")],
+    [(PIPELINE, "stream/stages/align.py"), (SOURCE, "stream/kafka/**/*.py")],
 )
 def test_what_the_parts_count_is_told(known, files):
     code = "".join(path.read_text() for path in ROOT.glob(files))

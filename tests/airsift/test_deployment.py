@@ -20,10 +20,10 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
+from airsift import config
+from airsift.cli.app import app
 from fingerprint.catalogue import Catalogue
-from fingerprint.metadata import Track
-from stream import config
-from stream.cli.app import app
+from fingerprint.track import Track
 from stream.kafka.settings import KafkaSettings
 
 ROOT = Path(__file__).parents[2]
@@ -430,7 +430,7 @@ def test_probes_ask_what_is_served():
         paths[probe] = WORKER[probe]["httpGet"]["path"]
     assert paths["livenessProbe"] == "/healthz"
     assert paths["readinessProbe"] == "/readyz"
-    server = (ROOT / "stream/watch/server.py").read_text()
+    server = (ROOT / "stream/telemetry/server.py").read_text()
     assert all(f'"{path}"' in server for path in paths.values())
     [service] = BY_KIND["Service", "worker"]["spec"]["ports"]
     assert (service["port"], service["targetPort"]) == (port["containerPort"], port["name"])
@@ -482,6 +482,6 @@ def test_everything_is_on_loopback_unless_told_otherwise():
     assert loaded.watch.address == "127.0.0.1"
     assert loaded.watch.port == 0
     assert loaded.kafka.bootstrap_servers.startswith("127.0.0.1:")
-    spec = importlib.util.find_spec("stream.kafka.embedded")
+    spec = importlib.util.find_spec("stream.kafka.embedded_broker")
     assert spec is not None
     assert "0.0.0.0" not in Path(str(spec.origin)).read_text()

@@ -119,7 +119,7 @@ def test_processes_that_read_files_depend_on_no_folder(installed: Path, tmp_path
         "if __name__ == '__main__':\n"
         "    prefer_installed_modules()\n"
         "    from pathlib import Path\n"
-        "    from stream.cli._reading import Read, read_all\n"
+        "    from airsift.cli.catalogue_read import Read, read_all\n"
         f"    found = list(read_all([Path(f) for f in {files!r}], frozenset(), 2))\n"
         "    print(len(found), {type(each).__name__ for _, each in found})\n"
     )
@@ -145,11 +145,11 @@ def test_everything_that_is_shipped_is_found_without_the_repository(
 ) -> None:
     code = (
         "import airsift.__main__ as m; m.prefer_installed_modules()\n"
-        "from stream.config import default_file\n"
-        "from stream.demo.assemble import assemble, programmes\n"
+        "from airsift.config import default_file\n"
+        "from stream.demo.programme import assemble, programmes\n"
         "from model import recipe, voices\n"
         "from model.classifier import DEFAULT_WEIGHTS, VOICE_WEIGHTS, load\n"
-        "from model.trusted import SHIPPED\n"
+        "from model.weights import SHIPPED\n"
         "assert default_file().parent.name == 'stream', default_file()\n"
         "assert SHIPPED.is_file() and load(DEFAULT_WEIGHTS) and load(VOICE_WEIGHTS)\n"
         "assert recipe.debian_items() and voices.known_voices()\n"

@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import csv
-import sys
 import wave
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-PEERS = Path(__file__).parents[2] / "bench" / "peers"
-
-
-@pytest.fixture(scope="module")
-def parts() -> tuple[ModuleType, ModuleType]:
-    sys.path.insert(0, str(PEERS))
-    try:
-        import _score
-        import _windows
-    finally:
-        sys.path.remove(str(PEERS))
-    return _windows, _score
+from bench.peers import score, windows
 
 
 @pytest.fixture
@@ -63,8 +50,7 @@ TRUE_SPANS = {
 }
 
 
-def test_spans_and_scores_count_alike(parts, folder) -> None:
-    windows, score = parts
+def test_spans_and_scores_count_alike(folder) -> None:
     known = windows.read(folder)
     programme = {"speech": [(0.4, 10.4)], "music": [(10.4, 30.0)]}
     by_spans = answers(known, TRUE_SPANS, programme)
@@ -89,8 +75,7 @@ def test_spans_and_scores_count_alike(parts, folder) -> None:
     assert spliced["segment_F_1s"] == "97.6"  # speech has a step too many: 20 of 21
 
 
-def test_who_knows_no_music_is_not_asked_for_it(parts, folder) -> None:
-    windows, score = parts
+def test_who_knows_no_music_is_not_asked_for_it(folder) -> None:
     known = windows.read(folder)
     said = answers(known, TRUE_SPANS, {"speech": []}) | {"says": ["speech"]}
     figures = score.window_figures(known, said)
@@ -99,8 +84,7 @@ def test_who_knows_no_music_is_not_asked_for_it(parts, folder) -> None:
     assert set(score.programme_figures(known, said).values()) == {"-"}
 
 
-def test_any_other_sample_or_truth_is_another_set(parts, folder) -> None:
-    windows, _ = parts
+def test_any_other_sample_or_truth_is_another_set(folder) -> None:
     first = windows.read(folder).digest
     assert windows.read(folder).digest == first
     data = bytearray((folder / "s.wav").read_bytes())
@@ -112,8 +96,7 @@ def test_any_other_sample_or_truth_is_another_set(parts, folder) -> None:
     assert len({first, second, windows.read(folder).digest}) == 3
 
 
-def test_a_list_without_a_column_is_one_line(parts, folder) -> None:
-    windows, _ = parts
+def test_a_list_without_a_column_is_one_line(folder) -> None:
     listed = folder / "windows.csv"
     listed.write_text(listed.read_text().replace("group", "voice"))
     with pytest.raises(SystemExit, match="has no column group"):

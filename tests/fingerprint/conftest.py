@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fingerprint.catalogue import Catalogue
-from fingerprint.metadata import Track
+from fingerprint.track import Track
 
 RATE = 16_000
 Compose = Callable[[int, float], NDArray[np.float32]]

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from airsift.cli.folders import SUFFIXES, find_files
+from airsift.cli.table import Table
 from fingerprint.catalogue import Catalogue
-from stream.cli._folders import SUFFIXES, find_files
-from stream.cli._table import Table
 from tests.fingerprint.test_commands import RATE, airsift, write
 from tests.stream.media import encode, noise
 

@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 
 from airsift.errors import CatalogueError
-from fingerprint import merging
 from fingerprint.catalogue import Catalogue
-from fingerprint.metadata import Track
+from fingerprint.index import merge
+from fingerprint.track import Track
 
 RATE = 16_000
 
 
 @pytest.fixture
 def small_steps(monkeypatch):
-    monkeypatch.setattr(merging, "RECENT_TRACKS", 2)
+    monkeypatch.setattr(merge, "RECENT_TRACKS", 2)
 
 
 def _match(catalogue, samples):

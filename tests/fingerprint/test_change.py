@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soxr
 
-from fingerprint.change import NONE, Change, grid, nearby, resampled
+from fingerprint.matching.warp import NONE, Change, grid, nearby, resampled
 
 RATE = 16_000
 

@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airsift.errors import CatalogueError
-from fingerprint import checks, merging
+from fingerprint.analysis.peaks import extract
 from fingerprint.catalogue import Catalogue
-from fingerprint.files import HEADER, MAGIC, header_page, open_segment, verify
-from fingerprint.metadata import Track
-from fingerprint.peaks import extract
+from fingerprint.index import checks, merge
+from fingerprint.index.segment_reader import HEADER, MAGIC, header_page, open_segment, verify
+from fingerprint.track import Track
 
 ODD = [None, -1, 0, 2**31, 2**62, 9e999, -0.5, "", "x" * 20, b"", b"\0" * 7, b"\xff" * 10**4]
 
@@ -228,5 +228,5 @@ def test_a_sealed_lie_is_refused_or_harmless(original, tmp_path_factory, compose
     small = [(n, i, v % 256 if n in ("peak_frames", "peak_bins") else v) for n, i, v in values]
     resealed(path, lambda header: None, small)
     used(copy, compose)
-    merging.merge_all(Catalogue.open(copy)._index)
+    merge.merge_all(Catalogue.open(copy)._index)
     shutil.rmtree(copy)

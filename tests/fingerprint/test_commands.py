@@ -16,10 +16,10 @@ from unittest import mock
 import numpy as np
 import pytest
 
+from airsift.cli import progress
+from airsift.cli.app import main
+from airsift.cli.catalogue_read import Read, read_all
 from fingerprint.catalogue import Catalogue
-from stream.cli import _progress
-from stream.cli._reading import Read, read_all
-from stream.cli.app import main
 from tests.stream.media import encode
 
 RATE = 16_000
@@ -324,10 +324,10 @@ class Terminal(io.StringIO):
 
 
 def test_progress_is_shown_on_a_terminal_only(monkeypatch):
-    monkeypatch.setattr(_progress, "REDRAW_S", 0.0)
+    monkeypatch.setattr(progress, "REDRAW_S", 0.0)
     monkeypatch.setenv("TERM", "xterm")
     for stream, shown in ((Terminal(), True), (io.StringIO(), False)):
-        with redirect_stderr(stream), _progress.files_bar(2) as advance:
+        with redirect_stderr(stream), progress.files_bar(2) as advance:
             advance("first.wav")
             advance("second.wav")
         assert ("1/2" in stream.getvalue()) == shown

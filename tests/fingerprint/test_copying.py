@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fingerprint import copying
+from fingerprint.index import database_copy
 
 
 def writer(path: Path) -> sqlite3.Connection:
@@ -48,7 +48,7 @@ def test_a_copy_is_of_one_moment_while_others_write(tmp_path: Path) -> None:
     try:
         for _ in range(40):
             try:
-                copy, _ = copying.copied(path)
+                copy, _ = database_copy.copied(path)
             except sqlite3.OperationalError as error:
                 assert "try again" in str(error)  # noqa: PT017 - both are right
                 continue
@@ -73,16 +73,16 @@ def test_a_copy_holds_what_is_in_the_log_alone_and_its_stamp_follows_the_file(
     db.execute("PRAGMA wal_autocheckpoint=0")
     db.execute("CREATE TABLE one (id INTEGER PRIMARY KEY)")
     db.execute("INSERT INTO one VALUES (7)")
-    copy, seen = copying.copied(path)
+    copy, seen = database_copy.copied(path)
     assert copy.execute("SELECT id FROM one").fetchall() == [(7,)]
-    assert copying.stamp(path) == seen
+    assert database_copy.stamp(path) == seen
     db.execute("INSERT INTO one VALUES (8)")
-    assert copying.stamp(path) != seen
+    assert database_copy.stamp(path) != seen
     db.close()
     assert not (tmp_path / "catalogue.db-wal").exists()
-    copy, seen = copying.copied(path)
+    copy, seen = database_copy.copied(path)
     assert copy.execute("SELECT id FROM one").fetchall() == [(7,), (8,)]
     other = tmp_path / "other.db"
     writer(other).close()
     other.replace(path)
-    assert copying.stamp(path) != seen
+    assert database_copy.stamp(path) != seen

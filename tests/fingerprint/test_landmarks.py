@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fingerprint.landmarks import Landmarks
-from fingerprint.peaks import extract
+from fingerprint.analysis.landmarks import Landmarks
+from fingerprint.analysis.peaks import extract
 
 
 @st.composite

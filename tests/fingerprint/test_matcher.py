@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from fingerprint.analysis.landmarks import Landmarks
 from fingerprint.catalogue import Catalogue
-from fingerprint.landmarks import Landmarks
-from fingerprint.metadata import Track
+from fingerprint.track import Track
 
 RATE = 16_000
 

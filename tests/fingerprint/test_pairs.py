@@ -3,45 +3,46 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fingerprint import pairs, settings
-from fingerprint.peaks import extract
+from fingerprint import settings
+from fingerprint.analysis import hashes
+from fingerprint.analysis.peaks import extract
 
-BINS = st.integers(0, 2**pairs.BIN_BITS - 1)
-STEPS = st.integers(-pairs.MAX_STEP, pairs.MAX_STEP)
-FRAMES = st.integers(0, pairs.MAX_FRAMES)
+BINS = st.integers(0, 2**hashes.BIN_BITS - 1)
+STEPS = st.integers(-hashes.MAX_STEP, hashes.MAX_STEP)
+FRAMES = st.integers(0, hashes.MAX_FRAMES)
 
 
 @given(st.lists(st.tuples(BINS, STEPS, FRAMES), min_size=1))
 def test_unpack_is_the_inverse_of_pack(values):
     given_ = [np.array(column) for column in zip(*values, strict=True)]
-    for before, after in zip(given_, pairs.unpack(pairs.pack(*given_)), strict=True):
+    for before, after in zip(given_, hashes.unpack(hashes.pack(*given_)), strict=True):
         assert np.array_equal(before, after)
 
 
 @given(arrays(np.uint32, st.integers(1, 20), elements=st.integers(0, 2**21 - 2**14 - 1)))
 def test_pack_is_the_inverse_of_unpack(keys):
-    assert np.array_equal(pairs.pack(*pairs.unpack(keys)), keys)
+    assert np.array_equal(hashes.pack(*hashes.unpack(keys)), keys)
 
 
 def test_every_bin_of_the_grid_has_room():
-    assert settings.N_BINS <= 2**pairs.BIN_BITS
+    assert settings.N_BINS <= 2**hashes.BIN_BITS
 
 
 def test_pairs_reach_forward_and_not_too_far(compose):
-    keys, frames = pairs.to_store(*pairs.on_grid(extract(compose(1, 20.0))))
-    _, step, apart = pairs.unpack(keys)
+    keys, frames = hashes.to_store(*hashes.on_grid(extract(compose(1, 20.0))))
+    _, step, apart = hashes.unpack(keys)
     assert len(keys) == len(frames) > 1000
-    assert apart.min() >= pairs.MIN_FRAMES
-    assert apart.max() <= pairs.MAX_FRAMES
-    assert np.abs(step).max() <= pairs.MAX_STEP
+    assert apart.min() >= hashes.MIN_FRAMES
+    assert apart.max() <= hashes.MAX_FRAMES
+    assert np.abs(step).max() <= hashes.MAX_STEP
 
 
 def test_a_query_of_the_same_audio_holds_the_stored_pairs(compose):
     landmarks = extract(compose(2, 20.0))
-    stored, _ = pairs.to_store(*pairs.on_grid(landmarks))
-    query = pairs.to_look_up(landmarks, settings.STORED_RANK, settings.FAN_OUT_STORED)
+    stored, _ = hashes.to_store(*hashes.on_grid(landmarks))
+    query = hashes.to_look_up(landmarks, settings.STORED_RANK, settings.FAN_OUT_STORED)
     low, high = np.rint(query.bin), np.rint(query.other)
-    keys = pairs.pack(
+    keys = hashes.pack(
         low.astype(np.int64), (high - low).astype(np.int64), np.rint(query.frames).astype(np.int64)
     )
     # Rounding of fine times may move a pair by a frame; most are found as they are.
@@ -59,10 +60,10 @@ def test_each_peak_goes_with_the_next_within_reach(peaks, fan_out):
         others = [
             other
             for other in range(anchor + 1, len(peaks))
-            if pairs.MIN_FRAMES <= time[other] - time[anchor] < pairs.MAX_FRAMES
-            and abs(bin_[other] - bin_[anchor]) < pairs.MAX_STEP
+            if hashes.MIN_FRAMES <= time[other] - time[anchor] < hashes.MAX_FRAMES
+            and abs(bin_[other] - bin_[anchor]) < hashes.MAX_STEP
         ]
         expected |= {(anchor, other) for other in others[:fan_out]}
-    anchors, others = pairs.couple(time, bin_, fan_out)
+    anchors, others = hashes.couple(time, bin_, fan_out)
     assert len(anchors) == len(expected)
     assert set(zip(anchors.tolist(), others.tolist(), strict=True)) == expected

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fingerprint.peaks import extract
+from fingerprint.analysis.peaks import extract
 from fingerprint.settings import BINS_PER_OCTAVE, F_MIN_HZ, HOP
 
 RATE = 16_000

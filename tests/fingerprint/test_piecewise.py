@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fingerprint import piecewise
-from fingerprint.peaks import extract
-from fingerprint.piecewise import Extraction
+from fingerprint.analysis import piecewise
+from fingerprint.analysis.peaks import extract
+from fingerprint.analysis.piecewise import Extraction
 
 RATE = 16_000
 

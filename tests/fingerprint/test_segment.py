@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airsift.errors import CatalogueError
-from fingerprint import pairs
-from fingerprint.building import Recent
-from fingerprint.files import HEADER, MAGIC, header_page, open_segment, verify
-from fingerprint.peaks import extract
-from fingerprint.segment import share_budget
+from fingerprint.analysis import hashes
+from fingerprint.analysis.peaks import extract
+from fingerprint.index.builder import Recent
+from fingerprint.index.segment import share_budget
+from fingerprint.index.segment_reader import HEADER, MAGIC, header_page, open_segment, verify
+from fingerprint.index.segment_writer import write_merged
 from fingerprint.settings import HOP
-from fingerprint.writing import write_merged
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def in_memory(compose, *numbers):
     recent = Recent()
     for number in numbers:
         samples = compose(number, 12.0)
-        recent.add(number, 1 + len(samples) // HOP, *pairs.on_grid(extract(samples)))
+        recent.add(number, 1 + len(samples) // HOP, *hashes.on_grid(extract(samples)))
     return recent.segment()
 
 
@@ -42,8 +42,8 @@ def entries(segment, track):
 
 
 def test_what_is_written_is_read(files, compose):
-    frame, bin_ = pairs.on_grid(extract(compose(1, 12.0)))
-    keys, anchor = pairs.to_store(frame, bin_)
+    frame, bin_ = hashes.on_grid(extract(compose(1, 12.0)))
+    keys, anchor = hashes.to_store(frame, bin_)
     segment = open_segment(files[0])
     assert entries(segment, 1) == sorted(zip(keys.tolist(), anchor.tolist(), strict=True))
     found_frames, found_bins = segment.peaks(0, int(segment.frames[0]))
@@ -61,7 +61,7 @@ def test_a_track_added_to_memory_later_is_as_one_added_at_once(compose):
     recent = Recent()
     for number in (1, 2):
         samples = compose(number, 12.0)
-        recent.add(number, 1 + len(samples) // HOP, *pairs.on_grid(extract(samples)))
+        recent.add(number, 1 + len(samples) // HOP, *hashes.on_grid(extract(samples)))
         assert recent.segment().tracks.tolist() == list(range(1, number + 1))
     at_once = in_memory(compose, 1, 2)
     for a, b in zip(recent.segment().entries(0, 2**32), at_once.entries(0, 2**32), strict=True):

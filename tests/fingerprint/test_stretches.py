@@ -5,9 +5,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from fingerprint import stretches
-from fingerprint.piecewise import Extraction
-from fingerprint.stretches import match_long
+from fingerprint.analysis.piecewise import Extraction
+from fingerprint.matching import stretches
+from fingerprint.matching.stretches import match_long
 from tests.fingerprint.conftest import RATE
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fingerprint.verify import Evidence, together
+from fingerprint.matching.verification import Evidence, together
 
 PLACES = 120
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fingerprint.votes import _densest
+from fingerprint.matching.candidates import _densest
 
 
 def votes_at(lags, value):

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from airsift.errors import CatalogueError
-from fingerprint import merging
+from fingerprint.analysis.track_landmarks import analyse
 from fingerprint.catalogue import Catalogue
-from fingerprint.intake import analyse
-from fingerprint.metadata import Track
+from fingerprint.index import merge
+from fingerprint.track import Track
 
 RATE = 16_000
 # Each kind of kill so many times, at other moments each; `make kills` sets more.
@@ -36,14 +36,14 @@ def noise():
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch):
-    monkeypatch.setattr(merging, "RECENT_TRACKS", 3)
-    monkeypatch.setattr(merging, "FAN_IN", 3)
+    monkeypatch.setattr(merge, "RECENT_TRACKS", 3)
+    monkeypatch.setattr(merge, "FAN_IN", 3)
 
 
 def start(target, *arguments):
     """Run a function in another process; return it and our end of a pipe to it."""
     ours, theirs = SPAWN.Pipe()
-    steps = (merging.RECENT_TRACKS, merging.FAN_IN)
+    steps = (merge.RECENT_TRACKS, merge.FAN_IN)
     process = SPAWN.Process(target=begin, args=(steps, target, theirs, *arguments), daemon=True)
     process.start()
     theirs.close()
@@ -51,7 +51,7 @@ def start(target, *arguments):
 
 
 def begin(steps, target, *arguments):
-    merging.RECENT_TRACKS, merging.FAN_IN = steps
+    merge.RECENT_TRACKS, merge.FAN_IN = steps
     target(*arguments)
 
 
@@ -195,7 +195,7 @@ def fill_the_disk(pipe, folder, landmarks):
 @pytest.mark.process
 @pytest.mark.parametrize("recent", [1000, 3])
 def test_a_full_disk_during_add_is_one_line_and_loses_nothing(tmp_path, noise, monkeypatch, recent):
-    monkeypatch.setattr(merging, "RECENT_TRACKS", recent)
+    monkeypatch.setattr(merge, "RECENT_TRACKS", recent)
     process, pipe = start(fill_the_disk, tmp_path, noise)
     *said, error, found = messages(pipe)
     process.join()
@@ -208,7 +208,7 @@ def test_a_full_disk_during_add_is_one_line_and_loses_nothing(tmp_path, noise, m
 
 
 def merge_on_a_full_disk(pipe, folder, landmarks):
-    write = merging.write_merged
+    write = merge.write_merged
 
     def without_room(*arguments):
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
@@ -217,7 +217,7 @@ def merge_on_a_full_disk(pipe, folder, landmarks):
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
 
-    merging.write_merged = without_room
+    merge.write_merged = without_room
     catalogue = Catalogue.create(folder)
     for attempt in (lambda: add_some(catalogue, landmarks), catalogue.merge):
         try:
@@ -248,7 +248,7 @@ def test_a_full_disk_during_a_merge_is_one_line_and_loses_nothing(tmp_path, nois
 
 
 def become_nobody():
-    import fingerprint.matcher  # noqa: F401 nobody may not read where packages are
+    import fingerprint.matching.matcher  # noqa: F401 nobody may not read where packages are
 
     if os.getuid() == 0:  # whom no permission stops
         os.setgid(65534)
@@ -332,9 +332,9 @@ def test_a_reader_that_may_not_write_sees_what_others_add_merge_and_remove(noise
 
 @pytest.mark.slow
 def test_adding_waits_for_merges_that_cannot_keep_up(tmp_path, noise, monkeypatch):
-    write = merging.write_merged
-    monkeypatch.setattr(merging, "MOST_RECENT", 5)
-    monkeypatch.setattr(merging, "write_merged", lambda *a: (time.sleep(0.2), write(*a)))
+    write = merge.write_merged
+    monkeypatch.setattr(merge, "MOST_RECENT", 5)
+    monkeypatch.setattr(merge, "write_merged", lambda *a: (time.sleep(0.2), write(*a)))
     catalogue = Catalogue.create(tmp_path)
     recent = []
     with catalogue.writing():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from stream.kafka.apache import ApacheKafka
-from stream.kafka.embedded import EmbeddedBroker
+from stream.kafka.apache_broker import ApacheKafka
+from stream.kafka.embedded_broker import EmbeddedBroker
 from stream.kafka.settings import KafkaSettings, TopicSettings
 
 KINDS = ("embedded", "kafka", "cluster")

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from stream.kafka.apache import ApacheKafka, why_not
+from stream.kafka.apache_broker import ApacheKafka, why_not
 from stream.kafka.settings import KafkaSettings
 from tests.integration.brokers import Broker, make_broker, settings_of
 from tests.integration.ear import Ear

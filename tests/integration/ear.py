@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from stream.audio import AudioChunk
-from stream.drive import Stop
-from stream.kafka.publish import publish
+from stream.kafka.client.publish import publish
+from stream.kafka.client.source import KafkaSource
+from stream.kafka.client.tail import follow
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.source import KafkaSource
-from stream.kafka.tail import follow
-from stream.sources import Batch
+from stream.runner import Stop
+from stream.sources.base import Batch
 
 RATE = 16000
 CHUNK = RATE // 2

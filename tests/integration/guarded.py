@@ -12,7 +12,7 @@ from kafka.admin import (
 )
 from kafka.admin import ACLResourcePatternType as Pattern
 
-from stream.kafka.apache import ApacheKafka
+from stream.kafka.apache_broker import ApacheKafka
 from stream.kafka.settings import SecuritySettings
 
 OPERATOR, USER = "operator", "bob"

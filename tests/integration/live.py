@@ -10,7 +10,7 @@ import numpy as np
 from kafka.errors import KafkaError
 
 from airsift.errors import BrokerError
-from stream.kafka.client import connect_producer
+from stream.kafka.client.connect import connect_producer
 
 RATE = 16000
 CHUNK_S = 0.25

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stream.kafka.client import ensure_topics
+from stream.kafka.client.connect import ensure_topics
 from stream.kafka.settings import KafkaSettings
 
 AIRSIFT = [sys.executable, "-m", "airsift"]

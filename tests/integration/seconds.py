@@ -9,14 +9,14 @@ import numpy as np
 from kafka import TopicPartition
 
 from stream.audio import AudioChunk
-from stream.drive import Stop, drive
 from stream.events import Decision
-from stream.kafka.client import connect_consumer
-from stream.kafka.sink import KafkaSink
-from stream.kafka.source import KafkaSource
-from stream.kafka.transactions import Transactions
-from stream.kafka.wire import encode
-from stream.watch import Nobody
+from stream.kafka.client.connect import connect_consumer
+from stream.kafka.client.sink import KafkaSink
+from stream.kafka.client.source import KafkaSource
+from stream.kafka.client.transactions import Transactions
+from stream.kafka.codec.message import encode
+from stream.runner import Stop, drive
+from stream.telemetry.observer import Nobody
 from tests.integration.ear import read_all
 from tests.stream.fakes import snapshot as snapshot_at
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stream.kafka.apache import ApacheKafka
+from stream.kafka.apache_broker import ApacheKafka
 
 
 def append(broker: ApacheKafka, topic: str, data: bytes, partition: int = 0) -> None:

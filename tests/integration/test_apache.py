@@ -13,10 +13,10 @@ import pytest
 from kafka import KafkaAdminClient
 
 from airsift.errors import BrokerError
-from stream.kafka import apache
-from stream.kafka.apache import ApacheKafka
-from stream.kafka.client import ensure_topics
-from stream.kafka.sender import Sender
+from stream.kafka import apache_broker
+from stream.kafka.apache_broker import ApacheKafka
+from stream.kafka.client.connect import ensure_topics
+from stream.kafka.client.producer import Sender
 from stream.kafka.settings import SecuritySettings
 from tests.integration.brokers import settings_of
 from tests.integration.ear import read_all
@@ -24,7 +24,7 @@ from tests.integration.ear import read_all
 JAAS = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 HOLDER = """
 import time
-from stream.kafka.apache import ApacheKafka
+from stream.kafka.apache_broker import ApacheKafka
 with ApacheKafka() as broker:
     print(broker.process.pid, flush=True)
     time.sleep(60)
@@ -85,9 +85,9 @@ def test_users_log_in_and_have_rights(apache_kafka):
 
 
 def test_what_was_taken_for_free_is_chosen_again(apache_kafka, monkeypatch):
-    taken, real = apache_kafka.port, apache.free_ports
+    taken, real = apache_kafka.port, apache_broker.free_ports
     answers = iter([lambda count: [taken, *real(count - 1)]])
-    monkeypatch.setattr(apache, "free_ports", lambda count: next(answers, real)(count))
+    monkeypatch.setattr(apache_broker, "free_ports", lambda count: next(answers, real)(count))
     with ApacheKafka() as broker:
         assert broker.port != taken
         with KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers) as admin:
@@ -120,8 +120,8 @@ def test_what_is_missing_is_told_with_how_to_get_it(missing, monkeypatch, tmp_pa
     if missing == "java":
         monkeypatch.setenv("PATH", str(tmp_path))
     else:
-        monkeypatch.setattr(apache.shutil, "which", lambda name: f"/usr/bin/{name}")
-        monkeypatch.setattr(apache, "JARS", tmp_path)
+        monkeypatch.setattr(apache_broker.shutil, "which", lambda name: f"/usr/bin/{name}")
+        monkeypatch.setattr(apache_broker, "JARS", tmp_path)
     way_out = {"java": "apt-get install default-jre-headless", "jars": "`make kafka` fetches them"}
     with pytest.raises(BrokerError, match=way_out[missing]), ApacheKafka():
         pass

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from stream.audio import AudioChunk
-from stream.drive import Stop
-from stream.kafka.client import ensure_topics
-from stream.kafka.sender import Sender
+from stream.kafka.client.connect import ensure_topics
+from stream.kafka.client.producer import Sender
+from stream.kafka.client.tail import follow
+from stream.kafka.codec.message import encode
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.tail import follow
-from stream.kafka.wire import encode
+from stream.runner import Stop
 from tests.integration.door import Door
 from tests.integration.road import DRIVERS, make_environment
 
@@ -29,7 +29,7 @@ RATE = 16000
 SIMPLE = """
 import sys
 from types import SimpleNamespace
-from stream.cli.app import main
+from airsift.cli.app import main
 from stream.events import Decision
 
 class Simple:
@@ -51,7 +51,7 @@ class Simple:
     def forget(self, station):
         pass
 
-sys.modules["stream.build"] = SimpleNamespace(
+sys.modules["airsift.build"] = SimpleNamespace(
     build_pipeline=lambda *args, **named: Simple(), model_rate=lambda config: 16000
 )
 sys.argv = ["airsift", *sys.argv[1:]]

@@ -12,8 +12,8 @@ import pytest
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import NewTopic
 
-from stream.kafka.apache import JARS, ApacheKafka
-from stream.kafka.client import connect_consumer
+from stream.kafka.apache_broker import JARS, ApacheKafka
+from stream.kafka.client.connect import connect_consumer
 from stream.kafka.settings import KafkaSettings
 from tests.integration.live import OnAir
 from tests.integration.road import AIRSIFT, DRIVERS, end, make_environment

@@ -10,8 +10,8 @@ from contextlib import closing
 
 import pytest
 
-from stream.kafka.client import connect_consumer, ensure_topics
-from stream.kafka.sender import Sender
+from stream.kafka.client.connect import connect_consumer, ensure_topics
+from stream.kafka.client.producer import Sender
 from tests.integration.ear import read_all
 from tests.integration.seconds import (
     SECONDS,

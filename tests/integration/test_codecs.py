@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from stream.drive import Stop
-from stream.kafka.client import ensure_topics
-from stream.kafka.fetching import Partitions, read_with_aiokafka
-from stream.kafka.sender import Sender
+from stream.kafka.client.connect import ensure_topics
+from stream.kafka.client.fetching import Partitions, read_with_aiokafka
+from stream.kafka.client.producer import Sender
+from stream.kafka.client.tail import follow
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.tail import follow
+from stream.runner import Stop
 from tests.integration.road import DRIVERS, RATE, end, make_environment, start
 
 CODECS = ("gzip", "snappy", "lz4", "zstd")
@@ -107,10 +107,10 @@ def test_what_our_producers_compress_is_read(kafka, topic, codec, by):
 
 
 async def send_by_faust(settings, topic):
-    from stream.kafka.faust_app import make_app
-    from stream.kafka.outbox import Outbox
-    from stream.kafka.refusals import Refusals
-    from stream.kafka.wire import Message
+    from stream.kafka.client.refusals import Refusals
+    from stream.kafka.codec.message import Message
+    from stream.kafka.faust.app import make_app
+    from stream.kafka.faust.producer import Outbox
 
     app = make_app(settings)
     outbox = Outbox(app, 1000, Refusals(settings))

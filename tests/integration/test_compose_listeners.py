@@ -12,7 +12,7 @@ import pytest
 import yaml
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
-from stream.kafka.apache import ApacheKafka
+from stream.kafka.apache_broker import ApacheKafka
 from stream.kafka.loopback import free_ports
 
 ROOT = Path(__file__).parents[2]

@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from airsift.cli.app import app
 from airsift.errors import DecodeError
-from stream.cli.app import app
-from stream.drive import Stop
-from stream.kafka.client import ensure_topics
-from stream.kafka.deadletter import as_dead_letter
-from stream.kafka.intake import Received
-from stream.kafka.sender import Sender
+from stream.kafka.checkpoint.partition_reader import Received
+from stream.kafka.client.connect import ensure_topics
+from stream.kafka.client.producer import Sender
+from stream.kafka.client.tail import follow
+from stream.kafka.codec.dead_letter import as_dead_letter
+from stream.kafka.codec.message import ChunkDecoder
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.tail import follow
-from stream.kafka.wire import ChunkDecoder
+from stream.runner import Stop
 from tests.integration.ear import read_all
 from tests.integration.road import AIRSIFT, DRIVERS
 

@@ -12,11 +12,11 @@ import time
 
 import pytest
 
-from stream.drive import Stop
-from stream.kafka.client import ensure_topics
-from stream.kafka.sender import Sender
+from stream.kafka.client.connect import ensure_topics
+from stream.kafka.client.producer import Sender
+from stream.kafka.client.tail import follow
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.tail import follow
+from stream.runner import Stop
 from tests.integration.road import (
     AIRSIFT,
     DRIVERS,

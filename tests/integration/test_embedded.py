@@ -11,7 +11,7 @@ import pytest
 
 HOLDER = """
 import time
-from stream.kafka.embedded import EmbeddedBroker
+from stream.kafka.embedded_broker import EmbeddedBroker
 with EmbeddedBroker() as broker:
     print(broker.process.pid, flush=True)
     time.sleep(60)

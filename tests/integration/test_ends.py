@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from stream.audio import AudioChunk
-from stream.drive import Stop
-from stream.kafka.embedded import EmbeddedBroker
-from stream.kafka.sender import Sender
+from stream.kafka.client.producer import Sender
+from stream.kafka.client.tail import follow
+from stream.kafka.codec.message import encode
+from stream.kafka.embedded_broker import EmbeddedBroker
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.tail import follow
-from stream.kafka.wire import encode
+from stream.runner import Stop
 from tests.integration.road import (
     DRIVERS,
     RATE,

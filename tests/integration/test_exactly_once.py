@@ -12,8 +12,8 @@ from kafka.errors import IllegalGenerationError
 from kafka.producer.transaction_manager import TxnOffsetCommitHandler
 from kafka.structs import ConsumerGroupMetadata
 
-from stream.kafka.client import ensure_topics
-from stream.kafka.sender import Sender
+from stream.kafka.client.connect import ensure_topics
+from stream.kafka.client.producer import Sender
 from tests.integration.brokers import settings_of
 from tests.integration.seconds import (
     RATE,

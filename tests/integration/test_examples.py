@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stream.align import Align
 from stream.audio import AudioChunk
 from stream.events import Match, Segment
-from stream.kafka.apache import ApacheKafka
-from stream.kafka.client import ensure_topics
+from stream.kafka.apache_broker import ApacheKafka
+from stream.kafka.client.connect import ensure_topics
+from stream.kafka.client.sink import KafkaSink
+from stream.kafka.client.source import KafkaSource
 from stream.kafka.settings import KafkaSettings, TopicSettings
-from stream.kafka.sink import KafkaSink
-from stream.kafka.source import KafkaSource
+from stream.stages.align import Align
 from tests.integration.brokers import Broker
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"

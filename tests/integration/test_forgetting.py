@@ -9,12 +9,12 @@ import time
 import numpy as np
 
 from stream.audio import AudioChunk
-from stream.drive import Stop
-from stream.kafka.client import ensure_topics
-from stream.kafka.sender import Sender
-from stream.kafka.source import KafkaSource
-from stream.kafka.tail import follow
-from stream.kafka.wire import encode
+from stream.kafka.client.connect import ensure_topics
+from stream.kafka.client.producer import Sender
+from stream.kafka.client.source import KafkaSource
+from stream.kafka.client.tail import follow
+from stream.kafka.codec.message import encode
+from stream.runner import Stop
 from tests.stream.fakes import snapshot
 
 RATE = 16000
@@ -22,9 +22,9 @@ RATE = 16000
 # A worker that forgets after two seconds, and whose pipeline says what it is told.
 WORKER = """
 import sys
-from stream.drive import stop_on_signals
+from stream.runner import stop_on_signals
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.worker import Worker
+from stream.kafka.faust.worker import Worker
 
 class Told:
     rate = 16000

@@ -12,9 +12,9 @@ import pytest
 from kafka import KafkaConsumer
 
 from airsift.errors import ConfigError
-from stream.kafka.client import connect_consumer, ensure_topics
-from stream.kafka.identity import Identity, _lock, _lock_file
-from stream.kafka.transactions import Transactions
+from stream.kafka.client.connect import connect_consumer, ensure_topics
+from stream.kafka.client.identity import Identity, _lock, _lock_file
+from stream.kafka.client.transactions import Transactions
 from tests.integration.ear import read_all
 
 # A worker that commits a message for each line it reads, and says so.
@@ -28,8 +28,8 @@ if host:  # another machine has another name, and locks of its own
     socket.gethostname = lambda: host
 from airsift.errors import AirsiftError
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.source import KafkaSource
-from stream.kafka.transactions import Transactions
+from stream.kafka.client.source import KafkaSource
+from stream.kafka.client.transactions import Transactions
 
 settings = KafkaSettings.model_validate_json(sys.argv[1])
 try:
@@ -178,7 +178,7 @@ def test_a_lock_is_one_processs_and_goes_with_it(lock, tmp_path):
     name = tmp_path / "name" if lock is _lock_file else str(tmp_path)
     code = (
         "import sys, pathlib\n"
-        "from stream.kafka.identity import _lock, _lock_file\n"
+        "from stream.kafka.client.identity import _lock, _lock_file\n"
         f"held = {lock.__name__}({'pathlib.Path' if lock is _lock_file else 'str'}(sys.argv[1]))\n"
         "print(held is not None, flush=True)\n"
         "sys.stdin.read()\n"

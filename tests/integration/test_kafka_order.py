@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream.align import Align
 from stream.audio import AudioChunk
-from stream.kafka.client import ensure_topics
-from stream.kafka.sender import Sender
-from stream.kafka.wire import encode
+from stream.kafka.client.connect import ensure_topics
+from stream.kafka.client.producer import Sender
+from stream.kafka.codec.message import encode
+from stream.stages.align import Align
 from tests.integration.ear import CHUNK, RATE, noise
 from tests.stream.fakes import snapshot as snapshot_at
 

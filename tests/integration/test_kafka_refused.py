@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from airsift.errors import BrokerError, ConfigError
-from stream.drive import Stop
-from stream.kafka.client import ensure_topics
-from stream.kafka.sender import Sender
+from stream.kafka.client.connect import ensure_topics
+from stream.kafka.client.producer import Sender
+from stream.kafka.client.sink import KafkaSink
+from stream.kafka.client.source import KafkaSource
+from stream.kafka.client.tail import follow
 from stream.kafka.settings import KafkaSettings, SecuritySettings
-from stream.kafka.sink import KafkaSink
-from stream.kafka.source import KafkaSource
-from stream.kafka.tail import follow
+from stream.runner import Stop
 
 
 def test_a_message_beyond_the_limit_is_named(kafka_settings: KafkaSettings) -> None:

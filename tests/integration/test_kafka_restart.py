@@ -15,13 +15,13 @@ import pytest
 
 from airsift.errors import BrokerError
 from stream.audio import AudioChunk
-from stream.kafka.client import ensure_topics
-from stream.kafka.saved import Saved
-from stream.kafka.sender import Sender
+from stream.kafka.checkpoint.record import Saved
+from stream.kafka.client.connect import ensure_topics
+from stream.kafka.client.producer import Sender
+from stream.kafka.client.source import KafkaSource
+from stream.kafka.client.state_topic import StateLog
+from stream.kafka.codec.message import encode
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.source import KafkaSource
-from stream.kafka.state import StateLog
-from stream.kafka.wire import encode
 from tests.integration.ear import CHUNK, RATE, Ear, noise, send
 from tests.stream.fakes import snapshot as snapshot_at
 
@@ -136,7 +136,7 @@ def follow_group(ear: Ear, leave: threading.Event) -> None:
 CONSUMER = """
 import sys
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.source import KafkaSource
+from stream.kafka.client.source import KafkaSource
 source = KafkaSource(KafkaSettings.model_validate_json(sys.argv[1]), rate=16_000)
 out = open(sys.argv[2], "a")
 ends = {}

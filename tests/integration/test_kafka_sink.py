@@ -12,11 +12,11 @@ import pytest
 from airsift.errors import Backpressure, BrokerError
 from stream.audio import AudioChunk
 from stream.events import Decision, Gap, Match, Segment
-from stream.kafka.client import connect_producer, ensure_topics
-from stream.kafka.sender import Sender
+from stream.kafka.client.connect import connect_producer, ensure_topics
+from stream.kafka.client.producer import Sender
+from stream.kafka.client.sink import KafkaSink
+from stream.kafka.codec.message import encode
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.sink import KafkaSink
-from stream.kafka.wire import encode
 from tests.integration.brokers import Broker
 from tests.integration.ear import RATE, Ear, noise, read_all, send
 

@@ -8,18 +8,18 @@ import sys
 
 import pytest
 
-from stream.kafka.client import ensure_topics
-from stream.kafka.sender import Sender
+from stream.kafka.client.connect import ensure_topics
+from stream.kafka.client.producer import Sender
+from stream.kafka.faust.watchdog import EXIT_CODE, waiting_messages
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.watchdog import EXIT_CODE, waiting_messages
 
 # A pipeline that hears nothing, in a worker that gets stuck at its second message.
 STALLING = """
 import asyncio, sys, threading
-from stream.drive import Stop
-from stream.kafka.member import Member
+from stream.runner import Stop
+from stream.kafka.faust.consumer import Member
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.worker import Worker
+from stream.kafka.faust.worker import Worker
 
 class Deaf:
     rate = 16000
@@ -92,7 +92,7 @@ def test_messages_that_wait_are_found(kafka_settings):
 
 def test_a_worker_starts_where_no_file_can_be_written(tmp_path, new_broker):
     broker = new_broker()
-    begun = "from stream.kafka.member import Member\n"
+    begun = "from stream.kafka.faust.consumer import Member\n"
     begun += "Member.start = lambda self: (print('started', flush=True), sys.exit(3))\n"
     code = STALLING.replace("settings = ", begun + "settings = ", 1)
     result = subprocess.run(

@@ -13,8 +13,8 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from kafka.errors import CoordinatorNotAvailableError
 
-from stream.kafka.apache import ApacheKafka
-from stream.kafka.client import connect_consumer, ensure_topics
+from stream.kafka.apache_broker import ApacheKafka
+from stream.kafka.client.connect import connect_consumer, ensure_topics
 from stream.kafka.settings import KafkaSettings
 from tests.integration.live import OnAir
 from tests.integration.road import AIRSIFT, DRIVERS, end, make_environment

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from kafka import TopicPartition
 
-from stream.kafka.sender import Sent
+from stream.kafka.client.producer import Sent
 from stream.kafka.settings import KafkaSettings
 from tests.integration.ear import RATE, Ear, noise, read_all, send
 

@@ -13,15 +13,15 @@ from kafka import KafkaProducer
 
 from airsift.errors import BrokerError
 from stream.audio import AudioChunk
-from stream.drive import Stop
-from stream.kafka.apache import ApacheKafka, why_not
-from stream.kafka.client import connect_consumer, connect_producer, ensure_topics
-from stream.kafka.last import end_of_station
-from stream.kafka.publish import publish
+from stream.kafka.apache_broker import ApacheKafka, why_not
+from stream.kafka.client.connect import connect_consumer, connect_producer, ensure_topics
+from stream.kafka.client.publish import publish
+from stream.kafka.client.resume_position import end_of_station
+from stream.kafka.client.tail import follow
+from stream.kafka.codec.message import ChunkDecoder, encode
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.tail import follow
-from stream.kafka.wire import ChunkDecoder, encode
-from stream.sources import Batch
+from stream.runner import Stop
+from stream.sources.base import Batch
 from tests.integration.ear import RATE, ListSource, noise, send
 
 needs_apache = pytest.mark.skipif(bool(why_not()), reason=why_not())
@@ -178,7 +178,9 @@ def test_an_end_that_is_not_found_in_time_is_now(
     assert found is not None
     assert found[1] == 1
     assert abs(found[0] - time.time()) < 60
-    [line] = [r.getMessage() for r in caplog.records if r.name == "stream.kafka.last"]
+    [line] = [
+        r.getMessage() for r in caplog.records if r.name == "stream.kafka.client.resume_position"
+    ]
     assert "was not found on" in line
     assert "counted from 1970" in line
 

@@ -14,8 +14,8 @@ from contextlib import closing
 
 import pytest
 
-from stream.kafka.apache import ApacheKafka
-from stream.kafka.client import connect_admin, ensure_topics
+from stream.kafka.apache_broker import ApacheKafka
+from stream.kafka.client.connect import connect_admin, ensure_topics
 from stream.kafka.settings import KafkaSettings
 from tests.integration.road import AIRSIFT, DRIVERS
 

@@ -10,10 +10,10 @@ import pytest
 from kafka.errors import CommitFailedError, RebalanceInProgressError
 
 from stream.audio import AudioChunk
-from stream.kafka.client import ensure_topics
-from stream.kafka.sender import Sender
-from stream.kafka.source import KafkaSource
-from stream.kafka.wire import encode
+from stream.kafka.client.connect import ensure_topics
+from stream.kafka.client.producer import Sender
+from stream.kafka.client.source import KafkaSource
+from stream.kafka.codec.message import encode
 
 RATE = 16000
 

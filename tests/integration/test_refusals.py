@@ -26,16 +26,16 @@ from kafka.admin import (
 )
 
 from stream.events import Decision, Event, Gap
-from stream.kafka import limits as limits_module
-from stream.kafka.apache import ApacheKafka
-from stream.kafka.client import connect_admin, connect_producer, ensure_topics
-from stream.kafka.intake import Received
-from stream.kafka.letterbox import Letterbox
-from stream.kafka.refusals import Refusals
-from stream.kafka.sender import Sender
+from stream.kafka.apache_broker import ApacheKafka
+from stream.kafka.checkpoint.partition_reader import Received
+from stream.kafka.client import limits as limits_module
+from stream.kafka.client.connect import connect_admin, connect_producer, ensure_topics
+from stream.kafka.client.dead_letters import Letterbox
+from stream.kafka.client.producer import Sender
+from stream.kafka.client.refusals import Refusals
+from stream.kafka.client.sink import KafkaSink
+from stream.kafka.client.transactions import Transactions
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.sink import KafkaSink
-from stream.kafka.transactions import Transactions
 from tests.integration.brokers import settings_of
 from tests.integration.ear import RATE, Ear, noise, read_all, send
 from tests.integration.road import AIRSIFT, DRIVERS

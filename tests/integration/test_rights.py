@@ -13,12 +13,12 @@ from kafka.admin import ACLFilter, ACLOperation, ACLPermissionType, NewTopic, Re
 from kafka.admin import ACLResourcePatternType as Pattern
 
 from airsift.errors import BrokerError
-from stream.kafka.client import connect_consumer
+from stream.kafka.client.connect import connect_consumer
+from stream.kafka.client.sink import KafkaSink
+from stream.kafka.client.source import KafkaSource
+from stream.kafka.client.transactions import Transactions
+from stream.kafka.faust.worker import prepare_topics
 from stream.kafka.settings import KafkaSettings, TopicSettings
-from stream.kafka.sink import KafkaSink
-from stream.kafka.source import KafkaSource
-from stream.kafka.transactions import Transactions
-from stream.kafka.worker import prepare_topics
 from tests.integration.guarded import KINDS, SECRET, USER, as_acl, guarded, login, operator
 from tests.integration.live import OnAir
 from tests.integration.road import AIRSIFT, DRIVERS, end, make_environment

@@ -11,9 +11,9 @@ import pytest
 from kafka import TopicPartition
 
 from airsift.errors import AirsiftError, BrokerError, ConfigError
-from stream.kafka.client import connect_consumer, ensure_topics
-from stream.kafka.faust_app import make_app
-from stream.kafka.sender import Sender
+from stream.kafka.client.connect import connect_consumer, ensure_topics
+from stream.kafka.client.producer import Sender
+from stream.kafka.faust.app import make_app
 from stream.kafka.settings import KafkaSettings, SecuritySettings, TopicSettings
 from tests.integration.certificates import Authority
 from tests.integration.gate import Gate

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from stream.kafka.client import ensure_topics
-from stream.kafka.saved import Saved, as_record
-from stream.kafka.sender import Sender
-from stream.kafka.snapshots import Snapshots
+from stream.kafka.checkpoint.record import Saved, as_record
+from stream.kafka.client.connect import ensure_topics
+from stream.kafka.client.producer import Sender
+from stream.kafka.faust.state_table import Snapshots
 from tests.stream.fakes import snapshot as snapshot_at
 
 

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from fingerprint.catalogue import Catalogue
-from fingerprint.metadata import Track
+from fingerprint.track import Track
 from stream.events import Gap, Match, Segment
-from stream.kafka.client import ensure_topics
-from stream.kafka.deadletter import as_dead_letter
-from stream.kafka.intake import Received
-from stream.kafka.sender import Sender
+from stream.kafka.checkpoint.partition_reader import Received
+from stream.kafka.client.connect import ensure_topics
+from stream.kafka.client.producer import Sender
+from stream.kafka.client.sink import KafkaSink
+from stream.kafka.codec.dead_letter import as_dead_letter
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.sink import KafkaSink
 from stream.sources.file import read_file
 from tests.terminal import AIRSIFT, SIZES, Terminal, run, strange
 

@@ -16,8 +16,8 @@ import pytest
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import NewTopic
 
-from stream.kafka.apache import ApacheKafka
-from stream.kafka.client import connect_consumer, ensure_topics
+from stream.kafka.apache_broker import ApacheKafka
+from stream.kafka.client.connect import connect_consumer, ensure_topics
 from stream.kafka.settings import KafkaSettings
 from tests.integration.live import OnAir
 from tests.integration.road import AIRSIFT, DRIVERS, make_environment

@@ -10,10 +10,10 @@ from kafka import TopicPartition
 from kafka.structs import ConsumerGroupMetadata
 
 from airsift.errors import BrokerError, ConfigError
-from stream.kafka.client import connect_consumer, ensure_topics
-from stream.kafka.embedded import EmbeddedBroker
-from stream.kafka.tail import follow
-from stream.kafka.transactions import Transactions
+from stream.kafka.client.connect import connect_consumer, ensure_topics
+from stream.kafka.client.tail import follow
+from stream.kafka.client.transactions import Transactions
+from stream.kafka.embedded_broker import EmbeddedBroker
 from tests.integration.brokers import settings_of
 
 

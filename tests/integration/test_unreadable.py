@@ -10,13 +10,13 @@ import pytest
 from kafka import TopicPartition
 from typer.testing import CliRunner
 
-from stream.cli.app import app
-from stream.drive import Stop
-from stream.kafka.apache import ApacheKafka
-from stream.kafka.client import connect_consumer, ensure_topics
-from stream.kafka.sender import Sender
+from airsift.cli.app import app
+from stream.kafka.apache_broker import ApacheKafka
+from stream.kafka.client.connect import connect_consumer, ensure_topics
+from stream.kafka.client.producer import Sender
+from stream.kafka.client.tail import follow
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.tail import follow
+from stream.runner import Stop
 from tests.integration.road import DRIVERS, RATE, end, make_environment, start
 from tests.integration.segments import append, path_of
 from tests.stream.batches import BAD, BAD_RECORDS, batch, good, record

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from prometheus_client import generate_latest
 
-from stream import config
+from airsift import config
 from stream.audio import AudioChunk
-from stream.clock import Clock
-from stream.drive import Stop, drive
-from stream.kafka.client import ensure_topics
-from stream.kafka.sender import Sender
-from stream.kafka.sink import KafkaSink
-from stream.kafka.source import KafkaSource
-from stream.kafka.wire import encode
-from stream.watch.watch import Watch
+from stream.kafka.client.connect import ensure_topics
+from stream.kafka.client.producer import Sender
+from stream.kafka.client.sink import KafkaSink
+from stream.kafka.client.source import KafkaSource
+from stream.kafka.codec.message import encode
+from stream.runner import Stop, drive
+from stream.stages.clock import Clock
+from stream.telemetry.telemetry import Watch
 
 RATE = 16000
 MESSAGES = 60

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from stream.audio import AudioChunk
-from stream.drive import Stop
-from stream.kafka.client import connect_producer, ensure_topics
-from stream.kafka.deadletter import read_dead_letter
+from stream.kafka.client.connect import connect_producer, ensure_topics
+from stream.kafka.client.tail import follow
+from stream.kafka.codec.dead_letter import read_dead_letter
+from stream.kafka.codec.message import encode
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.tail import follow
-from stream.kafka.wire import encode
+from stream.runner import Stop
 from tests.integration.road import DRIVERS, RATE, Subscriber, make_environment, of, start
 
 DAY = 86_400 * RATE

@@ -18,8 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airsift import files
 from airsift.errors import ConfigError
-from model import bank, cache, corpus, decoding, files, recipe
+from model.corpus import cache, decoding, feature_store
+from model.corpus import recordings as corpus
+from model.corpus import sources as recipe
 
 RATE = 16_000
 SPAWN = multiprocessing.get_context("spawn")
@@ -261,7 +264,10 @@ def test_an_unfinished_build_is_not_read(mine: Listed, tmp_path: Path) -> None:
     mine.edit("replace", "a.wav", "", "", 9)
     with interrupted(after=0), pytest.raises(Interruption):
         build(mine.manifest, tmp_path / "c")
-    for read in (corpus.read_index, lambda folder: bank.checked_recordings(folder, "test")):
+    for read in (
+        corpus.read_index,
+        lambda folder: feature_store.checked_recordings(folder, "test"),
+    ):
         with pytest.raises(ConfigError, match="was interrupted: wait for it, or run the same"):
             read(tmp_path / "c")
     build(mine.manifest, tmp_path / "c")
@@ -353,25 +359,27 @@ def test_partial_files_of_one_that_was_killed_are_removed(mine: Listed, tmp_path
 def columns(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], tuple[int, int, bool]]:
     """Compute banks of a column a stream: their keys and files are what this is about."""
 
-    def part(folder: Path, split: str, seed: int, number: int) -> list[bank.Row]:
+    def part(folder: Path, split: str, seed: int, number: int) -> list[feature_store.Row]:
         rows = [
-            bank.Row(each.group, each.kind, place, place + 1, each.source, each.origin)
-            for place, each in enumerate(bank._known_kinds(folder, "train") if number == 1 else ())
+            feature_store.Row(each.group, each.kind, place, place + 1, each.source, each.origin)
+            for place, each in enumerate(
+                feature_store._known_kinds(folder, "train") if number == 1 else ()
+            )
         ]
         with files.replacing(folder / f"{split}-part-{number}.npz") as path, path.open("wb") as out:
             values = np.full((len(rows), 144), seed, np.float16)
             np.savez(out, columns=values, active=np.ones(len(rows), np.bool_))
         return rows
 
-    monkeypatch.setattr(bank, "_part", part)
-    return lambda folder: bank.build_bank(folder, "train")
+    monkeypatch.setattr(feature_store, "_part", part)
+    return lambda folder: feature_store.build_bank(folder, "train")
 
 
 def test_columns_are_reused_only_for_the_same_recordings(
     mine: Listed, tmp_path: Path, columns: Callable[[Path], tuple[int, int, bool]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(bank, "placed", lambda groups, _: {g: "train" for g, _ in groups})
+    monkeypatch.setattr(feature_store, "placed", lambda groups, _: {g: "train" for g, _ in groups})
     place = tmp_path / "c"
     build(mine.manifest, place)
     assert columns(place) == (3, 3, False)
@@ -383,11 +391,11 @@ def test_columns_are_reused_only_for_the_same_recordings(
         mine.edit(edit, "a.wav", "", f"by {edit}", 7)
         build(mine.manifest, place)
         with pytest.raises(ConfigError, match="are of other recordings or of another version"):
-            bank.open_train(place)
+            feature_store.open_train(place)
         assert not columns(place)[2], edit
         assert len(list(place.glob("train*"))) == 3
-        bank.open_train(place)
-    monkeypatch.setattr(bank, "HAPPENINGS", 1)
+        feature_store.open_train(place)
+    monkeypatch.setattr(feature_store, "HAPPENINGS", 1)
     assert not columns(place)[2]
 
 
@@ -414,7 +422,7 @@ def test_no_group_and_no_recording_is_in_two_splits_whatever_it_is_called(
     ]
     where: dict[str, set[str]] = {}
     for split in recipe.SPLITS:
-        for each in bank.chosen(recordings, split):
+        for each in feature_store.chosen(recordings, split):
             for name in (f"group {each.group}", f"recording {each.digest}"):
                 where.setdefault(name, set()).add(split)
     assert all(len(splits) == 1 for splits in where.values())

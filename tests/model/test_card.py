@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from airsift.errors import ConfigError
-from model import card, figures
-from model.conditions import MUSIC_LEVELS_DB, TREATED
-from model.measure import Judged
-from model.pictures import draw
+from model.evaluation import metrics as figures
+from model.evaluation import model_card
+from model.evaluation.conditions import MUSIC_LEVELS_DB, TREATED
+from model.evaluation.plot import draw
+from model.evaluation.predict import Judged
 
 TRUTHS = {
     "speech": (1, 0),
@@ -37,18 +38,18 @@ def judged() -> dict[str, Judged]:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> card.Place:
+def place(tmp_path: Path) -> model_card.Place:
     file = tmp_path / "card.md"
-    file.write_text(f"# Card\n{card.BEGIN}\nold\n{card.END}\nend\n")
-    return card.Place(file)
+    file.write_text(f"# Card\n{model_card.BEGIN}\nold\n{model_card.END}\nend\n")
+    return model_card.Place(file)
 
 
-def test_the_tables_go_between_the_markers(place: card.Place) -> None:
+def test_the_tables_go_between_the_markers(place: model_card.Place) -> None:
     place.write("new", "sources", b"<svg/>")
     place.write("newer", "sources 2", b"<svg/>")
     text = place.card.read_text()
-    assert text.startswith(f"# Card\n{card.BEGIN}\nnewer\n")
-    assert text.endswith(f"{card.END}\nend\n")
+    assert text.startswith(f"# Card\n{model_card.BEGIN}\nnewer\n")
+    assert text.endswith(f"{model_card.END}\nend\n")
     assert "(figures/card.svg)" in text
     assert place.sources.read_text() == "sources 2"
     assert place.figure.read_bytes() == b"<svg/>"
@@ -58,14 +59,14 @@ def test_a_card_without_markers_is_refused_at_once(tmp_path: Path) -> None:
     bare = tmp_path / "bare.md"
     bare.write_text("nothing")
     with pytest.raises(ConfigError, match="must have the lines"):
-        card.Place(bare).check()
+        model_card.Place(bare).check()
     with pytest.raises(ConfigError, match="cannot be read"):
-        card.Place(tmp_path / "none.md").check()
+        model_card.Place(tmp_path / "none.md").check()
 
 
 @pytest.mark.parametrize("full_at", ["card.md", "card_sources.md", "card.svg"])
 def test_a_full_disk_leaves_no_half_written_file(
-    place: card.Place, full_at: str, monkeypatch: pytest.MonkeyPatch
+    place: model_card.Place, full_at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = place.card.read_bytes()
     write = Path.write_bytes
@@ -86,13 +87,13 @@ def test_a_full_disk_leaves_no_half_written_file(
 @pytest.mark.slow
 def test_every_condition_and_source_is_in_the_tables(judged: dict[str, Judged]) -> None:
     programme = {"segment-based macro F, 1 s": figures.Figure(0.5, 0.4, 0.6, 2, 2)}
-    text = card.block([], judged, programme, "test")
+    text = model_card.block([], judged, programme, "test")
     for name in judged:
         assert f"| {name} | " in text
     for name in TREATED:
         assert f"| {name} | " in text
     assert "| segment-based macro F, 1 s | 50.0% (40.0% to 60.0%) |" in text
-    page = card.sources_page(judged, "test")
+    page = model_card.sources_page(judged, "test")
     assert "| speech | speech-pack | " in page
     assert "| speech-pack:" in page
 

@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airsift.errors import SpecMismatch
-from model import classifier, export, networks
-from model.network import Network
+from model import classifier
+from model.export import torchscript
+from model.networks import presets
+from model.networks.pooled import Network
 from model.spec import ModelSpec
 
 SHIPPED = classifier.load()
@@ -37,7 +39,7 @@ def network() -> Network:
 
 def test_exported_is_eager_is_reloaded(network: Network, tmp_path: Path) -> None:
     path = tmp_path / "a model.pt"
-    spec = export.export(network, path, training_data="nothing")
+    spec = torchscript.export(network, path, training_data="nothing")
     loaded = classifier.load(path)
     columns = torch.rand(2, 300, 144) * 12
     with torch.inference_mode():
@@ -59,7 +61,7 @@ def test_export_refuses_a_network_that_changes_when_scripted(
     honest = classifier.script
     monkeypatch.setattr(classifier, "script", lambda _: honest(other))
     with pytest.raises(SpecMismatch, match="scripted network differs"):
-        export.export(network, tmp_path / "m.pt", training_data="nothing")
+        torchscript.export(network, tmp_path / "m.pt", training_data="nothing")
     assert not list(tmp_path.iterdir())
 
 
@@ -99,7 +101,7 @@ def test_a_spec_is_read_without_the_network(tmp_path: Path, rate: int) -> None:
 
 
 def test_the_shipped_weights_load_and_fit_the_front_end() -> None:
-    from model.frontend import RollingCQT
+    from model.frontend.rolling_cqt import RollingCQT
 
     shipped = classifier.load()
     front_end = RollingCQT()
@@ -128,7 +130,7 @@ def test_neither_batch_nor_block_moves_a_bit_of_a_frame(
 @pytest.mark.parametrize("name", ["pooled", "plain", "sampled", "report2015"])
 def test_frames_are_those_of_the_module(name: str) -> None:
     """Whatever the context of a frame is: rows of steps give what the columns in one piece give."""
-    network = networks.make(name, 2).eval()
+    network = presets.make(name, 2).eval()
     spec = ModelSpec(
         context_columns=network.context,
         stride_columns=network.stride,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from airsift.errors import ConfigError
-from model import conditions
-from model.bank import HOP, RATE, Stream
+from model.corpus.feature_store import HOP, RATE, Stream
+from model.evaluation import conditions
 
 NAMES = ("speech", "music", "speech, GSM 06.10", "music, two semitones up")
 

@@ -13,18 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import ConfigError, DecodeError
-from model import (
-    archives,
-    bank,
-    conditions,
-    corpus,
-    happenings,
-    instruments,
-    joining,
-    noises,
-    recipe,
-    treatments,
+from model.corpus import (
+    augment,
+    concatenate,
+    feature_store,
+    game_archives,
+    recordings,
+    soundfont,
+    synthetic_events,
+    synthetic_noise,
 )
+from model.corpus import sources as recipe
+from model.evaluation import conditions
 
 RATE = 16_000
 
@@ -54,14 +54,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows += ["broken.ogg,speech,speech:9", "missing.ogg,music,music:9"]
     (place / "mine.csv").write_text("\n".join(rows))
     target = place / "corpus"
-    built = corpus.build_source(job_of(place / "mine.csv"), target)
+    built = recordings.build_source(job_of(place / "mine.csv"), target)
     assert built.seconds == 12 * 12
     assert [line.split(":")[0] for line in built.broken] == ["broken.ogg", "missing.ogg"]
     return target
 
 
-def job_of(manifest: Path) -> corpus.Job:
-    return corpus.manifest_job(manifest, recipe.manifest_items(manifest))
+def job_of(manifest: Path) -> recordings.Job:
+    return recordings.manifest_job(manifest, recipe.manifest_items(manifest))
 
 
 def all_in(split: recipe.Split) -> Callable[..., dict[str, recipe.Split]]:
@@ -71,7 +71,7 @@ def all_in(split: recipe.Split) -> Callable[..., dict[str, recipe.Split]]:
 def test_a_second_build_decodes_nothing_and_says_the_same(folder: Path) -> None:
     [array] = (folder / "audio").glob("*.npy")
     before = array.stat().st_mtime_ns
-    built = corpus.build_source(job_of(folder.parent / "mine.csv"), folder)
+    built = recordings.build_source(job_of(folder.parent / "mine.csv"), folder)
     assert (built.seconds, len(built.broken)) == (144, 2)
     assert (built.reused, built.decoded) == (13, 1)  # a file that is missing is looked for again
     assert str(built) == "2.4 min; 13 files reused, 1 decoded"
@@ -84,24 +84,24 @@ def test_streams_and_bank_hold_every_group_of_the_split(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for made in ("MADE_NOISES", "HAPPENINGS", "CONVERSATIONS", "CROWDS"):
-        monkeypatch.setattr(bank, made, 1)
-    monkeypatch.setattr(bank, "placed", all_in("train"))
-    count, columns, reused = bank.build_bank(folder, "train")
+        monkeypatch.setattr(feature_store, made, 1)
+    monkeypatch.setattr(feature_store, "placed", all_in("train"))
+    count, columns, reused = feature_store.build_bank(folder, "train")
     assert not reused
-    opened = bank.open_train(folder)
+    opened = feature_store.open_train(folder)
     assert len(opened.streams) == count
     assert opened.columns.shape == (columns, 144)
     groups = {group for group, *_ in opened.streams}
     assert groups >= {f"{kind}:{n}" for kind in recipe.KINDS for n in range(3)}
     assert opened.active.mean() > 0.9
-    assert bank.build_bank(folder, "train") == (count, columns, True)
+    assert feature_store.build_bank(folder, "train") == (count, columns, True)
 
 
 @pytest.mark.long
 def test_conditions_are_known_mixtures_of_one_split(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bank, "placed", all_in("test"))
+    monkeypatch.setattr(feature_store, "placed", all_in("test"))
     made = {each.name: each for each in conditions.conditions(folder, "test", most=3)}
     assert made["speech"].truth == (1, 0)
     assert made["music at -10 dB and speech"].truth == (1, 1)
@@ -112,9 +112,9 @@ def test_conditions_are_known_mixtures_of_one_split(
 
 def test_an_empty_folder_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="airsift corpus build"):
-        corpus.read_index(tmp_path)
+        recordings.read_index(tmp_path)
     with pytest.raises(ConfigError, match="airsift corpus build"):
-        bank.open_train(tmp_path)
+        feature_store.open_train(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -147,14 +147,14 @@ def test_the_projects_own_splits_are_independent() -> None:
 def test_a_conversation_is_speech_throughout_and_a_crowd_lasts() -> None:
     random = np.random.default_rng(0)
     clips = [random.standard_normal(RATE * 2).astype(np.float32) * 0.1 for _ in range(30)]
-    samples, active = joining.conversation(clips, random)
+    samples, active = concatenate.conversation(clips, random)
     assert active.all()
-    assert len(active) * joining.HOP == len(samples)
-    power = np.square(samples).reshape(len(active), joining.HOP).mean(axis=1)
+    assert len(active) * concatenate.HOP == len(samples)
+    power = np.square(samples).reshape(len(active), concatenate.HOP).mean(axis=1)
     loud = np.flatnonzero(power > power.max() * 1e-3)
     # Nobody is silent for longer than a pause within speech.
-    assert np.diff(loud).max() <= joining.PAUSE_SECONDS * RATE / joining.HOP
-    assert len(joining.crowd(clips, random)) == joining.STREAM_SECONDS * RATE
+    assert np.diff(loud).max() <= concatenate.PAUSE_SECONDS * RATE / concatenate.HOP
+    assert len(concatenate.crowd(clips, random)) == concatenate.STREAM_SECONDS * RATE
 
 
 def test_pauses_within_speech_count_as_speech_and_longer_ones_do_not() -> None:
@@ -162,7 +162,7 @@ def test_pauses_within_speech_count_as_speech_and_longer_ones_do_not() -> None:
 
     def active_after(pause: float) -> bool:
         clip = np.concatenate([word, np.zeros(int(pause * RATE), np.float32), word])
-        _, active = joining.levelled(clip, "speech")
+        _, active = concatenate.levelled(clip, "speech")
         return bool(active.all())
 
     assert active_after(1.8)
@@ -187,23 +187,23 @@ def test_the_game_archives_are_read() -> None:
         for number, offset, size in ((7, 0, 9), (50_001, 0x800001, 22 + 4))
     )
     data = bytes(16) + bytes(22) + bytes([128, 255, 0, 128])
-    (line,) = archives.sky_speech(struct.pack("<I", 2) + entries, data)
+    (line,) = game_archives.sky_speech(struct.pack("<I", 2) + entries, data)
     np.testing.assert_allclose(line, [0, 127 / 128, -1, 0])
     with pytest.raises(DecodeError, match="lists 9 files"):
-        list(archives.sky_speech(struct.pack("<I", 9), data))
+        list(game_archives.sky_speech(struct.pack("<I", 9), data))
 
-    header = archives.QUEEN_HEADER.pack(b"QTBL", b"PM1.0 ", 0, 0, 1, 2)
-    table = archives.QUEEN_ENTRY.pack(b"A.SB", 0, 60, 3) + archives.QUEEN_ENTRY.pack(
+    header = game_archives.QUEEN_HEADER.pack(b"QTBL", b"PM1.0 ", 0, 0, 1, 2)
+    table = game_archives.QUEEN_ENTRY.pack(b"A.SB", 0, 60, 3) + game_archives.QUEEN_ENTRY.pack(
         b"B.LUM", 0, 0, 1
     )
     packed = (header + table).ljust(60, b"\0") + b"mp3"
-    assert list(archives.queen_speech(packed)) == [b"mp3"]
+    assert list(game_archives.queen_speech(packed)) == [b"mp3"]
     with pytest.raises(DecodeError, match="queen"):
-        list(archives.queen_speech(b"QTBL".ljust(20, b"\2")))
+        list(game_archives.queen_speech(b"QTBL".ljust(20, b"\2")))
 
 
-@pytest.mark.parametrize("treatment", treatments.CHANCES, ids=lambda each: each.__name__)
-def test_a_treatment_keeps_length_and_about_the_level(treatment: treatments.Treatment) -> None:
+@pytest.mark.parametrize("treatment", augment.CHANCES, ids=lambda each: each.__name__)
+def test_a_treatment_keeps_length_and_about_the_level(treatment: augment.Treatment) -> None:
     random = np.random.default_rng(0)
     samples = (0.1 * np.sin(np.arange(RATE * 2) / 7)).astype(np.float32)
     changed = treatment(samples, random)
@@ -212,11 +212,15 @@ def test_a_treatment_keeps_length_and_about_the_level(treatment: treatments.Trea
     assert 0.4 < changed.std() / samples.std() < 2.0
 
 
-@pytest.mark.parametrize("kinds", [noises.NOISES, happenings.HAPPENINGS], ids=["steady", "passing"])
-def test_made_noises_are_repeatable_and_of_one_level(kinds: tuple[noises.Noise, ...]) -> None:
+@pytest.mark.parametrize(
+    "kinds", [synthetic_noise.NOISES, synthetic_events.HAPPENINGS], ids=["steady", "passing"]
+)
+def test_made_noises_are_repeatable_and_of_one_level(
+    kinds: tuple[synthetic_noise.Noise, ...],
+) -> None:
     for seed in range(len(kinds)):
-        name, samples = noises.made_noise(RATE * 6, seed, kinds)
-        again = noises.made_noise(RATE * 6, seed, kinds)[1]
+        name, samples = synthetic_noise.made_noise(RATE * 6, seed, kinds)
+        again = synthetic_noise.made_noise(RATE * 6, seed, kinds)[1]
         assert name == kinds[seed].__name__
         np.testing.assert_array_equal(samples, again)
         assert samples.std() == pytest.approx(0.1, rel=0.02)
@@ -228,17 +232,17 @@ def sound_font(instruments_of: dict[bytes, list[tuple[int, int, int]]]) -> bytes
     inst, bags, generators = b"", b"", b""
     zone = generator = 0
     for name, zones in [*instruments_of.items(), (b"EOI", [])]:
-        inst += instruments.INSTRUMENT.pack(name, zone)
+        inst += soundfont.INSTRUMENT.pack(name, zone)
         for low, high, root in zones:
-            bags += instruments.ZONE.pack(generator, 0)
+            bags += soundfont.ZONE.pack(generator, 0)
             for number, value in (
-                (instruments.KEY_RANGE, low + 256 * high), (instruments.ROOT_KEY, root),
-                (instruments.LOOPING, 1), (instruments.SAMPLE, 0),
+                (soundfont.KEY_RANGE, low + 256 * high), (soundfont.ROOT_KEY, root),
+                (soundfont.LOOPING, 1), (soundfont.SAMPLE, 0),
             ):  # fmt: skip
-                generators += instruments.GENERATOR.pack(number, value)
+                generators += soundfont.GENERATOR.pack(number, value)
             zone, generator = zone + 1, generator + 4
-    bags += instruments.ZONE.pack(generator, 0)
-    header = instruments.SAMPLE_HEADER.pack(b"Tone", 0, 4000, 1000, 3000, 22_050, 60, 0, 0, 1)
+    bags += soundfont.ZONE.pack(generator, 0)
+    header = soundfont.SAMPLE_HEADER.pack(b"Tone", 0, 4000, 1000, 3000, 22_050, 60, 0, 0, 1)
     chunks = b"".join(
         name + struct.pack("<I", len(data)) + data
         for name, data in (
@@ -256,14 +260,14 @@ def test_a_sound_font_plays_its_tones_and_leaves_its_drums() -> None:
         b"Snare": [(0, 127, 57)],
         b"Kit": [(35, 35, 35), (36, 36, 36), (37, 37, 37)],
     })  # fmt: skip
-    played = dict(instruments.solos(font, RATE))
+    played = dict(soundfont.solos(font, RATE))
     assert list(played) == ["program-oboe"]
     oboe = played["program-oboe"]
     assert oboe.dtype == np.int16
-    assert len(oboe) == instruments.PHRASE_SECONDS * RATE
+    assert len(oboe) == soundfont.PHRASE_SECONDS * RATE
     assert np.abs(oboe).max() > 20_000
     with pytest.raises(DecodeError, match="SoundFont 2"):
-        list(instruments.solos(b"RIFFxxxxsfbk", RATE))
+        list(soundfont.solos(b"RIFFxxxxsfbk", RATE))
 
 
 def test_speakers_and_artists_are_the_groups(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model import figures, targets
-from model.measure import Judged
+from model.evaluation import metrics as figures
+from model.evaluation import requirements
+from model.evaluation.predict import Judged
 
 NAMES = {
     "speech": (1, 0),
@@ -16,8 +17,8 @@ NAMES = {
     "silence and hiss": (0, 0),
     "music at -10 dB and speech": (1, 1),
     "music at -20 dB and speech": (1, 1),
-    **{f"speech, {name}": (1, 0) for name in targets.DEGRADED},
-    **{f"music, {name}": (0, 1) for name in targets.DEGRADED},
+    **{f"speech, {name}": (1, 0) for name in requirements.DEGRADED},
+    **{f"music, {name}": (0, 1) for name in requirements.DEGRADED},
 }
 
 
@@ -27,8 +28,8 @@ def judged(name: str, probabilities: list[tuple[float, float]]) -> Judged:
     return Judged(name, NAMES[name], np.array(probabilities, float), groups)
 
 
-def asked(everything: dict[str, Judged]) -> dict[str, targets.Row]:
-    return {row.figure: row for row in targets.rows(everything, {}, None, 0.003, 500_000)}
+def asked(everything: dict[str, Judged]) -> dict[str, requirements.Row]:
+    return {row.figure: row for row in requirements.rows(everything, {}, None, 0.003, 500_000)}
 
 
 def test_a_perfect_model_meets_everything() -> None:
@@ -39,7 +40,7 @@ def test_a_perfect_model_meets_everything() -> None:
     assert rows["GSM 06.10: macro F lost against clean"].measured == "+0.0 (+0.0 to +0.0)"
     unmet = {name for name, row in rows.items() if row.met is not True}
     assert unmet == {
-        targets.VOICE,  # not measured here
+        requirements.VOICE,  # not measured here
         "CPU time of a window of columns alone, one thread",
     }
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from airsift import files
 from airsift.errors import ConfigError
-from model import bank, corpus, decoding, files
-from model.recipe import Item
+from model.corpus import decoding, feature_store, recordings
+from model.corpus.sources import Item
 
 
 def full(*_: object) -> int:
@@ -47,19 +48,19 @@ def test_a_cache_on_a_full_disk_is_not_taken_for_whole(
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "x.raw").write_bytes(b"")
     monkeypatch.setattr(decoding, "decode", lambda *_, **__: np.ones(8000, np.int16))
-    job = corpus.Job("mine", [Item("mine", "x.raw", "speech", "anna")], tmp_path / "in")
+    job = recordings.Job("mine", [Item("mine", "x.raw", "speech", "anna")], tmp_path / "in")
     honest = Path.write_bytes
     monkeypatch.setattr(
         Path, "write_bytes",
         lambda path, data: full() if ".json" in path.name else honest(path, data),
     )  # fmt: skip
     with pytest.raises(ConfigError, match=r"mine\.json cannot be written"):
-        corpus.build_source(job, tmp_path)
+        recordings.build_source(job, tmp_path)
     with pytest.raises(ConfigError, match="airsift corpus build"):
-        corpus.read_index(tmp_path)
+        recordings.read_index(tmp_path)
     monkeypatch.setattr(Path, "write_bytes", honest)
-    assert corpus.build_source(job, tmp_path) == corpus.Built(0, [], 0, 1)
-    assert [each.group for each in corpus.read_index(tmp_path)] == ["anna"]
+    assert recordings.build_source(job, tmp_path) == recordings.Built(0, [], 0, 1)
+    assert [each.group for each in recordings.read_index(tmp_path)] == ["anna"]
     assert not list(tmp_path.rglob("*.partial"))
 
 
@@ -68,17 +69,17 @@ def test_a_bank_on_a_full_disk_cannot_be_opened(
 ) -> None:
     """Also where an older bank was there: its index would be of other columns."""
     part = (np.zeros((100, 144), np.float16), np.ones(100, np.bool_))
-    rows = [bank.Row("a:1", "speech", 0, 100)]
-    bank.store_bank(tmp_path, "train", [part], rows, "key")
-    stored = bank.open_bank(tmp_path, "train", "key")
+    rows = [feature_store.Row("a:1", "speech", 0, 100)]
+    feature_store.store_bank(tmp_path, "train", [part], rows, "key")
+    stored = feature_store.open_bank(tmp_path, "train", "key")
     assert stored.streams == rows
     assert stored.columns.shape == (100, 144)
     for failing in ("write_array_header_1_0", "save"):
         with monkeypatch.context() as patched:
             patched.setattr(np if failing == "save" else np.lib.format, failing, full)
             with pytest.raises(ConfigError, match="No space left"):
-                bank.store_bank(tmp_path, "train", [part], rows, "key")
+                feature_store.store_bank(tmp_path, "train", [part], rows, "key")
         with pytest.raises(ConfigError, match="airsift corpus build"):
-            bank.open_bank(tmp_path, "train", "key")
+            feature_store.open_bank(tmp_path, "train", "key")
         assert not list(tmp_path.glob("*.partial"))
-        bank.store_bank(tmp_path, "train", [part], rows, "key")
+        feature_store.store_bank(tmp_path, "train", [part], rows, "key")

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from model import measure
 from model.classifier import Classifier
-from model.conditions import Condition
-from model.network import Network
+from model.evaluation import predict as measure
+from model.evaluation.conditions import Condition
+from model.networks.pooled import Network
 from model.spec import ModelSpec
 
 

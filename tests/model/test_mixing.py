@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.bank import Bank, Row
-from model.layers import COLUMN_SECONDS, WINDOW, Layer, alone, fades, interruptions, over
-from model.mixing import Mixer, equalisation, moment_targets, taper, targets, transposed
-from model.reverberation import reverberated
+from model.corpus.feature_store import Bank, Row
+from model.training.mixer import Mixer, equalisation, moment_targets, taper, targets, transposed
+from model.training.mixture import COLUMN_SECONDS, WINDOW, Layer, alone, fades, interruptions, over
+from model.training.reverberation import reverberated
 
 KINDS = ("speech", "music", "singing", "noise")
 LENGTH = 400

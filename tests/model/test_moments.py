@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from model import moments
-from model.network import Network
+from model.networks.pooled import Network
+from model.training import boundary_head
 
 
 class Steps:
@@ -33,7 +33,7 @@ def test_moments_are_learnt_and_decisions_stay() -> None:
         frames = network.embed(columns)
         decided = network.decide(frames)
     first, second = (
-        moments.fit(network, Steps(), steps=steps, batch=32, seed=1) for steps in (1, 150)
+        boundary_head.fit(network, Steps(), steps=steps, batch=32, seed=1) for steps in (1, 150)
     )
     assert second < first / 2
     with torch.inference_mode():
@@ -51,7 +51,7 @@ def test_a_seed_gives_the_same_moments() -> None:
     for _ in range(2):
         torch.manual_seed(0)
         network = Network().eval()
-        moments.fit(network, Steps(), steps=8, batch=16, seed=3)
+        boundary_head.fit(network, Steps(), steps=8, batch=16, seed=3)
         states.append(network.state_dict())
     for name, values in states[0].items():
         assert torch.equal(values, states[1][name]), name

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.network import Network
+from model.networks.pooled import Network
 
 
 @pytest.fixture(scope="module")

@@ -6,20 +6,22 @@ import pytest
 import torch
 
 from airsift.errors import ConfigError
-from model import classifier, export, networks
+from model import classifier
+from model.export import torchscript
+from model.networks import presets
 
 
 def made(name: str, labels: int = 2) -> torch.nn.Module:
     """Return a network with statistics as after training."""
     torch.manual_seed(1)
-    network = networks.make(name, labels)
+    network = presets.make(name, labels)
     network.train()
     for _ in range(2):
         network(torch.rand(4, 250, 144) * 12)
     return network.eval()
 
 
-@pytest.fixture(scope="module", params=list(networks.PRESETS))
+@pytest.fixture(scope="module", params=list(presets.PRESETS))
 def network(request: pytest.FixtureRequest) -> torch.nn.Module:
     return made(request.param)
 
@@ -38,7 +40,7 @@ def test_a_frame_is_of_its_own_columns_alone(network) -> None:
 
 @pytest.mark.long
 def test_what_is_exported_is_what_was_trained(network, tmp_path: Path) -> None:
-    spec = export.export(network, tmp_path / "m.pt", training_data="none")
+    spec = torchscript.export(network, tmp_path / "m.pt", training_data="none")
     loaded = classifier.load(tmp_path / "m.pt")
     assert loaded.spec == spec
     columns = torch.rand(3, 250, 144) * 12
@@ -58,17 +60,17 @@ def test_the_softmax_network_says_one_or_the_other() -> None:
 
 def test_names_and_labels_that_do_not_fit() -> None:
     with pytest.raises(ConfigError, match="network='resnet' is unknown: use one of pooled"):
-        networks.make("resnet", 2)
+        presets.make("resnet", 2)
     with pytest.raises(ConfigError, match="two outputs, not 3"):
-        networks.make("report2015-softmax", 3)
-    assert networks.make("slim", 5)(torch.rand(2, 250, 144)).shape == (2, 5)
+        presets.make("report2015-softmax", 3)
+    assert presets.make("slim", 5)(torch.rand(2, 250, 144)).shape == (2, 5)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    from model import progress
+    from model.training import checkpoint as progress
 
     facts = {"network": "slim", "labels": ["a"], "weights": made("pooled").state_dict()}
     progress.save(facts, tmp_path / "network.pt")
     with pytest.raises(ConfigError, match="other weights than the network 'slim'") as caught:
-        export.trained_network(tmp_path / "network.pt")
+        torchscript.trained_network(tmp_path / "network.pt")
     assert "\n" not in str(caught.value)

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from airsift.errors import ConfigError, SpecMismatch
-from model import export, networks, onnx_files
+from model.export import onnx as onnx_files
+from model.export import torchscript
+from model.networks import presets
 from model.spec import ModelSpec
 
 pytestmark = pytest.mark.long
@@ -23,7 +25,7 @@ PARTS = ("embed", "decide", "locate")
 @pytest.fixture(scope="module")
 def network() -> torch.nn.Module:
     torch.manual_seed(1)
-    network = networks.make("pooled-tiny", 2)
+    network = presets.make("pooled-tiny", 2)
     network.train()
     for _ in range(3):
         network(torch.rand(8, 250, 144) * 12)
@@ -32,7 +34,7 @@ def network() -> torch.nn.Module:
 
 @pytest.fixture(scope="module")
 def spec(network) -> ModelSpec:
-    return export.spec_of(network, "nothing", ("female", "male"))
+    return torchscript.spec_of(network, "nothing", ("female", "male"))
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +97,7 @@ def test_a_file_that_computes_something_else_is_refused(network, spec, files, tm
 
 
 def test_another_spec_or_no_model_is_refused(network, spec, files, tmp_path) -> None:
-    other = export.spec_of(network, "something else", ("female", "male"))
+    other = torchscript.spec_of(network, "something else", ("female", "male"))
     with pytest.raises(SpecMismatch, match="another spec"):
         onnx_files.check(network, "embed", other, files[0])
     (tmp_path / "x.onnx").write_bytes(b"not a model")

@@ -12,12 +12,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model import corpus, record, template
-from model.bank import Bank, Row
-from model.corpus import Recording
-from model.recipe import Item
-from model.selection import Validation
-from model.train import Settings
+from model.corpus import recordings
+from model.corpus.feature_store import Bank, Row
+from model.corpus.recordings import Recording
+from model.corpus.sources import Item
+from model.evaluation import model_card_template
+from model.training import record
+from model.training.loop import Settings
+from model.training.validation import Validation
 
 RATE = 16_000
 SHA = "0123456789abcdef" * 4
@@ -85,7 +87,7 @@ def test_each_source_is_named_as_what_it_was() -> None:
 @given(st.sets(st.sampled_from(["mine", "librispeech", "songs", "scratch", "a|b"]), min_size=1))
 def test_only_sources_of_the_run_are_on_its_card(sources: set[str]) -> None:
     found = made(*sorted(sources))
-    text = template._data(found, "") + template._training(found)
+    text = model_card_template._data(found, "") + model_card_template._training(found)
     cells = {cell for line in text.splitlines() for cell in line.split(" | ")}
     for name in ("mine", "librispeech", "songs", "scratch"):
         assert (name in cells) == (name in sources), name
@@ -98,8 +100,8 @@ def test_only_sources_of_the_run_are_on_its_card(sources: set[str]) -> None:
 
 def test_nothing_is_said_of_what_is_not_known() -> None:
     assert record.sentence(None) == ""
-    assert template._data(None, "") == template.NOT_RECORDED
-    assert "steps" not in template._training(None)
+    assert model_card_template._data(None, "") == model_card_template.NOT_RECORDED
+    assert "steps" not in model_card_template._training(None)
 
 
 def packed(folder: Path, name: str, seed: int, licence: str) -> Path:
@@ -130,21 +132,21 @@ def test_a_package_is_decoded_again_when_it_changes_and_its_licences_are_recorde
     there = items[:2]
     first, second = packed(tmp_path, "voices", 1, "CC-BY-3.0"), packed(tmp_path, "voices", 5, "CC0")
 
-    def build(file: Path, listed: list[Item]) -> corpus.Built:
-        return corpus.build_source(corpus.Job("voices", listed, file), tmp_path / "c")
+    def build(file: Path, listed: list[Item]) -> recordings.Built:
+        return recordings.build_source(recordings.Job("voices", listed, file), tmp_path / "c")
 
     built = build(first, items)
     assert built.broken == ["usr/share/2.wav: voices_1_all.deb has no such file"]
-    assert build(first, there) == corpus.Built(2, [], 2, 0)
-    assert {each.licence for each in corpus.read_index(tmp_path / "c")} == {"CC-BY-3.0"}
+    assert build(first, there) == recordings.Built(2, [], 2, 0)
+    assert {each.licence for each in recordings.read_index(tmp_path / "c")} == {"CC-BY-3.0"}
     regrouped = [Item("voices", e.path, "speech", "voices:all", "recipe") for e in there]
-    assert build(first, regrouped) == corpus.Built(2, [], 2, 0)
-    assert {each.group for each in corpus.read_index(tmp_path / "c")} == {"voices:all"}
+    assert build(first, regrouped) == recordings.Built(2, [], 2, 0)
+    assert {each.group for each in recordings.read_index(tmp_path / "c")} == {"voices:all"}
     # Under the old one's name, as a mirror or a script may put it there.
     second.replace(first)
-    assert build(first, regrouped) == corpus.Built(2, [], 0, 2)
-    assert {each.licence for each in corpus.read_index(tmp_path / "c")} == {"CC0"}
-    anew = corpus.build_source(corpus.Job("voices", regrouped, first), tmp_path / "anew")
+    assert build(first, regrouped) == recordings.Built(2, [], 0, 2)
+    assert {each.licence for each in recordings.read_index(tmp_path / "c")} == {"CC0"}
+    anew = recordings.build_source(recordings.Job("voices", regrouped, first), tmp_path / "anew")
     assert anew.decoded == 2
     for one in (tmp_path / "c" / "audio").iterdir():
         assert one.read_bytes() == (tmp_path / "anew" / "audio" / one.name).read_bytes()

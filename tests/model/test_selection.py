@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from model.bank import Bank, Row
-from model.network import Network
-from model.selection import Validation, condition_cost, condition_error, disagreeing
+from model.corpus.feature_store import Bank, Row
+from model.networks.pooled import Network
+from model.training.validation import Validation, condition_cost, condition_error, disagreeing
 
 
 def held_out(names: list[str]) -> Validation:

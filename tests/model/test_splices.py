@@ -5,8 +5,8 @@ import warnings
 import numpy as np
 import pytest
 
-from model import splices
-from model.splices import Timeline
+from model.evaluation import event_metrics
+from model.evaluation.event_metrics import Timeline
 
 RATE = 16_000
 
@@ -24,13 +24,13 @@ TRUTH = timeline([(0, 20), (30, 45)], [(20, 33), (50, 60)])
 
 
 def test_the_truth_scores_full() -> None:
-    rows = splices.count([(TRUTH, TRUTH)]).rows()
+    rows = event_metrics.count([(TRUTH, TRUTH)]).rows()
     assert len(rows) == 6
     assert {row.value for row in rows.values()} == {1.0}
 
 
 def test_silence_scores_nothing() -> None:
-    rows = splices.count([(TRUTH, timeline([], []))]).rows()
+    rows = event_metrics.count([(TRUTH, timeline([], []))]).rows()
     assert {row.value for row in rows.values()} == {0.0}
 
 
@@ -39,17 +39,19 @@ def test_a_boundary_counts_within_a_second(late: float, found: float) -> None:
     heard = timeline(
         [(0, 20 + late), (30 + late, 45 + late)], [(20 + late, 33 + late), (50 + late, 60)]
     )
-    assert splices.count([(TRUTH, heard)]).rows()["boundaries found within 1 s"].value == found
+    assert (
+        event_metrics.count([(TRUTH, heard)]).rows()["boundaries found within 1 s"].value == found
+    )
 
 
 def test_a_boundary_is_found_once_and_only_by_its_kind() -> None:
     truth = timeline([(10, 20)], [])
     often = timeline([(9.5, 9.8), (10.1, 20)], [])
-    rows = splices.count([(truth, often)]).rows()
+    rows = event_metrics.count([(truth, often)]).rows()
     assert rows["boundaries found within 1 s"].value == 1.0
     assert rows["boundaries said that are true"].value == 0.5
     other = timeline([], [(10, 20)])
-    assert splices.count([(truth, other)]).rows()["boundaries found within 1 s"].value == 0.0
+    assert event_metrics.count([(truth, other)]).rows()["boundaries found within 1 s"].value == 0.0
 
 
 def test_sums_over_programmes_are_what_the_library_says_of_all_of_them() -> None:
@@ -62,10 +64,10 @@ def test_sums_over_programmes_are_what_the_library_says_of_all_of_them() -> None
         cuts = [np.sort(random.uniform(0, 60, 8)) for _ in range(4)]
         spans = [[(a, b) for a, b in cut.reshape(-1, 2)] for cut in cuts]
         pairs.append((timeline(spans[0], spans[1]), timeline(spans[2], spans[3])))
-    whole = SegmentBasedMetrics(list(splices.CLASSES), time_resolution=1.0)
+    whole = SegmentBasedMetrics(list(event_metrics.CLASSES), time_resolution=1.0)
     for truth, heard in pairs:
-        whole.evaluate(splices.events(truth), splices.events(heard))
+        whole.evaluate(event_metrics.events(truth), event_metrics.events(heard))
     expected = whole.results_class_wise_average_metrics()["f_measure"]["f_measure"]
-    figure = splices.count(pairs).rows()["segment-based macro F, 1 s"]
+    figure = event_metrics.count(pairs).rows()["segment-based macro F, 1 s"]
     assert figure.value == pytest.approx(expected)
     assert figure.low < figure.value < figure.high

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from airsift.errors import ConfigError
-from model import task
-from model.bank import Bank, Row
-from model.mixing import targets
-from model.train import Settings
+from model.corpus.feature_store import Bank, Row
+from model.training import config as task
+from model.training.loop import Settings
+from model.training.mixer import targets
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 ADVERTS = """

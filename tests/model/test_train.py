@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from airsift.errors import ConfigError
-from model import networks, selection, sheet, train
-from model.bank import Bank, Row
-from model.network import Network
+from model.corpus.feature_store import Bank, Row
+from model.networks import presets
+from model.networks.pooled import Network
+from model.training import loop, validation
+from model.training import plot as sheet
 
 pytestmark = pytest.mark.long
 
@@ -37,22 +39,22 @@ def bank() -> Bank:
 
 
 @pytest.fixture(scope="module")
-def held_out(bank: Bank) -> selection.Validation:
+def held_out(bank: Bank) -> validation.Validation:
     columns = torch.from_numpy(bank.columns).view(-1, LENGTH, 144)[:, :250].half()
     truth = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 0.0]] * 2)
-    return selection.Validation(columns, truth, list(KINDS) * 2)
+    return validation.Validation(columns, truth, list(KINDS) * 2)
 
 
-def settings(**changes: object) -> train.Settings:
+def settings(**changes: object) -> loop.Settings:
     values = {"steps": 6, "batch": 8, "validate_every": 3, "clean_at": 1.0, **changes}
-    return train.Settings(**values)  # type: ignore[arg-type]
+    return loop.Settings(**values)  # type: ignore[arg-type]
 
 
 def test_a_seed_gives_one_network_even_if_interrupted(
-    bank: Bank, held_out: selection.Validation, tmp_path: Path
+    bank: Bank, held_out: validation.Validation, tmp_path: Path
 ) -> None:
     lines: list[str] = []
-    whole = train.train(bank, held_out, settings(), tmp_path / "whole", lines.append)
+    whole = loop.train(bank, held_out, settings(), tmp_path / "whole", lines.append)
 
     class Interruption(Exception):
         pass
@@ -61,8 +63,8 @@ def test_a_seed_gives_one_network_even_if_interrupted(
         raise Interruption
 
     with pytest.raises(Interruption):
-        train.train(bank, held_out, settings(), tmp_path / "parts", stop)
-    parts = train.train(bank, held_out, settings(), tmp_path / "parts", lines.append)
+        loop.train(bank, held_out, settings(), tmp_path / "parts", stop)
+    parts = loop.train(bank, held_out, settings(), tmp_path / "parts", lines.append)
     for name, values in whole.state_dict().items():
         assert torch.equal(values, parts.state_dict()[name]), name
     for name in ("sheet.csv", "batches.csv"):
@@ -73,51 +75,51 @@ def test_a_seed_gives_one_network_even_if_interrupted(
     ]  # fmt: skip
 
 
-def test_the_cost_falls(bank: Bank, held_out: selection.Validation, tmp_path: Path) -> None:
-    train.train(bank, held_out, settings(steps=30, batch=16, validate_every=5), tmp_path, str)
+def test_the_cost_falls(bank: Bank, held_out: validation.Validation, tmp_path: Path) -> None:
+    loop.train(bank, held_out, settings(steps=30, batch=16, validate_every=5), tmp_path, str)
     costs = [float(line.split(",")[1]) for line in (tmp_path / "sheet.csv").read_text().split()[1:]]
     assert costs[-1] < costs[0] - 0.05
 
 
 def test_other_settings_do_not_go_on_with_a_training(
-    bank: Bank, held_out: selection.Validation, tmp_path: Path
+    bank: Bank, held_out: validation.Validation, tmp_path: Path
 ) -> None:
-    train.train(bank, held_out, settings(), tmp_path, str)
+    loop.train(bank, held_out, settings(), tmp_path, str)
     with pytest.raises(ConfigError, match="other settings"):
-        train.train(bank, held_out, settings(seed=2), tmp_path, str)
+        loop.train(bank, held_out, settings(seed=2), tmp_path, str)
 
 
 def test_other_labels_or_damage_do_not_either(
-    bank: Bank, held_out: selection.Validation, tmp_path: Path
+    bank: Bank, held_out: validation.Validation, tmp_path: Path
 ) -> None:
-    train.train(bank, held_out, settings(), tmp_path, str)
+    loop.train(bank, held_out, settings(), tmp_path, str)
     with pytest.raises(ConfigError, match="labels=") as caught:
-        train.train(bank, held_out, settings(), tmp_path, str, labels=("advert", "programme"))
+        loop.train(bank, held_out, settings(), tmp_path, str, labels=("advert", "programme"))
     assert "\n" not in str(caught.value)
     (tmp_path / "state.pt").write_bytes(b"half of a st")
     with pytest.raises(ConfigError, match=r"state\.pt is no state of a training"):
-        train.train(bank, held_out, settings(), tmp_path, str)
+        loop.train(bank, held_out, settings(), tmp_path, str)
 
 
 def test_labels_without_a_rule_for_mislabelled_streams_are_not_cleaned(
-    bank: Bank, held_out: selection.Validation, tmp_path: Path
+    bank: Bank, held_out: validation.Validation, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=r"clean_at=0\.4"):
-        train.train(bank, held_out, settings(clean_at=0.4), tmp_path, str, labels=("a", "b"))
+        loop.train(bank, held_out, settings(clean_at=0.4), tmp_path, str, labels=("a", "b"))
 
 
 @pytest.mark.parametrize("name", ["slim", "report2015-softmax"])
 def test_another_network_by_its_name(
-    bank: Bank, held_out: selection.Validation, tmp_path: Path, name: str
+    bank: Bank, held_out: validation.Validation, tmp_path: Path, name: str
 ) -> None:
-    only = selection.Validation(held_out.columns[:4], held_out.truth[:4], held_out.names[:4])
+    only = validation.Validation(held_out.columns[:4], held_out.truth[:4], held_out.names[:4])
     values = {"steps": 1, "batch": 2, "validate_every": 1, "network": name}
-    network = train.train(bank, only, settings(**values), tmp_path, str)
-    assert type(network) is networks.Assembled
+    network = loop.train(bank, only, settings(**values), tmp_path, str)
+    assert type(network) is presets.Assembled
 
 
 def test_a_full_disk_stops_training_in_one_line_and_leaves_the_last_whole_state(
-    bank: Bank, held_out: selection.Validation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bank: Bank, held_out: validation.Validation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second validation finds the disk full: what the first one wrote is as it was."""
     before: dict[str, bytes] = {}
@@ -132,16 +134,16 @@ def test_a_full_disk_stops_training_in_one_line_and_leaves_the_last_whole_state(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with pytest.raises(ConfigError, match=r"cannot be written \(No space left") as caught:
-        train.train(bank, held_out, settings(), tmp_path, fill)
+        loop.train(bank, held_out, settings(), tmp_path, fill)
     assert "\n" not in str(caught.value)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
     monkeypatch.undo()
-    train.train(bank, held_out, settings(), tmp_path, str)
+    loop.train(bank, held_out, settings(), tmp_path, str)
 
 
-def test_figures_are_watched(bank: Bank, held_out: selection.Validation, tmp_path: Path) -> None:
+def test_figures_are_watched(bank: Bank, held_out: validation.Validation, tmp_path: Path) -> None:
     seen: list[tuple[int, list[str]]] = []
-    train.train(
+    loop.train(
         bank, held_out, settings(steps=3), tmp_path, str,
         watch=lambda step, figures: seen.append((step, list(figures))),
     )  # fmt: skip
@@ -152,9 +154,11 @@ def test_figures_are_watched(bank: Bank, held_out: selection.Validation, tmp_pat
     ]  # fmt: skip
 
 
-def test_the_sheet_is_a_picture(bank: Bank, held_out: selection.Validation, tmp_path: Path) -> None:
+def test_the_sheet_is_a_picture(
+    bank: Bank, held_out: validation.Validation, tmp_path: Path
+) -> None:
     pytest.importorskip("matplotlib")
-    train.train(bank, held_out, settings(), tmp_path, str)
+    loop.train(bank, held_out, settings(), tmp_path, str)
     sheet.draw(tmp_path, tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
     sheet.draw(tmp_path, tmp_path / "sheet.svg")
@@ -166,11 +170,11 @@ def test_a_stream_that_contradicts_a_certain_network_is_found(bank: Bank) -> Non
         def forward(self, columns: torch.Tensor) -> torch.Tensor:
             return torch.tensor([5.0, -5.0]).repeat(len(columns), 1)
 
-    found = selection.disagreeing(Certain(), bank)
+    found = validation.disagreeing(Certain(), bank)
     assert {bank.streams[place][1] for place in found} == {"music", "singing", "noise"}
 
 
-def test_calibration_softens_an_overconfident_network(held_out: selection.Validation) -> None:
+def test_calibration_softens_an_overconfident_network(held_out: validation.Validation) -> None:
     class Overconfident(Network):
         def forward(self, columns: torch.Tensor) -> torch.Tensor:
             wrong_once = held_out.truth.clone()
@@ -178,5 +182,5 @@ def test_calibration_softens_an_overconfident_network(held_out: selection.Valida
             return (wrong_once * 40 - 20)[: len(columns)]
 
     network = Overconfident()
-    selection.calibrate(network, held_out)
+    validation.calibrate(network, held_out)
     assert float(network.get_buffer("temperature").min()) > 2.0

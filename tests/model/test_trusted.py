@@ -4,7 +4,7 @@ import pytest
 
 from airsift.errors import SpecMismatch
 from model.classifier import DEFAULT_WEIGHTS, VOICE_WEIGHTS
-from model.trusted import check_trusted, sha256_of
+from model.weights import check_trusted, sha256_of
 
 KEY = "model.sha256"
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from model import classifier
-from model.frontend import RollingCQT
+from model.frontend.rolling_cqt import RollingCQT
 from model.units import Units, checked_sizes, random_rows, use_threads
 
 SHIPPED, VOICE = classifier.load(), classifier.load(classifier.VOICE_WEIGHTS)

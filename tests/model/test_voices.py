@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from airsift.errors import ConfigError
-from model import classifier, recipe, voices
-from model.bank import Stream
-from model.corpus import Recording
+from model import classifier
+from model.corpus import sources as recipe
+from model.corpus.feature_store import Stream
+from model.corpus.recordings import Recording
+from model.evaluation import voices
 
 RATE = 16_000
 
@@ -45,7 +47,7 @@ def test_voices_are_counted_by_voice(tmp_path: Path, monkeypatch: pytest.MonkeyP
     recordings = [Recording("s", g, "speech", g, 0, 1, g, "recipe") for g in [*pitch, "unknown:1"]]
     # A user's own group that is called like a known voice is not that voice.
     recordings.append(Recording("mine", female[0], "speech", female[0], 0, 1, "x"))
-    monkeypatch.setattr(voices.bank, "checked_recordings", lambda *_: recordings)
+    monkeypatch.setattr(voices.feature_store, "checked_recordings", lambda *_: recordings)
 
     def streams(folder, chosen, seed, *, treated):
         for each in chosen:
@@ -53,7 +55,7 @@ def test_voices_are_counted_by_voice(tmp_path: Path, monkeypatch: pytest.MonkeyP
             tone = 0.1 * np.sin(2 * np.pi * pitch[each.group] * t).astype(np.float32)
             yield Stream(each.group, "speech", tone, np.ones(600, np.bool_))
 
-    monkeypatch.setattr(voices.material.bank, "streams", streams)
+    monkeypatch.setattr(voices.dataset.feature_store, "streams", streams)
     found = voices.measure(ByPitch(), tmp_path, "test")
     assert (found.windows, found.groups) == (9, 3)
     assert found.value == pytest.approx(2 / 3)
@@ -63,7 +65,7 @@ def test_voices_are_counted_by_voice(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_corpus_without_known_voices_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(voices.bank, "checked_recordings", lambda *_: [])
+    monkeypatch.setattr(voices.feature_store, "checked_recordings", lambda *_: [])
     with pytest.raises(ConfigError, match="has no voice of model/voices"):
         voices.measure(ByPitch(), tmp_path, "test")
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from airsift.errors import DecodeError
 from stream.audio import AudioChunk
+from stream.kafka.codec.message import ChunkDecoder, encode
 from stream.kafka.settings import WireSettings
-from stream.kafka.wire import ChunkDecoder, encode
 from tests.stream.bare import stream
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stream import config
+from airsift import config
+from airsift.build import build_pipeline
 from stream.audio import AudioChunk
-from stream.build import build_pipeline
 from stream.events import Event
 from stream.pipeline import Pipeline
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from stream.sources.decode import AudioReader
+    from stream.decoding.reader import AudioReader
 
 
 def tone(

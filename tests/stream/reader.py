@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from stream.kafka.intake import Intake, Received
-from stream.kafka.saved import as_record, read_record
+from stream.kafka.checkpoint.partition_reader import Intake, Received
+from stream.kafka.checkpoint.record import as_record, read_record
 from stream.kafka.settings import KafkaSettings
 from tests.stream.restarts import RATE, make, through_json
 

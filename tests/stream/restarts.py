@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from fingerprint.catalogue import Catalogue
-from fingerprint.matcher import LandmarkMatcher
-from fingerprint.metadata import Track
-from model.frontend import RollingCQT
+from fingerprint.matching.matcher import LandmarkMatcher
+from fingerprint.track import Track
+from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
-from stream.identify import Identify, IdentifySettings
 from stream.pipeline import Pipeline
-from stream.smooth import SmoothSettings
+from stream.stages.identify import Identify, IdentifySettings
+from stream.stages.smooth import SmoothSettings
 from tests.fingerprint.conftest import compose
 from tests.stream.conftest import LoudnessClassifier
 

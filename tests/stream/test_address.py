@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from airsift.cli.app import app
 from airsift.errors import SourceError
-from stream.cli.app import app
 from stream.sources import web_client
 from stream.sources.address import PublicOnly, check_scheme, is_public, public_name
 from stream.sources.http import HttpSource

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.align import Align
 from stream.audio import AudioChunk, Cut, rescale
+from stream.stages.align import Align
 
 
 def chunk(start: int, end: int, rate: int = 16000, station: str = "a") -> AudioChunk:

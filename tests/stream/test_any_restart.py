@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 
 from stream.audio import AudioChunk
-from stream.kafka.wire import encode, encode_end
+from stream.kafka.codec.message import encode, encode_end
 from tests.stream.reader import Group
 from tests.stream.restarts import make, programme
 

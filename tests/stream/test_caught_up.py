@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.kafka.caught_up import CaughtUp
+from stream.kafka.checkpoint.caught_up import CaughtUp
 
 
 def turns(steps):

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.audio import Cut
-from stream.classify import Classify
-from stream.columns import Columns
 from stream.events import Decision
+from stream.stages.classify import Classify
+from stream.stages.features import Columns
 
 COLUMNS = torch.rand(50 * 12, 144, generator=torch.Generator().manual_seed(1)) * 4
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk, Cut
-from stream.clock import SPAN_S, Clock
 from stream.events import Segment
+from stream.stages.clock import SPAN_S, Clock
 
 RATE = 100  # a clock looks at times only
 UNIX = 1_700_000_000.0

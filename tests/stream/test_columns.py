@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.frontend import RollingCQT, cqt
+from model.frontend.rolling_cqt import RollingCQT, cqt
 from stream.audio import AudioChunk, Cut
-from stream.columns import Columns, ComputeColumns
+from stream.stages.features import Columns, ComputeColumns
 
 RATE = 16000
 FRONT_END = RollingCQT()

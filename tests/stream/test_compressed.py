@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from airsift.errors import DecodeError
 from stream.audio import AudioChunk
+from stream.kafka.codec.message import ChunkDecoder
 from stream.kafka.settings import WireSettings
-from stream.kafka.wire import ChunkDecoder
 
 RATE = 48000
 FRAME = {"audio/mpeg": 1152, "audio/aac": 1024}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from airsift import config
 from airsift.errors import ConfigError
-from stream import config
 
 
 def test_the_default_file_holds_every_key_and_no_other():

@@ -12,8 +12,8 @@ import pytest
 
 from stream.events import Decision, Event, Gap, Label, Match, Segment
 from stream.sinks.console import ConsoleSink
-from stream.sinks.table import Table
-from stream.sinks.text import clock, one_line
+from stream.sinks.format import clock, one_line
+from stream.sinks.live_table import Table
 
 RATE = 16_000
 
@@ -142,7 +142,7 @@ def test_the_table_never_outgrows_the_terminal(rows: int) -> None:
 
 
 def test_stations_heard_longest_ago_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream.sinks.table.MAX_STATIONS", 5)
+    monkeypatch.setattr("stream.sinks.live_table.MAX_STATIONS", 5)
     table = Table(io.StringIO())
     table.update([segment(0, 9, "music", final=True, station=f"s{i}") for i in range(60)])
     assert list(table._stations) == [f"s{i}" for i in range(55, 60)]

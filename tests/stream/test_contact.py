@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from stream.kafka.contact import Contact
+from stream.kafka.client.connectivity import Contact
 from stream.kafka.settings import KafkaSettings
 
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stream.align import Align
 from stream.audio import Cut
-from stream.sources.decode import HOLE, AudioReader
+from stream.decoding.reader import HOLE, AudioReader
 from stream.sources.file import FileSource, read_file
+from stream.stages.align import Align
 from tests.stream.media import lag, mux, noise, runs
 
 RATE = 48_000

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from stream.kafka.deadletter import (
+from stream.kafka.checkpoint.partition_reader import Received
+from stream.kafka.client.limits import batch_bytes
+from stream.kafka.codec.dead_letter import (
     Ledger,
     Origin,
     as_dead_letter,
@@ -19,9 +21,7 @@ from stream.kafka.deadletter import (
     as_replay,
     read_dead_letter,
 )
-from stream.kafka.intake import Received
-from stream.kafka.limits import batch_bytes
-from stream.kafka.unreadable import Unreadable
+from stream.kafka.records.unreadable import Unreadable
 
 names = st.one_of(
     st.text(max_size=8),
@@ -64,7 +64,7 @@ def test_what_takes_no_room_is_left_whole(size, limit):
 
 
 def test_the_work_of_cutting_is_bounded_by_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    from stream.kafka import deadletter
+    from stream.kafka.codec import dead_letter
 
     seen = []
 
@@ -79,8 +79,8 @@ def test_the_work_of_cutting_is_bounded_by_what_is_left(monkeypatch: pytest.Monk
         def flush(self, mode: int) -> bytes:
             return self.inner.flush(mode)
 
-    zlib_compressobj = deadletter.zlib.compressobj
-    monkeypatch.setattr(deadletter.zlib, "compressobj", Counting)
+    zlib_compressobj = dead_letter.zlib.compressobj
+    monkeypatch.setattr(dead_letter.zlib, "compressobj", Counting)
     import random
 
     message = Received("audio", 3, 7, 0, b"a", random.Random(1).randbytes(20_000_000), [])

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from airsift.errors import BrokerError
 from stream.audio import AudioChunk
-from stream.demo import air
-from stream.demo.air import ProgrammeSource, UntilHeard
-from stream.demo.assemble import Programme
+from stream.demo import sources as air
+from stream.demo.programme import Programme
+from stream.demo.sources import ProgrammeSource, UntilHeard
 from stream.demo.subscriber import MS, event_of
 from stream.events import Decision, Gap, Match, Segment
-from stream.sources import Batch
+from stream.sources.base import Batch
 
 PROBABILITY = st.floats(0, 1).map(lambda p: round(p, 3))
 TIMES = st.tuples(

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from airsift.errors import ConfigError
-from model.recipe import debian_items, load_splits, split_of
-from stream.demo.assemble import Item, Stretch, assemble, programmes, truth
-from stream.demo.parts import FOLDER, RATE, Part, parts
+from model.corpus.sources import debian_items, load_splits, split_of
+from stream.demo.clips import FOLDER, RATE, Part, parts
+from stream.demo.programme import Item, Stretch, assemble, programmes, truth
 
 
 @pytest.fixture(scope="module", params=programmes())
@@ -57,7 +57,7 @@ def test_music_under_speech_is_turned_down(monkeypatch):
     def speechless(part):
         return np.full(RATE * 60, 0.1 if part.kind == "music" else 0.0, np.float32)
 
-    monkeypatch.setattr("stream.demo.assemble.decode", speechless)
+    monkeypatch.setattr("stream.demo.programme.decode", speechless)
     under = assemble("north")
     start, end = next((s.start, s.end) for s in under.stretches if s.label == "speech_over_music")
     full = power_db(at(under, start - 4000, start - 400))

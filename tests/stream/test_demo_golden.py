@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stream import config as configuration
-from stream.build import build_pipeline
-from stream.demo.assemble import assemble, programmes
+from airsift import config as configuration
+from airsift.build import build_pipeline
 from stream.demo.catalogue import build_catalogue
-from stream.demo.parts import RATE
-from stream.drive import Stop, drive
+from stream.demo.clips import RATE
+from stream.demo.programme import assemble, programmes
+from stream.runner import Stop, drive
 from stream.sources.file import FileSource
 
 GOLDEN = Path(__file__).parents[1] / "golden"

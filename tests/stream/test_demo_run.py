@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from stream.demo.assemble import assemble, programmes
+from stream.demo.programme import assemble, programmes
 from stream.demo.summary import summary
 from stream.events import Match, Segment
 

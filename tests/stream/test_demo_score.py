@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.demo.assemble import Play, Stretch
+from stream.demo.programme import Play, Stretch
 from stream.demo.score import Heard, LabelScore, score_labels, score_songs, total, union
 
 LABELS = ("speech", "music", "speech_over_music", "other")

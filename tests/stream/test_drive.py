@@ -6,12 +6,12 @@ import signal
 import pytest
 
 from airsift.errors import Backpressure
-from model.frontend import RollingCQT
+from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
-from stream.drive import Stop, drive, stop_on_signals
 from stream.pipeline import Pipeline
-from stream.smooth import SmoothSettings
-from stream.sources import Batch
+from stream.runner import Stop, drive, stop_on_signals
+from stream.sources.base import Batch
+from stream.stages.smooth import SmoothSettings
 
 RATE = 16000
 SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)

@@ -7,7 +7,7 @@ import pytest
 
 from stream.audio import AudioChunk
 from stream.events import Gap
-from stream.kafka.wire import Message, encode, encode_end
+from stream.kafka.codec.message import Message, encode, encode_end
 from tests.stream.reader import Group
 from tests.stream.restarts import RATE, chunks, finals, make
 

@@ -6,11 +6,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fingerprint.landmarks import Landmarks
-from fingerprint.peaks import extract
+from fingerprint.analysis.landmarks import Landmarks
+from fingerprint.analysis.peaks import extract
 from fingerprint.settings import EDGE, HOP
 from stream.audio import AudioChunk
-from stream.evidence import Evidence
+from stream.stages.landmark_buffer import Evidence
 
 S = 16_000
 LENGTH = 20 * S

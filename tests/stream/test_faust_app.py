@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from stream.kafka.faust_app import make_app
+from stream.kafka.faust.app import make_app
 from stream.kafka.settings import KafkaSettings
 
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from airsift.errors import DecodeError, SourceError
 from stream.audio import AudioChunk
-from stream.sources.damage import split_sound
-from stream.sources.decode import AudioReader
+from stream.decoding.damage import split_sound
+from stream.decoding.reader import AudioReader
 from stream.sources.file import FileSource, read_file
 from tests.stream.media import encode, noise, tone
 

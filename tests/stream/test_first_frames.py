@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream.kafka.intake import Intake, Received
+from stream.kafka.checkpoint.partition_reader import Intake, Received
 from stream.kafka.settings import KafkaSettings
 from tests.stream.bare import stream
 

@@ -14,8 +14,8 @@ import pytest
 
 from airsift.errors import DecodeError
 from stream.audio import AudioChunk
+from stream.kafka.codec.message import CODECS, ChunkDecoder, Message, encode
 from stream.kafka.settings import WireSettings
-from stream.kafka.wire import CODECS, ChunkDecoder, Message, encode
 from tests.stream.test_compressed import FRAMES
 
 LIMITS = WireSettings(max_s=2.0)

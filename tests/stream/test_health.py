@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
+from airsift import config
 from airsift.errors import ConfigError
-from model.frontend import RollingCQT
-from stream import config
+from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
-from stream.drive import Stop, drive
 from stream.kafka.readiness import Readiness
 from stream.pipeline import Pipeline
-from stream.smooth import SmoothSettings
-from stream.sources import Batch
-from stream.watch import server
-from stream.watch.health import Health
-from stream.watch.server import serving
-from stream.watch.watch import Watch
+from stream.runner import Stop, drive
+from stream.sources.base import Batch
+from stream.stages.smooth import SmoothSettings
+from stream.telemetry import server
+from stream.telemetry.health import Health
+from stream.telemetry.server import serving
+from stream.telemetry.telemetry import Watch
 
 RATE = 16000
 SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)

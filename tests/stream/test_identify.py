@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fingerprint.landmarks import Landmarks
+from fingerprint.analysis.landmarks import Landmarks
 from fingerprint.settings import EDGE, HOP
 from stream.audio import AudioChunk, Cut
 from stream.events import Decision, Match
-from stream.identify import Identify, IdentifySettings
-from stream.smooth import Smooth, SmoothSettings
+from stream.stages.identify import Identify, IdentifySettings
+from stream.stages.smooth import Smooth, SmoothSettings
 
 S = 16000
 SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=2 * S, update=5 * S, grid=1600)

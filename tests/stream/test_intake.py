@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 
 from stream.audio import AudioChunk
-from stream.kafka.count import Count
-from stream.kafka.intake import Intake, Received
-from stream.kafka.saved import Saved
+from stream.kafka.checkpoint.partition_reader import Intake, Received
+from stream.kafka.checkpoint.record import Saved
+from stream.kafka.checkpoint.stream_count import Count
+from stream.kafka.codec.message import ChunkDecoder, encode
+from stream.kafka.records.unreadable import Unreadable
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.unreadable import Unreadable
-from stream.kafka.wire import ChunkDecoder, encode
 from tests.stream.fakes import snapshot
 
 RATE = 16000

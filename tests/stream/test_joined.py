@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airsift.errors import AirsiftError
-from stream.sources import part as part_module
-from stream.sources.decode import AudioReader
-from stream.sources.joints import find_parts
+from stream.decoding import part as part_module
+from stream.decoding.joined_files import find_parts
+from stream.decoding.reader import AudioReader
 from tests.stream.media import encode, noise, runs, tone
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from stream.align import Align
 from stream.audio import AudioChunk
-from stream.kafka.intake import Intake, Received
-from stream.kafka.saved import Saved, as_record, read_record
+from stream.kafka.checkpoint.partition_reader import Intake, Received
+from stream.kafka.checkpoint.record import Saved, as_record, read_record
 from stream.kafka.settings import KafkaSettings
+from stream.stages.align import Align
 from tests.stream.fakes import snapshot
 
 RATE = 1000  # samples are milliseconds
@@ -306,7 +306,7 @@ def test_a_jump_that_nothing_follows_is_a_dead_letter_in_the_end() -> None:
 
 
 def test_messages_that_wait_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream.kafka.held.MAX_BYTES", 10_000)
+    monkeypatch.setattr("stream.kafka.checkpoint.held_messages.MAX_BYTES", 10_000)
     log = [message(2 * i, "from 0", 0, key=b"%d" % i) for i in range(20)]
     log += [message(40 + i, "from 0", DAY_S * 1000, key=b"%d" % i) for i in range(20)]
     log += [message(60 + i, "from 0", DAY_S * 1000 + N, key=b"%d" % i) for i in range(20)]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream.kafka.intake import Intake, Received
+from stream.kafka.checkpoint.partition_reader import Intake, Received
 from stream.kafka.settings import KafkaSettings
 from tests.stream.bare import Sent, messages, stream
 from tests.stream.test_restart_of_frames import RATE, check_restarts

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from stream.kafka.count import Count
-from stream.kafka.kept import Kept
-from stream.kafka.saved import Saved
+from stream.kafka.checkpoint.record import Saved
+from stream.kafka.checkpoint.record_cache import Kept
+from stream.kafka.checkpoint.stream_count import Count
 from tests.stream.fakes import snapshot
 
 DAY = 86400.0

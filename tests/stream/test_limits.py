@@ -12,11 +12,11 @@ import pytest
 
 from airsift.errors import DecodeError
 from stream.audio import AudioChunk
-from stream.kafka.compressed import FileDecoder
-from stream.kafka.frame_stream import FrameStream
-from stream.kafka.samples import read_frame
+from stream.kafka.codec.decode import FileDecoder
+from stream.kafka.codec.frame_stream import FrameStream
+from stream.kafka.codec.message import ChunkDecoder, encode
+from stream.kafka.codec.samples import read_frame
 from stream.kafka.settings import WireSettings
-from stream.kafka.wire import ChunkDecoder, encode
 from tests.stream.test_compressed import FRAMES
 
 LIMITS = WireSettings(max_s=2.0)

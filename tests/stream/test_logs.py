@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import BrokerError
-from stream.watch import repeats
-from stream.watch.logs import JsonFormatter, TextFormatter, logging_to
-from stream.watch.repeats import Repeats
+from stream.telemetry import repeats
+from stream.telemetry.logs import JsonFormatter, TextFormatter, logging_to
+from stream.telemetry.repeats import Repeats
 
 log = logging.getLogger("stream.somewhere")
 

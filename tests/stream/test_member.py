@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 from faust.types.tuples import TP
 
-from stream.kafka import member as member_module
-from stream.kafka.member import Member
+from stream.kafka.faust import consumer as member_module
+from stream.kafka.faust.consumer import Member
 from stream.kafka.settings import KafkaSettings
 
 

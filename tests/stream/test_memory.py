@@ -12,7 +12,7 @@ import pytest
 HOLES = """
 import sys
 from pathlib import Path
-from stream.memory import give_back_large_blocks
+from airsift.malloc import give_back_large_blocks
 
 def resident_mb():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20

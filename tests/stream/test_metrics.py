@@ -17,16 +17,16 @@ from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from airsift import config
 from airsift.errors import Backpressure
-from model.frontend import RollingCQT
-from stream import config
+from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
-from stream.drive import Stop, drive
 from stream.pipeline import Pipeline
-from stream.smooth import SmoothSettings
-from stream.sources import Batch
-from stream.watch.stations import Stations
-from stream.watch.watch import Watch
+from stream.runner import Stop, drive
+from stream.sources.base import Batch
+from stream.stages.smooth import SmoothSettings
+from stream.telemetry.activity import Stations
+from stream.telemetry.telemetry import Watch
 
 RATE = 16000
 SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)

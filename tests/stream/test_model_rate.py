@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 
+from airsift import config
+from airsift.build import build_identify, build_model, model_rate
+from airsift.cli.run import open_source
 from airsift.errors import ConfigError, SpecMismatch
 from fingerprint.catalogue import Catalogue
 from model import classifier
 from model.spec import ModelSpec
-from model.trusted import sha256_of
-from stream import config
-from stream.build import build_identify, build_model, model_rate
-from stream.cli.run import open_source
+from model.weights import sha256_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 RATES = [8_000, 22_050]
@@ -46,7 +46,7 @@ def test_a_kafka_source_counts_at_the_rate_of_the_model(
 ) -> None:
     opened: list[dict[str, Any]] = []
     monkeypatch.setattr(
-        "stream.kafka.source.KafkaSource", lambda _, **options: opened.append(options)
+        "stream.kafka.client.source.KafkaSource", lambda _, **options: opened.append(options)
     )
     chosen = settings(tmp_path, rate)
     open_source("kafka", None, chosen)
@@ -55,7 +55,7 @@ def test_a_kafka_source_counts_at_the_rate_of_the_model(
 
 @pytest.mark.parametrize("rate", RATES)
 def test_a_front_end_of_another_rate_is_refused_where_they_meet(tmp_path: Path, rate: int) -> None:
-    from stream.windows import JudgeWindows
+    from stream.offline import JudgeWindows
 
     with pytest.raises(SpecMismatch, match=rf"sample_rate=16000 \(the model has {rate}\)"):
         JudgeWindows(*build_model(settings(tmp_path, rate)))

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk, Cut
-from stream.channel_faults import FAULTS
-from stream.mono import MonoMixer, ToMono, mean
+from stream.stages.mono import MonoMixer, ToMono, mean
+from stream.telemetry.channel_faults import FAULTS
 
 RATE = 8000
 EXAMPLES = settings(max_examples=20, deadline=None)

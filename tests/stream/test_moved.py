@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from airsift.errors import BrokerError
 from stream.audio import AudioChunk
-from stream.kafka.count import Count
-from stream.kafka.intake import Intake, Received
-from stream.kafka.moved import MovedStations
-from stream.kafka.saved import Saved, as_record
+from stream.kafka.checkpoint.partition_reader import Intake, Received
+from stream.kafka.checkpoint.record import Saved, as_record
+from stream.kafka.checkpoint.stream_count import Count
+from stream.kafka.client.moved_stations import MovedStations
+from stream.kafka.codec.message import encode
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.wire import encode
 from tests.stream.fakes import snapshot
 
 RATE, SIZE = 16000, 1600

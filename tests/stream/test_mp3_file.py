@@ -8,8 +8,8 @@ import pytest
 
 from airsift.errors import DecodeError
 from stream.audio import AudioChunk
+from stream.kafka.codec.message import ChunkDecoder
 from stream.kafka.settings import WireSettings
-from stream.kafka.wire import ChunkDecoder
 from tests.stream.media import encode, tone
 
 SECONDS = 3

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from stream.audio import AudioChunk
-from stream.kafka.intake import Intake, Received
+from stream.kafka.checkpoint.partition_reader import Intake, Received
+from stream.kafka.codec.message import encode
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.wire import encode
 
 RATE = 16_000
 MANY = 20_000

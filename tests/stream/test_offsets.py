@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import pytest
 
-from stream.kafka.offsets import Heard, Offsets
-from stream.kafka.wire import Begin
+from stream.kafka.checkpoint.offsets import Heard, Offsets
+from stream.kafka.codec.message import Begin
 
 RATE = 16000
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from airsift import config
+from airsift.build import build_pipeline
 from fingerprint.catalogue import Catalogue
-from fingerprint.metadata import Track
-from stream import config
+from fingerprint.track import Track
 from stream.audio import AudioChunk
-from stream.build import build_pipeline
 from stream.sources.file import FileSource, read_file
 from tests.stream.media import encode
 

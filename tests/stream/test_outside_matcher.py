@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from fingerprint.landmarks import Landmarks
-from fingerprint.matcher import TrackMatch
-from model.frontend import RollingCQT
+from fingerprint.analysis.landmarks import Landmarks
+from fingerprint.matching.matcher import TrackMatch
+from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
 from stream.events import Match
-from stream.identify import Identify, IdentifySettings
 from stream.pipeline import Pipeline
-from stream.smooth import SmoothSettings
+from stream.stages.identify import Identify, IdentifySettings
+from stream.stages.smooth import SmoothSettings
 
 RATE = 16_000
 SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)

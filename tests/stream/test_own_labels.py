@@ -14,10 +14,14 @@ import torch
 import typer
 from typer.testing import CliRunner
 
+from airsift.cli import classify, corpus, train
 from airsift.errors import ConfigError
-from model import bank, cache, classifier, networks, progress, recipe
-from model.trusted import sha256_of
-from stream.cli import classify, corpus, train
+from model import classifier
+from model.corpus import cache, feature_store
+from model.corpus import sources as recipe
+from model.networks import presets
+from model.training import checkpoint as progress
+from model.weights import sha256_of
 
 pytestmark = pytest.mark.long
 
@@ -101,7 +105,7 @@ def test_what_is_exported_is_of_these_labels(trained: Path, exported: Path) -> N
     assert loaded.spec.labels == ("advert",)
     assert loaded.spec.training_data.startswith("train: advert 12.0 s of 1 group, ")
     assert loaded.spec.training_data.endswith("Stated in task.toml: Tones and noise.")
-    network = networks.make("slim", 1)
+    network = presets.make("slim", 1)
     network.load_state_dict(progress.load(trained / "network.pt")["weights"])
     window = torch.rand(250, 144) * 10
     with torch.inference_mode():
@@ -121,9 +125,9 @@ def test_a_model_card_is_never_written_over(trained: Path, tmp_path: Path) -> No
 
 
 def test_a_network_of_other_labels_does_not_run_the_pipeline(exported: Path) -> None:
+    from airsift import config
+    from airsift.build import build_pipeline
     from airsift.errors import SpecMismatch
-    from stream import config
-    from stream.build import build_pipeline
 
     file = exported / "adverts.pt"
     for path, sha256 in (("path", "sha256"), ("voice_path", "voice_sha256")):
@@ -169,7 +173,7 @@ def test_a_class_of_the_corpus_that_the_task_does_not_know(
 ) -> None:
     """Nothing that is in the corpus is left out in silence; another task's files are not in it."""
     for made in ("MADE_NOISES", "HAPPENINGS", "CONVERSATIONS", "CROWDS"):
-        monkeypatch.setattr(bank, made, 0)
+        monkeypatch.setattr(feature_store, made, 0)
     mine, cache = trained.parent, tmp_path / "corpus"
     lines = (mine / "mine.csv").read_text().replace(",programme,", ",music,").splitlines()
     listed = mine / "music.csv"

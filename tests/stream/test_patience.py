@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from stream.drive import Stop
-from stream.patience import ending_within
+from airsift.shutdown import ending_within
+from stream.runner import Stop
 
 
 def test_what_does_not_end_in_time_is_ended():
@@ -54,8 +54,8 @@ def test_what_ends_in_time_is_left_alone(asked):
 
 SLOW = """
 import sys
-from stream.drive import Stop
-from stream.patience import ending_within, leave
+from stream.runner import Stop
+from airsift.shutdown import ending_within, leave
 stop = Stop()
 class Slow:
     def __del__(self):
@@ -82,8 +82,8 @@ def test_who_was_asked_to_end_does_not_take_the_interpreter_apart(asked, out):
 # A main thread that the signal does not wake, as within a name resolver or FFmpeg.
 BUSY = """
 import signal, sys, time
-from stream.drive import stop_on_signals
-from stream.patience import SIGNALS, end_at_once_on_signals, ending_within
+from stream.runner import stop_on_signals
+from airsift.shutdown import SIGNALS, end_at_once_on_signals, ending_within
 end_at_once_on_signals()
 if sys.argv[1] == "starts":
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -126,8 +126,8 @@ def test_a_parent_that_blocks_signals_does_not_block_ours():
 
 AFTER = """
 import signal
-from stream.drive import stop_on_signals
-from stream.patience import end_at_once_on_signals, ending_within
+from stream.runner import stop_on_signals
+from airsift.shutdown import end_at_once_on_signals, ending_within
 end_at_once_on_signals()
 with stop_on_signals() as stop, ending_within(stop):
     signal.raise_signal(signal.SIGTERM)

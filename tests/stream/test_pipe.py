@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airsift.errors import DecodeError, SourceError
+from stream.decoding.joined_files import find_audio, find_parts
+from stream.decoding.pipe import PipePart, Window
+from stream.decoding.reader import AudioReader
 from stream.sources import file as file_module
-from stream.sources.decode import AudioReader
 from stream.sources.file import FileSource
-from stream.sources.joints import find_audio, find_parts
-from stream.sources.pipe import PipePart, Window
 from tests.stream.media import mux, noise, runs
 from tests.stream.test_joined import HZ, KINDS, TAG_NAMES, TAGS, part
 from tests.stream.test_sampled import INFO, PCM, WHOLE, form, wav

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airsift.errors import SpecMismatch
-from model.frontend import RollingCQT
+from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
 from stream.events import Decision, Gap, Segment
+from stream.offline import JudgeWindows
 from stream.pipeline import Pipeline
-from stream.smooth import SmoothSettings
-from stream.windows import JudgeWindows
+from stream.stages.smooth import SmoothSettings
 
 RATE = 16000
 SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)

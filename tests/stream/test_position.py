@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.kafka.position import Claim, Position, Rules
+from stream.kafka.codec.timeline import Claim, Position, Rules
 
 RATE = 1000  # samples are milliseconds
 RULES = Rules(jump_s=0.5, pause_s=5.0, confirm_jump_s=10.0)

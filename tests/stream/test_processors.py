@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stream.demo.assemble import assemble, programmes
 from stream.demo.catalogue import build_catalogue
-from stream.demo.parts import RATE
+from stream.demo.clips import RATE
+from stream.demo.programme import assemble, programmes
 from tests.stream.test_demo_golden import GOLDEN, KEPT, TOLERANCE
 
 ROOT = Path(__file__).parents[2]

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk
-from stream.drive import Stop
-from stream.kafka import publish as publishing
-from stream.kafka.publish import _Cutter, _Pace, _pieces
+from stream.kafka.client import publish as publishing
+from stream.kafka.client.publish import _Cutter, _Pace, _pieces
 from stream.kafka.settings import KafkaSettings
+from stream.runner import Stop
 from stream.sources.file import FileSource
 from tests.stream.media import mux, noise
 

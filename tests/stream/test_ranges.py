@@ -14,18 +14,18 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from model.frontend import RollingCQT
+from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk, Cut
-from stream.clock import Clock
 from stream.events import Gap
-from stream.kafka.intake import Intake, Received
-from stream.kafka.position import Place, Position, Rules, read_place
-from stream.kafka.saved import as_record, read_record
+from stream.kafka.checkpoint.partition_reader import Intake, Received
+from stream.kafka.checkpoint.record import as_record, read_record
+from stream.kafka.codec.timeline import Place, Position, Rules, read_place
+from stream.kafka.faust.translate import received
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.translate import received
 from stream.pipeline import Pipeline
 from stream.ranges import MAX_INDEX_S, MAX_TIME_S, is_time
-from stream.smooth import SmoothSettings
+from stream.stages.clock import Clock
+from stream.stages.smooth import SmoothSettings
 
 RATE = 16_000
 SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)

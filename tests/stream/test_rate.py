@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk, Cut, rescale
-from stream.rate import Resample
+from stream.stages.resample import Resample
 
 RATE = 16000
 

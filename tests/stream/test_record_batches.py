@@ -21,9 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kafka import TopicPartition
 
-from stream.kafka.fetching import Partitions
-from stream.kafka.record_batches import Doubts, RecordBatches
-from stream.kafka.unreadable import Unreadable
+from stream.kafka.client.fetching import Partitions
+from stream.kafka.records.batches import Doubts, RecordBatches
+from stream.kafka.records.unreadable import Unreadable
 from tests.stream.batches import (
     BAD,
     BAD_RECORDS,
@@ -409,7 +409,7 @@ def test_other_errors_of_the_broker_are_left_to_the_library():
 
 BOMB = """
 import resource, sys, zlib
-from stream.kafka.codecs import CodecError, decompress
+from stream.kafka.records.compression import CodecError, decompress
 import lz4.frame, zstandard, cramjam
 
 def compressed(name, megabytes):

@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.events import Decision
-from stream.kafka.limits import TopicLimits, batch_bytes
-from stream.kafka.outbox import Outbox
-from stream.kafka.refusals import Refusals
-from stream.kafka.saved import Saved
+from stream.kafka.checkpoint.record import Saved
+from stream.kafka.checkpoint.unstored import Unstored
+from stream.kafka.client.limits import TopicLimits, batch_bytes
+from stream.kafka.client.refusals import Refusals
+from stream.kafka.codec.message import Message
+from stream.kafka.faust.producer import Outbox
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.unstored import Unstored
-from stream.kafka.wire import Message
-from stream.watch.readings import Readings
+from stream.telemetry.collector import Readings
 
 SETTINGS = KafkaSettings()
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from airsift.errors import DecodeError
 from stream.audio import rescale
-from stream.resample import Resampler
+from stream.resampler import Resampler
 
 RATES = [8_000, 11_025, 16_000, 22_050, 32_000, 44_056, 44_100, 48_000, 192_000]
 

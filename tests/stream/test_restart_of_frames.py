@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk
-from stream.kafka.frame_stream import NEW, FrameStream
-from stream.kafka.intake import Intake, Received
-from stream.kafka.samples import read_frame
-from stream.kafka.saved import as_record, read_record
+from stream.kafka.checkpoint.partition_reader import Intake, Received
+from stream.kafka.checkpoint.record import as_record, read_record
+from stream.kafka.codec.frame_stream import NEW, FrameStream
+from stream.kafka.codec.message import CODECS, ChunkDecoder, encode
+from stream.kafka.codec.samples import read_frame
 from stream.kafka.settings import KafkaSettings, WireSettings
-from stream.kafka.wire import CODECS, ChunkDecoder, encode
 from tests.stream.bare import Sent, messages, stream
 from tests.stream.fakes import snapshot
 from tests.stream.test_limits import ogg_of

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import pytest
 
 from model import classifier as shipped
-from model.frontend import RollingCQT
-from stream.kafka.intake import Intake, Received
-from stream.kafka.saved import as_record, read_record
+from model.frontend.rolling_cqt import RollingCQT
+from stream.kafka.checkpoint.partition_reader import Intake, Received
+from stream.kafka.checkpoint.record import as_record, read_record
 from stream.kafka.settings import KafkaSettings
 from stream.pipeline import Pipeline
-from stream.smooth import SmoothSettings
+from stream.stages.smooth import SmoothSettings
 from tests.stream import bare
 
 RATE = 16_000

@@ -4,7 +4,7 @@ import pytest
 from aiokafka import errors as of_aiokafka
 from kafka import errors as of_kafka_python
 
-from stream.kafka.rights import Right, missing_rights, principal, refusal, refused
+from stream.kafka.client.rights import Right, missing_rights, principal, refusal, refused
 from stream.kafka.settings import KafkaSettings, SecuritySettings
 
 LOGIN = SecuritySettings(protocol="SASL_SSL", username="bob", password="x")

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airsift import config
+from airsift.build import build_pipeline
 from model import classifier as shipped
 from model import units
-from model.frontend import RollingCQT
-from stream import config
+from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
-from stream.build import build_pipeline
 from stream.events import Decision
 from stream.pipeline import Pipeline
-from stream.smooth import SmoothSettings
+from stream.stages.smooth import SmoothSettings
 
 RATE = 16000
 SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)
@@ -160,7 +160,7 @@ def test_where_rows_change_each_other_they_are_computed_alone(monkeypatch, caplo
     monkeypatch.setattr(units, "checked_sizes", lambda function, rows, sizes: (1,))
     settings = config.load(environ={}).config
     pipeline = build_pipeline(settings)
-    (line,) = [record.getMessage() for record in caplog.records if record.name == "stream.build"]
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "airsift.build"]
     assert "decide, embed, locate, magnitudes, octave 0" in line
     chunks = [chunk for name in "ab" for chunk in pieces_of(PROGRAMMES[name], [0.3, 0.55, 0.8])]
     together = pipeline.push(chunks, last=True)
@@ -171,5 +171,5 @@ def test_where_rows_change_each_other_they_are_computed_alone(monkeypatch, caplo
 
 def test_nothing_is_said_where_the_law_holds(caplog):
     build_pipeline(config.load(environ={}).config)
-    said = [record for record in caplog.records if record.name == "stream.build"]
+    said = [record for record in caplog.records if record.name == "airsift.build"]
     assert bool(said) == any(unit.sizes() == (1,) for unit in [*CLASSIFIER.units, *FRONT_END.units])

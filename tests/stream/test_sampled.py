@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.sources.decode import AudioReader
-from stream.sources.pieces import Pieces
-from stream.sources.sampled import read_sampled
+from stream.decoding.pcm_files import read_sampled
+from stream.decoding.pieces import Pieces
+from stream.decoding.reader import AudioReader
 from tests.stream.media import encode, noise, runs
 
 RATE = 16_000

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.kafka.count import Count
-from stream.kafka.frame_stream import NEW, Entry
-from stream.kafka.position import Place
-from stream.kafka.saved import Saved, as_record, read_record
+from stream.kafka.checkpoint.record import Saved, as_record, read_record
+from stream.kafka.checkpoint.stream_count import Count
+from stream.kafka.client.state_topic import StateLog
+from stream.kafka.codec.frame_stream import NEW, Entry
+from stream.kafka.codec.timeline import Place
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.state import StateLog
 from stream.snapshot import is_snapshot
 from tests.stream.fakes import snapshot
 from tests.stream.test_snapshot import change, places, replacement

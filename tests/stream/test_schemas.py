@@ -12,8 +12,8 @@ import pytest
 
 from stream.audio import AudioChunk
 from stream.events import Decision, Event, Gap, Match, Segment
+from stream.kafka.codec.message import CODECS, encode, encode_end
 from stream.kafka.settings import TopicSettings
-from stream.kafka.wire import CODECS, encode, encode_end
 
 DOCS = Path(__file__).parents[2] / "docs"
 RATE = 16000

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from airsift import config
+from airsift.cli.config import show
+from airsift.cli.web import web_settings
 from airsift.errors import ConfigError
-from stream import config
-from stream.cli._web import web_settings
-from stream.cli.config import show
-from stream.kafka.security import joined, security_options, servers
+from stream.kafka.client.security import joined, security_options, servers
 
 SECRET = "open-sesame-81723"
 LOGIN = ["kafka.security.protocol=SASL_PLAINTEXT", "kafka.security.username=bob"]

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from airsift.cli.app import app
 from airsift.errors import SourceError
 from fingerprint.catalogue import Catalogue
-from stream.cli.app import app
 from tests.stream.media import encode, noise
 
 RATE = 16_000
@@ -173,9 +173,9 @@ def test_a_file_that_is_called_as_an_address_is_read_by_a_path(
 
 
 def test_what_is_read_is_counted(host: str) -> None:
-    from stream import config
-    from stream.cli._inputs import open_input
-    from stream.drive import Stop
+    from airsift import config
+    from airsift.cli.inputs import open_input
+    from stream.runner import Stop
 
     source = open_input(f"http://{host}/a.flac", config.load(environ={}).config, Stop())
     chunks = [chunk for batch in source for chunk in batch.chunks]

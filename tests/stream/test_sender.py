@@ -16,10 +16,10 @@ from kafka.errors import (
 )
 
 from airsift.errors import BrokerError
-from stream.kafka import sender as module
-from stream.kafka.limits import TopicLimits
-from stream.kafka.refusals import Refusals
-from stream.kafka.sender import Sender
+from stream.kafka.client import producer as module
+from stream.kafka.client.limits import TopicLimits
+from stream.kafka.client.producer import Sender
+from stream.kafka.client.refusals import Refusals
 from stream.kafka.settings import KafkaSettings
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stream.audio import Cut
 from stream.events import Decision, Segment
-from stream.smooth import Smooth, SmoothSettings, centred
+from stream.stages.smooth import Smooth, SmoothSettings, centred
 
 S = 16000
 SETTINGS = SmoothSettings(enter=0.6, leave=0.4, min_length=2 * S, update=5 * S, grid=1600)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from airsift.errors import AirsiftError, SourceError
-from stream.sources import spool
+from stream.decoding import spool
 from stream.sources.file import FileSource, read_file
 from tests.stream.media import encode, noise
 

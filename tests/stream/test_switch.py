@@ -1,6 +1,6 @@
 import pytest
 
-from stream.switch import PATIENCE, Switch
+from stream.stages.hysteresis import PATIENCE, Switch
 
 S = 16000
 

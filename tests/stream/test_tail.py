@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from stream.cli.tail import _as_json, as_line
+from airsift.cli.tail import _as_json, as_line
 from stream.events import Decision, Event, Gap, Match, Segment
 
 RATE = 16000

@@ -17,16 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wcwidth import wcswidth, wcwidth
 
-from stream.cli import _progress
-from stream.cli._rows import Format, Rows
+from airsift.cli import progress as _progress
+from airsift.cli.rows import Format, Rows
 from stream.events import Decision, Event, Gap, Match, Segment
 from stream.lines import one_line, to_cell, to_json
 from stream.sinks import terminal
 from stream.sinks.console import ConsoleSink
+from stream.sinks.format import in_cells, shortened, width_of, wrapped
 from stream.sinks.jsonl import JsonlSink
-from stream.sinks.table import Table
-from stream.sinks.text import in_cells, shortened, width_of, wrapped
-from stream.watch.logs import LinesHandler, TextFormatter
+from stream.sinks.live_table import Table
+from stream.telemetry.logs import LinesHandler, TextFormatter
 from tests.terminal import SIZES, Terminal, strange
 
 RATE = 16_000
@@ -254,7 +254,7 @@ steps = st.lists(
 @given(steps, st.sampled_from(SIZES), names)
 def test_log_lines_stay_whole_above_the_table(steps, size: tuple[int, int], title: str) -> None:
     with pytest.MonkeyPatch.context() as patch, Terminal(size) as seen:
-        patch.setattr("stream.sinks.table.REDRAW_S", 0.0)
+        patch.setattr("stream.sinks.live_table.REDRAW_S", 0.0)
         patch.setenv("TERM", "xterm")
         out, err = seen.file(), seen.file()
         table, handler = Table(out), LinesHandler(err)
@@ -305,7 +305,7 @@ def test_a_table_of_hundreds_of_stations_shows_the_same_ones_while_they_go_on(
 
 def test_a_station_that_went_silent_makes_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr("stream.sinks.table.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("stream.sinks.live_table.time.monotonic", lambda: clock[0])
     table = Table(io.StringIO())
     for station in ("old", *"abcdefghijk"):
         table._take(segment(station, 0, 9))
@@ -344,7 +344,7 @@ def test_long_titles_are_read_to_their_end_or_shortened_at_it(size: tuple[int, i
 def test_a_table_follows_the_size_of_its_terminal(
     sizes: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stream.sinks.table.REDRAW_S", 0.0)
+    monkeypatch.setattr("stream.sinks.live_table.REDRAW_S", 0.0)
     with Terminal(sizes[0]) as seen:
         out = seen.file()
         sink = ConsoleSink(out)

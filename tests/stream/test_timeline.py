@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stream.sources.timeline import CONFIRM_S, MAX_HOLE_S, TOLERANCE_S, Placed, Timeline
+from stream.decoding.timeline import CONFIRM_S, MAX_HOLE_S, TOLERANCE_S, Placed, Timeline
 
 RATE = 48_000
 N = 960  # samples of a frame

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk
-from stream.clock import Clock
-from stream.kafka.position import read_place
+from stream.kafka.codec.message import Begin, ChunkDecoder
+from stream.kafka.codec.timeline import read_place
 from stream.kafka.settings import WireSettings
-from stream.kafka.wire import Begin, ChunkDecoder
+from stream.stages.clock import Clock
 
 RATE = 8000
 N = 4000

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import BrokerError
+from stream.kafka.client.topic_watch import Topic, TopicWatch
 from stream.kafka.settings import KafkaSettings
-from stream.kafka.topic_watch import Topic, TopicWatch
 
 GONE = None
 

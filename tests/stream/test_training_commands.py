@@ -8,9 +8,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from airsift.cli import corpus, evaluate, train
 from airsift.errors import ConfigError
-from model import bank, recipe
-from stream.cli import corpus, evaluate, train
+from model.corpus import feature_store
+from model.corpus import sources as recipe
 
 RATE = 16_000
 app = typer.Typer()
@@ -56,7 +57,7 @@ def test_from_a_manifest_to_a_measured_model(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for made in ("MADE_NOISES", "HAPPENINGS", "CONVERSATIONS", "CROWDS"):
-        monkeypatch.setattr(bank, made, 1)
+        monkeypatch.setattr(feature_store, made, 1)
     cache, state, file = tmp_path / "corpus", tmp_path / "run", tmp_path / "mine.pt"
     run("corpus", "build", cache, "--manifest", recordings / "mine.csv", "--workers", 1)
     counted = run("corpus", "stats", cache).split("\n")

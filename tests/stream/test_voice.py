@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from airsift.errors import SpecMismatch
 from model import classifier as shipped
-from model.frontend import RollingCQT
+from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk, Cut
-from stream.columns import Columns
 from stream.events import Decision, Segment
 from stream.pipeline import Pipeline
-from stream.smooth import Smooth, SmoothSettings
-from stream.voice import Voice
+from stream.stages.features import Columns
+from stream.stages.smooth import Smooth, SmoothSettings
+from stream.stages.voice import Voice
 
 RATE = 16000
 SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)

@@ -1,6 +1,6 @@
 """When a worker that has stopped reading ends, and when it is left alone."""
 
-from stream.kafka.watchdog import Watchdog
+from stream.kafka.faust.watchdog import Watchdog
 
 
 class Clock:

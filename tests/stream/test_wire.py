@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from airsift.errors import DecodeError
 from stream.audio import AudioChunk
+from stream.kafka.codec.message import CODECS, ChunkDecoder, Message, encode
 from stream.kafka.settings import WireSettings
-from stream.kafka.wire import CODECS, ChunkDecoder, Message, encode
 
 RATES = (8000, 16000, 44100, 48000)
 

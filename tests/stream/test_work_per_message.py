@@ -53,7 +53,7 @@ MEASURE = """
 import resource, sys
 from pathlib import Path
 from stream.kafka.settings import WireSettings
-from stream.kafka.wire import ChunkDecoder
+from stream.kafka.codec.message import ChunkDecoder
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,0 +1,99 @@
+"""The command ``airsift``: each command loads the configuration, builds, and calls."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+from typing import Annotated
+
+import typer
+
+from airsift import __version__
+from airsift.cli import (
+    catalogue,
+    classify,
+    config,
+    corpus,
+    deadletter,
+    demo,
+    evaluate,
+    publish,
+    run,
+    segment,
+    tail,
+    train,
+    worker,
+)
+from airsift.cli.common import DEBUG, Complaints, complete_streams, drop_output, report
+from airsift.errors import AirsiftError
+from airsift.shutdown import leave
+
+# In less room the boxes of its help would cut the names of options.
+_BOXES = 60
+
+app = typer.Typer(
+    name="airsift",
+    rich_markup_mode="markdown" if shutil.get_terminal_size().columns >= _BOXES else None,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="--debug anywhere shows the traceback of an error.",
+)
+app.command()(segment.segment)
+app.command()(classify.classify)
+app.command()(run.run)
+app.command()(worker.worker)
+app.command()(publish.publish)
+app.command()(tail.tail)
+app.add_typer(deadletter.app, name="deadletter", help="Messages that were no audio.")
+app.add_typer(catalogue.app, name="catalogue", help="The tracks that airsift can name.")
+app.add_typer(corpus.app, name="corpus", help="The recordings that the network learns from.")
+app.command()(train.train)
+app.command()(evaluate.evaluate)
+app.command()(train.export)
+app.command()(demo.demo)
+app.command(name="config")(config.show)
+
+
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda wanted: _print_version(wanted=wanted),
+            is_eager=True,
+            help="Print the version.",
+        ),
+    ] = False,
+) -> None:
+    """Hears speech and music in radio and podcasts as they arrive, and names the music."""
+
+
+def main() -> None:
+    """Run the command line; an error is one line, and exit code 1."""
+    complete_streams()
+    logging.lastResort = Complaints(logging.WARNING)
+    try:
+        app([argument for argument in sys.argv[1:] if argument != DEBUG])
+    except (AirsiftError, OSError) as error:
+        report(error)
+        drop_output()
+        code = 1
+    except Exception as error:  # a mistake of airsift's own, and still one line
+        report(RuntimeError(f"{type(error).__name__}: {error}; --debug shows where this happened"))
+        drop_output()
+        code = 70
+    except SystemExit as end:  # the end of every command
+        if not isinstance(end.code, int | None):
+            raise
+        code = end.code or 0
+    leave(code)
+    sys.exit(code)

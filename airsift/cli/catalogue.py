@@ -1,0 +1,239 @@
+"""``airsift catalogue``: the tracks that airsift can name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from airsift.cli.common import (
+    ConfigOption,
+    SetOption,
+    TrackOption,
+    complain,
+    load_config,
+    put,
+    say,
+    write_for_machines,
+)
+from airsift.cli.inputs import local_path
+from stream.lines import to_json
+from stream.sinks.format import song
+
+if TYPE_CHECKING:
+    from fingerprint.catalogue import Catalogue
+
+app = typer.Typer(no_args_is_help=True)
+
+CatalogueOption = Annotated[
+    str | None,
+    typer.Option("--catalogue", help="Folder of the catalogue; else identify.catalogue."),
+]
+
+
+@app.command()
+def add(
+    paths: Annotated[list[str], typer.Argument(help="Audio files, and folders of them.")],
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table with a column `file` and any of key, title, artist, album, isrc; "
+            "other columns are kept as extra fields. It goes before the files' tags."
+        ),
+    ] = None,
+    skip_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--skip-duplicates",
+            help="Leave out tracks that are heard in one that is there already.",
+        ),
+    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes that read files; else one a processor.")
+    ] = None,
+    track: TrackOption = None,
+    catalogue: CatalogueOption = None,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Add audio files, each whole or not at all; files already there are skipped.
+
+    Interrupted, it is simply run again. Exit code 1 if a file failed or was damaged.
+    """
+    from airsift.cli.catalogue_add import add_files
+    from fingerprint.catalogue import Catalogue
+
+    found = [local_path(each) for each in paths]
+    opened = Catalogue.create(_folder(catalogue, config, sets))
+    jobs = jobs or len(os.sched_getaffinity(0))
+    counts = add_files(opened, found, csv, skip=skip_duplicates, jobs=jobs, track=track)
+    say(f"{counts}; {opened.stats()['tracks']} tracks in {opened.folder}")
+    if counts.failed or counts.damaged:
+        raise typer.Exit(1)
+
+
+@app.command()
+def create(
+    catalogue: CatalogueOption = None,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Make an empty catalogue; one that is there stays as it is."""
+    from fingerprint.catalogue import Catalogue
+
+    opened = Catalogue.create(_folder(catalogue, config, sets))
+    print(f"{opened.stats()['tracks']} tracks in {opened.folder}")
+    opened.close()
+
+
+@app.command(name="list")
+def show(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    catalogue: CatalogueOption = None,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Print the tracks, in the order they were added."""
+    from dataclasses import asdict
+
+    if as_json:
+        write_for_machines()
+    for track in _open(catalogue, config, sets).tracks():
+        if as_json:
+            fields = asdict(track)
+            fields["duration_s"] = round(fields.pop("duration") / 16_000, 3)
+            put(to_json(fields))
+        else:
+            minutes, seconds = divmod(track.duration // 16_000, 60)
+            say(f"{track.key}  {minutes:3d}:{seconds:02d}  {song(track.artist, track.title)}")
+
+
+@app.command()
+def remove(
+    keys: Annotated[list[str], typer.Argument(help="Keys, as `list` prints them.")],
+    catalogue: CatalogueOption = None,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Take tracks out, all of them or, where a key is unknown, none."""
+    _open(catalogue, config, sets).remove(*keys)
+
+
+@app.command()
+def match(
+    files: Annotated[list[str], typer.Argument(help="Audio files of any length and format.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    track: TrackOption = None,
+    catalogue: CatalogueOption = None,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Say which tracks are heard in files, and where."""
+    from dataclasses import asdict
+
+    from airsift.errors import AirsiftError
+    from fingerprint.analysis.piecewise import Extraction
+    from fingerprint.matching.stretches import match_long
+    from stream.sources.file import read_pieces
+
+    if as_json:
+        write_for_machines()
+    matcher = _open(catalogue, config, sets).matcher()
+    failed = False
+    for path in [local_path(each) for each in files]:
+        warnings: list[str] = []
+        try:
+            extraction = Extraction()
+            for piece in read_pieces(path, warnings=warnings, track=track):
+                extraction.push(piece)
+            found = match_long(matcher, extraction.finish())
+        except AirsiftError as error:
+            warnings.append(str(error))
+            found = []
+        for warning in warnings:
+            complain(f"airsift: {warning}")
+        failed |= bool(warnings)
+        for answer in found:
+            if as_json:
+                fields = {"file": str(path), **asdict(answer)}
+                rate = fields.pop("rate")
+                for name in ("query_start", "query_end", "track_start"):
+                    fields[f"{name}_s"] = round(fields.pop(name) / rate, 2)
+                put(to_json(fields))
+            else:
+                start, end, place = (
+                    _clock(samples / answer.rate)
+                    for samples in (answer.query_start, answer.query_end, answer.track_start)
+                )
+                say(
+                    f"{path}  {start} - {end}  {song(answer.artist, answer.title)} "
+                    f"[{answer.track}] from {place}, score {answer.score:.1f}"
+                )
+        if not found and not as_json and not warnings:
+            say(f"{path}  nothing of the catalogue")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def stats(
+    catalogue: CatalogueOption = None, config: ConfigOption = None, sets: SetOption = None
+) -> None:
+    """Print the catalogue's size as one JSON object."""
+    write_for_machines()
+    opened = _open(catalogue, config, sets)
+    put(to_json(opened.stats()))
+
+
+@app.command()
+def verify(
+    catalogue: CatalogueOption = None, config: ConfigOption = None, sets: SetOption = None
+) -> None:
+    """Read the whole catalogue and print what is wrong with it; exit code 1 if anything is."""
+    from fingerprint.catalogue import Catalogue
+
+    opened = Catalogue.open(_folder(catalogue, config, sets))
+    wrong = opened.verify()
+    for line in wrong:
+        complain(f"airsift: {line}")
+    if wrong:
+        raise typer.Exit(1)
+    say(f"{opened.folder}: {len(opened.tracks())} tracks, all in order")
+
+
+@app.command()
+def merge(
+    catalogue: CatalogueOption = None, config: ConfigOption = None, sets: SetOption = None
+) -> None:
+    """Make one segment of all, without what was removed or is damaged; fastest to search."""
+    _open(catalogue, config, sets).merge()
+
+
+def _folder(catalogue: str | None, config: Path | None, sets: list[str] | None) -> Path:
+    from airsift.errors import ConfigError
+
+    if catalogue is None:
+        catalogue = load_config(config, sets).identify.catalogue
+    if not catalogue:
+        raise ConfigError(
+            "identify.catalogue is empty, so no catalogue is named: give --catalogue FOLDER, or "
+            "set the key"
+        )
+    return Path(catalogue)
+
+
+def _open(catalogue: str | None, config: Path | None, sets: list[str] | None) -> Catalogue:
+    """Open the catalogue; tell of what cannot be read, and serve the rest."""
+    from fingerprint.catalogue import Catalogue
+
+    opened = Catalogue.open(_folder(catalogue, config, sets))
+    for problem in opened.problems:
+        complain(f"airsift: {problem}")
+    return opened
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(max(seconds, 0.0), 60)
+    return f"{int(minutes)}:{rest:04.1f}"

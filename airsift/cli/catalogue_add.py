@@ -1,0 +1,165 @@
+"""Adding files to a catalogue: which files, what they are called, and what went wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airsift.cli.catalogue_read import Read, read_all
+from airsift.cli.common import complain, in_words
+from airsift.cli.folders import find_files
+from airsift.cli.progress import files_bar
+from airsift.cli.table import Table
+from airsift.errors import CatalogueError
+from fingerprint.duplicates import SAME, Alike, find_alike
+from fingerprint.track import Track
+from stream.sinks.format import song
+from stream.text import utf8
+
+if TYPE_CHECKING:
+    from fingerprint.analysis.landmarks import Landmarks
+    from fingerprint.catalogue import Catalogue
+
+_KNOWN = ("key", "title", "artist", "album", "isrc")
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the files."""
+
+    added: int = 0
+    present: int = 0
+    duplicates: int = 0
+    damaged: int = 0
+    failed: int = 0
+
+    def __str__(self) -> str:
+        words = [f"{self.added} added", f"{self.present} already there"]
+        words += [f"{self.duplicates} duplicates left out"] if self.duplicates else []
+        words += [f"{self.damaged} damaged"] if self.damaged else []
+        return ", ".join([*words, f"{self.failed} failed"])
+
+
+def add_files(
+    catalogue: Catalogue,
+    paths: list[Path],
+    table: Path | None,
+    *,
+    skip: bool,
+    jobs: int,
+    track: str | None = None,
+) -> Counts:
+    """Add every file; complain about those that fail, in one line each, and go on.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+        Where to.
+    paths : list of Path
+        Files, and folders of them.
+    table : Path, optional
+        What they are called.
+    skip : bool
+        Whether tracks are left out that are in the catalogue under another name.
+    jobs : int > 0
+        Processes that read files.
+    track : str, optional
+        Number, language or title of the audio track; the default one unless given.
+
+    Raises
+    ------
+    CatalogueError
+        If there are no files, another process is writing to the catalogue, the disk is full, or
+        the table cannot be read.
+    """
+    named = Table(table)
+    found = find_files(paths)
+    files = found.files
+    counts = Counts(failed=found.failed)
+    *problems, last = found.problems or [""]
+    if last and files:
+        problems.append(last)
+    for problem in problems + named.problems(files):
+        complain(f"airsift: {problem}")
+    if not files:
+        raise CatalogueError(last or "there are no files to add; name some")
+    with catalogue.writing(), files_bar(len(files)) as advance:
+        present = catalogue.contents()
+        for path, read in read_all(files, frozenset(present), jobs, track):
+            advance(path.name)
+            if not isinstance(read, Read):
+                _failed(path, read, counts)
+            elif read.landmarks is None or read.content in present:
+                counts.present += 1
+            else:
+                try:
+                    _add(catalogue, path, read, read.landmarks, named, counts, skip=skip)
+                except CatalogueError as error:  # of this track; a full disk ends the loop
+                    _failed(path, error, counts)
+                else:
+                    present.add(read.content)
+    return counts
+
+
+def _add(
+    catalogue: Catalogue,
+    path: Path,
+    read: Read,
+    landmarks: Landmarks,
+    table: Table,
+    counts: Counts,
+    *,
+    skip: bool,
+) -> None:
+    alike = find_alike(catalogue, landmarks)
+    if skip and alike is not None and alike.share >= SAME:
+        counts.duplicates += 1
+        complain(f"airsift: {path}: left out: {_likeness(alike)}")
+        return
+    catalogue.add_landmarks(landmarks, _named(path, read.content, table))
+    counts.added += 1
+    counts.damaged += bool(read.warnings)
+    for warning in read.warnings:
+        complain(f"airsift: {warning}")
+    if alike is not None:
+        complain(f"airsift: {path}: was added, and {_likeness(alike)}; see whether you want both")
+
+
+def _likeness(alike: Alike) -> str:
+    """Say what two tracks have in common."""
+    other = f"{alike.track} ({song(alike.artist, alike.title)})"
+    share, there = f"{alike.share:.0%}", f"{alike.there:.0%}"
+    if alike.share >= SAME and alike.there >= SAME:
+        return f"it is the same recording as {other}: {share} of it is heard there"
+    if alike.share >= SAME:
+        return f"it is a part of {other}: {share} of it is heard there, and is {there} of that"
+    return f"it shares {share} of its sound with {other}, which is {there} of that"
+
+
+def _failed(path: Path, error: Exception, counts: Counts) -> None:
+    """Count and tell; the catalogue knows a track by its key, people know the file."""
+    message = in_words(error)
+    complain(f"airsift: {message if str(path) in message else f'{path}: {message}'}")
+    counts.failed += 1
+
+
+def _named(path: Path, content: str, table: Table) -> Track:
+    """Return what a file is called: by the table, else by its tags, else by its name."""
+    row = table.row(path)
+    said = {"key": content, "title": utf8(path.stem), **_tags(path), **row}
+    extra = {name: value for name, value in row.items() if name not in (*_KNOWN, "file")}
+    key, title, artist, album, isrc = (said.get(name, "") for name in _KNOWN)
+    extra = {"file": utf8(path.name), **extra}
+    return Track(key, title, artist, album, isrc, content=content, extra=extra)
+
+
+def _tags(path: Path) -> dict[str, str]:
+    import mutagen
+
+    try:
+        tags = mutagen.File(path, easy=True) or {}
+    except (mutagen.MutagenError, OSError):
+        return {}  # audio without tags we can read is still audio
+    said = {name: utf8(str(tags[name][0])).strip() for name in _KNOWN[1:] if tags.get(name)}
+    return {name: value for name, value in said.items() if value}

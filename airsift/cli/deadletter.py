@@ -1,0 +1,86 @@
+"""``airsift deadletter``: messages that were no audio, seen again and sent again."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from airsift.cli.common import ConfigOption, SetOption, complain, load_config, say
+from airsift.cli.publish import KafkaOption, with_broker
+from stream.lines import one_line
+from stream.sinks.format import padded
+
+if TYPE_CHECKING:
+    from stream.kafka.codec.dead_letter import DeadLetter
+
+app = typer.Typer(no_args_is_help=True)
+
+StationOption = Annotated[str | None, typer.Option(help="Only messages of this station.")]
+LimitOption = Annotated[int | None, typer.Option(min=1, help="End after so many messages.")]
+
+
+@app.command(name="list")
+def show(
+    station: StationOption = None,
+    limit: LimitOption = None,
+    kafka: KafkaOption = None,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Print what waits to be sent again: when it was refused last, where it was first, and why."""
+    settings = load_config(config, with_broker(kafka, sets)).kafka
+
+    from stream.kafka.client.replay import Replayed, open_letters
+    from stream.runner import stop_on_signals
+
+    with stop_on_signals() as stop:
+        letters = open_letters(settings, station, stop, Replayed())
+        for _, letter in islice(letters, limit):
+            say(_as_line(letter))
+
+
+@app.command()
+def replay(
+    station: StationOption = None,
+    limit: LimitOption = None,
+    kafka: KafkaOption = None,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Send the messages to the audio topic again, as they came: after a mistake was mended.
+
+    A message that was sent again before is left out, unless it was refused again since.
+    """
+    settings = load_config(config, with_broker(kafka, sets)).kafka
+
+    from stream.kafka.client.replay import replay as send_again
+    from stream.runner import stop_on_signals
+
+    with stop_on_signals() as stop:
+        done = send_again(
+            settings,
+            stop=stop,
+            complain=lambda line: complain(f"airsift: {line}"),
+            station=station,
+            limit=limit,
+        )
+    say(
+        f"{done.sent} messages sent to {settings.topics.audio}, {done.sent_before} sent before, "
+        f"{done.not_sent} not sent"
+    )
+    if done.not_sent:
+        raise typer.Exit(1)
+
+
+def _as_line(letter: DeadLetter) -> str:
+    when = "(no time)"
+    if letter.time_ms is not None:
+        moment = datetime.fromtimestamp(letter.time_ms / 1000, UTC)
+        when = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    notes = f" (cut: {letter.truncated})" if letter.truncated else ""
+    notes += f" (attempt {letter.attempt})" if letter.attempt > 1 else ""
+    station = padded(one_line(letter.station or "(no key)"), 16)
+    return f"{when:20}  {letter.origin}  {station}  {letter.reason}{notes}"

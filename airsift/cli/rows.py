@@ -1,0 +1,53 @@
+"""Rows on standard output for machines: the same bytes to a terminal, a pipe and a file."""
+
+from __future__ import annotations
+
+import csv
+import enum
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airsift.cli.common import put, write_for_machines
+from stream.lines import to_cell, to_json
+
+
+class Format(enum.StrEnum):
+    """How rows are written."""
+
+    jsonl = "jsonl"
+    csv = "csv"
+
+
+class Rows:
+    """Writes each row as soon as it is known, as one line of UTF-8.
+
+    In JSON what terminals obey is escaped, and reads back as it was. CSV has no escapes: there it
+    is U+FFFD.
+
+    Parameters
+    ----------
+    format : Format
+        Whether a line is a JSON object, or a row of a table with a header.
+    fields : sequence of str
+        The table's columns; fields beside them are left out of it.
+    """
+
+    def __init__(self, format: Format, fields: Sequence[str]) -> None:  # noqa: A002
+        write_for_machines()
+        self._format = format
+        self._fields = fields
+        if format is Format.csv:
+            self._put(fields)
+
+    def write(self, values: Mapping[str, Any]) -> None:
+        """Write one row."""
+        if self._format is Format.csv:
+            self._put([to_cell(values.get(field)) for field in self._fields])
+        else:
+            put(to_json(values))
+
+    def _put(self, cells: Sequence[Any]) -> None:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(cells)
+        put(line.getvalue())

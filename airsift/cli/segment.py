@@ -1,0 +1,128 @@
+"""``airsift segment``: segments and matches of files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from airsift.cli.common import (
+    ConfigOption,
+    SetOption,
+    TrackOption,
+    complain,
+    load_config,
+    report,
+)
+from airsift.cli.inputs import Inputs, ending_on_request, label_of, open_input
+from airsift.cli.rows import Format, Rows
+from stream.lines import to_json
+
+if TYPE_CHECKING:
+    from stream.events import Event
+
+FIELDS = (
+    "station",
+    "schema",
+    "start_s",
+    "end_s",
+    "label",
+    "score",
+    "track",
+    "title",
+    "artist",
+    "track_start_s",
+    "reason",
+    "voice",
+    "voice_score",
+)
+
+
+def segment(
+    files: Inputs,
+    format: Annotated[Format, typer.Option(help="One JSON object a line, or a table.")] = (  # noqa: A002 the user's word
+        Format.jsonl
+    ),
+    catalogue: Annotated[
+        str | None, typer.Option(help="Folder of the catalogue that names the music.")
+    ] = None,
+    track: TrackOption = None,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Say where there is speech and music in files, and name the music."""
+    if catalogue is not None:
+        sets = [*(sets or []), f"identify.catalogue={to_json(catalogue)}"]
+    settings = load_config(config, sets)
+
+    from airsift.build import build_pipeline
+    from airsift.cli.progress import progress_bar
+    from airsift.errors import AirsiftError
+    from stream.runner import drive, stop_on_signals
+
+    pipeline = build_pipeline(settings)
+    sink = FinalEvents(format)
+    failed = False
+    with stop_on_signals() as stop, ending_on_request(stop):
+        for name in files:
+            if stop.requested:
+                break
+            try:
+                source = open_input(name, settings, stop, track)
+                with closing(source), progress_bar(label_of(name), source.duration_s) as progress:
+                    drive(source, pipeline, [sink], checkpoint_s=1.0, stop=stop, progress=progress)
+                for warning in source.warnings:
+                    complain(f"airsift: {warning}")
+                failed |= bool(source.warnings)
+                if not sink.judged(source.station) and not stop.requested:
+                    raise too_short(label_of(name), source.heard_s)
+            except AirsiftError as error:
+                report(error)
+                failed = True
+                sink.write(pipeline.push([], last=True))
+    if stop.requested:
+        raise typer.Exit(130)
+    if failed:
+        raise typer.Exit(1)
+
+
+def too_short(name: str, heard_s: float) -> Exception:
+    """Return the error of a file without a single window."""
+    from airsift.errors import DecodeError
+
+    return DecodeError(
+        f"{name}: {heard_s:.2f} s of audio, but a decision needs a window of 5 s; "
+        f"give a recording of at least 5 s"
+    )
+
+
+class FinalEvents:
+    """Writes what is final, each line as soon as it is known."""
+
+    def __init__(self, format: Format) -> None:  # noqa: A002
+        self._judged: set[str] = set()
+        self._rows = Rows(format, FIELDS)
+        self._named_by_schema = format is Format.jsonl
+
+    def judged(self, station: str) -> bool:
+        """Return whether anything was decided about `station`."""
+        return station in self._judged
+
+    def write(self, events: Sequence[Event]) -> None:
+        """Write the events that are final."""
+        for event in events:
+            if event.kind == "decision":
+                self._judged.add(event.station)
+            elif getattr(event, "final", True):
+                values = event.to_dict()
+                self._rows.write(
+                    values if self._named_by_schema else values | {"schema": event.kind}
+                )
+
+    def flush(self) -> None:
+        """Do nothing: each line is handed on as it is written."""
+
+    def close(self) -> None:
+        """Do nothing: standard output is not closed."""

@@ -1,0 +1,118 @@
+"""``airsift tail``: what a subscriber sees on the output topics."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from airsift.cli.common import ConfigOption, SetOption, load_config, put, write_for_machines
+from airsift.cli.publish import KafkaOption, with_broker
+from stream.lines import one_line, to_json
+from stream.sinks.format import padded, song, utc
+
+if TYPE_CHECKING:
+    from stream.kafka.settings import KafkaSettings
+
+
+def tail(
+    topic: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="decisions, segments, matches, gaps, dead-letters, or a topic's name; "
+            "repeatable. Default: all events but decisions."
+        ),
+    ] = None,
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="Begin with the oldest events there are.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The messages themselves, one JSON object a line.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="End after so many events.")] = None,
+    until_end: Annotated[
+        bool, typer.Option("--until-end", help="End when all there is has been shown.")
+    ] = False,
+    kafka: KafkaOption = None,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Print the events on the output topics as they come, until Ctrl-C."""
+    settings = load_config(config, with_broker(kafka, sets)).kafka
+
+    from stream.kafka.client.connect import ensure_topics
+    from stream.kafka.client.tail import follow
+    from stream.runner import stop_on_signals
+
+    if as_json:
+        write_for_machines()
+    topics = [_topic(name, settings) for name in topic or ["segments", "matches", "gaps"]]
+    ours = {*settings.topics.events.values(), settings.topics.dead_letters}
+    ensure_topics(settings, {name: ["Read"] for name in topics if name in ours})
+    with stop_on_signals() as stop:
+        for count, record in enumerate(
+            follow(settings, topics, stop=stop, from_start=from_start, until_end=until_end), 1
+        ):
+            put(_as_json(record) if as_json else as_line(record))
+            if limit is not None and count >= limit:
+                break
+
+
+def as_line(record: Any) -> str:
+    """Return one line for people: time, station, and what was said."""
+    headers = dict(record.headers)
+    reason = headers.get("airsift-reason")
+    if reason is None and "airsift-replayed" in headers:
+        reason = b"sent again"
+    if reason is not None:
+        station = (record.key or b"(no key)").decode("utf-8", "replace")
+        why = one_line(reason.decode("utf-8", "replace"))
+        return f"{'':21}  {padded(one_line(station), 16)}  dead letter  {why}"
+    try:
+        event = json.loads(record.value)
+        kind = str(event["schema"]).split("/")[0].removeprefix("airsift.")
+        when = _when(event)
+        station = padded(one_line(str(event["station"])), 16)
+        return one_line(f"{when:21}  {station}  {kind:<8}  {_said(kind, event)}".rstrip())
+    except (ValueError, TypeError, KeyError, OverflowError):
+        return f"{record.topic}[{record.partition}] {record.offset}: {(record.value or b'')[:80]!r}"
+
+
+def _said(kind: str, event: dict[str, Any]) -> str:
+    if kind == "segment":
+        return f"{event['label']} {event['score']:.2f}{'' if event['final'] else ' ...'}"
+    if kind == "match":
+        return f"{song(event['artist'], event['title'])} (score {event['score']:g})"
+    if kind == "decision":
+        return f"speech {event['p_speech']:.2f}  music {event['p_music']:.2f}"
+    return str(event.get("reason", ""))
+
+
+def _as_json(record: Any) -> str:
+    try:
+        return to_json(json.loads(record.value))
+    except (ValueError, TypeError):  # a dead letter's value is anything
+        told = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
+        key = (record.key or b"").decode("utf-8", "replace")
+        return to_json({"topic": record.topic, "key": key, "headers": told})
+
+
+def _when(event: dict[str, Any]) -> str:
+    """Return begin and end: in UTC where the time is known, else of the station's own count."""
+    start_s, end_s = event["start_s"], event["end_s"]
+    if event.get("time") is None:
+        return f"{_clock(start_s)} - {_clock(end_s)}"
+    begin = datetime.fromisoformat(event["time"]).timestamp()
+    return f"{utc(begin)} - {utc(begin + end_s - start_s)[11:]}"
+
+
+def _clock(seconds: float) -> str:
+    """Return h:mm:ss of the station's own time."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+def _topic(name: str, settings: KafkaSettings) -> str:
+    return str(getattr(settings.topics, name.replace("-", "_"), name))

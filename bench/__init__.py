@@ -1,0 +1,1 @@
+"""Measurements of speed, matching and faults: run with python -m bench.NAME."""

@@ -1,0 +1,1 @@
+"""How well tracks are found."""

@@ -1,0 +1,158 @@
+"""The fingerprint matcher: what it finds of changed music, and that it says nothing else.
+
+A catalogue of about 190 tracks from Debian packages, queries of 10 and 5 s cut from them and
+changed, hours of music that is not in it, and the same for Chromaprint and audfprint. The first
+run fetches about 1.5 GB; every part is kept under ``--audio``, and a run that was stopped goes
+on where it was.
+
+``python -m bench.matching``                 everything, at the end the tables
+``python -m bench.matching --quick``         20 queries a condition, half an hour of negatives
+``python -m bench.matching --write-docs``    puts tables and figure into docs/fingerprint.md
+``python -m bench.matching --costs-only``    CPU times and nothing else
+``python -m bench.matching --calibrate``     fits the numbers of
+fingerprint/matching/false_alarm_rate.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.matching import costs, music, page
+from bench.matching.matchers import MATCHERS, Asked, version
+from bench.matching.queries import PIECE_S, file_name, make, negatives, wanted
+from bench.matching.score import Figures, Tracks, score
+from bench.report import Report, arguments
+from fingerprint.matching.false_alarm_rate import THRESHOLD
+
+# Queries answered between two writings of results.
+_AT_ONCE = 200
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--audio", type=Path, default=music.default_folder(), metavar="FOLDER")
+    parser.add_argument("--queries", type=int, default=100, metavar="N", help="per condition")
+    parser.add_argument("--negatives-h", type=float, default=2.5, metavar="H")
+    parser.add_argument("--split", choices=("validation", "test"), default="test")
+    parser.add_argument("--only", nargs="+", choices=list(MATCHERS), default=list(MATCHERS))
+    parser.add_argument("--quick", action="store_true", help="a small run in a folder of its own")
+    parser.add_argument("--write-docs", action="store_true", help="into docs/fingerprint.md")
+    parser.add_argument("--costs-only", action="store_true", help="CPU times; under 2 minutes")
+    parser.add_argument(
+        "--calibrate", action="store_true", help="fit fingerprint/matching/false_alarm_rate.py"
+    )
+    options = parser.parse_args()
+    if options.quick:
+        options.queries, options.negatives_h = 20, 0.5
+
+    tracks = music.music(music.CATALOGUE, options.audio)
+    work = options.audio / "runs" / f"{options.split}-{options.queries}-{options.negatives_h:g}"
+    work.mkdir(parents=True, exist_ok=True)
+    report = Report("fingerprint")
+    if options.calibrate:
+        pieces = (piece for _, piece in negatives("validation", options.negatives_h, options.audio))
+        costs.calibrate(tracks, options.audio, pieces, report)
+    elif options.costs_only:
+        costs.costs(tracks, options.audio, report)
+    else:
+        table, about = run(options, tracks, work)
+        tell(table, about, report)
+        if options.write_docs:
+            page.write(table, about)
+    report.finish(options.json)
+
+
+def run(
+    options: argparse.Namespace, tracks: list[Path], work: Path
+) -> tuple[dict[str, dict[str, Figures]], dict[str, Any]]:
+    """Ask every matcher everything that was not asked before; return the figures."""
+    silent = list(negatives(options.split, options.negatives_h, options.audio))
+    kinds = [kind for kind, _ in silent]
+    pieces = [piece for _, piece in silent]
+    sound = Tracks(tracks)
+    sets = [
+        make(condition, seconds, options.split, options.queries, options.audio, work)
+        for condition, seconds in wanted()
+    ]
+    table: dict[str, dict[str, Figures]] = {queries.name: {} for queries in sets}
+    about: dict[str, Any] = {"thresholds": {}, "silence": {}}
+    for matcher in options.only:
+        false = answered(matcher, "negatives", pieces, tracks, options.audio, work)
+        # The highest score of a false answer; airsift has its own threshold.
+        highest = [max((a[2] for a in asked["answers"]), default=0.0) for asked in false]
+        threshold = float(np.nextafter(THRESHOLD, 0)) if matcher == "airsift" else max(highest)
+        about["thresholds"][matcher] = threshold
+        if matcher == "airsift":
+            for kind in dict.fromkeys(kinds):
+                some = [asked for asked, other in zip(false, kinds, strict=True) if other == kind]
+                wrong = sum(bool(asked["answers"]) for asked in some)
+                about["silence"][kind] = (len(some) * PIECE_S / 3600, wrong)
+        for queries in sets:
+            asked = answered(
+                matcher, queries.name, list(queries.audio), tracks, options.audio, work
+            )
+            table[queries.name][matcher] = score(queries, asked, threshold, sound)
+            if matcher == "airsift":
+                table[queries.name]["first pass"] = _first(asked)
+            print(queries.name, matcher, table[queries.name][matcher], file=sys.stderr, flush=True)
+    hours = sum(len(np.load(path, mmap_mode="r")) for path in tracks) / music.RATE / 3600
+    about |= {"tracks": len(tracks), "hours": hours, "queries": options.queries}
+    about |= {"negative_hours": len(pieces) * PIECE_S / 3600}
+    return table, about
+
+
+def answered(
+    matcher: str, name: str, queries: list[Any], tracks: list[Path], audio: Path, work: Path
+) -> list[Asked]:
+    """Return a matcher's answers, asked for as far as they are not there yet."""
+    place = work / "answers" / version(matcher) / f"{file_name(name)}.json"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    known: list[Asked] = json.loads(place.read_text()) if place.exists() else []
+    if len(known) < len(queries):
+        ask = _asks.get(matcher) or MATCHERS[matcher](tracks, audio)
+        _asks[matcher] = ask
+    while len(known) < len(queries):
+        known += ask(queries[len(known) : len(known) + _AT_ONCE])
+        part = place.with_suffix(".part")
+        part.write_text(json.dumps(known))
+        part.rename(place)
+    return known
+
+
+_asks: dict[str, Any] = {}
+
+
+def _first(asked: list[Asked]) -> Figures:
+    """Return the share in which the first pass alone names a track."""
+    named = sum(bool(answer["first"]) for answer in asked)
+    return Figures(len(asked), named, 0, 0, 0, 0, 0.0)
+
+
+def tell(table: dict[str, dict[str, Figures]], about: dict[str, Any], report: Report) -> None:
+    """Put every figure into the report."""
+    for name, row in table.items():
+        for matcher, figures in row.items():
+            if matcher != "first pass":
+                report.row(
+                    f"{name}: {matcher}",
+                    found_percent=figures.found_percent,
+                    place_percent=figures.place_percent,
+                    repeats=figures.repeats,
+                    wrong=figures.wrong,
+                    cpu_ms=figures.cpu_ms,
+                )
+    for kind, (hours, false) in about["silence"].items():
+        report.row(f"not in the catalogue: {kind}", hours=hours, false_matches=false)
+    for matcher, threshold in about["thresholds"].items():
+        report.row(f"threshold: {matcher}", score=threshold)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""What the fingerprint matcher costs in CPU, and where its threshold lies."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.matching.matchers import index, open_catalogue
+from bench.matching.music import NEGATIVES, RATE, load, music
+from bench.matching.queries import PIECE_S, as_float
+from bench.report import Report
+from fingerprint.catalogue import Catalogue
+from fingerprint.matching.false_alarm_rate import THRESHOLD
+from fingerprint.matching.matcher import MOST, MOST_CHANGED, LandmarkMatcher
+from fingerprint.matching.warp import NONE, grid
+
+Given = TypeVar("Given")
+Result = TypeVar("Result")
+
+_TRACKS = 30  # added to time the index, spread over all packages
+_QUERIES = 100
+
+
+def costs(tracks: list[Path], audio: Path, report: Report) -> None:
+    """Report CPU times on one thread: of adding, of a query found, and of one that is not."""
+    some = tracks[:: len(tracks) // _TRACKS]
+    with tempfile.TemporaryDirectory(prefix="airsift-bench-") as folder:
+        catalogue = Catalogue.create(folder)
+        heard, spent = index(catalogue, some)
+        catalogue.close()
+    catalogue = open_catalogue(tracks, audio)
+    report.row(
+        "index",
+        hours_added=heard / 3600,
+        x_real_time=heard / spent,
+        mb_per_hour_of_all=catalogue.stats()["megabytes_per_hour"],
+    )
+    first, both = LandmarkMatcher(catalogue, thorough=False), LandmarkMatcher(catalogue)
+    unknown = music(NEGATIVES["test"], audio)
+    for name, paths in (("in the catalogue", tracks), ("not in the catalogue", unknown)):
+        spent_s: dict[str, list[float]] = {"extract": [], "first": [], "both": []}
+        for number in range(_QUERIES):
+            rng = np.random.default_rng(number)
+            samples = load(paths[int(rng.integers(len(paths)))])
+            at = int(rng.integers(0, len(samples) - PIECE_S * RATE))
+            query = samples[at : at + PIECE_S * RATE]
+            landmarks = _timed(spent_s["extract"], both.extract, query)
+            _timed(spent_s["first"], first.match, landmarks)
+            _timed(spent_s["both"], both.match, landmarks)
+        medians = {key: 1000 * float(np.median(values)) for key, values in spent_s.items()}
+        report.row(
+            f"10 s of music {name}",
+            extract_ms=medians["extract"],
+            first_pass_ms=medians["first"],
+            first_in_all_ms=medians["extract"] + medians["first"],
+            both_passes_ms=medians["both"],
+        )
+
+
+def calibrate(
+    tracks: list[Path], audio: Path, pieces: Iterable[NDArray[np.int16]], report: Report
+) -> None:
+    """Fit the tail of the strongest guesses of audio that is not in the catalogue."""
+    matcher = LandmarkMatcher(open_catalogue(tracks, audio))
+    passes = {"as it is": ([NONE], MOST), "changed": (grid(), MOST_CHANGED)}
+    strongest: dict[str, list[float]] = {name: [] for name in passes}
+    for piece in pieces:
+        landmarks = matcher.extract(as_float(piece))
+        for name, (changes, most) in passes.items():
+            cases = matcher.cases([landmarks], changes, most)
+            strongest[name].append(max((case.evidence[0].z for case, _ in cases), default=0.0))
+    for name, found in strongest.items():
+        # An exponential through the largest twentieth, by its median: a few pieces of music
+        # that are in the catalogue after all do not count.
+        values = np.sort(found)[::-1]
+        start_z = float(np.quantile(values, 0.95))
+        per_decade = float(np.median(values[values > start_z]) - start_z) * float(np.log2(10))
+        one_an_hour = float(start_z + per_decade * np.log10(360 * 0.05))
+        report.row(
+            f"tail, {name}",
+            hours=len(values) / 360,
+            largest_z=float(values[0]),
+            fifth_z=float(values[4]),
+            one_an_hour_z=one_an_hour,
+            per_decade_z=per_decade,
+            threshold_z=one_an_hour + THRESHOLD * per_decade,
+        )
+
+
+def _timed(spent: list[float], call: Callable[[Given], Result], given: Given) -> Result:
+    start = time.process_time()
+    result = call(given)
+    spent.append(time.process_time() - start)
+    return result

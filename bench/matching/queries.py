@@ -1,0 +1,139 @@
+"""The queries of the fingerprint benchmark: made once, kept, and the same for every matcher."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.matching import music
+from bench.matching.degradations import Condition, Studio, conditions, drones
+from bench.matching.music import RATE
+
+# What chose thresholds and weights, and what measures: other tracks, voices, seeds and packages.
+SPLITS = {"validation": 0, "test": 1}
+SHORT = ("clean", "MP3 64 kb/s", "telephone", "speech 5 dB louder")
+PIECE_S = 10
+# A piece that is nowhere louder (of 32 768) is no audio that could be mistaken.
+_SILENCE = 32
+_LEAD_S = 1.0  # audio before and after a query, so that codecs and rooms have settled
+
+
+@dataclass(frozen=True)
+class Queries:
+    """The queries of one condition.
+
+    Parameters
+    ----------
+    name : str
+        The condition and the length.
+    seconds : int
+        Length of each.
+    audio : np.ndarray [shape=(n, samples), int16]
+        At 16 kHz.
+    truth : list of (str, int)
+        Of each: the track, and the sample of the track at its start.
+    speed : float
+        Seconds of the track in a second of the query.
+    """
+
+    name: str
+    seconds: int
+    audio: NDArray[np.int16]
+    truth: list[tuple[str, int]]
+    speed: float
+
+
+def wanted() -> list[tuple[Condition, int]]:
+    """Return every condition with its length in seconds, in the order of the table."""
+    short = [(condition, 5) for condition in conditions() if condition.name in SHORT]
+    return [(condition, 10) for condition in conditions()] + short
+
+
+def make(
+    condition: Condition, seconds: int, split: str, n: int, audio: Path, work: Path
+) -> Queries:
+    """Return the queries of a condition, made where they are not there yet."""
+    name = f"{condition.name}, {seconds} s"
+    place = work / "queries" / file_name(name)
+    if not place.with_suffix(".json").exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        rows, truth = [], []
+        share = SPLITS[split]
+        # Every other track by number: a package has tracks in both.
+        tracks = music.music(music.CATALOGUE, audio)[share::2]
+        speech = music.speech(audio, most=2000)[share::2]
+        for number in range(n):
+            rng = np.random.default_rng([share, seconds, number])
+            track = tracks[rng.integers(len(tracks))]
+            start, clip = _cut(track, seconds * condition.speed + 2 * _LEAD_S, rng)
+            changed = condition.apply(clip, Studio(rng, speech))
+            lead = int(_LEAD_S * RATE)
+            query = changed[lead : lead + seconds * RATE]
+            rows.append(_as_int16(np.pad(query, (0, seconds * RATE - len(query)))))
+            truth.append((track.stem, start + round(lead * condition.speed)))
+        np.save(place.with_suffix(".npy"), np.stack(rows))
+        place.with_suffix(".json").write_text(json.dumps(truth))
+    truth = [(key, place) for key, place in json.loads(place.with_suffix(".json").read_text())]
+    samples = np.load(place.with_suffix(".npy"), mmap_mode="r")
+    return Queries(name, seconds, samples, truth, condition.speed)
+
+
+def negatives(split: str, hours: float, audio: Path) -> Iterator[tuple[str, NDArray[np.int16]]]:
+    """Yield (kind, piece of 10 s) of what is not in the catalogue.
+
+    Music is spread over all the packages, about `hours` of it; drones and ambience, made from
+    the catalogue's own music, and speech are half an hour each at most.
+    """
+    share, minutes = SPLITS[split], min(60 * hours, 30)
+    n = PIECE_S * RATE
+    files = music.music(music.NEGATIVES[split], audio)
+    pieces = [(path, at) for path in files for at in range(0, _length(path) - n + 1, n)]
+    for index in np.linspace(0, len(pieces) - 1, min(round(hours * 360), len(pieces))):
+        path, at = pieces[int(index)]
+        piece = np.load(path, mmap_mode="r")[at : at + n]
+        if np.abs(piece).max() > _SILENCE:
+            yield "music", piece
+    tracks = [music.load(path) for path in music.music(music.CATALOGUE, audio)[share::8]]
+    for drone in drones(tracks, minutes, np.random.default_rng([9, share])):
+        for at in range(0, len(drone) - n + 1, n):
+            yield "drones and ambience", _as_int16(drone[at : at + n])
+    talk = np.concatenate(music.speech(audio, most=2000)[share::2])
+    for at in range(0, min(len(talk), round(60 * minutes) * RATE) - n + 1, n):
+        yield "speech", _as_int16(talk[at : at + n])
+
+
+def as_float(samples: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Return samples in [-1, 1]."""
+    return samples.astype(np.float32) / np.float32(32768)
+
+
+def file_name(name: str) -> str:
+    """Return a condition's name as that of a file."""
+    return re.sub(r"[^a-z0-9+-]+", "_", name.lower()).strip("_")
+
+
+def _as_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+    # Half scale: speech that is 10 dB louder than the music must not clip.
+    return np.clip(samples * 16384, -32768, 32767).astype(np.int16)
+
+
+def _length(path: Path) -> int:
+    return len(np.load(path, mmap_mode="r"))
+
+
+def _cut(path: Path, seconds: float, rng: np.random.Generator) -> tuple[int, NDArray[np.float32]]:
+    """Return a stretch of a track that is not silent, at one level, and where it starts."""
+    track = np.load(path, mmap_mode="r")
+    length = round(seconds * RATE)
+    for _ in range(50):
+        start = int(rng.integers(0, max(len(track) - length, 1)))
+        clip = track[start : start + length].astype(np.float32) / np.float32(32767)
+        if music.rms(clip) > 0.01:
+            break
+    return start, clip * np.float32(0.1 / max(music.rms(clip), 1e-4))

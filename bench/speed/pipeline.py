@@ -1,0 +1,198 @@
+"""How fast audio becomes decisions on one thread, and what a file costs in memory and start.
+
+The first table is one long file's samples through the pipeline, 10 s at a push, at the model's
+rate and at 44.1 kHz. The second is nothing but speech, with and without the network that tells
+voices, turn by turn. The third starts `airsift segment` as a user does: the largest resident
+memory on a short and on a long file, beside a bare ``import torch``; and the time to its first
+line, as a ratio to the import, pair by pair.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import wave
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import soxr
+import torch
+
+from airsift import config
+from airsift.build import build_pipeline
+from bench.report import Report, arguments
+from stream.audio import AudioChunk
+from stream.demo.clips import RATE, decode, parts
+from stream.events import Decision
+
+SEGMENT = [sys.executable, "-m", "airsift", "segment"]
+IMPORT = [sys.executable, "-c", "import torch"]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def recording(seconds: int, rate: int) -> np.ndarray:
+    """Return noise, tones and silence in turns."""
+    rng = np.random.default_rng(0)
+    t = np.arange(seconds * rate) / rate
+    tones = np.sin(2 * np.pi * 440 * t) + np.sin(2 * np.pi * 1318 * t)
+    mix = 0.2 * tones * (t % 40 < 25) + 0.05 * rng.standard_normal(len(t)) * (t % 30 < 20)
+    return mix.astype(np.float32)
+
+
+def speed(report: Report, seconds: int, rounds: int) -> None:
+    for rate in (16_000, 44_100):
+        samples = recording(seconds, rate)
+        pipeline = build_pipeline(config.load(environ={}).config)
+        step = 10 * rate
+        chunks = [
+            AudioChunk("file", start, samples[start : start + step], rate)
+            for start in range(0, len(samples), step)
+        ]
+        taken, cpu = [], []
+        for _ in range(rounds + 1):
+            start, start_cpu = time.perf_counter(), time.process_time()
+            events = sum(len(pipeline.push([chunk])) for chunk in chunks)
+            events += len(pipeline.push([], last=True))
+            taken.append(time.perf_counter() - start)
+            cpu.append(time.process_time() - start_cpu)
+        report.row(
+            f"PCM at {rate} Hz to decisions and segments",
+            audio_s=seconds,
+            events=events,
+            seconds=median(taken[1:]),
+            x_real_time=seconds / median(taken[1:]),
+            x_real_time_of_cpu=seconds / median(cpu[1:]),
+        )
+
+
+def speech(seconds: int, rate: int) -> np.ndarray:
+    """Return the speech of the demo's recordings, again and again."""
+    spoken = [decode(part) for part in parts().values() if part.kind == "speech"]
+    samples = soxr.resample(np.concatenate(spoken), RATE, rate)
+    return np.resize(samples, seconds * rate).astype(np.float32)
+
+
+def voice(report: Report, seconds: int, rounds: int) -> None:
+    samples = speech(seconds, 16_000)
+    chunks = [
+        AudioChunk("file", start, samples[start : start + 160_000], 16_000)
+        for start in range(0, len(samples), 160_000)
+    ]
+    pipelines = {
+        on: build_pipeline(config.load(sets=[f"model.voice={on}"], environ={}).config)
+        for on in ("true", "false")
+    }
+    taken: dict[str, list[float]] = {"true": [], "false": []}
+    asked = 0
+    for _ in range(rounds + 1):
+        for on, pipeline in pipelines.items():
+            start = time.process_time()
+            events = [event for chunk in chunks for event in pipeline.push([chunk])]
+            pipeline.push([], last=True)
+            taken[on].append(time.process_time() - start)
+            judged = [e for e in events if isinstance(e, Decision) and e.voice_odds is not None]
+            asked = max(asked, len(judged))
+    with_voice, without = (median(taken[on][1:]) for on in ("true", "false"))
+    ratios = [a / b for a, b in zip(taken["true"][1:], taken["false"][1:], strict=True)]
+    report.row(
+        "speech at 16000 Hz",
+        audio_s=seconds,
+        voices_asked=asked,
+        cpu_s=with_voice,
+        cpu_s_without_voice=without,
+        ratio=median(ratios),
+    )
+
+
+def write_wav(path: Path, seconds: int) -> None:
+    minute = (recording(60, 44_100) * 32000).astype("<i2").tobytes()
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(44_100)
+        for _ in range(seconds // 60):
+            file.writeframes(minute)
+        file.writeframes(minute[: seconds % 60 * 44_100 * 2])
+
+
+def peak_mb(command: list[str]) -> float:
+    """Return the largest resident memory of a command.
+
+    The kernel's high-water mark of the running process, asked for until it ends: what wait()
+    tells would include the memory of this process, which the child began as a copy of.
+    """
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=ENVIRONMENT)
+    status, peak_kb = Path(f"/proc/{process.pid}/status"), 0
+    while process.poll() is None:
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                peak_kb = int(line.split()[1])
+        time.sleep(0.01)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    return peak_kb / 1024
+
+
+def memory(report: Report, folder: Path, hours: float) -> None:
+    long, short = folder / "long.wav", folder / "short.wav"
+    write_wav(long, round(hours * 3600))
+    write_wav(short, 300)
+    bare = peak_mb(IMPORT)
+    for name, command in (
+        ("import torch", IMPORT),
+        ("airsift segment, 5 min", [*SEGMENT, str(short)]),
+        (f"airsift segment, {hours:g} h", [*SEGMENT, str(long)]),
+    ):
+        peak = peak_mb(command)
+        report.row(name, peak_mb=peak, above_import_torch_mb=peak - bare)
+
+
+def seconds_to_first_line(command: list[str]) -> float:
+    start = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        taken = time.perf_counter() - start
+        process.stdout.read()
+    return taken
+
+
+def start(report: Report, folder: Path, rounds: int) -> None:
+    path = folder / "start.wav"
+    write_wav(path, 30)
+    pairs = []
+    for _ in range(rounds + 1):
+        begun = time.perf_counter()
+        subprocess.run(IMPORT, check=True, env=ENVIRONMENT)
+        bare = time.perf_counter() - begun
+        pairs.append((seconds_to_first_line([*SEGMENT, str(path)]), bare))
+    pairs = pairs[1:]
+    report.row(
+        "start to first event, 30 s file",
+        segment_s=median(a for a, _ in pairs),
+        import_torch_s=median(b for _, b in pairs),
+        ratio=median(a / b for a, b in pairs),
+    )
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--hours", type=float, default=3.0, help="length of the long file")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    report = Report("From samples to decisions")
+    with tempfile.TemporaryDirectory() as folder:
+        speed(report, 600, options.rounds)
+        voice(report, 600, options.rounds)
+        memory(report, Path(folder), options.hours)
+        start(report, Path(folder), options.rounds)
+    report.finish(options.json)
+
+
+if __name__ == "__main__":
+    main()

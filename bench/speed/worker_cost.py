@@ -1,0 +1,175 @@
+"""What docs/operating.md quotes: the cost of being watched, and of a station.
+
+The first table is the same audio of many stations with and without metrics, in turns. The second
+is what a station costs a worker: resident memory, the snapshot that is stored at each checkpoint,
+and the events that it makes, on audio that changes every half minute. The third, with ``--broker``,
+is what a worker and its broker cost with 50 stations in real time, as `latency.py` plays them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from airsift import config
+from airsift.build import build_pipeline
+from bench.brokers import add_broker_option
+from bench.report import Report, arguments
+from bench.speed.latency import DRIVERS, LOADS, measure
+from stream.audio import AudioChunk
+from stream.runner import Stop, drive
+from stream.sources.base import Batch
+from stream.stages.identify import Identify, IdentifySettings
+from stream.telemetry.observer import Nobody
+from stream.telemetry.telemetry import Watch
+
+RATE = 16_000
+CONFIG = config.load(environ={}).config
+
+
+class Recorded:
+    """A source of batches made beforehand."""
+
+    resumable = False
+
+    def __init__(self, batches: list[Batch]) -> None:
+        self.batches = batches
+
+    def __iter__(self):
+        yield from self.batches
+
+    def settle(self, snapshots):
+        pass
+
+    def close(self):
+        pass
+
+
+class Collect:
+    """A sink that keeps the last run's events."""
+
+    def __init__(self) -> None:
+        self.events = []
+
+    def write(self, events):
+        self.events += events
+
+    def flush(self):
+        pass
+
+    def close(self):
+        pass
+
+
+class KnowsNothing:
+    """A matcher without tracks: what identifying costs in memory, without a catalogue's."""
+
+    def extract(self, samples):
+        return samples
+
+    def match(self, landmarks):
+        return []
+
+
+def batches(stations: int, seconds: int) -> list[Batch]:
+    """Return one batch a second, with a second of every station, as a poll would give them."""
+    rng = np.random.default_rng(0)
+    t = np.arange(seconds * RATE) / RATE
+    tones = np.sin(2 * np.pi * 440 * t) + np.sin(2 * np.pi * 1318 * t)
+    mix = 0.2 * tones * (t % 60 < 30) + 0.05 * rng.standard_normal(len(t)) * (t % 45 < 25)
+    pieces = mix.astype(np.float32).reshape(seconds, RATE)
+    now = time.time()
+    return [
+        Batch([AudioChunk(f"station {s}", n * RATE, piece, RATE, now + n) for s in range(stations)])
+        for n, piece in enumerate(pieces)
+    ]
+
+
+def watched(report: Report, stations: int, seconds: int, rounds: int) -> None:
+    given = batches(stations, seconds)
+    taken: dict[bool, list[float]] = {False: [], True: []}
+    for number in range(2 * rounds + 2):
+        on = bool(number % 2)
+        source, pipeline, sink = Recorded(given), build_pipeline(CONFIG), Collect()
+        observer = Nobody()
+        if on:
+            observer = Watch(CONFIG.watch)
+            observer.attach(source, pipeline, [sink])
+        began = time.process_time()
+        drive(source, pipeline, [sink], checkpoint_s=2.0, stop=Stop(), observer=observer)
+        if number >= 2:
+            taken[on].append(time.process_time() - began)
+    audio_s = stations * seconds
+    for name, on in (("not watched", False), ("watched", True)):
+        cpu = median(taken[on])
+        report.row(
+            f"{stations} stations, a second of each at once, {name}",
+            cpu_s=cpu,
+            x_real_time_of_cpu=audio_s / cpu,
+            to_not_watched=cpu / median(taken[False]),
+        )
+
+
+def resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 2**20
+
+
+def cost(stations: int, seconds: int, identified: bool) -> dict[str, float]:
+    """Return what a station costs; in a process of its own, where no memory lies about unused."""
+    settings = IdentifySettings(*(s * RATE for s in (6, 5, 10, 3, 1)))
+    pipeline = build_pipeline(CONFIG)
+    pipeline.identify = Identify(KnowsNothing(), settings) if identified else None
+    given = batches(1, seconds)
+    size: Counter[str] = Counter()
+    for station in range(-3, stations):  # the first three fill caches
+        if station == 0:
+            before = resident_mb()
+        for batch in given:
+            chunks = [
+                AudioChunk(f"station {station}", c.start, c.samples.copy(), RATE, c.time)
+                for c in batch.chunks
+            ]
+            for event in pipeline.push(chunks):
+                size[event.kind] += len(event.to_json())
+    hours = (stations + 3) * seconds / 3600
+    return {
+        "resident_mb": (resident_mb() - before) / stations,
+        "snapshot_bytes": len(json.dumps(pipeline.snapshot("station 0"))),
+        "decisions_kb_per_hour": size["decision"] / hours / 1000,
+        "segments_kb_per_hour": size["segment"] / hours / 1000,
+    }
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--stations", type=int, default=50)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=5)
+    add_broker_option(parser, "")
+    options = parser.parse_args()
+    report = Report("Operating")
+    watched(report, options.stations, options.seconds, options.rounds)
+    for name, identified in (("without", False), ("with", True)):
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+            values = alone.submit(cost, options.stations, options.seconds, identified).result()
+        report.row(f"a station, {name} identification", **values)
+    if options.broker:
+        for driver in DRIVERS:
+            row = measure(driver, LOADS["50"], options.seconds, options.broker)
+            wanted = ("worker_cpu", "worker_mb", "broker_cpu", "message_p99_ms")
+            report.row(
+                f"50 stations, {driver}, {options.broker}", **{name: row[name] for name in wanted}
+            )
+    report.finish(options.json)
+
+
+if __name__ == "__main__":
+    main()

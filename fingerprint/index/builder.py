@@ -1,0 +1,113 @@
+"""Building segments in memory: from the peaks of tracks to keys, postings and lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fingerprint.analysis import hashes
+from fingerprint.index.checks import PEAK_BLOCK
+from fingerprint.index.segment import Segment
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Frames between two tracks of the line: no pair of the one reaches into the other.
+_SPACE = 2 * hashes.MAX_FRAMES
+
+
+class Line:
+    """The line of frames a segment's tracks lie on, as it is put together."""
+
+    def __init__(self) -> None:
+        self.tracks: list[int] = []
+        self.starts: list[int] = []
+        self.frames: list[int] = []
+        self.end = 0
+        self._peaks: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+
+    def add(
+        self, track: int, length: int, frame: NDArray[np.int64], bin_: NDArray[np.int64]
+    ) -> int:
+        """Put a track at the end; return where it starts.
+
+        Parameters
+        ----------
+        track : int
+            Its number in the catalogue.
+        length : int > 0
+            Frames.
+        frame, bin_ : np.ndarray [shape=(n,), int64]
+            Its peaks on the grid of the index, frames in [0, length) ascending.
+        """
+        start = self.end
+        self.tracks.append(track)
+        self.starts.append(start)
+        self.frames.append(length)
+        self._peaks.append((frame + start, bin_))
+        self.end = start + length + _SPACE
+        return start
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays of a segment that do not depend on keys."""
+        frame = np.concatenate([np.empty(0, np.int64), *(frame for frame, _ in self._peaks)])
+        bin_ = np.concatenate([np.empty(0, np.int64), *(bin_ for _, bin_ in self._peaks)])
+        edges = np.arange(0, self.end + PEAK_BLOCK, PEAK_BLOCK)
+        return {
+            "tracks": np.array(self.tracks, np.uint32),
+            "starts": np.array(self.starts, np.int64),
+            "frames": np.array(self.frames, np.int64),
+            "peak_rows": np.searchsorted(frame, edges).astype(np.uint32),
+            "peak_frames": (frame % PEAK_BLOCK).astype(np.uint8),
+            "peak_bins": bin_.astype(np.uint8),
+        }
+
+
+class Recent:
+    """Tracks that no file holds yet, indexed in memory."""
+
+    def __init__(self) -> None:
+        self._line = Line()
+        self._entries = np.empty(0, np.uint64)
+        self._new: list[NDArray[np.uint64]] = []
+        self._segment: Segment | None = None
+
+    @property
+    def tracks(self) -> list[int]:
+        """Numbers of the tracks, in the order they were added."""
+        return self._line.tracks
+
+    def add(
+        self, track: int, length: int, frame: NDArray[np.int64], bin_: NDArray[np.int64]
+    ) -> None:
+        """Add a track, see :meth:`Line.add`."""
+        start = self._line.add(track, length, frame, bin_)
+        self._new.append(to_entries(frame, bin_, start))
+        self._segment = None
+
+    def segment(self) -> Segment:
+        """Return a segment of all the tracks added so far."""
+        if self._segment is None:
+            # What was sorted before is one run, which a stable sort only merges.
+            self._entries = np.sort(np.concatenate([self._entries, *self._new]), kind="stable")
+            self._new = []
+            keys, rows = to_rows(self._entries)
+            arrays = {"keys": keys, "rows": rows, "postings": self._entries.astype(np.uint32)}
+            path = Path(f"in memory, {len(self.tracks)} tracks")
+            self._segment = Segment(path, arrays | self._line.arrays())
+        return self._segment
+
+
+def to_entries(frame: NDArray[np.int64], bin_: NDArray[np.int64], start: int) -> NDArray[np.uint64]:
+    """Return (key << 32 | place) of the pairs of a track that starts at a place, in order."""
+    keys, place = hashes.to_store(frame, bin_)
+    return np.sort(keys.astype(np.uint64) << np.uint64(32) | (place + start).astype(np.uint64))
+
+
+def to_rows(entries: NDArray[np.uint64]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Return the keys of ordered entries, and where the postings of each begin and end."""
+    keys = (entries >> np.uint64(32)).astype(np.uint32)
+    first = np.flatnonzero(np.diff(keys, prepend=keys[:1] + np.uint32(1)))
+    return keys[first], np.append(first, len(keys)).astype(np.uint32)

@@ -1,0 +1,187 @@
+"""What a catalogue's files may hold. A catalogue may come from others: nothing in it is used
+before it was held against these limits, so that it opens no file outside its folder and takes
+no more memory than its size on disk.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fingerprint.settings import HOP, N_BINS, SAMPLE_RATE
+from fingerprint.track import Peaks, Track
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+# Places of a segment are 32-bit numbers; what is over this would wrap.
+MAX_LINE_FRAMES = 2**31 - 2**20
+MAX_TRACK_SAMPLES = 7 * 86_400 * SAMPLE_RATE  # a week: longer than any file that is one track
+MAX_TEXT = 10_000  # characters of a key, a title or any other text
+# What SQLite may return as one value: the peaks of a week at the densest are 60 MB.
+MAX_VALUE_BYTES = 2**27
+# Peaks are addressed by blocks of this many frames, so that a frame inside one is one byte.
+PEAK_BLOCK = 256
+_SEGMENT = re.compile(r"[0-9A-Za-z_-]{1,100}\.seg")
+_DTYPES = {
+    "tracks": "<u4", "starts": "<i8", "frames": "<i8", "keys": "<u4", "rows": "<u4",
+    "postings": "<u4", "peak_rows": "<u4", "peak_frames": "|u1", "peak_bins": "|u1",
+}  # fmt: skip
+
+
+def segment_path(folder: Path, name: object) -> Path:
+    """Return the path of a segment that the database names.
+
+    Raises
+    ------
+    ValueError
+        The name is not that of a file in the folder.
+    """
+    if not isinstance(name, str) or not _SEGMENT.fullmatch(name):
+        raise ValueError(f"{str(name)[:40]!r} is no name of a segment file")
+    return folder / name
+
+
+def to_track(row: tuple[Any, ...]) -> Track:
+    """Return the track in a row of the database.
+
+    Raises
+    ------
+    ValueError
+        With the value that cannot be.
+    """
+    _, key, title, artist, album, isrc, duration, content, extra = row
+    texts = {"key": key, "title": title, "artist": artist, "album": album, "isrc": isrc}
+    for name, text in (texts | {"content": content}).items():
+        if not isinstance(text, str) or len(text) > MAX_TEXT:
+            raise ValueError(f"{name} is {_shown(text)}, not a text of at most {MAX_TEXT}")
+    if not _is_count(duration, MAX_TRACK_SAMPLES):
+        raise ValueError(f"duration is {_shown(duration)} samples, at most {MAX_TRACK_SAMPLES}")
+    if not isinstance(extra, str):
+        raise ValueError(f"extra is {_shown(extra)}, not a JSON object")
+    fields = parse_object(extra)
+    return Track(key, title, artist, album, isrc, duration, content, fields)
+
+
+def to_peaks(track: int, length: object, peaks: object) -> Peaks:
+    """Return the peaks in a row of the database.
+
+    Raises
+    ------
+    ValueError
+        With the value that cannot be.
+    """
+    if not isinstance(length, int) or not 0 < length <= MAX_TRACK_SAMPLES // HOP + 1:
+        raise ValueError(f"length is {_shown(length)} frames")
+    if not isinstance(peaks, bytes) or len(peaks) % 5 or len(peaks) > 5 * length * N_BINS:
+        raise ValueError(f"peaks is {_shown(peaks)}, not 5 bytes for each peak")
+    count = len(peaks) // 5
+    frame = np.frombuffer(peaks, "<u4", count).astype(np.int64)
+    bin_ = np.frombuffer(peaks, np.uint8, count, 4 * count).astype(np.int64)
+    # A peak at the very end may have been rounded to the frame after it.
+    if count and (frame[-1] > length or np.any(np.diff(frame) < 0) or bin_.max() >= N_BINS):
+        raise ValueError("peaks are out of order, or lie outside the track")
+    return Peaks(track, length, frame, bin_)
+
+
+def parse_object(text: object) -> dict[str, Any]:
+    """Return a JSON object.
+
+    Raises
+    ------
+    ValueError
+        It is none, or nested beyond reason.
+    """
+    try:
+        found = json.loads(text) if isinstance(text, str | bytes) else None
+    except RecursionError:
+        raise ValueError("JSON is nested too deeply") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{_shown(text)} is no JSON object")
+    return found
+
+
+def check_layout(about: object, size: int) -> None:
+    """Refuse a segment's header whose arrays do not lie in its file.
+
+    Parameters
+    ----------
+    about : object
+        A mapping of ``dtype``, ``count``, ``offset`` and ``crc32`` of each array.
+    size : int
+        Bytes of the file.
+
+    Raises
+    ------
+    ValueError
+        With the array and its value that cannot be.
+    """
+    if not isinstance(about, dict):
+        raise ValueError("it names no arrays")
+    for name, dtype in _DTYPES.items():
+        array = about.get(name)
+        if not isinstance(array, dict) or array.get("dtype") != dtype:
+            raise ValueError(f"array {name} is missing or not of dtype {dtype}")
+        count: Any = array.get("count")
+        offset: Any = array.get("offset")
+        if not (_is_count(count, size) and _is_count(offset, size)):
+            raise ValueError(f"array {name} has count={_shown(count)}, offset={_shown(offset)}")
+        if offset + count * np.dtype(dtype).itemsize > size:
+            raise ValueError(f"array {name} ends beyond the file")
+        if not _is_count(array.get("crc32"), 2**32 - 1):
+            raise ValueError(f"array {name} has no checksum")
+
+
+def check_arrays(arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse a segment whose arrays do not fit together: a look-up would leave them.
+
+    The postings and peaks themselves are not read: what is wrong there costs votes only.
+
+    Raises
+    ------
+    ValueError
+        With what does not fit.
+    """
+    starts, frames = arrays["starts"], arrays["frames"]
+    if not len(arrays["tracks"]) == len(starts) == len(frames):
+        raise ValueError("tracks, starts and frames differ in length")
+    longest = MAX_TRACK_SAMPLES // HOP + 1
+    if len(starts):
+        inside = np.all((starts >= 0) & (starts <= MAX_LINE_FRAMES))
+        if not (inside and np.all((frames > 0) & (frames <= longest))):
+            raise ValueError("a track lies outside the line of frames")
+        ends = starts + frames
+        if ends[-1] > MAX_LINE_FRAMES or np.any(starts[1:] < ends[:-1]):
+            raise ValueError("tracks overlap, or reach beyond the line of frames")
+    keys, rows = arrays["keys"], arrays["rows"]
+    if len(rows) != len(keys) + 1 or np.any(keys[1:] <= keys[:-1]):
+        raise ValueError("keys are out of order, or not one row each")
+    _check_rows("rows", rows, len(arrays["postings"]))
+    line = int(starts[-1] + frames[-1]) if len(starts) else 0
+    peak_rows = arrays["peak_rows"]
+    if not len(peak_rows) or (len(peak_rows) - 1) * PEAK_BLOCK < line:
+        raise ValueError("peak_rows end before the line of frames")
+    if len(arrays["peak_frames"]) != len(arrays["peak_bins"]):
+        raise ValueError("peak_frames and peak_bins differ in length")
+    _check_rows("peak_rows", peak_rows, len(arrays["peak_frames"]))
+
+
+def _check_rows(name: str, rows: NDArray[Any], total: int) -> None:
+    if rows[0] != 0 or np.any(rows[1:] < rows[:-1]) or rows[-1] != total:
+        raise ValueError(f"{name} do not run from 0 to {total}")
+
+
+def _is_count(value: object, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str | bytes):
+        return f"{type(value).__name__} of length {len(value)}"
+    return repr(value)[:40]

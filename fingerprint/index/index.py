@@ -1,0 +1,124 @@
+"""The index of a catalogue as one process has it open: segment files, and the newest tracks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airsift.errors import CatalogueError
+from fingerprint.index.builder import Recent
+from fingerprint.index.checks import segment_path
+from fingerprint.index.segment import MOST_POSTINGS, Segment, share_budget
+from fingerprint.index.segment_reader import open_segment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fingerprint.index.database import Metadata
+
+FOLDER = "segments"
+
+
+class Index:
+    """What the database names, opened.
+
+    Parameters
+    ----------
+    folder : Path
+        The catalogue's folder.
+    metadata : Metadata
+        Its database.
+
+    Attributes
+    ----------
+    files : dict of str to Segment
+        The segment files that could be opened, by name.
+    problems : list of str
+        One line for each that could not, and for each new track whose peaks are damaged.
+    lost : list
+        The names, whatever they are, of the segments that could not be opened.
+    unreadable : list of int
+        The numbers of the new tracks whose peaks are damaged.
+    recent : Recent
+        Tracks that no file holds yet.
+    most : int
+        Postings that one question may read, of all segments together.
+    """
+
+    def __init__(self, folder: Path, metadata: Metadata) -> None:
+        self.folder = folder / FOLDER
+        self.metadata = metadata
+        self.files: dict[str, Segment] = {}
+        self.problems: list[str] = []
+        self.lost: list[Any] = []
+        self.unreadable: list[int] = []
+        self.recent = Recent()
+        self.most = MOST_POSTINGS
+        self._version = -1
+        self.load()
+
+    @property
+    def segments(self) -> list[Segment]:
+        """The segments to search, each told its part of the work."""
+        recent = [self.recent.segment()] if self.recent.tracks else []
+        segments = [*self.files.values(), *recent]
+        share_budget(segments, self.most)
+        return segments
+
+    def refresh(self) -> bool:
+        """See what others have changed; return whether there was anything."""
+        if self.metadata.version() == self._version:
+            return False
+        self.load()
+        return True
+
+    def load(self) -> None:
+        """Open what the database names; a merge in between is seen on another try."""
+        for attempt in (1, 2, 3):
+            self._version = self.metadata.version()
+            names, new, damaged, follows = self.metadata.index(self.recent.tracks)
+            known, self.files, self.problems, self.lost = self.files, {}, [], []
+            for name in names:
+                self._open(name, known.get(name))
+            self.unreadable = list(damaged)
+            self.problems += [
+                f"{self.folder.parent}: the peaks of track {number} are damaged ({reason}); let "
+                "`airsift catalogue merge` forget them and add its file again"
+                for number, reason in damaged.items()
+            ]
+            if not follows:  # some were removed, or are in a segment now
+                self.recent = Recent()
+            for peaks in new:
+                self.recent.add(peaks.track, peaks.length, peaks.frame, peaks.bin)
+            if not self.problems or self.metadata.version() == self._version or attempt == 3:
+                return
+
+    def numbers(self) -> set[int]:
+        """Return the numbers of all tracks that can be searched, removed ones among them."""
+        return {track for segment in self.segments for track in segment.tracks.tolist()}
+
+    def _open(self, name: Any, known: Segment | None) -> None:
+        try:
+            path = segment_path(self.folder, name)
+            self.files[name] = known or open_segment(path)
+        except (ValueError, CatalogueError, OSError) as error:
+            self.lost.append(name)
+            self.problems.append(self._why_not(name, error))
+
+    def _why_not(self, name: Any, error: Exception) -> str:
+        if isinstance(error, CatalogueError):
+            return str(error)
+        if isinstance(error, ValueError):
+            return (
+                f"{self.folder.parent}: the database names a segment that cannot be ({error}); "
+                "`airsift catalogue merge` forgets it"
+            )
+        if isinstance(error, FileNotFoundError):
+            return (
+                f"{self.folder / name}: a segment of the index is not there; put it back, or let "
+                "`airsift catalogue merge` forget it and add its tracks again"
+            )
+        reason = error.strerror if isinstance(error, OSError) else error
+        return (
+            f"{self.folder / name}: a segment of the index cannot be read ({reason}); check its "
+            "permissions and the disk"
+        )

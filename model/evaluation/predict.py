@@ -1,0 +1,81 @@
+"""What a model says of held-out windows, and what a window costs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from model.frontend.rolling_cqt import RollingCQT, cqt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from model.classifier import Classifier
+    from model.evaluation.conditions import Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A condition and what the model said.
+
+    Parameters
+    ----------
+    name : str
+        The condition.
+    truth : (int, int)
+        Speech and music, 0 or 1.
+    probabilities : np.ndarray [shape=(n, 2)]
+        The model's.
+    groups : np.ndarray [shape=(n,), str]
+        Voice, track or game of each window.
+    sources : np.ndarray [shape=(n,), str], optional
+        Where each comes from, where it is known.
+    """
+
+    name: str
+    truth: tuple[int, int]
+    probabilities: NDArray[np.float64]
+    groups: NDArray[np.str_]
+    sources: NDArray[np.str_] | None = None
+
+
+def measure(classifier: Classifier, conditions: Iterable[Condition]) -> Iterator[Judged]:
+    """Judge every window on its own, as ``airsift classify`` does, a condition at a time."""
+    spec, front_end = classifier.spec, RollingCQT()
+    spec.check_front_end(front_end)
+    for each in conditions:
+        with torch.inference_mode():
+            parts = [
+                classifier.decide(classifier.embed(cqt(block, front_end)[:, : spec.window_columns]))
+                for block in torch.split(torch.from_numpy(each.samples), 16)
+            ]
+        probabilities = torch.cat(parts).double().numpy()
+        sources = np.array(each.sources) if each.sources else None
+        yield Judged(each.name, each.truth, probabilities, np.array(each.groups), sources)
+
+
+def window_cost_s(classifier: Classifier, repeats: int = 40) -> float:
+    """Return the median CPU seconds of one window alone, from its columns, on one thread.
+
+    CPU time and not the clock's: other work on the machine does not count.
+    """
+    spec = classifier.spec
+    columns = torch.rand(1, spec.window_columns, spec.n_bins) * 8.0
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    taken = []
+    for _ in range(repeats):
+        before = time.thread_time()
+        frames = classifier.embed(columns)
+        classifier.decide(frames)
+        classifier.locate(frames)
+        taken.append(time.thread_time() - before)
+    torch.set_num_threads(threads)
+    return median(taken)

@@ -1,0 +1,201 @@
+"""ONNX: the same network for programs without torch, in files that all carry the spec.
+
+``NAME.embed.onnx`` turns columns (batch, t, bins) into frames, of any batch and length;
+``NAME.decide.onnx`` judges the frames of one window each, and ``NAME.locate.onnx``, where the
+network does, the moments around its middle. All carry the model's facts as metadata under
+`SPEC_KEY`. onnxruntime loads them; no code of airsift is needed.
+"""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from airsift.errors import ConfigError, SpecMismatch
+from airsift.files import replacing
+from model.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SPEC_KEY = "airsift.json"
+INPUTS = {"embed": "columns", "decide": "frames", "locate": "frames"}
+OUTPUTS = {"embed": "frames", "decide": "probabilities", "locate": "moments"}
+# onnxruntime sums in another order than torch.
+TOLERANCE = 1e-4
+
+
+def can_write() -> bool:
+    """Return whether what writes and checks ONNX is installed."""
+    return all(find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime"))
+
+
+def parts(spec: ModelSpec) -> tuple[str, ...]:
+    """Return the methods of a network that get a file each."""
+    return ("embed", "decide", "locate") if spec.moments else ("embed", "decide")
+
+
+def part_file(file: Path, part: str) -> Path:
+    """Return the name of one of the ONNX files that belong to a model file."""
+    return file.with_name(f"{file.stem}.{part}.onnx")
+
+
+def write(network: nn.Module, spec: ModelSpec, file: Path) -> list[Path]:
+    """Write the files next to a model file, and check them.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In evaluation mode.
+    spec : ModelSpec
+        Its facts.
+    file : Path
+        The TorchScript file, whose name they get.
+
+    Returns
+    -------
+    list of Path
+        The files.
+
+    Raises
+    ------
+    ConfigError
+        onnx, onnxscript or onnxruntime is not installed, or the disk is full.
+    SpecMismatch
+        What onnxruntime computes differs from the network: nothing is left under their names.
+    """
+    if not can_write():
+        raise ConfigError("ONNX files need `pip install 'airsift[training]'`: it brings onnx")
+    files = [part_file(file, part) for part in parts(spec)]
+    for part, path in zip(parts(spec), files, strict=True):
+        with replacing(path) as partial:
+            _write_part(network, part, spec, partial)
+            check(network, part, spec, partial)
+    return files
+
+
+def check(network: nn.Module, part: str, spec: ModelSpec, file: Path) -> None:
+    """Refuse a file that carries another spec, or computes something else than the network.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In evaluation mode.
+    part : str
+        One of `parts`.
+    spec : ModelSpec
+        What the file must say.
+    file : Path
+        The file.
+
+    Raises
+    ------
+    SpecMismatch
+        It is no ONNX file, the specs differ, or a number by more than `TOLERANCE`.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        session: Any = onnxruntime.InferenceSession(
+            file.read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's own errors have no common base
+        raise SpecMismatch(
+            f"{file.name} is not an ONNX file that onnxruntime loads ({type(error).__name__}): "
+            "export the network again"
+        ) from error
+    said = session.get_modelmeta().custom_metadata_map.get(SPEC_KEY, "")
+    if not said or ModelSpec.from_json(said) != spec:
+        raise SpecMismatch(f"{file.name} carries another spec than the network: export it again")
+    for trial in _trials(network, part, spec):
+        with torch.inference_mode():
+            wanted = _run(network, part, trial)
+        found = torch.from_numpy(session.run(None, {INPUTS[part]: trial.numpy()})[0])
+        same = found.shape == wanted.shape
+        distance = float((found - wanted).abs().max()) if same else torch.inf
+        scale = max(1.0, float(wanted.abs().max()))
+        if not distance <= TOLERANCE * scale:
+            raise SpecMismatch(
+                f"{file.name} differs from the eager network by {distance:.2g} for the shape "
+                f"{tuple(trial.shape)}, at most {TOLERANCE * scale:g} is right: it is not "
+                "exported; report it with your torch and onnxruntime versions"
+            )
+
+
+class _Part(nn.Module):
+    """One method of a network as a module of its own."""
+
+    def __init__(self, network: nn.Module, part: str) -> None:
+        super().__init__()
+        self.network = network
+        self.part = part
+
+    def forward(self, values: Tensor) -> Tensor:
+        return _run(self.network, self.part, values)
+
+
+def _run(network: Any, part: str, values: Tensor) -> Tensor:
+    result: Tensor = getattr(network, part)(values)
+    return result
+
+
+def _write_part(network: nn.Module, part: str, spec: ModelSpec, file: Path) -> None:
+    batch = torch.export.Dim("batch", min=1)
+    dynamic: dict[int, Any] = {0: batch}
+    if part == "embed":
+        dynamic[1] = torch.export.Dim("t", min=spec.context_columns)
+    example = _trials(network, part, spec)[-1]
+    with _quiet():
+        program: Any = torch.onnx.export(
+            _Part(network, part).eval(),
+            (example,),
+            dynamo=True,
+            dynamic_shapes={"values": dynamic},
+            input_names=[INPUTS[part]],
+            output_names=[OUTPUTS[part]],
+            verbose=False,
+        )
+    proto = program.model_proto
+    entry = proto.metadata_props.add()
+    entry.key, entry.value = SPEC_KEY, spec.to_json()
+    file.write_bytes(proto.SerializeToString())
+
+
+def _trials(network: Any, part: str, spec: ModelSpec) -> list[Tensor]:
+    """Make inputs of several shapes: loud and quiet columns, or the frames of such."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(1, spec.window_columns), (3, spec.window_columns + 7 * spec.stride_columns)]
+    if part != "embed":
+        shapes = [(1, spec.window_columns), (3, spec.window_columns)]
+    found = []
+    for batch, length in shapes:
+        level = torch.rand(batch, 1, 1, generator=generator)
+        columns = torch.rand(batch, length, spec.n_bins, generator=generator) * 12.0 * level
+        with torch.inference_mode():
+            found.append((columns if part == "embed" else network.embed(columns)).clone())
+    return [values.detach().clone() for values in found]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide what the exporter says of packages that it does not need here."""
+    import logging
+
+    exporter = logging.getLogger("torch.onnx")
+    before = exporter.level
+    exporter.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        exporter.setLevel(before)

@@ -1,0 +1,147 @@
+"""From a trained network to the file that airsift runs, checked on the way."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from airsift.errors import ConfigError, SpecMismatch
+from model import classifier
+from model.networks import presets
+from model.spec import ModelSpec
+from model.training import checkpoint as progress
+from model.training.mixer import LABELS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+# Folding the normalisation into the convolutions moves the last digits only.
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What `airsift train` left.
+
+    Parameters
+    ----------
+    network : nn.Module
+        With its trained weights.
+    name : str
+        Of the network, in `model.networks.presets`.
+    labels : tuple of str
+        Names of the outputs.
+    record : mapping of str to Any, optional
+        What the training recorded of itself, see `model.training.record`.
+    """
+
+    network: Any
+    name: str
+    labels: tuple[str, ...]
+    record: Mapping[str, Any] | None
+
+
+def trained_network(file: Path) -> Trained:
+    """Load what `airsift train` left.
+
+    Raises
+    ------
+    ConfigError
+        The training did not come to its end, or the file is something else.
+    """
+    if not file.exists():
+        raise ConfigError(f"{file} is not there: run `airsift train` to its end first")
+    facts = progress.load(file)
+    if not isinstance(facts, dict) or not facts.keys() >= {"network", "labels", "weights"}:
+        raise ConfigError(f"{file} was not written by `airsift train`: train again")
+    network = presets.make(facts["network"], len(facts["labels"]))
+    try:
+        network.load_state_dict(facts["weights"])
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{file} holds other weights than the network {facts['network']!r} has: train again "
+            "with this version"
+        ) from error
+    return Trained(network.eval(), facts["network"], tuple(facts["labels"]), facts.get("record"))
+
+
+def spec_of(network: Any, training_data: str, labels: tuple[str, ...] = LABELS) -> ModelSpec:
+    """Describe a network; the front end's facts are those of `model.frontend.rolling_cqt`."""
+    return ModelSpec(
+        labels=labels,
+        context_columns=network.context,
+        stride_columns=network.stride,
+        frame_size=network.frame_size,
+        moments=network.moments,
+        training_data=training_data,
+        weights_sha256=weights_hash(network),
+    )
+
+
+def weights_hash(network: Any) -> str:
+    """Hash every number of a network, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, values in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(values.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def export(
+    network: Any, path: Path, *, training_data: str, labels: tuple[str, ...] = LABELS
+) -> ModelSpec:
+    """Write a network as TorchScript with its spec inside.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Trained; one of `model.networks.presets`.
+    path : Path
+        The file to write.
+    training_data : str
+        What is known of the audio it was trained on; empty where nothing is.
+    labels : tuple of str
+        Names of the outputs.
+
+    Raises
+    ------
+    SpecMismatch
+        The scripted and the eager network, or the file read back, disagree; nothing is written
+        under the name asked for.
+    """
+    network = network.eval()
+    spec = spec_of(network, training_data, labels)
+    module = classifier.script(network)
+    generator = torch.Generator().manual_seed(0)
+    columns = torch.rand(3, spec.window_columns, spec.n_bins, generator=generator) * 12.0
+    with torch.inference_mode():
+        frames = network.embed(columns)
+        wanted = [network.decide(frames)]
+        if network.moments:
+            wanted.append(network.locate(frames))
+    trial = path.with_name(f"{path.name}.trial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    classifier.save(module, spec, trial)
+    try:
+        again = classifier.load(trial)
+        for name, each in (
+            ("scripted", classifier.Classifier(module, spec)), ("reloaded", again),
+        ):  # fmt: skip
+            frames = each.embed(columns)
+            found = [each.decide(frames), each.locate(frames)]
+            error = max(float((a - b).abs().max()) for a, b in zip(found, wanted, strict=False))
+            if not error <= TOLERANCE:
+                raise SpecMismatch(
+                    f"the {name} network differs from the eager one by {error:.2g}, at most "
+                    f"{TOLERANCE:g} is right: it is not exported; report it with your torch version"
+                )
+        if again.spec != spec:
+            raise SpecMismatch(f"{path}: the spec read back is not the one written")
+        trial.replace(path)
+    finally:
+        trial.unlink(missing_ok=True)
+    return spec

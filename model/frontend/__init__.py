@@ -1,0 +1,1 @@
+"""Audio to constant-Q columns, as a worker computes them."""

@@ -1,0 +1,1 @@
+"""Architectures, for training and export; a worker has the exported network only."""

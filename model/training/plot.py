@@ -1,0 +1,77 @@
+"""The training sheet: cost and error of every batch, validation and the best so far, drawn."""
+
+from __future__ import annotations
+
+import csv
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from airsift.files import replacing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+# Batches that the drawn line is the mean of: one batch alone says little.
+SMOOTHED = 25
+
+
+def can_draw() -> bool:
+    """Return whether matplotlib is installed."""
+    return find_spec("matplotlib") is not None
+
+
+def draw(folder: Path, image: Path) -> None:
+    """Draw what a training noted.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the training.
+    image : Path
+        PNG, SVG or PDF, by its name.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    batches, sheet = _read(folder / "batches.csv"), _read(folder / "sheet.csv")
+    figure = Figure(figsize=(8, 7), layout="constrained")
+    FigureCanvasAgg(figure)
+    cost, error = figure.subplots(2, 1, sharex=True)
+    for axis, name, unit in ((cost, "cost", "cross-entropy"), (error, "error", "share wrong")):
+        axis.plot(batches["step"], batches[name], color="#cccccc", lw=0.5, label="each batch")
+        steps, means = _smoothed(batches["step"], batches[name])
+        axis.plot(steps, means, color="#7f7f7f", label=f"mean of {SMOOTHED} batches")
+        validation = sheet[f"validation_{name}"]
+        axis.plot(sheet["step"], validation, "o-", color="#1f77b4", ms=3, label="validation")
+        axis.set_ylabel(f"{name} ({unit})")
+        axis.grid(visible=True, which="both", color="#eeeeee")
+    cost.set_yscale("log")
+    error.set_ylim(0.0, 3.0 * float(np.median(batches["error"])) + 0.02)
+    cost.step(sheet["step"], sheet["best"], color="#d62728", where="post", label="best so far")
+    best = int(np.argmin(sheet["validation_cost"]))
+    for axis in (cost, error):
+        axis.axvline(sheet["step"][best], color="#d62728", lw=0.8, ls=":", label="kept")
+        axis.legend(loc="upper right", fontsize="small")
+    error.set_xlabel("step")
+    kept = sheet["validation_error"][best]
+    cost.set_title(f"kept: step {sheet['step'][best]:.0f}, validation error {kept:.2%}")
+    with replacing(image) as partial, partial.open("wb") as out:
+        figure.savefig(out, format=image.suffix[1:], dpi=110)
+
+
+def _read(path: Path) -> dict[str, NDArray[np.float64]]:
+    with path.open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+
+
+def _smoothed(
+    steps: NDArray[np.float64], values: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    length = min(SMOOTHED, len(values))
+    means = np.convolve(values, np.full(length, 1 / length), "valid")
+    return steps[length - 1 :], means

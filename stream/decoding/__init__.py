@@ -1,0 +1,1 @@
+"""FFmpeg to mono float32, for files, web radio and Kafka alike."""

@@ -1,0 +1,267 @@
+"""The audio in a file, URL or file object, as mono float32 blocks counted in samples.
+
+PyAV carries FFmpeg's demuxers and decoders. Damage does not end a reading: packets that do
+not decode are left out by jumping over their samples, and each damage adds one line to
+`problems`, so that all sound audio is heard and nobody takes a broken file for a whole one.
+Where a container's stamps say that there is no audio, blocks jump as well, and that is no problem.
+"""
+
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from airsift.errors import AirsiftError, DecodeError
+from stream.decoding.container import EMPTY
+from stream.decoding.damage import Damage, split_sound
+from stream.decoding.downmix import Downmix
+from stream.decoding.part import SHORT_S, Part
+from stream.decoding.parts import Parts
+from stream.decoding.spool import MAX_SPOOL
+from stream.decoding.tracks import note_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from stream.decoding.parts import Piece
+
+log = logging.getLogger(__name__)
+
+MAX_PROBLEMS = 20  # lines of its own for each damage; the rest is counted
+HOLE = "a hole in the timestamps"
+
+
+class Block(NamedTuple):
+    """Consecutive mono samples.
+
+    Parameters
+    ----------
+    start : int >= 0
+        Index of the first sample at the reader's rate. It jumps over lost audio.
+    samples : np.ndarray [shape=(n,), float32]
+        Finite, full scale is +-1.
+    lost : str, optional
+        Why audio before `start` is lost, where some is.
+    """
+
+    start: int
+    samples: NDArray[np.float32]
+    lost: str | None = None
+
+
+class AudioReader:
+    """One audio track of a file, URL or file object, opened and known to decode.
+
+    Iterate once for :class:`Block` after block; memory does not grow with the length.
+
+    Parameters
+    ----------
+    source : path, URL or binary file object
+        What to read. Only a string with ``://`` in it is a URL; any other is a local path.
+    name : str, optional
+        What messages call it; the path or URL unless told.
+    block_s : float > 0
+        Seconds in a block.
+    options : dict, optional
+        FFmpeg's options for the demuxer and the protocol.
+    timeout_s : float, optional
+        Seconds that opening may take, and seconds that one read may.
+    track : str, optional
+        Number, language or title of the audio track; the default one unless given.
+    max_spool : int > 0
+        Bytes of a file that comes through a pipe which may be held on disk, where they must be.
+
+    Attributes
+    ----------
+    rate : int
+        Samples per second of all blocks: that of the first decoded frame.
+    channels : int
+        Channels of the first decoded frame; blocks are their mean.
+    duration_s : float or None
+        What the container says, for progress bars; an estimate in some formats.
+    finite : bool
+        Whether the end is known beforehand; that of a live stream is not.
+    problems : list of str
+        One line for each damage met so far, with the file's name and the position.
+    error : str or None
+        Why the audio ended too early, known at its end; None if it is whole.
+
+    Raises
+    ------
+    SourceError
+        There is nothing to open, or it cannot be reached.
+    DecodeError
+        It holds no audio, or none that decodes.
+    """
+
+    def __init__(
+        self,
+        source: str | Path | BinaryIO,
+        *,
+        name: str | None = None,
+        block_s: float = 1.0,
+        options: dict[str, str] | None = None,
+        timeout_s: float | None = None,
+        track: str | None = None,
+        max_spool: int = MAX_SPOOL,
+    ) -> None:
+        self.name = name or str(getattr(source, "name", source))
+        self.problems: list[str] = []
+        self.error: str | None = None
+        self._left_out = Damage()  # after the last block
+        self._jump = 0  # samples without audio after the last block, damaged ones included
+        self._unsaid = 0
+        self._end = 0  # index of the sample after the last block
+        self._options, self._timeout_s, self._track = options or {}, timeout_s, track
+        self._parts = Parts(source, self.name, max_spool)
+        try:
+            self._piece, self._part = self._open_first()
+            if self._parts.look_for_joints(self._part.kind):
+                self._part.close()
+                self._piece, self._part = self._open_first()
+        except BaseException:
+            self._parts.close()
+            raise
+        first = self._part.first
+        self.rate = first.sample_rate
+        self.channels = first.layout.nb_channels
+        self.duration_s = self._part.duration_s if self._parts.is_one else None
+        self.finite = self._part.finite
+        block = max(1, round(block_s * self.rate))
+        self._downmix = Downmix(self.rate, block, self._note)
+        self._note(note_of(self._part.container, self._part.stream))
+
+    def __iter__(self) -> Iterator[Block]:
+        while True:
+            begin = self._end
+            yield from self._blocks(self._part)
+            following = self._open_next()
+            self._judge_end(begin, is_last=following is None)
+            self._part.close()
+            if following is None:
+                break
+            self._piece, self._part = following
+        if self._unsaid:
+            self.problems.append(f"{self.name}: {self._unsaid} more places are left out")
+
+    def close(self) -> None:
+        """Close the file or connection. Not while another thread is iterating."""
+        self._part.close()
+        self._parts.close()
+
+    def _open_first(self) -> tuple[Piece, Part]:
+        """Open the first part that has audio."""
+        piece = self._parts.next()
+        assert piece is not None
+        try:
+            return piece, self._open(piece)
+        except AirsiftError as error:
+            if self._parts.is_empty:
+                raise DecodeError(f"{self.name}: {EMPTY}") from error
+            if not self._parts.look_behind_damage():
+                self._report_part(error)
+            following = self._open_next()
+            if following is None:
+                raise
+            return following
+
+    def _open_next(self) -> tuple[Piece, Part] | None:
+        """Open the next part that has audio, and report those before it."""
+        while (piece := self._parts.next()) is not None:
+            try:
+                return piece, self._open(piece)
+            except AirsiftError as error:
+                self._report_part(error)
+        return None
+
+    def _open(self, piece: Piece) -> Part:
+        return Part(piece.source, self.name, self._options, self._timeout_s, self._track)
+
+    def _blocks(self, part: Part) -> Iterator[Block]:
+        """Yield the blocks of one part."""
+        for frame, jump, damage, disbelieved_s in part.frames(self.rate):
+            if jump or damage or disbelieved_s:
+                yield from self._number(self._downmix.flush())
+                self._jump += jump
+                if damage:
+                    self._left_out.add(Fraction(jump, self.rate), damage)
+                if disbelieved_s:
+                    self._report(
+                        f"its timestamps jump by {disbelieved_s:.0f} s at "
+                        f"{(self._end + self._jump) / self.rate:.3f} s, which is more than a hole "
+                        "can be; what follows is dated as if nothing were missing"
+                    )
+            yield from self._number(self._downmix.push(frame))
+        yield from self._number(self._downmix.flush())
+
+    def _number(self, blocks: list[NDArray[np.float32]]) -> Iterator[Block]:
+        """Give blocks their place, and leave out what is not sound."""
+        for block in blocks:
+            for samples, fault in split_sound(block, self.rate):
+                if fault:
+                    self._jump += len(samples)
+                    self._left_out.add(Fraction(len(samples), self.rate), fault)
+                    continue
+                lost = self._skip()
+                yield Block(self._end, samples, lost)
+                self._end += len(samples)
+
+    def _skip(self) -> str | None:
+        """Jump over what is left out, report it if it is damage, and return why."""
+        jump, self._jump = self._jump, 0
+        damage, self._left_out = self._left_out, Damage()
+        if damage:
+            what = "audio of unknown length at {} s is"
+            if damage.seconds:
+                what = f"{float(damage.seconds):.4f} s of audio at {{}} s are"
+            at_s = f"{self._end / self.rate:.3f}"
+            self._report(
+                f"{what.format(at_s)} left out ({damage.reason}); get a sound copy of the file"
+            )
+        is_start = self._end == 0
+        self._end += jump
+        if damage:
+            return damage.reason
+        return HOLE if jump and not is_start else None
+
+    def _note(self, line: str) -> None:
+        """Log what is no damage: which track is read, what is wrong with the channels."""
+        if line:
+            log.warning("%s: %s", self.name, line)
+
+    def _judge_end(self, begin: int, *, is_last: bool) -> None:
+        if self._left_out:
+            self._skip()
+        end_s, part_s = self._end / self.rate, (self._end - begin) / self.rate
+        promised_s = self._parts.promised(self._piece) * part_s
+        error = self._part.why_short(part_s)
+        if error is None and promised_s - part_s > SHORT_S:
+            error = f"its header promises {promised_s:.2f} s"
+        if error is None and is_last and self._parts.is_cut:
+            error = "its last page is cut short"
+        if error is None:
+            return
+        if not is_last:
+            self._report(f"a part of it ends early at {end_s:.2f} s ({error}); get a whole copy")
+            return
+        self.error = error
+        self.problems.append(
+            f"{self.name}: ends early at {end_s:.2f} s ({error}); all before that is "
+            "used, get a whole copy of the file for the rest"
+        )
+
+    def _report_part(self, error: AirsiftError) -> None:
+        at_s = self._end / self.rate if self._end else 0.0
+        reason = str(error).removeprefix(f"{self.name}: ")
+        self._report(f"a part of it at {at_s:.2f} s cannot be read ({reason})")
+
+    def _report(self, problem: str) -> None:
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(f"{self.name}: {problem}")
+        else:
+            self._unsaid += 1

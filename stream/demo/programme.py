@@ -1,0 +1,196 @@
+"""From a timeline to a programme: its samples, and what is true of every moment of it."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from airsift.errors import ConfigError
+from stream.demo.clips import FOLDER, RATE, Part, decode, parts
+from stream.stages.smooth import LABELS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from stream.events import Label
+
+RAMP_S = 0.3  # music goes down and up again over this time around speech
+EDGE_S = 0.01  # what begins or ends at once still gets this fade, or it would click
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A stretch of a part on a timeline; times in samples at `RATE`, fades as in the file."""
+
+    part: Part
+    start: int
+    end: int
+    offset: int
+    fade_in: int
+    fade_out: int
+    duck_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """One label in [start, end), in milliseconds."""
+
+    start: int
+    end: int
+    label: Label
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """A track that is heard in [start, end), in milliseconds; `known` if it is catalogued."""
+
+    start: int
+    end: int
+    track: str
+    known: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Programme:
+    """What a station broadcasts, and the truth about it.
+
+    Parameters
+    ----------
+    name, title : str
+        The station's key, and what people call it.
+    codec : str
+        How its audio travels.
+    samples : np.ndarray [shape=(n,), float32]
+        Mono at `RATE`, within full scale.
+    stretches : tuple of Stretch
+        In order, without holes, from 0 to the programme's end.
+    plays : tuple of Play
+        In order of their starts; two overlap where they are crossfaded.
+    """
+
+    name: str
+    title: str
+    codec: str
+    samples: NDArray[np.float32]
+    stretches: tuple[Stretch, ...]
+    plays: tuple[Play, ...]
+
+    @property
+    def length_ms(self) -> int:
+        """How long it is, in milliseconds."""
+        return _ms(len(self.samples))
+
+
+def programmes() -> list[str]:
+    """Return the names of the programmes."""
+    return list(_timelines())
+
+
+def assemble(name: str) -> Programme:
+    """Mix a programme from its parts; the same samples every time.
+
+    Raises
+    ------
+    ConfigError
+        There is no such programme, or its timeline does not fit its parts.
+    """
+    if name not in _timelines():
+        raise ConfigError(f"{name}: no such programme; there are {', '.join(_timelines())}")
+    table = _timelines()[name]
+    length = _samples(table["length_s"])
+    items = [_item(row, length) for row in table["items"]]
+    speaking = [(item.start, item.end) for item in items if item.part.kind == "speech"]
+    mix = np.zeros(length, np.float32)
+    for item in items:
+        gain = _fades(item)
+        if item.duck_db:
+            gain *= _ducked(item, speaking)
+        piece = decode(item.part)[item.offset : item.offset + item.end - item.start]
+        mix[item.start : item.end] += piece * gain
+    plays = [
+        Play(_ms(item.start), _ms(item.end), item.part.name, item.part.catalogued)
+        for item in items
+        if item.part.kind == "music"
+    ]
+    samples = np.clip(mix, -1.0, 1.0)
+    return Programme(
+        name, table["title"], table["codec"], samples, truth(items, length), tuple(plays)
+    )
+
+
+def truth(items: Sequence[Item], length: int) -> tuple[Stretch, ...]:
+    """Return the label of every moment of [0, length), from what sounds in it."""
+    edges = sorted({0, length, *(i.start for i in items), *(i.end for i in items)})
+    out: list[Stretch] = []
+    for start, end in pairwise(edges):
+        kinds = {item.part.kind for item in items if item.start <= start < item.end}
+        label = LABELS["speech" in kinds, "music" in kinds]
+        if out and out[-1].label == label:
+            out[-1] = Stretch(out[-1].start, _ms(end), label)
+        else:
+            out.append(Stretch(_ms(start), _ms(end), label))
+    return tuple(out)
+
+
+@cache
+def _timelines() -> dict[str, Any]:
+    return tomllib.loads((FOLDER / "programmes.toml").read_text(encoding="utf-8"))
+
+
+def _item(row: dict[str, Any], length: int) -> Item:
+    part = parts()[row["part"]]
+    start, span = _samples(row["at_s"]), _samples(row["length_s"])
+    offset = _samples(row.get("from_s", 0.0))
+    if offset + span > _samples(part.length_s) or start + span > length:
+        raise ConfigError(
+            f"{part.name} at {row['at_s']} s: ends after its part ({part.length_s} s) or the "
+            f"programme ({length / RATE} s) does; make it shorter"
+        )
+    edge = _samples(EDGE_S)
+    return Item(
+        part,
+        start,
+        start + span,
+        offset,
+        max(edge, _samples(row.get("fade_in_s", 0.0))),
+        max(edge, _samples(row.get("fade_out_s", 0.0))),
+        row.get("duck_db", 0.0),
+    )
+
+
+def _fades(item: Item) -> NDArray[np.float32]:
+    """Return the gain of each sample: sine flanks, so that a crossfade keeps its power."""
+    gain = np.ones(item.end - item.start, np.float32)
+    gain[: item.fade_in] *= _rise(item.fade_in)
+    gain[-item.fade_out :] *= _rise(item.fade_out)[::-1]
+    return gain
+
+
+def _rise(length: int) -> NDArray[np.float32]:
+    return np.sin(np.pi / 2 * (np.arange(length, dtype=np.float32) + 0.5) / length)
+
+
+def _ducked(item: Item, speaking: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
+    """Return the gain of each sample that turns an item down while somebody speaks."""
+    ramp = _samples(RAMP_S)
+    now = np.arange(item.start, item.end, dtype=np.float32)
+    down = np.zeros(len(now), np.float32)
+    for start, end in speaking:
+        flank = np.minimum(now - (start - ramp), end + ramp - now) / ramp
+        down = np.maximum(down, np.clip(flank, 0.0, 1.0))
+    return np.asarray(10 ** (-item.duck_db * down / 20), np.float32)
+
+
+def _samples(seconds: float) -> int:
+    return round(seconds * RATE)
+
+
+def _ms(samples: int) -> int:
+    return round(samples * 1000 / RATE)

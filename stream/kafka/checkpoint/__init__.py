@@ -1,0 +1,1 @@
+"""What a restart must read again: no client library."""

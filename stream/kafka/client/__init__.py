@@ -1,0 +1,1 @@
+"""kafka-python, and all that is done with it."""

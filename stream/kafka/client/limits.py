@@ -1,0 +1,120 @@
+"""How long a message may be, for each topic that is written: ``max.message.bytes``."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING
+
+from kafka.admin import ConfigResource
+from kafka.errors import KafkaError
+from kafka.record.default_records import DefaultRecordBatchBuilder
+
+from airsift.errors import AirsiftError
+from stream.kafka.client.connect import connect_admin
+
+if TYPE_CHECKING:
+    from stream.kafka.codec.headers import Headers
+    from stream.kafka.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+DEFAULT_BYTES = 1_048_588  # Apache Kafka's own max.message.bytes
+_KEY = "max.message.bytes"
+_ASK_S = 600.0  # an operator's change is known after so long
+_ANSWER_S = 5.0
+
+
+def batch_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    """Return the bytes of a message alone in its batch, before compression.
+
+    A broker compares a batch, as it was sent, to its limit.
+    """
+    record: int = DefaultRecordBatchBuilder.size_in_bytes(0, 0, key, value, headers)
+    around: int = DefaultRecordBatchBuilder.HEADER_STRUCT.size
+    return around + record
+
+
+def ask_broker(settings: KafkaSettings, topics: Collection[str]) -> dict[str, int]:
+    """Return ``max.message.bytes`` of the topics for which the broker tells it.
+
+    It needs the right DescribeConfigs on them; some brokers do not know the request.
+    """
+    try:
+        admin = connect_admin(settings, request_timeout_ms=round(_ANSWER_S * 1000))
+    except AirsiftError as error:
+        log.debug("max.message.bytes is not known: %s", error)
+        return {}
+    try:
+        resources = [ConfigResource("TOPIC", topic, {_KEY: None}) for topic in topics]
+        found = admin.describe_configs(resources, config_filter="all").get("topic", {})
+        return {
+            topic: int(configs[_KEY]["value"])
+            for topic, configs in found.items()
+            if _KEY in configs
+        }
+    except (KafkaError, OSError, ValueError, TypeError, KeyError) as error:
+        log.debug("max.message.bytes is not known: %s", error)
+        return {}
+    finally:
+        admin.close()
+
+
+class TopicLimits:
+    """What is known of the topics' limits: what the broker says, and what refusals have taught.
+
+    The broker is asked at once, and every ten minutes in a thread; what was learned is forgotten
+    then, because an operator may have raised the limit. Safe in any thread.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Broker.
+    topics : collection of str
+        Whose limits.
+    ask : callable, optional
+        Returns the limits that the broker tells.
+    now : callable
+        The clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        topics: Collection[str],
+        ask: Callable[[], Mapping[str, int]] | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        names = tuple(dict.fromkeys(topics))
+        self._ask = ask or (lambda: ask_broker(settings, names))
+        self._now = now
+        self._asked_at = now()
+        self._told = dict(self._ask())
+        self._learned: dict[str, int] = {}
+
+    def told(self, topic: str) -> int | None:
+        """Return the most bytes of a batch, as sent, that the broker says it takes."""
+        self._ask_again()
+        return self._told.get(topic)
+
+    def learned(self, topic: str) -> int | None:
+        """Return the most bytes of a message, uncompressed, that no refusal speaks against."""
+        self._ask_again()
+        return self._learned.get(topic)
+
+    def refused(self, topic: str, size: int) -> None:
+        """Take note that a message of `size` bytes, uncompressed, was too long for a topic."""
+        self._learned[topic] = min(self._learned.get(topic, size), size - 1)
+
+    def _ask_again(self) -> None:
+        if self._now() - self._asked_at < _ASK_S:
+            return
+        self._asked_at = self._now()
+        threading.Thread(target=self._refresh, name="topic-limits", daemon=True).start()
+
+    def _refresh(self) -> None:
+        told = self._ask()
+        self._told = {**self._told, **told}
+        self._learned = {}

@@ -1,0 +1,195 @@
+"""Stations that have moved to another partition: what is known of them lies on their old one.
+
+A producer chooses a station's partition by its key and the number of partitions, so when partitions
+are added stations move. Whoever has the new partition finds the newest record of the station among
+the others', reads what came after it on the old partition, and goes on. Whoever has the old one
+finds that record too, before it would end the station for its silence, and lets go of it.
+
+All that is read over connections of its own, and only when partitions were added or a station is
+silent on a partition where its key does not belong: reading the whole state topic takes time.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from kafka import TopicPartition
+from kafka.partitioner.default import murmur2
+
+from airsift.errors import BrokerError
+from stream.kafka.checkpoint.record import Saved, read_record
+from stream.kafka.client.connect import broker_errors, connect_consumer
+from stream.kafka.client.state_topic import read_on
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from stream.kafka.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+_FRESH_S = 30.0  # what was read of the state topic answers for so long
+_TAIL_S = 10.0  # for reading what came on the old partition
+
+
+class MovedStations:
+    """Finds a station's newest record, and its newest messages, on other partitions.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Broker, group and topics.
+    partitions : callable
+        Returns how many partitions the audio topic has, as last seen.
+    records, messages : callable, optional
+        Read the state topic from the offsets that the group has committed, and a partition of the
+        audio topic from an offset; without them the broker's.
+    now : callable
+        The clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        partitions: Callable[[], int],
+        records: Callable[[int], Iterable[Any]] | None = None,
+        messages: Callable[[int, int], Iterable[Any]] | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._partitions = partitions
+        self._records = records or self._read_records
+        self._messages = messages or self._read_messages
+        self._now = now
+        self._known = 0  # partitions when they were last looked at
+        self._grown = False
+        self._read_at: float | None = None
+        self._newest: dict[str, dict[int, Saved]] = {}
+
+    @property
+    def grown(self) -> bool:
+        """Whether partitions were added since the group began, so that stations may move."""
+        count = self._partitions()
+        if not self._known:  # the broker may not have answered yet
+            self._known = count
+        if count > self._known:
+            self._known, self._grown, self._read_at = count, True, None
+        return self._grown
+
+    def begin(self, committed: Mapping[int, int | None]) -> None:
+        """Take note of what the group has committed of each partition, at the start.
+
+        Partitions without a commit, where others have one, were added since.
+        """
+        offsets = list(committed.values())
+        since = None in offsets and any(offset is not None for offset in offsets)
+        self._grown = self.grown or since
+
+    def belongs(self, station: str, partition: int) -> bool:
+        """Say whether Kafka's own producers send a station to this partition."""
+        count = max(self._partitions(), 1)
+        return bool((murmur2(station.encode()) & 0x7FFFFFFF) % count == partition)
+
+    def find(self, station: str, partition: int) -> tuple[int, Saved] | None:
+        """Return the newest record of a station on other partitions, and on which.
+
+        None where there is none, or the broker does not answer in time.
+        """
+        now = self._now()
+        if self._read_at is None or now - self._read_at > _FRESH_S:
+            try:
+                self._read_all()
+            except BrokerError as error:
+                log.warning("what other partitions know of stations is not read: %s", error)
+                return None
+            self._read_at = self._now()
+        elsewhere = self._newest.get(station, {}).items()
+        known = [(p, saved) for p, saved in elsewhere if p != partition and saved.snapshot]
+        if not known:
+            return None
+        return max(known, key=lambda item: item[1].age)
+
+    def messages(self, station: str, partition: int, kafka_offset: int) -> list[Any]:
+        """Return a station's messages on a partition, from an offset to the partition's end.
+
+        What cannot be read in time is left out: it becomes a gap.
+        """
+        key, found = station.encode(), []
+        try:
+            for message in self._messages(partition, kafka_offset):
+                if message.key == key:
+                    found.append(message)
+        except BrokerError as error:
+            where = {"station": station, "partition": partition}
+            log.warning(
+                "what it sent last to its old partition is not read: %s", error, extra=where
+            )
+        return found
+
+    def _read_all(self) -> None:
+        self._newest = {}
+        for record in self._records(self._partitions()):
+            saved = read_record(self._settings.group, record)
+            if saved is None:
+                continue
+            known = self._newest.setdefault(saved.station, {})
+            before = known.get(record.partition)
+            if saved.snapshot is None:
+                known.pop(record.partition, None)
+            elif before is None or not saved.is_before(before):
+                known[record.partition] = saved
+
+    def _read_records(self, partitions: int) -> Iterator[Any]:
+        since = {}
+        consumer = connect_consumer(self._settings, group_id=self._settings.group)
+        try:
+            within = {"timeout_ms": round(self._settings.request_timeout_s * 1000)}
+            state = self._settings.topics.state
+            with broker_errors(self._settings):
+                there = consumer.partitions_for_topic(state) or set()
+                for p in sorted(there & set(range(partitions))):
+                    since[p] = consumer.committed(TopicPartition(state, p), **within) or 0
+        finally:
+            consumer.close()
+        return read_on(self._settings, since, lambda: None)
+
+    def _read_messages(self, partition: int, kafka_offset: int) -> Iterator[Any]:
+        tp = TopicPartition(self._settings.topics.audio, partition)
+        consumer = connect_consumer(self._settings, auto_offset_reset="earliest")
+        try:
+            with broker_errors(self._settings):
+                consumer.assign([tp])
+                end = consumer.end_offsets([tp])[tp]
+                begin = consumer.beginning_offsets([tp])[tp]
+                consumer.seek(tp, max(begin, kafka_offset))
+                deadline = time.monotonic() + _TAIL_S
+                while consumer.position(tp) < end:
+                    if time.monotonic() > deadline:
+                        raise BrokerError(f"not at its end within {_TAIL_S:g} s")
+                    for records in consumer.poll(timeout_ms=100).values():
+                        yield from records
+        finally:
+            consumer.close()
+
+
+def committed_offsets(settings: KafkaSettings) -> dict[int, int | None]:
+    """Return what the group has committed of each partition of the audio topic; None for nothing.
+
+    Raises
+    ------
+    BrokerError
+        The broker does not answer.
+    """
+    topic = settings.topics.audio
+    consumer = connect_consumer(settings, group_id=settings.group)
+    try:
+        within = {"timeout_ms": round(settings.request_timeout_s * 1000)}
+        with broker_errors(settings):
+            return {
+                p: consumer.committed(TopicPartition(topic, p), **within)
+                for p in consumer.partitions_for_topic(topic) or ()
+            }
+    finally:
+        consumer.close()

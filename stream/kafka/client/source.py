@@ -1,0 +1,437 @@
+"""Kafka as a source: the audio topic, read as one member of a consumer group.
+
+What a station needs after a restart is in two places: the pipeline's snapshot in the state
+topic, and the audio from the snapshot's ``oldest`` sample on in the audio topic. `settle`
+writes the first and only then commits the offset of the second, so whoever takes a partition
+over goes on with exactly the samples and the state that its last owner had.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from kafka import OffsetAndMetadata, TopicPartition
+from kafka.errors import (
+    CommitFailedError,
+    FencedInstanceIdError,
+    KafkaError,
+    RebalanceInProgressError,
+)
+
+from airsift.errors import BrokerError
+from stream.kafka.checkpoint.caught_up import CaughtUp
+from stream.kafka.checkpoint.partition_reader import Intake
+from stream.kafka.checkpoint.record import Saved
+from stream.kafka.checkpoint.unstored import Unstored
+from stream.kafka.client.connect import (
+    broker_errors,
+    connect_consumer,
+    ensure_topics,
+    is_read_to_its_end,
+    same_instance,
+)
+from stream.kafka.client.connectivity import Contact, reads_of_consumer
+from stream.kafka.client.dead_letters import Letterbox
+from stream.kafka.client.moved_stations import MovedStations, committed_offsets
+from stream.kafka.client.producer import Sender, Sent
+from stream.kafka.client.rebalance import Rebalances, take_late_assignments
+from stream.kafka.client.refusals import Refusals
+from stream.kafka.client.state_topic import Record, StateLog, ensure_state_topic
+from stream.kafka.client.topic_watch import TopicWatch
+from stream.kafka.notices import NOTICES
+from stream.kafka.readiness import Readiness
+from stream.sources.base import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from stream.audio import AudioChunk
+    from stream.kafka.client.transactions import Transactions
+    from stream.kafka.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+_COMMIT_MS = 3000  # kafka-python tries for ever without; a stop must not wait for a broker
+_CLOSE_MS = 1000  # leaving the group is a courtesy
+
+
+class KafkaSource:
+    """The audio topic's stations on the partitions that this member of the group is given.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Broker, group, topics and limits.
+    rate : int > 0
+        Samples per second of the snapshots' ``oldest``: the pipeline's.
+    transactions : Transactions, optional
+        With `exactly_once`: what is written belongs to them, and `settle` commits them. The
+        caller closes them.
+
+    Attributes
+    ----------
+    counts : Counter
+        ``messages``, ``bytes``, ``dead_letters``, ``unreadable`` (batches and records, also of the
+        state topic), ``repeats`` (read again after a rebalance), ``rebalances``, ``commits`` and
+        ``commit_failures`` so far.
+    refused : Counter
+        Snapshots and dead letters that the broker has refused, by topic.
+
+    Raises
+    ------
+    BrokerError
+        No broker answers, or a topic is missing and cannot be created.
+    """
+
+    resumable = True
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        *,
+        rate: int,
+        transactions: Transactions | None = None,
+    ) -> None:
+        topics = settings.topics
+        self._settings = settings
+        self._topic = topics.audio
+        rights = {topics.audio: ["Read"], topics.dead_letters: ["Write"]}
+        ensure_topics(settings, rights, group=settings.group)
+        self._topics = TopicWatch(settings, [topics.audio, topics.dead_letters, topics.state])
+        self._moved = MovedStations(settings, lambda: self._topics.known(self._topic).partitions)
+        self._intake = Intake(settings, rate, self._refuse, moved=self._moved)
+        self._offsets = self._intake.offsets
+        self.counts = self._intake.counts
+        self._caught_up: dict[int, int] = {}  # first offset not read before a rebalance
+        self._records: dict[tuple[int, str], int] = {}  # kafka_offset of each station's newest
+        self._committed: dict[TopicPartition, int] = {}
+        self._unstored = Unstored()
+        self._stopped = self._closed = self._undone = False
+        self._made_anew = dict.fromkeys((topics.audio, topics.state), 0)
+        self._from_start = False  # the topic is another one than before: all of it is new
+        ensure_state_topic(settings)
+        self._transactions = transactions
+        refusals = transactions.refusals if transactions else Refusals(settings)
+        self.refused = refusals.counts
+        self._sender = transactions or Sender(settings, refusals=refusals)
+        self._letters = Letterbox(settings, refusals)
+        self._state = StateLog(settings, self._sender, self._count_unreadable)
+        named = {} if transactions is None else {"client_id": transactions.client_id}
+        self._consumer = connect_consumer(
+            settings,
+            None,
+            group_id=settings.group,
+            group_instance_id=settings.instance_id or None,
+            client_rack=settings.client_rack,
+            **named,
+        )
+        take_late_assignments(self._consumer)
+        self._contact = Contact(settings, lambda: reads_of_consumer(self._consumer))
+        self._rebalances = Rebalances()
+        self._reading = CaughtUp()
+        self._readiness = Readiness(settings.session_timeout_s)
+        with broker_errors(settings):
+            self._consumer.subscribe([self._topic], listener=self._rebalances)
+        self._topics.start()
+        self._moved.begin(committed_offsets(settings))
+
+    def __iter__(self) -> Iterator[Batch]:
+        while not self._stopped:
+            with broker_errors(self._settings):
+                polled = self._consumer.poll(timeout_ms=round(self._settings.poll_s * 1000))
+            resumed, lost = self._follow_rebalance(polled)
+            ours = None if self._rebalances.joining else self._offsets.partitions
+            self._readiness.look(ours, self._end_of)
+            chunks, forgotten = self._intake.listen(self._listening())
+            for tp, messages in polled.items():
+                for message in messages:
+                    chunks += self._take(tp.partition, message)
+            resumed |= self._intake.take_resumed()
+            yield Batch(chunks, resumed, frozenset(lost | forgotten))
+
+    def stop(self) -> None:
+        """Let the iteration end after the current poll. Safe in a signal handler."""
+        self._stopped = True
+
+    def pause(self) -> None:
+        """Fetch nothing more, and stay in the group, until `resume`."""
+        self._consumer.pause(*self._consumer.assignment())
+
+    def resume(self) -> None:
+        """Fetch again."""
+        self._consumer.resume(*self._consumer.paused())
+
+    @property
+    def lag(self) -> int:
+        """Messages that waited in our partitions when each was last fetched from."""
+        waiting = 0
+        for tp in self._consumer.assignment():
+            end = self._consumer.highwater(tp)
+            if end is not None and tp.partition in self._offsets.partitions:
+                waiting += max(end - self._offsets.next(tp.partition), 0)
+        return waiting
+
+    @property
+    def waits_for(self) -> frozenset[str]:
+        """What is missing before messages can be read. Safe in any thread."""
+        return self._readiness.waits_for
+
+    @property
+    def topic_partitions(self) -> int:
+        """How many partitions the audio topic has, as last seen. Safe in any thread."""
+        return self._topics.known(self._settings.topics.audio).partitions
+
+    @property
+    def throttled_s(self) -> float:
+        """Seconds for which quotas have held this client back. Safe in any thread."""
+        return NOTICES.throttled_s
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can come from the broker, "" where it can. Safe in any thread."""
+        return self._contact.trouble or self._topics.trouble or NOTICES.trouble
+
+    def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
+        """Store the snapshots, then commit the offsets they allow.
+
+        Parameters
+        ----------
+        snapshots : mapping of str to dict
+            Per station, `Pipeline.snapshot`. Stations left out are unchanged since last time.
+
+        Raises
+        ------
+        BrokerError
+            The broker does not answer. A commit that fails is only counted: it costs a longer
+            repetition, and the next one makes it good.
+        """
+        if self._undone:
+            # The events up to here do not count: offsets behind them must not either, also where
+            # this is the last checkpoint of a worker that was asked to stop.
+            return
+        self._letters.deliver()
+        self._write(self._intake.settle(snapshots))
+        if self._unstored:
+            self._write(self._unstored.withdrawals())
+        self._commit()
+
+    def _write(self, records: Sequence[tuple[int, Saved]]) -> None:
+        """Store records, and note where they are."""
+        written = [(p, saved, self._state.write(p, saved)) for p, saved in records]
+        self._sender.flush()
+        for partition, saved, sent in written:
+            self._unstored.note(partition, saved, refused=bool(sent.code))
+            if sent.code:
+                continue
+            if saved.snapshot is None:
+                self._records.pop((partition, saved.station), None)
+            else:
+                self._records[partition, saved.station] = self._offset_of(partition, sent)
+
+    def _offset_of(self, partition: int, sent: Sent) -> int:
+        """Return where a record is, or an offset before it: the broker may not say."""
+        if sent.kafka_offset is not None:
+            return sent.kafka_offset
+        return self._committed.get(TopicPartition(self._settings.topics.state, partition), 0)
+
+    def close(self) -> None:
+        """Leave the group."""
+        if not self._closed:
+            self._closed = True
+            self._topics.stop()
+            self._consumer.close(timeout_ms=_CLOSE_MS)
+            self._letters.close()
+            if self._transactions is None:
+                self._sender.close()
+
+    def _listening(self) -> set[int]:
+        """Return the partitions that are read as fast as they are written."""
+        if self.trouble:
+            return set()
+        consumer, ours = self._consumer, set()
+        for tp in consumer.assignment() - consumer.paused():
+            if tp.partition not in self._offsets.partitions:
+                continue
+            at = self._offsets.next(tp.partition)
+            end = at if is_read_to_its_end(consumer, tp) else consumer.highwater(tp)
+            if self._reading.look(tp.partition, at, end):
+                ours.add(tp.partition)
+        return ours
+
+    def _take(self, partition: int, message: Any) -> list[AudioChunk]:
+        if partition not in self._offsets.partitions:
+            return []
+        if message.offset < self._caught_up.get(partition, 0):
+            self.counts["repeats"] += 1
+            return []
+        self._caught_up.pop(partition, None)
+        return self._intake.take(message)
+
+    def _count_unreadable(self) -> None:
+        self.counts["unreadable"] += 1
+
+    def _end_of(self, partition: int) -> int | None:
+        tp = TopicPartition(self._topic, partition)
+        if tp not in self._consumer.assignment():
+            return None
+        end: int | None = self._consumer.highwater(tp)
+        return end
+
+    def _refuse(self, message: Any, reason: str) -> None:
+        self._letters.put(message, reason)
+        if self._letters.full:
+            self._letters.deliver()
+
+    def _follow_rebalance(
+        self, polled: dict[TopicPartition, list[Any]]
+    ) -> tuple[dict[str, dict[str, Any]], set[str]]:
+        """Take up new partitions and let go of old ones; return stations resumed and lost."""
+        taken, self._rebalances.taken = self._rebalances.taken, set()
+        if self._is_new(self._settings.topics.state):
+            self._records.clear()
+            self._intake.rewrite()
+        if self._is_new(self._topic):
+            taken = self._offsets.partitions
+            self._from_start = True
+            self._rebalances.assigned |= not self._rebalances.joining
+        if self._transactions is not None and (taken or self._rebalances.assigned or self._undone):
+            # What it holds was heard on partitions that others may have by now: all begin anew.
+            self._transactions.abort()
+            taken = self._offsets.partitions
+            self._rebalances.assigned |= self._undone and not self._rebalances.joining
+            self._undone = False
+        lost = self._let_go(taken)
+        if not self._rebalances.assigned:
+            return {}, lost
+        self._rebalances.assigned = False
+        self.counts["rebalances"] += 1
+        assigned = {tp.partition for tp in self._consumer.assignment()}
+        known = self._offsets.partitions
+        lost |= self._let_go(known - assigned)
+        # Kafka begins again at the committed offset, also where we have read further.
+        self._caught_up = {p: self._offsets.next(p) for p in known & assigned}
+        log.info("partitions of %s: %s", self._topic, sorted(assigned))
+        return self._take_up(assigned - known, polled), lost
+
+    def _is_added(self, tp: TopicPartition) -> bool:
+        """Say whether a partition was added since the group began, and nobody has read it yet."""
+        if self._settings.start_from == "earliest" or not self._moved.grown:
+            return False
+        wait_ms = round(self._settings.request_timeout_s * 1000)
+        return self._consumer.committed(tp, timeout_ms=wait_ms) is None
+
+    def _is_new(self, topic: str) -> bool:
+        """Say whether a topic was deleted and made anew since this was last asked."""
+        before, self._made_anew[topic] = self._made_anew[topic], self._topics.made_anew(topic)
+        return before != self._made_anew[topic]
+
+    def _let_go(self, partitions: Iterable[int]) -> set[str]:
+        partitions = set(partitions)
+        lost = self._intake.let_go(partitions)
+        self._reading.drop(partitions)
+        self._unstored.drop(partitions)
+        self._records = {k: v for k, v in self._records.items() if k[0] not in partitions}
+        self._committed = {
+            tp: at for tp, at in self._committed.items() if tp.partition not in partitions
+        }
+        return lost
+
+    def _take_up(
+        self, partitions: set[int], polled: dict[TopicPartition, list[Any]]
+    ) -> dict[str, dict[str, Any]]:
+        """Begin with new partitions where their last owner left them."""
+        if not partitions:
+            return {}
+        self._topics.look()
+        if max(partitions) >= self._topics.known(self._settings.topics.state).partitions:
+            ensure_state_topic(self._settings)
+        self._intake.topic_id = topic_id = self._topics.known(self._topic).id
+        wait_s = self._settings.request_timeout_s + self._settings.undecided_s
+        within = {"timeout_ms": round(wait_s * 1000)}
+        state, consumer = self._settings.topics.state, self._consumer
+        undo = self._transactions is not None  # the consumer may be further than what counts
+        resumed: dict[str, dict[str, Any]] = {}
+        with broker_errors(self._settings):
+            found = self._state.read(
+                {p: consumer.committed(TopicPartition(state, p), **within) or 0 for p in partitions}
+            )
+            self.counts["damaged_records"] += self._state.take_damaged()
+            for partition, records in found.items():
+                tp = TopicPartition(self._topic, partition)
+                committed = consumer.committed(tp, **within) if records or undo else None
+                begin = committed if undo else None
+                is_other = bool(records) and not _any_of(records.values(), topic_id)
+                if self._from_start or is_other or self._is_added(tp):
+                    begin = consumer.beginning_offsets([tp], **within)[tp]
+                elif records and committed is None:
+                    begin = min(r.saved.kafka_offset for r in records.values())
+                if begin is not None:
+                    polled.pop(tp, None)
+                    consumer.seek(tp, begin)
+                first = polled[tp][0].offset if tp in polled else consumer.position(tp, **within)
+                if first is None:
+                    raise BrokerError(
+                        f"the Kafka broker at {self._settings.bootstrap_servers} does not say "
+                        f"where partition {partition} of {self._topic} begins; look at its leader"
+                    )
+                left = [record.saved for record in records.values()]
+                resumed |= self._intake.begin(partition, first, left)
+                self._records |= {(partition, s): r.kafka_offset for s, r in records.items()}
+        self._from_start = False
+        # Where a group begins must not depend on when its first member died.
+        self._commit()
+        return resumed
+
+    def _commit(self) -> None:
+        """Commit what is needed of audio and of state, in one request."""
+        state, held = self._settings.topics.state, self._unstored.held
+        offsets = {
+            TopicPartition(self._topic, p): self._offsets.needed(p)
+            for p in self._offsets.partitions - held
+        }
+        for (partition, _), at in self._records.items():
+            tp = TopicPartition(state, partition)
+            offsets[tp] = min(offsets.get(tp, at), at)
+        offsets = {tp: at for tp, at in offsets.items() if tp.partition not in held and at >= 0}
+        changed = {tp: at for tp, at in offsets.items() if self._committed.get(tp) != at}
+        if self._transactions is not None:
+            if changed or self._transactions.open:
+                self._commit_transaction(self._transactions, offsets)
+            return
+        if not changed:
+            return
+        try:
+            self._consumer.commit(
+                {tp: OffsetAndMetadata(at, "", -1) for tp, at in changed.items()},
+                timeout_ms=_COMMIT_MS,
+            )
+        except (CommitFailedError, RebalanceInProgressError) as error:
+            # The partitions are about to move, or have moved. What was published since the
+            # last commit comes again under the same ids.
+            log.info("offsets not committed, the group is being rebalanced: %s", error)
+            self.counts["commit_failures"] += 1
+        except FencedInstanceIdError as error:
+            raise BrokerError(same_instance(self._settings)) from error
+        except KafkaError as error:
+            log.warning("offsets not committed: %s", error)
+            self.counts["commit_failures"] += 1
+        else:
+            self._committed |= changed
+            self.counts["commits"] += 1
+
+    def _commit_transaction(
+        self, transactions: Transactions, offsets: dict[TopicPartition, int]
+    ) -> None:
+        """Commit the offsets of all partitions with what was written since the last time."""
+        if transactions.commit(offsets, self._consumer.group_metadata()):
+            self._committed = offsets
+            self.counts["commits"] += 1
+        else:
+            self._undone = True
+            self.counts["commit_failures"] += 1
+
+
+def _any_of(records: Iterable[Record], topic_id: str) -> bool:
+    """Say whether any record's offset counts in the topic of this id."""
+    return any(record.saved.is_of(topic_id) for record in records)

@@ -1,0 +1,1 @@
+"""Bytes of a message to audio and back: no broker, no client library."""

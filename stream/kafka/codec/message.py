@@ -1,0 +1,465 @@
+"""The audio topic's messages: a chunk of a station to bytes with headers, and back."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from airsift.errors import DecodeError
+from stream.audio import AudioChunk, rescale
+from stream.kafka.codec.decode import FileDecoder
+from stream.kafka.codec.encode import encode_file
+from stream.kafka.codec.frame_stream import NEW, Entry, FrameStream, Pushed
+from stream.kafka.codec.headers import (
+    CONTENT_TYPES,
+    FILES,
+    FRAMES,
+    RAW,
+    SCHEMA,
+    Headers,
+    Said,
+    read_headers,
+    station_of,
+)
+from stream.kafka.codec.mp3_file import Mp3File, read_mp3_file
+from stream.kafka.codec.samples import Decoded, check_length, check_shape, of_channels
+from stream.kafka.codec.timeline import NOWHERE, Claim, Place, Placed, Position, Rules, Verdict
+from stream.ranges import is_time_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stream.kafka.settings import WireSettings
+
+CODECS = tuple(CONTENT_TYPES)
+_END_SLACK_S = 0.1  # producers that resample or pad are wrong by this about where they end
+_LOUDEST = 100.0  # 40 dB over full scale: not audio, but bytes of another format
+_SHORTEST_MP3 = 1152  # one frame; of less, LAME's header cannot tell the length
+_OPUS_RATE, _OPUS_RATES = 48_000, (8_000, 12_000, 16_000, 24_000, 48_000)
+_MP3_DELAY, _MP3_TAIL = 1105, 48  # nor where fewer samples than the tail are left of a frame
+
+
+class Message(NamedTuple):
+    """What goes onto a topic."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+def encode(chunk: AudioChunk, codec: str = "pcm", bit_rate: int = 64_000) -> Message:
+    """Return a chunk as one message that can be decoded by itself.
+
+    Parameters
+    ----------
+    chunk : AudioChunk
+        At least one sample; beyond +-1 it is clipped by all codecs but ``f32``.
+    codec : {"pcm", "f32", "flac", "opus", "mp3"}
+        How the samples are written. ``f32`` is lossless, ``pcm`` and ``flac`` keep 16 bits.
+        Lengths that ``mp3`` would not keep, such as less than one frame, are written as ``pcm``.
+    bit_rate : int > 0
+        Bits per second of ``opus`` and ``mp3``.
+
+    Raises
+    ------
+    DecodeError
+        The codec does not know the chunk's rate.
+    """
+    samples = np.nan_to_num(chunk.samples, nan=0.0, posinf=1.0, neginf=-1.0)
+    if codec == "mp3" and not _mp3_keeps(len(samples), chunk.rate):
+        codec = "pcm"
+    if codec == "pcm":
+        value = np.rint(np.clip(samples * 32768.0, -32768, 32767)).astype("<i2").tobytes()
+    elif codec == "f32":
+        value = samples.astype("<f4").tobytes()
+    else:
+        value = encode_file(samples, chunk.rate, codec, bit_rate)
+    headers = {
+        "schema": SCHEMA,
+        "content-type": CONTENT_TYPES[codec],
+        "rate": str(chunk.rate),
+        "channels": "1",
+        "start_sample": str(chunk.start),
+    }
+    if chunk.time is not None:
+        headers["time_ms"] = str(round(chunk.time * 1000))
+    return Message(
+        chunk.station.encode(), value, [(name, text.encode()) for name, text in headers.items()]
+    )
+
+
+def encode_end(station: str, start: int, rate: int) -> Message:
+    """Return the message that says that a station's stream ends at a sample."""
+    headers = {"schema": SCHEMA, "end": "true", "rate": str(rate), "start_sample": str(start)}
+    # Not null, which a compacted topic takes for the withdrawal of what came before.
+    return Message(station.encode(), b"", [(name, text.encode()) for name, text in headers.items()])
+
+
+def _mp3_keeps(n: int, rate: int) -> bool:
+    frame = 1152 if rate >= 32_000 else 576
+    return n >= _SHORTEST_MP3 and (n + _MP3_DELAY) % frame <= frame - _MP3_TAIL
+
+
+class Begin(NamedTuple):
+    """A message that a decoder can begin with, and how.
+
+    Parameters
+    ----------
+    kafka_offset : int
+        Where it is in its partition.
+    start, rate : int
+        First sample that is decoded then, and the rate it counts in.
+    place : Place
+        Where the message finds its station.
+    entry : Entry
+        How its frames begin, if it is one of a stream of frames.
+    """
+
+    kafka_offset: int
+    start: int
+    rate: int
+    place: Place = NOWHERE
+    entry: Entry = NEW
+
+
+class Read(NamedTuple):
+    """What a message brings.
+
+    Parameters
+    ----------
+    chunk : AudioChunk
+        Its audio; empty where no frame is complete yet.
+    begin : Begin
+        Where a decoder begins that decodes the same samples of this message and all after it.
+    placed : Placed
+        Where it lies, and whether that is believed or waits for the next message.
+    """
+
+    chunk: AudioChunk
+    begin: Begin
+    placed: Placed
+
+
+@dataclass(slots=True)
+class _Frames:
+    """The frames of one count of a station, from message to message."""
+
+    stream: FrameStream | None = None
+    waiting: Claim | None = None  # of the message that a stream began with, until a frame ends
+    begins: deque[Begin] = field(default_factory=deque)
+    partition: int = 0  # that `begins` are in
+
+    def begin(self, pushed: Pushed, here: Begin, partition: int) -> Begin:
+        """Return where a decoder begins that is to decode the same; `here` is this message."""
+        entry, begins = pushed.entry, self.begins
+        if self.partition != partition:  # the station has moved: none can begin before this
+            self.partition = partition
+            begins.clear()
+        if entry is not None:
+            if entry.skip is None:
+                begins.clear()
+            start = here.start + entry.lead - pushed.skipped
+            begins.append(here._replace(start=start, entry=entry))
+        while len(begins) > 1 and begins[1].entry.number <= pushed.needs:
+            begins.popleft()
+        return begins[0] if begins else here
+
+
+@dataclass(slots=True)
+class _Station:
+    position: Position
+    resumed: Begin | None = None  # until its message, or one after it, has come
+    frames: _Frames = field(default_factory=_Frames)
+    ahead: _Frames = field(default_factory=_Frames)  # of a jump that is not confirmed yet
+    ended_s: float | None = None  # where the stream began that is at its end; None while it goes on
+
+    def frames_for(self, claim: Claim, verdict: Verdict) -> _Frames:
+        """Return the frames that a message goes on with.
+
+        One that may be an outlier has a stream of its own, which becomes the station's if the
+        jump is confirmed.
+        """
+        if verdict is Verdict.NEAR:
+            return self.frames
+        if verdict is Verdict.CONFIRMED or self.position.is_more_of_candidate(claim):
+            return self.ahead
+        return _Frames()
+
+    def begin_again(self, frames: _Frames, claim: Claim) -> _Frames:
+        """Begin a new stream with a message after the end of one, unless it came late.
+
+        What came of its first frame, in messages before, came after the end, too.
+        """
+        if self.ended_s is None:
+            return frames
+        begun = self.position.begin_again(claim, self.ended_s)
+        if begun is None:
+            return _Frames()
+        self.position.place, self.ended_s = begun, None
+        begins = deque(each._replace(place=begun) for each in frames.begins)
+        return replace(frames, begins=begins)
+
+    def take(self, frames: _Frames, placed: Placed) -> None:
+        """Go on with the frames of a message after it has been placed."""
+        if placed.verdict is Verdict.HELD:
+            self.ahead = frames
+            return
+        self.frames, self.ahead = frames, _Frames()
+
+
+class ChunkDecoder:
+    """Decodes messages, and stores what one station's message leaves for the next.
+
+    Nothing is stored for a name before one of its messages has decoded, though it may be without
+    samples yet. How many names there may be is up to the caller.
+
+    Parameters
+    ----------
+    limits : WireSettings
+        What a message may hold, and what one without headers is taken for.
+    """
+
+    def __init__(self, limits: WireSettings) -> None:
+        self._limits = limits
+        wait_s = limits.reorder_ms / 1000
+        self._rules = Rules(limits.jump_s, limits.pause_s, max(limits.confirm_jump_s, wait_s))
+        self._stations: dict[str, _Station] = {}
+        self._files = FileDecoder(limits)
+
+    def decode(
+        self,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]],
+        arrived_ms: int | None = None,
+        kafka_offset: int = 0,
+        partition: int = 0,
+    ) -> Read:
+        """Return the chunk in a message, and where a decoder begins that is to decode the same.
+
+        Raises
+        ------
+        DecodeError
+            In one line, what is wrong with the message.
+        """
+        station = station_of(key)
+        if not value:
+            raise DecodeError(
+                "the message has no value: its value is the audio's bytes, or nothing with the "
+                "header end=true"
+            )
+        if len(value) > self._limits.max_bytes:
+            raise DecodeError(
+                f"{len(value)} bytes are more than kafka.wire.max_bytes={self._limits.max_bytes}; "
+                "send shorter chunks"
+            )
+        said = read_headers(headers, self._limits)
+        state = self._stations.get(station) or _Station(Position(self._rules))
+        resumed, state.resumed = state.resumed, None
+        if resumed is not None and resumed.kafka_offset != kafka_offset:
+            resumed = None
+        claim, kind = _claim(said, arrived_ms), said.content_type
+        verdict = None if state.ended_s is None else Verdict.NEAR
+        mp3 = read_mp3_file(value) if kind == "audio/mpeg" else None
+        if mp3 is not None or kind not in FRAMES:
+            frames = _Frames()
+            pushed = Pushed(self._decode_file(value, said, mp3), 0, NEW, 0)
+            _check(pushed.decoded, said)
+        else:
+            verdict = verdict or state.position.judge(claim)
+            frames = state.frames_for(claim, verdict)
+            if resumed is not None and resumed.entry != NEW:
+                stream = FrameStream(FRAMES[kind], self._limits, resumed.entry, resumed.rate)
+                frames.stream = stream
+            pushed, claim = self._decode_frames(state, frames, value, said, claim, verdict)
+        decoded, skipped = pushed.decoded, pushed.skipped
+        n = skipped + len(decoded.samples)
+        if n:
+            frames = state.begin_again(frames, claim)
+        before = state.position.place
+        placed = state.position.put(claim, n, decoded.rate, verdict)
+        state.take(frames, placed)
+        self._stations[station] = state
+        start = placed.start + skipped
+        here = Begin(kafka_offset, start, decoded.rate, before)
+        begin = frames.begin(pushed, here, partition)
+        if said.time_ms is not None:
+            time: float | None = said.time_ms / 1000 + skipped / decoded.rate
+        else:
+            time = state.position.time(start, decoded.rate, placed.verdict)
+        return Read(AudioChunk(station, start, decoded.samples, decoded.rate, time), begin, placed)
+
+    def resume(self, station: str, begin: Begin) -> None:
+        """Go on with `station` at the message that `begin` names."""
+        state = self._stations[station] = _Station(Position(self._rules), begin)
+        state.position.resume(begin.place)
+
+    def end(self, station: str) -> tuple[int, int] | None:
+        """Return the sample after a station's last one and its rate; None for a new station."""
+        if (state := self._stations.get(station)) is None:
+            return None
+        track = state.position.place.track
+        return track.top - track.shift, track.rate
+
+    def place(self, station: str) -> Place:
+        """Return where the next message finds a station."""
+        state = self._stations.get(station)
+        return NOWHERE if state is None else state.position.place
+
+    def end_stream(self, station: str, first_s: float) -> None:
+        """Take note that the stream of a station ends, which began at second `first_s` of it.
+
+        The next message begins a new one, wherever it lies.
+        """
+        if (state := self._stations.get(station)) is not None:
+            state.position.drop_candidate()
+            state.frames, state.ahead, state.ended_s = _Frames(), _Frames(), first_s
+
+    def is_at_end(self, station: str) -> bool:
+        """Whether the stream of a station is at its end, and none has begun since."""
+        state = self._stations.get(station)
+        return state is not None and state.ended_s is not None
+
+    def is_past(self, station: str, sample: int, rate: int) -> bool:
+        """Whether audio has come of a station behind what its producer counts as `sample`."""
+        if (state := self._stations.get(station)) is None:
+            return False
+        track = state.position.place.track
+        at = rescale(sample, rate or track.rate or 1, track.rate or 1) + track.shift
+        return at < track.top - _END_SLACK_S * track.rate
+
+    def drop_candidate(self, station: str) -> None:
+        """Forget a jump of a station that nothing has confirmed."""
+        if (state := self._stations.get(station)) is not None:
+            state.position.drop_candidate()
+            state.ahead = _Frames()
+
+    def forget(self, station: str) -> None:
+        """Drop what is known of a station."""
+        self._stations.pop(station, None)
+
+    def _decode_file(self, value: bytes, said: Said, mp3: Mp3File | None) -> Decoded:
+        """Decode a message that needs no other one."""
+        if mp3 is not None:
+            return self._files.decode_mp3(value, mp3)
+        if said.content_type in RAW:
+            return _decode_raw(value, said, self._limits)
+        return self._files.decode(value, FILES[said.content_type])
+
+    def _decode_frames(
+        self,
+        state: _Station,
+        frames: _Frames,
+        value: bytes,
+        said: Said,
+        claim: Claim,
+        verdict: Verdict,
+    ) -> tuple[Pushed, Claim]:
+        """Decode a message of bare frames, and return what is left of its claim."""
+        before, frames.stream = frames.stream, None  # a message that is refused ends a stream
+        waiting = frames.waiting
+        stream, claim = self._continue(state, before, waiting, said, claim, verdict)
+        pushed = stream.push(value)
+        _check(pushed.decoded, said)
+        if claim is waiting:  # a decoder that begins here would not know it
+            pushed = pushed._replace(entry=None)
+        is_placed = len(pushed.decoded.samples) or claim.start_sample is None or claim.continues
+        frames.stream, frames.waiting = stream, None if is_placed else claim
+        return pushed, claim
+
+    def _continue(
+        self,
+        state: _Station,
+        stream: FrameStream | None,
+        waiting: Claim | None,
+        said: Said,
+        claim: Claim,
+        verdict: Verdict,
+    ) -> tuple[FrameStream, Claim]:
+        """Return the stream that a message goes on with, and what is left of its claim.
+
+        It goes on with the last message's unless its ``start_sample`` is elsewhere. That counts to
+        the first frame that begins in the message; the frame that its first bytes complete lies
+        before that.
+        """
+        codec = FRAMES[said.content_type]
+        if stream is None or stream.codec != codec:
+            stream, waiting = FrameStream(codec, self._limits), None
+        if waiting is not None and _is_near(claim, waiting, stream.slack):
+            return stream, waiting
+        if said.start_sample is not None:
+            goes_on = stream.goes_on or state.position.continues(claim, verdict, stream.slack)
+            if waiting is None and goes_on:
+                claim = replace(claim, continues=True)
+            else:
+                stream = FrameStream(codec, self._limits)
+        return stream, claim
+
+
+def _claim(said: Said, arrived_ms: int | None) -> Claim:
+    """Return what places a message.
+
+    A record's timestamp that cannot be is an error only where the place depends on it.
+    """
+    if arrived_ms is not None and not is_time_ms(arrived_ms):
+        if said.start_sample is None and said.time_ms is None:
+            raise DecodeError(
+                f"the record's timestamp {arrived_ms} is no time from 1970 to 2199 in "
+                "milliseconds; give the producer's records a right one, or send start_sample or "
+                "time_ms"
+            )
+        arrived_ms = None
+    return Claim(said.start_sample, said.rate, said.time_ms, arrived_ms, again=said.again)
+
+
+def _is_near(claim: Claim, waiting: Claim, slack: int) -> bool:
+    """Say whether a message may go on with one that no frame has ended in yet."""
+    if claim.start_sample is None or waiting.start_sample is None:
+        return claim.start_sample is None
+    return 0 <= claim.start_sample - waiting.start_sample <= slack
+
+
+def _decode_raw(value: bytes, said: Said, limits: WireSettings) -> Decoded:
+    check_shape(said.channels, said.rate, limits)
+    dtype = np.dtype(RAW[said.content_type])
+    frame_bytes = dtype.itemsize * said.channels
+    if len(value) % frame_bytes:
+        raise DecodeError(
+            f"{len(value)} bytes are no multiple of {frame_bytes}, which {said.content_type} "
+            f"with channels={said.channels} needs; check both headers"
+        )
+    data = np.frombuffer(value, dtype).reshape(-1, said.channels)
+    check_length(len(data), said.rate, limits)
+    if dtype.kind == "i":
+        data = data.astype(np.float32) / 32768
+    with np.errstate(over="ignore", invalid="ignore"):  # judged by `_check`
+        return Decoded(of_channels(data.astype(np.float32)), said.rate)
+
+
+def _check(decoded: Decoded, said: Said) -> None:
+    if said.rate and decoded.rate and said.rate not in _rates_of(said.content_type, decoded.rate):
+        raise DecodeError(
+            f"header rate={said.rate}, but the {said.content_type} inside says {decoded.rate}; "
+            "send the true rate or none"
+        )
+    samples = decoded.samples
+    loudest = float(np.abs(samples).max()) if len(samples) else 0.0
+    if not loudest <= _LOUDEST:  # NaN is not
+        raise DecodeError(
+            f"samples of {said.content_type} reach {loudest:g}, full scale is 1: they are "
+            "damaged, or of another type than the header says"
+        )
+
+
+def _rates_of(kind: str, rate: int) -> tuple[int, ...]:
+    """Return the rates that samples decoded at `rate` may be counted at.
+
+    Opus always decodes to 48 kHz, and AAC with SBR to twice the rate in its headers: samples may
+    be counted at the rate encoded.
+    """
+    if kind in ("audio/ogg", "audio/opus") and rate == _OPUS_RATE:
+        return _OPUS_RATES
+    return (rate, rate // 2) if kind == "audio/aac" else (rate,)

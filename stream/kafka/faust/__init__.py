@@ -1,0 +1,1 @@
+"""Faust and aiokafka, and all that is done with them."""

@@ -1,0 +1,375 @@
+"""``airsift worker``: the same pipeline on Faust, for those who scale out with it.
+
+Faust reads the audio topic and looks after the group (`stream.kafka.faust.consumer`). One loop
+takes what has come, hears all stations in one batch, publishes, and at each checkpoint waits until
+the broker has the events, then the snapshots, and only then commits the offsets from which a
+restart must read again. So a partition begins for its next owner with the first message that the
+oldest of its snapshots needs, and nobody has to seek.
+
+The snapshots are those of ``airsift run``, record for record, in the same topic: either goes on
+where the other stopped.
+
+A rebalance ends all sessions, also of the partitions that stay: they are restored from snapshots,
+and the audio since the snapshots, some seconds of each station, is heard again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
+from faust.exceptions import ProducerSendError
+
+from airsift.shutdown import Deadline
+from stream.kafka.checkpoint.caught_up import CaughtUp
+from stream.kafka.checkpoint.partition_reader import Intake
+from stream.kafka.client.connect import ensure_topics
+from stream.kafka.client.connectivity import Contact, reads_of_faust
+from stream.kafka.client.dead_letters import Letterbox
+from stream.kafka.client.moved_stations import MovedStations, committed_offsets
+from stream.kafka.client.refusals import Refusals
+from stream.kafka.client.sink import as_message
+from stream.kafka.client.state_topic import ensure_state_topic
+from stream.kafka.client.topic_watch import TopicWatch
+from stream.kafka.faust.consumer import Member
+from stream.kafka.faust.producer import Outbox
+from stream.kafka.faust.state_table import Snapshots
+from stream.kafka.faust.translate import gave_up, received
+from stream.kafka.faust.watchdog import Watchdog, waiting_messages
+from stream.kafka.notices import NOTICES
+from stream.kafka.readiness import Readiness
+from stream.sources.base import Batch
+from stream.telemetry.observer import Nobody, Observer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from faust.types.tuples import Message as FaustMessage
+
+    from stream.kafka.checkpoint.record import Saved
+    from stream.kafka.settings import KafkaSettings
+    from stream.pipeline import Pipeline
+    from stream.runner import Stop
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """One member of a group of Faust workers.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Broker, group, topics and limits.
+    pipeline : Pipeline
+        Hears the stations.
+    checkpoint_s : float > 0
+        Seconds between checkpoints.
+    observer : Observer
+        Told of every turn of the loop.
+
+    Attributes
+    ----------
+    counts : Counter
+        As those of `KafkaSource`.
+    refused : Counter
+        Messages of ours that the broker has refused, by topic; they are passed over.
+
+    Raises
+    ------
+    BrokerError
+        No broker answers, or a topic is missing and cannot be created.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        pipeline: Pipeline,
+        *,
+        checkpoint_s: float,
+        observer: Observer = Nobody(),  # noqa: B008  # it has no state
+    ) -> None:
+        self._settings = settings
+        self._pipeline = pipeline
+        self._checkpoint_s = checkpoint_s
+        self._observer = observer
+        prepare_topics(settings)
+        topics = settings.topics
+        self._topics = TopicWatch(
+            settings, [topics.audio, topics.dead_letters, topics.state, *topics.events.values()]
+        )
+        self._made_anew = dict.fromkeys((topics.audio, topics.state), 0)
+        self._topics.start()
+        self._moved = MovedStations(settings, lambda: self._topics.known(topics.audio).partitions)
+        self._moved.begin(committed_offsets(settings))
+        self._intake = Intake(settings, pipeline.rate, self._refuse, moved=self._moved)
+        self.counts = self._intake.counts
+        self._refusals = Refusals(settings)
+        self.refused = self._refusals.counts
+        self._letters = Letterbox(settings, self._refusals)
+        self._reading = CaughtUp()
+        self._touched: set[str] = set()
+        self._assignment = 0  # the one that the sessions are of
+        self._restored: tuple[int, set[int]] = 0, set()  # partitions of an assignment
+        self._watchdog = Watchdog(settings.stall_s, self._waiting)
+        self._ours: dict[int, int] | None = None
+        self._readiness = Readiness(settings.session_timeout_s)
+        self._contact: Contact | None = None
+
+    def run(self, stop: Stop, deadline: Deadline | None = None) -> None:
+        """Work until `stop` is requested.
+
+        Parameters
+        ----------
+        stop : Stop
+            Looked at after every turn.
+        deadline : Deadline, optional
+            Is told once everything is published, stored and committed.
+
+        Raises
+        ------
+        BrokerError
+            Faust gave up: the broker is gone, or refuses something.
+        """
+        asyncio.run(self._run(stop, deadline or Deadline()))
+
+    @property
+    def lag(self) -> int:
+        """Messages that waited in our partitions when each was last fetched from."""
+        waiting = 0
+        for partition, at in (self._ours or {}).items():
+            end = self._member.end_of(partition)
+            waiting += max(end - at, 0) if end is not None and at >= 0 else 0
+        return waiting
+
+    @property
+    def waits_for(self) -> frozenset[str]:
+        """What is missing before messages can be read. Safe in any thread."""
+        return self._readiness.waits_for
+
+    @property
+    def topic_partitions(self) -> int:
+        """How many partitions the audio topic has, as last seen. Safe in any thread."""
+        return self._topics.known(self._settings.topics.audio).partitions
+
+    @property
+    def throttled_s(self) -> float:
+        """Seconds for which quotas have held this client back. Safe in any thread."""
+        return NOTICES.throttled_s
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can come from the broker, "" where it can. Safe in any thread."""
+        contact = self._contact.trouble if self._contact else ""
+        return contact or self._topics.trouble or NOTICES.trouble
+
+    def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> list[tuple[int, Saved]]:
+        """Return the records to store before anything is committed."""
+        return self._intake.settle(snapshots)
+
+    async def _run(self, stop: Stop, deadline: Deadline) -> None:
+        # What nobody waits for any more ends the worker in other ways, in one line.
+        asyncio.get_running_loop().set_exception_handler(_log_stray_error)
+        self._member = member = Member(self._settings)
+        member.is_grown = lambda: self._moved.grown
+        self._contact = Contact(self._settings, lambda: reads_of_faust(member.app))
+        # With more on its way, the inbox fills up and Faust stops to fetch.
+        self._outbox = Outbox(member.app, self._settings.max_pending_events, self._refusals)
+        progress = self._watchdog.progress
+        self._snapshots = Snapshots(self._settings, progress, self._count_unreadable)
+        self._watchdog.start()
+        member.start()
+        try:
+            await self._work(stop)
+            deadline.settled = True
+        except (KafkaError, ProducerSendError) as error:
+            raise gave_up(self._settings, error) from error
+        except (asyncio.CancelledError, RuntimeError) as error:
+            # Not ours: Faust ended below us, its event loops with it, and knows why in a moment.
+            reason = await member.reason()
+            if reason is None and isinstance(error, RuntimeError):
+                raise
+            raise gave_up(self._settings, reason or error) from error
+        finally:
+            self._watchdog.stop()
+            self._topics.stop()
+            self._letters.close()
+            await member.close(sys.exception(), asked=stop.requested)
+
+    async def _work(self, stop: Stop) -> None:
+        next_checkpoint = time.monotonic() + self._checkpoint_s
+        while not stop.requested:
+            self._member.check()
+            await self._turn()
+            if time.monotonic() >= next_checkpoint:
+                await self._checkpoint()
+                next_checkpoint = time.monotonic() + self._checkpoint_s
+        await self._checkpoint()
+
+    async def _turn(self) -> None:
+        """Hear what has come, and hand what it brings to the producer."""
+        self._follow_topics()
+        messages = await self._member.take()
+        await self._restore(messages)
+        batch = self._open(messages)
+        for station in batch.lost:
+            self._pipeline.forget(station)
+        for station, snapshot in batch.resumed.items():
+            self._pipeline.restore(station, snapshot)
+        events = self._pipeline.push(batch.chunks)
+        self._touched |= {chunk.station for chunk in batch.chunks}
+        topics = self._settings.topics.events
+        for event in events:
+            self._outbox.put(topics[event.kind], as_message(event))
+        if self._letters.full:
+            await asyncio.to_thread(self._letters.deliver)
+        self._member.release(messages)
+        if messages:
+            self._watchdog.progress()
+        self._ours = self._positions()
+        self._readiness.look(self._ours, self._member.end_of)
+        await self._outbox.send()
+        self._observer.turn(batch, events)
+
+    def _follow_topics(self) -> None:
+        """Begin anew with topics that were deleted and made anew."""
+        if self._is_new(self._settings.topics.state):
+            self._snapshots.read_anew()
+            self._intake.rewrite()
+        if self._is_new(self._settings.topics.audio):
+            self._member.begin_from_start()
+
+    def _is_new(self, topic: str) -> bool:
+        """Say whether a topic was deleted and made anew since this was last asked."""
+        before, self._made_anew[topic] = self._made_anew[topic], self._topics.made_anew(topic)
+        return before != self._made_anew[topic]
+
+    async def _restore(self, messages: list[FaustMessage]) -> None:
+        """Have the snapshots of partitions that are new to this assignment."""
+        if self._restored[0] != self._member.assignments:
+            self._restored = self._member.assignments, set()
+        _, done = self._restored
+        ours = {message.partition for message in messages if self._member.is_ours(message)}
+        if new := ours - done:
+            await asyncio.to_thread(self._topics.look)
+            if max(new) >= self._topics.known(self._settings.topics.state).partitions:
+                await asyncio.to_thread(ensure_state_topic, self._settings)
+            self._intake.topic_id = self._topics.known(self._settings.topics.audio).id
+            await self._snapshots.restore(new)
+            self.counts["damaged_records"] += self._snapshots.take_damaged()
+            done |= new
+
+    def _open(self, messages: list[FaustMessage]) -> Batch:
+        """Decode messages, after taking up partitions that are new to this assignment."""
+        lost: set[str] = set()
+        known = self._intake.offsets
+        if self._assignment != self._member.assignments:
+            self._assignment = self._member.assignments
+            self._snapshots.unstored.drop(known.partitions)
+            self._reading.drop(known.partitions)
+            lost = self._intake.let_go(known.partitions)
+            self._member.begin_anew()
+            self._touched.clear()
+            self.counts["rebalances"] += 1
+        chunks, forgotten = self._intake.listen(self._listening())
+        lost |= forgotten
+        self._touched -= forgotten
+        resumed: dict[str, dict[str, Any]] = {}
+        for message in messages:
+            if not self._member.is_ours(message):
+                continue
+            partition = message.partition
+            following = known.next(partition) if partition in known.partitions else None
+            if following is not None and message.offset < following:
+                self.counts["repeats"] += 1
+                continue
+            if not self._member.follows(message, following):
+                continue
+            if following is None:
+                resumed |= self._take_up(partition, message.offset)
+            chunks += self._intake.take(received(message))
+        resumed |= self._intake.take_resumed()
+        return Batch(chunks, resumed, frozenset(lost))
+
+    def _take_up(self, partition: int, kafka_offset: int) -> dict[str, dict[str, Any]]:
+        """Begin with a partition where its last owner left it."""
+        left = self._snapshots.of(partition)
+        where = {"partition": partition, "kafka_offset": kafka_offset}
+        log.info("begins with %d known stations", len(left), extra=where)
+        return self._intake.begin(partition, kafka_offset, left)
+
+    async def _checkpoint(self) -> None:
+        """Wait for the events, store the snapshots, commit what they do not need."""
+        if not self._is_current():
+            return
+        await self._outbox.delivered()
+        await asyncio.to_thread(self._letters.deliver)
+        if not self._is_current():
+            return
+        stations, self._touched = sorted(self._touched), set()
+        settled = self.settle({s: self._pipeline.snapshot(s) for s in stations})
+        await self._snapshots.write(settled, self._outbox)
+        if unstored := self._snapshots.unstored:
+            await self._snapshots.write(unstored.withdrawals(), self._outbox)
+        if not self._is_current():
+            return
+        known = self._intake.offsets
+        free = known.partitions - unstored.held
+        done = await self._member.commit({p: known.needed(p) for p in free})
+        if done is not None:
+            self.counts["commits" if done else "commit_failures"] += 1
+
+    def _is_current(self) -> bool:
+        """Say whether the sessions are of the assignment that holds now."""
+        return self._assignment == self._member.assignments
+
+    def _count_unreadable(self) -> None:
+        self.counts["unreadable"] += 1
+
+    def _refuse(self, message: Any, reason: str) -> None:
+        self._letters.put(message, reason)
+
+    def _listening(self) -> set[int]:
+        """Return the partitions that are read as fast as they are written."""
+        if self.trouble:
+            return set()
+        known, listening = self._intake.offsets, set()
+        for partition in self._member.partitions or []:
+            if partition in known.partitions:
+                at = known.next(partition)
+                if self._reading.look(partition, at, self._member.unread_end(partition, at)):
+                    listening.add(partition)
+        return listening
+
+    def _positions(self) -> dict[int, int] | None:
+        """Return the next offset of each partition of ours; None while that is open."""
+        ours, known = self._member.partitions, self._intake.offsets
+        if ours is None:
+            return None
+        return {p: known.next(p) if p in known.partitions else -1 for p in ours}
+
+    def _waiting(self) -> str:
+        return waiting_messages(self._settings, self._ours)
+
+
+def _log_stray_error(_: Any, context: dict[str, Any]) -> None:
+    log.debug("asyncio: %s", context.get("message"), exc_info=context.get("exception"))
+
+
+def prepare_topics(settings: KafkaSettings) -> None:
+    """Create the topics that are missing, and check the rights on them.
+
+    Raises
+    ------
+    BrokerError
+        No broker answers, a topic is missing and cannot be created, or a right is missing.
+    """
+    topics = settings.topics
+    rights = {topics.audio: ["Read"]}
+    rights |= {name: ["Write"] for name in (topics.dead_letters, *topics.events.values())}
+    ensure_topics(settings, rights, group=settings.group)
+    ensure_state_topic(settings)

@@ -1,0 +1,1 @@
+"""Kafka's record batches from bytes, whatever these are: no client library."""

@@ -1,0 +1,289 @@
+"""The live table: what every station sends now, and what it sent lately."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TextIO
+
+from rich.console import Console, ConsoleDimensions
+from rich.text import Text
+
+from stream.events import Decision, Event, Gap, Match, Segment
+from stream.sinks import terminal
+from stream.sinks.format import begin_of, end_of, in_cells, shortened, song, width_of, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+REDRAW_S = 0.25
+MAX_STATIONS = 500  # remembered; those heard longest ago go first
+LATELY = 3  # closed segments shown
+BAR = 10  # characters of a probability's bar
+SILENT_S = 10.0  # a station that sends nothing for longer makes room for others
+STYLES = {"speech": "cyan", "music": "magenta", "speech_over_music": "yellow", "other": "dim"}
+
+_SMALLEST = (20, 4)  # columns and rows; below, lines are shown instead
+_GAP = 2  # columns between columns
+_NOW = len("speech over music")
+_BARS = BAR + len(" 0.00")
+_DETAILED = 60  # columns from which on a station has more than one line
+_SONGS_ASIDE = 150  # columns from which on there is room for titles in a column
+_HIDE, _SHOW, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[?25l", "\x1b[?25h", "\x1b[2K", "\x1b[J"
+
+
+@dataclass(slots=True)
+class _Station:
+    p_speech: float = 0.0
+    p_music: float = 0.0
+    latest: Event | None = None  # the one that ends last
+    now: Segment | None = None
+    lately: deque[Segment | Gap] = field(default_factory=lambda: deque(maxlen=LATELY))
+    songs: OrderedDict[str, Match] = field(default_factory=OrderedDict)
+    heard: float = 0.0  # `time.monotonic` of its newest event
+
+
+class Table:
+    """Draws itself again and again in the same place, in as much room as there is.
+
+    It is drawn when there is something new, and around lines that others write to the terminal
+    (`stream.sinks.terminal`), never in a thread of its own; the cursor is hidden only meanwhile.
+    So a process that ends in whatever way leaves a terminal that works.
+
+    Parameters
+    ----------
+    file : text file object
+        The terminal.
+
+    Attributes
+    ----------
+    fits : bool
+        Whether the terminal can move its cursor and has room for the table.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._console = Console(file=file, highlight=False)
+        columns, rows = terminal.size_of(file)
+        self.fits = terminal.can_draw(file) and columns >= _SMALLEST[0] and rows >= _SMALLEST[1]
+        self._marks = "█░" if self._console.encoding.startswith("utf") else "#."
+        self._stations: OrderedDict[str, _Station] = OrderedDict()
+        self._shown: list[str] = []
+        self._drawn = -REDRAW_S
+        self._height = 0  # lines on the screen, the cursor at the end of the last
+        self._columns = columns  # when they were drawn
+        self._closed = False
+
+    def update(self, events: Sequence[Event]) -> None:
+        """Take the events into the table; draw it unless that was done just now."""
+        with terminal.locked():
+            for event in events:
+                self._take(event)
+        if time.monotonic() - self._drawn >= REDRAW_S:
+            self.draw()
+
+    def draw(self) -> None:
+        """Draw the table as it is."""
+        if self._closed:
+            return
+        with terminal.locked():
+            terminal.begin(self)
+            columns, rows = terminal.size_of(self._file)
+            lines = self._ansi(self.render(columns, rows), columns)
+            text = f"\n{_CLEAR_LINE}".join(lines)
+            self._write(
+                f"{_HIDE}{self._home(columns, rows)}{_CLEAR_LINE}{text}{_CLEAR_BELOW}{_SHOW}"
+            )
+            self._height, self._columns = len(lines), columns
+            self._drawn = time.monotonic()
+
+    def erase(self) -> None:
+        """Take the table off the screen."""
+        if self._height:
+            self._write(f"{self._home(*terminal.size_of(self._file))}{_CLEAR_BELOW}")
+            self._height = 0
+
+    def close(self) -> None:
+        """Draw the table for the last time and give the terminal back."""
+        if self._closed:
+            return
+        if self._stations:
+            self.draw()
+            self._write("\n")
+        self._closed = True
+        terminal.end(self)
+
+    def render(self, columns: int, rows: int) -> list[Text]:
+        """Return the lines of the table, in less than `rows`, of at most `columns` each."""
+        lines = self._lines(columns, max(rows - 1, 2))  # the last row stays free
+        for line in lines:
+            line.truncate(columns, overflow="ellipsis")
+        return lines
+
+    def _lines(self, columns: int, room: int) -> list[Text]:
+        if columns >= _DETAILED and 1 + 2 * len(self._stations) <= room:
+            lines = [_head(columns)]
+            for name in sorted(self._stations):
+                lines += _detailed(name, self._stations[name], columns, self._marks)
+            if len(lines) <= room:
+                return lines
+        names = self._choose(room - 1)  # one line may tell of others
+        lines = [_compact(name, self._stations[name], columns) for name in names]
+        hidden = len(self._stations) - len(names)
+        if hidden > 0:
+            told = f"and {hidden} more station{'s' if hidden > 1 else ''}"
+            lines.append(Text(told, style="dim"))
+        return lines
+
+    def _choose(self, room: int) -> list[str]:
+        """Return the stations that are shown, in order: those that were, while they go on."""
+        if len(self._stations) <= room + 1:
+            return sorted(self._stations)
+        silent = time.monotonic() - SILENT_S
+        known = self._stations
+        self._shown = [s for s in self._shown if s in known and known[s].heard > silent][:room]
+        for name in reversed(known):
+            if len(self._shown) >= room:
+                break
+            if name not in self._shown:
+                self._shown.append(name)
+        return sorted(self._shown)
+
+    def _home(self, columns: int, rows: int) -> str:
+        """Return what leads to the beginning of the lines that are drawn."""
+        if self._height and columns < self._columns:
+            # Terminals break lines that became too long, or cut them: nobody knows where they
+            # are. All of it scrolls away, with what was above.
+            return f"\x1b[{rows};1H" + "\n" * rows + "\x1b[H"
+        return "\r" + (f"\x1b[{self._height - 1}A" if self._height > 1 else "")
+
+    def _ansi(self, lines: Sequence[Text], columns: int) -> list[str]:
+        self._console.size = ConsoleDimensions(columns, len(lines))
+        with self._console.capture() as capture:
+            for line in lines:
+                self._console.print(line, no_wrap=True, crop=False, soft_wrap=True)
+        return capture.get().removesuffix("\n").split("\n")
+
+    def _write(self, text: str) -> None:
+        encoding = self._file.encoding or "utf-8"
+        self._file.write(text.encode(encoding, "replace").decode(encoding))
+        self._file.flush()
+
+    def _take(self, event: Event) -> None:
+        state = self._stations.setdefault(event.station, _Station())
+        self._stations.move_to_end(event.station)
+        if len(self._stations) > MAX_STATIONS:
+            self._stations.popitem(last=False)
+        state.heard = time.monotonic()
+        if state.latest is None or event.end >= state.latest.end:
+            state.latest = event
+        match event:
+            case Decision():
+                state.p_speech, state.p_music = event.p_speech, event.p_music
+            case Segment(final=False):
+                state.now = event
+            case Segment():
+                state.now = None
+                state.lately.append(event)
+            case Gap():
+                state.lately.append(event)
+            case Match():
+                state.songs[event.track] = event
+                state.songs.move_to_end(event.track)
+                if len(state.songs) > 2:
+                    state.songs.popitem(last=False)
+
+
+def _widths(columns: int) -> tuple[int, int, int, int]:
+    """Return the widths of station, now, speech and music, and lately."""
+    rest = columns - _NOW - _BARS - 3 * _GAP
+    name = max(12, min(rest * 2 // 5, 40))
+    return name, _NOW, _BARS, rest - name
+
+
+def _row(cells: Sequence[Text], widths: Sequence[int]) -> Text:
+    line = Text()
+    for cell, width in zip(cells, widths, strict=True):
+        cell.truncate(width, overflow="ellipsis", pad=True)
+        line.append_text(cell).append(" " * _GAP)
+    line.rstrip()
+    return line
+
+
+def _head(columns: int) -> Text:
+    titles = ("station", "now", "speech, music", "lately")
+    return _row([Text(title, style="bold") for title in titles], _widths(columns))
+
+
+def _detailed(name: str, state: _Station, columns: int, marks: str) -> list[Text]:
+    """Return a station's lines: what there is now, since when, and its songs.
+
+    A name or title that does not fit into its column has lines of its own.
+    """
+    name = in_cells(name)
+    songs = [_song(match) for match in reversed(state.songs.values())]
+    heard = Text("" if state.latest is None else end_of(state.latest), style="dim")
+    since = Text("" if state.now is None else f"since {_time_of_day(state.now)}", style="dim")
+    bars = [_bar(state.p_speech, "speech", marks), _bar(state.p_music, "music", marks)]
+    widths = _widths(columns)
+    wide = columns >= _SONGS_ASIDE
+    left = [heard, Text()] if width_of(name) > widths[0] else [Text(name), heard]
+    lines = [
+        _row([left[0], _now(state), bars[0], _lately(state, widths[3])], widths),
+        _row([left[1], since, bars[1], Text("  ".join(songs) if wide else "", "bold")], widths),
+    ]
+    if width_of(name) > widths[0]:
+        lines.insert(0, Text(shortened(name, columns)))
+    if songs and not wide:
+        lines += [Text(f"  {line}", "bold") for line in wrapped(songs[0], columns - 2, 2)]
+    return lines
+
+
+def _compact(name: str, state: _Station, columns: int) -> Text:
+    """Return a station's one line: what there is now, and its song or what was before."""
+    width = min(max((columns - _NOW) // 2 - _GAP, 8), 30)
+    last = next(reversed(state.songs.values()), None)
+    rest = max(columns - width - _NOW - 2 * _GAP, 0)
+    more = _lately(state, rest) if last is None else Text(_song(last), "bold")
+    cells = [Text(shortened(in_cells(name), width, middle=True)), _now(state), more]
+    return _row(cells, [width, _NOW, rest])
+
+
+def _song(match: Match) -> str:
+    return in_cells(song(match.artist, match.title, match.track))
+
+
+def _time_of_day(event: Event) -> str:
+    """Return when an event begins, without the date: there is little room."""
+    return begin_of(event).rpartition(" ")[2]
+
+
+def _now(state: _Station) -> Text:
+    if state.now is None:
+        return Text("-", style="dim")
+    text = Text(state.now.label.replace("_", " "), style=STYLES.get(state.now.label, ""))
+    if state.now.voice:
+        text.append(f", {state.now.voice}", style="dim")
+    return text
+
+
+def _bar(probability: float, label: str, marks: str) -> Text:
+    full = round(min(max(probability, 0.0), 1.0) * BAR)
+    text = Text(marks[0] * full, style=STYLES[label])
+    return text.append(marks[1] * (BAR - full), style="dim").append(
+        f" {probability:.2f}", style="dim"
+    )
+
+
+def _lately(state: _Station, width: int) -> Text:
+    """Return the latest of what is over, as many as there is room for, and one at least."""
+    text = Text()
+    for event in reversed(state.lately):
+        label = event.label if isinstance(event, Segment) else "gap"
+        one = Text(f"{_time_of_day(event)} ", "dim")
+        one.append(label.replace("_", " "), STYLES.get(label, "red"))
+        if text and text.cell_len + 2 + one.cell_len > width:
+            break
+        text = Text("  ").join([text, one]) if text else one
+    return text

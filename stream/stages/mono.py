@@ -1,0 +1,289 @@
+"""Audio of several channels to mono, the same for files, web radio, microphones and Kafka.
+
+`MonoMixer` mixes one stream, `ToMono` is the stage of the pipeline. Mono audio passes at once.
+Audio of more channels is held back for up to 0.1 s, until its block is complete: blocks lie on
+multiples of their length from sample 0, so that the samples that come out do not depend on how
+the audio was cut; and how a block is mixed depends on the 4 s before it and on nothing else, so
+that a restart that repeats so much gives the same samples.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stream.audio import AudioChunk, Cut, rescale
+from stream.decoding.channels import BLOCKS_PER_S, MAX_CHANNELS, WINDOW, ChannelWeights
+from stream.telemetry.channel_faults import ChannelFaults
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+_FADE_S = 0.02  # from one mixture to the next
+# A block's samples depend on its window and, through the fade, on that of the block before. The
+# first block of a repetition may be cut.
+_MEMORY_S = (WINDOW + 2) / BLOCKS_PER_S
+
+
+class MonoMixer:
+    """One stream of samples of a fixed number of channels.
+
+    Parameters
+    ----------
+    channels : int > 0
+        How many there are.
+    rate : int > 0
+        Samples per second.
+    start : int >= 0
+        Index of the first sample.
+    has_mean : bool
+        Whether the mean of the channels comes with them, as one more channel.
+
+    Attributes
+    ----------
+    width : int
+        Channels of what is pushed.
+    """
+
+    def __init__(self, channels: int, rate: int, start: int = 0, *, has_mean: bool = False) -> None:
+        self.width = channels + has_mean
+        self._channels = channels
+        self._has_mean = has_mean
+        self._weights = self._faults = None
+        if 1 < channels <= MAX_CHANNELS:
+            self._weights = ChannelWeights(channels, rate)
+            self._faults = ChannelFaults(channels)
+        self._fade = max(round(_FADE_S * rate), 1)
+        self._next = start  # index of the first sample held
+        self._held = np.zeros((0, self.width), np.float32)
+        self._before: NDArray[np.float32] | None = None  # the weights of the block before
+
+    @property
+    def held(self) -> int:
+        """Samples that wait for their block to be complete."""
+        return len(self._held)
+
+    def push(self, samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], list[str]]:
+        """Take the next samples; return mono samples, and a line for each change of a fault.
+
+        Parameters
+        ----------
+        samples : np.ndarray [shape=(n, width), float32]
+            What follows.
+
+        Returns
+        -------
+        np.ndarray [shape=(m,), float32]
+            The blocks that are complete.
+        list of str
+            See `ChannelFaults`.
+        """
+        if self._weights is None:
+            return self._mean(samples), []
+        block = self._weights.block
+        if self.held:
+            samples = np.concatenate([self._held, samples])
+        whole = (self._next + len(samples)) // block * block - self._next
+        if whole <= 0:
+            self._held = samples
+            return np.zeros(0, np.float32), []
+        self._held = samples[whole:].copy()
+        return self._mix(samples[:whole])
+
+    def flush(self) -> tuple[NDArray[np.float32], list[str]]:
+        """Return what is held back, as if silence followed. The next sample follows this one."""
+        if not self.held:
+            return np.zeros(0, np.float32), []
+        held, self._held = self._held, self._held[:0]
+        return self._mix(held)
+
+    def _mix(self, samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], list[str]]:
+        """Mix blocks, of which the first and the last may be cut."""
+        assert self._weights is not None
+        assert self._faults is not None
+        block = self._weights.block
+        front, self._next = self._next % block, self._next + len(samples)
+        blocks = samples[:, : self._channels]
+        if front or (front + len(samples)) % block:
+            back = -(front + len(samples)) % block
+            blocks = np.pad(blocks, ((front, back), (0, 0)))
+        blocks = blocks.reshape(-1, block, self._channels)
+        weights = self._weights.push(blocks)
+        lines = self._faults.push(weights, _power(blocks))
+        mixed, of_mean = self._mean(samples), self._weights.mean
+        for i, mixture in enumerate(weights):
+            before = mixture if self._before is None else self._before
+            self._before = mixture
+            if mixture is before is of_mean:
+                continue
+            a, b = max(i * block - front, 0), (i + 1) * block - front
+            part = samples[a:b]
+            mixed[a:b] = self._mixture(part, mixture)
+            if mixture is not before and not np.array_equal(before, mixture):
+                n = min(self._fade, len(part))
+                ramp = ((np.arange(n, dtype=np.float32) + 0.5) / n).astype(np.float32)
+                old = self._mixture(part[:n], before)
+                mixed[a : a + n] = old + (mixed[a : a + n] - old) * ramp
+        return mixed, lines
+
+    def _mixture(
+        self, samples: NDArray[np.float32], weights: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        assert self._weights is not None
+        if weights is self._weights.mean:
+            return self._mean(samples)
+        total: NDArray[np.float32] = samples[:, 0] * weights[0]
+        for channel in range(1, self._channels):
+            total += samples[:, channel] * weights[channel]
+        return total
+
+    def _mean(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        return samples[:, -1].copy() if self._has_mean else mean(samples)
+
+
+@dataclass(slots=True)
+class _Station:
+    """A station's stream.
+
+    `session` is its first sample since the latest cut, at the pipeline's rate; `first` is a chunk
+    as the one that begins with the first sample held.
+    """
+
+    session: int
+    mixer: MonoMixer | None = None
+    kind: tuple[int, int] = (0, 0)  # channels and rate
+    first: AudioChunk | None = None
+    end: int = 0
+    is_mono: bool = True  # and was since the latest cut
+
+
+class ToMono:
+    """Bring every station's audio to mono.
+
+    Parameters
+    ----------
+    rate : int > 0
+        Samples per second that `oldest` and `needs` count in.
+    """
+
+    def __init__(self, rate: int) -> None:
+        self.rate = rate
+        self._stations: dict[str, _Station] = {}
+
+    def push(
+        self, items: Sequence[AudioChunk | Cut], *, last: bool = False
+    ) -> list[AudioChunk | Cut]:
+        """Return the mono audio that `items` complete, and the cuts.
+
+        With ``last=True`` nothing is held back, and the stage is as new.
+        """
+        out: list[AudioChunk | Cut] = []
+        for item in items:
+            if isinstance(item, Cut):
+                out += self._end(item.station)
+                out.append(item)
+            else:
+                out += self._take(item)
+        for station in list(self._stations) if last else ():
+            out += self._end(station)
+        return out
+
+    def forget(self, station: str) -> None:
+        """Drop what is known of a station, without ending it."""
+        self._stations.pop(station, None)
+
+    def oldest(self, station: str) -> int | None:
+        """Return the first sample since the latest cut; None where none has come."""
+        state = self._stations.get(station)
+        return None if state is None else state.session
+
+    def needs(self, station: str, sample: int) -> int:
+        """Return where to begin again so that all is the same to the last bit from `sample` on."""
+        state = self._stations.get(station)
+        if state is None or state.is_mono:
+            return sample
+        return min(max(sample - round(_MEMORY_S * self.rate), state.session), sample)
+
+    def _take(self, chunk: AudioChunk) -> list[AudioChunk]:
+        samples, out = chunk.samples, list[AudioChunk]()
+        channels = 1 if samples.ndim == 1 else samples.shape[1]
+        state = self._stations.get(chunk.station)
+        if state is None:
+            state = _Station(rescale(chunk.start, chunk.rate, self.rate))
+            self._stations[chunk.station] = state
+        jumps = state.mixer is not None and chunk.start != state.end
+        if (channels, chunk.rate) != state.kind or jumps:
+            out += self._flush(state)
+            state.kind = channels, chunk.rate
+            state.mixer = None if channels == 1 else MonoMixer(channels, chunk.rate, chunk.start)
+        state.end = chunk.end
+        if state.mixer is None:
+            out.append(replace(chunk, samples=samples.reshape(-1)) if samples.ndim > 1 else chunk)
+        else:
+            state.is_mono = False
+            state.first = state.first or replace(chunk, ends=None)
+            out += self._give(state, *state.mixer.push(samples))
+            if state.mixer.held:
+                state.first = _from(chunk, chunk.end - state.mixer.held, state.first)
+            if chunk.ends:
+                out += self._flush(state)
+                nothing = np.zeros(0, np.float32)
+                out.append(replace(chunk, start=chunk.end, samples=nothing))
+        return out
+
+    def _end(self, station: str) -> list[AudioChunk]:
+        state = self._stations.pop(station, None)
+        return [] if state is None else self._flush(state)
+
+    def _flush(self, state: _Station) -> list[AudioChunk]:
+        if state.mixer is None:
+            return []
+        out = self._give(state, *state.mixer.flush())
+        state.kind, state.mixer, state.first = (0, 0), None, None
+        return out
+
+    def _give(
+        self, state: _Station, samples: NDArray[np.float32], lines: list[str]
+    ) -> list[AudioChunk]:
+        """Return what is mixed in a chunk that begins where the last one ended."""
+        first = state.first
+        if first is None:
+            return []
+        for line in lines:
+            log.warning("%s", line, extra={"station": first.station})
+        if not len(samples):
+            return []
+        state.first = None
+        return [replace(first, samples=samples)]
+
+
+def mean(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean over the channels of samples of shape [n, channels]."""
+    channels = samples.shape[1]
+    total = samples[:, 0].copy()
+    for channel in range(1, channels):
+        total += samples[:, channel]
+    total /= np.float32(channels)
+    return total
+
+
+def _power(blocks: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the mean square of each block's channels, shape [k, channels]."""
+    with np.errstate(all="ignore"):
+        channels = [np.square(blocks[..., c]).mean(axis=1) for c in range(blocks.shape[2])]
+    return np.nan_to_num(np.stack(channels, axis=1).astype(np.float64))
+
+
+def _from(chunk: AudioChunk, start: int, before: AudioChunk | None) -> AudioChunk:
+    """Return a chunk's data as of a later sample, or those of `before` if it begins earlier."""
+    if before is not None and start < chunk.start:
+        return before
+    time = None if chunk.time is None else chunk.time + (start - chunk.start) / chunk.rate
+    gap = chunk.gap_reason if start == chunk.start else "missing"
+    return replace(chunk, start=start, time=time, gap_reason=gap, ends=None)

@@ -1,0 +1,116 @@
+"""What is wrong with the channels of a stream, in one line each time that it changes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from stream.decoding.channels import BLOCKS_PER_S
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+# How often a fault was found in this process, by kind. Prometheus reads it.
+FAULTS: Counter[str] = Counter(inverted=0, cancelled=0, silent=0)
+
+_SURE = {"": 5.0, "inverted": 1.0, "cancelled": 1.0, "silent": 0.0}  # s that a state must last
+_SILENT_S = 5.0  # of sound in the other channel, before a channel counts as silent
+_SILENT = 1e-6  # power against the other channel of its pair (-60 dB)
+_LOUD = 1e-6  # mean square from which a channel can be compared with
+_NOTHING = 1e-10  # mean square of a channel that is silent whatever the other one does
+# Left and right of each pair, by the number of channels, in the order of FFmpeg and WAV. Centre
+# and bass channels and the surround channels of a film may be silent.
+_PAIRS = {
+    2: [(0, 1)],
+    3: [(0, 1)],
+    4: [(0, 1), (2, 3)],
+    5: [(0, 1), (3, 4)],
+    6: [(0, 1), (4, 5)],
+    7: [(0, 1), (5, 6)],
+    8: [(0, 1), (4, 5), (6, 7)],
+}
+
+
+class _State(NamedTuple):
+    kind: str  # a key of `FAULTS`, or "" where there is none
+    channels: tuple[int, ...]  # from 0
+
+
+class ChannelFaults:
+    """Follow the state of one stream's channels.
+
+    Parameters
+    ----------
+    channels : int
+        How many there are.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self._channels = channels
+        self._silent = [0] * channels  # blocks, of each channel
+        self._told = self._now = _State("", ())
+        self._lasts = 0  # blocks
+
+    def push(self, weights: Sequence[NDArray[np.float32]], power: NDArray[np.float64]) -> list[str]:
+        """Take the next blocks; return a line for each change.
+
+        Parameters
+        ----------
+        weights : sequence of k np.ndarray [shape=(channels,)]
+            How each block is mixed, see `stream.decoding.channels`.
+        power : np.ndarray [shape=(k, channels)]
+            Mean square of each channel's samples.
+        """
+        lines = []
+        for mixture, levels in zip(weights, power.tolist(), strict=True):
+            state = self._state(mixture, levels)
+            self._lasts = self._lasts + 1 if state == self._now else 1
+            self._now = state
+            if state != self._told and self._lasts >= _SURE[state.kind] * BLOCKS_PER_S:
+                self._told = state
+                lines.append(self._line(state))
+                if state.kind:
+                    FAULTS[state.kind] += 1
+        return lines
+
+    def _state(self, mixture: NDArray[np.float32], levels: list[float]) -> _State:
+        for pair in _PAIRS.get(self._channels, []):
+            for one, other in (pair, pair[::-1]):
+                if levels[one] > max(_SILENT * levels[other], _NOTHING):
+                    self._silent[one] = 0
+                elif levels[other] > _LOUD:
+                    self._silent[one] += 1
+        if mixture.min() < 0:
+            return _State("inverted", tuple(np.flatnonzero(mixture < 0).tolist()))
+        if mixture.min() == 0:
+            return _State("cancelled", tuple(np.flatnonzero(mixture == 0).tolist()))
+        enough = _SILENT_S * BLOCKS_PER_S
+        silent = tuple(c for c, blocks in enumerate(self._silent) if blocks >= enough)
+        return _State("silent", silent) if silent else _GOOD
+
+    def _line(self, state: _State) -> str:
+        numbers = " and ".join(str(channel + 1) for channel in state.channels)
+        which = f"channel {numbers} of {self._channels}"
+        if state.kind == "inverted":
+            return (
+                f"{which} has the opposite sign of the others: its sign is changed before the mean "
+                "of the channels is taken; check cables and plug-ins"
+            )
+        if state.kind == "cancelled":
+            return (
+                f"{which} cancels parts of the others, such as music in opposite phase under a "
+                f"voice: the mean of the others is used; check how the programme is mixed"
+            )
+        if state.kind == "silent":
+            return (
+                f"{which} is silent while the other channel of its pair is not: the mean of all "
+                "channels is used; check cables and devices"
+            )
+        return f"the fault of its {self._channels} channels is gone: their mean is used"
+
+
+_GOOD = _State("", ())

@@ -1,0 +1,186 @@
+"""What airsift's parts count anyway, read when Prometheus asks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from stream.stages.clock import LOUD_PPM
+from stream.telemetry.channel_faults import FAULTS
+
+if TYPE_CHECKING:
+    from stream.pipeline import Pipeline
+    from stream.sinks.base import Sink
+    from stream.sources.base import Source
+    from stream.telemetry.activity import Stations
+    from stream.telemetry.health import Health
+
+# Key of `Pipeline.counts` to name and meaning.
+PIPELINE = {
+    "chunks": ("airsift_chunks", "Chunks that came."),
+    "dropped": ("airsift_chunks_dropped", "Chunks heard before, dropped."),
+    "late": ("airsift_chunks_late", "Chunks that came after their place was given up, dropped."),
+    "reordered": ("airsift_chunks_reordered", "Chunks that came late and were put in order."),
+    "trimmed": ("airsift_chunks_trimmed", "Chunks heard in part before, trimmed."),
+    "gaps": ("airsift_gaps", "Times that audio was missing."),
+}
+# Key of a source's `counts` to name and meaning.
+SOURCE = {
+    "messages": ("airsift_kafka_messages", "Messages read from the audio topic."),
+    "bytes": ("airsift_kafka_bytes", "Bytes of audio read from the audio topic."),
+    "dead_letters": ("airsift_dead_letters", "Messages that could not be decoded."),
+    "jumps": ("airsift_kafka_jumps", "Jumps of a station's count or clock that were followed."),
+    "unreadable": ("airsift_unreadable", "Batches and records that could not be read."),
+    "repeats": ("airsift_kafka_repeats", "Messages read again after a rebalance, and left out."),
+    "ends": ("airsift_streams_ended", "Ends of streams: sent, or by kafka.idle_s."),
+    "damaged_records": (
+        "airsift_state_records_damaged",
+        "Records of the state topic that could not be used; their stations began anew.",
+    ),
+    "rebalances": ("airsift_kafka_rebalances", "New assignments of partitions."),
+    "moved": ("airsift_kafka_stations_moved", "Stations that came from another partition."),
+    "commits": ("airsift_kafka_commits", "Commits of offsets."),
+    "commit_failures": ("airsift_kafka_commit_failures", "Commits that the group refused."),
+}
+# Attribute of sources of other kinds to name and meaning.
+ATTRIBUTES = {
+    "overflows": ("airsift_overflows", "Times a microphone's audio was lost."),
+    "reconnects": ("airsift_reconnects", "Times a web stream was connected anew."),
+    "throttled_s": ("airsift_kafka_throttled_seconds", "Time that quotas held a client back."),
+}
+
+
+class Readings:
+    """A collector of what is known at the edges and in between.
+
+    The loop's thread takes samples of what only it may ask (`sample`); `collect` runs in
+    another thread and only reads numbers.
+
+    Parameters
+    ----------
+    health : Health
+        Whether the loop gets on.
+    stations : Stations
+        Which are live and which silent.
+    most_stations : int >= 0
+        Stations that get a series of their own at most.
+    """
+
+    def __init__(self, health: Health, stations: Stations, most_stations: int) -> None:
+        self._health = health
+        self._stations = stations
+        self._most_stations = most_stations
+        self._pipeline: Pipeline | None = None
+        self._source: Source | None = None
+        self._sinks: Sequence[Sink] = ()
+        self._lag = 0
+        self._drifting = 0
+        self._drifts: list[tuple[str, float]] = []
+        self._queued = {"source": 0, "sink": 0}
+
+    def attach(self, source: Source, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
+        """Read these from now on."""
+        self._source, self._pipeline, self._sinks = source, pipeline, sinks
+
+    def sample(self) -> None:
+        """Ask the edges what waits there, where they can tell. For the loop's thread."""
+        self._lag = getattr(self._source, "lag", 0)
+        self._queued["source"] = getattr(self._source, "queued", 0)
+        self._queued["sink"] = sum(getattr(sink, "queued", 0) for sink in self._sinks)
+        if self._pipeline is not None:
+            drifts = self._pipeline.clock.drifts_ppm()
+            self._drifting = sum(abs(ppm) >= LOUD_PPM for _, ppm in drifts)
+            self._drifts = drifts[: self._most_stations]
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics as they are now."""
+        yield from _counters(PIPELINE, self._pipeline.counts if self._pipeline else {})
+        yield from _counters(SOURCE, getattr(self._source, "counts", {}))
+        yield _faults()
+        yield self._refused()
+        yield from _counters(ATTRIBUTES, {k: getattr(self._source, k, 0) for k in ATTRIBUTES})
+        yield _gauge("airsift_stations_live", "Stations that are heard.", self._stations.live)
+        yield _gauge("airsift_stations_silent", "Stations not heard.", self._stations.silent)
+        yield _gauge(
+            "airsift_stations_drifting",
+            f"Stations that drift by {LOUD_PPM:g} parts per million or more.",
+            self._drifting,
+        )
+        yield _gauge("airsift_lag_messages", "Messages that wait in our partitions.", self._lag)
+        yield _gauge(
+            "airsift_kafka_partitions",
+            "Partitions of the audio topic, as last seen.",
+            getattr(self._source, "topic_partitions", 0),
+        )
+        yield _gauge("airsift_ready", "Whether /readyz says yes.", self._health.ready)
+        yield _gauge(
+            "airsift_progress_age_seconds",
+            "Seconds since the loop came round.",
+            self._health.age_s,
+        )
+        queued = GaugeMetricFamily(
+            "airsift_queue_depth",
+            "Chunks that wait before the pipeline, events that wait behind it.",
+            labels=["queue"],
+        )
+        for name, depth in self._queued.items():
+            queued.add_metric([name], depth)
+        yield queued
+        if self._most_stations:
+            ages = GaugeMetricFamily(
+                "airsift_station_age_seconds",
+                "Seconds since a station's last chunk came.",
+                labels=["station"],
+            )
+            for station, age_s in self._stations.ages_s(self._most_stations):
+                ages.add_metric([station], age_s)
+            yield ages
+            drifts = GaugeMetricFamily(
+                "airsift_station_drift_ppm",
+                "How much faster a station's samples run than its clock, in parts per million.",
+                labels=["station"],
+            )
+            for station, ppm in self._drifts:
+                drifts.add_metric([station], ppm)
+            yield drifts
+
+    def _refused(self) -> CounterMetricFamily:
+        """Return how many messages of ours the broker has refused, by topic."""
+        # Source and sinks may count into one object.
+        edges = (self._source, *self._sinks)
+        counts = {id(c): c for edge in edges if (c := getattr(edge, "refused", None)) is not None}
+        total: Counter[str] = Counter()
+        for each in counts.values():
+            total.update(each.copy())
+        family = CounterMetricFamily(
+            "airsift_refused", "Messages that the broker has refused, by topic.", labels=["topic"]
+        )
+        for topic, count in sorted(total.items()):
+            family.add_metric([topic], count)
+        return family
+
+
+def _counters(
+    known: Mapping[str, tuple[str, str]], counts: Mapping[str, Any]
+) -> Iterator[CounterMetricFamily]:
+    for key, (name, meaning) in known.items():
+        yield CounterMetricFamily(name, meaning, counts.get(key, 0))
+
+
+def _faults() -> CounterMetricFamily:
+    """Return how often something was found to be wrong with a stream's channels, by kind."""
+    family = CounterMetricFamily(
+        "airsift_channel_faults",
+        "Times that the channels of a stream were found to cancel, or one to be silent, by kind.",
+        labels=["fault"],
+    )
+    for fault, count in sorted(FAULTS.copy().items()):
+        family.add_metric([fault], count)
+    return family
+
+
+def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, meaning, float(value))
