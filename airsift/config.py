@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from airsift.errors import ConfigError
 from stream.kafka.settings import KafkaSettings
+from stream.telemetry.settings import TelemetrySettings
 
 PREFIX = "AIRSIFT_"
 _PATHS = ("model.path", "model.voice_path", "identify.catalogue")  # and whatever ends in _file
@@ -122,19 +123,6 @@ class RunConfig(Section):
     checkpoint_s: Seconds
 
 
-class WatchConfig(Section):
-    """What is seen from outside: metrics, health and logs."""
-
-    port: Annotated[int, Field(ge=0, le=65535)]
-    address: str
-    stall_s: Seconds
-    silent_s: Seconds
-    forget_s: Seconds
-    station_series: Annotated[int, Field(ge=0)]
-    log: Literal["text", "json"]
-    level: Literal["debug", "info", "warning", "error"]
-
-
 class Config(Section):
     """All of it."""
 
@@ -145,7 +133,7 @@ class Config(Section):
     http: HttpConfig
     microphone: MicrophoneConfig
     run: RunConfig
-    watch: WatchConfig
+    watch: TelemetrySettings
     kafka: KafkaSettings
 
     @model_validator(mode="after")

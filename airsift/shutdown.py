@@ -33,19 +33,6 @@ _LOOK_S = 0.1
 _asked = threading.Event()  # set once a block of `ending_within` has ended as it was asked to
 
 
-class Deadline:
-    """What is still at stake when a process is ended by force.
-
-    Attributes
-    ----------
-    settled : bool
-        Whether everything is flushed and committed, so that nothing is repeated.
-    """
-
-    def __init__(self) -> None:
-        self.settled = False
-
-
 def end_at_once_on_signals() -> None:
     """End this process with exit code 0 as soon as it is asked to; call it in the main thread.
 
@@ -57,7 +44,7 @@ def end_at_once_on_signals() -> None:
     read, write = _pipe()
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # whoever started us may have blocked them
-    threading.Thread(target=_end_on, args=(read,), name="patience", daemon=True).start()
+    threading.Thread(target=_end_on, args=(read,), name="shutdown", daemon=True).start()
 
 
 @contextmanager
@@ -67,7 +54,7 @@ def ending_within(
     end: Callable[[str], None] | None = None,
     *,
     resumable: bool = True,
-) -> Iterator[Deadline]:
+) -> Iterator[None]:
     """End the process by force if the block still runs `limit_s` after `stop` was requested.
 
     A broker that has gone can hold up a flush for `kafka.delivery_timeout_s`, and supervisors
@@ -82,22 +69,22 @@ def ending_within(
     limit_s : float > 0
         Seconds it has from then on.
     end : callable
-        Is given the reason, "" once all is settled; without one the process ends, after printing
+        Is given the reason, "" once `stop` is settled; without one the process ends, after printing
         the reason if there is one, with exit code 0, or 1 where something is lost.
     resumable : bool
         Whether what was not settled comes again.
     """
-    done, deadline = threading.Event(), Deadline()
+    done = threading.Event()
     read, write = _pipe()
     before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     # Not a timer that the signal's handler starts: it may interrupt what holds threading's locks.
     arguments = (stop, read, done, limit_s)
     end = end or partial(_end, code=0 if resumable else 1)
-    late = partial(_late, deadline, limit_s, resumable, end)
-    thread = threading.Thread(target=_watch, args=(*arguments, late), name="patience", daemon=True)
+    late = partial(_late, stop, limit_s, resumable, end)
+    thread = threading.Thread(target=_watch, args=(*arguments, late), name="shutdown", daemon=True)
     thread.start()
     try:
-        yield deadline
+        yield
     finally:
         signal.set_wakeup_fd(before)
         os.close(write)
@@ -132,8 +119,8 @@ def _watch(
         late()
 
 
-def _late(deadline: Deadline, limit_s: float, resumable: bool, end: Callable[[str], None]) -> None:
-    if deadline.settled:
+def _late(stop: Stop, limit_s: float, resumable: bool, end: Callable[[str], None]) -> None:
+    if stop.settled:
         end("")
         return
     fate = "is processed again" if resumable else "may be missing from the results"

@@ -20,10 +20,19 @@ if TYPE_CHECKING:
 
 
 class Stop:
-    """Whether somebody has asked to stop."""
+    """Whether somebody has asked to stop.
+
+    Attributes
+    ----------
+    requested : bool
+        Whether to end in order, as soon as possible.
+    settled : bool
+        Whether everything is flushed and committed, so that an end by force repeats nothing.
+    """
 
     def __init__(self) -> None:
         self.requested = False
+        self.settled = False
 
     def request(self, *_: object) -> None:
         """Ask to stop; fits `signal.signal`."""

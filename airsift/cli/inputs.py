@@ -18,7 +18,6 @@ from stream.sources.base import Batch
 
 if TYPE_CHECKING:
     from airsift.config import Config
-    from airsift.shutdown import Deadline
     from stream.runner import Stop
     from stream.sources.file import FileSource
 
@@ -61,7 +60,7 @@ def open_input(
     )
 
 
-def ending_on_request(stop: Stop) -> AbstractContextManager[Deadline]:
+def ending_on_request(stop: Stop) -> AbstractContextManager[None]:
     """End the process, with what is written, where a read still waits after `stop` was requested.
 
     A pipe that nobody writes to holds up the thread that reads it for ever.

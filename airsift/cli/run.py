@@ -65,13 +65,11 @@ def run(
         every_s = settings.run.checkpoint_s
         with stop_on_signals() as stop, ExitStack() as stack:
             stack.enter_context(forgiving(stop, resumable=opened.resumable))
-            deadline = None
             if source == "kafka" or "kafka" in names:
-                deadline = stack.enter_context(ending_within(stop, resumable=opened.resumable))
+                stack.enter_context(ending_within(stop, resumable=opened.resumable))
             stack.push(opening.pop_all())
             drive(opened, pipeline, sinks, checkpoint_s=every_s, stop=stop, observer=watch)
-            if deadline is not None:
-                deadline.settled = True
+            stop.settled = True
     for warning in getattr(opened, "warnings", ()):
         complain(f"airsift: {warning}")
     if getattr(opened, "warnings", ()):

@@ -37,6 +37,6 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
         with (
             stop_on_signals() as stop,
             forgiving(stop, resumable=True),
-            ending_within(stop) as deadline,
+            ending_within(stop),
         ):
-            member.run(stop, deadline)
+            member.run(stop)

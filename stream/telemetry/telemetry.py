@@ -17,12 +17,12 @@ from stream.telemetry.metrics import Metrics
 from stream.telemetry.server import serving
 
 if TYPE_CHECKING:
-    from airsift.config import WatchConfig
     from stream.events import Event
     from stream.pipeline import Pipeline
     from stream.sinks.base import Sink
     from stream.sources.base import Batch, Source
     from stream.telemetry.repeats import RepeatsHandler
+    from stream.telemetry.settings import TelemetrySettings
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Watch:
 
     Parameters
     ----------
-    config : WatchConfig
+    config : TelemetrySettings
         What counts as silent, as stalled.
     now, wall : callable
         A clock that only goes forward, and Unix time, in seconds.
@@ -42,7 +42,7 @@ class Watch:
 
     def __init__(
         self,
-        config: WatchConfig,
+        config: TelemetrySettings,
         now: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -93,7 +93,7 @@ class Watch:
 
 
 @contextmanager
-def watching(config: WatchConfig) -> Iterator[Watch]:
+def watching(config: TelemetrySettings) -> Iterator[Watch]:
     """Give a `Watch`; while the block runs, write logs and, where asked to, serve metrics.
 
     Trouble is looked for in a thread, because the loop may wait for the broker that is away.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -28,22 +30,44 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("package", "may_import"),
-    [
-        ("airsift", {"stream"}),  # airsift.__main__ alone, see below
-        ("model", {"airsift", "model"}),
-        ("fingerprint", {"airsift", "fingerprint"}),
-    ],
-)
-def test_arrows_point_one_way(package, may_import):
-    files = sorted((ROOT / package).rglob("*.py"))
+# `airsift` is the application and may import everything; these of its files know nothing of it.
+SHARED = {"airsift.errors", "airsift.files", "airsift.__version__"}
+LIBRARIES = {"stream": {"model", "fingerprint"}, "model": set(), "fingerprint": set()}
+
+
+def modules(path: Path) -> set[str]:
+    """Return everything of ours that a file imports while it runs, as dotted names."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.split(".")[0] in PACKAGES}
+
+
+def name_of_shared(name):
+    return name == "airsift" or name.startswith(tuple(SHARED))
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_arrows_point_one_way(library):
+    files = sorted((ROOT / library).rglob("*.py"))
     assert files
     for path in files:
-        ours = imports(path) & set(PACKAGES)
-        if path.name == "errors.py":
-            assert not ours
-        assert ours <= may_import, f"{path.name} imports {ours - may_import}"
+        if path.is_relative_to(ROOT / "stream" / "demo"):  # an application of its own
+            continue
+        named = modules(path)
+        others = {name.split(".")[0] for name in named} - {library, "airsift"}
+        assert others <= LIBRARIES[library], f"{path} imports {others}"
+        ours = {name for name in named if name.startswith("airsift")}
+        assert not {name for name in ours if not name_of_shared(name)}, path
+
+
+@pytest.mark.parametrize("name", sorted(SHARED - {"airsift.__version__"}))
+def test_what_all_share_imports_nothing_of_ours(name):
+    path = ROOT / f"{name.replace('.', '/')}.py"
+    assert not {used for used in modules(path) if not name_of_shared(used)}
 
 
 def test_only_one_file_knows_torchscript():
@@ -56,10 +80,52 @@ def test_only_one_file_knows_torchscript():
     assert users == {"classifier.py"}
 
 
-def test_only_the_kafka_package_imports_kafka():
+# What reads and writes bytes, and what a restart must read again, need no client to be tried.
+CLIENTLESS = ("codec", "checkpoint", "records")
+
+
+def test_kafka_begins_in_one_folder():
     for path in (ROOT / "stream").rglob("*.py"):
-        if "kafka" not in path.parent.name and path.parent.name != "demo":
-            assert "kafka" not in imports(path), path
+        if "kafka" in path.parts or "demo" in path.parts:
+            continue
+        assert "kafka" not in imports(path), path
+        assert not {name for name in modules(path) if name.startswith("stream.kafka")}, path
+
+
+def test_each_client_library_has_a_folder_of_its_own():
+    kafka = ROOT / "stream" / "kafka"
+    for path in kafka.rglob("*.py"):
+        used = imports(path) & {"kafka", "aiokafka", "faust", "mode"}
+        folder = path.relative_to(kafka).parts[0]
+        if folder == "client":
+            assert used <= {"kafka"}, path
+        elif folder in CLIENTLESS:
+            assert not used, path
+            inner = {n for n in modules(path) if n.startswith("stream.kafka.")}
+            assert not {n for n in inner if n.startswith(CLIENTS)}, path
+
+
+CLIENTS = ("stream.kafka.client", "stream.kafka.faust")
+TRAINING = ("model.networks", "model.corpus", "model.training", "model.evaluation", "model.export")
+ROOTS = (
+    "stream.pipeline",
+    "stream.kafka.client.source",
+    "stream.kafka.client.sink",
+    "stream.kafka.faust.worker",
+    "airsift.cli.run",
+    "airsift.cli.worker",
+)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("root", ROOTS)
+def test_what_a_worker_imports_holds_nothing_of_training(root):
+    program = f"import sys, {root}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = {name for name in done.stdout.split() if name.startswith(TRAINING)}
+    assert not loaded
 
 
 def test_every_error_is_airsifts():

@@ -10,9 +10,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from stream.kafka.client.connect import ensure_topics
-from stream.kafka.client.fetching import Partitions, read_with_aiokafka
 from stream.kafka.client.producer import Sender
 from stream.kafka.client.tail import follow
+from stream.kafka.faust.fetching import read_with
+from stream.kafka.records.partitions import Partitions
 from stream.kafka.settings import KafkaSettings
 from stream.runner import Stop
 from tests.integration.road import DRIVERS, RATE, end, make_environment, start
@@ -44,7 +45,7 @@ async def read_by_aiokafka(settings, topic, count):
         bootstrap_servers=settings.bootstrap_servers, auto_offset_reset="earliest"
     )
     await consumer.start()
-    read_with_aiokafka(Partitions(settings.wire.max_batch_bytes), consumer)
+    read_with(Partitions(settings.wire.max_batch_bytes), consumer)
     consumer.assign([TopicPartition(topic, 0)])
     values = []
     try:

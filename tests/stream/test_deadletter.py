@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from stream.kafka.checkpoint.partition_reader import Received
-from stream.kafka.client.limits import batch_bytes
 from stream.kafka.codec.dead_letter import (
     Ledger,
     Origin,
@@ -21,6 +20,7 @@ from stream.kafka.codec.dead_letter import (
     as_replay,
     read_dead_letter,
 )
+from stream.kafka.records.size import batch_bytes
 from stream.kafka.records.unreadable import Unreadable
 
 names = st.one_of(

@@ -33,8 +33,8 @@ def test_the_reason_says_what_is_lost(settled, fate):
         reasons.append(reason)
         ended.set()
 
-    with ending_within(stop, 0.01, end, resumable=False) as deadline:
-        deadline.settled = settled
+    with ending_within(stop, 0.01, end, resumable=False):
+        stop.settled = settled
         stop.request()
         assert ended.wait(30)
     [reason] = reasons

@@ -21,8 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kafka import TopicPartition
 
-from stream.kafka.client.fetching import Partitions
 from stream.kafka.records.batches import Doubts, RecordBatches
+from stream.kafka.records.partitions import Partitions
 from stream.kafka.records.unreadable import Unreadable
 from tests.stream.batches import (
     BAD,

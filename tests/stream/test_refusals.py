@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from stream.events import Decision
 from stream.kafka.checkpoint.record import Saved
 from stream.kafka.checkpoint.unstored import Unstored
-from stream.kafka.client.limits import TopicLimits, batch_bytes
+from stream.kafka.client.limits import TopicLimits
 from stream.kafka.client.refusals import Refusals
 from stream.kafka.codec.message import Message
 from stream.kafka.faust.producer import Outbox
+from stream.kafka.records.size import batch_bytes
 from stream.kafka.settings import KafkaSettings
 from stream.telemetry.collector import Readings
 

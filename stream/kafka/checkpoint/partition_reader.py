@@ -13,7 +13,7 @@ import traceback
 from collections import Counter, OrderedDict
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from stream.audio import Ending
     from stream.kafka.checkpoint.held_messages import Held
-    from stream.kafka.client.moved_stations import MovedStations
     from stream.kafka.codec.headers import End
     from stream.kafka.codec.message import Read
     from stream.kafka.settings import KafkaSettings
@@ -51,6 +50,23 @@ _TOO_MANY_HELD = (
     f"its count or clock has jumped, and messages of more than {MAX_BYTES} bytes already wait for "
     "the next ones of their stations to confirm such jumps; look at the producers' clocks"
 )
+
+
+class MovedStations(Protocol):
+    """What is known of stations on the partitions that they were on before the topic grew."""
+
+    @property
+    def grown(self) -> bool:
+        """Whether the topic has more partitions than stations were spread over at first."""
+
+    def belongs(self, station: str, partition: int) -> bool:
+        """Say whether a partition is the one that a station's messages go to now."""
+
+    def find(self, station: str, partition: int) -> tuple[int, Saved] | None:
+        """Return a station's record on another partition, and which that is."""
+
+    def messages(self, station: str, partition: int, kafka_offset: int) -> list[Any]:
+        """Return a station's messages on a partition, from an offset on."""
 
 
 class Received(NamedTuple):

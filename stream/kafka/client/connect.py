@@ -32,11 +32,12 @@ from kafka.errors import (
 )
 
 from airsift.errors import BrokerError, ConfigError
-from stream.kafka.client.fetching import Partitions, read_with
+from stream.kafka.client.fetching import read_with
 from stream.kafka.client.net_client import NetClient
 from stream.kafka.client.rights import UNKNOWN_TOPIC, missing_rights, refusal, refused
 from stream.kafka.client.security import check_door, explain, joined, security_options, servers
 from stream.kafka.notices import listen
+from stream.kafka.records.partitions import Partitions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

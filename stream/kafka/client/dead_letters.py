@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stream.kafka.client.limits import DEFAULT_BYTES, batch_bytes
+from stream.kafka.client.limits import DEFAULT_BYTES
 from stream.kafka.client.producer import Sender
 from stream.kafka.client.refusals import TOO_LONG
 from stream.kafka.codec.dead_letter import as_dead_letter
+from stream.kafka.records.size import batch_bytes
 
 if TYPE_CHECKING:
     from stream.kafka.client.refusals import Refusals

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 
 from kafka.admin import ConfigResource
 from kafka.errors import KafkaError
-from kafka.record.default_records import DefaultRecordBatchBuilder
 
 from airsift.errors import AirsiftError
 from stream.kafka.client.connect import connect_admin
 
 if TYPE_CHECKING:
-    from stream.kafka.codec.headers import Headers
     from stream.kafka.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -25,16 +23,6 @@ DEFAULT_BYTES = 1_048_588  # Apache Kafka's own max.message.bytes
 _KEY = "max.message.bytes"
 _ASK_S = 600.0  # an operator's change is known after so long
 _ANSWER_S = 5.0
-
-
-def batch_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
-    """Return the bytes of a message alone in its batch, before compression.
-
-    A broker compares a batch, as it was sent, to its limit.
-    """
-    record: int = DefaultRecordBatchBuilder.size_in_bytes(0, 0, key, value, headers)
-    around: int = DefaultRecordBatchBuilder.HEADER_STRUCT.size
-    return around + record
 
 
 def ask_broker(settings: KafkaSettings, topics: Collection[str]) -> dict[str, int]:

@@ -11,8 +11,8 @@ from kafka.errors import KafkaError, UnknownError
 
 from airsift.errors import BrokerError
 from stream.kafka.client.connect import broker_errors, connect_producer, wait_for_partition
-from stream.kafka.client.limits import batch_bytes
 from stream.kafka.client.refusals import is_refusal
+from stream.kafka.records.size import batch_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

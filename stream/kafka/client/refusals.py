@@ -11,8 +11,9 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from stream.kafka.client.limits import TopicLimits, batch_bytes
+from stream.kafka.client.limits import TopicLimits
 from stream.kafka.client.rights import principal
+from stream.kafka.records.size import batch_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

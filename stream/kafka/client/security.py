@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airsift.errors import BrokerError, ConfigError
-from stream.kafka.client.tokens import ForKafkaPython, tokens_of
+from stream.kafka.client.tokens import TokenProvider
+from stream.kafka.tokens import tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +69,7 @@ def security_options(settings: KafkaSettings) -> dict[str, Any]:
         tokens.token()  # what is wrong with it is reported before the broker is asked
         options |= {
             "sasl_mechanism": security.sasl_mechanism,
-            "sasl_oauth_token_provider": ForKafkaPython(tokens),
+            "sasl_oauth_token_provider": TokenProvider(tokens),
         }
     elif security.protocol.startswith("SASL"):
         options |= {

@@ -1,106 +1,16 @@
-"""Where the tokens of OAUTHBEARER come from: a file that somebody renews, or a command.
-
-Each new connection asks for a token. A broker closes a connection whose token has run out, and the
-clients open another one, so a token is renewed by being there anew.
-"""
+"""OAUTHBEARER's tokens for kafka-python."""
 
 from __future__ import annotations
 
-import asyncio
-import functools
-import shlex
-import subprocess
-import threading
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiokafka.abc import AbstractTokenProvider as AiokafkaProvider  # type: ignore[import-untyped]
-from kafka.net.sasl.oauth import AbstractTokenProvider as KafkaPythonProvider
-
-from airsift.errors import ConfigError
+from kafka.net.sasl.oauth import AbstractTokenProvider
 
 if TYPE_CHECKING:
-    from stream.kafka.settings import SecuritySettings
-
-_COMMAND_S = 10.0
-_REUSE_S = 5.0  # several connections are opened at once
+    from stream.kafka.tokens import Tokens
 
 
-class Tokens:
-    """Returns the token that holds now. Safe in any thread.
-
-    Parameters
-    ----------
-    path : str
-        ``kafka.security.token_file``, or "".
-    command : str
-        ``kafka.security.token_command``, where there is no file.
-    """
-
-    def __init__(self, path: str, command: str) -> None:
-        self._path = path
-        self._command = command
-        self._asking = threading.Lock()
-        self._token = ""
-        self._asked_at = 0.0
-
-    def token(self) -> str:
-        """Return a token.
-
-        Raises
-        ------
-        ConfigError
-            The file is not there, the command fails, or there is no token in it.
-        """
-        if self._path:
-            return self._checked(f"token_file={self._path!r}", self._read())
-        with self._asking:
-            if not self._token or time.monotonic() - self._asked_at > _REUSE_S:
-                self._token = self._checked(f"token_command={self._command!r}", self._run())
-                self._asked_at = time.monotonic()
-            return self._token
-
-    def _read(self) -> str:
-        try:
-            return Path(self._path).read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError):
-            raise ConfigError(
-                f"kafka.security.token_file={self._path!r} is not a file with a token"
-            ) from None
-
-    def _run(self) -> str:
-        name = f"kafka.security.token_command={self._command!r}"
-        try:
-            done = subprocess.run(  # noqa: S603 - it is the operator's own
-                shlex.split(self._command), capture_output=True, timeout=_COMMAND_S, check=False
-            )
-        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-            reason = "takes too long" if isinstance(error, subprocess.TimeoutExpired) else error
-            raise ConfigError(f"{name} cannot be run: {reason}") from None
-        if done.returncode:
-            last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-            raise ConfigError(f"{name} failed with exit code {done.returncode}: {' '.join(last)}")
-        return done.stdout.decode("ascii", "replace").strip()
-
-    @staticmethod
-    def _checked(name: str, token: str) -> str:
-        if not token or not token.isascii() or any(c.isspace() for c in token):
-            raise ConfigError(f"kafka.security.{name} gives no token: it must be one word")
-        return token
-
-
-def tokens_of(security: SecuritySettings) -> Tokens:
-    """Return the tokens that all clients of these settings share."""
-    return _shared(security.token_file, security.token_command)
-
-
-@functools.cache
-def _shared(path: str, command: str) -> Tokens:
-    return Tokens(path, command)
-
-
-class ForKafkaPython(KafkaPythonProvider):  # type: ignore[misc]  # kafka-python asks for it
+class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # kafka-python asks for it
     """Tokens for kafka-python."""
 
     def __init__(self, tokens: Tokens) -> None:
@@ -109,14 +19,3 @@ class ForKafkaPython(KafkaPythonProvider):  # type: ignore[misc]  # kafka-python
     def token(self) -> str:
         """Return the token that holds now."""
         return self._tokens.token()
-
-
-class ForAiokafka(AiokafkaProvider):  # type: ignore[misc]  # aiokafka asks for it
-    """Tokens for aiokafka."""
-
-    def __init__(self, tokens: Tokens) -> None:
-        self._tokens = tokens
-
-    async def token(self) -> str:
-        """Return the token that holds now."""
-        return await asyncio.to_thread(self._tokens.token)

@@ -13,8 +13,8 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stream.kafka.client.limits import batch_bytes
 from stream.kafka.codec.message import Message
+from stream.kafka.records.size import batch_bytes
 from stream.kafka.records.unreadable import Unreadable
 
 if TYPE_CHECKING:

@@ -12,10 +12,12 @@ from aiokafka.protocol.metadata import MetadataRequest  # type: ignore[import-un
 from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from faust.types.tuples import TP
 
-from stream.kafka.client.fetching import Partitions, read_with_aiokafka
 from stream.kafka.client.security import joined, security_options, servers
-from stream.kafka.client.tokens import ForAiokafka, tokens_of
+from stream.kafka.faust.fetching import read_with
+from stream.kafka.faust.tokens import TokenProvider
 from stream.kafka.notices import NOTICES
+from stream.kafka.records.partitions import Partitions
+from stream.kafka.tokens import tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +118,7 @@ def _prepare_consumer(thread: Any, settings: KafkaSettings) -> None:
 
         async def start_prepared() -> None:
             await start()
-            read_with_aiokafka(Partitions(settings.wire.max_batch_bytes), consumer)
+            read_with(Partitions(settings.wire.max_batch_bytes), consumer)
 
         consumer.start = start_prepared
         return consumer
@@ -145,7 +147,7 @@ def _credentials(settings: KafkaSettings) -> Any:
     options = security_options(settings)
     context = options.get("ssl_context")
     if settings.security.by_token:
-        provider = ForAiokafka(tokens_of(settings.security))
+        provider = TokenProvider(tokens_of(settings.security))
         return OAuthCredentials(oauth_cb=provider, ssl_context=context)
     if "sasl_mechanism" in options:
         return SASLCredentials(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from faust.exceptions import ProducerSendError
 
-from stream.kafka.client.limits import batch_bytes
 from stream.kafka.client.refusals import is_refusal
+from stream.kafka.records.size import batch_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from faust.exceptions import ProducerSendError
 
-from airsift.shutdown import Deadline
 from stream.kafka.checkpoint.caught_up import CaughtUp
 from stream.kafka.checkpoint.partition_reader import Intake
 from stream.kafka.client.connect import ensure_topics
@@ -120,22 +119,20 @@ class Worker:
         self._readiness = Readiness(settings.session_timeout_s)
         self._contact: Contact | None = None
 
-    def run(self, stop: Stop, deadline: Deadline | None = None) -> None:
+    def run(self, stop: Stop) -> None:
         """Work until `stop` is requested.
 
         Parameters
         ----------
         stop : Stop
-            Looked at after every turn.
-        deadline : Deadline, optional
-            Is told once everything is published, stored and committed.
+            Looked at after every turn, and settled at the end.
 
         Raises
         ------
         BrokerError
             Faust gave up: the broker is gone, or refuses something.
         """
-        asyncio.run(self._run(stop, deadline or Deadline()))
+        asyncio.run(self._run(stop))
 
     @property
     def lag(self) -> int:
@@ -171,7 +168,7 @@ class Worker:
         """Return the records to store before anything is committed."""
         return self._intake.settle(snapshots)
 
-    async def _run(self, stop: Stop, deadline: Deadline) -> None:
+    async def _run(self, stop: Stop) -> None:
         # What nobody waits for any more ends the worker in other ways, in one line.
         asyncio.get_running_loop().set_exception_handler(_log_stray_error)
         self._member = member = Member(self._settings)
@@ -185,7 +182,7 @@ class Worker:
         member.start()
         try:
             await self._work(stop)
-            deadline.settled = True
+            stop.settled = True
         except (KafkaError, ProducerSendError) as error:
             raise gave_up(self._settings, error) from error
         except (asyncio.CancelledError, RuntimeError) as error:

@@ -1,0 +1,103 @@
+"""The answers to one consumer's fetches, read by `RecordBatches` and not by a client's parser.
+
+Either client library is given an empty answer where the broker sent records, so that it does all
+else that it does with one (assignment, position, end of the partition), and then the batches of
+the real one: see `stream.kafka.client.fetching` and `stream.kafka.faust.fetching`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from stream.kafka.records.batches import Doubts, RecordBatches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stream.kafka.records.unreadable import Unreadable
+
+log = logging.getLogger(__name__)
+
+NO_ERROR, _CORRUPT = 0, 2  # Kafka's error codes
+# A broker that cannot read its own disk says so at once and each time. What it says once may be
+# over when it is asked again.
+_AGAIN_S = 1.0
+
+
+class Partitions:
+    """Reads the answers to one consumer's fetches.
+
+    Parameters
+    ----------
+    max_bytes : int > 0
+        What a compressed batch may decompress to.
+    passed_over : callable, optional
+        Is called for each part that cannot be read, after it is logged. Without it, a message
+        with an `Unreadable` value comes instead.
+    now : callable
+        The clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        max_bytes: int,
+        passed_over: Callable[[], None] | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._passed_over = passed_over
+        self._now = now
+        self._doubts: dict[Any, Doubts] = defaultdict(Doubts)
+
+    def read(
+        self, tp: Any, position: int, error: int, highwater: int, data: Any
+    ) -> RecordBatches | None:
+        """Return the batches of a partition in an answer; None leaves it to the library.
+
+        Parameters
+        ----------
+        tp : TopicPartition
+            Of either library.
+        position : int
+            Kafka offset that was asked for.
+        error : int
+            Kafka's code for what is wrong.
+        highwater : int
+            Where the partition ends.
+        data : bytes or memoryview, optional
+            The batches.
+        """
+        note = None if self._passed_over is None else lambda *at: self._note(tp, *at)
+        if error == _CORRUPT:
+            return self._refused(tp, position, note)
+        if error != NO_ERROR or not data:
+            return None
+        return RecordBatches(
+            data,
+            position,
+            highwater,
+            max_bytes=self._max_bytes,
+            doubts=self._doubts[tp],
+            note=note,
+        )
+
+    def _refused(
+        self, tp: Any, position: int, note: Callable[[int, Unreadable], None] | None
+    ) -> RecordBatches:
+        """Ask again for a while, then step over it."""
+        doubts = self._doubts[tp]
+        if doubts.refused_since is None:
+            doubts.refused_since = self._now()
+        is_passed = doubts.passed is not None and doubts.passed.holds(position)
+        if not is_passed and self._now() - doubts.refused_since < _AGAIN_S:
+            return RecordBatches(b"", position, -1, max_bytes=self._max_bytes, doubts=doubts)
+        return RecordBatches.refused_by_broker(position, doubts, note)
+
+    def _note(self, tp: Any, offset: int, value: Unreadable) -> None:
+        where = {"topic": tp.topic, "partition": tp.partition, "kafka_offset": offset}
+        log.warning("passed over up to %d: %s", value.last_offset, value.reason, extra=where)
+        assert self._passed_over is not None
+        self._passed_over()
