@@ -89,7 +89,7 @@ def build_identify(config: Config, rate: int) -> Identify | None:
         shortest=round(identify.shortest_s * rate),
         tolerance=round(identify.tolerance_s * rate),
         thorough_every=max(identify.thorough_every, 1),
-        evidence=round(identify.evidence_s * rate),
+        max_query=round(identify.evidence_s * rate),
     )
     catalogue = Catalogue.open(Path(identify.catalogue))
     for problem in catalogue.problems:  # the rest of it serves
@@ -146,8 +146,8 @@ def smoothing(config: Config, rate: int) -> SmoothSettings:
     from stream.stages.smooth import SmoothSettings
 
     return SmoothSettings(
-        enter=config.smoothing.enter,
-        leave=config.smoothing.leave,
+        onset=config.smoothing.enter,
+        offset=config.smoothing.leave,
         speech_level=config.smoothing.speech_level,
         music_level=config.smoothing.music_level,
         min_length=round(config.smoothing.min_segment_s * rate),

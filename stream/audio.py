@@ -1,12 +1,13 @@
-"""The audio that flows: chunks of one station, counted in samples, and where it breaks off."""
+"""The audio that flows: chunks of one station, counted in samples, its breaks and its end."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 # How a stream came to its end: its source said so, or sent nothing for long.
@@ -52,26 +53,50 @@ class AudioChunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """Where the audio of one station breaks off: every stage ends its session there.
+class Discontinuity:
+    """Audio is missing: stages end what they have and begin anew behind it.
 
     Parameters
     ----------
     station : str
-        The station that breaks off.
+        The station whose audio breaks off.
     start, end : int >= 0
         No audio in [start, end), in samples at `rate`.
     rate : int > 0
         Samples per second that `start` and `end` count in.
-    reason : str, optional
-        Why audio is missing; None where the stream simply ended.
+    reason : str
+        Why audio is missing.
     """
 
     station: str
     start: int
     end: int
     rate: int
-    reason: str | None = None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfStream:
+    """A station's stream ends. What comes later begins a new one.
+
+    Parameters
+    ----------
+    station : str
+        The station that ends.
+    start : int >= 0
+        Index of the sample after the last, at `rate`.
+    rate : int > 0
+        Samples per second.
+    """
+
+    station: str
+    start: int
+    rate: int
+
+
+def end_of(station: str, rate: int) -> AudioChunk:
+    """Return a chunk without samples with which a station's stream ends."""
+    return AudioChunk(station, 0, np.zeros(0, np.float32), rate, ends="sent")
 
 
 def rescale(sample: int, rate: int, to: int) -> int:

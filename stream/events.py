@@ -1,4 +1,4 @@
-"""What airsift says: decisions, segments, matches and gaps, and their JSON.
+"""The events that airsift publishes, and their JSON: decisions, segments, matches and gaps.
 
 All times inside are integer samples at `rate` (the model's, 16 kHz); seconds appear only in
 the JSON. Intervals are half-open. Ids are functions of station, first sample and kind, so a
@@ -9,21 +9,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, Strict
 
 from stream.lines import to_json
-from stream.ranges import is_time
+from stream.ranges import Flag, Number, Rate, Sample, Text, is_time
 
 Label = Literal["speech", "music", "speech_over_music", "other"]
 VoiceLabel = Literal["female", "male"]
+TrackSample = Annotated[int, Strict(), Field(ge=-(2**60), le=2**60)]
+Score = Annotated[float, Strict(), Field(ge=0, le=1e9, allow_inf_nan=False)]
 
-# Below this probability it is not said whose voice it is.
+# Below this probability no voice is published.
 VOICE_SURE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something said about [start, end) of one station.
+    """What is known of [start, end) of one station.
 
     Parameters
     ----------
@@ -37,11 +41,11 @@ class Event:
         Unix time of `start` in seconds, where the source knows it.
     """
 
-    station: str
-    start: int
-    end: int
-    rate: int
-    time: float | None
+    station: Text
+    start: Sample
+    end: Sample
+    rate: Rate
+    time: Number | None
 
     kind: ClassVar[str]
 
@@ -75,19 +79,20 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Decision(Event):
-    """The network's judgement of one 5 s window.
+    """The probabilities of one 5 s window.
 
     `p_speech` and `p_music` are independent probabilities in [0, 1]; both may be high. They are
     published as they are: rounded where they were made, before anything was decided from them.
-    `moments` are (sample, p_speech, p_music) around the window's middle, where the network tells
-    them apart, and `voice_odds` the log odds of a female voice, where it was asked; neither is
-    published.
+
+    Two fields are not published: `voice_odds`, the log odds of a female voice where the voice
+    network was run, and `boundary_frames`, (sample, p_speech, p_music) around the window's middle
+    where the network has frame-level outputs.
     """
 
     p_speech: float
     p_music: float
     voice_odds: float | None = None
-    moments: tuple[tuple[int, float, float], ...] = ()
+    boundary_frames: tuple[tuple[int, float, float], ...] = ()
 
     kind: ClassVar[str] = "decision"
 
@@ -103,7 +108,8 @@ class Segment(Event):
     `end` may still grow. A later event with the same id replaces an earlier one.
 
     `voice_score` in [0.5, 1] is the probability of the likelier voice, by the mean log odds of
-    the windows that were asked; None where none was. `voice` is None when it is not sure.
+    the windows that the voice network classified; None where none was. `voice` is None below
+    `VOICE_SURE`.
     """
 
     label: Label
@@ -126,19 +132,19 @@ class Segment(Event):
 
 @dataclass(frozen=True, slots=True)
 class Match(Event):
-    """A track of the catalogue, heard in [start, end).
+    """A track of the catalogue that plays in [start, end).
 
-    `track` is the catalogue's key, `track_start` the place in the track (in samples at
-    `rate`) that is heard at `start`; `score` is the matcher's. `final` is False while the
+    `track` is the catalogue's key, `track_start` the position in the track (in samples at
+    `rate`) that plays at `start`; `score` is the matcher's. `final` is False while the
     track is still playing: a later event with the same id replaces this one.
     """
 
-    track: str
-    title: str
-    artist: str
-    track_start: int
-    score: float
-    final: bool
+    track: Text
+    title: Text
+    artist: Text
+    track_start: TrackSample
+    score: Score
+    final: Flag
 
     kind: ClassVar[str] = "match"
 

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from model.frontend.rolling_cqt import cqt
-from stream.audio import AudioChunk, Cut
-from stream.stages.align import Align
+from stream.audio import AudioChunk, end_of
+from stream.sources.base import chunks_of
+from stream.stages.align import Align, Aligned
 from stream.stages.features import MAX_ROWS
 from stream.stages.mono import ToMono
 from stream.stages.resample import Resample
@@ -78,7 +79,7 @@ class JudgeWindows:
         rest: AudioChunk | None = None
         pending: list[AudioChunk] = []
         for item in _audio(source, self.rate):
-            if isinstance(item, Cut):
+            if not isinstance(item, AudioChunk):
                 rest = None
                 continue
             rest = item if rest is None else _join(rest, item)
@@ -103,11 +104,12 @@ class JudgeWindows:
             yield JudgedWindow(window.start, window.end, self.rate, named)
 
 
-def _audio(source: Source, rate: int) -> Iterator[AudioChunk | Cut]:
+def _audio(source: Source, rate: int) -> Iterator[Aligned]:
     align, mono, resample = Align(rate), ToMono(rate), Resample(rate)
-    for batch in source:
-        yield from resample.push(mono.push(align.push(batch.chunks)))
-    yield from resample.push(mono.push(align.push([], last=True)))
+    for items in source:
+        yield from resample.push(mono.push(align.push(chunks_of(items))))
+    ends = [end_of(station, rate) for station in align.sessions]
+    yield from resample.push(mono.push(align.push(ends)))
 
 
 def _join(a: AudioChunk, b: AudioChunk) -> AudioChunk:

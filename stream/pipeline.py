@@ -1,31 +1,33 @@
-"""The system in one screen: chunks of any stations in, events out.
+"""The system in one screen: audio of any stations in, events out.
 
 ::
 
-    chunks ─> align ─> mono ─> resample ─┬─> columns ─> classify ─> voice ─> smooth ─┬─> identify
-                                         └──────────── (audio, for music) ───────────┘      │
-                                                                                          events
+    AudioChunk ─> align ─> clock ─> mono ─> resample ─> columns ─> classify ─> voice ─> smooth
+    in any order   audio in order, at the model's rate   CQT     decisions          segments │
+                                                                                             │
+    Event <────────────── dated by clock <────────────── matches of the catalogue <── identify
 
-Every stage has one method, ``push(items) -> list``: it takes the next items and returns what
-they complete, so ``push(a) + push(b)`` equals ``push(a + b)`` for every station, and a file is
-a stream that comes in one piece. Where a station's audio breaks off, a `Cut` goes down the
-same road and each stage ends that station's session as it passes.
+One list goes down the road. Each stage (`stream.session.Stage`) replaces the items that are its
+own and passes on the others: so the audio that `identify` needs comes to it behind the columns,
+and a `Discontinuity` or an `EndOfStream` ends what each stage has of a station as it passes.
 
-Time is an integer number of samples from the station's sample 0. Columns (20 ms), steps (1 s)
-and windows (5 s) lie on multiples of their length, so a restart repeats the same decisions
-with the same ids.
+The law: ``push(a) + push(b)`` equals ``push(a + b)`` for every station. A file is a stream that
+comes in one piece, and a restart that reads the audio from `Snapshot.oldest` on repeats the same
+events with the same ids. For that, time is an integer number of samples from the station's sample
+0, and columns (20 ms), steps (1 s) and windows (5 s) lie on multiples of their length.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stream.audio import AudioChunk, Cut
-from stream.events import Event, Gap
-from stream.snapshot import VERSION, why_no_snapshot
+from stream.audio import AudioChunk, Discontinuity, EndOfStream, end_of
+from stream.events import Decision, Event, Gap
+from stream.session import Session, Sessions, Stage
+from stream.snapshot import Snapshot
 from stream.stages.align import Align
 from stream.stages.classify import Classify
 from stream.stages.clock import Clock
@@ -35,8 +37,11 @@ from stream.stages.mono import ToMono
 from stream.stages.resample import Resample
 from stream.stages.smooth import Smooth, SmoothSettings
 from stream.stages.voice import Voice
+from stream.telemetry.observer import NullObserver, Observer
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from model.classifier import Classifier
     from model.frontend.rolling_cqt import FrontEnd
 
@@ -44,14 +49,14 @@ log = logging.getLogger(__name__)
 
 
 class Pipeline:
-    """Hear, judge and name the audio of any number of stations.
+    """Segment and name the audio of any number of stations.
 
     Parameters
     ----------
     front_end : FrontEnd
         Computes columns; must fit the classifier's spec.
     classifier : Classifier
-        Judges windows.
+        Classifies windows as speech and as music.
     smoothing : SmoothSettings
         How decisions become segments.
     identify : Identify, optional
@@ -59,9 +64,9 @@ class Pipeline:
     device : str
         Where the front end and the networks are, in torch's words.
     voice : Classifier, optional
-        Tells female from male voices. Without one, no voice is judged.
+        Tells female from male voices.
     reorder_s : float >= 0
-        Seconds of audio that wait for a late chunk at most, see `Align`.
+        Maximum seconds of audio that wait for a late chunk, see `Align`.
 
     Raises
     ------
@@ -80,24 +85,29 @@ class Pipeline:
         *,
         reorder_s: float = 0.0,
     ) -> None:
-        classifier.spec.check_front_end(front_end)
-        self.rate = classifier.spec.sample_rate
-        self.hop = classifier.spec.hop
-        self.clock = Clock()
-        self.align = Align(self.rate, reorder_s)
-        self.mono = ToMono(self.rate)
-        self.resample = Resample(self.rate)
-        self.columns = ComputeColumns(front_end, classifier.spec.step_columns, device)
-        self.classify = Classify(classifier)
-        self.voice = Voice(voice, classifier.spec) if voice else None
-        self.smooth = Smooth(smoothing)
-        self.identify = identify
-        # What stations were restored from, until a decision or a cut goes beyond it.
-        self._restored: dict[str, dict[str, Any]] = {}
+        spec = classifier.spec
+        spec.check_front_end(front_end)
+        self.rate, self.hop = spec.sample_rate, spec.hop
+        self.align, self.clock = Align(self.rate, reorder_s), Clock()
+        self.stages: tuple[Stage, ...] = (
+            self.align,
+            self.clock,
+            ToMono(self.rate),
+            Resample(self.rate),
+            ComputeColumns(front_end, spec.step_columns, device),
+            Classify(classifier),
+            *([Voice(voice, spec)] if voice else []),
+            Smooth(smoothing),
+            *([identify] if identify else []),
+        )
+        self.observer: Observer = NullObserver()
+        self.sessions = Sessions()
+        for stage in self.stages:
+            stage.sessions = self.sessions
 
     @property
     def counts(self) -> Counter[str]:
-        """Chunks seen, dropped, late, trimmed and put in order, and gaps found."""
+        """Chunks that came, were dropped, late, trimmed and reordered, and gaps found."""
         return self.align.counts
 
     def push(self, chunks: Sequence[AudioChunk], *, last: bool = False) -> list[Event]:
@@ -109,70 +119,63 @@ class Pipeline:
             In order within a station as far as the source knows.
         last : bool
             Whether all streams end here: open segments are then closed, and the pipeline is
-            as new. A chunk's ``ends`` says so of its station alone.
+            as new. A chunk's ``ends`` does so for its station alone.
 
         Returns
         -------
         list of Event
             In order within a station.
         """
-        events = self._hear(self.align.push(chunks, last=last))
-        if last:  # only now: the last events are dated by it
-            self.clock = Clock()
-            self._restored.clear()
+        if not last:
+            return self._run(chunks)
+        stations = dict.fromkeys([*self.sessions, *(chunk.station for chunk in chunks)])
+        events = self._run([*chunks, *(end_of(station, self.rate) for station in stations)])
+        self.sessions.clear()
         return events
 
-    def _hear(self, aligned: Sequence[AudioChunk | Cut]) -> list[Event]:
-        """Return the events that audio in order completes."""
-        self.clock.push(aligned)
-        audio = self.resample.push(self.mono.push(aligned))
-        columns = self.columns.push(audio)
-        decisions = self.classify.push(columns)
-        for item in decisions:
-            self._restored.pop(item.station, None)
-        if self.voice:
-            decisions = self.voice.push(columns, decisions)
-        segments = self.smooth.push(decisions)
-        events = self.identify.push(audio, segments) if self.identify else segments
-        return [self._publish(event) for event in events if not _is_end(event)]
+    def _run(self, items: Sequence[Any]) -> list[Event]:
+        for stage in self.stages:
+            began = time.perf_counter()
+            items = stage.push(items)
+            self.observer.took(stage.name, time.perf_counter() - began)
+        events: list[Event] = []
+        for item in items:
+            match item:
+                case Discontinuity(station, start, end, rate, reason):
+                    events.append(self.clock.date(Gap(station, start, end, rate, None, reason)))
+                case Event():
+                    events.append(self.clock.date(item))
+            if isinstance(item, Decision | Discontinuity | EndOfStream):
+                self.sessions[item.station].restored = None
+        return events
 
     def forget(self, station: str) -> None:
         """Drop a station without ending it: another worker goes on with it."""
-        self._restored.pop(station, None)
-        for stage in self._stages():
-            stage.forget(station)
+        self.sessions.pop(station, None)
 
     def snapshot(self, station: str) -> dict[str, Any]:
         """Return what `restore` needs to go on with a station in another process.
 
-        It is small, because audio is not in it: whoever restores must push the station's
-        audio again from sample ``oldest`` (at the pipeline's rate) on. Until that audio has
-        brought a new decision, the snapshot is the one that was restored: nothing else is
-        known, and nothing has been published since.
+        It is small, because audio is not in it: the audio from its ``oldest`` sample on must be
+        pushed again. Until that audio has brought a new decision, the snapshot is the one that was
+        restored: nothing else is known, and nothing has been published since.
 
         Returns
         -------
         dict
-            Of JSON's types, as `stream.snapshot` describes them.
+            Of JSON's types: `Snapshot.to_json`.
         """
-        if station in self._restored:
-            return self._restored[station]
-        window = self.classify.next_window(station)
-        return {
-            "version": VERSION,
-            "rate": self.rate,
-            "hop": self.hop,
-            "oldest": self._oldest(station, window),
-            "position": self.align.position(station),
-            "window": window,
-            "clock": self.clock.snapshot(station),
-            "voice": self.voice.snapshot(station) if self.voice else None,
-            "smooth": self.smooth.snapshot(station),
-            "identify": self.identify.snapshot(station) if self.identify else None,
-        }
+        session = self.sessions.get(station) or Session(station)
+        if session.restored is not None:
+            return session.restored.to_json()
+        parts = {stage.name: stage.snapshot(session) for stage in self.stages}
+        oldest: int = self.align.snapshot(session)
+        for stage in reversed(self.stages):
+            oldest = stage.oldest(session, oldest)
+        return Snapshot.of(parts, rate=self.rate, hop=self.hop, oldest=oldest).to_json()
 
-    def restore(self, station: str, snapshot: Mapping[str, Any]) -> bool:
-        """Go on with a station where `snapshot` was taken; decisions before it are not repeated.
+    def restore(self, station: str, stored: Mapping[str, Any]) -> bool:
+        """Go on with a station where a snapshot was taken; decisions before it are not repeated.
 
         Returns
         -------
@@ -181,50 +184,17 @@ class Pipeline:
             the station then begins anew.
         """
         self.forget(station)
-        why = why_no_snapshot(snapshot, station)
-        if not why and (snapshot["rate"], snapshot["hop"]) != (self.rate, self.hop):
-            why = "it is of a model with other columns"
-        if why:
-            log.warning("its snapshot is not used: %s", why, extra={"station": station})
+        try:
+            snapshot = Snapshot.from_json(stored, station)
+            if (snapshot.rate, snapshot.hop) != (self.rate, self.hop):
+                raise ValueError("it is of a model with other columns")
+        except ValueError as error:
+            log.warning("its snapshot is not used: %s", error, extra={"station": station})
             return False
-        self._restored[station] = dict(snapshot)
-        self.align.restore(station, snapshot["oldest"], snapshot["position"])
-        for stage, part in (
-            (self.columns, snapshot["window"]),
-            (self.clock, snapshot["clock"]),
-            (self.voice, snapshot["voice"]),
-            (self.smooth, snapshot["smooth"]),
-            (self.identify, snapshot["identify"]),
-        ):
-            if stage is not None and part is not None:
-                stage.restore(station, part)
+        session = self.sessions[station]
+        session.restored = snapshot
+        for stage in self.stages:
+            part = getattr(snapshot, stage.name, None)
+            if part is not None:
+                stage.restore(session, part)
         return True
-
-    def _oldest(self, station: str, window: int | None) -> int:
-        """Return the first sample that the stages need again."""
-        needed = [
-            self.columns.oldest(station, window),
-            self.identify.oldest(station) if self.identify else None,
-        ]
-        if needed[0] is None:  # all that came is still in front of the columns
-            needed[0] = self.resample.oldest(station)
-        if needed[0] is None:
-            needed[0] = self.mono.oldest(station)
-        # Of audio that is still to come it may be the first whole step; what is missing before
-        # that is a gap all the same.
-        known = [sample for sample in needed if sample is not None]
-        oldest = min([*known, self.align.position(station)])
-        return self.mono.needs(station, self.resample.needs(station, oldest))
-
-    def _stages(self) -> list[Any]:
-        stages = [self.clock, self.align, self.mono, self.resample, self.columns, self.classify]
-        return [*stages, self.smooth, *filter(None, [self.voice, self.identify])]
-
-    def _publish(self, event: Event | Cut) -> Event:
-        if isinstance(event, Cut):
-            event = Gap(event.station, event.start, event.end, event.rate, None, event.reason or "")
-        return self.clock.date(event)
-
-
-def _is_end(event: Event | Cut) -> bool:
-    return isinstance(event, Cut) and event.reason is None

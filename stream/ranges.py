@@ -9,11 +9,28 @@ stays below 2^53 at 16 kHz, so JSON and floating point hold it exactly.
 from __future__ import annotations
 
 import math
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, Strict
 
 MAX_TIME_S = 7_258_118_400  # 2200-01-01T00:00Z
 MAX_TIME_MS = MAX_TIME_S * 1000
 MAX_INDEX_S = 2**36  # seconds of a station's count, two thousand years
 MAX_RATE = 10**6  # samples per second that a header may give
+
+
+def _is_unicode(text: str) -> str:
+    text.encode()  # fails for half of a surrogate pair, which JSON can hold
+    return text
+
+
+# Types of what a snapshot holds, checked by pydantic when one is read.
+Sample = Annotated[int, Strict(), Field(ge=0, le=2**60)]
+Rate = Annotated[int, Strict(), Field(gt=0, le=MAX_RATE)]
+Number = Annotated[float, Strict(), Field(ge=-1e15, le=1e15, allow_inf_nan=False)]
+Probability = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False)]
+Flag = Annotated[bool, Strict()]
+Text = Annotated[str, Strict(), Field(max_length=10_000), AfterValidator(_is_unicode)]
 
 
 def is_time(seconds: float | None) -> bool:

@@ -1,4 +1,4 @@
-"""The loop that everything long-running is: hear, judge, publish, checkpoint."""
+"""The loop of everything that runs: receive, process, publish, checkpoint."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airsift.errors import Backpressure
-from stream.sources.base import Batch
-from stream.telemetry.observer import Nobody, Observer
+from stream.audio import AudioChunk
+from stream.sources.base import Resumed
+from stream.telemetry.observer import NullObserver, Observer
 
 if TYPE_CHECKING:
     from stream.events import Event
     from stream.pipeline import Pipeline
     from stream.sinks.base import Sink
-    from stream.sources.base import Source
+    from stream.sources.base import Source, SourceItem
 
 
 class Stop:
-    """Whether somebody has asked to stop.
+    """Whether to stop.
 
     Attributes
     ----------
@@ -35,7 +36,7 @@ class Stop:
         self.settled = False
 
     def request(self, *_: object) -> None:
-        """Ask to stop; fits `signal.signal`."""
+        """Request the stop; fits `signal.signal`."""
         self.requested = True
 
 
@@ -54,7 +55,7 @@ def stop_on_signals() -> Iterator[Stop]:
 
     signals = (int(signal.SIGINT), int(signal.SIGTERM))
     before = {number: signal.signal(number, handle) for number in signals}
-    # `end_at_once_on_signals` reads them in a thread of its own, too.
+    # `end_at_once_on_signals` reads them in its own thread as well.
     wakeup = signal.set_wakeup_fd(-1)
     try:
         yield stop
@@ -64,7 +65,113 @@ def stop_on_signals() -> Iterator[Stop]:
             signal.signal(number, before[number])
 
 
-def drive(
+class Runner:
+    """Takes what a source yields through the pipeline to the sinks.
+
+    Both drivers use it: `run_source` here, and `stream.kafka.faust.worker`. They differ only in how
+    they poll, send and commit.
+
+    **The commit rule.** A checkpoint is these steps, in this order:
+
+    1. Every sink has flushed: the events up to here are where they belong.
+    2. Each station that has changed since the last checkpoint gives its snapshot.
+    3. The source stores the snapshots, and waits until they are safe.
+    4. The source commits the position of the oldest audio that any stored snapshot needs again.
+    5. Only then it lets go of the audio before.
+
+    A crash between any two of them repeats events, with the same ids, and loses none: what was
+    committed was stored, and what was stored was published.
+
+    Parameters
+    ----------
+    pipeline, sinks
+        The parts; the caller closes them.
+    stop : Stop
+        Ends the wait for a full sink.
+    observer : Observer
+        Is called after every step, and while the loop waits for a full sink.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        sinks: Sequence[Sink],
+        stop: Stop,
+        observer: Observer = NullObserver(),  # noqa: B008  # it has no state
+    ) -> None:
+        self._pipeline = pipeline
+        self._sinks = sinks
+        self._stop = stop
+        self._observer = observer
+        self._changed: set[str] = set()
+        pipeline.observer = observer
+
+    def step(self, items: Sequence[SourceItem]) -> None:
+        """Process items in their order, and write the events they complete."""
+        chunks: list[AudioChunk] = []
+        events: list[Event] = []
+        for item in items:
+            if isinstance(item, AudioChunk):
+                chunks.append(item)
+                self._changed.add(item.station)
+                continue
+            events += self._pipeline.push(chunks) if chunks else []
+            chunks = []
+            if isinstance(item, Resumed):
+                self._pipeline.restore(item.station, item.snapshot)
+            else:
+                self._pipeline.forget(item.station)
+                self._changed.discard(item.station)
+        self._publish(items, events + self._pipeline.push(chunks))
+
+    def end(self) -> None:
+        """End all streams, and write the events that this completes."""
+        self._publish((), self._pipeline.push([], last=True))
+
+    def checkpoint(self, source: Source) -> None:
+        """Take all five steps of the commit rule."""
+        for sink in self._sinks:
+            with self._timed("flush"):
+                sink.flush()
+        snapshots = self.snapshots()
+        with self._timed("settle"):
+            source.settle(snapshots)
+
+    def snapshots(self) -> dict[str, dict[str, Any]]:
+        """Return the snapshots of the stations that have changed since this was last called."""
+        snapshots = {station: self._pipeline.snapshot(station) for station in sorted(self._changed)}
+        self._changed.clear()
+        return snapshots
+
+    def _publish(self, items: Sequence[SourceItem], events: list[Event]) -> None:
+        for sink in self._sinks if events else ():
+            while not self._wrote(sink, events):
+                pass
+        self._observer.turn(items, events)
+
+    def _wrote(self, sink: Sink, events: Sequence[Event]) -> bool:
+        """Write events; False, after a while, where the sink is full."""
+        try:
+            with self._timed("publish"):
+                sink.write(events)
+        except Backpressure as full:
+            if self._stop.requested:
+                raise
+            self._observer.full()
+            time.sleep(full.retry_after_s)
+            return False
+        return True
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._observer.took(part, time.perf_counter() - began)
+
+
+def run_source(
     source: Source,
     pipeline: Pipeline,
     sinks: Sequence[Sink],
@@ -72,12 +179,9 @@ def drive(
     checkpoint_s: float,
     stop: Stop,
     progress: Callable[[Mapping[str, float]], None] | None = None,
-    observer: Observer = Nobody(),  # noqa: B008  # it has no state
+    observer: Observer = NullObserver(),  # noqa: B008  # it has no state
 ) -> None:
     """Run `source` through `pipeline` into `sinks` until it ends or `stop` is requested.
-
-    Nothing is settled before every sink has flushed what it was given: a crash repeats events
-    (with the same ids) and loses none.
 
     Parameters
     ----------
@@ -86,59 +190,24 @@ def drive(
     checkpoint_s : float > 0
         Seconds between checkpoints.
     stop : Stop
-        Looked at after every batch.
+        Looked at after every step.
     progress : callable, optional
-        Told how far each station has been heard, in seconds, after every batch with audio.
+        Is given how far each station's audio has been processed, in seconds, after every step.
     observer : Observer
-        Told of every turn of the loop, and of waits for a full sink.
+        See `Runner`.
     """
-    touched: set[str] = set()
+    runner = Runner(pipeline, sinks, stop, observer)
     next_checkpoint = time.monotonic() + checkpoint_s
-    for batch in source:
-        for station in batch.lost:
-            pipeline.forget(station)
-        touched -= batch.lost
-        for station, snapshot in batch.resumed.items():
-            pipeline.restore(station, snapshot)
-        events = pipeline.push(batch.chunks)
-        _write(sinks, events, stop, observer)
-        observer.turn(batch, events)
-        heard = {chunk.station: chunk.end / chunk.rate for chunk in batch.chunks}
-        touched |= heard.keys()
-        if progress is not None and heard:
-            progress(heard)
+    for items in source:
+        runner.step(items)
+        ends = {i.station: i.end / i.rate for i in items if isinstance(i, AudioChunk)}
+        if progress is not None and ends:
+            progress(ends)
         if time.monotonic() >= next_checkpoint:
-            _checkpoint(source, pipeline, sinks, touched)
+            runner.checkpoint(source)
             next_checkpoint = time.monotonic() + checkpoint_s
         if stop.requested:
             break
     if not (source.resumable and stop.requested):
-        events = pipeline.push([], last=True)
-        _write(sinks, events, stop, observer)
-        observer.turn(Batch(), events)
-    _checkpoint(source, pipeline, sinks, touched)
-
-
-def _checkpoint(
-    source: Source, pipeline: Pipeline, sinks: Sequence[Sink], touched: set[str]
-) -> None:
-    for sink in sinks:
-        sink.flush()
-    snapshots: dict[str, dict[str, Any]] = {s: pipeline.snapshot(s) for s in sorted(touched)}
-    source.settle(snapshots)
-    touched.clear()
-
-
-def _write(sinks: Sequence[Sink], events: Sequence[Event], stop: Stop, observer: Observer) -> None:
-    if not events:
-        return
-    for sink in sinks:
-        while True:
-            try:
-                sink.write(events)
-                break
-            except Backpressure as full:
-                if stop.requested:
-                    raise
-                observer.full()
-                time.sleep(full.retry_after_s)
+        runner.end()
+    runner.checkpoint(source)

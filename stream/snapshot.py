@@ -1,237 +1,158 @@
-"""What a station's snapshot holds, and whether something is one.
+"""A station's snapshot: what a restart needs of it besides the audio.
 
-A snapshot comes back from outside, as JSON that somebody may have damaged or written. So it is
-checked here, in one place and before any stage sees it: every type and range, and what must agree
-for the stages to go on. Whoever restores takes it whole or not at all.
+A snapshot is read back from outside, as JSON that may be damaged or invented. `Snapshot.from_json`
+checks all of it before any stage sees it: every type and range, and what must agree for the stages
+to go on. So a snapshot is restored whole or not at all.
 """
 
 from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    Strict,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from fingerprint.analysis.landmarks import Landmarks
-from stream.events import Label
-from stream.stages.smooth import N_SUMS
+from stream.ranges import Rate, Sample
+from stream.stages.clock import ClockState
+from stream.stages.identify import IdentifyPart
+from stream.stages.smooth import SmoothState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-VERSION = 2
-_MAX_SAMPLE = 2**60
+VERSION = 1
+_PARTS = ("align", "columns", "clock", "voice", "smooth", "identify")
 _MAX_TIME_S = 253_402_300_800.0  # 10000-01-01, where dates end
 _MAX_CLOCK_LAG_S = 366 * 86400.0  # the clock is followed in steps from there
-_LANDMARKS_BYTES = 1 << 20  # of text; half a minute of music has 16 kB
 
 
-def _is_text(text: str) -> str:
-    text.encode()  # half of a pair of code units is none
-    return text
+class Snapshot(BaseModel):
+    """A station, as `Pipeline.snapshot` returns it. All samples count at `rate`.
 
+    Attributes
+    ----------
+    rate, hop : int > 0
+        Samples per second of the model, and from one of its columns to the next.
+    oldest : int >= 0
+        First sample whose audio is needed again.
+    align : int >= oldest
+        Sample at which the audio goes on.
+    columns : int, optional
+        First column of the next window.
+    clock, voice, smooth, identify
+        What these stages remember; None where they remember nothing.
+    """
 
-_Sample = Annotated[int, Field(ge=0, le=_MAX_SAMPLE)]
-_Number = Annotated[float, Field(ge=-1e15, le=1e15, allow_inf_nan=False)]
-_Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-_Score = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
-_Text = Annotated[str, Field(max_length=10_000), AfterValidator(_is_text)]
-_Loose = Strict(strict=False)  # JSON has lists only
-_Sums = Annotated[list[_Number], Field(min_length=N_SUMS, max_length=N_SUMS)]
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
+    version: Literal[1]
+    rate: Rate
+    hop: Rate
+    oldest: Sample
+    align: Sample
+    columns: Sample | None
+    clock: ClockState | None
+    voice: Sample | None
+    smooth: SmoothState | None
+    identify: IdentifyPart | None
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    @classmethod
+    def from_json(cls, value: Any, station: str | None = None) -> Self:
+        """Check a value of JSON's types, and return the snapshot that it is.
 
+        Parameters
+        ----------
+        value : Any
+            As `to_json` returned it, for whatever reason it is something else now.
+        station : str, optional
+            The station that it must be of.
 
-class _Clock(_Part):
-    """`stream.stages.clock`."""
+        Raises
+        ------
+        ValueError
+            It is no snapshot of this version; the message says why in one line.
+        """
+        try:
+            snapshot = cls.model_validate(value)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            where = ".".join(map(str, first["loc"])) or "snapshot"
+            raise ValueError(f"{where[:80]}: {first['msg'][:120]}") from None
+        if snapshot.to_json() != value:
+            raise ValueError("snapshot: a field is missing")
+        matches = snapshot.identify.matches if snapshot.identify else []
+        if station is not None and any(match.station != station for match in matches):
+            raise ValueError("identify.matches: a match of another station")
+        return snapshot
 
-    base: _Number
-    knots: Annotated[
-        list[Annotated[tuple[_Number, _Number], _Loose]], Field(min_length=1, max_length=64)
-    ]
-    broke: _Number | None
-    offset: _Number
-    heard: Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
-    far: _Number
-    near: _Number
-    said: _Number
-    looks: Annotated[list[Annotated[tuple[_Sample, _Number], _Loose]], Field(max_length=64)]
-    drift_ppm: _Number | None
-    open: Annotated[dict[_Text, _Number | None], Field(max_length=10_000)]
+    @classmethod
+    def of(cls, parts: Mapping[str, Any], *, rate: int, hop: int, oldest: int) -> Self:
+        """Return the snapshot that stages' parts make, by their names."""
+        kept = {name: parts.get(name) for name in _PARTS}
+        # Stages are trusted: nothing is checked, and nothing copied.
+        return cls.model_construct(version=VERSION, rate=rate, hop=hop, oldest=oldest, **kept)
 
-    @model_validator(mode="after")
-    def _is_in_order(self) -> Self:
-        _check(_is_sorted([since for since, _ in self.knots]), "knots are not in order")
-        numbers = [number for number, _ in self.looks]
-        _check(_is_sorted(numbers) and len({*numbers}) == len(numbers), "looks are not in order")
-        _check(all(_is_date(time) for time in self.open.values() if time), "no date")
-        return self
-
-
-class _Switch(_Part):
-    """`stream.stages.hysteresis`."""
-
-    start: _Sample
-    enter: _Share
-    leave: _Share
-    min_length: _Sample
-    on: bool | None
-    settled: _Sample
-    crossing: _Sample
-    reached: bool
-    last_p: _Share | None
-    last_at: _Sample
-    first_at: _Sample
-    total_p: _Number
-    count: _Sample
-
-
-class _Smooth(_Part):
-    """`stream.stages.smooth`."""
-
-    rate: Annotated[int, Field(gt=0, le=10**6)]
-    speech: _Switch
-    music: _Switch
-    changes: list[Annotated[tuple[_Sample, Literal["speech", "music"], bool], _Loose]]
-    present: dict[Literal["speech", "music"], bool]
-    runs: list[Annotated[tuple[_Sample, Label], _Loose]]
-    announced: _Sample | None
-    sums: list[Annotated[tuple[_Sample, _Sums], _Loose]]
-    base: _Sums
-
-    @model_validator(mode="after")
-    def _is_in_order(self) -> Self:
-        _check(_is_sorted([at for at, _ in self.runs]), "runs are not in order")
-        _check(_is_sorted([at for at, _ in self.sums]), "sums are not in order")
-        # A label needs both switches, and from then on there is always one that is open.
-        _check(bool(self.runs) == (len(self.present) == 2), "runs and present do not agree")
-        return self
-
-
-class _Music(_Part):
-    start: _Sample
-    next_query: _Sample
-    known: _Sample
-    searched: _Sample
-    end: _Sample | None
-    asked: _Sample
-    changed: bool
-
-
-class _Match(_Part):
-    station: _Text
-    start: _Sample
-    end: _Sample
-    rate: Annotated[int, Field(gt=0, le=10**6)]
-    time: None
-    track: _Text
-    title: _Text
-    artist: _Text
-    track_start: Annotated[int, Field(ge=-_MAX_SAMPLE, le=_MAX_SAMPLE)]
-    score: _Score
-    final: Literal[False]
-
-
-class _Identify(_Part):
-    """`stream.stages.identify`."""
-
-    heard: _Sample
-    music: _Music | None
-    playing: Annotated[list[_Match], Field(max_length=1000)]
-    kept: _Sample
-    landmarks: Annotated[str, Field(max_length=_LANDMARKS_BYTES)]
-
-
-class _Snapshot(_Part):
-    """A station's, as `Pipeline.snapshot` gives it."""
-
-    version: Literal[2]
-    rate: Annotated[int, Field(gt=0, le=10**6)]  # samples per second, of all that follows
-    hop: Annotated[int, Field(gt=0, le=10**6)]  # samples from one column to the next
-    oldest: _Sample  # the first sample whose audio is needed again
-    position: _Sample  # where the audio ended
-    window: _Sample | None  # first column of the next window
-    clock: _Clock | None
-    voice: _Sample | None
-    smooth: _Smooth | None
-    identify: _Identify | None
+    def to_json(self) -> dict[str, Any]:
+        """Return the snapshot as JSON's types."""
+        return self.model_dump(mode="json")
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        end = self.position
-        _check(self.oldest <= end, "oldest lies after position")
-        _check((self.window or 0) * self.hop <= end, "window lies after position")
+        end = self.align
+        _check(self.oldest <= end, "oldest lies after align")
+        _check((self.columns or 0) * self.hop <= end, "columns lies after align")
         if self.clock is not None:
             _check_clock(self.clock, end / self.rate)
         if self.smooth is not None:
-            _check(self.window is not None, "smooth without window")
+            _check(self.columns is not None, "smooth without columns")
             _check(self.smooth.rate == self.rate, "smooth counts at another rate")
-            _check(max(_samples(self.smooth)) <= end, "smooth lies after position")
+            _check_smooth(self.smooth, end)
         if self.identify is not None:
-            _check(max(_samples(self.identify)) <= end, "identify lies after position")
-            landmarks = Landmarks.unpack(self.identify.landmarks)
-            _check(landmarks.end <= end, "landmarks lie after position")
+            _check_identify(self.identify, end)
         return self
 
 
-def is_snapshot(told: Any) -> bool:
-    """Say whether a value, of JSON's types, can be restored."""
-    return not why_no_snapshot(told)
-
-
-def why_no_snapshot(told: Any, station: str | None = None) -> str:
-    """Say in one line why a value is no snapshot of this version; "" where it is one.
-
-    Parameters
-    ----------
-    told : Any
-        What may be a snapshot, of JSON's types.
-    station : str, optional
-        Whose it must be.
-    """
+def why_no_snapshot(value: Any, station: str | None = None) -> str:
+    """Return in one line why a value is no snapshot; "" where it is one. See `from_json`."""
     try:
-        snapshot = _Snapshot.model_validate(told)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(map(str, first["loc"])) or "snapshot"
-        return f"{where[:80]}: {first['msg'][:120]}"
-    matches = snapshot.identify.playing if snapshot.identify else []
-    if station is not None and any(match.station != station for match in matches):
-        return "identify.playing: a match of another station"
+        Snapshot.from_json(value, station)
+    except ValueError as error:
+        return str(error)
     return ""
 
 
-def _samples(part: _Smooth | _Identify) -> list[int]:
-    """Return the samples that a part names, none of which can lie after the audio's end."""
-    if isinstance(part, _Identify):
-        of_matches = [sample for match in part.playing for sample in (match.start, match.end)]
-        music = part.music
-        of_music = [music.start, music.known, music.searched, music.end or 0] if music else []
-        return [part.heard, part.kept, *of_music, *of_matches]
-    switches = [
-        sample
-        for switch in (part.speech, part.music)
-        for sample in (switch.start, switch.settled, switch.crossing, switch.last_at)
-    ]
-    lists = [entry[0] for entries in (part.changes, part.runs, part.sums) for entry in entries]
-    return [*switches, *lists, part.announced or 0]
-
-
-def _check_clock(clock: _Clock, end_s: float) -> None:
-    _check(abs(clock.heard - end_s) < _MAX_CLOCK_LAG_S, "the clock is far off")
+def _check_clock(clock: ClockState, end_s: float) -> None:
+    numbers = [number for number, _ in clock.looks]
+    _check(_is_sorted([since for since, _ in clock.knots]), "knots are not in order")
+    _check(_is_sorted(numbers) and len({*numbers}) == len(numbers), "looks are not in order")
+    _check(all(_is_date(time) for time in clock.open.values() if time), "no date")
+    _check(abs(clock.followed - end_s) < _MAX_CLOCK_LAG_S, "the clock is far off")
     for since, zero in clock.knots:
         _check(_is_date(zero + max(since, end_s)), "the clock shows no date")
+
+
+def _check_smooth(smooth: SmoothState, end: int) -> None:
+    _check(_is_sorted([at for at, _ in smooth.spans]), "spans are not in order")
+    _check(_is_sorted([at for at, _ in smooth.sums]), "sums are not in order")
+    # A label needs both classes, and from then on there is always one that is open.
+    _check(bool(smooth.spans) == (len(smooth.present) == 2), "spans and present do not agree")
+    both = (smooth.speech, smooth.music)
+    samples = [s for h in both for s in (h.start, h.watermark, h.crossing, h.last_at)]
+    lists = (smooth.changes, smooth.spans, smooth.sums)
+    samples += [entry[0] for entries in lists for entry in entries]
+    _check(max(*samples, smooth.published or 0) <= end, "smooth lies after align")
+
+
+def _check_identify(identify: IdentifyPart, end: int) -> None:
+    samples = [identify.end, identify.audio_from, Landmarks.unpack(identify.landmarks).end]
+    if (music := identify.music) is not None:
+        samples += [music.start, music.known, music.searched, music.end or 0]
+    for match in identify.matches:
+        _check(match.time is None and not match.final, "matches: one that is dated or final")
+        samples += [match.start, match.end]
+    _check(max(samples) <= end, "identify lies after align")
 
 
 def _is_sorted(numbers: Sequence[float]) -> bool:

@@ -13,6 +13,7 @@ import typer
 
 from airsift.cli.common import complain
 from stream.lines import to_json
+from stream.sinks.base import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -98,7 +99,7 @@ def listener(model: Path) -> Callable[[Path], Timeline]:
     from model.evaluation.event_metrics import Timeline
     from model.evaluation.programmes import union
     from model.weights import sha256_of
-    from stream.runner import Stop, drive
+    from stream.runner import Stop, run_source
     from stream.sources.file import FileSource
 
     # Whoever names a file on the command line trusts it.
@@ -110,7 +111,7 @@ def listener(model: Path) -> Callable[[Path], Timeline]:
     def hear(path: Path) -> Timeline:
         sink = Segments()
         with closing(FileSource(path, chunk_s=settings.file.chunk_s)) as source:
-            drive(source, pipeline, [sink], checkpoint_s=60.0, stop=Stop())
+            run_source(source, pipeline, [sink], checkpoint_s=60.0, stop=Stop())
             length = round(source.heard_s * pipeline.rate)
 
         def spans(label: str) -> Spans:
@@ -129,7 +130,7 @@ def write_wav(path: Path, samples: NDArray[np.float32], rate: int = 16_000) -> N
         out.writeframes(np.rint(samples * 32767.0).astype("<i2").tobytes())
 
 
-class Segments:
+class Segments(Sink):
     """A sink that keeps the final segments."""
 
     def __init__(self) -> None:
@@ -140,9 +141,6 @@ class Segments:
         from stream.events import Segment
 
         self.segments += [e for e in events if isinstance(e, Segment) and e.final]
-
-    def flush(self) -> None:
-        """Do nothing: all is in memory."""
 
     def close(self) -> None:
         """Do nothing: there is nothing to close."""

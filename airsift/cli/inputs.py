@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from airsift.errors import SourceError
-from stream.sources.base import Batch
+from stream.audio import AudioChunk
+from stream.sources.base import Source
 
 if TYPE_CHECKING:
     from airsift.config import Config
@@ -105,7 +106,7 @@ def label_of(name: str) -> str:
     return public_name(name)
 
 
-class UrlFile:
+class UrlFile(Source):
     """A file behind a web address, as `FileSource` is one on the disk.
 
     A live stream is read until `stop` is requested. Either has no time of day: a recording is
@@ -134,8 +135,6 @@ class UrlFile:
         As in `FileSource`.
     """
 
-    resumable = False
-
     def __init__(self, url: str, config: Config, stop: Stop, track: str | None = None) -> None:
         from airsift.cli.web import web_settings
         from stream.sources.http import HttpSource
@@ -154,23 +153,16 @@ class UrlFile:
             queue_s=max(3 * chunk_s, 30.0),
             track=track,
         )
+        self.warnings = self._source.warnings  # one line for each damage met so far
         self.duration_s = self._source.duration_s
 
-    @property
-    def warnings(self) -> list[str]:
-        """One line for each damage met so far."""
-        return self._source.warnings
-
-    def __iter__(self) -> Iterator[Batch]:
-        for batch in self._source:
-            chunks = [replace(chunk, time=None) for chunk in batch.chunks]
+    def __iter__(self) -> Iterator[list[AudioChunk]]:
+        for items in self._source:
+            chunks = [replace(chunk, time=None) for chunk in items]
             self.heard_s += sum(len(chunk.samples) / chunk.rate for chunk in chunks)
-            yield replace(batch, chunks=chunks)
+            yield chunks
             if self._stop.requested:
                 return
-
-    def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
-        """Do nothing: a file is read once, from its beginning."""
 
     def close(self) -> None:
         """Close the connection."""

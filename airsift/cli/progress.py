@@ -102,7 +102,7 @@ def _bar(total: float, *, counted: bool = False) -> Iterator[Bar | None]:
 def progress_bar(
     name: str, duration_s: float | None
 ) -> Iterator[Callable[[Mapping[str, float]], None] | None]:
-    """Give what `stream.runner.drive` calls with seconds processed; None where no bar is wanted."""
+    """Give `stream.runner.run_source` its `progress`; None where no bar is wanted."""
     if duration_s is None or duration_s < LONG_S:
         yield None
         return

@@ -47,7 +47,7 @@ def run(
 
     from airsift.build import build_pipeline
     from airsift.shutdown import ending_within
-    from stream.runner import drive, stop_on_signals
+    from stream.runner import run_source, stop_on_signals
     from stream.telemetry.telemetry import watching
 
     # Until the loop begins a signal ends the process at once: nothing is to be lost before.
@@ -68,7 +68,7 @@ def run(
             if source == "kafka" or "kafka" in names:
                 stack.enter_context(ending_within(stop, resumable=opened.resumable))
             stack.push(opening.pop_all())
-            drive(opened, pipeline, sinks, checkpoint_s=every_s, stop=stop, observer=watch)
+            run_source(opened, pipeline, sinks, checkpoint_s=every_s, stop=stop, observer=watch)
             stop.settled = True
     for warning in getattr(opened, "warnings", ()):
         complain(f"airsift: {warning}")

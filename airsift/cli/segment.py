@@ -19,6 +19,7 @@ from airsift.cli.common import (
 from airsift.cli.inputs import Inputs, ending_on_request, label_of, open_input
 from airsift.cli.rows import Format, Rows
 from stream.lines import to_json
+from stream.sinks.base import Sink
 
 if TYPE_CHECKING:
     from stream.events import Event
@@ -60,7 +61,7 @@ def segment(
     from airsift.build import build_pipeline
     from airsift.cli.progress import progress_bar
     from airsift.errors import AirsiftError
-    from stream.runner import drive, stop_on_signals
+    from stream.runner import run_source, stop_on_signals
 
     pipeline = build_pipeline(settings)
     sink = FinalEvents(format)
@@ -72,7 +73,9 @@ def segment(
             try:
                 source = open_input(name, settings, stop, track)
                 with closing(source), progress_bar(label_of(name), source.duration_s) as progress:
-                    drive(source, pipeline, [sink], checkpoint_s=1.0, stop=stop, progress=progress)
+                    run_source(
+                        source, pipeline, [sink], checkpoint_s=1.0, stop=stop, progress=progress
+                    )
                 for warning in source.warnings:
                     complain(f"airsift: {warning}")
                 failed |= bool(source.warnings)
@@ -98,7 +101,7 @@ def too_short(name: str, heard_s: float) -> Exception:
     )
 
 
-class FinalEvents:
+class FinalEvents(Sink):
     """Writes what is final, each line as soon as it is known."""
 
     def __init__(self, format: Format) -> None:  # noqa: A002
@@ -120,9 +123,6 @@ class FinalEvents:
                 self._rows.write(
                     values if self._named_by_schema else values | {"schema": event.kind}
                 )
-
-    def flush(self) -> None:
-        """Do nothing: each line is handed on as it is written."""
 
     def close(self) -> None:
         """Do nothing: standard output is not closed."""

@@ -24,35 +24,28 @@ from bench.brokers import add_broker_option
 from bench.report import Report, arguments
 from bench.speed.latency import DRIVERS, LOADS, measure
 from stream.audio import AudioChunk
-from stream.runner import Stop, drive
-from stream.sources.base import Batch
+from stream.runner import Stop, run_source
+from stream.sinks.base import Sink
+from stream.sources.base import Source
 from stream.stages.identify import Identify, IdentifySettings
-from stream.telemetry.observer import Nobody
+from stream.telemetry.observer import NullObserver
 from stream.telemetry.telemetry import Watch
 
 RATE = 16_000
 CONFIG = config.load(environ={}).config
 
 
-class Recorded:
+class Recorded(Source):
     """A source of batches made beforehand."""
 
-    resumable = False
-
-    def __init__(self, batches: list[Batch]) -> None:
+    def __init__(self, batches: list[list[AudioChunk]]) -> None:
         self.batches = batches
 
     def __iter__(self):
         yield from self.batches
 
-    def settle(self, snapshots):
-        pass
 
-    def close(self):
-        pass
-
-
-class Collect:
+class Collect(Sink):
     """A sink that keeps the last run's events."""
 
     def __init__(self) -> None:
@@ -60,12 +53,6 @@ class Collect:
 
     def write(self, events):
         self.events += events
-
-    def flush(self):
-        pass
-
-    def close(self):
-        pass
 
 
 class KnowsNothing:
@@ -78,7 +65,7 @@ class KnowsNothing:
         return []
 
 
-def batches(stations: int, seconds: int) -> list[Batch]:
+def batches(stations: int, seconds: int) -> list[list[AudioChunk]]:
     """Return one batch a second, with a second of every station, as a poll would give them."""
     rng = np.random.default_rng(0)
     t = np.arange(seconds * RATE) / RATE
@@ -87,7 +74,7 @@ def batches(stations: int, seconds: int) -> list[Batch]:
     pieces = mix.astype(np.float32).reshape(seconds, RATE)
     now = time.time()
     return [
-        Batch([AudioChunk(f"station {s}", n * RATE, piece, RATE, now + n) for s in range(stations)])
+        [AudioChunk(f"station {s}", n * RATE, piece, RATE, now + n) for s in range(stations)]
         for n, piece in enumerate(pieces)
     ]
 
@@ -98,12 +85,12 @@ def watched(report: Report, stations: int, seconds: int, rounds: int) -> None:
     for number in range(2 * rounds + 2):
         on = bool(number % 2)
         source, pipeline, sink = Recorded(given), build_pipeline(CONFIG), Collect()
-        observer = Nobody()
+        observer = NullObserver()
         if on:
             observer = Watch(CONFIG.watch)
             observer.attach(source, pipeline, [sink])
         began = time.process_time()
-        drive(source, pipeline, [sink], checkpoint_s=2.0, stop=Stop(), observer=observer)
+        run_source(source, pipeline, [sink], checkpoint_s=2.0, stop=Stop(), observer=observer)
         if number >= 2:
             taken[on].append(time.process_time() - began)
     audio_s = stations * seconds
@@ -126,7 +113,10 @@ def cost(stations: int, seconds: int, identified: bool) -> dict[str, float]:
     """Return what a station costs; in a process of its own, where no memory lies about unused."""
     settings = IdentifySettings(*(s * RATE for s in (6, 5, 10, 3, 1)))
     pipeline = build_pipeline(CONFIG)
-    pipeline.identify = Identify(KnowsNothing(), settings) if identified else None
+    if identified:
+        named = Identify(KnowsNothing(), settings)
+        named.sessions = pipeline.sessions
+        pipeline.stages = (*pipeline.stages, named)
     given = batches(1, seconds)
     size: Counter[str] = Counter()
     for station in range(-3, stations):  # the first three fill caches
@@ -135,7 +125,7 @@ def cost(stations: int, seconds: int, identified: bool) -> dict[str, float]:
         for batch in given:
             chunks = [
                 AudioChunk(f"station {station}", c.start, c.samples.copy(), RATE, c.time)
-                for c in batch.chunks
+                for c in batch
             ]
             for event in pipeline.push(chunks):
                 size[event.kind] += len(event.to_json())

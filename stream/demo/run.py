@@ -3,7 +3,7 @@
 ::
 
     programme ─> publish ─┐                               ┌─> decisions, segments, matches, gaps
-                          ├─> audio topic ─> drive ───────┘        │
+                          ├─> audio topic ─> run ─────────┘        │
     programme ─> publish ─┘   (broker)       (pipeline)            └─> subscriber ─> console
 
 All of it is what `airsift publish`, `run` and `tail` are made of; only the programmes and the
@@ -31,7 +31,7 @@ from stream.kafka.client.sink import KafkaSink
 from stream.kafka.client.source import KafkaSource
 from stream.kafka.embedded_broker import EmbeddedBroker
 from stream.kafka.settings import KafkaSettings
-from stream.runner import Stop, drive
+from stream.runner import Stop, run_source
 from stream.sinks.console import ConsoleSink
 from stream.sinks.terminal import DEFAULT_SIZE, is_terminal, size_of
 
@@ -110,7 +110,9 @@ def broadcast(
         with closing(KafkaSource(config.kafka, rate=pipeline.rate)) as kafka:
             source = UntilHeard(kafka, {p.name: p.length_ms for p in on_air})
             with closing(KafkaSink(config.kafka)) as sink:
-                drive(source, pipeline, [sink], checkpoint_s=config.run.checkpoint_s, stop=stop)
+                run_source(
+                    source, pipeline, [sink], checkpoint_s=config.run.checkpoint_s, stop=stop
+                )
 
     def send(programme: Programme) -> None:
         source = ProgrammeSource(programme)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airsift.errors import BrokerError
 from stream.audio import AudioChunk
 from stream.demo.clips import RATE
-from stream.sources.base import Batch
+from stream.sources.base import Source, SourceItem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,33 +20,25 @@ SILENT_S = 30.0  # of waiting for audio that is on its way; something is then br
 SHORT_MS = 100  # codecs may round a station's end by less
 
 
-class ProgrammeSource:
+class ProgrammeSource(Source):
     """A programme, in chunks of a second."""
-
-    resumable = False
 
     def __init__(self, programme: Programme) -> None:
         self._programme = programme
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[list[AudioChunk]]:
         name, samples = self._programme.name, self._programme.samples
         for start in range(0, len(samples), RATE):
-            yield Batch([AudioChunk(name, start, samples[start : start + RATE], RATE)])
-
-    def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
-        """Do nothing: a programme is sent once."""
-
-    def close(self) -> None:
-        """Do nothing: a programme holds nothing open."""
+            yield [AudioChunk(name, start, samples[start : start + RATE], RATE)]
 
 
-class UntilHeard:
+class UntilHeard(Source):
     """A Kafka source that ends when the programmes do; a real one never ends.
 
     Parameters
     ----------
     source : KafkaSource
-        Hears the programmes' stations.
+        Receives the programmes' stations.
     length_ms : mapping of str to int
         How long each station's programme is.
 
@@ -62,16 +54,17 @@ class UntilHeard:
         self._source = source
         self._missing = dict(length_ms)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[list[SourceItem]]:
         last = time.monotonic()
-        for batch in self._source:
+        for items in self._source:
             now = time.monotonic()
-            for chunk in batch.chunks:
-                last = now
-                heard_ms = chunk.end * 1000 // chunk.rate + SHORT_MS
-                if heard_ms >= self._missing.get(chunk.station, heard_ms + 1):
-                    del self._missing[chunk.station]
-            yield batch
+            for item in items:
+                if isinstance(item, AudioChunk):
+                    last = now
+                    end_ms = item.end * 1000 // item.rate + SHORT_MS
+                    if end_ms >= self._missing.get(item.station, end_ms + 1):
+                        del self._missing[item.station]
+            yield items
             if not self._missing:
                 return
             if now - last > SILENT_S:

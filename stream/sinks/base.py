@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -10,11 +11,28 @@ if TYPE_CHECKING:
 
 
 class Sink(Protocol):
-    """Takes events in order.
+    """Takes events in order. Subclasses inherit what they do not need to change.
 
     `write` may raise `airsift.errors.Backpressure`: nothing of that call was taken, and the
     same events are written again later. What `write` took is safe only after `flush`.
+
+    Attributes
+    ----------
+    refused : mapping of str to int
+        Messages that the broker has refused, by topic.
     """
+
+    refused: Mapping[str, int] = MappingProxyType({})
+
+    @property
+    def queued(self) -> int:
+        """Events that wait to be sent. For the loop's thread."""
+        return 0
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be sent, "" where it can. Safe in any thread."""
+        return ""
 
     def write(self, events: Sequence[Event]) -> None:
         """Take events; return quickly."""
@@ -22,8 +40,8 @@ class Sink(Protocol):
 
     def flush(self) -> None:
         """Return when everything written is where it belongs, or raise."""
-        ...
+        return
 
     def close(self) -> None:
         """Flush and let go. Safe to call twice."""
-        ...
+        return

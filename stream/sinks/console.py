@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from stream.events import Decision, Event, Gap, Match, Segment
 from stream.lines import one_line
+from stream.sinks.base import Sink
 from stream.sinks.format import begin_of, end_of, song
 from stream.sinks.terminal import aside
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 MAX_REMEMBERED = 10_000  # ids of segments and matches that were told already
 
 
-class ConsoleSink:
+class ConsoleSink(Sink):
     """A live table of the stations, or one line for each segment, song and gap.
 
     Plain lines hold no control codes. A segment or song has two of them, one when it begins

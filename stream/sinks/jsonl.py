@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
 from airsift.errors import Backpressure, ConfigError
+from stream.sinks.base import Sink
 from stream.sinks.terminal import aside
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ FULL_S = 0.05  # between two looks at a full pipe
 _LONGEST_LINE = 65_536  # bytes; ours are shorter than a tenth of it
 
 
-class JsonlSink:
+class JsonlSink(Sink):
     """One event a line, UTF-8, each `write` handed to the system at once.
 
     Parameters

@@ -2,37 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Protocol, TypeAlias
 
-if TYPE_CHECKING:
-    from stream.audio import AudioChunk
+from stream.audio import AudioChunk
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """What a source hands over at once.
+class Resumed:
+    """A station comes back after a restart, where its snapshot (`Pipeline.snapshot`) was taken."""
 
-    Parameters
+    station: str
+    snapshot: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A station is to be forgotten without an end: another worker has it, or it is long silent."""
+
+    station: str
+
+
+# What a source yields, in the order in which it counts: of a station that is resumed, the chunks
+# from its snapshot's oldest sample on come behind the `Resumed`.
+SourceItem: TypeAlias = AudioChunk | Resumed | Lost
+
+
+def chunks_of(items: Iterable[SourceItem]) -> list[AudioChunk]:
+    """Return the audio among what a source yields."""
+    return [item for item in items if isinstance(item, AudioChunk)]
+
+
+class Readings(Protocol):
+    """What telemetry reads of a source. Subclasses inherit what they have nothing to say of.
+
+    Attributes
     ----------
-    chunks : list of AudioChunk
-        New audio of any stations, in order within a station, and their ends; empty when there
-        is none.
-    resumed : mapping of str to dict
-        Snapshots (`Pipeline.snapshot`) of stations that come back after a restart; they are
-        restored before `chunks` is heard.
-    lost : frozenset of str
-        Stations that another worker has taken over, or that were silent for a very long time:
-        to be forgotten, not ended.
+    counts : Counter
+        See `stream.telemetry.collector.SOURCE`.
+    refused : Counter
+        Messages of ours that the broker has refused, by topic.
+    reconnects : int
+        Times that a stream was connected anew.
     """
 
-    chunks: list[AudioChunk] = field(default_factory=list)
-    resumed: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    lost: frozenset[str] = frozenset()
+    counts: Mapping[str, int] = MappingProxyType({})
+    refused: Mapping[str, int] = MappingProxyType({})
+    reconnects: int = 0
+
+    @property
+    def overflows(self) -> int:
+        """Times that a device's audio was lost."""
+        return 0
+
+    @property
+    def lag(self) -> int:
+        """Messages that wait to be read. For the loop's thread."""
+        return 0
+
+    @property
+    def queued(self) -> int:
+        """Chunks that wait before the pipeline. For the loop's thread."""
+        return 0
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can come, "" where it can. Safe in any thread."""
+        return ""
+
+    @property
+    def waits_for(self) -> frozenset[str]:
+        """What is missing before audio can come. Safe in any thread."""
+        return frozenset()
+
+    @property
+    def topic_partitions(self) -> int:
+        """Partitions of the audio topic, as last seen. Safe in any thread."""
+        return 0
+
+    @property
+    def throttled_s(self) -> float:
+        """Seconds for which quotas have held the client back. Safe in any thread."""
+        return 0.0
 
 
-class Source(Protocol):
+class Source(Readings, Protocol):
     """A source of audio chunks.
 
     Attributes
@@ -40,28 +96,31 @@ class Source(Protocol):
     resumable : bool
         Whether another process can go on where this one stops. If so, stopping leaves open
         segments open; if not, it ends them.
+    warnings : sequence of str
+        What was wrong with the audio so far, for the user.
 
     Notes
     -----
-    Iterating gives batches; a live source gives an empty one at least every 0.2 s, so that
-    whoever iterates can look at its clock. The iteration ends when the audio does.
+    Iterating gives lists of items; a live source gives an empty one at least every 0.2 s, so that
+    the loop can look at its clock. The iteration ends when the audio does.
     """
 
-    resumable: bool
+    resumable: bool = False
 
-    def __iter__(self) -> Iterator[Batch]:
-        """Return the batches, once."""
+    warnings: Sequence[str] = ()
+
+    def __iter__(self) -> Iterator[Sequence[SourceItem]]:
+        """Return the lists of items, once."""
         ...
 
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
-        """Take note that everything up to these snapshots is published and safe.
+        """Store snapshots: everything up to them is published and safe.
 
-        A source that can be read again stores them and, after a restart, resumes from them:
-        it hands them back in `Batch.resumed` and repeats the audio from each snapshot's
-        ``oldest`` sample on. A source that can't forgets them.
+        After a restart, a resumable source yields them as `Resumed`, and repeats the audio from
+        each snapshot's ``oldest`` sample on. Others ignore them.
         """
-        ...
+        return
 
     def close(self) -> None:
         """Let go of files, sockets and devices. Safe to call twice."""
-        ...
+        return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,11 +13,11 @@ from stream.audio import AudioChunk
 from stream.decoding.reader import AudioReader
 from stream.decoding.spool import MAX_SPOOL
 from stream.resampler import Resampler
-from stream.sources.base import Batch
+from stream.sources.base import Source
 from stream.text import utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -26,7 +26,7 @@ _PIECE_S = 10.0
 _SILENCE = 1 << 20  # samples that stand for a gap are made so many at a time
 
 
-class FileSource:
+class FileSource(Source):
     """One audio file, as fast as it decodes.
 
     Where the file is damaged, or its timestamps have a hole, the chunks jump over what is not
@@ -66,8 +66,6 @@ class FileSource:
         It is empty, or no audio.
     """
 
-    resumable = False
-
     def __init__(
         self,
         path: str | Path,
@@ -90,14 +88,11 @@ class FileSource:
         self.heard_s = 0.0
         self.warnings = self._reader.problems
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[list[AudioChunk]]:
         for start, samples, lost in self._reader:
             self.heard_s += len(samples) / self.rate
             reason = lost or "missing"
-            yield Batch([AudioChunk(self.station, start, samples, self.rate, gap_reason=reason)])
-
-    def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
-        """Do nothing: a file is read once, from its beginning."""
+            yield [AudioChunk(self.station, start, samples, self.rate, gap_reason=reason)]
 
     def close(self) -> None:
         """Close the file."""

@@ -11,12 +11,12 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airsift.errors import AirsiftError
 from stream.audio import AudioChunk
 from stream.sources.address import check_scheme, public_name
-from stream.sources.base import Batch
+from stream.sources.base import Source
 from stream.sources.live import SETTLE_S, LiveClock
 from stream.sources.web_audio import Reading, WebAudio, open_web_audio
 from stream.sources.web_client import WebClient, WebSettings
@@ -25,7 +25,7 @@ from stream.sources.web_file import Sign, backoff_s
 from stream.timekeeping import boot_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from stream.sources.live import Placed
     from stream.sources.web_file import WebFile
@@ -41,7 +41,7 @@ _HLS_LOSS_S = 20.0  # HLS comes in pieces of up to 10 s, each up to a piece late
 _DEFAULT = WebSettings()
 
 
-class HttpSource:
+class HttpSource(Source):
     """A web radio until it is closed, or a file over HTTP to its end.
 
     It is read from the moment it is opened.
@@ -83,8 +83,6 @@ class HttpSource:
     DecodeError
         What came was no audio.
     """
-
-    resumable = False
 
     def __init__(
         self,
@@ -132,7 +130,7 @@ class HttpSource:
         self._thread = threading.Thread(target=self._run, name=f"http {station}", daemon=True)
         self._thread.start()
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[list[AudioChunk]]:
         while not self._stopped.is_set():
             with self._changed:
                 chunks = self._take()
@@ -144,7 +142,7 @@ class HttpSource:
                 if self._failure is not None:
                     raise self._failure
                 return
-            yield Batch(chunks)
+            yield chunks
 
     @property
     def live(self) -> bool:
@@ -161,9 +159,6 @@ class HttpSource:
         """Chunks that wait to be taken."""
         with self._changed:
             return round(self._waiting_s() / self._block_s)
-
-    def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
-        """Do nothing: what was on the air is gone."""
 
     def close(self) -> None:
         """Stop listening. A thread that still waits for the network ends by itself later."""

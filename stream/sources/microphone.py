@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ import numpy as np
 
 from airsift.errors import SourceError
 from stream.audio import AudioChunk, rescale
-from stream.sources.base import Batch
+from stream.sources.base import Source
 from stream.timekeeping import boot_time, slewed
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class BlockQueue:
         self.overflows += 1
 
 
-class MicrophoneSource:
+class MicrophoneSource(Source):
     """One input device, until it is closed.
 
     Parameters
@@ -175,7 +175,6 @@ class MicrophoneSource:
         PortAudio or the device is not there, or the device gives no audio for `absent_s`.
     """
 
-    resumable = False
     live = True
 
     def __init__(
@@ -205,7 +204,7 @@ class MicrophoneSource:
         """Blocks that wait to be taken."""
         return self._blocks.queued
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[list[AudioChunk]]:
         self._start()
         silent_s = 0.0
         looked = time.monotonic()
@@ -214,13 +213,10 @@ class MicrophoneSource:
             before, looked = looked, time.monotonic()
             # Of a process that stood still, only the time in which it listened is silence.
             silent_s = 0.0 if chunks else silent_s + min(looked - before, 2 * IDLE_S)
-            yield Batch(chunks)
+            yield chunks
             if silent_s > SILENT_S:
                 yield from self._wait_for_device()
                 silent_s, looked = 0.0, time.monotonic()
-
-    def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
-        """Do nothing: what was recorded is gone."""
 
     def close(self) -> None:
         """Stop the device."""
@@ -249,7 +245,7 @@ class MicrophoneSource:
                 "or name another input"
             ) from error
 
-    def _wait_for_device(self) -> Iterator[Batch]:
+    def _wait_for_device(self) -> Iterator[list[AudioChunk]]:
         """Open the device again and again until it gives audio; yield empty batches meanwhile."""
         absent_s, name = SILENT_S, self.name
         while absent_s < self._absent_s:
@@ -261,7 +257,7 @@ class MicrophoneSource:
                 if self._closed or self._blocks.queued:
                     return
                 time.sleep(IDLE_S)
-                yield Batch()
+                yield []
             absent_s += wait_s
         raise SourceError(
             f"microphone {name}: has given no audio for {absent_s:.0f} s; check that it is plugged "

@@ -1,90 +1,130 @@
-"""What time it was at a station's sample, and how far its samples drift from its clock."""
+"""The Unix time of a station's samples, and how far they drift from the station's clock."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from statistics import median
-from typing import Any
+from typing import Annotated
 
-from stream.audio import AudioChunk, Cut
-from stream.events import Event
-from stream.ranges import is_time
+from pydantic import Field, Strict
+
+from stream.audio import AudioChunk
+from stream.events import Event, Match, Segment
+from stream.ranges import Number, Sample, Text, is_time
+from stream.session import Session, Sessions, Stage
+from stream.stages.align import Aligned
 from stream.timekeeping import slewed
 
 log = logging.getLogger(__name__)
 
 SPAN_S = 120  # seconds of audio between two looks; they lie on multiples of it
-KEPT = 16  # looks that the drift is measured over: half an hour
-LEAST = 6  # looks without which no drift is told
+MAX_LOOKS = 16  # that the drift is measured over: half an hour
+MIN_LOOKS = 6  # fewer give no drift
 LOUD_PPM = 200.0  # crystals are better than that: a drift beyond is logged
 _STEP_S = 0.01  # differences below this change no event's time
 _SAME_S = 0.25  # after a gap, a time within this is no new one
 _FAR_S = 1.0  # times that stay off by more than this mean that the station's clock was set
-_KNOTS = 24
+_MAX_KNOTS = 24
 _EARLY_S = 1.0  # grids and resampling may date an event a little before its first chunk
 
 
 @dataclass(slots=True)
-class _Station:
-    """One station's clock; plain enough for JSON. All in seconds of audio and of Unix time."""
+class ClockState:
+    """One station's clock, in seconds of audio and of Unix time.
 
-    base: float  # Unix time of sample 0 when the clock was set; the others are relative to it
-    knots: list[tuple[float, float]]  # (from this second of audio on, Unix time of sample 0)
-    broke: float | None = None  # where it broke off, until its next chunk with a time
-    offset: float = 0.0  # of sample 0, from `base`, as followed so far
-    heard: float = 0.0  # audio up to here has been followed
-    far: float = 0.0  # since the last look: audio whose time was far off,
-    near: float = 0.0  # audio whose time was not,
-    said: float = 0.0  # and the offset that was far off
-    looks: list[tuple[int, float]] = field(default_factory=list)  # (number, offset)
-    drift_ppm: float | None = None
-    open: dict[str, float | None] = field(default_factory=dict)  # times of events not final, by id
+    Parameters
+    ----------
+    base : float
+        Unix time of sample 0 when the clock was set; offsets are relative to it.
+    knots : list of (float, float)
+        From which second of audio on, and the Unix time of sample 0 there.
+    followed : float
+        Audio up to here has been followed.
+    broke : float, optional
+        Where the audio broke off, until the next chunk with a time.
+    offset : float
+        Of sample 0, from `base`, as followed so far.
+    far, near : float >= 0
+        Audio since the last look whose time was far off, and whose time was not.
+    far_offset : float
+        The offset that was far off.
+    looks : list of (int, float)
+        Number and offset of the last looks.
+    drift_ppm : float, optional
+        See `Clock`.
+    open : dict
+        Times of events that are not final, by id.
+    """
+
+    base: Number
+    knots: Annotated[list[tuple[Number, Number]], Field(min_length=1, max_length=64)]
+    followed: Annotated[float, Strict(), Field(ge=0, le=1e15, allow_inf_nan=False)]
+    broke: Number | None = None
+    offset: Number = 0.0
+    far: Number = 0.0
+    near: Number = 0.0
+    far_offset: Number = 0.0
+    looks: Annotated[list[tuple[Sample, Number]], Field(max_length=64)] = field(
+        default_factory=list
+    )
+    drift_ppm: Number | None = None
+    open: Annotated[dict[Text, Number | None], Field(max_length=10_000)] = field(
+        default_factory=dict
+    )
+
+    def copy(self) -> ClockState:
+        """Return a state that can change on its own."""
+        return replace(self, knots=[*self.knots], looks=[*self.looks], open={**self.open})
 
 
-class Clock:
-    """Keep the Unix time of each station's samples, as its source tells it.
+class Clock(Stage):
+    """Date each station's samples in Unix time, as its source gives it.
 
-    The first chunk with a time sets the clock. From then on it runs with the samples and
-    follows what later chunks say slowly, so that their jitter does not show and a station that
-    drifts for months keeps the right time. It changes only where a look is due, on multiples of
-    `SPAN_S` of audio, and for later events only: so every event has the same time however the
-    audio was cut, and after a restart. An event that is published again, while it is open and
-    once it is final, keeps the time it had. After a gap, or when most of what a span's chunks
-    say is a second off, the clock is set anew.
+    The first chunk with a time sets the clock. From then on it runs with the samples and slowly
+    follows the times of later chunks, so that their jitter does not show and a station that drifts
+    for months keeps the right time. It changes only where a look is due, on multiples of `SPAN_S`
+    of audio, and for later events only: so every event has the same time however the audio was
+    cut, and after a restart. An event that is published again, while it is open and once it is
+    final, keeps the time it had. After a gap, or when the times of more than half of a span's
+    audio are a second off, the clock is set anew.
 
     The drift is the slope of the offsets at the last looks (the median over all pairs), in parts
     per million: positive where a station sends more samples than its own clock says.
     """
 
-    def __init__(self) -> None:
-        self._stations: dict[str, _Station] = {}
+    name = "clock"
 
-    def push(self, items: Sequence[AudioChunk | Cut]) -> None:
-        """Hear audio and cuts, in order."""
+    def __init__(self) -> None:
+        self.sessions = Sessions()
+
+    def push(self, items: Sequence[Aligned]) -> list[Aligned]:
+        """Read the times of audio in order; return the items as they are."""
         for item in items:
-            state = self._stations.get(item.station)
-            if isinstance(item, Cut):
+            session = self.sessions[item.station]
+            state = session.clock
+            if not isinstance(item, AudioChunk):
                 if state is not None and state.broke is None:
                     state.broke = item.start / item.rate
             elif item.time is not None and is_time(item.time):
                 start = item.start / item.rate
-                said = item.time - start
+                zero = item.time - start
                 if state is None:
-                    state = _Station(said, [(start - _EARLY_S, said)], heard=start)
-                    self._stations[item.station] = state
+                    state = ClockState(zero, [(start - _EARLY_S, zero)], start)
+                    session.clock = state
                 elif state.broke is not None:
-                    if abs(said - state.base - state.offset) > _SAME_S:
+                    if abs(zero - state.base - state.offset) > _SAME_S:
                         # Not for the gap itself, nor for what was before it.
                         since = max(start - _EARLY_S, state.broke + 0.001)
-                        _set(state, min(since, max(start, state.broke)), said)
-                    state.broke, state.heard = None, max(state.heard, start)
-                self._follow(item.station, state, item.end / item.rate, said - state.base)
+                        _set(state, min(since, max(start, state.broke)), zero)
+                    state.broke, state.followed = None, max(state.followed, start)
+                _follow(item.station, state, item.end / item.rate, zero - state.base)
+        return list(items)
 
     def time(self, station: str, sample: int, rate: int) -> float | None:
         """Return the Unix time of a sample; None where the source knows none that can be."""
-        state = self._stations.get(station)
+        state = self.sessions[station].clock
         at = sample / rate
         for since, zero in reversed(state.knots if state else []):
             if at >= since:
@@ -94,64 +134,56 @@ class Clock:
     def date(self, event: Event) -> Event:
         """Return an event with its time: the one it had, if it was open before."""
         time = self.time(event.station, event.start, event.rate)
-        state = self._stations.get(event.station)
-        if state is not None and hasattr(event, "final"):
+        state = self.sessions[event.station].clock
+        if state is not None and isinstance(event, Segment | Match):
             time = state.open.pop(event.id, time)
             if not event.final:
                 state.open[event.id] = time
         return replace(event, time=time)
 
-    def drift_ppm(self, station: str) -> float | None:
-        """Return how much faster a station's samples run than its clock; None while unknown."""
-        state = self._stations.get(station)
-        return None if state is None else state.drift_ppm
-
     def drifts_ppm(self) -> list[tuple[str, float]]:
-        """Return the drift of each station of which it is known, in order of name."""
-        known = [(name, state.drift_ppm) for name, state in sorted(self._stations.items())]
-        return [(name, ppm) for name, ppm in known if ppm is not None]
+        """Return how much faster each station's samples run than its clock, in order of name.
 
-    def snapshot(self, station: str) -> dict[str, Any] | None:
-        """Return what `restore` needs to go on as if nothing had happened, as JSON's types."""
-        state = self._stations.get(station)
-        return None if state is None else asdict(state)
+        Stations whose drift is not known yet are left out.
+        """
+        return [
+            (station, session.clock.drift_ppm)
+            for station, session in sorted(self.sessions.items())
+            if session.clock is not None and session.clock.drift_ppm is not None
+        ]
 
-    def restore(self, station: str, snapshot: dict[str, Any]) -> None:
-        """Go on where `snapshot` was taken; audio heard again since then changes nothing."""
-        values = dict(snapshot)
-        for name in ("knots", "looks"):
-            values[name] = [tuple(entry) for entry in values[name]]
-        values["open"] = dict(values["open"])
-        self._stations[station] = _Station(**values)
+    def snapshot(self, session: Session) -> ClockState | None:
+        return session.clock.copy() if session.clock else None
 
-    def forget(self, station: str) -> None:
-        """Drop what is known of a station."""
-        self._stations.pop(station, None)
-
-    def _follow(self, station: str, state: _Station, end: float, said: float) -> None:
-        """Move the offset towards what is said up to `end`, and look where a look is due."""
-        while state.heard < end:
-            number = int(state.heard // SPAN_S) + 1
-            upto = min(end, number * SPAN_S)
-            length, off = upto - state.heard, said - state.offset
-            if abs(off) > _FAR_S:
-                state.far += length
-                state.said = said
-            else:
-                state.near += length
-                state.offset = slewed(state.offset, said, length)
-            state.heard = upto
-            if upto == number * SPAN_S:
-                _look(station, state, number)
+    def restore(self, session: Session, part: ClockState) -> None:
+        """Continue where `part` was the snapshot; repeated audio changes nothing."""
+        session.clock = part.copy()
 
 
-def _look(station: str, state: _Station, number: int) -> None:
+def _follow(station: str, state: ClockState, end: float, offset: float) -> None:
+    """Move the offset towards a chunk's up to its `end`, and look where a look is due."""
+    while state.followed < end:
+        number = int(state.followed // SPAN_S) + 1
+        upto = min(end, number * SPAN_S)
+        length = upto - state.followed
+        if abs(offset - state.offset) > _FAR_S:
+            state.far += length
+            state.far_offset = offset
+        else:
+            state.near += length
+            state.offset = slewed(state.offset, offset, length)
+        state.followed = upto
+        if upto == number * SPAN_S:
+            _look(station, state, number)
+
+
+def _look(station: str, state: ClockState, number: int) -> None:
     """Take over what was followed since the last look, for events from here on."""
     at = number * SPAN_S
     if state.far > state.near:
-        zero = state.base + state.said
-        place = {"station": station}
-        log.warning("its clock was set by %+.1f s", state.said - state.offset, extra=place)
+        zero = state.base + state.far_offset
+        where = {"station": station}
+        log.warning("its clock was set by %+.1f s", state.far_offset - state.offset, extra=where)
         _set(state, at, zero)
         return
     state.far = state.near = 0.0
@@ -159,14 +191,14 @@ def _look(station: str, state: _Station, number: int) -> None:
     if abs(zero - state.knots[-1][1]) >= _STEP_S:
         _add(state, at, zero)
     state.looks.append((number, round(state.offset, 6)))
-    del state.looks[:-KEPT]
+    del state.looks[:-MAX_LOOKS]
     before, state.drift_ppm = state.drift_ppm, _drift(state.looks)
     if abs(state.drift_ppm or 0.0) >= LOUD_PPM > abs(before or 0.0):
         log.warning("its samples drift by %+.0f ppm", state.drift_ppm, extra={"station": station})
 
 
 def _drift(looks: Sequence[tuple[int, float]]) -> float | None:
-    if len(looks) < LEAST:
+    if len(looks) < MIN_LOOKS:
         return None
     slopes = [
         (b - a) / (later - earlier)
@@ -176,15 +208,15 @@ def _drift(looks: Sequence[tuple[int, float]]) -> float | None:
     return round(-median(slopes) / SPAN_S * 1e6, 1)
 
 
-def _set(state: _Station, since: float, zero: float) -> None:
+def _set(state: ClockState, since: float, zero: float) -> None:
     _add(state, since, zero)
     state.base, state.offset = zero, 0.0
     state.far = state.near = 0.0
     state.looks, state.drift_ppm = [], None
 
 
-def _add(state: _Station, since: float, zero: float) -> None:
+def _add(state: ClockState, since: float, zero: float) -> None:
     state.knots.append((since, round(zero, 6)))
-    if len(state.knots) > _KNOTS:
+    if len(state.knots) > _MAX_KNOTS:
         since, _ = state.knots.pop(0)
         state.knots[0] = since, state.knots[0][1]

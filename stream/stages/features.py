@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from stream.audio import AudioChunk, Cut
+from stream.audio import AudioChunk
+from stream.session import Session, Sessions, Stage
+from stream.stages.align import Aligned
 
 if TYPE_CHECKING:
     from model.frontend.rolling_cqt import FrontEnd
@@ -38,11 +40,29 @@ class Columns:
 
 
 @dataclass(slots=True)
-class _Station:
-    start: int  # sample at which the session began
-    next: int  # sample that the front end takes next
-    column: int  # column that the front end gives next; before `first` it is thrown away
-    first: int  # first column to hand on, at a step
+class ColumnsState:
+    """A station's front end, and where it is.
+
+    Parameters
+    ----------
+    start : int
+        First sample since the latest break.
+    next : int
+        Sample that the front end takes next.
+    column : int
+        Column that it gives next; those before `first` are thrown away.
+    first : int
+        First column to return, at a step.
+    state : dict of str to torch.Tensor, optional
+        The front end's; None before its first samples.
+    pending : list of np.ndarray
+        Samples from `next` on, `n_pending` together.
+    """
+
+    start: int
+    next: int
+    column: int
+    first: int
     state: dict[str, torch.Tensor] | None = None
     pending: list[np.ndarray] = field(default_factory=list)
     n_pending: int = 0
@@ -51,19 +71,20 @@ class _Station:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Job:
     station: str
+    state: ColumnsState
     samples: np.ndarray
 
 
-class ComputeColumns:
+class ComputeColumns(Stage):
     """Run the front end over many stations at once.
 
     Columns come out in whole steps as soon as the audio for them is there: a step's last
-    column is known `front_end.latency` samples after its middle. A session begins on the next
-    multiple of `hop`; its first columns are handed on from the next whole step.
+    column is known `front_end.latency` samples after its middle. After a break, the front end
+    begins on the next multiple of `hop`, and columns are returned from the next whole step on.
 
-    The front end is given whole steps too, with silence before a session that begins within one:
-    a column then has the same place in a unit (see `model.units`) wherever its session began, and
-    the same bits.
+    The front end is given whole steps too, with silence before audio that begins within one: so a
+    column has the same place in a unit (see `model.units`) wherever the audio began, and the same
+    bits.
 
     Parameters
     ----------
@@ -75,55 +96,56 @@ class ComputeColumns:
         Where `front_end` is, in torch's words.
     """
 
+    name = "columns"
+
     def __init__(self, front_end: FrontEnd, step: int, device: str = "cpu") -> None:
+        self.sessions = Sessions()
         self.front_end = front_end
         self.device = device
         self.hop = front_end.hop
         self.step = step
-        self._stations: dict[str, _Station] = {}
-        self._resume: dict[str, int] = {}
 
-    def push(self, items: Sequence[AudioChunk | Cut]) -> list[Columns | Cut]:
-        """Return the whole steps of columns that `items` complete, and the cuts in place."""
-        out: list[Columns | Cut] = []
+    def push(self, items: Sequence[Aligned]) -> list[Aligned | Columns]:
+        """Return `items`, each station's followed by the whole steps of columns they complete."""
+        out: list[Aligned | Columns] = []
+        changed: dict[str, Session] = {}
         for item in items:
-            if isinstance(item, Cut):
-                # What was heard so far comes first; zeros then push out the last columns.
-                out += self._run(self._ready())
-                out += self._run(self._flush(item.station))
-                self.forget(item.station)
+            session = self.sessions[item.station]
+            if isinstance(item, AudioChunk):
                 out.append(item)
-            else:
-                self._take(item)
-        return out + self._run(self._ready())
+                self._take(session, item)
+                changed[item.station] = session
+                continue
+            # The columns of what came before the break; zeros then push out the last of them.
+            out += self._run(self._ready(changed))
+            changed.clear()
+            out += self._run(self._rest(session))
+            session.columns, session.resume_column = None, 0
+            out.append(item)
+        return out + self._run(self._ready(changed))
 
-    def forget(self, station: str) -> None:
-        """Drop what is known of a station, without ending it."""
-        self._stations.pop(station, None)
-        self._resume.pop(station, None)
+    def snapshot(self, session: Session) -> int | None:
+        """Return the first column that is needed again: that of the next window."""
+        return None if session.classify is None else session.classify.window
 
-    def oldest(self, station: str, column: int | None = None) -> int | None:
-        """Return the first sample needed to compute columns from `column` on.
+    def restore(self, session: Session, part: int) -> None:
+        """Return columns only from column `part` on, or from the next whole step."""
+        session.resume_column = -(-part // self.step) * self.step
 
-        Without `column`, from the first that has not been handed on yet; None for a station
-        that is not being heard.
-        """
-        state = self._stations.get(station)
+    def oldest(self, session: Session, sample: int) -> int:
+        state = session.columns
         if state is None:
-            return None
+            return sample
+        column = self.snapshot(session)
         if column is None:
             column = max(state.first, state.column)
-        # A column reaches back by the latency from its middle; 0.1 s more lets the resampler
-        # forget that it began there.
+        # A column reaches back by the latency from its middle; after 0.1 s more it no longer
+        # matters to the resampler where it began.
         margin = self.front_end.sample_rate // 10
-        return max(column * self.hop - self.front_end.latency - margin, state.start)
+        return min(sample, max(column * self.hop - self.front_end.latency - margin, state.start))
 
-    def restore(self, station: str, column: int) -> None:
-        """Hand on columns of `station` only from `column`, or the next whole step."""
-        self._resume[station] = -(-column // self.step) * self.step
-
-    def _take(self, chunk: AudioChunk) -> None:
-        state = self._stations.get(chunk.station)
+    def _take(self, session: Session, chunk: AudioChunk) -> None:
+        state = session.columns
         samples = chunk.samples
         if state is None:
             skip = min(-chunk.start % self.hop, len(samples))
@@ -132,30 +154,31 @@ class ComputeColumns:
             start = chunk.start + skip
             samples = samples[skip:]
             first = -(-start // (self.step * self.hop)) * self.step
-            first = max(first, self._resume.pop(chunk.station, 0))
+            first = max(first, session.resume_column)
             # Where a step's samples begin: its columns lie before them by the latency.
             step = (start - self.front_end.latency) // (self.step * self.hop)
             begin = step * self.step * self.hop + self.front_end.latency
-            state = _Station(start, begin, step * self.step, first)
+            state = ColumnsState(start, begin, step * self.step, first)
             state.pending.append(np.zeros(start - begin, np.float32))
             state.n_pending = start - begin
-            self._stations[chunk.station] = state
+            session.columns = state
         state.pending.append(samples)
         state.n_pending += len(samples)
 
-    def _ready(self) -> Iterable[_Job]:
+    def _ready(self, sessions: Mapping[str, Session]) -> Iterable[_Job]:
         """Yield the samples that complete whole steps."""
         per_step = self.step * self.hop
-        for station, state in self._stations.items():
+        for station, session in sessions.items():
+            if (state := session.columns) is None:
+                continue
             known = state.next + state.n_pending - self.front_end.latency
             n = known // per_step * per_step + self.front_end.latency - state.next
             if n > 0:
-                yield _Job(station, _pop(state, n))
+                yield _Job(station, state, _pop(state, n))
 
-    def _flush(self, station: str) -> Iterable[_Job]:
+    def _rest(self, session: Session) -> Iterable[_Job]:
         """Yield what is left of a station, with zeros enough to complete its last whole step."""
-        state = self._stations.get(station)
-        if state is None:
+        if (state := session.columns) is None:
             return
         per_step = self.step * self.hop
         end = (state.next + state.n_pending) // per_step * per_step
@@ -164,39 +187,39 @@ class ComputeColumns:
             missing = max(n - state.n_pending, 0)
             state.pending.append(np.zeros(missing, np.float32))
             state.n_pending += missing
-            yield _Job(station, _pop(state, n))
+            yield _Job(session.station, state, _pop(state, n))
 
-    def _run(self, jobs: Iterable[_Job]) -> list[Columns | Cut]:
+    def _run(self, jobs: Iterable[_Job]) -> list[Columns]:
         """Compute the jobs, those of equal length together."""
         by_length: dict[int, list[_Job]] = {}
         for job in jobs:
             by_length.setdefault(len(job.samples), []).append(job)
-        out: list[Columns | Cut] = []
+        out: list[Columns] = []
         for group in by_length.values():
             for i in range(0, len(group), MAX_ROWS):
                 out += self._compute(group[i : i + MAX_ROWS])
         return out
 
     def _compute(self, jobs: list[_Job]) -> list[Columns]:
-        stations = [self._stations[job.station] for job in jobs]
         samples = torch.from_numpy(np.stack([job.samples for job in jobs])).to(self.device)
         fresh = self.front_end.initial_state(1)
-        states = [station.state or fresh for station in stations]
+        states = [job.state.state or fresh for job in jobs]
         state = {name: torch.cat([s[name] for s in states]) for name in fresh}
         with torch.inference_mode():
             columns, state = self.front_end(samples, state)
         out = []
-        for row, (job, station) in enumerate(zip(jobs, stations, strict=True)):
-            station.state = {name: tensor[row : row + 1] for name, tensor in state.items()}
-            skip = min(max(station.first - station.column, 0), columns.shape[1])
-            start = station.column + skip
-            station.column += columns.shape[1]
+        for row, job in enumerate(jobs):
+            mine = job.state
+            mine.state = {name: tensor[row : row + 1] for name, tensor in state.items()}
+            skip = min(max(mine.first - mine.column, 0), columns.shape[1])
+            start = mine.column + skip
+            mine.column += columns.shape[1]
             if skip < columns.shape[1]:
                 out.append(Columns(job.station, start, columns[row, skip:]))
         return out
 
 
-def _pop(state: _Station, n: int) -> np.ndarray:
+def _pop(state: ColumnsState, n: int) -> np.ndarray:
     """Take the next `n` samples from what is pending."""
     samples = state.pending[0] if len(state.pending) == 1 else np.concatenate(state.pending)
     state.pending = [samples[n:]] if len(samples) > n else []

@@ -1,57 +1,61 @@
-"""Music to names: ask a matcher while the music plays, and once more when it ends.
+"""Music to names: query a matcher while the music plays, and once more when it ends.
 
-A question is about the last seconds of music where a track is known to play, and about all the
-music without a name, up to half a minute, where none is: what is too faint to be certain of in
-ten seconds becomes certain in thirty. The thorough matcher, which costs ten times as much, is
-asked about the same music once, and only where the other knows nothing.
+A query has the last seconds of music while a known track plays, and all the music without a name,
+up to `max_query`, while none does: music that is too faint to be certain of in ten seconds becomes
+certain in thirty. The thorough matcher, which costs ten times as much, is given the same music
+once, and only where the other knows nothing.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated
 
+from pydantic import Field, Strict
+
+from fingerprint.analysis.landmarks import Landmarks
 from fingerprint.settings import EDGE, SAMPLE_RATE
-from stream.audio import AudioChunk, Cut
+from stream.audio import AudioChunk, Discontinuity, EndOfStream
 from stream.events import Decision, Match, Segment
-from stream.stages.landmark_buffer import Evidence
-from stream.stages.open_matches import Playing
+from stream.ranges import Flag, Sample
+from stream.session import Session, Sessions, Stage
+from stream.stages.landmark_buffer import LandmarkBuffer
+from stream.stages.open_matches import OpenMatches
 
 if TYPE_CHECKING:
     from fingerprint.matching.matcher import Matcher, TrackMatch
+    from stream.session import Item
 
 WITH_MUSIC = ("music", "speech_over_music")
 
-# The thorough matcher has this share of the questions about a track that only it knows.
+# The thorough matcher gets every second query about a track that only it knows.
 _WHILE_CHANGED = 2
 
 
 @dataclass(frozen=True, slots=True)
 class IdentifySettings:
-    """When the matcher is asked, all in samples.
+    """When the matcher is queried, all in samples.
 
     Parameters
     ----------
     first : int > 0
-        Music that must have been heard before the first question.
+        Music before the first query.
     interval : int > 0
-        Audio between two questions about the same music.
+        Audio between two queries about the same music.
     query : int >= first
-        Audio in a question about music that has a name.
+        Audio in a query about music that has a name.
     shortest : int > 0
-        Music that ends sooner than this is not asked about.
+        Music that ends sooner than this gets no query.
     tolerance : int >= 0
-        Two answers are the same playing of a track if its places agree within this.
+        Two answers are the same playing of a track if its positions agree within this.
     thorough_every : int > 0
-        The thorough matcher, if there is one, gets every so-manieth question about music
-        without a name.
-    evidence : int > 0
-        Longest audio in a question about music that has none.
+        The thorough matcher, if there is one, gets every n-th query about music without a name.
+    max_query : int > 0
+        Maximum audio in a query about music without a name.
     look_back : int > 0
-        A segment is announced this long after it began at most; of music announced later the
-        beginning is not asked about.
+        A segment is published at most this long after it began; the queries leave out the
+        beginning of music that is published later.
     """
 
     first: int
@@ -60,125 +64,153 @@ class IdentifySettings:
     shortest: int
     tolerance: int
     thorough_every: int = 1
-    evidence: int = 30 * SAMPLE_RATE
+    max_query: int = 30 * SAMPLE_RATE
     look_back: int = 10 * SAMPLE_RATE
 
 
 @dataclass(slots=True)
-class _Music:
-    """The music that a station is playing, over any number of adjoining segments."""
+class MusicState:
+    """The music that a station plays, over any number of adjoining segments.
 
-    start: int
-    next_query: int
-    known: int  # up to here it has a name
-    searched: int  # up to here the thorough matcher was asked
-    end: int | None = None  # where its last segment closed; None while one is open
-    asked: int = 0
-    changed: bool = False  # whether only the thorough matcher knows it
+    Parameters
+    ----------
+    start : int
+        First sample.
+    next_query : int
+        The first decision that ends from here on is due for a query.
+    known : int
+        Up to here it has a name.
+    searched : int
+        Up to here the thorough matcher was queried.
+    end : int, optional
+        Where its last segment closed; None while one is open.
+    queries : int
+        How many there were.
+    changed : bool
+        Whether only the thorough matcher knows it.
+    """
+
+    start: Sample
+    next_query: Sample
+    known: Sample
+    searched: Sample
+    end: Sample | None = None
+    queries: Sample = 0
+    changed: Flag = False
 
 
 @dataclass(slots=True)
-class _Station:
-    evidence: Evidence = field(default_factory=Evidence)
-    heard: int = 0  # end of the last decision
-    music: _Music | None = None
-    playing: Playing = field(default_factory=Playing)
+class IdentifyState:
+    """A station's music, its landmarks and its open matches; `end` is that of the last decision."""
+
+    buffer: LandmarkBuffer = field(default_factory=LandmarkBuffer)
+    end: int = 0
+    music: MusicState | None = None
+    open: OpenMatches = field(default_factory=OpenMatches)
 
 
-class Identify:
+@dataclass(frozen=True, slots=True)
+class IdentifyPart:
+    """The same in a snapshot, without the audio, and with packed landmarks."""
+
+    end: Sample
+    music: MusicState | None
+    matches: Annotated[list[Match], Field(max_length=1000)]
+    audio_from: Sample
+    # Half a minute of music has 16 kB.
+    landmarks: Annotated[str, Strict(), Field(max_length=1 << 20)]
+
+
+class Identify(Stage):
     """Name the music of every station.
 
-    Questions are asked when a decision says how far the audio has come, so that neither the
-    size of chunks nor a restart changes them. An answer is published at once, and once more
-    as final when the track is no longer heard.
+    Queries are due when a decision ends, so that neither the size of chunks nor a restart changes
+    them. An answer is published at once, and once more as final when the track is over.
 
     Parameters
     ----------
     matcher : Matcher
         Knows the tracks.
     settings : IdentifySettings
-        When to ask.
+        When to query it.
     thorough : Matcher, optional
         Knows the same tracks also where their speed or pitch was changed.
     """
 
+    name = "identify"
+
     def __init__(
         self, matcher: Matcher, settings: IdentifySettings, thorough: Matcher | None = None
     ) -> None:
+        self.sessions = Sessions()
         self.matcher = matcher
         self.thorough = thorough
         self.settings = settings
-        self._stations: dict[str, _Station] = {}
 
-    def push(
-        self, audio: Sequence[AudioChunk | Cut], judged: Sequence[Decision | Segment | Cut]
-    ) -> list[Decision | Segment | Match | Cut]:
-        """Return `judged` with the matches that become known after each.
+    def push(self, items: Sequence[Item]) -> list[Item]:
+        """Return `items`, with the matches that become known behind (of a break: before) each.
 
-        Parameters
-        ----------
-        audio : sequence of AudioChunk or Cut
-            At the model's rate, at least as far as the decisions in `judged` reach.
-        judged : sequence of Decision, Segment or Cut
-            What `Smooth` returned for it.
+        The audio is at the model's rate, and comes before the decisions about it.
         """
-        for item in audio:
-            if isinstance(item, AudioChunk):
-                self._station(item.station).evidence.audio.append(item)
-        out: list[Decision | Segment | Match | Cut] = []
-        for event in judged:
-            state = self._station(event.station)
-            if isinstance(event, Segment):
-                out.append(event)
-                out += self._segment(state, event)
-            elif isinstance(event, Decision):
-                out.append(event)
-                out += self._decision(state, event)
-            else:
-                out += self._cut(state, event)
-                out.append(event)
+        out: list[Item] = []
+        for item in items:
+            session = self.sessions[item.station]
+            state = session.identify
+            if state is None and isinstance(item, AudioChunk | Decision | Segment):
+                state = session.identify = IdentifyState()
+            if state is None:
+                out.append(item)
+                continue
+            match item:
+                case AudioChunk():
+                    state.buffer.audio.append(item)
+                    out.append(item)
+                case Segment():
+                    out += [item, *self._segment(state, item)]
+                case Decision():
+                    out += [item, *self._decision(state, item)]
+                case Discontinuity() | EndOfStream():
+                    if state.music is not None:
+                        out += self._music_ends(state, item, state.music.end or item.start)
+                    session.identify = None
+                    out.append(item)
+                case _:
+                    out.append(item)
         return out
 
-    def forget(self, station: str) -> None:
-        """Drop what is known of a station, without ending it."""
-        self._stations.pop(station, None)
+    def oldest(self, session: Session, sample: int) -> int:
+        """Return the first sample that a later query may need."""
+        if session.identify is None or not session.identify.buffer.audio:
+            return sample
+        buffer = session.identify.buffer
+        return min(sample, max(buffer.audio[0].start, buffer.audio_from))
 
-    def oldest(self, station: str) -> int | None:
-        """Return the first sample of `station` that a later question may need."""
-        state = self._stations.get(station)
-        if state is None or not state.evidence.audio:
-            return None
-        return max(state.evidence.audio[0].start, state.evidence.kept)
+    def snapshot(self, session: Session) -> IdentifyPart | None:
+        """Return what `restore` needs besides the audio.
 
-    def snapshot(self, station: str) -> dict[str, Any] | None:
-        """Return what `restore` needs, besides the audio from `oldest` on, as JSON's types.
-
-        It holds the landmarks of the music that may be asked about again: 4 kB while a track
-        is known, about 12 kB where none is (`evidence` of 30 s), and none outside music.
+        It holds the landmarks of the music that later queries may be about: 4 kB while a track
+        is known, about 12 kB where none is (`max_query` of 30 s), and none outside music.
         """
-        state = self._stations.get(station)
+        state = session.identify
         if state is None:
             return None
-        return {
-            "heard": state.heard,
-            "music": None if state.music is None else asdict(state.music),
-            "playing": [asdict(match) for match in state.playing.matches],
-            **state.evidence.snapshot(),
-        }
-
-    def restore(self, station: str, snapshot: Mapping[str, Any]) -> None:
-        """Go on where `snapshot` was taken."""
-        self._stations[station] = _Station(
-            Evidence.restore(snapshot),
-            snapshot["heard"],
-            None if snapshot["music"] is None else _Music(**snapshot["music"]),
-            Playing([Match(**match) for match in snapshot["playing"]]),
+        return IdentifyPart(
+            state.end,
+            state.music and replace(state.music),
+            [*state.open.matches],
+            state.buffer.audio_from,
+            state.buffer.landmarks.pack(),
         )
 
-    def _station(self, name: str) -> _Station:
-        return self._stations.setdefault(name, _Station())
+    def restore(self, session: Session, part: IdentifyPart) -> None:
+        session.identify = IdentifyState(
+            LandmarkBuffer(part.audio_from, Landmarks.unpack(part.landmarks)),
+            part.end,
+            part.music and replace(part.music),
+            OpenMatches([*part.matches]),
+        )
 
-    def _segment(self, state: _Station, segment: Segment) -> list[Match]:
+    def _segment(self, state: IdentifyState, segment: Segment) -> list[Match]:
         out: list[Match] = []
         music = state.music
         if music is not None and music.end is not None and segment.start >= music.end:
@@ -191,84 +223,81 @@ class Identify:
             return out
         if music is None:
             start = segment.start
-            music = _Music(start, start + self.settings.first, known=start, searched=start)
+            music = MusicState(start, start + self.settings.first, known=start, searched=start)
             state.music = music
-            state.evidence.begin(start)
+            state.buffer.begin(start)
         if segment.final:
             music.end = segment.end
         return out
 
-    def _decision(self, state: _Station, decision: Decision) -> list[Match]:
+    def _decision(self, state: IdentifyState, decision: Decision) -> list[Match]:
         music = state.music
-        state.heard = decision.end
+        state.end = decision.end
         out: list[Match] = []
         if music is not None and music.end is None and decision.end >= music.next_query:
             music.next_query = decision.end + self.settings.interval
-            out = self._ask(state, music, decision, decision.end - EDGE)
+            out = self._query(state, music, decision, decision.end - EDGE)
             # Twice the interval without the track means it is over, whatever follows it.
             stale = decision.end - 2 * self.settings.interval
-            out += state.playing.finish(lambda match: match.end < stale)
-        keep = decision.end - self.settings.look_back
+            out += state.open.finish(lambda match: match.end < stale)
+        audio_from = decision.end - self.settings.look_back
         if state.music is not None:
-            keep = max(state.evidence.landmarks.end - EDGE, keep - self.settings.interval)
-        state.evidence.drop_audio(keep)
+            audio_from -= self.settings.interval
+            audio_from = max(state.buffer.landmarks.end - EDGE, audio_from)
+        state.buffer.drop_audio(audio_from)
         return out
 
-    def _cut(self, state: _Station, cut: Cut) -> list[Match]:
-        out = []
-        if state.music is not None:
-            out = self._music_ends(state, cut, state.music.end or cut.start)
-        # Audio after the cut may have come in the same push; it begins a new session.
-        later = deque(chunk for chunk in state.evidence.audio if chunk.start >= cut.start)
-        if later:
-            self._stations[cut.station] = _Station(Evidence(audio=later))
-        else:
-            del self._stations[cut.station]
-        return out
-
-    def _music_ends(self, state: _Station, cause: Segment | Cut, end: int) -> list[Match]:
+    def _music_ends(
+        self, state: IdentifyState, cause: Segment | Discontinuity | EndOfStream, end: int
+    ) -> list[Match]:
         music = state.music
         assert music is not None
         out = []
         if end - music.known >= self.settings.shortest:
-            out = self._ask(state, music, cause, end)
+            out = self._query(state, music, cause, end)
         state.music = None
-        state.evidence.begin(end)
-        return out + state.playing.finish()
+        state.buffer.begin(end)
+        return out + state.open.finish()
 
-    def _ask(
-        self, state: _Station, music: _Music, cause: Decision | Segment | Cut, end: int
+    def _query(
+        self,
+        state: IdentifyState,
+        music: MusicState,
+        cause: Decision | Segment | Discontinuity | EndOfStream,
+        end: int,
     ) -> list[Match]:
-        """Ask about the music up to `end`; return the matches that are new."""
-        heard = cause.start if isinstance(cause, Cut) else state.heard
-        certain = heard if isinstance(cause, Cut) else heard - EDGE
-        evidence = state.evidence
-        evidence.extend(self.matcher.extract, min(end, certain), heard)
-        end = evidence.landmarks.end
-        longest = max(music.start, end - max(self.settings.evidence, self.settings.query))
+        """Query the music up to `end`; return the matches that are new."""
+        if isinstance(cause, Discontinuity | EndOfStream):
+            audio_end = certain = cause.start
+        else:
+            audio_end, certain = state.end, state.end - EDGE
+        buffer = state.buffer
+        buffer.extend(self.matcher.extract, min(end, certain), audio_end)
+        end = buffer.landmarks.end
+        longest = max(music.start, end - max(self.settings.max_query, self.settings.query))
         start = max(longest, min(music.known, end - self.settings.query))
-        # While a track plays, what was heard of it is kept: it may take that to hear it again.
-        evidence.drop_landmarks(longest if state.playing.matches else start)
+        # While a track plays, its landmarks stay: all of them may be needed to match it again.
+        buffer.drop_landmarks(longest if state.open.matches else start)
         if end - start < self.settings.shortest:
             return []
         out = []
         for answer in self._answers(state, music, start, last=not isinstance(cause, Decision)):
             match = _match(cause.station, answer)
             music.known = max(music.known, match.end)
-            out += state.playing.add(match, answer.speed, self.settings.tolerance)
+            out += state.open.add(match, answer.speed, self.settings.tolerance)
         return out
 
     def _answers(
-        self, state: _Station, music: _Music, start: int, *, last: bool
+        self, state: IdentifyState, music: MusicState, start: int, *, last: bool
     ) -> list[TrackMatch]:
-        """Ask about the music from `start`; ask more where that gives nothing."""
-        music.asked += 1
-        landmarks = state.evidence.landmarks
+        """Query the music from `start`; query more of it where that gives nothing."""
+        music.queries += 1
+        landmarks = state.buffer.landmarks
         answers = self.matcher.match(landmarks.between(start, landmarks.end))
         if not answers and landmarks.start < start:
             answers = self.matcher.match(landmarks)
         every = _WHILE_CHANGED if music.changed else self.settings.thorough_every
-        due = music.asked % every == 0 or (last and (music.changed or music.known == music.start))
+        due = music.queries % every == 0 or (last and (music.changed or music.known == music.start))
         if answers or self.thorough is None or not due:
             return answers
         start = min(music.searched, landmarks.end - self.settings.query)

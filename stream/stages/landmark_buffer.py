@@ -1,8 +1,8 @@
-"""What is remembered of a station's music: its landmarks, and the audio the next ones need.
+"""The landmarks of a station's music, and the audio that the next ones need.
 
 Landmarks are small (100 a second, 14 bytes each) and depend on the audio within 1.2 s only, so
-every piece of audio is looked at once, and what is found piece by piece is what would be found
-in the whole::
+every piece of audio is analysed once, and the landmarks found piece by piece are those of the
+whole::
 
     audio                     ├── EDGE ──┼── new ──┼── EDGE ──┤
     landmarks  ├──────────────────────────┼─────────┤
@@ -12,9 +12,8 @@ in the whole::
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,29 +24,29 @@ from stream.audio import AudioChunk
 
 
 @dataclass(slots=True)
-class Evidence:
+class LandmarkBuffer:
     """The landmarks of one station.
 
     Parameters
     ----------
-    kept : int
+    audio_from : int
         Audio before this sample is not used any more, whether it is still there or not.
     landmarks : Landmarks
         Of the station's music, up to where they are certain.
     audio : deque of AudioChunk
-        From about `kept` on.
+        From about `audio_from` on.
     """
 
-    kept: int = 0
+    audio_from: int = 0
     landmarks: Landmarks = field(default_factory=Landmarks.none)
     audio: deque[AudioChunk] = field(default_factory=deque)
 
     def begin(self, start: int) -> None:
-        """Forget the music that was, and begin anew at a sample."""
+        """Drop all landmarks, and begin anew at a sample."""
         self.landmarks = Landmarks.none(start)
 
     def extend(
-        self, extract: Callable[[NDArray[np.float32]], Landmarks], to: int, heard: int
+        self, extract: Callable[[NDArray[np.float32]], Landmarks], to: int, end: int
     ) -> None:
         """Find the landmarks up to a sample.
 
@@ -57,43 +56,34 @@ class Evidence:
             The matcher's.
         to : int
             They are certain up to here: the audio has come EDGE further, or ends.
-        heard : int
+        end : int
             No audio from here on is used.
         """
         start = self.landmarks.end
         if to <= start:
             return
-        samples, first = self._samples(max(start - EDGE, self.kept), min(to + EDGE, heard))
+        samples, first = self._samples(max(start - EDGE, self.audio_from), min(to + EDGE, end))
         new = extract(samples).shift(first).between(start, to)
         self.landmarks = Landmarks.join([self.landmarks, new])
 
     def drop_landmarks(self, before: int) -> None:
-        """Forget the landmarks before a sample."""
+        """Drop the landmarks before a sample."""
         self.landmarks = self.landmarks.between(before, self.landmarks.end)
 
     def drop_audio(self, before: int) -> None:
-        """Forget the audio before a sample."""
-        self.kept = max(self.kept, before)
+        """Drop the audio before a sample."""
+        self.audio_from = max(self.audio_from, before)
         while self.audio and self.audio[0].end <= before:
             self.audio.popleft()
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return what `restore` needs besides the audio, as JSON's types."""
-        return {"kept": self.kept, "landmarks": self.landmarks.pack()}
-
-    @classmethod
-    def restore(cls, snapshot: Mapping[str, Any]) -> Evidence:
-        """Return the evidence of a snapshot, still without audio."""
-        return cls(snapshot["kept"], Landmarks.unpack(snapshot["landmarks"]))
 
     def _samples(self, start: int, end: int) -> tuple[NDArray[np.float32], int]:
         """Return the audio in [start, end) as far as it is there, and its first sample.
 
         The first sample is on the grid of hops, which all landmarks of a station share.
         """
-        heard = [c for c in self.audio if start < c.end and c.start < end]
-        if heard:
-            start = max(start, heard[0].start)
+        chunks = [c for c in self.audio if start < c.end and c.start < end]
+        if chunks:
+            start = max(start, chunks[0].start)
         start += -start % HOP
-        parts = [c.samples[max(start - c.start, 0) : max(end - c.start, 0)] for c in heard]
+        parts = [c.samples[max(start - c.start, 0) : max(end - c.start, 0)] for c in chunks]
         return (np.concatenate(parts) if parts else np.zeros(0, np.float32)), start

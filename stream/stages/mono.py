@@ -1,10 +1,10 @@
 """Audio of several channels to mono, the same for files, web radio, microphones and Kafka.
 
 `MonoMixer` mixes one stream, `ToMono` is the stage of the pipeline. Mono audio passes at once.
-Audio of more channels is held back for up to 0.1 s, until its block is complete: blocks lie on
-multiples of their length from sample 0, so that the samples that come out do not depend on how
-the audio was cut; and how a block is mixed depends on the 4 s before it and on nothing else, so
-that a restart that repeats so much gives the same samples.
+Audio of more channels is held back for up to 0.1 s, until its block is complete. Blocks lie on
+multiples of their length from sample 0, so the output does not depend on how the audio was cut.
+The mixture of a block depends only on the 4 s before it, so a restart that repeats those gives
+the same samples.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stream.audio import AudioChunk, Cut, rescale
+from stream.audio import AudioChunk, rescale
 from stream.decoding.channels import BLOCKS_PER_S, MAX_CHANNELS, WINDOW, ChannelWeights
+from stream.session import Session, Sessions, Stage
+from stream.stages.align import Aligned
 from stream.telemetry.channel_faults import ChannelFaults
 
 if TYPE_CHECKING:
@@ -148,78 +150,82 @@ class MonoMixer:
 
 
 @dataclass(slots=True)
-class _Station:
-    """A station's stream.
+class MonoState:
+    """A station's mixer, and what is in front of it.
 
-    `session` is its first sample since the latest cut, at the pipeline's rate; `first` is a chunk
-    as the one that begins with the first sample held.
+    Parameters
+    ----------
+    start : int
+        First sample since the latest break, at the model's rate.
+    mixer : MonoMixer, optional
+        None while the audio is mono.
+    kind : (int, int)
+        Channels and rate of the latest chunk.
+    first : AudioChunk, optional
+        Has the time and the gap reason of the first sample that the mixer holds.
+    end : int
+        Where the latest chunk ended, at its rate.
+    is_mono : bool
+        Whether all audio since the latest break was mono.
     """
 
-    session: int
+    start: int
     mixer: MonoMixer | None = None
-    kind: tuple[int, int] = (0, 0)  # channels and rate
+    kind: tuple[int, int] = (0, 0)
     first: AudioChunk | None = None
     end: int = 0
-    is_mono: bool = True  # and was since the latest cut
+    is_mono: bool = True
 
 
-class ToMono:
+class ToMono(Stage):
     """Bring every station's audio to mono.
 
     Parameters
     ----------
     rate : int > 0
-        Samples per second that `oldest` and `needs` count in.
+        The model's samples per second.
     """
 
+    name = "mono"
+
     def __init__(self, rate: int) -> None:
+        self.sessions = Sessions()
         self.rate = rate
-        self._stations: dict[str, _Station] = {}
 
-    def push(
-        self, items: Sequence[AudioChunk | Cut], *, last: bool = False
-    ) -> list[AudioChunk | Cut]:
-        """Return the mono audio that `items` complete, and the cuts.
-
-        With ``last=True`` nothing is held back, and the stage is as new.
-        """
-        out: list[AudioChunk | Cut] = []
+    def push(self, items: Sequence[Aligned]) -> list[Aligned]:
+        """Return the mono audio that `items` complete, with breaks and ends."""
+        out: list[Aligned] = []
         for item in items:
-            if isinstance(item, Cut):
-                out += self._end(item.station)
-                out.append(item)
-            else:
-                out += self._take(item)
-        for station in list(self._stations) if last else ():
-            out += self._end(station)
+            session = self.sessions[item.station]
+            if isinstance(item, AudioChunk):
+                out += self._take(session, item)
+                continue
+            if session.mono is not None:
+                out += _flush(session.mono)
+                session.mono = None
+            out.append(item)
         return out
 
-    def forget(self, station: str) -> None:
-        """Drop what is known of a station, without ending it."""
-        self._stations.pop(station, None)
-
-    def oldest(self, station: str) -> int | None:
-        """Return the first sample since the latest cut; None where none has come."""
-        state = self._stations.get(station)
-        return None if state is None else state.session
-
-    def needs(self, station: str, sample: int) -> int:
+    def oldest(self, session: Session, sample: int) -> int:
         """Return where to begin again so that all is the same to the last bit from `sample` on."""
-        state = self._stations.get(station)
-        if state is None or state.is_mono:
+        state = session.mono
+        if state is None:
             return sample
-        return min(max(sample - round(_MEMORY_S * self.rate), state.session), sample)
+        if session.resample is None and session.columns is None:
+            sample = min(sample, state.start)  # all that came is still in front of them
+        if state.is_mono:
+            return sample
+        return min(max(sample - round(_MEMORY_S * self.rate), state.start), sample)
 
-    def _take(self, chunk: AudioChunk) -> list[AudioChunk]:
+    def _take(self, session: Session, chunk: AudioChunk) -> list[AudioChunk]:
         samples, out = chunk.samples, list[AudioChunk]()
         channels = 1 if samples.ndim == 1 else samples.shape[1]
-        state = self._stations.get(chunk.station)
+        state = session.mono
         if state is None:
-            state = _Station(rescale(chunk.start, chunk.rate, self.rate))
-            self._stations[chunk.station] = state
+            state = session.mono = MonoState(rescale(chunk.start, chunk.rate, self.rate))
         jumps = state.mixer is not None and chunk.start != state.end
         if (channels, chunk.rate) != state.kind or jumps:
-            out += self._flush(state)
+            out += _flush(state)
             state.kind = channels, chunk.rate
             state.mixer = None if channels == 1 else MonoMixer(channels, chunk.rate, chunk.start)
         state.end = chunk.end
@@ -227,40 +233,33 @@ class ToMono:
             out.append(replace(chunk, samples=samples.reshape(-1)) if samples.ndim > 1 else chunk)
         else:
             state.is_mono = False
-            state.first = state.first or replace(chunk, ends=None)
-            out += self._give(state, *state.mixer.push(samples))
+            state.first = state.first or chunk
+            out += _mixed(state, *state.mixer.push(samples))
             if state.mixer.held:
                 state.first = _from(chunk, chunk.end - state.mixer.held, state.first)
-            if chunk.ends:
-                out += self._flush(state)
-                nothing = np.zeros(0, np.float32)
-                out.append(replace(chunk, start=chunk.end, samples=nothing))
         return out
 
-    def _end(self, station: str) -> list[AudioChunk]:
-        state = self._stations.pop(station, None)
-        return [] if state is None else self._flush(state)
 
-    def _flush(self, state: _Station) -> list[AudioChunk]:
-        if state.mixer is None:
-            return []
-        out = self._give(state, *state.mixer.flush())
-        state.kind, state.mixer, state.first = (0, 0), None, None
-        return out
+def _flush(state: MonoState) -> list[AudioChunk]:
+    """Return what the mixer holds, and let it go."""
+    if state.mixer is None:
+        return []
+    out = _mixed(state, *state.mixer.flush())
+    state.kind, state.mixer, state.first = (0, 0), None, None
+    return out
 
-    def _give(
-        self, state: _Station, samples: NDArray[np.float32], lines: list[str]
-    ) -> list[AudioChunk]:
-        """Return what is mixed in a chunk that begins where the last one ended."""
-        first = state.first
-        if first is None:
-            return []
-        for line in lines:
-            log.warning("%s", line, extra={"station": first.station})
-        if not len(samples):
-            return []
-        state.first = None
-        return [replace(first, samples=samples)]
+
+def _mixed(state: MonoState, samples: NDArray[np.float32], lines: list[str]) -> list[AudioChunk]:
+    """Return what is mixed, in a chunk that begins where the last one ended."""
+    first = state.first
+    if first is None:
+        return []
+    for line in lines:
+        log.warning("%s", line, extra={"station": first.station})
+    if not len(samples):
+        return []
+    state.first = None
+    return [replace(first, samples=samples)]
 
 
 def mean(samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -281,9 +280,9 @@ def _power(blocks: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _from(chunk: AudioChunk, start: int, before: AudioChunk | None) -> AudioChunk:
-    """Return a chunk's data as of a later sample, or those of `before` if it begins earlier."""
+    """Return a chunk as if it began at a later sample, or `before` where that begins earlier."""
     if before is not None and start < chunk.start:
         return before
     time = None if chunk.time is None else chunk.time + (start - chunk.start) / chunk.rate
     gap = chunk.gap_reason if start == chunk.start else "missing"
-    return replace(chunk, start=start, time=time, gap_reason=gap, ends=None)
+    return replace(chunk, start=start, time=time, gap_reason=gap)

@@ -9,8 +9,8 @@ from stream.events import Match
 
 
 @dataclass(slots=True)
-class Playing:
-    """What is playing on one station, as far as it has a name.
+class OpenMatches:
+    """The tracks that play on one station.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class Playing:
     matches: list[Match] = field(default_factory=list)
 
     def add(self, match: Match, speed: float, tolerance: int) -> list[Match]:
-        """Take one more answer; return it if it is news, and nothing if it confirms a match.
+        """Add an answer; return it if it is new, and nothing if it confirms a match.
 
         Parameters
         ----------
@@ -30,12 +30,12 @@ class Playing:
         speed : float
             Seconds of the track in a second of audio.
         tolerance : int >= 0
-            Two answers are one playing of a track if their places in it agree within this.
+            Two answers are one playing of a track if their positions in it agree within this.
         """
         for index, known in enumerate(self.matches):
             if known.track != match.track:
                 continue
-            # Of a loop any repeat may be the answer: what overlaps is one playing all the same.
+            # In a loop the answer may be any repeat: matches that overlap are one playing.
             expected = known.track_start + round((match.start - known.start) * speed)
             agrees = abs(match.track_start - expected) <= tolerance
             if agrees or match.start < known.end:
@@ -47,7 +47,7 @@ class Playing:
         return [match]
 
     def finish(self, over: Callable[[Match], bool] = lambda _: True) -> list[Match]:
-        """Return the matches that are over, as final, and forget them."""
+        """Remove the matches that are over, and return them as final."""
         done = [replace(match, final=True) for match in self.matches if over(match)]
         self.matches = [match for match in self.matches if not over(match)]
         return done

@@ -8,21 +8,41 @@ from math import gcd
 
 import numpy as np
 
-from stream.audio import AudioChunk, Cut, rescale
+from stream.audio import AudioChunk, rescale
 from stream.resampler import GridResampler
+from stream.session import Session, Sessions, Stage
+from stream.stages.align import Aligned
 
 
 @dataclass(slots=True)
-class _Station:
-    resampler: GridResampler
+class ResampleState:
+    """A station's resampler, and where it is.
+
+    Parameters
+    ----------
+    resampler : GridResampler, optional
+        None where the rate has changed and the grid of the new one has not begun.
+    rate : int > 0
+        Samples per second that come in.
+    begin : int
+        First sample out since the latest break, at the model's rate.
+    start : int
+        First sample out since the latest change of `rate`.
+    next : int
+        Next sample out.
+    repeated : int >= 0
+        Samples to drop first, because the resampler before has given them.
+    """
+
+    resampler: GridResampler | None
     rate: int
-    session: int  # index of the first sample out since the latest cut, at the model's rate
-    start: int  # and since the latest change of the rate in
-    next: int  # index of the next one
-    repeated: int = 0  # samples to drop first, because the rate before has given them
+    begin: int
+    start: int
+    next: int
+    repeated: int = 0
 
 
-class Resample:
+class Resample(Stage):
     """Bring every station's audio to one rate.
 
     A station's first sample is taken where an input and an output sample coincide (at 44.1 to
@@ -32,85 +52,76 @@ class Resample:
     Parameters
     ----------
     rate : int > 0
-        Samples per second of what comes out.
+        Samples per second of what comes out: the model's.
     """
 
-    def __init__(self, rate: int) -> None:
-        self.rate = rate
-        self._stations: dict[str, _Station] = {}
-        # Where stations end whose rate has changed and whose new grid has not begun.
-        self._changing: dict[str, tuple[int, int]] = {}  # and where they began
+    name = "resample"
 
-    def push(self, items: Sequence[AudioChunk | Cut]) -> list[AudioChunk | Cut]:
-        """Return the audio at the model's rate that `items` complete, and the cuts."""
-        out: list[AudioChunk | Cut] = []
+    def __init__(self, rate: int) -> None:
+        self.sessions = Sessions()
+        self.rate = rate
+
+    def push(self, items: Sequence[Aligned]) -> list[Aligned]:
+        """Return the audio at the model's rate that `items` complete, with breaks and ends."""
+        out: list[Aligned] = []
         for item in items:
-            if isinstance(item, Cut):
-                out += self._end(item.station)
-                self._changing.pop(item.station, None)
-                out.append(item)
-            else:
-                out += self._convert(item)
+            session = self.sessions[item.station]
+            if isinstance(item, AudioChunk):
+                out += self._convert(session, item)
+                continue
+            if session.resample is not None:
+                out += self._flush(item.station, session.resample)
+                session.resample = None
+            out.append(item)
         return out
 
-    def forget(self, station: str) -> None:
-        """Drop what is known of a station, without ending it."""
-        self._stations.pop(station, None)
-        self._changing.pop(station, None)
-
-    def oldest(self, station: str) -> int | None:
-        """Return the first sample (at the model's rate) since the latest cut.
-
-        None for a station that is not being heard.
-        """
-        state = self._stations.get(station)
-        return None if state is None else state.session
-
-    def needs(self, station: str, sample: int) -> int:
+    def oldest(self, session: Session, sample: int) -> int:
         """Return where to begin again so that all is the same to the last bit from `sample` on."""
-        state = self._stations.get(station)
-        if state is None and station in self._changing:
-            session = self._changing[station][1]
-        elif state is None or (state.rate == self.rate and sample >= state.start):
-            return sample
-        else:
-            session = state.session
-        begin = GridResampler.begin_before(sample, self.rate)
-        # The session itself may have begun off the grid, after it.
-        return min(max(begin, session), sample)
-
-    def _convert(self, chunk: AudioChunk) -> list[AudioChunk | Cut]:
-        out: list[AudioChunk | Cut] = []
-        state = self._stations.get(chunk.station)
-        if state is not None and state.rate != chunk.rate:
-            out += self._end(chunk.station)
-            self._changing[chunk.station] = state.next, state.session
-            state = None
+        state = session.resample
         if state is None:
+            return sample
+        if session.columns is None and state.resampler is not None:
+            sample = min(sample, state.begin)  # all that came is still in front of the columns
+        if state.resampler is not None and state.rate == self.rate and sample >= state.start:
+            return sample
+        begin = GridResampler.begin_before(sample, self.rate)
+        # The audio itself may have begun off the grid, after it.
+        return min(max(begin, state.begin), sample)
+
+    def _convert(self, session: Session, chunk: AudioChunk) -> list[AudioChunk]:
+        station, out = chunk.station, list[AudioChunk]()
+        before = session.resample
+        if before is not None and before.rate != chunk.rate:
+            out += self._flush(station, before)
+            before.resampler = None
+        if before is None or before.resampler is None:
             aligned = _aligned(chunk, self.rate)
             if aligned is None:
                 return out
             chunk = aligned
             start = rescale(chunk.start, chunk.rate, self.rate)
             resampler = GridResampler(chunk.rate, self.rate, chunk.start)
-            heard_to, session = self._changing.pop(chunk.station, (start, start))
-            state = _Station(resampler, chunk.rate, session, start, start)
-            self._stations[chunk.station] = state
-            # The rate changed in mid-stream: silence, not a gap, over the few samples between
-            # the old grid and the new. Where rounding makes them overlap, the old one wins.
-            state.repeated = max(heard_to - start, 0)
-            if heard_to < start:
-                state.next = heard_to
-                out += self._emit(chunk.station, state, np.zeros(start - heard_to))
-        return out + self._emit(chunk.station, state, state.resampler.push(chunk.samples))
+            state = ResampleState(resampler, chunk.rate, start, start, start)
+            session.resample = state
+            if before is not None:
+                # The rate changed in mid-stream: silence, not a gap, over the few samples between
+                # the old grid and the new. Where rounding makes them overlap, the old one wins.
+                state.begin = before.begin
+                state.repeated = max(before.next - start, 0)
+                if before.next < start:
+                    state.next = before.next
+                    out += self._emit(station, state, np.zeros(start - before.next))
+        else:
+            state, resampler = before, before.resampler
+        return out + self._emit(station, state, resampler.push(chunk.samples))
 
-    def _end(self, station: str) -> list[AudioChunk | Cut]:
-        state = self._stations.pop(station, None)
-        if state is None:
+    def _flush(self, station: str, state: ResampleState) -> list[AudioChunk]:
+        """Return what the resampler holds back."""
+        if state.resampler is None:
             return []
         return self._emit(station, state, state.resampler.push(np.zeros(0, np.float32), last=True))
 
-    def _emit(self, station: str, state: _Station, samples: np.ndarray) -> list[AudioChunk | Cut]:
+    def _emit(self, station: str, state: ResampleState, samples: np.ndarray) -> list[AudioChunk]:
         repeated = min(state.repeated, len(samples))
         state.repeated -= repeated
         start = state.next + repeated

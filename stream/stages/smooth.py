@@ -1,9 +1,9 @@
 """Decisions to segments, on line.
 
-A decision speaks for the middle of its window: for the moments around it where the network
-tells them apart, else for that alone. Two switches (`stream.stages.hysteresis`) say when speech
-and music come and go; what they say together is the label. A label that lasts less than the
-shortest segment is given to its neighbours::
+A decision counts for the middle of its window, or for the boundary frames around it where the
+network has them. Two hystereses (`stream.stages.hysteresis`) find when speech and music begin and
+end; both together are the label. A label that lasts less than the minimum length of a segment is
+given to its neighbours::
 
     speech   ████████████▌
     music              ▐██████████
@@ -13,13 +13,20 @@ shortest segment is given to its neighbours::
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from stream.audio import Cut
+from pydantic import Field
+
+from stream.audio import Discontinuity, EndOfStream
 from stream.events import VOICE_SURE, Decision, Label, Segment, VoiceLabel
-from stream.stages.hysteresis import Switch
+from stream.ranges import Flag, Number, Rate, Sample
+from stream.session import Session, Sessions, Stage
+from stream.stages.hysteresis import Hysteresis
+
+if TYPE_CHECKING:
+    from stream.session import Item
 
 LABELS: dict[tuple[bool, bool], Label] = {
     (True, False): "speech",
@@ -29,9 +36,12 @@ LABELS: dict[tuple[bool, bool], Label] = {
 }
 
 
-# What is summed: decisions, the probability of each label, windows whose voice was judged and
-# the log odds of a female one.
+# What is summed: decisions, the probability of each label, windows that the voice network
+# classified, and their log odds of a female voice.
 N_SUMS = len(LABELS) + 3
+
+Class = Literal["speech", "music"]
+Sums = Annotated[list[Number], Field(min_length=N_SUMS, max_length=N_SUMS)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +50,22 @@ class SmoothSettings:
 
     Parameters
     ----------
-    enter, leave : float in (0, 1), leave <= 0.5 <= enter
-        Thresholds of the switches, on a scale on which the level is one half.
+    onset, offset : float in (0, 1), offset <= 0.5 <= onset
+        Thresholds of the hystereses, on a scale on which the level is one half.
     min_length : int > 0
-        Shortest segment, in samples; at least the step between two decisions.
+        Minimum length of a segment, in samples; at least the step between two decisions.
     update : int > 0
         Samples between two publications of a segment that is still open.
     grid : int > 0
         Boundaries fall on multiples of this many samples.
     speech_level, music_level : float in (0, 1)
         Probability at a boundary. A network that is sure of speech in a window that is half
-        speech has a level above one half; at one half, what it hears would begin early and end
+        speech has a level above one half; at one half, its segments would begin early and end
         late.
     """
 
-    enter: float
-    leave: float
+    onset: float
+    offset: float
     min_length: int
     update: int
     grid: int
@@ -64,153 +74,174 @@ class SmoothSettings:
 
 
 @dataclass(slots=True)
-class _Session:
-    """What is remembered of one station between two cuts: small, and plain enough for JSON."""
+class SmoothState:
+    """What is remembered of one station between two breaks.
 
-    rate: int
-    speech: Switch
-    music: Switch
-    changes: list[tuple[int, str, bool]] = field(default_factory=list)  # certain, not in `runs`
-    present: dict[str, bool] = field(default_factory=dict)
-    runs: list[tuple[int, Label]] = field(default_factory=list)  # (start, label); [0] is open
-    announced: int | None = None  # end of the open segment when last published
-    sums: list[tuple[int, list[float]]] = field(default_factory=list)  # up to each decision
-    base: list[float] = field(default_factory=lambda: [0.0] * N_SUMS)  # up to runs[0]'s start
-
-
-class Smooth:
-    """Turn each station's decisions into segments that cover its audio without overlap.
-
-    The first segment of a session begins with the session's first window; the last one ends
-    where the audio does. Published segments that are not final may change; final ones never.
+    Parameters
+    ----------
+    rate : int > 0
+        Samples per second of all that follows.
+    speech, music : Hysteresis
+        Whether there is speech, and music.
+    changes : list of (int, str, bool)
+        Certain changes that are not in `spans`: sample, class, and whether to on.
+    present : dict of str to bool
+        The state of each class at the end of `spans`.
+    spans : list of (int, str)
+        Start and label; the first is the open segment.
+    published : int, optional
+        End of the open segment when it was last published.
+    sums : list of (int, list of float)
+        Sums over the decisions up to each sample, see `N_SUMS`.
+    base : list of float
+        The same up to the start of the open segment.
     """
 
-    def __init__(self, settings: SmoothSettings) -> None:
-        self.settings = settings
-        self._sessions: dict[str, _Session] = {}
+    rate: Rate
+    speech: Hysteresis
+    music: Hysteresis
+    changes: list[tuple[Sample, Class, Flag]] = field(default_factory=list)
+    present: dict[Class, Flag] = field(default_factory=dict)
+    spans: list[tuple[Sample, Label]] = field(default_factory=list)
+    published: Sample | None = None
+    sums: list[tuple[Sample, Sums]] = field(default_factory=list)
+    base: Sums = field(default_factory=lambda: [0.0] * N_SUMS)
 
-    def push(self, items: Sequence[Decision | Cut]) -> list[Decision | Segment | Cut]:
-        """Return `items`, each preceded (a cut) or followed by the segments it completes."""
-        out: list[Decision | Segment | Cut] = []
-        for item in items:
-            if isinstance(item, Cut):
-                out += self._end(item)
-                out.append(item)
-            else:
-                out.append(item)
-                out += self._decide(item)
-        return out
-
-    def forget(self, station: str) -> None:
-        """Drop what is known of a station, without ending it."""
-        self._sessions.pop(station, None)
-
-    def snapshot(self, station: str) -> dict[str, Any] | None:
-        """Return what `restore` needs to go on as if nothing had happened, as JSON's types."""
-        session = self._sessions.get(station)
-        return None if session is None else asdict(session)
-
-    def restore(self, station: str, snapshot: Mapping[str, Any]) -> None:
-        """Go on where `snapshot` was taken."""
-        values = dict(snapshot)
-        for name in ("speech", "music"):
-            values[name] = Switch(**values[name])
-        for name in ("changes", "runs", "sums"):
-            values[name] = [tuple(entry) for entry in values[name]]
-        values["base"] = list(values["base"])
-        values["present"] = dict(values["present"])
-        self._sessions[station] = _Session(**values)
-
-    def _decide(self, decision: Decision) -> list[Segment]:
-        session = self._sessions.get(decision.station)
-        if session is None:
-            session = self._sessions[decision.station] = self._begin(decision)
-        middle = (decision.start + decision.end) // 2
-        p_speech, p_music = decision.p_speech, decision.p_music
-        for at, *heard in decision.moments or [(middle, p_speech, p_music)]:
-            for name, switch, p, level in (
-                ("speech", session.speech, heard[0], self.settings.speech_level),
-                ("music", session.music, heard[1], self.settings.music_level),
-            ):
-                change = switch.push(at, centred(p, level), grid=self.settings.grid)
-                if change is not None:
-                    session.changes.append((change[0], name, change[1]))
-        odds = decision.voice_odds
-        voice = [0.0, 0.0] if odds is None else [1.0, odds]
-        _add(session, middle, [1.0, *_label_probabilities(p_speech, p_music), *voice])
-        settled = min(session.speech.settled, session.music.settled)
-        _apply(session, settled)
-        out = self._close(decision.station, session, settled)
-        return out + self._announce(decision.station, session, settled)
-
-    def _begin(self, decision: Decision) -> _Session:
-        s = self.settings
-        return _Session(
-            decision.rate,
-            speech=Switch(decision.start, s.enter, s.leave, s.min_length),
-            music=Switch(decision.start, s.enter, s.leave, s.min_length),
+    def copy(self) -> SmoothState:
+        """Return a state that can change on its own."""
+        return replace(
+            self,
+            speech=replace(self.speech),
+            music=replace(self.music),
+            changes=[*self.changes],
+            present={**self.present},
+            spans=[*self.spans],
+            sums=[*self.sums],
         )
 
-    def _end(self, cut: Cut) -> list[Segment]:
-        session = self._sessions.pop(cut.station, None)
-        if session is None:
-            return []
-        for name, switch in (("speech", session.speech), ("music", session.music)):
-            change = switch.finish(cut.start)
-            if change is not None:
-                session.changes.append((change[0], name, change[1]))
-        _apply(session, cut.start)
-        out = self._close(cut.station, session, cut.start)
-        return [*out, self._final(cut.station, session, cut.start)]
 
-    def _close(self, station: str, session: _Session, settled: int) -> list[Segment]:
+class Smooth(Stage):
+    """Turn each station's decisions into segments that cover its audio without overlap.
+
+    The first segment after a break begins with the first window there; the last one ends where
+    the audio does. Published segments that are not final may change; final ones never.
+    """
+
+    name = "smooth"
+
+    def __init__(self, settings: SmoothSettings) -> None:
+        self.sessions = Sessions()
+        self.settings = settings
+
+    def push(self, items: Sequence[Item]) -> list[Item]:
+        """Return `items`: decisions followed, breaks preceded by the segments they complete."""
+        out: list[Item] = []
+        for item in items:
+            session = self.sessions[item.station]
+            if isinstance(item, Decision):
+                out.append(item)
+                out += self._decide(session, item)
+                continue
+            if isinstance(item, Discontinuity | EndOfStream) and session.smooth is not None:
+                out += self._end(item.station, session.smooth, item.start)
+                session.smooth = None
+            out.append(item)
+        return out
+
+    def snapshot(self, session: Session) -> SmoothState | None:
+        return session.smooth.copy() if session.smooth else None
+
+    def restore(self, session: Session, part: SmoothState) -> None:
+        session.smooth = part.copy()
+
+    def _decide(self, session: Session, decision: Decision) -> list[Segment]:
+        if session.smooth is None:
+            session.smooth = self._begin(decision)
+        state = session.smooth
+        middle = (decision.start + decision.end) // 2
+        p_speech, p_music = decision.p_speech, decision.p_music
+        for at, *p in decision.boundary_frames or [(middle, p_speech, p_music)]:
+            self._push_to(state, "speech", at, p[0], self.settings.speech_level)
+            self._push_to(state, "music", at, p[1], self.settings.music_level)
+        odds = decision.voice_odds
+        voice = [0.0, 0.0] if odds is None else [1.0, odds]
+        _add(state, middle, [1.0, *_label_probabilities(p_speech, p_music), *voice])
+        watermark = min(state.speech.watermark, state.music.watermark)
+        _apply(state, watermark)
+        out = self._close(decision.station, state, watermark)
+        return out + self._update(decision.station, state, watermark)
+
+    def _push_to(self, state: SmoothState, name: Class, at: int, p: float, level: float) -> None:
+        hysteresis = state.speech if name == "speech" else state.music
+        change = hysteresis.push(at, centred(p, level), grid=self.settings.grid)
+        if change is not None:
+            state.changes.append((change[0], name, change[1]))
+
+    def _begin(self, decision: Decision) -> SmoothState:
+        s = self.settings
+        return SmoothState(
+            decision.rate,
+            speech=Hysteresis(decision.start, s.onset, s.offset, s.min_length),
+            music=Hysteresis(decision.start, s.onset, s.offset, s.min_length),
+        )
+
+    def _end(self, station: str, state: SmoothState, end: int) -> list[Segment]:
+        if change := state.speech.finish(end):
+            state.changes.append((change[0], "speech", change[1]))
+        if change := state.music.finish(end):
+            state.changes.append((change[0], "music", change[1]))
+        _apply(state, end)
+        out = self._close(station, state, end)
+        return [*out, self._final(station, state, end)]
+
+    def _close(self, station: str, state: SmoothState, watermark: int) -> list[Segment]:
         """Return the segments that end before a label which has lasted long enough."""
         out: list[Segment] = []
         shortest = self.settings.min_length
-        runs = session.runs
+        spans = state.spans
         while True:
-            ends = [start for start, _ in runs[1:]] + [settled]
-            lasting = [i for i in range(1, len(runs)) if ends[i] - runs[i][0] >= shortest]
+            ends = [start for start, _ in spans[1:]] + [watermark]
+            lasting = [i for i in range(1, len(spans)) if ends[i] - spans[i][0] >= shortest]
             if not lasting:
                 return out
             following = lasting[0]
-            start, label = runs[0]
-            next_start, next_label = runs[following]
-            if label == next_label or runs[1][0] - start < shortest:
-                runs[: following + 1] = [(start, next_label)]
+            start, label = spans[0]
+            next_start, next_label = spans[following]
+            if label == next_label or spans[1][0] - start < shortest:
+                spans[: following + 1] = [(start, next_label)]
                 continue
             grid = self.settings.grid
-            boundary = (runs[1][0] + next_start) // 2 // grid * grid
-            out.append(self._final(station, session, boundary))
-            runs[: following + 1] = [(boundary, next_label)]
-            session.announced = None
+            boundary = (spans[1][0] + next_start) // 2 // grid * grid
+            out.append(self._final(station, state, boundary))
+            spans[: following + 1] = [(boundary, next_label)]
+            state.published = None
 
-    def _announce(self, station: str, session: _Session, settled: int) -> list[Segment]:
+    def _update(self, station: str, state: SmoothState, watermark: int) -> list[Segment]:
         """Return the open segment, if it is time to publish it."""
-        if not session.runs:
+        if not state.spans:
             return []
-        start = session.runs[0][0]
-        end = session.runs[1][0] if len(session.runs) > 1 else settled
+        start = state.spans[0][0]
+        end = state.spans[1][0] if len(state.spans) > 1 else watermark
         if end - start < self.settings.min_length or (
-            session.announced is not None and end - session.announced < self.settings.update
+            state.published is not None and end - state.published < self.settings.update
         ):
             return []
-        session.announced = end
-        return [self._segment(station, session, end, final=False)]
+        state.published = end
+        return [self._segment(station, state, end, final=False)]
 
-    def _final(self, station: str, session: _Session, end: int) -> Segment:
-        segment = self._segment(station, session, end, final=True)
-        session.base = _sums_before(session, end)
+    def _final(self, station: str, state: SmoothState, end: int) -> Segment:
+        segment = self._segment(station, state, end, final=True)
+        state.base = _sums_before(state, end)
         return segment
 
-    def _segment(self, station: str, session: _Session, end: int, *, final: bool) -> Segment:
-        start, label = session.runs[0]
-        sums = [b - a for a, b in zip(session.base, _sums_before(session, end), strict=True)]
+    def _segment(self, station: str, state: SmoothState, end: int, *, final: bool) -> Segment:
+        start, label = state.spans[0]
+        sums = [b - a for a, b in zip(state.base, _sums_before(state, end), strict=True)]
         mean = sums[1 + list(LABELS.values()).index(label)] / max(sums[0], 1)
         score = min(max(mean, 0.0), 1.0)  # differences of sums are exact to a few bits only
         voice, voice_score = _voice(*sums[-2:]) if label == "speech" else (None, None)
         return Segment(
-            station, start, end, session.rate, None, label, score, final, voice, voice_score
+            station, start, end, state.rate, None, label, score, final, voice, voice_score
         )
 
 
@@ -220,33 +251,33 @@ def centred(p: float, level: float) -> float:
     return on / (on + off)
 
 
-def _apply(session: _Session, settled: int) -> None:
-    """Move the changes that nothing can precede any more into `runs`."""
-    session.changes.sort(key=lambda change: change[0])
-    while session.changes and session.changes[0][0] <= settled:
-        at, name, on = session.changes.pop(0)
-        session.present[name] = on
-        if len(session.present) < 2:
+def _apply(state: SmoothState, watermark: int) -> None:
+    """Move the changes that no other can precede any more into `spans`."""
+    state.changes.sort(key=lambda change: change[0])
+    while state.changes and state.changes[0][0] <= watermark:
+        at, name, on = state.changes.pop(0)
+        state.present[name] = on
+        if len(state.present) < 2:
             continue
-        label = LABELS[session.present["speech"], session.present["music"]]
-        if session.runs and session.runs[-1][0] == at:
-            session.runs.pop()
-        if not session.runs or session.runs[-1][1] != label:
-            session.runs.append((at, label))
-    # Sums before the next possible boundary are never asked for again, but for the last.
-    limit = session.runs[1][0] if len(session.runs) > 1 else settled
-    while len(session.sums) > 1 and session.sums[1][0] < limit:
-        session.sums.pop(0)
+        label = LABELS[state.present["speech"], state.present["music"]]
+        if state.spans and state.spans[-1][0] == at:
+            state.spans.pop()
+        if not state.spans or state.spans[-1][1] != label:
+            state.spans.append((at, label))
+    # Of the sums before the next possible boundary only the last is needed again.
+    limit = state.spans[1][0] if len(state.spans) > 1 else watermark
+    while len(state.sums) > 1 and state.sums[1][0] < limit:
+        state.sums.pop(0)
 
 
-def _add(session: _Session, at: int, values: Sequence[float]) -> None:
-    before = session.sums[-1][1] if session.sums else session.base
-    session.sums.append((at, [a + b for a, b in zip(before, values, strict=True)]))
+def _add(state: SmoothState, at: int, values: Sequence[float]) -> None:
+    before = state.sums[-1][1] if state.sums else state.base
+    state.sums.append((at, [a + b for a, b in zip(before, values, strict=True)]))
 
 
-def _sums_before(session: _Session, at: int) -> list[float]:
-    earlier = [sums for when, sums in session.sums if when < at]
-    return earlier[-1] if earlier else session.base
+def _sums_before(state: SmoothState, at: int) -> list[float]:
+    earlier = [sums for when, sums in state.sums if when < at]
+    return earlier[-1] if earlier else state.base
 
 
 def _label_probabilities(p_speech: float, p_music: float) -> list[float]:

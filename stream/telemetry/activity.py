@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from stream.audio import AudioChunk
+from stream.sources.base import Lost, Resumed
+
 if TYPE_CHECKING:
-    from stream.sources.base import Batch
+    from stream.sources.base import SourceItem
 
 # Time passes for stations while we listen. A loop that is held up by a slow sink hears nobody,
 # and turns again before long: of each turn at most so many seconds count.
@@ -60,25 +63,26 @@ class Stations:
         known = sorted(self._heard_at.copy().items())[:most]
         return [(station, now - at) for station, at in known]
 
-    def turn(self, batch: Batch) -> None:
-        """Hear a batch."""
+    def turn(self, items: Sequence[SourceItem]) -> None:
+        """Take note of what came in a turn of the loop."""
         turned_at, self._turned_at = self._turned_at, self._now()
         self._listened_s += min(self._turned_at - turned_at, LISTEN_S)
         now = self._listened_s
-        for station in batch.lost:
-            self._forget(station)
-        # A station that goes silent while its worker restarts must not stay unknown to it.
-        for station in batch.resumed:
-            self._heard_at[station] = now
-        for chunk in batch.chunks:
-            if chunk.ends == "sent":  # it is not missed; one that is idle may be
-                self._forget(chunk.station)
-            if chunk.ends:
-                continue
-            self._heard_at[chunk.station] = now
-            if chunk.station in self._silent:
-                self._silent.remove(chunk.station)
-                log.info("is heard again", extra={"station": chunk.station})
+        for item in items:
+            station = item.station
+            match item:
+                case Lost():
+                    self._forget(station)
+                case Resumed():
+                    # One that goes silent while its worker restarts must not stay unknown to it.
+                    self._heard_at[station] = now
+                case AudioChunk(ends="sent"):  # it is not missed; one that is idle may be
+                    self._forget(station)
+                case AudioChunk(ends=None):
+                    self._heard_at[station] = now
+                    if station in self._silent:
+                        self._silent.remove(station)
+                        log.info("is heard again", extra={"station": station})
 
     def sweep(self) -> None:
         """Look for stations that have fallen silent; worth calling about once a second."""

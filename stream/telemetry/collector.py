@@ -14,7 +14,7 @@ from stream.telemetry.channel_faults import FAULTS
 if TYPE_CHECKING:
     from stream.pipeline import Pipeline
     from stream.sinks.base import Sink
-    from stream.sources.base import Source
+    from stream.sources.base import Readings as SourceReadings
     from stream.telemetry.activity import Stations
     from stream.telemetry.health import Health
 
@@ -74,22 +74,23 @@ class Readings:
         self._stations = stations
         self._most_stations = most_stations
         self._pipeline: Pipeline | None = None
-        self._source: Source | None = None
+        self._source: SourceReadings | None = None
         self._sinks: Sequence[Sink] = ()
         self._lag = 0
         self._drifting = 0
         self._drifts: list[tuple[str, float]] = []
         self._queued = {"source": 0, "sink": 0}
 
-    def attach(self, source: Source, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
+    def attach(self, source: SourceReadings, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
         """Read these from now on."""
         self._source, self._pipeline, self._sinks = source, pipeline, sinks
 
     def sample(self) -> None:
         """Ask the edges what waits there, where they can tell. For the loop's thread."""
-        self._lag = getattr(self._source, "lag", 0)
-        self._queued["source"] = getattr(self._source, "queued", 0)
-        self._queued["sink"] = sum(getattr(sink, "queued", 0) for sink in self._sinks)
+        if self._source is not None:
+            self._lag = self._source.lag
+            self._queued["source"] = self._source.queued
+        self._queued["sink"] = sum(sink.queued for sink in self._sinks)
         if self._pipeline is not None:
             drifts = self._pipeline.clock.drifts_ppm()
             self._drifting = sum(abs(ppm) >= LOUD_PPM for _, ppm in drifts)
@@ -98,10 +99,16 @@ class Readings:
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they are now."""
         yield from _counters(PIPELINE, self._pipeline.counts if self._pipeline else {})
-        yield from _counters(SOURCE, getattr(self._source, "counts", {}))
+        source = self._source
+        yield from _counters(SOURCE, source.counts if source else {})
         yield _faults()
         yield self._refused()
-        yield from _counters(ATTRIBUTES, {k: getattr(self._source, k, 0) for k in ATTRIBUTES})
+        at_edges: dict[str, float] = {
+            "overflows": source.overflows if source else 0,
+            "reconnects": source.reconnects if source else 0,
+            "throttled_s": source.throttled_s if source else 0.0,
+        }
+        yield from _counters(ATTRIBUTES, at_edges)
         yield _gauge("airsift_stations_live", "Stations that are heard.", self._stations.live)
         yield _gauge("airsift_stations_silent", "Stations not heard.", self._stations.silent)
         yield _gauge(
@@ -113,7 +120,7 @@ class Readings:
         yield _gauge(
             "airsift_kafka_partitions",
             "Partitions of the audio topic, as last seen.",
-            getattr(self._source, "topic_partitions", 0),
+            source.topic_partitions if source else 0,
         )
         yield _gauge("airsift_ready", "Whether /readyz says yes.", self._health.ready)
         yield _gauge(
@@ -150,11 +157,13 @@ class Readings:
     def _refused(self) -> CounterMetricFamily:
         """Return how many messages of ours the broker has refused, by topic."""
         # Source and sinks may count into one object.
-        edges = (self._source, *self._sinks)
-        counts = {id(c): c for edge in edges if (c := getattr(edge, "refused", None)) is not None}
+        edges: list[SourceReadings | Sink] = [*self._sinks]
+        if self._source:
+            edges.insert(0, self._source)
+        counts = {id(edge.refused): edge.refused for edge in edges}
         total: Counter[str] = Counter()
         for each in counts.values():
-            total.update(each.copy())
+            total.update({**each})
         family = CounterMetricFamily(
             "airsift_refused", "Messages that the broker has refused, by topic.", labels=["topic"]
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,15 +21,15 @@ from prometheus_client import (
 
 from airsift import __version__
 from stream.events import Decision, Gap, Label, Match, Segment
-from stream.telemetry.timing import time_calls
+from stream.sources.base import chunks_of
 
 if TYPE_CHECKING:
     from stream.events import Event
-    from stream.pipeline import Pipeline
-    from stream.sinks.base import Sink
-    from stream.sources.base import Batch, Source
+    from stream.sources.base import SourceItem
 
-STAGES = ("align", "mono", "resample", "columns", "classify", "voice", "smooth", "identify")
+STAGES = (
+    "align", "clock", "mono", "resample", "columns", "classify", "voice", "smooth", "identify",
+)  # fmt: skip
 EDGES = ("publish", "flush", "settle")  # sinks' write and flush, the source's settle
 KINDS = tuple(event.kind for event in (Decision, Segment, Match, Gap))
 
@@ -95,22 +95,10 @@ class Metrics:
         self._latency = {kind: latency.labels(kind) for kind in KINDS}
         self._stages = {stage: stages.labels(stage) for stage in (*STAGES, *EDGES)}
 
-    def measure(self, source: Source, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
-        """Measure the seconds of every stage and at both edges from now on."""
-        for stage in STAGES:
-            part: Any = getattr(pipeline, stage)
-            if part is not None:
-                time_calls(part, "push", self._stages[stage].observe)
-        for sink in sinks:
-            time_calls(sink, "write", self._stages["publish"].observe)
-            time_calls(sink, "flush", self._stages["flush"].observe)
-        time_calls(source, "settle", self._stages["settle"].observe)
-
-    def turn(self, batch: Batch, events: Sequence[Event]) -> None:
+    def turn(self, items: Sequence[SourceItem], events: Sequence[Event]) -> None:
         """Count a turn of the loop."""
         self._turns.inc()
-        if batch.chunks:
-            self._audio.inc(sum(len(chunk.samples) / chunk.rate for chunk in batch.chunks))
+        self._audio.inc(sum(len(chunk.samples) / chunk.rate for chunk in chunks_of(items)))
         now = self._wall()
         for event in events:
             self._events[event.kind].inc()
@@ -122,6 +110,10 @@ class Metrics:
                 ended = event.time + (event.end - event.start) / event.rate
                 # Clocks may differ; a histogram's sum must not fall.
                 self._latency[event.kind].observe(max(now - ended, 0.0))
+
+    def took(self, part: str, seconds: float) -> None:
+        """Count the seconds of one call of a stage, or at an edge."""
+        self._stages[part].observe(seconds)
 
     def full(self) -> None:
         """Count a wait for a full sink."""

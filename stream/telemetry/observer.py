@@ -1,4 +1,4 @@
-"""airsift as seen from outside: metrics, health and logs. No stage knows that it is watched."""
+"""Who watches the loop: telemetry, or nobody. No stage knows that it is watched."""
 
 from __future__ import annotations
 
@@ -7,26 +7,24 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from stream.events import Event
-    from stream.sources.base import Batch
+    from stream.sources.base import SourceItem
 
 
 class Observer(Protocol):
-    """Is told what the loop in `stream.runner` does; must return quickly."""
+    """Is called by the loop in `stream.runner`, and must return quickly. This one does nothing."""
 
-    def turn(self, batch: Batch, events: Sequence[Event]) -> None:
-        """Take note: `batch` has been heard, and every sink has taken `events`."""
-        ...
+    def turn(self, items: Sequence[SourceItem], events: Sequence[Event]) -> None:
+        """Take note: `items` are processed, and every sink has taken `events`."""
+        return
 
     def full(self) -> None:
         """Take note: a sink can't take more, and the loop is about to wait for it."""
-        ...
+        return
+
+    def took(self, part: str, seconds: float) -> None:
+        """Take note: one call of a stage, or of an edge, took so long."""
+        return
 
 
-class Nobody:
+class NullObserver(Observer):
     """The observer of a loop that nobody watches."""
-
-    def turn(self, batch: Batch, events: Sequence[Event]) -> None:
-        """Do nothing."""
-
-    def full(self) -> None:
-        """Do nothing."""

@@ -14,13 +14,15 @@ from stream.telemetry.collector import Readings
 from stream.telemetry.health import Health
 from stream.telemetry.logs import logging_to
 from stream.telemetry.metrics import Metrics
+from stream.telemetry.observer import Observer
 from stream.telemetry.server import serving
 
 if TYPE_CHECKING:
     from stream.events import Event
     from stream.pipeline import Pipeline
     from stream.sinks.base import Sink
-    from stream.sources.base import Batch, Source
+    from stream.sources.base import Readings as SourceReadings
+    from stream.sources.base import SourceItem
     from stream.telemetry.repeats import RepeatsHandler
     from stream.telemetry.settings import TelemetrySettings
 
@@ -29,7 +31,7 @@ log = logging.getLogger(__name__)
 SAMPLE_S = 1.0  # between two looks at what is not told: queues, lag, silence
 
 
-class Watch:
+class Watch(Observer):
     """The observer of a worker.
 
     Parameters
@@ -55,22 +57,21 @@ class Watch:
         self.readings = Readings(self.health, self.stations, config.station_series)
         self.metrics.registry.register(self.readings)
 
-    def attach(self, source: Source, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
+    def attach(self, source: SourceReadings, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
         """Watch these: they are built and connected, and the loop is about to begin."""
-        self.metrics.measure(source, pipeline, sinks)
         self.readings.attach(source, pipeline, sinks)
-        edges = [source, *sinks]
+        edges: list[SourceReadings | Sink] = [source, *sinks]
         self.health.ask(
-            lambda: "; ".join(filter(None, (getattr(edge, "trouble", "") for edge in edges))),
-            lambda: getattr(source, "waits_for", ()),
+            lambda: "; ".join(filter(None, (edge.trouble for edge in edges))),
+            lambda: source.waits_for,
         )
         self.health.done("source", "model")
 
-    def turn(self, batch: Batch, events: Sequence[Event]) -> None:
+    def turn(self, items: Sequence[SourceItem], events: Sequence[Event]) -> None:
         """Take note of a turn of the loop."""
         self.health.turn()
-        self.metrics.turn(batch, events)
-        self.stations.turn(batch)
+        self.metrics.turn(items, events)
+        self.stations.turn(items)
         if self._now() >= self._next_sample:
             self._next_sample = self._now() + SAMPLE_S
             self.stations.sweep()
@@ -80,6 +81,10 @@ class Watch:
         """Take note that the loop is about to wait for a full sink."""
         self.metrics.full()
         self.readings.sample()
+
+    def took(self, part: str, seconds: float) -> None:
+        """Take note of the seconds of one call of a stage, or at an edge."""
+        self.metrics.took(part, seconds)
 
     def look(self) -> None:
         """Log once that there is trouble at the edges, and once that the worker is ready again."""

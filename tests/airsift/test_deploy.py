@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -15,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from airsift import config
 from stream.audio import AudioChunk
-from stream.sources.base import Batch
+from stream.sources.base import Readings
 from stream.telemetry.collector import PIPELINE, SOURCE
 from stream.telemetry.telemetry import Watch
 
@@ -40,12 +38,16 @@ FUNCTIONS = {
 PROMETHEUS_LABELS = {"instance", "job"}  # given to every series when it is scraped
 
 
+class Refused(Readings):
+    refused = MappingProxyType({"a": 1})
+
+
 def told() -> dict[str, set[str]]:
     """Return the names of all samples of a worker, with their labels."""
     watch = Watch(config.load(environ={}).config.watch.model_copy(update={"station_series": 1}))
-    watch.turn(Batch([AudioChunk("a", 0, [], 16000)]), [])
+    watch.turn([AudioChunk("a", 0, [], 16000)], [])
     watch.readings._drifts = [("a", 1.0)]  # known only after 12 minutes
-    watch.readings._source = SimpleNamespace(refused=Counter(a=1))
+    watch.readings._source = Refused()
     found: dict[str, set[str]] = {"up": set()}
     for family in text_string_to_metric_families(generate_latest(watch.metrics.registry).decode()):
         for sample in family.samples:

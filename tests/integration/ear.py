@@ -14,7 +14,7 @@ from stream.kafka.client.source import KafkaSource
 from stream.kafka.client.tail import follow
 from stream.kafka.settings import KafkaSettings
 from stream.runner import Stop
-from stream.sources.base import Batch
+from stream.sources.base import Lost, Resumed, Source, chunks_of
 
 RATE = 16000
 CHUNK = RATE // 2
@@ -26,21 +26,15 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray:
     return (values / 32768).astype(np.float32)
 
 
-class ListSource:
+class ListSource(Source):
     """One batch of given chunks."""
-
-    resumable = False
 
     def __init__(self, *chunks: AudioChunk) -> None:
         self.chunks = chunks
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[list[AudioChunk]]:
         for chunk in self.chunks:
-            yield Batch([chunk])
-
-    def settle(self, snapshots: Any) -> None: ...
-
-    def close(self) -> None: ...
+            yield [chunk]
 
 
 def send(settings: KafkaSettings, station: str, samples: np.ndarray, **options: Any) -> None:
@@ -67,9 +61,9 @@ class Ear:
 
     def step(self) -> None:
         batch = next(self.batches)
-        self.resumed |= batch.resumed
-        self.lost |= batch.lost
-        for chunk in batch.chunks:
+        self.resumed |= {item.station: item.snapshot for item in batch if isinstance(item, Resumed)}
+        self.lost |= {item.station for item in batch if isinstance(item, Lost)}
+        for chunk in chunks_of(batch):
             self.chunks.setdefault(chunk.station, []).append(chunk)
 
     def ends(self) -> dict[str, int]:

@@ -15,8 +15,8 @@ from stream.kafka.client.sink import KafkaSink
 from stream.kafka.client.source import KafkaSource
 from stream.kafka.client.transactions import Transactions
 from stream.kafka.codec.message import encode
-from stream.runner import Stop, drive
-from stream.telemetry.observer import Nobody
+from stream.runner import Stop, run_source
+from stream.telemetry.observer import NullObserver
 from tests.integration.ear import read_all
 from tests.stream.fakes import snapshot as snapshot_at
 
@@ -68,7 +68,7 @@ class DiedError(Exception):
     """The process is gone: nothing of it is finished."""
 
 
-class Turns(Nobody):
+class Turns(NullObserver):
     """Looks on at each turn of the loop, and ends it when a subscriber has seen everything."""
 
     def __init__(self, settings, source, stop, at_turn, max_turns):
@@ -102,7 +102,9 @@ def work(settings, at_turn=lambda turn: None, checkpoint_s=0.03, max_turns=TURNS
     sink = KafkaSink(settings, transactions)
     observer = Turns(settings, source, stop, at_turn, max_turns)
     try:
-        drive(source, Seconds(), [sink], checkpoint_s=checkpoint_s, stop=stop, observer=observer)
+        run_source(
+            source, Seconds(), [sink], checkpoint_s=checkpoint_s, stop=stop, observer=observer
+        )
     except DiedError:
         source._consumer.close()  # the group would wait for the dead; its transaction stays open
         transactions._identity.close()

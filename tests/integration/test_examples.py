@@ -20,6 +20,7 @@ from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.sink import KafkaSink
 from stream.kafka.client.source import KafkaSource
 from stream.kafka.settings import KafkaSettings, TopicSettings
+from stream.sources.base import chunks_of
 from stream.stages.align import Align
 from tests.integration.brokers import Broker
 
@@ -68,7 +69,7 @@ def hear(settings: KafkaSettings, seconds: float) -> tuple[dict[str, np.ndarray]
     deadline = time.monotonic() + 60
     for batch in source:
         assert time.monotonic() < deadline
-        for item in align.push(batch.chunks):
+        for item in align.push(chunks_of(batch)):
             if isinstance(item, AudioChunk):
                 assert item.time is not None
                 assert abs(item.time - time.time()) < 60

@@ -15,6 +15,7 @@ from stream.kafka.client.source import KafkaSource
 from stream.kafka.client.tail import follow
 from stream.kafka.codec.message import encode
 from stream.runner import Stop
+from stream.sources.base import Lost, chunks_of
 from tests.stream.fakes import snapshot
 
 RATE = 16000
@@ -37,8 +38,8 @@ class Told:
         return []
     def snapshot(self, station):
         at = self.ends[station]
-        nothing = dict.fromkeys(("window", "clock", "voice", "smooth", "identify"))
-        return {"version": 2, "rate": 16000, "hop": 320, "oldest": at, "position": at, **nothing}
+        nothing = dict.fromkeys(("columns", "clock", "voice", "smooth", "identify"))
+        return {"version": 1, "rate": 16000, "hop": 320, "oldest": at, "align": at, **nothing}
     def restore(self, station, snapshot):
         print("resumed", station, snapshot["oldest"], flush=True)
     def forget(self, station):
@@ -85,11 +86,11 @@ def forget_one(settings):
     deadline = time.monotonic() + 60
     for batch in source:
         assert time.monotonic() < deadline
-        ends += [(c.station, c.start, c.ends) for c in batch.chunks if c.ends]
-        source.settle({chunk.station: snapshot(chunk.end) for chunk in batch.chunks})
-        if "a" in batch.lost:
+        ends += [(c.station, c.start, c.ends) for c in chunks_of(batch) if c.ends]
+        source.settle({chunk.station: snapshot(chunk.end) for chunk in chunks_of(batch)})
+        if Lost("a") in batch:
             break
-        if not batch.chunks:
+        if not chunks_of(batch):
             send(settings, "b", round(time.time() * RATE))
     source.settle({})
     source.close()

@@ -137,16 +137,18 @@ CONSUMER = """
 import sys
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.client.source import KafkaSource
+from stream.sources.base import Resumed, chunks_of
 source = KafkaSource(KafkaSettings.model_validate_json(sys.argv[1]), rate=16_000)
 out = open(sys.argv[2], "a")
 ends = {}
 def snapshot_at(at):
-    return {"version": 2, "rate": 16000, "hop": 320, "oldest": at, "position": at, "window": None,
+    return {"version": 1, "rate": 16000, "hop": 320, "oldest": at, "align": at, "columns": None,
                "clock": None, "voice": None, "smooth": None, "identify": None}
 for batch in source:
-    for station, snapshot in batch.resumed.items():
-        print("resumed", station, snapshot["oldest"], 0, file=out)
-    for chunk in batch.chunks:
+    for item in batch:
+        if isinstance(item, Resumed):
+            print("resumed", item.station, item.snapshot["oldest"], 0, file=out)
+    for chunk in chunks_of(batch):
         print("heard", chunk.station, chunk.start, chunk.end, file=out)
         ends[chunk.station] = chunk.end
     out.flush()

@@ -21,7 +21,6 @@ from stream.kafka.client.tail import follow
 from stream.kafka.codec.message import ChunkDecoder, encode
 from stream.kafka.settings import KafkaSettings
 from stream.runner import Stop
-from stream.sources.base import Batch
 from tests.integration.ear import RATE, ListSource, noise, send
 
 needs_apache = pytest.mark.skipif(bool(why_not()), reason=why_not())
@@ -79,11 +78,11 @@ def test_a_source_that_waits_for_audio_does_not_hold_up_a_stop(
     stop = Stop()
 
     class Silent(ListSource):
-        def __iter__(self) -> Iterator[Batch]:
+        def __iter__(self) -> Iterator[list[AudioChunk]]:
             for turn in range(200):
                 if turn == 3:
                     stop.request()
-                yield Batch()
+                yield []
             raise AssertionError("it went on after it was asked to stop")
 
     assert publish(Silent(), kafka_settings, stop=stop, live=True).messages == 0

@@ -16,7 +16,7 @@ from stream.kafka.client.producer import Sender
 from stream.kafka.client.sink import KafkaSink
 from stream.kafka.client.source import KafkaSource
 from stream.kafka.codec.message import encode
-from stream.runner import Stop, drive
+from stream.runner import Stop, run_source
 from stream.stages.clock import Clock
 from stream.telemetry.telemetry import Watch
 
@@ -75,7 +75,7 @@ def test_lag_and_dead_letters(kafka_settings, caplog):
     watch.attach(source, pipeline, [sink])
     try:
         with caplog.at_level(logging.WARNING):
-            drive(source, pipeline, [sink], checkpoint_s=9, stop=stop, observer=Notes())
+            run_source(source, pipeline, [sink], checkpoint_s=9, stop=stop, observer=Notes())
     finally:
         source.close()
         sink.close()

@@ -22,7 +22,7 @@ from tests.fingerprint.conftest import compose
 from tests.stream.conftest import LoudnessClassifier
 
 RATE = 16000
-SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)
+SMOOTH = SmoothSettings(onset=0.6, offset=0.4, min_length=32000, update=80000, grid=1600)
 ASK = IdentifySettings(
     first=6 * RATE, interval=3 * RATE, query=8 * RATE, shortest=3 * RATE, tolerance=8000,
     thorough_every=4,

@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.audio import AudioChunk, Cut, rescale
+from stream.audio import AudioChunk, Discontinuity, EndOfStream, end_of, rescale
 from stream.stages.align import Align
+
+END = end_of("a", 16000)
 
 
 def chunk(start: int, end: int, rate: int = 16000, station: str = "a") -> AudioChunk:
@@ -19,10 +22,12 @@ def chunk(start: int, end: int, rate: int = 16000, station: str = "a") -> AudioC
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(1, 60)), min_size=1, max_size=30))
 def test_whatever_comes_time_runs_forward_and_no_sample_is_heard_twice(pieces):
-    out = Align(16000).push([chunk(start, start + n) for start, n in pieces], last=True)
+    out = Align(16000).push([*(chunk(start, start + n) for start, n in pieces), END])
     position = out[0].start
     for item in out:
         assert item.start == position
+        if isinstance(item, EndOfStream):
+            continue
         position = item.end
         if isinstance(item, AudioChunk):
             assert np.array_equal(item.samples, np.arange(item.start, item.end))
@@ -35,7 +40,7 @@ def test_a_hole_is_named_and_an_overlap_trimmed():
     assert [(type(item).__name__, item.start, item.end) for item in out] == [
         ("AudioChunk", 0, 100),
         ("AudioChunk", 100, 150),
-        ("Cut", 150, 200),
+        ("Discontinuity", 150, 200),
         ("AudioChunk", 200, 210),
     ]
     assert out[2].reason == "missing"
@@ -59,16 +64,16 @@ def test_a_change_of_rate_is_no_gap():
     assert [type(item) for item in out] == [AudioChunk, AudioChunk]
 
 
-def test_last_ends_every_station_and_leaves_the_stage_as_new():
+def test_an_end_ends_its_station_where_its_audio_ends():
     align = Align(16000)
-    out = align.push([chunk(0, 10), chunk(5, 9, station="b")], last=True)
-    assert out[2:] == [Cut("a", 10, 10, 16000), Cut("b", 9, 9, 16000)]
-    assert [item.start for item in align.push([chunk(3, 4)])] == [3]
+    out = align.push([chunk(0, 10), chunk(5, 9, station="b"), END, end_of("b", 16000)])
+    assert out[2:] == [EndOfStream("a", 10, 16000), EndOfStream("b", 9, 16000)]
+    assert [item.start for item in align.push([chunk(3, 14)])] == [10]
 
 
 def test_audio_from_before_an_expected_place_is_dropped():
     align = Align(16000)
-    align.restore("a", 100, 0)
+    restore(align, 100, 0)
     assert [(item.start, item.end) for item in align.push([chunk(0, 90), chunk(90, 120)])] == [
         (100, 120)
     ]
@@ -94,6 +99,16 @@ PIECE = 160  # 10 ms
 WINDOW_S = 0.1  # ten of them
 
 
+def restore(align: Align, oldest: int, position: int) -> None:
+    session = align.sessions["a"]
+    session.restored = SimpleNamespace(oldest=oldest)
+    align.restore(session, position)
+
+
+def position_of(align: Align) -> int:
+    return align.snapshot(align.sessions["a"])
+
+
 def heard(out: list) -> list[tuple[str, int, int]]:
     """Return cuts and stretches of audio, joined: what is independent of how audio is cut."""
     joined: list[tuple[str, int, int]] = []
@@ -104,7 +119,7 @@ def heard(out: list) -> list[tuple[str, int, int]]:
             if joined and joined[-1][0] == kind and joined[-1][2] == item.start:
                 joined[-1] = (kind, joined[-1][1], item.end)
                 continue
-        joined.append((kind, item.start, item.end))
+        joined.append((kind, item.start, getattr(item, "end", item.start)))
     return joined
 
 
@@ -125,7 +140,7 @@ def arrivals(draw, lost: bool = True) -> list[AudioChunk]:
 def test_chunks_late_within_the_window_are_heard_as_if_in_order(pieces):
     align = Align(16000, WINDOW_S)
     end = len(pieces) * PIECE
-    assert heard(align.push(pieces, last=True)) == [("AudioChunk", 0, end), ("Cut", end, end)]
+    assert heard(align.push([*pieces, END])) == [("AudioChunk", 0, end), ("EndOfStream", end, end)]
     assert (align.counts["gaps"], align.counts["late"], align.counts["dropped"]) == (0, 0, 0)
 
 
@@ -137,7 +152,7 @@ def test_a_chunk_in_order_waits_for_nothing(pieces):
         out = align.push([piece])
         if piece.start == expected:
             assert piece in out
-        expected = align.position("a")
+        expected = position_of(align)
 
 
 @settings(max_examples=40, deadline=None)
@@ -152,25 +167,23 @@ def test_cutting_late_chunks_changes_nothing(pieces, points, size):
     one, out = Align(16000, WINDOW_S), []
     for first in range(0, len(parts), size):
         out += one.push(parts[first : first + size])
-    assert heard(out + one.push([], last=True)) == heard(
-        Align(16000, WINDOW_S).push(pieces, last=True)
-    )
+    assert heard(out + one.push([END])) == heard(Align(16000, WINDOW_S).push([*pieces, END]))
 
 
 @settings(max_examples=60, deadline=None)
 @given(arrivals(), st.data())
 def test_a_restart_decides_again_what_was_decided(pieces, data):
-    whole = heard(Align(16000, WINDOW_S).push(pieces, last=True))
+    whole = heard(Align(16000, WINDOW_S).push([*pieces, END]))
     stop = data.draw(st.integers(1, len(pieces)))
     first = Align(16000, WINDOW_S)
     before = first.push(pieces[:stop])
     # What is passed on is needed again from any sample of the last stretch, and so is what waits.
-    begin = [item for item in before if isinstance(item, Cut)]
-    oldest = data.draw(st.integers(begin[-1].end if begin else 0, first.position("a")))
+    begin = [item for item in before if isinstance(item, Discontinuity)]
+    oldest = data.draw(st.integers(begin[-1].end if begin else 0, position_of(first)))
     again = next((i for i, piece in enumerate(pieces[:stop]) if piece.end > oldest), stop)
     second = Align(16000, WINDOW_S)
-    second.restore("a", oldest, 0)
-    after = heard(second.push(pieces[again:], last=True))
+    restore(second, oldest, 0)
+    after = heard(second.push([*pieces[again:], END]))
     assert after == [
         (kind, max(start, oldest), end)
         for kind, start, end in whole
@@ -184,7 +197,7 @@ def test_what_comes_too_late_is_dropped_and_counted_as_late():
     out = align.push([chunk(i * PIECE, (i + 1) * PIECE) for i in order])
     assert heard(out) == [
         ("AudioChunk", 0, 2 * PIECE),
-        ("Cut", 2 * PIECE, 3 * PIECE),
+        ("Discontinuity", 2 * PIECE, 3 * PIECE),
         ("AudioChunk", 3 * PIECE, 14 * PIECE),
     ]
     assert align.counts == {"chunks": 15, "gaps": 1, "late": 1, "dropped": 1}
@@ -237,12 +250,12 @@ def test_a_station_that_returns_goes_on_the_same_after_a_restart(rate, missing):
     whole = Align(16000)
     whole.push([replace(chunk(0, n, rate), ends="sent")])
     again = Align(16000)
-    again.restore("a", whole.position("a"), whole.position("a"))
+    restore(again, position_of(whole), position_of(whole))
     back = [chunk(n + missing, 2 * n + missing, rate)]
     one, other = whole.push(back), again.push(back)
     assert [(x.start, x.end) for x in one] == [(x.start, x.end) for x in other]
     if missing in (0, 50):
-        assert any(isinstance(item, Cut) for item in one) == bool(missing)
+        assert any(isinstance(item, Discontinuity) for item in one) == bool(missing)
 
 
 @given(
@@ -255,7 +268,7 @@ def test_a_gap_before_another_rate_begins_where_a_snapshot_says(rate, other, sta
     whole = Align(16000)
     whole.push([chunk(start, start + 220, rate)])
     again = Align(16000)
-    again.restore("a", whole.position("a"), whole.position("a"))
+    restore(again, position_of(whole), position_of(whole))
     after = rescale(start + 220, rate, other) + missing
     back = [chunk(after, after + 10, other)]
     (gap, _), (same, _) = whole.push(back), again.push(back)
@@ -283,8 +296,8 @@ def test_a_producer_that_does_not_count_is_told_once(caplog, start):
 def test_what_is_dropped_moves_nothing_whatever_its_rate(rate, others, start):
     align = Align(16000)
     align.push([chunk(start, start + 220, rate)])
-    before = align.position("a")
+    before = position_of(align)
     for other in others:
         at = rescale(start, rate, other)
         align.push([chunk(at - 100, at - 50, other)])
-    assert align.position("a") == before
+    assert position_of(align) == before

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stream.audio import Cut
+from stream.audio import Discontinuity
 from stream.decoding.reader import HOLE, AudioReader
 from stream.sources.file import FileSource, read_file
 from stream.stages.align import Align
@@ -97,13 +97,13 @@ def test_a_start_and_a_hole(tmp_path: Path, kind: str, codec: str, error: int) -
     mux(path, SIGNAL, RATE, codec, start=20 * RATE, cuts=cuts, options=OPTIONS.get(kind))
     check(path, cuts, 20 * RATE if kind in HAS_ZERO else 0, error + 1_200, 2 * 4_608)
     source = FileSource(path, chunk_s=0.7)
-    chunks = [chunk for batch in source for chunk in batch.chunks]
+    chunks = [chunk for batch in source for chunk in batch]
     behind = [b for a, b in pairwise(chunks) if b.start > a.end]
     assert [chunk.gap_reason for chunk in behind] == [HOLE]
     gap = sum(b.start - a.end for a, b in pairwise(chunks))
     assert gap == pytest.approx(2 * RATE, abs=2 * 4_608)
     align = Align(RATE)
-    cuts_found = [item for item in align.push(chunks) if isinstance(item, Cut)]
+    cuts_found = [item for item in align.push(chunks) if isinstance(item, Discontinuity)]
     assert [(cut.start, cut.reason) for cut in cuts_found] == [(behind[0].start - gap, HOLE)]
     whole = read_file(path, RATE)
     assert len(whole) == chunks[-1].end
@@ -114,7 +114,7 @@ def test_audio_that_begins_after_the_picture_is_dated_from_it(tmp_path: Path) ->
     for name in ("a.mkv", "a.mp4", "a.mov", "a.ts", "a.nut"):
         mux(tmp_path / name, SIGNAL[: 2 * RATE], RATE, "aac", start=20 * RATE, video_s=25)
         source = FileSource(tmp_path / name)
-        chunks = [chunk for batch in source for chunk in batch.chunks]
+        chunks = [chunk for batch in source for chunk in batch]
         assert source.warnings == []
         assert chunks[0].start == pytest.approx(20 * RATE, abs=1_100)
         assert chunks[-1].end == pytest.approx(22 * RATE, abs=2_200)

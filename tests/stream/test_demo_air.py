@@ -12,7 +12,6 @@ from stream.demo.programme import Programme
 from stream.demo.sources import ProgrammeSource, UntilHeard
 from stream.demo.subscriber import MS, event_of
 from stream.events import Decision, Gap, Match, Segment
-from stream.sources.base import Batch
 
 PROBABILITY = st.floats(0, 1).map(lambda p: round(p, 3))
 TIMES = st.tuples(
@@ -57,7 +56,7 @@ def test_an_event_of_another_kind_is_refused_by_name():
 def test_a_programme_is_sent_whole(length):
     samples = np.arange(length, dtype=np.float32)
     programme = Programme("a", "A", "flac", samples, (), ())
-    chunks = [chunk for batch in ProgrammeSource(programme) for chunk in batch.chunks]
+    chunks = [chunk for batch in ProgrammeSource(programme) for chunk in batch]
     assert [chunk.start for chunk in chunks] == list(range(0, length, air.RATE))
     assert sum(len(chunk.samples) for chunk in chunks) == length
     for chunk in chunks:
@@ -74,10 +73,10 @@ class EndlessSource:
     def __iter__(self):
         for chunks in self._batches:
             self.polled += 1
-            yield Batch(list(chunks))
+            yield list(chunks)
         while True:
             self.polled += 1
-            yield Batch()
+            yield []
 
 
 def chunk(station, end_s, rate=16000):
@@ -92,7 +91,7 @@ def test_it_ends_when_every_programme_has_been_heard_to_its_end():
 
 def test_a_station_nobody_expects_is_passed_on():
     source = EndlessSource([chunk("other", 9)], [chunk("a", 2)])
-    heard = [c.station for batch in UntilHeard(source, {"a": 2000}) for c in batch.chunks]
+    heard = [c.station for batch in UntilHeard(source, {"a": 2000}) for c in batch]
     assert heard == ["other", "a"]
 
 

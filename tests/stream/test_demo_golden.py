@@ -18,7 +18,7 @@ from airsift.build import build_pipeline
 from stream.demo.catalogue import build_catalogue
 from stream.demo.clips import RATE
 from stream.demo.programme import assemble, programmes
-from stream.runner import Stop, drive
+from stream.runner import Stop, run_source
 from stream.sources.file import FileSource
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -58,7 +58,7 @@ def events_of(name, folder, catalogue):
     config = configuration.load(sets=[f"identify.catalogue='{catalogue}'"], environ={}).config
     sink = FinalEvents()
     source = FileSource(path, name)
-    drive(source, build_pipeline(config), [sink], checkpoint_s=60.0, stop=Stop())
+    run_source(source, build_pipeline(config), [sink], checkpoint_s=60.0, stop=Stop())
     source.close()
     return sink.rows
 

@@ -9,15 +9,16 @@ from airsift.errors import Backpressure
 from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
 from stream.pipeline import Pipeline
-from stream.runner import Stop, drive, stop_on_signals
-from stream.sources.base import Batch
+from stream.runner import Stop, run_source, stop_on_signals
+from stream.sinks.base import Sink
+from stream.sources.base import Lost, Resumed, Source
 from stream.stages.smooth import SmoothSettings
 
 RATE = 16000
-SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)
+SMOOTH = SmoothSettings(onset=0.6, offset=0.4, min_length=32000, update=80000, grid=1600)
 
 
-class ListSource:
+class ListSource(Source):
     """Gives batches, stops the driver before one of them, remembers what was settled."""
 
     def __init__(self, batches, *, resumable=False, stop=None, stop_at=None):
@@ -34,11 +35,8 @@ class ListSource:
     def settle(self, snapshots):
         self.settled.append(snapshots)
 
-    def close(self):
-        pass
 
-
-class ListSink:
+class ListSink(Sink):
     def __init__(self, *, full=0):
         self.events, self.flushed, self.full = [], 0, full
 
@@ -51,9 +49,6 @@ class ListSink:
     def flush(self):
         self.flushed = len(self.events)
 
-    def close(self):
-        pass
-
 
 @pytest.fixture
 def pipeline(classifier):
@@ -63,7 +58,7 @@ def pipeline(classifier):
 def batches(samples, seconds=1):
     n = seconds * RATE
     return [
-        Batch([AudioChunk("a", start, samples[start : start + n], RATE)])
+        [AudioChunk("a", start, samples[start : start + n], RATE)]
         for start in range(0, len(samples), n)
     ]
 
@@ -77,14 +72,16 @@ def test_nothing_is_settled_before_it_is_flushed(pipeline, programme):
             super().settle(snapshots)
 
     source = Strict(batches(programme(20)))
-    drive(source, pipeline, [sink], checkpoint_s=1e-9, stop=Stop())
+    run_source(source, pipeline, [sink], checkpoint_s=1e-9, stop=Stop())
     assert len(source.settled) == 21
     assert source.settled[10]["a"]["oldest"] > 5 * RATE
 
 
 def test_a_full_sink_gets_the_same_events_again_and_no_other_sink_does(pipeline, programme):
     slow, quick = ListSink(full=7), ListSink()
-    drive(ListSource(batches(programme(20))), pipeline, [quick, slow], checkpoint_s=9, stop=Stop())
+    run_source(
+        ListSource(batches(programme(20))), pipeline, [quick, slow], checkpoint_s=9, stop=Stop()
+    )
     assert slow.events == quick.events != []
 
 
@@ -92,7 +89,7 @@ def test_a_full_sink_gets_the_same_events_again_and_no_other_sink_does(pipeline,
 def test_stopping_ends_segments_only_where_nobody_can_go_on(pipeline, programme, resumable):
     stop, sink = Stop(), ListSink()
     source = ListSource(batches(programme(60)), resumable=resumable, stop=stop, stop_at=14)
-    drive(source, pipeline, [sink], checkpoint_s=9, stop=stop)
+    run_source(source, pipeline, [sink], checkpoint_s=9, stop=stop)
     closed = [e for e in sink.events if e.kind == "segment" and e.final and e.end == 15 * RATE]
     assert bool(closed) is not resumable
     assert list(source.settled[-1]) == ["a"]
@@ -101,7 +98,7 @@ def test_stopping_ends_segments_only_where_nobody_can_go_on(pipeline, programme,
 def test_another_process_goes_on(classifier, pipeline, programme):
     samples, stop = programme(40), Stop()
     alone, before, after = ListSink(), ListSink(), ListSink()
-    drive(
+    run_source(
         ListSource(batches(samples)),
         Pipeline(RollingCQT(), classifier, SMOOTH),
         [alone],
@@ -109,11 +106,11 @@ def test_another_process_goes_on(classifier, pipeline, programme):
         stop=Stop(),
     )
     first = ListSource(batches(samples), resumable=True, stop=stop, stop_at=21)
-    drive(first, pipeline, [before], checkpoint_s=9, stop=stop)
+    run_source(first, pipeline, [before], checkpoint_s=9, stop=stop)
     snapshots = first.settled[-1]
-    again = [b for b in batches(samples) if b.chunks[0].end > snapshots["a"]["oldest"]]
-    second = ListSource([Batch(resumed=snapshots), *again], resumable=True)
-    drive(
+    again = [b for b in batches(samples) if b[0].end > snapshots["a"]["oldest"]]
+    second = ListSource([[Resumed(*each) for each in snapshots.items()], *again], resumable=True)
+    run_source(
         second,
         Pipeline(RollingCQT(), classifier, SMOOTH),
         [after],
@@ -126,8 +123,8 @@ def test_another_process_goes_on(classifier, pipeline, programme):
 
 def test_a_lost_station_is_forgotten_without_a_word(pipeline, programme):
     sink = ListSink()
-    source = ListSource([*batches(programme(12)), Batch(lost=frozenset("a"))])
-    drive(source, pipeline, [sink], checkpoint_s=9, stop=Stop())
+    source = ListSource([*batches(programme(12)), [Lost("a")]])
+    run_source(source, pipeline, [sink], checkpoint_s=9, stop=Stop())
     assert not any(e.kind == "segment" and e.final for e in sink.events)
 
 
@@ -144,7 +141,7 @@ def test_a_signal_asks_to_stop_and_the_next_one_is_pythons_again():
 
 def test_an_end_is_published_before_it_is_settled(pipeline, programme):
     end = AudioChunk("a", 20 * RATE, programme(0), RATE, ends="idle")
-    audio = [*batches(programme(20)), Batch([end]), Batch(lost=frozenset("a"))]
+    audio = [*batches(programme(20)), [end], [Lost("a")]]
     sink = ListSink()
 
     class Strict(ListSource):
@@ -154,7 +151,7 @@ def test_an_end_is_published_before_it_is_settled(pipeline, programme):
             super().settle(snapshots)
 
     source, stop = Strict(audio, resumable=True), Stop()
-    drive(source, pipeline, [sink], checkpoint_s=1e-9, stop=stop)
-    assert source.settled[-3]["a"]["position"] == 20 * RATE
+    run_source(source, pipeline, [sink], checkpoint_s=1e-9, stop=stop)
+    assert source.settled[-3]["a"]["align"] == 20 * RATE
     assert source.settled[-3]["a"]["smooth"] is None
-    assert pipeline.align.position("a") == 0
+    assert "a" not in pipeline.sessions

@@ -87,7 +87,7 @@ def test_the_end_of_a_station_never_heard_leaves_nothing(message):
     for stage in (
         group.intake._decoder._stations,
         group.intake._stream,
-        group.pipeline.align._positions,
+        group.pipeline.sessions,
     ):
         assert not {"x", "y", (0, "x"), (0, "y")} & set(stage)
 
@@ -185,7 +185,7 @@ def test_a_station_that_never_returns_is_forgotten_and_read_no_more():
     group.start()
     group.wait(50)
     assert group.records == {}
-    assert group.pipeline.align._positions == {}
+    assert group.pipeline.sessions == {}
     group.start()
     assert (group.resumed, group.next) == ({}, len(group.log))
     play(group, first=700 * RATE)

@@ -10,7 +10,7 @@ from fingerprint.analysis.landmarks import Landmarks
 from fingerprint.analysis.peaks import extract
 from fingerprint.settings import EDGE, HOP
 from stream.audio import AudioChunk
-from stream.stages.landmark_buffer import Evidence
+from stream.stages.landmark_buffer import LandmarkBuffer
 
 S = 16_000
 LENGTH = 20 * S
@@ -47,35 +47,35 @@ def same(a, b):
     restart=st.integers(0, 3),
 )
 def test_piece_by_piece_is_as_the_whole(start, questions, chunk, restart):
-    evidence = Evidence()
-    evidence.begin(start)
+    buffer = LandmarkBuffer()
+    buffer.begin(start)
     chunks = [AudioChunk("a", k, music()[k : k + chunk], S) for k in range(0, LENGTH, chunk)]
-    evidence.audio.extend(chunks)
+    buffer.audio.extend(chunks)
     for index, to in enumerate(questions):
-        evidence.extend(extract, to, to + EDGE)
-        evidence.drop_audio(evidence.landmarks.end - EDGE)
+        buffer.extend(extract, to, to + EDGE)
+        buffer.drop_audio(buffer.landmarks.end - EDGE)
         if index == restart:
-            evidence = Evidence.restore(evidence.snapshot())
-            evidence.audio.extend(c for c in chunks if c.end > evidence.kept)
+            buffer = LandmarkBuffer(buffer.audio_from, Landmarks.unpack(buffer.landmarks.pack()))
+            buffer.audio.extend(c for c in chunks if c.end > buffer.audio_from)
     expected = whole().between(start, questions[-1])
     assert len(expected) > 0
-    assert same(evidence.landmarks, expected)
+    assert same(buffer.landmarks, expected)
 
 
 def test_where_the_audio_ends_it_is_as_the_whole_too():
-    evidence = Evidence()
-    evidence.begin(0)
-    evidence.audio.append(AudioChunk("a", 0, music(), S))
-    evidence.extend(extract, 7 * S, 7 * S + EDGE)
-    evidence.extend(extract, LENGTH, LENGTH)
-    assert same(evidence.landmarks, whole().between(0, LENGTH))
+    buffer = LandmarkBuffer()
+    buffer.begin(0)
+    buffer.audio.append(AudioChunk("a", 0, music(), S))
+    buffer.extend(extract, 7 * S, 7 * S + EDGE)
+    buffer.extend(extract, LENGTH, LENGTH)
+    assert same(buffer.landmarks, whole().between(0, LENGTH))
 
 
 def test_without_its_audio_there_are_no_landmarks():
-    evidence = Evidence()
-    evidence.begin(S)
-    evidence.extend(extract, 5 * S, 5 * S + EDGE)
-    assert len(evidence.landmarks) == 0
+    buffer = LandmarkBuffer()
+    buffer.begin(S)
+    buffer.extend(extract, 5 * S, 5 * S + EDGE)
+    assert len(buffer.landmarks) == 0
 
 
 def test_a_snapshot_is_small():

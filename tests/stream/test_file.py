@@ -24,7 +24,7 @@ from tests.stream.media import encode, noise, tone
 
 
 def chunks_of(source: FileSource) -> list[AudioChunk]:
-    return [chunk for batch in source for chunk in batch.chunks]
+    return [chunk for batch in source for chunk in batch]
 
 
 def refusal(path: Path) -> str:

@@ -16,8 +16,8 @@ from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
 from stream.kafka.readiness import Readiness
 from stream.pipeline import Pipeline
-from stream.runner import Stop, drive
-from stream.sources.base import Batch
+from stream.runner import Stop, run_source
+from stream.sources.base import Source
 from stream.stages.smooth import SmoothSettings
 from stream.telemetry import server
 from stream.telemetry.health import Health
@@ -25,7 +25,7 @@ from stream.telemetry.server import serving
 from stream.telemetry.telemetry import Watch
 
 RATE = 16000
-SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)
+SMOOTH = SmoothSettings(onset=0.6, offset=0.4, min_length=32000, update=80000, grid=1600)
 
 
 class FakeClock:
@@ -77,10 +77,8 @@ def test_a_start_that_never_ends_is_a_stall_too():
     assert not health.healthy
 
 
-class HeldSource:
+class HeldSource(Source):
     """Gives a batch, then nothing until it is let go."""
-
-    resumable = False
 
     def __init__(self):
         self.asked, self.go = threading.Semaphore(0), threading.Semaphore(0)
@@ -89,13 +87,7 @@ class HeldSource:
         for number in range(3):
             self.asked.release()
             assert self.go.acquire(timeout=30)
-            yield Batch([AudioChunk("a", number * RATE, np.zeros(RATE, np.float32), RATE)])
-
-    def settle(self, snapshots):
-        pass
-
-    def close(self):
-        pass
+            yield [AudioChunk("a", number * RATE, np.zeros(RATE, np.float32), RATE)]
 
 
 def test_health_follows_the_loop(classifier):
@@ -104,7 +96,7 @@ def test_health_follows_the_loop(classifier):
     pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
     watch.attach(source, pipeline, [])
     loop = threading.Thread(
-        target=drive,
+        target=run_source,
         args=(source, pipeline, []),
         kwargs={"checkpoint_s": 9, "stop": Stop(), "observer": watch},
     )

@@ -128,7 +128,7 @@ def heard(
     chunks: list[AudioChunk] = []
     deadline = time.monotonic() + patience_s
     for batch in source:
-        chunks += batch.chunks
+        chunks += batch
         if sum(len(chunk.samples) / chunk.rate for chunk in chunks) >= until_s:
             break
         assert time.monotonic() < deadline, f"{len(chunks)} chunks in time"
@@ -174,8 +174,8 @@ def test_a_stalled_live_stream_is_idle_then_taken_up_again() -> None:
     with radio(answers) as (url, _), listening(f"{url}/live", timeout_s=2.0) as source:
         idle, chunks = 0, []
         for batch in source:
-            idle += not batch.chunks
-            chunks += batch.chunks
+            idle += not batch
+            chunks += batch
             if source.reconnects:
                 break
     assert idle >= 3

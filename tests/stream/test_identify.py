@@ -1,19 +1,18 @@
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fingerprint.analysis.landmarks import Landmarks
 from fingerprint.settings import EDGE, HOP
-from stream.audio import AudioChunk, Cut
+from stream.audio import AudioChunk, EndOfStream
 from stream.events import Decision, Match
 from stream.stages.identify import Identify, IdentifySettings
 from stream.stages.smooth import Smooth, SmoothSettings
 
 S = 16000
-SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=2 * S, update=5 * S, grid=1600)
+SMOOTH = SmoothSettings(onset=0.6, offset=0.4, min_length=2 * S, update=5 * S, grid=1600)
 ASK = IdentifySettings(first=6 * S, interval=5 * S, query=10 * S, shortest=3 * S, tolerance=8000)
 
 
@@ -73,14 +72,15 @@ def hear(text, track_from=None, *, step=1, restart_at=None):
         group = decisions[first : first + step]
         start = 0 if first == 0 else group[0].end - S
         stop = group[-1].end
-        out += identify.push([AudioChunk("a", start, audio[start:stop], S)], smooth.push(group))
+        out += identify.push([AudioChunk("a", start, audio[start:stop], S), *smooth.push(group)])
         if restart_at == first:
-            state, oldest = identify.snapshot("a"), identify.oldest("a")
+            session = identify.sessions["a"]
+            state, oldest = identify.snapshot(session), identify.oldest(session, stop)
             identify = Identify(matcher, ASK)
-            identify.restore("a", json.loads(json.dumps(state)))
-            identify.push([AudioChunk("a", oldest, audio[oldest:stop], S)], [])
-    cut = Cut("a", n, n, S)
-    out += identify.push([cut], smooth.push([cut]))
+            identify.restore(identify.sessions["a"], state)
+            identify.push([AudioChunk("a", oldest, audio[oldest:stop], S)])
+    cut = EndOfStream("a", n, S)
+    out += identify.push(smooth.push([cut]))
     return [item for item in out if isinstance(item, Match)], matcher, out
 
 
@@ -145,10 +145,11 @@ def test_memory_is_bounded():
     smooth, identify = Smooth(SMOOTH), Identify(SampleMatcher(), ASK)
     for decision in decisions:
         chunk = AudioChunk("a", decision.end - S, audio[decision.end - S : decision.end], S)
-        identify.push([chunk], smooth.push([decision]))
-        assert decision.end - identify.oldest("a") <= ASK.look_back + ASK.interval
-        packed = identify.snapshot("a")["landmarks"]
-        assert len(Landmarks.unpack(packed)) <= ASK.evidence // HOP
+        identify.push([chunk, *smooth.push([decision])])
+        session = identify.sessions["a"]
+        assert decision.end - identify.oldest(session, decision.end) <= ASK.look_back + ASK.interval
+        packed = identify.snapshot(session).landmarks
+        assert len(Landmarks.unpack(packed)) <= ASK.max_query // HOP
 
 
 def test_a_question_ends_where_it_should_however_much_audio_came_after():
@@ -160,7 +161,7 @@ def test_a_question_ends_where_it_should_however_much_audio_came_after():
         late = decision.end + 4000
         heard = [chunk for chunk in chunks if chunk.end <= late]
         chunks = [chunk for chunk in chunks if chunk.end > late]
-        identify.push(heard, smooth.push([decision]))
+        identify.push([*heard, *smooth.push([decision])])
     assert matcher.asked
     assert all((end + EDGE) % S == 0 for _, end in matcher.asked)
 
@@ -168,8 +169,8 @@ def test_a_question_ends_where_it_should_however_much_audio_came_after():
 def asked_about(matcher, seconds):
     audio, decisions = station("m" * seconds, 0)
     smooth, identify = Smooth(SMOOTH), Identify(matcher, ASK)
-    cut = Cut("a", len(audio), len(audio), S)
-    out = identify.push([AudioChunk("a", 0, audio, S), cut], smooth.push([*decisions, cut]))
+    cut = EndOfStream("a", len(audio), S)
+    out = identify.push([AudioChunk("a", 0, audio, S), *smooth.push([*decisions, cut])])
     return [item for item in out if isinstance(item, Match)], [b - a for a, b in matcher.asked]
 
 
@@ -177,7 +178,7 @@ def test_music_without_a_name_is_asked_about_at_growing_length():
     matches, lengths = asked_about(SampleMatcher(least=10**9), 60)
     assert matches == []
     assert lengths == sorted(lengths)
-    assert lengths[-1] == ASK.evidence
+    assert lengths[-1] == ASK.max_query
 
 
 def test_what_is_too_faint_for_one_question_is_found_with_time():
@@ -198,9 +199,9 @@ def test_a_track_that_is_removed_while_it_plays_ends():
     matcher = SampleMatcher()
     smooth, identify = Smooth(SMOOTH), Identify(matcher, ASK)
     chunk = AudioChunk("a", 0, audio, S)
-    out = identify.push([chunk], smooth.push(decisions[:30]))
+    out = identify.push([chunk, *smooth.push(decisions[:30])])
     matcher.least = 10**9
-    out = identify.push([], smooth.push(decisions[30:]))
+    out = identify.push(smooth.push(decisions[30:]))
     (end,) = (item for item in out if isinstance(item, Match))
     assert end.final
     assert end.end <= 36 * S
@@ -218,7 +219,7 @@ def test_answers_from_different_repeats_of_a_loop_are_one_match():
 
     matcher.match = shifted
     smooth, identify = Smooth(SMOOTH), Identify(matcher, ASK)
-    out = identify.push([AudioChunk("a", 0, audio, S)], smooth.push(decisions))
+    out = identify.push([AudioChunk("a", 0, audio, S), *smooth.push(decisions)])
     assert len({item.id for item in out if isinstance(item, Match)}) == 1
     assert len(matcher.asked) > 2
 
@@ -235,8 +236,8 @@ def test_the_thorough_matcher_has_its_turn_and_keeps_what_only_it_knows():
     quick, thorough = SampleMatcher(least=10**9), ChangedMatcher()
     settings = replace(ASK, thorough_every=3, tolerance=10**9)
     smooth, identify = Smooth(SMOOTH), Identify(quick, settings, thorough)
-    cut = Cut("a", len(audio), len(audio), S)
-    out = identify.push([AudioChunk("a", 0, audio, S), cut], smooth.push([*decisions, cut]))
+    cut = EndOfStream("a", len(audio), S)
+    out = identify.push([AudioChunk("a", 0, audio, S), *smooth.push([*decisions, cut])])
     matches = [item for item in out if isinstance(item, Match)]
     assert len(thorough.asked) in range(4, 9)  # at 16 s, and then every other time
     assert {match.id for match in matches} == {matches[0].id}
@@ -248,7 +249,7 @@ def test_the_thorough_matcher_looks_at_unknown_music_once():
     quick, thorough = SampleMatcher(least=10**9), SampleMatcher(least=10**9)
     settings = replace(ASK, thorough_every=4)
     smooth, identify = Smooth(SMOOTH), Identify(quick, settings, thorough)
-    identify.push([AudioChunk("a", 0, audio, S)], smooth.push(decisions))
+    identify.push([AudioChunk("a", 0, audio, S), *smooth.push(decisions)])
     lengths = [end - start for start, end in thorough.asked]
     assert 150 * S < sum(lengths) < 210 * S
-    assert all(length <= ASK.evidence for length in lengths)
+    assert all(length <= ASK.max_query for length in lengths)

@@ -8,7 +8,6 @@ import sys
 import time
 import wave
 from collections import Counter
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,14 +21,15 @@ from airsift.errors import Backpressure
 from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
 from stream.pipeline import Pipeline
-from stream.runner import Stop, drive
-from stream.sources.base import Batch
+from stream.runner import Stop, run_source
+from stream.sinks.base import Sink
+from stream.sources.base import Lost, Resumed, Source
 from stream.stages.smooth import SmoothSettings
 from stream.telemetry.activity import Stations
 from stream.telemetry.telemetry import Watch
 
 RATE = 16000
-SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)
+SMOOTH = SmoothSettings(onset=0.6, offset=0.4, min_length=32000, update=80000, grid=1600)
 NO_AUDIO = np.zeros(0, np.float32)
 
 
@@ -41,39 +41,28 @@ class FakeClock:
         return self.at
 
 
-class ListSource:
-    resumable = False
+class ListSource(Source):
+    queued, lag = 3, 41
 
     def __init__(self, batches):
         self.batches = batches
         self.counts = Counter(messages=7, dead_letters=2)
-        self.queued, self.lag = 3, 41
 
     def __iter__(self):
         yield from self.batches
 
-    def settle(self, snapshots):
-        pass
 
-    def close(self):
-        pass
+class ListSink(Sink):
+    queued = 11
 
-
-class ListSink:
     def __init__(self, full=0):
-        self.events, self.full, self.queued = [], full, 11
+        self.events, self.full = [], full
 
     def write(self, events):
         if self.full:
             self.full -= 1
             raise Backpressure("full", retry_after_s=0.0)
         self.events += events
-
-    def flush(self):
-        pass
-
-    def close(self):
-        pass
 
 
 def watch_config(**changed):
@@ -91,21 +80,21 @@ def read(watch):
 
 
 def heard(*stations):
-    return Batch([AudioChunk(station, 0, NO_AUDIO, RATE) for station in stations])
+    return [AudioChunk(station, 0, NO_AUDIO, RATE) for station in stations]
 
 
 def test_what_happened_is_what_is_told(classifier, programme):
     samples = programme(40)
     pieces = [(0, 10), (10, 20), (10, 20), (15, 25), (27, 40)]  # repeated, overlapping, missing
     batches = [
-        Batch([AudioChunk("a", a * RATE, samples[a * RATE : b * RATE], RATE, time=5000.0 + a)])
+        [AudioChunk("a", a * RATE, samples[a * RATE : b * RATE], RATE, time=5000.0 + a)]
         for a, b in pieces
     ]
     source, sink = ListSource(batches), ListSink(full=4)
     pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
     watch = Watch(watch_config(), wall=lambda: 5100.0)
     watch.attach(source, pipeline, [sink])
-    drive(source, pipeline, [sink], checkpoint_s=1e-9, stop=Stop(), observer=watch)
+    run_source(source, pipeline, [sink], checkpoint_s=1e-9, stop=Stop(), observer=watch)
 
     values = read(watch)
     kinds = Counter(event.kind for event in sink.events)
@@ -146,7 +135,7 @@ def test_what_happened_is_what_is_told(classifier, programme):
 
 
 def test_being_watched_changes_nothing(classifier, programme):
-    batch = Batch([AudioChunk("a", 0, programme(30), RATE)])
+    batch = [AudioChunk("a", 0, programme(30), RATE)]
     told = []
     for watch in (None, Watch(watch_config())):
         source, sink = ListSource([batch]), ListSink()
@@ -154,15 +143,15 @@ def test_being_watched_changes_nothing(classifier, programme):
         if watch is not None:
             watch.attach(source, pipeline, [sink])
         observer = {} if watch is None else {"observer": watch}
-        drive(source, pipeline, [sink], checkpoint_s=9, stop=Stop(), **observer)
+        run_source(source, pipeline, [sink], checkpoint_s=9, stop=Stop(), **observer)
         told.append(sink.events)
     assert told[0] == told[1] != []
 
 
 def test_clocks_that_differ_give_no_negative_latency(classifier, programme):
     watch = Watch(watch_config(), wall=lambda: 1.0)
-    batch = Batch([AudioChunk("a", 0, programme(10), RATE, time=5000.0)])
-    events = Pipeline(RollingCQT(), classifier, SMOOTH).push(batch.chunks)
+    batch = [AudioChunk("a", 0, programme(10), RATE, time=5000.0)]
+    events = Pipeline(RollingCQT(), classifier, SMOOTH).push(batch)
     watch.turn(batch, events)
     values = read(watch)
     assert values["airsift_latency_seconds_count", ("kind", "decision")] > 0
@@ -219,10 +208,10 @@ def test_silent_and_heard_again(caplog):
 def test_a_station_that_falls_silent_while_its_worker_restarts_is_noticed():
     clock = FakeClock()
     stations = Stations(30.0, 100.0, clock)
-    stations.turn(Batch(resumed={"a": {}}))
+    stations.turn([Resumed("a", {})])
     for _ in range(31):
         clock.at += 1
-        stations.turn(Batch())
+        stations.turn([])
     stations.sweep()
     assert (stations.live, stations.silent) == (0, 1)
 
@@ -232,7 +221,7 @@ def test_a_loop_that_was_held_up_makes_no_station_silent():
     stations = Stations(30.0, 100.0, clock)
     stations.turn(heard("a"))
     clock.at += 3600
-    stations.turn(Batch())
+    stations.turn([])
     stations.sweep()
     assert stations.live == 1
 
@@ -253,7 +242,7 @@ def test_live_and_silent_are_as_by_the_book(turns):
     stations, last = Stations(3.0, 7.0, clock), {}
     for passed, names, lost in turns:
         clock.at += passed
-        stations.turn(Batch(heard(*names).chunks, lost=lost))
+        stations.turn([*map(Lost, lost), *heard(*names)])
         stations.sweep()
         last = {s: at for s, at in last.items() if s not in lost and clock.at - at <= 7.0}
         last |= dict.fromkeys(names, clock.at)
@@ -324,11 +313,15 @@ def test_a_run_whose_reader_stops_reading(tmp_path):
     assert b"Traceback" not in err
 
 
-def test_parts_without_counts_or_queues_are_told_as_zero(classifier):
+class Bare(Source):
+    def __iter__(self):
+        return iter(())
+
+
+def test_a_source_without_counts_or_queues_has_zeros(classifier):
     watch = Watch(watch_config())
-    bare = SimpleNamespace(resumable=False, settle=lambda snapshots: None)
-    watch.attach(bare, Pipeline(RollingCQT(), classifier, SMOOTH), [])
-    watch.turn(Batch(), [])
+    watch.attach(Bare(), Pipeline(RollingCQT(), classifier, SMOOTH), [])
+    watch.turn([], [])
     values = read(watch)
     assert values["airsift_dead_letters_total",] == values["airsift_lag_messages",] == 0
 
@@ -338,5 +331,5 @@ def test_stations_that_drift_are_counted_without_series_of_their_own(classifier)
     pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
     watch.attach(ListSource([]), pipeline, [])
     pipeline.clock.drifts_ppm = lambda: [("a", 199.0), ("b", -250.0), ("c", 200.0)]
-    watch.turn(Batch(), [])
+    watch.turn([], [])
     assert read(watch)["airsift_stations_drifting",] == 2

@@ -180,7 +180,7 @@ from stream.sources.microphone import MicrophoneSource
 source = MicrophoneSource({device!r}, "mic", block_ms=50, queue_blocks={blocks})
 chunks, began = [], None
 for batch in source:
-    chunks += batch.chunks
+    chunks += batch
     if chunks and began is None:
         began = time.monotonic()
         print("begun", flush=True)
@@ -300,7 +300,7 @@ source = MicrophoneSource(None, "mic", absent_s={absent_s})
 end, began = 0, time.monotonic()
 try:
     for batch in source:
-        for chunk in batch.chunks:
+        for chunk in batch:
             if chunk.start != end or not end:
                 print(end / chunk.rate, chunk.start / chunk.rate, chunk.gap_reason, flush=True)
             end = chunk.end

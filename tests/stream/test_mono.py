@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.audio import AudioChunk, Cut
+from stream.audio import AudioChunk, Discontinuity, EndOfStream
 from stream.stages.mono import MonoMixer, ToMono, mean
 from stream.telemetry.channel_faults import FAULTS
 
@@ -99,13 +99,18 @@ def test_what_is_repeated_from_where_it_is_needed_is_the_same(data, channels, st
     stop = data.draw(st.integers(1, len(chunks)))
     before = stage.push(chunks[:stop])
     sample = data.draw(st.integers(start, start + stop * size))
-    needed = stage.needs("a", sample)
+    session = stage.sessions["a"]
+    session.resample = True  # the next stage has begun
+    needed = stage.oldest(session, sample)
     assert sample - 4.3 * RATE <= needed <= sample
-    whole = joined(before + stage.push(chunks[stop:], last=True))
+    whole = joined(before + stage.push([*chunks[stop:], END]))
     again = ToMono(RATE)
     part = samples[max(needed - start, 0) :]
-    repeated = joined(again.push([AudioChunk("a", max(needed, start), part, RATE)], last=True))
+    repeated = joined(again.push([AudioChunk("a", max(needed, start), part, RATE), END]))
     assert np.array_equal(repeated[max(sample - max(needed, start), 0) :], whole[sample - start :])
+
+
+END = EndOfStream("a", 0, RATE)
 
 
 def joined(chunks: list) -> np.ndarray:
@@ -221,14 +226,14 @@ def test_mono_passes_at_once_as_the_object_it_is() -> None:
 
 def test_what_is_held_back_comes_before_a_cut_and_a_change_of_channels() -> None:
     stage = ToMono(RATE)
-    cut = Cut("a", 2000, 2000, RATE, "missing")
+    cut = Discontinuity("a", 2000, 2000, RATE, "missing")
     one = AudioChunk("a", 100, noise(0.07, 2), RATE, 9.0)
     other = AudioChunk("a", one.end, noise(0.3, 1)[:, 0], RATE)
     out = stage.push([one, other, cut])
-    assert [type(item) for item in out] == [AudioChunk, AudioChunk, Cut]
+    assert [type(item) for item in out] == [AudioChunk, AudioChunk, Discontinuity]
     assert joined(out[:2]).shape == (len(one.samples) + len(other.samples),)
     assert (out[0].start, out[0].time) == (100, 9.0)
-    assert stage.oldest("a") is None
+    assert stage.sessions["a"].mono is None
 
 
 @pytest.mark.slow
@@ -239,7 +244,7 @@ def test_mono_chunks_know_when_their_first_sample_was(sizes) -> None:
         samples = noise(1, 2)[:size]
         chunks.append(AudioChunk("a", at, samples, RATE, at / RATE + 50))
         at += len(samples)
-    out = stage.push(chunks, last=True)
+    *out, _ = stage.push([*chunks, END])
     assert len(joined(out)) == at - 1234
     assert all(chunk.time == pytest.approx(chunk.start / RATE + 50) for chunk in out)
 

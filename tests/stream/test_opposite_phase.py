@@ -60,7 +60,7 @@ def published(path: Path, catalogue: Path) -> list:
     sets = [f"identify.catalogue='{catalogue}'", "model.threads=1"]
     pipeline = build_pipeline(config.load(sets=sets, environ={}).config)
     with closing(FileSource(path, station="a")) as source:
-        events = [event for batch in source for event in pipeline.push(batch.chunks)]
+        events = [event for batch in source for event in pipeline.push(batch)]
     events += pipeline.push([], last=True)
     return [e for e in events if e.kind in ("segment", "match") and e.final]
 

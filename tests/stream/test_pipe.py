@@ -129,7 +129,7 @@ def test_standard_input_is_dated_like_a_file(tmp_path: Path) -> None:
     mux(tmp_path / "a.mkv", noise(8, RATE)[0], RATE, "flac", start=20 * RATE, video_s=5)
     with piped(tmp_path / "a.mkv", (tmp_path / "a.mkv").read_bytes()) as fifo:
         source = FileSource(fifo, "radio")
-        chunks = [chunk for batch in source for chunk in batch.chunks]
+        chunks = [chunk for batch in source for chunk in batch]
         source.close()
     assert chunks[0].start == 20 * RATE
     assert source.warnings == []

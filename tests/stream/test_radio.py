@@ -40,10 +40,10 @@ def received(
         end = time.monotonic() + seconds
         try:
             for batch in source:
-                for chunk in batch.chunks:
+                for chunk in batch:
                     assert chunk.time is not None
                     assert chunk.time + len(chunk.samples) / chunk.rate <= time.time() + 0.01
-                chunks += batch.chunks
+                chunks += batch
                 if time.monotonic() > end:
                     break
         finally:
@@ -130,7 +130,7 @@ def test_time_begins_with_the_first_audio_and_not_when_it_is_read() -> None:
         time.sleep(4.0)  # models are loaded meanwhile
         chunks = []
         for batch in source:
-            chunks += batch.chunks
+            chunks += batch
             if length_s(chunks) > 6:
                 break
         source.close()

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from model.frontend.rolling_cqt import RollingCQT
-from stream.audio import AudioChunk, Cut
+from stream.audio import AudioChunk, Discontinuity
 from stream.events import Gap
 from stream.kafka.checkpoint.partition_reader import Intake, Received
 from stream.kafka.checkpoint.record import as_record, read_record
@@ -28,7 +28,7 @@ from stream.stages.clock import Clock
 from stream.stages.smooth import SmoothSettings
 
 RATE = 16_000
-SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)
+SMOOTH = SmoothSettings(onset=0.6, offset=0.4, min_length=32000, update=80000, grid=1600)
 FRONT_END = RollingCQT()
 NOW_S = 1_790_000_000
 EDGES = [0, 1, -1, 2**31, 2**43, 2**53, 2**56, 2**60, 2**63 - 1, -(2**63), NOW_S * RATE]
@@ -161,7 +161,7 @@ def test_the_clock_gives_times_that_can_be(first: Any, start: int, more: list[An
     clock, at, samples = Clock(), start, np.zeros(800, np.float32)
     for time, further in [(first, 0), *more]:
         if further:
-            clock.push([Cut("a", at, at + further, RATE, "missing")])
+            clock.push([Discontinuity("a", at, at + further, RATE, "missing")])
         at += further
         clock.push([AudioChunk("a", at, samples, RATE, time)])
         at += 800

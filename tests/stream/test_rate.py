@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.audio import AudioChunk, Cut, rescale
+from stream.audio import AudioChunk, Discontinuity, EndOfStream, rescale
 from stream.stages.resample import Resample
 
 RATE = 16000
@@ -29,7 +29,7 @@ def heard(items) -> tuple[int, np.ndarray]:
     return audio[0].start, np.concatenate([item.samples for item in audio])
 
 
-END = Cut("a", 0, 0, RATE)
+END = EndOfStream("a", 0, RATE)
 
 
 @settings(max_examples=25, deadline=None)
@@ -52,7 +52,9 @@ def test_beginning_again_where_it_is_said_gives_the_same_bits(sample, session, r
     stage = Resample(RATE)
     first, whole = heard(stage.push(chunks(samples, rate, [], offset=session)))
     sample = max(sample // 2, first)
-    begin = stage.needs("a", sample)
+    state = stage.sessions["a"]
+    state.columns = True  # the columns have begun
+    begin = stage.oldest(state, sample)
     assert first <= begin <= sample < begin + 2.1 * RATE + 1
     again = rescale(begin, RATE, rate)
     late = chunks(samples[again - session :], rate, [5000], offset=again)
@@ -81,7 +83,7 @@ def test_a_change_of_rate_leaves_no_hole():
 
 
 def test_a_cut_ends_the_session_and_passes():
-    cut = Cut("a", RATE, 2 * RATE, RATE, "missing")
+    cut = Discontinuity("a", RATE, 2 * RATE, RATE, "missing")
     out = Resample(RATE).push([*chunks(music(8000, 8000), 8000, []), cut])
     assert out[-1] is cut
     assert heard(out)[1].shape == (RATE,)

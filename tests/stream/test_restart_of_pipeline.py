@@ -16,7 +16,7 @@ from stream.stages.smooth import SmoothSettings
 from tests.stream import bare
 
 RATE = 16_000
-SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32_000, update=80_000, grid=1600)
+SMOOTH = SmoothSettings(onset=0.6, offset=0.4, min_length=32_000, update=80_000, grid=1600)
 FRONT_END, CLASSIFIER = RollingCQT(), shipped.load()
 
 

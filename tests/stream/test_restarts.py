@@ -68,7 +68,7 @@ def test_a_hole_in_what_is_read_again_ends_the_station_where_it_had_come_to():
         again = needed(log, snapshot)[away:]  # the rest was deleted, or cannot be decoded
         out = second.push(again, last=True)
         known = 35 * RATE
-        assert snapshot["position"] == known
+        assert snapshot["align"] == known
         gaps = [(e.start, e.end) for e in out if isinstance(e, Gap)]
         assert gaps == ([(known, again[0].start)] if again[0].start > known else [])
         segments = [e for e in before + out if isinstance(e, Segment) and e.final]
@@ -89,8 +89,8 @@ def test_an_end_is_the_same_in_whichever_pipeline_it_comes(options):
     assert expected == finals(make(**options).push(log, last=True))
     assert with_restarts([*log, end], [80, 3], options) == expected
     after = through_json(one.snapshot("a"))
-    assert (after["oldest"], after["position"]) == (40 * RATE, 40 * RATE)
-    assert [after[part] for part in ("window", "voice", "smooth", "identify")] == [None] * 4
+    assert (after["oldest"], after["align"]) == (40 * RATE, 40 * RATE)
+    assert [after[part] for part in ("columns", "voice", "smooth", "identify")] == [None] * 4
     assert len(str(after)) < 500
     # Whoever ends it without its audio ends it where it had come to.
     first, second = make(**options), make(**options)
@@ -100,7 +100,7 @@ def test_an_end_is_the_same_in_whichever_pipeline_it_comes(options):
     open_ = {e.id for e in before if not getattr(e, "final", True)} - finals(before).keys()
     assert open_
     assert open_ <= finals(late).keys() <= expected.keys()
-    assert second.align.position("a") == 40 * RATE
+    assert second.snapshot("a")["align"] == 40 * RATE
 
 
 @pytest.mark.parametrize("away_s", [0, 0.25, 90])
@@ -132,5 +132,4 @@ def test_the_end_of_a_station_that_is_not_known_leaves_nothing():
     end = AudioChunk("a", 0, np.zeros(0, np.float32), RATE, ends="sent")
     assert pipeline.push([end]) == []
     assert pipeline.counts["chunks"] == 0
-    assert all("a" not in stage._stations for stage in (pipeline.clock, pipeline.resample))
-    assert pipeline.align._positions == {}
+    assert pipeline.sessions == {}

@@ -22,7 +22,7 @@ from stream.pipeline import Pipeline
 from stream.stages.smooth import SmoothSettings
 
 RATE = 16000
-SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)
+SMOOTH = SmoothSettings(onset=0.6, offset=0.4, min_length=32000, update=80000, grid=1600)
 FRONT_END = RollingCQT()
 CLASSIFIER = shipped.load()
 VOICE = shipped.load(shipped.VOICE_WEIGHTS)

@@ -178,7 +178,7 @@ def test_what_is_read_is_counted(host: str) -> None:
     from stream.runner import Stop
 
     source = open_input(f"http://{host}/a.flac", config.load(environ={}).config, Stop())
-    chunks = [chunk for batch in source for chunk in batch.chunks]
+    chunks = [chunk for batch in source for chunk in batch]
     source.close()
     assert source.duration_s == pytest.approx(14)
     assert source.heard_s == 14

@@ -2,18 +2,18 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.audio import Cut
+from stream.audio import EndOfStream
 from stream.events import Decision, Segment
 from stream.stages.smooth import Smooth, SmoothSettings, centred
 
 S = 16000
-SETTINGS = SmoothSettings(enter=0.6, leave=0.4, min_length=2 * S, update=5 * S, grid=1600)
+SETTINGS = SmoothSettings(onset=0.6, offset=0.4, min_length=2 * S, update=5 * S, grid=1600)
 
 
 def decisions(text: str, station: str = "a") -> list[Decision]:
@@ -28,7 +28,7 @@ def segments(items, *, final=True):
 
 def run(text: str) -> list[tuple[str, float, float]]:
     end = (len(text) + 4) * S
-    items = Smooth(SETTINGS).push([*decisions(text), Cut("a", end, end, S)])
+    items = Smooth(SETTINGS).push([*decisions(text), EndOfStream("a", end, S)])
     return [(s.label, s.start / S, s.end / S) for s in segments(items)]
 
 
@@ -55,19 +55,19 @@ def test_pictures(text, expected):
 
 @settings(max_examples=50)
 @given(st.integers(50, 150), st.booleans())
-def test_moments_tell_when_what_windows_tell(fifth: int, comes: bool) -> None:
-    """The windows are sure too early; the moments around their middles say since when."""
+def test_boundary_frames_date_what_windows_decide(fifth: int, comes: bool) -> None:
+    """The windows are sure too early; the frames around their middles give the time."""
     items = [
         replace(
             decision,
-            moments=tuple(
+            boundary_frames=tuple(
                 (at, *((0.9, 0.1) if (at >= fifth * S // 5) == comes else (0.1, 0.9)))
                 for at in range((5 * k + 10) * S // 5, (5 * k + 15) * S // 5, S // 5)
             ),
         )
         for k, decision in enumerate(decisions("s" * 40))
     ]
-    found = segments(Smooth(SETTINGS).push([*items, Cut("a", 44 * S, 44 * S, S)]))
+    found = segments(Smooth(SETTINGS).push([*items, EndOfStream("a", 44 * S, S)]))
     assert [s.label for s in found] == (["music", "speech"] if comes else ["speech", "music"])
     assert abs(found[1].start - fifth * S // 5) <= S // 5
 
@@ -81,7 +81,7 @@ probability = st.integers(0, 20).map(lambda tenths: tenths / 20)
 def test_final_segments_cover_the_audio_without_overlap(values):
     items = [Decision("a", k * S, (k + 5) * S, S, None, *p) for k, p in enumerate(values)]
     end = (len(values) + 4) * S + 777
-    found = segments(Smooth(SETTINGS).push([*items, Cut("a", end, end, S)]))
+    found = segments(Smooth(SETTINGS).push([*items, EndOfStream("a", end, S)]))
     assert found[0].start == 0
     assert found[-1].end == end
     for before, after in itertools.pairwise(found):
@@ -94,7 +94,7 @@ def test_final_segments_cover_the_audio_without_overlap(values):
 
 @given(texts, st.integers(0, 60))
 def test_any_cutting_gives_the_same_events(text, at):
-    items = [*decisions(text), Cut("a", 10**9, 10**9, S)]
+    items = [*decisions(text), EndOfStream("a", 10**9, S)]
     whole = Smooth(SETTINGS).push(items)
     stage = Smooth(SETTINGS)
     assert stage.push(items[:at]) + stage.push(items[at:]) == whole
@@ -108,21 +108,21 @@ def test_what_comes_later_never_changes_a_final_segment(text, more):
 
 
 @given(texts, st.integers(0, 60))
-def test_a_snapshot_through_json_goes_on_as_if_nothing_had_happened(text, at):
-    items = [*decisions(text), Cut("a", 10**9, 10**9, S)]
+def test_a_snapshot_goes_on_as_if_nothing_had_happened(text, at):
+    items = [*decisions(text), EndOfStream("a", 10**9, S)]
     stage = Smooth(SETTINGS)
     first = stage.push(items[:at])
-    snapshot = stage.snapshot("a")
+    snapshot = stage.snapshot(stage.sessions["a"])
     other = Smooth(SETTINGS)
     if snapshot is not None:
-        other.restore("a", json.loads(json.dumps(snapshot)))
+        other.restore(other.sessions["a"], snapshot)
     assert first + other.push(items[at:]) == Smooth(SETTINGS).push(items)
 
 
 def test_a_snapshot_of_an_hour_is_small():
     stage = Smooth(SETTINGS)
     stage.push(decisions("m" * 3600))
-    assert len(json.dumps(stage.snapshot("a"))) < 2000
+    assert len(json.dumps(asdict(stage.snapshot(stage.sessions["a"])))) < 2000
 
 
 def test_an_open_segment_is_published_while_it_grows():
@@ -146,7 +146,7 @@ def test_hours_of_undecided_music_are_published_and_need_no_memory():
         p_music = 0.9 if k < 30 else 0.45
         out += smooth.push([Decision("a", k * S, (k + 5) * S, S, None, 0.1, p_music)])
     assert segments(out, final=False)[-1].end > 3500 * S
-    assert len(json.dumps(smooth.snapshot("a"))) < 6000
+    assert len(json.dumps(asdict(smooth.snapshot(smooth.sessions["a"])))) < 6000
 
 
 @given(p=st.floats(0, 1), level=st.floats(0.01, 0.99))
@@ -164,6 +164,6 @@ def test_a_boundary_is_dated_where_the_level_is_crossed():
     dated = {}
     for level in (0.25, 0.75):
         smooth = Smooth(replace(SETTINGS, speech_level=level))
-        found = segments(smooth.push([*steps, Cut("a", end, end, S)]))
+        found = segments(smooth.push([*steps, EndOfStream("a", end, S)]))
         dated[level] = next(each.start for each in found if each.label == "speech")
     assert dated[0.75] - dated[0.25] == S

@@ -68,7 +68,7 @@ def send(fifo: tuple[Path, list[threading.Thread]], data: bytes, size: int = 100
 
 def samples_of(path: Path) -> np.ndarray:
     with closing(FileSource(path)) as source:
-        samples = [chunk.samples for batch in source for chunk in batch.chunks]
+        samples = [chunk.samples for batch in source for chunk in batch]
         assert source.warnings == []
     return np.concatenate(samples)
 

@@ -56,7 +56,7 @@ def film(path: Path, *tracks: Made, codec: str = "aac", picture: bool = True) ->
 
 def pitch(path: Path, track: str | None = None) -> float:
     source = FileSource(path, track=track)
-    samples = np.concatenate([chunk.samples for batch in source for chunk in batch.chunks])
+    samples = np.concatenate([chunk.samples for batch in source for chunk in batch])
     spectrum = np.abs(np.fft.rfft(samples[4800:52_800]))
     return float(spectrum.argmax())
 
@@ -155,5 +155,5 @@ def test_titles_from_a_file_cannot_command_a_terminal(tmp_path) -> None:
 def test_all_of_a_file_is_read_from_the_track_asked_for(languages) -> None:
     assert np.array_equal(
         read_file(languages, RATE, track="2"),
-        np.concatenate([c.samples for b in FileSource(languages, track="2") for c in b.chunks]),
+        np.concatenate([c.samples for b in FileSource(languages, track="2") for c in b]),
     )

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stream.audio import AudioChunk, rescale
+from stream.audio import AudioChunk, EndOfStream, rescale
 from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.producer import Sender
 from stream.kafka.client.resume_position import end_of_station
 from stream.kafka.codec.encode import ENCODERS
 from stream.kafka.codec.message import encode, encode_end
 from stream.resampler import Resampler
+from stream.sources.base import chunks_of
 from stream.stages.mono import ToMono
 
 if TYPE_CHECKING:
@@ -140,10 +141,11 @@ def _pieces(
 
 def _mono(source: Source) -> Iterator[list[AudioChunk]]:
     """Yield a source's audio as mono chunks, batch by batch."""
-    mono = ToMono(rate=1)  # nobody asks it what a restart needs
-    for batch in source:
-        yield [item for item in mono.push(batch.chunks) if isinstance(item, AudioChunk)]
-    yield [item for item in mono.push([], last=True) if isinstance(item, AudioChunk)]
+    mono = ToMono(rate=1)  # no restart here
+    for items in source:
+        yield [item for item in mono.push(chunks_of(items)) if isinstance(item, AudioChunk)]
+    ends = [EndOfStream(station, 0, 1) for station in mono.sessions]
+    yield [item for item in mono.push(ends) if isinstance(item, AudioChunk)]
 
 
 def _first_sample(settings: KafkaSettings, chunk: AudioChunk, live: bool) -> int:

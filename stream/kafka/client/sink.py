@@ -11,8 +11,10 @@ from stream.kafka.client.refusals import Refusals
 from stream.kafka.client.topic_watch import TopicWatch
 from stream.kafka.codec.message import Message
 from stream.kafka.notices import NOTICES
+from stream.sinks.base import Sink
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Sequence
 
     from stream.events import Event
@@ -27,7 +29,7 @@ def as_message(event: Event) -> Message:
     return Message(event.station.encode(), event.to_json().encode(), headers)
 
 
-class KafkaSink:
+class KafkaSink(Sink):
     """Publishes events: the value is the event's JSON, the header ``schema`` its schema.
 
     Parameters
@@ -54,7 +56,7 @@ class KafkaSink:
         self._closed = transactions is not None
         ensure_topics(settings, {name: ["Write"] for name in self._topics.values()})
         refusals = transactions.refusals if transactions else Refusals(settings)
-        self.refused = refusals.counts
+        self.refused: Counter[str] = refusals.counts
         self._sender = transactions or Sender(settings, refusals=refusals)
         self._watch = TopicWatch(settings, self._topics.values())
         self._watch.start()

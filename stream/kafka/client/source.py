@@ -41,14 +41,16 @@ from stream.kafka.client.state_topic import Record, StateLog, ensure_state_topic
 from stream.kafka.client.topic_watch import TopicWatch
 from stream.kafka.notices import NOTICES
 from stream.kafka.readiness import Readiness
-from stream.sources.base import Batch
+from stream.sources.base import Lost, Resumed, Source
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from stream.audio import AudioChunk
     from stream.kafka.client.transactions import Transactions
     from stream.kafka.settings import KafkaSettings
+    from stream.sources.base import SourceItem
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ _COMMIT_MS = 3000  # kafka-python tries for ever without; a stop must not wait f
 _CLOSE_MS = 1000  # leaving the group is a courtesy
 
 
-class KafkaSource:
+class KafkaSource(Source):
     """The audio topic's stations on the partitions that this member of the group is given.
 
     Parameters
@@ -102,7 +104,7 @@ class KafkaSource:
         self._moved = MovedStations(settings, lambda: self._topics.known(self._topic).partitions)
         self._intake = Intake(settings, rate, self._refuse, moved=self._moved)
         self._offsets = self._intake.offsets
-        self.counts = self._intake.counts
+        self.counts: Counter[str] = self._intake.counts
         self._caught_up: dict[int, int] = {}  # first offset not read before a rebalance
         self._records: dict[tuple[int, str], int] = {}  # kafka_offset of each station's newest
         self._committed: dict[TopicPartition, int] = {}
@@ -113,7 +115,7 @@ class KafkaSource:
         ensure_state_topic(settings)
         self._transactions = transactions
         refusals = transactions.refusals if transactions else Refusals(settings)
-        self.refused = refusals.counts
+        self.refused: Counter[str] = refusals.counts
         self._sender = transactions or Sender(settings, refusals=refusals)
         self._letters = Letterbox(settings, refusals)
         self._state = StateLog(settings, self._sender, self._count_unreadable)
@@ -136,19 +138,24 @@ class KafkaSource:
         self._topics.start()
         self._moved.begin(committed_offsets(settings))
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[list[SourceItem]]:
         while not self._stopped:
             with broker_errors(self._settings):
                 polled = self._consumer.poll(timeout_ms=round(self._settings.poll_s * 1000))
             resumed, lost = self._follow_rebalance(polled)
             ours = None if self._rebalances.joining else self._offsets.partitions
             self._readiness.look(ours, self._end_of)
-            chunks, forgotten = self._intake.listen(self._listening())
+            items: list[SourceItem] = [Lost(station) for station in sorted(lost)]
+            items += [Resumed(station, snapshot) for station, snapshot in resumed.items()]
+            ends, forgotten = self._intake.listen(self._listening())
+            items += [*ends, *(Lost(station) for station in sorted(forgotten))]
             for tp, messages in polled.items():
                 for message in messages:
-                    chunks += self._take(tp.partition, message)
-            resumed |= self._intake.take_resumed()
-            yield Batch(chunks, resumed, frozenset(lost | forgotten))
+                    chunks = self._take(tp.partition, message)
+                    moved = self._intake.take_resumed()
+                    items += [Resumed(station, snapshot) for station, snapshot in moved.items()]
+                    items += chunks
+            yield items
 
     def stop(self) -> None:
         """Let the iteration end after the current poll. Safe in a signal handler."""

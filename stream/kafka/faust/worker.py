@@ -41,23 +41,38 @@ from stream.kafka.faust.translate import gave_up, received
 from stream.kafka.faust.watchdog import Watchdog, waiting_messages
 from stream.kafka.notices import NOTICES
 from stream.kafka.readiness import Readiness
-from stream.sources.base import Batch
-from stream.telemetry.observer import Nobody, Observer
+from stream.runner import Runner
+from stream.sinks.base import Sink
+from stream.sources.base import Lost, Readings, Resumed
+from stream.telemetry.observer import NullObserver, Observer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections import Counter
+    from collections.abc import Mapping, Sequence
 
     from faust.types.tuples import Message as FaustMessage
 
-    from stream.kafka.checkpoint.record import Saved
+    from stream.events import Event
     from stream.kafka.settings import KafkaSettings
     from stream.pipeline import Pipeline
     from stream.runner import Stop
+    from stream.sources.base import SourceItem
 
 log = logging.getLogger(__name__)
 
 
-class Worker:
+class _EventSink(Sink):
+    """Hands events to the producer, which sends them when the loop awaits it."""
+
+    def __init__(self, outbox: Outbox, topics: Mapping[str, str]) -> None:
+        self._outbox, self._topics = outbox, topics
+
+    def write(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._outbox.put(self._topics[event.kind], as_message(event))
+
+
+class Worker(Readings):
     """One member of a group of Faust workers.
 
     Parameters
@@ -90,7 +105,7 @@ class Worker:
         pipeline: Pipeline,
         *,
         checkpoint_s: float,
-        observer: Observer = Nobody(),  # noqa: B008  # it has no state
+        observer: Observer = NullObserver(),  # noqa: B008  # it has no state
     ) -> None:
         self._settings = settings
         self._pipeline = pipeline
@@ -106,12 +121,11 @@ class Worker:
         self._moved = MovedStations(settings, lambda: self._topics.known(topics.audio).partitions)
         self._moved.begin(committed_offsets(settings))
         self._intake = Intake(settings, pipeline.rate, self._refuse, moved=self._moved)
-        self.counts = self._intake.counts
+        self.counts: Counter[str] = self._intake.counts
         self._refusals = Refusals(settings)
-        self.refused = self._refusals.counts
+        self.refused: Counter[str] = self._refusals.counts
         self._letters = Letterbox(settings, self._refusals)
         self._reading = CaughtUp()
-        self._touched: set[str] = set()
         self._assignment = 0  # the one that the sessions are of
         self._restored: tuple[int, set[int]] = 0, set()  # partitions of an assignment
         self._watchdog = Watchdog(settings.stall_s, self._waiting)
@@ -164,10 +178,6 @@ class Worker:
         contact = self._contact.trouble if self._contact else ""
         return contact or self._topics.trouble or NOTICES.trouble
 
-    def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> list[tuple[int, Saved]]:
-        """Return the records to store before anything is committed."""
-        return self._intake.settle(snapshots)
-
     async def _run(self, stop: Stop) -> None:
         # What nobody waits for any more ends the worker in other ways, in one line.
         asyncio.get_running_loop().set_exception_handler(_log_stray_error)
@@ -178,6 +188,8 @@ class Worker:
         self._outbox = Outbox(member.app, self._settings.max_pending_events, self._refusals)
         progress = self._watchdog.progress
         self._snapshots = Snapshots(self._settings, progress, self._count_unreadable)
+        events = _EventSink(self._outbox, self._settings.topics.events)
+        self._runner = Runner(self._pipeline, [events], stop, self._observer)
         self._watchdog.start()
         member.start()
         try:
@@ -208,20 +220,11 @@ class Worker:
         await self._checkpoint()
 
     async def _turn(self) -> None:
-        """Hear what has come, and hand what it brings to the producer."""
+        """Process what has come, and send the events that it completes."""
         self._follow_topics()
         messages = await self._member.take()
         await self._restore(messages)
-        batch = self._open(messages)
-        for station in batch.lost:
-            self._pipeline.forget(station)
-        for station, snapshot in batch.resumed.items():
-            self._pipeline.restore(station, snapshot)
-        events = self._pipeline.push(batch.chunks)
-        self._touched |= {chunk.station for chunk in batch.chunks}
-        topics = self._settings.topics.events
-        for event in events:
-            self._outbox.put(topics[event.kind], as_message(event))
+        self._runner.step(self._open(messages))
         if self._letters.full:
             await asyncio.to_thread(self._letters.deliver)
         self._member.release(messages)
@@ -230,7 +233,6 @@ class Worker:
         self._ours = self._positions()
         self._readiness.look(self._ours, self._member.end_of)
         await self._outbox.send()
-        self._observer.turn(batch, events)
 
     def _follow_topics(self) -> None:
         """Begin anew with topics that were deleted and made anew."""
@@ -260,22 +262,19 @@ class Worker:
             self.counts["damaged_records"] += self._snapshots.take_damaged()
             done |= new
 
-    def _open(self, messages: list[FaustMessage]) -> Batch:
+    def _open(self, messages: list[FaustMessage]) -> list[SourceItem]:
         """Decode messages, after taking up partitions that are new to this assignment."""
-        lost: set[str] = set()
+        items: list[SourceItem] = []
         known = self._intake.offsets
         if self._assignment != self._member.assignments:
             self._assignment = self._member.assignments
             self._snapshots.unstored.drop(known.partitions)
             self._reading.drop(known.partitions)
-            lost = self._intake.let_go(known.partitions)
+            items += [Lost(station) for station in sorted(self._intake.let_go(known.partitions))]
             self._member.begin_anew()
-            self._touched.clear()
             self.counts["rebalances"] += 1
-        chunks, forgotten = self._intake.listen(self._listening())
-        lost |= forgotten
-        self._touched -= forgotten
-        resumed: dict[str, dict[str, Any]] = {}
+        ends, forgotten = self._intake.listen(self._listening())
+        items += [*ends, *(Lost(station) for station in sorted(forgotten))]
         for message in messages:
             if not self._member.is_ours(message):
                 continue
@@ -287,10 +286,13 @@ class Worker:
             if not self._member.follows(message, following):
                 continue
             if following is None:
-                resumed |= self._take_up(partition, message.offset)
-            chunks += self._intake.take(received(message))
-        resumed |= self._intake.take_resumed()
-        return Batch(chunks, resumed, frozenset(lost))
+                taken_up = self._take_up(partition, message.offset)
+                items += [Resumed(station, snapshot) for station, snapshot in taken_up.items()]
+            chunks = self._intake.take(received(message))
+            moved = self._intake.take_resumed()
+            items += [Resumed(station, snapshot) for station, snapshot in moved.items()]
+            items += chunks
+        return items
 
     def _take_up(self, partition: int, kafka_offset: int) -> dict[str, dict[str, Any]]:
         """Begin with a partition where its last owner left it."""
@@ -307,8 +309,7 @@ class Worker:
         await asyncio.to_thread(self._letters.deliver)
         if not self._is_current():
             return
-        stations, self._touched = sorted(self._touched), set()
-        settled = self.settle({s: self._pipeline.snapshot(s) for s in stations})
+        settled = self._intake.settle(self._runner.snapshots())
         await self._snapshots.write(settled, self._outbox)
         if unstored := self._snapshots.unstored:
             await self._snapshots.write(unstored.withdrawals(), self._outbox)
