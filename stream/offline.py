@@ -1,4 +1,4 @@
-"""Windows judged alone, for those who want a table of a file and no stream."""
+"""Windows classified one by one, for a table of a file instead of a stream."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedWindow:
-    """A window and what the network says of it.
+class WindowPrediction:
+    """A window and its probabilities.
 
     Parameters
     ----------
@@ -43,15 +43,15 @@ class JudgedWindow:
     probabilities: dict[str, float]
 
 
-class JudgeWindows:
-    """Cut a source into windows that do not overlap, and judge each with silence around it.
+class ClipClassifier:
+    """Cut a source into windows that do not overlap, and classify each with silence around it.
 
     Parameters
     ----------
     front_end : FrontEnd
         Computes columns.
     classifier : Classifier
-        Judges windows.
+        Classifies windows.
     device : str
         Where both are, in torch's words.
 
@@ -71,7 +71,7 @@ class JudgeWindows:
         self.length = spec.window_columns * spec.hop
         self.labels = spec.labels
 
-    def windows(self, source: Source) -> Iterator[JudgedWindow]:
+    def windows(self, source: Source) -> Iterator[WindowPrediction]:
         """Yield each whole window of the one station of `source`.
 
         Audio breaks off at gaps: a window never spans one.
@@ -87,11 +87,11 @@ class JudgeWindows:
                 head, rest = _split(rest, self.length)
                 pending.append(head)
             while len(pending) >= MAX_ROWS:
-                yield from self._judge(pending[:MAX_ROWS])
+                yield from self._classify(pending[:MAX_ROWS])
                 del pending[:MAX_ROWS]
-        yield from self._judge(pending)
+        yield from self._classify(pending)
 
-    def _judge(self, windows: Sequence[AudioChunk]) -> Iterator[JudgedWindow]:
+    def _classify(self, windows: Sequence[AudioChunk]) -> Iterator[WindowPrediction]:
         if not windows:
             return
         spec = self.classifier.spec
@@ -99,9 +99,9 @@ class JudgeWindows:
         with torch.inference_mode():
             columns = cqt(samples.to(self.device), self.front_end)
         frames = self.classifier.embed(columns[:, : spec.window_columns])
-        for window, judged in zip(windows, self.classifier.decide(frames).tolist(), strict=True):
-            named = dict(zip(spec.labels, judged, strict=True))
-            yield JudgedWindow(window.start, window.end, self.rate, named)
+        for window, p in zip(windows, self.classifier.decide(frames).tolist(), strict=True):
+            named = dict(zip(spec.labels, p, strict=True))
+            yield WindowPrediction(window.start, window.end, self.rate, named)
 
 
 def _audio(source: Source, rate: int) -> Iterator[Aligned]:

@@ -137,7 +137,7 @@ class Pipeline:
         for stage in self.stages:
             began = time.perf_counter()
             items = stage.push(items)
-            self.observer.took(stage.name, time.perf_counter() - began)
+            self.observer.on_call(stage.name, time.perf_counter() - began)
         events: list[Event] = []
         for item in items:
             match item:

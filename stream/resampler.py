@@ -79,11 +79,11 @@ class Resampler:
 
 
 class GridResampler:
-    """The same for a stream that must come out alike, to the last bit, wherever it was begun.
+    """The same for a stream that must give the same bits wherever it was begun.
 
-    soxr works in blocks from its beginning on, and a beginning elsewhere rounds otherwise. So a
-    new resampler begins at every multiple of `PERIOD_S`; it hears what the one before it hears,
-    and takes over when it has settled::
+    soxr works in blocks from its beginning on, and a beginning elsewhere rounds differently. So a
+    new resampler begins at every multiple of `PERIOD_S`. It gets the same samples as the one
+    before it, and takes over after `WARM_UP_S`, when its beginning no longer matters::
 
         grid         |           |           |
         resamplers   ────────────────┘
@@ -100,55 +100,55 @@ class GridResampler:
     """
 
     PERIOD_S = 2
-    SETTLED_S = 0.1
+    WARM_UP_S = 0.1
 
     def __init__(self, rate_in: int, rate_out: int, start: int) -> None:
         self.rate_in = rate_in
         self.rate_out = rate_out
         self._next = start
-        self._runs: deque[_Run] = deque()
-        self._begin_run(settled=True)
+        self._parts: deque[_Part] = deque()
+        self._begin_part(warm=True)
 
     @classmethod
     def begin_before(cls, sample: int, rate: int) -> int:
-        """Return where to begin so that `sample` (of the output, at `rate`) is as ever."""
+        """Return where to begin so that `sample` (of the output, at `rate`) has the same bits."""
         period = cls.PERIOD_S * rate
-        return max(sample - round(cls.SETTLED_S * rate), 0) // period * period
+        return max(sample - round(cls.WARM_UP_S * rate), 0) // period * period
 
     def push(self, samples: NDArray[np.float32], *, last: bool = False) -> NDArray[np.float32]:
         """Take the next samples; return those that they complete. See `Resampler.push`."""
         if self.rate_in == self.rate_out:
             return samples
         period = self.PERIOD_S * self.rate_in
-        settled = round(self.SETTLED_S * self.rate_in)
+        warm_up = round(self.WARM_UP_S * self.rate_in)
         out: list[NDArray[np.float32]] = []
         while True:
             to_grid = period - self._next % period
-            # In small pieces while two of them hear: the first is let go when it is not needed.
-            most = to_grid if len(self._runs) == 1 else min(to_grid, settled)
-            piece, samples = samples[:most], samples[most:]
+            # In small pieces while there are two: the first goes as soon as it is not needed.
+            n = to_grid if len(self._parts) == 1 else min(to_grid, warm_up)
+            piece, samples = samples[:n], samples[n:]
             self._next += len(piece)
             ends = last and not len(samples)
-            for run in self._runs:
-                run.push(piece, last=ends)
-            while self._runs[0].hand_on(out) and len(self._runs) > 1:
-                self._runs.popleft()
+            for part in self._parts:
+                part.push(piece, last=ends)
+            while self._parts[0].hand_on(out) and len(self._parts) > 1:
+                self._parts.popleft()
             if len(piece) == to_grid and not ends:
-                self._begin_run(settled=False)
+                self._begin_part(warm=False)
             if not len(samples):
                 return np.concatenate(out)
 
-    def _begin_run(self, *, settled: bool) -> None:
+    def _begin_part(self, *, warm: bool) -> None:
         step = self.rate_in // gcd(self.rate_in, self.rate_out)
         at = self._next // step * (self.rate_out * step // self.rate_in)
         first = at
-        if not settled:
-            first += round(self.SETTLED_S * self.rate_out)
-            self._runs[-1].end = first
-        self._runs.append(_Run(Resampler(self.rate_in, self.rate_out), at, first))
+        if not warm:
+            first += round(self.WARM_UP_S * self.rate_out)
+            self._parts[-1].end = first
+        self._parts.append(_Part(Resampler(self.rate_in, self.rate_out), at, first))
 
 
-class _Run:
+class _Part:
     """One resampler, and which of its samples count."""
 
     def __init__(self, resampler: Resampler, at: int, first: int) -> None:
@@ -162,7 +162,7 @@ class _Run:
         self._out.append(self._resampler.push(samples, last=last))
 
     def hand_on(self, out: list[NDArray[np.float32]]) -> bool:
-        """Move what counts to `out`; say whether that is all there will be."""
+        """Move what counts to `out`; return whether that is all there will be."""
         for samples in self._out:
             stop = len(samples) if self.end is None else max(self.end - self._at, 0)
             out.append(samples[max(self._first - self._at, 0) : stop])

@@ -147,7 +147,7 @@ class Runner:
         for sink in self._sinks if events else ():
             while not self._wrote(sink, events):
                 pass
-        self._observer.turn(items, events)
+        self._observer.on_batch(items, events)
 
     def _wrote(self, sink: Sink, events: Sequence[Event]) -> bool:
         """Write events; False, after a while, where the sink is full."""
@@ -157,7 +157,7 @@ class Runner:
         except Backpressure as full:
             if self._stop.requested:
                 raise
-            self._observer.full()
+            self._observer.on_backpressure()
             time.sleep(full.retry_after_s)
             return False
         return True
@@ -168,7 +168,7 @@ class Runner:
         try:
             yield
         finally:
-            self._observer.took(part, time.perf_counter() - began)
+            self._observer.on_call(part, time.perf_counter() - began)
 
 
 def run_source(

@@ -20,7 +20,7 @@ from airsift.cli.segment import too_short
 
 if TYPE_CHECKING:
     from airsift.cli.inputs import UrlFile
-    from stream.offline import JudgeWindows
+    from stream.offline import ClipClassifier
     from stream.runner import Stop
     from stream.sources.file import FileSource
 
@@ -45,10 +45,10 @@ def classify(
 
     from airsift.build import build_model
     from airsift.errors import AirsiftError
-    from stream.offline import JudgeWindows
+    from stream.offline import ClipClassifier
     from stream.runner import stop_on_signals
 
-    judge = JudgeWindows(*build_model(settings))
+    judge = ClipClassifier(*build_model(settings))
     rows = Rows(format, (*FIELDS, *(f"p_{label}" for label in judge.labels)))
     failed = False
     with stop_on_signals() as stop, ending_on_request(stop):
@@ -69,7 +69,7 @@ def classify(
 
 
 def _classify_file(
-    source: FileSource | UrlFile, name: str, judge: JudgeWindows, rows: Rows, stop: Stop
+    source: FileSource | UrlFile, name: str, judge: ClipClassifier, rows: Rows, stop: Stop
 ) -> bool:
     """Write a row for each window of one file; return whether all of it could be read."""
     from contextlib import closing

@@ -87,9 +87,9 @@ class Align(Stage):
         return 0 if session.align is None else self._position(session.align)
 
     def restore(self, session: Session, part: int) -> None:
-        """Take the audio from any sample on; none that is missing before `part` is a gap."""
-        assert session.restored is not None
-        session.align = AlignState(session.restored.oldest, self.rate, part)
+        """Go on at the snapshot's oldest sample; nothing that is missing before `part` is a gap."""
+        oldest = session.restored.oldest if session.restored else part
+        session.align = AlignState(oldest, self.rate, part)
 
     def _take(self, session: Session, chunk: AudioChunk) -> list[Aligned]:
         self.counts["chunks"] += 1

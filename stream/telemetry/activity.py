@@ -63,7 +63,7 @@ class Stations:
         known = sorted(self._heard_at.copy().items())[:most]
         return [(station, now - at) for station, at in known]
 
-    def turn(self, items: Sequence[SourceItem]) -> None:
+    def on_batch(self, items: Sequence[SourceItem]) -> None:
         """Take note of what came in a turn of the loop."""
         turned_at, self._turned_at = self._turned_at, self._now()
         self._listened_s += min(self._turned_at - turned_at, LISTEN_S)

@@ -95,7 +95,7 @@ class Metrics:
         self._latency = {kind: latency.labels(kind) for kind in KINDS}
         self._stages = {stage: stages.labels(stage) for stage in (*STAGES, *EDGES)}
 
-    def turn(self, items: Sequence[SourceItem], events: Sequence[Event]) -> None:
+    def on_batch(self, items: Sequence[SourceItem], events: Sequence[Event]) -> None:
         """Count a turn of the loop."""
         self._turns.inc()
         self._audio.inc(sum(len(chunk.samples) / chunk.rate for chunk in chunks_of(items)))
@@ -111,10 +111,10 @@ class Metrics:
                 # Clocks may differ; a histogram's sum must not fall.
                 self._latency[event.kind].observe(max(now - ended, 0.0))
 
-    def took(self, part: str, seconds: float) -> None:
+    def on_call(self, part: str, seconds: float) -> None:
         """Count the seconds of one call of a stage, or at an edge."""
         self._stages[part].observe(seconds)
 
-    def full(self) -> None:
+    def on_backpressure(self) -> None:
         """Count a wait for a full sink."""
         self._waits.inc()

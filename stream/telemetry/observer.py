@@ -1,4 +1,4 @@
-"""Who watches the loop: telemetry, or nobody. No stage knows that it is watched."""
+"""The observer of the loop in `stream.runner`. No stage knows that it is observed."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
 
 class Observer(Protocol):
-    """Is called by the loop in `stream.runner`, and must return quickly. This one does nothing."""
+    """Is called by the loop, and must return quickly. What a subclass leaves out does nothing."""
 
-    def turn(self, items: Sequence[SourceItem], events: Sequence[Event]) -> None:
-        """Take note: `items` are processed, and every sink has taken `events`."""
+    def on_batch(self, items: Sequence[SourceItem], events: Sequence[Event]) -> None:
+        """Record that `items` were processed, and that every sink has accepted `events`."""
         return
 
-    def full(self) -> None:
-        """Take note: a sink can't take more, and the loop is about to wait for it."""
+    def on_backpressure(self) -> None:
+        """Record that a sink is full, and that the loop is about to wait for it."""
         return
 
-    def took(self, part: str, seconds: float) -> None:
-        """Take note: one call of a stage, or of an edge, took so long."""
+    def on_call(self, part: str, seconds: float) -> None:
+        """Record the seconds of one call of a stage, or at an edge."""
         return
 
 
 class NullObserver(Observer):
-    """The observer of a loop that nobody watches."""
+    """An observer that does nothing."""

@@ -67,24 +67,24 @@ class Watch(Observer):
         )
         self.health.done("source", "model")
 
-    def turn(self, items: Sequence[SourceItem], events: Sequence[Event]) -> None:
+    def on_batch(self, items: Sequence[SourceItem], events: Sequence[Event]) -> None:
         """Take note of a turn of the loop."""
         self.health.turn()
-        self.metrics.turn(items, events)
-        self.stations.turn(items)
+        self.metrics.on_batch(items, events)
+        self.stations.on_batch(items)
         if self._now() >= self._next_sample:
             self._next_sample = self._now() + SAMPLE_S
             self.stations.sweep()
             self.readings.sample()
 
-    def full(self) -> None:
+    def on_backpressure(self) -> None:
         """Take note that the loop is about to wait for a full sink."""
-        self.metrics.full()
+        self.metrics.on_backpressure()
         self.readings.sample()
 
-    def took(self, part: str, seconds: float) -> None:
+    def on_call(self, part: str, seconds: float) -> None:
         """Take note of the seconds of one call of a stage, or at an edge."""
-        self.metrics.took(part, seconds)
+        self.metrics.on_call(part, seconds)
 
     def look(self) -> None:
         """Log once that there is trouble at the edges, and once that the worker is ready again."""

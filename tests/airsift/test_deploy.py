@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import yaml
@@ -45,7 +46,7 @@ class Refused(Readings):
 def told() -> dict[str, set[str]]:
     """Return the names of all samples of a worker, with their labels."""
     watch = Watch(config.load(environ={}).config.watch.model_copy(update={"station_series": 1}))
-    watch.turn([AudioChunk("a", 0, [], 16000)], [])
+    watch.on_batch([AudioChunk("a", 0, [], 16000)], [])
     watch.readings._drifts = [("a", 1.0)]  # known only after 12 minutes
     watch.readings._source = Refused()
     found: dict[str, set[str]] = {"up": set()}

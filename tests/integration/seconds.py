@@ -80,7 +80,7 @@ class Turns(NullObserver):
         self._last = dict.fromkeys(STATIONS, 0)
         self.count = 0
 
-    def turn(self, batch, events):
+    def on_batch(self, batch, events):
         self.count += 1
         assert self.count < self._max_turns
         for event in events:

@@ -33,10 +33,8 @@ from airsift.cli.app import main
 from stream.events import Decision
 
 class Simple:
-    rate, identify = 16000, None
+    rate = 16000
     def __init__(self):
-        self.align = self.mono = self.resample = self.columns = self
-        self.classify = self.smooth = self.voice = self
         self.counts, self.ends = {}, {}
         self.clock = SimpleNamespace(drifts_ppm=list)
     def push(self, chunks, last=False):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream.audio import AudioChunk
+from stream.audio import AudioChunk, end_of
 from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.producer import Sender
 from stream.kafka.codec.message import encode
-from stream.stages.align import Align
+from stream.stages.align import Align, AlignState
 from tests.integration.ear import CHUNK, RATE, noise
 from tests.stream.fakes import snapshot as snapshot_at
 
@@ -31,14 +31,14 @@ def test_swapped_messages_are_heard_in_order_over_a_restart(kafka_settings, ears
     first, align = ears(kafka_settings), Align(RATE, 2.0)
     first.listen(lambda: len(first.chunks.get("a", [])) == 6)
     before = align.push(first.chunks["a"])
-    assert align.position("a") == 5 * CHUNK  # 6 waits for 5
+    assert align.snapshot(align.sessions["a"]) == 5 * CHUNK  # 6 waits for 5
     first.source.settle({"a": snapshot_at(3 * CHUNK + 1)})
     first.close()
 
     send_in(kafka_settings, samples, order[6:])
     second, again = ears(kafka_settings), Align(RATE, 2.0)
     second.listen(lambda: second.ends().get("a") == 6 * RATE)
-    again.restore("a", second.resumed["a"]["oldest"], 0)
+    again.sessions["a"].align = AlignState(second.resumed["a"]["oldest"], RATE)
     after = again.push(second.chunks["a"])
     assert (align.counts["gaps"], again.counts["gaps"]) == (0, 0)
     heard = np.concatenate([chunk.samples for chunk in before])
@@ -54,7 +54,7 @@ def test_two_producers_of_one_station_stand_in_for_each_other(kafka_settings, ea
     send_in(kafka_settings, samples, both)
     ear, align = ears(kafka_settings), Align(RATE, 2.0)
     ear.listen(lambda: len(ear.chunks.get("a", [])) == len(both))
-    passed = align.push(ear.chunks["a"], last=True)
+    passed = align.push([*ear.chunks["a"], end_of("a", RATE)])
     heard = np.concatenate([each.samples for each in passed if isinstance(each, AudioChunk)])
     assert np.array_equal(heard, np.delete(samples, np.s_[10 * CHUNK : 11 * CHUNK]))
     assert (align.counts["gaps"], align.counts["dropped"]) == (1, 4)

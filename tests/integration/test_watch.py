@@ -18,6 +18,7 @@ from stream.kafka.client.source import KafkaSource
 from stream.kafka.codec.message import encode
 from stream.runner import Stop, run_source
 from stream.stages.clock import Clock
+from stream.telemetry.observer import Observer
 from stream.telemetry.telemetry import Watch
 
 RATE = 16000
@@ -27,11 +28,7 @@ MESSAGES = 60
 class Hears:
     """In place of a pipeline: counts what comes, until everything has."""
 
-    identify = voice = None
-
     def __init__(self, stop: Stop) -> None:
-        self.align = self.mono = self.resample = self.columns = self
-        self.classify = self.smooth = self
         self.clock = Clock()
         self.counts = {"chunks": 0}
         self.stop = stop
@@ -63,13 +60,13 @@ def test_lag_and_dead_letters(kafka_settings, caplog):
     source, sink, pipeline = KafkaSource(settings, rate=RATE), KafkaSink(settings), Hears(stop)
     lags = []
 
-    class Notes:
-        def turn(self, batch, events):
-            watch.turn(batch, events)
+    class Notes(Observer):
+        def on_batch(self, batch, events):
+            watch.on_batch(batch, events)
             if pipeline.counts["chunks"]:
                 lags.append(watch.readings._lag)
 
-        def full(self):
+        def on_backpressure(self):
             pytest.fail("nothing is written")
 
     watch.attach(source, pipeline, [sink])

@@ -152,7 +152,7 @@ def test_clocks_that_differ_give_no_negative_latency(classifier, programme):
     watch = Watch(watch_config(), wall=lambda: 1.0)
     batch = [AudioChunk("a", 0, programme(10), RATE, time=5000.0)]
     events = Pipeline(RollingCQT(), classifier, SMOOTH).push(batch)
-    watch.turn(batch, events)
+    watch.on_batch(batch, events)
     values = read(watch)
     assert values["airsift_latency_seconds_count", ("kind", "decision")] > 0
     assert values["airsift_latency_seconds_sum", ("kind", "decision")] == 0
@@ -161,9 +161,9 @@ def test_clocks_that_differ_give_no_negative_latency(classifier, programme):
 @pytest.mark.parametrize("most", [0, 5])
 def test_series_do_not_grow_with_the_stations(most):
     watch = Watch(watch_config(station_series=most))
-    watch.turn(heard("one"), [])
+    watch.on_batch(heard("one"), [])
     with_one = len(read(watch))
-    watch.turn(heard(*(f"station {n}" for n in range(20_000))), [])
+    watch.on_batch(heard(*(f"station {n}" for n in range(20_000))), [])
     values = read(watch)
     assert values["airsift_stations_live",] == 20_001
     assert len(values) == with_one + max(most - 1, 0)
@@ -172,7 +172,7 @@ def test_series_do_not_grow_with_the_stations(most):
 def test_a_station_of_its_own_series_with_an_odd_name():
     watch = Watch(watch_config(station_series=5))
     name = 'a "b"\\\nc'
-    watch.turn(heard(name), [])
+    watch.on_batch(heard(name), [])
     assert ("airsift_station_age_seconds", ("station", name)) in read(watch)
 
 
@@ -183,7 +183,7 @@ def test_silent_and_heard_again(caplog):
     def pass_s(seconds, *names):
         for _ in range(seconds):
             clock.at += 1
-            stations.turn(heard(*names))
+            stations.on_batch(heard(*names))
             stations.sweep()
         return stations.live, stations.silent
 
@@ -208,10 +208,10 @@ def test_silent_and_heard_again(caplog):
 def test_a_station_that_falls_silent_while_its_worker_restarts_is_noticed():
     clock = FakeClock()
     stations = Stations(30.0, 100.0, clock)
-    stations.turn([Resumed("a", {})])
+    stations.on_batch([Resumed("a", {})])
     for _ in range(31):
         clock.at += 1
-        stations.turn([])
+        stations.on_batch([])
     stations.sweep()
     assert (stations.live, stations.silent) == (0, 1)
 
@@ -219,9 +219,9 @@ def test_a_station_that_falls_silent_while_its_worker_restarts_is_noticed():
 def test_a_loop_that_was_held_up_makes_no_station_silent():
     clock = FakeClock()
     stations = Stations(30.0, 100.0, clock)
-    stations.turn(heard("a"))
+    stations.on_batch(heard("a"))
     clock.at += 3600
-    stations.turn([])
+    stations.on_batch([])
     stations.sweep()
     assert stations.live == 1
 
@@ -242,7 +242,7 @@ def test_live_and_silent_are_as_by_the_book(turns):
     stations, last = Stations(3.0, 7.0, clock), {}
     for passed, names, lost in turns:
         clock.at += passed
-        stations.turn([*map(Lost, lost), *heard(*names)])
+        stations.on_batch([*map(Lost, lost), *heard(*names)])
         stations.sweep()
         last = {s: at for s, at in last.items() if s not in lost and clock.at - at <= 7.0}
         last |= dict.fromkeys(names, clock.at)
@@ -321,7 +321,7 @@ class Bare(Source):
 def test_a_source_without_counts_or_queues_has_zeros(classifier):
     watch = Watch(watch_config())
     watch.attach(Bare(), Pipeline(RollingCQT(), classifier, SMOOTH), [])
-    watch.turn([], [])
+    watch.on_batch([], [])
     values = read(watch)
     assert values["airsift_dead_letters_total",] == values["airsift_lag_messages",] == 0
 
@@ -331,5 +331,5 @@ def test_stations_that_drift_are_counted_without_series_of_their_own(classifier)
     pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
     watch.attach(ListSource([]), pipeline, [])
     pipeline.clock.drifts_ppm = lambda: [("a", 199.0), ("b", -250.0), ("c", 200.0)]
-    watch.turn([], [])
+    watch.on_batch([], [])
     assert read(watch)["airsift_stations_drifting",] == 2

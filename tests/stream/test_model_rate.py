@@ -55,10 +55,10 @@ def test_a_kafka_source_counts_at_the_rate_of_the_model(
 
 @pytest.mark.parametrize("rate", RATES)
 def test_a_front_end_of_another_rate_is_refused_where_they_meet(tmp_path: Path, rate: int) -> None:
-    from stream.offline import JudgeWindows
+    from stream.offline import ClipClassifier
 
     with pytest.raises(SpecMismatch, match=rf"sample_rate=16000 \(the model has {rate}\)"):
-        JudgeWindows(*build_model(settings(tmp_path, rate)))
+        ClipClassifier(*build_model(settings(tmp_path, rate)))
 
 
 @pytest.mark.parametrize("rate", RATES)

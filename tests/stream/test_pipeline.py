@@ -13,7 +13,7 @@ from airsift.errors import SpecMismatch
 from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
 from stream.events import Decision, Gap, Segment
-from stream.offline import JudgeWindows
+from stream.offline import ClipClassifier
 from stream.pipeline import Pipeline
 from stream.stages.smooth import SmoothSettings
 
@@ -75,12 +75,12 @@ def test_silence_in_front_moves_everything_by_its_length(make, programme, rate, 
     samples = np.repeat(programme(25), 3)[: 25 * rate] if rate != RATE else programme(25)
     plain = make().push([AudioChunk("a", 0, samples, rate)], last=True)
     later = make().push([AudioChunk("a", seconds * rate, samples, rate)], last=True)
-    moved = [
-        {**v, "id": None, "start_sample": v["start_sample"] + seconds * RATE} for v in told(plain)
+    shift = seconds * RATE
+    assert [event.to_dict() for event in later] == [
+        replace(event, start=event.start + shift, end=event.end + shift).to_dict()
+        for event in plain
     ]
-    assert [(v["schema"], v["start_sample"]) for v in moved] == [
-        (v["schema"], v["start_sample"]) for v in told(later)
-    ]
+    assert {event.kind for event in plain} == {"decision", "segment"}
 
 
 def test_silence_has_no_speech_and_no_music(make):
@@ -207,4 +207,4 @@ def test_a_network_of_other_columns_is_refused(classifier, fact):
     with pytest.raises(SpecMismatch, match=rf"front end has {fact}=\S+ \(the model has"):
         Pipeline(FRONT_END, SimpleNamespace(spec=spec), SMOOTH)
     with pytest.raises(SpecMismatch, match=rf"front end has {fact}="):
-        JudgeWindows(FRONT_END, SimpleNamespace(spec=spec), "cpu")
+        ClipClassifier(FRONT_END, SimpleNamespace(spec=spec), "cpu")
