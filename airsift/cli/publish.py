@@ -84,9 +84,9 @@ def publish(
         f"published {done.seconds:.1f} s of {station} to {settings.kafka.topics.audio}: "
         f"{done.messages} {codec.value} messages, {done.bytes / 1e6:.1f} MB"
     )
-    for warning in getattr(opened, "warnings", ()):
+    for warning in opened.warnings:
         complain(f"airsift: {warning}")
-    if getattr(opened, "warnings", ()):
+    if opened.warnings:
         raise typer.Exit(1)
 
 

@@ -70,9 +70,9 @@ def run(
             stack.push(opening.pop_all())
             run_source(opened, pipeline, sinks, checkpoint_s=every_s, stop=stop, observer=watch)
             stop.settled = True
-    for warning in getattr(opened, "warnings", ()):
+    for warning in opened.warnings:
         complain(f"airsift: {warning}")
-    if getattr(opened, "warnings", ()):
+    if opened.warnings:
         raise typer.Exit(1)
 
 

@@ -35,7 +35,7 @@ def chunks_of(items: Iterable[SourceItem]) -> list[AudioChunk]:
     return [item for item in items if isinstance(item, AudioChunk)]
 
 
-class Readings(Protocol):
+class SourceStatus(Protocol):
     """What telemetry reads of a source. Subclasses inherit what they have nothing to say of.
 
     Attributes
@@ -88,7 +88,7 @@ class Readings(Protocol):
         return 0.0
 
 
-class Source(Readings, Protocol):
+class Source(SourceStatus, Protocol):
     """A source of audio chunks.
 
     Attributes

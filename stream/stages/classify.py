@@ -25,24 +25,12 @@ DECIMALS = 4
 
 @dataclass(slots=True)
 class ClassifyState:
-    """A station's next window.
+    """What a station's next window begins with."""
 
-    Parameters
-    ----------
-    window : int
-        First column of the next window.
-    columns : torch.Tensor
-        Those before the next step that its first frame begins with.
-    frames : torch.Tensor
-        Those that the next window begins with.
-    skip : int
-        Frames still to come that begin before the audio does.
-    """
-
-    window: int
-    columns: torch.Tensor
-    frames: torch.Tensor
-    skip: int
+    window: int  # its first column
+    columns: torch.Tensor  # those before the next step that its first frame begins with
+    frames: torch.Tensor  # those that the window begins with
+    skip: int  # frames still to come that begin before the audio does
 
 
 class Classify(Stage):

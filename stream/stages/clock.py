@@ -32,44 +32,24 @@ _EARLY_S = 1.0  # grids and resampling may date an event a little before its fir
 
 @dataclass(slots=True)
 class ClockState:
-    """One station's clock, in seconds of audio and of Unix time.
+    """One station's clock, in seconds of audio and of Unix time."""
 
-    Parameters
-    ----------
-    base : float
-        Unix time of sample 0 when the clock was set; offsets are relative to it.
-    knots : list of (float, float)
-        From which second of audio on, and the Unix time of sample 0 there.
-    followed : float
-        Audio up to here has been followed.
-    broke : float, optional
-        Where the audio broke off, until the next chunk with a time.
-    offset : float
-        Of sample 0, from `base`, as followed so far.
-    far, near : float >= 0
-        Audio since the last look whose time was far off, and whose time was not.
-    far_offset : float
-        The offset that was far off.
-    looks : list of (int, float)
-        Number and offset of the last looks.
-    drift_ppm : float, optional
-        See `Clock`.
-    open : dict
-        Times of events that are not final, by id.
-    """
-
-    base: Number
+    base: Number  # Unix time of sample 0 when the clock was set; offsets are relative to it
+    # (from this second of audio on, Unix time of sample 0)
     knots: Annotated[list[tuple[Number, Number]], Field(min_length=1, max_length=64)]
+    # Audio up to here has been followed.
     followed: Annotated[float, Strict(), Field(ge=0, le=1e15, allow_inf_nan=False)]
-    broke: Number | None = None
-    offset: Number = 0.0
-    far: Number = 0.0
-    near: Number = 0.0
-    far_offset: Number = 0.0
+    broke: Number | None = None  # where the audio broke off, until the next chunk with a time
+    offset: Number = 0.0  # of sample 0, as followed so far
+    far: Number = 0.0  # since the last look: audio whose time was far off,
+    near: Number = 0.0  # audio whose time was not,
+    far_offset: Number = 0.0  # and the offset that was far off
+    # (number, offset) of the last looks
     looks: Annotated[list[tuple[Sample, Number]], Field(max_length=64)] = field(
         default_factory=list
     )
     drift_ppm: Number | None = None
+    # Times of events that are not final, by id.
     open: Annotated[dict[Text, Number | None], Field(max_length=10_000)] = field(
         default_factory=dict
     )

@@ -41,30 +41,14 @@ class Columns:
 
 @dataclass(slots=True)
 class ColumnsState:
-    """A station's front end, and where it is.
+    """A station's front end, and where it is."""
 
-    Parameters
-    ----------
-    start : int
-        First sample since the latest break.
-    next : int
-        Sample that the front end takes next.
-    column : int
-        Column that it gives next; those before `first` are thrown away.
-    first : int
-        First column to return, at a step.
-    state : dict of str to torch.Tensor, optional
-        The front end's; None before its first samples.
-    pending : list of np.ndarray
-        Samples from `next` on, `n_pending` together.
-    """
-
-    start: int
-    next: int
-    column: int
-    first: int
-    state: dict[str, torch.Tensor] | None = None
-    pending: list[np.ndarray] = field(default_factory=list)
+    start: int  # first sample since the latest break
+    next: int  # sample that the front end takes next
+    column: int  # column that it gives next; those before `first` are thrown away
+    first: int  # first column to return, at a step
+    state: dict[str, torch.Tensor] | None = None  # the front end's; None before its first samples
+    pending: list[np.ndarray] = field(default_factory=list)  # samples from `next` on
     n_pending: int = 0
 
 

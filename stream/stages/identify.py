@@ -70,33 +70,15 @@ class IdentifySettings:
 
 @dataclass(slots=True)
 class MusicState:
-    """The music that a station plays, over any number of adjoining segments.
-
-    Parameters
-    ----------
-    start : int
-        First sample.
-    next_query : int
-        The first decision that ends from here on is due for a query.
-    known : int
-        Up to here it has a name.
-    searched : int
-        Up to here the thorough matcher was queried.
-    end : int, optional
-        Where its last segment closed; None while one is open.
-    queries : int
-        How many there were.
-    changed : bool
-        Whether only the thorough matcher knows it.
-    """
+    """The music that a station plays, over any number of adjoining segments."""
 
     start: Sample
-    next_query: Sample
-    known: Sample
-    searched: Sample
-    end: Sample | None = None
-    queries: Sample = 0
-    changed: Flag = False
+    next_query: Sample  # the next query is due when a decision ends here or later
+    known: Sample  # up to here it has a name
+    searched: Sample  # up to here the thorough matcher was queried
+    end: Sample | None = None  # where its last segment closed; None while one is open
+    queries: Sample = 0  # how many there were
+    changed: Flag = False  # whether only the thorough matcher knows it
 
 
 @dataclass(slots=True)

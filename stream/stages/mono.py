@@ -151,30 +151,14 @@ class MonoMixer:
 
 @dataclass(slots=True)
 class MonoState:
-    """A station's mixer, and what is in front of it.
+    """A station's mixer, and what is in front of it."""
 
-    Parameters
-    ----------
-    start : int
-        First sample since the latest break, at the model's rate.
-    mixer : MonoMixer, optional
-        None while the audio is mono.
-    kind : (int, int)
-        Channels and rate of the latest chunk.
-    first : AudioChunk, optional
-        Has the time and the gap reason of the first sample that the mixer holds.
-    end : int
-        Where the latest chunk ended, at its rate.
-    is_mono : bool
-        Whether all audio since the latest break was mono.
-    """
-
-    start: int
-    mixer: MonoMixer | None = None
-    kind: tuple[int, int] = (0, 0)
-    first: AudioChunk | None = None
-    end: int = 0
-    is_mono: bool = True
+    start: int  # first sample since the latest break, at the model's rate
+    mixer: MonoMixer | None = None  # None while the audio is mono
+    kind: tuple[int, int] = (0, 0)  # channels and rate of the latest chunk
+    first: AudioChunk | None = None  # has the time and gap reason of the mixer's first sample
+    end: int = 0  # of the latest chunk, at its rate
+    is_mono: bool = True  # and was since the latest break
 
 
 class ToMono(Stage):

@@ -16,30 +16,14 @@ from stream.stages.align import Aligned
 
 @dataclass(slots=True)
 class ResampleState:
-    """A station's resampler, and where it is.
+    """A station's resampler, and where it is in samples at the model's rate."""
 
-    Parameters
-    ----------
-    resampler : GridResampler, optional
-        None where the rate has changed and the grid of the new one has not begun.
-    rate : int > 0
-        Samples per second that come in.
-    begin : int
-        First sample out since the latest break, at the model's rate.
-    start : int
-        First sample out since the latest change of `rate`.
-    next : int
-        Next sample out.
-    repeated : int >= 0
-        Samples to drop first, because the resampler before has given them.
-    """
-
-    resampler: GridResampler | None
-    rate: int
-    begin: int
-    start: int
-    next: int
-    repeated: int = 0
+    resampler: GridResampler | None  # None after a change of rate, until the new grid begins
+    rate: int  # of what comes in
+    begin: int  # first sample out since the latest break
+    start: int  # and since the latest change of the rate
+    next: int  # next sample out
+    repeated: int = 0  # samples to drop first, because the resampler before has given them
 
 
 class Resample(Stage):

@@ -75,37 +75,17 @@ class SmoothSettings:
 
 @dataclass(slots=True)
 class SmoothState:
-    """What is remembered of one station between two breaks.
+    """What is remembered of one station between two breaks."""
 
-    Parameters
-    ----------
-    rate : int > 0
-        Samples per second of all that follows.
-    speech, music : Hysteresis
-        Whether there is speech, and music.
-    changes : list of (int, str, bool)
-        Certain changes that are not in `spans`: sample, class, and whether to on.
-    present : dict of str to bool
-        The state of each class at the end of `spans`.
-    spans : list of (int, str)
-        Start and label; the first is the open segment.
-    published : int, optional
-        End of the open segment when it was last published.
-    sums : list of (int, list of float)
-        Sums over the decisions up to each sample, see `N_SUMS`.
-    base : list of float
-        The same up to the start of the open segment.
-    """
-
-    rate: Rate
+    rate: Rate  # samples per second of all that follows
     speech: Hysteresis
     music: Hysteresis
-    changes: list[tuple[Sample, Class, Flag]] = field(default_factory=list)
-    present: dict[Class, Flag] = field(default_factory=dict)
-    spans: list[tuple[Sample, Label]] = field(default_factory=list)
-    published: Sample | None = None
-    sums: list[tuple[Sample, Sums]] = field(default_factory=list)
-    base: Sums = field(default_factory=lambda: [0.0] * N_SUMS)
+    changes: list[tuple[Sample, Class, Flag]] = field(default_factory=list)  # not in `spans` yet
+    present: dict[Class, Flag] = field(default_factory=dict)  # at the end of `spans`
+    spans: list[tuple[Sample, Label]] = field(default_factory=list)  # (start, label); [0] is open
+    published: Sample | None = None  # end of the open segment when it was last published
+    sums: list[tuple[Sample, Sums]] = field(default_factory=list)  # up to each decision
+    base: Sums = field(default_factory=lambda: [0.0] * N_SUMS)  # up to the open segment's start
 
     def copy(self) -> SmoothState:
         """Return a state that can change on its own."""

@@ -14,7 +14,7 @@ from stream.telemetry.channel_faults import FAULTS
 if TYPE_CHECKING:
     from stream.pipeline import Pipeline
     from stream.sinks.base import Sink
-    from stream.sources.base import Readings as SourceReadings
+    from stream.sources.base import SourceStatus
     from stream.telemetry.activity import Stations
     from stream.telemetry.health import Health
 
@@ -74,14 +74,14 @@ class Readings:
         self._stations = stations
         self._most_stations = most_stations
         self._pipeline: Pipeline | None = None
-        self._source: SourceReadings | None = None
+        self._source: SourceStatus | None = None
         self._sinks: Sequence[Sink] = ()
         self._lag = 0
         self._drifting = 0
         self._drifts: list[tuple[str, float]] = []
         self._queued = {"source": 0, "sink": 0}
 
-    def attach(self, source: SourceReadings, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
+    def attach(self, source: SourceStatus, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
         """Read these from now on."""
         self._source, self._pipeline, self._sinks = source, pipeline, sinks
 
@@ -157,7 +157,7 @@ class Readings:
     def _refused(self) -> CounterMetricFamily:
         """Return how many messages of ours the broker has refused, by topic."""
         # Source and sinks may count into one object.
-        edges: list[SourceReadings | Sink] = [*self._sinks]
+        edges: list[SourceStatus | Sink] = [*self._sinks]
         if self._source:
             edges.insert(0, self._source)
         counts = {id(edge.refused): edge.refused for edge in edges}

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from stream.events import Event
     from stream.pipeline import Pipeline
     from stream.sinks.base import Sink
-    from stream.sources.base import Readings as SourceReadings
-    from stream.sources.base import SourceItem
+    from stream.sources.base import SourceItem, SourceStatus
     from stream.telemetry.repeats import RepeatsHandler
     from stream.telemetry.settings import TelemetrySettings
 
@@ -57,10 +56,10 @@ class Watch(Observer):
         self.readings = Readings(self.health, self.stations, config.station_series)
         self.metrics.registry.register(self.readings)
 
-    def attach(self, source: SourceReadings, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
+    def attach(self, source: SourceStatus, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
         """Watch these: they are built and connected, and the loop is about to begin."""
         self.readings.attach(source, pipeline, sinks)
-        edges: list[SourceReadings | Sink] = [source, *sinks]
+        edges: list[SourceStatus | Sink] = [source, *sinks]
         self.health.ask(
             lambda: "; ".join(filter(None, (edge.trouble for edge in edges))),
             lambda: source.waits_for,

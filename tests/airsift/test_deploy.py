@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from airsift import config
 from stream.audio import AudioChunk
-from stream.sources.base import Readings
+from stream.sources.base import SourceStatus
 from stream.telemetry.collector import PIPELINE, SOURCE
 from stream.telemetry.telemetry import Watch
 
@@ -39,7 +39,7 @@ FUNCTIONS = {
 PROMETHEUS_LABELS = {"instance", "job"}  # given to every series when it is scraped
 
 
-class Refused(Readings):
+class Refused(SourceStatus):
     refused = MappingProxyType({"a": 1})
 
 

@@ -200,7 +200,7 @@ class KafkaSource(Source):
         return self._contact.trouble or self._topics.trouble or NOTICES.trouble
 
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
-        """Store the snapshots, then commit the offsets they allow.
+        """Take steps 3 to 5 of the commit rule (`stream.runner.Runner`).
 
         Parameters
         ----------

@@ -43,7 +43,7 @@ from stream.kafka.notices import NOTICES
 from stream.kafka.readiness import Readiness
 from stream.runner import Runner
 from stream.sinks.base import Sink
-from stream.sources.base import Lost, Readings, Resumed
+from stream.sources.base import Lost, Resumed, SourceStatus
 from stream.telemetry.observer import NullObserver, Observer
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class _EventSink(Sink):
             self._outbox.put(self._topics[event.kind], as_message(event))
 
 
-class Worker(Readings):
+class Worker(SourceStatus):
     """One member of a group of Faust workers.
 
     Parameters
@@ -302,7 +302,7 @@ class Worker(Readings):
         return self._intake.begin(partition, kafka_offset, left)
 
     async def _checkpoint(self) -> None:
-        """Wait for the events, store the snapshots, commit what they do not need."""
+        """Take the steps of the commit rule (`stream.runner.Runner`), unless a rebalance comes."""
         if not self._is_current():
             return
         await self._outbox.delivered()
