@@ -30,15 +30,15 @@ GREY = "#768390"
 EDGE, STAGE, MODEL, PRINT, TRAIN = "#2f6fde", "#c9741c", "#9a4fd0", "#1a7f5a", "#768390"
 # Stages in the order of `Pipeline`: x, y and what each returns.
 STAGES = {
-    "align": (215, 390, "audio in order,\ngaps named"),
-    "mono": (327, 390, "one channel"),
-    "resample": (439, 390, "16 kHz"),
-    "features": (551, 390, "columns, 20 ms"),
-    "classify": (663, 390, "decisions, 1 s"),
-    "voice": (327, 290, "female or male"),
-    "smooth": (439, 290, "segments"),
-    "identify": (551, 290, "matches"),
-    "clock": (663, 290, "dated events"),
+    "align": (215, 400, "audio in order,\ngaps named"),
+    "clock": (327, 400, "time of day"),
+    "mono": (439, 400, "one channel"),
+    "resample": (551, 400, "16 kHz"),
+    "features": (663, 400, "columns, 20 ms"),
+    "classify": (215, 296, "decisions, 1 s"),
+    "voice": (327, 296, "female or male"),
+    "smooth": (439, 296, "segments"),
+    "identify": (551, 296, "matches"),
 }
 BOX = (92, 34)
 
@@ -103,23 +103,25 @@ def draw(axes: Axes) -> None:
     for name, (x, y, result) in STAGES.items():
         box(axes, (x, y, width, height), name, STAGE)
         note(axes, x + width / 2, y - 12 - 6 * result.count("\n"), result)
-    for row in (["align", "mono", "resample", "features", "classify"],
-                ["voice", "smooth", "identify", "clock"]):  # fmt: skip
+    for row in (
+        ["align", "clock", "mono", "resample", "features"],
+        ["classify", "voice", "smooth", "identify"],
+    ):
         for left, right in pairwise(row):
             (x1, y, _), (x2, *_) = STAGES[left], STAGES[right]
             arrow(axes, (x1 + width, y + height / 2), (x2, y + height / 2))
-    middle = 307
-    arrow(axes, (755, 407), (762, 407), (762, 348), (312, 348), (312, middle), (327, middle))
-    arrow(axes, (485, 424), (485, 445), (545, 445), (545, 340), (597, 340), (597, 324))
-    note(axes, 515, 454, "audio, for the matcher")
-    arrow(axes, (176, 442), (195, 442), (195, 407), (215, 407))
-    arrow(axes, (176, 324), (195, 324), (195, 407), (215, 407))
-    note(axes, 212, 456, "AudioChunk, Resumed,\nLost, in order", "left")
+    first, second = 417, 313  # the middles of the two rows
+    arrow(axes, (755, first), (762, first), (762, 358), (206, 358), (206, second), (215, second))
+    note(axes, 705, second + 12, "events, dated")
+    note(axes, 484, 254, "one list of items: a stage replaces its own and passes on the others")
+    arrow(axes, (176, 442), (194, 442), (194, first), (215, first))
+    arrow(axes, (176, 324), (194, 324), (194, first), (215, first))
+    note(axes, 212, 470, "AudioChunk, Resumed, Lost, in order", "left")
     # Sinks.
     frame(axes, (788, 236, 152, 282), "sinks", EDGE)
     for y, name in ((438, "console"), (356, "jsonl"), (274, "kafka topics")):
         box(axes, (800, y, 128, 46), name, EDGE)
-        arrow(axes, (755, middle), (778, middle), (778, y + 23), (800, y + 23))
+        arrow(axes, (643, second), (778, second), (778, y + 23), (800, y + 23))
     # Libraries.
     frame(axes, (330, 128, 230, 76), "model (runtime)", MODEL)
     note(axes, 445, 153, "frontend: the CQT\nclassifier: a TorchScript file")
