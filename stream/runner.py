@@ -71,16 +71,16 @@ class Runner:
     Both drivers use it: `run_source` here, and `stream.kafka.faust.worker`. They differ only in how
     they poll, send and commit.
 
-    **The commit rule.** A checkpoint is these steps, in this order:
+    **The commit rule.** A checkpoint has five steps. Each begins when the one before has succeeded:
 
-    1. Every sink has flushed: the events up to here are where they belong.
-    2. Each station that has changed since the last checkpoint gives its snapshot.
-    3. The source stores the snapshots, and waits until they are safe.
-    4. The source commits the position of the oldest audio that any stored snapshot needs again.
-    5. Only then it lets go of the audio before.
+    1. Flush: every event written so far is acknowledged.
+    2. Snapshot: the pipeline returns that of each station with audio since the last checkpoint.
+    3. Store: the source stores the snapshots, and waits until they are acknowledged.
+    4. Release: audio before the oldest sample of its station's snapshot is no longer needed.
+    5. Commit: the source commits the position of the first audio that is still needed.
 
-    A crash between any two of them repeats events, with the same ids, and loses none: what was
-    committed was stored, and what was stored was published.
+    A crash between two steps repeats events with the same ids, and loses none: what is committed
+    is stored, and what is stored is published.
 
     Parameters
     ----------

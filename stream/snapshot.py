@@ -84,7 +84,7 @@ class Snapshot(BaseModel):
             raise ValueError("snapshot: a field is missing")
         matches = snapshot.identify.matches if snapshot.identify else []
         if station is not None and any(match.station != station for match in matches):
-            raise ValueError("identify.matches: a match of another station")
+            raise ValueError("matches: one is of another station")
         return snapshot
 
     @classmethod

@@ -34,7 +34,7 @@ STAGES = {
     "clock": (327, 400, "time of day"),
     "mono": (439, 400, "one channel"),
     "resample": (551, 400, "16 kHz"),
-    "features": (663, 400, "columns, 20 ms"),
+    "columns": (663, 400, "columns, 20 ms"),
     "classify": (215, 296, "decisions, 1 s"),
     "voice": (327, 296, "female or male"),
     "smooth": (439, 296, "segments"),
@@ -104,7 +104,7 @@ def draw(axes: Axes) -> None:
         box(axes, (x, y, width, height), name, STAGE)
         note(axes, x + width / 2, y - 12 - 6 * result.count("\n"), result)
     for row in (
-        ["align", "clock", "mono", "resample", "features"],
+        ["align", "clock", "mono", "resample", "columns"],
         ["classify", "voice", "smooth", "identify"],
     ):
         for left, right in pairwise(row):

@@ -155,3 +155,21 @@ def test_an_end_is_published_before_it_is_settled(pipeline, programme):
     assert source.settled[-3]["a"]["align"] == 20 * RATE
     assert source.settled[-3]["a"]["smooth"] is None
     assert "a" not in pipeline.sessions
+
+
+@pytest.mark.parametrize("size", [4, 100])
+def test_how_items_are_divided_into_lists_changes_nothing(classifier, programme, size):
+    chunks = [chunk for batch in batches(programme(40)) for chunk in batch]
+    other = Pipeline(RollingCQT(), classifier, SMOOTH)
+    other.push(chunks[:25])
+    snapshot = other.snapshot("a")
+    again = [chunk for chunk in chunks if chunk.end > snapshot["oldest"]]
+    items = [*chunks[:15], Lost("a"), Resumed("a", snapshot), *again]
+    events = []
+    for n in (1, size):
+        source, sink = ListSource([items[k : k + n] for k in range(0, len(items), n)]), ListSink()
+        pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
+        run_source(source, pipeline, [sink], checkpoint_s=9, stop=Stop())
+        events.append([event.to_json() for event in sink.events])
+    assert events[0] == events[1]
+    assert not any(e.kind == "decision" and 11 * RATE < e.start < 20 * RATE for e in sink.events)
