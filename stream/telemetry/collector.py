@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from stream.sources.base import SourceStatus
 from stream.stages.clock import LOUD_PPM
 from stream.telemetry.channel_faults import FAULTS
 
 if TYPE_CHECKING:
     from stream.pipeline import Pipeline
     from stream.sinks.base import Sink
-    from stream.sources.base import SourceStatus
     from stream.telemetry.activity import Stations
     from stream.telemetry.health import Health
 
@@ -53,6 +53,10 @@ ATTRIBUTES = {
 }
 
 
+class _NoSource(SourceStatus):
+    """Before there is a source."""
+
+
 class Readings:
     """A collector of what is known at the edges and in between.
 
@@ -74,7 +78,7 @@ class Readings:
         self._stations = stations
         self._most_stations = most_stations
         self._pipeline: Pipeline | None = None
-        self._source: SourceStatus | None = None
+        self._source: SourceStatus = _NoSource()
         self._sinks: Sequence[Sink] = ()
         self._lag = 0
         self._drifting = 0
@@ -87,9 +91,8 @@ class Readings:
 
     def sample(self) -> None:
         """Ask the edges what waits there, where they can tell. For the loop's thread."""
-        if self._source is not None:
-            self._lag = self._source.lag
-            self._queued["source"] = self._source.queued
+        self._lag = self._source.lag
+        self._queued["source"] = self._source.queued
         self._queued["sink"] = sum(sink.queued for sink in self._sinks)
         if self._pipeline is not None:
             drifts = self._pipeline.clock.drifts_ppm()
@@ -99,16 +102,10 @@ class Readings:
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they are now."""
         yield from _counters(PIPELINE, self._pipeline.counts if self._pipeline else {})
-        source = self._source
-        yield from _counters(SOURCE, source.counts if source else {})
+        yield from _counters(SOURCE, self._source.counts)
         yield _faults()
         yield self._refused()
-        at_edges: dict[str, float] = {
-            "overflows": source.overflows if source else 0,
-            "reconnects": source.reconnects if source else 0,
-            "throttled_s": source.throttled_s if source else 0.0,
-        }
-        yield from _counters(ATTRIBUTES, at_edges)
+        yield from _counters(ATTRIBUTES, {k: getattr(self._source, k) for k in ATTRIBUTES})
         yield _gauge("airsift_stations_live", "Stations that are heard.", self._stations.live)
         yield _gauge("airsift_stations_silent", "Stations not heard.", self._stations.silent)
         yield _gauge(
@@ -120,7 +117,7 @@ class Readings:
         yield _gauge(
             "airsift_kafka_partitions",
             "Partitions of the audio topic, as last seen.",
-            source.topic_partitions if source else 0,
+            self._source.topic_partitions,
         )
         yield _gauge("airsift_ready", "Whether /readyz says yes.", self._health.ready)
         yield _gauge(
@@ -157,9 +154,7 @@ class Readings:
     def _refused(self) -> CounterMetricFamily:
         """Return how many messages of ours the broker has refused, by topic."""
         # Source and sinks may count into one object.
-        edges: list[SourceStatus | Sink] = [*self._sinks]
-        if self._source:
-            edges.insert(0, self._source)
+        edges: list[SourceStatus | Sink] = [self._source, *self._sinks]
         counts = {id(edge.refused): edge.refused for edge in edges}
         total: Counter[str] = Counter()
         for each in counts.values():
