@@ -103,7 +103,7 @@ class Clock(Stage):
         return list(items)
 
     def time(self, station: str, sample: int, rate: int) -> float | None:
-        """Return the Unix time of a sample; None where the source knows none that can be."""
+        """Return the Unix time of a sample; None where its source gives no possible one."""
         state = self.sessions[station].clock
         at = sample / rate
         for since, zero in reversed(state.knots if state else []):

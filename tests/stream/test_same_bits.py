@@ -152,7 +152,7 @@ def test_what_is_decided_by_is_what_is_published(expected):
         told = json.loads(decision.to_json())
         assert (told["p_speech"], told["p_music"]) == (decision.p_speech, decision.p_music)
         numbers = [decision.p_speech, decision.p_music]
-        numbers += [p for moment in decision.moments for p in moment[1:]]
+        numbers += [p for frame in decision.boundary_frames for p in frame[1:]]
         assert numbers == [round(p, 4) for p in numbers]
 
 
