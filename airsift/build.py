@@ -88,17 +88,17 @@ def build_identify(config: Config, rate: int) -> Identify | None:
         query=round(identify.query_s * rate),
         shortest=round(identify.shortest_s * rate),
         tolerance=round(identify.tolerance_s * rate),
-        thorough_every=max(identify.thorough_every, 1),
-        evidence=round(identify.evidence_s * rate),
+        thorough_every=max(identify.warp_every_n_queries, 1),
+        evidence=round(identify.max_query_s * rate),
     )
     catalogue = Catalogue.open(Path(identify.catalogue))
     for problem in catalogue.problems:  # the rest of it serves
         log.warning("%s", problem)
-    quick = LandmarkMatcher(catalogue, threshold=identify.threshold, thorough=False)
-    thorough = None
-    if identify.thorough_every:
-        thorough = LandmarkMatcher(catalogue, threshold=identify.threshold)
-    return Identify(quick, settings, thorough)
+    plain = LandmarkMatcher(catalogue, threshold=identify.threshold, warp_search=False)
+    warping = None
+    if identify.warp_every_n_queries:
+        warping = LandmarkMatcher(catalogue, threshold=identify.threshold)
+    return Identify(plain, settings, warping)
 
 
 def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:

@@ -25,6 +25,11 @@ from stream.telemetry.settings import TelemetrySettings
 
 PREFIX = "AIRSIFT_"
 _PATHS = ("model.path", "model.voice_path", "identify.catalogue")  # and whatever ends in _file
+# Old names of keys, refused with the new name.
+RENAMED = {
+    "identify.evidence_s": "identify.max_query_s",
+    "identify.thorough_every": "identify.warp_every_n_queries",
+}
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -68,19 +73,19 @@ class IdentifyConfig(Section):
     first_s: Seconds
     interval_s: Seconds
     query_s: Annotated[float, Field(gt=0, le=60)]
-    evidence_s: Annotated[float, Field(gt=0, le=120)]
+    max_query_s: Annotated[float, Field(gt=0, le=120)]
     shortest_s: Seconds
     tolerance_s: Annotated[float, Field(ge=0)]
     threshold: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    thorough_every: Annotated[int, Field(ge=0, le=1000)]
+    warp_every_n_queries: Annotated[int, Field(ge=0, le=1000)]
 
     @model_validator(mode="after")
     def _a_question_holds_the_first(self) -> IdentifyConfig:
         if self.first_s > self.query_s:
             raise ValueError(f"first_s={self.first_s} must be at most query_s={self.query_s}")
-        if self.evidence_s < self.query_s:
+        if self.max_query_s < self.query_s:
             raise ValueError(
-                f"evidence_s={self.evidence_s} must be at least query_s={self.query_s}"
+                f"max_query_s={self.max_query_s} must be at least query_s={self.query_s}"
             )
         return self
 
@@ -286,6 +291,8 @@ def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
 
 
 def _unknown(key: str, origin: str, known: Sequence[str]) -> str:
+    if key in RENAMED:
+        return f"{key} (from {origin}): no such key; it is now {RENAMED[key]}"
     near = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {near[0]}?" if near else "`airsift config` lists every key"
     return f"{key} (from {origin}): no such key; {hint}"

@@ -134,21 +134,22 @@ def match(
     from dataclasses import asdict
 
     from airsift.errors import AirsiftError
-    from fingerprint.analysis.piecewise import Extraction
-    from fingerprint.matching.stretches import match_long
+    from fingerprint.analysis.track_landmarks import LandmarkExtractor
+    from fingerprint.matching.long_queries import match_long
+    from fingerprint.matching.matcher import LandmarkMatcher
     from stream.sources.file import read_pieces
 
     if as_json:
         write_for_machines()
-    matcher = _open(catalogue, config, sets).matcher()
+    matcher = LandmarkMatcher(_open(catalogue, config, sets))
     failed = False
     for path in [local_path(each) for each in files]:
         warnings: list[str] = []
         try:
-            extraction = Extraction()
+            extractor = LandmarkExtractor()
             for piece in read_pieces(path, warnings=warnings, track=track):
-                extraction.push(piece)
-            found = match_long(matcher, extraction.finish())
+                extractor.push(piece)
+            found = match_long(matcher, extractor.finish())
         except AirsiftError as error:
             warnings.append(str(error))
             found = []

@@ -12,7 +12,7 @@ from airsift.cli.folders import find_files
 from airsift.cli.progress import files_bar
 from airsift.cli.table import Table
 from airsift.errors import CatalogueError
-from fingerprint.duplicates import SAME, Alike, find_alike
+from fingerprint.duplicates import SAME_RECORDING, NearDuplicate, find_near_duplicate
 from fingerprint.track import Track
 from stream.sinks.format import song
 from stream.text import utf8
@@ -112,27 +112,27 @@ def _add(
     *,
     skip: bool,
 ) -> None:
-    alike = find_alike(catalogue, landmarks)
-    if skip and alike is not None and alike.share >= SAME:
+    near = find_near_duplicate(catalogue, landmarks)
+    if skip and near is not None and near.coverage >= SAME_RECORDING:
         counts.duplicates += 1
-        complain(f"airsift: {path}: left out: {_likeness(alike)}")
+        complain(f"airsift: {path}: left out: {_likeness(near)}")
         return
     catalogue.add_landmarks(landmarks, _named(path, read.content, table))
     counts.added += 1
     counts.damaged += bool(read.warnings)
     for warning in read.warnings:
         complain(f"airsift: {warning}")
-    if alike is not None:
-        complain(f"airsift: {path}: was added, and {_likeness(alike)}; see whether you want both")
+    if near is not None:
+        complain(f"airsift: {path}: was added, and {_likeness(near)}; see whether you want both")
 
 
-def _likeness(alike: Alike) -> str:
+def _likeness(near: NearDuplicate) -> str:
     """Say what two tracks have in common."""
-    other = f"{alike.track} ({song(alike.artist, alike.title)})"
-    share, there = f"{alike.share:.0%}", f"{alike.there:.0%}"
-    if alike.share >= SAME and alike.there >= SAME:
+    other = f"{near.track} ({song(near.artist, near.title)})"
+    share, there = f"{near.coverage:.0%}", f"{near.coverage_of_reference:.0%}"
+    if near.coverage >= SAME_RECORDING and near.coverage_of_reference >= SAME_RECORDING:
         return f"it is the same recording as {other}: {share} of it is heard there"
-    if alike.share >= SAME:
+    if near.coverage >= SAME_RECORDING:
         return f"it is a part of {other}: {share} of it is heard there, and is {there} of that"
     return f"it shares {share} of its sound with {other}, which is {there} of that"
 

@@ -44,7 +44,13 @@ def test_later_layers_win_and_are_named(tmp_path):
         (["smoothing=3"], {}, r"smoothing \(from --set\): no such key"),
         ([], {"AIRSIFT_KAFKA__GRUOP": "x"}, r"kafka\.gruop \(from AIRSIFT_KAFKA__GRUOP\)"),
         (["identify.first_s=20"], {}, r"first_s=20"),
-        (["identify.evidence_s=5"], {}, r"evidence_s=5.0 must be at least query_s=10.0"),
+        (["identify.max_query_s=5"], {}, r"max_query_s=5.0 must be at least query_s=10.0"),
+        (["identify.evidence_s=5"], {}, r"evidence_s .*it is now identify\.max_query_s"),
+        (
+            [],
+            {"AIRSIFT_IDENTIFY__THOROUGH_EVERY": "2"},
+            r"thorough_every .*it is now identify\.warp_every_n_queries",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(sets, environ, message):
