@@ -20,7 +20,7 @@ from airsift.cli.common import (
 )
 from airsift.cli.inputs import local_path
 from stream.lines import to_json
-from stream.sinks.format import song
+from stream.sinks.format import clock, song
 
 if TYPE_CHECKING:
     from fingerprint.catalogue import Catalogue
@@ -98,16 +98,18 @@ def show(
     """Print the tracks, in the order they were added."""
     from dataclasses import asdict
 
+    from fingerprint.settings import SAMPLE_RATE
+
     if as_json:
         write_for_machines()
     for track in _open(catalogue, config, sets).tracks():
         if as_json:
             fields = asdict(track)
-            fields["duration_s"] = round(fields.pop("duration") / 16_000, 3)
+            fields["duration_s"] = round(fields.pop("duration") / SAMPLE_RATE, 3)
             put(to_json(fields))
         else:
-            minutes, seconds = divmod(track.duration // 16_000, 60)
-            say(f"{track.key}  {minutes:3d}:{seconds:02d}  {song(track.artist, track.title)}")
+            length = clock(track.duration / SAMPLE_RATE, tenths=False)
+            say(f"{track.key}  {length:>7}  {song(track.artist, track.title)}")
 
 
 @app.command()
@@ -165,7 +167,7 @@ def match(
                 put(to_json(fields))
             else:
                 start, end, place = (
-                    _clock(samples / answer.rate)
+                    clock(samples / answer.rate)
                     for samples in (answer.query_start, answer.query_end, answer.track_start)
                 )
                 say(
@@ -233,8 +235,3 @@ def _open(catalogue: str | None, config: Path | None, sets: list[str] | None) ->
     for problem in opened.problems:
         complain(f"airsift: {problem}")
     return opened
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(max(seconds, 0.0), 60)
-    return f"{int(minutes)}:{rest:04.1f}"

@@ -14,8 +14,8 @@ from airsift.cli.table import Table
 from airsift.errors import CatalogueError
 from fingerprint.duplicates import SAME_RECORDING, NearDuplicate, find_near_duplicate
 from fingerprint.track import Track
+from stream.lines import utf8
 from stream.sinks.format import song
-from stream.text import utf8
 
 if TYPE_CHECKING:
     from fingerprint.analysis.landmarks import Landmarks

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from airsift.cli.common import ConfigOption, SetOption, complain, load_config, say
 from airsift.cli.publish import KafkaOption, with_broker
-from stream.lines import one_line
+from stream.lines import iso_time, one_line
 from stream.sinks.format import padded
 
 if TYPE_CHECKING:
@@ -78,8 +77,7 @@ def replay(
 def _as_line(letter: DeadLetter) -> str:
     when = "(no time)"
     if letter.time_ms is not None:
-        moment = datetime.fromtimestamp(letter.time_ms / 1000, UTC)
-        when = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+        when = iso_time(letter.time_ms / 1000, "seconds")
     notes = f" (cut: {letter.truncated})" if letter.truncated else ""
     notes += f" (attempt {letter.attempt})" if letter.attempt > 1 else ""
     station = padded(one_line(letter.station or "(no key)"), 16)

@@ -48,10 +48,10 @@ def run(
     from airsift.build import build_pipeline
     from airsift.shutdown import ending_within
     from stream.runner import drive, stop_on_signals
-    from stream.telemetry.telemetry import watching
+    from stream.telemetry.telemetry import open_telemetry
 
     # Until the loop begins a signal ends the process at once: nothing is to be lost before.
-    with watching(settings.watch) as watch, ExitStack() as opening:
+    with open_telemetry(settings.watch) as telemetry, ExitStack() as opening:
         transactions = open_transactions(source, names, settings)
         if transactions is not None:
             opening.callback(transactions.close)
@@ -61,14 +61,14 @@ def run(
         sinks = [open_sink(name, settings, transactions) for name in names]
         for each in sinks:
             opening.callback(each.close)
-        watch.attach(opened, pipeline, sinks)
+        telemetry.bind(opened, pipeline, sinks)
         every_s = settings.run.checkpoint_s
         with stop_on_signals() as stop, ExitStack() as stack:
             stack.enter_context(forgiving(stop, resumable=opened.resumable))
             if source == "kafka" or "kafka" in names:
                 stack.enter_context(ending_within(stop, resumable=opened.resumable))
             stack.push(opening.pop_all())
-            drive(opened, pipeline, sinks, checkpoint_s=every_s, stop=stop, observer=watch)
+            drive(opened, pipeline, sinks, checkpoint_s=every_s, stop=stop, observer=telemetry)
             stop.settled = True
     for warning in getattr(opened, "warnings", ()):
         complain(f"airsift: {warning}")

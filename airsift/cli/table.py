@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airsift.errors import CatalogueError
-from stream.text import utf8
+from stream.lines import utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

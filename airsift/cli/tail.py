@@ -11,7 +11,7 @@ import typer
 from airsift.cli.common import ConfigOption, SetOption, load_config, put, write_for_machines
 from airsift.cli.publish import KafkaOption, with_broker
 from stream.lines import one_line, to_json
-from stream.sinks.format import padded, song, utc
+from stream.sinks.format import clock, padded, song, utc
 
 if TYPE_CHECKING:
     from stream.kafka.settings import KafkaSettings
@@ -103,15 +103,9 @@ def _when(event: dict[str, Any]) -> str:
     """Return begin and end: in UTC where the time is known, else of the station's own count."""
     start_s, end_s = event["start_s"], event["end_s"]
     if event.get("time") is None:
-        return f"{_clock(start_s)} - {_clock(end_s)}"
+        return f"{clock(start_s, tenths=False)} - {clock(end_s, tenths=False)}"
     begin = datetime.fromisoformat(event["time"]).timestamp()
     return f"{utc(begin)} - {utc(begin + end_s - start_s)[11:]}"
-
-
-def _clock(seconds: float) -> str:
-    """Return h:mm:ss of the station's own time."""
-    whole = int(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
 def _topic(name: str, settings: KafkaSettings) -> str:

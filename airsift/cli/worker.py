@@ -22,18 +22,18 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
     from airsift.shutdown import ending_within
     from stream.kafka.faust.worker import Worker, prepare_topics
     from stream.runner import stop_on_signals
-    from stream.telemetry.telemetry import watching
+    from stream.telemetry.telemetry import open_telemetry
 
     give_back_large_blocks()  # before Faust's fetches
     # Until the worker joins a signal ends the process at once: nothing is to be lost before.
-    with watching(settings.watch) as watch:
+    with open_telemetry(settings.watch) as telemetry:
         prepare_topics(settings.kafka)  # networks take seconds to load: what is wrong is told first
         from airsift.build import build_pipeline
 
         pipeline = build_pipeline(settings, reorder=True)
         every_s = settings.run.checkpoint_s
-        member: Any = Worker(settings.kafka, pipeline, checkpoint_s=every_s, observer=watch)
-        watch.attach(member, pipeline, [])  # it has what is read of a source
+        member: Any = Worker(settings.kafka, pipeline, checkpoint_s=every_s, observer=telemetry)
+        telemetry.bind(member, pipeline, [])  # it has what is read of a source
         with (
             stop_on_signals() as stop,
             forgiving(stop, resumable=True),
