@@ -11,6 +11,7 @@ import typer
 
 from airsift import __version__
 from airsift.cli import (
+    broker,
     catalogue,
     classify,
     config,
@@ -44,6 +45,7 @@ app.command()(segment.segment)
 app.command()(classify.classify)
 app.command()(run.run)
 app.command()(worker.worker)
+app.command()(broker.broker)
 app.command()(publish.publish)
 app.command()(tail.tail)
 app.add_typer(deadletter.app, name="deadletter", help="Messages that were no audio.")
