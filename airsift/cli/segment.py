@@ -45,13 +45,13 @@ def segment(
         Format.jsonl
     ),
     catalogue: Annotated[
-        str | None, typer.Option(help="Folder of the catalogue that names the music.")
+        str | None, typer.Option(help="Folder of the catalogue that identifies the music.")
     ] = None,
     track: TrackOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
-    """Say where there is speech and music in files, and name the music."""
+    """Print the segments of speech and music in files, and identify the music."""
     if catalogue is not None:
         sets = [*(sets or []), f"identify.catalogue={to_json(catalogue)}"]
     settings = load_config(config, sets)
@@ -95,7 +95,7 @@ def segment(
 
 
 def too_short(name: str, heard_s: float) -> Exception:
-    """Return the error of a file without a single window."""
+    """Return the error for a file shorter than one window."""
     from airsift.errors import DecodeError
 
     return DecodeError(

@@ -7,6 +7,7 @@ import pytest
 
 from airsift import config
 from airsift.errors import ConfigError
+from stream.kafka.settings import KafkaSettings
 
 
 def test_the_default_file_holds_every_key_and_no_other():
@@ -14,6 +15,10 @@ def test_the_default_file_holds_every_key_and_no_other():
     values = dict(config.flatten(loaded.config.model_dump()))
     written = set(loaded.origins)
     assert written == set(values)
+
+
+def test_kafka_has_the_same_defaults_in_the_file_and_in_the_code():
+    assert config.load(environ={}).config.kafka == KafkaSettings()
 
 
 def test_later_layers_win_and_are_named(tmp_path):
