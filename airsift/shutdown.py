@@ -124,7 +124,7 @@ def _late(stop: Stop, limit_s: float, resumable: bool, end: Callable[[str], None
         return
     fate = "is processed again" if resumable else "may be missing from the results"
     end(
-        f"did not end within {limit_s:g} s of being asked to: a broker does not answer or is "
+        f"did not end within {limit_s:g} s of the request: a broker does not answer or is "
         f"slow, or a batch takes longer; what was processed since the last checkpoint {fate}"
     )
 

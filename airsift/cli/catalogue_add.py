@@ -131,9 +131,9 @@ def _likeness(near: NearDuplicate) -> str:
     other = f"{near.track} ({song(near.artist, near.title)})"
     share, there = f"{near.coverage:.0%}", f"{near.coverage_of_reference:.0%}"
     if near.coverage >= SAME_RECORDING and near.coverage_of_reference >= SAME_RECORDING:
-        return f"it is the same recording as {other}: {share} of it is heard there"
+        return f"it is the same recording as {other}: {share} of it matches"
     if near.coverage >= SAME_RECORDING:
-        return f"it is a part of {other}: {share} of it is heard there, and is {there} of that"
+        return f"it is a part of {other}: {share} of it matches, which is {there} of that"
     return f"it shares {share} of its sound with {other}, which is {there} of that"
 
 

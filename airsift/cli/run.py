@@ -88,6 +88,6 @@ def forgiving(stop: Stop, *, resumable: bool) -> Iterator[None]:
         if not (stop.requested and resumable):
             raise
         complain(
-            f"airsift: {error}; asked to end: what was processed since the last checkpoint is "
+            f"airsift: {error}; ends as requested: what was processed since the last checkpoint is "
             "processed again"
         )

@@ -87,7 +87,7 @@ def analyse(pieces: Iterable[NDArray[np.float32]], name: str) -> Landmarks:
     if duration_s < settings.MIN_TRACK_S:
         raise CatalogueError(
             f"{name}: lasts {duration_s:.1f} s, a track needs at least "
-            f"{settings.MIN_TRACK_S:g} s to be told from others; leave it out"
+            f"{settings.MIN_TRACK_S:g} s to be distinguished from others; leave it out"
         )
     if not extractor.loudest > _SILENCE:
         raise CatalogueError(

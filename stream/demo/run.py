@@ -89,7 +89,7 @@ def run(config: Config, speed: float, stop: Stop, out: TextIO) -> None:
             say(line)
     for programme in on_air:
         if not stretches_of(events, programme.name):
-            raise BrokerError(f"nothing was heard of {programme.name}: the demo is broken")
+            raise BrokerError(f"{programme.name} has no segments: the demo is broken")
 
 
 def broadcast(

@@ -60,7 +60,7 @@ def summary(
         lines.append(f"  {'':<6} {_picture(published, programme.length_ms, step)}")
         for label, score in score_labels(programme.stretches, published).items():
             each[label] = each.get(label, LabelScore(0, 0)) + score
-    lines += ["", "Share of the time that was heard right, by what was played:"]
+    lines += ["", "Share of the time with the right label, by the true label:"]
     lines += [_row(label.replace("_", " "), each[label]) for label in MARKS if label in each]
     lines += [_row("all", total(list(each.values()))), "", "Songs:"]
     return lines + _songs(programmes, events)

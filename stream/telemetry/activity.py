@@ -78,7 +78,7 @@ class Activity:
             self._received_at[chunk.station] = now
             if chunk.station in self._silent:
                 self._silent.remove(chunk.station)
-                log.info("is heard again", extra={"station": chunk.station})
+                log.info("is live again", extra={"station": chunk.station})
 
     def sweep(self) -> None:
         """Mark stations as silent; call it about once a second."""

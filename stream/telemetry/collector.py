@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 # Key of `Pipeline.counts` to name and help text.
 PIPELINE = {
-    "chunks": ("airsift_chunks", "Chunks that came."),
-    "dropped": ("airsift_chunks_dropped", "Chunks heard before, dropped."),
-    "late": ("airsift_chunks_late", "Chunks that came after their place was given up, dropped."),
-    "reordered": ("airsift_chunks_reordered", "Chunks that came late and were put in order."),
-    "trimmed": ("airsift_chunks_trimmed", "Chunks heard in part before, trimmed."),
-    "gaps": ("airsift_gaps", "Times that audio was missing."),
+    "chunks": ("airsift_chunks", "Chunks received."),
+    "dropped": ("airsift_chunks_dropped", "Chunks processed before, dropped."),
+    "late": ("airsift_chunks_late", "Chunks received too late, dropped."),
+    "reordered": ("airsift_chunks_reordered", "Late chunks that were put in order."),
+    "trimmed": ("airsift_chunks_trimmed", "Chunks processed in part before, trimmed."),
+    "gaps": ("airsift_gaps", "Gaps in the audio."),
 }
 # Key of a source's `counts` to name and help text.
 SOURCE = {
@@ -102,8 +102,8 @@ class Collector:
         yield _faults()
         yield self._refused()
         yield from _counters(ATTRIBUTES, {k: getattr(self._source, k, 0) for k in ATTRIBUTES})
-        yield _gauge("airsift_stations_live", "Stations that are heard.", self._activity.live)
-        yield _gauge("airsift_stations_silent", "Stations not heard.", self._activity.silent)
+        yield _gauge("airsift_stations_live", "Live stations.", self._activity.live)
+        yield _gauge("airsift_stations_silent", "Silent stations.", self._activity.silent)
         yield _gauge(
             "airsift_stations_drifting",
             f"Stations that drift by {LOUD_PPM:g} parts per million or more.",

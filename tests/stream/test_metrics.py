@@ -209,7 +209,7 @@ def test_silent_and_heard_again(caplog):
     said = [record.getMessage() for record in caplog.records]
     assert said == [
         "silent for 31 s",
-        "is heard again",
+        "is live again",
         "silent for 31 s",
         "no longer counted as a station",
     ]

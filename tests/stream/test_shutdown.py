@@ -7,8 +7,14 @@ import threading
 
 import pytest
 
+from airsift import shutdown
 from airsift.shutdown import shutdown_deadline
 from stream.runner import Stop
+
+
+@pytest.fixture(autouse=True)
+def _no_fast_exit_of_later_tests(monkeypatch):
+    monkeypatch.setattr(shutdown, "_stopped", threading.Event())
 
 
 def test_what_does_not_end_in_time_is_ended():
@@ -55,7 +61,7 @@ def test_what_ends_in_time_is_left_alone(asked):
 SLOW = """
 import sys
 from stream.runner import Stop
-from airsift.shutdown import shutdown_deadline, leave
+from airsift.shutdown import exit_fast, shutdown_deadline
 stop = Stop()
 class Slow:
     def __del__(self):
@@ -64,7 +70,7 @@ kept = Slow()
 with shutdown_deadline(stop):
     stop.requested = sys.argv[1] == "asked"
 print("flushed", end=" ")
-leave(3)
+exit_fast(3)
 sys.exit(4)
 """
 
