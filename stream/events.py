@@ -8,12 +8,11 @@ replay after a restart repeats ids and never invents them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, Strict
 
-from stream.lines import to_json
+from stream.lines import iso_time, to_json
 from stream.ranges import Flag, Number, Rate, Sample, Text, is_time
 
 Label = Literal["speech", "music", "speech_over_music", "other"]
@@ -178,6 +177,4 @@ class Gap(Event):
 def _iso(time: float | None) -> str | None:
     if time is None or not is_time(time):
         return None
-    return (
-        datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    )
+    return iso_time(time)

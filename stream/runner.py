@@ -55,7 +55,7 @@ def stop_on_signals() -> Iterator[Stop]:
 
     signals = (int(signal.SIGINT), int(signal.SIGTERM))
     before = {number: signal.signal(number, handle) for number in signals}
-    # `end_at_once_on_signals` reads them in its own thread as well.
+    # `exit_on_signals` reads them in a thread of its own, too.
     wakeup = signal.set_wakeup_fd(-1)
     try:
         yield stop

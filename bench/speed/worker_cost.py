@@ -29,7 +29,7 @@ from stream.sinks.base import Sink
 from stream.sources.base import Source
 from stream.stages.identify import Identify, IdentifySettings
 from stream.telemetry.observer import NullObserver
-from stream.telemetry.telemetry import Watch
+from stream.telemetry.telemetry import Telemetry
 
 RATE = 16_000
 CONFIG = config.load(environ={}).config
@@ -87,8 +87,8 @@ def watched(report: Report, stations: int, seconds: int, rounds: int) -> None:
         source, pipeline, sink = Recorded(given), build_pipeline(CONFIG), Collect()
         observer = NullObserver()
         if on:
-            observer = Watch(CONFIG.watch)
-            observer.attach(source, pipeline, [sink])
+            observer = Telemetry(CONFIG.watch)
+            observer.bind(source, pipeline, [sink])
         began = time.process_time()
         run_source(source, pipeline, [sink], checkpoint_s=2.0, stop=Stop(), observer=observer)
         if number >= 2:

@@ -1,4 +1,4 @@
-"""The demo's two ends of the audio topic: a programme as a source, and when it is all heard."""
+"""The demo's sources: a programme, and a Kafka source that ends with the programmes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from stream.demo.programme import Programme
     from stream.kafka.client.source import KafkaSource
 
-SILENT_S = 30.0  # of waiting for audio that is on its way; something is then broken
-SHORT_MS = 100  # codecs may round a station's end by less
+SILENT_S = 30.0  # without audio; something is broken then
+SHORT_MS = 100  # codecs round the end of a station by less
 
 
 class ProgrammeSource(Source):
@@ -32,15 +32,15 @@ class ProgrammeSource(Source):
             yield [AudioChunk(name, start, samples[start : start + RATE], RATE)]
 
 
-class UntilHeard(Source):
-    """A Kafka source that ends when the programmes do; a real one never ends.
+class EndingSource(Source):
+    """A Kafka source that ends with the programmes; a real one never ends.
 
     Parameters
     ----------
     source : KafkaSource
-        Receives the programmes' stations.
+        Receives the stations of the programmes.
     length_ms : mapping of str to int
-        How long each station's programme is.
+        Length of the programme of each station.
 
     Raises
     ------
@@ -75,7 +75,7 @@ class UntilHeard(Source):
                 )
 
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
-        """Pass it on."""
+        """Settle the source."""
         self._source.settle(snapshots)
 
     def close(self) -> None:

@@ -2,8 +2,8 @@
 
 A query has the last seconds of music while a known track plays, and all the music without a name,
 up to `max_query`, while none does: music that is too faint to be certain of in ten seconds becomes
-certain in thirty. The thorough matcher, which costs ten times as much, is given the same music
-once, and only where the other knows nothing.
+certain in thirty. The matcher with warp search, which costs ten times as much, is given the same
+music once, and only where the plain one finds nothing.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 WITH_MUSIC = ("music", "speech_over_music")
 
-# The thorough matcher gets every second query about a track that only it knows.
-_WHILE_CHANGED = 2
+# The matcher with warp search gets every second query about a track that only it finds.
+_WHILE_WARPED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,9 @@ class IdentifySettings:
         Music that ends sooner than this gets no query.
     tolerance : int >= 0
         Two answers are the same playing of a track if its positions agree within this.
-    thorough_every : int > 0
-        The thorough matcher, if there is one, gets every n-th query about music without a name.
+    warp_every_n_queries : int > 0
+        The matcher with warp search, if there is one, gets every n-th query about music without a
+        name.
     max_query : int > 0
         Maximum audio in a query about music without a name.
     look_back : int > 0
@@ -63,7 +64,7 @@ class IdentifySettings:
     query: int
     shortest: int
     tolerance: int
-    thorough_every: int = 1
+    warp_every_n_queries: int = 1
     max_query: int = 30 * SAMPLE_RATE
     look_back: int = 10 * SAMPLE_RATE
 
@@ -75,10 +76,10 @@ class MusicState:
     start: Sample
     next_query: Sample  # the next query is due when a decision ends here or later
     known: Sample  # up to here it has a name
-    searched: Sample  # up to here the thorough matcher was queried
+    searched: Sample  # up to here the matcher with warp search was queried
     end: Sample | None = None  # where its last segment closed; None while one is open
     queries: Sample = 0  # how many there were
-    changed: Flag = False  # whether only the thorough matcher knows it
+    warped: Flag = False  # whether only warp search finds it
 
 
 @dataclass(slots=True)
@@ -115,18 +116,18 @@ class Identify(Stage):
         Knows the tracks.
     settings : IdentifySettings
         When to query it.
-    thorough : Matcher, optional
+    warping : Matcher, optional
         Knows the same tracks also where their speed or pitch was changed.
     """
 
     name = "identify"
 
     def __init__(
-        self, matcher: Matcher, settings: IdentifySettings, thorough: Matcher | None = None
+        self, matcher: Matcher, settings: IdentifySettings, warping: Matcher | None = None
     ) -> None:
         self.sessions = Sessions()
         self.matcher = matcher
-        self.thorough = thorough
+        self.warping = warping
         self.settings = settings
 
     def push(self, items: Sequence[Item]) -> list[Item]:
@@ -278,14 +279,14 @@ class Identify(Stage):
         answers = self.matcher.match(landmarks.between(start, landmarks.end))
         if not answers and landmarks.start < start:
             answers = self.matcher.match(landmarks)
-        every = _WHILE_CHANGED if music.changed else self.settings.thorough_every
-        due = music.queries % every == 0 or (last and (music.changed or music.known == music.start))
-        if answers or self.thorough is None or not due:
+        every = _WHILE_WARPED if music.warped else self.settings.warp_every_n_queries
+        due = music.queries % every == 0 or (last and (music.warped or music.known == music.start))
+        if answers or self.warping is None or not due:
             return answers
         start = min(music.searched, landmarks.end - self.settings.query)
         music.searched = landmarks.end
-        answers = self.thorough.match(landmarks.between(start, landmarks.end))
-        music.changed = any(answer.speed != 1 or answer.pitch != 0 for answer in answers)
+        answers = self.warping.match(landmarks.between(start, landmarks.end))
+        music.warped = any(answer.speed != 1 or answer.pitch != 0 for answer in answers)
         return answers
 
 

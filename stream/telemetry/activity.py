@@ -1,4 +1,4 @@
-"""Which stations are heard, and which have fallen silent."""
+"""The activity of stations: live or silent."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from stream.sources.base import Lost, Resumed
 if TYPE_CHECKING:
     from stream.sources.base import SourceItem
 
-# Time passes for stations while we listen. A loop that is held up by a slow sink hears nobody,
-# and turns again before long: of each turn at most so many seconds count.
-LISTEN_S = 2.0
+# Silence is measured in time the loop was running: a loop that waits for a slow sink receives
+# nothing. Each iteration counts for at most this long.
+MAX_ITERATION_S = 2.0
 
 log = logging.getLogger(__name__)
 
 
-class Stations:
-    """When each station was last heard. A change between live and silent is logged.
+class Activity:
+    """The time of each station's last chunk. A change between live and silent is logged.
 
     Parameters
     ----------
     silent_s : float > 0
-        A station is silent when no chunk of it has come for so long.
+        A station is silent after this long without a chunk.
     forget_s : float > 0
-        A station silent for so long is no longer counted: it has gone off the air for good.
+        A station is no longer counted after this long without a chunk.
     now : callable
         The clock, in seconds.
     """
@@ -39,56 +39,55 @@ class Stations:
         self._silent_s = silent_s
         self._forget_s = forget_s
         self._now = now
-        self._turned_at = now()
-        self._listened_s = 0.0
-        self._heard_at: dict[str, float] = {}
+        self._batch_at = now()
+        self._running_s = 0.0
+        self._received_at: dict[str, float] = {}
         self._silent: set[str] = set()
 
     @property
     def live(self) -> int:
-        """How many are heard."""
-        return len(self._heard_at) - len(self._silent)
+        """Number of live stations."""
+        return len(self._received_at) - len(self._silent)
 
     @property
     def silent(self) -> int:
-        """How many have fallen silent and may come back."""
+        """Number of silent stations that are still counted."""
         return len(self._silent)
 
-    def ages_s(self, most: int) -> list[tuple[str, float]]:
-        """Return seconds since the last chunk of at most `most` stations, in order of name.
+    def ages_s(self, max_stations: int) -> list[tuple[str, float]]:
+        """Return seconds since the last chunk of up to `max_stations` stations, sorted by name.
 
-        Safe in another thread than `turn`: the copy is one operation of the interpreter.
+        Thread-safe: the copy is one operation of the interpreter.
         """
-        now = self._listened_s
-        known = sorted(self._heard_at.copy().items())[:most]
+        now = self._running_s
+        known = sorted(self._received_at.copy().items())[:max_stations]
         return [(station, now - at) for station, at in known]
 
     def on_batch(self, items: Sequence[SourceItem]) -> None:
-        """Take note of what came in a turn of the loop."""
-        turned_at, self._turned_at = self._turned_at, self._now()
-        self._listened_s += min(self._turned_at - turned_at, LISTEN_S)
-        now = self._listened_s
+        """Record the stations of a batch."""
+        batch_at, self._batch_at = self._batch_at, self._now()
+        self._running_s += min(self._batch_at - batch_at, MAX_ITERATION_S)
+        now = self._running_s
         for item in items:
             station = item.station
             match item:
                 case Lost():
                     self._forget(station)
-                case Resumed():
-                    # One that goes silent while its worker restarts must not stay unknown to it.
-                    self._heard_at[station] = now
-                case AudioChunk(ends="sent"):  # it is not missed; one that is idle may be
+                case Resumed():  # it counts, even if it went silent during the restart
+                    self._received_at[station] = now
+                case AudioChunk(ends="sent"):  # the sender ended it; an idle one may return
                     self._forget(station)
                 case AudioChunk(ends=None):
-                    self._heard_at[station] = now
+                    self._received_at[station] = now
                     if station in self._silent:
                         self._silent.remove(station)
-                        log.info("is heard again", extra={"station": station})
+                        log.info("is live again", extra={"station": station})
 
     def sweep(self) -> None:
-        """Look for stations that have fallen silent; worth calling about once a second."""
-        now = self._listened_s
-        self._drop(s for s in self._silent if now - self._heard_at[s] > self._forget_s)
-        for station, at in self._heard_at.items():
+        """Mark stations as silent; call it about once a second."""
+        now = self._running_s
+        self._drop(s for s in self._silent if now - self._received_at[s] > self._forget_s)
+        for station, at in self._received_at.items():
             if now - at > self._silent_s and station not in self._silent:
                 self._silent.add(station)
                 log.warning("silent for %.0f s", now - at, extra={"station": station})
@@ -99,5 +98,5 @@ class Stations:
             log.warning("no longer counted as a station", extra={"station": station})
 
     def _forget(self, station: str) -> None:
-        self._heard_at.pop(station, None)
+        self._received_at.pop(station, None)
         self._silent.discard(station)

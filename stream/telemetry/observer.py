@@ -1,4 +1,4 @@
-"""The observer of the loop in `stream.runner`. No stage knows that it is observed."""
+"""The observer of the run loop. No stage knows that it is observed."""
 
 from __future__ import annotations
 

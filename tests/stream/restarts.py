@@ -25,7 +25,7 @@ RATE = 16000
 SMOOTH = SmoothSettings(onset=0.6, offset=0.4, min_length=32000, update=80000, grid=1600)
 ASK = IdentifySettings(
     first=6 * RATE, interval=3 * RATE, query=8 * RATE, shortest=3 * RATE, tolerance=8000,
-    thorough_every=4,
+    warp_every_n_queries=4,
 )  # fmt: skip
 FRONT_END = RollingCQT()
 CLASSIFIER = LoudnessClassifier()
@@ -57,7 +57,7 @@ def make(names: bool = False, voice: bool = False, reorder_s: float = 0.0) -> Pi
     """Return a pipeline, with a catalogue and a voice where they are asked for."""
     identify = None
     if names:
-        quick = LandmarkMatcher(catalogue(), thorough=False)
+        quick = LandmarkMatcher(catalogue(), warp_search=False)
         identify = Identify(quick, ASK, LandmarkMatcher(catalogue()))
     return Pipeline(
         FRONT_END, CLASSIFIER, SMOOTH, identify, voice=Treble() if voice else None,

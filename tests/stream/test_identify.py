@@ -231,25 +231,25 @@ class ChangedMatcher(SampleMatcher):
         return [replace(answer, speed=1.02) for answer in super().match(landmarks)]
 
 
-def test_the_thorough_matcher_has_its_turn_and_keeps_what_only_it_knows():
+def test_warp_search_has_its_turn_and_keeps_what_only_it_finds():
     audio, decisions = station("m" * 60, 0)
-    quick, thorough = SampleMatcher(least=10**9), ChangedMatcher()
-    settings = replace(ASK, thorough_every=3, tolerance=10**9)
-    smooth, identify = Smooth(SMOOTH), Identify(quick, settings, thorough)
+    plain, warping = SampleMatcher(least=10**9), ChangedMatcher()
+    settings = replace(ASK, warp_every_n_queries=3, tolerance=10**9)
+    smooth, identify = Smooth(SMOOTH), Identify(plain, settings, warping)
     cut = EndOfStream("a", len(audio), S)
     out = identify.push([AudioChunk("a", 0, audio, S), *smooth.push([*decisions, cut])])
     matches = [item for item in out if isinstance(item, Match)]
-    assert len(thorough.asked) in range(4, 9)  # at 16 s, and then every other time
+    assert len(warping.asked) in range(4, 9)  # at 16 s, and then every other time
     assert {match.id for match in matches} == {matches[0].id}
     assert matches[-1].end > 55 * S
 
 
-def test_the_thorough_matcher_looks_at_unknown_music_once():
+def test_warp_search_is_given_unknown_music_once():
     audio, decisions = station("m" * 200, 0)
-    quick, thorough = SampleMatcher(least=10**9), SampleMatcher(least=10**9)
-    settings = replace(ASK, thorough_every=4)
-    smooth, identify = Smooth(SMOOTH), Identify(quick, settings, thorough)
+    plain, warping = SampleMatcher(least=10**9), SampleMatcher(least=10**9)
+    settings = replace(ASK, warp_every_n_queries=4)
+    smooth, identify = Smooth(SMOOTH), Identify(plain, settings, warping)
     identify.push([AudioChunk("a", 0, audio, S), *smooth.push(decisions)])
-    lengths = [end - start for start, end in thorough.asked]
+    lengths = [end - start for start, end in warping.asked]
     assert 150 * S < sum(lengths) < 210 * S
     assert all(length <= ASK.max_query for length in lengths)

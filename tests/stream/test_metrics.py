@@ -25,8 +25,8 @@ from stream.runner import Stop, run_source
 from stream.sinks.base import Sink
 from stream.sources.base import Lost, Resumed, Source
 from stream.stages.smooth import SmoothSettings
-from stream.telemetry.activity import Stations
-from stream.telemetry.telemetry import Watch
+from stream.telemetry.activity import Activity
+from stream.telemetry.telemetry import Telemetry
 
 RATE = 16000
 SMOOTH = SmoothSettings(onset=0.6, offset=0.4, min_length=32000, update=80000, grid=1600)
@@ -92,8 +92,8 @@ def test_what_happened_is_what_is_told(classifier, programme):
     ]
     source, sink = ListSource(batches), ListSink(full=4)
     pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
-    watch = Watch(watch_config(), wall=lambda: 5100.0)
-    watch.attach(source, pipeline, [sink])
+    watch = Telemetry(watch_config(), wall=lambda: 5100.0)
+    watch.bind(source, pipeline, [sink])
     run_source(source, pipeline, [sink], checkpoint_s=1e-9, stop=Stop(), observer=watch)
 
     values = read(watch)
@@ -137,11 +137,11 @@ def test_what_happened_is_what_is_told(classifier, programme):
 def test_being_watched_changes_nothing(classifier, programme):
     batch = [AudioChunk("a", 0, programme(30), RATE)]
     told = []
-    for watch in (None, Watch(watch_config())):
+    for watch in (None, Telemetry(watch_config())):
         source, sink = ListSource([batch]), ListSink()
         pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
         if watch is not None:
-            watch.attach(source, pipeline, [sink])
+            watch.bind(source, pipeline, [sink])
         observer = {} if watch is None else {"observer": watch}
         run_source(source, pipeline, [sink], checkpoint_s=9, stop=Stop(), **observer)
         told.append(sink.events)
@@ -149,7 +149,7 @@ def test_being_watched_changes_nothing(classifier, programme):
 
 
 def test_clocks_that_differ_give_no_negative_latency(classifier, programme):
-    watch = Watch(watch_config(), wall=lambda: 1.0)
+    watch = Telemetry(watch_config(), wall=lambda: 1.0)
     batch = [AudioChunk("a", 0, programme(10), RATE, time=5000.0)]
     events = Pipeline(RollingCQT(), classifier, SMOOTH).push(batch)
     watch.on_batch(batch, events)
@@ -160,7 +160,7 @@ def test_clocks_that_differ_give_no_negative_latency(classifier, programme):
 
 @pytest.mark.parametrize("most", [0, 5])
 def test_series_do_not_grow_with_the_stations(most):
-    watch = Watch(watch_config(station_series=most))
+    watch = Telemetry(watch_config(station_series=most))
     watch.on_batch(heard("one"), [])
     with_one = len(read(watch))
     watch.on_batch(heard(*(f"station {n}" for n in range(20_000))), [])
@@ -170,7 +170,7 @@ def test_series_do_not_grow_with_the_stations(most):
 
 
 def test_a_station_of_its_own_series_with_an_odd_name():
-    watch = Watch(watch_config(station_series=5))
+    watch = Telemetry(watch_config(station_series=5))
     name = 'a "b"\\\nc'
     watch.on_batch(heard(name), [])
     assert ("airsift_station_age_seconds", ("station", name)) in read(watch)
@@ -178,7 +178,7 @@ def test_a_station_of_its_own_series_with_an_odd_name():
 
 def test_silent_and_heard_again(caplog):
     clock = FakeClock()
-    stations = Stations(30.0, 100.0, clock)
+    stations = Activity(30.0, 100.0, clock)
 
     def pass_s(seconds, *names):
         for _ in range(seconds):
@@ -198,7 +198,7 @@ def test_silent_and_heard_again(caplog):
     said = [record.getMessage() for record in caplog.records]
     assert said == [
         "silent for 31 s",
-        "is heard again",
+        "is live again",
         "silent for 31 s",
         "no longer counted as a station",
     ]
@@ -207,7 +207,7 @@ def test_silent_and_heard_again(caplog):
 
 def test_a_station_that_falls_silent_while_its_worker_restarts_is_noticed():
     clock = FakeClock()
-    stations = Stations(30.0, 100.0, clock)
+    stations = Activity(30.0, 100.0, clock)
     stations.on_batch([Resumed("a", {})])
     for _ in range(31):
         clock.at += 1
@@ -218,7 +218,7 @@ def test_a_station_that_falls_silent_while_its_worker_restarts_is_noticed():
 
 def test_a_loop_that_was_held_up_makes_no_station_silent():
     clock = FakeClock()
-    stations = Stations(30.0, 100.0, clock)
+    stations = Activity(30.0, 100.0, clock)
     stations.on_batch(heard("a"))
     clock.at += 3600
     stations.on_batch([])
@@ -239,7 +239,7 @@ def test_a_loop_that_was_held_up_makes_no_station_silent():
 )
 def test_live_and_silent_are_as_by_the_book(turns):
     clock = FakeClock()
-    stations, last = Stations(3.0, 7.0, clock), {}
+    stations, last = Activity(3.0, 7.0, clock), {}
     for passed, names, lost in turns:
         clock.at += passed
         stations.on_batch([*map(Lost, lost), *heard(*names)])
@@ -319,17 +319,17 @@ class Bare(Source):
 
 
 def test_a_source_without_counts_or_queues_has_zeros(classifier):
-    watch = Watch(watch_config())
-    watch.attach(Bare(), Pipeline(RollingCQT(), classifier, SMOOTH), [])
+    watch = Telemetry(watch_config())
+    watch.bind(Bare(), Pipeline(RollingCQT(), classifier, SMOOTH), [])
     watch.on_batch([], [])
     values = read(watch)
     assert values["airsift_dead_letters_total",] == values["airsift_lag_messages",] == 0
 
 
 def test_stations_that_drift_are_counted_without_series_of_their_own(classifier):
-    watch = Watch(watch_config())
+    watch = Telemetry(watch_config())
     pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
-    watch.attach(ListSource([]), pipeline, [])
+    watch.bind(ListSource([]), pipeline, [])
     pipeline.clock.drifts_ppm = lambda: [("a", 199.0), ("b", -250.0), ("c", 200.0)]
     watch.on_batch([], [])
     assert read(watch)["airsift_stations_drifting",] == 2
