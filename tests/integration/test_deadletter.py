@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from airsift.cli.app import app
 from airsift.errors import DecodeError
-from stream.kafka.checkpoint.partition_reader import Received
+from stream.kafka.checkpoint.partition_state import Received
 from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.producer import Sender
 from stream.kafka.client.tail import follow

@@ -27,7 +27,7 @@ from kafka.admin import (
 
 from stream.events import Decision, Event, Gap
 from stream.kafka.apache_broker import ApacheKafka
-from stream.kafka.checkpoint.partition_reader import Received
+from stream.kafka.checkpoint.partition_state import Received
 from stream.kafka.client import limits as limits_module
 from stream.kafka.client.connect import connect_admin, connect_producer, ensure_topics
 from stream.kafka.client.dead_letters import Letterbox

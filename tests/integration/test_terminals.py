@@ -15,7 +15,7 @@ import pytest
 from fingerprint.catalogue import Catalogue
 from fingerprint.track import Track
 from stream.events import Gap, Match, Segment
-from stream.kafka.checkpoint.partition_reader import Received
+from stream.kafka.checkpoint.partition_state import Received
 from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.producer import Sender
 from stream.kafka.client.sink import KafkaSink

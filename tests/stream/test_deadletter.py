@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from stream.kafka.checkpoint.partition_reader import Received
+from stream.kafka.checkpoint.partition_state import Received
 from stream.kafka.codec.dead_letter import (
     Ledger,
     Origin,

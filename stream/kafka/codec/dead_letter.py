@@ -66,33 +66,33 @@ def as_dead_letter(
         Of it before compression; default: as many.
     """
     past = _fields(message.headers)
-    told = {"reason": reason[: min(_MAX_REASON, max_bytes // 8)], **_origin_fields(message, past)}
-    told["time-ms"] = str(round(time.time() * 1000))
+    fields = {"reason": reason[: min(_MAX_REASON, max_bytes // 8)], **_origin_fields(message, past)}
+    fields["time-ms"] = str(round(time.time() * 1000))
     if "truncated" in past:
-        told["truncated"] = past["truncated"][:_RESERVE]
+        fields["truncated"] = past["truncated"][:_RESERVE]
     key, value = message.key, message.value
     if isinstance(value, Unreadable):
         if value.is_raw:
-            told["last-kafka-offset"] = str(value.last_offset)
+            fields["last-kafka-offset"] = str(value.last_offset)
         value = bytes(value)
     if key is None and value is None:  # Kafka's clients send no such message
-        told["null-value"], value = "1", b""
+        fields["null-value"], value = "1", b""
     # A name that is not UTF-8 cannot be sent as it is.
     headers = [
         (name.encode("utf-8", "replace").decode(), content or b"")
         for name, content in message.headers
         if not name.startswith(PREFIX)
     ]
-    own = _as_headers(told)
+    own = _as_headers(fields)
     raw = max(max_bytes, max_raw_bytes or 0)
     if batch_bytes(key, value, headers + own) <= max_bytes:
         return Message(key, value, headers + own)
-    return _cut(Message(key, value, headers), told, max_bytes, raw)
+    return _cut(Message(key, value, headers), fields, max_bytes, raw)
 
 
-def _cut(whole: Message, told: dict[str, str], max_bytes: int, max_raw_bytes: int) -> Message:
+def _cut(whole: Message, fields: dict[str, str], max_bytes: int, max_raw_bytes: int) -> Message:
     """Return the beginning of a letter, as much as its topic takes."""
-    room = max(max_bytes - batch_bytes(None, b"", _as_headers(told)) - _RESERVE, 0)
+    room = max(max_bytes - batch_bytes(None, b"", _as_headers(fields)) - _RESERVE, 0)
     key, value, headers = whole.key, whole.value, list[tuple[str, bytes]]()
     if key is not None and len(key) > room // 4:
         key = key[: min(_MAX_KEY, room // 4)]
@@ -106,17 +106,17 @@ def _cut(whole: Message, told: dict[str, str], max_bytes: int, max_raw_bytes: in
         left = max(room - around, 0)
         value = value[: _prefix(value, left, max(max_raw_bytes - (max_bytes - left), left))]
     parts = [
-        f"{name} {kept} of {size}"
-        for name, kept, size in (
+        f"{name} {left} of {size}"
+        for name, left, size in (
             ("value", len(value or b""), len(whole.value or b"")),
             ("key", len(key or b""), len(whole.key or b"")),
             ("headers", len(headers), len(whole.headers)),
         )
-        if kept < size
+        if left < size
     ]
-    if parts and "truncated" not in told:
-        told = told | {"truncated": ", ".join(parts)}
-    return Message(key, value, headers + _as_headers(told))
+    if parts and "truncated" not in fields:
+        fields = fields | {"truncated": ", ".join(parts)}
+    return Message(key, value, headers + _as_headers(fields))
 
 
 def _prefix(value: bytes, room: int, max_raw: int) -> int:
@@ -208,20 +208,20 @@ def read_dead_letter(record: Any) -> DeadLetter:
     record : kafka ConsumerRecord
         Whoever may write to the topic has written it: nothing in it is taken for granted.
     """
-    told = _fields(record.headers)
+    fields = _fields(record.headers)
     headers = [(n, v or b"") for n, v in record.headers if not n.startswith(PREFIX)]
-    value = None if "null-value" in told else record.value
+    value = None if "null-value" in fields else record.value
     return DeadLetter(
         message=Message(record.key, value, headers),
         station=(record.key or b"").decode("utf-8", "replace"),
-        origin=_origin(told) or Origin(record.topic, record.partition, record.offset),
-        attempt=min(max(_number(told.get("attempt")) or 1, 1), _MAX_ATTEMPT),
-        time_ms=_time(told.get("time-ms")),
-        timestamp_ms=_number(told.get("timestamp-ms")),
-        reason=told.get("reason", "(no reason)"),
-        truncated=told.get("truncated", ""),
-        replayed="replayed" in told,
-        is_raw="last-kafka-offset" in told,
+        origin=_origin(fields) or Origin(record.topic, record.partition, record.offset),
+        attempt=min(max(_number(fields.get("attempt")) or 1, 1), _MAX_ATTEMPT),
+        time_ms=_time(fields.get("time-ms")),
+        timestamp_ms=_number(fields.get("timestamp-ms")),
+        reason=fields.get("reason", "(no reason)"),
+        truncated=fields.get("truncated", ""),
+        replayed="replayed" in fields,
+        is_raw="last-kafka-offset" in fields,
     )
 
 
@@ -261,12 +261,12 @@ class Ledger:
 def _past_of(letter: DeadLetter) -> Headers:
     topic, partition, at = letter.origin
     values = (topic, partition, at, letter.attempt, letter.timestamp_ms, letter.truncated or None)
-    told = {name: str(v) for name, v in zip(_PAST, values, strict=True) if v is not None}
-    return _as_headers(told)
+    fields = {name: str(v) for name, v in zip(_PAST, values, strict=True) if v is not None}
+    return _as_headers(fields)
 
 
-def _as_headers(told: dict[str, str]) -> Headers:
-    return [(PREFIX + name, text.encode("utf-8", "replace")) for name, text in told.items()]
+def _as_headers(fields: dict[str, str]) -> Headers:
+    return [(PREFIX + name, text.encode("utf-8", "replace")) for name, text in fields.items()]
 
 
 def _fields(headers: Any) -> dict[str, str]:
@@ -277,9 +277,9 @@ def _fields(headers: Any) -> dict[str, str]:
     }
 
 
-def _origin(told: dict[str, str]) -> Origin | None:
+def _origin(fields: dict[str, str]) -> Origin | None:
     """Return where a message first was, if its headers say so."""
-    topic, partition, at = (told.get(name, "") for name in _PAST[:3])
+    topic, partition, at = (fields.get(name, "") for name in _PAST[:3])
     if not _TOPIC.fullmatch(topic):
         return None
     numbers = _number(partition), _number(at)

@@ -39,7 +39,7 @@ _MAX_LAYOUT = 12_000  # characters: of the longest frame
 _ID_PCE = 5  # an AAC element: which channels there are
 
 
-class Entry(NamedTuple):
+class FrameEntry(NamedTuple):
     """How a decoder begins with a message in mid-stream. Without values: as with a new stream.
 
     Parameters
@@ -64,10 +64,10 @@ class Entry(NamedTuple):
     layout: str = ""
 
 
-NEW = Entry()
+NEW_STREAM = FrameEntry()
 
 
-def read_entry(values: Sequence[Any]) -> Entry:
+def read_entry(values: Sequence[Any]) -> FrameEntry:
     """Return an entry that was JSON in between.
 
     Raises
@@ -75,9 +75,9 @@ def read_entry(values: Sequence[Any]) -> Entry:
     ValueError
         It is none.
     """
-    if len(values) != len(Entry._fields):
-        raise ValueError(f"entry has {len(values)} values, not {len(Entry._fields)}")
-    entry = Entry(*values)
+    if len(values) != len(FrameEntry._fields):
+        raise ValueError(f"entry has {len(values)} values, not {len(FrameEntry._fields)}")
+    entry = FrameEntry(*values)
     counts = (entry.skip or 0, entry.lead, entry.number, entry.kind or 0)
     if any(type(count) is not int or not 0 <= count < 2**53 for count in counts):
         raise ValueError(f"entry {counts} is out of range")
@@ -87,7 +87,7 @@ def read_entry(values: Sequence[Any]) -> Entry:
     return entry
 
 
-class Pushed(NamedTuple):
+class DecodedFrames(NamedTuple):
     """What a message brings.
 
     Parameters
@@ -105,7 +105,7 @@ class Pushed(NamedTuple):
 
     decoded: Decoded
     skipped: int
-    entry: Entry | None
+    entry: FrameEntry | None
     needs: int
 
     @property
@@ -134,12 +134,14 @@ class FrameStream:
         As above.
     """
 
-    def __init__(self, codec: str, limits: WireSettings, entry: Entry = NEW, rate: int = 0) -> None:
+    def __init__(
+        self, codec: str, limits: WireSettings, entry: FrameEntry = NEW_STREAM, rate: int = 0
+    ) -> None:
         self.codec = codec
         self._form = FORMATS[codec]
         self._limits = limits
         self._framer = Framer(self._form, entry.skip, entry.kind)
-        self._entry: Entry | None = entry  # until the first message has come
+        self._entry: FrameEntry | None = entry  # until the first message has come
         self._next = entry.number  # number of the next frame
         self._block, self._run_up = _BLOCK[codec], _RUN_UP[codec]
         # Frames before this one may fail to decode: what they lean on may be missing.
@@ -163,7 +165,7 @@ class FrameStream:
         """Samples of a frame, if the last message ended within one."""
         return self._samples if self._framer.is_partial else 0
 
-    def push(self, value: bytes) -> Pushed:
+    def push(self, value: bytes) -> DecodedFrames:
         """Return the samples of the frames that end in `value`; there may be none.
 
         Raises
@@ -190,9 +192,9 @@ class FrameStream:
         entry = began
         if entry is None and self._framer.first is not None:
             (skip, kind), (first, layout) = self._framer.first, self._first
-            entry = Entry(skip, self._earlier, first, kind, b64encode(layout).decode())
+            entry = FrameEntry(skip, self._earlier, first, kind, b64encode(layout).decode())
         needs = max(number // self._block * self._block - self._run_up, 0)
-        return Pushed(decoded._replace(rate=self._rate), skipped, entry, needs)
+        return DecodedFrames(decoded._replace(rate=self._rate), skipped, entry, needs)
 
     def _decoded(self, value: bytes) -> Iterator[AudioFrame | int]:
         """Yield what is decoded, as it is decoded; a number for a damaged frame's samples."""

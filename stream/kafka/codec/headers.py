@@ -62,7 +62,7 @@ _ATTEMPT = "airsift-attempt"
 Headers = list[tuple[str, bytes]]
 
 
-class Said(NamedTuple):
+class AudioHeaders(NamedTuple):
     """The headers, read.
 
     `rate` is 0 where neither header nor default gives one; `again` is whether the message is a dead
@@ -77,7 +77,7 @@ class Said(NamedTuple):
     again: bool = False
 
 
-def read_headers(headers: Iterable[tuple[str, bytes]], limits: WireSettings) -> Said:
+def read_headers(headers: Iterable[tuple[str, bytes]], limits: WireSettings) -> AudioHeaders:
     """Return what a message's headers say, with the configured defaults.
 
     Raises
@@ -115,7 +115,7 @@ def read_headers(headers: Iterable[tuple[str, bytes]], limits: WireSettings) -> 
             "message, or set kafka.wire.default_rate"
         )
     place = _number(texts, "start_sample"), _number(texts, "time_ms")
-    return Said(kind, rate, channels, *place, again=_ATTEMPT in texts)
+    return AudioHeaders(kind, rate, channels, *place, again=_ATTEMPT in texts)
 
 
 def _texts(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
@@ -157,7 +157,7 @@ def _number(texts: dict[str, str], name: str) -> int | None:
     return int(text)
 
 
-class End(NamedTuple):
+class StreamEnd(NamedTuple):
     """What an empty message says of the end of its station's stream.
 
     `start_sample` is where it ends, at `rate` or, where that is 0, at the audio's own.
@@ -167,7 +167,7 @@ class End(NamedTuple):
     rate: int
 
 
-def read_end(headers: Iterable[tuple[str, bytes]]) -> End | None:
+def read_end(headers: Iterable[tuple[str, bytes]]) -> StreamEnd | None:
     """Return what a message says of the end of its stream; None if it says nothing.
 
     Raises
@@ -181,7 +181,7 @@ def read_end(headers: Iterable[tuple[str, bytes]]) -> End | None:
         return None
     if text != "true":
         raise DecodeError(f"header end={text[:40]!r} must be true, or left out")
-    return End(_number(texts, "start_sample"), _number(texts, "rate") or 0)
+    return StreamEnd(_number(texts, "start_sample"), _number(texts, "rate") or 0)
 
 
 def station_of(key: bytes | None) -> str:

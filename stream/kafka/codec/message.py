@@ -12,21 +12,22 @@ from airsift.errors import DecodeError
 from stream.audio import AudioChunk, rescale
 from stream.kafka.codec.decode import FileDecoder
 from stream.kafka.codec.encode import encode_file
-from stream.kafka.codec.frame_stream import NEW, Entry, FrameStream, Pushed
+from stream.kafka.codec.frame_stream import NEW_STREAM, DecodedFrames, FrameEntry, FrameStream
 from stream.kafka.codec.headers import (
     CONTENT_TYPES,
     FILES,
     FRAMES,
     RAW,
     SCHEMA,
+    AudioHeaders,
     Headers,
-    Said,
     read_headers,
     station_of,
 )
 from stream.kafka.codec.mp3_file import Mp3File, read_mp3_file
+from stream.kafka.codec.sample_count import TimelineRules, TimestampHint
 from stream.kafka.codec.samples import Decoded, check_length, check_shape, of_channels
-from stream.kafka.codec.timeline import NOWHERE, Claim, Place, Placed, Position, Rules, Verdict
+from stream.kafka.codec.timeline import UNKNOWN, Placement, Timeline, TimelineState, Verdict
 from stream.ranges import is_time_ms
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _mp3_keeps(n: int, rate: int) -> bool:
     return n >= _SHORTEST_MP3 and (n + _MP3_DELAY) % frame <= frame - _MP3_TAIL
 
 
-class Begin(NamedTuple):
+class ResumePoint(NamedTuple):
     """A message that a decoder can begin with, and how.
 
     Parameters
@@ -121,11 +122,11 @@ class Begin(NamedTuple):
     kafka_offset: int
     start: int
     rate: int
-    place: Place = NOWHERE
-    entry: Entry = NEW
+    timeline: TimelineState = UNKNOWN
+    entry: FrameEntry = NEW_STREAM
 
 
-class Read(NamedTuple):
+class DecodedMessage(NamedTuple):
     """What a message brings.
 
     Parameters
@@ -139,8 +140,8 @@ class Read(NamedTuple):
     """
 
     chunk: AudioChunk
-    begin: Begin
-    placed: Placed
+    begin: ResumePoint
+    placement: Placement
 
 
 @dataclass(slots=True)
@@ -148,11 +149,13 @@ class _Frames:
     """The frames of one count of a station, from message to message."""
 
     stream: FrameStream | None = None
-    waiting: Claim | None = None  # of the message that a stream began with, until a frame ends
-    begins: deque[Begin] = field(default_factory=deque)
+    waiting: TimestampHint | None = (
+        None  # of the message that a stream began with, until a frame ends
+    )
+    begins: deque[ResumePoint] = field(default_factory=deque)
     partition: int = 0  # that `begins` are in
 
-    def begin(self, pushed: Pushed, here: Begin, partition: int) -> Begin:
+    def begin(self, pushed: DecodedFrames, here: ResumePoint, partition: int) -> ResumePoint:
         """Return where a decoder begins that is to decode the same; `here` is this message."""
         entry, begins = pushed.entry, self.begins
         if self.partition != partition:  # the station has moved: none can begin before this
@@ -170,13 +173,13 @@ class _Frames:
 
 @dataclass(slots=True)
 class _Station:
-    position: Position
-    resumed: Begin | None = None  # until its message, or one after it, has come
+    timeline: Timeline
+    resumed: ResumePoint | None = None  # until its message, or one after it, has come
     frames: _Frames = field(default_factory=_Frames)
     ahead: _Frames = field(default_factory=_Frames)  # of a jump that is not confirmed yet
     ended_s: float | None = None  # where the stream began that is at its end; None while it goes on
 
-    def frames_for(self, claim: Claim, verdict: Verdict) -> _Frames:
+    def frames_for(self, hint: TimestampHint, verdict: Verdict) -> _Frames:
         """Return the frames that a message goes on with.
 
         One that may be an outlier has a stream of its own, which becomes the station's if the
@@ -184,27 +187,27 @@ class _Station:
         """
         if verdict is Verdict.NEAR:
             return self.frames
-        if verdict is Verdict.CONFIRMED or self.position.is_more_of_candidate(claim):
+        if verdict is Verdict.CONFIRMED or self.timeline.continues_candidate(hint):
             return self.ahead
         return _Frames()
 
-    def begin_again(self, frames: _Frames, claim: Claim) -> _Frames:
+    def begin_again(self, frames: _Frames, hint: TimestampHint) -> _Frames:
         """Begin a new stream with a message after the end of one, unless it came late.
 
         What came of its first frame, in messages before, came after the end, too.
         """
         if self.ended_s is None:
             return frames
-        begun = self.position.begin_again(claim, self.ended_s)
+        begun = self.timeline.begin_again(hint, self.ended_s)
         if begun is None:
             return _Frames()
-        self.position.place, self.ended_s = begun, None
-        begins = deque(each._replace(place=begun) for each in frames.begins)
+        self.timeline.state, self.ended_s = begun, None
+        begins = deque(each._replace(timeline=begun) for each in frames.begins)
         return replace(frames, begins=begins)
 
-    def take(self, frames: _Frames, placed: Placed) -> None:
+    def take(self, frames: _Frames, placement: Placement) -> None:
         """Go on with the frames of a message after it has been placed."""
-        if placed.verdict is Verdict.HELD:
+        if placement.verdict is Verdict.PENDING:
             self.ahead = frames
             return
         self.frames, self.ahead = frames, _Frames()
@@ -225,7 +228,9 @@ class ChunkDecoder:
     def __init__(self, limits: WireSettings) -> None:
         self._limits = limits
         wait_s = limits.reorder_ms / 1000
-        self._rules = Rules(limits.jump_s, limits.pause_s, max(limits.confirm_jump_s, wait_s))
+        self._rules = TimelineRules(
+            limits.jump_s, limits.pause_s, max(limits.confirm_jump_s, wait_s)
+        )
         self._stations: dict[str, _Station] = {}
         self._files = FileDecoder(limits)
 
@@ -237,7 +242,7 @@ class ChunkDecoder:
         arrived_ms: int | None = None,
         kafka_offset: int = 0,
         partition: int = 0,
-    ) -> Read:
+    ) -> DecodedMessage:
         """Return the chunk in a message, and where a decoder begins that is to decode the same.
 
         Raises
@@ -256,58 +261,60 @@ class ChunkDecoder:
                 f"{len(value)} bytes are more than kafka.wire.max_bytes={self._limits.max_bytes}; "
                 "send shorter chunks"
             )
-        said = read_headers(headers, self._limits)
-        state = self._stations.get(station) or _Station(Position(self._rules))
+        fields = read_headers(headers, self._limits)
+        state = self._stations.get(station) or _Station(Timeline(self._rules))
         resumed, state.resumed = state.resumed, None
         if resumed is not None and resumed.kafka_offset != kafka_offset:
             resumed = None
-        claim, kind = _claim(said, arrived_ms), said.content_type
+        hint, kind = _hint_of(fields, arrived_ms), fields.content_type
         verdict = None if state.ended_s is None else Verdict.NEAR
         mp3 = read_mp3_file(value) if kind == "audio/mpeg" else None
         if mp3 is not None or kind not in FRAMES:
             frames = _Frames()
-            pushed = Pushed(self._decode_file(value, said, mp3), 0, NEW, 0)
-            _check(pushed.decoded, said)
+            pushed = DecodedFrames(self._decode_file(value, fields, mp3), 0, NEW_STREAM, 0)
+            _check(pushed.decoded, fields)
         else:
-            verdict = verdict or state.position.judge(claim)
-            frames = state.frames_for(claim, verdict)
-            if resumed is not None and resumed.entry != NEW:
+            verdict = verdict or state.timeline.judge(hint)
+            frames = state.frames_for(hint, verdict)
+            if resumed is not None and resumed.entry != NEW_STREAM:
                 stream = FrameStream(FRAMES[kind], self._limits, resumed.entry, resumed.rate)
                 frames.stream = stream
-            pushed, claim = self._decode_frames(state, frames, value, said, claim, verdict)
+            pushed, hint = self._decode_frames(state, frames, value, fields, hint, verdict)
         decoded, skipped = pushed.decoded, pushed.skipped
         n = skipped + len(decoded.samples)
         if n:
-            frames = state.begin_again(frames, claim)
-        before = state.position.place
-        placed = state.position.put(claim, n, decoded.rate, verdict)
-        state.take(frames, placed)
+            frames = state.begin_again(frames, hint)
+        before = state.timeline.state
+        placement = state.timeline.put(hint, n, decoded.rate, verdict)
+        state.take(frames, placement)
         self._stations[station] = state
-        start = placed.start + skipped
-        here = Begin(kafka_offset, start, decoded.rate, before)
+        start = placement.start + skipped
+        here = ResumePoint(kafka_offset, start, decoded.rate, before)
         begin = frames.begin(pushed, here, partition)
-        if said.time_ms is not None:
-            time: float | None = said.time_ms / 1000 + skipped / decoded.rate
+        if fields.time_ms is not None:
+            time: float | None = fields.time_ms / 1000 + skipped / decoded.rate
         else:
-            time = state.position.time(start, decoded.rate, placed.verdict)
-        return Read(AudioChunk(station, start, decoded.samples, decoded.rate, time), begin, placed)
+            time = state.timeline.time(start, decoded.rate, placement.verdict)
+        return DecodedMessage(
+            AudioChunk(station, start, decoded.samples, decoded.rate, time), begin, placement
+        )
 
-    def resume(self, station: str, begin: Begin) -> None:
+    def resume(self, station: str, begin: ResumePoint) -> None:
         """Go on with `station` at the message that `begin` names."""
-        state = self._stations[station] = _Station(Position(self._rules), begin)
-        state.position.resume(begin.place)
+        state = self._stations[station] = _Station(Timeline(self._rules), begin)
+        state.timeline.resume(begin.timeline)
 
     def end(self, station: str) -> tuple[int, int] | None:
         """Return the sample after a station's last one and its rate; None for a new station."""
         if (state := self._stations.get(station)) is None:
             return None
-        track = state.position.place.track
-        return track.top - track.shift, track.rate
+        count = state.timeline.state.current
+        return count.top - count.shift, count.rate
 
-    def place(self, station: str) -> Place:
+    def timeline_state(self, station: str) -> TimelineState:
         """Return where the next message finds a station."""
         state = self._stations.get(station)
-        return NOWHERE if state is None else state.position.place
+        return UNKNOWN if state is None else state.timeline.state
 
     def end_stream(self, station: str, first_s: float) -> None:
         """Take note that the stream of a station ends, which began at second `first_s` of it.
@@ -315,7 +322,7 @@ class ChunkDecoder:
         The next message begins a new one, wherever it lies.
         """
         if (state := self._stations.get(station)) is not None:
-            state.position.drop_candidate()
+            state.timeline.drop_candidate()
             state.frames, state.ahead, state.ended_s = _Frames(), _Frames(), first_s
 
     def is_at_end(self, station: str) -> bool:
@@ -327,129 +334,135 @@ class ChunkDecoder:
         """Whether audio has come of a station behind what its producer counts as `sample`."""
         if (state := self._stations.get(station)) is None:
             return False
-        track = state.position.place.track
-        at = rescale(sample, rate or track.rate or 1, track.rate or 1) + track.shift
-        return at < track.top - _END_SLACK_S * track.rate
+        count = state.timeline.state.current
+        at = rescale(sample, rate or count.rate or 1, count.rate or 1) + count.shift
+        return at < count.top - _END_SLACK_S * count.rate
 
     def drop_candidate(self, station: str) -> None:
         """Forget a jump of a station that nothing has confirmed."""
         if (state := self._stations.get(station)) is not None:
-            state.position.drop_candidate()
+            state.timeline.drop_candidate()
             state.ahead = _Frames()
 
     def forget(self, station: str) -> None:
         """Drop what is known of a station."""
         self._stations.pop(station, None)
 
-    def _decode_file(self, value: bytes, said: Said, mp3: Mp3File | None) -> Decoded:
+    def _decode_file(self, value: bytes, fields: AudioHeaders, mp3: Mp3File | None) -> Decoded:
         """Decode a message that needs no other one."""
         if mp3 is not None:
             return self._files.decode_mp3(value, mp3)
-        if said.content_type in RAW:
-            return _decode_raw(value, said, self._limits)
-        return self._files.decode(value, FILES[said.content_type])
+        if fields.content_type in RAW:
+            return _decode_raw(value, fields, self._limits)
+        return self._files.decode(value, FILES[fields.content_type])
 
     def _decode_frames(
         self,
         state: _Station,
         frames: _Frames,
         value: bytes,
-        said: Said,
-        claim: Claim,
+        fields: AudioHeaders,
+        hint: TimestampHint,
         verdict: Verdict,
-    ) -> tuple[Pushed, Claim]:
+    ) -> tuple[DecodedFrames, TimestampHint]:
         """Decode a message of bare frames, and return what is left of its claim."""
         before, frames.stream = frames.stream, None  # a message that is refused ends a stream
         waiting = frames.waiting
-        stream, claim = self._continue(state, before, waiting, said, claim, verdict)
+        stream, hint = self._continue(state, before, waiting, fields, hint, verdict)
         pushed = stream.push(value)
-        _check(pushed.decoded, said)
-        if claim is waiting:  # a decoder that begins here would not know it
+        _check(pushed.decoded, fields)
+        if hint is waiting:  # a decoder that begins here would not know it
             pushed = pushed._replace(entry=None)
-        is_placed = len(pushed.decoded.samples) or claim.start_sample is None or claim.continues
-        frames.stream, frames.waiting = stream, None if is_placed else claim
-        return pushed, claim
+        is_placed = len(pushed.decoded.samples) or hint.start_sample is None or hint.continues
+        frames.stream, frames.waiting = stream, None if is_placed else hint
+        return pushed, hint
 
     def _continue(
         self,
         state: _Station,
         stream: FrameStream | None,
-        waiting: Claim | None,
-        said: Said,
-        claim: Claim,
+        waiting: TimestampHint | None,
+        fields: AudioHeaders,
+        hint: TimestampHint,
         verdict: Verdict,
-    ) -> tuple[FrameStream, Claim]:
+    ) -> tuple[FrameStream, TimestampHint]:
         """Return the stream that a message goes on with, and what is left of its claim.
 
         It goes on with the last message's unless its ``start_sample`` is elsewhere. That counts to
         the first frame that begins in the message; the frame that its first bytes complete lies
         before that.
         """
-        codec = FRAMES[said.content_type]
+        codec = FRAMES[fields.content_type]
         if stream is None or stream.codec != codec:
             stream, waiting = FrameStream(codec, self._limits), None
-        if waiting is not None and _is_near(claim, waiting, stream.slack):
+        if waiting is not None and _is_near(hint, waiting, stream.slack):
             return stream, waiting
-        if said.start_sample is not None:
-            goes_on = stream.goes_on or state.position.continues(claim, verdict, stream.slack)
+        if fields.start_sample is not None:
+            goes_on = stream.goes_on or state.timeline.continues(hint, verdict, stream.slack)
             if waiting is None and goes_on:
-                claim = replace(claim, continues=True)
+                hint = replace(hint, continues=True)
             else:
                 stream = FrameStream(codec, self._limits)
-        return stream, claim
+        return stream, hint
 
 
-def _claim(said: Said, arrived_ms: int | None) -> Claim:
+def _hint_of(fields: AudioHeaders, arrived_ms: int | None) -> TimestampHint:
     """Return what places a message.
 
     A record's timestamp that cannot be is an error only where the place depends on it.
     """
     if arrived_ms is not None and not is_time_ms(arrived_ms):
-        if said.start_sample is None and said.time_ms is None:
+        if fields.start_sample is None and fields.time_ms is None:
             raise DecodeError(
                 f"the record's timestamp {arrived_ms} is no time from 1970 to 2199 in "
                 "milliseconds; give the producer's records a right one, or send start_sample or "
                 "time_ms"
             )
         arrived_ms = None
-    return Claim(said.start_sample, said.rate, said.time_ms, arrived_ms, again=said.again)
+    return TimestampHint(
+        fields.start_sample, fields.rate, fields.time_ms, arrived_ms, again=fields.again
+    )
 
 
-def _is_near(claim: Claim, waiting: Claim, slack: int) -> bool:
+def _is_near(hint: TimestampHint, waiting: TimestampHint, slack: int) -> bool:
     """Say whether a message may go on with one that no frame has ended in yet."""
-    if claim.start_sample is None or waiting.start_sample is None:
-        return claim.start_sample is None
-    return 0 <= claim.start_sample - waiting.start_sample <= slack
+    if hint.start_sample is None or waiting.start_sample is None:
+        return hint.start_sample is None
+    return 0 <= hint.start_sample - waiting.start_sample <= slack
 
 
-def _decode_raw(value: bytes, said: Said, limits: WireSettings) -> Decoded:
-    check_shape(said.channels, said.rate, limits)
-    dtype = np.dtype(RAW[said.content_type])
-    frame_bytes = dtype.itemsize * said.channels
+def _decode_raw(value: bytes, fields: AudioHeaders, limits: WireSettings) -> Decoded:
+    check_shape(fields.channels, fields.rate, limits)
+    dtype = np.dtype(RAW[fields.content_type])
+    frame_bytes = dtype.itemsize * fields.channels
     if len(value) % frame_bytes:
         raise DecodeError(
-            f"{len(value)} bytes are no multiple of {frame_bytes}, which {said.content_type} "
-            f"with channels={said.channels} needs; check both headers"
+            f"{len(value)} bytes are no multiple of {frame_bytes}, which {fields.content_type} "
+            f"with channels={fields.channels} needs; check both headers"
         )
-    data = np.frombuffer(value, dtype).reshape(-1, said.channels)
-    check_length(len(data), said.rate, limits)
+    data = np.frombuffer(value, dtype).reshape(-1, fields.channels)
+    check_length(len(data), fields.rate, limits)
     if dtype.kind == "i":
         data = data.astype(np.float32) / 32768
     with np.errstate(over="ignore", invalid="ignore"):  # judged by `_check`
-        return Decoded(of_channels(data.astype(np.float32)), said.rate)
+        return Decoded(of_channels(data.astype(np.float32)), fields.rate)
 
 
-def _check(decoded: Decoded, said: Said) -> None:
-    if said.rate and decoded.rate and said.rate not in _rates_of(said.content_type, decoded.rate):
+def _check(decoded: Decoded, fields: AudioHeaders) -> None:
+    if (
+        fields.rate
+        and decoded.rate
+        and fields.rate not in _rates_of(fields.content_type, decoded.rate)
+    ):
         raise DecodeError(
-            f"header rate={said.rate}, but the {said.content_type} inside says {decoded.rate}; "
+            f"header rate={fields.rate}, but the {fields.content_type} inside says {decoded.rate}; "
             "send the true rate or none"
         )
     samples = decoded.samples
     loudest = float(np.abs(samples).max()) if len(samples) else 0.0
     if not loudest <= _LOUDEST:  # NaN is not
         raise DecodeError(
-            f"samples of {said.content_type} reach {loudest:g}, full scale is 1: they are "
+            f"samples of {fields.content_type} reach {loudest:g}, full scale is 1: they are "
             "damaged, or of another type than the header says"
         )
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from airsift.errors import BrokerError
-from stream.kafka.checkpoint.partition_reader import Received
+from stream.kafka.checkpoint.partition_state import Received
 from stream.kafka.client.rights import refused, topics_of
 
 if TYPE_CHECKING:

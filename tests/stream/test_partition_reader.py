@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 
 from stream.audio import AudioChunk
-from stream.kafka.checkpoint.partition_reader import Intake, Received
-from stream.kafka.checkpoint.record import Saved
-from stream.kafka.checkpoint.stream_count import Count
+from stream.kafka.checkpoint.partition_reader import PartitionReader
+from stream.kafka.checkpoint.partition_state import Received
+from stream.kafka.checkpoint.record import StationRecord, StreamCount
 from stream.kafka.codec.message import ChunkDecoder, encode
 from stream.kafka.records.unreadable import Unreadable
 from stream.kafka.settings import KafkaSettings
@@ -19,7 +19,7 @@ class Topic:
         self.refused = []
         settings = KafkaSettings(**options)
         self.next = self.at = 0
-        self.intake = Intake(settings, RATE, self.refuse, now=lambda: self.at)
+        self.reader = PartitionReader(settings, RATE, self.refuse, now=lambda: self.at)
 
     def refuse(self, message, reason):
         self.refused.append(reason)
@@ -29,7 +29,7 @@ class Topic:
         ended, forgotten = [], set()
         for _ in range(seconds):
             self.at += 1
-            ends, old = self.intake.listen(partitions)
+            ends, old = self.reader.tick(partitions)
             ended += [(chunk.station, chunk.ends) for chunk in ends]
             forgotten |= old
         return ended, forgotten
@@ -37,17 +37,17 @@ class Topic:
     def hear(self, station, partition=0):
         message = encode(AudioChunk(station, self.next * 100, np.zeros(100, np.float32), RATE))
         self.next += 1
-        return bool(self.intake.take(Received("audio", partition, self.next - 1, -1, *message)))
+        return bool(self.reader.read(Received("audio", partition, self.next - 1, -1, *message)))
 
 
 def left(station, **more):
-    return Saved(station, 0, 0, RATE, snapshot(0), **more)
+    return StationRecord(station, 0, 0, RATE, snapshot(0), **more)
 
 
 def test_a_station_too_many_is_refused_and_those_known_are_heard():
     topic = Topic(max_stations=3)
-    topic.intake.begin(0, 0, [Saved("left", 0, 0, RATE, snapshot(0))])
-    topic.intake.begin(1, 0, [])
+    topic.reader.begin(0, 0, [StationRecord("left", 0, 0, RATE, snapshot(0))])
+    topic.reader.begin(1, 0, [])
     assert [topic.hear("a"), topic.hear("b", 1), topic.hear("c"), topic.hear("d")] == [
         True,
         True,
@@ -57,25 +57,25 @@ def test_a_station_too_many_is_refused_and_those_known_are_heard():
     assert all("kafka.max_stations=3" in reason for reason in topic.refused)
     assert topic.hear("left")
     assert topic.hear("a")
-    topic.intake.let_go([1])
+    topic.reader.release([1])
     assert topic.hear("c")
-    assert len(topic.refused) == topic.intake.counts["dead_letters"] == 2
+    assert len(topic.refused) == topic.reader.counts["dead_letters"] == 2
 
 
 def test_stations_that_were_resumed_and_sent_nothing_are_lost_with_their_partition():
     topic = Topic()
-    topic.intake.begin(0, 0, [left("quiet"), left("on both")])
-    topic.intake.begin(1, 0, [])
+    topic.reader.begin(0, 0, [left("quiet"), left("on both")])
+    topic.reader.begin(1, 0, [])
     topic.hear("loud")
     topic.hear("on both", 1)
-    assert topic.intake.let_go([0]) == {"quiet", "loud"}
-    assert topic.intake.let_go([0, 1]) == {"on both"}
+    assert topic.reader.release([0]) == {"quiet", "loud"}
+    assert topic.reader.release([0, 1]) == {"on both"}
 
 
 def test_forgotten_stations_make_room_for_others():
     topic = Topic(max_stations=1, idle_s=30.0, forget_s=60.0)
-    ended = Count(0, 100, "idle")
-    topic.intake.begin(0, 0, [left("gone", silent_s=60.0, count=ended)])
+    ended = StreamCount(0, 100, "idle")
+    topic.reader.begin(0, 0, [left("gone", silent_s=60.0, count=ended)])
     assert not topic.hear("a")
     assert topic.listen(3)[1] == {"gone"}
     assert topic.hear("a")
@@ -83,37 +83,39 @@ def test_forgotten_stations_make_room_for_others():
 
 def test_a_station_that_moved_to_another_partition_is_not_ended_on_the_old_one():
     topic = Topic(idle_s=30.0, forget_s=60.0)
-    topic.intake.begin(0, 0, [left("a", silent_s=40.0)])
-    topic.intake.begin(1, 0, [])
+    topic.reader.begin(0, 0, [left("a", silent_s=40.0)])
+    topic.reader.begin(1, 0, [])
     topic.hear("a", 1)
     assert topic.listen(3) == ([], set())
-    assert [saved for p, saved in topic.intake.settle({}) if p == 0] == [Saved.nothing("a")]
+    assert [saved for p, saved in topic.reader.checkpoint({}) if p == 0] == [
+        StationRecord.tombstone("a")
+    ]
 
 
 def test_what_could_not_be_read_is_refused_once_and_the_partition_goes_on_behind_it():
     topic = Topic()
-    topic.intake.begin(0, 0, [])
+    topic.reader.begin(0, 0, [])
     topic.hear("a")
     batch = Unreadable.of(b"bytes", "a batch of records cannot be read", 7, is_raw=True)
-    assert topic.intake.take(Received("audio", 0, 1, -1, None, batch, [])) == []
-    assert topic.intake.offsets.next(0) == 8
+    assert topic.reader.read(Received("audio", 0, 1, -1, None, batch, [])) == []
+    assert topic.reader.next_offset(0) == 8
     topic.next = 8
     assert topic.hear("a")
     record = Unreadable.of(b"audio", "header name", 9, is_raw=False)
     for station in (b"a", b"never heard of"):
-        topic.intake.take(Received("audio", 0, 9, -1, station, record, []))
+        topic.reader.read(Received("audio", 0, 9, -1, station, record, []))
     topic.next = 10
     message = encode(AudioChunk("a", 1000, np.zeros(100, np.float32), RATE))
-    [chunk] = topic.intake.take(Received("audio", 0, 10, -1, *message))
+    [chunk] = topic.reader.read(Received("audio", 0, 10, -1, *message))
     assert chunk.gap_reason == "a message could not be decoded"
     assert topic.refused == [batch.reason, record.reason, record.reason]
-    assert topic.intake.counts["unreadable"] == topic.intake.counts["dead_letters"] == 3
-    assert topic.intake.offsets.next(0) == 11
+    assert topic.reader.counts["unreadable"] == topic.reader.counts["dead_letters"] == 3
+    assert topic.reader.next_offset(0) == 11
 
 
 def test_a_mistake_of_ours_costs_one_message_and_names_its_place(monkeypatch):
     topic = Topic()
-    topic.intake.begin(0, 0, [])
+    topic.reader.begin(0, 0, [])
     assert topic.hear("a")
     with monkeypatch.context() as patch:
         patch.setattr(ChunkDecoder, "_decode_file", lambda *_: 1 // 0)
@@ -121,5 +123,5 @@ def test_a_mistake_of_ours_costs_one_message_and_names_its_place(monkeypatch):
     assert topic.hear("a")
     [reason] = topic.refused
     assert "a mistake of airsift (ZeroDivisionError('" in reason
-    assert "test_intake.py:" in reason
+    assert "test_partition_reader.py:" in reason
     assert len(reason.splitlines()) == 1

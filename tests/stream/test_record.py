@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.kafka.checkpoint.record import Saved, as_record, read_record
-from stream.kafka.checkpoint.stream_count import Count
+from stream.kafka.checkpoint.record import StationRecord, StreamCount, as_record, read_record
 from stream.kafka.client.state_topic import StateLog
-from stream.kafka.codec.frame_stream import NEW, Entry
-from stream.kafka.codec.timeline import Place
+from stream.kafka.codec.frame_stream import NEW_STREAM, FrameEntry
+from stream.kafka.codec.timeline import TimelineState
 from stream.kafka.settings import KafkaSettings
 from stream.snapshot import is_snapshot
 from tests.stream.fakes import snapshot
@@ -27,7 +26,7 @@ def written(group, saved):
 
 samples = st.integers(0, 2**60)
 records = st.builds(
-    lambda read_to, before, oldest, **values: Saved(
+    lambda read_to, before, oldest, **values: StationRecord(
         kafka_offset=read_to - before, read_to=read_to, snapshot=snapshot(oldest), **values
     ),
     station=st.text(st.characters(codec="utf-8"), min_size=1, max_size=8),
@@ -36,12 +35,18 @@ records = st.builds(
     oldest=samples,
     start=samples,
     rate=st.integers(0, 192000),
-    place=st.sampled_from(
-        [Place(), Place(1, 16000), Place(5, 8000, 17.5, 12, held=1, held_rate=8000)]
+    timeline=st.sampled_from(
+        [
+            TimelineState(),
+            TimelineState(1, 16000),
+            TimelineState(5, 8000, 17.5, 12, pending=1, pending_rate=8000),
+        ]
     ),
-    entry=st.sampled_from([NEW, Entry(0, 0, 3, 1 << 20), Entry(417, 1152, 10**6, None, "//E=")]),
+    entry=st.sampled_from(
+        [NEW_STREAM, FrameEntry(0, 0, 3, 1 << 20), FrameEntry(417, 1152, 10**6, None, "//E=")]
+    ),
     silent_s=st.integers(0, 10**7).map(lambda tenths: tenths / 10),
-    count=st.builds(Count, samples, samples, st.sampled_from(["", "sent", "idle"])),
+    count=st.builds(StreamCount, samples, samples, st.sampled_from(["", "sent", "idle"])),
 )
 
 
@@ -53,9 +58,9 @@ def test_a_record_says_what_was_saved(saved, group):
 
 @pytest.mark.parametrize("station", ["a", "a/b", "drei 3 é"])
 def test_a_record_without_a_value_says_that_nothing_is_known(station):
-    record = written("us", Saved.nothing(station))
+    record = written("us", StationRecord.tombstone(station))
     assert record.value is None
-    assert read_record("us", record) == Saved.nothing(station)
+    assert read_record("us", record) == StationRecord.tombstone(station)
     assert read_record("u", record) is None
 
 
@@ -72,7 +77,7 @@ def test_a_group_named_like_the_beginning_of_anothers_key_reads_none_of_its_reco
     group, station, other
 ):
     for forgotten in (False, True):
-        saved = Saved(station or "c", 0, 0, 16000, None if forgotten else snapshot(0))
+        saved = StationRecord(station or "c", 0, 0, 16000, None if forgotten else snapshot(0))
         assert read_record(other, written(group, saved)) is None
         assert read_record(group, written(group, saved)).station == saved.station
 
@@ -82,11 +87,16 @@ names = st.text(st.sampled_from("a/%2F"), min_size=1, max_size=6)
 
 @given(names, names, names, names)
 def test_no_two_groups_and_stations_share_a_key(group, station, other, another):
-    keys = {as_record(g, 0, Saved.nothing(s)).key for g, s in ((group, station), (other, another))}
+    keys = {
+        as_record(g, 0, StationRecord.tombstone(s)).key
+        for g, s in ((group, station), (other, another))
+    }
     assert len(keys) == len({(group, station), (other, another)})
 
 
-REAL = Saved("a", 5, 100, 16000, snapshot(100), Place(5, 8000, 17.5, 12), 3.5, 9, Count(7, 90))
+REAL = StationRecord(
+    "a", 5, 100, 16000, snapshot(100), TimelineState(5, 8000, 17.5, 12), 3.5, 9, StreamCount(7, 90)
+)
 
 
 def damaged(value, caplog, key=b"us/a"):
@@ -114,7 +124,7 @@ def test_a_damaged_number_is_no_record(caplog, field, number):
     if (field, number) in {("silent_s", b"1.5"), ("start_sample", b"-1")}:
         assert not damaged(text, caplog).damaged
     else:
-        assert damaged(text, caplog) == Saved.nothing("a", damaged=True)
+        assert damaged(text, caplog) == StationRecord.tombstone("a", damaged=True)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +137,7 @@ def test_a_damaged_number_is_no_record(caplog, field, number):
     ids=range(14),
 )  # fmt: skip
 def test_what_is_no_record_costs_its_station_what_it_knew(caplog, value):
-    assert damaged(value, caplog) == Saved.nothing("a", damaged=True)
+    assert damaged(value, caplog) == StationRecord.tombstone("a", damaged=True)
     assert "its record in topic state is damaged" in caplog.text
 
 
@@ -155,7 +165,10 @@ def test_whatever_is_damaged_is_read_whole_or_not_at_all(data):
 
 
 def test_others_records_are_read_as_before():
-    good, bad = written("us", Saved("b", 1, 0, 8000, snapshot(3), read_to=4)), written("us", REAL)
+    good, bad = (
+        written("us", StationRecord("b", 1, 0, 8000, snapshot(3), read_to=4)),
+        written("us", REAL),
+    )
     bad.value = bad.value[:40]
     log = StateLog(KafkaSettings(group="us"), None, lambda: None)
     found = {}
