@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from airsift.errors import DecodeError, SourceError
-from stream.decoding.frame_start import frame_start
+from stream.decoding.framing import frame_start
 from stream.decoding.reader import AudioReader
 from stream.sources.address import check_scheme, public_name
 from stream.sources.content import HEAD_BYTES, Content, Kind, content_of, is_text

@@ -20,7 +20,8 @@ from stream.events import Gap
 from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.checkpoint.partition_state import Received
 from stream.kafka.checkpoint.record import as_record, read_record
-from stream.kafka.codec.timeline import Timeline, TimelineRules, TimelineState, read_timeline
+from stream.kafka.codec.sample_count import TimelineRules
+from stream.kafka.codec.timeline import Timeline, TimelineState, read_timeline
 from stream.kafka.faust.translate import received
 from stream.kafka.settings import KafkaSettings
 from stream.pipeline import Pipeline

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.kafka.codec.timeline import Timeline, TimelineRules, TimestampHint
+from stream.kafka.codec.sample_count import TimelineRules, TimestampHint
+from stream.kafka.codec.timeline import Timeline
 
 RATE = 1000  # samples are milliseconds
 RULES = TimelineRules(jump_s=0.5, pause_s=5.0, confirm_jump_s=10.0)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import AirsiftError, DecodeError, SourceError
-from stream.decoding.frame_start import frame_start
+from stream.decoding.framing import frame_start
 from stream.sources.content import Kind, content_of
 from stream.sources.http import HttpSource
 from stream.sources.playlist import entries

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from stream.decoding.framing import id3_bytes
+from stream.decoding.tags import id3_bytes
 
 _STREAMINFO_BYTES = 34
 _CHUNK = struct.Struct("<4sI")

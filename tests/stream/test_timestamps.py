@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stream.decoding.timeline import CONFIRM_S, MAX_HOLE_S, TOLERANCE_S, Placed, Timeline
+from stream.decoding.timestamps import CONFIRM_S, MAX_HOLE_S, TOLERANCE_S, Placed, TimestampTracker
 
 RATE = 48_000
 N = 960  # samples of a frame
@@ -17,7 +17,7 @@ Frames = list[tuple[float, float | None]]  # seconds, stamp
 def place(
     frames: Frames, *, tick_s: float = 1 / RATE, wrap_s: float | None = None
 ) -> list[Placed[int]]:
-    timeline = Timeline[int](RATE, tick_s, wrap_s)
+    timeline = TimestampTracker[int](RATE, tick_s, wrap_s)
     out: list[Placed[int]] = []
     for i, (seconds, stamp_s) in enumerate(frames):
         out += timeline.push(i, seconds, stamp_s)
@@ -148,7 +148,7 @@ def test_frames_before_the_first_stamp_are_dated_from_it(known: int, holes: dict
     frames = [
         (s, None if i < known else t) for i, (s, t) in enumerate(with_holes(200, holes, RATE))
     ]
-    timeline = Timeline[int](RATE, 1 / RATE)
+    timeline = TimestampTracker[int](RATE, 1 / RATE)
     placed = [p for i, (s, t) in enumerate(frames) for p in timeline.push(i, s, t)]
     placed += timeline.flush()
     assert timeline.start_s == pytest.approx(1.0)
@@ -156,13 +156,13 @@ def test_frames_before_the_first_stamp_are_dated_from_it(known: int, holes: dict
 
 
 def test_without_stamps_nothing_is_held() -> None:
-    timeline = Timeline[int](RATE, 1e-3, is_stamped=False)
+    timeline = TimestampTracker[int](RATE, 1e-3, is_stamped=False)
     for i in range(100):
         assert [placed.item for placed in timeline.push(i, 0.02, None)] == [i]
 
 
 def test_no_stamps_are_no_holes_and_nothing_is_held() -> None:
-    timeline = Timeline[int](RATE, 1e-3)
+    timeline = TimestampTracker[int](RATE, 1e-3)
     timeline.push(0, 0.02, 5.0)
     for i in range(1, 100):
         assert [placed.item for placed in timeline.push(i, 0.02, None)] == [i]
@@ -170,7 +170,7 @@ def test_no_stamps_are_no_holes_and_nothing_is_held() -> None:
 
 @given(lost_s=st.floats(0, 2), true_s=st.floats(0, 5))
 def test_damage_is_as_long_as_the_stamps_around_it_say(lost_s: float, true_s: float) -> None:
-    timeline = Timeline[int](RATE, 1 / RATE)
+    timeline = TimestampTracker[int](RATE, 1 / RATE)
     placed = timeline.push(0, 0.02, 1.0)
     for i in range(100):
         stamp_s = 1.02 + true_s + 0.02 * i
@@ -180,12 +180,12 @@ def test_damage_is_as_long_as_the_stamps_around_it_say(lost_s: float, true_s: fl
 
 
 def test_little_is_held() -> None:
-    timeline = Timeline[int](RATE, 1 / RATE)
+    timeline = TimestampTracker[int](RATE, 1 / RATE)
     held = 0
     for i in range(5_000):
         held += 1 - len(timeline.push(i, 1 / RATE, i / RATE + (i % 7) * 1_000.0))
         assert held <= 256
-    timeline = Timeline[int](RATE, 1 / RATE)
+    timeline = TimestampTracker[int](RATE, 1 / RATE)
     given_out = 0
     for i in range(200):
         given_out += len(timeline.push(i, 0.02, i * 0.02 + (15.0 if i >= 100 else 0.0)))

@@ -1,4 +1,4 @@
-"""Pipes: what files are looked into for, found while the bytes go by."""
+"""The parts of a source that comes through a pipe, found while its bytes pass."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ENDLESS = 1 << 62  # bytes
-_BLOCK = 1 << 14  # bytes looked at in one go: a second of a web radio
-_SKIP = 1 << 20  # bytes that are read ahead with everything before them kept
+_BLOCK = 1 << 14  # bytes that are searched at once: a second of a web radio
+_SKIP = 1 << 20  # bytes that may be read ahead without dropping those before them
 
 
-class Window:
-    """The part of a pipe between what was used up and what was read.
+class PipeWindow:
+    """The bytes of a pipe that were read ahead and are not used up.
 
     Parameters
     ----------
     pipe : raw binary file object
-        Read forward only, and not closed here.
+        Read forward only, and not closed by this object.
     """
 
     def __init__(self, pipe: io.RawIOBase) -> None:
         self._pipe = pipe
         self._bytes = bytearray()
-        self._base = 0  # place of the first of them
+        self._base = 0  # position of the first of them
         self._at = 0
 
     def seek(self, at: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move to a place that is not used up yet; nothing is read."""
+        """Move to a position that is not used up yet, without reading."""
         if whence != io.SEEK_SET or at < self._base:
             raise ValueError(f"a pipe cannot go back to byte {at}")
         self._at = at
@@ -55,7 +55,7 @@ class Window:
         return data
 
     def drop(self, before: int) -> None:
-        """Use up all before a place, reading what was not read yet."""
+        """Use up all bytes before a position."""
         n = min(before - self._base, len(self._bytes))
         del self._bytes[:n]
         self._base += n
@@ -68,20 +68,20 @@ class Window:
 
 
 class PipePart(io.RawIOBase):
-    """One part of what comes through a pipe.
+    """One part of a pipe.
 
     Parameters
     ----------
     window : Window
         The pipe.
     found : iterator of Found
-        Its ranges that hold audio; of them, this part uses up its own.
+        The ranges that contain audio; this object consumes those of its part.
     first : Found
-        The range that the part begins with.
+        The first range of the part.
     """
 
-    def __init__(self, window: Window, found: Iterator[Found], first: Found) -> None:
-        self.next: Found | None = None  # the range that the next part begins with
+    def __init__(self, window: PipeWindow, found: Iterator[Found], first: Found) -> None:
+        self.next: Found | None = None  # the first range of the next part
         self._window = window
         self._found = found
         self._at, self._end = first.start, first.end
@@ -109,23 +109,23 @@ class PipePart(io.RawIOBase):
         return b""
 
     def finish(self) -> None:
-        """Pass over what nobody has read of the part."""
+        """Skip the unread rest of the part."""
         while self.read(1 << 16):
             pass
 
 
 class PipeWave(io.RawIOBase):
-    """A WAV file that comes through a pipe, whose header may be wrong.
+    """A WAV file through a pipe, whose header may be wrong.
 
-    What follows the stated end is audio unless it is the end, or the first of further chunks.
+    Bytes behind the stated end are audio unless they are a further chunk.
 
     Attributes
     ----------
     stated, there : int
-        Bytes of audio by the header, and as they came; `stated` is 0 where it is left open.
+        Bytes of audio by the header, and received; `stated` is 0 if it is left open.
     """
 
-    def __init__(self, window: Window, header: bytes, start: int, stated: int) -> None:
+    def __init__(self, window: PipeWindow, header: bytes, start: int, stated: int) -> None:
         self.stated = stated
         self.there = 0
         self._window = window
@@ -156,7 +156,7 @@ class PipeWave(io.RawIOBase):
 
 
 def kind_of(head: bytes) -> str | None:
-    """Return FFmpeg's name of a format that begins so and may be joined; None for others."""
+    """Return FFmpeg's name of the format, if files of it may be joined, else None."""
     if head.startswith(b"OggS"):
         return "ogg"
     if head.startswith(b"fLaC"):
@@ -166,23 +166,23 @@ def kind_of(head: bytes) -> str | None:
     return "aac" if read_adts(head) else None
 
 
-class Pipe:
-    """A pipe, and the parts that come through it.
+class PipeParts:
+    """The parts of one pipe.
 
     Parameters
     ----------
     pipe : raw binary file object
-        It is closed with this one.
+        The pipe; closed with this object.
 
     Attributes
     ----------
     is_empty : bool
-        Whether it has ended, once `first` was called, without a single byte.
+        Whether it ended without a byte; known after `first`.
     """
 
     def __init__(self, pipe: io.RawIOBase) -> None:
         self._pipe = pipe
-        self._window = Window(pipe)
+        self._window = PipeWindow(pipe)
         self._wave: PipeWave | None = None
         self._part: PipePart | None = None
         self._found: Iterator[Found] = iter(())
@@ -204,14 +204,14 @@ class Pipe:
         return self._open(next(self._found, Found(True, 0, 0)))
 
     def next(self) -> BinaryIO | None:
-        """Return the next part, None behind the last."""
+        """Return the next part, None after the last."""
         if self._part is None:
             return None
         self._part.finish()
         return None if self._part.next is None else self._open(self._part.next)
 
     def promised(self) -> float:
-        """Return how many times the audio that came the header of a WAV file promises."""
+        """Return the length stated in a WAV header over the length received; 0 if unknown."""
         wave = self._wave
         is_short = wave is not None and wave.there < wave.stated < 1 << 32
         return wave.stated / max(wave.there, 1) if wave is not None and is_short else 0.0

@@ -1,16 +1,16 @@
-"""Where decoded frames lie in time: counted in samples, and moved by the container's stamps.
+"""The position of decoded frames: a count of samples, corrected by the container's timestamps.
 
-A stamp says when a frame begins. Between holes, time is the count of samples, for stamps are
-rounded (to 1 ms in Matroska), jitter, and run by another clock than the samples. A jump is
-believed only if the stamps do not return: a frame whose stamp is off by more than `TOLERANCE_S`
-is held until `CONFIRM_S` of audio after it are there.
+A timestamp gives the begin of a frame. Between holes, the count of samples is used, because
+timestamps are rounded (to 1 ms in Matroska), jitter, and run by another clock than the samples. A
+jump is accepted only if the timestamps do not return: a frame whose timestamp is off by more than
+`TOLERANCE_S` is queued until `CONFIRM_S` of audio after it are decoded.
 
-- Every stamp in that time lies ahead: there is a hole, as long as the least of these jumps.
-- One of them fits the count again: the stamps between were wrong, and there is no hole.
-- Every one lies behind (a joined or restarted recording): time never goes back, no audio is
-  dropped, and from here on stamps are read as if they began anew.
-- The hole would be longer than `MAX_HOLE_S`: as if the stamps began anew, and the jump is
-  reported.
+- If every timestamp in that time is ahead, there is a hole as long as the smallest jump.
+- If one of them fits the count again, the timestamps between were wrong, and there is no hole.
+- If every one is behind (a joined or restarted recording), no audio is dropped, time does not go
+  back, and later timestamps are read as if they began anew.
+- If the hole would be longer than `MAX_HOLE_S`, timestamps are read as if they began anew, and the
+  jump is reported.
 
 Counters that wrap (33 bits in MPEG streams) are compared modulo their range.
 """
@@ -26,23 +26,23 @@ TOLERANCE_S = 0.005  # shorter than a frame of any codec that is used for music 
 CONFIRM_S = 1.0
 MAX_HOLE_S = 12 * 3600.0
 _FOLLOW = 1 / 16  # of the distance by which the expected stamp follows stamps that drift
-_MAX_HELD = 256  # frames held, whatever their length: work stays linear
+_MAX_QUEUED = 256  # frames, of any length: work stays linear
 
 Item = TypeVar("Item")
 
 
 @dataclass(slots=True)
 class Placed(Generic[Item]):
-    """A frame in its place.
+    """A frame with its position.
 
     Parameters
     ----------
     item : Item
-        What was pushed.
+        The frame.
     jump : int >= 0
-        Samples, at the timeline's rate, without audio before it.
+        Samples without audio before it, at the tracker's rate.
     disbelieved_s : float
-        By how much stamps jump here in a way that is not believed; 0 where they do not.
+        Length of a jump of the timestamps that is not accepted; 0 without one.
     """
 
     item: Item
@@ -51,15 +51,15 @@ class Placed(Generic[Item]):
 
 
 @dataclass(slots=True)
-class _Held(Generic[Item]):
+class _Queued(Generic[Item]):
     placed: Placed[Item]
     seconds: float
     lost: int  # samples known to be missing before it, which are part of the count
     ahead: float | None  # seconds its stamp is ahead of the count
 
 
-class Timeline(Generic[Item]):
-    """Place the frames of one stream.
+class TimestampTracker(Generic[Item]):
+    """Positions the frames of one stream.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Timeline(Generic[Item]):
     wrap_s : float, optional
         Seconds after which stamps begin again at 0.
     is_stamped : bool
-        Whether frames have stamps; those before the first stamp are then held for it.
+        Whether frames have timestamps; frames before the first timestamp are then queued.
 
     Attributes
     ----------
@@ -91,8 +91,8 @@ class Timeline(Generic[Item]):
         self._count = 0.0  # samples and jumps pushed so far, at `rate`
         self._zero_s = 0.0  # stamp of count 0
         self._drift_s = 0.0  # by which stamps are slowly moving away from the count
-        self._held: deque[_Held[Item]] = deque()
-        self._held_s = 0.0
+        self._queue: deque[_Queued[Item]] = deque()
+        self._queued_s = 0.0
 
     @property
     def end_s(self) -> float:
@@ -102,18 +102,18 @@ class Timeline(Generic[Item]):
     def push(
         self, item: Item, seconds: float, stamp_s: float | None, lost_s: float = 0.0
     ) -> list[Placed[Item]]:
-        """Take the next frame; return those whose place is now known.
+        """Add the next frame; return those whose position is now known.
 
         Parameters
         ----------
         item : Item
-            The frame, which is handed back.
+            The frame.
         seconds : float
             Its length.
         stamp_s : float, optional
-            When it begins, as its container says.
+            Its timestamp.
         lost_s : float
-            Length of what is damaged before it, as far as it is known.
+            Known length of damaged audio before it.
         """
         lost = round(lost_s * self.rate)
         if self.start_s is None and stamp_s is not None:
@@ -122,9 +122,9 @@ class Timeline(Generic[Item]):
         self._count += lost
         ahead = None if stamp_s is None else self._ahead(stamp_s)
         self._count += seconds * self.rate
-        self._held.append(_Held(Placed(item, lost), seconds, lost, ahead))
-        self._held_s += seconds
-        self._waits &= self.start_s is None and len(self._held) < _MAX_HELD
+        self._queue.append(_Queued(Placed(item, lost), seconds, lost, ahead))
+        self._queued_s += seconds
+        self._waits &= self.start_s is None and len(self._queue) < _MAX_QUEUED
         if self._waits:
             return []
         return self._settle(last=False)
@@ -141,7 +141,7 @@ class Timeline(Generic[Item]):
 
     def _settle(self, *, last: bool) -> list[Placed[Item]]:
         out = self._release()
-        while self._held and (last or self._is_confirmed() or self._returns()):
+        while self._queue and (last or self._is_confirmed() or self._returns()):
             self._decide()
             out += self._release()
         return out
@@ -149,33 +149,33 @@ class Timeline(Generic[Item]):
     def _release(self) -> list[Placed[Item]]:
         """Return the frames at the front whose stamps fit the count."""
         out = []
-        while self._held and self._fits(self._held[0]):
-            first = self._held.popleft()
-            self._held_s -= first.seconds
+        while self._queue and self._fits(self._queue[0]):
+            first = self._queue.popleft()
+            self._queued_s -= first.seconds
             if first.ahead is not None:
                 self._drift_s += (first.ahead - self._drift_s) * _FOLLOW
             out.append(first.placed)
         return out
 
-    def _fits(self, held: _Held[Item]) -> bool:
-        return held.ahead is None or abs(held.ahead - self._drift_s) <= self._tolerance_s
+    def _fits(self, queued: _Queued[Item]) -> bool:
+        return queued.ahead is None or abs(queued.ahead - self._drift_s) <= self._tolerance_s
 
     def _is_confirmed(self) -> bool:
-        return self._held_s >= CONFIRM_S or len(self._held) >= _MAX_HELD
+        return self._queued_s >= CONFIRM_S or len(self._queue) >= _MAX_QUEUED
 
     def _returns(self) -> bool:
         """Return whether the newest stamp fits the count, or is on its other side."""
-        first, newest = self._held[0].ahead, self._held[-1].ahead
+        first, newest = self._queue[0].ahead, self._queue[-1].ahead
         if first is None or newest is None:
             return False
-        return self._fits(self._held[-1]) or (first > self._drift_s) != (newest > self._drift_s)
+        return self._fits(self._queue[-1]) or (first > self._drift_s) != (newest > self._drift_s)
 
     def _decide(self) -> None:
         """Say what the stamp of the first frame that is held means."""
-        first = self._held[0]
+        first = self._queue[0]
         assert first.ahead is not None
         sign = 1 if first.ahead > self._drift_s else -1
-        offs = [held.ahead for held in self._held if held.ahead is not None]
+        offs = [queued.ahead for queued in self._queue if queued.ahead is not None]
         least = min(sign * (off - self._drift_s) for off in offs)
         if least <= self._tolerance_s:  # the stamps return: this one is wrong
             first.ahead = None
@@ -206,6 +206,6 @@ class Timeline(Generic[Item]):
         self._move(jump_s - self._drift_s)
 
     def _move(self, by_s: float) -> None:
-        for held in self._held:
-            if held.ahead is not None:
-                held.ahead -= by_s
+        for queued in self._queue:
+            if queued.ahead is not None:
+                queued.ahead -= by_s
