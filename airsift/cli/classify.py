@@ -91,5 +91,5 @@ def _classify_file(
     for warning in source.warnings:
         complain(f"airsift: {warning}")
     if not n_windows and not stop.requested:
-        raise too_short(label_of(name), source.heard_s)
+        raise too_short(label_of(name), source.decoded_s)
     return not source.warnings

@@ -111,7 +111,7 @@ def listener(model: Path) -> Callable[[Path], Timeline]:
         sink = Segments()
         with closing(FileSource(path, chunk_s=settings.file.chunk_s)) as source:
             drive(source, pipeline, [sink], checkpoint_s=60.0, stop=Stop())
-            length = round(source.heard_s * pipeline.rate)
+            length = round(source.decoded_s * pipeline.rate)
 
         def spans(label: str) -> Spans:
             wanted = (label, "speech_over_music")

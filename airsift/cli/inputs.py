@@ -100,7 +100,7 @@ def label_of(name: str) -> str:
     """Return what messages and rows call an input: no address's login or query is in it."""
     if not _SCHEME.match(name):
         return str(Path(name))
-    from stream.sources.address import public_name
+    from stream.sources.web_address import public_name
 
     return public_name(name)
 
@@ -126,7 +126,7 @@ class UrlFile:
     ----------
     station : str
         The address without login and query.
-    heard_s : float
+    decoded_s : float
         Seconds of sound audio given so far.
     duration_s : float or None
         As in `FileSource`.
@@ -143,7 +143,7 @@ class UrlFile:
         scheme, _, rest = url.partition("://")
         url = f"{scheme.lower()}://{rest}"
         self.station = label_of(url)
-        self.heard_s = 0.0
+        self.decoded_s = 0.0
         self._stop = stop
         chunk_s = config.file.chunk_s
         self._source = HttpSource(
@@ -164,7 +164,7 @@ class UrlFile:
     def __iter__(self) -> Iterator[Batch]:
         for batch in self._source:
             chunks = [replace(chunk, time=None) for chunk in batch.chunks]
-            self.heard_s += sum(len(chunk.samples) / chunk.rate for chunk in chunks)
+            self.decoded_s += sum(len(chunk.samples) / chunk.rate for chunk in chunks)
             yield replace(batch, chunks=chunks)
             if self._stop.requested:
                 return

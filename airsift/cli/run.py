@@ -148,8 +148,8 @@ def open_source(
         )
     if "://" in name:
         from airsift.cli.web import web_settings
-        from stream.sources.address import public_name
         from stream.sources.http import HttpSource
+        from stream.sources.web_address import public_name
 
         web = web_settings(config.http)
         return HttpSource(name, station or public_name(name), web, track=track)

@@ -82,7 +82,7 @@ class Downmix:
         channels = frame.layout.nb_channels
         mean = "+".join(f"{1 / channels!r}*c{i}" for i in range(channels))
         if 1 < channels <= MAX_CHANNELS:
-            # FFmpeg's mean of 16 bit samples has 16 bits, so the mixer receives it beside the channels.
+            # FFmpeg's mean of 16 bit samples has 16 bits, so the mixer receives it as well.
             self._mixer = MonoMixer(channels, self.rate, has_mean=True)
             same = "|".join(f"c{i}=c{i}" for i in range(channels))
             mix = f"{channels + 1}C|{same}|c{channels}={mean}"

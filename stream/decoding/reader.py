@@ -146,7 +146,7 @@ class AudioReader:
                 break
             self._part, self._decoder = following
         if self._unreported:
-            self.problems.append(f"{self.name}: {self._unsaid} more places are left out")
+            self.problems.append(f"{self.name}: {self._unreported} more places are left out")
 
     def close(self) -> None:
         """Close the file or connection. Not while another thread is iterating."""

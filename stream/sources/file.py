@@ -50,7 +50,7 @@ class FileSource:
     ----------
     rate : int
         Samples per second of the chunks.
-    heard_s : float
+    decoded_s : float
         Seconds of sound audio given so far.
     duration_s : float or None
         What the file says its length is, for progress bars.
@@ -87,12 +87,12 @@ class FileSource:
         )
         self.rate = self._reader.rate
         self.duration_s = self._reader.duration_s
-        self.heard_s = 0.0
+        self.decoded_s = 0.0
         self.warnings = self._reader.problems
 
     def __iter__(self) -> Iterator[Batch]:
         for start, samples, lost in self._reader:
-            self.heard_s += len(samples) / self.rate
+            self.decoded_s += len(samples) / self.rate
             reason = lost or "missing"
             yield Batch([AudioChunk(self.station, start, samples, self.rate, gap_reason=reason)])
 

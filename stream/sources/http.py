@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from airsift.errors import AirsiftError
 from stream.audio import AudioChunk
-from stream.sources.address import check_scheme, public_name
 from stream.sources.base import Batch
-from stream.sources.live import SETTLE_S, LiveClock
+from stream.sources.live_clock import SETTLE_S, LiveClock
+from stream.sources.web_address import check_scheme, public_name
 from stream.sources.web_audio import Reading, WebAudio, open_web_audio
 from stream.sources.web_client import WebClient, WebSettings
 from stream.sources.web_errors import WebError
@@ -27,7 +27,7 @@ from stream.timekeeping import boot_time
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from stream.sources.live import Placed
+    from stream.sources.live_clock import PositionedAudio
     from stream.sources.web_file import WebFile
 
 log = logging.getLogger(__name__)
@@ -334,7 +334,7 @@ class HttpSource:
             self._changed.notify_all()
         return chunks
 
-    def _chunk(self, placed: Placed, at: float | None) -> AudioChunk:
+    def _chunk(self, placed: PositionedAudio, at: float | None) -> AudioChunk:
         return AudioChunk(
             self.station, placed.start, placed.samples, placed.rate, at, placed.reason
         )

@@ -9,10 +9,18 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from airsift.errors import DecodeError, SourceError
 from stream.decoding.framing import frame_start
 from stream.decoding.reader import AudioReader
-from stream.sources.address import check_scheme, public_name
-from stream.sources.content import HEAD_BYTES, Content, Kind, content_of, is_text
-from stream.sources.playlist import MAX_BYTES, MAX_ENTRIES, entries
+from stream.sources.web_address import check_scheme, public_name
 from stream.sources.web_client import USER_AGENT, WebClient, authorities
+from stream.sources.web_content import (
+    HEAD_BYTES,
+    MAX_ENTRIES,
+    MAX_LIST_BYTES,
+    Content,
+    Kind,
+    content_of,
+    entries,
+    is_text,
+)
 from stream.sources.web_errors import WebError
 from stream.sources.web_file import Sign, WebFile
 
@@ -144,7 +152,7 @@ def _judge(file: WebFile) -> Content:
         if head == before:
             break
     if head and is_text(head):
-        head = file.peek(MAX_BYTES)
+        head = file.peek(MAX_LIST_BYTES)
     return content_of(head, file.headers.get("Content-Type", ""), file.url)
 
 

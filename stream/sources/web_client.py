@@ -21,7 +21,7 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from airsift import __version__
 from airsift.errors import SourceError
-from stream.sources.address import PublicOnly, check_scheme, public_name
+from stream.sources.web_address import PublicOnly, check_scheme, public_name
 from stream.sources.web_errors import WebError, reason_of, refusal_of
 
 if TYPE_CHECKING:

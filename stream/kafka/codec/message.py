@@ -1,4 +1,4 @@
-"""The audio topic's messages: a chunk of a station to bytes with headers, and back."""
+"""Encode a chunk of a station as a message of the audio topic, and decode it."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
     from stream.kafka.settings import WireSettings
 
 CODECS = tuple(CONTENT_TYPES)
-_END_SLACK_S = 0.1  # producers that resample or pad are wrong by this about where they end
-_LOUDEST = 100.0  # 40 dB over full scale: not audio, but bytes of another format
-_SHORTEST_MP3 = 1152  # one frame; of less, LAME's header cannot tell the length
+_END_SLACK_S = 0.1  # error of a stream's end, from producers that resample or pad
+_LOUDEST = 100.0  # 40 dB over full scale: bytes of another format
+_SHORTEST_MP3 = 1152  # one frame; LAME's header cannot state a shorter length
 _OPUS_RATE, _OPUS_RATES = 48_000, (8_000, 12_000, 16_000, 24_000, 48_000)
 _MP3_DELAY, _MP3_TAIL = 1105, 48  # nor where fewer samples than the tail are left of a frame
 
 
 class Message(NamedTuple):
-    """What goes onto a topic."""
+    """The key, value and headers of a Kafka message."""
 
     key: bytes | None
     value: bytes | None
@@ -52,22 +52,22 @@ class Message(NamedTuple):
 
 
 def encode(chunk: AudioChunk, codec: str = "pcm", bit_rate: int = 64_000) -> Message:
-    """Return a chunk as one message that can be decoded by itself.
+    """Return a chunk as one self-contained message.
 
     Parameters
     ----------
     chunk : AudioChunk
         At least one sample; beyond +-1 it is clipped by all codecs but ``f32``.
     codec : {"pcm", "f32", "flac", "opus", "mp3"}
-        How the samples are written. ``f32`` is lossless, ``pcm`` and ``flac`` keep 16 bits.
-        Lengths that ``mp3`` would not keep, such as less than one frame, are written as ``pcm``.
+        How the samples are written. ``f32`` is lossless, ``pcm`` and ``flac`` have 16 bits.
+        Lengths that ``mp3`` cannot represent, such as less than one frame, are written as ``pcm``.
     bit_rate : int > 0
         Bits per second of ``opus`` and ``mp3``.
 
     Raises
     ------
     DecodeError
-        The codec does not know the chunk's rate.
+        The codec does not support the chunk's rate.
     """
     samples = np.nan_to_num(chunk.samples, nan=0.0, posinf=1.0, neginf=-1.0)
     if codec == "mp3" and not _mp3_keeps(len(samples), chunk.rate):
@@ -93,9 +93,9 @@ def encode(chunk: AudioChunk, codec: str = "pcm", bit_rate: int = 64_000) -> Mes
 
 
 def encode_end(station: str, start: int, rate: int) -> Message:
-    """Return the message that says that a station's stream ends at a sample."""
+    """Return the message that ends a station's stream at a sample."""
     headers = {"schema": SCHEMA, "end": "true", "rate": str(rate), "start_sample": str(start)}
-    # Not null, which a compacted topic takes for the withdrawal of what came before.
+    # Not null: in a compacted topic that would be a tombstone.
     return Message(station.encode(), b"", [(name, text.encode()) for name, text in headers.items()])
 
 
@@ -105,18 +105,18 @@ def _mp3_keeps(n: int, rate: int) -> bool:
 
 
 class ResumePoint(NamedTuple):
-    """A message that a decoder can begin with, and how.
+    """A message at which decoding can begin, and the state that this needs.
 
     Parameters
     ----------
     kafka_offset : int
-        Where it is in its partition.
+        Its offset in the partition.
     start, rate : int
-        First sample that is decoded then, and the rate it counts in.
+        First sample that is decoded then, and its rate.
     place : Place
-        Where the message finds its station.
+        The station's timeline before the message.
     entry : Entry
-        How its frames begin, if it is one of a stream of frames.
+        How its frames begin, if it belongs to a stream of frames.
     """
 
     kafka_offset: int
@@ -127,16 +127,16 @@ class ResumePoint(NamedTuple):
 
 
 class DecodedMessage(NamedTuple):
-    """What a message brings.
+    """The result of decoding a message.
 
     Parameters
     ----------
     chunk : AudioChunk
-        Its audio; empty where no frame is complete yet.
+        Its audio; empty if no frame ends in it.
     begin : Begin
-        Where a decoder begins that decodes the same samples of this message and all after it.
+        Where decoding begins to get the same samples of this message and all later ones.
     placed : Placed
-        Where it lies, and whether that is believed or waits for the next message.
+        Its position, and whether that is accepted or pending.
     """
 
     chunk: AudioChunk
@@ -146,19 +146,21 @@ class DecodedMessage(NamedTuple):
 
 @dataclass(slots=True)
 class _Frames:
-    """The frames of one count of a station, from message to message."""
+    """The frames of one sample count of a station, from message to message."""
 
     stream: FrameStream | None = None
     waiting: TimestampHint | None = (
         None  # of the message that a stream began with, until a frame ends
     )
     begins: deque[ResumePoint] = field(default_factory=deque)
-    partition: int = 0  # that `begins` are in
+    partition: int = 0  # of `begins`
 
     def begin(self, pushed: DecodedFrames, here: ResumePoint, partition: int) -> ResumePoint:
-        """Return where a decoder begins that is to decode the same; `here` is this message."""
+        """Return where decoding must begin to get the same samples; `here` is this message."""
         entry, begins = pushed.entry, self.begins
-        if self.partition != partition:  # the station has moved: none can begin before this
+        if (
+            self.partition != partition
+        ):  # the station has moved: decoding begins at or after this message
             self.partition = partition
             begins.clear()
         if entry is not None:
@@ -174,16 +176,16 @@ class _Frames:
 @dataclass(slots=True)
 class _Station:
     timeline: Timeline
-    resumed: ResumePoint | None = None  # until its message, or one after it, has come
+    resumed: ResumePoint | None = None  # until its message, or a later one, is received
     frames: _Frames = field(default_factory=_Frames)
     ahead: _Frames = field(default_factory=_Frames)  # of a jump that is not confirmed yet
-    ended_s: float | None = None  # where the stream began that is at its end; None while it goes on
+    ended_s: float | None = None  # first second of the ended stream; None while it continues
 
     def frames_for(self, hint: TimestampHint, verdict: Verdict) -> _Frames:
-        """Return the frames that a message goes on with.
+        """Return the frames that a message continues.
 
-        One that may be an outlier has a stream of its own, which becomes the station's if the
-        jump is confirmed.
+        A message that may be an outlier has a stream of its own, which becomes the station's if
+        the jump is confirmed.
         """
         if verdict is Verdict.NEAR:
             return self.frames
@@ -192,9 +194,9 @@ class _Station:
         return _Frames()
 
     def begin_again(self, frames: _Frames, hint: TimestampHint) -> _Frames:
-        """Begin a new stream with a message after the end of one, unless it came late.
+        """Begin a new stream with the first message after an end, unless it is late.
 
-        What came of its first frame, in messages before, came after the end, too.
+        Earlier messages with a part of its first frame also belong to the new stream.
         """
         if self.ended_s is None:
             return frames
@@ -206,7 +208,7 @@ class _Station:
         return replace(frames, begins=begins)
 
     def take(self, frames: _Frames, placement: Placement) -> None:
-        """Go on with the frames of a message after it has been placed."""
+        """Store the frames of a message after it was positioned."""
         if placement.verdict is Verdict.PENDING:
             self.ahead = frames
             return
@@ -214,15 +216,15 @@ class _Station:
 
 
 class ChunkDecoder:
-    """Decodes messages, and stores what one station's message leaves for the next.
+    """Decodes messages, and stores each station's decoder state.
 
-    Nothing is stored for a name before one of its messages has decoded, though it may be without
-    samples yet. How many names there may be is up to the caller.
+    Nothing is stored for a name before one of its messages has decoded, which may be without
+    samples. The caller limits the number of names.
 
     Parameters
     ----------
     limits : WireSettings
-        What a message may hold, and what one without headers is taken for.
+        Limits of a message, and the defaults for missing headers.
     """
 
     def __init__(self, limits: WireSettings) -> None:
@@ -243,12 +245,12 @@ class ChunkDecoder:
         kafka_offset: int = 0,
         partition: int = 0,
     ) -> DecodedMessage:
-        """Return the chunk in a message, and where a decoder begins that is to decode the same.
+        """Decode the next message of a station.
 
         Raises
         ------
         DecodeError
-            In one line, what is wrong with the message.
+            The message is invalid; one line with the reason.
         """
         station = station_of(key)
         if not value:
@@ -300,7 +302,7 @@ class ChunkDecoder:
         )
 
     def resume(self, station: str, begin: ResumePoint) -> None:
-        """Go on with `station` at the message that `begin` names."""
+        """Continue `station` at the message of `begin`."""
         state = self._stations[station] = _Station(Timeline(self._rules), begin)
         state.timeline.resume(begin.timeline)
 
@@ -312,26 +314,26 @@ class ChunkDecoder:
         return count.top - count.shift, count.rate
 
     def timeline_state(self, station: str) -> TimelineState:
-        """Return where the next message finds a station."""
+        """Return the state of a station's timeline."""
         state = self._stations.get(station)
         return UNKNOWN if state is None else state.timeline.state
 
     def end_stream(self, station: str, first_s: float) -> None:
-        """Take note that the stream of a station ends, which began at second `first_s` of it.
+        """End the stream of a station that began at second `first_s`.
 
-        The next message begins a new one, wherever it lies.
+        The next message begins a new stream, whatever its position.
         """
         if (state := self._stations.get(station)) is not None:
             state.timeline.drop_candidate()
             state.frames, state.ahead, state.ended_s = _Frames(), _Frames(), first_s
 
     def is_at_end(self, station: str) -> bool:
-        """Whether the stream of a station is at its end, and none has begun since."""
+        """Whether the stream of a station has ended, and no new one has begun."""
         state = self._stations.get(station)
         return state is not None and state.ended_s is not None
 
     def is_past(self, station: str, sample: int, rate: int) -> bool:
-        """Whether audio has come of a station behind what its producer counts as `sample`."""
+        """Whether a station has audio after its producer's sample number `sample`."""
         if (state := self._stations.get(station)) is None:
             return False
         count = state.timeline.state.current
@@ -339,17 +341,17 @@ class ChunkDecoder:
         return at < count.top - _END_SLACK_S * count.rate
 
     def drop_candidate(self, station: str) -> None:
-        """Forget a jump of a station that nothing has confirmed."""
+        """Forget the unconfirmed jump of a station."""
         if (state := self._stations.get(station)) is not None:
             state.timeline.drop_candidate()
             state.ahead = _Frames()
 
     def forget(self, station: str) -> None:
-        """Drop what is known of a station."""
+        """Delete the state of a station."""
         self._stations.pop(station, None)
 
     def _decode_file(self, value: bytes, fields: AudioHeaders, mp3: Mp3File | None) -> Decoded:
-        """Decode a message that needs no other one."""
+        """Decode a self-contained message."""
         if mp3 is not None:
             return self._files.decode_mp3(value, mp3)
         if fields.content_type in RAW:
@@ -365,13 +367,13 @@ class ChunkDecoder:
         hint: TimestampHint,
         verdict: Verdict,
     ) -> tuple[DecodedFrames, TimestampHint]:
-        """Decode a message of bare frames, and return what is left of its claim."""
-        before, frames.stream = frames.stream, None  # a message that is refused ends a stream
+        """Decode a message of bare frames; return its frames, and the hint for its position."""
+        before, frames.stream = frames.stream, None  # a refused message ends the stream
         waiting = frames.waiting
         stream, hint = self._continue(state, before, waiting, fields, hint, verdict)
         pushed = stream.push(value)
         _check(pushed.decoded, fields)
-        if hint is waiting:  # a decoder that begins here would not know it
+        if hint is waiting:  # a decoder that begins here does not have the hint
             pushed = pushed._replace(entry=None)
         is_placed = len(pushed.decoded.samples) or hint.start_sample is None or hint.continues
         frames.stream, frames.waiting = stream, None if is_placed else hint
@@ -386,11 +388,11 @@ class ChunkDecoder:
         hint: TimestampHint,
         verdict: Verdict,
     ) -> tuple[FrameStream, TimestampHint]:
-        """Return the stream that a message goes on with, and what is left of its claim.
+        """Return the stream that a message continues, and the hint for its position.
 
-        It goes on with the last message's unless its ``start_sample`` is elsewhere. That counts to
-        the first frame that begins in the message; the frame that its first bytes complete lies
-        before that.
+        It continues the last message's stream unless its ``start_sample`` is elsewhere. That is
+        the number of the first frame that begins in the message; a frame that began in the last
+        message lies before it.
         """
         codec = FRAMES[fields.content_type]
         if stream is None or stream.codec != codec:
@@ -407,9 +409,9 @@ class ChunkDecoder:
 
 
 def _hint_of(fields: AudioHeaders, arrived_ms: int | None) -> TimestampHint:
-    """Return what places a message.
+    """Return the fields that position a message.
 
-    A record's timestamp that cannot be is an error only where the place depends on it.
+    An invalid timestamp of the record is an error only if the position depends on it.
     """
     if arrived_ms is not None and not is_time_ms(arrived_ms):
         if fields.start_sample is None and fields.time_ms is None:
@@ -425,7 +427,7 @@ def _hint_of(fields: AudioHeaders, arrived_ms: int | None) -> TimestampHint:
 
 
 def _is_near(hint: TimestampHint, waiting: TimestampHint, slack: int) -> bool:
-    """Say whether a message may go on with one that no frame has ended in yet."""
+    """Say whether a message may continue one in which no frame has ended."""
     if hint.start_sample is None or waiting.start_sample is None:
         return hint.start_sample is None
     return 0 <= hint.start_sample - waiting.start_sample <= slack
@@ -444,7 +446,7 @@ def _decode_raw(value: bytes, fields: AudioHeaders, limits: WireSettings) -> Dec
     check_length(len(data), fields.rate, limits)
     if dtype.kind == "i":
         data = data.astype(np.float32) / 32768
-    with np.errstate(over="ignore", invalid="ignore"):  # judged by `_check`
+    with np.errstate(over="ignore", invalid="ignore"):  # `_check` refuses it
         return Decoded(of_channels(data.astype(np.float32)), fields.rate)
 
 
@@ -468,10 +470,10 @@ def _check(decoded: Decoded, fields: AudioHeaders) -> None:
 
 
 def _rates_of(kind: str, rate: int) -> tuple[int, ...]:
-    """Return the rates that samples decoded at `rate` may be counted at.
+    """Return the rates that the header of samples decoded at `rate` may state.
 
-    Opus always decodes to 48 kHz, and AAC with SBR to twice the rate in its headers: samples may
-    be counted at the rate encoded.
+    Opus always decodes to 48 kHz, and AAC with SBR to twice the rate in its headers, so the header
+    may state the encoded rate.
     """
     if kind in ("audio/ogg", "audio/opus") and rate == _OPUS_RATE:
         return _OPUS_RATES

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.sources.live import LiveClock, Placed
+from stream.sources.live_clock import LiveClock, PositionedAudio
 
 RATE = 100
 BLOCK = 50  # samples
@@ -32,7 +32,7 @@ class Server:
     delay_s: float = 0.0  # from the air to the listener
     now: float = 1000.0
     sent: int = 0  # the next sample of the programme
-    taken: list[tuple[Placed, float]] = field(default_factory=list)
+    taken: list[tuple[PositionedAudio, float]] = field(default_factory=list)
     waiting: list[float] = field(default_factory=list)  # less than a block, as decoders hold back
 
     def on_air(self, at: float) -> int:
@@ -93,7 +93,7 @@ class Server:
     # What came out.
 
     @property
-    def chunks(self) -> list[Placed]:
+    def chunks(self) -> list[PositionedAudio]:
         return [placed for placed, _ in self.taken]
 
     def indices(self) -> list[int]:
@@ -345,7 +345,7 @@ def test_audio_that_is_everywhere_the_same_is_placed_by_the_clock(
             taken.extend(clock.take(now))
         return now
 
-    taken: list[Placed] = []
+    taken: list[PositionedAudio] = []
     clock.connect()
     now = play(0, 30)
     clock.finish()
@@ -415,7 +415,7 @@ def test_a_burst_is_recognised_behind_a_damaged_frame() -> None:
 
 def test_a_new_rate_goes_on_at_the_same_time() -> None:
     clock = LiveClock()
-    taken: list[Placed] = []
+    taken: list[PositionedAudio] = []
     clock.connect()
     for i in range(20):
         clock.push(silent(50), 100, 100 + i / 2)

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from airsift.cli.app import app
 from airsift.errors import SourceError
 from stream.sources import web_client
-from stream.sources.address import PublicOnly, check_scheme, is_public, public_name
 from stream.sources.http import HttpSource
+from stream.sources.web_address import PublicOnly, check_scheme, is_public, public_name
 from stream.sources.web_client import WebClient, WebSettings
 from tests.stream.test_http import (
     Answer,

@@ -1,13 +1,13 @@
-"""Places the audio of a live stream in its station's time, by when it arrives.
+"""The position and time of a live stream's audio, estimated from its arrival.
 
-Audio cannot arrive before it was on air. So of all arrivals the earliest one, against the count of
-samples, tells when sample 0 was on air at the latest, and that is taken for the truth::
+Audio cannot arrive before it was on air. So the earliest arrival, relative to the count of samples,
+is an upper bound of the time at which sample 0 was on air, and is used as that time::
 
-    arrival of a sample  -  its place in the station   >=   when sample 0 was on air
+    arrival of a sample  -  its position in the station   >=   time of sample 0
 
-A server that is asked begins with a burst of its last seconds, so the place of new audio is known
-when the burst is over: until then it is held (*gathered*). The same is done after a stall: what
-the server delivers late was not lost, and what it does not deliver is a gap.
+A server begins a connection with a burst of its last seconds, so the position of new audio is
+known only after the burst; until then the audio is *gathered*. The same is done after a stall:
+audio that the server delivers late was not lost; audio that it does not deliver is a gap.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from stream.timekeeping import slewed
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SETTLE_S = 2.0  # of the pace of air, after which a burst is over
-AHEAD_S = 120.0  # audio ahead of the clock that no live stream gives: it is a file
-_PACE = 1.5  # times real time; what is slower is no burst
+SETTLE_S = 2.0  # at real time, after which a burst is over
+AHEAD_S = 120.0  # audio this far ahead of the clock is a file, not a live stream
+_PACE = 1.5  # times real time; slower audio is no burst
 _MAX_GATHER_S = 60.0
 _STALL_S = 1.0  # without audio
-_MAX_LATE_S = 60.0  # what is later than any server holds audio back was lost
-_SMALL_S = 0.1  # the time follows by so much at once, which moves no event that is published
-_MIN_GAP_S = 0.02  # one column: audio before and after it does not belong together
-_LATELY_S = 3.0  # in which the least late audio tells how late a server is
-_CUT_S = 1.0  # after a stall, within which a damaged frame is where the audio was cut
-_TAIL_S = 75.0  # audio in which repetitions are looked for
+_MAX_LATE_S = 60.0  # later audio follows a loss, as no server buffers this much
+_SMALL_S = 0.1  # the time may change this much at once without moving a published event
+_MIN_GAP_S = 0.02  # one column: audio before and after it is not joined
+_LATELY_S = 3.0  # window for the minimum lateness, which is the server's delay
+_CUT_S = 1.0  # after a stall, a damaged frame within this time marks the cut
+_TAIL_S = 75.0  # audio in which repetitions are searched
 
 
-class Placed(NamedTuple):
-    """Audio with its place.
+class PositionedAudio(NamedTuple):
+    """Audio with its position.
 
     Parameters
     ----------
@@ -50,9 +50,9 @@ class Placed(NamedTuple):
     rate : int > 0
         Samples per second.
     time : float
-        When the first sample was on air.
+        Unix time at which the first sample was on air.
     reason : str
-        Why audio before it is missing, should any be.
+        Why audio before it is missing, if it is.
     """
 
     start: int
@@ -76,7 +76,7 @@ class _Piece(NamedTuple):
 
 @dataclass(slots=True)
 class _Gather:
-    """Audio that is held until its place is known."""
+    """Audio whose position is not known yet."""
 
     reason: str
     late_s: float = 0.0  # of the audio before
@@ -95,7 +95,7 @@ class _Gather:
         self.arrivals.append((now, self.seconds))
 
     def is_over(self, now: float, settle_s: float) -> bool:
-        """Say whether audio comes at the pace of air, or will not for too long."""
+        """Say whether audio arrives in real time by now, or the burst takes too long."""
         if self.began is None or now - self.began < settle_s:
             return False
         while len(self.arrivals) > 1 and self.arrivals[1][0] <= now - settle_s:
@@ -121,31 +121,31 @@ def _longest_run(pieces: list[_Piece]) -> tuple[NDArray[np.float32], int]:
 
 
 class LiveClock:
-    """The place and the time of one live stream's audio.
+    """The position and time of one live stream's audio.
 
-    All times are seconds on one clock that never stops, given by the caller.
+    All times are seconds on one monotonic clock, given by the caller.
 
-    What holds, whatever arrives when: audio is given in order, none of it twice where it can be
-    recognised, and none before the time at which it was on air by this clock. That time is early by
-    at most a minute, with a server that becomes ever later, and late by the server's own delay and
-    by a burst that comes after the clock was set.
+    Audio is returned in order, without repetitions that can be recognised, and not before the
+    estimated time at which it was on air. The estimate is early by at most a minute, if a server
+    becomes later and later, and late by the server's own delay and by a burst that follows after
+    the clock was set.
 
     Parameters
     ----------
     loss_s : float > 0
-        Audio that stays late by more than this after a stall was lost. It must be longer than the
-        jitter of a server's pieces.
+        If audio stays later than this after a stall, audio was lost. Must exceed the jitter of the
+        server's pieces.
     settle_s : float > 0
-        Seconds at the pace of air after which a burst is over.
+        Seconds of real-time audio after which a burst is over.
     may_be_file : bool
-        Whether it may turn out to be a file.
+        Whether the stream may be a file.
 
     Attributes
     ----------
     rate : int
-        Samples per second; 0 before any.
+        Samples per second; 0 before the first ones.
     is_file : bool
-        Whether so much came at the beginning that it is a file. All is then held.
+        Whether the first audio was far ahead of the clock, as of a file. All of it stays queued.
     """
 
     def __init__(
@@ -156,11 +156,11 @@ class LiveClock:
         self._loss_s = loss_s
         self._settle_s = settle_s
         self._may_be_file = may_be_file
-        self._ready: deque[Placed] = deque()
-        self._end = 0  # sample after the last one that was placed
-        self._cursor = 0  # place of the next sample that arrives
-        self._floor = 0.0  # when sample 0 was on air, at the latest
-        self._zero: float | None = None  # the same as published, which moves slowly
+        self._ready: deque[PositionedAudio] = deque()
+        self._end = 0  # sample after the last one with a position
+        self._cursor = 0  # position of the next sample that arrives
+        self._floor = 0.0  # upper bound of the time of sample 0
+        self._zero: float | None = None  # the published value of it, which changes slowly
         self._late: deque[tuple[float, float]] = (
             deque()
         )  # how late the last audio arrived, and when
@@ -172,16 +172,16 @@ class LiveClock:
 
     @property
     def started(self) -> bool:
-        """Whether any audio has its place."""
+        """Whether any audio has its position."""
         return self._zero is not None
 
     @property
     def ready_s(self) -> float:
-        """Seconds of audio that can be taken, or could be but for their time."""
+        """Seconds of audio with a position, whether its time has come or not."""
         return sum(placed.seconds for placed in self._ready)
 
     def connect(self) -> None:
-        """Begin a connection: what comes next may repeat audio, or come after lost audio."""
+        """Begin a connection: the next audio may be a repetition, or follow a loss."""
         self._gather = _Gather("reconnect")
 
     def push(
@@ -193,16 +193,16 @@ class LiveClock:
         skip: int = 0,
         reason: str = "missing",
     ) -> None:
-        """Take audio that has just arrived.
+        """Add audio that has just arrived.
 
         Parameters
         ----------
         samples : np.ndarray [shape=(n,), float32]
-            The audio; it follows the last, but for `skip`.
+            The audio; it follows the last one after `skip` samples.
         rate : int > 0
-            Samples per second; another one than before only after `connect`.
+            Samples per second; it may change only after `connect`.
         now : float
-            When it arrived.
+            Time of arrival.
         skip : int >= 0
             Samples before it that did not decode.
         reason : str
@@ -224,21 +224,21 @@ class LiveClock:
         self._follow(piece, drift=True)
 
     def finish(self) -> None:
-        """End a connection: what is held gets its place."""
+        """End a connection, and give the gathered audio its position."""
         gather, self._gather = self._gather, None
         if gather is not None and gather.pieces:
             self._place(gather, is_over=gather.reason != "stall")
 
-    def take(self, now: float) -> list[Placed]:
-        """Return what has its place and whose time has come."""
+    def take(self, now: float) -> list[PositionedAudio]:
+        """Return the audio that has a position and whose time has come."""
         self._settle(now)
         taken = []
         while self._ready and self._ready[0].time + self._ready[0].seconds <= now + 1e-6:
             taken.append(self._ready.popleft())
         return taken
 
-    def give_up(self) -> list[Placed]:
-        """Return all that is held, with places that are a count alone: it is a file."""
+    def give_up(self) -> list[PositionedAudio]:
+        """Return all audio of a file, positioned by its count alone."""
         gather, self._gather = self._gather, None
         for piece in gather.pieces if gather is not None else ():
             self._cursor += piece.skip
@@ -255,7 +255,7 @@ class LiveClock:
         self.rate = rate
 
     def _settle(self, now: float) -> None:
-        """Place what is held, if that can be done by now."""
+        """Give the gathered audio its position, if that is known."""
         gather = self._gather
         if gather is None or not gather.pieces:
             return
@@ -274,11 +274,11 @@ class LiveClock:
             self._place(gather, is_over=True)
 
     def _air_s(self) -> float:
-        """Return when the next sample to arrive was on air."""
+        """Return the time of the next sample that arrives."""
         return self._floor + self._cursor / self.rate
 
     def _place(self, gather: _Gather, *, is_over: bool) -> None:
-        """Give audio that was held its place; `is_over` of a burst that was seen to its end."""
+        """Give gathered audio its position; `is_over` if its burst is known to have ended."""
         if self._zero is None:
             self._zero = self._floor = gather.zero - self._cursor / self.rate
         elif gather.reason == "stall":
@@ -289,10 +289,10 @@ class LiveClock:
             self._join(gather)
         self._floor = min(self._floor, gather.zero - self._cursor / self.rate)
         for piece in gather.pieces:
-            self._follow(piece, drift=False)  # a burst is late, and says nothing of drift
+            self._follow(piece, drift=False)  # a burst is late, and shows no drift
 
     def _lose(self, gather: _Gather, lost: int) -> None:
-        """Leave a gap in audio that was held: where a frame was cut in two, or before all of it."""
+        """Leave a gap in the gathered audio: at a frame that was cut in two, or before it."""
         cut = next((i for i, piece in enumerate(gather.pieces) if piece.skip), 0)
         if cut * len(gather.pieces[0].samples) > _CUT_S * self.rate:
             cut = 0
@@ -303,7 +303,7 @@ class LiveClock:
         gather.pieces[:] = [gather.pieces[cut]._replace(skip=0), *gather.pieces[cut + 1 :]]
 
     def _join(self, gather: _Gather) -> None:
-        """Find the place of a new connection's audio, by the audio or by the clock."""
+        """Position a new connection's audio, by the audio itself or by the clock."""
         expected = round((gather.zero - self._floor) * self.rate)
         run, before = _longest_run(gather.pieces)
         if len(run) and self._tail:
@@ -318,17 +318,17 @@ class LiveClock:
         self._cursor = min(expected, self._end)
 
     def _break(self, start: int, reason: str) -> None:
-        """Go on at `start`, after a gap, with the time that is known best."""
+        """Continue at `start`, after a gap, with the best known time."""
         self._end = self._cursor = max(start, self._end + 1)
         self._zero = self._floor
         self._reason = reason
         self._forget_tail()
 
     def _follow(self, piece: _Piece, *, drift: bool) -> None:
-        """Give audio the next place, and follow the clock."""
+        """Give audio the next position, and update the time."""
         n = len(piece.samples)
         if piece.skip:
-            # What did not decode has taken its time to arrive; what claims more is not believed.
+            # Audio that did not decode needed time to arrive; a longer `skip` is not accepted.
             late_s = piece.arrived - self._air_s() - n / self.rate
             self._cursor += min(piece.skip, max(round(late_s * self.rate), 1))
             if self._cursor > self._end:
@@ -346,7 +346,7 @@ class LiveClock:
         self._emit(piece.samples)
 
     def _emit(self, samples: NDArray[np.float32]) -> None:
-        """Give out what is new of some audio."""
+        """Queue the new part of some audio."""
         start = self._cursor
         self._cursor += len(samples)
         known = self._end - start
@@ -357,7 +357,7 @@ class LiveClock:
         if start > self._end:
             self._forget_tail()
         time = (self._zero or 0.0) + start / self.rate
-        self._ready.append(Placed(start, samples, self.rate, time, self._reason))
+        self._ready.append(PositionedAudio(start, samples, self.rate, time, self._reason))
         self._reason = "missing"
         self._end = start + len(samples)
         self._tail.append(samples)
