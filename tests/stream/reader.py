@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from stream.kafka.checkpoint.partition_reader import PartitionReader
-from stream.kafka.checkpoint.partition_state import Received
 from stream.kafka.checkpoint.record import as_record, read_record
+from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from tests.stream.restarts import RATE, make, through_json
 

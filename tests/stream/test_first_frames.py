@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stream.kafka.checkpoint.partition_reader import PartitionReader
-from stream.kafka.checkpoint.partition_state import Received
+from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from tests.stream.bare import stream
 from tests.stream.test_names import sizes

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from stream.audio import AudioChunk
 from stream.kafka.checkpoint.partition_reader import PartitionReader
-from stream.kafka.checkpoint.partition_state import Received
 from stream.kafka.checkpoint.record import StationRecord, as_record, read_record
+from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from stream.stages.align import Align
 from tests.stream.fakes import snapshot

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stream.kafka.checkpoint.partition_reader import PartitionReader
-from stream.kafka.checkpoint.partition_state import Received
+from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from tests.stream.bare import Sent, messages, stream
 from tests.stream.test_restart_of_frames import RATE, check_restarts

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from airsift.errors import BrokerError
 from stream.audio import AudioChunk
 from stream.kafka.checkpoint.partition_reader import PartitionReader
-from stream.kafka.checkpoint.partition_state import Received
 from stream.kafka.checkpoint.record import StationRecord, StreamCount, as_record
 from stream.kafka.client.moved_stations import MovedStations
 from stream.kafka.codec.message import encode
+from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from tests.stream.fakes import snapshot
 

@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from stream.audio import AudioChunk
 from stream.kafka.checkpoint.partition_reader import PartitionReader
-from stream.kafka.checkpoint.partition_state import Received
 from stream.kafka.codec.message import encode
+from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 
 RATE = 16_000

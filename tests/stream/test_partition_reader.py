@@ -4,10 +4,9 @@ import numpy as np
 
 from stream.audio import AudioChunk
 from stream.kafka.checkpoint.partition_reader import PartitionReader
-from stream.kafka.checkpoint.partition_state import Received
 from stream.kafka.checkpoint.record import StationRecord, StreamCount
 from stream.kafka.codec.message import ChunkDecoder, encode
-from stream.kafka.records.unreadable import Unreadable
+from stream.kafka.records.consumer_record import Received, Unreadable
 from stream.kafka.settings import KafkaSettings
 from tests.stream.fakes import snapshot
 

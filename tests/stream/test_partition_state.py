@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.kafka.checkpoint.partition_state import (
+    AssignedPartitions,
     BufferedMessage,
     MessageBuffer,
-    Partitions,
     PartitionState,
 )
 from stream.kafka.codec.message import ResumePoint
@@ -32,7 +32,7 @@ class Partition:
     """One partition from offset 0 on."""
 
     def __init__(self) -> None:
-        self.all = Partitions()
+        self.all = AssignedPartitions()
         self.state = self.all[0] = PartitionState(0, 0)
 
     def add(self, station: str, message: BufferedMessage) -> None:

@@ -18,11 +18,11 @@ from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk, Cut
 from stream.events import Gap
 from stream.kafka.checkpoint.partition_reader import PartitionReader
-from stream.kafka.checkpoint.partition_state import Received
 from stream.kafka.checkpoint.record import as_record, read_record
 from stream.kafka.codec.sample_count import TimelineRules
 from stream.kafka.codec.timeline import Timeline, TimelineState, read_timeline
 from stream.kafka.faust.translate import received
+from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from stream.pipeline import Pipeline
 from stream.ranges import MAX_INDEX_S, MAX_TIME_S, is_time

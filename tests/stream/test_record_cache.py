@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream.kafka.checkpoint.partition_state import Partitions, PartitionState
+from stream.kafka.checkpoint.partition_state import AssignedPartitions, PartitionState
 from stream.kafka.checkpoint.record import StationRecord, StreamCount
 from stream.kafka.checkpoint.record_cache import RecordCache
 from stream.kafka.codec.message import ChunkDecoder
@@ -26,7 +26,7 @@ class Loop:
 
     def __init__(self, idle_s=300, forget_s=3000):
         self.now = 0.0
-        self.partitions = Partitions({n: PartitionState(n, 0) for n in (0, 1)})
+        self.partitions = AssignedPartitions({n: PartitionState(n, 0) for n in (0, 1)})
         decoder = ChunkDecoder(WireSettings())
         self.cache = RecordCache(
             self.partitions, decoder, 16000, idle_s, forget_s, now=lambda: self.now

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from stream.audio import AudioChunk
 from stream.kafka.checkpoint.partition_reader import PartitionReader
-from stream.kafka.checkpoint.partition_state import Received
 from stream.kafka.checkpoint.record import as_record, read_record
 from stream.kafka.codec.frame_stream import NEW_STREAM, FrameStream
 from stream.kafka.codec.message import CODECS, ChunkDecoder, encode
 from stream.kafka.codec.samples import read_frame
+from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings, WireSettings
 from tests.stream.bare import Sent, messages, stream
 from tests.stream.fakes import snapshot

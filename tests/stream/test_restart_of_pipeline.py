@@ -9,8 +9,8 @@ import pytest
 from model import classifier as shipped
 from model.frontend.rolling_cqt import RollingCQT
 from stream.kafka.checkpoint.partition_reader import PartitionReader
-from stream.kafka.checkpoint.partition_state import Received
 from stream.kafka.checkpoint.record import as_record, read_record
+from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from stream.pipeline import Pipeline
 from stream.stages.smooth import SmoothSettings

@@ -20,15 +20,13 @@ import numpy as np
 from airsift.errors import AirsiftError, DecodeError
 from stream.audio import AudioChunk, rescale
 from stream.kafka.checkpoint.partition_state import (
+    AssignedPartitions,
     BufferedMessage,
-    ConsumerRecord,
     FirstFrame,
     MessageBuffer,
-    Partitions,
     PartitionState,
     PendingMessage,
     StationState,
-    with_offset_of,
 )
 from stream.kafka.checkpoint.record import Snapshot, StationRecord, StreamCount
 from stream.kafka.checkpoint.record_cache import RecordCache
@@ -36,7 +34,7 @@ from stream.kafka.codec.frame_stream import NEW_STREAM
 from stream.kafka.codec.headers import read_end
 from stream.kafka.codec.message import ChunkDecoder
 from stream.kafka.codec.timeline import Verdict
-from stream.kafka.records.unreadable import Unreadable
+from stream.kafka.records.consumer_record import ConsumerRecord, Unreadable, with_offset_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -109,7 +107,7 @@ class PartitionReader:
         self._moved = moved
         self._idle_s = settings.idle_s
         self._max_stations = settings.max_stations
-        self._partitions = Partitions()
+        self._partitions = AssignedPartitions()
         # By station and not by partition: a station that moves keeps its decoder.
         self._decoder = ChunkDecoder(settings.wire)
         self._records = RecordCache(
@@ -455,7 +453,7 @@ class PartitionReader:
         Parameters
         ----------
         caught_up : collection of int
-            Partitions that are read as fast as they are written, from a broker that answers. A
+            AssignedPartitions that are read as fast as they are written, from a broker that answers. A
             station there that sends nothing is silent.
 
         Returns

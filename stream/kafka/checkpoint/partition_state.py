@@ -10,57 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from stream.kafka.checkpoint.record import StationRecord, StreamCount
     from stream.kafka.codec.message import DecodedMessage, ResumePoint
-
-
-class ConsumerRecord(Protocol):
-    """A message as kafka-python names its parts.
-
-    `timestamp` is Unix time in milliseconds, -1 if there is none.
-    """
-
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
-
-
-class Received(NamedTuple):
-    """A `ConsumerRecord` from any client library."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
-
-
-def with_offset_of(message: ConsumerRecord, other: ConsumerRecord) -> Received:
-    """Return a message as if it were at the offset of another one."""
-    return Received(
-        other.topic,
-        other.partition,
-        other.offset,
-        message.timestamp,
-        message.key,
-        message.value,
-        message.headers,
-    )
+    from stream.kafka.records.consumer_record import ConsumerRecord
 
 
 class MovedStations(Protocol):
@@ -281,7 +233,7 @@ class PartitionState:
         return True
 
 
-class Partitions(dict[int, PartitionState]):
+class AssignedPartitions(dict[int, PartitionState]):
     """The assigned partitions by number."""
 
     def states(self, station: str) -> list[StationState]:

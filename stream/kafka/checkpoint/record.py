@@ -22,7 +22,7 @@ from stream.snapshot import why_no_snapshot
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stream.kafka.checkpoint.partition_state import ConsumerRecord
+    from stream.kafka.records.consumer_record import ConsumerRecord
 
 Snapshot = dict[str, Any]  # one station's, of `Pipeline.snapshot`
 

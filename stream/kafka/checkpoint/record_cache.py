@@ -15,7 +15,11 @@ from stream.kafka.codec.message import ResumePoint
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from stream.kafka.checkpoint.partition_state import Partitions, PartitionState, StationState
+    from stream.kafka.checkpoint.partition_state import (
+        AssignedPartitions,
+        PartitionState,
+        StationState,
+    )
     from stream.kafka.codec.message import ChunkDecoder
 
 log = logging.getLogger(__name__)
@@ -55,7 +59,7 @@ class RecordCache:
 
     def __init__(
         self,
-        partitions: Partitions,
+        partitions: AssignedPartitions,
         decoder: ChunkDecoder,
         rate: int,
         idle_s: float,
@@ -283,7 +287,7 @@ class RefusedRecords:
 
     @property
     def blocked(self) -> set[int]:
-        """Partitions that must not be committed."""
+        """AssignedPartitions that must not be committed."""
         return {partition for partition, _ in self._stations}
 
     def drop(self, partitions: Collection[int]) -> None:

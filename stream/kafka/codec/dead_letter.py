@@ -11,14 +11,17 @@ import re
 import time
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from stream.kafka.codec.message import Message
+from stream.kafka.records.consumer_record import Unreadable
 from stream.kafka.records.size import batch_bytes
-from stream.kafka.records.unreadable import Unreadable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from stream.kafka.codec.headers import Headers
+    from stream.kafka.records.consumer_record import ConsumerRecord
 
 PREFIX = "airsift-"
 # Headers of a replayed message that identify it if it is refused again. `truncated` is read by
@@ -45,7 +48,7 @@ class Origin(NamedTuple):
 
 
 def as_dead_letter(
-    message: Any, reason: str, *, max_bytes: int, max_raw_bytes: int | None = None
+    message: ConsumerRecord, reason: str, *, max_bytes: int, max_raw_bytes: int | None = None
 ) -> Message:
     """Return the dead letter for a message that does not decode.
 
@@ -55,7 +58,7 @@ def as_dead_letter(
 
     Parameters
     ----------
-    message : Received or kafka ConsumerRecord
+    message : ConsumerRecord
         The message.
     reason : str
         Why it was refused, in one line.
@@ -135,7 +138,7 @@ def _prefix(value: bytes, room: int, max_raw: int) -> int:
     return max(at, room)
 
 
-def _origin_fields(message: Any, past: dict[str, str]) -> dict[str, str]:
+def _origin_fields(message: ConsumerRecord, past: dict[str, str]) -> dict[str, str]:
     """Return the headers that identify a message, also if it was refused before."""
     origin = None if "replayed" in past else _origin(past)
     attempt = 1
@@ -199,7 +202,7 @@ class DeadLetter:
         return self.origin, self.timestamp_ms
 
 
-def read_dead_letter(record: Any) -> DeadLetter:
+def read_dead_letter(record: ConsumerRecord) -> DeadLetter:
     """Return a message of the dead letter topic.
 
     Parameters
@@ -268,7 +271,7 @@ def _as_headers(fields: dict[str, str]) -> Headers:
     return [(PREFIX + name, text.encode("utf-8", "replace")) for name, text in fields.items()]
 
 
-def _fields(headers: Any) -> dict[str, str]:
+def _fields(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
     return {
         name.removeprefix(PREFIX): (content or b"").decode("utf-8", "replace")
         for name, content in headers
@@ -291,7 +294,7 @@ def _number(text: str | None) -> int | None:
     return int(text) if int(text) <= _MAX_NUMBER else None
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int) and 0 <= value <= _MAX_NUMBER
 
 
