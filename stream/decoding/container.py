@@ -48,9 +48,9 @@ MAX_ERRORS = 100  # of a demuxer, without a packet between them
 SHORT_S = 0.25  # encoders round what they state of the length by less
 
 _MOV, _MATROSKA = "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"
-# Containers that state their length; for the others FFmpeg estimates it from the bit rate.
+# Containers that state their length; FFmpeg estimates it from the bit rate for others.
 _STATES_LENGTH = {"aiff", "flac", _MATROSKA, _MOV}
-# Containers that say when a packet is due. Stamps of the others are counted by FFmpeg.
+# Containers with timestamps; FFmpeg counts those of other containers.
 _STAMPED = {_MOV, _MATROSKA, "mpegts", "mpeg", "ogg", "flv", "live_flv", "asf", "nut", "hls"}
 _STAMPED |= {"dash", "mxf", "wtv"}
 _FROM_ZERO = {_MOV, _MATROSKA}  # the others begin to count anywhere
@@ -126,7 +126,7 @@ def reason_of(error: av.error.FFmpegError) -> str:
 
 
 def _options_for(path: Path, name: str) -> dict[str, str]:
-    """Look at a file before FFmpeg does, where its own message would say less."""
+    """Check a file before FFmpeg opens it, whose message would be less precise."""
     try:
         if path.is_dir():
             raise SourceError(f"{name}: is a folder; name the audio files in it")
@@ -151,9 +151,9 @@ class PlacedFrame(NamedTuple):
     jump : int >= 0
         Samples, at the reader's rate, without audio before it.
     damage : str, optional
-        What is wrong with the audio before it, where that is why there is none.
+        The fault of the audio before it, if it was lost to one.
     disbelieved_s : float
-        By how much stamps jump here in a way that is not believed; 0 where they do not.
+        Length of a jump of the timestamps that is not accepted; 0 without one.
     """
 
     frame: AudioFrame
@@ -248,12 +248,12 @@ class ContainerDecoder:
         yield from tracker.flush()
 
     def why_short(self, end_s: float) -> str | None:
-        """Return why the part ends too early, None if it is whole.
+        """Return why the audio ends too early, None if it is complete.
 
         Parameters
         ----------
         end_s : float
-            Where its audio ends, counted from its beginning.
+            Length of the decoded audio.
         """
         tracker = self._timestamps
         if self._is_stamped and tracker is not None and tracker.start_s is not None:
@@ -320,7 +320,7 @@ class ContainerDecoder:
     def _is_guess(self, packet: Packet[AudioStream]) -> bool:
         """Return whether FFmpeg has only guessed a packet's stamp: FLAC's on an Ogg's first page.
 
-        A page says where it ends, and FFmpeg does not know how long FLAC's packets are.
+        A page states its end, and FFmpeg does not know the length of FLAC's packets.
         """
         if self.kind != "ogg" or self.stream.codec_context.name != "flac":
             return False
@@ -334,7 +334,7 @@ class ContainerDecoder:
         return frame.pts * self._tick[0] / self._tick[1]
 
     def _start_s(self, tracker: TimestampTracker[_Decoded]) -> float:
-        """Return how long after the container's beginning the audio's is."""
+        """Return the delay of the audio's beginning after the container's."""
         start_s = tracker.start_s
         if start_s is None or self._is_live:
             return 0.0
@@ -354,9 +354,9 @@ class ContainerDecoder:
         return offset_s if 1.5 * tick_s < offset_s <= limit_s else 0.0
 
     def _stated_s(self) -> float:
-        """Seconds the audio should have, where that is stated; 0 where it is not.
+        """Return the stated duration of the audio; 0 if there is none.
 
-        Of a container with stamps, it is the stamp at which the audio should end.
+        For a container with timestamps, it is the timestamp at which the audio should end.
         """
         container, stream = self.container, self.stream
         duration_s = self.duration_s or 0.0

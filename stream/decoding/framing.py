@@ -141,25 +141,25 @@ class Framer:
     form : Format
         Of which codec.
     skip : int, optional
-        Bytes of the next message before the first frame that begins in it; None if that frame
-        is to be searched for.
+        Bytes of the next message before the first frame that begins in it; None to search for
+        that frame.
     kind : int, optional
         `Header.kind` of the frames so far.
 
     Attributes
     ----------
     first : tuple of (int, int or None), or None
-        `skip` and `kind` for a framer that is to begin with the last message and to go on as this
+        `skip` and `kind` for a framer that begins with the last message and continues like this
         one; None if no frame is known to begin in that message.
     """
 
     def __init__(self, form: Format, skip: int | None = None, kind: int | None = None) -> None:
         self._form = form
-        self._rest = b""  # what was not used of the last message
-        self._skip = skip or 0  # bytes to pass over
+        self._rest = b""  # the unused end of the last message
+        self._skip = skip or 0  # bytes to skip
         self._in_step = skip is not None
         self._kind = kind
-        self._junk = 0  # bytes passed over since the last frame
+        self._junk = 0  # bytes skipped since the last frame
         self.first: tuple[int, int | None] | None = None
 
     @property
@@ -187,7 +187,7 @@ class Framer:
             self._junk = 0
             is_earlier, end = at < earlier, at + header.size
             if is_earlier and not self._may_follow(data, end):
-                # Its two parts do not belong together: what was between them is lost.
+                # Its two parts do not belong together: bytes between them are lost.
                 self._in_step, at = False, earlier
                 yield Frame(b"", header, is_earlier)
             else:
@@ -263,7 +263,7 @@ class Framer:
         self._passed += n
 
     def _may_follow(self, data: bytes, at: int) -> bool:
-        """Say whether what is at the end of a frame may be there."""
+        """Say whether the bytes after a frame may follow it."""
         if len(data) < at + self._form.header_bytes:
             return True
         return self._form.read(data, at) is not None or data.startswith(_AFTER_SONG, at)

@@ -60,9 +60,9 @@ class Sampled:
     end : int
         First byte that is not part of it.
     stated, there : int
-        Bytes of audio by the header, and in the file; `stated` is 0 where it is left open.
+        Bytes of audio by the header, and in the file; `stated` is 0 if it is left open.
     pieces : list of bytes or (int, int), optional
-        What FFmpeg is to read in place of the file; none if it reads the file as it should.
+        The pieces that FFmpeg must read instead of the file; none if it reads the file correctly.
     """
 
     end: int
@@ -74,13 +74,13 @@ class Sampled:
 @dataclass(slots=True)
 class _Chunk:
     name: bytes
-    start: int  # of what is in it
+    start: int  # of its content
     size: int
     next: int
 
 
 def read_sampled(file: BinaryIO, start: int, size: int) -> Sampled | None:
-    """Look at the file that begins at byte `start`.
+    """Return the description of the file that begins at byte `start`.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def read_sampled(file: BinaryIO, start: int, size: int) -> Sampled | None:
     Returns
     -------
     Sampled or None
-        None for what is no such file, or is damaged before its audio.
+        None if it is no such file, or damaged before its audio.
     """
     head = _read(file, start, 40)
     if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
@@ -109,7 +109,7 @@ def read_sampled(file: BinaryIO, start: int, size: int) -> Sampled | None:
 
 
 def read_head(file: BinaryIO) -> tuple[bytes, int, int] | None:
-    """Look at the beginning of a WAV file that nobody can go back in.
+    """Read the header of a WAV file that cannot seek back.
 
     Returns
     -------

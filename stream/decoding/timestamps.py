@@ -96,7 +96,7 @@ class TimestampTracker(Generic[Item]):
 
     @property
     def end_s(self) -> float:
-        """Stamp at which the audio pushed so far ends."""
+        """Timestamp at which the audio pushed so far ends."""
         return self._zero_s + self._count / self.rate
 
     def push(
@@ -130,7 +130,7 @@ class TimestampTracker(Generic[Item]):
         return self._settle(last=False)
 
     def flush(self) -> list[Placed[Item]]:
-        """Return what is held: nothing comes after it."""
+        """Return the queued frames at the end of the stream."""
         return self._settle(last=True)
 
     def _ahead(self, stamp_s: float) -> float:
@@ -147,7 +147,7 @@ class TimestampTracker(Generic[Item]):
         return out
 
     def _release(self) -> list[Placed[Item]]:
-        """Return the frames at the front whose stamps fit the count."""
+        """Return the frames at the front whose timestamps fit the count."""
         out = []
         while self._queue and self._fits(self._queue[0]):
             first = self._queue.popleft()
@@ -164,25 +164,25 @@ class TimestampTracker(Generic[Item]):
         return self._queued_s >= CONFIRM_S or len(self._queue) >= _MAX_QUEUED
 
     def _returns(self) -> bool:
-        """Return whether the newest stamp fits the count, or is on its other side."""
+        """Return whether the newest timestamp fits the count, or is on its other side."""
         first, newest = self._queue[0].ahead, self._queue[-1].ahead
         if first is None or newest is None:
             return False
         return self._fits(self._queue[-1]) or (first > self._drift_s) != (newest > self._drift_s)
 
     def _decide(self) -> None:
-        """Say what the stamp of the first frame that is held means."""
+        """Decide on the timestamp of the first queued frame."""
         first = self._queue[0]
         assert first.ahead is not None
         sign = 1 if first.ahead > self._drift_s else -1
         offs = [queued.ahead for queued in self._queue if queued.ahead is not None]
-        least = min(sign * (off - self._drift_s) for off in offs)
-        if least <= self._tolerance_s:  # the stamps return: this one is wrong
+        smallest = min(sign * (off - self._drift_s) for off in offs)
+        if smallest <= self._tolerance_s:  # the timestamps return: this one is wrong
             first.ahead = None
             return
-        # What lies on the line of the least jump, of which the middle is the truest.
+        # The median of the jumps near the smallest one.
         jump_s = median(
-            off for off in offs if sign * (off - self._drift_s) <= least + self._tolerance_s
+            off for off in offs if sign * (off - self._drift_s) <= smallest + self._tolerance_s
         )
         if jump_s > MAX_HOLE_S:
             first.placed.disbelieved_s = jump_s
@@ -201,7 +201,7 @@ class TimestampTracker(Generic[Item]):
             self._drift_s = 0.0
 
     def _begin_anew(self, jump_s: float) -> None:
-        """Read stamps as if they had not jumped."""
+        """Read timestamps as if they had not jumped."""
         self._zero_s += jump_s - self._drift_s
         self._move(jump_s - self._drift_s)
 

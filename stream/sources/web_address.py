@@ -1,9 +1,9 @@
-"""Web addresses: what of them may be shown, and where they may lead.
+"""Web addresses: their names in messages, and the restriction to http, https and public hosts.
 
-A login and a query may be secrets, so names and messages are made without them. What came from
-the network, an entry of a list or a redirection, may name only http and https. Where private
-addresses are refused, `PublicOnly` stands between FFmpeg and the network: FFmpeg looks up names
-and follows redirections and playlists by itself, and a check beforehand would not hold.
+A login and a query may be secrets, so names and messages do not contain them. Addresses from the
+network (entries of lists, redirections) must be http or https. If private addresses are refused,
+FFmpeg connects through the proxy `PublicOnly`: FFmpeg resolves names and follows redirections and
+playlists by itself, so a check in advance is not sufficient.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def public_name(url: str) -> str:
     Parameters
     ----------
     url : str
-        Any text; what cannot be taken apart is cut at its first ``?`` and ``#``.
+        Any text; if it is not an address, it is cut at its first ``?`` and ``#``.
     """
     try:
         parts = urlsplit(url)
@@ -57,7 +57,7 @@ def check_scheme(url: str, name: str) -> None:
     url : str
         The address.
     name : str
-        Who names it, for the message.
+        Origin of the address, for the message.
 
     Raises
     ------
@@ -79,10 +79,10 @@ def check_scheme(url: str, name: str) -> None:
 
 
 def is_public(address: str) -> bool:
-    """Say whether an IP address is one of the public network.
+    """Say whether an IP address is public.
 
-    Loopback, link-local (with cloud providers' metadata), private, shared, multicast and
-    reserved addresses are not, nor are those that carry one of them inside IPv6.
+    Loopback, link-local (including cloud metadata), private, shared, multicast and reserved
+    addresses are not, nor are IPv6 addresses that contain one of them.
     """
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
@@ -98,28 +98,28 @@ def is_public(address: str) -> bool:
 
 
 class PublicOnly:
-    """An HTTP proxy on the loopback that connects to public addresses alone.
+    """An HTTP proxy on the loopback that connects only to public addresses.
 
-    It looks up each name itself and connects to the address that it checked, so neither a
-    redirection, an entry of a playlist, nor a name that changes its address leads inside.
+    It resolves each name and connects to the address that it checked, so no redirection, playlist
+    entry or changing DNS name leads to a private host.
 
     Parameters
     ----------
     allowed : callable
-        Is given an IP address and says whether it may be connected to.
+        Returns whether an IP address is allowed.
 
     Attributes
     ----------
     url : str
-        Where the proxy listens.
+        Address of the proxy.
     refused : str
-        The last host that was refused, and its address; "" if none was.
+        The last refused host and its address; "" if there is none.
     """
 
     def __init__(self, allowed: Callable[[str], bool] = is_public) -> None:
         self.allowed = allowed
         self.refused = ""
-        # FFmpeg would go around the proxy for the hosts that this names.
+        # FFmpeg bypasses the proxy for the hosts in this variable.
         os.environ.pop("no_proxy", None)
         self._server = _Server(("127.0.0.1", 0), _Connection)
         self._server.guard = self
@@ -138,7 +138,7 @@ class PublicOnly:
         self.close()
 
     def close(self) -> None:
-        """Stop listening and end what is connected."""
+        """Stop listening, and end all connections."""
         self._server.stopped.set()
         self._server.shutdown()
         self._server.server_close()
@@ -151,7 +151,7 @@ class PublicOnly:
         PermissionError
             It has none.
         OSError
-            It is not known, or none of them answers.
+            It is unknown, or none of its addresses answers.
         """
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         allowed = [each for each in found if self.allowed(str(each[4][0]))]
@@ -232,7 +232,7 @@ class _Connection(socketserver.BaseRequestHandler):
             return
 
     def _splice(self, upstream: socket.socket) -> None:
-        """Hand on what either side sends until one of them ends."""
+        """Forward bytes in both directions until one side ends."""
         other = {self.request: upstream, upstream: self.request}
         for each in other:
             each.settimeout(None)
@@ -262,7 +262,7 @@ def _destination(method: bytes, target: bytes, version: bytes) -> tuple[str, int
 
 
 def _forwarded(first: bytes, head: bytes) -> bytes:
-    """Return the head of a request as the server wants it: one request for a connection."""
+    """Return the head of a request for the server: one request per connection."""
     lines = [
         line
         for line in head.split(b"\r\n")[1:]

@@ -453,7 +453,7 @@ class PartitionReader:
         Parameters
         ----------
         caught_up : collection of int
-            AssignedPartitions that are read as fast as they are written, from a broker that answers. A
+            Partitions that are read as fast as they are written, from a broker that answers. A
             station there that sends nothing is silent.
 
         Returns

@@ -287,7 +287,7 @@ class RefusedRecords:
 
     @property
     def blocked(self) -> set[int]:
-        """AssignedPartitions that must not be committed."""
+        """Partitions that must not be committed."""
         return {partition for partition, _ in self._stations}
 
     def drop(self, partitions: Collection[int]) -> None:
