@@ -11,7 +11,7 @@ from airsift.errors import ConfigError
 if TYPE_CHECKING:
     from airsift.config import Config
     from model.classifier import Classifier
-    from model.frontend.rolling_cqt import FrontEnd
+    from model.frontend.base import FrontEnd
     from stream.pipeline import Pipeline
     from stream.stages.identify import Identify
     from stream.stages.smooth import SmoothSettings

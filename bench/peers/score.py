@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from model.evaluation import event_metrics
-from model.evaluation.programmes import union
+from model.mixing import merge_spans
 
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
 WINDOW_S = 5.0
@@ -69,7 +69,7 @@ def programme_figures(known, said) -> dict[str, float | str]:
     for each in known.programmes:
         answer = said["programmes"]["answers"][str(each.path)]
         pairs.append((_timeline(each.spans, each.seconds), _timeline(answer, each.seconds)))
-    rows = event_metrics.count(pairs).rows()
+    rows = event_metrics.count_events(pairs).rows()
     return {
         short: _percent(rows[name].value)
         for short, name in (
@@ -78,7 +78,7 @@ def programme_figures(known, said) -> dict[str, float | str]:
             ("event_F_1s", "event-based macro F, collar 1 s"),
             ("event_F_0.5s", "event-based macro F, collar 0.5 s"),
             ("boundaries_found", "boundaries found within 1 s"),
-            ("boundaries_true", "boundaries said that are true"),
+            ("boundaries_true", "detected boundaries that are true"),
         )
     }
 
@@ -91,7 +91,7 @@ def _score(answer, label: str) -> float:
 
 
 def _union_s(spans) -> list[tuple[float, float]]:
-    merged = union([(round(start * RATE), round(end * RATE)) for start, end in spans])
+    merged = merge_spans([(round(start * RATE), round(end * RATE)) for start, end in spans])
     return [(start / RATE, end / RATE) for start, end in merged]
 
 
@@ -100,7 +100,7 @@ def _timeline(spans, seconds: float) -> event_metrics.Timeline:
         cut = [
             (round(start * RATE), round(min(end, seconds) * RATE)) for start, end in spans[label]
         ]
-        return union([(start, end) for start, end in cut if end > start])
+        return merge_spans([(start, end) for start, end in cut if end > start])
 
     return event_metrics.Timeline(samples("speech"), samples("music"), round(seconds * RATE))
 

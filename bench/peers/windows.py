@@ -60,7 +60,7 @@ def write(folder: Path, corpus: Path, split: str, most: int, programmes: int) ->
 
     folder.mkdir(parents=True, exist_ok=True)
     print(f"reading the {split} split of {corpus}", file=sys.stderr, flush=True)
-    heard = conditions.held_out(corpus, split)
+    heard = conditions.held_out_takes(corpus, split)
     rows = []
     for each in conditions.conditions_of(heard, split, most=most, names=CONDITIONS):
         place = each.name.replace(" ", "_")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from bench.report import Report, arguments, median_s
-from model.frontend.rolling_cqt import FrontEnd, make_front_end
+from model.frontend.base import FrontEnd
+from model.frontend.rolling_cqt import make_front_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from airsift.errors import ConfigError
-from model.corpus.feature_store import HOP, RATE, Stream
+from model.corpus.feature_store import HOP, RATE, Take
 from model.evaluation import conditions
 
 NAMES = ("speech", "music", "speech, GSM 06.10", "music, two semitones up")
 
 
 @pytest.fixture(scope="module")
-def heard() -> list[Stream]:
+def heard() -> list[Take]:
     """Return 20 s of two groups of each class: noise, and in speech and music a tone as well."""
     random = np.random.default_rng(0)
     time = np.arange(20 * RATE) / RATE
@@ -20,13 +20,14 @@ def heard() -> list[Stream]:
         for number in range(2):
             samples = np.sin(2 * np.pi * hz * time) + 0.05 * random.standard_normal(len(time))
             active = np.ones(len(time) // HOP, np.bool_)
-            made.append(Stream(f"{kind}:{number}", kind, samples.astype(np.float32), active))
+            made.append(Take(f"{kind}:{number}", kind, samples.astype(np.float32), active))
     return made
 
 
-def made(heard: list[Stream], *names: str) -> dict[str, conditions.Condition]:
+def made(heard: list[Take], *names: str) -> dict[str, conditions.Condition]:
     return {
-        each.name: each for each in conditions.conditions_of(heard, "test", most=4, names=names)
+        each.name: each
+        for each in conditions.conditions_of(heard, "test", max_windows=4, names=names)
     }
 
 

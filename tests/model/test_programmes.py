@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from airsift.errors import ConfigError
-from model.corpus.feature_store import HOP, RATE, Stream
+from model.corpus.feature_store import HOP, RATE, Take
 from model.evaluation import programmes
 
 LEVEL = 0.1
 
 
-def streams(*kinds: str) -> list[Stream]:
+def takes(*kinds: str) -> list[Take]:
     """Return 40 s of each of three groups of a class; the class is told by the frequency."""
     tones = {"speech": 500.0, "music": 2000.0, "singing": 2000.0, "noise": 5000.0}
     time = np.arange(40 * RATE) / RATE
@@ -20,7 +20,7 @@ def streams(*kinds: str) -> list[Stream]:
         active = np.ones(len(samples) // HOP, np.bool_)
         active[900:1100] = False  # 4 s in which the class is not heard
         samples[900 * HOP : 1100 * HOP] = 0.0
-        made += [Stream(f"{kind}:{number}", kind, samples, active) for number in range(3)]
+        made += [Take(f"{kind}:{number}", kind, samples, active) for number in range(3)]
     return made
 
 
@@ -32,7 +32,7 @@ def power(samples: np.ndarray, hz: float) -> np.ndarray:
 
 
 def test_what_is_said_to_be_heard_is_heard() -> None:
-    for made in programmes.programmes(streams("speech", "music", "noise"), count=3, seconds=60):
+    for made in programmes.programmes(takes("speech", "music", "noise"), count=3, seconds=60):
         assert len(made.samples) == 60 * RATE
         for hz, spans in ((500.0, made.speech), (2000.0, made.music)):
             truth = np.zeros(len(made.samples), np.bool_)
@@ -46,7 +46,7 @@ def test_what_is_said_to_be_heard_is_heard() -> None:
 
 
 def test_the_same_seed_gives_the_same_programmes_and_groups_take_turns() -> None:
-    heard = streams("speech", "music", "singing", "noise")
+    heard = takes("speech", "music", "singing", "noise")
     first, second = (list(programmes.programmes(heard, count=2, seed=4)) for _ in range(2))
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one.samples, other.samples)
@@ -57,7 +57,7 @@ def test_the_same_seed_gives_the_same_programmes_and_groups_take_turns() -> None
 
 
 def test_spans_are_in_order_and_apart() -> None:
-    for made in programmes.programmes(streams("speech", "music", "noise"), count=4):
+    for made in programmes.programmes(takes("speech", "music", "noise"), count=4):
         for spans in (made.speech, made.music):
             edges = np.array(spans).ravel()
             assert (np.diff(edges) > 0).all()
@@ -67,4 +67,4 @@ def test_spans_are_in_order_and_apart() -> None:
 
 def test_recordings_that_are_too_short_are_refused() -> None:
     with pytest.raises(ConfigError, match="no music of 3 s or more"):
-        next(programmes.programmes(streams("speech", "noise")))
+        next(programmes.programmes(takes("speech", "noise")))

@@ -9,7 +9,7 @@ from bench.peers.runner import run
 def load():
     import torch
 
-    from airsift.cli.evaluate import listener
+    from airsift.cli.evaluate import segmenter
     from model import classifier
     from model.frontend.rolling_cqt import RollingCQT, cqt
     from stream.sources.file import read_file
@@ -26,7 +26,7 @@ def load():
         speech, music = loaded.decide(loaded.embed(columns))[0].tolist()
         return {"speech": speech, "music": music}
 
-    hear = listener(file)
+    hear = segmenter(file)
 
     def programme(path):
         heard = hear(Path(path))

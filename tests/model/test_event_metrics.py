@@ -24,13 +24,13 @@ TRUTH = timeline([(0, 20), (30, 45)], [(20, 33), (50, 60)])
 
 
 def test_the_truth_scores_full() -> None:
-    rows = event_metrics.count([(TRUTH, TRUTH)]).rows()
+    rows = event_metrics.count_events([(TRUTH, TRUTH)]).rows()
     assert len(rows) == 6
     assert {row.value for row in rows.values()} == {1.0}
 
 
 def test_silence_scores_nothing() -> None:
-    rows = event_metrics.count([(TRUTH, timeline([], []))]).rows()
+    rows = event_metrics.count_events([(TRUTH, timeline([], []))]).rows()
     assert {row.value for row in rows.values()} == {0.0}
 
 
@@ -40,18 +40,22 @@ def test_a_boundary_counts_within_a_second(late: float, found: float) -> None:
         [(0, 20 + late), (30 + late, 45 + late)], [(20 + late, 33 + late), (50 + late, 60)]
     )
     assert (
-        event_metrics.count([(TRUTH, heard)]).rows()["boundaries found within 1 s"].value == found
+        event_metrics.count_events([(TRUTH, heard)]).rows()["boundaries found within 1 s"].value
+        == found
     )
 
 
 def test_a_boundary_is_found_once_and_only_by_its_kind() -> None:
     truth = timeline([(10, 20)], [])
     often = timeline([(9.5, 9.8), (10.1, 20)], [])
-    rows = event_metrics.count([(truth, often)]).rows()
+    rows = event_metrics.count_events([(truth, often)]).rows()
     assert rows["boundaries found within 1 s"].value == 1.0
-    assert rows["boundaries said that are true"].value == 0.5
+    assert rows["detected boundaries that are true"].value == 0.5
     other = timeline([], [(10, 20)])
-    assert event_metrics.count([(truth, other)]).rows()["boundaries found within 1 s"].value == 0.0
+    assert (
+        event_metrics.count_events([(truth, other)]).rows()["boundaries found within 1 s"].value
+        == 0.0
+    )
 
 
 def test_sums_over_programmes_are_what_the_library_says_of_all_of_them() -> None:
@@ -68,6 +72,6 @@ def test_sums_over_programmes_are_what_the_library_says_of_all_of_them() -> None
     for truth, heard in pairs:
         whole.evaluate(event_metrics.events(truth), event_metrics.events(heard))
     expected = whole.results_class_wise_average_metrics()["f_measure"]["f_measure"]
-    figure = event_metrics.count(pairs).rows()["segment-based macro F, 1 s"]
+    figure = event_metrics.count_events(pairs).rows()["segment-based macro F, 1 s"]
     assert figure.value == pytest.approx(expected)
     assert figure.low < figure.value < figure.high
