@@ -109,6 +109,7 @@ class Report2015(nn.Module):
 
     def __init__(self, maps: int, frame_size: int) -> None:
         super().__init__()
+        self.window, self.step = WINDOW_COLUMNS, STEP_COLUMNS
         self.layers = nn.Sequential(
             nn.Conv2d(1, maps, (12, 72)), nn.ReLU(), nn.MaxPool2d((1, 4)),
             nn.Conv2d(maps, maps, (25, 1)), nn.ReLU(), nn.MaxPool2d((4, 1)),
@@ -118,7 +119,7 @@ class Report2015(nn.Module):
         )  # fmt: skip
 
     def forward(self, columns: Tensor) -> Tensor:
-        windows = columns.unfold(1, WINDOW_COLUMNS, STEP_COLUMNS).transpose(2, 3)
+        windows = columns.unfold(1, self.window, self.step).transpose(2, 3)
         count = windows.shape[1]
         flat = windows.flatten(0, 1).unsqueeze(1)
         frames: Tensor = self.layers(flat).view(columns.shape[0], count, -1)

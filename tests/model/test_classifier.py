@@ -137,12 +137,12 @@ def test_frames_are_those_of_the_module(name: str) -> None:
         frame_size=network.frame_size,
         moments=network.moments,
     )
-    judge = classifier.Classifier(network, spec)
+    loaded = classifier.Classifier(network, spec)
     for length in (250, 300, 470):
         columns = torch.rand(2, length, 144) * 8
         with torch.inference_mode():
             expected = network.embed(columns)
-        found = judge.embed(columns)
+        found = loaded.embed(columns)
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
 
 

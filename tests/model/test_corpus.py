@@ -80,7 +80,7 @@ def test_a_second_build_decodes_nothing_and_says_the_same(folder: Path) -> None:
 
 
 @pytest.mark.long
-def test_streams_and_bank_hold_every_group_of_the_split(
+def test_takes_and_store_hold_every_group_of_the_split(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for made in ("NOISE_TAKES", "EVENT_TAKES", "CONVERSATION_TAKES", "CROWD_TAKES"):
@@ -202,11 +202,13 @@ def test_the_game_archives_are_read() -> None:
         list(game_archives.queen_speech(b"QTBL".ljust(20, b"\2")))
 
 
-@pytest.mark.parametrize("treatment", augment.PROBABILITIES, ids=lambda each: each.__name__)
-def test_a_treatment_keeps_length_and_about_the_level(treatment: augment.Augmentation) -> None:
+@pytest.mark.parametrize("augmentation", augment.PROBABILITIES, ids=lambda each: each.__name__)
+def test_an_augmentation_keeps_length_and_about_the_level(
+    augmentation: augment.Augmentation,
+) -> None:
     random = np.random.default_rng(0)
     samples = (0.1 * np.sin(np.arange(RATE * 2) / 7)).astype(np.float32)
-    changed = treatment(samples, random)
+    changed = augmentation(samples, random)
     assert changed.shape == samples.shape
     assert changed.dtype == np.float32
     assert 0.4 < changed.std() / samples.std() < 2.0

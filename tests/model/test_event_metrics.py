@@ -36,11 +36,11 @@ def test_silence_scores_nothing() -> None:
 
 @pytest.mark.parametrize(("late", "found"), [(0.9, 1.0), (1.1, 0.0)])
 def test_a_boundary_counts_within_a_second(late: float, found: float) -> None:
-    heard = timeline(
+    estimate = timeline(
         [(0, 20 + late), (30 + late, 45 + late)], [(20 + late, 33 + late), (50 + late, 60)]
     )
     assert (
-        event_metrics.count_events([(TRUTH, heard)]).rows()["boundaries found within 1 s"].value
+        event_metrics.count_events([(TRUTH, estimate)]).rows()["boundaries found within 1 s"].value
         == found
     )
 
@@ -69,8 +69,8 @@ def test_sums_over_programmes_are_what_the_library_says_of_all_of_them() -> None
         spans = [[(a, b) for a, b in cut.reshape(-1, 2)] for cut in cuts]
         pairs.append((timeline(spans[0], spans[1]), timeline(spans[2], spans[3])))
     whole = SegmentBasedMetrics(list(event_metrics.CLASSES), time_resolution=1.0)
-    for truth, heard in pairs:
-        whole.evaluate(event_metrics.events(truth), event_metrics.events(heard))
+    for truth, estimate in pairs:
+        whole.evaluate(event_metrics.events(truth), event_metrics.events(estimate))
     expected = whole.results_class_wise_average_metrics()["f_measure"]["f_measure"]
     figure = event_metrics.count_events(pairs).rows()["segment-based macro F, 1 s"]
     assert figure.value == pytest.approx(expected)

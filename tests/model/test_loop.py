@@ -70,7 +70,7 @@ def test_a_seed_gives_one_network_even_if_interrupted(
         assert (tmp_path / "whole" / name).read_text() == (tmp_path / "parts" / name).read_text()
     assert len((tmp_path / "whole" / "batches.csv").read_text().splitlines()) == 1 + 6
     assert sorted(p.name for p in (tmp_path / "whole").iterdir()) == [
-        "batches.csv", "best.pt", "initial.pt", "last.pt", "validations.csv", "state.pt",
+        "batches.csv", "best.pt", "initial.pt", "last.pt", "state.pt", "validations.csv",
     ]  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def test_other_labels_or_damage_do_not_either(
         loop.train(store, held_out, settings(), tmp_path, str)
 
 
-def test_labels_without_a_rule_for_mislabelled_streams_are_not_cleaned(
+def test_the_label_noise_filter_is_for_speech_and_music_only(
     store: FeatureStore, held_out: validation.Validation, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=r"filter_labels_at=0\.4"):
@@ -149,13 +149,13 @@ def test_a_full_disk_stops_training_in_one_line_and_leaves_the_last_whole_state(
     loop.train(store, held_out, settings(), tmp_path, str)
 
 
-def test_figures_are_watched(
+def test_metrics_are_reported(
     store: FeatureStore, held_out: validation.Validation, tmp_path: Path
 ) -> None:
     seen: list[tuple[int, list[str]]] = []
     loop.train(
         store, held_out, settings(steps=3), tmp_path, str,
-        watch=lambda step, figures: seen.append((step, list(figures))),
+        watch=lambda step, metrics: seen.append((step, list(metrics))),
     )  # fmt: skip
     batch = ["train cost", "train error"]
     assert seen == [
@@ -164,7 +164,7 @@ def test_figures_are_watched(
     ]  # fmt: skip
 
 
-def test_the_sheet_is_a_picture(
+def test_training_curves_are_drawn(
     store: FeatureStore, held_out: validation.Validation, tmp_path: Path
 ) -> None:
     pytest.importorskip("matplotlib")
@@ -175,7 +175,7 @@ def test_the_sheet_is_a_picture(
     assert (tmp_path / "training_curves.svg").read_text().count("validation") >= 2
 
 
-def test_a_stream_that_contradicts_a_certain_network_is_found(store: FeatureStore) -> None:
+def test_a_take_that_a_confident_network_contradicts_is_found(store: FeatureStore) -> None:
     class Certain(Network):
         def forward(self, columns: torch.Tensor) -> torch.Tensor:
             return torch.tensor([5.0, -5.0]).repeat(len(columns), 1)

@@ -110,11 +110,13 @@ def test_a_weight_is_a_repetition(rows: list[tuple[float, float, bool, bool, int
         assert figure(p, truth, weights) == pytest.approx(repeated)
 
 
-def test_calibration_error_is_the_distance_of_what_is_said_from_what_is() -> None:
+def test_calibration_error_is_the_distance_of_probability_and_frequency() -> None:
     truth = np.arange(1000)[:, None] % 4 == np.array([0, 0])
-    said = np.full((1000, 2), 0.75)
-    assert metrics.calibration_error(said, truth, np.ones(1000)) == pytest.approx(0.5)
-    assert metrics.calibration_error(said * 0 + 0.25, truth, np.ones(1000)) == pytest.approx(0.0)
+    predicted = np.full((1000, 2), 0.75)
+    assert metrics.calibration_error(predicted, truth, np.ones(1000)) == pytest.approx(0.5)
+    assert metrics.calibration_error(predicted * 0 + 0.25, truth, np.ones(1000)) == pytest.approx(
+        0.0
+    )
 
 
 def test_windows_that_are_no_pairs_are_refused() -> None:

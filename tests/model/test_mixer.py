@@ -56,40 +56,40 @@ def store() -> FeatureStore:
         ("speech", "singing", (1, 1)),
     ],
 )
-def test_labels_are_those_of_the_layers(
+def test_labels_are_those_of_the_sources(
     store: FeatureStore, front: str, back: str | None, wanted: tuple[int, int]
 ) -> None:
-    way = solo(front) if back is None else mix(front, back, -20.0, 6.0)
-    columns, heard = Mixer(store, recipes=((1.0, way),)).batch(6, np.random.default_rng(1))
+    recipe = solo(front) if back is None else mix(front, back, -20.0, 6.0)
+    columns, active = Mixer(store, recipes=((1.0, recipe),)).batch(6, np.random.default_rng(1))
     assert columns.shape == (6, 250, 144)
     assert torch.isfinite(columns).all()
     torch.testing.assert_close(
-        window_targets(heard), torch.tensor([wanted] * 6, dtype=torch.float32)
+        window_targets(active), torch.tensor([wanted] * 6, dtype=torch.float32)
     )
 
 
 @settings(max_examples=20, deadline=None)
 @given(place=st.floats(0.0, 1.0))
 def test_the_target_crosses_one_half_when_a_boundary_passes_the_centre(place: float) -> None:
-    heard = fade_curve(MixtureSource("speech", end=place)) > 0.25
-    share = float(taper(WINDOW)[heard].sum())
+    active = fade_curve(MixtureSource("speech", end=place)) > 0.25
+    share = float(taper(WINDOW)[active].sum())
     assert abs(share - 0.5) < 0.02 or (share > 0.5) == (place > 0.5)
 
 
-def test_pauses_between_two_layers_belong_to_neither(store: FeatureStore) -> None:
+def test_pauses_between_two_sources_belong_to_neither(store: FeatureStore) -> None:
     def halves(_: np.random.Generator) -> tuple[MixtureSource, ...]:
         return MixtureSource("speech", end=0.5), MixtureSource("music", start=0.5)
 
-    _, heard = Mixer(store, recipes=((1.0, halves),)).batch(4, np.random.default_rng(2))
-    torch.testing.assert_close(window_targets(heard), torch.full((4, 2), 0.5), atol=0.02, rtol=0)
+    _, active = Mixer(store, recipes=((1.0, halves),)).batch(4, np.random.default_rng(2))
+    torch.testing.assert_close(window_targets(active), torch.full((4, 2), 0.5), atol=0.02, rtol=0)
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 250))
-def test_a_moment_is_what_is_heard_in_the_middle_of_its_frame(start: int) -> None:
-    heard = torch.zeros(1, 250, 1)
-    heard[:, start:] = 1.0
-    moments = moment_targets(heard, context=40, stride=10, moments=5)[0, :, 0]
+def test_the_target_of_a_moment_is_the_centre_of_its_frame(start: int) -> None:
+    active = torch.zeros(1, 250, 1)
+    active[:, start:] = 1.0
+    moments = moment_targets(active, context=40, stride=10, moments=5)[0, :, 0]
     for moment, share in enumerate(moments.tolist()):
         first = (8 + moment) * 10 + 15  # frame 8 sees columns 80 to 120: 95 to 105 are its middle
         assert share == pytest.approx(min(max((first + 10 - start) / 10, 0.0), 1.0))
@@ -101,7 +101,7 @@ def test_the_same_random_state_gives_the_same_windows(store: FeatureStore) -> No
     assert torch.equal(first[1], second[1])
 
 
-def test_streams_left_out_are_never_drawn(store: FeatureStore) -> None:
+def test_takes_left_out_are_never_drawn(store: FeatureStore) -> None:
     loud = FeatureStore(store.columns.copy(), store.active, store.takes)
     loud.columns[:LENGTH] = 60.0
     mixer = Mixer(loud, dropped=frozenset({0}), recipes=((1.0, solo("speech")),))
@@ -128,7 +128,7 @@ def test_equalisation_is_a_gain_for_each_bin() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000))
-def test_interruptions_are_pauses_that_a_listener_forgives(seed: int) -> None:
+def test_interruptions_are_shorter_than_two_seconds(seed: int) -> None:
     gate = interruptions(np.random.default_rng(seed))
     assert gate.shape == (WINDOW,)
     assert 0.0 <= gate.min() <= gate.max() <= 1.001

@@ -102,7 +102,7 @@ def test_every_condition_and_source_is_in_the_tables(
 
 
 @pytest.mark.long
-def test_the_figure_is_the_same_file_for_the_same_figures(
+def test_the_plot_is_deterministic(
     predictions: dict[str, ConditionPredictions],
 ) -> None:
     first, second = draw(predictions, "a model"), draw(predictions, "a model")

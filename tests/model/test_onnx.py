@@ -72,8 +72,8 @@ def test_onnxruntime_computes_what_the_network_does_in_any_batch_and_length(netw
 def test_every_file_carries_the_spec(files, spec) -> None:
     for file in files:
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-        told = session.get_modelmeta().custom_metadata_map[onnx_files.SPEC_KEY]
-        assert ModelSpec.from_json(told) == spec
+        text = session.get_modelmeta().custom_metadata_map[onnx_files.SPEC_KEY]
+        assert ModelSpec.from_json(text) == spec
 
 
 def tampered(file: Path, to: Path) -> Path:

@@ -117,8 +117,8 @@ def test_what_is_exported_is_of_these_labels(trained: Path, exported: Path) -> N
     window = torch.rand(250, 144) * 10
     with torch.inference_mode():
         wanted = torch.sigmoid(network.eval()(window[None]))[0]
-    judged = loaded.decide(loaded.embed(window[None]))[0]
-    torch.testing.assert_close(judged, wanted, atol=1e-4, rtol=0)
+    found = loaded.decide(loaded.embed(window[None]))[0]
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)
     card = (exported / "adverts.md").read_text()
     assert "| labels | advert: independent" in card
     assert "Stated in task.toml: Tones and noise." in card
@@ -144,10 +144,10 @@ def test_a_network_of_other_labels_does_not_run_the_pipeline(exported: Path) -> 
             build_pipeline(chosen)
 
 
-def test_windows_are_judged_by_these_labels(exported: Path, mine: Path) -> None:
-    heard, file = next(mine.glob("advert-*.wav")), exported / "adverts.pt"
+def test_windows_are_predicted_with_these_labels(exported: Path, mine: Path) -> None:
+    recording, file = next(mine.glob("advert-*.wav")), exported / "adverts.pt"
     sets = ["--set", f"model.path='{file}'", "--set", f"model.sha256={sha256_of(file)}"]
-    lines = run("classify", heard, *sets).splitlines()
+    lines = run("classify", recording, *sets).splitlines()
     assert lines[0] == "file,start_s,end_s,p_advert"
     assert [line.split(",")[1:3] for line in lines[1:]] == [["0.0", "5.0"], ["5.0", "10.0"]]
 

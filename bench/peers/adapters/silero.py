@@ -28,4 +28,4 @@ def load():
     return hear, hear
 
 
-run(load, says=["speech"], how="get_speech_timestamps, its thresholds")
+run(load, labels=["speech"], how="get_speech_timestamps, its thresholds")
