@@ -24,6 +24,7 @@ FMIN_HZ = 80.0
 COMPRESSION = 10_000.0  # C in log2(1 + C * magnitude)
 WINDOW_COLUMNS = 250  # 5 s
 STEP_COLUMNS = 50  # 1 s
+LABELS = ("speech", "music")  # of the default model
 COLUMNS_PER_HOUR = 3600 * SAMPLE_RATE // HOP
 
 # Fields that a front end has as attributes of the same names.
@@ -80,7 +81,7 @@ class ModelSpec:
     stride_columns: int = 10
     frame_size: int = 96
     moments: int = 0
-    labels: tuple[str, ...] = ("speech", "music")
+    labels: tuple[str, ...] = LABELS
     training_data: str = ""
     weights_sha256: str = ""
 

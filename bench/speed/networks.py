@@ -23,9 +23,10 @@ from model.corpus import cache, feature_store
 from model.corpus.recordings import key_of
 from model.evaluation import conditions
 from model.networks import presets
+from model.spec import LABELS
 from model.training import checkpoint, validation
 from model.training.loop import Settings
-from model.training.mixer import LABELS, Mixer
+from model.training.mixer import Mixer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     # Samples, and for each column or sample whether the class is active.
     ActiveSamples = tuple[Samples, NDArray[np.bool_]]
 
+COLUMNS_PER_SECOND = RATE // HOP
 TAKE_SECONDS = 40
 TAKE_LEVEL = 0.1
 # Shorter pauses count as speech: a speaker may pause within a sentence.
@@ -140,20 +141,19 @@ def add_noise_floor(
 
 def normalise(clip: Samples, kind: Kind) -> ActiveSamples:
     """Trim silence at the ends and normalise the level; return which samples are active."""
-    frame = RATE // 50
-    count = len(clip) // frame
+    count = len(clip) // HOP
     if count < 5:
         return clip[:0], np.zeros(0, np.bool_)
-    power = np.square(clip[: count * frame]).reshape(count, frame).mean(axis=1)
+    power = np.square(clip[: count * HOP]).reshape(count, HOP).mean(axis=1)
     loud = float(np.quantile(power, 0.9))
     if loud < 1e-9:
         return clip[:0], np.zeros(0, np.bool_)
     sounding = power > loud * (1e-4 if kind == "speech" else 10**-4.5)
     first, last = int(np.argmax(sounding)), count - int(np.argmax(sounding[::-1]))
-    sounding = _pauses_filled(sounding[first:last], int(PAUSE_SECONDS * 50))
-    trimmed = clip[first * frame : last * frame]
+    sounding = _pauses_filled(sounding[first:last], int(PAUSE_SECONDS * COLUMNS_PER_SECOND))
+    trimmed = clip[first * HOP : last * HOP]
     level = float(np.sqrt(power[first:last][sounding].mean()))
-    return trimmed * np.float32(TAKE_LEVEL / level), np.repeat(sounding, frame)
+    return trimmed * np.float32(TAKE_LEVEL / level), np.repeat(sounding, HOP)
 
 
 def fade_edges(clip: Samples) -> Samples:
@@ -186,8 +186,8 @@ def _longest_gap(kind: Kind, random: np.random.Generator, *, sparse: bool) -> fl
 def _gap(kind: Kind, longest: float, random: np.random.Generator) -> int:
     """Draw the samples of silence after a clip."""
     if kind == "speech" and random.random() < 0.06:
-        return int(random.uniform(1.5, 4.0) * 50) * HOP
+        return int(random.uniform(1.5, 4.0) * COLUMNS_PER_SECOND) * HOP
     seconds = random.uniform(0.0, longest)
     if kind == "noise" and random.random() < 0.3:
         seconds = 0.0
-    return int(seconds * 50) * HOP
+    return int(seconds * COLUMNS_PER_SECOND) * HOP

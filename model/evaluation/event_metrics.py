@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from airsift.errors import ConfigError
 from model.evaluation.metrics import DRAWS, Estimate
-from model.spec import SAMPLE_RATE
+from model.spec import LABELS, SAMPLE_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from model.mixing import Spans
 
 Counts = NDArray[np.float64]
-CLASSES = ("speech", "music")
 STEPS_S = (1.0, 0.5)
 COLLARS_S = (1.0, 0.5)
 NEAR_S = 1.0
@@ -90,7 +89,7 @@ def count_events(pairs: Sequence[tuple[Timeline, Timeline]]) -> EventCounts:
         for name, metric in metrics():
             metric.evaluate(reference, estimated)
             by_class = metric.results_class_wise_metrics()
-            counts.setdefault(name, []).append([_hits(by_class[label]) for label in CLASSES])
+            counts.setdefault(name, []).append([_hits(by_class[label]) for label in LABELS])
     boundaries = [_boundaries(truth, found) for truth, found in pairs]
     return EventCounts(
         {name: np.array(each, float) for name, each in counts.items()},
@@ -108,7 +107,7 @@ def _library() -> Callable[[], list[tuple[str, Any]]]:
         raise ConfigError(
             f"sed_eval is not installed ({error}): pip install 'airsift[training]'"
         ) from error
-    labels = list(CLASSES)
+    labels = list(LABELS)
     return lambda: [
         *(
             (
@@ -134,7 +133,7 @@ def events(timeline: Timeline) -> Any:
     return MetaDataContainer(
         [
             {"event_label": label, "onset": start, "offset": end, "file": "programme"}
-            for label in CLASSES
+            for label in LABELS
             for start, end in timeline.spans_s(label)
         ]
     )
@@ -150,7 +149,7 @@ def _hits(by_class: dict[str, Any]) -> tuple[float, float, float]:
 def _boundaries(truth: Timeline, estimate: Timeline) -> tuple[int, int, int]:
     """Match onsets and offsets greedily, the nearest in time first, each once."""
     hits, true, estimated = 0, 0, 0
-    for label in CLASSES:
+    for label in LABELS:
         for side in (0, 1):
             wanted, found = (
                 [

@@ -141,7 +141,7 @@ def data_section(made: Mapping[str, Any], statement: str) -> str:
 
 def training_section(made: Mapping[str, Any]) -> str:
     """Return the section about the training: settings, versions and the selected state."""
-    kept, settings = made["kept"], made["settings"]
+    selected, settings = made["selected"], made["settings"]
     versions = {"airsift": made["airsift"], "python": made["python"], **made["libraries"]}
     rows = [
         *(settings.items()),
@@ -156,9 +156,9 @@ def training_section(made: Mapping[str, Any]) -> str:
     ]
     windows = sum(made["validation windows"].values())
     return (
-        f"{settings['steps']} steps. The state after step {kept['step']} was selected, with a cost "
-        f"of {kept['cost']:.4f} and {kept['error']:.2%} of the outputs wrong on {windows} "
-        f"validation windows.\n\n{_table(('setting', 'value'), rows)}"
+        f"{settings['steps']} steps. The state after step {selected['step']} was selected, with a "
+        f"cost of {selected['cost']:.4f} and {selected['error']:.2%} of the outputs wrong on "
+        f"{windows} validation windows.\n\n{_table(('setting', 'value'), rows)}"
     )
 
 

@@ -12,9 +12,8 @@ from airsift.errors import ConfigError, SpecMismatch
 from airsift.files import replacing
 from model import classifier
 from model.networks import presets
-from model.spec import ModelSpec
+from model.spec import LABELS, ModelSpec
 from model.training import checkpoint
-from model.training.mixer import LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

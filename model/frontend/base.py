@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from torch import Tensor
 
 from airsift.errors import ConfigError
+from model.spec import STEP_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +19,7 @@ State = dict[str, Tensor]
 
 # Columns of one row of a unit (see `model.units`): 1 s, the step between two decisions, so that
 # live audio never waits longer.
-ROW_COLUMNS = 50
+ROW_COLUMNS = STEP_COLUMNS
 
 
 class FrontEnd(Protocol):

@@ -9,6 +9,8 @@ short events. `locate` is the boundary head: frame-level predictions around the 
 import torch
 from torch import Tensor, nn
 
+from model.spec import N_BINS
+
 # The log-compressed columns lie in [0, 13.3]; quiet broadcast speech is near 4.
 TYPICAL_COLUMN = 4.0
 COLUMN_SPREAD = 3.0
@@ -41,7 +43,7 @@ class Network(nn.Module):
 
     def __init__(
         self,
-        n_bins: int = 144,
+        n_bins: int = N_BINS,
         labels: int = 2,
         maps: tuple[int, int, int] = (12, 24, 48),
         frame_size: int = 96,
@@ -146,7 +148,7 @@ class Network(nn.Module):
         Parameters
         ----------
         frames : torch.Tensor [shape=(batch, n, frame_size)]
-            The frames of one window each.
+            The frames of each window.
 
         Returns
         -------
@@ -162,7 +164,7 @@ class Network(nn.Module):
         Parameters
         ----------
         frames : torch.Tensor [shape=(batch, n, frame_size)]
-            The frames of one window each; at least `moments` + 16.
+            The frames of each window; at least `moments` + 16.
 
         Returns
         -------

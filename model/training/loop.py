@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from airsift.errors import ConfigError
+from model.spec import LABELS
 from model.training import boundary_head
 from model.training.checkpoint import TrainingRun
-from model.training.mixer import LABELS, Mixer
+from model.training.mixer import Mixer
 from model.training.mixture import BOUNDARY_RECIPES
 from model.training.validation import (
     calibrate,

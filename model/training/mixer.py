@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     from model.corpus.feature_store import FeatureStore
     from model.training.mixture import Recipe
 
-LABELS = ("speech", "music")
-# Indices into LABELS of the positive outputs of each class.
+# Indices into `model.spec.LABELS` of the positive outputs of each class.
 CLASSES: dict[str, tuple[int, ...]] = {"speech": (0,), "music": (1,), "singing": (1,), "noise": ()}
 # Maximum shift in bins: four semitones.
 TRANSPOSITION = 8

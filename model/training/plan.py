@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from model.corpus import cache, feature_store, recordings
 from model.corpus.sources import KINDS
 from model.evaluation import conditions
+from model.spec import LABELS
 from model.training import dataset, mixer, record, validation
 
 if TYPE_CHECKING:
@@ -71,11 +72,11 @@ def shipped(folder: Path, settings: Settings) -> Plan:
             for split in SPLITS
         }
         return record.TrainingData(
-            rows, recordings.sources(folder), columns, held_out, mixer.LABELS, mixer.CLASSES, {}
+            rows, recordings.sources(folder), columns, held_out, LABELS, mixer.CLASSES, {}
         )
 
     keys = _keys(feature_store.key_of(folder, "train"), held_out, "speech and music")
-    return Plan(settings, mixer.LABELS, keys, data)
+    return Plan(settings, LABELS, keys, data)
 
 
 def custom(folder: Path, config: Path, task: Task, report: Callable[[str], None]) -> Plan:

@@ -61,11 +61,13 @@ def draw(folder: Path, image: Path) -> None:
     )
     best = int(np.argmin(validations["validation_cost"]))
     for axis in (cost, error):
-        axis.axvline(validations["step"][best], color="#d62728", lw=0.8, ls=":", label="kept")
+        axis.axvline(validations["step"][best], color="#d62728", lw=0.8, ls=":", label="selected")
         axis.legend(loc="upper right", fontsize="small")
     error.set_xlabel("step")
-    kept = validations["validation_error"][best]
-    cost.set_title(f"kept: step {validations['step'][best]:.0f}, validation error {kept:.2%}")
+    selected = validations["validation_error"][best]
+    cost.set_title(
+        f"selected: step {validations['step'][best]:.0f}, validation error {selected:.2%}"
+    )
     with replacing(image) as partial, partial.open("wb") as out:
         figure.savefig(out, format=image.suffix[1:], dpi=110)
 

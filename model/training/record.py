@@ -9,17 +9,18 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import airsift
 from model.corpus import cache, feature_store
 from model.spec import COLUMNS_PER_HOUR, SAMPLE_RATE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from model.corpus.feature_store import FeatureStore
+    from model.corpus.feature_store import FeatureStore, TakeRow
     from model.corpus.recordings import Recording
     from model.corpus.sources import Split
     from model.training.loop import Settings
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "airsift.training/1"
 UNSTATED = "not stated"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def of_training(data: TrainingData, settings: Settings, state: Mapping[str, Any]
     """
     named = {each.source for rows in data.recordings.values() for each in rows}
     dropped = [data.store.takes[place].group for place in state["dropped"]]
-    kept = min(state["validations"], key=lambda row: row[2])
+    selected = min(state["validations"], key=lambda row: row[2])
     return {
         "schema": SCHEMA,
         "airsift": airsift.__version__,
@@ -93,7 +95,7 @@ def of_training(data: TrainingData, settings: Settings, state: Mapping[str, Any]
         "columns": _columns(data.store),
         "validation windows": dict(Counter(data.held_out.names)),
         "filtered as mislabelled": sorted(set(dropped)),
-        "kept": {"step": int(kept[0]), "cost": kept[2], "error": kept[3]},
+        "selected": {"step": int(selected[0]), "cost": selected[2], "error": selected[3]},
         "inputs": dict(state["inputs"]),
     }
 
@@ -142,46 +144,49 @@ def duration(seconds: float) -> str:
 
 def _totals(split: Split, rows: Sequence[Recording]) -> list[dict[str, Any]]:
     """Count the recordings of a split by class; a group may be in several sources."""
-    found: dict[str, list[Recording]] = {}
-    for each in rows:
-        found.setdefault(each.kind, []).append(each)
     return [
-        {
-            "split": split, "class": kind, "groups": len({each.group for each in members}),
-            "seconds": sum(each.end - each.start for each in members) / SAMPLE_RATE,
-        }
-        for kind, members in sorted(found.items())
-    ]  # fmt: skip
+        {"split": split, "class": kind, "groups": _groups(some), "seconds": _seconds(some)}
+        for kind, some in _grouped(rows, lambda each: each.kind)
+    ]
 
 
 def _recordings(split: Split, rows: Sequence[Recording]) -> list[dict[str, Any]]:
     """Count the recordings of a split by source, class and licence."""
-    found: dict[tuple[str, str, str], list[Recording]] = {}
-    for each in rows:
-        found.setdefault((each.source, each.kind, each.licence), []).append(each)
     return [
         {
             "split": split, "source": source, "class": kind, "licence": licence or UNSTATED,
-            "groups": len({each.group for each in members}), "recordings": len(members),
-            "seconds": sum(each.end - each.start for each in members) / SAMPLE_RATE,
+            "groups": _groups(some), "recordings": len(some), "seconds": _seconds(some),
         }
-        for (source, kind, licence), members in sorted(found.items())
+        for (source, kind, licence), some in _grouped(
+            rows, lambda each: (each.source, each.kind, each.licence)
+        )
     ]  # fmt: skip
 
 
-def _columns(columns: FeatureStore) -> list[dict[str, Any]]:
+def _columns(store: FeatureStore) -> list[dict[str, Any]]:
     """Count the columns of the training takes by class, recorded and synthetic."""
-    found: dict[tuple[str, bool], list[feature_store.TakeRow]] = {}
-    for row in columns.takes:
-        found.setdefault((row.kind, row.origin == "synthetic"), []).append(row)
     return [
         {
-            "class": kind, "synthetic": synthetic, "takes": len(rows),
-            "groups": len({row.group for row in rows}),
-            "seconds": sum(row.end - row.start for row in rows) / COLUMNS_PER_HOUR * 3600,
+            "class": kind, "synthetic": synthetic, "takes": len(some), "groups": _groups(some),
+            "seconds": sum(each.end - each.start for each in some) / COLUMNS_PER_HOUR * 3600,
         }
-        for (kind, synthetic), rows in sorted(found.items())
+        for (kind, synthetic), some in _grouped(
+            store.takes, lambda each: (each.kind, each.origin == "synthetic")
+        )
     ]  # fmt: skip
+
+
+def _grouped(rows: Sequence[T], key: Callable[[T], Any]) -> list[tuple[Any, list[T]]]:
+    """Return the rows of each key, in the order of the keys."""
+    return [(value, list(some)) for value, some in groupby(sorted(rows, key=key), key)]
+
+
+def _groups(rows: Iterable[Recording | TakeRow]) -> int:
+    return len({each.group for each in rows})
+
+
+def _seconds(rows: Iterable[Recording]) -> float:
+    return sum(each.end - each.start for each in rows) / SAMPLE_RATE
 
 
 def config_of(path: Path, statement: str) -> dict[str, str]:

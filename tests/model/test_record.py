@@ -57,7 +57,7 @@ def made(*sources: str, facts: dict | None = None) -> dict:
 def test_a_record_counts_what_was_used() -> None:
     found = made("mine", "other")
     assert found["sources"].keys() == {"mine", "other"}
-    assert found["kept"] == {"step": 20, "cost": 0.3, "error": 0.1}
+    assert found["selected"] == {"step": 20, "cost": 0.3, "error": 0.1}
     assert found["filtered as mislabelled"] == ["mine:0"]
     assert found["settings"]["seed"] == 7
     assert found["validation windows"] == {"speech": 3}
