@@ -28,9 +28,9 @@ def stall(driver: str, seed: int, kind: str, speed: float) -> dict[str, float]:
 
         def plan() -> Iterator[list[Message]]:
             for k in count():
-                # For 60 rounds nothing of it comes.
-                processed = [s for s in playing if s is not silent or not 60 <= k < 120]
-                yield [s.message(at(s, k)) for s in processed]
+                # The silent station sends nothing for 60 rounds.
+                sending = [s for s in playing if s is not silent or not 60 <= k < 120]
+                yield [s.message(at(s, k)) for s in sending]
 
         testbed.workers.start()
         testbed.workers.start()
@@ -54,7 +54,7 @@ def stall(driver: str, seed: int, kind: str, speed: float) -> dict[str, float]:
 
 
 def damage(driver: str, seed: int, kind: str, speed: float, seconds: int = 200) -> dict[str, float]:
-    """Of the chunks 1 % are lost, 1 % come twice, 1 % change places, 1 % are random bytes."""
+    """Lose, repeat, swap and corrupt 1 % of the chunks each."""
     with Testbed(driver, seed, kind) as testbed:
         playing = stations(N_STATIONS, seed, codec="flac")
         sent: list[list[Message]] = [[] for _ in range(2 * seconds + 1)]
@@ -65,7 +65,7 @@ def damage(driver: str, seed: int, kind: str, speed: float, seconds: int = 200) 
             for k in range(2 * seconds):
                 message = station.message(k * station.chunk)
                 fate = testbed.random.random()
-                # At the end nothing: what is missing there would be waited for.
+                # No faults at the end: the worker would wait for missing chunks.
                 if swapped or k >= 2 * seconds - 20:
                     fate, swapped = 1.0, False
                 testbed.faults += fate < 0.04
@@ -74,7 +74,7 @@ def damage(driver: str, seed: int, kind: str, speed: float, seconds: int = 200) 
                 if fate < 0.02:
                     sent[k].append(message)
                 elif fate < 0.03:
-                    # One later, and the next one keeps its place: they have changed places.
+                    # Sent after the next chunk: the two are swapped.
                     swapped = True
                     whole.append(message)
                     sent[k + 1].append(message)
@@ -102,7 +102,7 @@ def damage(driver: str, seed: int, kind: str, speed: float, seconds: int = 200) 
 
 
 def pair(driver: str, seed: int, kind: str, speed: float) -> dict[str, float]:
-    """Two producers send one station, in other pieces and one of them late; a worker dies."""
+    """Let two producers send one station, in different pieces, one late; kill a worker."""
     with Testbed(driver, seed, kind) as testbed:
         playing = stations(N_STATIONS, seed)
         doubled = playing[0]

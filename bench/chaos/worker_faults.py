@@ -88,7 +88,7 @@ def disk(driver: str, seed: int, kind: str, speed: float) -> dict[str, float]:
 def slow(
     driver: str, seed: int, kind: str, speed: float, seconds: float = 30.0
 ) -> dict[str, float]:
-    """Let the broker answer for 60 ms of every 400, and once not at all for 4 s."""
+    """Freeze the broker for 340 of every 400 ms, and once for 4 s."""
     with Testbed(driver, seed, kind) as testbed:
         playing = stations(N_STATIONS, seed)
         names = start_stations(testbed, playing, speed / 2)
@@ -119,7 +119,7 @@ def rolling(driver: str, seed: int, kind: str, speed: float) -> dict[str, float]
             since = time.monotonic()
             code = testbed.workers.kill(testbed.workers.alive[0], signal.SIGTERM)
             slowest = max(slowest, time.monotonic() - since)
-            assert code == 0, f"a worker asked to stop ended with {code}"
+            assert code == 0, f"a worker ended with {code} after SIGTERM"
             testbed.workers.start()
             testbed.recover(names, since)
         return finish(testbed, playing) | {"slowest_stop_s": slowest}

@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def sizes(hours: float, *, quick: bool) -> list[tuple[int, int]]:
-    """Return (copies of every list, segments) for what is measured."""
+    """Return (copies of every list, segments) of the catalogues."""
     small, large = max(round(100 / hours), 1), round(1000 / hours)
     return (
         [(small, 1), (large, 1)] if quick else [(small, 1), (large, 1), (large, 10), (large, 100)]
@@ -110,7 +110,7 @@ def at(
     with tempfile.TemporaryDirectory(prefix="airsift-scale-") as folder:
         shelf = Path(folder) / "shelf"
         build(shelf, tracks, copies, files).close()
-        np.save(Path(folder) / "asked.npy", np.stack(queries))
+        np.save(Path(folder) / "queries.npy", np.stack(queries))
         command = [sys.executable, "-m", "bench.matching.scale", "--measure", folder]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -123,7 +123,7 @@ def measure(folder: Path) -> None:
         with path.open("rb") as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    queries = [extract(samples) for samples in np.load(folder / "asked.npy")]
+    queries = [extract(samples) for samples in np.load(folder / "queries.npy")]
     before = _memory_mb()
     start = time.perf_counter()
     catalogue = Catalogue.open(folder / "shelf")
@@ -153,7 +153,7 @@ def measure(folder: Path) -> None:
 
 
 def _lists(catalogue: Catalogue, queries: list[Landmarks]) -> tuple[float, float]:
-    """Return the mean length of the lists asked for, and how many of the keys are read."""
+    """Return the mean length of the lists of the queries, and the share of keys that are read."""
     lengths, read = [], []
     for landmarks in queries[:10]:
         keys, _ = candidates.keys_of(hashes.to_look_up(landmarks, 6, 6), NONE)

@@ -218,7 +218,7 @@ def measure(driver: str, load: Load, seconds: float, kind: str) -> dict[str, flo
         "p99_ms": float(np.percentile(sample, 99)),
         "message_p50_ms": float(np.percentile(message, 50)),
         "message_p99_ms": float(np.percentile(message, 99)),
-        "heard_share": len(read_decisions) / expected,
+        "read_share": len(read_decisions) / expected,
         "worker_cpu": used["worker"],
         "worker_mb": resident_mb,
         "broker_cpu": used["broker"],

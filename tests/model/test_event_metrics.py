@@ -68,7 +68,7 @@ def test_sums_over_programmes_are_what_the_library_says_of_all_of_them() -> None
         cuts = [np.sort(random.uniform(0, 60, 8)) for _ in range(4)]
         spans = [[(a, b) for a, b in cut.reshape(-1, 2)] for cut in cuts]
         pairs.append((timeline(spans[0], spans[1]), timeline(spans[2], spans[3])))
-    whole = SegmentBasedMetrics(list(event_metrics.CLASSES), time_resolution=1.0)
+    whole = SegmentBasedMetrics(list(event_metrics.LABELS), time_resolution=1.0)
     for truth, estimate in pairs:
         whole.evaluate(event_metrics.events(truth), event_metrics.events(estimate))
     expected = whole.results_class_wise_average_metrics()["f_measure"]["f_measure"]
