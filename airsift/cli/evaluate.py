@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from model.evaluation.event_metrics import Timeline
     from model.evaluation.programmes import Programme
     from model.mixing import Spans
-    from stream.events import Event, Segment
+    from stream.events import Event
 
 
 def evaluate(
@@ -109,7 +109,9 @@ def segmenter(model: Path) -> Callable[[Path], Timeline]:
     from model.evaluation.event_metrics import Timeline
     from model.mixing import merge_spans
     from model.weights import sha256_of
+    from stream.events import Segment
     from stream.runner import Stop, drive
+    from stream.sinks.final import FinalEvents
     from stream.sources.file import FileSource
 
     # A file named on the command line is trusted.
@@ -119,14 +121,15 @@ def segmenter(model: Path) -> Callable[[Path], Timeline]:
     pipeline = build_pipeline(settings)
 
     def segment_file(path: Path) -> Timeline:
-        sink = Segments()
+        events: list[Event] = []
         with closing(FileSource(path, chunk_s=settings.file.chunk_s)) as source:
-            drive(source, pipeline, [sink], checkpoint_s=60.0, stop=Stop())
+            drive(source, pipeline, [FinalEvents(events.append)], checkpoint_s=60.0, stop=Stop())
             length = round(source.heard_s * pipeline.rate)
 
         def spans(label: str) -> Spans:
             wanted = (label, "speech_over_music")
-            return merge_spans((s.start, s.end) for s in sink.segments if s.label in wanted)
+            segments = [each for each in events if isinstance(each, Segment)]
+            return merge_spans((s.start, s.end) for s in segments if s.label in wanted)
 
         return Timeline(spans("speech"), spans("music"), length, pipeline.rate)
 
@@ -138,22 +141,3 @@ def write_wav(path: Path, samples: NDArray[np.float32], rate: int = SAMPLE_RATE)
     with wave.open(str(path), "wb") as out:
         out.setparams((1, 2, rate, 0, "NONE", ""))
         out.writeframes(np.rint(samples * 32767.0).astype("<i2").tobytes())
-
-
-class Segments:
-    """A sink that collects the final segments."""
-
-    def __init__(self) -> None:
-        self.segments: list[Segment] = []
-
-    def write(self, events: Iterable[Event]) -> None:
-        """Collect the final segments."""
-        from stream.events import Segment
-
-        self.segments += [e for e in events if isinstance(e, Segment) and e.final]
-
-    def flush(self) -> None:
-        """Do nothing: the segments are in memory."""
-
-    def close(self) -> None:
-        """Do nothing."""

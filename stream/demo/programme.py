@@ -1,4 +1,4 @@
-"""From a timeline to a programme: its samples, and what is true of every moment of it."""
+"""From a timeline to a programme: its samples, and the true labels."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """A track that is heard in [start, end), in milliseconds; `known` if it is catalogued."""
+    """A track that plays in [start, end), in milliseconds; `known` if it is in the catalogue."""
 
     start: int
     end: int
@@ -57,18 +57,18 @@ class Play:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Programme:
-    """What a station broadcasts, and the truth about it.
+    """The programme of a station, with its truth.
 
     Parameters
     ----------
     name, title : str
-        The station's key, and what people call it.
+        Key and title of the station.
     codec : str
-        How its audio travels.
+        Codec of its messages.
     samples : np.ndarray [shape=(n,), float32]
         Mono at `RATE`, within full scale.
     stretches : tuple of Stretch
-        In order, without holes, from 0 to the programme's end.
+        In order, without holes, from 0 to the end of the programme.
     plays : tuple of Play
         In order of their starts; two overlap where they are crossfaded.
     """
@@ -82,7 +82,7 @@ class Programme:
 
     @property
     def length_ms(self) -> int:
-        """How long it is, in milliseconds."""
+        """Length in milliseconds."""
         return _ms(len(self.samples))
 
 
@@ -124,7 +124,7 @@ def assemble(name: str) -> Programme:
 
 
 def truth(items: Sequence[Item], length: int) -> tuple[Stretch, ...]:
-    """Return the label of every moment of [0, length), from what sounds in it."""
+    """Return the labels over [0, length), from the items that sound."""
     edges = sorted({0, length, *(i.start for i in items), *(i.end for i in items)})
     out: list[Stretch] = []
     for start, end in pairwise(edges):
