@@ -12,7 +12,7 @@ from airsift.errors import ConfigError
 if TYPE_CHECKING:
     from airsift.config import Config, HttpConfig
     from model.classifier import Classifier
-    from model.frontend.rolling_cqt import FrontEnd
+    from model.frontend.base import FrontEnd
     from stream.kafka.client.transactions import Transactions
     from stream.pipeline import Pipeline
     from stream.sinks.base import Sink

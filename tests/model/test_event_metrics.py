@@ -24,34 +24,38 @@ TRUTH = timeline([(0, 20), (30, 45)], [(20, 33), (50, 60)])
 
 
 def test_the_truth_scores_full() -> None:
-    rows = event_metrics.count([(TRUTH, TRUTH)]).rows()
+    rows = event_metrics.count_events([(TRUTH, TRUTH)]).rows()
     assert len(rows) == 6
     assert {row.value for row in rows.values()} == {1.0}
 
 
 def test_silence_scores_nothing() -> None:
-    rows = event_metrics.count([(TRUTH, timeline([], []))]).rows()
+    rows = event_metrics.count_events([(TRUTH, timeline([], []))]).rows()
     assert {row.value for row in rows.values()} == {0.0}
 
 
 @pytest.mark.parametrize(("late", "found"), [(0.9, 1.0), (1.1, 0.0)])
 def test_a_boundary_counts_within_a_second(late: float, found: float) -> None:
-    heard = timeline(
+    estimate = timeline(
         [(0, 20 + late), (30 + late, 45 + late)], [(20 + late, 33 + late), (50 + late, 60)]
     )
     assert (
-        event_metrics.count([(TRUTH, heard)]).rows()["boundaries found within 1 s"].value == found
+        event_metrics.count_events([(TRUTH, estimate)]).rows()["boundaries found within 1 s"].value
+        == found
     )
 
 
 def test_a_boundary_is_found_once_and_only_by_its_kind() -> None:
     truth = timeline([(10, 20)], [])
     often = timeline([(9.5, 9.8), (10.1, 20)], [])
-    rows = event_metrics.count([(truth, often)]).rows()
+    rows = event_metrics.count_events([(truth, often)]).rows()
     assert rows["boundaries found within 1 s"].value == 1.0
-    assert rows["boundaries said that are true"].value == 0.5
+    assert rows["detected boundaries that are true"].value == 0.5
     other = timeline([], [(10, 20)])
-    assert event_metrics.count([(truth, other)]).rows()["boundaries found within 1 s"].value == 0.0
+    assert (
+        event_metrics.count_events([(truth, other)]).rows()["boundaries found within 1 s"].value
+        == 0.0
+    )
 
 
 def test_sums_over_programmes_are_what_the_library_says_of_all_of_them() -> None:
@@ -64,10 +68,10 @@ def test_sums_over_programmes_are_what_the_library_says_of_all_of_them() -> None
         cuts = [np.sort(random.uniform(0, 60, 8)) for _ in range(4)]
         spans = [[(a, b) for a, b in cut.reshape(-1, 2)] for cut in cuts]
         pairs.append((timeline(spans[0], spans[1]), timeline(spans[2], spans[3])))
-    whole = SegmentBasedMetrics(list(event_metrics.CLASSES), time_resolution=1.0)
-    for truth, heard in pairs:
-        whole.evaluate(event_metrics.events(truth), event_metrics.events(heard))
+    whole = SegmentBasedMetrics(list(event_metrics.LABELS), time_resolution=1.0)
+    for truth, estimate in pairs:
+        whole.evaluate(event_metrics.events(truth), event_metrics.events(estimate))
     expected = whole.results_class_wise_average_metrics()["f_measure"]["f_measure"]
-    figure = event_metrics.count(pairs).rows()["segment-based macro F, 1 s"]
+    figure = event_metrics.count_events(pairs).rows()["segment-based macro F, 1 s"]
     assert figure.value == pytest.approx(expected)
     assert figure.low < figure.value < figure.high

@@ -67,10 +67,15 @@ def test_names_and_labels_that_do_not_fit() -> None:
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    from model.training import checkpoint as progress
+    from model.training import checkpoint
 
-    facts = {"network": "slim", "labels": ["a"], "weights": made("pooled").state_dict()}
-    progress.save(facts, tmp_path / "network.pt")
+    facts = {
+        "network": "slim",
+        "labels": ["a"],
+        "weights": made("pooled").state_dict(),
+        "record": {},
+    }
+    checkpoint.save(facts, tmp_path / "network.pt")
     with pytest.raises(ConfigError, match="other weights than the network 'slim'") as caught:
         torchscript.trained_network(tmp_path / "network.pt")
     assert "\n" not in str(caught.value)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from model.corpus.feature_store import Bank, Row
+from model.corpus.feature_store import FeatureStore, TakeRow
 from model.networks.pooled import Network
-from model.training.validation import Validation, condition_cost, condition_error, disagreeing
+from model.training.validation import Validation, condition_cost, condition_error, find_mislabelled
 
 
 def held_out(names: list[str]) -> Validation:
@@ -34,17 +34,18 @@ class CallsAllMusic(Network):
         return torch.tensor([[-9.0, 9.0]]).repeat(len(columns), 1)
 
 
-def test_what_a_network_is_against_is_found_unless_it_was_made() -> None:
-    """By what made it, and not by its name: that is a user's own."""
-    made = [
+def test_takes_that_a_network_contradicts_are_found_unless_synthetic() -> None:
+    """By their origin, and not by the name of the group, which a user may choose."""
+    rows = [
         ("voice:1", "speech", "own"), ("track:1", "music", "own"), ("place:1", "noise", "own"),
-        ("made-hiss:1", "noise", "made"), ("conversation:1", "speech", "made"),
-        ("made-hiss:2", "noise", "own"), ("conversation:2", "speech", "own"),
+        ("synthetic-hiss:1", "noise", "synthetic"),
+        ("synthetic-conversation:1", "speech", "synthetic"),
+        ("synthetic-hiss:2", "noise", "own"), ("synthetic-conversation:2", "speech", "own"),
     ]  # fmt: skip
-    streams = [
-        Row(group, kind, 500 * place, 500 * (place + 1), "s", origin)
-        for place, (group, kind, origin) in enumerate(made)
+    takes = [
+        TakeRow(group, kind, 500 * place, 500 * (place + 1), "s", origin)
+        for place, (group, kind, origin) in enumerate(rows)
     ]
-    columns = np.zeros((500 * len(streams), 144), np.float16)
-    bank = Bank(columns, np.ones(len(columns), np.bool_), streams)
-    assert disagreeing(CallsAllMusic(), bank) == {0, 2, 5, 6}
+    columns = np.zeros((500 * len(takes), 144), np.float16)
+    store = FeatureStore(columns, np.ones(len(columns), np.bool_), takes)
+    assert find_mislabelled(CallsAllMusic(), store) == {0, 2, 5, 6}

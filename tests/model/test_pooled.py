@@ -28,7 +28,7 @@ def test_a_frame_depends_on_its_own_columns_only(first: int, length: int) -> Non
     torch.testing.assert_close(part, whole[:, first : first + part.shape[1]], atol=1e-4, rtol=1e-4)
 
 
-def test_one_window_alone_is_judged_as_in_a_batch(network: Network) -> None:
+def test_a_window_alone_is_predicted_as_in_a_batch(network: Network) -> None:
     columns = torch.rand(3, 250, 144) * 12
     with torch.inference_mode():
         together = network.decide(network.embed(columns))

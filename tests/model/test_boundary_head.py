@@ -14,21 +14,21 @@ class Steps:
 
     def batch(self, size: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
         columns = torch.from_numpy(random.uniform(0, 2, (size, 250, 144)).astype(np.float32))
-        heard = torch.zeros(size, 250, 2)
+        active = torch.zeros(size, 250, 2)
         for row, start in enumerate(random.integers(75, 175, size)):
-            heard[row, start:] = 1.0
+            active[row, start:] = 1.0
             columns[row, start:] += 6.0
-        return columns, heard
+        return columns, active
 
 
 @pytest.mark.long
-def test_moments_are_learnt_and_decisions_stay() -> None:
+def test_the_boundary_head_is_trained_and_decisions_stay() -> None:
     torch.manual_seed(0)
     network = Network()
     for number in range(25):  # statistics as after training
         network(Steps().batch(16, np.random.default_rng(number))[0])
     network.eval()
-    columns, heard = Steps().batch(64, np.random.default_rng(7))
+    columns, active = Steps().batch(64, np.random.default_rng(7))
     with torch.inference_mode():
         frames = network.embed(columns)
         decided = network.decide(frames)
@@ -40,13 +40,13 @@ def test_moments_are_learnt_and_decisions_stay() -> None:
         assert torch.equal(network.decide(network.embed(columns)), decided)
         located = network.locate(frames)
     # The moment is of the columns in the middle of its frame: off before the step, on after it.
-    clear = heard[:, 95:145].reshape(64, 5, 10, 2).mean(2)
+    clear = active[:, 95:145].reshape(64, 5, 10, 2).mean(2)
     sure = (clear == 0) | (clear == 1)
     assert float(((located > 0.5) == (clear > 0.5))[sure].float().mean()) > 0.9
 
 
 @pytest.mark.slow
-def test_a_seed_gives_the_same_moments() -> None:
+def test_a_seed_gives_the_same_boundary_head() -> None:
     states = []
     for _ in range(2):
         torch.manual_seed(0)

@@ -266,7 +266,7 @@ def test_an_unfinished_build_is_not_read(mine: Listed, tmp_path: Path) -> None:
         build(mine.manifest, tmp_path / "c")
     for read in (
         corpus.read_index,
-        lambda folder: feature_store.checked_recordings(folder, "test"),
+        lambda folder: feature_store.split_recordings(folder, "test"),
     ):
         with pytest.raises(ConfigError, match="was interrupted: wait for it, or run the same"):
             read(tmp_path / "c")
@@ -359,9 +359,9 @@ def test_partial_files_of_one_that_was_killed_are_removed(mine: Listed, tmp_path
 def columns(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], tuple[int, int, bool]]:
     """Compute banks of a column a stream: their keys and files are what this is about."""
 
-    def part(folder: Path, split: str, seed: int, number: int) -> list[feature_store.Row]:
+    def part(folder: Path, split: str, seed: int, number: int) -> list[feature_store.TakeRow]:
         rows = [
-            feature_store.Row(each.group, each.kind, place, place + 1, each.source, each.origin)
+            feature_store.TakeRow(each.group, each.kind, place, place + 1, each.source, each.origin)
             for place, each in enumerate(
                 feature_store._known_kinds(folder, "train") if number == 1 else ()
             )
@@ -372,14 +372,16 @@ def columns(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], tuple[int, int,
         return rows
 
     monkeypatch.setattr(feature_store, "_part", part)
-    return lambda folder: feature_store.build_bank(folder, "train")
+    return lambda folder: feature_store.build_store(folder, "train")
 
 
 def test_columns_are_reused_only_for_the_same_recordings(
     mine: Listed, tmp_path: Path, columns: Callable[[Path], tuple[int, int, bool]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(feature_store, "placed", lambda groups, _: {g: "train" for g, _ in groups})
+    monkeypatch.setattr(
+        feature_store, "assign_splits", lambda groups, _: {g: "train" for g, _ in groups}
+    )
     place = tmp_path / "c"
     build(mine.manifest, place)
     assert columns(place) == (3, 3, False)
@@ -391,11 +393,11 @@ def test_columns_are_reused_only_for_the_same_recordings(
         mine.edit(edit, "a.wav", "", f"by {edit}", 7)
         build(mine.manifest, place)
         with pytest.raises(ConfigError, match="are of other recordings or of another version"):
-            feature_store.open_train(place)
+            feature_store.open_training_store(place)
         assert not columns(place)[2], edit
         assert len(list(place.glob("train*"))) == 3
-        feature_store.open_train(place)
-    monkeypatch.setattr(feature_store, "HAPPENINGS", 1)
+        feature_store.open_training_store(place)
+    monkeypatch.setattr(feature_store, "EVENT_TAKES", 1)
     assert not columns(place)[2]
 
 
@@ -422,7 +424,7 @@ def test_no_group_and_no_recording_is_in_two_splits_whatever_it_is_called(
     ]
     where: dict[str, set[str]] = {}
     for split in recipe.SPLITS:
-        for each in feature_store.chosen(recordings, split):
+        for each in feature_store.select_split(recordings, split):
             for name in (f"group {each.group}", f"recording {each.digest}"):
                 where.setdefault(name, set()).add(split)
     assert all(len(splits) == 1 for splits in where.values())
@@ -444,7 +446,7 @@ def test_a_users_paths_and_groups_mean_nothing(rows: list[tuple[str, str]]) -> N
         return
     found = corpus.read_index(place / "named" / "c")
     assert {each.path: each.group for each in found} == dict(rows)
-    where = recipe.placed(((e.group, e.origin) for e in found), recipe.load_splits())
+    where = recipe.assign_splits(((e.group, e.origin) for e in found), recipe.load_splits())
     assert where == {group: recipe.split_of(group, {}) for _, group in rows}
     assert not any(each.cast for each in found)
 
