@@ -12,7 +12,7 @@ from airsift.errors import ConfigError
 if TYPE_CHECKING:
     from airsift.config import Config, HttpConfig
     from model.classifier import Classifier
-    from model.frontend.rolling_cqt import FrontEnd
+    from model.frontend.base import FrontEnd
     from stream.kafka.client.transactions import Transactions
     from stream.pipeline import Pipeline
     from stream.sinks.base import Sink
@@ -214,8 +214,8 @@ def open_source(
             absent_s=mic.absent_s,
         )
     if "://" in name:
-        from stream.sources.address import public_name
         from stream.sources.http import HttpSource
+        from stream.sources.web_address import public_name
 
         web = web_settings(config.http)
         return HttpSource(name, station or public_name(name), web, track=track)

@@ -195,7 +195,8 @@ def load(
     layers = [("default.toml", defaults)]
     if path is not None:
         layers.append((str(path), _in_folder(path, _read(path))))
-    layers += [("--set", _assignment(text, texts)) for text in sets]
+    form = "section.key=value, as in smoothing.enter=0.7"
+    layers += [("--set", _nest(*parse_assignment(text, form, texts))) for text in sets]
     variables = os.environ if environ is None else environ
     for name in sorted(variables):
         if name.startswith(PREFIX):
@@ -260,11 +261,27 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not TOML ({error}); see configs/default.toml") from None
 
 
-def _assignment(text: str, texts: Set[str]) -> dict[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(f"--set {text}: must be section.key=value, as in smoothing.enter=0.7")
-    return _nest(key.strip(), _value(value.strip(), key.strip() in texts))
+def parse_assignment(text: str, form: str, texts: Set[str] = frozenset()) -> tuple[str, Any]:
+    """Parse ``--set name=value``; the value is TOML, or else a string.
+
+    Parameters
+    ----------
+    text : str
+        The assignment.
+    form : str
+        The expected form with an example, for the error.
+    texts : set of str
+        Names whose values are always strings.
+
+    Raises
+    ------
+    ConfigError
+        There is no name or no equals sign.
+    """
+    key, equals, value = (part.strip() for part in text.partition("="))
+    if not equals or not key:
+        raise ConfigError(f"--set {text}: must be {form}")
+    return key, _value(value, key in texts)
 
 
 def _value(text: str, is_text: bool) -> Any:

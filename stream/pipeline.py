@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from model.classifier import Classifier
-    from model.frontend.rolling_cqt import FrontEnd
+    from model.frontend.base import FrontEnd
 
 log = logging.getLogger(__name__)
 

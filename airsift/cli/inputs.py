@@ -101,7 +101,7 @@ def label_of(name: str) -> str:
     """Return the name of an input for messages and rows, without an address's login and query."""
     if not _SCHEME.match(name):
         return str(Path(name))
-    from stream.sources.address import public_name
+    from stream.sources.web_address import public_name
 
     return public_name(name)
 
@@ -127,7 +127,7 @@ class UrlFile(Source):
     ----------
     station : str
         The address without login and query.
-    heard_s : float
+    decoded_s : float
         Seconds of intact audio so far.
     duration_s : float or None
         As in `FileSource`.
@@ -142,7 +142,7 @@ class UrlFile(Source):
         scheme, _, rest = url.partition("://")
         url = f"{scheme.lower()}://{rest}"
         self.station = label_of(url)
-        self.heard_s = 0.0
+        self.decoded_s = 0.0
         self._stop = stop
         chunk_s = config.file.chunk_s
         self._source = HttpSource(
@@ -159,7 +159,7 @@ class UrlFile(Source):
     def __iter__(self) -> Iterator[list[AudioChunk]]:
         for items in self._source:
             chunks = [replace(chunk, time=None) for chunk in items]
-            self.heard_s += sum(len(chunk.samples) / chunk.rate for chunk in chunks)
+            self.decoded_s += sum(len(chunk.samples) / chunk.rate for chunk in chunks)
             yield chunks
             if self._stop.requested:
                 return

@@ -85,7 +85,7 @@ def segment(
                     complain(f"airsift: {warning}")
                 failed |= bool(source.warnings)
                 if source.station not in sink.decided and not stop.requested:
-                    raise too_short(label_of(name), source.heard_s)
+                    raise too_short(label_of(name), source.decoded_s)
             except AirsiftError as error:
                 report(error)
                 failed = True
@@ -96,11 +96,11 @@ def segment(
         raise typer.Exit(1)
 
 
-def too_short(name: str, heard_s: float) -> Exception:
+def too_short(name: str, decoded_s: float) -> Exception:
     """Return the error for a file shorter than one window."""
     from airsift.errors import DecodeError
 
     return DecodeError(
-        f"{name}: {heard_s:.2f} s of audio, but a decision needs a window of 5 s; "
+        f"{name}: {decoded_s:.2f} s of audio, but a decision needs a window of 5 s; "
         f"give a recording of at least 5 s"
     )

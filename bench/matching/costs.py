@@ -1,4 +1,4 @@
-"""What the fingerprint matcher costs in CPU, and where its threshold lies."""
+"""CPU cost of the fingerprint matcher, and calibration of its threshold."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _QUERIES = 100
 
 
 def costs(tracks: list[Path], audio: Path, report: Report) -> None:
-    """Report CPU times on one thread: of adding, of a query found, and of one that is not."""
+    """Report CPU times on one thread: adding tracks, queries with and without a match."""
     some = tracks[:: len(tracks) // _TRACKS]
     with tempfile.TemporaryDirectory(prefix="airsift-bench-") as folder:
         catalogue = Catalogue.create(folder)
-        heard, spent = index(catalogue, some)
+        audio_s, spent = index(catalogue, some)
         catalogue.close()
     catalogue = open_catalogue(tracks, audio)
     report.row(
         "index",
-        hours_added=heard / 3600,
-        x_real_time=heard / spent,
+        hours_added=audio_s / 3600,
+        x_real_time=audio_s / spent,
         mb_per_hour_of_all=catalogue.stats()["megabytes_per_hour"],
     )
     first, both = LandmarkMatcher(catalogue, warp_search=False), LandmarkMatcher(catalogue)

@@ -1,10 +1,10 @@
-"""Simulated postings: an index as large as wanted, with the keys and the habits of real music.
+"""A simulated index of any size, with the key statistics of real music.
 
-Peaks of real music are cut into blocks of two seconds, and blocks drawn at random from 80 s of it
-make a track of four minutes, with the repetitions that music has. Each is transposed by up to
-half an octave and stretched by up to a twentieth: so lists have the lengths, and wrong places the
-accidental agreement, that music gives them. Whole semitones, because nearly all music has one
-tuning, and thereby a third of the keys. Further hours repeat every list with other places.
+Peaks of real music are cut into blocks of two seconds. Random blocks from 80 s of music make a
+track of four minutes, with repetitions. Each track is transposed by up to half an octave and
+stretched by up to 5 %, so that list lengths and chance agreements are realistic. Transposition is
+in semitones, because nearly all music has the same tuning, and thereby a third of the keys.
+Further hours repeat every list with other positions.
 """
 
 from __future__ import annotations
@@ -59,18 +59,18 @@ def simulated(music: list[Landmarks], hours: float, rng: np.random.Generator) ->
 
 
 def build(folder: Path, tracks: list[Peaks], copies: int, files: int) -> Catalogue:
-    """Make a catalogue of one segment, every list of it `copies` times as long.
+    """Build a catalogue whose lists are `copies` times as long.
 
     Parameters
     ----------
     folder : Path
-        Where to.
+        Folder of the catalogue.
     tracks : list of Peaks
-        What is in it.
+        Its tracks.
     copies : int > 0
-        How often each track is repeated, at other places.
+        Repetitions of each track, at other positions.
     files : int > 0
-        Segments in all: more than one are the same file under other names.
+        Number of segments: hard links to the same file.
     """
     line, parts = SegmentBuilder(), []
     for number, (frame, bin_) in enumerate(tracks):

@@ -1,9 +1,9 @@
-"""What docs/operating.md quotes: the cost of being watched, and of a station.
+"""The cost of telemetry and of a station, for docs/operating.md.
 
 The first table is the same audio of many stations with and without metrics, in turns. The second
-is what a station costs a worker: resident memory, the snapshot that is stored at each checkpoint,
-and the events that it makes, on audio that changes every half minute. The third, with ``--broker``,
-is what a worker and its broker cost with 50 stations in real time, as `latency.py` plays them.
+is the cost of a station: resident memory, size of the snapshot and of the events, on audio that
+changes every half minute. The third, with ``--broker``, is the cost of a worker and its broker
+with 50 stations in real time, published as by `latency.py`.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from airsift.errors import ConfigError
+from model.mixing import EDGE_S, RAMP_S, ducking_gain, fade_in
 from stream.demo.clips import FOLDER, RATE, Part, decode, parts
 from stream.stages.smooth import LABELS
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stream.events import Label
-
-RAMP_S = 0.3  # ducking of music fades in and out over this time around speech
-EDGE_S = 0.01  # shortest fade; a hard edge would click
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +109,7 @@ def assemble(name: str) -> Programme:
     for item in items:
         gain = _fades(item)
         if item.duck_db:
-            gain *= _ducked(item, speaking)
+            gain *= ducking_gain(item.start, item.end, speaking, _samples(RAMP_S), item.duck_db)
         piece = decode(item.part)[item.offset : item.offset + item.end - item.start]
         mix[item.start : item.end] += piece * gain
     plays = [
@@ -168,24 +166,9 @@ def _item(row: dict[str, Any], length: int) -> Item:
 def _fades(item: Item) -> NDArray[np.float32]:
     """Return the gain of each sample: sine flanks, so that a crossfade keeps its power."""
     gain = np.ones(item.end - item.start, np.float32)
-    gain[: item.fade_in] *= _rise(item.fade_in)
-    gain[-item.fade_out :] *= _rise(item.fade_out)[::-1]
+    gain[: item.fade_in] *= fade_in(item.fade_in)
+    gain[-item.fade_out :] *= fade_in(item.fade_out)[::-1]
     return gain
-
-
-def _rise(length: int) -> NDArray[np.float32]:
-    return np.sin(np.pi / 2 * (np.arange(length, dtype=np.float32) + 0.5) / length)
-
-
-def _ducked(item: Item, speaking: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
-    """Return the gain of each sample that ducks an item under speech."""
-    ramp = _samples(RAMP_S)
-    now = np.arange(item.start, item.end, dtype=np.float32)
-    down = np.zeros(len(now), np.float32)
-    for start, end in speaking:
-        flank = np.minimum(now - (start - ramp), end + ramp - now) / ramp
-        down = np.maximum(down, np.clip(flank, 0.0, 1.0))
-    return np.asarray(10 ** (-item.duck_db * down / 20), np.float32)
 
 
 def _samples(seconds: float) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from model.mixing import merge_spans
 from stream.demo.programme import Play, Stretch
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def score_labels(truth: Sequence[Stretch], published: Sequence[Stretch]) -> dict
     """
     out: dict[Label, LabelScore] = {}
     for stretch in truth:
-        same = union([(s.start, s.end) for s in published if s.label == stretch.label])
+        same = merge_spans((s.start, s.end) for s in published if s.label == stretch.label)
         right = sum(
             max(0, min(end, stretch.end) - max(start, stretch.start)) for start, end in same
         )
@@ -84,17 +85,6 @@ def score_songs(plays: Sequence[Play], named: Sequence[NamedTrack]) -> SongScore
         tuple(play for play in known if play not in found),
         tuple(name for name in named if not any(_meet(play, name) for play in plays)),
     )
-
-
-def union(intervals: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the union of intervals, sorted and disjoint."""
-    out: list[tuple[int, int]] = []
-    for start, end in sorted(intervals):
-        if out and start <= out[-1][1]:
-            out[-1] = (out[-1][0], max(end, out[-1][1]))
-        else:
-            out.append((start, end))
-    return out
 
 
 def _overlap(start: int, end: int, other_start: int, other_end: int) -> int:

@@ -14,7 +14,7 @@ from stream.session import Session, Sessions, Stage
 from stream.stages.align import Aligned
 
 if TYPE_CHECKING:
-    from model.frontend.rolling_cqt import FrontEnd
+    from model.frontend.base import FrontEnd
 
 # Stations computed at once, so that what is between two parts of the front end stays small.
 MAX_ROWS = 16

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from airsift.errors import SpecMismatch
-from model.spec import COLUMNS
+from model.spec import COLUMN_FIELDS
 from stream.audio import Discontinuity, EndOfStream
 from stream.events import Decision
 from stream.session import Session, Sessions, Stage
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from stream.session import Item
 
 # What both networks must agree on to classify the same columns.
-SHARED = (*COLUMNS, "window_columns", "step_columns")
+SHARED = (*COLUMN_FIELDS, "window_columns", "step_columns")
 # Probabilities are kept at least this far from 0, where there are no odds.
 MIN_PROBABILITY = 1e-4
 FIRST, EVERY = 3, 20

@@ -5,8 +5,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.mixing import merge_spans
 from stream.demo.programme import Play, Stretch
-from stream.demo.score import LabelScore, NamedTrack, score_labels, score_songs, total, union
+from stream.demo.score import LabelScore, NamedTrack, score_labels, score_songs, total
 
 LABELS = ("speech", "music", "speech_over_music", "other")
 
@@ -83,7 +84,7 @@ def test_touching_is_not_overlapping():
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 20)), max_size=8))
 def test_a_union_holds_the_same_moments(pairs):
     intervals = [(start, start + length) for start, length in pairs]
-    joined = union(intervals)
+    joined = merge_spans(intervals)
     assert {t for s, e in intervals for t in range(s, e)} == {
         t for s, e in joined for t in range(s, e)
     }

@@ -19,7 +19,7 @@ from kafka import TopicPartition
 from kafka.partitioner.default import murmur2
 
 from airsift.errors import BrokerError
-from stream.kafka.checkpoint.record import Saved, read_record
+from stream.kafka.checkpoint.record import StationRecord, read_record
 from stream.kafka.client.connect import broker_errors, connect_consumer
 from stream.kafka.client.state_topic import read_on
 
@@ -66,7 +66,7 @@ class MovedStations:
         self._known = 0  # partitions when they were last looked at
         self._grown = False
         self._read_at: float | None = None
-        self._newest: dict[str, dict[int, Saved]] = {}
+        self._newest: dict[str, dict[int, StationRecord]] = {}
 
     @property
     def grown(self) -> bool:
@@ -92,7 +92,7 @@ class MovedStations:
         count = max(self._partitions(), 1)
         return bool((murmur2(station.encode()) & 0x7FFFFFFF) % count == partition)
 
-    def find(self, station: str, partition: int) -> tuple[int, Saved] | None:
+    def find(self, station: str, partition: int) -> tuple[int, StationRecord] | None:
         """Return the newest record of a station on other partitions, and on which.
 
         None where there is none, or the broker does not answer in time.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kafka import TopicPartition
 
 from airsift.errors import BrokerError
-from stream.kafka.checkpoint.record import Saved, as_record, read_record
+from stream.kafka.checkpoint.record import StationRecord, as_record, read_record
 from stream.kafka.client.connect import (
     broker_errors,
     connect_consumer,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class Record(NamedTuple):
     """What was saved, and where in the state topic."""
 
-    saved: Saved
+    saved: StationRecord
     kafka_offset: int
 
 
@@ -84,7 +84,7 @@ class StateLog:
         self._topic = settings.topics.state
         self._damaged = 0
 
-    def write(self, partition: int, saved: Saved) -> Any:
+    def write(self, partition: int, saved: StationRecord) -> Any:
         """Hand a record to the sender; return its future."""
         return self._sender.send(
             self._topic, *as_record(self._settings.group, partition, saved), partition

@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from airsift.errors import BrokerError
-from stream.kafka.checkpoint.partition_reader import Received
 from stream.kafka.client.rights import refused, topics_of
+from stream.kafka.records.consumer_record import Received
 
 if TYPE_CHECKING:
     from faust.types.tuples import Message as FaustMessage

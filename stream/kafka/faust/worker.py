@@ -24,8 +24,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from faust.exceptions import ProducerSendError
 
-from stream.kafka.checkpoint.caught_up import CaughtUp
-from stream.kafka.checkpoint.partition_reader import Intake
+from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.connectivity import Contact, reads_of_faust
 from stream.kafka.client.dead_letters import Letterbox
@@ -120,12 +119,11 @@ class Worker(SourceStatus):
         self._topics.start()
         self._moved = MovedStations(settings, lambda: self._topics.known(topics.audio).partitions)
         self._moved.begin(committed_offsets(settings))
-        self._intake = Intake(settings, pipeline.rate, self._refuse, moved=self._moved)
-        self.counts: Counter[str] = self._intake.counts
+        self._reader = PartitionReader(settings, pipeline.rate, self._refuse, moved=self._moved)
+        self.counts: Counter[str] = self._reader.counts
         self._refusals = Refusals(settings)
         self.refused: Counter[str] = self._refusals.counts
         self._letters = Letterbox(settings, self._refusals)
-        self._reading = CaughtUp()
         self._assignment = 0  # the one that the sessions are of
         self._restored: tuple[int, set[int]] = 0, set()  # partitions of an assignment
         self._watchdog = Watchdog(settings.stall_s, self._waiting)
@@ -238,7 +236,7 @@ class Worker(SourceStatus):
         """Begin anew with topics that were deleted and made anew."""
         if self._is_new(self._settings.topics.state):
             self._snapshots.read_anew()
-            self._intake.rewrite()
+            self._reader.rewrite()
         if self._is_new(self._settings.topics.audio):
             self._member.begin_from_start()
 
@@ -257,7 +255,7 @@ class Worker(SourceStatus):
             await asyncio.to_thread(self._topics.look)
             if max(new) >= self._topics.known(self._settings.topics.state).partitions:
                 await asyncio.to_thread(ensure_state_topic, self._settings)
-            self._intake.topic_id = self._topics.known(self._settings.topics.audio).id
+            self._reader.topic_id = self._topics.known(self._settings.topics.audio).id
             await self._snapshots.restore(new)
             self.counts["damaged_records"] += self._snapshots.take_damaged()
             done |= new
@@ -265,21 +263,20 @@ class Worker(SourceStatus):
     def _open(self, messages: list[FaustMessage]) -> list[SourceItem]:
         """Decode messages, after taking up partitions that are new to this assignment."""
         items: list[SourceItem] = []
-        known = self._intake.offsets
+        known = self._reader
         if self._assignment != self._member.assignments:
             self._assignment = self._member.assignments
             self._snapshots.unstored.drop(known.partitions)
-            self._reading.drop(known.partitions)
-            items += [Lost(station) for station in sorted(self._intake.let_go(known.partitions))]
+            items += [Lost(station) for station in sorted(known.release(known.partitions))]
             self._member.begin_anew()
             self.counts["rebalances"] += 1
-        ends, forgotten = self._intake.listen(self._listening())
+        ends, forgotten = known.tick(self._listening())
         items += [*ends, *(Lost(station) for station in sorted(forgotten))]
         for message in messages:
             if not self._member.is_ours(message):
                 continue
             partition = message.partition
-            following = known.next(partition) if partition in known.partitions else None
+            following = known.next_offset(partition) if partition in known.partitions else None
             if following is not None and message.offset < following:
                 self.counts["repeats"] += 1
                 continue
@@ -288,8 +285,8 @@ class Worker(SourceStatus):
             if following is None:
                 taken_up = self._take_up(partition, message.offset)
                 items += [Resumed(station, snapshot) for station, snapshot in taken_up.items()]
-            chunks = self._intake.take(received(message))
-            moved = self._intake.take_resumed()
+            chunks = known.read(received(message))
+            moved = known.pop_resumed()
             items += [Resumed(station, snapshot) for station, snapshot in moved.items()]
             items += chunks
         return items
@@ -299,7 +296,7 @@ class Worker(SourceStatus):
         left = self._snapshots.of(partition)
         where = {"partition": partition, "kafka_offset": kafka_offset}
         log.info("begins with %d known stations", len(left), extra=where)
-        return self._intake.begin(partition, kafka_offset, left)
+        return self._reader.begin(partition, kafka_offset, left)
 
     async def _checkpoint(self) -> None:
         """Take the steps of the commit rule (`stream.runner.Runner`), unless a rebalance comes."""
@@ -309,15 +306,15 @@ class Worker(SourceStatus):
         await asyncio.to_thread(self._letters.deliver)
         if not self._is_current():
             return
-        settled = self._intake.settle(self._runner.snapshots())
+        settled = self._reader.checkpoint(self._runner.snapshots())
         await self._snapshots.write(settled, self._outbox)
         if unstored := self._snapshots.unstored:
             await self._snapshots.write(unstored.withdrawals(), self._outbox)
         if not self._is_current():
             return
-        known = self._intake.offsets
-        free = known.partitions - unstored.held
-        done = await self._member.commit({p: known.needed(p) for p in free})
+        known = self._reader
+        free = known.partitions - unstored.blocked
+        done = await self._member.commit({p: known.commit_offset(p) for p in free})
         if done is not None:
             self.counts["commits" if done else "commit_failures"] += 1
 
@@ -335,20 +332,20 @@ class Worker(SourceStatus):
         """Return the partitions that are read as fast as they are written."""
         if self.trouble:
             return set()
-        known, listening = self._intake.offsets, set()
+        known, listening = self._reader, set()
         for partition in self._member.partitions or []:
             if partition in known.partitions:
-                at = known.next(partition)
-                if self._reading.look(partition, at, self._member.unread_end(partition, at)):
+                at = known.next_offset(partition)
+                if self._reader.is_caught_up(partition, self._member.unread_end(partition, at)):
                     listening.add(partition)
         return listening
 
     def _positions(self) -> dict[int, int] | None:
         """Return the next offset of each partition of ours; None while that is open."""
-        ours, known = self._member.partitions, self._intake.offsets
+        ours, known = self._member.partitions, self._reader
         if ours is None:
             return None
-        return {p: known.next(p) if p in known.partitions else -1 for p in ours}
+        return {p: known.next_offset(p) if p in known.partitions else -1 for p in ours}
 
     def _waiting(self) -> str:
         return waiting_messages(self._settings, self._ours)
