@@ -6,6 +6,7 @@ import pytest
 import soxr
 
 from fingerprint.matching.warp import NONE, Change, grid, nearby, resampled
+from tests.fingerprint.music import compose
 
 RATE = 16_000
 
@@ -38,7 +39,7 @@ def match(shelf, samples):
 
 
 @pytest.mark.parametrize("speed", [0.96, 0.98, 1.033, 1.05])
-def test_another_speed_is_found_and_told(shelf, compose, speed):
+def test_another_speed_is_found_and_told(shelf, speed):
     music = compose(4, 40.0)[8 * RATE : 19 * RATE]
     (found,) = match(shelf, soxr.resample(music, RATE * speed, RATE).astype(np.float32))
     assert found.track == "track-4"
@@ -49,7 +50,7 @@ def test_another_speed_is_found_and_told(shelf, compose, speed):
 
 
 @pytest.mark.parametrize("speed", [0.96, 1.04])
-def test_another_tempo_is_found_and_told(shelf, compose, speed):
+def test_another_tempo_is_found_and_told(shelf, speed):
     music = compose(6, 40.0)[8 * RATE : 19 * RATE]
     (found,) = match(shelf, stretched(music, speed))
     assert found.track == "track-6"
@@ -58,7 +59,7 @@ def test_another_tempo_is_found_and_told(shelf, compose, speed):
 
 
 @pytest.mark.parametrize("semitones", [-2, 1, 2])
-def test_another_pitch_is_found_and_told(shelf, compose, semitones):
+def test_another_pitch_is_found_and_told(shelf, semitones):
     factor = 2 ** (semitones / 12)
     music = compose(8, 40.0)[8 * RATE : 20 * RATE]
     higher = soxr.resample(music, RATE * factor, RATE).astype(np.float32)

@@ -20,6 +20,7 @@ from airsift.cli import progress
 from airsift.cli.app import main
 from airsift.cli.catalogue_read import Read, read_all
 from fingerprint.catalogue import Catalogue
+from tests.fingerprint.music import compose
 from tests.stream.media import encode
 
 RATE = 16_000
@@ -48,7 +49,7 @@ def write(path, samples):
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory, compose):
+def shop(tmp_path_factory):
     """A folder of files, good and bad, and the catalogue made of it."""
     folder = tmp_path_factory.mktemp("my music")
     for seed in (1, 2):
@@ -101,7 +102,7 @@ def test_list_shows_the_table_before_the_file_name(shop):
     assert "0:40  Zoë - Erstes Lied" in airsift("list", "--catalogue", catalogue).stdout
 
 
-def test_match_tells_track_and_place_in_json_and_in_words(shop, compose, tmp_path):
+def test_match_tells_track_and_place_in_json_and_in_words(shop, tmp_path):
     _, catalogue, _ = shop
     programme = np.concatenate([np.zeros(5 * RATE), compose(1, 40.0)[10 * RATE : 30 * RATE]])
     write(tmp_path / "programme.wav", programme)
@@ -116,7 +117,7 @@ def test_match_tells_track_and_place_in_json_and_in_words(shop, compose, tmp_pat
     assert "Zoë - Erstes Lied" in words
 
 
-def test_match_says_when_it_knows_nothing(shop, compose, tmp_path):
+def test_match_says_when_it_knows_nothing(shop, tmp_path):
     _, catalogue, _ = shop
     write(tmp_path / "unknown.wav", compose(77, 15.0))
     done = airsift("match", tmp_path / "unknown.wav", "--catalogue", catalogue)
@@ -135,7 +136,7 @@ def test_stats_verify_and_merge(shop):
     assert "2 tracks, all in order" in airsift("verify", "--catalogue", catalogue).stdout
 
 
-def test_remove_and_an_unknown_key(compose, tmp_path):
+def test_remove_and_an_unknown_key(tmp_path):
     write(tmp_path / "a.wav", compose(1, 8.0))
     airsift("add", tmp_path / "a.wav", "--catalogue", tmp_path / "shelf")
     key = json.loads(airsift("list", "--json", "--catalogue", tmp_path / "shelf").stdout)["key"]
@@ -176,7 +177,7 @@ def test_it_is_a_command_of_the_module(shop):
 
 
 @pytest.fixture(scope="module")
-def alike(tmp_path_factory, compose):
+def alike(tmp_path_factory):
     """The same music as FLAC, as poor MP3 half a second later, and cut down for the radio."""
     folder = tmp_path_factory.mktemp("alike")
     music = compose(12, 90.0)
@@ -226,7 +227,7 @@ def test_duplicates_are_left_out_where_asked(alike, tmp_path):
     ]
 
 
-def test_a_damaged_file_is_added_as_far_as_it_can_be_read_and_told(compose, tmp_path):
+def test_a_damaged_file_is_added_as_far_as_it_can_be_read_and_told(tmp_path):
     write(tmp_path / "cut.wav", compose(1, 8.0))
     data = (tmp_path / "cut.wav").read_bytes()
     (tmp_path / "cut.wav").write_bytes(data[: len(data) * 3 // 4])
@@ -248,7 +249,7 @@ def test_remove_of_a_known_and_an_unknown_key_removes_none(shop):
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory, compose):
+def many(tmp_path_factory):
     folder = tmp_path_factory.mktemp("many")
     for seed in range(8):
         write(folder / f"{seed}.wav", compose(seed, 8.0))

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from fingerprint.analysis.landmarks import Landmarks
 from fingerprint.analysis.peaks import extract
+from tests.fingerprint.music import compose
 
 
 @st.composite
@@ -38,7 +39,7 @@ def test_pieces_join_to_the_whole(some, cuts):
     assert (whole.start, whole.end) == (0, 10_000)
 
 
-def test_where_parts_overlap_nothing_is_counted_twice(compose):
+def test_where_parts_overlap_nothing_is_counted_twice():
     music = compose(1, 20.0)
     whole = extract(music)
     first, second = whole.between(0, 200_000), whole.between(150_000, 320_000)
@@ -60,7 +61,7 @@ def test_unpacking_what_was_packed_gives_it_back(some, samples):
     assert same(Landmarks.unpack(moved.pack()), moved)
 
 
-def test_music_packs_into_little(compose):
+def test_music_packs_into_little():
     music = extract(compose(1, 30.0)).shift(1_000_000_007 * 16)
     assert same(Landmarks.unpack(music.pack()), music)
     assert len(music.pack()) < 4.5 * len(music)

@@ -6,6 +6,7 @@ from hypothesis.extra.numpy import arrays
 from fingerprint import settings
 from fingerprint.analysis import hashes
 from fingerprint.analysis.peaks import extract
+from tests.fingerprint.music import compose
 
 BINS = st.integers(0, 2**hashes.BIN_BITS - 1)
 STEPS = st.integers(-hashes.MAX_STEP, hashes.MAX_STEP)
@@ -28,7 +29,7 @@ def test_every_bin_of_the_grid_has_room():
     assert settings.N_BINS <= 2**hashes.BIN_BITS
 
 
-def test_pairs_reach_forward_and_not_too_far(compose):
+def test_pairs_reach_forward_and_not_too_far():
     keys, frames = hashes.to_store(*hashes.on_grid(extract(compose(1, 20.0))))
     _, step, apart = hashes.unpack(keys)
     assert len(keys) == len(frames) > 1000
@@ -37,7 +38,7 @@ def test_pairs_reach_forward_and_not_too_far(compose):
     assert np.abs(step).max() <= hashes.MAX_STEP
 
 
-def test_a_query_of_the_same_audio_holds_the_stored_pairs(compose):
+def test_a_query_of_the_same_audio_holds_the_stored_pairs():
     landmarks = extract(compose(2, 20.0))
     stored, _ = hashes.to_store(*hashes.on_grid(landmarks))
     query = hashes.to_look_up(landmarks, settings.STORED_RANK, settings.FAN_OUT_STORED)

@@ -8,12 +8,12 @@ import pytest
 from fingerprint.analysis.piecewise import Extraction
 from fingerprint.matching import stretches
 from fingerprint.matching.stretches import match_long
-from tests.fingerprint.conftest import RATE
+from tests.fingerprint.music import RATE, compose
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_stretches_give_the_matches_of_the_whole(shelf, compose, seed, monkeypatch):
+def test_stretches_give_the_matches_of_the_whole(shelf, seed, monkeypatch):
     rng = np.random.default_rng(seed)
     parts = []
     for _ in range(6):
@@ -35,7 +35,7 @@ def test_stretches_give_the_matches_of_the_whole(shelf, compose, seed, monkeypat
         assert abs(places[0] - places[1]) < RATE // 2
 
 
-def test_a_track_that_is_played_again_is_not_joined(shelf, compose, monkeypatch):
+def test_a_track_that_is_played_again_is_not_joined(shelf, monkeypatch):
     song = compose(3, 40.0)[: 20 * RATE]
     matcher = shelf.matcher()
     landmarks = matcher.extract(np.concatenate([song] * 4))
@@ -47,7 +47,7 @@ def test_a_track_that_is_played_again_is_not_joined(shelf, compose, monkeypatch)
 
 @pytest.mark.long
 @pytest.mark.slow
-def test_memory_does_not_grow_with_the_length_of_a_question(shelf, compose):
+def test_memory_does_not_grow_with_the_length_of_a_question(shelf):
     matcher = shelf.matcher()
 
     def peak(minutes):

@@ -17,12 +17,10 @@ from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
 from stream.pipeline import Pipeline
 from stream.stages.identify import Identify, IdentifySettings
-from stream.stages.smooth import SmoothSettings
-from tests.fingerprint.conftest import compose
-from tests.stream.conftest import LoudnessClassifier
+from tests.fingerprint.music import compose
+from tests.stream.doubles import SMOOTH, LoudnessClassifier
 
 RATE = 16000
-SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)
 ASK = IdentifySettings(
     first=6 * RATE, interval=3 * RATE, query=8 * RATE, shortest=3 * RATE, tolerance=8000,
     thorough_every=4,

@@ -15,7 +15,8 @@ from airsift.errors import AirsiftError, DecodeError, SourceError
 from stream.audio import AudioChunk
 from stream.sources.http import HttpSource
 from stream.sources.web_client import WebSettings
-from tests.stream.media import encode, noise, tone
+from stream.testing import tone
+from tests.stream.media import encode, noise
 
 RATE = 44_100
 Answer = Callable[["Request"], None]

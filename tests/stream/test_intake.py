@@ -9,7 +9,7 @@ from stream.kafka.checkpoint.stream_count import Count
 from stream.kafka.codec.message import ChunkDecoder, encode
 from stream.kafka.records.unreadable import Unreadable
 from stream.kafka.settings import KafkaSettings
-from tests.stream.fakes import snapshot
+from tests.stream.doubles import snapshot
 
 RATE = 16000
 

@@ -16,7 +16,8 @@ from airsift.errors import AirsiftError
 from stream.decoding import part as part_module
 from stream.decoding.joined_files import find_parts
 from stream.decoding.reader import AudioReader
-from tests.stream.media import encode, noise, runs, tone
+from stream.testing import tone
+from tests.stream.media import encode, noise, runs
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream

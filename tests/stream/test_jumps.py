@@ -16,7 +16,7 @@ from stream.kafka.checkpoint.partition_reader import Intake, Received
 from stream.kafka.checkpoint.record import Saved, as_record, read_record
 from stream.kafka.settings import KafkaSettings
 from stream.stages.align import Align
-from tests.stream.fakes import snapshot
+from tests.stream.doubles import snapshot
 
 RATE = 1000  # samples are milliseconds
 N = 500

@@ -7,7 +7,7 @@ import pytest
 from stream.kafka.checkpoint.record import Saved
 from stream.kafka.checkpoint.record_cache import Kept
 from stream.kafka.checkpoint.stream_count import Count
-from tests.stream.fakes import snapshot
+from tests.stream.doubles import snapshot
 
 DAY = 86400.0
 

@@ -19,7 +19,7 @@ from stream.kafka.codec.message import CODECS, ChunkDecoder, encode
 from stream.kafka.codec.samples import read_frame
 from stream.kafka.settings import KafkaSettings, WireSettings
 from tests.stream.bare import Sent, messages, stream
-from tests.stream.fakes import snapshot
+from tests.stream.doubles import snapshot
 from tests.stream.test_limits import ogg_of
 
 RATE = 16_000

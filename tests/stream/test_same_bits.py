@@ -19,10 +19,10 @@ from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
 from stream.events import Decision
 from stream.pipeline import Pipeline
-from stream.stages.smooth import SmoothSettings
+from stream.testing import programme
+from tests.stream.doubles import SMOOTH
 
 RATE = 16000
-SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)
 FRONT_END = RollingCQT()
 CLASSIFIER = shipped.load()
 VOICE = shipped.load(shipped.VOICE_WEIGHTS)
@@ -49,7 +49,7 @@ def lines(events):
 @pytest.mark.slow
 @pytest.mark.parametrize("rate", [16000, 44100])
 @pytest.mark.parametrize("at", [14, 31])
-def test_a_restart_that_catches_up_in_one_batch_moves_no_byte(programme, rate, at):
+def test_a_restart_that_catches_up_in_one_batch_moves_no_byte(rate, at):
     mine = chunks(programme, "a", rate)
     alone = make()
     expected = [event for chunk in mine for event in alone.push([chunk])]

@@ -14,7 +14,7 @@ from stream.kafka.codec.frame_stream import NEW, Entry
 from stream.kafka.codec.timeline import Place
 from stream.kafka.settings import KafkaSettings
 from stream.snapshot import is_snapshot
-from tests.stream.fakes import snapshot
+from tests.stream.doubles import snapshot
 from tests.stream.test_snapshot import change, places, replacement
 
 

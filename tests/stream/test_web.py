@@ -23,8 +23,9 @@ from stream.sources.playlist import entries
 from stream.sources.web_client import WebClient, WebSettings
 from stream.sources.web_errors import WebError, retry_after_s
 from stream.sources.web_file import Sign, WebFile, backoff_s, sign_of
+from stream.testing import tone
 from tests.integration.certificates import Authority
-from tests.stream.media import encode, noise, tone
+from tests.stream.media import encode, noise
 from tests.stream.test_http import (
     RATE,
     Answer,
