@@ -10,8 +10,8 @@ import pytest
 from airsift.cli.folders import SUFFIXES, find_files
 from airsift.cli.table import Table
 from fingerprint.catalogue import Catalogue
+from tests.fingerprint.command import RATE, airsift, write
 from tests.fingerprint.music import compose
-from tests.fingerprint.test_commands import RATE, airsift, write
 from tests.stream.media import encode, noise
 
 BAD = os.fsdecode(b"caf\xe9")  # Latin-1: no UTF-8

@@ -9,37 +9,20 @@ import sys
 import time
 import wave
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
 
 from airsift.cli import progress
-from airsift.cli.app import main
 from airsift.cli.catalogue_read import Read, read_all
 from fingerprint.catalogue import Catalogue
+from tests.fingerprint.command import airsift
 from tests.fingerprint.music import compose
 from tests.stream.media import encode
 
 RATE = 16_000
-
-
-def airsift(*arguments):
-    """Call the command in this process, for speed, with what it would print."""
-    out, err = io.StringIO(), io.StringIO()
-    code = 0
-    with (
-        mock.patch.object(sys, "argv", ["airsift", "catalogue", *map(str, arguments)]),
-        redirect_stdout(out),
-        redirect_stderr(err),
-    ):
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def write(path, samples):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import wave
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,10 +19,7 @@ from stream.demo.clips import RATE
 from stream.demo.programme import assemble, programmes
 from stream.runner import Stop, drive
 from stream.sources.file import FileSource
-
-GOLDEN = Path(__file__).parents[1] / "golden"
-TOLERANCE = 0.02  # of scores: the last bits of a probability differ between processors
-KEPT = ("schema", "start_s", "end_s", "label", "track", "track_start_s", "score")
+from tests.stream.golden import GOLDEN, KEPT, TOLERANCE
 
 
 class FinalEvents:

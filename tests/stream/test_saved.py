@@ -14,8 +14,8 @@ from stream.kafka.codec.frame_stream import NEW, Entry
 from stream.kafka.codec.timeline import Place
 from stream.kafka.settings import KafkaSettings
 from stream.snapshot import is_snapshot
+from tests.stream.damaged_json import change, places, replacement
 from tests.stream.doubles import snapshot
-from tests.stream.test_snapshot import change, places, replacement
 
 
 def written(group, saved):

@@ -26,7 +26,7 @@ from stream.sources.web_file import Sign, WebFile, backoff_s, sign_of
 from stream.testing import tone
 from tests.integration.certificates import Authority
 from tests.stream.media import encode, noise
-from tests.stream.test_http import (
+from tests.stream.web_server import (
     RATE,
     Answer,
     Request,
