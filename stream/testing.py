@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 import wave
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -230,9 +230,9 @@ def chunks_of(
     ]
 
 
-def write_wav(path: Path | BinaryIO, samples: NDArray[np.float32], rate: int = RATE) -> None:
-    """Write samples of shape [n] or [n, channels], full scale ±1, as a WAV file of 16 bits."""
-    file = str(path) if hasattr(path, "joinpath") else path
-    with wave.open(file, "wb") as out:  # type: ignore[arg-type]
+def write_wav(path: Path, samples: NDArray[np.float32], rate: int = RATE) -> Path:
+    """Write samples of shape [n] or [n, channels], full scale ±1, as 16 bit; return the path."""
+    with wave.open(str(path), "wb") as out:
         out.setparams((1 if samples.ndim == 1 else samples.shape[1], 2, rate, 0, "NONE", ""))
         out.writeframes(np.round(np.clip(samples, -1, 1) * 32_767).astype("<i2").tobytes())
+    return path

@@ -10,7 +10,8 @@ import pytest
 from airsift.cli.folders import SUFFIXES, find_files
 from airsift.cli.table import Table
 from fingerprint.catalogue import Catalogue
-from tests.fingerprint.command import RATE, airsift, write
+from stream.testing import write_wav
+from tests.fingerprint.command import RATE, airsift
 from tests.fingerprint.music import compose
 from tests.stream.media import encode, noise
 
@@ -23,7 +24,7 @@ def songs(tmp_path):
     folder = tmp_path / f"{BAD}s"
     folder.mkdir()
     for seed, name in enumerate(("a.wav", f"{BAD}.wav", "z.wav"), 1):
-        write(folder / name, compose(seed, 12.0))
+        write_wav(folder / name, compose(seed, 12.0))
     return folder
 
 
@@ -205,7 +206,7 @@ def test_another_track_of_a_file_is_another_recording(tmp_path, caplog):
             frame = av.AudioFrame.from_ndarray(data, format="flt", layout="mono")
             frame.sample_rate, frame.pts = RATE, 0
             file.mux([*stream.encode(frame), *stream.encode(None)])
-    write(tmp_path / "second.wav", compose(2, 12.0))
+    write_wav(tmp_path / "second.wav", compose(2, 12.0))
     shelf = tmp_path / "shelf"
     assert airsift("add", path, "--catalogue", shelf).returncode == 0
     assert "audio track 1 of 2 is read" in caplog.text

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import time
-import wave
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from airsift.cli import progress
 from airsift.cli.catalogue_read import Read, read_all
 from fingerprint.catalogue import Catalogue
+from stream.testing import write_wav
 from tests.fingerprint.command import airsift
 from tests.fingerprint.music import compose
 from tests.stream.media import encode
@@ -25,20 +25,14 @@ from tests.stream.media import encode
 RATE = 16_000
 
 
-def write(path, samples):
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, RATE, 0, "NONE", ""))
-        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
-
-
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
     """A folder of files, good and bad, and the catalogue made of it."""
     folder = tmp_path_factory.mktemp("my music")
     for seed in (1, 2):
-        write(folder / f"song {seed}.wav", compose(seed, 40.0))
-    write(folder / "short.wav", compose(3, 40.0)[: 2 * RATE])
-    write(folder / "silent.wav", np.zeros(6 * RATE))
+        write_wav(folder / f"song {seed}.wav", compose(seed, 40.0))
+    write_wav(folder / "short.wav", compose(3, 40.0)[: 2 * RATE])
+    write_wav(folder / "silent.wav", np.zeros(6 * RATE))
     (folder / "text.mp3").write_text("this is no music\n" * 100)
     (folder / "notes.txt").write_text("not looked at")
     (folder / "names.csv").write_text(
@@ -88,7 +82,7 @@ def test_list_shows_the_table_before_the_file_name(shop):
 def test_match_tells_track_and_place_in_json_and_in_words(shop, tmp_path):
     _, catalogue, _ = shop
     programme = np.concatenate([np.zeros(5 * RATE), compose(1, 40.0)[10 * RATE : 30 * RATE]])
-    write(tmp_path / "programme.wav", programme)
+    write_wav(tmp_path / "programme.wav", programme)
     (line,) = airsift(
         "match", tmp_path / "programme.wav", "--json", "--catalogue", catalogue
     ).stdout.splitlines()
@@ -102,7 +96,7 @@ def test_match_tells_track_and_place_in_json_and_in_words(shop, tmp_path):
 
 def test_match_says_when_it_knows_nothing(shop, tmp_path):
     _, catalogue, _ = shop
-    write(tmp_path / "unknown.wav", compose(77, 15.0))
+    write_wav(tmp_path / "unknown.wav", compose(77, 15.0))
     done = airsift("match", tmp_path / "unknown.wav", "--catalogue", catalogue)
     assert done.returncode == 0
     assert "nothing of the catalogue" in done.stdout
@@ -120,7 +114,7 @@ def test_stats_verify_and_merge(shop):
 
 
 def test_remove_and_an_unknown_key(tmp_path):
-    write(tmp_path / "a.wav", compose(1, 8.0))
+    write_wav(tmp_path / "a.wav", compose(1, 8.0))
     airsift("add", tmp_path / "a.wav", "--catalogue", tmp_path / "shelf")
     key = json.loads(airsift("list", "--json", "--catalogue", tmp_path / "shelf").stdout)["key"]
     assert airsift("remove", key, "--catalogue", tmp_path / "shelf").returncode == 0
@@ -211,7 +205,7 @@ def test_duplicates_are_left_out_where_asked(alike, tmp_path):
 
 
 def test_a_damaged_file_is_added_as_far_as_it_can_be_read_and_told(tmp_path):
-    write(tmp_path / "cut.wav", compose(1, 8.0))
+    write_wav(tmp_path / "cut.wav", compose(1, 8.0))
     data = (tmp_path / "cut.wav").read_bytes()
     (tmp_path / "cut.wav").write_bytes(data[: len(data) * 3 // 4])
     done = airsift("add", tmp_path / "cut.wav", "--catalogue", tmp_path / "shelf")
@@ -235,7 +229,7 @@ def test_remove_of_a_known_and_an_unknown_key_removes_none(shop):
 def many(tmp_path_factory):
     folder = tmp_path_factory.mktemp("many")
     for seed in range(8):
-        write(folder / f"{seed}.wav", compose(seed, 8.0))
+        write_wav(folder / f"{seed}.wav", compose(seed, 8.0))
     return folder
 
 

@@ -11,12 +11,12 @@ import signal
 import subprocess
 import sys
 import time
-import wave
 
 import numpy as np
 import pytest
 
 from airsift import __version__
+from stream.testing import write_wav
 
 AIRSIFT = [sys.executable, "-m", "airsift"]
 # A tune of a few sines is hardly music to a network that learnt from records.
@@ -34,16 +34,6 @@ def airsift(*arguments, **options) -> subprocess.CompletedProcess[str]:
         env=ENVIRONMENT,
         **options,
     )
-
-
-def write_wav(path, samples, rate=16000, channels=1):
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(channels)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        frames = np.repeat(samples[:, None], channels, axis=1)
-        file.writeframes((frames * 32000).astype("<i2").tobytes())
-    return path
 
 
 def tune(seconds: float, rate: int = 16000, seed: int = 0) -> np.ndarray:
@@ -175,7 +165,7 @@ def test_samples_that_are_not_numbers_are_a_gap(tmp_path):
 
 
 def test_many_channels_at_a_high_rate(tmp_path):
-    path = write_wav(tmp_path / "big.wav", tune(8, 192000), rate=192000, channels=8)
+    path = write_wav(tmp_path / "big.wav", np.tile(tune(8, 192000)[:, None], 8), 192000)
     result = airsift("segment", path)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout.splitlines()[-1])["end_s"] == pytest.approx(8, abs=0.01)

@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import subprocess
-import wave
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from stream.kafka.client.sink import KafkaSink
 from stream.kafka.codec.dead_letter import as_dead_letter
 from stream.kafka.settings import KafkaSettings
 from stream.sources.file import read_file
+from stream.testing import write_wav
 from tests.terminal import AIRSIFT, SIZES, Terminal, run, strange
 
 RATE = 8_000
@@ -40,10 +40,7 @@ def write(path: Path, seconds: int, seed: int = 0) -> Path:
         sum(np.sin(2 * np.pi * hz * k * t) / k for k in (1, 2, 3)) * np.exp(-6 * t)
         for hz in 220 * 2 ** (rng.integers(0, 24, 4 * seconds) / 12)
     ]
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, RATE, 0, "NONE", ""))
-        file.writeframes((0.4 * np.concatenate(notes) * 30_000).astype("<i2").tobytes())
-    return path
+    return write_wav(path, 0.4 * np.concatenate(notes), RATE)
 
 
 @pytest.fixture(scope="module")

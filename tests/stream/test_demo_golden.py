@@ -7,9 +7,7 @@ then read the difference before committing it.
 from __future__ import annotations
 
 import json
-import wave
 
-import numpy as np
 import pytest
 
 from airsift import config as configuration
@@ -19,6 +17,7 @@ from stream.demo.clips import RATE
 from stream.demo.programme import assemble, programmes
 from stream.runner import Stop, drive
 from stream.sources.file import FileSource
+from stream.testing import write_wav
 from tests.stream.golden import GOLDEN, KEPT, TOLERANCE
 
 
@@ -46,11 +45,7 @@ def catalogue(tmp_path_factory):
 
 def events_of(name, folder, catalogue):
     path = folder / f"{name}.wav"
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes(np.round(assemble(name).samples * 32767).astype("<i2").tobytes())
+    write_wav(path, assemble(name).samples, RATE)
     config = configuration.load(sets=[f"identify.catalogue='{catalogue}'"], environ={}).config
     sink = FinalEvents()
     source = FileSource(path, name)

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import time
-import wave
 from collections import Counter
 from types import SimpleNamespace
 
@@ -25,7 +24,7 @@ from stream.runner import Stop, drive
 from stream.sources.base import Batch
 from stream.telemetry.activity import Stations
 from stream.telemetry.telemetry import Watch
-from stream.testing import ListSink, ListSource, ManualClock, programme
+from stream.testing import ListSink, ListSource, ManualClock, programme, write_wav
 from tests.stream.doubles import SMOOTH
 
 RATE = 16000
@@ -250,11 +249,7 @@ def wait_for(port, path, enough):
 @pytest.mark.process
 def test_a_run_whose_reader_stops_reading(tmp_path):
     path, port = tmp_path / "long.wav", free_port()
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes(bytes(2 * RATE * 1800))
+    write_wav(path, np.zeros(RATE * 1800, np.float32))
     sets = [f"watch.port={port}", "watch.stall_s=1", "file.chunk_s=10", "watch.log=json"]
     command = [sys.executable, "-m", "airsift", "run", "--source", str(path), "--sink", "jsonl:-"]
     with subprocess.Popen(

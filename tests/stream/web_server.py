@@ -15,7 +15,6 @@ from stream.sources.http import HttpSource
 from stream.sources.web_client import WebSettings
 from stream.testing import tone
 from tests.stream.media import encode
-from tests.stream.web_server import Request
 
 RATE = 44_100
 
