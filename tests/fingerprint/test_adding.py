@@ -11,10 +11,11 @@ from airsift.cli.folders import SUFFIXES, find_files
 from airsift.cli.table import Table
 from fingerprint.catalogue import Catalogue
 from stream.testing import write_wav
-from tests.fingerprint.command import RATE, airsift
+from tests.fingerprint.command import airsift
 from tests.fingerprint.music import compose
 from tests.stream.media import encode, noise
 
+RATE = 16_000
 BAD = os.fsdecode(b"caf\xe9")  # Latin-1: no UTF-8
 
 
