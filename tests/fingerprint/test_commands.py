@@ -173,6 +173,7 @@ def shares(line):
     return [int(number) for number in re.findall(r"(\d+)%", line)]
 
 
+@pytest.mark.slow
 def test_near_duplicates_are_added_and_told_with_what_is_the_same(alike, tmp_path):
     done = airsift("add", alike, "--catalogue", tmp_path / "shelf")
     assert done.returncode == 0

@@ -1,6 +1,7 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +30,7 @@ def test_shifting_there_and_back_changes_nothing(some, samples):
     assert (back.start, back.end) == (some.start, some.end)
 
 
+@pytest.mark.slow
 @given(landmarks(), st.lists(st.integers(0, 10_000), max_size=4))
 def test_pieces_join_to_the_whole(some, cuts):
     edges = [0, *sorted(cuts), 10_000]

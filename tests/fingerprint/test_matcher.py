@@ -42,6 +42,7 @@ def test_unknown_music_is_not_named(shelf):
         assert match(shelf, compose(seed, 20.0)) == []
 
 
+@pytest.mark.slow
 def test_a_moment_of_a_track_is_no_match(shelf):
     """Two pieces may share a run of notes: a match rests on more than two seconds of them."""
     for track in range(4):

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -13,6 +14,7 @@ STEPS = st.integers(-hashes.MAX_STEP, hashes.MAX_STEP)
 FRAMES = st.integers(0, hashes.MAX_FRAMES)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(BINS, STEPS, FRAMES), min_size=1))
 def test_unpack_is_the_inverse_of_pack(values):
     given_ = [np.array(column) for column in zip(*values, strict=True)]
@@ -20,6 +22,7 @@ def test_unpack_is_the_inverse_of_pack(values):
         assert np.array_equal(before, after)
 
 
+@pytest.mark.slow
 @given(arrays(np.uint32, st.integers(1, 20), elements=st.integers(0, 2**21 - 2**14 - 1)))
 def test_pack_is_the_inverse_of_unpack(keys):
     assert np.array_equal(hashes.pack(*hashes.unpack(keys)), keys)
@@ -50,6 +53,7 @@ def test_a_query_of_the_same_audio_holds_the_stored_pairs():
     assert np.isin(stored, keys).mean() > 0.5
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(0, 300), st.integers(0, 207)), max_size=40).map(sorted),
     st.integers(1, 6),

@@ -45,6 +45,7 @@ def test_a_perfect_model_meets_everything() -> None:
     }
 
 
+@pytest.mark.slow
 def test_figures_count_what_they_say() -> None:
     half = [(0.9, 0.1)] * 3 + [(0.9, 0.8)] * 3
     rows = asked({name: judged(name, half) for name in NAMES})

@@ -23,6 +23,7 @@ def timeline(
 TRUTH = timeline([(0, 20), (30, 45)], [(20, 33), (50, 60)])
 
 
+@pytest.mark.slow
 def test_the_truth_scores_full() -> None:
     rows = event_metrics.count([(TRUTH, TRUTH)]).rows()
     assert len(rows) == 6

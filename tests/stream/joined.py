@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import cache
 
 import av
 import av.error
@@ -15,6 +16,7 @@ from stream.testing import tone
 HZ = (440, 880, 1_320, 660)
 
 
+@cache
 def part(
     format: str,  # noqa: A002 PyAV's word
     codec: str,

@@ -81,6 +81,7 @@ def test_a_file_ends_when_it_is_over(ranges: bool) -> None:
     assert length_s(chunks) == pytest.approx(3, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_file_that_breaks_off_is_taken_up_where_it_did() -> None:
     data = encoded(6)
     answers = {"/a.mp3": whole(data, ranges=True, break_at=len(data) // 2)}

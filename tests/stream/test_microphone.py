@@ -69,6 +69,7 @@ def test_what_the_device_dropped_is_told_by_its_clock() -> None:
     assert spans == [(0, "missing"), (10, "missing"), (170, "overflow"), (180, "missing")]
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(

@@ -150,6 +150,7 @@ def test_the_pipeline_takes_what_the_intake_gives(messages: list[Any], classifie
         assert document["time"] is None or datetime.fromisoformat(document["time"])
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     st.floats() | st.none(),
@@ -170,6 +171,7 @@ def test_the_clock_gives_times_that_can_be(first: Any, start: int, more: list[An
         assert event.to_json()
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(

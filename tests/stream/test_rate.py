@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,6 +46,7 @@ def test_any_cutting_gives_the_same_samples(points, rate):
     assert len(values) == RATE
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 320000), st.integers(0, 20000), st.sampled_from([8000, 44100, 48000]))
 def test_beginning_again_where_it_is_said_gives_the_same_bits(sample, session, rate):

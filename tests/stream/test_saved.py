@@ -45,6 +45,7 @@ records = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(records, st.text(st.characters(codec="utf-8"), min_size=1, max_size=5))
 def test_a_record_says_what_was_saved(saved, group):

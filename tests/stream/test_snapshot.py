@@ -40,6 +40,7 @@ def test_what_a_pipeline_gives_is_a_snapshot(real):
     assert any(snapshot["identify"] and snapshot["identify"]["playing"] for snapshot in real)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_a_snapshot_is_restored_whole_or_not_at_all(real, data):

@@ -267,6 +267,7 @@ def test_of_a_list_the_first_entry_that_plays_is_taken(path: str) -> None:
         assert visits[-1].startswith("/live.mp3")
 
 
+@pytest.mark.slow
 def test_lists_of_which_nothing_plays_say_how_the_first_one_failed() -> None:
     answers: dict[str, Answer] = {
         "/gone": says(404),

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from stream.audio import AudioChunk
@@ -78,6 +79,7 @@ def listening(url: str, **settings: float) -> Iterator[HttpSource]:
         source.close()
 
 
+@cache
 def encoded(seconds: float, codec: str = "libmp3lame", format: str = "mp3") -> bytes:  # noqa: A002
     data = io.BytesIO()
     encode(data, tone(seconds, RATE), RATE, codec, format=format, options={"write_xing": "0"})
