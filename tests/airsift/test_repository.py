@@ -128,6 +128,13 @@ def test_what_a_worker_imports_holds_nothing_of_training(root):
     assert not loaded
 
 
+def test_no_test_imports_from_another():
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            parts = (getattr(node, "module", None) or "").split(".")
+            assert not [each for each in parts if each.startswith(("test_", "conftest"))], path
+
+
 def test_every_error_is_airsifts():
     for name, value in vars(errors).items():
         if isinstance(value, type) and issubclass(value, Exception):
