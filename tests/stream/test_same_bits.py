@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from functools import cache
 
 import numpy as np
 import pytest
@@ -24,13 +25,17 @@ from tests.stream.doubles import SMOOTH
 
 RATE = 16000
 FRONT_END = RollingCQT()
-CLASSIFIER = shipped.load()
-VOICE = shipped.load(shipped.VOICE_WEIGHTS)
 SECONDS = 40
 
 
+@cache
+def networks():
+    return shipped.load(), shipped.load(shipped.VOICE_WEIGHTS)
+
+
 def make():
-    return Pipeline(FRONT_END, CLASSIFIER, SMOOTH, voice=VOICE)
+    classifier, voice = networks()
+    return Pipeline(FRONT_END, classifier, SMOOTH, voice=voice)
 
 
 def chunks(programme, station, rate, seconds=20, n_s=0.5):
@@ -172,4 +177,6 @@ def test_where_rows_change_each_other_they_are_computed_alone(monkeypatch, caplo
 def test_nothing_is_said_where_the_law_holds(caplog):
     build_pipeline(config.load(environ={}).config)
     said = [record for record in caplog.records if record.name == "airsift.build"]
-    assert bool(said) == any(unit.sizes() == (1,) for unit in [*CLASSIFIER.units, *FRONT_END.units])
+    assert bool(said) == any(
+        unit.sizes() == (1,) for unit in [*networks()[0].units, *FRONT_END.units]
+    )
