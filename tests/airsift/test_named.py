@@ -85,17 +85,17 @@ def strings(where: str) -> tuple[str, ...]:
 
 
 def _strings(text: str) -> Iterator[str]:
-    tree = ast.parse(text)
+    walked = list(ast.walk(ast.parse(text)))
     documented = {
         id(node.body[0].value)
-        for node in ast.walk(tree)
+        for node in walked
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
         and node.body
         and isinstance(node.body[0], ast.Expr)
     }
-    joined = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+    joined = [node for node in walked if isinstance(node, ast.JoinedStr)]
     left_out = documented | {id(part) for node in joined for part in node.values}
-    for node in ast.walk(tree):
+    for node in walked:
         if isinstance(node, ast.JoinedStr):
             parts = [part.value if isinstance(part, ast.Constant) else "?" for part in node.values]
             yield "".join(map(str, parts))

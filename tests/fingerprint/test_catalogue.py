@@ -171,6 +171,7 @@ def test_a_lost_segment_is_told_and_the_others_serve(three_files, tmp_path, spoi
     assert [line[:3] for line in opened.verify()[1:]] == ["2: ", "3: "]
 
 
+@pytest.mark.slow
 def test_a_damaged_segment_never_stops_a_consumer(three_files, tmp_path):
     rng = np.random.default_rng(0)
     whole = three_files.read_bytes()

@@ -192,6 +192,7 @@ def test_near_duplicates_are_added_and_told_with_what_is_the_same(alike, tmp_pat
     assert 25 <= there <= 60
 
 
+@pytest.mark.slow
 def test_duplicates_are_left_out_where_asked(alike, tmp_path):
     done = airsift("add", alike, "--skip-duplicates", "--catalogue", tmp_path / "shelf")
     assert done.returncode == 0

@@ -17,6 +17,7 @@ import pytest
 
 from airsift import __version__
 from stream.testing import write_wav
+from tests.integration.road import tune
 
 AIRSIFT = [sys.executable, "-m", "airsift"]
 # A tune of a few sines is hardly music to a network that learnt from records.
@@ -34,18 +35,6 @@ def airsift(*arguments, **options) -> subprocess.CompletedProcess[str]:
         env=ENVIRONMENT,
         **options,
     )
-
-
-def tune(seconds: float, rate: int = 16000, seed: int = 0) -> np.ndarray:
-    """Return plucked notes, four a second."""
-    rng = np.random.default_rng(seed)
-    n = rate // 4
-    t = np.arange(n) / rate
-    notes = []
-    for _ in range(round(seconds * 4)):
-        f = 220 * 2 ** (rng.integers(0, 24) / 12)
-        notes.append(sum(np.sin(2 * np.pi * f * k * t) / k for k in (1, 2, 3)) * np.exp(-6 * t))
-    return (0.4 * np.concatenate(notes)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")

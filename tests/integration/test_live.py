@@ -12,26 +12,15 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from stream.testing import write_wav
+from tests.integration.road import tune
 from tests.stream.media import encode
 from tests.stream.pulse import null_device, playing, skip_unless_installed
 
 AIRSIFT = [sys.executable, "-m", "airsift"]
 RATE = 16000
-
-
-def tune(seconds: int, seed: int = 0) -> np.ndarray:
-    """Return plucked notes, four a second."""
-    rng = np.random.default_rng(seed)
-    t = np.arange(RATE // 4) / RATE
-    notes = [
-        np.sin(2 * np.pi * 220 * 2 ** (rng.integers(0, 24) / 12) * t) * np.exp(-6 * t)
-        for _ in range(seconds * 4)
-    ]
-    return (0.5 * np.concatenate(notes)).astype(np.float32)
 
 
 def decisions(path: Path) -> list[dict]:

@@ -30,6 +30,7 @@ def test_the_truth_scores_full() -> None:
     assert {row.value for row in rows.values()} == {1.0}
 
 
+@pytest.mark.slow
 def test_silence_scores_nothing() -> None:
     rows = event_metrics.count([(TRUTH, timeline([], []))]).rows()
     assert {row.value for row in rows.values()} == {0.0}

@@ -61,6 +61,7 @@ def test_the_grid_is_the_stations_not_the_sessions(start):
     assert first == -(-start // RATE) * 50
 
 
+@pytest.mark.slow
 def test_many_stations_at_once_are_as_each_alone():
     audio = {f"s{k}": programme(2.5, seed=k) for k in range(20)}
     chunks = [AudioChunk(name, 0, samples, RATE) for name, samples in audio.items()]

@@ -34,6 +34,7 @@ def test_the_truth_covers_the_programme_without_holes(programme):
         assert before.label != after.label
 
 
+@pytest.mark.slow
 def test_it_holds_what_radio_holds(programme):
     assert {s.label for s in programme.stretches} == {
         "speech", "music", "speech_over_music", "other",

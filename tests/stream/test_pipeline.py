@@ -153,7 +153,7 @@ def test_a_restart_after_the_very_first_chunk_loses_nothing(make, rate, ms):
     times = np.arange(12 * rate) / rate * RATE
     samples = np.interp(times, np.arange(12 * RATE), programme(12)).astype(np.float32)
     n = rate * ms // 1000
-    chunks = [AudioChunk("a", k, samples[k : k + n], rate) for k in range(0, len(samples), n)]
+    chunks = chunks_of(samples, n, rate=rate)
     first, second = make(), make()
     events = first.push(chunks[:1])
     snapshot = json.loads(json.dumps(first.snapshot("a")))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from stream.audio import AudioChunk, Cut, rescale
 from stream.stages.resample import Resample
+from stream.testing import chunks_of
 
 RATE = 16000
 
@@ -19,8 +20,7 @@ def music(n: int, rate: int) -> np.ndarray:
 
 
 def chunks(samples, rate, points, offset=0):
-    edges = [0, *sorted({p for p in points if 0 < p < len(samples)}), len(samples)]
-    return [AudioChunk("a", offset + a, samples[a:b], rate) for a, b in itertools.pairwise(edges)]
+    return chunks_of(samples, cuts=points, rate=rate, start=offset)
 
 
 def heard(items) -> tuple[int, np.ndarray]:

@@ -20,7 +20,7 @@ from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
 from stream.events import Decision
 from stream.pipeline import Pipeline
-from stream.testing import programme
+from stream.testing import chunks_of, programme
 from tests.stream.doubles import SMOOTH
 
 RATE = 16000
@@ -43,8 +43,7 @@ def chunks(programme, station, rate, seconds=20, n_s=0.5):
     samples = programme(seconds, seed=hash(station) % 7)
     if rate != RATE:
         samples = np.interp(times, np.arange(len(samples)), samples).astype(np.float32)
-    n = round(n_s * rate)
-    return [AudioChunk(station, k, samples[k : k + n], rate) for k in range(0, len(samples), n)]
+    return chunks_of(samples, round(n_s * rate), station=station, rate=rate)
 
 
 def lines(events):
