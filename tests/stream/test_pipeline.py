@@ -75,12 +75,13 @@ def test_silence_in_front_moves_everything_by_its_length(make, rate, seconds):
     samples = np.repeat(programme(25), 3)[: 25 * rate] if rate != RATE else programme(25)
     plain = make().push([AudioChunk("a", 0, samples, rate)], last=True)
     later = make().push([AudioChunk("a", seconds * rate, samples, rate)], last=True)
+    per = {"start_sample": RATE, "end_sample": RATE, "start_s": 1, "end_s": 1}
     moved = [
-        {**v, "id": None, "start_sample": v["start_sample"] + seconds * RATE} for v in told(plain)
+        {name: value + seconds * per[name] if name in per else value for name, value in v.items()}
+        for v in told(plain)
     ]
-    assert [(v["schema"], v["start_sample"]) for v in moved] == [
-        (v["schema"], v["start_sample"]) for v in told(later)
-    ]
+    assert [{**v, "id": None} for v in moved] == [{**v, "id": None} for v in told(later)]
+    assert {"decision", "segment"} <= {v["schema"].split(".")[1].split("/")[0] for v in moved}
 
 
 def test_silence_has_no_speech_and_no_music(make):
