@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from airsift.errors import SpecMismatch
+from airsift.files import replacing
 from model.spec import ModelSpec
 from model.units import Units, random_rows
 
@@ -192,10 +193,8 @@ def script(network: nn.Module) -> Any:
 
 def save(module: Any, spec: ModelSpec, path: Path) -> None:
     """Write a scripted module with its spec inside; the file is whole or not there."""
-    partial = path.with_name(f"{path.name}.partial")
-    with _quiet():
+    with replacing(path) as partial, _quiet():
         torch.jit.save(module, str(partial), _extra_files={SPEC_FILE: spec.to_json()})
-    partial.replace(path)
 
 
 @contextmanager

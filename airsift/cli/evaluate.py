@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from model.corpus.sources import Split
     from model.evaluation.event_metrics import Timeline
     from model.evaluation.programmes import Programme, Spans
-    from stream.events import Event, Segment
+    from stream.events import Event
 
 
 def evaluate(
@@ -98,7 +98,9 @@ def listener(model: Path) -> Callable[[Path], Timeline]:
     from model.evaluation.event_metrics import Timeline
     from model.evaluation.programmes import union
     from model.weights import sha256_of
+    from stream.events import Segment
     from stream.runner import Stop, drive
+    from stream.sinks.final import FinalEvents
     from stream.sources.file import FileSource
 
     # Whoever names a file on the command line trusts it.
@@ -108,14 +110,15 @@ def listener(model: Path) -> Callable[[Path], Timeline]:
     pipeline = build_pipeline(settings)
 
     def hear(path: Path) -> Timeline:
-        sink = Segments()
+        events: list[Event] = []
         with closing(FileSource(path, chunk_s=settings.file.chunk_s)) as source:
-            drive(source, pipeline, [sink], checkpoint_s=60.0, stop=Stop())
+            drive(source, pipeline, [FinalEvents(events.append)], checkpoint_s=60.0, stop=Stop())
             length = round(source.heard_s * pipeline.rate)
 
         def spans(label: str) -> Spans:
             wanted = (label, "speech_over_music")
-            return union([(s.start, s.end) for s in sink.segments if s.label in wanted])
+            segments = [each for each in events if isinstance(each, Segment)]
+            return union([(s.start, s.end) for s in segments if s.label in wanted])
 
         return Timeline(spans("speech"), spans("music"), length, pipeline.rate)
 
@@ -127,22 +130,3 @@ def write_wav(path: Path, samples: NDArray[np.float32], rate: int = 16_000) -> N
     with wave.open(str(path), "wb") as out:
         out.setparams((1, 2, rate, 0, "NONE", ""))
         out.writeframes(np.rint(samples * 32767.0).astype("<i2").tobytes())
-
-
-class Segments:
-    """A sink that keeps the final segments."""
-
-    def __init__(self) -> None:
-        self.segments: list[Segment] = []
-
-    def write(self, events: Iterable[Event]) -> None:
-        """Keep the segments that are final."""
-        from stream.events import Segment
-
-        self.segments += [e for e in events if isinstance(e, Segment) and e.final]
-
-    def flush(self) -> None:
-        """Do nothing: all is in memory."""
-
-    def close(self) -> None:
-        """Do nothing: there is nothing to close."""

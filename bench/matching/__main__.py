@@ -28,7 +28,7 @@ from bench.matching.matchers import MATCHERS, Asked, version
 from bench.matching.queries import PIECE_S, file_name, make, negatives, wanted
 from bench.matching.score import Figures, Tracks, score
 from bench.report import Report, arguments
-from fingerprint.matching.false_alarm_rate import THRESHOLD
+from fingerprint.matching.hypothesis import THRESHOLD
 
 # Queries answered between two writings of results.
 _AT_ONCE = 200

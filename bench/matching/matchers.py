@@ -52,7 +52,7 @@ def version(matcher: str) -> str:
 def airsift(tracks: list[Path], work: Path) -> Ask:
     """Return how to ask airsift; its catalogue is kept in `work`."""
     catalogue = open_catalogue(tracks, work)
-    first_only = LandmarkMatcher(catalogue, thorough=False)
+    first_only = LandmarkMatcher(catalogue, warp_search=False)
     both = LandmarkMatcher(catalogue)
 
     def ask(queries: Sequence[NDArray[np.int16]]) -> list[Asked]:

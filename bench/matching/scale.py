@@ -33,7 +33,7 @@ from fingerprint.analysis.peaks import extract
 from fingerprint.catalogue import Catalogue
 from fingerprint.matching import candidates
 from fingerprint.matching.matcher import LandmarkMatcher
-from fingerprint.matching.warp import NONE
+from fingerprint.matching.warp import NO_WARP
 from fingerprint.track import Track
 
 _HEARD = ("clean", "telephone", "white noise 0 dB", "babble 0 dB", "speech 5 dB louder")
@@ -93,7 +93,7 @@ def listened(packages: tuple[str, ...], audio: Path, hours: float) -> list[Landm
 
 
 def questions(audio: Path, count: int) -> list[NDArray[np.float32]]:
-    """Return stretches of 10 s of music that the simulated tracks are not made of."""
+    """Return long_queries of 10 s of music that the simulated tracks are not made of."""
     rng = np.random.default_rng(1)
     files = _music.music(_music.CATALOGUE, audio)
     out = []
@@ -129,10 +129,10 @@ def measure(folder: Path) -> None:
     start = time.perf_counter()
     catalogue = Catalogue.open(folder / "shelf")
     opened = time.perf_counter() - start
-    matcher = LandmarkMatcher(catalogue, thorough=False)
+    matcher = LandmarkMatcher(catalogue, warp_search=False)
     cold = [_spent(matcher, landmarks, time.perf_counter) for landmarks in asked]
     first = [_spent(matcher, landmarks, time.process_time) for landmarks in asked]
-    matcher.thorough = True
+    matcher.warp_search = True
     both = [_spent(matcher, landmarks, time.process_time) for landmarks in asked[:10]]
     resident = _memory_mb()
     lists, read = _lists(catalogue, asked)
@@ -157,12 +157,12 @@ def _lists(catalogue: Catalogue, asked: list[Landmarks]) -> tuple[float, float]:
     """Return the mean length of the lists asked for, and how many of the keys are read."""
     lengths, read = [], []
     for landmarks in asked[:10]:
-        keys, _ = candidates.keys_of(hashes.to_look_up(landmarks, 6, 6), NONE)
+        keys, _ = candidates.query_keys(hashes.query_pairs(landmarks, 6, 6), NO_WARP)
         postings = 0
         for part in catalogue.segments:
             which, _ = part.look_up(keys)
             known = len(np.unique(which))
-            part.most = 2**62
+            part.max_postings = 2**62
             every, _ = part.look_up(keys)
             read.append(100 * known / max(len(np.unique(every)), 1))
             postings += len(every)
@@ -185,8 +185,8 @@ def found(options: argparse.Namespace, tracks: list[Peaks], report: Report) -> N
         with catalogue.writing():
             for key, samples in known.items():
                 catalogue.add(samples, Track(key))
-        matcher = LandmarkMatcher(catalogue, thorough=False)
-        every, here = catalogue.most_postings, catalogue.stats()["hours"]
+        matcher = LandmarkMatcher(catalogue, warp_search=False)
+        every, here = catalogue.max_query_postings, catalogue.stats()["hours"]
         scales = {"all lists": 2**62} | {
             f"as at {size:,} h": round(every * here / size)
             for size in (1000, 10_000, 100_000)
@@ -202,7 +202,7 @@ def found(options: argparse.Namespace, tracks: list[Peaks], report: Report) -> N
                 query = condition.apply(_clip(known[key], rng), Studio(rng, speech))
                 landmarks = matcher.extract(query[_LEAD : _LEAD + 10 * RATE])
                 for scale, most in scales.items():
-                    catalogue.most_postings = most
+                    catalogue.max_query_postings = most
                     answers = matcher.match(landmarks)
                     right[scale] += any(answer.track == key for answer in answers)
             figures = {name: 100 * count / (wanted * 4) for name, count in right.items()}

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from fingerprint.analysis import hashes
 from fingerprint.analysis.landmarks import Landmarks
 from fingerprint.catalogue import Catalogue
-from fingerprint.index import segment_writer
-from fingerprint.index.builder import Line, to_entries
+from fingerprint.index import segment_file
+from fingerprint.index.builder import SegmentBuilder, to_entries
 from fingerprint.settings import BINS_PER_OCTAVE, HOP, N_BINS, SAMPLE_RATE
 
 Peaks = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -72,7 +72,7 @@ def build(folder: Path, tracks: list[Peaks], copies: int, files: int) -> Catalog
     files : int > 0
         Segments in all: more than one are the same file under other names.
     """
-    line, parts = Line(), []
+    line, parts = SegmentBuilder(), []
     for number, (frame, bin_) in enumerate(tracks):
         start = line.add(number + 1, _TRACK, frame, bin_)
         parts.append(to_entries(frame, bin_, start))
@@ -84,7 +84,7 @@ def build(folder: Path, tracks: list[Peaks], copies: int, files: int) -> Catalog
 
     catalogue = Catalogue.create(folder)
     first = folder / "segments" / "0.seg"
-    segment_writer.write(first, _repeated(entries, once, copies), line)
+    segment_file.write(first, _repeated(entries, once, copies), line)
     for other in range(1, files):
         (folder / "segments" / f"{other}.seg").hardlink_to(first)
     with sqlite3.connect(folder / "catalogue.db") as db:
@@ -115,7 +115,7 @@ def _repeated(
 def _line(music: list[Landmarks]) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     frames, bins, end = [], [], 0
     for landmarks in music:
-        frame, bin_ = hashes.on_grid(landmarks)
+        frame, bin_ = hashes.quantised(landmarks)
         frames.append(frame + end)
         bins.append(bin_)
         end += 1 + (landmarks.end - landmarks.start) // HOP

@@ -1,4 +1,4 @@
-"""From a timeline to a programme: its samples, and what is true of every moment of it."""
+"""From a timeline to a programme: its samples, and the true labels."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from stream.events import Label
 
-RAMP_S = 0.3  # music goes down and up again over this time around speech
-EDGE_S = 0.01  # what begins or ends at once still gets this fade, or it would click
+RAMP_S = 0.3  # ducking of music fades in and out over this time around speech
+EDGE_S = 0.01  # shortest fade; a hard edge would click
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """A track that is heard in [start, end), in milliseconds; `known` if it is catalogued."""
+    """A track that plays in [start, end), in milliseconds; `known` if it is in the catalogue."""
 
     start: int
     end: int
@@ -59,18 +59,18 @@ class Play:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Programme:
-    """What a station broadcasts, and the truth about it.
+    """The programme of a station, with its truth.
 
     Parameters
     ----------
     name, title : str
-        The station's key, and what people call it.
+        Key and title of the station.
     codec : str
-        How its audio travels.
+        Codec of its messages.
     samples : np.ndarray [shape=(n,), float32]
         Mono at `RATE`, within full scale.
     stretches : tuple of Stretch
-        In order, without holes, from 0 to the programme's end.
+        In order, without holes, from 0 to the end of the programme.
     plays : tuple of Play
         In order of their starts; two overlap where they are crossfaded.
     """
@@ -84,7 +84,7 @@ class Programme:
 
     @property
     def length_ms(self) -> int:
-        """How long it is, in milliseconds."""
+        """Length in milliseconds."""
         return _ms(len(self.samples))
 
 
@@ -126,7 +126,7 @@ def assemble(name: str) -> Programme:
 
 
 def truth(items: Sequence[Item], length: int) -> tuple[Stretch, ...]:
-    """Return the label of every moment of [0, length), from what sounds in it."""
+    """Return the labels over [0, length), from the items that sound."""
     edges = sorted({0, length, *(i.start for i in items), *(i.end for i in items)})
     out: list[Stretch] = []
     for start, end in pairwise(edges):
@@ -178,7 +178,7 @@ def _rise(length: int) -> NDArray[np.float32]:
 
 
 def _ducked(item: Item, speaking: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
-    """Return the gain of each sample that turns an item down while somebody speaks."""
+    """Return the gain of each sample that ducks an item under speech."""
     ramp = _samples(RAMP_S)
     now = np.arange(item.start, item.end, dtype=np.float32)
     down = np.zeros(len(now), np.float32)

@@ -12,9 +12,9 @@ from airsift.errors import SourceError
 from stream.audio import AudioChunk
 from stream.decoding.reader import AudioReader
 from stream.decoding.spool import MAX_SPOOL
+from stream.lines import utf8
 from stream.resampler import Resampler
 from stream.sources.base import Batch
-from stream.text import utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

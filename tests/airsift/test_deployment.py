@@ -30,7 +30,7 @@ from fingerprint.track import Track
 from stream.audio import AudioChunk
 from stream.kafka.settings import KafkaSettings
 from stream.sources.base import Batch
-from stream.telemetry.telemetry import Watch
+from stream.telemetry.telemetry import Telemetry
 from stream.testing import music_like
 
 ROOT = Path(__file__).parents[2]
@@ -97,10 +97,10 @@ EXPRESSIONS = {
 
 def exported():
     """Return the names of all samples of a worker, with their labels."""
-    watch = Watch(config.load(environ={}).config.watch.model_copy(update={"station_series": 1}))
-    watch.turn(Batch([AudioChunk("a", 0, [], 16000)]), [])
-    watch.readings._drifts = [("a", 1.0)]  # known only after 12 minutes
-    watch.readings._source = SimpleNamespace(refused=Counter(a=1))
+    watch = Telemetry(config.load(environ={}).config.watch.model_copy(update={"station_series": 1}))
+    watch.on_batch(Batch([AudioChunk("a", 0, [], 16000)]), [])
+    watch.collector._drifts = [("a", 1.0)]  # known only after 12 minutes
+    watch.collector._source = SimpleNamespace(refused=Counter(a=1))
     found = {"up": set()}
     for family in text_string_to_metric_families(generate_latest(watch.metrics.registry).decode()):
         for sample in family.samples:

@@ -9,10 +9,16 @@ from hypothesis import strategies as st
 from airsift.errors import CatalogueError
 from fingerprint.analysis import hashes
 from fingerprint.analysis.peaks import extract
-from fingerprint.index.builder import Recent
+from fingerprint.index.builder import MemSegment
 from fingerprint.index.segment import share_budget
-from fingerprint.index.segment_reader import HEADER, MAGIC, header_page, open_segment, verify
-from fingerprint.index.segment_writer import write_merged
+from fingerprint.index.segment_file import (
+    HEADER,
+    MAGIC,
+    header_page,
+    open_segment,
+    verify,
+    write_merged,
+)
 from fingerprint.settings import HOP
 from tests.fingerprint.music import compose
 
@@ -27,10 +33,10 @@ def files(tmp_path_factory):
 
 
 def in_memory(compose, *numbers):
-    recent = Recent()
+    recent = MemSegment()
     for number in numbers:
         samples = compose(number, 12.0)
-        recent.add(number, 1 + len(samples) // HOP, *hashes.on_grid(extract(samples)))
+        recent.add(number, 1 + len(samples) // HOP, *hashes.quantised(extract(samples)))
     return recent.segment()
 
 
@@ -43,8 +49,8 @@ def entries(segment, track):
 
 
 def test_what_is_written_is_read(files):
-    frame, bin_ = hashes.on_grid(extract(compose(1, 12.0)))
-    keys, anchor = hashes.to_store(frame, bin_)
+    frame, bin_ = hashes.quantised(extract(compose(1, 12.0)))
+    keys, anchor = hashes.stored_keys(frame, bin_)
     segment = open_segment(files[0])
     assert entries(segment, 1) == sorted(zip(keys.tolist(), anchor.tolist(), strict=True))
     found_frames, found_bins = segment.peaks(0, int(segment.frames[0]))
@@ -59,10 +65,10 @@ def test_tracks_in_memory_are_as_those_in_files(files):
 
 
 def test_a_track_added_to_memory_later_is_as_one_added_at_once():
-    recent = Recent()
+    recent = MemSegment()
     for number in (1, 2):
         samples = compose(number, 12.0)
-        recent.add(number, 1 + len(samples) // HOP, *hashes.on_grid(extract(samples)))
+        recent.add(number, 1 + len(samples) // HOP, *hashes.quantised(extract(samples)))
         assert recent.segment().tracks.tolist() == list(range(1, number + 1))
     at_once = in_memory(compose, 1, 2)
     for a, b in zip(recent.segment().entries(0, 2**32), at_once.entries(0, 2**32), strict=True):
@@ -114,7 +120,7 @@ def test_looking_up_finds_every_posting_of_a_key(files):
 def test_too_many_postings_are_cut_down_to_those_of_the_rarest_keys(most):
     segment = in_memory(compose, 1, 2, 3)
     keys, count = np.unique(segment.entries(0, 2**32)[0], return_counts=True)
-    segment.most = 2 * most
+    segment.max_postings = 2 * most
     which, place = segment.look_up(keys, part=0.5)
     assert len(place) <= most
     read = np.unique(which)
@@ -128,8 +134,10 @@ def test_too_many_postings_are_cut_down_to_those_of_the_rarest_keys(most):
 def test_the_work_is_shared_by_size():
     small, large = in_memory(compose, 1), in_memory(compose, 1, 2, 3)
     share_budget([small, large], 1000)
-    assert small.most + large.most in (999, 1000)
-    assert large.most / small.most == pytest.approx(large.size / small.size, rel=0.05)
+    assert small.max_postings + large.max_postings in (999, 1000)
+    assert large.max_postings / small.max_postings == pytest.approx(
+        large.size / small.size, rel=0.05
+    )
 
 
 def rewrite(path, target, change):

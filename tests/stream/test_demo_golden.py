@@ -16,24 +16,10 @@ from stream.demo.catalogue import build_catalogue
 from stream.demo.clips import RATE
 from stream.demo.programme import assemble, programmes
 from stream.runner import Stop, drive
+from stream.sinks.final import FinalEvents
 from stream.sources.file import FileSource
 from stream.testing import write_wav
 from tests.stream.golden import GOLDEN, KEPT, TOLERANCE
-
-
-class FinalEvents:
-    def __init__(self):
-        self.rows = []
-
-    def write(self, events):
-        for event in events:
-            if event.kind != "decision" and getattr(event, "final", True):
-                values = event.to_dict()
-                row = {key: values[key] for key in KEPT if key in values}
-                self.rows.append(row | {"score": round(values["score"], 2)})
-
-    def flush(self):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +29,27 @@ def catalogue(tmp_path_factory):
     return folder
 
 
+def row_of(event):
+    values = event.to_dict()
+    row = {key: values[key] for key in KEPT if key in values}
+    return row | {"score": round(values["score"], 2)}
+
+
 def events_of(name, folder, catalogue):
     path = folder / f"{name}.wav"
     write_wav(path, assemble(name).samples, RATE)
     config = configuration.load(sets=[f"identify.catalogue='{catalogue}'"], environ={}).config
-    sink = FinalEvents()
+    rows = []
     source = FileSource(path, name)
-    drive(source, build_pipeline(config), [sink], checkpoint_s=60.0, stop=Stop())
+    drive(
+        source,
+        build_pipeline(config),
+        [FinalEvents(lambda event: rows.append(row_of(event)))],
+        checkpoint_s=60.0,
+        stop=Stop(),
+    )
     source.close()
-    return sink.rows
+    return rows
 
 
 @pytest.mark.slow

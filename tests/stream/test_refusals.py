@@ -21,7 +21,7 @@ from stream.kafka.codec.message import Message
 from stream.kafka.faust.producer import Outbox
 from stream.kafka.records.size import batch_bytes
 from stream.kafka.settings import KafkaSettings
-from stream.telemetry.collector import Readings
+from stream.telemetry.collector import Collector
 
 SETTINGS = KafkaSettings()
 
@@ -152,7 +152,7 @@ def test_refusals_are_a_metric_by_topic_and_counted_once():
     event = Decision("a", 0, 16000, 16000, None, 0.5, 0.5).to_json().encode()
     refusals.count("airsift.gaps", b"k", len(event), 10)
     edge = SimpleNamespace(refused=refusals.counts, counts={})
-    readings = Readings.__new__(Readings)
+    readings = Collector.__new__(Collector)
     readings._source, readings._sinks = edge, (edge, SimpleNamespace(refused={"x": 2}))
     samples = {s.labels["topic"]: s.value for s in readings._refused().samples}
     assert samples["airsift.gaps"] == 1

@@ -42,7 +42,7 @@ from stream.kafka.faust.watchdog import Watchdog, waiting_messages
 from stream.kafka.notices import NOTICES
 from stream.kafka.readiness import Readiness
 from stream.sources.base import Batch
-from stream.telemetry.observer import Nobody, Observer
+from stream.telemetry.observer import NullObserver, Observer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,7 +90,7 @@ class Worker:
         pipeline: Pipeline,
         *,
         checkpoint_s: float,
-        observer: Observer = Nobody(),  # noqa: B008  # it has no state
+        observer: Observer = NullObserver(),  # noqa: B008  # it has no state
     ) -> None:
         self._settings = settings
         self._pipeline = pipeline
@@ -230,7 +230,7 @@ class Worker:
         self._ours = self._positions()
         self._readiness.look(self._ours, self._member.end_of)
         await self._outbox.send()
-        self._observer.turn(batch, events)
+        self._observer.on_batch(batch, events)
 
     def _follow_topics(self) -> None:
         """Begin anew with topics that were deleted and made anew."""

@@ -7,8 +7,14 @@ import threading
 
 import pytest
 
-from airsift.shutdown import ending_within
+from airsift import shutdown
+from airsift.shutdown import shutdown_deadline
 from stream.runner import Stop
+
+
+@pytest.fixture(autouse=True)
+def _no_fast_exit_of_later_tests(monkeypatch):
+    monkeypatch.setattr(shutdown, "_stopped", threading.Event())
 
 
 def test_what_does_not_end_in_time_is_ended():
@@ -18,7 +24,7 @@ def test_what_does_not_end_in_time_is_ended():
         reasons.append(reason)
         ended.set()
 
-    with ending_within(stop, 0.01, end):
+    with shutdown_deadline(stop, 0.01, end):
         stop.request()
         assert ended.wait(30)
     assert "did not end within 0.01 s" in reasons[0]
@@ -33,7 +39,7 @@ def test_the_reason_says_what_is_lost(settled, fate):
         reasons.append(reason)
         ended.set()
 
-    with ending_within(stop, 0.01, end, resumable=False):
+    with shutdown_deadline(stop, 0.01, end, resumable=False):
         stop.settled = settled
         stop.request()
         assert ended.wait(30)
@@ -45,7 +51,7 @@ def test_the_reason_says_what_is_lost(settled, fate):
 @pytest.mark.parametrize("asked", [True, False])
 def test_what_ends_in_time_is_left_alone(asked):
     stop, before = Stop(), set(threading.enumerate())
-    with ending_within(stop, 3600.0, pytest.fail):
+    with shutdown_deadline(stop, 3600.0, pytest.fail):
         [thread] = set(threading.enumerate()) - before
         stop.requested = asked
     thread.join(30)
@@ -55,16 +61,16 @@ def test_what_ends_in_time_is_left_alone(asked):
 SLOW = """
 import sys
 from stream.runner import Stop
-from airsift.shutdown import ending_within, leave
+from airsift.shutdown import exit_fast, shutdown_deadline
 stop = Stop()
 class Slow:
     def __del__(self):
         print("taken apart", flush=True)
 kept = Slow()
-with ending_within(stop):
+with shutdown_deadline(stop):
     stop.requested = sys.argv[1] == "asked"
 print("flushed", end=" ")
-leave(3)
+exit_fast(3)
 sys.exit(4)
 """
 
@@ -83,13 +89,13 @@ def test_who_was_asked_to_end_does_not_take_the_interpreter_apart(asked, out):
 BUSY = """
 import signal, sys, time
 from stream.runner import stop_on_signals
-from airsift.shutdown import SIGNALS, end_at_once_on_signals, ending_within
-end_at_once_on_signals()
+from airsift.shutdown import SIGNALS, exit_on_signals, shutdown_deadline
+exit_on_signals()
 if sys.argv[1] == "starts":
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     print("ready", flush=True)
     time.sleep(60)
-with stop_on_signals() as stop, ending_within(stop, 0.2, resumable=sys.argv[1] != "loses"):
+with stop_on_signals() as stop, shutdown_deadline(stop, 0.2, resumable=sys.argv[1] != "loses"):
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     print("ready", flush=True)
     time.sleep(60)
@@ -127,9 +133,9 @@ def test_a_parent_that_blocks_signals_does_not_block_ours():
 AFTER = """
 import signal
 from stream.runner import stop_on_signals
-from airsift.shutdown import end_at_once_on_signals, ending_within
-end_at_once_on_signals()
-with stop_on_signals() as stop, ending_within(stop):
+from airsift.shutdown import exit_on_signals, shutdown_deadline
+exit_on_signals()
+with stop_on_signals() as stop, shutdown_deadline(stop):
     signal.raise_signal(signal.SIGTERM)
 print("flushed", flush=True)
 signal.raise_signal(signal.SIGTERM)

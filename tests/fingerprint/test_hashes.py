@@ -33,7 +33,7 @@ def test_every_bin_of_the_grid_has_room():
 
 
 def test_pairs_reach_forward_and_not_too_far():
-    keys, frames = hashes.to_store(*hashes.on_grid(extract(compose(1, 20.0))))
+    keys, frames = hashes.stored_keys(*hashes.quantised(extract(compose(1, 20.0))))
     _, step, apart = hashes.unpack(keys)
     assert len(keys) == len(frames) > 1000
     assert apart.min() >= hashes.MIN_FRAMES
@@ -43,8 +43,8 @@ def test_pairs_reach_forward_and_not_too_far():
 
 def test_a_query_of_the_same_audio_holds_the_stored_pairs():
     landmarks = extract(compose(2, 20.0))
-    stored, _ = hashes.to_store(*hashes.on_grid(landmarks))
-    query = hashes.to_look_up(landmarks, settings.STORED_RANK, settings.FAN_OUT_STORED)
+    stored, _ = hashes.stored_keys(*hashes.quantised(landmarks))
+    query = hashes.query_pairs(landmarks, settings.STORED_RANK, settings.FAN_OUT_STORED)
     low, high = np.rint(query.bin), np.rint(query.other)
     keys = hashes.pack(
         low.astype(np.int64), (high - low).astype(np.int64), np.rint(query.frames).astype(np.int64)
@@ -69,6 +69,6 @@ def test_each_peak_goes_with_the_next_within_reach(peaks, fan_out):
             and abs(bin_[other] - bin_[anchor]) < hashes.MAX_STEP
         ]
         expected |= {(anchor, other) for other in others[:fan_out]}
-    anchors, others = hashes.couple(time, bin_, fan_out)
+    anchors, others = hashes.pair(time, bin_, fan_out)
     assert len(anchors) == len(expected)
     assert set(zip(anchors.tolist(), others.tolist(), strict=True)) == expected

@@ -1,8 +1,8 @@
-"""Questions about hours of audio, asked stretch by stretch.
+"""Queries of any length.
 
-What a matcher compares grows with the square of a question's length: two hours that are all in the
-catalogue took 8 GB. So a long question is asked in stretches that overlap, and what is found on
-both sides of an edge is joined.
+The memory of a matcher grows with the square of the query's length: two hours that are all in the
+catalogue took 8 GB. A long query is therefore searched in overlapping stretches, and matches on
+both sides of an edge are joined.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from fingerprint.matching.matcher import Matcher, TrackMatch
 
 _STRETCH = 300 * SAMPLE_RATE
-# Of a track that is played over an edge, one of the two stretches has this much and more.
+# One of two stretches has at least this much of a track that crosses their edge.
 _OVERLAP = 60 * SAMPLE_RATE
-_SAME = SAMPLE_RATE  # places in a track that differ by less are one
+_TOLERANCE = SAMPLE_RATE  # places in a track that differ by less are the same
 
 
 def match_long(matcher: Matcher, landmarks: Landmarks) -> list[TrackMatch]:
-    """Return the tracks heard in landmarks of any length, in order of time."""
+    """Return the tracks in landmarks of any length, in order of time."""
     found = [match for part in _stretches(landmarks) for match in matcher.match(part)]
     joined: list[TrackMatch] = []
     for match in sorted(found, key=lambda match: match.query_start):
         for index, before in enumerate(joined):
-            if _goes_on(before, match):
+            if _continues(before, match):
                 joined[index] = _join(before, match)
                 break
         else:
@@ -47,13 +47,13 @@ def _stretches(landmarks: Landmarks) -> Iterator[Landmarks]:
     yield landmarks.between(start, end)
 
 
-def _goes_on(before: TrackMatch, after: TrackMatch) -> bool:
-    """Say whether two matches are one playing of a track."""
-    if before.track != after.track or after.query_start > before.query_end + _SAME:
+def _continues(before: TrackMatch, after: TrackMatch) -> bool:
+    """Return whether two matches belong to one playback of a track."""
+    if before.track != after.track or after.query_start > before.query_end + _TOLERANCE:
         return False
     passed = after.query_start - before.query_start
     expected = before.track_start + passed * (before.speed + after.speed) / 2
-    return abs(after.track_start - expected) < _SAME
+    return abs(after.track_start - expected) < _TOLERANCE
 
 
 def _join(before: TrackMatch, after: TrackMatch) -> TrackMatch:

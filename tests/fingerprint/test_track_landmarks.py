@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fingerprint.analysis import piecewise
+from fingerprint.analysis import track_landmarks
 from fingerprint.analysis.peaks import extract
-from fingerprint.analysis.piecewise import Extraction
+from fingerprint.analysis.track_landmarks import LandmarkExtractor
 from tests.fingerprint.music import compose
 
 RATE = 16_000
 
 
 def of_pieces(samples, cuts):
-    extraction = Extraction()
+    extraction = LandmarkExtractor()
     for a, b in pairwise([0, *sorted(cuts), len(samples)]):
         extraction.push(samples[a:b])
     assert extraction.length == len(samples)
@@ -37,7 +37,7 @@ def test_pieces_give_the_landmarks_of_the_whole(data, length, piece):
     samples = compose(1, 30.0)[:length]
     cuts = data.draw(st.lists(st.integers(0, length), max_size=10))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(piecewise, "_PIECE", piece * 256)
+        patch.setattr(track_landmarks, "_PIECE", piece * 256)
         assert same(of_pieces(samples, cuts), extract(samples))
 
 
@@ -54,7 +54,7 @@ def test_memory_grows_with_the_landmarks_alone():
 
     def peak(minutes):
         tracemalloc.start()
-        extraction = Extraction()
+        extraction = LandmarkExtractor()
         for _ in range(6 * minutes):
             extraction.push(music)
         landmarks = extraction.finish()

@@ -5,9 +5,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from fingerprint.analysis.piecewise import Extraction
-from fingerprint.matching import stretches
-from fingerprint.matching.stretches import match_long
+from fingerprint.analysis.track_landmarks import LandmarkExtractor
+from fingerprint.matching import long_queries
+from fingerprint.matching.long_queries import match_long
+from fingerprint.matching.matcher import LandmarkMatcher
 from tests.fingerprint.music import RATE, compose
 
 
@@ -20,11 +21,11 @@ def test_stretches_give_the_matches_of_the_whole(shelf, seed, monkeypatch):
         song = compose(int(rng.integers(12)), 40.0)
         start, length = rng.integers(0, 20), rng.integers(10, 20)
         parts += [song[start * RATE :][: length * RATE], compose(int(rng.integers(90, 99)), 8.0)]
-    matcher = shelf.matcher()
+    matcher = LandmarkMatcher(shelf)
     landmarks = matcher.extract(np.concatenate(parts)).shift(256 * 1000)
     whole = matcher.match(landmarks)
-    monkeypatch.setattr(stretches, "_STRETCH", 45 * RATE)
-    monkeypatch.setattr(stretches, "_OVERLAP", 15 * RATE)
+    monkeypatch.setattr(long_queries, "_STRETCH", 45 * RATE)
+    monkeypatch.setattr(long_queries, "_OVERLAP", 15 * RATE)
     found = match_long(matcher, landmarks)
     assert [match.track for match in found] == [match.track for match in whole]
     assert len(found) >= 5
@@ -37,10 +38,10 @@ def test_stretches_give_the_matches_of_the_whole(shelf, seed, monkeypatch):
 
 def test_a_track_that_is_played_again_is_not_joined(shelf, monkeypatch):
     song = compose(3, 40.0)[: 20 * RATE]
-    matcher = shelf.matcher()
+    matcher = LandmarkMatcher(shelf)
     landmarks = matcher.extract(np.concatenate([song] * 4))
-    monkeypatch.setattr(stretches, "_STRETCH", 35 * RATE)
-    monkeypatch.setattr(stretches, "_OVERLAP", 15 * RATE)
+    monkeypatch.setattr(long_queries, "_STRETCH", 35 * RATE)
+    monkeypatch.setattr(long_queries, "_OVERLAP", 15 * RATE)
     starts = [match.query_start / RATE for match in match_long(matcher, landmarks)]
     assert starts == pytest.approx([0, 20, 40, 60], abs=1.0)
 
@@ -48,10 +49,10 @@ def test_a_track_that_is_played_again_is_not_joined(shelf, monkeypatch):
 @pytest.mark.long
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_length_of_a_question(shelf):
-    matcher = shelf.matcher()
+    matcher = LandmarkMatcher(shelf)
 
     def peak(minutes):
-        extraction = Extraction()
+        extraction = LandmarkExtractor()
         for k in range(minutes * 3 // 2):
             extraction.push(compose(k % 12, 40.0))
         landmarks = extraction.finish()
