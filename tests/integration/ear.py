@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,37 +15,15 @@ from stream.kafka.client.tail import follow
 from stream.kafka.settings import KafkaSettings
 from stream.runner import Stop
 from stream.sources.base import Batch
+from stream.testing import ListSource
 
 RATE = 16000
 CHUNK = RATE // 2
 
 
-def noise(seconds: float, seed: int = 0) -> np.ndarray:
-    """Return noise of 16 bit values, so that pcm and flac carry it unchanged."""
-    values = np.random.default_rng(seed).integers(-8000, 8000, round(seconds * RATE))
-    return (values / 32768).astype(np.float32)
-
-
-class ListSource:
-    """One batch of given chunks."""
-
-    resumable = False
-
-    def __init__(self, *chunks: AudioChunk) -> None:
-        self.chunks = chunks
-
-    def __iter__(self) -> Iterator[Batch]:
-        for chunk in self.chunks:
-            yield Batch([chunk])
-
-    def settle(self, snapshots: Any) -> None: ...
-
-    def close(self) -> None: ...
-
-
 def send(settings: KafkaSettings, station: str, samples: np.ndarray, **options: Any) -> None:
     """Publish samples behind what the station has."""
-    source = ListSource(AudioChunk(station, 0, samples, RATE))
+    source = ListSource([Batch([AudioChunk(station, 0, samples, RATE)])])
     publish(source, settings, stop=Stop(), speed=None, **{"codec": "pcm", "ends": False, **options})
 
 

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-import wave
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from stream.kafka.client.sink import KafkaSink
 from stream.kafka.client.source import KafkaSource
 from stream.kafka.settings import KafkaSettings, TopicSettings
 from stream.stages.align import Align
+from stream.testing import write_wav
 from tests.integration.brokers import Broker
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
@@ -53,11 +53,7 @@ def start(broker: Broker, name: str, *arguments: str) -> subprocess.Popen[str]:
 def recording(tmp_path: Path) -> tuple[Path, np.ndarray]:
     samples = np.random.default_rng(0).integers(-9000, 9000, (2 * RATE, 2)).astype("<i2")
     path = tmp_path / "my station.wav"
-    with wave.open(str(path), "wb") as audio:
-        audio.setnchannels(2)
-        audio.setsampwidth(2)
-        audio.setframerate(RATE)
-        audio.writeframes(samples.tobytes())
+    write_wav(path, samples / 32_767, RATE)
     return path, (samples.mean(1) / 32768).astype(np.float32)
 
 

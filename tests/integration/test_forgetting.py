@@ -15,7 +15,7 @@ from stream.kafka.client.source import KafkaSource
 from stream.kafka.client.tail import follow
 from stream.kafka.codec.message import encode
 from stream.runner import Stop
-from tests.stream.fakes import snapshot
+from tests.stream.doubles import snapshot
 
 RATE = 16000
 

@@ -5,54 +5,15 @@ import signal
 
 import pytest
 
-from airsift.errors import Backpressure
 from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
 from stream.pipeline import Pipeline
 from stream.runner import Stop, drive, stop_on_signals
 from stream.sources.base import Batch
-from stream.stages.smooth import SmoothSettings
+from stream.testing import ListSink, ListSource, chunks_of, programme
+from tests.stream.doubles import SMOOTH
 
 RATE = 16000
-SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)
-
-
-class ListSource:
-    """Gives batches, stops the driver before one of them, remembers what was settled."""
-
-    def __init__(self, batches, *, resumable=False, stop=None, stop_at=None):
-        self.batches, self.resumable = batches, resumable
-        self.stop, self.stop_at = stop, stop_at
-        self.settled = []
-
-    def __iter__(self):
-        for number, batch in enumerate(self.batches):
-            if number == self.stop_at:
-                self.stop.request()
-            yield batch
-
-    def settle(self, snapshots):
-        self.settled.append(snapshots)
-
-    def close(self):
-        pass
-
-
-class ListSink:
-    def __init__(self, *, full=0):
-        self.events, self.flushed, self.full = [], 0, full
-
-    def write(self, events):
-        if self.full:
-            self.full -= 1
-            raise Backpressure("full", retry_after_s=0.0)
-        self.events += events
-
-    def flush(self):
-        self.flushed = len(self.events)
-
-    def close(self):
-        pass
 
 
 @pytest.fixture
@@ -61,14 +22,10 @@ def pipeline(classifier):
 
 
 def batches(samples, seconds=1):
-    n = seconds * RATE
-    return [
-        Batch([AudioChunk("a", start, samples[start : start + n], RATE)])
-        for start in range(0, len(samples), n)
-    ]
+    return [Batch([chunk]) for chunk in chunks_of(samples, seconds * RATE)]
 
 
-def test_nothing_is_settled_before_it_is_flushed(pipeline, programme):
+def test_nothing_is_settled_before_it_is_flushed(pipeline):
     sink = ListSink()
 
     class Strict(ListSource):
@@ -82,14 +39,14 @@ def test_nothing_is_settled_before_it_is_flushed(pipeline, programme):
     assert source.settled[10]["a"]["oldest"] > 5 * RATE
 
 
-def test_a_full_sink_gets_the_same_events_again_and_no_other_sink_does(pipeline, programme):
-    slow, quick = ListSink(full=7), ListSink()
+def test_a_full_sink_gets_the_same_events_again_and_no_other_sink_does(pipeline):
+    slow, quick = ListSink(refusals=7), ListSink()
     drive(ListSource(batches(programme(20))), pipeline, [quick, slow], checkpoint_s=9, stop=Stop())
     assert slow.events == quick.events != []
 
 
 @pytest.mark.parametrize("resumable", [True, False])
-def test_stopping_ends_segments_only_where_nobody_can_go_on(pipeline, programme, resumable):
+def test_stopping_ends_segments_only_where_nobody_can_go_on(pipeline, resumable):
     stop, sink = Stop(), ListSink()
     source = ListSource(batches(programme(60)), resumable=resumable, stop=stop, stop_at=14)
     drive(source, pipeline, [sink], checkpoint_s=9, stop=stop)
@@ -98,7 +55,7 @@ def test_stopping_ends_segments_only_where_nobody_can_go_on(pipeline, programme,
     assert list(source.settled[-1]) == ["a"]
 
 
-def test_another_process_goes_on(classifier, pipeline, programme):
+def test_another_process_goes_on(classifier, pipeline):
     samples, stop = programme(40), Stop()
     alone, before, after = ListSink(), ListSink(), ListSink()
     drive(
@@ -124,7 +81,7 @@ def test_another_process_goes_on(classifier, pipeline, programme):
     assert ids == [(e.id, e.end) for e in alone.events]
 
 
-def test_a_lost_station_is_forgotten_without_a_word(pipeline, programme):
+def test_a_lost_station_is_forgotten_without_a_word(pipeline):
     sink = ListSink()
     source = ListSource([*batches(programme(12)), Batch(lost=frozenset("a"))])
     drive(source, pipeline, [sink], checkpoint_s=9, stop=Stop())
@@ -142,7 +99,7 @@ def test_a_signal_asks_to_stop_and_the_next_one_is_pythons_again():
     signal.signal(signal.SIGINT, before)
 
 
-def test_an_end_is_published_before_it_is_settled(pipeline, programme):
+def test_an_end_is_published_before_it_is_settled(pipeline):
     end = AudioChunk("a", 20 * RATE, programme(0), RATE, ends="idle")
     audio = [*batches(programme(20)), Batch([end]), Batch(lost=frozenset("a"))]
     sink = ListSink()
