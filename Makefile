@@ -24,7 +24,7 @@ long: install ## the tests that take longer than ten seconds each
 	$(TESTS) -m "long and not fuzz" $(PYTEST)
 
 quick: install ## the tests that need no broker and no other process, and less than a second each
-	$(TESTS) --quiet -m "not process and not slow and not long and not fuzz" --durations=5 $(PYTEST)
+	$(TESTS) --quiet -m "not process and not slow and not long and not fuzz" --hypothesis-profile=quick --durations=5 $(PYTEST)
 
 kills: install ## kill writers of a catalogue two hundred times, at random moments
 	KILLS=100 $(BIN)/python -m pytest tests/fingerprint/test_writer.py -k kill

@@ -11,7 +11,7 @@ import torch
 
 from model.frontend.rolling_cqt import cqt
 from stream.audio import AudioChunk, end_of
-from stream.sources.base import chunks_of
+from stream.sources.base import audio_of
 from stream.stages.align import Align, Aligned
 from stream.stages.features import MAX_ROWS
 from stream.stages.mono import ToMono
@@ -107,7 +107,7 @@ class ClipClassifier:
 def _audio(source: Source, rate: int) -> Iterator[Aligned]:
     align, mono, resample = Align(rate), ToMono(rate), Resample(rate)
     for items in source:
-        yield from resample.push(mono.push(align.push(chunks_of(items))))
+        yield from resample.push(mono.push(align.push(audio_of(items))))
     ends = [end_of(station, rate) for station in align.sessions]
     yield from resample.push(mono.push(align.push(ends)))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airsift.errors import Backpressure
 from stream.audio import AudioChunk
-from stream.sources.base import Resumed, chunks_of
+from stream.sources.base import Resumed, audio_of
 from stream.telemetry.observer import NullObserver, Observer
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def run_source(
     next_checkpoint = time.monotonic() + checkpoint_s
     for items in source:
         runner.step(items)
-        if progress is not None and (chunks := chunks_of(items)):
+        if progress is not None and (chunks := audio_of(items)):
             progress({chunk.station: chunk.end / chunk.rate for chunk in chunks})
         if time.monotonic() >= next_checkpoint:
             runner.checkpoint(source)

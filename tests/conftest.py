@@ -11,6 +11,7 @@ from tests import quick
 
 # A test that is slow on a busy machine is not wrong; what hangs is ended by the tests themselves.
 settings.register_profile("airsift", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=25)
 settings.load_profile("airsift")
 
 _LONG_S = 1200  # instead of the limit in pyproject.toml

@@ -30,7 +30,7 @@ class Lost:
 SourceItem: TypeAlias = AudioChunk | Resumed | Lost
 
 
-def chunks_of(items: Iterable[SourceItem]) -> list[AudioChunk]:
+def audio_of(items: Iterable[SourceItem]) -> list[AudioChunk]:
     """Return the audio among what a source yields."""
     return [item for item in items if isinstance(item, AudioChunk)]
 

@@ -20,7 +20,7 @@ from prometheus_client import (
 
 from airsift import __version__
 from stream.events import Decision, Gap, Label, Match, Segment
-from stream.sources.base import chunks_of
+from stream.sources.base import audio_of
 
 if TYPE_CHECKING:
     from stream.events import Event
@@ -97,7 +97,7 @@ class Metrics:
     def on_batch(self, items: Sequence[SourceItem], events: Sequence[Event]) -> None:
         """Count an iteration of the loop."""
         self._turns.inc()
-        self._audio.inc(sum(len(chunk.samples) / chunk.rate for chunk in chunks_of(items)))
+        self._audio.inc(sum(len(chunk.samples) / chunk.rate for chunk in audio_of(items)))
         now = self._wall()
         for event in events:
             self._events[event.kind].inc()

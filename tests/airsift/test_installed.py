@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import wave
 from pathlib import Path
 
 import pytest
+
+from stream.testing import tone, write_wav
 
 pytestmark = pytest.mark.process
 ROOT = Path(__file__).parents[2]
@@ -62,18 +63,11 @@ def packages(folder: Path) -> Path:
     return folder
 
 
-def write_tone(path: Path) -> Path:
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, 8000, 0, "NONE", ""))
-        file.writeframes(b"\0\0\xff\x1f" * 4000 * 6)
-    return path
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [hostile, packages])
 def test_the_command_depends_on_no_folder(installed: Path, tmp_path: Path, make) -> None:
     folder = make(tmp_path / "work")
-    write_tone(folder / "tone.wav")
+    write_wav(folder / "tone.wav", tone(6, 8000), 8000)
     for path in ("", f":{folder}", ":"):  # left over from other work
         assert "model.path" in run(installed, folder, "config", path=path)
     assert '"tone.wav"' in run(installed, folder, "segment", "tone.wav", path=f":{folder}")
@@ -112,7 +106,7 @@ def test_what_runs_is_what_is_installed(installed: Path, tmp_path: Path) -> None
 @pytest.mark.slow
 def test_processes_that_read_files_depend_on_no_folder(installed: Path, tmp_path: Path) -> None:
     folder = hostile(tmp_path / "work", (*NAMES, "signal", "struct", "pickle", "socket"))
-    files = [str(write_tone(folder / f"{number}.wav")) for number in range(8)]
+    files = [str(write_wav(folder / f"{number}.wav", tone(6, 8000), 8000)) for number in range(8)]
     code = (
         "import sys\nsys.argv = ['airsift']\n"
         "from airsift.__main__ import prefer_installed_modules\n"

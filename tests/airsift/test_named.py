@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import pytest
 import typer
 import yaml
 from pydantic import BaseModel
@@ -38,6 +37,7 @@ CODE = {
     for package in ("airsift", "stream", "model", "fingerprint")
     for path in sorted((ROOT / package).rglob("*.py"))
 }
+MARKDOWN = [name for name in TEXTS if name.endswith(".md")]
 
 
 def tables(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -74,24 +74,29 @@ def unknown_keys(where: str, text: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("where", TEXTS)
-def test_every_dotted_key_is_one(where: str) -> None:
-    assert not unknown_keys(where, TEXTS[where])
+def test_every_dotted_key_is_one() -> None:
+    unknown = {where: unknown_keys(where, text) for where, text in TEXTS.items()}
+    assert not {where: names for where, names in unknown.items() if names}
 
 
-def strings(text: str) -> Iterator[str]:
-    """Yield the strings of a module that may be shown, f-strings as one; not its docstrings."""
-    tree = ast.parse(text)
+@cache
+def strings(where: str) -> tuple[str, ...]:
+    """Return the strings of a module that may be shown, f-strings as one; not its docstrings."""
+    return tuple(_strings(CODE[where]))
+
+
+def _strings(text: str) -> Iterator[str]:
+    walked = list(ast.walk(ast.parse(text)))
     documented = {
         id(node.body[0].value)
-        for node in ast.walk(tree)
+        for node in walked
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
         and node.body
         and isinstance(node.body[0], ast.Expr)
     }
-    joined = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+    joined = [node for node in walked if isinstance(node, ast.JoinedStr)]
     left_out = documented | {id(part) for node in joined for part in node.values}
-    for node in ast.walk(tree):
+    for node in walked:
         if isinstance(node, ast.JoinedStr):
             parts = [part.value if isinstance(part, ast.Constant) else "?" for part in node.values]
             yield "".join(map(str, parts))
@@ -99,16 +104,15 @@ def strings(text: str) -> Iterator[str]:
             yield from [node.value] if isinstance(node.value, str) else []
 
 
-@pytest.mark.parametrize("where", CODE)
-def test_every_key_that_a_message_names_is_one(where: str) -> None:
+def test_every_key_that_a_message_names_is_one() -> None:
     """A name that is put together from parts at run time is left out."""
-    shown = [text for text in strings(CODE[where]) if " " in text or "=" in text]
-    assert not unknown_keys(where, "\n".join(shown))
+    for where in CODE:
+        shown = [text for text in strings(where) if " " in text or "=" in text]
+        assert not unknown_keys(where, "\n".join(shown)), where
 
 
-@pytest.mark.parametrize("where", TEXTS)
-def test_every_set_is_of_a_key_and_of_a_value_that_it_takes(where: str) -> None:
-    for found in re.findall(r"--set[ =]([a-z_]+\.[a-z_.]+=\S+)", TEXTS[where]):
+def test_every_set_is_of_a_key_and_of_a_value_that_it_takes() -> None:
+    for found in re.findall(r"--set[ =]([a-z_]+\.[a-z_.]+=\S+)", "\n".join(TEXTS.values())):
         assignment = found.rstrip("`.,;:)'\"")
         if re.search(r"[A-Z]{3,}|\$", assignment):  # a placeholder
             assert assignment.partition("=")[0] in KEYS, assignment
@@ -120,11 +124,10 @@ VARIABLE = re.compile(r"\bAIRSIFT_[A-Z][A-Z0-9_]*")
 PATTERNS = {"AIRSIFT_SECTION__KEY", "AIRSIFT_A__B"}
 
 
-@pytest.mark.parametrize("where", [*TEXTS, *CODE])
-def test_every_variable_of_airsifts_is_a_key(where: str) -> None:
-    text = TEXTS.get(where) or CODE[where]
-    for name in set(VARIABLE.findall(text)) - PATTERNS:
-        assert name.removeprefix("AIRSIFT_").lower().replace("__", ".") in KEYS, name
+def test_every_variable_of_airsifts_is_a_key() -> None:
+    named = VARIABLE.findall("\n".join([*TEXTS.values(), *CODE.values()]))
+    keys = {name: name.removeprefix("AIRSIFT_").lower().replace("__", ".") for name in named}
+    assert not {name for name, key in keys.items() if key not in KEYS} - PATTERNS
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -134,15 +137,15 @@ def blocks(text: str, language: str) -> list[str]:
 OF_A_TASK = {"docs/own_labels.md"}
 
 
-@pytest.mark.parametrize("where", [name for name in TEXTS if name.endswith(".md")])
-def test_every_toml_shown_is_read(where: str, tmp_path: Path) -> None:
-    for block in blocks(TEXTS[where], "toml"):
-        path = tmp_path / "shown.toml"
-        path.write_text(block)
-        if where in OF_A_TASK:
-            assert task.load_task(path).labels
-        else:
-            config.load(path, environ={})
+def test_every_toml_shown_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "shown.toml"
+    for where in MARKDOWN:
+        for block in blocks(TEXTS[where], "toml"):
+            path.write_text(block)
+            if where in OF_A_TASK:
+                assert task.load_task(path).labels
+            else:
+                config.load(path, environ={})
 
 
 def test_settings_of_training_are_listed_as_they_are() -> None:
@@ -185,9 +188,10 @@ def commands(text: str) -> Iterator[list[str]]:
                 yield shlex.split(match[1].split("#")[0].split("|")[0].replace("'", " "))
 
 
-@pytest.mark.parametrize("where", [name for name in TEXTS if not name.endswith((".json", ".py"))])
-def test_every_command_has_the_options_it_is_shown_with(where: str) -> None:
-    for words in commands(TEXTS[where]):
+def test_every_command_has_the_options_it_is_shown_with() -> None:
+    texts = {name: text for name, text in TEXTS.items() if not name.endswith((".json", ".py"))}
+    shown = [(where, words) for where, text in texts.items() for words in commands(text)]
+    for where, words in shown:
         rest = [word.rstrip("`,.:;)") for word in words[1:]]
         path: tuple[str, ...] = ()
         while rest and (*path, rest[0]) in tree():
@@ -202,12 +206,12 @@ def test_every_command_has_the_options_it_is_shown_with(where: str) -> None:
                 assert option.partition("=")[0] in tree()[path], f"{where}: {words}"
 
 
-@pytest.mark.parametrize("where", [name for name in TEXTS if name.endswith(".md")])
-def test_every_make_target_is_one(where: str) -> None:
+def test_every_make_target_is_one() -> None:
     targets = set(re.findall(r"^([a-z-]+):", TEXTS["Makefile"], re.M))
-    shown = [*blocks(TEXTS[where], r"\w*"), *re.findall(r"`([^`\n]+)`", TEXTS[where])]
-    for code in shown:
-        assert set(re.findall(r"^make ([a-z-]+)", code, re.M)) <= targets
+    for where in MARKDOWN:
+        shown = [*blocks(TEXTS[where], r"\w*"), *re.findall(r"`([^`\n]+)`", TEXTS[where])]
+        named = {name for code in shown for name in re.findall(r"^make ([a-z-]+)", code, re.M)}
+        assert named <= targets, where
 
 
 # Files
@@ -216,30 +220,32 @@ FOLDERS = "airsift|stream|model|fingerprint|bench|configs|deploy|docs|scripts|te
 FILE = re.compile(rf"(?<![\w/.-])((?:{FOLDERS})/[\w./*-]*\w/?)")
 
 
-@pytest.mark.parametrize("where", [*TEXTS, *CODE])
-def test_every_file_that_is_named_is_there(where: str) -> None:
-    text = TEXTS.get(where) or "\n".join(strings(CODE[where]))
-    for name in set(FILE.findall(text)):
-        if name.count("/") == 1 and name.endswith("/"):
-            continue
-        if where in CODE and "." not in name.rsplit("/", 1)[-1]:
-            continue  # names within a catalogue, a content type
-        there = (ROOT / name).exists() or any(ROOT.glob(name))
-        assert there, name
+def test_every_file_that_is_named_is_there() -> None:
+    named = {(where, name) for where, text in TEXTS.items() for name in FILE.findall(text)}
+    for where in CODE:
+        # Others are names within a catalogue, or content types.
+        found = FILE.findall("\n".join(strings(where)))
+        named |= {(where, name) for name in found if "." in name.rsplit("/", 1)[-1]}
+    files = {name for _, name in named if not (name.count("/") == 1 and name.endswith("/"))}
+    missing = {name for name in files if not (ROOT / name).exists() and not any(ROOT.glob(name))}
+    assert not {(where, name) for where, name in named if name in missing}
 
 
-@pytest.mark.parametrize("where", [name for name in TEXTS if name.endswith(".md")])
-def test_every_link_leads_to_a_file_and_a_heading(where: str) -> None:
-    for target in re.findall(r"\]\(([^)\s]+)\)", TEXTS[where]):
-        if re.match(r"[a-z]+:", target):
-            continue
+def test_every_link_leads_to_a_file_and_a_heading() -> None:
+    links = [
+        (where, target)
+        for where in MARKDOWN
+        for target in re.findall(r"\]\(([^)\s]+)\)", TEXTS[where])
+        if not re.match(r"[a-z]+:", target)
+    ]
+    for where, target in links:
         name, _, anchor = target.partition("#")
         path = ((ROOT / where).parent / name).resolve() if name else ROOT / where
-        assert path.exists(), target
+        assert path.exists(), (where, target)
         if anchor and path.suffix == ".md":
             titles = re.findall(r"^#+ (.*)$", path.read_text(), re.M)
             slugs = {re.sub(r"[^\w\- ]", "", t.lower()).strip().replace(" ", "-") for t in titles}
-            assert anchor in slugs, target
+            assert anchor in slugs, (where, target)
 
 
 # Ports
@@ -270,8 +276,7 @@ def test_every_published_port_is_one_that_its_service_listens_on() -> None:
             assert interpolated(port).rpartition(":")[2] in listened()[name], name
 
 
-@pytest.mark.parametrize("where", TEXTS)
-def test_every_port_is_one_that_something_listens_on(where: str) -> None:
+def test_every_port_is_one_that_something_listens_on() -> None:
     published = {
         interpolated(port).split(":")[1]
         for service in COMPOSE["services"].values()
@@ -279,9 +284,10 @@ def test_every_port_is_one_that_something_listens_on(where: str) -> None:
     }
     known = published | {port for ports in listened().values() for port in ports}
     known |= {config.load(environ={}).config.kafka.bootstrap_servers.rpartition(":")[2]}
-    if where.startswith("deploy/kubernetes"):
-        known.add("9093")  # of the cluster that is there already: TLS
-    assert set(PORT.findall(interpolated(TEXTS[where]))) <= known
+    for where, text in TEXTS.items():
+        # 9093 is that of the cluster that is there already: TLS.
+        others = {"9093"} if where.startswith("deploy/kubernetes") else set()
+        assert set(PORT.findall(interpolated(text))) <= known | others, where
 
 
 # Compose
@@ -289,21 +295,20 @@ def test_every_port_is_one_that_something_listens_on(where: str) -> None:
 SERVICE = re.compile(r"docker compose (?:--profile \w+ )?(?:exec|run|restart|stop|logs) ([^`\n]*)")
 
 
-@pytest.mark.parametrize("where", TEXTS)
-def test_every_service_and_profile_that_is_named_is_there(where: str) -> None:
-    text = TEXTS[where].replace("\n", " ") if where.endswith(".md") else TEXTS[where]
+def test_every_service_and_profile_that_is_named_is_there() -> None:
+    text = "\n".join(TEXTS.values())
     services = COMPOSE["services"]
-    for rest in SERVICE.findall(TEXTS[where]):
+    for rest in SERVICE.findall(text):
         words = iter(shlex.split(rest.split("#")[0].replace("'", " ")))
         named = next(
             word for word in words
             if not word.startswith("-") and not (word.startswith(("$", "/", "~")) and ":" in word)
         )  # fmt: skip
         assert named in services, rest
-    for scaled in re.findall(r"--scale (\w+)=", text):
+    for scaled in re.findall(r"--scale\s(\w+)=", text):
         assert scaled in services
     profiles = {p for service in services.values() for p in service.get("profiles", ())}
-    assert set(re.findall(r"--profile (\w+)", text)) <= profiles
+    assert set(re.findall(r"--profile\s(\w+)", text)) <= profiles
 
 
 def test_no_command_of_compose_needs_a_variable_and_each_is_explained() -> None:

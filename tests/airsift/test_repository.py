@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,17 @@ PACKAGES = ("airsift", "stream", "model", "fingerprint")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Return the import statements of a file, wherever in it."""
+    walked = ast.walk(ast.parse(path.read_text()))
+    return tuple(node for node in walked if isinstance(node, ast.Import | ast.ImportFrom))
+
+
 def imports(path: Path) -> set[str]:
     """Return the first names of everything a file imports, wherever in it."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -38,7 +46,7 @@ LIBRARIES = {"stream": {"model", "fingerprint"}, "model": set(), "fingerprint": 
 def modules(path: Path) -> set[str]:
     """Return everything of ours that a file imports while it runs, as dotted names."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -126,6 +134,13 @@ def test_what_a_worker_imports_holds_nothing_of_training(root):
     )
     loaded = {name for name in done.stdout.split() if name.startswith(TRAINING)}
     assert not loaded
+
+
+def test_no_test_imports_from_another():
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in nodes(path):
+            parts = (getattr(node, "module", None) or "").split(".")
+            assert not [each for each in parts if each.startswith(("test_", "conftest"))], path
 
 
 def test_every_error_is_airsifts():

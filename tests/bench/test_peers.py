@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-import wave
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.peers import score, windows
+from stream.testing import write_wav
 
 
 @pytest.fixture
@@ -26,9 +27,7 @@ def folder(tmp_path: Path) -> Path:
         "path,class,start_s,end_s\np.wav,speech,0,10\np.wav,music,10,20\n"
     )
     for name in ("p.wav", *(row[0] for row in rows)):
-        with wave.open(str(tmp_path / name), "wb") as out:
-            out.setparams((1, 2, 16_000, 0, "NONE", ""))
-            out.writeframes(bytes(2 * 16_000 * (20 if name == "p.wav" else 5)))
+        write_wav(tmp_path / name, np.zeros(16_000 * (20 if name == "p.wav" else 5)))
     return tmp_path
 
 

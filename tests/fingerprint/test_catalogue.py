@@ -9,6 +9,7 @@ from fingerprint.catalogue import Catalogue
 from fingerprint.index import merge
 from fingerprint.matching.matcher import LandmarkMatcher
 from fingerprint.track import Track
+from tests.fingerprint.music import compose
 
 RATE = 16_000
 
@@ -23,7 +24,7 @@ def _match(catalogue, samples):
     return [match.track for match in matcher.match(matcher.extract(samples))]
 
 
-def test_what_is_added_is_there_when_opened_again(tmp_path, compose):
+def test_what_is_added_is_there_when_opened_again(tmp_path):
     track = Track("k", "Title", "Artist", "Album", "ISRC1", extra={"year": "1999", "é": "ü"})
     Catalogue.create(tmp_path).add(compose(1, 8.0), track)
     found = Catalogue.open(tmp_path).tracks()
@@ -36,7 +37,7 @@ def test_what_is_added_is_there_when_opened_again(tmp_path, compose):
 
 
 @pytest.mark.slow
-def test_many_tracks_are_merged_as_they_come_and_all_found(small_steps, tmp_path, compose):
+def test_many_tracks_are_merged_as_they_come_and_all_found(small_steps, tmp_path):
     catalogue = Catalogue.create(tmp_path)
     for seed in range(10):
         catalogue.add(compose(seed, 8.0), Track(str(seed)))
@@ -50,7 +51,7 @@ def test_many_tracks_are_merged_as_they_come_and_all_found(small_steps, tmp_path
     assert _match(catalogue, compose(4, 8.0)) == ["4"]
 
 
-def test_a_removed_track_is_not_found_even_before_a_merge(tmp_path, compose):
+def test_a_removed_track_is_not_found_even_before_a_merge(tmp_path):
     catalogue = Catalogue.create(tmp_path)
     for seed in range(3):
         catalogue.add(compose(seed, 8.0), Track(str(seed)))
@@ -65,7 +66,7 @@ def test_a_removed_track_is_not_found_even_before_a_merge(tmp_path, compose):
     assert _match(catalogue, compose(1, 8.0)) == ["1"]
 
 
-def test_an_open_reader_sees_what_others_add_remove_and_merge(tmp_path, compose):
+def test_an_open_reader_sees_what_others_add_remove_and_merge(tmp_path):
     writer = Catalogue.create(tmp_path)
     writer.add(compose(0, 8.0), Track("0"))
     reader = Catalogue.open(tmp_path)
@@ -78,13 +79,13 @@ def test_an_open_reader_sees_what_others_add_remove_and_merge(tmp_path, compose)
     assert _match(reader, compose(1, 8.0)) == []
 
 
-def test_a_reader_holds_no_lock(tmp_path, compose):
+def test_a_reader_holds_no_lock(tmp_path):
     reader = Catalogue.create(tmp_path)
     with Catalogue.create(tmp_path).writing():
         assert _match(reader, compose(0, 8.0)) == []
 
 
-def test_two_writers_at_once_get_a_clear_line(tmp_path, compose):
+def test_two_writers_at_once_get_a_clear_line(tmp_path):
     first, second = Catalogue.create(tmp_path), Catalogue.create(tmp_path)
     with (
         first.writing(),
@@ -110,7 +111,7 @@ def test_what_cannot_be_found_again_is_refused(tmp_path, samples, rule):
     assert catalogue.tracks() == []
 
 
-def test_a_key_is_given_once(tmp_path, compose):
+def test_a_key_is_given_once(tmp_path):
     catalogue = Catalogue.create(tmp_path)
     catalogue.add(compose(0, 8.0), Track("a"))
     with pytest.raises(CatalogueError, match="a: the catalogue has a track of this key"):
@@ -125,7 +126,7 @@ def test_no_catalogue_is_said_and_not_made(tmp_path):
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_another_version_is_refused_by_name(tmp_path, compose):
+def test_another_version_is_refused_by_name(tmp_path):
     Catalogue.create(tmp_path).add(compose(0, 8.0), Track("0"))
     with sqlite3.connect(tmp_path / "catalogue.db") as db:
         db.execute("UPDATE settings SET analysis = replace(analysis, '\"hop\": 256', '\"hop\": 1')")
@@ -141,7 +142,7 @@ def test_a_database_that_is_none_is_refused(tmp_path):
 
 
 @pytest.fixture
-def three_files(small_steps, tmp_path, compose):
+def three_files(small_steps, tmp_path):
     """A catalogue of six tracks in three files; returns the file of tracks 2 and 3."""
     catalogue = Catalogue.create(tmp_path)
     for seed in range(6):
@@ -160,7 +161,7 @@ def _cut_short(path):
     ("spoil", "said"),
     [(_cut_short, "cut short"), (lambda path: path.unlink(), "is not there")],
 )
-def test_a_lost_segment_is_told_and_the_others_serve(three_files, tmp_path, compose, spoil, said):
+def test_a_lost_segment_is_told_and_the_others_serve(three_files, tmp_path, spoil, said):
     spoil(three_files)
     opened = Catalogue.open(tmp_path)
     assert len(opened.problems) == 1
@@ -171,7 +172,8 @@ def test_a_lost_segment_is_told_and_the_others_serve(three_files, tmp_path, comp
     assert [line[:3] for line in opened.verify()[1:]] == ["2: ", "3: "]
 
 
-def test_a_damaged_segment_never_stops_a_consumer(three_files, tmp_path, compose):
+@pytest.mark.slow
+def test_a_damaged_segment_never_stops_a_consumer(three_files, tmp_path):
     rng = np.random.default_rng(0)
     whole = three_files.read_bytes()
     for _ in range(8):
@@ -186,7 +188,7 @@ def test_a_damaged_segment_never_stops_a_consumer(three_files, tmp_path, compose
         opened.close()
 
 
-def test_what_a_damaged_segment_held_can_be_added_again(three_files, tmp_path, compose):
+def test_what_a_damaged_segment_held_can_be_added_again(three_files, tmp_path):
     _cut_short(three_files)
     opened = Catalogue.open(tmp_path)
     assert opened.contents() == {f"file {seed}" for seed in (0, 1, 4, 5)}
@@ -202,7 +204,7 @@ def test_what_a_damaged_segment_held_can_be_added_again(three_files, tmp_path, c
     ]
 
 
-def test_a_segment_that_lost_many_tracks_is_written_again(three_files, tmp_path, compose):
+def test_a_segment_that_lost_many_tracks_is_written_again(three_files, tmp_path):
     opened = Catalogue.open(tmp_path)
     opened.remove("2")
     with opened.writing():
@@ -213,7 +215,7 @@ def test_a_segment_that_lost_many_tracks_is_written_again(three_files, tmp_path,
     assert opened.verify() == []
 
 
-def test_a_damaged_database_is_one_line_that_says_what_to_do(tmp_path, compose):
+def test_a_damaged_database_is_one_line_that_says_what_to_do(tmp_path):
     catalogue = Catalogue.create(tmp_path)
     catalogue.add(compose(1, 8.0), Track("1"))
     catalogue.close()
@@ -226,7 +228,7 @@ def test_a_damaged_database_is_one_line_that_says_what_to_do(tmp_path, compose):
     assert "\n" not in line
 
 
-def test_leftovers_of_a_killed_writer_go_with_the_next_add(tmp_path, compose):
+def test_leftovers_of_a_killed_writer_go_with_the_next_add(tmp_path):
     catalogue = Catalogue.create(tmp_path)
     (tmp_path / "segments" / "half.new").write_bytes(b"half")
     (tmp_path / "segments" / "orphan.seg").write_bytes(b"whole but never named")
@@ -234,7 +236,7 @@ def test_leftovers_of_a_killed_writer_go_with_the_next_add(tmp_path, compose):
     assert list((tmp_path / "segments").iterdir()) == []
 
 
-def test_removing_is_all_or_nothing(tmp_path, compose):
+def test_removing_is_all_or_nothing(tmp_path):
     catalogue = Catalogue.create(tmp_path)
     for seed in range(3):
         catalogue.add(compose(seed, 8.0), Track(str(seed)))
@@ -245,7 +247,7 @@ def test_removing_is_all_or_nothing(tmp_path, compose):
     assert [track.key for track in catalogue.tracks()] == ["0"]
 
 
-def test_a_catalogue_is_made_by_several_at_once(tmp_path, compose):
+def test_a_catalogue_is_made_by_several_at_once(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: Catalogue.create(tmp_path), range(8)))
     made[0].add(compose(0, 8.0), Track("0"))

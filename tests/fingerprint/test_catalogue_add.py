@@ -10,19 +10,22 @@ import pytest
 from airsift.cli.folders import SUFFIXES, find_files
 from airsift.cli.table import Table
 from fingerprint.catalogue import Catalogue
-from tests.fingerprint.test_commands import RATE, airsift, write
+from stream.testing import write_wav
+from tests.fingerprint.command import airsift
+from tests.fingerprint.music import compose
 from tests.stream.media import encode, noise
 
+RATE = 16_000
 BAD = os.fsdecode(b"caf\xe9")  # Latin-1: no UTF-8
 
 
 @pytest.fixture
-def songs(tmp_path, compose):
+def songs(tmp_path):
     """A folder with three songs, one of them with a name that is no UTF-8."""
     folder = tmp_path / f"{BAD}s"
     folder.mkdir()
     for seed, name in enumerate(("a.wav", f"{BAD}.wav", "z.wav"), 1):
-        write(folder / name, compose(seed, 12.0))
+        write_wav(folder / name, compose(seed, 12.0))
     return folder
 
 
@@ -69,7 +72,7 @@ def test_a_folder_gives_all_that_sounds(tmp_path, suffix):
         ("a.m2ts", "ac3"),
     ],
 )  # fmt: skip
-def test_formats_in_a_folder_are_added(tmp_path, compose, name, codec):
+def test_formats_in_a_folder_are_added(tmp_path, name, codec):
     folder = tmp_path / "music"
     folder.mkdir()
     forms = {".m4b": "ipod", ".aif": "aiff", ".m2ts": "mpegts"}
@@ -92,7 +95,7 @@ def test_typescript_and_notes_of_macos_are_no_audio(tmp_path):
     assert found.failed == 0
 
 
-def test_linked_folders_are_followed_and_loops_end(tmp_path, compose):
+def test_linked_folders_are_followed_and_loops_end(tmp_path):
     top, other = tmp_path / "top", tmp_path / "elsewhere"
     (top / "sub").mkdir(parents=True)
     other.mkdir()
@@ -193,7 +196,7 @@ def test_many_lines_of_one_kind_are_few(tmp_path):
     assert len(rows.problems(files)) == 22
 
 
-def test_another_track_of_a_file_is_another_recording(tmp_path, compose, caplog):
+def test_another_track_of_a_file_is_another_recording(tmp_path, caplog):
     import av
 
     path = tmp_path / "film.mkv"
@@ -204,7 +207,7 @@ def test_another_track_of_a_file_is_another_recording(tmp_path, compose, caplog)
             frame = av.AudioFrame.from_ndarray(data, format="flt", layout="mono")
             frame.sample_rate, frame.pts = RATE, 0
             file.mux([*stream.encode(frame), *stream.encode(None)])
-    write(tmp_path / "second.wav", compose(2, 12.0))
+    write_wav(tmp_path / "second.wav", compose(2, 12.0))
     shelf = tmp_path / "shelf"
     assert airsift("add", path, "--catalogue", shelf).returncode == 0
     assert "audio track 1 of 2 is read" in caplog.text
@@ -221,7 +224,7 @@ def test_another_track_of_a_file_is_another_recording(tmp_path, compose, caplog)
     ).stderr  # fmt: skip
 
 
-def test_music_in_opposite_phase_is_added_and_found(tmp_path, compose, caplog):
+def test_music_in_opposite_phase_is_added_and_found(tmp_path, caplog):
     samples = np.repeat(compose(1, 20.0), 3)
     over = 0.05 * noise(20.0, 48_000)[0]
     encode(tmp_path / "a.wav", np.stack([samples, -samples]), 48_000, "pcm_s16le")

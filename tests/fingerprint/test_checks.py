@@ -21,12 +21,13 @@ from fingerprint.index import checks, merge
 from fingerprint.index.segment_file import HEADER, MAGIC, header_page, open_segment, verify
 from fingerprint.matching.matcher import LandmarkMatcher
 from fingerprint.track import Track
+from tests.fingerprint.music import compose
 
 ODD = [None, -1, 0, 2**31, 2**62, 9e999, -0.5, "", "x" * 20, b"", b"\0" * 7, b"\xff" * 10**4]
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory, compose):
+def original(tmp_path_factory):
     """A catalogue of three tracks in files and one in memory."""
     folder = tmp_path_factory.mktemp("original")
     catalogue = Catalogue.create(folder)
@@ -81,7 +82,7 @@ def _read(folder, compose):
     ["../outside.seg", "../../etc/passwd", "/etc/passwd", "a/../../outside.seg", "..", ".", "",
      "a\0b.seg", "outside.seg/", "é.seg", "a.new", b"x.seg", 7, None, "a" * 5000 + ".seg"],
 )  # fmt: skip
-def test_a_segment_is_a_file_of_the_folder(folder, compose, name):
+def test_a_segment_is_a_file_of_the_folder(folder, name):
     (used_file,) = (folder / "segments").iterdir()
     outside = folder / "outside.seg"
     shutil.copy(used_file, outside)
@@ -115,7 +116,7 @@ def test_a_segment_is_a_file_of_the_folder(folder, compose, name):
     | st.text(max_size=10).filter(lambda text: text.isprintable())
     | st.just("[" * 100_000),
 )  # fmt: skip
-def test_no_value_of_a_row_is_used_unchecked(original, tmp_path_factory, compose, where, value):
+def test_no_value_of_a_row_is_used_unchecked(original, tmp_path_factory, where, value):
     copy = tmp_path_factory.mktemp("copy") / "c"
     shutil.copytree(original, copy)
     table, column = where
@@ -128,7 +129,7 @@ def test_no_value_of_a_row_is_used_unchecked(original, tmp_path_factory, compose
 
 
 @pytest.mark.parametrize("length", [1, 10, 2**40, -5])
-def test_peaks_lie_in_their_track(folder, compose, length):
+def test_peaks_lie_in_their_track(folder, length):
     tamper(folder, "UPDATE recent SET length = ?", length)
     catalogue = Catalogue.open(folder)
     assert "the peaks of track 4 are damaged" in catalogue.problems[0]
@@ -141,7 +142,7 @@ def test_peaks_lie_in_their_track(folder, compose, length):
     catalogue.close()
 
 
-def test_a_damaged_track_is_told_and_the_others_are_there(folder, compose):
+def test_a_damaged_track_is_told_and_the_others_are_there(folder):
     tamper(folder, "UPDATE tracks SET extra = ? WHERE key = '1'", "[" * 50_000)
     catalogue = Catalogue.open(folder)
     assert [track.key for track in catalogue.tracks()] == ["0", "2", "3"]
@@ -149,7 +150,7 @@ def test_a_damaged_track_is_told_and_the_others_are_there(folder, compose):
     catalogue.close()
 
 
-def test_what_would_run_when_a_table_is_read_is_refused(folder, compose):
+def test_what_would_run_when_a_table_is_read_is_refused(folder):
     tamper(folder, "DROP TABLE segments")
     tamper(
         folder,
@@ -161,7 +162,7 @@ def test_what_would_run_when_a_table_is_read_is_refused(folder, compose):
 
 
 @pytest.mark.long
-def test_a_value_of_a_gigabyte_is_not_read(folder, compose):
+def test_a_value_of_a_gigabyte_is_not_read(folder):
     tamper(folder, "UPDATE recent SET peaks = zeroblob(900000000)")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert used(folder, compose)
@@ -222,7 +223,7 @@ def test_a_header_is_an_object_with_settings(folder, header):
         max_size=3,
     )
 )
-def test_a_sealed_lie_is_refused_or_harmless(original, tmp_path_factory, compose, values):
+def test_a_sealed_lie_is_refused_or_harmless(original, tmp_path_factory, values):
     copy = tmp_path_factory.mktemp("copy") / "c"
     shutil.copytree(original, copy)
     (path,) = (copy / "segments").iterdir()

@@ -7,54 +7,32 @@ import re
 import subprocess
 import sys
 import time
-import wave
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
 
 from airsift.cli import progress
-from airsift.cli.app import main
 from airsift.cli.catalogue_read import Read, read_all
 from fingerprint.catalogue import Catalogue
+from stream.testing import write_wav
+from tests.fingerprint.command import airsift
+from tests.fingerprint.music import compose
 from tests.stream.media import encode
 
 RATE = 16_000
 
 
-def airsift(*arguments):
-    """Call the command in this process, for speed, with what it would print."""
-    out, err = io.StringIO(), io.StringIO()
-    code = 0
-    with (
-        mock.patch.object(sys, "argv", ["airsift", "catalogue", *map(str, arguments)]),
-        redirect_stdout(out),
-        redirect_stderr(err),
-    ):
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
-
-
-def write(path, samples):
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, RATE, 0, "NONE", ""))
-        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
-
-
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory, compose):
+def shop(tmp_path_factory):
     """A folder of files, good and bad, and the catalogue made of it."""
     folder = tmp_path_factory.mktemp("my music")
     for seed in (1, 2):
-        write(folder / f"song {seed}.wav", compose(seed, 40.0))
-    write(folder / "short.wav", compose(3, 40.0)[: 2 * RATE])
-    write(folder / "silent.wav", np.zeros(6 * RATE))
+        write_wav(folder / f"song {seed}.wav", compose(seed, 40.0))
+    write_wav(folder / "short.wav", compose(3, 40.0)[: 2 * RATE])
+    write_wav(folder / "silent.wav", np.zeros(6 * RATE))
     (folder / "text.mp3").write_text("this is no music\n" * 100)
     (folder / "notes.txt").write_text("not looked at")
     (folder / "names.csv").write_text(
@@ -101,10 +79,10 @@ def test_list_shows_the_table_before_the_file_name(shop):
     assert "0:40  Zoë - Erstes Lied" in airsift("list", "--catalogue", catalogue).stdout
 
 
-def test_match_tells_track_and_place_in_json_and_in_words(shop, compose, tmp_path):
+def test_match_tells_track_and_place_in_json_and_in_words(shop, tmp_path):
     _, catalogue, _ = shop
     programme = np.concatenate([np.zeros(5 * RATE), compose(1, 40.0)[10 * RATE : 30 * RATE]])
-    write(tmp_path / "programme.wav", programme)
+    write_wav(tmp_path / "programme.wav", programme)
     (line,) = airsift(
         "match", tmp_path / "programme.wav", "--json", "--catalogue", catalogue
     ).stdout.splitlines()
@@ -116,9 +94,9 @@ def test_match_tells_track_and_place_in_json_and_in_words(shop, compose, tmp_pat
     assert "Zoë - Erstes Lied" in words
 
 
-def test_match_says_when_it_knows_nothing(shop, compose, tmp_path):
+def test_match_says_when_it_knows_nothing(shop, tmp_path):
     _, catalogue, _ = shop
-    write(tmp_path / "unknown.wav", compose(77, 15.0))
+    write_wav(tmp_path / "unknown.wav", compose(77, 15.0))
     done = airsift("match", tmp_path / "unknown.wav", "--catalogue", catalogue)
     assert done.returncode == 0
     assert "nothing of the catalogue" in done.stdout
@@ -135,8 +113,8 @@ def test_stats_verify_and_merge(shop):
     assert "2 tracks, all in order" in airsift("verify", "--catalogue", catalogue).stdout
 
 
-def test_remove_and_an_unknown_key(compose, tmp_path):
-    write(tmp_path / "a.wav", compose(1, 8.0))
+def test_remove_and_an_unknown_key(tmp_path):
+    write_wav(tmp_path / "a.wav", compose(1, 8.0))
     airsift("add", tmp_path / "a.wav", "--catalogue", tmp_path / "shelf")
     key = json.loads(airsift("list", "--json", "--catalogue", tmp_path / "shelf").stdout)["key"]
     assert airsift("remove", key, "--catalogue", tmp_path / "shelf").returncode == 0
@@ -176,7 +154,7 @@ def test_it_is_a_command_of_the_module(shop):
 
 
 @pytest.fixture(scope="module")
-def alike(tmp_path_factory, compose):
+def alike(tmp_path_factory):
     """The same music as FLAC, as poor MP3 half a second later, and cut down for the radio."""
     folder = tmp_path_factory.mktemp("alike")
     music = compose(12, 90.0)
@@ -195,6 +173,7 @@ def shares(line):
     return [int(number) for number in re.findall(r"(\d+)%", line)]
 
 
+@pytest.mark.slow
 def test_near_duplicates_are_added_and_told_with_what_is_the_same(alike, tmp_path):
     done = airsift("add", alike, "--catalogue", tmp_path / "shelf")
     assert done.returncode == 0
@@ -213,6 +192,7 @@ def test_near_duplicates_are_added_and_told_with_what_is_the_same(alike, tmp_pat
     assert 25 <= there <= 60
 
 
+@pytest.mark.slow
 def test_duplicates_are_left_out_where_asked(alike, tmp_path):
     done = airsift("add", alike, "--skip-duplicates", "--catalogue", tmp_path / "shelf")
     assert done.returncode == 0
@@ -226,8 +206,8 @@ def test_duplicates_are_left_out_where_asked(alike, tmp_path):
     ]
 
 
-def test_a_damaged_file_is_added_as_far_as_it_can_be_read_and_told(compose, tmp_path):
-    write(tmp_path / "cut.wav", compose(1, 8.0))
+def test_a_damaged_file_is_added_as_far_as_it_can_be_read_and_told(tmp_path):
+    write_wav(tmp_path / "cut.wav", compose(1, 8.0))
     data = (tmp_path / "cut.wav").read_bytes()
     (tmp_path / "cut.wav").write_bytes(data[: len(data) * 3 // 4])
     done = airsift("add", tmp_path / "cut.wav", "--catalogue", tmp_path / "shelf")
@@ -248,10 +228,10 @@ def test_remove_of_a_known_and_an_unknown_key_removes_none(shop):
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory, compose):
+def many(tmp_path_factory):
     folder = tmp_path_factory.mktemp("many")
     for seed in range(8):
-        write(folder / f"{seed}.wav", compose(seed, 8.0))
+        write_wav(folder / f"{seed}.wav", compose(seed, 8.0))
     return folder
 
 

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -6,12 +7,14 @@ from hypothesis.extra.numpy import arrays
 from fingerprint import settings
 from fingerprint.analysis import hashes
 from fingerprint.analysis.peaks import extract
+from tests.fingerprint.music import compose
 
 BINS = st.integers(0, 2**hashes.BIN_BITS - 1)
 STEPS = st.integers(-hashes.MAX_STEP, hashes.MAX_STEP)
 FRAMES = st.integers(0, hashes.MAX_FRAMES)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(BINS, STEPS, FRAMES), min_size=1))
 def test_unpack_is_the_inverse_of_pack(values):
     given_ = [np.array(column) for column in zip(*values, strict=True)]
@@ -19,6 +22,7 @@ def test_unpack_is_the_inverse_of_pack(values):
         assert np.array_equal(before, after)
 
 
+@pytest.mark.slow
 @given(arrays(np.uint32, st.integers(1, 20), elements=st.integers(0, 2**21 - 2**14 - 1)))
 def test_pack_is_the_inverse_of_unpack(keys):
     assert np.array_equal(hashes.pack(*hashes.unpack(keys)), keys)
@@ -28,7 +32,7 @@ def test_every_bin_of_the_grid_has_room():
     assert settings.N_BINS <= 2**hashes.BIN_BITS
 
 
-def test_pairs_reach_forward_and_not_too_far(compose):
+def test_pairs_reach_forward_and_not_too_far():
     keys, frames = hashes.stored_keys(*hashes.quantised(extract(compose(1, 20.0))))
     _, step, apart = hashes.unpack(keys)
     assert len(keys) == len(frames) > 1000
@@ -37,7 +41,7 @@ def test_pairs_reach_forward_and_not_too_far(compose):
     assert np.abs(step).max() <= hashes.MAX_STEP
 
 
-def test_a_query_of_the_same_audio_holds_the_stored_pairs(compose):
+def test_a_query_of_the_same_audio_holds_the_stored_pairs():
     landmarks = extract(compose(2, 20.0))
     stored, _ = hashes.stored_keys(*hashes.quantised(landmarks))
     query = hashes.query_pairs(landmarks, settings.STORED_RANK, settings.FAN_OUT_STORED)
@@ -49,6 +53,7 @@ def test_a_query_of_the_same_audio_holds_the_stored_pairs(compose):
     assert np.isin(stored, keys).mean() > 0.5
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(0, 300), st.integers(0, 207)), max_size=40).map(sorted),
     st.integers(1, 6),

@@ -1,11 +1,13 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fingerprint.analysis.landmarks import Landmarks
 from fingerprint.analysis.peaks import extract
+from tests.fingerprint.music import compose
 
 
 @st.composite
@@ -28,6 +30,7 @@ def test_shifting_there_and_back_changes_nothing(some, samples):
     assert (back.start, back.end) == (some.start, some.end)
 
 
+@pytest.mark.slow
 @given(landmarks(), st.lists(st.integers(0, 10_000), max_size=4))
 def test_pieces_join_to_the_whole(some, cuts):
     edges = [0, *sorted(cuts), 10_000]
@@ -38,7 +41,7 @@ def test_pieces_join_to_the_whole(some, cuts):
     assert (whole.start, whole.end) == (0, 10_000)
 
 
-def test_where_parts_overlap_nothing_is_counted_twice(compose):
+def test_where_parts_overlap_nothing_is_counted_twice():
     music = compose(1, 20.0)
     whole = extract(music)
     first, second = whole.between(0, 200_000), whole.between(150_000, 320_000)
@@ -60,7 +63,7 @@ def test_unpacking_what_was_packed_gives_it_back(some, samples):
     assert same(Landmarks.unpack(moved.pack()), moved)
 
 
-def test_music_packs_into_little(compose):
+def test_music_packs_into_little():
     music = extract(compose(1, 30.0)).shift(1_000_000_007 * 16)
     assert same(Landmarks.unpack(music.pack()), music)
     assert len(music.pack()) < 5 * len(music)

@@ -9,12 +9,12 @@ from fingerprint.analysis.track_landmarks import LandmarkExtractor
 from fingerprint.matching import long_queries
 from fingerprint.matching.long_queries import match_long
 from fingerprint.matching.matcher import LandmarkMatcher
-from tests.fingerprint.conftest import RATE
+from tests.fingerprint.music import RATE, compose
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_stretches_give_the_matches_of_the_whole(shelf, compose, seed, monkeypatch):
+def test_stretches_give_the_matches_of_the_whole(shelf, seed, monkeypatch):
     rng = np.random.default_rng(seed)
     parts = []
     for _ in range(6):
@@ -36,7 +36,7 @@ def test_stretches_give_the_matches_of_the_whole(shelf, compose, seed, monkeypat
         assert abs(places[0] - places[1]) < RATE // 2
 
 
-def test_a_track_that_is_played_again_is_not_joined(shelf, compose, monkeypatch):
+def test_a_track_that_is_played_again_is_not_joined(shelf, monkeypatch):
     song = compose(3, 40.0)[: 20 * RATE]
     matcher = LandmarkMatcher(shelf)
     landmarks = matcher.extract(np.concatenate([song] * 4))
@@ -48,7 +48,7 @@ def test_a_track_that_is_played_again_is_not_joined(shelf, compose, monkeypatch)
 
 @pytest.mark.long
 @pytest.mark.slow
-def test_memory_does_not_grow_with_the_length_of_a_question(shelf, compose):
+def test_memory_does_not_grow_with_the_length_of_a_question(shelf):
     matcher = LandmarkMatcher(shelf)
 
     def peak(minutes):

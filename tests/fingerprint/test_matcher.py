@@ -7,6 +7,7 @@ from fingerprint.analysis.landmarks import Landmarks
 from fingerprint.catalogue import Catalogue
 from fingerprint.matching.matcher import LandmarkMatcher
 from fingerprint.track import Track
+from tests.fingerprint.music import compose
 
 RATE = 16_000
 
@@ -26,7 +27,7 @@ def cut(music, start_s, seconds):
 
 
 @pytest.mark.parametrize(("track", "start_s"), [(0, 0.0), (5, 7.3), (11, 29.9)])
-def test_an_excerpt_under_noise_is_found_at_its_place(shelf, compose, track, start_s):
+def test_an_excerpt_under_noise_is_found_at_its_place(shelf, track, start_s):
     music = cut(compose(track, 40.0), start_s, 10)
     level = float(np.sqrt(np.mean(music**2)))
     (found,) = match(shelf, music + noise(10, level))
@@ -37,12 +38,13 @@ def test_an_excerpt_under_noise_is_found_at_its_place(shelf, compose, track, sta
 
 
 @pytest.mark.slow
-def test_unknown_music_is_not_named(shelf, compose):
+def test_unknown_music_is_not_named(shelf):
     for seed in range(100, 106):
         assert match(shelf, compose(seed, 20.0)) == []
 
 
-def test_a_moment_of_a_track_is_no_match(shelf, compose):
+@pytest.mark.slow
+def test_a_moment_of_a_track_is_no_match(shelf):
     """Two pieces may share a run of notes: a match rests on more than two seconds of them."""
     for track in range(4):
         unknown = compose(100 + track, 20.0).copy()
@@ -51,7 +53,7 @@ def test_a_moment_of_a_track_is_no_match(shelf, compose):
         assert match(shelf, cut(unknown, 0, 10)) == []
 
 
-def test_other_music_on_the_same_beat_and_scale_is_not_named(tmp_path, compose):
+def test_other_music_on_the_same_beat_and_scale_is_not_named(tmp_path):
     """A little agreement in every piece, for being in time, does not add up to a match."""
     catalogue = Catalogue.create(tmp_path)
     song = compose(50, 100.0)
@@ -95,7 +97,7 @@ def test_drones_do_not_match_drones(tmp_path):
         assert match(catalogue, drone) == []
 
 
-def test_several_tracks_in_one_query_are_told_in_order(shelf, compose):
+def test_several_tracks_in_one_query_are_told_in_order(shelf):
     programme = np.concatenate(
         [
             noise(5, 0.05),
@@ -112,7 +114,7 @@ def test_several_tracks_in_one_query_are_told_in_order(shelf, compose):
     assert (second.track_start - second.query_start) / RATE == pytest.approx(-1, abs=0.1)
 
 
-def test_a_song_cut_in_two_is_told_in_both_parts(tmp_path, compose):
+def test_a_song_cut_in_two_is_told_in_both_parts(tmp_path):
     """A strict beat makes a song fit itself a little at every bar: no part hides the other."""
     catalogue = Catalogue.create(tmp_path)
     song = compose(50, 100.0)
@@ -129,14 +131,14 @@ def test_a_song_cut_in_two_is_told_in_both_parts(tmp_path, compose):
         assert places == pytest.approx([5, 70 - first_s], abs=0.1)
 
 
-def test_a_song_that_another_interrupts_goes_on(shelf, compose):
+def test_a_song_that_another_interrupts_goes_on(shelf):
     song, other = compose(3, 40.0), compose(7, 40.0)
     medley = np.concatenate([cut(song, 0, 15), cut(other, 5, 20), cut(song, 24, 15)])
     found = match(shelf, medley)
     assert [m.track for m in found] == ["track-3", "track-7", "track-3"]
 
 
-def test_evidence_grows_with_the_length_of_a_query(shelf, compose):
+def test_evidence_grows_with_the_length_of_a_query(shelf):
     music = cut(compose(2, 40.0), 0, 40)
     buried = music + noise(40, 3 * float(np.sqrt(np.mean(music**2))))
     matcher = LandmarkMatcher(shelf)
@@ -150,7 +152,7 @@ def test_evidence_grows_with_the_length_of_a_query(shelf, compose):
     assert together.score > max(alone)
 
 
-def test_times_count_as_the_landmarks_do(shelf, compose):
+def test_times_count_as_the_landmarks_do(shelf):
     matcher = LandmarkMatcher(shelf)
     landmarks = matcher.extract(cut(compose(1, 40.0), 10, 10))
     (here,) = matcher.match(landmarks)
@@ -160,7 +162,7 @@ def test_times_count_as_the_landmarks_do(shelf, compose):
     assert (later.track_start, later.score) == (here.track_start, here.score)
 
 
-def test_a_track_that_loops_is_named_all_the_same(tmp_path, compose):
+def test_a_track_that_loops_is_named_all_the_same(tmp_path):
     catalogue = Catalogue.create(tmp_path)
     loop = compose(20, 4.0)
     catalogue.add(np.tile(loop, 6), Track("loop"))
@@ -173,5 +175,5 @@ def test_a_track_that_loops_is_named_all_the_same(tmp_path, compose):
     assert away == pytest.approx(0, abs=0.1 * RATE)
 
 
-def test_an_empty_catalogue_names_nothing(tmp_path, compose):
+def test_an_empty_catalogue_names_nothing(tmp_path):
     assert match(Catalogue.create(tmp_path), compose(0, 40.0)) == []

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from fingerprint.analysis.peaks import extract
 from fingerprint.settings import BINS_PER_OCTAVE, F_MIN_HZ, HOP
+from tests.fingerprint.music import compose
 
 RATE = 16_000
 EDGE = 2 * RATE  # a cut-out's landmarks may differ this near its ends
@@ -22,7 +23,7 @@ def same(a, b):
 
 @settings(max_examples=12, deadline=None)
 @given(start=st.integers(0, 800), length=st.integers(400, 1200))
-def test_a_cut_out_has_the_landmarks_of_the_whole(compose, start, length):
+def test_a_cut_out_has_the_landmarks_of_the_whole(start, length):
     music = compose(1, 40.0)
     whole = extract(music)
     part = extract(music[start * HOP : (start + length) * HOP]).shift(start * HOP)
@@ -32,14 +33,14 @@ def test_a_cut_out_has_the_landmarks_of_the_whole(compose, start, length):
 
 
 @pytest.mark.parametrize("gain_db", [-20, 20])
-def test_level_leaves_landmarks_equal(compose, gain_db):
+def test_level_leaves_landmarks_equal(gain_db):
     music = compose(2, 20.0)
     assert same(extract(music), extract(music * np.float32(10 ** (gain_db / 20))))
 
 
 @settings(max_examples=5, deadline=None)
 @given(frames=st.integers(1, 500))
-def test_silence_in_front_only_shifts(compose, frames):
+def test_silence_in_front_only_shifts(frames):
     music = compose(3, 15.0)
     later = extract(np.concatenate([np.zeros(frames * HOP, np.float32), music]))
     expected = extract(music).shift(frames * HOP)
@@ -64,7 +65,7 @@ def test_silence_has_no_landmarks(n):
     assert len(extract(np.zeros(n, np.float32))) == 0
 
 
-def test_broken_samples_are_taken_for_silence(compose):
+def test_broken_samples_are_taken_for_silence():
     music = compose(4, 6.0).copy()
     music[40_000:40_100] = np.nan
     music[50_000] = np.inf
@@ -73,7 +74,7 @@ def test_broken_samples_are_taken_for_silence(compose):
     assert np.isfinite(landmarks.bin).all()
 
 
-def test_landmarks_come_in_order_of_time(compose):
+def test_landmarks_come_in_order_of_time():
     landmarks = extract(compose(5, 20.0))
     assert (np.diff(landmarks.time) >= 0).all()
     assert landmarks.rank.min() == 0

@@ -20,10 +20,11 @@ from fingerprint.index.segment_file import (
     write_merged,
 )
 from fingerprint.settings import HOP
+from tests.fingerprint.music import compose
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory, compose):
+def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("segments")
     paths = [folder / f"{number}.seg" for number in (1, 2, 3)]
     for number, path in zip((1, 2, 3), paths, strict=True):
@@ -47,7 +48,7 @@ def entries(segment, track):
     return sorted(zip(keys[mine].tolist(), (place[mine] - start).tolist(), strict=True))
 
 
-def test_what_is_written_is_read(files, compose):
+def test_what_is_written_is_read(files):
     frame, bin_ = hashes.quantised(extract(compose(1, 12.0)))
     keys, anchor = hashes.stored_keys(frame, bin_)
     segment = open_segment(files[0])
@@ -57,13 +58,13 @@ def test_what_is_written_is_read(files, compose):
     assert np.array_equal(found_bins, bin_)
 
 
-def test_tracks_in_memory_are_as_those_in_files(files, compose):
+def test_tracks_in_memory_are_as_those_in_files(files):
     memory = in_memory(compose, 1, 2, 3)
     for number, path in enumerate(files, start=1):
         assert entries(memory, number) == entries(open_segment(path), number)
 
 
-def test_a_track_added_to_memory_later_is_as_one_added_at_once(compose):
+def test_a_track_added_to_memory_later_is_as_one_added_at_once():
     recent = MemSegment()
     for number in (1, 2):
         samples = compose(number, 12.0)
@@ -116,7 +117,7 @@ def test_looking_up_finds_every_posting_of_a_key(files):
 
 
 @pytest.mark.parametrize("most", [0, 1, 7, 100])
-def test_too_many_postings_are_cut_down_to_those_of_the_rarest_keys(compose, most):
+def test_too_many_postings_are_cut_down_to_those_of_the_rarest_keys(most):
     segment = in_memory(compose, 1, 2, 3)
     keys, count = np.unique(segment.entries(0, 2**32)[0], return_counts=True)
     segment.max_postings = 2 * most
@@ -130,7 +131,7 @@ def test_too_many_postings_are_cut_down_to_those_of_the_rarest_keys(compose, mos
         assert count[read].max() <= count[left].min()
 
 
-def test_the_work_is_shared_by_size(compose):
+def test_the_work_is_shared_by_size():
     small, large = in_memory(compose, 1), in_memory(compose, 1, 2, 3)
     share_budget([small, large], 1000)
     assert small.max_postings + large.max_postings in (999, 1000)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fingerprint.analysis import track_landmarks
 from fingerprint.analysis.peaks import extract
 from fingerprint.analysis.track_landmarks import LandmarkExtractor
+from tests.fingerprint.music import compose
 
 RATE = 16_000
 
@@ -32,7 +33,7 @@ def same(a, b):
 @pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(data=st.data(), length=st.integers(0, 30 * RATE), piece=st.integers(80, 900))
-def test_pieces_give_the_landmarks_of_the_whole(compose, data, length, piece):
+def test_pieces_give_the_landmarks_of_the_whole(data, length, piece):
     samples = compose(1, 30.0)[:length]
     cuts = data.draw(st.lists(st.integers(0, length), max_size=10))
     with pytest.MonkeyPatch.context() as patch:
@@ -40,7 +41,7 @@ def test_pieces_give_the_landmarks_of_the_whole(compose, data, length, piece):
         assert same(of_pieces(samples, cuts), extract(samples))
 
 
-def test_samples_that_are_not_finite_are_silence(compose):
+def test_samples_that_are_not_finite_are_silence():
     samples = compose(1, 8.0).copy()
     samples[RATE] = np.nan
     samples[2 * RATE] = np.inf
@@ -48,7 +49,7 @@ def test_samples_that_are_not_finite_are_silence(compose):
 
 
 @pytest.mark.slow
-def test_memory_grows_with_the_landmarks_alone(compose):
+def test_memory_grows_with_the_landmarks_alone():
     music = compose(2, 10.0)
 
     def peak(minutes):

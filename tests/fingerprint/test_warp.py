@@ -7,6 +7,7 @@ import soxr
 
 from fingerprint.matching.matcher import LandmarkMatcher
 from fingerprint.matching.warp import NO_WARP, Warp, finer_steps, resampled, warp_grid
+from tests.fingerprint.music import compose
 
 RATE = 16_000
 
@@ -39,7 +40,7 @@ def match(shelf, samples):
 
 
 @pytest.mark.parametrize("speed", [0.96, 0.98, 1.033, 1.05])
-def test_another_speed_is_found_and_told(shelf, compose, speed):
+def test_another_speed_is_found_and_told(shelf, speed):
     music = compose(4, 40.0)[8 * RATE : 19 * RATE]
     (found,) = match(shelf, soxr.resample(music, RATE * speed, RATE).astype(np.float32))
     assert found.track == "track-4"
@@ -50,7 +51,7 @@ def test_another_speed_is_found_and_told(shelf, compose, speed):
 
 
 @pytest.mark.parametrize("speed", [0.96, 1.04])
-def test_another_tempo_is_found_and_told(shelf, compose, speed):
+def test_another_tempo_is_found_and_told(shelf, speed):
     music = compose(6, 40.0)[8 * RATE : 19 * RATE]
     (found,) = match(shelf, stretched(music, speed))
     assert found.track == "track-6"
@@ -59,7 +60,7 @@ def test_another_tempo_is_found_and_told(shelf, compose, speed):
 
 
 @pytest.mark.parametrize("semitones", [-2, 1, 2])
-def test_another_pitch_is_found_and_told(shelf, compose, semitones):
+def test_another_pitch_is_found_and_told(shelf, semitones):
     factor = 2 ** (semitones / 12)
     music = compose(8, 40.0)[8 * RATE : 20 * RATE]
     higher = soxr.resample(music, RATE * factor, RATE).astype(np.float32)

@@ -22,6 +22,7 @@ from fingerprint.catalogue import Catalogue
 from fingerprint.index import merge
 from fingerprint.matching.matcher import LandmarkMatcher
 from fingerprint.track import Track
+from tests.fingerprint.music import compose
 
 RATE = 16_000
 # Each kind of kill so many times, at other moments each; `make kills` sets more.
@@ -151,7 +152,7 @@ def consume(pipe, folder, samples):
 
 
 @pytest.mark.process
-def test_a_consumer_matches_on_while_tracks_come_and_go_and_segments_merge(tmp_path, compose):
+def test_a_consumer_matches_on_while_tracks_come_and_go_and_segments_merge(tmp_path):
     seeds = (1, 2, 3, 6, 8, 11, 12)  # of which 12 s are enough
     samples = [compose(seed, 12.0) for seed in seeds]
     catalogue = Catalogue.create(tmp_path)

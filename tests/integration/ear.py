@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,32 +14,16 @@ from stream.kafka.client.source import KafkaSource
 from stream.kafka.client.tail import follow
 from stream.kafka.settings import KafkaSettings
 from stream.runner import Stop
-from stream.sources.base import Lost, Resumed, Source, chunks_of
+from stream.sources.base import Lost, Resumed, audio_of
+from stream.testing import ListSource
 
 RATE = 16000
 CHUNK = RATE // 2
 
 
-def noise(seconds: float, seed: int = 0) -> np.ndarray:
-    """Return noise of 16 bit values, so that pcm and flac carry it unchanged."""
-    values = np.random.default_rng(seed).integers(-8000, 8000, round(seconds * RATE))
-    return (values / 32768).astype(np.float32)
-
-
-class ListSource(Source):
-    """One batch of given chunks."""
-
-    def __init__(self, *chunks: AudioChunk) -> None:
-        self.chunks = chunks
-
-    def __iter__(self) -> Iterator[list[AudioChunk]]:
-        for chunk in self.chunks:
-            yield [chunk]
-
-
 def send(settings: KafkaSettings, station: str, samples: np.ndarray, **options: Any) -> None:
     """Publish samples behind what the station has."""
-    source = ListSource(AudioChunk(station, 0, samples, RATE))
+    source = ListSource([[AudioChunk(station, 0, samples, RATE)]])
     publish(source, settings, stop=Stop(), speed=None, **{"codec": "pcm", "ends": False, **options})
 
 
@@ -63,7 +47,7 @@ class Ear:
         batch = next(self.batches)
         self.resumed |= {item.station: item.snapshot for item in batch if isinstance(item, Resumed)}
         self.lost |= {item.station for item in batch if isinstance(item, Lost)}
-        for chunk in chunks_of(batch):
+        for chunk in audio_of(batch):
             self.chunks.setdefault(chunk.station, []).append(chunk)
 
     def ends(self) -> dict[str, int]:

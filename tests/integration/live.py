@@ -1,16 +1,21 @@
-"""Stations that are on the air for as long as a test lasts."""
+"""Stations on the air for as long as a test lasts, a worker, and what it publishes."""
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
 import threading
 import time
 from contextlib import suppress
 
 import numpy as np
+from kafka import TopicPartition
 from kafka.errors import KafkaError
 
 from airsift.errors import BrokerError
-from stream.kafka.client.connect import connect_producer
+from stream.kafka.client.connect import connect_consumer, connect_producer
+from tests.integration.road import AIRSIFT, DRIVERS
 
 RATE = 16000
 CHUNK_S = 0.25
@@ -79,3 +84,69 @@ class OnAir:
 
     def _count(self, station):
         self.sent[station] += 1
+
+
+class Worker:
+    """A driver's process, and what it logs."""
+
+    def __init__(self, driver, environment, *options):
+        self.lines = []
+        self.process = subprocess.Popen(
+            [*AIRSIFT, *DRIVERS[driver], *options],
+            env=environment | {"OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.process.stderr:
+            self.lines.append(line)
+
+    def wait_for(self, words, timeout_s=60):
+        deadline = time.monotonic() + timeout_s
+        while not any(words in line for line in self.lines):
+            assert time.monotonic() < deadline, "".join(self.lines)
+            assert self.process.poll() is None, "".join(self.lines)
+            time.sleep(0.1)
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            assert self.process.wait(20) == 0, "".join(self.lines)
+        finally:
+            self.process.kill()
+
+
+class Decisions:
+    """Reads the decisions and the gaps of stations as they come."""
+
+    def __init__(self, settings, stations, partitions):
+        topics = settings.topics
+        self._gaps_topic = topics.gaps
+        self._consumer = connect_consumer(settings, client_id="subscriber")
+        kinds = (topics.decisions, topics.gaps)
+        self._consumer.assign([TopicPartition(n, p) for n in kinds for p in range(partitions)])
+        self.ends, self.gaps = {station: set() for station in stations}, []
+
+    def read_until(self, second, timeout_s=150):
+        """Read until each station has a decision of after a second."""
+        deadline = time.monotonic() + timeout_s
+        while not all(ends and max(ends) > second for ends in self.ends.values()):
+            assert time.monotonic() < deadline, {s: max(e, default=0) for s, e in self.ends.items()}
+            for tp, records in self._consumer.poll(timeout_ms=300).items():
+                events = [json.loads(record.value) for record in records]
+                if tp.topic == self._gaps_topic:
+                    self.gaps += events
+                else:
+                    for event in events:
+                        self.ends[event["station"]].add(event["end_s"])
+
+    def check(self):
+        """Assert that no second is missing, whichever worker had it."""
+        assert self.gaps == []
+        for station, ends in self.ends.items():
+            assert sorted(ends) == [min(ends) + n for n in range(len(ends))], station
+
+    def close(self):
+        self._consumer.close()

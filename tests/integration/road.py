@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-import wave
 from pathlib import Path
 
 import numpy as np
 
 from stream.kafka.client.connect import ensure_topics
 from stream.kafka.settings import KafkaSettings
+from stream.testing import write_wav
 
 AIRSIFT = [sys.executable, "-m", "airsift"]
 RATE = 16000
@@ -45,13 +45,8 @@ def recording(path: Path, seconds: int, seed: int) -> Path:
             parts.append(np.sin(2 * np.pi * f * t) * np.exp(-6 * t))
         parts.append(0.05 * rng.standard_normal(rng.integers(8, 15) * RATE))
         parts.append(np.zeros(rng.integers(5, 12) * RATE))
-    samples = (0.4 * np.concatenate(parts)[: seconds * RATE] * 32767).astype("<i2")
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes(samples.tobytes())
-    return path
+    samples = 0.4 * np.concatenate(parts)[: seconds * RATE]
+    return write_wav(path, samples)
 
 
 def publish(environment, path, station, *options):
@@ -135,3 +130,15 @@ def by_id(events):
 
 def as_line(event):
     return json.dumps(event)
+
+
+def tune(seconds: float, rate: int = 16000, seed: int = 0) -> np.ndarray:
+    """Return plucked notes, four a second."""
+    rng = np.random.default_rng(seed)
+    n = rate // 4
+    t = np.arange(n) / rate
+    notes = []
+    for _ in range(round(seconds * 4)):
+        f = 220 * 2 ** (rng.integers(0, 24) / 12)
+        notes.append(sum(np.sin(2 * np.pi * f * k * t) / k for k in (1, 2, 3)) * np.exp(-6 * t))
+    return (0.4 * np.concatenate(notes)).astype(np.float32)

@@ -18,7 +18,7 @@ from stream.kafka.codec.message import encode
 from stream.runner import Stop, run_source
 from stream.telemetry.observer import NullObserver
 from tests.integration.ear import read_all
-from tests.stream.fakes import snapshot as snapshot_at
+from tests.stream.doubles import snapshot as snapshot_at
 
 STATIONS, SECONDS, RATE = ("a", "b"), 60, 16000
 TURNS = 500  # of a loop that waits for 0.1 s at the longest

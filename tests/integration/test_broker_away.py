@@ -29,6 +29,7 @@ RATE = 16000
 SIMPLE = """
 import sys
 from types import SimpleNamespace
+from airsift import build
 from airsift.cli.app import main
 from stream.events import Decision
 
@@ -49,9 +50,8 @@ class Simple:
     def forget(self, station):
         pass
 
-sys.modules["airsift.build"] = SimpleNamespace(
-    build_pipeline=lambda *args, **named: Simple(), model_rate=lambda config: 16000
-)
+build.build_pipeline = lambda *args, **named: Simple()
+build.model_rate = lambda config: 16000
 sys.argv = ["airsift", *sys.argv[1:]]
 main()
 """

@@ -11,12 +11,13 @@ import signal
 import subprocess
 import sys
 import time
-import wave
 
 import numpy as np
 import pytest
 
 from airsift import __version__
+from stream.testing import write_wav
+from tests.integration.road import tune
 
 AIRSIFT = [sys.executable, "-m", "airsift"]
 # A tune of a few sines is hardly music to a network that learnt from records.
@@ -34,28 +35,6 @@ def airsift(*arguments, **options) -> subprocess.CompletedProcess[str]:
         env=ENVIRONMENT,
         **options,
     )
-
-
-def write_wav(path, samples, rate=16000, channels=1):
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(channels)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        frames = np.repeat(samples[:, None], channels, axis=1)
-        file.writeframes((frames * 32000).astype("<i2").tobytes())
-    return path
-
-
-def tune(seconds: float, rate: int = 16000, seed: int = 0) -> np.ndarray:
-    """Return plucked notes, four a second."""
-    rng = np.random.default_rng(seed)
-    n = rate // 4
-    t = np.arange(n) / rate
-    notes = []
-    for _ in range(round(seconds * 4)):
-        f = 220 * 2 ** (rng.integers(0, 24) / 12)
-        notes.append(sum(np.sin(2 * np.pi * f * k * t) / k for k in (1, 2, 3)) * np.exp(-6 * t))
-    return (0.4 * np.concatenate(notes)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +154,7 @@ def test_samples_that_are_not_numbers_are_a_gap(tmp_path):
 
 
 def test_many_channels_at_a_high_rate(tmp_path):
-    path = write_wav(tmp_path / "big.wav", tune(8, 192000), rate=192000, channels=8)
+    path = write_wav(tmp_path / "big.wav", np.tile(tune(8, 192000)[:, None], 8), 192000)
     result = airsift("segment", path)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout.splitlines()[-1])["end_s"] == pytest.approx(8, abs=0.01)

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-import wave
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,8 +19,9 @@ from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.sink import KafkaSink
 from stream.kafka.client.source import KafkaSource
 from stream.kafka.settings import KafkaSettings, TopicSettings
-from stream.sources.base import chunks_of
+from stream.sources.base import audio_of
 from stream.stages.align import Align
+from stream.testing import write_wav
 from tests.integration.brokers import Broker
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
@@ -54,11 +54,7 @@ def start(broker: Broker, name: str, *arguments: str) -> subprocess.Popen[str]:
 def recording(tmp_path: Path) -> tuple[Path, np.ndarray]:
     samples = np.random.default_rng(0).integers(-9000, 9000, (2 * RATE, 2)).astype("<i2")
     path = tmp_path / "my station.wav"
-    with wave.open(str(path), "wb") as audio:
-        audio.setnchannels(2)
-        audio.setsampwidth(2)
-        audio.setframerate(RATE)
-        audio.writeframes(samples.tobytes())
+    write_wav(path, samples / 32_767, RATE)
     return path, (samples.mean(1) / 32768).astype(np.float32)
 
 
@@ -69,7 +65,7 @@ def hear(settings: KafkaSettings, seconds: float) -> tuple[dict[str, np.ndarray]
     deadline = time.monotonic() + 60
     for batch in source:
         assert time.monotonic() < deadline
-        for item in align.push(chunks_of(batch)):
+        for item in align.push(audio_of(batch)):
             if isinstance(item, AudioChunk):
                 assert item.time is not None
                 assert abs(item.time - time.time()) < 60

@@ -15,8 +15,8 @@ from stream.kafka.client.source import KafkaSource
 from stream.kafka.client.tail import follow
 from stream.kafka.codec.message import encode
 from stream.runner import Stop
-from stream.sources.base import Lost, chunks_of
-from tests.stream.fakes import snapshot
+from stream.sources.base import Lost, audio_of
+from tests.stream.doubles import snapshot
 
 RATE = 16000
 
@@ -86,11 +86,11 @@ def forget_one(settings):
     deadline = time.monotonic() + 60
     for batch in source:
         assert time.monotonic() < deadline
-        ends += [(c.station, c.start, c.ends) for c in chunks_of(batch) if c.ends]
-        source.settle({chunk.station: snapshot(chunk.end) for chunk in chunks_of(batch)})
+        ends += [(c.station, c.start, c.ends) for c in audio_of(batch) if c.ends]
+        source.settle({chunk.station: snapshot(chunk.end) for chunk in audio_of(batch)})
         if Lost("a") in batch:
             break
-        if not chunks_of(batch):
+        if not audio_of(batch):
             send(settings, "b", round(time.time() * RATE))
     source.settle({})
     source.close()

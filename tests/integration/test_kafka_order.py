@@ -9,8 +9,9 @@ from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.producer import Sender
 from stream.kafka.codec.message import encode
 from stream.stages.align import Align, AlignState
-from tests.integration.ear import CHUNK, RATE, noise
-from tests.stream.fakes import snapshot as snapshot_at
+from stream.testing import noise
+from tests.integration.ear import CHUNK, RATE
+from tests.stream.doubles import snapshot as snapshot_at
 
 
 def send_in(settings, samples, order):

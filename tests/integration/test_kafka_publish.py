@@ -13,14 +13,15 @@ from stream.kafka.client.publish import publish
 from stream.kafka.client.resume_position import end_of_station
 from stream.kafka.settings import KafkaSettings
 from stream.runner import Stop
-from tests.integration.ear import RATE, Ear, ListSource, noise, send
+from stream.testing import ListSource, noise
+from tests.integration.ear import RATE, Ear, send
 
 
 @pytest.mark.parametrize("codec", ["pcm", "f32", "flac"])
 def test_what_is_published_is_heard(
     kafka_settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear], codec: str
 ) -> None:
-    sent = {name: noise(3.3, seed) for seed, name in enumerate(["one", "zwei", "три 3"])}
+    sent = {name: noise(3.3, seed=seed) for seed, name in enumerate(["one", "zwei", "три 3"])}
     for station, samples in sent.items():
         send(kafka_settings, station, samples, codec=codec, chunk_ms=200)
     ear = ears(kafka_settings)
@@ -49,7 +50,7 @@ def test_a_live_publisher_counts_from_1970(kafka_settings: KafkaSettings) -> Non
 def test_opus_at_44100_is_resampled(
     kafka_settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear]
 ) -> None:
-    source = ListSource(AudioChunk("a", 0, np.zeros(44100, np.float32), 44100))
+    source = ListSource([[AudioChunk("a", 0, np.zeros(44100, np.float32), 44100)]])
     publish(source, kafka_settings, stop=Stop(), speed=None, codec="opus", ends=False)
     ear = ears(kafka_settings)
     ear.listen(lambda: ear.ends() == {"a": 48000})
@@ -60,7 +61,7 @@ def test_the_end_of_a_source_is_published_and_its_interruption_is_not(
     kafka_settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear]
 ) -> None:
     stop = Stop()
-    source = ListSource(*[AudioChunk("cut", k * RATE, noise(1), RATE) for k in range(3)])
+    source = ListSource([[AudioChunk("cut", k * RATE, noise(1), RATE)] for k in range(3)])
     settings = {"stop": stop, "speed": None, "codec": "pcm"}
     publish(source, kafka_settings, progress=lambda _: stop.request(), **settings)
     send(kafka_settings, "open", noise(2))

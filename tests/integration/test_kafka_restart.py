@@ -22,14 +22,15 @@ from stream.kafka.client.source import KafkaSource
 from stream.kafka.client.state_topic import StateLog
 from stream.kafka.codec.message import encode
 from stream.kafka.settings import KafkaSettings
-from tests.integration.ear import CHUNK, RATE, Ear, noise, send
-from tests.stream.fakes import snapshot as snapshot_at
+from stream.testing import noise
+from tests.integration.ear import CHUNK, RATE, Ear, send
+from tests.stream.doubles import snapshot as snapshot_at
 
 
 def test_a_restart_resumes_at_the_oldest_sample_needed(
     kafka_settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear]
 ) -> None:
-    stations = {name: noise(5, seed) for seed, name in enumerate("abcd")}
+    stations = {name: noise(5, seed=seed) for seed, name in enumerate("abcd")}
     for station, samples in stations.items():
         send(kafka_settings, station, samples)
     first = ears(kafka_settings)
@@ -137,7 +138,7 @@ CONSUMER = """
 import sys
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.client.source import KafkaSource
-from stream.sources.base import Resumed, chunks_of
+from stream.sources.base import Resumed, audio_of
 source = KafkaSource(KafkaSettings.model_validate_json(sys.argv[1]), rate=16_000)
 out = open(sys.argv[2], "a")
 ends = {}
@@ -148,7 +149,7 @@ for batch in source:
     for item in batch:
         if isinstance(item, Resumed):
             print("resumed", item.station, item.snapshot["oldest"], 0, file=out)
-    for chunk in chunks_of(batch):
+    for chunk in audio_of(batch):
         print("heard", chunk.station, chunk.start, chunk.end, file=out)
         ends[chunk.station] = chunk.end
     out.flush()

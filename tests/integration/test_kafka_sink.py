@@ -17,8 +17,9 @@ from stream.kafka.client.producer import Sender
 from stream.kafka.client.sink import KafkaSink
 from stream.kafka.codec.message import encode
 from stream.kafka.settings import KafkaSettings
+from stream.testing import noise
 from tests.integration.brokers import Broker
-from tests.integration.ear import RATE, Ear, noise, read_all, send
+from tests.integration.ear import RATE, Ear, read_all, send
 
 
 def test_messages_that_are_no_audio_become_dead_letters(

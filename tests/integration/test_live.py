@@ -9,29 +9,18 @@ import subprocess
 import sys
 import threading
 import time
-import wave
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from stream.testing import write_wav
+from tests.integration.road import tune
 from tests.stream.media import encode
 from tests.stream.pulse import null_device, playing, skip_unless_installed
 
 AIRSIFT = [sys.executable, "-m", "airsift"]
 RATE = 16000
-
-
-def tune(seconds: int, seed: int = 0) -> np.ndarray:
-    """Return plucked notes, four a second."""
-    rng = np.random.default_rng(seed)
-    t = np.arange(RATE // 4) / RATE
-    notes = [
-        np.sin(2 * np.pi * 220 * 2 ** (rng.integers(0, 24) / 12) * t) * np.exp(-6 * t)
-        for _ in range(seconds * 4)
-    ]
-    return (0.5 * np.concatenate(notes)).astype(np.float32)
 
 
 def decisions(path: Path) -> list[dict]:
@@ -54,11 +43,7 @@ def wait_for(condition, process, seconds=60.0):
 def test_a_microphone_is_judged_until_ctrl_c(tmp_path):
     skip_unless_installed()
     sound, out = tmp_path / "tune.wav", tmp_path / "out.jsonl"
-    with wave.open(str(sound), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes((tune(60) * 32000).astype("<i2").tobytes())
+    write_wav(sound, tune(60))
     folder = tmp_path / "pulse"
     folder.mkdir()
     with null_device(folder) as environ, playing(environ, sound):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 
 import pytest
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import KafkaAdminClient
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
@@ -16,7 +15,7 @@ from kafka.errors import CoordinatorNotAvailableError
 from stream.kafka.apache_broker import ApacheKafka
 from stream.kafka.client.connect import connect_consumer, ensure_topics
 from stream.kafka.settings import KafkaSettings
-from tests.integration.live import OnAir
+from tests.integration.live import Decisions, OnAir
 from tests.integration.road import AIRSIFT, DRIVERS, end, make_environment
 
 pytestmark = [pytest.mark.kafka, pytest.mark.long]
@@ -46,10 +45,7 @@ class Group:
         ensure_topics(self.settings.model_copy(update={"topics": self.topics}), names)
         self.admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
         self.processes = []
-        kinds = (self.topics.decisions, self.topics.gaps)
-        self.consumer = connect_consumer(self.settings)
-        self.consumer.assign([TopicPartition(n, p) for n in kinds for p in range(PARTITIONS)])
-        self.ends, self.gaps = {station: set() for station in STATIONS}, []
+        self.decisions = Decisions(self.settings, STATIONS, PARTITIONS)
 
     def begin(self, driver, **settings):
         told = {f"AIRSIFT_KAFKA__{key.upper()}": value for key, value in settings.items()}
@@ -61,19 +57,6 @@ class Group:
         )
         self.processes.append(process)
         return process
-
-    def read_until(self, second, timeout_s=120):
-        """Read until each station has a decision of after a second."""
-        deadline = time.monotonic() + timeout_s
-        while not all(ends and max(ends) > second for ends in self.ends.values()):
-            assert time.monotonic() < deadline, {s: max(e, default=0) for s, e in self.ends.items()}
-            for tp, records in self.consumer.poll(timeout_ms=300).items():
-                events = [json.loads(record.value) for record in records]
-                if tp.topic == self.topics.gaps:
-                    self.gaps += events
-                else:
-                    for event in events:
-                        self.ends[event["station"]].add(event["end_s"])
 
     def members(self):
         """Return the partitions of each member, by its instance's name."""
@@ -93,17 +76,11 @@ class Group:
             time.sleep(0.3)
         return members
 
-    def check(self):
-        """Nothing is missing, whoever had it."""
-        assert self.gaps == []
-        for station, ends in self.ends.items():
-            assert sorted(ends) == [min(ends) + n for n in range(len(ends))], station
-
     def end(self):
         for process in self.processes:
             if process.returncode is None:
                 end(process)
-        self.consumer.close()
+        self.decisions.close()
         self.admin.close()
 
 
@@ -116,25 +93,25 @@ def partitions_of(member):
 @pytest.mark.parametrize("first", DRIVERS)
 def test_members_of_either_driver_share_a_group(first, group):
     one = group.begin(first)
-    group.read_until(time.time())
+    group.decisions.read_until(time.time())
     group.begin(OTHER[first])
     group.wait_for_members(2)
-    group.read_until(time.time() + 3)
+    group.decisions.read_until(time.time() + 3)
     assert end(one) == 0
-    group.read_until(time.time() + 3)
-    group.check()
+    group.decisions.read_until(time.time() + 3)
+    group.decisions.check()
 
 
 @pytest.mark.parametrize("first", DRIVERS)
 def test_a_driver_goes_on_where_one_of_the_other_kind_was_killed(first, group):
     one = group.begin(first)
-    group.read_until(time.time())
+    group.decisions.read_until(time.time())
     one.kill()
     one.communicate()
     two = group.begin(OTHER[first])  # before the session of the first is over
-    group.read_until(time.time() + 3)
+    group.decisions.read_until(time.time() + 3)
     assert two.poll() is None
-    group.check()
+    group.decisions.check()
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -142,14 +119,14 @@ def test_a_rolling_restart_of_fixed_members_moves_no_partition(driver, group):
     long = {"session_timeout_s": "45"}
     running = {name: group.begin(driver, instance_id=name, **long) for name in ("w-0", "w-1")}
     before = group.wait_for_members(2)
-    group.read_until(time.time())
+    group.decisions.read_until(time.time())
     for name in running:
         assert end(running[name]) == 0
         assert group.members() == before
         running[name] = group.begin(driver, instance_id=name, **long)
-        group.read_until(time.time() + 1)
+        group.decisions.read_until(time.time() + 1)
         assert group.members() == before
-    group.check()
+    group.decisions.check()
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

@@ -10,7 +10,8 @@ from kafka import TopicPartition
 
 from stream.kafka.client.producer import Sent
 from stream.kafka.settings import KafkaSettings
-from tests.integration.ear import RATE, Ear, noise, read_all, send
+from stream.testing import noise
+from tests.integration.ear import RATE, Ear, read_all, send
 
 
 @pytest.mark.parametrize("told", [[True, False, True], [False, False, False]])

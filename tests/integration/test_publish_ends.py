@@ -21,7 +21,8 @@ from stream.kafka.client.tail import follow
 from stream.kafka.codec.message import ChunkDecoder, encode
 from stream.kafka.settings import KafkaSettings
 from stream.runner import Stop
-from tests.integration.ear import RATE, ListSource, noise, send
+from stream.testing import ListSource, noise
+from tests.integration.ear import RATE, send
 
 needs_apache = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
@@ -62,7 +63,13 @@ def test_a_publisher_that_is_stopped_leaves_a_beginning(
         if done.messages == after:
             stop.request()
 
-    done = publish(ListSource(*parts), kafka_settings, stop=stop, speed=None, progress=count)
+    done = publish(
+        ListSource([[part] for part in parts]),
+        kafka_settings,
+        stop=stop,
+        speed=None,
+        progress=count,
+    )
     chunks = on_topic(kafka_settings, "a")
     assert len(chunks) == done.messages == after
     assert is_beginning_of(chunks, samples)
@@ -85,7 +92,7 @@ def test_a_source_that_waits_for_audio_does_not_hold_up_a_stop(
                 yield []
             raise AssertionError("it went on after it was asked to stop")
 
-    assert publish(Silent(), kafka_settings, stop=stop, live=True).messages == 0
+    assert publish(Silent([]), kafka_settings, stop=stop, live=True).messages == 0
 
 
 @needs_apache

@@ -14,7 +14,7 @@ from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.producer import Sender
 from stream.kafka.client.source import KafkaSource
 from stream.kafka.codec.message import encode
-from stream.sources.base import chunks_of
+from stream.sources.base import audio_of
 
 RATE = 16000
 
@@ -33,7 +33,7 @@ def listen(source, until_s):
     deadline = time.monotonic() + 60
     starts = []
     for batch in source:
-        starts += [chunk.start // RATE for chunk in chunks_of(batch)]
+        starts += [chunk.start // RATE for chunk in audio_of(batch)]
         if starts and starts[-1] >= until_s - 1:
             return starts
         assert time.monotonic() < deadline, starts
@@ -75,7 +75,7 @@ def test_an_assignment_that_comes_between_two_polls_is_taken(kafka_settings, wor
     publish(kafka_settings, 0, 1)
     with closing(KafkaSource(kafka_settings, rate=RATE)) as source:
         for batch in itertools.islice(source, round(20 / work_s)):
-            if chunks_of(batch):
+            if audio_of(batch):
                 break
             time.sleep(work_s)
         else:

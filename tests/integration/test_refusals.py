@@ -36,8 +36,9 @@ from stream.kafka.client.sink import KafkaSink
 from stream.kafka.client.transactions import Transactions
 from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
+from stream.testing import noise
 from tests.integration.brokers import settings_of
-from tests.integration.ear import RATE, Ear, noise, read_all, send
+from tests.integration.ear import RATE, Ear, read_all, send
 from tests.integration.road import AIRSIFT, DRIVERS
 
 LIMIT = 1_048_588  # Apache Kafka's max.message.bytes
@@ -340,7 +341,7 @@ def test_a_worker_goes_on_whatever_is_refused(
     ensure_topics(settings, [topics.audio, topics.dead_letters])
     hostile(settings)
     for turn in range(12):
-        send(settings, "b", noise(2, turn))
+        send(settings, "b", noise(2, seed=turn))
     log = works_until(
         settings,
         driver,
@@ -395,7 +396,7 @@ def test_a_worker_that_loses_a_right_goes_on_with_what_it_may_write(
                 )
             hostile(settings)
             for turn in range(12):
-                send(settings, "b", noise(2, turn))
+                send(settings, "b", noise(2, seed=turn))
 
         log = works_until(
             settings,

@@ -10,7 +10,7 @@ from stream.kafka.checkpoint.record import StationRecord, as_record
 from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.producer import Sender
 from stream.kafka.faust.state_table import Snapshots
-from tests.stream.fakes import snapshot as snapshot_at
+from tests.stream.doubles import snapshot as snapshot_at
 
 
 def saved(station, oldest):

@@ -6,11 +6,11 @@ import json
 import os
 import subprocess
 import sys
-import wave
 from pathlib import Path
 
-import numpy as np
 import pytest
+
+from stream.testing import noise, write_wav
 
 AIRSIFT = [sys.executable, "-m", "airsift"]
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("AIRSIFT_", "PYTHON"))}
@@ -25,14 +25,7 @@ def shell(script: str, *arguments: object, environ: dict[str, str] | None = None
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("streams") / "noise.wav"
-    noise = np.random.default_rng(0).standard_normal(6 * 16000) * 3000
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16000)
-        file.writeframes(noise.astype("<i2").tobytes())
-    return path
+    return write_wav(tmp_path_factory.mktemp("streams") / "noise.wav", noise(6))
 
 
 CLOSED = (">&-", b"standard output is closed")

@@ -6,10 +6,8 @@ import json
 import re
 import signal
 import subprocess
-import wave
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from fingerprint.catalogue import Catalogue
@@ -22,6 +20,8 @@ from stream.kafka.codec.dead_letter import as_dead_letter
 from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from stream.sources.file import read_file
+from stream.testing import write_wav
+from tests.integration.road import tune
 from tests.terminal import AIRSIFT, SIZES, Terminal, run, strange
 
 RATE = 8_000
@@ -33,25 +33,12 @@ FILE = NASTY.replace("\r\n", " ")
 ANY_MUSIC = ["--set", "smoothing.enter=0.5", "--set", "smoothing.music_level=0.01"]
 
 
-def write(path: Path, seconds: int, seed: int = 0) -> Path:
-    """Write plucked notes."""
-    rng, t = np.random.default_rng(seed), np.arange(RATE // 4) / RATE
-    notes = [
-        sum(np.sin(2 * np.pi * hz * k * t) / k for k in (1, 2, 3)) * np.exp(-6 * t)
-        for hz in 220 * 2 ** (rng.integers(0, 24, 4 * seconds) / 12)
-    ]
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, RATE, 0, "NONE", ""))
-        file.writeframes((0.4 * np.concatenate(notes) * 30_000).astype("<i2").tobytes())
-    return path
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of files, and a catalogue of a track with a nasty name."""
     folder = tmp_path_factory.mktemp("terminal")
-    write(folder / f"{FILE}.wav", 24)
-    write(folder / "long.wav", 130, seed=1)
+    write_wav(folder / f"{FILE}.wav", tune(24))
+    write_wav(folder / "long.wav", tune(130, seed=1))
     shelf = Catalogue.create(folder / "shelf")
     samples = read_file(folder / f"{FILE}.wav")
     shelf.add(samples, Track("k\x1b[31m\n1", title=NASTY, artist=f"\x9b{NASTY}"))
@@ -139,7 +126,7 @@ def test_the_live_view_is_below_whole_lines(
 
 @pytest.mark.slow
 def test_an_interrupt_while_the_bar_is_drawn_leaves_only_rows(folder: Path) -> None:
-    path = write(folder / "hours.wav", 7200)
+    path = write_wav(folder / "hours.wav", tune(7200))
 
     def interrupt(terminal: Terminal, process: subprocess.Popen[bytes]) -> None:
         terminal.wait_for(lambda: "% " in "".join(terminal.shown))
@@ -159,8 +146,8 @@ def test_adding_draws_a_bar_and_leaves_what_is_wrong_and_the_count(
     folder: Path, tmp_path: Path, size: tuple[int, int]
 ) -> None:
     (tmp_path / f"bad{FILE}.mp3").write_bytes(b"no audio at all" * 100)
-    write(tmp_path / "one.wav", 8)
-    write(tmp_path / f"{FILE}.wav", 8, seed=3)
+    write_wav(tmp_path / "one.wav", tune(8))
+    write_wav(tmp_path / f"{FILE}.wav", tune(8, seed=3))
     command = [*AIRSIFT, "catalogue", "add", "--catalogue", str(tmp_path / "shelf")]
     ran = run([*command, str(tmp_path)], size, cwd=folder)
     assert ran.code == 1

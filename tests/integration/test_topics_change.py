@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
 import socket
-import subprocess
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -19,8 +16,8 @@ from kafka.admin import NewTopic
 from stream.kafka.apache_broker import ApacheKafka
 from stream.kafka.client.connect import connect_consumer, ensure_topics
 from stream.kafka.settings import KafkaSettings
-from tests.integration.live import OnAir
-from tests.integration.road import AIRSIFT, DRIVERS, make_environment
+from tests.integration.live import OnAir, Worker
+from tests.integration.road import DRIVERS, make_environment
 
 pytestmark = [
     pytest.mark.long,
@@ -61,31 +58,14 @@ class Cluster:
             time.sleep(0.1)
 
 
-class Member:
-    """A driver's process, what it logs, and what its /readyz says."""
+class Member(Worker):
+    """A worker, and what its /readyz says."""
 
     def __init__(self, driver, cluster, port=0):
         self.port = port
-        self.lines = []
-        self.process = subprocess.Popen(
-            [*AIRSIFT, *DRIVERS[driver], "--set", f"watch.port={port}"],
-            env=make_environment(cluster.broker, PARTITIONS)
-            | {"OMP_NUM_THREADS": "1", "AIRSIFT_KAFKA__METADATA_MAX_AGE_S": "3"},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self):
-        for line in self.process.stderr:
-            self.lines.append(line)
-
-    def wait_for(self, words, timeout_s=60):
-        deadline = time.monotonic() + timeout_s
-        while not any(words in line for line in self.lines):
-            assert time.monotonic() < deadline, "".join(self.lines)
-            assert self.process.poll() is None, "".join(self.lines)
-            time.sleep(0.1)
+        environment = make_environment(cluster.broker, PARTITIONS)
+        environment["AIRSIFT_KAFKA__METADATA_MAX_AGE_S"] = "3"
+        super().__init__(driver, environment, "--set", f"watch.port={port}")
 
     def trouble(self):
         try:
@@ -93,13 +73,6 @@ class Member:
                 return json.loads(page.read())["trouble"]
         except urllib.error.HTTPError as refused:
             return json.loads(refused.read())["trouble"]
-
-    def end(self):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            assert self.process.wait(20) == 0, "".join(self.lines)
-        finally:
-            self.process.kill()
 
 
 @contextmanager

@@ -37,6 +37,7 @@ def network() -> Network:
     return network.eval()
 
 
+@pytest.mark.slow
 def test_exported_is_eager_is_reloaded(network: Network, tmp_path: Path) -> None:
     path = tmp_path / "a model.pt"
     spec = torchscript.export(network, path, training_data="nothing")

@@ -3,7 +3,6 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-import wave
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,16 +24,9 @@ from model.corpus import (
 )
 from model.corpus import sources as recipe
 from model.evaluation import conditions
+from stream.testing import write_wav
 
 RATE = 16_000
-
-
-def write_wav(path: Path, samples: np.ndarray, rate: int = RATE) -> None:
-    with wave.open(str(path), "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(2)
-        out.setframerate(rate)
-        out.writeframes((samples * 32767).astype("<i2").tobytes())
 
 
 @pytest.fixture(scope="module")

@@ -23,12 +23,14 @@ def timeline(
 TRUTH = timeline([(0, 20), (30, 45)], [(20, 33), (50, 60)])
 
 
+@pytest.mark.slow
 def test_the_truth_scores_full() -> None:
     rows = event_metrics.count_events([(TRUTH, TRUTH)]).rows()
     assert len(rows) == 6
     assert {row.value for row in rows.values()} == {1.0}
 
 
+@pytest.mark.slow
 def test_silence_scores_nothing() -> None:
     rows = event_metrics.count_events([(TRUTH, timeline([], []))]).rows()
     assert {row.value for row in rows.values()} == {0.0}

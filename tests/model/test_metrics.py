@@ -49,6 +49,7 @@ def test_a_perfect_model_passes_everything() -> None:
     }
 
 
+@pytest.mark.slow
 def test_metrics_count_windows() -> None:
     half = [(0.9, 0.1)] * 3 + [(0.9, 0.8)] * 3
     rows = checked({name: predictions(name, half) for name in NAMES})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import wave
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from model.evaluation import model_card
 from model.training import record
 from model.training.loop import Settings
 from model.training.validation import Validation
+from stream.testing import write_wav
 
 RATE = 16_000
 SHA = "0123456789abcdef" * 4
@@ -107,10 +107,8 @@ def packed(folder: Path, name: str, seed: int, licence: str) -> Path:
     doc.mkdir(parents=True)
     (doc / "copyright").write_text(f"Format: https://x/\n\nFiles: *\nLicense: {licence}\n")
     for number in range(2):
-        samples = np.random.default_rng(seed + number).integers(-3000, 3000, RATE).astype("<i2")
-        with wave.open(str(root / "usr/share" / f"{number}.wav"), "wb") as out:
-            out.setparams((1, 2, RATE, 0, "NONE", ""))
-            out.writeframes(samples.tobytes())
+        samples = np.random.default_rng(seed + number).integers(-3000, 3000, RATE)
+        write_wav(root / "usr/share" / f"{number}.wav", samples / 32_767, RATE)
     file = folder / f"{name}_{seed}_all.deb"
     subprocess.run(["dpkg-deb", "--build", root, file], check=True, capture_output=True)
     return file

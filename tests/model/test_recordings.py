@@ -8,7 +8,6 @@ import shutil
 import signal
 import threading
 import time
-import wave
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ from airsift.errors import ConfigError
 from model.corpus import cache, decoding, feature_store
 from model.corpus import recordings as corpus
 from model.corpus import sources as recipe
+from stream.testing import write_wav
 
 RATE = 16_000
 SPAWN = multiprocessing.get_context("spawn")
@@ -35,9 +35,7 @@ def audio(seed: int) -> bytes:
     random = np.random.default_rng(seed)
     samples = random.integers(-3000, 3000, RATE // 2 + 100 * seed, dtype=np.int16)
     path = Path(os.environ["PYTEST_TMP"]) / "made.wav"
-    with wave.open(str(path), "wb") as out:
-        out.setparams((1, 2, RATE, 0, "NONE", ""))
-        out.writeframes(samples.astype("<i2").tobytes())
+    write_wav(path, samples / 32_767, RATE)
     return path.read_bytes()
 
 

@@ -68,6 +68,15 @@ def stream(
     return Stream(KINDS[codec], rate, frames, n)
 
 
+def frames_of(kind: str, rate: int = 48_000) -> tuple[bytes, ...]:
+    """Return a second of frames of a content type."""
+    codec = next(codec for codec, each in KINDS.items() if each == kind)
+    return stream(codec, rate, seconds=1.0).frames
+
+
+FRAMES = {kind: frames_of(kind) for kind in KINDS.values()}
+
+
 def messages(
     made: Stream, sizes: list[int], told: str, *, between: dict[int, bytes] | None = None
 ) -> list[Sent]:

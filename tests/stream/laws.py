@@ -20,6 +20,7 @@ from airsift.build import build_pipeline
 from stream.audio import AudioChunk
 from stream.events import Event
 from stream.pipeline import Pipeline
+from stream.testing import chunks_of
 
 
 def pipeline(folder: Path, threads: int) -> Pipeline:
@@ -86,10 +87,7 @@ def main(folder: Path) -> None:
         samples, rate = np.load(path), int(path.stem.split("@")[1])
         station = path.stem.split("@")[0]
         step = 10 * rate
-        programmes[station] = [
-            AudioChunk(station, k, samples[k : k + step], rate)
-            for k in range(0, len(samples), step)
-        ]
+        programmes[station] = chunks_of(samples, step, station=station, rate=rate)
     expected = whole(programmes, folder)
     found = in_pieces(programmes, folder, np.random.default_rng(0))
     differing = sorted({repr(e) for e in found} ^ {repr(e) for e in expected})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -15,13 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stream.decoding.reader import AudioReader
-
-
-def tone(
-    seconds: float, rate: int, *, hz: float = 440.0, level: float = 0.5
-) -> NDArray[np.float32]:
-    n = round(seconds * rate)
-    return (level * np.sin(2 * np.pi * hz * np.arange(n) / rate)).astype(np.float32)
 
 
 def noise(seconds: float, rate: int, *, channels: int = 1, seed: int = 0) -> NDArray[np.float32]:
@@ -118,3 +112,21 @@ def lag(run: NDArray[np.float32], signal: NDArray[np.float32], at: int, most: in
     near = signal[low : at + middle + n + most]
     score = np.correlate(near, run[middle : middle + n], "valid")
     return at + middle - low - int(np.argmax(score))
+
+
+def ogg_of(codec: str, layout: str, n: int) -> bytes:
+    """Return `n` samples of a tone as an Ogg file."""
+    buffer = io.BytesIO()
+    options = {"strict": "experimental"}
+    with av.open(buffer, "w", format="ogg") as out:
+        stream = out.add_stream(codec, rate=48_000, layout=layout, options=options)
+        kind = stream.codec_context.codec.audio_formats[0].name
+        frame = av.AudioFrame(format=kind, layout=layout, samples=n)
+        for i, plane in enumerate(frame.planes):
+            dtype = np.int16 if kind.startswith("s16") else np.float32
+            size = plane.buffer_size // np.dtype(dtype).itemsize
+            plane.update((np.sin(np.arange(size) / 9 + i) * 0.3).astype(dtype).tobytes())
+        frame.sample_rate, frame.pts = 48_000, 0
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return buffer.getvalue()

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.stream.media import encode
-from tests.stream.test_http import Request
+from tests.stream.web_server import Request
 
 RATE = 22_050
 

@@ -14,15 +14,13 @@ from fingerprint.catalogue import Catalogue
 from fingerprint.matching.matcher import LandmarkMatcher
 from fingerprint.track import Track
 from model.frontend.rolling_cqt import RollingCQT
-from stream.audio import AudioChunk
 from stream.pipeline import Pipeline
 from stream.stages.identify import Identify, IdentifySettings
-from stream.stages.smooth import SmoothSettings
-from tests.fingerprint.conftest import compose
-from tests.stream.conftest import LoudnessClassifier
+from stream.testing import chunks_of
+from tests.fingerprint.music import compose
+from tests.stream.doubles import SMOOTH, LoudnessClassifier
 
 RATE = 16000
-SMOOTH = SmoothSettings(onset=0.6, offset=0.4, min_length=32000, update=80000, grid=1600)
 ASK = IdentifySettings(
     first=6 * RATE, interval=3 * RATE, query=8 * RATE, shortest=3 * RATE, tolerance=8000,
     warp_every_n_queries=4,
@@ -85,11 +83,8 @@ def programme(rate: int, seconds: int, seed: int = 0) -> np.ndarray:
 
 def chunks(rate: int, seconds: int, chunk_s: float, station: str = "a", seed: int = 0):
     """Return a programme in chunks; sample 0 was at Unix time 5."""
-    samples, n = programme(rate, seconds, seed), round(chunk_s * rate)
-    return [
-        AudioChunk(station, k, samples[k : k + n], rate, 5.0 + k / rate)
-        for k in range(0, len(samples), n)
-    ]
+    samples = programme(rate, seconds, seed)
+    return chunks_of(samples, round(chunk_s * rate), station=station, rate=rate, time=5.0)
 
 
 def through_json(snapshot):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from model.frontend.rolling_cqt import RollingCQT, cqt
 from stream.audio import AudioChunk, EndOfStream
 from stream.stages.features import Columns, ComputeColumns
+from stream.testing import chunks_of, programme
 
 RATE = 16000
 FRONT_END = RollingCQT()
@@ -35,9 +36,9 @@ def end(sample, station="a"):
 @pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(1, 5 * RATE), max_size=10))
-def test_any_cutting_gives_the_columns_of_the_whole(programme, cut, points):
+def test_any_cutting_gives_the_columns_of_the_whole(points):
     samples = programme(5.3)
-    items = [*cut(samples, points), end(len(samples))]
+    items = [*chunks_of(samples, cuts=points), end(len(samples))]
     one = stage()
     start, values = joined([out for item in items for out in one.push([item])])
     whole = cqt(torch.from_numpy(samples)[None], FRONT_END)[0, :250]
@@ -45,7 +46,7 @@ def test_any_cutting_gives_the_columns_of_the_whole(programme, cut, points):
     torch.testing.assert_close(values, whole, atol=1e-3, rtol=1e-4)
 
 
-def test_a_step_comes_as_soon_as_its_latency_allows(programme):
+def test_a_step_comes_as_soon_as_its_latency_allows():
     one, samples = stage(), programme(3)
     needed = RATE + FRONT_END.latency
     early = AudioChunk("a", 0, samples[: needed - 1], RATE)
@@ -55,13 +56,14 @@ def test_a_step_comes_as_soon_as_its_latency_allows(programme):
 
 
 @pytest.mark.parametrize("start", [0, 100, 16000, 12345 * 16000 + 77])
-def test_the_grid_is_the_stations_not_the_sessions(programme, start):
+def test_the_grid_is_the_stations_not_the_sessions(start):
     samples = programme(4)
     first, _ = joined(stage().push([AudioChunk("a", start, samples, RATE), end(start + 64000)]))
     assert first == -(-start // RATE) * 50
 
 
-def test_many_stations_at_once_are_as_each_alone(programme):
+@pytest.mark.slow
+def test_many_stations_at_once_are_as_each_alone():
     audio = {f"s{k}": programme(2.5, seed=k) for k in range(20)}
     chunks = [AudioChunk(name, 0, samples, RATE) for name, samples in audio.items()]
     together = stage().push([*chunks, *(end(40000, name) for name in audio)])
@@ -72,7 +74,7 @@ def test_many_stations_at_once_are_as_each_alone(programme):
         )
 
 
-def test_a_cut_begins_anew(programme):
+def test_a_cut_begins_anew():
     samples = programme(2)
     one = stage()
     first = one.push([AudioChunk("a", 0, samples, RATE), end(2 * RATE)])
@@ -81,7 +83,7 @@ def test_a_cut_begins_anew(programme):
     assert torch.equal(joined(first)[1], joined(again)[1])
 
 
-def test_resuming_from_the_oldest_sample_gives_the_same_columns(programme):
+def test_resuming_from_the_oldest_sample_gives_the_same_columns():
     samples = programme(9)
     one = stage()
     one.push([AudioChunk("a", 0, samples[: 4 * RATE + 9000], RATE)])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 
-import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,34 +13,10 @@ from airsift.errors import DecodeError
 from stream.audio import AudioChunk
 from stream.kafka.codec.message import ChunkDecoder
 from stream.kafka.settings import WireSettings
+from tests.stream.bare import FRAMES, frames_of
 
 RATE = 48000
 FRAME = {"audio/mpeg": 1152, "audio/aac": 1024}
-ENCODER = {"audio/mpeg": ("libmp3lame", "mp3"), "audio/aac": ("aac", "adts")}
-
-
-def frames_of(kind: str, seconds: float = 1.0, rate: int = RATE) -> list[bytes]:
-    """Return a tone as a list of frames without any header around them."""
-    name, container = ENCODER[kind]
-    buffer = io.BytesIO()
-    options = {"write_xing": "0", "id3v2_version": "0"} if container == "mp3" else {}
-    with av.open(buffer, "w", format=container, options=options) as out:
-        stream = out.add_stream(name, rate=rate)
-        stream.layout = "mono"
-        stream.format = "fltp"
-        n = int(seconds * rate)
-        samples = (0.3 * np.sin(np.arange(n) * 2 * np.pi * 440 / rate)).astype(np.float32)
-        frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
-        frame.sample_rate = rate
-        for packet in (*stream.encode(frame), *stream.encode(None)):
-            out.mux(packet)
-    decoder = "mp3float" if container == "mp3" else "aac"
-    return [
-        bytes(packet) for packet in av.CodecContext.create(decoder, "r").parse(buffer.getvalue())
-    ]
-
-
-FRAMES = {kind: frames_of(kind) for kind in FRAME}
 
 
 def decode(decoder: ChunkDecoder, kind: str, value: bytes, **headers: int) -> AudioChunk:

@@ -110,6 +110,7 @@ def test_a_start_and_a_hole(tmp_path: Path, kind: str, codec: str, error: int) -
     assert not whole[behind[0].start - RATE : behind[0].start].any()
 
 
+@pytest.mark.slow
 def test_audio_that_begins_after_the_picture_is_dated_from_it(tmp_path: Path) -> None:
     for name in ("a.mkv", "a.mp4", "a.mov", "a.ts", "a.nut"):
         mux(tmp_path / name, SIGNAL[: 2 * RATE], RATE, "aac", start=20 * RATE, video_s=25)

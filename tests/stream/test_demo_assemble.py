@@ -24,6 +24,7 @@ def at(programme, start, end):
     return programme.samples[start * RATE // 1000 : end * RATE // 1000]
 
 
+@pytest.mark.slow
 def test_the_truth_covers_the_programme_without_holes(programme):
     stretches = programme.stretches
     assert stretches[0].start == 0
@@ -33,6 +34,7 @@ def test_the_truth_covers_the_programme_without_holes(programme):
         assert before.label != after.label
 
 
+@pytest.mark.slow
 def test_it_holds_what_radio_holds(programme):
     assert {s.label for s in programme.stretches} == {
         "speech", "music", "speech_over_music", "other",

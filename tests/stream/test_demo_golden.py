@@ -7,10 +7,7 @@ then read the difference before committing it.
 from __future__ import annotations
 
 import json
-import wave
-from pathlib import Path
 
-import numpy as np
 import pytest
 
 from airsift import config as configuration
@@ -21,10 +18,8 @@ from stream.demo.programme import assemble, programmes
 from stream.runner import Stop, run_source
 from stream.sinks.final import FinalEvents
 from stream.sources.file import FileSource
-
-GOLDEN = Path(__file__).parents[1] / "golden"
-TOLERANCE = 0.02  # of scores: the last bits of a probability differ between processors
-KEPT = ("schema", "start_s", "end_s", "label", "track", "track_start_s", "score")
+from stream.testing import write_wav
+from tests.stream.golden import GOLDEN, KEPT, TOLERANCE
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +37,7 @@ def row_of(event):
 
 def events_of(name, folder, catalogue):
     path = folder / f"{name}.wav"
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes(np.round(assemble(name).samples * 32767).astype("<i2").tobytes())
+    write_wav(path, assemble(name).samples, RATE)
     config = configuration.load(sets=[f"identify.catalogue='{catalogue}'"], environ={}).config
     rows = []
     source = FileSource(path, name)

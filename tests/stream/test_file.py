@@ -20,7 +20,8 @@ from stream.audio import AudioChunk
 from stream.decoding.damage import split_sound
 from stream.decoding.reader import AudioReader
 from stream.sources.file import FileSource, read_file
-from tests.stream.media import encode, noise, tone
+from stream.testing import tone
+from tests.stream.media import encode, noise
 
 
 def chunks_of(source: FileSource) -> list[AudioChunk]:

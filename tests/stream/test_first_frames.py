@@ -6,7 +6,7 @@ from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from tests.stream.bare import stream
-from tests.stream.test_names import sizes
+from tests.stream.containers import sizes
 
 FRAMES = stream("mp3", 16_000, "mono", 24_000).frames
 HEADERS = [("content-type", b"audio/mpeg"), ("start_sample", b"0")]

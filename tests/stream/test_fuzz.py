@@ -16,7 +16,7 @@ from airsift.errors import DecodeError
 from stream.audio import AudioChunk
 from stream.kafka.codec.message import CODECS, ChunkDecoder, Message, encode
 from stream.kafka.settings import WireSettings
-from tests.stream.test_compressed import FRAMES
+from tests.stream.bare import FRAMES
 
 LIMITS = WireSettings(max_s=2.0)
 NAMES = ["schema", "content-type", "rate", "channels", "start_sample", "time_ms", "x"]

@@ -18,22 +18,14 @@ from stream.kafka.readiness import Readiness
 from stream.pipeline import Pipeline
 from stream.runner import Stop, run_source
 from stream.sources.base import Source
-from stream.stages.smooth import SmoothSettings
 from stream.telemetry import server
 from stream.telemetry.health import Health
 from stream.telemetry.server import serving
 from stream.telemetry.telemetry import Telemetry
+from stream.testing import ManualClock
+from tests.stream.doubles import SMOOTH
 
 RATE = 16000
-SMOOTH = SmoothSettings(onset=0.6, offset=0.4, min_length=32000, update=80000, grid=1600)
-
-
-class FakeClock:
-    def __init__(self):
-        self.at = 1000.0
-
-    def __call__(self):
-        return self.at
 
 
 def request(port, path, method="GET"):
@@ -69,11 +61,11 @@ def test_ready_when_source_and_model_are_there():
 
 
 def test_a_start_that_never_ends_is_a_stall_too():
-    clock = FakeClock()
+    clock = ManualClock(1000.0)
     health = Health(90.0, now=clock)
-    clock.at += 90.0
+    clock.now += 90.0
     assert health.healthy
-    clock.at += 0.1
+    clock.now += 0.1
     assert not health.healthy
 
 
@@ -91,7 +83,7 @@ class HeldSource(Source):
 
 
 def test_health_follows_the_loop(classifier):
-    clock, source = FakeClock(), HeldSource()
+    clock, source = ManualClock(1000.0), HeldSource()
     watch = Telemetry(config.load(environ={}).config.watch, now=clock)
     pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
     watch.bind(source, pipeline, [])
@@ -105,7 +97,7 @@ def test_health_follows_the_loop(classifier):
         try:
             assert source.asked.acquire(timeout=30)
             assert status(port, "/healthz")[0] == status(port, "/readyz")[0] == 200
-            clock.at += 91
+            clock.now += 91
             code, report = status(port, "/healthz")
             assert (code, report["seconds_since_progress"]) == (503, 91.0)
             assert status(port, "/readyz")[0] == 503
@@ -180,13 +172,13 @@ def test_a_place_where_nobody_can_listen_is_named(address):
 
 
 def test_a_member_is_ready_when_it_has_joined_and_was_given_what_it_can_fetch():
-    clock, ends = FakeClock(), {}
+    clock, ends = ManualClock(1000.0), {}
     member = Readiness(10.0, clock)
     health = Health(90.0, ())
     health.bind(str, lambda: member.waits_for)
 
     def look(partitions, after_s=1.0):
-        clock.at += after_s
+        clock.now += after_s
         member.look(partitions, ends.get)
         return health.report()["waits_for"], health.ready
 

@@ -1,142 +1,29 @@
 from __future__ import annotations
 
 import io
-import ssl
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 
 from airsift.errors import AirsiftError, DecodeError, SourceError
-from stream.audio import AudioChunk
 from stream.sources.http import HttpSource
 from stream.sources.web_client import WebSettings
-from tests.stream.media import encode, noise, tone
-
-RATE = 44_100
-Answer = Callable[["Request"], None]
-
-
-class Request(BaseHTTPRequestHandler):
-    """One request to the radio; answers by path."""
-
-    answers: dict[str, Answer]
-    visits: list[str]
-
-    def do_GET(self) -> None:
-        self.visits.append(self.path)
-        try:
-            self.answers[self.path](self)
-        except (ConnectionError, TimeoutError):
-            self.close_connection = True
-
-    def head(self, status: int = 200, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Connection", "close")
-        self.end_headers()
-        self.close_connection = True
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        pass
-
-
-@contextmanager
-def radio(
-    answers: dict[str, Answer], tls: ssl.SSLContext | None = None
-) -> Iterator[tuple[str, list[str]]]:
-    """Serve on the loopback; give the address, and the paths visited so far."""
-    visits: list[str] = []
-    handler = type("Radio", (Request,), {"answers": answers, "visits": visits})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        server.block_on_close = False
-        if tls is not None:
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield f"http{'s' * (tls is not None)}://127.0.0.1:{server.server_port}", visits
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-@contextmanager
-def listening(url: str, **settings: float) -> Iterator[HttpSource]:
-    own = {"settle_s": settings.pop("settle_s", 0.5)}
-    web = WebSettings(**{"timeout_s": 20.0, "max_backoff_s": 0.5, **settings})  # type: ignore[arg-type]
-    source = HttpSource(url, "radio", web, **own)
-    try:
-        yield source
-    finally:
-        source.close()
-
-
-def encoded(seconds: float, codec: str = "libmp3lame", format: str = "mp3") -> bytes:  # noqa: A002
-    data = io.BytesIO()
-    encode(data, tone(seconds, RATE), RATE, codec, format=format, options={"write_xing": "0"})
-    return data.getvalue()
-
-
-def stream(*parts: bytes, then: float = 0.0) -> Answer:
-    """Send a part to each visitor in turn (the last to all others), in small pieces."""
-    turns = iter(parts)
-
-    def answer(request: Request) -> None:
-        data = next(turns, parts[-1])
-        request.head(Content_Type="audio/mpeg", icy_name="Radio")
-        for start in range(0, len(data), 4_096):
-            request.wfile.write(data[start : start + 4_096])
-        time.sleep(then)
-
-    return answer
-
-
-def whole(data: bytes, *, ranges: bool = False, break_at: int | None = None) -> Answer:
-    """Send a file of stated length, the first time only up to `break_at`."""
-    broken = threading.Event()
-
-    def answer(request: Request) -> None:
-        asked = request.headers.get("Range", "bytes=0-")
-        start = int(asked.split("=")[1].split("-")[0]) if ranges else 0
-        headers = {"Content_Length": str(len(data) - start)}
-        if ranges:
-            headers |= {
-                "Accept_Ranges": "bytes",
-                "Content_Range": f"bytes {start}-{len(data) - 1}/{len(data)}",
-            }
-        request.head(206 if ranges else 200, **headers)
-        end = len(data)
-        if break_at is not None and not broken.is_set():
-            broken.set()
-            end = break_at
-        request.wfile.write(data[start:end])
-
-    return answer
-
-
-def heard(
-    source: HttpSource, *, until_s: float = 1e9, patience_s: float = 120.0
-) -> list[AudioChunk]:
-    """Take chunks until so much was heard or the source ends."""
-    chunks: list[AudioChunk] = []
-    deadline = time.monotonic() + patience_s
-    for batch in source:
-        chunks += batch
-        if sum(len(chunk.samples) / chunk.rate for chunk in chunks) >= until_s:
-            break
-        assert time.monotonic() < deadline, f"{len(chunks)} chunks in time"
-    return chunks
-
-
-def length_s(chunks: list[AudioChunk]) -> float:
-    return sum(len(chunk.samples) / chunk.rate for chunk in chunks)
+from stream.testing import tone
+from tests.stream.media import encode, noise
+from tests.stream.web_server import (
+    RATE,
+    Answer,
+    Request,
+    encoded,
+    heard,
+    length_s,
+    listening,
+    moved,
+    radio,
+    stream,
+    whole,
+)
 
 
 @pytest.mark.slow
@@ -194,6 +81,7 @@ def test_a_file_ends_when_it_is_over(ranges: bool) -> None:
     assert length_s(chunks) == pytest.approx(3, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_file_that_breaks_off_is_taken_up_where_it_did() -> None:
     data = encoded(6)
     answers = {"/a.mp3": whole(data, ranges=True, break_at=len(data) // 2)}
@@ -259,10 +147,6 @@ def test_hls_is_followed() -> None:
     answers |= {f"/{i}.ts": whole(data) for i, data in enumerate(segments)}
     with radio(answers) as (url, _), listening(f"{url}/a.m3u8") as source:
         assert length_s(heard(source)) == pytest.approx(4, abs=0.3)
-
-
-def moved(request: Request) -> None:
-    request.head(302, Location="/live.mp3")
 
 
 def test_a_redirection_is_followed() -> None:

@@ -9,10 +9,10 @@ from fingerprint.settings import EDGE, HOP
 from stream.audio import AudioChunk, EndOfStream
 from stream.events import Decision, Match
 from stream.stages.identify import Identify, IdentifySettings
-from stream.stages.smooth import Smooth, SmoothSettings
+from stream.stages.smooth import Smooth
+from tests.stream.doubles import SMOOTH
 
 S = 16000
-SMOOTH = SmoothSettings(onset=0.6, offset=0.4, min_length=2 * S, update=5 * S, grid=1600)
 ASK = IdentifySettings(first=6 * S, interval=5 * S, query=10 * S, shortest=3 * S, tolerance=8000)
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.stream.media import tone
-from tests.stream.test_sampled import form, wav
+from stream.testing import tone
+from tests.stream.wave_files import form, wav
 
 AUDIO = wav(form(1), (tone(12, 16_000) * 9_000).astype("<i2").tobytes())
 

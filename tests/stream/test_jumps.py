@@ -17,7 +17,7 @@ from stream.kafka.checkpoint.record import StationRecord, as_record, read_record
 from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from stream.stages.align import Align
-from tests.stream.fakes import snapshot
+from tests.stream.doubles import snapshot
 
 RATE = 1000  # samples are milliseconds
 N = 500

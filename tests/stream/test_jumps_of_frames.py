@@ -10,7 +10,7 @@ from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from tests.stream.bare import Sent, messages, stream
-from tests.stream.test_restart_of_frames import RATE, check_restarts
+from tests.stream.frame_restarts import RATE, check_restarts
 
 STREAMS = [("mp3", 44_100, "stereo", 128_000), ("aac", 24_000, "stereo", 32_000)]
 FAR_S = 100_000

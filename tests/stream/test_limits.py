@@ -17,7 +17,8 @@ from stream.kafka.codec.frame_stream import FrameStream
 from stream.kafka.codec.message import ChunkDecoder, encode
 from stream.kafka.codec.samples import read_frame
 from stream.kafka.settings import WireSettings
-from tests.stream.test_compressed import FRAMES
+from tests.stream.bare import FRAMES
+from tests.stream.media import ogg_of
 
 LIMITS = WireSettings(max_s=2.0)
 
@@ -143,24 +144,6 @@ def test_files_without_a_container_give_the_same_samples(codec, rate):
         if dict(message.headers)["content-type"] != b"audio/x-s16le":
             expected = by_container(message.value, {"opus": "ogg"}.get(codec, codec))
             assert np.array_equal(decoder.decode(*message).chunk.samples, expected)
-
-
-def ogg_of(codec: str, layout: str, n: int) -> bytes:
-    """Return `n` samples of a tone as an Ogg file."""
-    buffer = io.BytesIO()
-    options = {"strict": "experimental"}
-    with av.open(buffer, "w", format="ogg") as out:
-        stream = out.add_stream(codec, rate=48_000, layout=layout, options=options)
-        kind = stream.codec_context.codec.audio_formats[0].name
-        frame = av.AudioFrame(format=kind, layout=layout, samples=n)
-        for i, plane in enumerate(frame.planes):
-            dtype = np.int16 if kind.startswith("s16") else np.float32
-            size = plane.buffer_size // np.dtype(dtype).itemsize
-            plane.update((np.sin(np.arange(size) / 9 + i) * 0.3).astype(dtype).tobytes())
-        frame.sample_rate, frame.pts = 48_000, 0
-        out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(

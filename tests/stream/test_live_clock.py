@@ -19,8 +19,14 @@ _random = np.random.default_rng(1)
 # A programme in which each sample is another, so that received audio tells when it was on air.
 _ORDER = _random.permutation(HOURS * 3600 * RATE)
 PROGRAMME = (_ORDER / len(_ORDER) * 2 - 1).astype(np.float32)
-_BY_VALUE = {float(value): index for index, value in enumerate(PROGRAMME)}
-assert len(_BY_VALUE) == len(PROGRAMME)
+_PLACES = np.argsort(PROGRAMME)
+_VALUES = PROGRAMME[_PLACES]
+assert (np.diff(_VALUES) > 0).all()
+
+
+def places_of(samples):
+    """Return the indices of samples in the programme."""
+    return _PLACES[np.searchsorted(_VALUES, np.asarray(samples, np.float32))].tolist()
 
 
 @dataclass
@@ -97,7 +103,7 @@ class Server:
         return [placed for placed, _ in self.taken]
 
     def indices(self) -> list[int]:
-        return [_BY_VALUE[float(value)] for placed in self.chunks for value in placed.samples]
+        return [place for placed in self.chunks for place in places_of(placed.samples)]
 
     def gaps(self) -> list[float]:
         return [
@@ -108,9 +114,7 @@ class Server:
 
     def off_s(self) -> list[float]:
         """Return by how much each chunk's time is later than when it was on air."""
-        return [
-            placed.time - self.aired(_BY_VALUE[float(placed.samples[0])]) for placed in self.chunks
-        ]
+        return [placed.time - self.aired(places_of(placed.samples)[0]) for placed in self.chunks]
 
     def check(self, early_s: float = 0.1, late_s: float = 1.0) -> None:
         for placed, at in self.taken:

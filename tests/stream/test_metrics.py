@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import time
-import wave
 from collections import Counter
 
 import numpy as np
@@ -17,52 +16,18 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from airsift import config
-from airsift.errors import Backpressure
 from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
 from stream.pipeline import Pipeline
 from stream.runner import Stop, run_source
-from stream.sinks.base import Sink
 from stream.sources.base import Lost, Resumed, Source
-from stream.stages.smooth import SmoothSettings
 from stream.telemetry.activity import Activity
 from stream.telemetry.telemetry import Telemetry
+from stream.testing import ListSink, ListSource, ManualClock, programme, write_wav
+from tests.stream.doubles import SMOOTH
 
 RATE = 16000
-SMOOTH = SmoothSettings(onset=0.6, offset=0.4, min_length=32000, update=80000, grid=1600)
 NO_AUDIO = np.zeros(0, np.float32)
-
-
-class FakeClock:
-    def __init__(self):
-        self.at = 1000.0
-
-    def __call__(self):
-        return self.at
-
-
-class ListSource(Source):
-    queued, lag = 3, 41
-
-    def __init__(self, batches):
-        self.batches = batches
-        self.counts = Counter(messages=7, dead_letters=2)
-
-    def __iter__(self):
-        yield from self.batches
-
-
-class ListSink(Sink):
-    queued = 11
-
-    def __init__(self, full=0):
-        self.events, self.full = [], full
-
-    def write(self, events):
-        if self.full:
-            self.full -= 1
-            raise Backpressure("full", retry_after_s=0.0)
-        self.events += events
 
 
 def watch_config(**changed):
@@ -83,14 +48,23 @@ def heard(*stations):
     return [AudioChunk(station, 0, NO_AUDIO, RATE) for station in stations]
 
 
-def test_what_happened_is_what_is_told(classifier, programme):
+class BusySource(ListSource):
+    queued, lag = 3, 41
+
+
+class BusySink(ListSink):
+    queued = 11
+
+
+def test_what_happened_is_what_is_told(classifier):
     samples = programme(40)
     pieces = [(0, 10), (10, 20), (10, 20), (15, 25), (27, 40)]  # repeated, overlapping, missing
     batches = [
         [AudioChunk("a", a * RATE, samples[a * RATE : b * RATE], RATE, time=5000.0 + a)]
         for a, b in pieces
     ]
-    source, sink = ListSource(batches), ListSink(full=4)
+    source, sink = BusySource(batches), BusySink(refusals=4)
+    source.counts = Counter(messages=7, dead_letters=2)
     pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
     watch = Telemetry(watch_config(), wall=lambda: 5100.0)
     watch.bind(source, pipeline, [sink])
@@ -134,7 +108,7 @@ def test_what_happened_is_what_is_told(classifier, programme):
     assert 0 < values["airsift_stage_seconds_sum", ("stage", "columns")] < 60
 
 
-def test_being_watched_changes_nothing(classifier, programme):
+def test_being_watched_changes_nothing(classifier):
     batch = [AudioChunk("a", 0, programme(30), RATE)]
     told = []
     for watch in (None, Telemetry(watch_config())):
@@ -148,7 +122,7 @@ def test_being_watched_changes_nothing(classifier, programme):
     assert told[0] == told[1] != []
 
 
-def test_clocks_that_differ_give_no_negative_latency(classifier, programme):
+def test_clocks_that_differ_give_no_negative_latency(classifier):
     watch = Telemetry(watch_config(), wall=lambda: 1.0)
     batch = [AudioChunk("a", 0, programme(10), RATE, time=5000.0)]
     events = Pipeline(RollingCQT(), classifier, SMOOTH).push(batch)
@@ -177,12 +151,12 @@ def test_a_station_of_its_own_series_with_an_odd_name():
 
 
 def test_silent_and_heard_again(caplog):
-    clock = FakeClock()
+    clock = ManualClock(1000.0)
     stations = Activity(30.0, 100.0, clock)
 
     def pass_s(seconds, *names):
         for _ in range(seconds):
-            clock.at += 1
+            clock.now += 1
             stations.on_batch(heard(*names))
             stations.sweep()
         return stations.live, stations.silent
@@ -206,21 +180,21 @@ def test_silent_and_heard_again(caplog):
 
 
 def test_a_station_that_falls_silent_while_its_worker_restarts_is_noticed():
-    clock = FakeClock()
+    clock = ManualClock(1000.0)
     stations = Activity(30.0, 100.0, clock)
     stations.on_batch([Resumed("a", {})])
     for _ in range(31):
-        clock.at += 1
+        clock.now += 1
         stations.on_batch([])
     stations.sweep()
     assert (stations.live, stations.silent) == (0, 1)
 
 
 def test_a_loop_that_was_held_up_makes_no_station_silent():
-    clock = FakeClock()
+    clock = ManualClock(1000.0)
     stations = Activity(30.0, 100.0, clock)
     stations.on_batch(heard("a"))
-    clock.at += 3600
+    clock.now += 3600
     stations.on_batch([])
     stations.sweep()
     assert stations.live == 1
@@ -238,17 +212,17 @@ def test_a_loop_that_was_held_up_makes_no_station_silent():
     )
 )
 def test_live_and_silent_are_as_by_the_book(turns):
-    clock = FakeClock()
+    clock = ManualClock(1000.0)
     stations, last = Activity(3.0, 7.0, clock), {}
     for passed, names, lost in turns:
-        clock.at += passed
+        clock.now += passed
         stations.on_batch([*map(Lost, lost), *heard(*names)])
         stations.sweep()
-        last = {s: at for s, at in last.items() if s not in lost and clock.at - at <= 7.0}
-        last |= dict.fromkeys(names, clock.at)
-        silent = sum(clock.at - at > 3.0 for at in last.values())
+        last = {s: at for s, at in last.items() if s not in lost and clock.now - at <= 7.0}
+        last |= dict.fromkeys(names, clock.now)
+        silent = sum(clock.now - at > 3.0 for at in last.values())
         assert (stations.live, stations.silent) == (len(last) - silent, silent)
-        assert dict(stations.ages_s(9)) == {s: clock.at - at for s, at in last.items()}
+        assert dict(stations.ages_s(9)) == {s: clock.now - at for s, at in last.items()}
 
 
 def free_port():
@@ -281,11 +255,7 @@ def wait_for(port, path, enough):
 @pytest.mark.process
 def test_a_run_whose_reader_stops_reading(tmp_path):
     path, port = tmp_path / "long.wav", free_port()
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes(bytes(2 * RATE * 1800))
+    write_wav(path, np.zeros(RATE * 1800, np.float32))
     sets = [f"watch.port={port}", "watch.stall_s=1", "file.chunk_s=10", "watch.log=json"]
     command = [sys.executable, "-m", "airsift", "run", "--source", str(path), "--sink", "jsonl:-"]
     with subprocess.Popen(

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from airsift.errors import SourceError
 from stream.sources.microphone import BlockQueue, _find
-from tests.stream.media import encode, tone
+from stream.testing import ManualClock, tone
+from tests.stream.media import encode
 from tests.stream.pulse import null_device, playing, skip_unless_installed
 
 BLOCK = 10
@@ -68,16 +69,7 @@ def test_what_the_device_dropped_is_told_by_its_clock() -> None:
     assert spans == [(0, "missing"), (10, "missing"), (170, "overflow"), (180, "missing")]
 
 
-class Hand:
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.s = 1000.0
-
-    def __call__(self) -> float:
-        return self.s
-
-
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(
@@ -93,21 +85,21 @@ class Hand:
 def test_time_in_which_all_stood_still_is_a_gap_unless_the_device_kept_it(
     pauses: list[tuple[int, int, int]], jitter_s: float
 ) -> None:
-    clock = Hand()
+    clock = ManualClock(1000.0)
     blocks = BlockQueue("mic", 100, 10_000, clock)
-    began, lost = clock.s, 0
+    began, lost = clock.now, 0
     for on_time, stood_still, kept in pauses:
         kept = min(kept, stood_still)
         for _ in range(on_time + 2):
-            clock.s += 0.1
+            clock.now += 0.1
             put(blocks, 0.0)
-        clock.s += stood_still / 10
+        clock.now += stood_still / 10
         for _ in range(kept):
             put(blocks, 0.0)
         lost += stood_still - kept
-        clock.s += jitter_s / 1000
+        clock.now += jitter_s / 1000
         for _ in range(3):
-            clock.s += 0.1
+            clock.now += 0.1
             put(blocks, 0.0)
     chunks = blocks.take(0)
     assert all(a.end <= b.start for a, b in pairwise(chunks))
@@ -115,17 +107,17 @@ def test_time_in_which_all_stood_still_is_a_gap_unless_the_device_kept_it(
     assert all(reason == "pause" for _, reason in gaps)
     # What is under the threshold is kept in mind and not lost: the sum is right within it.
     assert sum(gap for gap, _ in gaps) == pytest.approx(10 * lost, abs=30)
-    assert chunks[-1].end / 100 == pytest.approx(clock.s - began, abs=0.3)
+    assert chunks[-1].end / 100 == pytest.approx(clock.now - began, abs=0.3)
 
 
 @pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.floats(0, 0.2), min_size=20, max_size=60), st.floats(-1e-4, 1e-4))
 def test_neither_jitter_nor_a_slow_clock_is_a_gap(lates: list[float], drift: float) -> None:
-    clock = Hand()
+    clock = ManualClock(1000.0)
     blocks = BlockQueue("mic", 100, 100_000, clock)
     for i in range(10_000):
-        clock.s = 1000 + i * 0.1 * (1 + drift) + lates[i % len(lates)]
+        clock.now = 1000 + i * 0.1 * (1 + drift) + lates[i % len(lates)]
         put(blocks, 0.0)
     chunks = blocks.take(0)
     assert [chunk.start for chunk in chunks] == list(range(0, 100_000, BLOCK))
@@ -134,13 +126,13 @@ def test_neither_jitter_nor_a_slow_clock_is_a_gap(lates: list[float], drift: flo
 
 
 def test_a_device_opened_again_goes_on_where_the_clock_is() -> None:
-    clock = Hand()
+    clock = ManualClock(1000.0)
     blocks = BlockQueue("mic", 100, 100, clock)
     put(blocks, 0.0)
-    clock.s += 30.0
+    clock.now += 30.0
     blocks.reopen(200)
     put(blocks, 0.0)
-    clock.s += 0.05
+    clock.now += 0.05
     put(blocks, 0.0)
     first, second, third = blocks.take(0)
     assert (first.start, first.end, first.rate) == (0, 10, 100)

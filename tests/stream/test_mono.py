@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,31 +14,12 @@ from hypothesis import strategies as st
 from stream.audio import AudioChunk, Discontinuity, EndOfStream
 from stream.stages.mono import MonoMixer, ToMono, mean
 from stream.telemetry.channel_faults import FAULTS
+from stream.testing import chunks_of, music_like, speech_like
 
 RATE = 8000
+voice = partial(speech_like, rate=RATE)
+music = partial(music_like, rate=RATE)
 EXAMPLES = settings(max_examples=20, deadline=None)
-
-
-def voice(seconds: float, rate: int = RATE, seed: int = 0) -> np.ndarray:
-    """Return bursts of harmonics with pauses, as speech has them."""
-    rng = np.random.default_rng(seed)
-    t = np.arange(round(seconds * rate)) / rate
-    pitch = 2 * np.pi * np.cumsum(120 + 30 * np.sin(3 * t)) / rate
-    tone = sum(np.sin(k * pitch) / k for k in range(1, 25))
-    loud = np.repeat(rng.random(len(t) * 5 // rate + 1) > 0.3, rate // 5)[: len(t)]
-    return (0.1 * tone * loud).astype(np.float32)
-
-
-def music(seconds: float, rate: int = RATE, seed: int = 0) -> np.ndarray:
-    """Return chords that change four times a second."""
-    rng = np.random.default_rng(seed)
-    t = np.arange(round(seconds * rate)) / rate
-    out = np.zeros(len(t))
-    for k in range(int(seconds * 4)):
-        part = slice(k * rate // 4, (k + 1) * rate // 4)
-        for pitch in 220 * 2 ** (rng.integers(0, 36, 6) / 12):
-            out[part] += np.sin(2 * np.pi * pitch * t[part])
-    return (0.03 * out).astype(np.float32)
 
 
 def noise(seconds: float, channels: int, seed: int = 0) -> np.ndarray:
@@ -91,10 +73,7 @@ def test_samples_do_not_depend_on_how_audio_is_cut(data, channels, start) -> Non
 )
 def test_what_is_repeated_from_where_it_is_needed_is_the_same(data, channels, start, size) -> None:
     samples = PROGRAMMES[channels]
-    chunks = [
-        AudioChunk("a", start + k, samples[k : k + size], RATE)
-        for k in range(0, len(samples), size)
-    ]
+    chunks = chunks_of(samples, size, rate=RATE, start=start)
     stage = ToMono(RATE)
     stop = data.draw(st.integers(1, len(chunks)))
     before = stage.push(chunks[:stop])
@@ -160,7 +139,7 @@ def heard(samples: np.ndarray, wanted: np.ndarray) -> float:
 @pytest.mark.parametrize("rate", [8000, 11_025, 16_000, 44_100, 48_000])
 @pytest.mark.parametrize("what", [voice, music])
 def test_one_inverted_channel_changes_nothing_but_the_sign(rate, what) -> None:
-    sound = what(6, rate)
+    sound = what(6, rate=rate)
     mixed = mix(stereo(sound, -sound), rate)
     assert np.allclose(np.abs(mixed), np.abs(sound), atol=1e-6)
 

@@ -17,7 +17,7 @@ from stream.kafka.client.moved_stations import MovedStations
 from stream.kafka.codec.message import encode
 from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
-from tests.stream.fakes import snapshot
+from tests.stream.doubles import snapshot
 
 RATE, SIZE = 16000, 1600
 SETTINGS = KafkaSettings(group="g", idle_s=30.0, forget_s=60.0)

@@ -10,7 +10,8 @@ from airsift.errors import DecodeError
 from stream.audio import AudioChunk
 from stream.kafka.codec.message import ChunkDecoder
 from stream.kafka.settings import WireSettings
-from tests.stream.media import encode, tone
+from stream.testing import tone
+from tests.stream.media import encode
 
 SECONDS = 3
 TAGS = {

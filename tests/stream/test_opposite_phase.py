@@ -13,8 +13,8 @@ from airsift import config
 from airsift.build import build_pipeline
 from fingerprint.catalogue import Catalogue
 from fingerprint.track import Track
-from stream.audio import AudioChunk
 from stream.sources.file import FileSource, read_file
+from stream.testing import chunks_of
 from tests.stream.media import encode
 
 RATE = 48_000
@@ -108,9 +108,7 @@ def test_a_stage_that_is_restored_anywhere_publishes_the_same(sounds, catalogue)
     samples = programme(sounds, -1).T.astype(np.float32)
     sets = [f"identify.catalogue='{catalogue}'", "model.threads=1"]
     settings = config.load(sets=sets, environ={}).config
-    chunks = [
-        AudioChunk("a", k, samples[k : k + 24_000], RATE) for k in range(0, len(samples), 24_000)
-    ]
+    chunks = chunks_of(samples, 24_000, rate=RATE)
     whole = build_pipeline(settings)
     expected = finals(whole.push(chunks) + whole.push([], last=True))
     first = build_pipeline(settings)

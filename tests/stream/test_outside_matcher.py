@@ -10,10 +10,9 @@ from stream.audio import AudioChunk
 from stream.events import Match
 from stream.pipeline import Pipeline
 from stream.stages.identify import Identify, IdentifySettings
-from stream.stages.smooth import SmoothSettings
+from tests.stream.doubles import SMOOTH
 
 RATE = 16_000
-SMOOTH = SmoothSettings(onset=0.6, offset=0.4, min_length=32000, update=80000, grid=1600)
 ASK = IdentifySettings(
     first=5 * RATE, interval=5 * RATE, query=20 * RATE, shortest=3 * RATE, tolerance=RATE
 )

@@ -5,16 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import typer
-from typer.testing import CliRunner
 
-from airsift.cli import classify, corpus, train
 from airsift.errors import ConfigError
 from model import classifier
 from model.corpus import cache, feature_store
@@ -22,6 +18,7 @@ from model.corpus import sources as recipe
 from model.networks import presets
 from model.training import checkpoint
 from model.weights import sha256_of
+from tests.stream.training import run, write_recordings
 
 pytestmark = pytest.mark.long
 
@@ -41,37 +38,12 @@ batch = 4
 validate_every = 1
 network = "slim"
 """
-app = typer.Typer()
-app.command()(train.train)
-app.command()(train.export)
-app.command()(classify.classify)
-app.command()(corpus.build)
-
-
-def run(*words: object) -> str:
-    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.output
 
 
 @pytest.fixture(scope="module")
 def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write 12 s of both classes for each split, a manifest and a task."""
     place = tmp_path_factory.mktemp("my own")
-    random = np.random.default_rng(0)
-    rows = ["path,class,group"]
-    for kind in ("advert", "programme"):
-        for split in recipe.SPLITS:
-            names = (f"{kind}-{number}" for number in range(200))
-            group = next(name for name in names if recipe.split_of(name, {}) == split)
-            samples = 0.05 * random.standard_normal(RATE * 12)
-            if kind == "advert":
-                samples += 0.3 * np.sin(2 * np.pi * 300 * np.arange(len(samples)) / RATE)
-            with wave.open(str(place / f"{group}.wav"), "wb") as out:
-                out.setparams((1, 2, RATE, 0, "NONE", ""))
-                out.writeframes((samples * 32767).astype("<i2").tobytes())
-            rows.append(f"{group}.wav,{kind},{group}")
-    (place / "mine.csv").write_text("\n".join(rows))
+    write_recordings(place, ("advert", "programme"), tones=["advert"])
     (place / "task.toml").write_text(TASK)
     return place
 
@@ -186,7 +158,7 @@ def test_a_class_of_the_corpus_that_the_task_does_not_know(
     listed = mine / "music.csv"
     listed.write_text("\n".join(line for line in lines if ",advert," not in line))
     run("train", cache, tmp_path / "first", "--config", mine / "task.toml", "--threads", 1)
-    run("build", cache, "--manifest", listed, "--workers", 1)
+    run("corpus", "build", cache, "--manifest", listed, "--workers", 1)
     words = ("train", cache, tmp_path / "run", "--config", mine / "task.toml")
     with pytest.raises(ConfigError, match="of class 'music', which is none of the task's"):
         run(*words)

@@ -8,7 +8,7 @@ from stream.kafka.checkpoint.record import StationRecord, StreamCount
 from stream.kafka.codec.message import ChunkDecoder, encode
 from stream.kafka.records.consumer_record import Received, Unreadable
 from stream.kafka.settings import KafkaSettings
-from tests.stream.fakes import snapshot
+from tests.stream.doubles import snapshot
 
 RATE = 16000
 

@@ -18,9 +18,9 @@ from stream.decoding.pipe_parts import PipePart, PipeWindow
 from stream.decoding.reader import AudioReader
 from stream.sources import file as file_module
 from stream.sources.file import FileSource
+from tests.stream.joined import HZ, KINDS, TAG_NAMES, TAGS, part
 from tests.stream.media import mux, noise, runs
-from tests.stream.test_joined import HZ, KINDS, TAG_NAMES, TAGS, part
-from tests.stream.test_sampled import INFO, PCM, WHOLE, form, wav
+from tests.stream.wave_files import INFO, PCM, WHOLE, form, wav
 
 RATE = 48_000
 

@@ -15,10 +15,10 @@ from stream.audio import AudioChunk
 from stream.events import Decision, Gap, Segment
 from stream.offline import ClipClassifier
 from stream.pipeline import Pipeline
-from stream.stages.smooth import SmoothSettings
+from stream.testing import chunks_of, programme
+from tests.stream.doubles import SMOOTH
 
 RATE = 16000
-SMOOTH = SmoothSettings(onset=0.6, offset=0.4, min_length=32000, update=80000, grid=1600)
 FRONT_END = RollingCQT()
 
 
@@ -44,11 +44,11 @@ def told(events):
 @pytest.mark.long
 @settings(max_examples=12, deadline=None)
 @given(st.lists(st.integers(1, 40 * RATE), max_size=25), st.integers(1, 5))
-def test_however_the_audio_is_cut_the_events_are_the_same(make, programme, cut, points, size):
+def test_however_the_audio_is_cut_the_events_are_the_same(make, points, size):
     samples = programme(40)
     whole = make()
-    expected = whole.push(cut(samples, []), last=True)
-    one, chunks, out = make(), cut(samples, points), []
+    expected = whole.push(chunks_of(samples), last=True)
+    one, chunks, out = make(), chunks_of(samples, cuts=points), []
     for first in range(0, len(chunks), size):
         out += one.push(chunks[first : first + size])
     out += one.push([], last=True)
@@ -56,7 +56,7 @@ def test_however_the_audio_is_cut_the_events_are_the_same(make, programme, cut, 
     assert len([e for e in expected if isinstance(e, Segment) and e.final]) >= 3
 
 
-def test_later_audio_changes_nothing_final(make, programme):
+def test_later_audio_changes_nothing_final(make):
     samples = programme(60)
     finals = [
         [e for e in make().push([AudioChunk("a", 0, samples[: n * RATE], RATE)]) if is_final(e)]
@@ -71,7 +71,7 @@ def is_final(event):
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(16000, 7), (44100, 3), (48000, 10), (8000, 2)])
-def test_silence_in_front_moves_everything_by_its_length(make, programme, rate, seconds):
+def test_silence_in_front_moves_everything_by_its_length(make, rate, seconds):
     samples = np.repeat(programme(25), 3)[: 25 * rate] if rate != RATE else programme(25)
     plain = make().push([AudioChunk("a", 0, samples, rate)], last=True)
     later = make().push([AudioChunk("a", seconds * rate, samples, rate)], last=True)
@@ -88,7 +88,7 @@ def test_silence_has_no_speech_and_no_music(make):
     assert {e.label for e in events if isinstance(e, Segment)} == {"other"}
 
 
-def test_a_gap_closes_the_segment_and_is_told(make, programme):
+def test_a_gap_closes_the_segment_and_is_told(make):
     samples = programme(20)
     events = make().push(
         [
@@ -105,7 +105,7 @@ def test_a_gap_closes_the_segment_and_is_told(make, programme):
     assert any(s.start == 30 * RATE for s in filter(is_final, events))
 
 
-def test_stations_in_one_push_are_as_each_alone(make, programme):
+def test_stations_in_one_push_are_as_each_alone(make):
     audio = {f"s{k}": programme(16, seed=k) for k in range(5)}
     chunks = [AudioChunk(name, 0, samples, RATE) for name, samples in audio.items()]
     together = make().push(chunks, last=True)
@@ -114,12 +114,12 @@ def test_stations_in_one_push_are_as_each_alone(make, programme):
         assert told(mine) == told(make().push([chunk], last=True))
 
 
-def test_the_end_leaves_the_pipeline_as_new(make, programme):
+def test_the_end_leaves_the_pipeline_as_new(make):
     one, chunk = make(), AudioChunk("a", 0, programme(15), RATE)
     assert told(one.push([chunk], last=True)) == told(one.push([chunk], last=True))
 
 
-def test_events_carry_the_time_of_the_source(make, programme):
+def test_events_carry_the_time_of_the_source(make):
     events = make().push([AudioChunk("a", 0, programme(12), RATE, time=0.0)], last=True)
     assert [e.to_dict()["time"] for e in events if isinstance(e, Decision)][:2] == [
         "1970-01-01T00:00:00.000Z",
@@ -130,7 +130,7 @@ def test_events_carry_the_time_of_the_source(make, programme):
 @pytest.mark.long
 @settings(max_examples=8, deadline=None)
 @given(st.integers(1, 79))
-def test_a_restart_anywhere_repeats_nothing_and_loses_nothing(make, programme, at):
+def test_a_restart_anywhere_repeats_nothing_and_loses_nothing(make, at):
     samples = programme(40)
     chunks = [
         AudioChunk("a", n, samples[n : n + RATE // 2], RATE, time=5.0 + n / RATE)
@@ -149,11 +149,11 @@ def test_a_restart_anywhere_repeats_nothing_and_loses_nothing(make, programme, a
 
 
 @pytest.mark.parametrize(("rate", "ms"), [(44100, 20), (44100, 40), (48000, 20), (16000, 10)])
-def test_a_restart_after_the_very_first_chunk_loses_nothing(make, programme, rate, ms):
+def test_a_restart_after_the_very_first_chunk_loses_nothing(make, rate, ms):
     times = np.arange(12 * rate) / rate * RATE
     samples = np.interp(times, np.arange(12 * RATE), programme(12)).astype(np.float32)
     n = rate * ms // 1000
-    chunks = [AudioChunk("a", k, samples[k : k + n], rate) for k in range(0, len(samples), n)]
+    chunks = chunks_of(samples, n, rate=rate)
     first, second = make(), make()
     events = first.push(chunks[:1])
     snapshot = json.loads(json.dumps(first.snapshot("a")))
@@ -163,14 +163,14 @@ def test_a_restart_after_the_very_first_chunk_loses_nothing(make, programme, rat
     assert {e.id for e in events} == {e.id for e in make().push(chunks, last=True)}
 
 
-def test_a_snapshot_of_another_version_begins_anew(make, programme):
+def test_a_snapshot_of_another_version_begins_anew(make):
     one = make()
     one.restore("a", {"version": 99})
     chunk = AudioChunk("a", 0, programme(12), RATE)
     assert told(one.push([chunk], last=True)) == told(make().push([chunk], last=True))
 
 
-def test_a_forgotten_station_says_no_more(make, programme):
+def test_a_forgotten_station_says_no_more(make):
     one = make()
     one.push([AudioChunk("a", 0, programme(12), RATE)])
     one.forget("a")

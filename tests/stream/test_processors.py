@@ -18,7 +18,7 @@ import pytest
 from stream.demo.catalogue import build_catalogue
 from stream.demo.clips import RATE
 from stream.demo.programme import assemble, programmes
-from tests.stream.test_demo_golden import GOLDEN, KEPT, TOLERANCE
+from tests.stream.golden import GOLDEN, KEPT, TOLERANCE
 
 ROOT = Path(__file__).parents[2]
 # What docs/topics.md states for numbers of two kinds of processor.

@@ -20,7 +20,7 @@ from stream.audio import AudioChunk
 from stream.sources.http import HttpSource
 from stream.sources.web_client import WebSettings
 from tests.stream.radio_server import RATE, AacStation, Listener, OggStation, Station, programme
-from tests.stream.test_http import Request, length_s, radio
+from tests.stream.web_server import Request, length_s, radio
 
 # They take seconds of real time each.
 pytestmark = pytest.mark.slow

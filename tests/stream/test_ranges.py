@@ -27,10 +27,9 @@ from stream.kafka.settings import KafkaSettings
 from stream.pipeline import Pipeline
 from stream.ranges import MAX_INDEX_S, MAX_TIME_S, is_time
 from stream.stages.clock import Clock
-from stream.stages.smooth import SmoothSettings
+from tests.stream.doubles import SMOOTH
 
 RATE = 16_000
-SMOOTH = SmoothSettings(onset=0.6, offset=0.4, min_length=32000, update=80000, grid=1600)
 FRONT_END = RollingCQT()
 NOW_S = 1_790_000_000
 EDGES = [0, 1, -1, 2**31, 2**43, 2**53, 2**56, 2**60, 2**63 - 1, -(2**63), NOW_S * RATE]
@@ -155,6 +154,7 @@ def test_the_pipeline_takes_what_the_intake_gives(messages: list[Any], classifie
         assert document["time"] is None or datetime.fromisoformat(document["time"])
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     st.floats() | st.none(),
@@ -175,6 +175,7 @@ def test_the_clock_gives_times_that_can_be(first: Any, start: int, more: list[An
         assert event.to_json()
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     st.lists(

@@ -3,11 +3,13 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk, Discontinuity, EndOfStream, rescale
 from stream.stages.resample import Resample
+from stream.testing import chunks_of
 
 RATE = 16000
 
@@ -18,8 +20,7 @@ def music(n: int, rate: int) -> np.ndarray:
 
 
 def chunks(samples, rate, points, offset=0):
-    edges = [0, *sorted({p for p in points if 0 < p < len(samples)}), len(samples)]
-    return [AudioChunk("a", offset + a, samples[a:b], rate) for a, b in itertools.pairwise(edges)]
+    return chunks_of(samples, cuts=points, rate=rate, start=offset)
 
 
 def heard(items) -> tuple[int, np.ndarray]:
@@ -45,6 +46,7 @@ def test_any_cutting_gives_the_same_samples(points, rate):
     assert len(values) == RATE
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 320000), st.integers(0, 20000), st.sampled_from([8000, 44100, 48000]))
 def test_beginning_again_where_it_is_said_gives_the_same_bits(sample, session, rate):

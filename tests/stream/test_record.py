@@ -13,8 +13,8 @@ from stream.kafka.codec.frame_stream import NEW_STREAM, FrameEntry
 from stream.kafka.codec.timeline import TimelineState
 from stream.kafka.settings import KafkaSettings
 from stream.snapshot import why_no_snapshot
-from tests.stream.fakes import snapshot
-from tests.stream.test_snapshot import change, places, replacement
+from tests.stream.damaged_json import change, places, replacement
+from tests.stream.doubles import snapshot
 
 
 def written(group, saved):
@@ -50,6 +50,7 @@ records = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(records, st.text(st.characters(codec="utf-8"), min_size=1, max_size=5))
 def test_a_record_says_what_was_saved(saved, group):

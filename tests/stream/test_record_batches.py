@@ -456,6 +456,7 @@ def test_the_memory_that_a_bomb_takes_does_not_grow_with_it(name):
         assert int(grown) < 40, (name, megabytes, grown)
 
 
+@pytest.mark.slow
 def test_a_batch_with_many_small_records_is_read_without_holding_them(library):
     log = Log((0, good(0, 20_000, codec="gzip")), end=20_000)
     assert len(consume(log, library)) == 20_000

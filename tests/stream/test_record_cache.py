@@ -9,7 +9,7 @@ from stream.kafka.checkpoint.record import StationRecord, StreamCount
 from stream.kafka.checkpoint.record_cache import RecordCache
 from stream.kafka.codec.message import ChunkDecoder
 from stream.kafka.settings import WireSettings
-from tests.stream.fakes import snapshot
+from tests.stream.doubles import snapshot
 
 DAY = 86400.0
 

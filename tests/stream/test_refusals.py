@@ -93,6 +93,7 @@ class App:
                     future.set_exception(error)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=9), st.integers(1, 3))
 def test_an_outbox_passes_over_what_is_refused_and_nothing_else(asked, most):
     bad = {bytes([n]) for n, (_, refused) in enumerate(asked) if refused}

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import NamedTuple
-
 import av
 import numpy as np
 import pytest
@@ -12,18 +9,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk
-from stream.kafka.checkpoint.partition_reader import PartitionReader
-from stream.kafka.checkpoint.record import as_record, read_record
 from stream.kafka.codec.frame_stream import NEW_STREAM, FrameStream
 from stream.kafka.codec.message import CODECS, ChunkDecoder, encode
 from stream.kafka.codec.samples import read_frame
-from stream.kafka.records.consumer_record import Received
-from stream.kafka.settings import KafkaSettings, WireSettings
+from stream.kafka.settings import WireSettings
 from tests.stream.bare import Sent, messages, stream
-from tests.stream.fakes import snapshot
-from tests.stream.test_limits import ogg_of
+from tests.stream.frame_restarts import check_restarts
+from tests.stream.media import ogg_of
 
-RATE = 16_000
 STREAMS = [
     ("mp3", 44_100, "stereo", 128_000),
     ("mp3", 48_000, "mono", 64_000),
@@ -41,65 +34,6 @@ STREAMS = [
 ]
 VBR = (("q", "4"),)
 ID3 = b"ID3\4\0\0" + bytes([0, 0, 3, 5]) + b"PRIV\xff\xfb\x90\xc0" * 48 + bytes(5)
-
-
-class Read(NamedTuple):
-    """What one member of a group read."""
-
-    chunks: dict[tuple, tuple[int, AudioChunk]]  # by place, with the kafka_offset they came at
-    committed: int
-    records: list
-
-
-def read(sent: list[Sent], begin: int, end: int, records: list, oldest_of) -> Read:
-    """Read messages from `begin` to `end`, and settle with what `oldest_of(chunks)` needs."""
-    reader = PartitionReader(KafkaSettings(), RATE, lambda *_: None, now=lambda: 0.0)
-    reader.begin(0, begin, records)
-    chunks = {}
-    for offset, (value, headers, arrived_ms) in enumerate(sent[begin:end], begin):
-        for chunk in reader.read(Received("audio", 0, offset, arrived_ms, b"a", value, headers)):
-            chunks[chunk.start, chunk.rate, chunk.ends] = offset, chunk
-    written = reader.checkpoint({"a": snapshot(oldest_of(chunks))} if chunks else {})
-    found = []
-    for partition, saved in written:
-        key, value, _ = as_record("us", partition, saved)
-        place = {"topic": "state", "partition": partition, "offset": 0, "key": key, "value": value}
-        found.append(read_record("us", SimpleNamespace(**place)))
-    return Read(chunks, reader.commit_offset(0), found or records)
-
-
-def same(a: AudioChunk, b: AudioChunk) -> bool:
-    whole = (a.start, a.rate, a.time, a.ends) == (b.start, b.rate, b.time, b.ends)
-    return whole and a.samples.tobytes() == b.samples.tobytes()
-
-
-def check_restarts(sent: list[Sent], ends: list[int], back_s: float) -> None:
-    """Assert that members that take over at `ends` read what one that never stopped reads."""
-    whole = read(sent, 0, len(sent), [], lambda _: 0)
-    assert whole.chunks
-    member = Read({}, 0, [])
-    oldest = 0
-
-    def needed(chunks: dict[tuple, tuple[int, AudioChunk]]) -> int:
-        found = [chunk for _, chunk in chunks.values()]
-        last = max(chunk.end * RATE // chunk.rate for chunk in found) - int(back_s * RATE)
-        # Nothing from before the end of a stream is needed.
-        begun = [-(-c.start * RATE // c.rate) for c in found if c.ends or "ended" in c.gap_reason]
-        return max(oldest, last, *begun, 0)
-
-    for end in [*ends, len(sent)]:
-        before = oldest
-        member = read(sent, member.committed, max(end, member.committed), member.records, needed)
-        if member.chunks:
-            oldest = needed(member.chunks)
-        for start, (offset, chunk) in member.chunks.items():
-            if chunk.end * RATE > before * chunk.rate:
-                first = whole.chunks[start][1]
-                assert same(chunk, first), f"{offset} of {len(sent)}, ends {ends}"
-                if chunk.start * RATE > before * chunk.rate:  # else no gap before it is told again
-                    assert chunk.gap_reason == first.gap_reason
-        wanted = {s for s, (_, c) in whole.chunks.items() if c.end * RATE > before * c.rate}
-        assert {s for s in wanted if whole.chunks[s][0] < end} <= member.chunks.keys()
 
 
 @pytest.mark.long

@@ -13,11 +13,10 @@ from stream.kafka.checkpoint.record import as_record, read_record
 from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from stream.pipeline import Pipeline
-from stream.stages.smooth import SmoothSettings
 from tests.stream import bare
+from tests.stream.doubles import SMOOTH
 
 RATE = 16_000
-SMOOTH = SmoothSettings(onset=0.6, offset=0.4, min_length=32_000, update=80_000, grid=1600)
 FRONT_END, CLASSIFIER = RollingCQT(), shipped.load()
 
 

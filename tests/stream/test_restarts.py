@@ -58,6 +58,7 @@ def test_a_restart_near_a_change_of_the_rate_loses_nothing(rates, stop):
     assert with_restarts(log, [stop], {}) == expected
 
 
+@pytest.mark.slow
 def test_a_hole_in_what_is_read_again_ends_the_station_where_it_had_come_to():
     log = chunks(RATE, 60, 0.5)
     for away in (1, 4, 12, 13, 40):
@@ -80,6 +81,7 @@ def test_a_hole_in_what_is_read_again_ends_the_station_where_it_had_come_to():
         assert all(e.end <= known for e in before if isinstance(e, Match))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS)
 def test_an_end_is_the_same_in_whichever_pipeline_it_comes(options):
     log = chunks(RATE, 40, 0.5)
@@ -103,6 +105,7 @@ def test_an_end_is_the_same_in_whichever_pipeline_it_comes(options):
     assert second.snapshot("a")["align"] == 40 * RATE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("away_s", [0, 0.25, 90])
 def test_a_station_that_returns_after_its_end_begins_anew(away_s):
     log, end = chunks(RATE, 30, 0.5), AudioChunk("a", 0, np.zeros(0, np.float32), RATE, ends="idle")

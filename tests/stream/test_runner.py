@@ -5,49 +5,15 @@ import signal
 
 import pytest
 
-from airsift.errors import Backpressure
 from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
 from stream.pipeline import Pipeline
 from stream.runner import Stop, run_source, stop_on_signals
-from stream.sinks.base import Sink
-from stream.sources.base import Lost, Resumed, Source
-from stream.stages.smooth import SmoothSettings
+from stream.sources.base import Lost, Resumed
+from stream.testing import ListSink, ListSource, chunks_of, programme
+from tests.stream.doubles import SMOOTH
 
 RATE = 16000
-SMOOTH = SmoothSettings(onset=0.6, offset=0.4, min_length=32000, update=80000, grid=1600)
-
-
-class ListSource(Source):
-    """Gives batches, stops the driver before one of them, remembers what was settled."""
-
-    def __init__(self, batches, *, resumable=False, stop=None, stop_at=None):
-        self.batches, self.resumable = batches, resumable
-        self.stop, self.stop_at = stop, stop_at
-        self.settled = []
-
-    def __iter__(self):
-        for number, batch in enumerate(self.batches):
-            if number == self.stop_at:
-                self.stop.request()
-            yield batch
-
-    def settle(self, snapshots):
-        self.settled.append(snapshots)
-
-
-class ListSink(Sink):
-    def __init__(self, *, full=0):
-        self.events, self.flushed, self.full = [], 0, full
-
-    def write(self, events):
-        if self.full:
-            self.full -= 1
-            raise Backpressure("full", retry_after_s=0.0)
-        self.events += events
-
-    def flush(self):
-        self.flushed = len(self.events)
 
 
 @pytest.fixture
@@ -56,14 +22,10 @@ def pipeline(classifier):
 
 
 def batches(samples, seconds=1):
-    n = seconds * RATE
-    return [
-        [AudioChunk("a", start, samples[start : start + n], RATE)]
-        for start in range(0, len(samples), n)
-    ]
+    return [[chunk] for chunk in chunks_of(samples, seconds * RATE)]
 
 
-def test_nothing_is_settled_before_it_is_flushed(pipeline, programme):
+def test_nothing_is_settled_before_it_is_flushed(pipeline):
     sink = ListSink()
 
     class Strict(ListSource):
@@ -77,8 +39,8 @@ def test_nothing_is_settled_before_it_is_flushed(pipeline, programme):
     assert source.settled[10]["a"]["oldest"] > 5 * RATE
 
 
-def test_a_full_sink_gets_the_same_events_again_and_no_other_sink_does(pipeline, programme):
-    slow, quick = ListSink(full=7), ListSink()
+def test_a_full_sink_gets_the_same_events_again_and_no_other_sink_does(pipeline):
+    slow, quick = ListSink(refusals=7), ListSink()
     run_source(
         ListSource(batches(programme(20))), pipeline, [quick, slow], checkpoint_s=9, stop=Stop()
     )
@@ -86,7 +48,7 @@ def test_a_full_sink_gets_the_same_events_again_and_no_other_sink_does(pipeline,
 
 
 @pytest.mark.parametrize("resumable", [True, False])
-def test_stopping_ends_segments_only_where_nobody_can_go_on(pipeline, programme, resumable):
+def test_stopping_ends_segments_only_where_nobody_can_go_on(pipeline, resumable):
     stop, sink = Stop(), ListSink()
     source = ListSource(batches(programme(60)), resumable=resumable, stop=stop, stop_at=14)
     run_source(source, pipeline, [sink], checkpoint_s=9, stop=stop)
@@ -95,7 +57,7 @@ def test_stopping_ends_segments_only_where_nobody_can_go_on(pipeline, programme,
     assert list(source.settled[-1]) == ["a"]
 
 
-def test_another_process_goes_on(classifier, pipeline, programme):
+def test_another_process_goes_on(classifier, pipeline):
     samples, stop = programme(40), Stop()
     alone, before, after = ListSink(), ListSink(), ListSink()
     run_source(
@@ -121,7 +83,7 @@ def test_another_process_goes_on(classifier, pipeline, programme):
     assert ids == [(e.id, e.end) for e in alone.events]
 
 
-def test_a_lost_station_is_forgotten_without_a_word(pipeline, programme):
+def test_a_lost_station_is_forgotten_without_a_word(pipeline):
     sink = ListSink()
     source = ListSource([*batches(programme(12)), [Lost("a")]])
     run_source(source, pipeline, [sink], checkpoint_s=9, stop=Stop())
@@ -139,7 +101,7 @@ def test_a_signal_asks_to_stop_and_the_next_one_is_pythons_again():
     signal.signal(signal.SIGINT, before)
 
 
-def test_an_end_is_published_before_it_is_settled(pipeline, programme):
+def test_an_end_is_published_before_it_is_settled(pipeline):
     end = AudioChunk("a", 20 * RATE, programme(0), RATE, ends="idle")
     audio = [*batches(programme(20)), [end], [Lost("a")]]
     sink = ListSink()
@@ -158,7 +120,7 @@ def test_an_end_is_published_before_it_is_settled(pipeline, programme):
 
 
 @pytest.mark.parametrize("size", [4, 100])
-def test_how_items_are_divided_into_lists_changes_nothing(classifier, programme, size):
+def test_how_items_are_divided_into_lists_changes_nothing(classifier, size):
     chunks = [chunk for batch in batches(programme(40)) for chunk in batch]
     other = Pipeline(RollingCQT(), classifier, SMOOTH)
     other.push(chunks[:25])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from functools import cache
 
 import numpy as np
 import pytest
@@ -19,18 +20,22 @@ from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
 from stream.events import Decision
 from stream.pipeline import Pipeline
-from stream.stages.smooth import SmoothSettings
+from stream.testing import chunks_of, programme
+from tests.stream.doubles import SMOOTH
 
 RATE = 16000
-SMOOTH = SmoothSettings(onset=0.6, offset=0.4, min_length=32000, update=80000, grid=1600)
 FRONT_END = RollingCQT()
-CLASSIFIER = shipped.load()
-VOICE = shipped.load(shipped.VOICE_WEIGHTS)
 SECONDS = 40
 
 
+@cache
+def networks():
+    return shipped.load(), shipped.load(shipped.VOICE_WEIGHTS)
+
+
 def make():
-    return Pipeline(FRONT_END, CLASSIFIER, SMOOTH, voice=VOICE)
+    classifier, voice = networks()
+    return Pipeline(FRONT_END, classifier, SMOOTH, voice=voice)
 
 
 def chunks(programme, station, rate, seconds=20, n_s=0.5):
@@ -38,8 +43,7 @@ def chunks(programme, station, rate, seconds=20, n_s=0.5):
     samples = programme(seconds, seed=hash(station) % 7)
     if rate != RATE:
         samples = np.interp(times, np.arange(len(samples)), samples).astype(np.float32)
-    n = round(n_s * rate)
-    return [AudioChunk(station, k, samples[k : k + n], rate) for k in range(0, len(samples), n)]
+    return chunks_of(samples, round(n_s * rate), station=station, rate=rate)
 
 
 def lines(events):
@@ -49,7 +53,7 @@ def lines(events):
 @pytest.mark.slow
 @pytest.mark.parametrize("rate", [16000, 44100])
 @pytest.mark.parametrize("at", [14, 31])
-def test_a_restart_that_catches_up_in_one_batch_moves_no_byte(programme, rate, at):
+def test_a_restart_that_catches_up_in_one_batch_moves_no_byte(rate, at):
     mine = chunks(programme, "a", rate)
     alone = make()
     expected = [event for chunk in mine for event in alone.push([chunk])]
@@ -172,4 +176,6 @@ def test_where_rows_change_each_other_they_are_computed_alone(monkeypatch, caplo
 def test_nothing_is_said_where_the_law_holds(caplog):
     build_pipeline(config.load(environ={}).config)
     said = [record for record in caplog.records if record.name == "airsift.build"]
-    assert bool(said) == any(unit.sizes() == (1,) for unit in [*CLASSIFIER.units, *FRONT_END.units])
+    assert bool(said) == any(
+        unit.sizes() == (1,) for unit in [*networks()[0].units, *FRONT_END.units]
+    )

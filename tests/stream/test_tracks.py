@@ -12,7 +12,8 @@ from av.stream import Disposition
 
 from airsift.errors import DecodeError, SourceError
 from stream.sources.file import FileSource, read_file
-from tests.stream.media import encode, tone
+from stream.testing import tone
+from tests.stream.media import encode
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,53 +1,18 @@
 from __future__ import annotations
 
-import wave
 from pathlib import Path
 
-import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from airsift.cli import corpus, evaluate, train
 from airsift.errors import ConfigError
 from model.corpus import feature_store
-from model.corpus import sources as recipe
-
-RATE = 16_000
-app = typer.Typer()
-app.add_typer(corpus.app, name="corpus")
-app.command()(train.train)
-app.command()(train.export)
-app.command()(evaluate.evaluate)
-
-
-def run(*words: object) -> str:
-    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.output
+from tests.stream.training import run, write_recordings
 
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write 12 s of each class for each split: groups whose hash decides where they are."""
     place = tmp_path_factory.mktemp("my recordings")
-    random = np.random.default_rng(0)
-    rows = ["path,class,group"]
-    for kind in ("speech", "music", "noise"):
-        for split in recipe.SPLITS:
-            group = next(
-                name
-                for name in (f"{kind}-{number}" for number in range(200))
-                if recipe.split_of(name, {}) == split
-            )
-            samples = 0.05 * random.standard_normal(RATE * 12)
-            if kind == "music":
-                samples += 0.3 * np.sin(2 * np.pi * 300 * np.arange(len(samples)) / RATE)
-            with wave.open(str(place / f"{group}.wav"), "wb") as out:
-                out.setparams((1, 2, RATE, 0, "NONE", ""))
-                out.writeframes((samples * 32767).astype("<i2").tobytes())
-            rows.append(f"{group}.wav,{kind},{group}")
-    (place / "mine.csv").write_text("\n".join(rows))
+    write_recordings(place, ("speech", "music", "noise"), tones=["music"])
     return place
 
 

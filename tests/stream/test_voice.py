@@ -18,11 +18,12 @@ from stream.audio import AudioChunk, Discontinuity, EndOfStream
 from stream.events import Decision, Segment
 from stream.pipeline import Pipeline
 from stream.stages.features import Columns
-from stream.stages.smooth import Smooth, SmoothSettings
+from stream.stages.smooth import Smooth
 from stream.stages.voice import Voice
+from stream.testing import chunks_of
+from tests.stream.doubles import SMOOTH
 
 RATE = 16000
-SMOOTH = SmoothSettings(onset=0.6, offset=0.4, min_length=32000, update=80000, grid=1600)
 FRONT_END = RollingCQT()
 VOICE = shipped.load(shipped.VOICE_WEIGHTS)
 VALUES = torch.rand(50 * 110, 144, generator=torch.Generator().manual_seed(3)) * 12
@@ -209,7 +210,7 @@ def test_a_snapshot_carries_what_was_heard_of_the_voice(values, data):
 
 @pytest.mark.long
 @pytest.mark.parametrize("at", [6, 9, 18, 27, 34])
-def test_a_restarted_pipeline_tells_the_same_voice(classifier, cut, at):
+def test_a_restarted_pipeline_tells_the_same_voice(classifier, at):
     def make() -> Pipeline:
         return Pipeline(FRONT_END, classifier, SMOOTH, voice=VOICE)
 
@@ -217,7 +218,7 @@ def test_a_restarted_pipeline_tells_the_same_voice(classifier, cut, at):
     speech = (t < 13) | (t > 21)
     tones = sum(np.sin(2 * np.pi * np.where(speech, f, 10 * f) * t) for f in (150, 210, 300, 440))
     samples = (0.01 * (1 + t) * tones).astype(np.float32)
-    chunks = cut(samples, [RATE * k for k in range(40)])
+    chunks = chunks_of(samples, RATE)
     whole = finals(make().push(chunks, last=True))
     told = [segment[2] is not None for segment in whole]
     assert told[0]

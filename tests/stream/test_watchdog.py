@@ -1,18 +1,11 @@
 """When a worker that has stopped reading ends, and when it is left alone."""
 
 from stream.kafka.faust.watchdog import Watchdog
-
-
-class Clock:
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
+from stream.testing import ManualClock
 
 
 def watched(work):
-    clock, ended = Clock(), []
+    clock, ended = ManualClock(), []
     return clock, Watchdog(10.0, work, ended.append, clock), ended
 
 

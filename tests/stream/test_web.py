@@ -22,9 +22,10 @@ from stream.sources.web_client import WebClient, WebSettings
 from stream.sources.web_content import Kind, content_of, entries
 from stream.sources.web_errors import WebError, retry_after_s
 from stream.sources.web_file import Sign, WebFile, backoff_s, sign_of
+from stream.testing import tone
 from tests.integration.certificates import Authority
-from tests.stream.media import encode, noise, tone
-from tests.stream.test_http import (
+from tests.stream.media import encode, noise
+from tests.stream.web_server import (
     RATE,
     Answer,
     Request,
@@ -265,6 +266,7 @@ def test_of_a_list_the_first_entry_that_plays_is_taken(path: str) -> None:
         assert visits[-1].startswith("/live.mp3")
 
 
+@pytest.mark.slow
 def test_lists_of_which_nothing_plays_say_how_the_first_one_failed() -> None:
     answers: dict[str, Answer] = {
         "/gone": says(404),

@@ -18,7 +18,7 @@ from stream.sources import web_client
 from stream.sources.http import HttpSource
 from stream.sources.web_address import PublicOnly, check_scheme, is_public, public_name
 from stream.sources.web_client import WebClient, WebSettings
-from tests.stream.test_http import (
+from tests.stream.web_server import (
     Answer,
     encoded,
     heard,

@@ -9,12 +9,9 @@ from airsift.errors import DecodeError
 from stream.audio import AudioChunk
 from stream.kafka.codec.message import CODECS, ChunkDecoder, Message, encode
 from stream.kafka.settings import WireSettings
+from stream.testing import tone
 
 RATES = (8000, 16000, 44100, 48000)
-
-
-def tone(n: int, rate: int) -> np.ndarray:
-    return (0.5 * np.sin(2 * np.pi * 440 * np.arange(n) / rate)).astype(np.float32)
 
 
 def decode(
@@ -32,7 +29,7 @@ def with_headers(message: Message, **changes: str | None) -> Message:
 
 @pytest.fixture
 def message() -> Message:
-    return encode(AudioChunk("news", 32000, tone(1600, 16000), 16000, 1_700_000_000.25), "pcm")
+    return encode(AudioChunk("news", 32000, tone(0.1, 16000), 16000, 1_700_000_000.25), "pcm")
 
 
 @settings(max_examples=40, deadline=None)
@@ -45,9 +42,9 @@ def message() -> Message:
 def test_every_codec_keeps_place_and_length(codec: str, rate: int, n: int, start: int) -> None:
     if codec == "opus" and rate == 44100:
         with pytest.raises(DecodeError, match="rate=44100: opus"):
-            encode(AudioChunk("news", start, tone(n, rate), rate), codec)
+            encode(AudioChunk("news", start, tone(n / rate, rate), rate), codec)
         return
-    chunk = decode(encode(AudioChunk("news", start, tone(n, rate), rate), codec))
+    chunk = decode(encode(AudioChunk("news", start, tone(n / rate, rate), rate), codec))
     # Opus always comes back at 48 kHz.
     assert chunk.rate == (48000 if codec == "opus" else rate)
     assert chunk.start * rate == start * chunk.rate
@@ -76,7 +73,7 @@ def test_16_bit_audio_survives_pcm_and_flac(codec: str, values: list[int]) -> No
 @pytest.mark.parametrize(("codec", "rate"), [("opus", 16000), ("opus", 48000), ("mp3", 44100)])
 def test_messages_of_lossy_codecs_join_without_a_click(codec: str, rate: int) -> None:
     n = rate // 2
-    sent = tone(4 * n, rate)
+    sent = tone(4 * n / rate, rate)
     decoder = ChunkDecoder(WireSettings())
     heard = np.concatenate(
         [
@@ -213,7 +210,7 @@ def test_a_configured_format_stands_in_for_headers(message: Message) -> None:
 
 
 def test_a_true_rate_is_needed_where_the_audio_knows_its_own() -> None:
-    message = encode(AudioChunk("a", 0, tone(8000, 8000), 8000), "flac")
+    message = encode(AudioChunk("a", 0, tone(1, 8000), 8000), "flac")
     with pytest.raises(DecodeError, match="header rate=16000, but the audio/flac inside says 8000"):
         decode(with_headers(message, rate="16000"))
     assert decode(with_headers(message, rate=None)).rate == 8000
@@ -275,7 +272,7 @@ def test_rubbish_of_every_type_is_refused_in_one_line(kind: bytes, value: bytes)
 def test_damaged_messages_are_refused_or_sound(
     codec: str, damage: list[tuple[int, int]], cut: int
 ) -> None:
-    message = encode(AudioChunk("a", 0, tone(3000, 16000), 16000), codec)
+    message = encode(AudioChunk("a", 0, tone(3000 / 16000, 16000), 16000), codec)
     value = bytearray(message.value)
     for at, byte in damage:
         value[at % len(value)] = byte

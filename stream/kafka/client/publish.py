@@ -15,7 +15,7 @@ from stream.kafka.client.resume_position import end_of_station
 from stream.kafka.codec.encode import ENCODERS
 from stream.kafka.codec.message import encode, encode_end
 from stream.resampler import Resampler
-from stream.sources.base import chunks_of
+from stream.sources.base import audio_of
 from stream.stages.mono import ToMono
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _mono(source: Source) -> Iterator[list[AudioChunk]]:
     """Yield a source's audio as mono chunks, batch by batch."""
     mono = ToMono(rate=1)  # no restart here
     for items in source:
-        yield [item for item in mono.push(chunks_of(items)) if isinstance(item, AudioChunk)]
+        yield [item for item in mono.push(audio_of(items)) if isinstance(item, AudioChunk)]
     ends = [EndOfStream(station, 0, 1) for station in mono.sessions]
     yield [item for item in mono.push(ends) if isinstance(item, AudioChunk)]
 
