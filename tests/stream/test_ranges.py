@@ -20,7 +20,7 @@ from stream.events import Gap
 from stream.kafka.checkpoint.partition_reader import Intake, Received
 from stream.kafka.checkpoint.record import as_record, read_record
 from stream.kafka.codec.timeline import Place, Position, Rules, read_place
-from stream.kafka.faust.translate import received
+from stream.kafka.faust.consumer import as_received
 from stream.kafka.settings import KafkaSettings
 from stream.pipeline import Pipeline
 from stream.ranges import MAX_INDEX_S, MAX_TIME_S, is_time
@@ -61,7 +61,7 @@ def of_faust(offset: int, timestamp: int, value: bytes, headers: list[Any]) -> R
         value=value,
         headers=headers,
     )
-    return received(message)
+    return as_received(message)
 
 
 class Listener:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stream.kafka.checkpoint.record import Saved, as_record, read_record
 from stream.kafka.checkpoint.stream_count import Count
-from stream.kafka.client.state_topic import StateLog
+from stream.kafka.client.state_topic import StateTopic
 from stream.kafka.codec.frame_stream import NEW, Entry
 from stream.kafka.codec.timeline import Place
 from stream.kafka.settings import KafkaSettings
@@ -157,7 +157,7 @@ def test_whatever_is_damaged_is_read_whole_or_not_at_all(data):
 def test_others_records_are_read_as_before():
     good, bad = written("us", Saved("b", 1, 0, 8000, snapshot(3), read_to=4)), written("us", REAL)
     bad.value = bad.value[:40]
-    log = StateLog(KafkaSettings(group="us"), None, lambda: None)
+    log = StateTopic(KafkaSettings(group="us"), None, lambda: None)
     found = {}
     for record in (written("us", REAL), good, bad):
         log._take(record, found)
