@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import (
     ACL,
     ACLOperation,
@@ -275,11 +275,11 @@ def test_a_refusal_undoes_a_transaction_once_and_does_not_poison_the_next(
     make(settings, topics.gaps, **configs)
     # This machine's clock is behind. (The broker's own marks must be young enough: 1 ms would
     # hold up its transactions.)
-    hand_over = Producer._hand_over
+    send = KafkaProducer.send
     monkeypatch.setattr(
-        Producer,
-        "_hand_over",
-        lambda self, producer, message: hand_over(self, producer, (*message[:5], two_hours_ago())),
+        KafkaProducer,
+        "send",
+        lambda self, *message: send(self, *message[:5], two_hours_ago()),
     )
     ensure_topics(settings, [topics.audio, *topics.events.values()])
     exactly = settings.model_copy(update={"exactly_once": True, "transactional_id": settings.group})
