@@ -2,7 +2,7 @@
 
 Either client library is given an empty answer where the broker sent records, so that it does all
 else that it does with one (assignment, position, end of the partition), and then the batches of
-the real one: see `read_with` in the clients' privates.py.
+the real one: see `client/privates.py` and `faust/privates.py`.
 """
 
 from __future__ import annotations
