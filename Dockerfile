@@ -1,21 +1,21 @@
-# airsift as a service: a plain user, nothing to build with, a root file system that may be
-# read-only. docs/operating.md says how large it is, and that it was not built where it was written.
+# airsift as a service: an unprivileged user, no build tools, a root file system that may be
+# read-only. This file has not been built yet; docs/operating.md states its estimated size.
 #
-#   docker build --tag airsift .                                   the network on the CPU
-#   docker build --tag airsift --build-arg TORCH_INDEX=URL .       and no libraries for a GPU
-#   docker build --tag airsift:cuda --build-arg DEVICE=cuda .      on a GPU
+#   docker build --tag airsift .                                   for the CPU
+#   docker build --tag airsift --build-arg TORCH_INDEX=URL .       for the CPU, without GPU libraries
+#   docker build --tag airsift:cuda --build-arg DEVICE=cuda .      for a GPU
 #   docker run --rm -e AIRSIFT_KAFKA__BOOTSTRAP_SERVERS=broker:9092 airsift
 FROM python:3.11-slim-bookworm AS build
 
 ARG DEVICE=cpu
-# torch for Linux carries CUDA; PyTorch's own index of packages has a build for the CPU alone.
+# torch for Linux contains CUDA; PyTorch's own package index has a build for the CPU alone.
 ARG TORCH_INDEX=
 ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
 
 WORKDIR /build
 RUN python -m venv /opt/airsift
-# What is installed changes seldom, and torch is large: these layers come before the code.
+# Dependencies change seldom, and torch is large: their layers come before the code.
 COPY requirements.lock scripts/image_requirements.py ./
 RUN python image_requirements.py requirements.lock "${DEVICE}" "${TORCH_INDEX}"
 RUN /opt/airsift/bin/pip install --no-deps --requirement torch.txt
@@ -33,17 +33,17 @@ FROM python:3.11-slim-bookworm
 ARG DEVICE=cpu
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="airsift" \
-      org.opencontainers.image.description="Hears speech and music in radio and podcasts as they arrive, and names the music." \
+      org.opencontainers.image.description="Finds speech and music in radio and podcasts as they arrive, and identifies the music." \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
 
-# A volume that is mounted at /catalogue for the first time gets the owner of that folder.
+# A new volume that is mounted at /catalogue gets the owner of this folder.
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin airsift \
     && install --directory --owner=10001 --group=10001 /catalogue
 COPY --from=build /opt/airsift /opt/airsift
 
-# Metrics and health are on loopback, for the check below; AIRSIFT_WATCH__ADDRESS=0.0.0.0 shows
-# them to Prometheus. Libraries that want a home get the one place that is always writable.
+# Metrics and health are on loopback, for the check below; AIRSIFT_WATCH__ADDRESS=0.0.0.0 opens
+# them to Prometheus. HOME is the one folder that is always writable.
 ENV PATH=/opt/airsift/bin:$PATH \
     HOME=/tmp \
     PYTHONUNBUFFERED=1 \

@@ -1,5 +1,4 @@
-# airsift's chores, one target each. `make demo` and `make test` work from nothing: they need
-# python3 with venv, and make.
+# One target for each task. `make demo` and `make test` need only python3 with venv, and make.
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,14 +10,14 @@ STAMP := $(VENV)/.installed
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-demo: install ## install what is needed, then show airsift at work
+demo: install ## install, then run two stations, a broker and a catalogue
 	$(BIN)/airsift demo
 
-# Most tests wait, for brokers and processes: others go on meanwhile, on one thread each.
+# Most tests wait for brokers and processes, so several run at once, on one thread each.
 JOBS ?= 2
 TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile
 
-test: lint ## install what is needed, then lint, types and every test that is not marked long
+test: lint ## install, then lint, types and every test that is not marked long
 	$(TESTS) -m "not long and not fuzz" $(PYTEST)
 
 long: install ## the tests that take longer than ten seconds each
@@ -32,8 +31,8 @@ kills: install ## kill writers of a catalogue two hundred times, at random momen
 
 install: $(STAMP) ## make .venv from the lock files
 
-# torch is large: it is installed once, from the locks, with everything else in one go; the
-# project itself then comes without looking at dependencies again.
+# torch is large: one command installs it with all other locked packages; the project itself is
+# then installed without resolving dependencies again.
 $(STAMP): requirements.lock requirements-dev.lock pyproject.toml scripts/system-packages
 	$(PYTHON) scripts/check_python.py
 	sh scripts/system-packages
@@ -53,10 +52,11 @@ lint: install ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: install ## measure what docs/benchmarks.md quotes
+bench: install ## measure the figures of docs/benchmarks.md
 	for name in frontend classifier pipeline decode worker_cost latency; do \
 		$(BIN)/python -m bench.speed.$$name || exit 1; done
 	$(BIN)/python -m bench.figures.readme_timeline
+	$(BIN)/python -m bench.figures.architecture
 
 chaos: install ## the long form of the tests with faults, for both drivers; half an hour
 	$(BIN)/python -m bench.chaos
@@ -64,8 +64,8 @@ chaos: install ## the long form of the tests with faults, for both drivers; half
 matching: install ## measure the matcher; fetches 1.3 GB of Debian packages the first time
 	$(BIN)/python -m bench.matching
 
-fuzz: install ## thousands of damaged messages: no crash, no hang, no growth
+fuzz: install ## decode thousands of damaged messages: no crash, no hang, no growth
 	$(BIN)/python -m pytest -m fuzz -s
 
-clean: ## remove what the targets above made
+clean: ## remove the files of the targets above
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

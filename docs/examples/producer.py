@@ -1,4 +1,4 @@
-"""Send a WAV file to airsift as a station, at the pace of air: producer.py FILE STATION."""
+"""Send a WAV file to airsift as a station, in real time: producer.py FILE STATION."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ pace = float(os.environ.get("PACE", "1"))  # times real time
 producer = KafkaProducer(bootstrap_servers=servers, acks="all")
 with wave.open(path) as audio:  # 16 bit samples
     rate = audio.getframerate()
-    # Counted from 1970: the events have the time of day, and a second run goes on after the first.
+    # Counted from 1970: events get the time of day, and a second run continues after the first.
     start = int(time.time() * rate)
     while value := audio.readframes(rate // 2):
         headers = {"content-type": "audio/x-s16le", "rate": rate, "start_sample": start}
@@ -27,5 +27,5 @@ with wave.open(path) as audio:  # 16 bit samples
             sys.exit("the broker refuses the message's time: set this machine's clock, it is wrong")
         start += len(value) // (2 * audio.getnchannels())
         time.sleep(0.5 / pace)
-# Faster than real time the count is ahead of the clock; the next run must not begin before its end.
+# Faster than real time, the count is ahead of the clock: the next run must not begin before it.
 time.sleep(max(start / rate - time.time(), 0))

@@ -1,4 +1,4 @@
-"""Print what airsift hears, as it hears it, with kafka-python: subscriber.py."""
+"""Print airsift's segments and matches as they are published, with kafka-python."""
 
 import json
 import os

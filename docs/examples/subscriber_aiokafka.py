@@ -1,4 +1,4 @@
-"""Print what airsift hears, as it hears it, with aiokafka: subscriber_aiokafka.py."""
+"""Print airsift's segments and matches as they are published, with aiokafka."""
 
 import asyncio
 import json

@@ -147,12 +147,13 @@ def test_everything_that_is_shipped_is_found_without_the_repository(
         "import airsift.__main__ as m; m.prefer_installed_modules()\n"
         "from airsift.config import default_file\n"
         "from stream.demo.programme import assemble, programmes\n"
-        "from model import recipe, voices\n"
+        "from model.corpus import sources\n"
+        "from model.evaluation import voices\n"
         "from model.classifier import DEFAULT_WEIGHTS, VOICE_WEIGHTS, load\n"
         "from model.weights import SHIPPED\n"
-        "assert default_file().parent.name == 'stream', default_file()\n"
+        "assert default_file().parent.name == 'airsift', default_file()\n"
         "assert SHIPPED.is_file() and load(DEFAULT_WEIGHTS) and load(VOICE_WEIGHTS)\n"
-        "assert recipe.debian_items() and voices.known_voices()\n"
+        "assert sources.debian_items() and voices.known_voices()\n"
         "assert all(len(assemble(name).samples) for name in programmes())\n"
     )
     subprocess.run(

@@ -7,6 +7,8 @@ from contextlib import closing
 
 import pytest
 from kafka import TopicPartition
+from kafka.errors import InvalidTxnStateError, KafkaError
+from kafka.producer.transaction_manager import TxnOffsetCommitHandler
 from kafka.structs import ConsumerGroupMetadata
 
 from airsift.errors import BrokerError, ConfigError
@@ -122,6 +124,26 @@ def test_outside_the_group_nothing_counts(settings, audio, member):
         transactions.send(settings.topics.gaps, b"k", b"later", [], 0)
         assert transactions.commit({audio: 9}, member)
         assert reads.values(1) == [b"later"]
+        assert committed(settings) == 9
+
+
+def test_a_transaction_that_the_broker_has_ended_is_begun_again(
+    settings, audio, member, monkeypatch
+):
+    """As after a coordinator that was away for longer than the transaction may be open."""
+    with closing(Transactions(settings)) as transactions, closing(Reads(settings)) as reads:
+        transactions.send(settings.topics.gaps, b"k", b"undone", [], 0)
+        transactions.flush()
+
+        def refuse(self, response):
+            self.fatal_error(KafkaError(f"Unexpected error in it: {InvalidTxnStateError()}"))
+
+        with monkeypatch.context() as patched:
+            patched.setattr(TxnOffsetCommitHandler, "handle_response", refuse)
+            assert not transactions.commit({audio: 99}, member)
+        transactions.send(settings.topics.gaps, b"k", b"again", [], 0)
+        assert transactions.commit({audio: 9}, member)
+        assert reads.values(1) == [b"again"]
         assert committed(settings) == 9
 
 

@@ -20,6 +20,8 @@ from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import (
     CommitFailedError,
     InvalidProducerEpochError,
+    InvalidTxnStateError,
+    KafkaError,
     KafkaTimeoutError,
     ProducerFencedError,
 )
@@ -58,6 +60,11 @@ _FENCED = (ProducerFencedError, InvalidProducerEpochError)
 _MIN_VERSION = (2, 5)  # from here on Kafka checks a commit against the group's generation
 _PROBE_S = 10.0
 _MAX_ABORTED = 5  # transactions in a row with a message that is refused
+
+
+def _is_over(error: KafkaError) -> bool:
+    """Say whether the broker no longer has the transaction; kafka-python gives its name in text."""
+    return InvalidTxnStateError.__name__ in f"{type(error).__name__} {error}"
 
 
 class Transactions:
@@ -176,6 +183,19 @@ class Transactions:
                 log.info("the transaction is undone, its partitions have moved: %s", error)
                 self._wait(manager.begin_abort())
                 self.open = False
+                return False
+            except KafkaError as error:
+                if not _is_over(error):
+                    raise
+                log.warning(
+                    "the broker has undone the transaction: it was open for longer than "
+                    "kafka.transaction_timeout_s=%g, or its coordinator was away; what came since "
+                    "the last commit is processed again",
+                    self._settings.transaction_timeout_s,
+                )
+                self._sender.forget()
+                self._sender.close()
+                self._connect()
                 return False
         self.open = False
         self._aborted_in_a_row = 0
