@@ -187,6 +187,22 @@ def test_what_a_worker_imports_holds_nothing_of_training(root):
     assert not loaded
 
 
+@pytest.mark.process
+def test_an_import_changes_no_logger():
+    program = """
+import logging
+import stream.kafka.client.sink, stream.kafka.client.source, stream.kafka.faust.worker
+libraries = ("kafka", "aiokafka", "faust", "mode")
+for name in ["kafka", *logging.root.manager.loggerDict]:
+    logger = logging.getLogger(name)
+    if name.startswith(libraries):
+        assert logger.level == 0 and logger.propagate, logger
+        assert all(isinstance(each, logging.NullHandler) for each in logger.handlers), logger
+assert not logging.root.handlers
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
 def test_every_error_is_airsifts():
     for name, value in vars(errors).items():
         if isinstance(value, type) and issubclass(value, Exception):

@@ -2,13 +2,15 @@
 
 kafka-python has no public way to do what these functions do. Their names may change in any release,
 so pyproject.toml sets an upper bound, and a contract test looks each of them up in the installed
-version. `PRIVATE_NAMES` is the list.
+version. `PRIVATE_NAMES` is the list. `has_ended` reads the text of an error for the same reason.
 """
 
 from __future__ import annotations
 
 import itertools
 from typing import TYPE_CHECKING, Any
+
+from kafka.errors import InvalidTxnStateError, KafkaError
 
 from stream.kafka.records.partitions import NO_ERROR
 
@@ -89,6 +91,14 @@ def wake_up(producer: KafkaProducer) -> None:
 def transaction_manager(producer: KafkaProducer) -> TransactionManager:
     """Return what a producer's transaction methods wait for without a time limit."""
     return producer._transaction_manager
+
+
+def has_ended(error: KafkaError) -> bool:
+    """Whether the broker no longer has the transaction.
+
+    kafka-python raises a plain KafkaError here, with the name of the broker's error in its text.
+    """
+    return InvalidTxnStateError.__name__ in f"{type(error).__name__} {error}"
 
 
 class _Join:

@@ -20,7 +20,6 @@ from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import (
     CommitFailedError,
     InvalidProducerEpochError,
-    InvalidTxnStateError,
     KafkaError,
     KafkaTimeoutError,
     ProducerFencedError,
@@ -35,7 +34,7 @@ from stream.kafka.client.connect import (
 )
 from stream.kafka.client.identity import Identity
 from stream.kafka.client.net_client import CoordinatorClient
-from stream.kafka.client.privates import transaction_manager, wake_up
+from stream.kafka.client.privates import has_ended, transaction_manager, wake_up
 from stream.kafka.client.producer import (
     NOT_SENT,
     Arguments,
@@ -60,11 +59,6 @@ _FENCED = (ProducerFencedError, InvalidProducerEpochError)
 _MIN_VERSION = (2, 5)  # from here on Kafka checks a commit against the group's generation
 _PROBE_S = 10.0
 _MAX_ABORTED = 5  # transactions in a row with a message that is refused
-
-
-def _is_over(error: KafkaError) -> bool:
-    """Say whether the broker no longer has the transaction; kafka-python gives its name in text."""
-    return InvalidTxnStateError.__name__ in f"{type(error).__name__} {error}"
 
 
 class Transactions:
@@ -185,7 +179,7 @@ class Transactions:
                 self.open = False
                 return False
             except KafkaError as error:
-                if not _is_over(error):
+                if not has_ended(error):
                     raise
                 log.warning(
                     "the broker has undone the transaction: it was open for longer than "
@@ -193,8 +187,8 @@ class Transactions:
                     "the last commit is processed again",
                     self._settings.transaction_timeout_s,
                 )
-                self._sender.forget()
-                self._sender.close()
+                self._producer.forget()
+                self._producer.close()
                 self._connect()
                 return False
         self.open = False
