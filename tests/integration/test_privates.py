@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import closing
 from importlib.metadata import version
 
 import pytest
@@ -13,9 +14,9 @@ from kafka.consumer.fetcher import Fetcher
 
 from stream.kafka.client import privates as of_kafka
 from stream.kafka.client.connect import (
+    connect_admin,
     connect_consumer,
     connect_producer,
-    connected_admin,
     ensure_topics,
 )
 from stream.kafka.faust import privates as of_faust
@@ -57,7 +58,7 @@ def test_kafka_python_has_the_private_names(kafka_settings):
             consumer.poll(timeout_ms=100)
             assert time.monotonic() < deadline
         assert of_kafka.last_reads(consumer)
-        with connected_admin(kafka_settings) as admin:
+        with closing(connect_admin(kafka_settings)) as admin:
             roots = {
                 "KafkaConsumer": consumer,
                 "KafkaProducer": producer,

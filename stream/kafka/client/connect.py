@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -211,7 +211,7 @@ def ensure_topics(
         If no broker answers, it refuses to create a topic, or a right is missing.
     """
     wanted = names if isinstance(names, Mapping) else dict.fromkeys(names, ())
-    with connected_admin(settings) as admin:
+    with closing(connect_admin(settings)) as admin:
         with broker_errors(settings):
             found = admin.describe_topics(list(wanted))
         missing = [topic["name"] for topic in found if topic["error_code"] == UNKNOWN_TOPIC]
@@ -224,16 +224,6 @@ def ensure_topics(
     return missing
 
 
-@contextmanager
-def connected_admin(settings: KafkaSettings) -> Iterator[KafkaAdminClient]:
-    """Connect an admin client and close it after the block; see `connect_admin`."""
-    admin = connect_admin(settings)
-    try:
-        yield admin
-    finally:
-        admin.close()
-
-
 def grow_topic(settings: KafkaSettings, name: str, partitions: int) -> None:
     """Add partitions to a topic that has fewer.
 
@@ -242,7 +232,7 @@ def grow_topic(settings: KafkaSettings, name: str, partitions: int) -> None:
     BrokerError
         The broker does not answer, or refuses.
     """
-    with connected_admin(settings) as admin:
+    with closing(connect_admin(settings)) as admin:
         with broker_errors(settings):
             [described] = admin.describe_topics([name])
         there = len(described["partitions"])

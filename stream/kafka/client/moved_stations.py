@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from kafka import TopicPartition
@@ -144,35 +145,31 @@ class MovedStations:
 
     def _read_records(self, partitions: int) -> Iterator[ConsumerRecord]:
         since = {}
-        consumer = connect_consumer(self._settings, group_id=self._settings.group)
-        try:
+        with closing(connect_consumer(self._settings, group_id=self._settings.group)) as consumer:
             within = {"timeout_ms": round(self._settings.request_timeout_s * 1000)}
             state = self._settings.topics.state
             with broker_errors(self._settings):
                 there = consumer.partitions_for_topic(state) or set()
                 for p in sorted(there & set(range(partitions))):
                     since[p] = consumer.committed(TopicPartition(state, p), **within) or 0
-        finally:
-            consumer.close()
         return read_on(self._settings, since, lambda: None)
 
     def _read_messages(self, partition: int, kafka_offset: int) -> Iterator[ConsumerRecord]:
         tp = TopicPartition(self._settings.topics.audio, partition)
-        consumer = connect_consumer(self._settings, auto_offset_reset="earliest")
-        try:
-            with broker_errors(self._settings):
-                consumer.assign([tp])
-                end = consumer.end_offsets([tp])[tp]
-                begin = consumer.beginning_offsets([tp])[tp]
-                consumer.seek(tp, max(begin, kafka_offset))
-                deadline = time.monotonic() + _TAIL_S
-                while consumer.position(tp) < end:
-                    if time.monotonic() > deadline:
-                        raise BrokerError(f"not at its end within {_TAIL_S:g} s")
-                    for records in consumer.poll(timeout_ms=100).values():
-                        yield from records
-        finally:
-            consumer.close()
+        with (
+            closing(connect_consumer(self._settings, auto_offset_reset="earliest")) as consumer,
+            broker_errors(self._settings),
+        ):
+            consumer.assign([tp])
+            end = consumer.end_offsets([tp])[tp]
+            begin = consumer.beginning_offsets([tp])[tp]
+            consumer.seek(tp, max(begin, kafka_offset))
+            deadline = time.monotonic() + _TAIL_S
+            while consumer.position(tp) < end:
+                if time.monotonic() > deadline:
+                    raise BrokerError(f"not at its end within {_TAIL_S:g} s")
+                for records in consumer.poll(timeout_ms=100).values():
+                    yield from records
 
 
 def committed_offsets(settings: KafkaSettings) -> dict[int, int | None]:
@@ -184,13 +181,10 @@ def committed_offsets(settings: KafkaSettings) -> dict[int, int | None]:
         The broker does not answer.
     """
     topic = settings.topics.audio
-    consumer = connect_consumer(settings, group_id=settings.group)
-    try:
+    with closing(connect_consumer(settings, group_id=settings.group)) as consumer:
         within = {"timeout_ms": round(settings.request_timeout_s * 1000)}
         with broker_errors(settings):
             return {
                 p: consumer.committed(TopicPartition(topic, p), **within)
                 for p in consumer.partitions_for_topic(topic) or ()
             }
-    finally:
-        consumer.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -284,10 +285,9 @@ def end_of_station(settings: KafkaSettings, station: str) -> tuple[int, int] | N
     """
     key, topic = station.encode(), settings.topics.audio
     deadline = time.monotonic() + settings.request_timeout_s
-    consumer = connect_consumer(settings)
     found: list[ConsumerRecord] = []
     try:
-        with broker_errors(settings):
+        with closing(connect_consumer(settings)) as consumer, broker_errors(settings):
             for i, tp in enumerate(_partitions(consumer, topic, key)):
                 for record in _backwards(consumer, tp, key, deadline, empty=i > 0):
                     found.append(record)
@@ -305,8 +305,6 @@ def end_of_station(settings: KafkaSettings, station: str) -> tuple[int, int] | N
                 extra={"station": station},
             )
             return int(time.time()) + 1, 1
-    finally:
-        consumer.close()
     return _end(settings, station, found[::-1])
 
 

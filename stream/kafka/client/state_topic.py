@@ -9,6 +9,7 @@ that it needs, so a restart reads little even without compaction.
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from kafka import TopicPartition
@@ -17,8 +18,8 @@ from airsift.errors import BrokerError
 from stream.kafka.checkpoint.record import Saved, as_record, read_record
 from stream.kafka.client.connect import (
     broker_errors,
+    connect_admin,
     connect_consumer,
-    connected_admin,
     ensure_topics,
     grow_topic,
 )
@@ -50,7 +51,7 @@ def ensure_state_topic(settings: KafkaSettings) -> None:
         It is missing, or has fewer partitions, and this client may not change that.
     """
     audio, state = settings.topics.audio, settings.topics.state
-    with connected_admin(settings) as admin, broker_errors(settings):
+    with closing(connect_admin(settings)) as admin, broker_errors(settings):
         [described] = admin.describe_topics([audio])
     needed = max(len(described["partitions"]), 1)
     topics = settings.topics.model_copy(update={"partitions": needed})
@@ -145,45 +146,44 @@ def read_on(
     """
     tps = {TopicPartition(settings.topics.state, p): at for p, at in since.items()}
     # A snapshot of an aborted transaction is ahead of the published events.
-    consumer = connect_consumer(settings, on_unreadable, isolation_level="read_committed")
-    try:
-        with broker_errors(settings):
-            consumer.assign(list(tps))
-            ends = _ends(settings, consumer, list(tps))
-            begins = consumer.beginning_offsets(list(tps))
-            for tp, at in tps.items():
-                # An offset beyond the end is one of a topic that was recreated since: read all.
-                consumer.seek(tp, max(at if at <= ends[tp] else 0, begins[tp]))
-            limit_s = settings.request_timeout_s + settings.undecided_s
-            deadline = time.monotonic() + limit_s
-            goals: dict[TopicPartition, int] = {}
-            while any(tp not in goals or consumer.position(tp) < goals[tp] for tp in tps):
-                if time.monotonic() > deadline:
-                    raise BrokerError(
-                        f"topic {settings.topics.state} cannot be read to its end within "
-                        f"{limit_s:g} s; look at the broker, or raise kafka.request_timeout_s"
-                    )
-                for records in consumer.poll(timeout_ms=50).values():
-                    yield from records
-                for tp, end in ends.items():
-                    # The embedded broker reports the start of its last batch as the end, and that
-                    # batch may hold a station's only record. Its fetch responses are right.
-                    if tp not in goals and (known := consumer.highwater(tp)) is not None:
-                        goals[tp] = max(end, known)
-    finally:
-        consumer.close()
+    with (
+        closing(
+            connect_consumer(settings, on_unreadable, isolation_level="read_committed")
+        ) as consumer,
+        broker_errors(settings),
+    ):
+        consumer.assign(list(tps))
+        ends = _ends(settings, consumer, list(tps))
+        begins = consumer.beginning_offsets(list(tps))
+        for tp, at in tps.items():
+            # An offset beyond the end is one of a topic that was recreated since: read all.
+            consumer.seek(tp, max(at if at <= ends[tp] else 0, begins[tp]))
+        limit_s = settings.request_timeout_s + settings.undecided_s
+        deadline = time.monotonic() + limit_s
+        goals: dict[TopicPartition, int] = {}
+        while any(tp not in goals or consumer.position(tp) < goals[tp] for tp in tps):
+            if time.monotonic() > deadline:
+                raise BrokerError(
+                    f"topic {settings.topics.state} cannot be read to its end within "
+                    f"{limit_s:g} s; look at the broker, or raise kafka.request_timeout_s"
+                )
+            for records in consumer.poll(timeout_ms=50).values():
+                yield from records
+            for tp, end in ends.items():
+                # The embedded broker reports the start of its last batch as the end, and that
+                # batch may hold a station's only record. Its fetch responses are right.
+                if tp not in goals and (known := consumer.highwater(tp)) is not None:
+                    goals[tp] = max(end, known)
 
 
 def _ends(
     settings: KafkaSettings, consumer: KafkaConsumer, tps: list[TopicPartition]
 ) -> dict[TopicPartition, int]:
+    ends: dict[TopicPartition, int]
     if not settings.exactly_once:
-        ends: dict[TopicPartition, int] = consumer.end_offsets(tps)
+        ends = consumer.end_offsets(tps)
         return ends
     # After a transaction that is still open too: its owner may commit it yet.
-    everything = connect_consumer(settings, isolation_level="read_uncommitted")
-    try:
+    with closing(connect_consumer(settings, isolation_level="read_uncommitted")) as everything:
         ends = everything.end_offsets(tps)
-    finally:
-        everything.close()
     return ends

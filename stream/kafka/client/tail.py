@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from kafka import TopicPartition
@@ -46,8 +47,7 @@ def follow(
         No broker answers, or a topic is not there.
     """
     # Aborted messages are not events, whatever this client's kafka.exactly_once.
-    consumer = connect_consumer(settings, isolation_level="read_committed")
-    try:
+    with closing(connect_consumer(settings, isolation_level="read_committed")) as consumer:
         with broker_errors(settings):
             tps = []
             for topic in dict.fromkeys(topics):
@@ -69,5 +69,3 @@ def follow(
                 polled = consumer.poll(timeout_ms=round(settings.poll_s * 1000))
             for records in polled.values():
                 yield from records
-    finally:
-        consumer.close()

@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airsift.errors import AirsiftError
-from stream.kafka.client.connect import broker_errors, connected_admin
+from stream.kafka.client.connect import broker_errors, connect_admin
 from stream.kafka.client.rights import UNKNOWN_TOPIC
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class TopicWatch:
     def _ask_broker(self, names: Sequence[str]) -> Sequence[dict[str, Any]]:
         try:
             if self._admin is None:
-                self._admin = self._connection.enter_context(connected_admin(self._settings))
+                self._admin = self._connection.enter_context(closing(connect_admin(self._settings)))
             with broker_errors(self._settings):
                 described: Sequence[dict[str, Any]] = self._admin.describe_topics(list(names))
         except AirsiftError:

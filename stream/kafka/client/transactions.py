@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from kafka import OffsetAndMetadata, TopicPartition
@@ -354,17 +354,16 @@ class Transactions:
     def _seen(self, tp: TopicPartition, first: int, last: int) -> set[int]:
         """Return the offsets from `first` to `last` that a subscriber receives."""
         seen: set[int] = set()
-        consumer = connect_consumer(self._settings, isolation_level="read_committed")
-        try:
-            with broker_errors(self._settings):
-                consumer.assign([tp])
-                consumer.seek(tp, first)
-                deadline = time.monotonic() + _PROBE_S
-                while last not in seen and time.monotonic() < deadline:
-                    for records in consumer.poll(timeout_ms=200).values():
-                        seen |= {record.offset for record in records}
-        finally:
-            consumer.close()
+        with (
+            closing(connect_consumer(self._settings, isolation_level="read_committed")) as consumer,
+            broker_errors(self._settings),
+        ):
+            consumer.assign([tp])
+            consumer.seek(tp, first)
+            deadline = time.monotonic() + _PROBE_S
+            while last not in seen and time.monotonic() < deadline:
+                for records in consumer.poll(timeout_ms=200).values():
+                    seen |= {record.offset for record in records}
         return seen
 
     def _refusal(self, reason: str) -> str:
