@@ -1,3 +1,3 @@
-"""What the packages stream, model and fingerprint share: the version and the errors."""
+"""The application: command line, configuration, and the errors that all packages share."""
 
 __version__ = "0.1.0"

@@ -6,31 +6,30 @@ import os
 import sys
 from os.path import abspath, dirname  # loaded before any code runs, as no other module is
 
-_RESTARTED = ("run", "worker")  # started and stopped by supervisors
+_SUPERVISED = ("run", "worker")  # started and stopped by supervisors
 
 
 def main() -> None:
     """Run the command line.
 
-    What runs for months may be told to end while it still imports its libraries.
+    Long-running commands may be signalled to end while they still import libraries.
     """
     prefer_installed_modules()
     command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    if command in _RESTARTED:
-        from airsift.shutdown import end_at_once_on_signals
+    if command in _SUPERVISED:
+        from airsift.shutdown import exit_on_signals
 
-        end_at_once_on_signals()
+        exit_on_signals()
     from airsift.cli.app import main as run
 
     run()
 
 
 def prefer_installed_modules() -> None:
-    """Import from the working directory and from ``PYTHONPATH`` only what is nowhere else.
+    """Import from the working directory and from ``PYTHONPATH`` last.
 
-    Files called ``stream.py``, ``model.py`` or ``json.py`` are common where people work. So the
-    standard library comes first, then the folder that holds this package, then what else is
-    installed, and last the folders that the user is in or has named.
+    Files named ``stream.py``, ``model.py`` or ``json.py`` are common there. The order is: the
+    standard library, the folder of this package, other installed packages, the user's folders.
     """
     root, standard = dirname(dirname(abspath(__file__))), dirname(abspath(os.__file__))  # noqa: PTH100, PTH120
     added = [] if sys.flags.safe_path else [sys.path[0]]  # the working or the script's directory

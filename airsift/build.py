@@ -1,18 +1,23 @@
-"""From a configuration to the parts it describes."""
+"""From a configuration to the parts it describes: pipeline, sources and sinks."""
 
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airsift.errors import ConfigError
 
 if TYPE_CHECKING:
-    from airsift.config import Config
+    from airsift.config import Config, HttpConfig
     from model.classifier import Classifier
-    from model.frontend.rolling_cqt import FrontEnd
+    from model.frontend.base import FrontEnd
+    from stream.kafka.client.transactions import Transactions
     from stream.pipeline import Pipeline
+    from stream.sinks.base import Sink
+    from stream.sources.base import Source
+    from stream.sources.web_client import WebSettings
     from stream.stages.identify import Identify
     from stream.stages.smooth import SmoothSettings
 
@@ -20,11 +25,11 @@ log = logging.getLogger(__name__)
 
 LABELS = ("speech", "music")
 VOICE_LABELS = ("female", "male")
-BOUNDARY_GRID_S = 0.1  # coarse enough that the last bits of a probability move no boundary
+BOUNDARY_GRID_S = 0.1  # coarse enough that rounding of probabilities moves no boundary
 
 
 def model_rate(config: Config) -> int:
-    """Return the samples per second of the configured network's audio, without loading it."""
+    """Return the sample rate of the configured network, in Hz, without loading it."""
     from model.classifier import DEFAULT_WEIGHTS, read_spec
 
     file = Path(config.model.path) if config.model.path else DEFAULT_WEIGHTS
@@ -32,7 +37,7 @@ def model_rate(config: Config) -> int:
 
 
 def build_model(config: Config) -> tuple[FrontEnd, Classifier, str]:
-    """Load the network and the front end that its spec asks for; return them and their device."""
+    """Load the network and its front end; return them and their device."""
     import torch
 
     from model.classifier import DEFAULT_WEIGHTS, load
@@ -54,7 +59,7 @@ def build_model(config: Config) -> tuple[FrontEnd, Classifier, str]:
 
 
 def build_voice(config: Config, device: str) -> Classifier | None:
-    """Load the network that tells voices, unless it is switched off."""
+    """Load the network of voices, unless it is switched off."""
     if not config.model.voice:
         return None
     from model.classifier import VOICE_WEIGHTS, load
@@ -68,7 +73,7 @@ def build_voice(config: Config, device: str) -> Classifier | None:
 
 
 def build_identify(config: Config, rate: int) -> Identify | None:
-    """Open the catalogue, if one is configured, for music at `rate`."""
+    """Open the configured catalogue, if any, for music at `rate`."""
     identify = config.identify
     if not identify.catalogue:
         return None
@@ -88,23 +93,23 @@ def build_identify(config: Config, rate: int) -> Identify | None:
         query=round(identify.query_s * rate),
         shortest=round(identify.shortest_s * rate),
         tolerance=round(identify.tolerance_s * rate),
-        thorough_every=max(identify.thorough_every, 1),
-        evidence=round(identify.evidence_s * rate),
+        thorough_every=max(identify.warp_every_n_queries, 1),
+        evidence=round(identify.max_query_s * rate),
     )
     catalogue = Catalogue.open(Path(identify.catalogue))
-    for problem in catalogue.problems:  # the rest of it serves
+    for problem in catalogue.problems:  # the rest of it is searched
         log.warning("%s", problem)
-    quick = LandmarkMatcher(catalogue, threshold=identify.threshold, thorough=False)
-    thorough = None
-    if identify.thorough_every:
-        thorough = LandmarkMatcher(catalogue, threshold=identify.threshold)
-    return Identify(quick, settings, thorough)
+    plain = LandmarkMatcher(catalogue, threshold=identify.threshold, warp_search=False)
+    warping = None
+    if identify.warp_every_n_queries:
+        warping = LandmarkMatcher(catalogue, threshold=identify.threshold)
+    return Identify(plain, settings, warping)
 
 
 def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
-    """Build everything between the two edges.
+    """Build everything between source and sinks.
 
-    With `reorder`, it waits for late chunks as configured: for sources that may give them.
+    With `reorder` it waits for late chunks, as configured: for sources that may send them late.
     """
     from stream.pipeline import Pipeline
 
@@ -127,9 +132,9 @@ def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
 def check_units(
     front_end: FrontEnd, classifier: Classifier, voice: Classifier | None, device: str
 ) -> None:
-    """Check on this machine that a station's bits do not depend on other stations or on cutting.
+    """Check on this machine that results depend neither on other stations nor on chunk sizes.
 
-    Where they would, rows are computed one by one from here on, which is said once.
+    Where they do, rows are computed one by one from now on, and a warning is logged.
     """
     units = [*front_end.units, *classifier.units, *(voice.units if voice else [])]
     alone = sorted({each.name for each in units if each.sizes(device) == (1,)})
@@ -142,7 +147,7 @@ def check_units(
 
 
 def smoothing(config: Config, rate: int) -> SmoothSettings:
-    """Return the smoother's settings in samples at `rate`."""
+    """Return the settings of the smoother, in samples at `rate`."""
     from stream.stages.smooth import SmoothSettings
 
     return SmoothSettings(
@@ -153,4 +158,124 @@ def smoothing(config: Config, rate: int) -> SmoothSettings:
         min_length=round(config.smoothing.min_segment_s * rate),
         update=round(config.smoothing.update_s * rate),
         grid=round(BOUNDARY_GRID_S * rate),
+    )
+
+
+def open_transactions(source: str, sinks: list[str], config: Config) -> Transactions | None:
+    """Return the transactions that source and sink share if `kafka.exactly_once` is set.
+
+    Raises
+    ------
+    AirsiftError
+        Source and sink are not both Kafka, or the broker has no reliable transactions.
+    """
+    if not config.kafka.exactly_once:
+        return None
+    if source != "kafka" or sinks != ["kafka"]:
+        raise ConfigError(
+            "kafka.exactly_once=true is from Kafka to Kafka: run with --source kafka and --sink "
+            "kafka alone, or set kafka.exactly_once=false"
+        )
+    from stream.kafka.client.transactions import Transactions
+
+    return Transactions(config.kafka)
+
+
+def open_source(
+    name: str,
+    station: str | None,
+    config: Config,
+    transactions: Transactions | None = None,
+    *,
+    track: str | None = None,
+) -> Source:
+    """Open the source that ``--source`` names.
+
+    Raises
+    ------
+    AirsiftError
+        It cannot be opened.
+    """
+    if track is not None and name in ("kafka", "microphone"):
+        raise ConfigError(f"--track {track}: {name} has no tracks; leave it out")
+    if name == "kafka":
+        from stream.kafka.client.source import KafkaSource
+
+        return KafkaSource(config.kafka, rate=model_rate(config), transactions=transactions)
+    if name == "microphone":
+        from stream.sources.microphone import MicrophoneSource
+
+        mic = config.microphone
+        return MicrophoneSource(
+            mic.device or None,
+            station=station or "microphone",
+            block_ms=mic.block_ms,
+            queue_blocks=max(round(mic.queue_s * 1000 / mic.block_ms), 1),
+            absent_s=mic.absent_s,
+        )
+    if "://" in name:
+        from stream.sources.http import HttpSource
+        from stream.sources.web_address import public_name
+
+        web = web_settings(config.http)
+        return HttpSource(name, station or public_name(name), web, track=track)
+    from stream.sources.file import FileSource
+
+    return FileSource(
+        Path(name),
+        station=station,
+        chunk_s=config.file.chunk_s,
+        track=track,
+        max_spool=config.file.max_spool_bytes,
+    )
+
+
+def check_sinks(names: list[str]) -> None:
+    """Refuse an unknown name of a sink, before anything is opened."""
+    for name in names:
+        if name not in ("console", "kafka") and not name.startswith("jsonl:"):
+            raise ConfigError(f"--sink {name}: must be console, kafka or jsonl:FILE")
+
+
+def open_sink(name: str, config: Config, transactions: Transactions | None = None) -> Sink:
+    """Open the sink that one ``--sink`` names."""
+    if name == "kafka":
+        from stream.kafka.client.sink import KafkaSink
+
+        return KafkaSink(config.kafka, transactions)
+    if name == "console":
+        from stream.sinks.console import ConsoleSink
+
+        return ConsoleSink(sys.stdout)
+    from stream.sinks.jsonl import JsonlSink
+
+    target = name.removeprefix("jsonl:")
+    return JsonlSink(sys.stdout if target == "-" else Path(target))
+
+
+def web_settings(http: HttpConfig) -> WebSettings:
+    """Return the settings of web sources, with the password from its file.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read.
+    """
+    from stream.sources.web_client import WebSettings
+
+    password = ""
+    if http.password_file:
+        try:
+            password = Path(http.password_file).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError):
+            raise ConfigError(
+                f"http.password_file={http.password_file!r} is not text that can be read; name a "
+                "file with the password"
+            ) from None
+    return WebSettings(
+        timeout_s=http.timeout_s,
+        max_backoff_s=http.max_backoff_s,
+        allow_private=http.allow_private,
+        username=http.username,
+        password=password,
     )

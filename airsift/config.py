@@ -1,10 +1,10 @@
-"""Configuration: every key in configs/default.toml, overridden in three layers.
+"""Configuration: the keys of configs/default.toml, overridden by three layers.
 
-A configuration file, then ``--set a.b=c``, then the environment (``AIRSIFT_A__B=c``): what is
-later wins. Facts about a model are in the model file and cannot be configured.
+The layers are a configuration file, ``--set a.b=c``, and the environment (``AIRSIFT_A__B=c``);
+later ones win. Facts about a model are in the model file and cannot be configured.
 
-A relative path in a configuration file is relative to that file's folder; given by ``--set`` or
-the environment, to the working directory. ``~`` is the home directory in each of them.
+A relative path in a configuration file is relative to that file's folder; in ``--set`` or the
+environment, to the working directory. ``~`` is the home directory.
 """
 
 from __future__ import annotations
@@ -25,11 +25,16 @@ from stream.telemetry.settings import TelemetrySettings
 
 PREFIX = "AIRSIFT_"
 _PATHS = ("model.path", "model.voice_path", "identify.catalogue")  # and whatever ends in _file
+# Old names of keys, refused with the new name.
+RENAMED = {
+    "identify.evidence_s": "identify.max_query_s",
+    "identify.thorough_every": "identify.warp_every_n_queries",
+}
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
-    """A table of the configuration: frozen, and without keys nobody reads."""
+    """A table of the configuration: frozen, and without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,7 +43,7 @@ _Sha256 = Annotated[str, Field(pattern=r"^([0-9A-Fa-f]{64})?$")]
 
 
 class ModelConfig(Section):
-    """Which network, and where it runs."""
+    """The network, and its device."""
 
     path: str
     sha256: _Sha256
@@ -62,25 +67,25 @@ class SmoothingConfig(Section):
 
 
 class IdentifyConfig(Section):
-    """Which catalogue, and when it is asked."""
+    """The catalogue, and when it is queried."""
 
     catalogue: str
     first_s: Seconds
     interval_s: Seconds
     query_s: Annotated[float, Field(gt=0, le=60)]
-    evidence_s: Annotated[float, Field(gt=0, le=120)]
+    max_query_s: Annotated[float, Field(gt=0, le=120)]
     shortest_s: Seconds
     tolerance_s: Annotated[float, Field(ge=0)]
     threshold: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    thorough_every: Annotated[int, Field(ge=0, le=1000)]
+    warp_every_n_queries: Annotated[int, Field(ge=0, le=1000)]
 
     @model_validator(mode="after")
-    def _a_question_holds_the_first(self) -> IdentifyConfig:
+    def _check_lengths(self) -> IdentifyConfig:
         if self.first_s > self.query_s:
             raise ValueError(f"first_s={self.first_s} must be at most query_s={self.query_s}")
-        if self.evidence_s < self.query_s:
+        if self.max_query_s < self.query_s:
             raise ValueError(
-                f"evidence_s={self.evidence_s} must be at least query_s={self.query_s}"
+                f"max_query_s={self.max_query_s} must be at least query_s={self.query_s}"
             )
         return self
 
@@ -102,14 +107,14 @@ class HttpConfig(Section):
     password_file: str
 
     @model_validator(mode="after")
-    def _a_login_is_whole(self) -> HttpConfig:
+    def _check_login(self) -> HttpConfig:
         if bool(self.username) != bool(self.password_file):
             raise ValueError("username and password_file belong together: set both or none")
         return self
 
 
 class MicrophoneConfig(Section):
-    """Which microphone, and how it is read."""
+    """The microphone, and how it is read."""
 
     device: str
     block_ms: Annotated[int, Field(ge=5, le=1000)]
@@ -124,7 +129,7 @@ class RunConfig(Section):
 
 
 class Config(Section):
-    """All of it."""
+    """The whole configuration."""
 
     model: ModelConfig
     smoothing: SmoothingConfig
@@ -137,7 +142,7 @@ class Config(Section):
     kafka: KafkaSettings
 
     @model_validator(mode="after")
-    def _a_transaction_outlasts_its_checkpoint(self) -> Config:
+    def _check_transactions(self) -> Config:
         kafka, every_s = self.kafka, self.run.checkpoint_s
         if kafka.exactly_once and kafka.transaction_timeout_s < 3 * every_s:
             raise ValueError(
@@ -149,14 +154,14 @@ class Config(Section):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration, and where each value came from (dotted key to a name of the layer)."""
+    """A configuration, and the layer of each value by dotted key."""
 
     config: Config
     origins: Mapping[str, str]
 
 
 def default_file() -> Path:
-    """Return the file that holds every key."""
+    """Return the file with the default of every key."""
     packaged = Path(__file__).with_name("default.toml")
     if packaged.is_file():
         return packaged
@@ -190,7 +195,8 @@ def load(
     layers = [("default.toml", defaults)]
     if path is not None:
         layers.append((str(path), _in_folder(path, _read(path))))
-    layers += [("--set", _assignment(text, texts)) for text in sets]
+    form = "section.key=value, as in smoothing.enter=0.7"
+    layers += [("--set", _nest(*parse_assignment(text, form, texts))) for text in sets]
     variables = os.environ if environ is None else environ
     for name in sorted(variables):
         if name.startswith(PREFIX):
@@ -210,7 +216,7 @@ def load(
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
-        # Not whole sections, and no secrets: logs are read by many.
+        # Logs must show neither whole sections nor secrets.
         hidden = isinstance(first["input"], Mapping) or "password" in key
         value = "" if hidden else f"={first['input']!r}"
         raise ConfigError(
@@ -238,7 +244,7 @@ def _expanded(value: str) -> str:
 
 
 def _in_folder(path: Path, layer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a file's values, its relative paths relative to where the file lies."""
+    """Return the values of a file, with relative paths resolved from its folder."""
     found: dict[str, Any] = {}
     for key, value in flatten(layer):
         placed = str(path.parent / _expanded(value)) if _is_path(key, value) else value
@@ -255,11 +261,27 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not TOML ({error}); see configs/default.toml") from None
 
 
-def _assignment(text: str, texts: Set[str]) -> dict[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(f"--set {text}: must be section.key=value, as in smoothing.enter=0.7")
-    return _nest(key.strip(), _value(value.strip(), key.strip() in texts))
+def parse_assignment(text: str, form: str, texts: Set[str] = frozenset()) -> tuple[str, Any]:
+    """Parse ``--set name=value``; the value is TOML, or else a string.
+
+    Parameters
+    ----------
+    text : str
+        The assignment.
+    form : str
+        The expected form with an example, for the error.
+    texts : set of str
+        Names whose values are always strings.
+
+    Raises
+    ------
+    ConfigError
+        There is no name or no equals sign.
+    """
+    key, equals, value = (part.strip() for part in text.partition("="))
+    if not equals or not key:
+        raise ConfigError(f"--set {text}: must be {form}")
+    return key, _value(value, key in texts)
 
 
 def _value(text: str, is_text: bool) -> Any:
@@ -267,7 +289,7 @@ def _value(text: str, is_text: bool) -> Any:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
-    # Device 2 and password 12345 are text to us, and need no quotes.
+    # A device 2 or a password 12345 is text, and needs no quotes.
     return text if is_text and not isinstance(value, str) else value
 
 
@@ -286,6 +308,8 @@ def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
 
 
 def _unknown(key: str, origin: str, known: Sequence[str]) -> str:
+    if key in RENAMED:
+        return f"{key} (from {origin}): no such key; it is now {RENAMED[key]}"
     near = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {near[0]}?" if near else "`airsift config` lists every key"
     return f"{key} (from {origin}): no such key; {hint}"

@@ -5,11 +5,11 @@
     AirsiftError
     ├── ConfigError      a configuration key or value
     ├── DecodeError      bytes that are not the audio they should be
-    ├── SpecMismatch     a model file that does not fit what it is used with
+    ├── SpecMismatch     a model file that does not fit its use
     ├── CatalogueError   a fingerprint catalogue on disk
     ├── SourceError      a source that cannot be opened or has died
-    ├── BrokerError      a Kafka broker that is not there or refuses
-    └── Backpressure     a sink that cannot take more just now
+    ├── BrokerError      a Kafka broker that cannot be reached or refuses
+    └── Backpressure     a sink that is full
 
 A message names the value, the rule it breaks and the way out, in one line. The command
 line prints that line and exits with 1; a traceback is shown only with ``--debug``.
@@ -37,22 +37,22 @@ class CatalogueError(AirsiftError):
 
 
 class SourceError(AirsiftError):
-    """A source cannot be opened, or ended without being asked to."""
+    """A source cannot be opened, or ended unexpectedly."""
 
 
 class BrokerError(AirsiftError):
-    """A Kafka broker is not there, or refuses what is asked of it."""
+    """A Kafka broker cannot be reached, or refuses a request."""
 
 
 class Backpressure(AirsiftError):
-    """A sink cannot take more now.
+    """A sink is full.
 
     Parameters
     ----------
     message : str
-        What is full, and why.
+        The sink, and why it is full.
     retry_after_s : float >= 0
-        Seconds after which writing the same events again makes sense.
+        Seconds until the same events should be written again.
     """
 
     def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:

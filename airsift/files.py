@@ -1,7 +1,8 @@
-"""Files that are whole or not there, also when the disk is full or the program is stopped."""
+"""Atomic file writes: a file is complete or absent, also on a full disk or after a kill."""
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -20,21 +21,49 @@ def write_whole(path: Path, data: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a name to write to; what is there in the end becomes `path`.
+    """Do as `atomic`, with one line for an error of the disk.
 
     Raises
     ------
     ConfigError
-        It could not be written. What was at `path` before is as it was.
+        The file cannot be written. What was at `path` before is unchanged.
     """
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        yield partial
-        partial.replace(path)
+        with atomic(path) as partial:
+            yield partial
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be written ({error.strerror or error}): free some space or name "
             "another folder, and start again; what is whole is kept"
         ) from error
+
+
+@contextmanager
+def atomic(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Give a temporary path to write to; it becomes `path` when the block ends without an error.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    durable : bool
+        Whether the file must survive a power cut once the block has ended.
+    """
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        yield partial
+        if durable:
+            _sync(partial)
+        partial.replace(path)
+        if durable:
+            _sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,11 +1,11 @@
-"""How soon a process ends once SIGTERM or SIGINT has asked it to.
+"""Deadlines of the end of a process after SIGTERM or SIGINT.
 
-While it starts, `end_at_once_on_signals` ends it on the spot: nothing has begun. Once it works,
-`ending_within` bounds the time that its last checkpoint and its farewells to brokers may take.
+While the process starts, `exit_on_signals` ends it at once. Once the loop runs, `shutdown_deadline`
+bounds the time for the last checkpoint and for leaving brokers.
 
-Python runs a signal's handler in the main thread, between two of its instructions. That thread may
-be in the system's name resolver, in FFmpeg or in the network for longer than a stop may take, so
-both also read the signals in a thread of their own.
+Python runs signal handlers in the main thread, between two instructions. That thread may be in the
+name resolver, in FFmpeg or in the network for longer than the deadline, so both functions also read
+signals in a thread of their own.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ if TYPE_CHECKING:
     from stream.runner import Stop
 
 SIGNALS = (int(signal.SIGINT), int(signal.SIGTERM))
-STOP_S = 1.7  # 2 s are promised
+STOP_S = 1.7  # the documentation promises 2 s
 _LOOK_S = 0.1
-_asked = threading.Event()  # set once a block of `ending_within` has ended as it was asked to
+_stopped = threading.Event()  # set when a block of `shutdown_deadline` has ended on request
 
 
-def end_at_once_on_signals() -> None:
-    """End this process with exit code 0 as soon as it is asked to; call it in the main thread.
+def exit_on_signals() -> None:
+    """End this process with exit code 0 on the first signal; call it in the main thread.
 
-    `stream.runner.stop_on_signals` takes the signals over once there is something to end in order,
-    and gives them back afterwards: a second signal ends the process at once.
+    `stream.runner.stop_on_signals` replaces the handlers while an orderly end is needed. A second
+    signal then ends the process at once.
     """
     for number in SIGNALS:
         signal.signal(number, _end_now)
     read, write = _pipe()
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # whoever started us may have blocked them
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # the parent may have blocked them
     threading.Thread(target=_end_on, args=(read,), name="shutdown", daemon=True).start()
 
 
 @contextmanager
-def ending_within(
+def shutdown_deadline(
     stop: Stop,
     limit_s: float = STOP_S,
     end: Callable[[str], None] | None = None,
@@ -57,27 +57,26 @@ def ending_within(
 ) -> Iterator[None]:
     """End the process by force if the block still runs `limit_s` after `stop` was requested.
 
-    A broker that has gone can hold up a flush for `kafka.delivery_timeout_s`, and supervisors
-    kill after 10 s. Where the source is resumable nothing is lost, because what was not settled
-    is processed again: that is no failure, so the exit code is 0.
+    A flush to an unreachable broker may take `kafka.delivery_timeout_s`, and supervisors kill after
+    10 s. If the source is resumable nothing is lost, because audio since the last checkpoint is
+    processed again; the exit code is then 0.
 
     Parameters
     ----------
     stop : Stop
-        Whether the process was asked to end; it is told of signals that come while the main
-        thread is busy.
+        The request to end; set here for signals that arrive while the main thread is busy.
     limit_s : float > 0
-        Seconds it has from then on.
+        Seconds from the request to the end.
     end : callable
-        Is given the reason, "" once `stop` is settled; without one the process ends, after printing
-        the reason if there is one, with exit code 0, or 1 where something is lost.
+        Called with the reason, "" if `stop` is settled. By default the reason is printed, and the
+        process ends with exit code 0, or 1 if something is lost.
     resumable : bool
-        Whether what was not settled comes again.
+        Whether unsettled audio is read again by the next process.
     """
     done = threading.Event()
     read, write = _pipe()
     before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    # Not a timer that the signal's handler starts: it may interrupt what holds threading's locks.
+    # A handler must not start a timer: it may interrupt code that holds threading's locks.
     arguments = (stop, read, done, limit_s)
     end = end or partial(_end, code=0 if resumable else 1)
     late = partial(_late, stop, limit_s, resumable, end)
@@ -90,18 +89,18 @@ def ending_within(
         os.close(write)
         done.set()
         if stop.requested:
-            _asked.set()
+            _stopped.set()
 
 
-def leave(code: int) -> None:
-    """End the process at once, if it was asked to end and has: otherwise do nothing.
+def exit_fast(code: int) -> None:
+    """Exit without the interpreter's teardown, if the process was stopped by a request.
 
-    All is flushed and closed then. To take the interpreter and torch apart, which gives nothing
-    back that the system would not, took 4 s on a busy machine.
+    Everything is flushed and closed by then. The teardown of Python and torch took 4 s on a busy
+    machine.
     """
-    if _asked.is_set():
+    if _stopped.is_set():
         for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):  # whoever read it may have gone
+            with suppress(OSError, ValueError):  # the reader may have gone
                 stream.flush()
         os._exit(code)
 
@@ -125,7 +124,7 @@ def _late(stop: Stop, limit_s: float, resumable: bool, end: Callable[[str], None
         return
     fate = "is processed again" if resumable else "may be missing from the results"
     end(
-        f"did not end within {limit_s:g} s of being asked to: a broker does not answer or is "
+        f"did not end within {limit_s:g} s of the request: a broker does not answer or is "
         f"slow, or a batch takes longer; what was processed since the last checkpoint {fate}"
     )
 
@@ -137,7 +136,7 @@ def _end_on(read: int) -> None:
 
 
 def _signalled(read: int, timeout_s: float | None) -> bool:
-    """Say whether one of `SIGNALS` was read from a pipe that the system writes signals to."""
+    """Return whether one of `SIGNALS` was read from the wakeup pipe."""
     ready, _, _ = select.select([read], [], [], timeout_s)
     return bool(ready) and any(number in SIGNALS for number in os.read(read, 64))
 

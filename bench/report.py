@@ -1,4 +1,4 @@
-"""What every script in this folder does: time, print tables, name the machine, write JSON.
+"""Shared by all benchmarks: timing, tables, the name of the machine, JSON.
 
 ::
 
@@ -21,12 +21,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.table import Table
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
 def machine() -> dict[str, str | float]:
-    """Name the processor, its cores, the threads torch may use, and how busy it has been.
+    """Return processor, cores, threads of torch and load.
 
     Returns
     -------
@@ -55,7 +58,7 @@ def machine() -> dict[str, str | float]:
 
 
 def median_s(call: Callable[[], object], *, repeats: int, warmup: int = 3) -> float:
-    """Median wall-clock seconds of a call, after `warmup` calls that do not count."""
+    """Return the median wall-clock seconds of a call, after `warmup` calls."""
     for _ in range(warmup):
         call()
     times = []
@@ -67,44 +70,45 @@ def median_s(call: Callable[[], object], *, repeats: int, warmup: int = 3) -> fl
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser that knows ``--json FILE``; a script adds its own arguments to it."""
+    """Return a parser with ``--json FILE``, to which a script adds arguments."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to a file")
     return parser
 
 
 class Report:
-    """Rows of named figures, printed as tables."""
+    """Rows of named results, printed as tables."""
 
     def __init__(self, title: str) -> None:
         self.title = title
         self.rows: list[dict[str, float | str]] = []
 
-    def row(self, name: str, **figures: float | str) -> None:
-        """Add one line; a figure's name carries its unit (``_s``, ``_mb``).
+    def row(self, name: str, **results: float | str) -> None:
+        """Add one row; the name of a result has its unit as suffix (``_s``, ``_mb``).
 
-        A row with other figures than the row before starts a new table.
+        A row with other names than the row before starts a new table.
         """
-        self.rows.append({"name": name, **figures})
+        self.rows.append({"name": name, **results})
 
     def finish(self, json_path: Path | None = None) -> None:
         """Print the tables and the machine, and write both as JSON where a path is given."""
         host = machine()
         print(self.title)
         for keys, rows in groupby(self.rows, key=tuple):
-            lines = [list(keys), *([_text(row[key]) for key in keys] for row in rows)]
-            widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+            table = Table(box=None, pad_edge=False, padding=(0, 1))
+            for key in keys:
+                table.add_column(key, justify="left" if key == "name" else "right", no_wrap=True)
+            for row in rows:
+                table.add_row(*(_text(row[key]) for key in keys))
             print()
-            for first, *rest in lines:
-                cells = (cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
-                print("  ".join([first.ljust(widths[0]), *cells]))
+            Console(width=1000, markup=False, highlight=False, no_color=True).print(table)
         print(
             f"\n{host['cpu']}, {host['cores']} cores, {host['torch_threads']} thread(s) for torch, "
             f"load {host['load']}"
         )
         if json_path is not None:
-            figures = {"title": self.title, "machine": host, "rows": self.rows}
-            json_path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+            results = {"title": self.title, "machine": host, "rows": self.rows}
+            json_path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 def _text(value: float | str) -> str:

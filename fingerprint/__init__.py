@@ -1,1 +1,1 @@
-"""Audio fingerprints: landmarks, an index of them on disk, and a matcher that may say nothing."""
+"""Audio fingerprints: landmarks, an index of them on disk, and a matcher."""

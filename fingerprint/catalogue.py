@@ -1,7 +1,7 @@
 """A catalogue on disk: a folder with a database of tracks and an index in segments.
 
-Readers never wait and never lock: a segment never changes, and the database says which
-segments count. One process at a time may write, see :mod:`fingerprint.index.writer`.
+Readers never wait and never lock: a segment never changes, and the database names the valid
+segments. One process at a time may write, see :mod:`fingerprint.index.writer`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 from airsift.errors import CatalogueError
 from fingerprint import settings
-from fingerprint.analysis.track_landmarks import analyse
-from fingerprint.index import segment_reader
+from fingerprint.index import segment_file
 from fingerprint.index.database import Metadata, create_database
 from fingerprint.index.index import FOLDER, Index
 from fingerprint.index.writer import Writer, lock_file
@@ -29,15 +28,14 @@ if TYPE_CHECKING:
 
     from fingerprint.analysis.landmarks import Landmarks
     from fingerprint.index.segment import Segment
-    from fingerprint.matching.matcher import LandmarkMatcher
 
 _DATABASE = "catalogue.db"
 
 
 class Catalogue:
-    """A catalogue of tracks, open for reading; :meth:`add` and :meth:`remove` lock it.
+    """An open catalogue of tracks; made by :meth:`open` or :meth:`create`.
 
-    Use :meth:`open` or :meth:`create`.
+    Methods that write hold the writer's lock meanwhile.
     """
 
     def __init__(self, folder: Path, metadata: Metadata) -> None:
@@ -54,7 +52,7 @@ class Catalogue:
         Raises
         ------
         CatalogueError
-            If there is none, it is damaged, or it is of another version.
+            There is none, or it is damaged or of another version.
         """
         folder = Path(path)
         if not (folder / _DATABASE).is_file():
@@ -66,12 +64,12 @@ class Catalogue:
 
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> Catalogue:
-        """Open a catalogue, made empty where there is none.
+        """Open a catalogue; create an empty one if there is none.
 
         Raises
         ------
         CatalogueError
-            If the folder cannot be made, or what is there cannot be opened.
+            The folder cannot be made, or the catalogue in it cannot be opened.
         """
         folder = Path(path)
         try:
@@ -84,7 +82,7 @@ class Catalogue:
             ) from error
         if not (folder / _DATABASE).exists():
             with lock_file(folder).open("a") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)  # others may be making it as well
+                fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be creating it too
                 if not (folder / _DATABASE).exists():
                     create_database(folder / _DATABASE)
         return cls(folder, Metadata(folder / _DATABASE))
@@ -96,7 +94,7 @@ class Catalogue:
     # Reading
 
     def refresh(self) -> None:
-        """See what other processes have added or removed; costs next to nothing if nothing."""
+        """Load changes by other processes; nearly free if there are none."""
         if self._index.refresh():
             self._tracks.clear()
 
@@ -106,36 +104,36 @@ class Catalogue:
         return self._index.segments
 
     @property
-    def most_postings(self) -> int:
-        """Postings that one question may read; more are slower, and find what is faint."""
-        return self._index.most
+    def max_query_postings(self) -> int:
+        """Postings that one query may read; more are slower, and find fainter music."""
+        return self._index.max_query_postings
 
-    @most_postings.setter
-    def most_postings(self, most: int) -> None:
-        self._index.most = most
+    @max_query_postings.setter
+    def max_query_postings(self, postings: int) -> None:
+        self._index.max_query_postings = postings
 
     @property
     def problems(self) -> list[str]:
-        """One line for every segment that could not be opened; the others serve."""
+        """One line for each segment that could not be opened; the others are searched."""
         return list(self._index.problems)
 
     def tracks(self) -> list[Track]:
-        """Return all tracks in the order they were added."""
+        """Return all tracks in the order of adding."""
         return list(self._metadata.tracks().values())
 
     def track(self, number: int) -> Track | None:
-        """Return the track with a number of the index, or None when it was removed."""
+        """Return the track with this number of the index, or None if it was removed."""
         if number not in self._tracks:
             self._tracks[number] = self._metadata.track(number)
         return self._tracks[number]
 
     def named(self, key: str) -> Track | None:
-        """Return the track of a key, if there is one."""
+        """Return the track with this key, if there is one."""
         number = self._metadata.find(key)
         return None if number is None else self._metadata.track(number)
 
     def contents(self) -> set[str]:
-        """Return the hashes of the files whose tracks can be found in the index."""
+        """Return the file hashes of the tracks that the index holds."""
         readable = self._index.numbers()
         return {
             content
@@ -158,42 +156,35 @@ class Catalogue:
         }
 
     def verify(self) -> list[str]:
-        """Read the whole index; return one line for each thing that is wrong with it."""
+        """Read the whole index; return one line for each problem."""
         self.refresh()
-        wrong = self._metadata.wrong() + self.problems
+        problems = self._metadata.problems() + self.problems
         for segment in self._index.files.values():
             try:
-                segment_reader.verify(segment.path)
+                segment_file.verify(segment.path)
             except CatalogueError as error:
-                wrong.append(str(error))
+                problems.append(str(error))
         readable = self._index.numbers()
-        wrong += [
+        problems += [
             f"{track.key}: in the list of tracks and in no readable segment, so it cannot be "
             "matched; add its file again, or remove it"
             for number, track in self._metadata.tracks().items()
             if number not in readable
         ]
-        return wrong
-
-    def matcher(self) -> LandmarkMatcher:
-        """Return a matcher of this catalogue."""
-        from fingerprint.matching.matcher import LandmarkMatcher
-
-        return LandmarkMatcher(self)
+        return problems
 
     # Writing
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Be the only writer for a while; each call that writes does this for itself.
+        """Hold the writer's lock; each method that writes does this by itself.
 
-        Around many calls it saves taking the lock again and again, and lets merges go on
-        beside them.
+        Around many calls it takes the lock only once, and lets merges run beside them.
 
         Raises
         ------
         CatalogueError
-            If another process is writing, or the disk refuses.
+            Another process is writing, or the disk refuses.
         """
         with self._writer.locked():
             try:
@@ -202,54 +193,56 @@ class Catalogue:
                 self._tracks.clear()
 
     def add(self, samples: NDArray[np.float32], track: Track) -> Track:
-        """Add a track; when this returns it is on disk and other processes see it.
+        """Add a track; on return it is on disk, and other processes find it.
 
         Parameters
         ----------
         samples : np.ndarray [shape=(n,), float32]
             Mono audio at 16 kHz.
         track : Track
-            Its metadata; the duration is taken from the samples.
+            Its metadata; the duration is set from the samples.
 
         Returns
         -------
         Track
-            What was stored.
+            The stored track.
 
         Raises
         ------
         CatalogueError
-            If it is under 3 s or silent, the key is taken, or another process is writing.
+            It is under 3 s or silent, the key is in use, or another process is writing.
         """
+        from fingerprint.analysis.track_landmarks import (
+            analyse,  # brings scipy, which reading spares
+        )
+
         return self.add_landmarks(analyse([samples], track.key), track)
 
     def add_landmarks(self, landmarks: Landmarks, track: Track) -> Track:
-        """Add a track of which another process may have made the landmarks.
+        """Add a track by its landmarks, which another process may have extracted.
 
         Parameters
         ----------
         landmarks : Landmarks
-            What :func:`fingerprint.analysis.track_landmarks.analyse` returns.
+            The result of :func:`fingerprint.analysis.track_landmarks.analyse`.
         track : Track
-            As for :meth:`add`; one of the same file that cannot be found any more, because its
-            segment is damaged, is replaced.
+            As for :meth:`add`. A track with the same key whose segment is damaged is replaced.
         """
         with self.writing():
             return self._writer.add(landmarks, track)
 
     def remove(self, *keys: str) -> None:
-        """Take tracks out; their postings are ignored from now and go with a later merge.
+        """Remove tracks; their postings are ignored from now on and dropped by a later merge.
 
         Raises
         ------
         CatalogueError
-            If there is no track of one of the keys (then none is removed), or another process
-            is writing.
+            One of the keys is unknown (then no track is removed), or another process is writing.
         """
         with self.writing():
             self._writer.remove(keys)
 
     def merge(self) -> None:
-        """Merge all segments into as few as may be, without what was removed or is damaged."""
+        """Merge all segments into as few as possible, without removed and damaged tracks."""
         with self.writing():
             self._writer.merge()

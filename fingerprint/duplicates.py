@@ -1,7 +1,7 @@
-"""Whether a new track is in the catalogue already, under another name or in another encoding.
+"""Near-duplicates: whether a new track is in the catalogue under another name or encoding.
 
-The matcher decides, on what is heard: three places of the new track are looked for, and where
-one of them is found, all of it.
+The matcher decides, by the audio alone: first three probes of the new track are searched, and if
+one of them matches, the whole track.
 """
 
 from __future__ import annotations
@@ -19,65 +19,65 @@ if TYPE_CHECKING:
     from fingerprint.catalogue import Catalogue
     from fingerprint.matching.matcher import TrackMatch
 
-# Two tracks are the same when this much of both is: quiet beginnings and ends, and what a
-# poor codec has spoilt, are not heard to be the same.
-SAME = 0.8
+# Two tracks are the same recording if this part of both matches: quiet beginnings and ends, and
+# passages spoilt by a poor codec, do not match.
+SAME_RECORDING = 0.8
 _PROBES = (1 / 6, 1 / 2, 5 / 6)
 _PROBE = 10 * SAMPLE_RATE
 _WINDOW = 20 * SAMPLE_RATE
-# A wrong answer costs a person's time here: of all windows the best must be as certain as one
-# false match in ten thousand hours.
+# A false alarm costs a person's time: the best window must be as certain as one false match in ten
+# thousand hours.
 _THRESHOLD = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Alike:
-    """A track of the catalogue that a new one shares sound with.
+class NearDuplicate:
+    """A track of the catalogue that shares audio with a new track.
 
     Parameters
     ----------
     track, title, artist : str
-        Its key, and what people call it.
-    share : float in (0, 1]
-        How much of the new track is heard in it.
-    there : float in (0, 1]
-        How much of it is heard in the new track.
+        Its key, title and artist.
+    coverage : float in (0, 1]
+        Part of the new track that matches.
+    coverage_of_reference : float in (0, 1]
+        Part of the track in the catalogue that matches.
     score : float
-        Of the best stretch, see :mod:`fingerprint.matching.false_alarm_rate`.
+        Of the best window, see `fingerprint.matching.hypothesis.false_alarm_score`.
     """
 
     track: str
     title: str
     artist: str
-    share: float
-    there: float
+    coverage: float
+    coverage_of_reference: float
     score: float
 
 
-def find_alike(catalogue: Catalogue, landmarks: Landmarks) -> Alike | None:
-    """Return the track of a catalogue that shares most with a new one, if any does.
+def find_near_duplicate(catalogue: Catalogue, landmarks: Landmarks) -> NearDuplicate | None:
+    """Return the track of a catalogue that covers most of a new one, if there is any.
 
     Parameters
     ----------
     catalogue : Catalogue
-        The tracks that are there.
+        The catalogue.
     landmarks : Landmarks
-        Of the new track, whole.
+        The whole new track.
     """
-    matcher = LandmarkMatcher(catalogue, thorough=False)
+    matcher = LandmarkMatcher(catalogue, warp_search=False)
     if not any(matcher.match(probe) for probe in _probes(landmarks)):
         return None
     by_track: dict[str, list[TrackMatch]] = {}
     for window in _windows(landmarks):
         for match in matcher.match(window):
             by_track.setdefault(match.track, []).append(match)
-    found = [_alike(catalogue, landmarks, matches) for matches in by_track.values()]
-    certain = [alike for alike in found if alike.score >= _THRESHOLD]
-    return max(certain, key=lambda alike: alike.share, default=None)
+    found = [_near_duplicate(catalogue, landmarks, matches) for matches in by_track.values()]
+    certain = [each for each in found if each.score >= _THRESHOLD]
+    return max(certain, key=lambda each: each.coverage, default=None)
 
 
 def _windows(landmarks: Landmarks) -> Iterable[Landmarks]:
-    """Yield all of a track in windows: where a cut is, only the window around it is unsure."""
+    """Yield a whole track in windows: an edit then makes only one window uncertain."""
     length = landmarks.end - landmarks.start
     count = max(length // _WINDOW, 1)
     for number in range(count):
@@ -95,29 +95,30 @@ def _probes(landmarks: Landmarks) -> Iterable[Landmarks]:
         yield landmarks.between(start, start + _PROBE)
 
 
-def _alike(catalogue: Catalogue, landmarks: Landmarks, matches: list[TrackMatch]) -> Alike:
+def _near_duplicate(
+    catalogue: Catalogue, landmarks: Landmarks, matches: list[TrackMatch]
+) -> NearDuplicate:
     best = max(matches, key=lambda match: match.score)
-    heard = [(match.query_start, match.query_end) for match in matches]
+    spans = [(match.query_start, match.query_end) for match in matches]
     places = [
         (match.track_start, match.track_start + match.query_end - match.query_start)
         for match in matches
     ]
     track = catalogue.named(best.track)
     duration = track.duration if track is not None else 0
-    return Alike(
+    return NearDuplicate(
         best.track,
         best.title,
         best.artist,
-        min(_covered(heard) / (landmarks.end - landmarks.start), 1.0),
-        min(_covered(places) / max(duration, 1), 1.0),
+        min(_length_of_union(spans) / (landmarks.end - landmarks.start), 1.0),
+        min(_length_of_union(places) / max(duration, 1), 1.0),
         best.score,
     )
 
 
-def _covered(stretches: list[tuple[int, int]]) -> int:
-    """Return how much all stretches cover together, what overlaps once."""
-    covered, reached = 0, min(start for start, _ in stretches)
-    for start, end in sorted(stretches):
+def _length_of_union(spans: list[tuple[int, int]]) -> int:
+    covered, reached = 0, min(start for start, _ in spans)
+    for start, end in sorted(spans):
         covered += max(end - max(start, reached), 0)
         reached = max(reached, end)
     return covered

@@ -1,8 +1,8 @@
-"""The numbers that decide what a landmark is. An index made with others is of no use.
+"""The settings of landmarks. An index made with other settings is useless.
 
-Everything here is written into the header of every index; :func:`check` refuses a header that
-differs and names the setting. Raise :data:`FORMAT` when the meaning of a stored number changes
-although no setting does.
+They are written into the header of every index; :func:`check` refuses a header that differs and
+names the setting. Raise :data:`FORMAT` when the meaning of a stored number changes although no
+setting does.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ BINS_PER_OCTAVE = 36  # one third of a semitone
 F_MIN_HZ = 130.0  # centre of bin 0
 N_BINS = 208  # up to 7 kHz
 
-# Peaks kept per neighbourhood of +-RANK_FRAMES and +-RANK_BINS: local, so that what is kept
-# does not depend on audio further away.
+# Peaks are ranked in a neighbourhood of +-RANK_FRAMES and +-RANK_BINS, so that the choice does not
+# depend on audio further away.
 RANK_FRAMES = 31
 RANK_BINS = 24
 STORED_RANK = 7
@@ -34,7 +34,7 @@ MIN_TRACK_S = 3.0  # a shorter track has too few landmarks to tell it from other
 
 
 def analysis() -> dict[str, Any]:
-    """Return the settings an index depends on, ready for JSON."""
+    """Return the settings of an index, ready for JSON."""
     return {
         "format": FORMAT,
         "sample_rate": SAMPLE_RATE,
@@ -51,19 +51,19 @@ def analysis() -> dict[str, Any]:
 
 
 def check(found: dict[str, Any], what: str) -> None:
-    """Refuse an index whose analysis settings are not this version's.
+    """Refuse an index with other analysis settings than this version's.
 
     Parameters
     ----------
     found : dict
-        Settings as :func:`analysis` wrote them.
+        Settings written by :func:`analysis`.
     what : str
         The index, for the message.
 
     Raises
     ------
     CatalogueError
-        Naming the first setting that differs.
+        With the first setting that differs.
     """
     for name, value in analysis().items():
         if found.get(name) != value:

@@ -1,4 +1,4 @@
-"""What a catalogue knows of a track: what people call it, and its peaks."""
+"""A track of a catalogue: its metadata, and its peaks."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Track:
     key : str
         Its name in the catalogue, unique.
     title, artist, album, isrc : str
-        What people call it; empty where not known.
+        Metadata; empty where unknown.
     duration : int >= 0
         Samples at 16 kHz.
     content : str
-        Hash of the file it was made from: the same file is not added twice.
+        Hash of its file: the same file is not added twice.
     extra : dict
-        Any other fields, as JSON knows them.
+        Any other fields, of JSON types.
     """
 
     key: str
@@ -39,7 +39,7 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Peaks:
+class TrackPeaks:
     """The peaks of a new track, on the grid of the index.
 
     Parameters
@@ -49,7 +49,7 @@ class Peaks:
     length : int > 0
         Frames.
     frame, bin : np.ndarray [shape=(n,), int64]
-        Where the peaks are, frames ascending.
+        The peaks, in ascending order of frames.
     """
 
     track: int

@@ -1,4 +1,4 @@
-"""A trained network from its file. The only file of airsift that knows TorchScript."""
+"""Load, run and save a trained network. The only file that uses TorchScript."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from airsift.errors import SpecMismatch
+from airsift.files import replacing
 from model.spec import ModelSpec
 from model.units import Units, random_rows
 
@@ -26,26 +27,25 @@ SPEC_FILE = "airsift.json"
 _NO_MODEL = "is not a TorchScript file: name one that `airsift export` wrote"
 _NO_SPEC = "carries no spec: name a file that `airsift export` wrote"
 
-# Windows of a unit. Judging one costs little more than calling the functions for it does, so that
-# no smaller unit is needed.
+# Windows of a unit. Calls cost more than arithmetic here, so a smaller unit would not be cheaper.
 _WINDOWS = 16
 
 
 class Classifier:
-    """A network and the facts it was trained with.
+    """A network and its spec.
 
     Parameters
     ----------
     module : Any
         A TorchScript module with `embed` and `decide`, and `locate` if its spec has moments.
     spec : ModelSpec
-        What it was trained on.
+        Its input and outputs.
     """
 
     def __init__(self, module: Any, spec: ModelSpec) -> None:
         self._module = module
         self.spec = spec
-        # Columns of a row of a unit: a step, and those before it that its frames begin in.
+        # Columns of a row: one step, and the columns before it in which its frames begin.
         self._row = spec.frames_before_step * spec.stride_columns + spec.step_columns
         columns = random_rows((self._row, spec.n_bins), scale=8.0)
         frames = random_rows((spec.window_frames, spec.frame_size))
@@ -57,7 +57,7 @@ class Classifier:
             self.units.append(self._locate)
 
     def embed(self, columns: Tensor) -> Tensor:
-        """Compute frames, once for all windows they are part of.
+        """Compute frames, which overlapping windows share.
 
         Parameters
         ----------
@@ -67,9 +67,8 @@ class Classifier:
         Returns
         -------
         torch.Tensor [shape=(batch, (t - context) // stride + 1, frame_size)]
-            Frame i is of columns ``i * stride`` to ``i * stride + context``. The columns are
-            computed in rows of one step and what its frames need before it: a frame has the same
-            bits in whatever batch, and in whatever block that begins a number of steps from here.
+            Frame i depends on columns ``i * stride`` to ``i * stride + context``. It has the
+            same bits in any batch, and in any block that starts a whole number of steps away.
         """
         batch, length, n_bins = columns.shape
         spec = self.spec
@@ -85,35 +84,35 @@ class Classifier:
         return frames.view(batch, steps * in_step, spec.frame_size)[:, :count]
 
     def decide(self, frames: Tensor) -> Tensor:
-        """Judge windows.
+        """Predict the labels of windows.
 
         Parameters
         ----------
         frames : torch.Tensor [shape=(batch, window_frames, frame_size)]
-            The frames of one window each.
+            The frames of each window.
 
         Returns
         -------
         torch.Tensor [shape=(batch, labels)]
-            Independent probabilities in [0, 1], in the order of ``spec.labels``. A window has the
-            same bits in whatever batch it is judged.
+            Independent probabilities in [0, 1], in the order of ``spec.labels``; the same bits
+            in any batch.
         """
         with torch.inference_mode():
             return self._decide(frames)[0]
 
     def locate(self, frames: Tensor) -> Tensor:
-        """Judge the moments around the middle of windows.
+        """Predict the labels of the moments around the centre of windows.
 
         Parameters
         ----------
         frames : torch.Tensor [shape=(batch, window_frames, frame_size)]
-            The frames of one window each.
+            The frames of each window.
 
         Returns
         -------
         torch.Tensor [shape=(batch, moments, labels)]
-            Independent probabilities in [0, 1], in the order of ``spec.labels``; no moments
-            where the spec has none. Bits as in `decide`.
+            Independent probabilities in [0, 1], in the order of ``spec.labels``; the same bits
+            in any batch.
         """
         if not self.spec.moments:
             return frames.new_zeros(len(frames), 0, len(self.spec.labels))
@@ -122,23 +121,23 @@ class Classifier:
 
 
 def load(path: Path = DEFAULT_WEIGHTS, device: str | torch.device = "cpu") -> Classifier:
-    """Load a network that `save` wrote.
+    """Load a file that `save` wrote.
 
     Parameters
     ----------
     path : Path
-        Its file.
+        The model file.
     device : str
-        Where it is to run.
+        Device to run on.
 
     Raises
     ------
     SpecMismatch
-        The file is not there, is not a model of airsift, or its spec cannot be read.
+        The file is missing, is not a model of airsift, or has an invalid spec.
     """
     extra = {SPEC_FILE: ""}
     try:
-        # Opened by Python: a path with any character works, and a missing file says so.
+        # Opened by Python, for paths of any characters and a clear error for a missing file.
         with _quiet(), Path(path).open("rb") as file:
             module = torch.jit.load(file, map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
     except OSError as error:
@@ -156,7 +155,7 @@ def load(path: Path = DEFAULT_WEIGHTS, device: str | torch.device = "cpu") -> Cl
 
 
 def read_spec(path: Path = DEFAULT_WEIGHTS) -> ModelSpec:
-    """Read the spec in a file that `save` wrote, without loading the network.
+    """Read the spec of a model file without loading the network.
 
     Raises
     ------
@@ -184,26 +183,24 @@ def _unreadable(path: Path, error: OSError) -> SpecMismatch:
 
 
 def script(network: nn.Module) -> Any:
-    """Compile a network in evaluation mode, its constants folded."""
+    """Compile a network in evaluation mode, with constants folded."""
     with _quiet():
         methods = ["embed", "decide", *(["locate"] if network.moments else [])]
         return torch.jit.freeze(torch.jit.script(network.eval()), preserved_attrs=methods)
 
 
 def save(module: Any, spec: ModelSpec, path: Path) -> None:
-    """Write a scripted module with its spec inside; the file is whole or not there."""
-    partial = path.with_name(f"{path.name}.partial")
-    with _quiet():
+    """Write a scripted module with its spec, atomically."""
+    with _quiet(), replacing(path) as partial:
         torch.jit.save(module, str(partial), _extra_files={SPEC_FILE: spec.to_json()})
-    partial.replace(path)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide the notices that TorchScript is deprecated.
+    """Suppress the warnings that TorchScript is deprecated.
 
-    It is still the one format that loads without the network's Python code; the exporter
-    also writes the successor, and this file is all that would change.
+    It is the only format that torch loads without the Python code of the network. The exporter
+    also writes ONNX.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning, message=".*torch.jit.*")

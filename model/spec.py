@@ -1,4 +1,7 @@
-"""Facts of a trained network that its users must agree with, kept inside its file."""
+"""What a network and its users must agree on: the audio, the columns, the windows, the labels.
+
+A model file carries these facts as JSON. All code of `model` takes them from here.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,33 @@ from typing import TYPE_CHECKING, Any
 from airsift.errors import SpecMismatch
 
 if TYPE_CHECKING:
-    from model.frontend.rolling_cqt import FrontEnd
+    from model.frontend.base import FrontEnd
 
 SCHEMA = "airsift.model/1"
-# Facts about columns, which a front end has under the same names.
-COLUMNS = ("sample_rate", "hop", "n_bins", "bins_per_octave", "fmin_hz", "compression")
+
+SAMPLE_RATE = 16_000  # Hz
+HOP = 320  # samples between columns: 20 ms
+BINS_PER_OCTAVE = 24
+N_BINS = 6 * BINS_PER_OCTAVE
+FMIN_HZ = 80.0
+COMPRESSION = 10_000.0  # C in log2(1 + C * magnitude)
+WINDOW_COLUMNS = 250  # 5 s
+STEP_COLUMNS = 50  # 1 s
+LABELS = ("speech", "music")  # of the default model
+COLUMNS_PER_HOUR = 3600 * SAMPLE_RATE // HOP
+
+# Fields that a front end has as attributes of the same names.
+COLUMN_FIELDS = ("sample_rate", "hop", "n_bins", "bins_per_octave", "fmin_hz", "compression")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """What a network was trained on and how it is to be fed.
+    """The input that a network was trained on, and its outputs.
 
     Parameters
     ----------
     sample_rate : int > 0
-        Samples per second of its audio.
+        Samples per second.
     hop : int > 0
         Samples between columns.
     n_bins, bins_per_octave : int > 0
@@ -33,40 +48,40 @@ class ModelSpec:
     compression : float >= 0
         C in ``log2(1 + C * magnitude)``.
     window_columns, step_columns : int > 0
-        Columns of a decision's window, and between decisions.
+        Length of a window, and distance between windows.
     context_columns, stride_columns : int > 0
-        Columns a frame sees, and between frames.
+        Columns that a frame depends on, and distance between frames.
     frame_size : int > 0
-        Numbers in a frame.
+        Features of a frame.
     moments : int >= 0
-        Frames around a window's middle that are judged one by one, which then make up a step;
-        0 if the network does not tell where in a window something begins.
+        Frames around a window's centre with predictions of their own, together one step;
+        0 for a network without a boundary head.
     labels : tuple of str
         Names of the outputs.
     training_data : str
-        What is known of the audio that it was trained on; empty where nothing is.
+        Description of the training audio; may be empty.
     weights_sha256 : str
-        Hash of the weights, so that two files can be told apart.
+        Hash of the weights.
 
     Raises
     ------
     SpecMismatch
-        The numbers do not fit each other.
+        The values are inconsistent.
     """
 
-    sample_rate: int = 16_000
-    hop: int = 320
-    n_bins: int = 144
-    bins_per_octave: int = 24
-    fmin_hz: float = 80.0
-    compression: float = 10_000.0
-    window_columns: int = 250
-    step_columns: int = 50
+    sample_rate: int = SAMPLE_RATE
+    hop: int = HOP
+    n_bins: int = N_BINS
+    bins_per_octave: int = BINS_PER_OCTAVE
+    fmin_hz: float = FMIN_HZ
+    compression: float = COMPRESSION
+    window_columns: int = WINDOW_COLUMNS
+    step_columns: int = STEP_COLUMNS
     context_columns: int = 40
     stride_columns: int = 10
     frame_size: int = 96
     moments: int = 0
-    labels: tuple[str, ...] = ("speech", "music")
+    labels: tuple[str, ...] = LABELS
     training_data: str = ""
     weights_sha256: str = ""
 
@@ -82,22 +97,22 @@ class ModelSpec:
         if self.moments and self.moments * self.stride_columns != self.step_columns:
             raise SpecMismatch(
                 f"moments={self.moments} of stride_columns={self.stride_columns} do not make up "
-                f"step_columns={self.step_columns}: every moment must be judged once"
+                f"step_columns={self.step_columns}: the moments of consecutive windows must meet"
             )
 
     @property
     def window_frames(self) -> int:
-        """Frames that one decision pools over."""
+        """Frames of a window."""
         return (self.window_columns - self.context_columns) // self.stride_columns + 1
 
     @property
     def frames_before_step(self) -> int:
-        """Frames, of those that end in a step, that begin in columns before it."""
+        """Number of frames that end within a step and begin before it."""
         overlap = max(self.context_columns - self.stride_columns, 0)
         return -(-overlap // self.stride_columns)
 
     def moment_centre(self, moment: int) -> int:
-        """Return the sample, from a window's first on, in the middle of one of its moments."""
+        """Return the centre of a moment, in samples from the start of its window."""
         frame = (self.window_frames - self.moments) // 2 + moment
         # Column c is centred on sample c * hop; a frame's middle lies between two of them.
         return (2 * frame * self.stride_columns + self.context_columns - 1) * self.hop // 2
@@ -108,12 +123,13 @@ class ModelSpec:
 
     @classmethod
     def from_json(cls, text: str) -> ModelSpec:
-        """Read what `to_json` wrote.
+        """Parse the output of `to_json`.
 
         Raises
         ------
         SpecMismatch
-            It is not a spec of this version, or a field is missing, unknown or of another type.
+            The text is not JSON of this schema, or a field is missing, unknown or of the wrong
+            type. `moments` may be missing: it is then 0.
         """
         try:
             found: Any = json.loads(text)
@@ -127,7 +143,7 @@ class ModelSpec:
                 f"the model's spec has schema {schema!r}, airsift reads {SCHEMA!r}: "
                 "export the model with this version"
             )
-        found.setdefault("moments", 0)  # files from before there were any
+        found.setdefault("moments", 0)
         known = {field.name for field in fields(cls)}
         if set(found) != known:
             odd = ", ".join(sorted(set(found) ^ known))
@@ -136,20 +152,20 @@ class ModelSpec:
         for field in fields(cls):
             if type(found[field.name]) is not type(field.default):
                 raise SpecMismatch(
-                    f"the model's spec says {field.name}={found[field.name]!r}, which should be "
+                    f"the model's spec has {field.name}={found[field.name]!r}, which should be "
                     f"of type {type(field.default).__name__}: export it again"
                 )
         return cls(**found)
 
     def check_labels(self, labels: tuple[str, ...], where: str) -> None:
-        """Refuse a network that judges something else.
+        """Refuse a network with other labels.
 
         Parameters
         ----------
         labels : tuple of str
-            What is wanted.
+            The required labels.
         where : str
-            What named the network, for the error.
+            The configuration key that names the network, for the error.
 
         Raises
         ------
@@ -163,16 +179,16 @@ class ModelSpec:
             )
 
     def check_front_end(self, front_end: FrontEnd) -> None:
-        """Refuse a front end that computes other columns than the network was trained on.
+        """Refuse a front end that does not compute the columns that the network was trained on.
 
         Raises
         ------
         SpecMismatch
-            A fact differs; all that differ are named.
+            Some fields differ; the message names all of them.
         """
         wrong = [
             f"{name}={getattr(front_end, name)} (the model has {getattr(self, name)})"
-            for name in COLUMNS
+            for name in COLUMN_FIELDS
             if getattr(front_end, name) != getattr(self, name)
         ]
         if wrong:

@@ -1,25 +1,23 @@
-"""Work in units of one fixed shape, so that a row's result depends on that row alone.
+"""Compute batches in units of fixed shape, so that a row's result depends on that row alone.
 
-The result of a matrix product or of a convolution depends, in its last bits, on the shape of the
-product: libraries choose their instructions and their order of additions by it, and by where the
-memory begins. If a batch had as many rows as there happens to be work, what is published about a
-station would depend on the chunks its audio came in, on the other stations and on restarts.
+The last bits of a matrix product or a convolution depend on its shape and its memory alignment,
+because libraries choose instructions and summation order by them. With batches of varying size, the
+events of a station would depend on how its audio was divided into chunks, on other stations and on
+restarts.
 
-Here the rows of a batch are computed in *units*: blocks of a fixed number of rows, filled up with
-zeros, each copied into new memory, which torch aligns::
+Here the rows of a batch are computed in *units*: blocks of a fixed number of rows, zero-padded,
+each copied into new memory, which torch aligns::
 
     rows   a b c d e f g h i j k
     units  a b c d e f g h      full
                            i j  small
                                k 0  small
 
-Every row then takes part in products of one shape. Whether its result depends on its place in a
-unit, on the other rows, or on which of the sizes the unit has, cannot be derived: it depends on
-the library and the processor. So it is checked on the machine, before the first use: a size that
-does not give the same bits is not used. If the full size itself does not, every row is a unit of
-its own, which cannot depend on other rows.
+Whether a result still depends on the row's position, on the other rows or on the size of the unit
+depends on library and processor. This is checked on the machine before the first use. A size that
+fails is not used; if the full size fails, each row is a unit of its own.
 
-Each unit runs on one thread, because some convolutions differ with the number of threads; with
+Each unit runs on one thread, because some convolutions differ with the number of threads. With
 several threads, several units run at once.
 """
 
@@ -36,8 +34,8 @@ if TYPE_CHECKING:
 
     Function = Callable[..., Tensor | tuple[Tensor, ...]]
 
-# Rows of a unit. A second of audio through the pipeline, in ms of CPU on an AMD EPYC, by the sizes
-# that a unit may have:
+# Rows of a unit. CPU time of a second of audio through the pipeline, in ms on an AMD EPYC, by the
+# allowed sizes:
 #
 #                                1   2, 8     4     8    16
 #     a file, 10 s at a push   2.5    1.5   1.6   1.9   1.5
@@ -51,14 +49,14 @@ _pool: ThreadPoolExecutor | None = None
 
 
 def use_threads(count: int) -> None:
-    """Compute on so many threads: one unit on each, so that their number changes no bit.
+    """Set the number of threads: one unit on each, so that the number changes no bit.
 
     Parameters
     ----------
     count : int > 0
         Threads of the process for front end and networks.
     """
-    global _pool  # as torch's own number of threads: a fact of the process
+    global _pool  # process-wide, as is torch's number of threads
     torch.set_num_threads(1)
     if _pool is not None:
         _pool.shutdown()
@@ -66,19 +64,19 @@ def use_threads(count: int) -> None:
 
 
 class Units:
-    """A function of rows, applied to any number of rows in units of fixed sizes.
+    """Apply a function of rows to any number of rows, in units of fixed sizes.
 
     Parameters
     ----------
     name : str
-        What it computes, for the log.
+        Name of the function, for the log.
     function : callable
-        Takes tensors whose first dimension is the rows, and returns one such tensor or a tuple of
-        them. The result for a row must be defined by that row.
+        Takes tensors whose first dimension is rows, and returns one such tensor or a tuple of
+        them. Each result row must be a function of its input row.
     examples : callable
-        Returns so many random rows, as the function takes them: for the check.
+        Returns the given number of random rows for each argument, for the check.
     sizes : tuple of int > 0
-        Rows that a unit may have, ascending; the last is the full size.
+        Allowed rows of a unit, ascending; the last is the full size.
     """
 
     def __init__(
@@ -97,7 +95,7 @@ class Units:
     def sizes(
         self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
     ) -> tuple[int, ...]:
-        """Rows that a unit may have on this machine; checked once, see `checked_sizes`."""
+        """Return the sizes that passed the check on this machine; see `checked_sizes`."""
         key = torch.device(device), dtype
         if key not in self._found:
             rows = tuple(each.to(*key) for each in self.examples(self._wanted[-1]))
@@ -138,43 +136,43 @@ class Units:
 def checked_sizes(
     function: Callable[..., tuple[Tensor, ...]], rows: tuple[Tensor, ...], sizes: Sequence[int]
 ) -> tuple[int, ...]:
-    """Find the sizes of units in which a row has the same bits in all places.
+    """Find the unit sizes in which a row has the same bits at every position.
 
     Parameters
     ----------
     function : callable
         As for `Units`, returning a tuple.
     rows : tuple of torch.Tensor [shape=(sizes[-1], ...)]
-        Random arguments, as many rows as the largest unit.
+        Random arguments of the largest unit.
     sizes : sequence of int > 0
-        Those to try, ascending.
+        Candidates, ascending.
 
     Returns
     -------
     tuple of int
-        The largest, and those of the others that agree with it; ``(1,)`` if a row's result in a
-        unit of the largest size depends on its place or on the other rows.
+        The largest, and the others that agree with it; ``(1,)`` if results in a unit of the
+        largest size depend on the position or on other rows.
     """
     full = sizes[-1]
-    # The first calls of a TorchScript function only prepare it.
+    # TorchScript optimises a function during its first calls.
     for _ in range(2):
         expected = function(*(_filled(each, full) for each in rows))
 
-    def agrees(size: int, places: dict[int, int]) -> bool:
-        """Compute a unit with some rows, by place, in it; compare them with what is expected."""
+    def agrees(size: int, positions: dict[int, int]) -> bool:
+        """Compute a unit with rows at the given positions; compare with the expected rows."""
         unit = tuple(each.new_zeros(size, *each.shape[1:]) for each in rows)
-        for place, row in places.items():
+        for position, row in positions.items():
             for filled, each in zip(unit, rows, strict=True):
-                filled[place] = each[row]
+                filled[position] = each[row]
         found = function(*unit)
         return all(
-            torch.equal(result[place], wanted[row])
+            torch.equal(result[position], wanted[row])
             for result, wanted in zip(found, expected, strict=True)
-            for place, row in places.items()
+            for position, row in positions.items()
         )
 
-    # Each row in another place than before, and one row in the first and last place alone. Few
-    # numbers may agree by chance: a row of few is tried in every place.
+    # Each row at another position than before, and one row alone at the first and last position.
+    # Small rows may agree by chance: they are tried at every position.
     few = max(result[0].numel() for result in expected) < _FEW
     turns = range(1, full) if few else (1, full // 2)
 
@@ -191,15 +189,14 @@ def checked_sizes(
 def random_rows(
     *shapes: tuple[int, ...], scale: float = 1.0
 ) -> Callable[[int], tuple[Tensor, ...]]:
-    """Return a maker of examples for `Units`: always the same numbers, of rising magnitude.
+    """Return a generator of examples for `Units`: constant numbers of rising magnitude.
 
     Parameters
     ----------
     *shapes : tuple of int
-        Of one row of each argument.
+        Shape of one row of each argument.
     scale : float > 0
-        Upper bound of the numbers; the first row's are smallest, so that where large ones are
-        all the same after a sigmoid, small ones are not.
+        Upper bound. The first rows have small numbers, which do not saturate a sigmoid.
     """
 
     def make(count: int) -> tuple[Tensor, ...]:
@@ -226,7 +223,7 @@ def _blocks(count: int, sizes: tuple[int, ...]) -> Iterator[tuple[int, int, int]
 
 
 def _filled(rows: Tensor, size: int) -> Tensor:
-    """Return a copy in new memory, with zeros up to `size` rows."""
+    """Return a copy in new memory, zero-padded to `size` rows."""
     unit = rows.new_empty(size, *rows.shape[1:])
     unit[: len(rows)].copy_(rows)
     unit[len(rows) :].zero_()
@@ -236,7 +233,7 @@ def _filled(rows: Tensor, size: int) -> Tensor:
 def _in_mode_of_caller(
     function: Callable[..., tuple[Tensor, ...]],
 ) -> Callable[..., tuple[Tensor, ...]]:
-    """Return the function for other threads: torch's modes are facts of a thread."""
+    """Run the function in the modes of the calling thread: torch's modes are per thread."""
     inference, grad = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
     def run(*unit: Tensor) -> tuple[Tensor, ...]:

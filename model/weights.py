@@ -1,4 +1,4 @@
-"""Which model files may be loaded: a TorchScript file is a program, and torch runs it."""
+"""Checksums of model files: a TorchScript file is a program, so only known files are loaded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def sha256_of(path: Path) -> str:
     Raises
     ------
     SpecMismatch
-        It cannot be read.
+        The file cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -28,21 +28,21 @@ def sha256_of(path: Path) -> str:
 
 
 def check_trusted(path: Path, sha256: str, key: str) -> None:
-    """Refuse a model file whose SHA-256 is neither configured nor that of a file shipped.
+    """Refuse a model file whose SHA-256 is neither configured nor shipped.
 
     Parameters
     ----------
     path : Path
         The file.
     sha256 : str
-        The hash that is configured; empty: only files shipped with airsift will do.
+        The configured hash; if empty, only files shipped with airsift are accepted.
     key : str
-        Of the configuration, where the hash belongs.
+        Configuration key of the hash, for the error.
 
     Raises
     ------
     SpecMismatch
-        With the file's hash.
+        The hash differs; the message names it.
     """
     found = sha256_of(path)
     shipped = {line.split()[0] for line in SHIPPED.read_text(encoding="utf-8").splitlines()}

@@ -8,10 +8,9 @@ replay after a restart repeats ids and never invents them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
-from stream.lines import to_json
+from stream.lines import iso_time, to_json
 from stream.ranges import is_time
 
 Label = Literal["speech", "music", "speech_over_music", "other"]
@@ -172,6 +171,4 @@ class Gap(Event):
 def _iso(time: float | None) -> str | None:
     if time is None or not is_time(time):
         return None
-    return (
-        datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    )
+    return iso_time(time)

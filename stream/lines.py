@@ -1,21 +1,22 @@
-"""Text in one line that no terminal obeys, for people and machines: names come from anywhere."""
+"""Safe text in one line, for people and machines: names and titles come from anywhere."""
 
 from __future__ import annotations
 
 import json
 import re
 import unicodedata
+from datetime import UTC, datetime
 from typing import Any
 
-# What terminals obey, what ends a line for some programs, and what turns the rest of one around.
+# Control codes of terminals, characters that end a line, and those that reverse its direction.
 _OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _JOINERS = "\u200c\u200d"  # Persian, the scripts of India and emoji need them
 
 
 def one_line(text: str) -> str:
-    """Return a text as people may read it.
+    """Return a text without control codes, in one line.
 
-    Control codes and what is no character become U+FFFD; what is invisible is left out.
+    Control codes and unassigned characters become U+FFFD; invisible ones are removed.
     """
     return text if text.isascii() and text.isprintable() else "".join(map(_visible, text))
 
@@ -29,7 +30,7 @@ def _visible(char: str) -> str:
 
 
 def to_json(value: Any) -> str:
-    """Return a value as one line of JSON that no terminal obeys; it reads back as it was.
+    """Return a value as one line of JSON with control codes escaped.
 
     Raises
     ------
@@ -41,5 +42,15 @@ def to_json(value: Any) -> str:
 
 
 def to_cell(value: Any) -> Any:
-    """Return a value for a table in CSV, one row a line: there control codes cannot be escaped."""
+    """Return a value for a cell of a CSV table, where control codes cannot be escaped."""
     return _OBEYED.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else value
+
+
+def utf8(text: str) -> str:
+    """Return text without lone surrogates, such as bytes of a file's name; each becomes ``?``."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def iso_time(unix_s: float, timespec: str = "milliseconds") -> str:
+    """Return a Unix time in ISO 8601, as ``2026-09-21T14:13:20.000Z``."""
+    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec=timespec).replace("+00:00", "Z")

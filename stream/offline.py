@@ -18,7 +18,7 @@ from stream.stages.resample import Resample
 
 if TYPE_CHECKING:
     from model.classifier import Classifier
-    from model.frontend.rolling_cqt import FrontEnd
+    from model.frontend.base import FrontEnd
     from stream.sources.base import Source
 
 

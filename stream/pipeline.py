@@ -38,7 +38,7 @@ from stream.stages.voice import Voice
 
 if TYPE_CHECKING:
     from model.classifier import Classifier
-    from model.frontend.rolling_cqt import FrontEnd
+    from model.frontend.base import FrontEnd
 
 log = logging.getLogger(__name__)
 

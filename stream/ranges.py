@@ -1,9 +1,9 @@
-"""The range of times and of sample indices: whatever lies outside is refused where it comes in.
+"""Valid ranges of times and sample indices; values outside are refused at the input.
 
-Messages, record timestamps and what is computed from both are checked against the limits here
-and nowhere else. A time is Unix time from 1970 to the end of 2199. A station's sample index may
-go further, because a station whose producer begins to count anew goes on behind its own end; it
-stays below 2^53 at 16 kHz, so JSON and floating point hold it exactly.
+Messages, record timestamps and values computed from them are checked against these limits. A time
+is Unix time from 1970 to the end of 2199. A sample index may be larger, because a station whose
+producer restarts its count continues behind its own end; it stays below 2^53 at 16 kHz, so JSON and
+floating point hold it exactly.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 
 MAX_TIME_S = 7_258_118_400  # 2200-01-01T00:00Z
 MAX_TIME_MS = MAX_TIME_S * 1000
-MAX_INDEX_S = 2**36  # seconds of a station's count, two thousand years
+MAX_INDEX_S = 2**36  # seconds, two thousand years
 MAX_RATE = 10**6  # samples per second that a header may give
 
 

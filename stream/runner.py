@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airsift.errors import Backpressure
 from stream.sources.base import Batch
-from stream.telemetry.observer import Nobody, Observer
+from stream.telemetry.observer import NullObserver, Observer
 
 if TYPE_CHECKING:
     from stream.events import Event
@@ -54,7 +54,7 @@ def stop_on_signals() -> Iterator[Stop]:
 
     signals = (int(signal.SIGINT), int(signal.SIGTERM))
     before = {number: signal.signal(number, handle) for number in signals}
-    # `end_at_once_on_signals` reads them in a thread of its own, too.
+    # `exit_on_signals` reads them in a thread of its own, too.
     wakeup = signal.set_wakeup_fd(-1)
     try:
         yield stop
@@ -72,7 +72,7 @@ def drive(
     checkpoint_s: float,
     stop: Stop,
     progress: Callable[[Mapping[str, float]], None] | None = None,
-    observer: Observer = Nobody(),  # noqa: B008  # it has no state
+    observer: Observer = NullObserver(),  # noqa: B008  # it has no state
 ) -> None:
     """Run `source` through `pipeline` into `sinks` until it ends or `stop` is requested.
 
@@ -102,7 +102,7 @@ def drive(
             pipeline.restore(station, snapshot)
         events = pipeline.push(batch.chunks)
         _write(sinks, events, stop, observer)
-        observer.turn(batch, events)
+        observer.on_batch(batch, events)
         heard = {chunk.station: chunk.end / chunk.rate for chunk in batch.chunks}
         touched |= heard.keys()
         if progress is not None and heard:
@@ -115,7 +115,7 @@ def drive(
     if not (source.resumable and stop.requested):
         events = pipeline.push([], last=True)
         _write(sinks, events, stop, observer)
-        observer.turn(Batch(), events)
+        observer.on_batch(Batch(), events)
     _checkpoint(source, pipeline, sinks, touched)
 
 
@@ -140,5 +140,5 @@ def _write(sinks: Sequence[Sink], events: Sequence[Event], stop: Stop, observer:
             except Backpressure as full:
                 if stop.requested:
                     raise
-                observer.full()
+                observer.on_backpressure()
                 time.sleep(full.retry_after_s)

@@ -1,4 +1,4 @@
-"""The command ``airsift``: each command loads the configuration, builds, and calls."""
+"""The command ``airsift`` and its subcommands."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 
 from airsift import __version__
 from airsift.cli import (
+    broker,
     catalogue,
     classify,
     config,
@@ -27,9 +28,9 @@ from airsift.cli import (
 )
 from airsift.cli.common import DEBUG, Complaints, complete_streams, drop_output, report
 from airsift.errors import AirsiftError
-from airsift.shutdown import leave
+from airsift.shutdown import exit_fast
 
-# In less room the boxes of its help would cut the names of options.
+# In fewer columns, the boxes of the help would cut the names of options.
 _BOXES = 60
 
 app = typer.Typer(
@@ -44,11 +45,12 @@ app.command()(segment.segment)
 app.command()(classify.classify)
 app.command()(run.run)
 app.command()(worker.worker)
+app.command()(broker.broker)
 app.command()(publish.publish)
 app.command()(tail.tail)
-app.add_typer(deadletter.app, name="deadletter", help="Messages that were no audio.")
-app.add_typer(catalogue.app, name="catalogue", help="The tracks that airsift can name.")
-app.add_typer(corpus.app, name="corpus", help="The recordings that the network learns from.")
+app.add_typer(deadletter.app, name="deadletter", help="Messages that could not be decoded.")
+app.add_typer(catalogue.app, name="catalogue", help="The tracks that airsift can identify.")
+app.add_typer(corpus.app, name="corpus", help="The recordings that networks are trained on.")
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(train.export)
@@ -74,7 +76,7 @@ def root(
         ),
     ] = False,
 ) -> None:
-    """Hears speech and music in radio and podcasts as they arrive, and names the music."""
+    """Find speech and music in live radio, podcasts and files, and identify the music."""
 
 
 def main() -> None:
@@ -87,7 +89,7 @@ def main() -> None:
         report(error)
         drop_output()
         code = 1
-    except Exception as error:  # a mistake of airsift's own, and still one line
+    except Exception as error:  # a bug of airsift, still reported in one line
         report(RuntimeError(f"{type(error).__name__}: {error}; --debug shows where this happened"))
         drop_output()
         code = 70
@@ -95,5 +97,5 @@ def main() -> None:
         if not isinstance(end.code, int | None):
             raise
         code = end.code or 0
-    leave(code)
+    exit_fast(code)
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""``airsift catalogue``: the tracks that airsift can name."""
+"""``airsift catalogue``: the tracks that airsift can identify."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from airsift.cli.common import (
 )
 from airsift.cli.inputs import local_path
 from stream.lines import to_json
-from stream.sinks.format import song
+from stream.sinks.format import clock, song
 
 if TYPE_CHECKING:
     from fingerprint.catalogue import Catalogue
@@ -40,27 +40,28 @@ def add(
         Path | None,
         typer.Option(
             help="Table with a column `file` and any of key, title, artist, album, isrc; "
-            "other columns are kept as extra fields. It goes before the files' tags."
+            "other columns are kept as extra fields. It overrides the tags of the files."
         ),
     ] = None,
     skip_duplicates: Annotated[
         bool,
         typer.Option(
             "--skip-duplicates",
-            help="Leave out tracks that are heard in one that is there already.",
+            help="Skip tracks whose audio is in the catalogue already.",
         ),
     ] = False,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes that read files; else one a processor.")
+        int | None,
+        typer.Option(min=1, help="Reading processes; default: one per processor."),
     ] = None,
     track: TrackOption = None,
     catalogue: CatalogueOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
-    """Add audio files, each whole or not at all; files already there are skipped.
+    """Add audio files; files that are in the catalogue already are skipped.
 
-    Interrupted, it is simply run again. Exit code 1 if a file failed or was damaged.
+    After an interruption, run it again. Exit code 1 if a file failed or was damaged.
     """
     from airsift.cli.catalogue_add import add_files
     from fingerprint.catalogue import Catalogue
@@ -80,7 +81,7 @@ def create(
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
-    """Make an empty catalogue; one that is there stays as it is."""
+    """Create an empty catalogue; an existing one is unchanged."""
     from fingerprint.catalogue import Catalogue
 
     opened = Catalogue.create(_folder(catalogue, config, sets))
@@ -98,16 +99,18 @@ def show(
     """Print the tracks, in the order they were added."""
     from dataclasses import asdict
 
+    from fingerprint.settings import SAMPLE_RATE
+
     if as_json:
         write_for_machines()
     for track in _open(catalogue, config, sets).tracks():
         if as_json:
             fields = asdict(track)
-            fields["duration_s"] = round(fields.pop("duration") / 16_000, 3)
+            fields["duration_s"] = round(fields.pop("duration") / SAMPLE_RATE, 3)
             put(to_json(fields))
         else:
-            minutes, seconds = divmod(track.duration // 16_000, 60)
-            say(f"{track.key}  {minutes:3d}:{seconds:02d}  {song(track.artist, track.title)}")
+            length = clock(track.duration / SAMPLE_RATE, tenths=False)
+            say(f"{track.key}  {length:>7}  {song(track.artist, track.title)}")
 
 
 @app.command()
@@ -117,7 +120,7 @@ def remove(
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
-    """Take tracks out, all of them or, where a key is unknown, none."""
+    """Remove tracks: all, or none if a key is unknown."""
     _open(catalogue, config, sets).remove(*keys)
 
 
@@ -130,25 +133,26 @@ def match(
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
-    """Say which tracks are heard in files, and where."""
+    """Print the tracks found in files, and where."""
     from dataclasses import asdict
 
     from airsift.errors import AirsiftError
-    from fingerprint.analysis.piecewise import Extraction
-    from fingerprint.matching.stretches import match_long
+    from fingerprint.analysis.track_landmarks import LandmarkExtractor
+    from fingerprint.matching.long_queries import match_long
+    from fingerprint.matching.matcher import LandmarkMatcher
     from stream.sources.file import read_pieces
 
     if as_json:
         write_for_machines()
-    matcher = _open(catalogue, config, sets).matcher()
+    matcher = LandmarkMatcher(_open(catalogue, config, sets))
     failed = False
     for path in [local_path(each) for each in files]:
         warnings: list[str] = []
         try:
-            extraction = Extraction()
+            extractor = LandmarkExtractor()
             for piece in read_pieces(path, warnings=warnings, track=track):
-                extraction.push(piece)
-            found = match_long(matcher, extraction.finish())
+                extractor.push(piece)
+            found = match_long(matcher, extractor.finish())
         except AirsiftError as error:
             warnings.append(str(error))
             found = []
@@ -164,7 +168,7 @@ def match(
                 put(to_json(fields))
             else:
                 start, end, place = (
-                    _clock(samples / answer.rate)
+                    clock(samples / answer.rate)
                     for samples in (answer.query_start, answer.query_end, answer.track_start)
                 )
                 say(
@@ -191,7 +195,7 @@ def stats(
 def verify(
     catalogue: CatalogueOption = None, config: ConfigOption = None, sets: SetOption = None
 ) -> None:
-    """Read the whole catalogue and print what is wrong with it; exit code 1 if anything is."""
+    """Read the whole catalogue and print its problems; exit code 1 if there are any."""
     from fingerprint.catalogue import Catalogue
 
     opened = Catalogue.open(_folder(catalogue, config, sets))
@@ -207,7 +211,7 @@ def verify(
 def merge(
     catalogue: CatalogueOption = None, config: ConfigOption = None, sets: SetOption = None
 ) -> None:
-    """Make one segment of all, without what was removed or is damaged; fastest to search."""
+    """Merge all segments, without removed and damaged tracks; fastest to search."""
     _open(catalogue, config, sets).merge()
 
 
@@ -225,15 +229,10 @@ def _folder(catalogue: str | None, config: Path | None, sets: list[str] | None) 
 
 
 def _open(catalogue: str | None, config: Path | None, sets: list[str] | None) -> Catalogue:
-    """Open the catalogue; tell of what cannot be read, and serve the rest."""
+    """Open the catalogue; print what cannot be read, and use the rest."""
     from fingerprint.catalogue import Catalogue
 
     opened = Catalogue.open(_folder(catalogue, config, sets))
     for problem in opened.problems:
         complain(f"airsift: {problem}")
     return opened
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(max(seconds, 0.0), 60)
-    return f"{int(minutes)}:{rest:04.1f}"

@@ -1,4 +1,4 @@
-"""Adding files to a catalogue: which files, what they are called, and what went wrong."""
+"""Adding files to a catalogue: selection, metadata, and errors."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from airsift.cli.folders import find_files
 from airsift.cli.progress import files_bar
 from airsift.cli.table import Table
 from airsift.errors import CatalogueError
-from fingerprint.duplicates import SAME, Alike, find_alike
+from fingerprint.duplicates import SAME_RECORDING, NearDuplicate, find_near_duplicate
 from fingerprint.track import Track
+from stream.lines import utf8
 from stream.sinks.format import song
-from stream.text import utf8
 
 if TYPE_CHECKING:
     from fingerprint.analysis.landmarks import Landmarks
@@ -26,7 +26,7 @@ _KNOWN = ("key", "title", "artist", "album", "isrc")
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the files."""
+    """Results, counted."""
 
     added: int = 0
     present: int = 0
@@ -50,18 +50,18 @@ def add_files(
     jobs: int,
     track: str | None = None,
 ) -> Counts:
-    """Add every file; complain about those that fail, in one line each, and go on.
+    """Add every file; print one line for each that fails, and continue.
 
     Parameters
     ----------
     catalogue : Catalogue
-        Where to.
+        The catalogue.
     paths : list of Path
         Files, and folders of them.
     table : Path, optional
-        What they are called.
+        CSV file with their metadata.
     skip : bool
-        Whether tracks are left out that are in the catalogue under another name.
+        Whether to skip tracks that are in the catalogue under another name.
     jobs : int > 0
         Processes that read files.
     track : str, optional
@@ -112,44 +112,44 @@ def _add(
     *,
     skip: bool,
 ) -> None:
-    alike = find_alike(catalogue, landmarks)
-    if skip and alike is not None and alike.share >= SAME:
+    near = find_near_duplicate(catalogue, landmarks)
+    if skip and near is not None and near.coverage >= SAME_RECORDING:
         counts.duplicates += 1
-        complain(f"airsift: {path}: left out: {_likeness(alike)}")
+        complain(f"airsift: {path}: left out: {_likeness(near)}")
         return
     catalogue.add_landmarks(landmarks, _named(path, read.content, table))
     counts.added += 1
     counts.damaged += bool(read.warnings)
     for warning in read.warnings:
         complain(f"airsift: {warning}")
-    if alike is not None:
-        complain(f"airsift: {path}: was added, and {_likeness(alike)}; see whether you want both")
+    if near is not None:
+        complain(f"airsift: {path}: was added, and {_likeness(near)}; see whether you want both")
 
 
-def _likeness(alike: Alike) -> str:
-    """Say what two tracks have in common."""
-    other = f"{alike.track} ({song(alike.artist, alike.title)})"
-    share, there = f"{alike.share:.0%}", f"{alike.there:.0%}"
-    if alike.share >= SAME and alike.there >= SAME:
-        return f"it is the same recording as {other}: {share} of it is heard there"
-    if alike.share >= SAME:
-        return f"it is a part of {other}: {share} of it is heard there, and is {there} of that"
+def _likeness(near: NearDuplicate) -> str:
+    """Return a description of what two tracks share."""
+    other = f"{near.track} ({song(near.artist, near.title)})"
+    share, there = f"{near.coverage:.0%}", f"{near.coverage_of_reference:.0%}"
+    if near.coverage >= SAME_RECORDING and near.coverage_of_reference >= SAME_RECORDING:
+        return f"it is the same recording as {other}: {share} of it matches"
+    if near.coverage >= SAME_RECORDING:
+        return f"it is a part of {other}: {share} of it matches, which is {there} of that"
     return f"it shares {share} of its sound with {other}, which is {there} of that"
 
 
 def _failed(path: Path, error: Exception, counts: Counts) -> None:
-    """Count and tell; the catalogue knows a track by its key, people know the file."""
+    """Count and print an error, with the name of the file."""
     message = in_words(error)
     complain(f"airsift: {message if str(path) in message else f'{path}: {message}'}")
     counts.failed += 1
 
 
 def _named(path: Path, content: str, table: Table) -> Track:
-    """Return what a file is called: by the table, else by its tags, else by its name."""
+    """Return the metadata of a file: from the table, else its tags, else its name."""
     row = table.row(path)
-    said = {"key": content, "title": utf8(path.stem), **_tags(path), **row}
+    fields = {"key": content, "title": utf8(path.stem), **_tags(path), **row}
     extra = {name: value for name, value in row.items() if name not in (*_KNOWN, "file")}
-    key, title, artist, album, isrc = (said.get(name, "") for name in _KNOWN)
+    key, title, artist, album, isrc = (fields.get(name, "") for name in _KNOWN)
     extra = {"file": utf8(path.name), **extra}
     return Track(key, title, artist, album, isrc, content=content, extra=extra)
 
@@ -161,5 +161,5 @@ def _tags(path: Path) -> dict[str, str]:
         tags = mutagen.File(path, easy=True) or {}
     except (mutagen.MutagenError, OSError):
         return {}  # audio without tags we can read is still audio
-    said = {name: utf8(str(tags[name][0])).strip() for name in _KNOWN[1:] if tags.get(name)}
-    return {name: value for name, value in said.items() if value}
+    found = {name: utf8(str(tags[name][0])).strip() for name in _KNOWN[1:] if tags.get(name)}
+    return {name: value for name, value in found.items() if value}

@@ -1,4 +1,4 @@
-"""Reading and analysing files on several processes; it is nearly all the work of adding them."""
+"""Reading and analysing files in several processes: nearly all the work of adding them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import os
 import signal
 import threading
 from collections import deque
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
 from airsift.cli.common import Complaints
 from airsift.errors import AirsiftError, DecodeError
@@ -23,8 +25,7 @@ if TYPE_CHECKING:
 
     from fingerprint.analysis.landmarks import Landmarks
 
-# A process takes a second to start: it is worth that for so many files.
-_WORTH = 4
+_FILES_PER_PROCESS = 4  # at least; a process takes a second to start
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,9 @@ class Read:
     Parameters
     ----------
     content : str
-        Hash of the file.
+        Hash of the file, and of the audio track if one was chosen.
     landmarks : Landmarks or None
-        Of its audio; None where the catalogue has the file already.
+        Of its audio; None if the catalogue has the file already.
     warnings : list of str
         A line for each damage in it.
     """
@@ -46,31 +47,47 @@ class Read:
     warnings: list[str] = field(default_factory=list)
 
 
-class _Task(NamedTuple):
-    """What `read` is told besides the file."""
-
-    present: frozenset[str]
-    track: str | None
+Result = Read | AirsiftError | OSError
 
 
-def read(path: Path, present: frozenset[str], track: str | None = None) -> Read:
-    """Read and analyse one file, if the hash of its content is not among those present.
+def read_all(
+    files: list[Path], present: frozenset[str], jobs: int, track: str | None = None
+) -> Iterator[tuple[Path, Result]]:
+    """Read files; yield each with its result, in their order.
 
-    Of a `track` that is asked for, the hash is another than of the file without.
-
-    Raises
-    ------
-    AirsiftError, OSError
-        Where it cannot be read, or there is nothing to find it by.
+    Parameters
+    ----------
+    files : list of Path
+        The files.
+    present : frozenset of str
+        Hashes of files that need no analysis.
+    jobs : int > 0
+        Maximum number of processes; few files are read in this process.
+    track : str, optional
+        Number, language or title of the audio track; the default one unless given.
     """
+    jobs = min(jobs, len(files) // _FILES_PER_PROCESS)
+    if jobs >= 2:
+        with _child_environment():
+            yield from _read_in_processes(files, present, jobs, track)
+        return
+    for path in files:
+        try:
+            content = _hash(path, track)
+            yield path, Read(content) if content in present else _analyse(path, content, track)
+        except (AirsiftError, OSError) as error:
+            yield path, error
+
+
+def _hash(path: Path, track: str | None) -> str:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     if track is not None:
         digest.update(f"\0track {track}".encode("utf-8", "surrogateescape"))
-    content = digest.hexdigest()[:16]
-    if content in present:
-        return Read(content)
+    return digest.hexdigest()[:16]
 
+
+def _analyse(path: Path, content: str, track: str | None) -> Read:
     from fingerprint.analysis.track_landmarks import analyse
     from stream.sources.file import read_pieces
 
@@ -79,115 +96,82 @@ def read(path: Path, present: frozenset[str], track: str | None = None) -> Read:
     return Read(content, analyse(pieces, str(path)), warnings)
 
 
-def read_all(
-    files: list[Path], present: frozenset[str], jobs: int, track: str | None = None
-) -> Iterator[tuple[Path, Read | AirsiftError | OSError]]:
-    """Read files, and give each with what became of it, in their order.
+def _read_in_processes(
+    files: list[Path], present: frozenset[str], jobs: int, track: str | None
+) -> Iterator[tuple[Path, Result]]:
+    # A pool of one process for each thread: a file that kills its process fails alone.
+    pools: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
+    for _ in range(jobs):
+        pools.put(_one_process())
 
-    Parameters
-    ----------
-    files : list of Path
-        The files.
-    present : frozenset of str
-        Hashes of files that need not be analysed.
-    jobs : int > 0
-        Processes at most; for a few files there are fewer, and for very few none but this.
-    track : str, optional
-        Number, language or title of the audio track; the default one unless given.
-    """
-    jobs = min(jobs, len(files) // _WORTH)
-    if jobs < 2:
-        for path in files:
-            try:
-                yield path, read(path, present, track)
-            except (AirsiftError, OSError) as error:
-                yield path, error
-        return
-    # One thread for each process: theirs would only get in each other's way.
-    for library in ("OMP", "OPENBLAS", "MKL"):
-        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
-    # They are given this process's `sys.path`, but import before that.
-    os.environ["PYTHONSAFEPATH"] = "1"
-    os.environ.pop("PYTHONPATH", None)
-    yield from _read_apart(files, _Task(present, track), jobs)
+    def read(path: Path) -> Result:
+        pool = pools.get()
+        try:
+            content = _hash(path, track)
+            if content in present:
+                return Read(content)
+            for _ in range(2):  # the process may have died before it received this file
+                try:
+                    return pool.submit(_analyse, path, content, track).result()
+                except BrokenProcessPool:
+                    pool.shutdown(wait=False)
+                    pool = _one_process()
+        except (AirsiftError, OSError) as error:
+            return error
+        finally:
+            pools.put(pool)
+        return DecodeError(
+            f"{path}: the process that read it died (the file breaks its decoder, or there "
+            "is too little memory for it); convert it, or leave it out"
+        )
 
-
-def _read_apart(
-    files: list[Path], task: _Task, jobs: int
-) -> Iterator[tuple[Path, Read | AirsiftError | OSError]]:
-    pool = _pool(jobs, task)
-    waiting: deque[tuple[Path, Future[Read]]] = deque()
-    left = iter(files)
+    threads = ThreadPoolExecutor(jobs)
+    left, waiting = iter(files), deque[tuple[Path, Future[Result]]]()
     try:
         while True:
             while len(waiting) < 2 * jobs and (path := next(left, None)) is not None:
-                waiting.append((path, _submit(pool, path)))
+                waiting.append((path, threads.submit(read, path)))
             if not waiting:
                 return
             path, future = waiting.popleft()
-            try:
-                yield path, future.result()
-            except BrokenProcessPool:
-                # One of the files that were being read kills whoever reads it. This one is
-                # tried alone, and the others again.
-                pool.shutdown(wait=False)
-                yield path, _read_alone(path, task)
-                pool = _pool(jobs, task)
-                waiting = deque((other, _submit(pool, other)) for other, _ in waiting)
-            except (AirsiftError, OSError) as error:
-                yield path, error
+            yield path, future.result()
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        threads.shutdown(wait=False, cancel_futures=True)
+        while not pools.empty():
+            pools.get().shutdown(wait=False)
 
 
-def _submit(pool: ProcessPoolExecutor, path: Path) -> Future[Read]:
-    """Return a read to wait for; a pool that has just died refuses, which is a read that dies."""
-    try:
-        return pool.submit(_read, path)
-    except BrokenProcessPool as error:
-        dead: Future[Read] = Future()
-        dead.set_exception(error)
-        return dead
+def _one_process() -> ProcessPoolExecutor:
+    # Not forked: a child would inherit the lock and the database of the catalogue.
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_start_process)
 
 
-def _read_alone(path: Path, task: _Task) -> Read | AirsiftError | OSError:
-    with _pool(1, task) as pool:
-        try:
-            return pool.submit(_read, path).result()
-        except BrokenProcessPool:
-            return DecodeError(
-                f"{path}: the process that read it died (the file breaks its decoder, or there "
-                "is too little memory for it); convert it, or leave it out"
-            )
-        except (AirsiftError, OSError) as error:
-            return error
-
-
-def _pool(jobs: int, task: _Task) -> ProcessPoolExecutor:
-    # Not forked: a child would hold the catalogue's lock, and its database, as well.
-    return ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=_begin, initargs=(task,)
-    )
-
-
-_task = _Task(frozenset(), None)
-
-
-def _begin(task: _Task) -> None:
-    """Make this process ready: it stops when its parent says so, or is gone."""
-    global _task
-    _task = task
+def _start_process() -> None:
+    """Prepare a reading process: it ends with its parent, not by Ctrl-C."""
     logging.lastResort = Complaints(logging.WARNING)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _follow_parent() -> None:
+def _end_with_parent() -> None:
     parent = parent_process()
     assert parent is not None
     parent.join()
     os._exit(1)
 
 
-def _read(path: Path) -> Read:
-    return read(path, *_task)
+@contextmanager
+def _child_environment() -> Iterator[None]:
+    """Set the environment of processes that are started in the block."""
+    before = dict(os.environ)
+    # One thread per process: more would compete for the same processors.
+    for library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    # They receive this process's `sys.path`, but import before that.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    os.environ.pop("PYTHONPATH", None)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,4 +1,4 @@
-"""``airsift classify``: non-overlapping windows of files, each judged alone."""
+"""``airsift classify``: probabilities of non-overlapping windows of files."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def classify(
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
-    """Judge the 5 s windows of files one by one, without what is around them.
+    """Predict the 5 s windows of files one by one, without their surroundings.
 
-    A rest of less than 5 s at the end of a file is not judged. model.path may name a network of
+    The last part of a file, if shorter than 5 s, is left out. model.path may name a network of
     any labels.
     """
     settings = load_config(config, sets)
@@ -91,5 +91,5 @@ def _classify_file(
     for warning in source.warnings:
         complain(f"airsift: {warning}")
     if not n_windows and not stop.requested:
-        raise too_short(label_of(name), source.heard_s)
+        raise too_short(label_of(name), source.decoded_s)
     return not source.warnings

@@ -1,4 +1,4 @@
-"""What the commands share: options, the loaded configuration, one-line errors."""
+"""Shared by the commands: options, configuration, output and one-line errors."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def load_config(path: Path | None, sets: list[str] | None) -> configuration.Conf
 
 
 def report(error: BaseException) -> None:
-    """Print an error as one line; with its traceback where ``--debug`` asks for it."""
+    """Print an error as one line, with ``--debug`` after its traceback."""
     if DEBUG in sys.argv:
         for line in "".join(traceback.format_exception(error)).splitlines():
             print(one_line(line), file=sys.stderr)
@@ -53,13 +53,13 @@ def report(error: BaseException) -> None:
 
 
 def complain(message: str) -> None:
-    """Print one line to standard error, however many the message has."""
+    """Print a message to standard error as one line."""
     with aside(sys.stderr):
         print(one_line(" ".join(message.split())), file=sys.stderr, flush=True)
 
 
 class Complaints(logging.Handler):  # logging asks for one
-    """What libraries and airsift's own parts warn of, where a command has no log."""
+    """Prints warnings of libraries and of airsift, for commands without a log."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record's message as one line."""
@@ -67,21 +67,21 @@ class Complaints(logging.Handler):  # logging asks for one
 
 
 def say(line: str) -> None:
-    """Print one line for people to standard output."""
+    """Print one line of text to standard output."""
     put(one_line(line))
 
 
 def put(line: str) -> None:
-    """Print one line to standard output as it is, the same to a terminal as to a pipe."""
+    """Print one line to standard output unchanged."""
     with aside(sys.stdout):
         print(line, flush=True)
 
 
 def complete_streams() -> None:
-    """Put something in the place of standard streams that are closed.
+    """Replace closed standard streams.
 
-    What would be written to a closed standard output is an error; a message without a
-    standard error is nobody's. Characters that the terminal lacks become question marks.
+    Writing to a closed standard output is an error; messages for a closed standard error are
+    dropped. Characters that the terminal lacks become question marks.
     """
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
@@ -92,7 +92,7 @@ def complete_streams() -> None:
 
 
 def drop_output() -> None:
-    """Forget what standard output did not take, so that Python does not try again at its end."""
+    """Drop unwritten output, so that Python does not fail to write it at exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -106,7 +106,7 @@ def write_for_machines() -> None:
 
 
 def in_words(error: BaseException) -> str:
-    """Return what is wrong and what to do, also where the system says only the first."""
+    """Return the problem and its remedy, also for errors of the system."""
     if isinstance(error, io.UnsupportedOperation):
         return "standard output is closed, but results go there; send them to a file with > FILE"
     if not isinstance(error, OSError):

@@ -34,7 +34,7 @@ Manifest = Annotated[
 def fetch(folder: Folder) -> None:
     """Download the Debian packages of the recipe, 2 GB in all, and check them.
 
-    What is there already is kept: an interrupted download goes on.
+    Packages that are there are kept: an interrupted download resumes.
     """
     from model.corpus import sources as recipe
 
@@ -54,19 +54,20 @@ def build(
 ) -> None:
     """Decode everything to 16 kHz mono and compute the training columns.
 
-    The corpus then holds what this command names, and nothing else. What has not changed since the
-    last build is used again: every file is read, and its content decides, not its name or its time.
-    Files that cannot be decoded are listed and left out.
+    The corpus then holds the audio that this command names, and nothing else. Unchanged files of
+    the last build are reused, by their content and not by name or time. Files that cannot be
+    decoded are listed and left out.
     """
     from model.corpus import cache, feature_store
     from model.corpus import recordings as corpus
+    from model.spec import COLUMNS_PER_HOUR
 
     jobs = _sources(folder, librispeech, songs, manifest or [])
     with cache.building(folder, complain):
         corpus.build(jobs, folder, complain, workers=workers)
-        streams, columns, reused = feature_store.build_bank(folder, "train", workers=workers)
+        takes, columns, reused = feature_store.build_store(folder, "train", workers=workers)
     complain(
-        f"{streams} training streams, {columns / 180_000:.1f} h of columns: "
+        f"{takes} training takes, {columns / COLUMNS_PER_HOUR:.1f} h of columns: "
         f"{'reused' if reused else 'computed anew'}"
     )
 
@@ -76,13 +77,14 @@ def stats(folder: Folder) -> None:
     """Count minutes and groups of each class in each split."""
     from model.corpus import feature_store
     from model.corpus import sources as recipe
+    from model.spec import SAMPLE_RATE
 
     print(f"{'split':<12}{'class':<10}{'groups':>8}{'recordings':>12}{'minutes':>10}")
     for split in recipe.SPLITS:
-        recordings = feature_store.checked_recordings(folder, split)
+        recordings = feature_store.split_recordings(folder, split)
         for kind in recipe.KINDS:
             chosen = [each for each in recordings if each.kind == kind]
-            minutes = sum(each.end - each.start for each in chosen) / 16_000 / 60
+            minutes = sum(each.end - each.start for each in chosen) / SAMPLE_RATE / 60
             groups = len({each.group for each in chosen})
             print(f"{split:<12}{kind:<10}{groups:>8}{len(chosen):>12}{minutes:>10.1f}")
 
@@ -90,7 +92,7 @@ def stats(folder: Folder) -> None:
 def _sources(
     folder: Path, librispeech: Path | None, songs: Path | None, manifests: Sequence[Path]
 ) -> list[Job]:
-    """List what there is to decode."""
+    """Return a job for each source."""
     from airsift.errors import ConfigError
     from model.corpus import recordings as corpus
     from model.corpus import sources as recipe
@@ -119,11 +121,11 @@ def _sources(
         found.append(corpus.manifest_job(manifest, recipe.manifest_items(manifest), name))
     if not found:
         raise ConfigError(f"{folder} holds no packages: run `airsift corpus fetch {folder}` first")
-    # The longest first, so that the workers end together.
+    # The largest first, so that the workers end together.
     return sorted(found, key=lambda job: -len(job.items))
 
 
 def _free_name(name: str, taken: Collection[str]) -> str:
-    """Return a name for a manifest's source that no other source has."""
+    """Return a unique name for the source of a manifest."""
     numbered = (f"{name}-{number}" for number in count(2))
     return next(each for each in chain([name], numbered) if each not in taken)

@@ -1,8 +1,7 @@
-"""``airsift deadletter``: messages that were no audio, seen again and sent again."""
+"""``airsift deadletter``: list and replay messages that could not be decoded."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from airsift.cli.common import ConfigOption, SetOption, complain, load_config, say
 from airsift.cli.publish import KafkaOption, with_broker
-from stream.lines import one_line
+from stream.lines import iso_time, one_line
 from stream.sinks.format import padded
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 StationOption = Annotated[str | None, typer.Option(help="Only messages of this station.")]
-LimitOption = Annotated[int | None, typer.Option(min=1, help="End after so many messages.")]
+LimitOption = Annotated[int | None, typer.Option(min=1, help="End after this many messages.")]
 
 
 @app.command(name="list")
@@ -30,7 +29,7 @@ def show(
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
-    """Print what waits to be sent again: when it was refused last, where it was first, and why."""
+    """Print the dead letters: time of the last refusal, original place, and reason."""
     settings = load_config(config, with_broker(kafka, sets)).kafka
 
     from stream.kafka.client.replay import Replayed, open_letters
@@ -50,9 +49,9 @@ def replay(
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
-    """Send the messages to the audio topic again, as they came: after a mistake was mended.
+    """Send dead letters to the audio topic again, unchanged, once the cause is fixed.
 
-    A message that was sent again before is left out, unless it was refused again since.
+    A message that was replayed before is skipped, unless it was refused again since.
     """
     settings = load_config(config, with_broker(kafka, sets)).kafka
 
@@ -78,8 +77,7 @@ def replay(
 def _as_line(letter: DeadLetter) -> str:
     when = "(no time)"
     if letter.time_ms is not None:
-        moment = datetime.fromtimestamp(letter.time_ms / 1000, UTC)
-        when = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+        when = iso_time(letter.time_ms / 1000, "seconds")
     notes = f" (cut: {letter.truncated})" if letter.truncated else ""
     notes += f" (attempt {letter.attempt})" if letter.attempt > 1 else ""
     station = padded(one_line(letter.station or "(no key)"), 16)

@@ -1,4 +1,4 @@
-"""``airsift demo``: two stations, a broker and a catalogue of its own, heard and scored."""
+"""``airsift demo``: two stations on an embedded broker, processed and scored."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from airsift.cli.common import ConfigOption, SetOption, load_config
 
 def demo(
     speed: Annotated[
-        float, typer.Option(min=0.5, max=50, help="Times real time at which the stations send.")
+        float,
+        typer.Option(min=0.5, max=50, help="Speed of the stations; 1 is real time."),
     ] = 6.0,
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
-    """Watch airsift hear two stations on a Kafka broker of its own, and compare with the truth."""
+    """Process two stations on an embedded Kafka broker, and compare with the truth."""
     settings = load_config(config, sets)
 
     from stream.demo.run import run

@@ -1,4 +1,4 @@
-"""Audio files in folders, by their names."""
+"""Audio files in folders, found by their names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# What FFmpeg reads and people have. A file of another name is read if it is named itself.
+# Common formats of FFmpeg. A file with another name is read if it is named on the command line.
 _NAMES = """
     3g2 3ga 3gp 3gpp aa3 aac ac3 adts adx aif aifc aiff amr ape asf au avi awb bwf caf dff dsf dts
     dtshd eac3 ec3 f4a f4v flac flv gsm m1a m2a m2ts m4a m4b m4r m4v mka mkv mlp mov mp+ mp1 mp2 mp3
@@ -19,7 +19,7 @@ _TS_PACKET, _TS_SYNC = 188, b"\x47"
 
 @dataclass(slots=True)
 class Found:
-    """What was found.
+    """Result of a search.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Found:
         A line for each folder that cannot be read, each link that leads nowhere, and each folder
         without any audio.
     failed : int
-        How many of those are failures: a folder without audio is none.
+        Number of failures among them; a folder without audio is none.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Found:
 def find_files(paths: list[Path]) -> Found:
     """Return the files named, and the audio files in the folders named and all below them.
 
-    Links are followed; a folder that is reached on several ways is looked at once.
+    Links are followed; a folder that is reached in several ways is read once.
     """
     found, seen = Found(), set[tuple[int, int]]()
     for path in paths:
@@ -58,7 +58,7 @@ def find_files(paths: list[Path]) -> Found:
 
 
 def _look_into(top: Path, found: Found, seen: set[tuple[int, int]]) -> int | None:
-    """Add what is in a folder; return how many files are no audio, None if it was seen before."""
+    """Add the files of a folder; return the number of other files, None if it was read before."""
     others, folders, is_new = 0, [top], False
     while folders:
         folder = folders.pop()
@@ -100,7 +100,7 @@ def _is_audio(path: Path, *, is_file: bool) -> bool:
         return False
     if path.suffix.lower() != ".ts":
         return True
-    # Programs in TypeScript and translations of Qt are called so, too.
+    # TypeScript programs and translations of Qt have this suffix, too.
     with path.open("rb") as file:
         head = file.read(_TS_PACKET + 9)
     # 188 bytes a packet, or 192 with a time of four bytes in front.
@@ -112,5 +112,5 @@ def _is_sync(head: bytes, at: int, packet: int) -> bool:
 
 
 def _has_suffix(path: Path) -> bool:
-    # What begins with ._ are notes of macOS about the file of that name.
+    # Files that begin with ._ are metadata of macOS.
     return path.suffix.lower() in SUFFIXES and not path.name.startswith("._")

@@ -1,4 +1,4 @@
-"""What ``segment`` and ``classify`` read: files, standard input, and files behind web addresses."""
+"""Inputs of ``segment`` and ``classify``: files, standard input, and files at web addresses."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ Inputs = Annotated[
         "standard input.",
     ),
 ]
-_STOP_S = 5.0  # for what was read to be judged and written
+_STOP_S = 5.0  # to process and write what was read
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def open_input(
     name: str, config: Config, stop: Stop, track: str | None = None
 ) -> FileSource | UrlFile:
-    """Open one file; its station is the name as it is given, of an address what may be shown.
+    """Open one file; its station is the given name, for an address without login and query.
 
-    A name that begins with a scheme and ``://`` is an address; put ``./`` in front of a file
-    that is called so.
+    A name that begins with a scheme and ``://`` is an address; a file of that name needs ``./`` in
+    front.
 
     Raises
     ------
     AirsiftError
-        It is not there, or not what it should be.
+        It cannot be opened.
     """
     if _SCHEME.match(name):
         return UrlFile(name, config, stop, track)
@@ -61,17 +61,17 @@ def open_input(
 
 
 def ending_on_request(stop: Stop) -> AbstractContextManager[None]:
-    """End the process, with what is written, where a read still waits after `stop` was requested.
+    """End the process if a read still waits after `stop` was requested.
 
-    A pipe that nobody writes to holds up the thread that reads it for ever.
+    A read from a pipe without a writer waits for ever.
     """
-    from airsift.shutdown import ending_within
+    from airsift.shutdown import shutdown_deadline
 
-    return ending_within(stop, _STOP_S, lambda _: end_interrupted())
+    return shutdown_deadline(stop, _STOP_S, lambda _: end_interrupted())
 
 
 def end_interrupted() -> None:
-    """End the process at once as Ctrl-C does, and give the terminal back as it was."""
+    """End the process at once with the exit code of Ctrl-C, and restore the terminal."""
     from stream.sinks.terminal import give_back
 
     give_back()
@@ -81,7 +81,7 @@ def end_interrupted() -> None:
 
 
 def local_path(name: str) -> Path:
-    """Return the path of a file on the disk, for commands that read it more than once.
+    """Return the path of a local file, for commands that read it more than once.
 
     Raises
     ------
@@ -97,28 +97,28 @@ def local_path(name: str) -> Path:
 
 
 def label_of(name: str) -> str:
-    """Return what messages and rows call an input: no address's login or query is in it."""
+    """Return the name of an input for messages and rows, without an address's login and query."""
     if not _SCHEME.match(name):
         return str(Path(name))
-    from stream.sources.address import public_name
+    from stream.sources.web_address import public_name
 
     return public_name(name)
 
 
 class UrlFile:
-    """A file behind a web address, as `FileSource` is one on the disk.
+    """A file at a web address, with the interface of `FileSource`.
 
-    A live stream is read until `stop` is requested. Either has no time of day: a recording is
-    not of the moment at which it is fetched.
+    A live stream is read until `stop` is requested. Chunks have no time of day: the time of the
+    request says nothing about a recording.
 
     Parameters
     ----------
     url : str
-        Where it is; only http and https are read.
+        Its address, http or https.
     config : Config
-        How.
+        The configuration.
     stop : Stop
-        Ends the reading where nothing comes.
+        Ends the reading.
     track : str, optional
         Number, language or title of the audio track; the default one unless given.
 
@@ -126,8 +126,8 @@ class UrlFile:
     ----------
     station : str
         The address without login and query.
-    heard_s : float
-        Seconds of sound audio given so far.
+    decoded_s : float
+        Seconds of intact audio so far.
     duration_s : float or None
         As in `FileSource`.
     warnings : list of str
@@ -137,13 +137,13 @@ class UrlFile:
     resumable = False
 
     def __init__(self, url: str, config: Config, stop: Stop, track: str | None = None) -> None:
-        from airsift.cli.web import web_settings
+        from airsift.build import web_settings
         from stream.sources.http import HttpSource
 
         scheme, _, rest = url.partition("://")
         url = f"{scheme.lower()}://{rest}"
         self.station = label_of(url)
-        self.heard_s = 0.0
+        self.decoded_s = 0.0
         self._stop = stop
         chunk_s = config.file.chunk_s
         self._source = HttpSource(
@@ -164,7 +164,7 @@ class UrlFile:
     def __iter__(self) -> Iterator[Batch]:
         for batch in self._source:
             chunks = [replace(chunk, time=None) for chunk in batch.chunks]
-            self.heard_s += sum(len(chunk.samples) / chunk.rate for chunk in chunks)
+            self.decoded_s += sum(len(chunk.samples) / chunk.rate for chunk in chunks)
             yield replace(batch, chunks=chunks)
             if self._stop.requested:
                 return

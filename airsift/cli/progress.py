@@ -1,4 +1,4 @@
-"""A progress bar on standard error, for what takes long enough to wait for."""
+"""A progress bar on standard error, for commands that take long."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from stream.sinks import terminal
-from stream.sinks.format import in_cells, shortened, width_of
+from stream.sinks.format import clock, in_cells, shortened, width_of
 
 LONG_S = 120.0  # shorter files are done before a bar could be read
 REDRAW_S = 0.1
@@ -18,16 +18,16 @@ _ERASE = "\r\x1b[K"
 
 
 class Bar:
-    """A line that is drawn again and again in its place, and is gone at the end.
+    """A line that is redrawn in place, and erased at the end.
 
     Parameters
     ----------
     file : text file object
         A terminal that can move its cursor.
     total : float > 0
-        What `update` counts to.
+        Value of `done` at the end.
     counted : bool
-        Whether that is a number of things, which is shown; else a share is.
+        Whether to show the number; otherwise a percentage is shown.
     """
 
     def __init__(self, file: TextIO, total: float, *, counted: bool = False) -> None:
@@ -41,14 +41,14 @@ class Bar:
         self._marks = "#." if plain else "█░"
 
     def update(self, done: float, name: str) -> None:
-        """Take note of how much is done and what is being done."""
+        """Set how much is done, and the name of what is processed."""
         self._done, self._name = min(done, self._total), name
         if time.monotonic() - self._drawn >= REDRAW_S:
             with terminal.locked():
                 self.draw()
 
     def draw(self) -> None:
-        """Draw it, in as many columns as there are now."""
+        """Draw it in the current width of the terminal."""
         self._drawn = time.monotonic()
         self._write(_ERASE + self._line(terminal.size_of(self._file)[0]))
 
@@ -65,23 +65,17 @@ class Bar:
         """Return the line; one column less than there are, so that no terminal breaks it."""
         room, share = columns - 1, self._done / self._total
         passed = time.monotonic() - self._began
-        left = f"{_clock(passed / share - passed)} left" if share > 0 else ""
+        left = f"{clock(passed / share - passed, tenths=False)} left" if share > 0 else ""
         count = f"{self._done:.0f}/{self._total:.0f}" if self._counted else f"{share:4.0%}"
-        told = f"  {count}  {left}".rstrip()
-        wide = max(min(_BAR, room - width_of(told) - 10), 0)
+        figures = f"  {count}  {left}".rstrip()
+        wide = max(min(_BAR, room - width_of(figures) - 10), 0)
         full = round(share * wide)
         bar = self._marks[0] * full + self._marks[1] * (wide - full)
-        name_room = room - width_of(told) - wide - 2
+        name_room = room - width_of(figures) - wide - 2
         name = shortened(in_cells(self._name), max(name_room, 0))
-        if self._counted:  # names change: what stands still comes first
-            return shortened(f"{bar}{told}  {name}".strip(), room)
-        return shortened(f"{name}  {bar}{told}".strip(), room)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+        if self._counted:  # names change: the bar comes first
+            return shortened(f"{bar}{figures}  {name}".strip(), room)
+        return shortened(f"{name}  {bar}{figures}".strip(), room)
 
 
 @contextmanager
@@ -102,7 +96,7 @@ def _bar(total: float, *, counted: bool = False) -> Iterator[Bar | None]:
 def progress_bar(
     name: str, duration_s: float | None
 ) -> Iterator[Callable[[Mapping[str, float]], None] | None]:
-    """Give what `stream.runner.drive` calls with seconds processed; None where no bar is wanted."""
+    """Give the `progress` callback of `stream.runner.drive`; None without a bar."""
     if duration_s is None or duration_s < LONG_S:
         yield None
         return
@@ -112,7 +106,7 @@ def progress_bar(
 
 @contextmanager
 def files_bar(total: int) -> Iterator[Callable[[str], None]]:
-    """Give what is called with the name of each file when it is next."""
+    """Give a function to call with the name of each file before it is processed."""
     with _bar(max(total, 1), counted=True) as bar:
         if bar is None:
             yield lambda _: None

@@ -1,4 +1,4 @@
-"""``airsift publish``: an ingest edge that sends a station's audio to Kafka."""
+"""``airsift publish``: send the audio of a station to Kafka."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stream.lines import to_json
 
 
 class Codec(StrEnum):
-    """What messages hold."""
+    """Encoding of messages."""
 
     PCM = "pcm"
     F32 = "f32"
@@ -32,14 +32,12 @@ KafkaOption = Annotated[
 def publish(
     source: Annotated[str, typer.Argument(help="A file, a URL, or microphone.")],
     station: Annotated[str, typer.Option(help="Name of the station: the messages' key.")],
-    realtime: Annotated[bool, typer.Option("--realtime", help="At the pace of air (default).")] = (
-        False
-    ),
-    fast: Annotated[bool, typer.Option("--fast", help="As fast as it goes.")] = False,
+    realtime: Annotated[bool, typer.Option("--realtime", help="At real time (default).")] = (False),
+    fast: Annotated[bool, typer.Option("--fast", help="As fast as possible.")] = False,
     speed: Annotated[
         float | None, typer.Option(min=0.01, max=10_000, help="Times real time.")
     ] = None,
-    codec: Annotated[Codec, typer.Option(help="What messages hold.")] = Codec.FLAC,
+    codec: Annotated[Codec, typer.Option(help="Encoding of the messages.")] = Codec.FLAC,
     chunk_ms: Annotated[
         int, typer.Option(min=20, max=30_000, help="Milliseconds in a message.")
     ] = 500,
@@ -51,7 +49,7 @@ def publish(
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
-    """Send a station's audio to Kafka, in messages that each decode by themselves."""
+    """Send the audio of a station to Kafka, in messages that decode independently."""
     if realtime + fast + (speed is not None) > 1:
         raise ConfigError("--realtime, --fast and --speed: give one of them")
     if not station:
@@ -60,7 +58,7 @@ def publish(
         raise ConfigError("publish reads a file, a URL or microphone, and writes to Kafka")
     settings = load_config(config, with_broker(kafka, sets))
 
-    from airsift.cli.run import open_source
+    from airsift.build import open_source
     from stream.kafka.client.publish import publish as send
     from stream.kafka.codec.headers import station_of
     from stream.runner import stop_on_signals
@@ -91,6 +89,6 @@ def publish(
 
 
 def with_broker(kafka: str | None, sets: list[str] | None) -> list[str]:
-    """Return the ``--set`` options with the one that ``--kafka`` stands for."""
+    """Return the ``--set`` options, with ``--kafka`` as one of them."""
     named = [] if kafka is None else [f"kafka.bootstrap_servers={to_json(kafka)}"]
     return [*(sets or []), *named]

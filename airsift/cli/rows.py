@@ -1,4 +1,4 @@
-"""Rows on standard output for machines: the same bytes to a terminal, a pipe and a file."""
+"""Rows on standard output for machines: the same bytes on a terminal, a pipe and a file."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from stream.lines import to_cell, to_json
 
 
 class Format(enum.StrEnum):
-    """How rows are written."""
+    """Format of rows."""
 
     jsonl = "jsonl"
     csv = "csv"
 
 
 class Rows:
-    """Writes each row as soon as it is known, as one line of UTF-8.
+    """Writes each row at once, as one line of UTF-8.
 
-    In JSON what terminals obey is escaped, and reads back as it was. CSV has no escapes: there it
-    is U+FFFD.
+    Control codes are escaped in JSON. CSV has no escapes: there they become U+FFFD.
 
     Parameters
     ----------
     format : Format
         Whether a line is a JSON object, or a row of a table with a header.
     fields : sequence of str
-        The table's columns; fields beside them are left out of it.
+        Columns of the table; other fields are left out of it.
     """
 
     def __init__(self, format: Format, fields: Sequence[str]) -> None:  # noqa: A002

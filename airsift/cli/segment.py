@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,13 +45,13 @@ def segment(
         Format.jsonl
     ),
     catalogue: Annotated[
-        str | None, typer.Option(help="Folder of the catalogue that names the music.")
+        str | None, typer.Option(help="Folder of the catalogue that identifies the music.")
     ] = None,
     track: TrackOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
-    """Say where there is speech and music in files, and name the music."""
+    """Print the segments of speech and music in files, and identify the music."""
     if catalogue is not None:
         sets = [*(sets or []), f"identify.catalogue={to_json(catalogue)}"]
     settings = load_config(config, sets)
@@ -61,9 +60,16 @@ def segment(
     from airsift.cli.progress import progress_bar
     from airsift.errors import AirsiftError
     from stream.runner import drive, stop_on_signals
+    from stream.sinks.final import FinalEvents
 
     pipeline = build_pipeline(settings)
-    sink = FinalEvents(format)
+    rows = Rows(format, FIELDS)
+
+    def write(event: Event) -> None:
+        values = event.to_dict()
+        rows.write(values if format is Format.jsonl else values | {"schema": event.kind})
+
+    sink = FinalEvents(write)
     failed = False
     with stop_on_signals() as stop, ending_on_request(stop):
         for name in files:
@@ -76,8 +82,8 @@ def segment(
                 for warning in source.warnings:
                     complain(f"airsift: {warning}")
                 failed |= bool(source.warnings)
-                if not sink.judged(source.station) and not stop.requested:
-                    raise too_short(label_of(name), source.heard_s)
+                if source.station not in sink.decided and not stop.requested:
+                    raise too_short(label_of(name), source.decoded_s)
             except AirsiftError as error:
                 report(error)
                 failed = True
@@ -88,41 +94,11 @@ def segment(
         raise typer.Exit(1)
 
 
-def too_short(name: str, heard_s: float) -> Exception:
-    """Return the error of a file without a single window."""
+def too_short(name: str, decoded_s: float) -> Exception:
+    """Return the error for a file shorter than one window."""
     from airsift.errors import DecodeError
 
     return DecodeError(
-        f"{name}: {heard_s:.2f} s of audio, but a decision needs a window of 5 s; "
+        f"{name}: {decoded_s:.2f} s of audio, but a decision needs a window of 5 s; "
         f"give a recording of at least 5 s"
     )
-
-
-class FinalEvents:
-    """Writes what is final, each line as soon as it is known."""
-
-    def __init__(self, format: Format) -> None:  # noqa: A002
-        self._judged: set[str] = set()
-        self._rows = Rows(format, FIELDS)
-        self._named_by_schema = format is Format.jsonl
-
-    def judged(self, station: str) -> bool:
-        """Return whether anything was decided about `station`."""
-        return station in self._judged
-
-    def write(self, events: Sequence[Event]) -> None:
-        """Write the events that are final."""
-        for event in events:
-            if event.kind == "decision":
-                self._judged.add(event.station)
-            elif getattr(event, "final", True):
-                values = event.to_dict()
-                self._rows.write(
-                    values if self._named_by_schema else values | {"schema": event.kind}
-                )
-
-    def flush(self) -> None:
-        """Do nothing: each line is handed on as it is written."""
-
-    def close(self) -> None:
-        """Do nothing: standard output is not closed."""

@@ -1,4 +1,4 @@
-"""A table that says what files are called."""
+"""A table with the metadata of files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airsift.errors import CatalogueError
-from stream.text import utf8
+from stream.lines import utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,13 +19,13 @@ _MAX_LINES = 10  # of one kind
 class Table:
     """The rows of a CSV file with a column `file`.
 
-    A row belongs to the files whose path or name it gives; a path may count from here or from the
-    table's folder. Accents may be written in either way that Unicode has for them.
+    A row belongs to the files with its path or name; a path is relative to the working directory or
+    to the table's folder. Both Unicode forms of accents match.
 
     Parameters
     ----------
     path : Path, optional
-        The file; without one there are no rows.
+        The file; no rows without one.
 
     Raises
     ------
@@ -42,7 +42,7 @@ class Table:
             self._read(path)
 
     def row(self, path: Path) -> dict[str, str]:
-        """Return what is said of a file; empty where nothing is."""
+        """Return the row of a file; empty if there is none."""
         key = self._key(path)
         return {} if key is None else self._rows[key]
 

@@ -1,4 +1,4 @@
-"""``airsift tail``: what a subscriber sees on the output topics."""
+"""``airsift tail``: print the output topics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from airsift.cli.common import ConfigOption, SetOption, load_config, put, write_for_machines
 from airsift.cli.publish import KafkaOption, with_broker
 from stream.lines import one_line, to_json
-from stream.sinks.format import padded, song, utc
+from stream.sinks.format import clock, padded, song, utc
 
 if TYPE_CHECKING:
     from stream.kafka.settings import KafkaSettings
@@ -26,14 +26,14 @@ def tail(
         ),
     ] = None,
     from_start: Annotated[
-        bool, typer.Option("--from-start", help="Begin with the oldest events there are.")
+        bool, typer.Option("--from-start", help="Begin with the oldest event.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="The messages themselves, one JSON object a line.")
     ] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="End after so many events.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="End after this many events.")] = None,
     until_end: Annotated[
-        bool, typer.Option("--until-end", help="End when all there is has been shown.")
+        bool, typer.Option("--until-end", help="End after the newest event.")
     ] = False,
     kafka: KafkaOption = None,
     config: ConfigOption = None,
@@ -61,7 +61,7 @@ def tail(
 
 
 def as_line(record: Any) -> str:
-    """Return one line for people: time, station, and what was said."""
+    """Return one line for people: time, station, kind and content."""
     headers = dict(record.headers)
     reason = headers.get("airsift-reason")
     if reason is None and "airsift-replayed" in headers:
@@ -75,12 +75,12 @@ def as_line(record: Any) -> str:
         kind = str(event["schema"]).split("/")[0].removeprefix("airsift.")
         when = _when(event)
         station = padded(one_line(str(event["station"])), 16)
-        return one_line(f"{when:21}  {station}  {kind:<8}  {_said(kind, event)}".rstrip())
+        return one_line(f"{when:21}  {station}  {kind:<8}  {_content(kind, event)}".rstrip())
     except (ValueError, TypeError, KeyError, OverflowError):
         return f"{record.topic}[{record.partition}] {record.offset}: {(record.value or b'')[:80]!r}"
 
 
-def _said(kind: str, event: dict[str, Any]) -> str:
+def _content(kind: str, event: dict[str, Any]) -> str:
     if kind == "segment":
         return f"{event['label']} {event['score']:.2f}{'' if event['final'] else ' ...'}"
     if kind == "match":
@@ -93,25 +93,21 @@ def _said(kind: str, event: dict[str, Any]) -> str:
 def _as_json(record: Any) -> str:
     try:
         return to_json(json.loads(record.value))
-    except (ValueError, TypeError):  # a dead letter's value is anything
-        told = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
+    except (ValueError, TypeError):  # the value of a dead letter is arbitrary
+        headers = {
+            name: (value or b"").decode("utf-8", "replace") for name, value in record.headers
+        }
         key = (record.key or b"").decode("utf-8", "replace")
-        return to_json({"topic": record.topic, "key": key, "headers": told})
+        return to_json({"topic": record.topic, "key": key, "headers": headers})
 
 
 def _when(event: dict[str, Any]) -> str:
-    """Return begin and end: in UTC where the time is known, else of the station's own count."""
+    """Return begin and end, in UTC if the time is known, else as positions in the stream."""
     start_s, end_s = event["start_s"], event["end_s"]
     if event.get("time") is None:
-        return f"{_clock(start_s)} - {_clock(end_s)}"
+        return f"{clock(start_s, tenths=False)} - {clock(end_s, tenths=False)}"
     begin = datetime.fromisoformat(event["time"]).timestamp()
     return f"{utc(begin)} - {utc(begin + end_s - start_s)[11:]}"
-
-
-def _clock(seconds: float) -> str:
-    """Return h:mm:ss of the station's own time."""
-    whole = int(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
 def _topic(name: str, settings: KafkaSettings) -> str:

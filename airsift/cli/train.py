@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +18,7 @@ Corpus = Annotated[Path, typer.Argument(help="Folder that `airsift corpus build`
 
 def train(
     corpus: Corpus,
-    folder: Annotated[Path, typer.Argument(help="Where the training keeps its state.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of the training.")],
     config: Annotated[
         Path | None, typer.Option(help="TOML file: your own labels, classes and windows.")
     ] = None,
@@ -35,44 +34,43 @@ def train(
         bool, typer.Option("--tensorboard", help="Write FOLDER/tensorboard as well.")
     ] = False,
 ) -> None:
-    """Train the network; a training that was interrupted goes on where it was.
+    """Train a network; an interrupted training resumes.
 
-    The state with the lowest cost on the validation windows is kept as FOLDER/network.pt.
+    The state with the lowest cost on the validation windows is written to FOLDER/network.pt.
     """
     import torch
 
     from airsift import files
+    from airsift.config import parse_assignment
     from model.corpus import cache
-    from model.training import checkpoint as progress
-    from model.training import config as task
-    from model.training import loop as training
-    from model.training import plan, record
-    from model.training import plot as sheet
+    from model.training import checkpoint, loop, plan, plot, record
+    from model.training import config as tasks
 
     torch.set_num_threads(threads)
-    given = {**_parsed(sets or []), "steps": steps, "seed": seed, "device": device}
+    given = dict(parse_assignment(each, "name=value, such as steps=400") for each in sets or [])
+    given |= {"steps": steps, "seed": seed, "device": device}
     given = {name: value for name, value in given.items() if value is not None}
     if config is None:
-        planned = plan.shipped(corpus, task.parse_settings(Path("--set"), given))
+        planned = plan.shipped(corpus, tasks.parse_settings(Path("--set"), given))
     else:
-        planned = plan.own(corpus, config, task.load_task(config, **given), complain)
-    settings, labels, learnt_from = planned.settings, planned.labels, planned.learnt_from
-    with cache.alone(folder):
-        watch = _board(folder) if tensorboard else None
-        progress.check(folder, settings, labels, learnt_from)
-        used = planned.open_bank(folder)
-        network = training.train(
-            used.bank, used.held_out, settings, folder, complain, labels=labels, mix=planned.mix,
-            watch=watch, learnt_from=learnt_from,
+        planned = plan.custom(corpus, config, tasks.load_task(config, **given), complain)
+    settings, labels, input_keys = planned.settings, planned.labels, planned.input_keys
+    with cache.exclusive(folder):
+        watch = _tensorboard_writer(folder) if tensorboard else None
+        checkpoint.check(folder, settings, labels, input_keys)
+        data = planned.prepare(folder)
+        network = loop.train(
+            data.store, data.held_out, settings, folder, complain, labels=labels,
+            mix=planned.mix, watch=watch, input_keys=input_keys,
         )  # fmt: skip
-        kept = record.of_training(used, settings, progress.load(folder / "state.pt"))
-        trained = {"network": settings.network, "labels": list(labels), "record": kept}
-        progress.save({**trained, "weights": network.state_dict()}, folder / "network.pt")
-        files.write_whole(folder / "record.json", json.dumps(kept, indent=1).encode())
-        if sheet.can_draw():
-            sheet.draw(folder, folder / "sheet.png")
+        made = record.of_training(data, settings, checkpoint.load(folder / "state.pt"))
+        trained = {"network": settings.network, "labels": list(labels), "record": made}
+        checkpoint.save({**trained, "weights": network.state_dict()}, folder / "network.pt")
+        files.write_whole(folder / "record.json", json.dumps(made, indent=1).encode())
+        if plot.can_draw():
+            plot.draw(folder, folder / "training_curves.png")
         else:
-            complain("the training sheet is not drawn: `pip install 'airsift[training]'` brings "
+            complain("training_curves.png is not drawn: `pip install 'airsift[training]'` brings "
                  "matplotlib")  # fmt: skip
 
 
@@ -90,52 +88,32 @@ def export(
 
     FILE is TorchScript, which the other commands load; FILE's name with .embed.onnx,
     .decide.onnx and .locate.onnx is the same for programs without torch. A model card is begun
-    beside them. Both say of the training what it has recorded itself, and no more.
-    Nothing is written that computes something else than the network that was trained.
+    beside them, from the record of the training. All files are compared with the trained network
+    before they are written.
     """
-    from model.evaluation import model_card_template
+    from model.evaluation import model_card
     from model.export import onnx as onnx_files
     from model.export.torchscript import export as write
     from model.export.torchscript import trained_network
     from model.training import record
 
     trained = trained_network(folder / "network.pt")
-    known = record.sentence(trained.record)
-    told = f"Stated at the export: {data}" if data else ""
-    spec = write(
-        trained.network, file, training_data=f"{known} {told}".strip(), labels=trained.labels
-    )
+    statement = f"Stated at the export: {data}" if data else ""
+    training_data = f"{record.sentence(trained.record)} {statement}".strip()
+    spec = write(trained.network, file, training_data=training_data, labels=trained.labels)
     complain(f"{file}: {file.stat().st_size} bytes, weights {spec.weights_sha256[:12]}")
-    if not onnx:
-        pass
-    elif onnx_files.can_write():
+    if onnx and onnx_files.can_write():
         for each in onnx_files.write(trained.network, spec, file):
             complain(f"{each}: {each.stat().st_size} bytes")
-    else:
+    elif onnx:
         complain("no ONNX files: `pip install 'airsift[training]'` brings what writes them")
     card = file.with_suffix(".md")
-    if model_card_template.write_card(card, file, trained, spec, data):
+    if model_card.begin_card(card, file, trained, spec, data):
         complain(f"{card}: the beginning of a model card")
 
 
-def _parsed(sets: list[str]) -> dict[str, Any]:
-    """Read name=value, the value as TOML does and else as text."""
-    from airsift.errors import ConfigError
-
-    found: dict[str, Any] = {}
-    for each in sets:
-        name, equals, value = each.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {each!r} must be name=value, such as steps=400")
-        try:
-            found[name.strip()] = tomllib.loads(f"x = {value}")["x"]
-        except tomllib.TOMLDecodeError:
-            found[name.strip()] = value.strip()
-    return found
-
-
-def _board(folder: Path) -> Callable[[int, Mapping[str, float]], None]:
-    """Return what writes figures for TensorBoard."""
+def _tensorboard_writer(folder: Path) -> Callable[[int, Mapping[str, float]], None]:
+    """Return a function that writes metrics for TensorBoard."""
     from airsift.errors import ConfigError
 
     try:
@@ -146,10 +124,10 @@ def _board(folder: Path) -> Callable[[int, Mapping[str, float]], None]:
         ) from error
     writer: Any = SummaryWriter(str(folder / "tensorboard"))
 
-    def write(step: int, figures: Mapping[str, float]) -> None:
-        for name, value in figures.items():
+    def write(step: int, metrics: Mapping[str, float]) -> None:
+        for name, value in metrics.items():
             writer.add_scalar(name.replace(" ", "_"), value, step)
-        if any(name.startswith("validation") for name in figures):
+        if any(name.startswith("validation") for name in metrics):
             writer.flush()
 
     return write

@@ -9,34 +9,34 @@ from airsift.errors import ConfigError
 
 
 def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
-    """Hear the audio topic and publish to Kafka with Faust, until SIGINT or SIGTERM."""
+    """Process the audio topic and publish to Kafka with Faust, until SIGINT or SIGTERM."""
     settings = load_config(config, sets)
     if settings.kafka.exactly_once:
         raise ConfigError(
-            "kafka.exactly_once=true: airsift worker has it not, because Faust's transactions do "
-            "not cover its checkpoints; use airsift run --source kafka --sink kafka"
+            "kafka.exactly_once=true: airsift worker does not support it, because transactions of "
+            "Faust do not cover its checkpoints; use airsift run --source kafka --sink kafka"
         )
 
     from airsift.cli.run import forgiving
     from airsift.malloc import give_back_large_blocks
-    from airsift.shutdown import ending_within
+    from airsift.shutdown import shutdown_deadline
     from stream.kafka.faust.worker import Worker, prepare_topics
     from stream.runner import stop_on_signals
-    from stream.telemetry.telemetry import watching
+    from stream.telemetry.telemetry import open_telemetry
 
     give_back_large_blocks()  # before Faust's fetches
-    # Until the worker joins a signal ends the process at once: nothing is to be lost before.
-    with watching(settings.watch) as watch:
-        prepare_topics(settings.kafka)  # networks take seconds to load: what is wrong is told first
+    # Before the worker joins, a signal ends the process at once: nothing can be lost yet.
+    with open_telemetry(settings.watch) as telemetry:
+        prepare_topics(settings.kafka)  # before the networks, which take seconds to load
         from airsift.build import build_pipeline
 
         pipeline = build_pipeline(settings, reorder=True)
         every_s = settings.run.checkpoint_s
-        member: Any = Worker(settings.kafka, pipeline, checkpoint_s=every_s, observer=watch)
-        watch.attach(member, pipeline, [])  # it has what is read of a source
+        member: Any = Worker(settings.kafka, pipeline, checkpoint_s=every_s, observer=telemetry)
+        telemetry.bind(member, pipeline, [])  # it has the attributes of a source
         with (
             stop_on_signals() as stop,
             forgiving(stop, resumable=True),
-            ending_within(stop),
+            shutdown_deadline(stop),
         ):
             member.run(stop)

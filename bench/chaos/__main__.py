@@ -1,8 +1,8 @@
-"""Faults on purpose: what subscribers see must be as if nothing had happened.
+"""Fault injection: subscribers must see the same events as without faults.
 
-Each scenario plays made-up stations to two workers over a broker of its own, does its harm, and
-compares all that was published, byte for byte, with what one undisturbed pipeline says about the
-same messages. Faults are drawn from `--seed`.
+Each scenario publishes synthetic stations to two workers over its own broker, injects faults, and
+compares all published events, byte for byte, with those of an undisturbed pipeline for the same
+messages. `--seed` determines the faults.
 
 ::
 
@@ -48,10 +48,10 @@ def main() -> int:
     if options.broker == "embedded" and "broker" in options.only:
         if options.only != names:
             parser.error(
-                "the embedded broker keeps nothing: broker needs --broker kafka or cluster"
+                "the embedded broker stores nothing on disk: broker needs --broker kafka or cluster"
             )
         options.only = [name for name in names if name != "broker"]
-    # What was started is ended also where somebody ends this script, and what is known is printed.
+    # On SIGTERM too, all processes are ended and the report is printed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     report = Report("Chaos")
     try:
@@ -66,15 +66,15 @@ def main() -> int:
 
 
 def passes(report: Report, name: str, driver: str, options: argparse.Namespace) -> bool:
-    """Run one scenario with one driver; say whether nothing was lost or wrong."""
+    """Run one scenario with one driver; return whether nothing was lost or wrong."""
     scenario, began = SCENARIOS[name], time.monotonic()
     own = {key: getattr(options, key) for key in ("kills", "minutes", "rounds", "speed")}
     own = {k: v for k, v in own.items() if k in inspect.signature(scenario).parameters}
     try:
         row = scenario(driver, options.seed, options.broker, **own)
     except Exception as error:
-        said = f"{type(error).__name__}: {error}"
-        print(f"{name} with {driver}: {said}", file=sys.stderr, flush=True)
+        text = f"{type(error).__name__}: {error}"
+        print(f"{name} with {driver}: {text}", file=sys.stderr, flush=True)
         return False
     seconds = time.monotonic() - began
     print(name, driver, f"{seconds:.0f} s", row, file=sys.stderr, flush=True)

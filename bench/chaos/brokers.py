@@ -1,4 +1,4 @@
-"""The scenario of `chaos.py` in which brokers fail."""
+"""The scenario with broker failures."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.brokers import nodes
-from bench.chaos.eight_stations import EIGHT, on_air, verdict
 from bench.chaos.stations import stations
-from bench.chaos.testbed import Stage
+from bench.chaos.testbed import N_STATIONS, Testbed, finish, start_stations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,19 +23,19 @@ Fault = tuple["Callable[[], None]", float, "Callable[[], None]"]  # its begin, s
 
 
 def broker(driver: str, seed: int, kind: str, speed: float, rounds: int = 3) -> dict[str, float]:
-    """Let brokers be away: one again and again, or each of three in turn and then two at once."""
-    with Stage(driver, seed, kind) as stage:
-        stage.supervised = True
-        names = on_air(stage, playing := stations(EIGHT, seed), speed / 4)
-        kafka = stage.broker
+    """Stop brokers: one repeatedly, or each of three in turn and then two at once."""
+    with Testbed(driver, seed, kind) as testbed:
+        testbed.supervised = True
+        names = start_stations(testbed, playing := stations(N_STATIONS, seed), speed / 4)
+        kafka = testbed.broker
         faults = _alone(kafka, rounds) if nodes(kind) == 1 else _of_three(kafka)
         for begin, seconds, end in faults:
-            stage.sleep(2.0, 6.0)
+            testbed.sleep(2.0, 6.0)
             begin()
             time.sleep(seconds)
             end()
-            stage.recover(names, time.monotonic())
-        return verdict(stage, playing) | {"restarts": float(stage.restarts)}
+            testbed.recover(names, time.monotonic())
+        return finish(testbed, playing) | {"restarts": float(testbed.restarts)}
 
 
 def _alone(kafka: ApacheKafka, rounds: int) -> Iterator[Fault]:

@@ -1,4 +1,4 @@
-"""What must be said about what the stations of `chaos.py` played, and what was said wrongly."""
+"""The expected events of the stations, and the comparison with the published ones."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 
 class Truth:
-    """What one undisturbed pipeline, without Kafka, says about the same messages.
+    """The events of one undisturbed pipeline, without Kafka, for the same messages.
 
     Parameters
     ----------
     reasons : bool
-        Whether gaps must agree in their reason as well.
+        Whether the reasons of gaps must agree.
     """
 
     def __init__(self, *, reasons: bool = True) -> None:
         self._reasons = reasons
-        self.said: dict[str, list[str]] = {}  # of each id its forms, in order
+        self.forms_by_id: dict[str, list[str]] = {}  # versions of each event, in order
 
     def add(self, messages: Iterable[Message]) -> None:
-        """Hear messages as if nothing had happened; those of a station in the right order."""
+        """Process messages without faults; those of a station in order."""
         settings = config.load(environ={}).config
         pipeline, decoder = build_pipeline(settings), ChunkDecoder(settings.kafka.wire)
         for some in _many(messages, 64):
@@ -41,45 +41,47 @@ class Truth:
     def _note(self, pipeline: Pipeline, chunks: Sequence[AudioChunk]) -> None:
         for event in pipeline.push(chunks):
             form = comparable(event.to_json(), reasons=self._reasons)
-            self.said.setdefault(event.id, []).append(form)
+            self.forms_by_id.setdefault(event.id, []).append(form)
 
     @property
     def forms(self) -> set[tuple[str, str]]:
-        """Every (id, form) that must be published."""
-        return {(key, form) for key, forms in self.said.items() for form in forms}
+        """Every (id, version) that must be published."""
+        return {(key, form) for key, forms in self.forms_by_id.items() for form in forms}
 
     def compare(self, lines: Iterable[str]) -> Comparison:
-        """Hold all that was published against it."""
+        """Compare with all published lines."""
         wanted = self.forms
-        told = Counter(
+        published = Counter(
             (json.loads(line)["id"], comparable(line, reasons=self._reasons)) for line in lines
         )
         held: dict[str, list[str]] = {}
-        for key, form in told:
+        for key, form in published:
             held.setdefault(key, []).append(form)
         changed = sum(
-            max(held[key], key=_rank) != max(said, key=_rank)
-            for key, said in self.said.items()
+            max(held[key], key=_rank) != max(forms_by_id, key=_rank)
+            for key, forms_by_id in self.forms_by_id.items()
             if key in held
         )
-        lost = sorted(form for _, form in wanted - told.keys())
-        wrong = sorted(form for _, form in told.keys() - wanted)
-        return Comparison(len(wanted), sum(told.values()) - len(told), lost, wrong, changed)
+        lost = sorted(form for _, form in wanted - published.keys())
+        wrong = sorted(form for _, form in published.keys() - wanted)
+        return Comparison(
+            len(wanted), sum(published.values()) - len(published), lost, wrong, changed
+        )
 
 
 class Comparison(NamedTuple):
-    """What was published beside what should have been.
+    """Published events compared with the expected ones.
 
     Parameters
     ----------
     events : int
-        Forms that must be published.
+        Expected versions.
     repeated : int
-        Lines that came more than once.
+        Lines that were published more than once.
     lost, wrong : list of str
-        Forms that were not published, and lines that should not have been.
+        Versions that were not published, and unexpected lines.
     changed : int
-        Ids of which a subscriber holds another form in the end than the right one.
+        Ids whose last version at the subscriber is wrong.
     """
 
     events: int
@@ -89,7 +91,7 @@ class Comparison(NamedTuple):
     changed: int
 
     @property
-    def figures(self) -> dict[str, float]:
+    def columns(self) -> dict[str, float]:
         """The columns of the table."""
         return {
             "events": float(self.events),
@@ -100,14 +102,14 @@ class Comparison(NamedTuple):
 
 
 def comparable(line: str, *, reasons: bool) -> str:
-    """Return what of an event must be the same, byte for byte."""
+    """Return the part of an event that must be identical, byte for byte."""
     if reasons or '"airsift.gap/' not in line:
         return line
     return line[: line.index('"reason"')]
 
 
 def _rank(form: str) -> tuple[bool, int]:
-    """Return what a subscriber goes by: of one id the final form counts, else the longest."""
+    """Return the rank of a version: the final one wins, else the longest."""
     end = form.index('"end_sample": ') + len('"end_sample": ')
     return '"final": true' in form, int(form[end : form.index(",", end)])
 

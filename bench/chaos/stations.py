@@ -1,4 +1,4 @@
-"""The stations of `chaos.py`: what they play, and how it gets onto the topic."""
+"""The synthetic stations, and the publisher of their messages."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 RATE = 16_000
 BEGAN = 1_750_000_000.0  # Unix time of every station's sample 0
 FIRST_S = 8.0  # of every station are sent at once
-PATIENCE_S = 240.0  # for the broker to take the last of it
+TIMEOUT_S = 240.0  # for the broker to acknowledge the last messages
 
 
 @dataclass(frozen=True)
 class Station:
-    """A programme of notes, noise and silence that goes on for ever.
+    """An endless programme of notes, noise and silence.
 
-    Chunk k is a function of the seed, the number and k alone, so that nothing has to be kept.
+    Chunk k is a function of the seed, the number and k.
     """
 
     number: int
@@ -49,7 +49,7 @@ class Station:
         return whole[start - first * block :][:n].astype(np.float32)
 
     def message(self, start: int, n: int | None = None) -> Message:
-        """Return the message that holds `n` samples from `start` on."""
+        """Return the message with `n` samples from `start` on."""
         n = self.chunk if n is None else n
         time_s = BEGAN + start / RATE
         return encode(
@@ -73,15 +73,15 @@ def stations(count: int, seed: int, **options: object) -> list[Station]:
     return [Station(number, seed, **options) for number in range(count)]  # type: ignore[arg-type]
 
 
-class Air(threading.Thread):
-    """Publishes a plan at its pace until told to stop.
+class StationPublisher(threading.Thread):
+    """Publishes a plan in scaled real time until stopped.
 
     Parameters
     ----------
     settings : KafkaSettings
-        Where to.
+        Broker and topics.
     plan : iterable of sequences of Message
-        What is sent together, `seconds_each` of every station.
+        Messages that are sent together, `seconds_each` of every station.
     speed : float > 0
         Times real time.
     """
@@ -96,7 +96,7 @@ class Air(threading.Thread):
     ) -> None:
         super().__init__(name="air", daemon=True)
         self._settings = settings
-        # Some seconds at once, and nothing more before a worker is there to hear it.
+        # The first seconds at once, and the rest when a worker has started.
         self._first = iter(plan)
         self._plan = paced(self._first, seconds_each, speed)
         self._at_once = round(FIRST_S / seconds_each)
@@ -108,7 +108,7 @@ class Air(threading.Thread):
 
     def run(self) -> None:
         try:
-            # Not idempotent: brokers that were killed forget how far its numbers had got.
+            # Not idempotent: a killed broker may lose the producer's sequence numbers.
             producer = KafkaProducer(
                 bootstrap_servers=self._settings.bootstrap_servers,
                 acks="all",
@@ -125,7 +125,7 @@ class Air(threading.Thread):
                     self.rounds += 1
                     if self._off.is_set():
                         break
-                producer.flush(timeout=PATIENCE_S)
+                producer.flush(timeout=TIMEOUT_S)
             finally:
                 producer.close(timeout=1)
         except BaseException as error:
@@ -143,7 +143,7 @@ class Air(threading.Thread):
 
     def finish(self) -> int:
         """Wait for the end of the plan; return how many rounds of it the broker has."""
-        self.join(PATIENCE_S + 10)
+        self.join(TIMEOUT_S + 10)
         if self._error is not None:
             raise self._error
         failed = sum(not f.is_done or f.failed() for f in self._futures)
@@ -155,7 +155,7 @@ class Air(threading.Thread):
 def paced(
     plan: Iterable[Sequence[Message]], seconds_each: float, speed: float
 ) -> Iterator[Sequence[Message]]:
-    """Give each item of `plan` at its time."""
+    """Yield each item of `plan` at its time."""
     begin = time.monotonic()
     for number, messages in enumerate(plan):
         wait = begin + number * seconds_each / speed - time.monotonic()

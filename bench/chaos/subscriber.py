@@ -1,4 +1,4 @@
-"""The subscriber of `chaos.py`: all that was published, as anybody can read it."""
+"""A subscriber of all published events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Subscriber(threading.Thread):
-    """Reads all events from the start; knows nothing of airsift but its topics."""
+    """Reads all events from the beginning of the topics."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         super().__init__(name="subscriber", daemon=True)
@@ -24,7 +24,7 @@ class Subscriber(threading.Thread):
         self._off = threading.Event()
         self.lines: list[str] = []
         self.letters = 0
-        self.heard: dict[str, float] = {}  # of each station, the end of its latest decision
+        self.processed: dict[str, float] = {}  # of each station, the end of its latest decision
         self.last_line = time.monotonic()
 
     def run(self) -> None:
@@ -55,5 +55,5 @@ class Subscriber(threading.Thread):
             self.last_line = time.monotonic()
             if line.startswith('{"schema": "airsift.decision/'):
                 event = json.loads(line)
-                heard = max(self.heard.get(event["station"], 0.0), event["end_s"])
-                self.heard[event["station"]] = heard
+                processed = max(self.processed.get(event["station"], 0.0), event["end_s"])
+                self.processed[event["station"]] = processed

@@ -1,4 +1,4 @@
-"""The workers of `chaos.py`: processes that are started, stopped and killed."""
+"""The worker processes of a scenario."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Workers:
     Parameters
     ----------
     driver : {"run", "worker"}
-        What they are.
+        Their command.
     settings : KafkaSettings
         Broker and topics.
     folder : Path
-        For the logs.
+        Folder of the logs.
 
     Attributes
     ----------
     alive : list of subprocess.Popen
-        Those that nobody has ended, the oldest first.
+        Workers that were not killed, the oldest first.
     """
 
     def __init__(self, driver: str, settings: KafkaSettings, folder: Path) -> None:
@@ -44,7 +44,7 @@ class Workers:
         self.alive: list[subprocess.Popen[bytes]] = []
 
     def start(self, command: Sequence[str] = (), **popen: Any) -> subprocess.Popen[bytes]:
-        """Start one more, as a supervisor would."""
+        """Start another worker."""
         clean = {k: v for k, v in os.environ.items() if not k.startswith("AIRSIFT_")}
         environment = clean | {
             "AIRSIFT_KAFKA__BOOTSTRAP_SERVERS": self._settings.bootstrap_servers,
@@ -67,7 +67,7 @@ class Workers:
         return worker
 
     def kill(self, worker: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> int:
-        """Send a signal that ends a worker, and wait for its end; return its code."""
+        """Send a terminating signal to a worker, wait, and return its exit code."""
         self.alive.remove(worker)
         worker.send_signal(number)
         try:
@@ -78,7 +78,7 @@ class Workers:
             raise
 
     def restart_dead(self) -> int:
-        """Start anew what has ended by itself; return how many had."""
+        """Restart workers that have exited; return their number."""
         dead = [worker for worker in self.alive if worker.poll() is not None]
         for worker in dead:
             self.alive.remove(worker)
@@ -86,17 +86,17 @@ class Workers:
         return len(dead)
 
     def joined(self) -> bool:
-        """Say whether every worker has been given partitions."""
+        """Return whether every worker has partitions."""
         logs = [self._log_of[worker.pid].read_text() for worker in self.alive]
         return all("partitions of" in log or "begins with" in log for log in logs)
 
     def logs(self) -> str:
-        """Return the ends of the last logs."""
+        """Return the last part of the last logs."""
         last = sorted(self._folder.glob("worker*.log"), key=lambda p: int(p.stem[6:]))[-4:]
         return "\n".join(f"{p.stem}: {p.read_text(errors='replace')[-4000:]}" for p in last)
 
     def end(self) -> None:
-        """Leave none."""
+        """Kill all workers."""
         for worker in self.alive:
             worker.send_signal(signal.SIGCONT)
             worker.kill()

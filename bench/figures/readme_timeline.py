@@ -1,4 +1,4 @@
-"""Draw the README's figure from what airsift really says about one of the demo's programmes.
+"""Plot the README's figure: the events of airsift for one of the demo's programmes.
 
 ::
 
@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import matplotlib as mpl
 import torch
+
+mpl.use("agg")
+
+from matplotlib import pyplot as plt
 
 from airsift import config as configuration
 from airsift.build import build_model, build_pipeline
 from bench.report import Report, arguments
-from bench.svg import Drawing, palette
 from stream.audio import AudioChunk
 from stream.demo.catalogue import build_catalogue
 from stream.demo.clips import RATE, parts
@@ -27,6 +30,7 @@ from stream.events import Decision, Match, Segment
 from stream.resampler import Resampler
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     from airsift.config import Config
@@ -35,12 +39,21 @@ if TYPE_CHECKING:
 OUT = Path(__file__).parents[2] / "docs" / "figures" / "demo.svg"
 NAMES = {"speech": "speech", "music": "music", "speech_over_music": "both", "other": "other"}
 COLUMNS_PER_S = 5
-SHADES = [(13, 17, 40), (64, 36, 120), (176, 58, 116), (246, 142, 72), (252, 240, 180)]
-LEVELS = 32
+# Mid grey is readable on white and on black.
+GREY = "#768390"
+COLOURS = {
+    "speech": "#2f6fde", "music": "#c9741c", "speech_over_music": "#9a4fd0", "other": GREY,
+    "named": "#1a7f5a",
+}  # fmt: skip
+STYLE = {
+    "svg.hashsalt": "airsift", "svg.fonttype": "none", "font.size": 8, "text.color": GREY,
+    "axes.labelcolor": GREY, "axes.edgecolor": GREY, "xtick.color": GREY, "ytick.color": GREY,
+    "axes.spines.top": False, "axes.spines.right": False,
+}  # fmt: skip
 
 
-def hear(programme: Programme) -> tuple[list[Event], Config]:
-    """Return every event of the programme, its tracks being catalogued."""
+def run(programme: Programme) -> tuple[list[Event], Config]:
+    """Return all events of the programme, with its tracks in the catalogue."""
     with tempfile.TemporaryDirectory() as folder:
         build_catalogue(Path(folder))
         config = configuration.load(sets=[f"identify.catalogue='{folder}'"]).config
@@ -49,45 +62,77 @@ def hear(programme: Programme) -> tuple[list[Event], Config]:
         return pipeline.push([chunk], last=True), config
 
 
-def columns(programme: Programme, config: Config) -> NDArray[np.uint8]:
-    """Return what the network is given, coarsened: [bins, times] in `LEVELS` shades."""
+def columns(programme: Programme, config: Config) -> NDArray[Any]:
+    """Return the input of the network, averaged: [shape=(bins, times)]."""
     front_end, *_ = build_model(config)
     samples = Resampler(RATE, front_end.sample_rate).push(programme.samples, last=True)
     block = front_end.sample_rate // COLUMNS_PER_S
     whole = torch.from_numpy(samples[: len(samples) // block * block])[None]
     with torch.inference_mode():
         values, _ = front_end(whole, front_end.initial_state(1))
-    skipped = front_end.latency // front_end.hop
-    values = values[0, skipped:]
+    values = values[0, front_end.latency // front_end.hop :]
     per_time = block // front_end.hop
     times = len(values) // per_time
     grouped = values[: times * per_time].reshape(times, per_time, -1, 2).mean(dim=(1, 3))
-    shades = (grouped / grouped.quantile(0.998) * (LEVELS - 1)).clamp(0, LEVELS - 1)
-    return shades.round().to(torch.uint8).numpy().T[::-1]
+    return grouped.numpy().T
 
 
-def draw(programme: Programme, events: list[Event], shades: NDArray[np.uint8]) -> Drawing:
+def draw(programme: Programme, events: list[Event], levels: NDArray[Any], path: Path) -> None:
+    """Plot spectrum, probabilities, truth, segments and named tracks over time."""
     length_s = len(programme.samples) / RATE
-    d = Drawing(960, 366, left=74, right=14, length_s=length_s)
-    d.text(d.left, 16, f"{programme.title}: {length_s:.0f} s of a programme", "strong")
-    _legend(d)
-    d.image(length_s, 28, 96, shades, palette(SHADES, LEVELS))
-    for words, y in (("5 kHz", 38), ("80 Hz", 122)):
-        d.text(d.left - 8, y, words, "small", "end")
-    _curves(d, [e for e in events if isinstance(e, Decision)], 142, 72)
-    d.text(d.left - 8, 249, "truth", "strong", "end")
-    for stretch in programme.stretches:
-        words = NAMES[stretch.label]
-        d.bar(stretch.start / 1000, stretch.end / 1000, 234, 22, stretch.label, words)
-    d.text(d.left - 8, 277, "airsift", "strong", "end")
-    for s in segments(events):
-        d.bar(s.start / 1000, s.end / 1000, 262, 22, s.label, NAMES[s.label])
-    d.text(d.left - 8, 307, "named", "strong", "end")
-    for match in matches(events):
-        words = f"{parts()[match.track].artist.partition(' (')[0]}: {match.title}"
-        d.bar(match.start / match.rate, match.end / match.rate, 292, 22, "song", words)
-    _axis(d, length_s, 322)
-    return d
+    with plt.rc_context(STYLE):
+        figure, (top, middle, bottom) = plt.subplots(
+            3, 1, figsize=(9.6, 4.0), sharex=True, layout="constrained", height_ratios=(4, 3, 4)
+        )
+        top.set_title(f"{programme.title}: {length_s:.0f} s of a programme", loc="left")
+        end_s = levels.shape[1] / COLUMNS_PER_S
+        top.imshow(levels, origin="lower", aspect="auto", extent=(0, end_s, 0, 1),
+                   cmap=plt.get_cmap("inferno", 32), interpolation="none")  # fmt: skip
+        top.set_yticks([0, 1], ["80 Hz", "5 kHz"])
+        decisions = [e for e in events if isinstance(e, Decision)]
+        times = [(e.start + e.end) / 2 / e.rate for e in decisions]
+        for label in ("music", "speech"):
+            values = [getattr(e, f"p_{label}") for e in decisions]
+            middle.plot(times, values, color=COLOURS[label], linewidth=1.2)
+        middle.set_yticks([0, 0.5, 1])
+        middle.grid(axis="y", color=GREY, alpha=0.3)
+        rows = {
+            "truth": [(s.start / 1000, s.end / 1000, s.label, NAMES[s.label])
+                      for s in programme.stretches],
+            "airsift": [(s.start / 1000, s.end / 1000, s.label, NAMES[s.label])
+                        for s in segments(events)],
+            "named": [(m.start / m.rate, m.end / m.rate, "named", title_of(m))
+                      for m in matches(events)],
+        }  # fmt: skip
+        for row, bars in enumerate(rows.values()):
+            for bar in bars:
+                _bar(bottom, row, *bar, length_s=length_s)
+        bottom.set_yticks(range(len(rows)), list(rows))
+        bottom.set_ylim(2.5, -0.5)
+        bottom.set_xlim(0, length_s)
+        seconds = range(0, int(length_s) + 1, 20)
+        bottom.set_xticks(seconds, [f"{s // 60}:{s % 60:02}" for s in seconds])
+        handles = [mpl.patches.Patch(color=COLOURS[label], label=label.replace("_", " "))
+                   for label in NAMES]  # fmt: skip
+        figure.legend(handles=handles, loc="upper right", ncols=4, frameon=False)
+        for axes in (top, middle, bottom):
+            axes.patch.set_alpha(0)
+        figure.patch.set_alpha(0)
+        figure.savefig(path, metadata={"Date": None})
+
+
+def _bar(
+    axes: Axes, row: int, start_s: float, end_s: float, label: str, words: str, *, length_s: float
+) -> None:
+    """Draw a bar, with its words if they fit."""
+    axes.barh(row, end_s - start_s, left=start_s, height=0.75, color=COLOURS[label], linewidth=0)
+    if len(words) * length_s / 170 < end_s - start_s:
+        middle_s = (start_s + end_s) / 2
+        axes.text(middle_s, row, words, ha="center", va="center", color="white", fontsize=7)
+
+
+def title_of(match: Match) -> str:
+    return f"{parts()[match.track].artist.partition(' (')[0]}: {match.title}"
 
 
 def segments(events: list[Event]) -> list[Stretch]:
@@ -103,52 +148,15 @@ def matches(events: list[Event]) -> list[Match]:
     return [e for e in events if isinstance(e, Match) and e.final]
 
 
-def _legend(d: Drawing) -> None:
-    x = d.width - 14
-    for name in ("other", "speech_over_music", "music", "speech"):
-        words = name.replace("_", " ")
-        x -= len(words) * 6.6 + 30
-        d.bar((x - d.left) / (d.x(1) - d.x(0)), (x - d.left + 13) / (d.x(1) - d.x(0)), 6, 11, name)
-        d.text(x + 17, 16, words, "small")
-
-
-def _curves(d: Drawing, decisions: list[Decision], y: float, height: float) -> None:
-    for words, share in (("1", 0.0), ("0.5", 0.5), ("0", 1.0)):
-        d.line(d.left, y + share * height, d.width - 14, y + share * height)
-        d.text(d.left - 8, y + share * height + 4, words, "small", "end")
-    for kind, style in (("p_music", "music-curve"), ("p_speech", "speech-curve")):
-        d.curve(
-            [
-                (d.x((e.start + e.end) / 2 / e.rate), round(y + height * (1 - getattr(e, kind)), 1))
-                for e in decisions
-            ],
-            style,
-        )
-
-
-def _axis(d: Drawing, length_s: float, y: float) -> None:
-    d.line(d.left, y, d.x(length_s), y)
-    for second in range(0, int(length_s) + 1, 20):
-        d.line(d.x(second), y, d.x(second), y + 5)
-        d.text(d.x(second), y + 19, f"{second // 60}:{second % 60:02}", "small", "middle")
-
-
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--programme", choices=programmes(), default=programmes()[0])
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     programme = assemble(options.programme)
-    events, config = hear(programme)
-    drawing = draw(programme, events, columns(programme, config))
+    events, config = run(programme)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(
-        drawing.svg(
-            "A radio programme over time: its spectrum, the probabilities of speech and music, "
-            "the segments and song names that airsift gives, and the truth."
-        ),
-        encoding="utf-8",
-    )
+    draw(programme, events, columns(programme, config), options.out)
     report = Report(f"{options.out.name}: {programme.title}")
     scores = score_labels(programme.stretches, segments(events))
     for label, score in scores.items():

@@ -1,9 +1,8 @@
-"""The fingerprint matcher: what it finds of changed music, and that it says nothing else.
+"""Benchmark of the fingerprint matcher: degraded queries, and music that is not in the catalogue.
 
-A catalogue of about 190 tracks from Debian packages, queries of 10 and 5 s cut from them and
-changed, hours of music that is not in it, and the same for Chromaprint and audfprint. The first
-run fetches about 1.5 GB; every part is kept under ``--audio``, and a run that was stopped goes
-on where it was.
+A catalogue of about 190 tracks from Debian packages, degraded queries of 10 and 5 s, and hours of
+other music, for airsift, Chromaprint and audfprint. The first run downloads about 1.5 GB; all
+results are stored under ``--audio``, and an interrupted run resumes.
 
 ``python -m bench.matching``                 everything, at the end the tables
 ``python -m bench.matching --quick``         20 queries a condition, half an hour of negatives
@@ -24,11 +23,11 @@ from typing import Any
 import numpy as np
 
 from bench.matching import costs, music, page
-from bench.matching.matchers import MATCHERS, Asked, version
-from bench.matching.queries import PIECE_S, file_name, make, negatives, wanted
+from bench.matching.matchers import MATCHERS, QueryResult, version
+from bench.matching.queries import PIECE_S, file_name, make, negatives, query_sets
 from bench.matching.score import Figures, Tracks, score
 from bench.report import Report, arguments
-from fingerprint.matching.false_alarm_rate import THRESHOLD
+from fingerprint.matching.hypothesis import THRESHOLD
 
 # Queries answered between two writings of results.
 _AT_ONCE = 200
@@ -63,7 +62,7 @@ def main() -> None:
         costs.costs(tracks, options.audio, report)
     else:
         table, about = run(options, tracks, work)
-        tell(table, about, report)
+        fill_report(table, about, report)
         if options.write_docs:
             page.write(table, about)
     report.finish(options.json)
@@ -72,35 +71,37 @@ def main() -> None:
 def run(
     options: argparse.Namespace, tracks: list[Path], work: Path
 ) -> tuple[dict[str, dict[str, Figures]], dict[str, Any]]:
-    """Ask every matcher everything that was not asked before; return the figures."""
+    """Run the remaining queries of every matcher; return the results."""
     silent = list(negatives(options.split, options.negatives_h, options.audio))
     kinds = [kind for kind, _ in silent]
     pieces = [piece for _, piece in silent]
     sound = Tracks(tracks)
     sets = [
         make(condition, seconds, options.split, options.queries, options.audio, work)
-        for condition, seconds in wanted()
+        for condition, seconds in query_sets()
     ]
     table: dict[str, dict[str, Figures]] = {queries.name: {} for queries in sets}
     about: dict[str, Any] = {"thresholds": {}, "silence": {}}
     for matcher in options.only:
-        false = answered(matcher, "negatives", pieces, tracks, options.audio, work)
+        false = answer_all(matcher, "negatives", pieces, tracks, options.audio, work)
         # The highest score of a false answer; airsift has its own threshold.
-        highest = [max((a[2] for a in asked["answers"]), default=0.0) for asked in false]
+        highest = [max((a[2] for a in answers["answers"]), default=0.0) for answers in false]
         threshold = float(np.nextafter(THRESHOLD, 0)) if matcher == "airsift" else max(highest)
         about["thresholds"][matcher] = threshold
         if matcher == "airsift":
             for kind in dict.fromkeys(kinds):
-                some = [asked for asked, other in zip(false, kinds, strict=True) if other == kind]
-                wrong = sum(bool(asked["answers"]) for asked in some)
+                some = [
+                    answers for answers, other in zip(false, kinds, strict=True) if other == kind
+                ]
+                wrong = sum(bool(answers["answers"]) for answers in some)
                 about["silence"][kind] = (len(some) * PIECE_S / 3600, wrong)
         for queries in sets:
-            asked = answered(
+            answers = answer_all(
                 matcher, queries.name, list(queries.audio), tracks, options.audio, work
             )
-            table[queries.name][matcher] = score(queries, asked, threshold, sound)
+            table[queries.name][matcher] = score(queries, answers, threshold, sound)
             if matcher == "airsift":
-                table[queries.name]["first pass"] = _first(asked)
+                table[queries.name]["first pass"] = _first(answers)
             print(queries.name, matcher, table[queries.name][matcher], file=sys.stderr, flush=True)
     hours = sum(len(np.load(path, mmap_mode="r")) for path in tracks) / music.RATE / 3600
     about |= {"tracks": len(tracks), "hours": hours, "queries": options.queries}
@@ -108,13 +109,13 @@ def run(
     return table, about
 
 
-def answered(
+def answer_all(
     matcher: str, name: str, queries: list[Any], tracks: list[Path], audio: Path, work: Path
-) -> list[Asked]:
-    """Return a matcher's answers, asked for as far as they are not there yet."""
+) -> list[QueryResult]:
+    """Return the answers of a matcher, stored or new."""
     place = work / "answers" / version(matcher) / f"{file_name(name)}.json"
     place.parent.mkdir(parents=True, exist_ok=True)
-    known: list[Asked] = json.loads(place.read_text()) if place.exists() else []
+    known: list[QueryResult] = json.loads(place.read_text()) if place.exists() else []
     if len(known) < len(queries):
         ask = _asks.get(matcher) or MATCHERS[matcher](tracks, audio)
         _asks[matcher] = ask
@@ -129,14 +130,16 @@ def answered(
 _asks: dict[str, Any] = {}
 
 
-def _first(asked: list[Asked]) -> Figures:
+def _first(answers: list[QueryResult]) -> Figures:
     """Return the share in which the first pass alone names a track."""
-    named = sum(bool(answer["first"]) for answer in asked)
-    return Figures(len(asked), named, 0, 0, 0, 0, 0.0)
+    named = sum(bool(answer["first"]) for answer in answers)
+    return Figures(len(answers), named, 0, 0, 0, 0, 0.0)
 
 
-def tell(table: dict[str, dict[str, Figures]], about: dict[str, Any], report: Report) -> None:
-    """Put every figure into the report."""
+def fill_report(
+    table: dict[str, dict[str, Figures]], about: dict[str, Any], report: Report
+) -> None:
+    """Add all results to the report."""
     for name, row in table.items():
         for matcher, figures in row.items():
             if matcher != "first pass":

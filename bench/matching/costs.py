@@ -1,4 +1,4 @@
-"""What the fingerprint matcher costs in CPU, and where its threshold lies."""
+"""CPU cost of the fingerprint matcher, and calibration of its threshold."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from bench.matching.music import NEGATIVES, RATE, load, music
 from bench.matching.queries import PIECE_S, as_float
 from bench.report import Report
 from fingerprint.catalogue import Catalogue
-from fingerprint.matching.false_alarm_rate import THRESHOLD
-from fingerprint.matching.matcher import MOST, MOST_CHANGED, LandmarkMatcher
-from fingerprint.matching.warp import NONE, grid
+from fingerprint.matching.hypothesis import THRESHOLD
+from fingerprint.matching.matcher import MAX_CANDIDATES, MAX_WARPED_CANDIDATES, LandmarkMatcher
+from fingerprint.matching.warp import NO_WARP, warp_grid
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
@@ -28,20 +28,20 @@ _QUERIES = 100
 
 
 def costs(tracks: list[Path], audio: Path, report: Report) -> None:
-    """Report CPU times on one thread: of adding, of a query found, and of one that is not."""
+    """Report CPU times on one thread: adding tracks, queries with and without a match."""
     some = tracks[:: len(tracks) // _TRACKS]
     with tempfile.TemporaryDirectory(prefix="airsift-bench-") as folder:
         catalogue = Catalogue.create(folder)
-        heard, spent = index(catalogue, some)
+        audio_s, spent = index(catalogue, some)
         catalogue.close()
     catalogue = open_catalogue(tracks, audio)
     report.row(
         "index",
-        hours_added=heard / 3600,
-        x_real_time=heard / spent,
+        hours_added=audio_s / 3600,
+        x_real_time=audio_s / spent,
         mb_per_hour_of_all=catalogue.stats()["megabytes_per_hour"],
     )
-    first, both = LandmarkMatcher(catalogue, thorough=False), LandmarkMatcher(catalogue)
+    first, both = LandmarkMatcher(catalogue, warp_search=False), LandmarkMatcher(catalogue)
     unknown = music(NEGATIVES["test"], audio)
     for name, paths in (("in the catalogue", tracks), ("not in the catalogue", unknown)):
         spent_s: dict[str, list[float]] = {"extract": [], "first": [], "both": []}
@@ -68,13 +68,16 @@ def calibrate(
 ) -> None:
     """Fit the tail of the strongest guesses of audio that is not in the catalogue."""
     matcher = LandmarkMatcher(open_catalogue(tracks, audio))
-    passes = {"as it is": ([NONE], MOST), "changed": (grid(), MOST_CHANGED)}
+    passes = {
+        "as it is": ([NO_WARP], MAX_CANDIDATES),
+        "changed": (warp_grid(), MAX_WARPED_CANDIDATES),
+    }
     strongest: dict[str, list[float]] = {name: [] for name in passes}
     for piece in pieces:
         landmarks = matcher.extract(as_float(piece))
         for name, (changes, most) in passes.items():
-            cases = matcher.cases([landmarks], changes, most)
-            strongest[name].append(max((case.evidence[0].z for case, _ in cases), default=0.0))
+            cases = matcher.hypotheses([landmarks], changes, most)
+            strongest[name].append(max((case.verifications[0].z for case, _ in cases), default=0.0))
     for name, found in strongest.items():
         # An exponential through the largest twentieth, by its median: a few pieces of music
         # that are in the catalogue after all do not count.

@@ -1,4 +1,4 @@
-"""What happens to music on its way to a listener: the conditions of the fingerprint benchmark."""
+"""The degradations of the fingerprint benchmark."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Audio = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Studio:
-    """What the conditions draw from: a random generator and clips of speech."""
+class DegradationContext:
+    """The inputs of degradations: a random generator and clips of speech."""
 
     rng: np.random.Generator
     speech: list[Audio]
 
     def talk(self, n: int) -> Audio:
-        """Return `n` samples of one voice after another."""
+        """Return `n` samples of successive voices."""
         parts: list[Audio] = []
         while sum(map(len, parts)) < n:
             parts.append(self.speech[self.rng.integers(len(self.speech))])
@@ -36,13 +36,13 @@ class Studio:
 
 @dataclass(frozen=True)
 class Condition:
-    """A way to change music.
+    """A degradation of music.
 
-    `speed` is the seconds of the original in a second of what `apply` returns.
+    `speed` is the duration of the original per second of the result of `apply`.
     """
 
     name: str
-    apply: Callable[[Audio, Studio], Audio]
+    apply: Callable[[Audio, DegradationContext], Audio]
     speed: float = 1.0
 
 
@@ -66,10 +66,10 @@ def conditions() -> list[Condition]:
 
 
 def drones(music: list[Audio], minutes: float, rng: np.random.Generator) -> list[Audio]:
-    """Return ambience without end: single seconds of music frozen, and beating chords.
+    """Return drones: frozen seconds of music, and beating chords.
 
-    A frozen second keeps its spectrum and gets random phases, so it has the notes of the music
-    it was taken from and none of its course in time.
+    A frozen second keeps its spectrum with random phases: the notes of the music without their
+    timing.
     """
     out = []
     for index in range(int(minutes * 2)):
@@ -118,27 +118,27 @@ def _mixed(music: Audio, other: Audio, louder_db: float) -> Audio:
     return music + other * np.float32(rms(music) / rms(other) * 10 ** (louder_db / 20))
 
 
-def _white(n: int, studio: Studio) -> Audio:
-    return studio.rng.standard_normal(n).astype(np.float32)
+def _white(n: int, context: DegradationContext) -> Audio:
+    return context.rng.standard_normal(n).astype(np.float32)
 
 
-def _babble(n: int, studio: Studio) -> Audio:
-    return np.sum([studio.talk(n) for _ in range(6)], axis=0, dtype=np.float32)
+def _babble(n: int, context: DegradationContext) -> Audio:
+    return np.sum([context.talk(n) for _ in range(6)], axis=0, dtype=np.float32)
 
 
-def _reverberant(music: Audio, studio: Studio) -> Audio:
-    """Convolve with a room of 1 s decay, its sound 6 dB above the direct one."""
+def _reverberant(music: Audio, context: DegradationContext) -> Audio:
+    """Convolve with a room of 1 s decay, 6 dB louder than the direct sound."""
     time = np.arange(RATE) / RATE
-    room = studio.rng.standard_normal(RATE) * 10 ** (-3 * time)
+    room = context.rng.standard_normal(RATE) * 10 ** (-3 * time)
     room /= np.sqrt(np.square(room).sum())
     room[0] += 0.5
     return signal.fftconvolve(music, room)[: len(music)].astype(np.float32)
 
 
-def _equalised(music: Audio, studio: Studio) -> Audio:
+def _equalised(music: Audio, context: DegradationContext) -> Audio:
     """Raise or lower four bands by up to 12 dB."""
     for hz in (120, 500, 2000, 5000):
-        gain = 10 ** (studio.rng.uniform(-12, 12) / 40)
+        gain = 10 ** (context.rng.uniform(-12, 12) / 40)
         angle = 2 * np.pi * hz / RATE
         alpha = np.sin(angle) / 2
         b = [1 + alpha * gain, -2 * np.cos(angle), 1 - alpha * gain]
@@ -196,7 +196,7 @@ def _coded(samples: Audio, container: str, codec: str, rate: int, bit_rate: int 
 
 
 def _gsm(samples: Audio) -> Audio:
-    """Send through a mobile telephone's full-rate codec, 13 kb/s; FFmpeg can only decode it."""
+    """Code with GSM 06.10 full rate, 13 kb/s; FFmpeg can only decode it."""
     if shutil.which("sox") is None:
         raise AirsiftError("sox is not there, and GSM 06.10 needs it; run `apt-get install sox`")
     raw = ["-t", "raw", "-e", "signed", "-b", "16", "-c", "1", "-r"]

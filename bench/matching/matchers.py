@@ -1,8 +1,7 @@
-"""What the fingerprint benchmark compares: airsift, Chromaprint and audfprint, behind one call.
+"""airsift, Chromaprint and audfprint behind one interface.
 
-Each is given the same tracks and the same queries as 16-bit samples and returns, for every
-query, its answers: the track, the sample of the track at the query's start, a score of which
-more is better, and the CPU seconds that were spent.
+All receive the same tracks and the same queries as 16-bit samples. The answers for a query are the
+track, the sample of the track at the query's start, a score (higher is better), and CPU seconds.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ from fingerprint.matching.matcher import LandmarkMatcher
 from fingerprint.track import Track
 
 Answer = tuple[str, int, float]
-Asked = dict[str, Any]  # "answers": list of Answer, "cpu_s": float, and what is airsift's alone
-Ask = Callable[[Sequence[NDArray[np.int16]]], list[Asked]]
+QueryResult = dict[str, Any]  # "answers": list of Answer, "cpu_s": float, extras of airsift
+Query = Callable[[Sequence[NDArray[np.int16]]], list[QueryResult]]
 
 _AUDFPRINT = ("audfprint2==0.1.2",)
 # Chromaprint's own steps: 4096 samples at 11 025 Hz, of which a third is new; the first value
@@ -49,13 +48,13 @@ def version(matcher: str) -> str:
     return f"airsift-{hashlib.sha256(text).hexdigest()[:8]}"
 
 
-def airsift(tracks: list[Path], work: Path) -> Ask:
+def airsift(tracks: list[Path], work: Path) -> Query:
     """Return how to ask airsift; its catalogue is kept in `work`."""
     catalogue = open_catalogue(tracks, work)
-    first_only = LandmarkMatcher(catalogue, thorough=False)
+    first_only = LandmarkMatcher(catalogue, warp_search=False)
     both = LandmarkMatcher(catalogue)
 
-    def ask(queries: Sequence[NDArray[np.int16]]) -> list[Asked]:
+    def ask(queries: Sequence[NDArray[np.int16]]) -> list[QueryResult]:
         out = []
         for query in queries:
             samples = as_float(query)
@@ -67,12 +66,12 @@ def airsift(tracks: list[Path], work: Path) -> Ask:
             answers = both.match(landmarks)
             clock.append(time.process_time())
             extract, first, all_ = np.diff(clock).tolist()
-            told = [
+            answers_of_query = [
                 (a.track, round(a.track_start - a.query_start * a.speed), a.score) for a in answers
             ]
             out.append(
                 {
-                    "answers": told,
+                    "answers": answers_of_query,
                     "cpu_s": extract + first,
                     "first": [a.track for a in alone],
                     "both_cpu_s": all_,
@@ -91,15 +90,15 @@ def open_catalogue(tracks: list[Path], work: Path) -> Catalogue:
         return Catalogue.open(folder)
     shutil.rmtree(folder, ignore_errors=True)
     catalogue = Catalogue.create(folder)
-    heard, spent = index(catalogue, tracks)
-    figures = {"x_real_time": heard / spent, **catalogue.stats()}
+    audio_s, spent = index(catalogue, tracks)
+    figures = {"x_real_time": audio_s / spent, **catalogue.stats()}
     (folder / "whole").write_text(json.dumps(figures))
     return catalogue
 
 
 def index(catalogue: Catalogue, tracks: list[Path]) -> tuple[float, float]:
     """Add tracks; return the seconds of audio and of CPU."""
-    heard = spent = 0.0
+    audio_s = spent = 0.0
     for path in tracks:
         samples = load(path)
         start = time.process_time()
@@ -108,13 +107,13 @@ def index(catalogue: Catalogue, tracks: list[Path]) -> tuple[float, float]:
         except CatalogueError as error:
             print(f"left out: {error}")
         spent += time.process_time() - start
-        heard += len(samples) / RATE
+        audio_s += len(samples) / RATE
     start = time.process_time()
     catalogue.merge()
-    return heard, spent + time.process_time() - start
+    return audio_s, spent + time.process_time() - start
 
 
-def chromaprint(tracks: list[Path], work: Path) -> Ask:
+def chromaprint(tracks: list[Path], work: Path) -> Query:
     """Return how to ask Chromaprint: least share of wrong bits at any place of any track.
 
     The fingerprints are fpcalc's; comparing them bit by bit at every offset is how its authors
@@ -133,7 +132,7 @@ def chromaprint(tracks: list[Path], work: Path) -> Ask:
     which = np.repeat(np.arange(len(keys)), np.diff(starts))
     changes = np.cumsum(np.diff(line, prepend=line[:1]) != 0)
 
-    def ask(queries: Sequence[NDArray[np.int16]]) -> list[Asked]:
+    def ask(queries: Sequence[NDArray[np.int16]]) -> list[QueryResult]:
         out = []
         for query in queries:
             start = _cpu()
@@ -157,7 +156,7 @@ def chromaprint(tracks: list[Path], work: Path) -> Ask:
     return ask
 
 
-def audfprint(tracks: list[Path], work: Path) -> Ask:
+def audfprint(tracks: list[Path], work: Path) -> Query:
     """Return how to ask audfprint2, which runs in a virtual environment of its own in `work`."""
     python = work / "audfprint-venv" / "bin" / "python"
     if not python.exists():
@@ -168,14 +167,14 @@ def audfprint(tracks: list[Path], work: Path) -> Ask:
     if not stored.exists():
         subprocess.run([python, script, "index", stored, *tracks], check=True)
 
-    def ask(queries: Sequence[NDArray[np.int16]]) -> list[Asked]:
+    def ask(queries: Sequence[NDArray[np.int16]]) -> list[QueryResult]:
         with tempfile.NamedTemporaryFile(suffix=".npy") as file:
             np.save(file, np.stack(queries))
             file.flush()
             done = subprocess.run(
                 [python, script, "ask", stored, file.name], check=True, stdout=subprocess.PIPE
             )
-        found: list[Asked] = json.loads(done.stdout)
+        found: list[QueryResult] = json.loads(done.stdout)
         return found
 
     return ask

@@ -1,4 +1,4 @@
-"""Audio for the fingerprint benchmark: music and speech from Debian packages, decoded once.
+"""Audio of the fingerprint benchmark: music and speech from Debian packages.
 
 Needs apt, dpkg-deb, the network, and about 4 GB in the folder given.
 """
@@ -26,7 +26,7 @@ CATALOGUE = (
     "supertux-data",
     "flare-game",
 )
-# What chose the threshold, and what tests it.
+# For calibration, and for the test.
 NEGATIVES = {
     "validation": ("naev-data", "singularity-music"),
     "test": ("unknown-horizons", "warzone2100-music"),
@@ -37,12 +37,12 @@ _AUDIO = (".ogg", ".opus", ".mp3")
 
 
 def default_folder() -> Path:
-    """Return where audio is kept from one run to the next."""
+    """Return the default folder of audio and results."""
     return Path.home() / ".cache" / "airsift-bench"
 
 
 def music(packages: tuple[str, ...], folder: Path) -> list[Path]:
-    """Return the decoded music of packages, fetched where it is not there yet."""
+    """Return the decoded music of packages, downloaded if necessary."""
     return [
         path
         for package in packages
@@ -51,10 +51,10 @@ def music(packages: tuple[str, ...], folder: Path) -> list[Path]:
 
 
 @cache
-def speech(folder: Path, most: int) -> list[NDArray[np.float32]]:
-    """Return clips of speech at one level."""
+def speech(folder: Path, max_clips: int) -> list[NDArray[np.float32]]:
+    """Return clips of speech at the same level."""
     clips = []
-    for path in [p for package in SPEECH for p in _decoded(package, folder, "/nl/")][:most]:
+    for path in [p for package in SPEECH for p in _decoded(package, folder, "/nl/")][:max_clips]:
         clip = load(path)
         clips.append(clip * np.float32(0.1 / max(rms(clip), 1e-4)))
     return clips
@@ -75,7 +75,7 @@ def _decoded(package: str, folder: Path, *places: str, longer_s: float = 0) -> l
     done = folder / "pcm" / package
     if not done.exists():
         unpacked = _unpacked(package, folder)
-        # Filled beside its place and then moved there: a run that was stopped starts it again.
+        # Renamed when complete: an interrupted run starts it again.
         filling = done.with_name(f"{package}.part")
         filling.mkdir(parents=True, exist_ok=True)
         for path in sorted(unpacked.rglob("*")):

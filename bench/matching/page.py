@@ -1,4 +1,4 @@
-"""The fingerprint benchmark's tables and figure, written into the page about the matcher."""
+"""Tables and plot of the fingerprint benchmark, written into docs/fingerprint.md."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Table = Mapping[str, Mapping[str, Figures]]  # by condition, then by matcher
 
 
 def write(table: Table, about: Mapping[str, Any]) -> None:
-    """Replace what is between the page's two marks, and draw the figure."""
+    """Replace the text between the two marks, and draw the plot."""
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(_BEGIN)
     _, _, after = rest.partition(_END)
@@ -28,13 +28,13 @@ def write(table: Table, about: Mapping[str, Any]) -> None:
 
 
 def draw(table: Table) -> None:
-    """Draw what each matcher finds, by condition."""
+    """Plot the recall of each matcher by condition."""
     import matplotlib as mpl
 
     mpl.use("svg")
     import matplotlib.pyplot as plt
 
-    mpl.rcParams["svg.hashsalt"] = "airsift"  # the same figures give the same file
+    mpl.rcParams["svg.hashsalt"] = "airsift"  # deterministic files
     names = list(table)[::-1]
     matchers = [name for name in next(iter(table.values())) if name in _COLOURS]
     figure, axes = plt.subplots(figsize=(8, 0.34 * len(names) + 1.2), layout="constrained")

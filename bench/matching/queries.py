@@ -1,4 +1,4 @@
-"""The queries of the fingerprint benchmark: made once, kept, and the same for every matcher."""
+"""The queries of the fingerprint benchmark, stored and the same for all matchers."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.matching import music
-from bench.matching.degradations import Condition, Studio, conditions, drones
+from bench.matching.degradations import Condition, DegradationContext, conditions, drones
 from bench.matching.music import RATE
 
-# What chose thresholds and weights, and what measures: other tracks, voices, seeds and packages.
+# For calibration and for measurement: different tracks, voices, seeds and packages.
 SPLITS = {"validation": 0, "test": 1}
 SHORT = ("clean", "MP3 64 kb/s", "telephone", "speech 5 dB louder")
 PIECE_S = 10
-# A piece that is nowhere louder (of 32 768) is no audio that could be mistaken.
+# Peak (of 32 768) below which a piece counts as silent.
 _SILENCE = 32
-_LEAD_S = 1.0  # audio before and after a query, so that codecs and rooms have settled
+_LEAD_S = 1.0  # margin around a query for codecs and rooms
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Queries:
     speed: float
 
 
-def wanted() -> list[tuple[Condition, int]]:
-    """Return every condition with its length in seconds, in the order of the table."""
+def query_sets() -> list[tuple[Condition, int]]:
+    """Return all conditions with lengths in seconds, in the order of the table."""
     short = [(condition, 5) for condition in conditions() if condition.name in SHORT]
     return [(condition, 10) for condition in conditions()] + short
 
@@ -58,7 +58,7 @@ def wanted() -> list[tuple[Condition, int]]:
 def make(
     condition: Condition, seconds: int, split: str, n: int, audio: Path, work: Path
 ) -> Queries:
-    """Return the queries of a condition, made where they are not there yet."""
+    """Return the queries of a condition, stored or new."""
     name = f"{condition.name}, {seconds} s"
     place = work / "queries" / file_name(name)
     if not place.with_suffix(".json").exists():
@@ -67,12 +67,12 @@ def make(
         share = SPLITS[split]
         # Every other track by number: a package has tracks in both.
         tracks = music.music(music.CATALOGUE, audio)[share::2]
-        speech = music.speech(audio, most=2000)[share::2]
+        speech = music.speech(audio, max_clips=2000)[share::2]
         for number in range(n):
             rng = np.random.default_rng([share, seconds, number])
             track = tracks[rng.integers(len(tracks))]
             start, clip = _cut(track, seconds * condition.speed + 2 * _LEAD_S, rng)
-            changed = condition.apply(clip, Studio(rng, speech))
+            changed = condition.apply(clip, DegradationContext(rng, speech))
             lead = int(_LEAD_S * RATE)
             query = changed[lead : lead + seconds * RATE]
             rows.append(_as_int16(np.pad(query, (0, seconds * RATE - len(query)))))
@@ -85,10 +85,10 @@ def make(
 
 
 def negatives(split: str, hours: float, audio: Path) -> Iterator[tuple[str, NDArray[np.int16]]]:
-    """Yield (kind, piece of 10 s) of what is not in the catalogue.
+    """Yield (kind, piece of 10 s) of audio that is not in the catalogue.
 
-    Music is spread over all the packages, about `hours` of it; drones and ambience, made from
-    the catalogue's own music, and speech are half an hour each at most.
+    About `hours` of music of all packages, and up to half an hour each of speech and of drones,
+    made from the catalogue's music.
     """
     share, minutes = SPLITS[split], min(60 * hours, 30)
     n = PIECE_S * RATE
@@ -103,7 +103,7 @@ def negatives(split: str, hours: float, audio: Path) -> Iterator[tuple[str, NDAr
     for drone in drones(tracks, minutes, np.random.default_rng([9, share])):
         for at in range(0, len(drone) - n + 1, n):
             yield "drones and ambience", _as_int16(drone[at : at + n])
-    talk = np.concatenate(music.speech(audio, most=2000)[share::2])
+    talk = np.concatenate(music.speech(audio, max_clips=2000)[share::2])
     for at in range(0, min(len(talk), round(60 * minutes) * RATE) - n + 1, n):
         yield "speech", _as_int16(talk[at : at + n])
 
@@ -128,7 +128,7 @@ def _length(path: Path) -> int:
 
 
 def _cut(path: Path, seconds: float, rng: np.random.Generator) -> tuple[int, NDArray[np.float32]]:
-    """Return a stretch of a track that is not silent, at one level, and where it starts."""
+    """Return the start and the normalised samples of a part of a track that is not silent."""
     track = np.load(path, mmap_mode="r")
     length = round(seconds * RATE)
     for _ in range(50):

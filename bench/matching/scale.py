@@ -1,8 +1,8 @@
-"""How the index of a large catalogue behaves: time of a question, memory, what is still found.
+"""Scaling of the index: query time, memory and recall for large catalogues.
 
-The postings are simulated, see `_postings.py`; what is measured on them is the matcher as it
-is. Takes music of the fingerprint benchmark (fetched the first time, 1.3 GB), 3 GB of disk for
-its time, and up to ten minutes; ``--quick`` one or two.
+The postings are simulated (see `simulated_index.py`); the matcher is the real one. Needs the music
+of the fingerprint benchmark (1.3 GB, downloaded once), 3 GB of disk, and up to ten minutes, or two
+with ``--quick``.
 ``python -m bench.matching.scale [--quick] [--json FILE] [--picture FILE]``
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.matching import music as _music
-from bench.matching.degradations import Studio, conditions
+from bench.matching.degradations import DegradationContext, conditions
 from bench.matching.music import RATE, load
 from bench.matching.simulated_index import Peaks, build, simulated
 from bench.report import Report, arguments
@@ -33,14 +33,13 @@ from fingerprint.analysis.peaks import extract
 from fingerprint.catalogue import Catalogue
 from fingerprint.matching import candidates
 from fingerprint.matching.matcher import LandmarkMatcher
-from fingerprint.matching.warp import NONE
+from fingerprint.matching.warp import NO_WARP
 from fingerprint.track import Track
 
-_HEARD = ("clean", "telephone", "white noise 0 dB", "babble 0 dB", "speech 5 dB louder")
-# With fewer postings to read, lists of so small a catalogue are too short to tell rare keys from
-# common ones.
-_LEAST_BUDGET = 10_000
-_LEAD = RATE  # audio before and after a query, so that codecs have settled
+_CONDITIONS = ("clean", "telephone", "white noise 0 dB", "babble 0 dB", "speech 5 dB louder")
+# With a smaller budget, the lists are too short to separate rare from common keys.
+_MIN_BUDGET = 10_000
+_LEAD = RATE  # margin around a query for codecs
 
 
 def main() -> None:
@@ -56,12 +55,12 @@ def main() -> None:
     report = Report("fingerprint at scale")
     rng = np.random.default_rng(0)
     unknown = _music.NEGATIVES["validation"]
-    pool = listened(unknown, options.audio, hours=1.0 if options.quick else 4.0)
+    pool = music_landmarks(unknown, options.audio, hours=1.0 if options.quick else 4.0)
     tracks = simulated(pool, 20 if options.quick else 100, rng)
     hours = len(tracks) * 240 / 3600
-    asked = questions(options.audio, 10 if options.quick else 30)
+    queries = questions(options.audio, 10 if options.quick else 30)
     for copies, files in sizes(hours, quick=options.quick):
-        row = at(tracks, copies, files, asked)
+        row = at(tracks, copies, files, queries)
         report.row(f"{hours * copies * files:,.0f} h", **row)
         print(report.rows[-1], file=sys.stderr)
     found(options, tracks, report)
@@ -73,15 +72,15 @@ def main() -> None:
 
 
 def sizes(hours: float, *, quick: bool) -> list[tuple[int, int]]:
-    """Return (copies of every list, segments) for what is measured."""
+    """Return (copies of every list, segments) of the catalogues."""
     small, large = max(round(100 / hours), 1), round(1000 / hours)
     return (
         [(small, 1), (large, 1)] if quick else [(small, 1), (large, 1), (large, 10), (large, 100)]
     )
 
 
-def listened(packages: tuple[str, ...], audio: Path, hours: float) -> list[Landmarks]:
-    """Return the landmarks of some hours of music, spread over the packages."""
+def music_landmarks(packages: tuple[str, ...], audio: Path, hours: float) -> list[Landmarks]:
+    """Return the landmarks of some hours of music of all packages."""
     files = [_music.music((package,), audio) for package in packages]
     some, left = [], hours * 3600 * RATE
     for path in chain.from_iterable(zip_longest(*files)):
@@ -93,7 +92,7 @@ def listened(packages: tuple[str, ...], audio: Path, hours: float) -> list[Landm
 
 
 def questions(audio: Path, count: int) -> list[NDArray[np.float32]]:
-    """Return stretches of 10 s of music that the simulated tracks are not made of."""
+    """Return 10 s clips of music that is not in the simulated tracks."""
     rng = np.random.default_rng(1)
     files = _music.music(_music.CATALOGUE, audio)
     out = []
@@ -105,13 +104,13 @@ def questions(audio: Path, count: int) -> list[NDArray[np.float32]]:
 
 
 def at(
-    tracks: list[Peaks], copies: int, files: int, asked: list[NDArray[np.float32]]
+    tracks: list[Peaks], copies: int, files: int, queries: list[NDArray[np.float32]]
 ) -> dict[str, float]:
-    """Build a catalogue of a size, and measure it in a process of its own."""
+    """Build a catalogue of a size, and measure it in a separate process."""
     with tempfile.TemporaryDirectory(prefix="airsift-scale-") as folder:
         shelf = Path(folder) / "shelf"
         build(shelf, tracks, copies, files).close()
-        np.save(Path(folder) / "asked.npy", np.stack(asked))
+        np.save(Path(folder) / "queries.npy", np.stack(queries))
         command = [sys.executable, "-m", "bench.matching.scale", "--measure", folder]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -124,18 +123,18 @@ def measure(folder: Path) -> None:
         with path.open("rb") as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    asked = [extract(samples) for samples in np.load(folder / "asked.npy")]
+    queries = [extract(samples) for samples in np.load(folder / "queries.npy")]
     before = _memory_mb()
     start = time.perf_counter()
     catalogue = Catalogue.open(folder / "shelf")
     opened = time.perf_counter() - start
-    matcher = LandmarkMatcher(catalogue, thorough=False)
-    cold = [_spent(matcher, landmarks, time.perf_counter) for landmarks in asked]
-    first = [_spent(matcher, landmarks, time.process_time) for landmarks in asked]
-    matcher.thorough = True
-    both = [_spent(matcher, landmarks, time.process_time) for landmarks in asked[:10]]
+    matcher = LandmarkMatcher(catalogue, warp_search=False)
+    cold = [_spent(matcher, landmarks, time.perf_counter) for landmarks in queries]
+    first = [_spent(matcher, landmarks, time.process_time) for landmarks in queries]
+    matcher.warp_search = True
+    both = [_spent(matcher, landmarks, time.process_time) for landmarks in queries[:10]]
     resident = _memory_mb()
-    lists, read = _lists(catalogue, asked)
+    lists, read = _lists(catalogue, queries)
     print(
         json.dumps(
             {
@@ -153,16 +152,16 @@ def measure(folder: Path) -> None:
     )
 
 
-def _lists(catalogue: Catalogue, asked: list[Landmarks]) -> tuple[float, float]:
-    """Return the mean length of the lists asked for, and how many of the keys are read."""
+def _lists(catalogue: Catalogue, queries: list[Landmarks]) -> tuple[float, float]:
+    """Return the mean length of the lists of the queries, and the share of keys that are read."""
     lengths, read = [], []
-    for landmarks in asked[:10]:
-        keys, _ = candidates.keys_of(hashes.to_look_up(landmarks, 6, 6), NONE)
+    for landmarks in queries[:10]:
+        keys, _ = candidates.query_keys(hashes.query_pairs(landmarks, 6, 6), NO_WARP)
         postings = 0
         for part in catalogue.segments:
             which, _ = part.look_up(keys)
             known = len(np.unique(which))
-            part.most = 2**62
+            part.max_postings = 2**62
             every, _ = part.look_up(keys)
             read.append(100 * known / max(len(np.unique(every)), 1))
             postings += len(every)
@@ -171,38 +170,38 @@ def _lists(catalogue: Catalogue, asked: list[Landmarks]) -> tuple[float, float]:
 
 
 def found(options: argparse.Namespace, tracks: list[Peaks], report: Report) -> None:
-    """Report what the first pass finds when only the lists are read that a size allows.
+    """Report the recall of the first pass with the postings budget of larger catalogues.
 
-    Real tracks lie among the simulated ones; the postings that may be read are as many fewer
-    as the catalogue is smaller than the size in question, so the same keys are left out.
+    Real tracks are added to the simulated ones. The budget is scaled down by the ratio of the
+    sizes, so that the same keys are left out.
     """
     wanted = 3 if options.quick else 10
     music = _music.music(_music.CATALOGUE, options.audio)[:: 8 if options.quick else 3]
-    speech = _music.speech(options.audio, most=100)
+    speech = _music.speech(options.audio, max_clips=100)
     with tempfile.TemporaryDirectory(prefix="airsift-scale-") as folder:
         catalogue = build(Path(folder) / "shelf", tracks, 1, 1)
         known = {path.stem: load(path) for path in music}
         with catalogue.writing():
             for key, samples in known.items():
                 catalogue.add(samples, Track(key))
-        matcher = LandmarkMatcher(catalogue, thorough=False)
-        every, here = catalogue.most_postings, catalogue.stats()["hours"]
+        matcher = LandmarkMatcher(catalogue, warp_search=False)
+        every, here = catalogue.max_query_postings, catalogue.stats()["hours"]
         scales = {"all lists": 2**62} | {
             f"as at {size:,} h": round(every * here / size)
             for size in (1000, 10_000, 100_000)
-            if every * here / size > _LEAST_BUDGET
+            if every * here / size > _MIN_BUDGET
         }
         for condition in conditions():
-            if condition.name not in _HEARD:
+            if condition.name not in _CONDITIONS:
                 continue
             right = dict.fromkeys(scales, 0)
             for number in range(wanted * 4):
                 rng = np.random.default_rng(number)
                 key = list(known)[rng.integers(len(known))]
-                query = condition.apply(_clip(known[key], rng), Studio(rng, speech))
+                query = condition.apply(_clip(known[key], rng), DegradationContext(rng, speech))
                 landmarks = matcher.extract(query[_LEAD : _LEAD + 10 * RATE])
                 for scale, most in scales.items():
-                    catalogue.most_postings = most
+                    catalogue.max_query_postings = most
                     answers = matcher.match(landmarks)
                     right[scale] += any(answer.track == key for answer in answers)
             figures = {name: 100 * count / (wanted * 4) for name, count in right.items()}
@@ -228,7 +227,7 @@ def _spent(matcher: LandmarkMatcher, landmarks: Landmarks, clock: Callable[[], f
 
 
 def _memory_mb() -> float:
-    """Return the largest memory this process has had resident."""
+    """Return the peak resident memory of this process."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1000

@@ -1,4 +1,4 @@
-"""The picture of `fingerprint_scale.py`: what a question costs, and what it finds, by hours."""
+"""The plot of `scale.py`: query time, memory and recall by hours."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     found = [row for row in rows if "all lists" in row]
     hours = [_hours(row["name"]) for row in sizes]
     with plt.rc_context({"font.size": 9, "text.color": _GREY, "axes.labelcolor": _GREY}):
-        count = 3 if found else 2  # a run that was stopped has no shares
+        count = 3 if found else 2  # an interrupted run has no recall
         figure, every = plt.subplots(1, count, figsize=(10, 3), layout="constrained")
         left, middle = every[:2]
         for name, label, colour in _TIMES:
             left.loglog(hours, [row[name] for row in sizes], "o-", label=label, color=colour)
-        left.set_ylabel("ms for a question of 10 s")
+        left.set_ylabel("ms for a query of 10 s")
         left.legend(frameon=False, fontsize=8)
         middle.loglog(hours, [row["resident_mb"] for row in sizes], "o-", color="#2f6fde")
         middle.set_ylabel("MB resident")

@@ -1,4 +1,4 @@
-"""What the answers of the fingerprint benchmark are worth: found, right place, or wrong."""
+"""Scores of the answers: right track and position, repeat, or wrong."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.matching.matchers import Answer, Asked
+from bench.matching.matchers import Answer, QueryResult
 from bench.matching.music import RATE, load
 from bench.matching.queries import Queries
 from fingerprint.analysis.spectrum import log_spectrum
@@ -19,10 +19,10 @@ _EXACT_S = 0.1
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one matcher under one condition, in queries unless the name says more.
+    """Number of queries by result, for one matcher and condition.
 
-    `placed` and `displaced` count those found in the right track, at the right place or not;
-    `repeats` those found at another place that sounds the same, in this track or another.
+    `placed` and `displaced`: right track, at the right or at a wrong position. `repeats`: another
+    position with the same sound, in this track or another.
     """
 
     n: int
@@ -39,15 +39,17 @@ class Figures:
 
     @property
     def place_percent(self) -> float:
-        """The right place, of what is found; repeats of a loop are left out."""
+        """Share of right positions, without repeats."""
         return 100 * self.placed / max(self.placed + self.displaced, 1)
 
 
-def score(queries: Queries, asked: Sequence[Asked], threshold: float, tracks: Tracks) -> Figures:
-    """Count what the answers with a score above a threshold are worth."""
+def score(
+    queries: Queries, answers: Sequence[QueryResult], threshold: float, tracks: Tracks
+) -> Figures:
+    """Count the answers with a score above a threshold by result."""
     counts = dict.fromkeys(("placed", "displaced", "repeats", "wrong"), 0)
     found = 0
-    for (key, truth), answered in zip(queries.truth, asked, strict=True):
+    for (key, truth), answered in zip(queries.truth, answers, strict=True):
         kinds = {
             tracks.kind(answer, key, truth, queries.seconds)
             for answer in answered["answers"]
@@ -59,12 +61,12 @@ def score(queries: Queries, asked: Sequence[Asked], threshold: float, tracks: Tr
             if kind in kinds:  # the best of several
                 counts[kind] += 1
                 break
-    cpu_ms = 1000 * float(np.median([answered["cpu_s"] for answered in asked]))
-    return Figures(len(asked), found, cpu_ms=cpu_ms, **counts)
+    cpu_ms = 1000 * float(np.median([answered["cpu_s"] for answered in answers]))
+    return Figures(len(answers), found, cpu_ms=cpu_ms, **counts)
 
 
 class Tracks:
-    """The catalogue's audio, to tell whether two places sound the same."""
+    """The audio of the catalogue, to compare two positions."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = {path.stem: path for path in paths}
@@ -86,12 +88,12 @@ class Tracks:
 def _same_sound(
     one: NDArray[np.float32], a: int, other: NDArray[np.float32], b: int, seconds: int
 ) -> bool:
-    """Return whether place `a` of one track sounds like place `b` of another, or of itself."""
+    """Return whether position `a` of one track sounds like position `b` of another."""
     low = max(0, -min(a, b))
     n = min(seconds * RATE, len(one) - a, len(other) - b) - low
     if n < RATE:
         return False
     spectra = [log_spectrum(x[y + low : y + low + n]) for x, y in ((one, a), (other, b))]
-    # Each bin's mean is taken away: two tracks of one style are alike in it.
+    # Without the mean of each bin, which is alike for tracks of one style.
     first, second = (np.maximum(x, -40) - np.maximum(x, -40).mean(axis=0) for x in spectra)
     return float(np.corrcoef(first.ravel(), second.ravel())[0, 1]) > 0.6

@@ -1,10 +1,10 @@
-"""Simulated postings: an index as large as wanted, with the keys and the habits of real music.
+"""A simulated index of any size, with the key statistics of real music.
 
-Peaks of real music are cut into blocks of two seconds, and blocks drawn at random from 80 s of it
-make a track of four minutes, with the repetitions that music has. Each is transposed by up to
-half an octave and stretched by up to a twentieth: so lists have the lengths, and wrong places the
-accidental agreement, that music gives them. Whole semitones, because nearly all music has one
-tuning, and thereby a third of the keys. Further hours repeat every list with other places.
+Peaks of real music are cut into blocks of two seconds. Random blocks from 80 s of music make a
+track of four minutes, with repetitions. Each track is transposed by up to half an octave and
+stretched by up to 5 %, so that list lengths and chance agreements are realistic. Transposition is
+in semitones, because nearly all music has the same tuning, and thereby a third of the keys.
+Further hours repeat every list with other positions.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from fingerprint.analysis import hashes
 from fingerprint.analysis.landmarks import Landmarks
 from fingerprint.catalogue import Catalogue
-from fingerprint.index import segment_writer
-from fingerprint.index.builder import Line, to_entries
+from fingerprint.index import segment_file
+from fingerprint.index.builder import SegmentBuilder, to_entries
 from fingerprint.settings import BINS_PER_OCTAVE, HOP, N_BINS, SAMPLE_RATE
 
 Peaks = tuple[NDArray[np.int64], NDArray[np.int64]]
@@ -59,20 +59,20 @@ def simulated(music: list[Landmarks], hours: float, rng: np.random.Generator) ->
 
 
 def build(folder: Path, tracks: list[Peaks], copies: int, files: int) -> Catalogue:
-    """Make a catalogue of one segment, every list of it `copies` times as long.
+    """Build a catalogue whose lists are `copies` times as long.
 
     Parameters
     ----------
     folder : Path
-        Where to.
+        Folder of the catalogue.
     tracks : list of Peaks
-        What is in it.
+        Its tracks.
     copies : int > 0
-        How often each track is repeated, at other places.
+        Repetitions of each track, at other positions.
     files : int > 0
-        Segments in all: more than one are the same file under other names.
+        Number of segments: hard links to the same file.
     """
-    line, parts = Line(), []
+    line, parts = SegmentBuilder(), []
     for number, (frame, bin_) in enumerate(tracks):
         start = line.add(number + 1, _TRACK, frame, bin_)
         parts.append(to_entries(frame, bin_, start))
@@ -84,7 +84,7 @@ def build(folder: Path, tracks: list[Peaks], copies: int, files: int) -> Catalog
 
     catalogue = Catalogue.create(folder)
     first = folder / "segments" / "0.seg"
-    segment_writer.write(first, _repeated(entries, once, copies), line)
+    segment_file.write(first, _repeated(entries, once, copies), line)
     for other in range(1, files):
         (folder / "segments" / f"{other}.seg").hardlink_to(first)
     with sqlite3.connect(folder / "catalogue.db") as db:
@@ -115,7 +115,7 @@ def _repeated(
 def _line(music: list[Landmarks]) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     frames, bins, end = [], [], 0
     for landmarks in music:
-        frame, bin_ = hashes.on_grid(landmarks)
+        frame, bin_ = hashes.quantised(landmarks)
         frames.append(frame + end)
         bins.append(bin_)
         end += 1 + (landmarks.end - landmarks.start) // HOP

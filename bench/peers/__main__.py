@@ -3,8 +3,8 @@
     python -m bench.peers WORK --corpus CORPUS      # windows and programmes of held-out groups
     python -m bench.peers WORK --windows FOLDER     # your own: see bench/peers/windows.py
 
-Each peer gets an environment of its own under WORK, one thread and its own defaults. What a
-peer said of a set of windows is kept in WORK, so that only what changed runs again.
+Each peer has its own environment under WORK, one thread and its own defaults. Its answers are
+stored in WORK, so that only changes are run again.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def main() -> None:
     source.add_argument("--corpus", type=Path, help="folder that `airsift corpus build` made")
     source.add_argument("--windows", type=Path, help="folder with windows.csv, programmes.csv")
     parser.add_argument("--split", choices=("test", "validation"), default="test")
-    parser.add_argument("--most", type=int, default=150, help="windows of a condition")
+    parser.add_argument("--max-windows", type=int, default=150, help="windows of a condition")
     parser.add_argument("--programmes", type=int, default=10, help="of 3 minutes")
     parser.add_argument("--model", type=Path, help="airsift's model file; the shipped one else")
     parser.add_argument("--only", nargs="*", default=list(PEERS), help="names of peers")
@@ -92,38 +92,38 @@ def main() -> None:
     if wrong:
         parser.error(f"{wrong[0]!r} is no peer: use {', '.join(map(repr, PEERS))}")
     options.work.mkdir(parents=True, exist_ok=True)
-    folder = options.windows or options.work / f"{options.split}-{options.most}"
+    folder = options.windows or options.work / f"{options.split}-{options.max_windows}"
     if options.corpus:
-        write(folder, options.corpus, options.split, options.most, options.programmes)
+        write(folder, options.corpus, options.split, options.max_windows, options.programmes)
     known = read(folder)
     report = Report(f"Peers on {len(known.windows)} windows, {len(known.programmes)} programmes")
     answers = {name: ask(name, folder, known, options) for name in options.only}
-    for figures in (window_figures, programme_figures, cost):
-        for name, said in answers.items():
-            report.row(name, **figures(known, said))
+    for results in (window_figures, programme_figures, cost):
+        for name, answer in answers.items():
+            report.row(name, **results(known, answer))
     report.finish(options.json)
-    for name, said in answers.items():
-        print(f"{name}: {said['how']}")
+    for name, answer in answers.items():
+        print(f"{name}: {answer['how']}")
 
 
-def cost(known, said) -> dict[str, float | str]:
+def cost(known, answer) -> dict[str, float | str]:
     """Return audio seconds per CPU second, and memory."""
     seconds = 5.0 * len(known.windows), sum(each.seconds for each in known.programmes)
     return {
-        "x_real_time_of_cpu_programmes": _speed(seconds[1], said["programmes"]["cpu_s"]),
-        "x_real_time_of_cpu_windows": _speed(seconds[0], said["windows"]["cpu_s"]),
-        "peak_mb": said["peak_mb"],
+        "x_real_time_of_cpu_programmes": _speed(seconds[1], answer["programmes"]["cpu_s"]),
+        "x_real_time_of_cpu_windows": _speed(seconds[0], answer["windows"]["cpu_s"]),
+        "peak_mb": answer["peak_mb"],
     }
 
 
 def ask(name: str, folder: Path, known, options) -> dict:
-    """Return what a peer says of every file, from WORK if it was asked before."""
+    """Return the answers of a peer for every file, stored or new."""
     peer = PEERS[name]
     adapter = HERE / "adapters" / f"{peer.adapter}.py"
-    asked = hashlib.sha256(known.digest.encode())
+    digest = hashlib.sha256(known.digest.encode())
     for part in (adapter, HERE / "runner.py"):
-        asked.update(part.read_bytes())
-    asked.update(repr(peer.installs).encode())
+        digest.update(part.read_bytes())
+    digest.update(repr(peer.installs).encode())
     environment = {**os.environ, **ONE_THREAD}
     if not peer.installs:
         file = options.model or ROOT / "model" / "weights" / "airsift.pt"
@@ -131,9 +131,9 @@ def ask(name: str, folder: Path, known, options) -> dict:
             path for name in ("model", "stream") for path in sorted((ROOT / name).rglob("*.py"))
         ]
         for part in (file, ROOT / "configs" / "default.toml", *ours):
-            asked.update(part.read_bytes())
+            digest.update(part.read_bytes())
         environment["AIRSIFT_MODEL"] = str(file.resolve())
-    kept = options.work / "answers" / f"{peer.adapter}-{asked.hexdigest()[:16]}.json"
+    kept = options.work / "answers" / f"{peer.adapter}-{digest.hexdigest()[:16]}.json"
     if not kept.exists():
         print(f"{name}: {len(known.windows)} windows", file=sys.stderr, flush=True)
         kept.parent.mkdir(exist_ok=True)
@@ -154,7 +154,7 @@ def ask(name: str, folder: Path, known, options) -> dict:
 
 
 def install(peer: Peer, place: Path) -> Path:
-    """Make a peer's environment, unless it is there with the same packages; return its Python."""
+    """Create the environment of a peer, unless it is up to date; return its Python."""
     if not peer.installs:
         return Path(sys.executable)
     place = place.resolve()

@@ -1,11 +1,11 @@
-"""What every peer's adapter does: read a list of files, hear each, and say what it cost.
+"""The main program of an adapter: process a list of files, and measure the cost.
 
-An adapter runs inside its peer's own environment and needs nothing of airsift::
+An adapter runs in the environment of its peer, without airsift::
 
     python -m bench.peers.adapters.NAME LIST.json OUT.json
 
 ``LIST.json`` has the lists ``windows`` and ``programmes`` of 16 kHz mono WAV files. For each
-file the peer gives spans in seconds for each label it knows, or a score from 0 to 1.
+file the peer gives spans in seconds for each of its labels, or a score from 0 to 1.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 
 def cpu_s() -> float:
-    """CPU seconds of this process, all its threads, and the programs it called."""
+    """Return the CPU seconds of this process and its children."""
     own, called = (
         resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
@@ -26,33 +26,33 @@ def cpu_s() -> float:
 
 
 def peak_mb() -> float:
-    """Most memory of this process; what getrusage says begins with that of who started it."""
+    """Return the peak memory of this process; getrusage would include that of the parent."""
     status = Path("/proc/self/status").read_text()
     return float(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def run(load, *, says, how):
-    """Hear every file of the list.
+def run(load, *, labels, how):
+    """Process every file of the list.
 
     Parameters
     ----------
     load : callable
         Returns two functions from a path to answers: for a window, and for a programme.
-    says : list of str
-        The labels that the peer can give.
+    labels : list of str
+        Labels of the peer.
     how : str
-        Which of its ways is used, for the report.
+        The mode of the peer, for the report.
     """
     files = json.loads(Path(sys.argv[1]).read_text())
     window, programme = load()
-    # The first call compiles and allocates; its cost is not counted, its answer not kept.
+    # Warm-up: the first call compiles and allocates.
     window(files["windows"][0])
-    out = {"says": says, "how": how}
-    for kind, hear in (("windows", window), ("programmes", programme)):
+    out = {"labels": labels, "how": how}
+    for kind, process in (("windows", window), ("programmes", programme)):
         answers = {}
         before, begun = cpu_s(), time.monotonic()
         for number, path in enumerate(files[kind]):
-            answers[path] = hear(path)
+            answers[path] = process(path)
             if time.monotonic() - begun > 10:
                 print(f"  {kind}: {number + 1} of {len(files[kind])}", file=sys.stderr, flush=True)
                 begun = time.monotonic()

@@ -1,8 +1,8 @@
-"""From what a peer said to the figures of the table.
+"""From the answers of a peer to the metrics of the table.
 
-A peer that gives spans says a class of a window if it labels at least a share of it so. The
-share is chosen for each peer, of `SHARES`, as the one with its best macro F on these very
-windows: that flatters the peers, never airsift, whose output is taken at 0.5.
+For peers that give spans, a window counts as positive if the spans cover at least a share of it.
+The share is the one of `SHARES` with the best macro F of that peer on these windows. This favours
+the peers and not airsift, whose threshold is 0.5.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from model.evaluation import event_metrics
-from model.evaluation.programmes import union
+from model.mixing import merge_spans
 
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7)
 WINDOW_S = 5.0
@@ -18,17 +18,17 @@ RATE = 16_000
 NONE = "-"
 
 
-def window_figures(known, said) -> dict[str, float | str]:
-    """Return F of each class, and what becomes of singing, noise and music under speech."""
-    labels = [name for name in ("speech", "music") if name in said["says"]]
+def window_figures(known, answers) -> dict[str, float | str]:
+    """Return F of each class, and the rates for singing, noise and music under speech."""
+    labels = [name for name in ("speech", "music") if name in answers["labels"]]
     scores = np.array(
-        [[_score(said["windows"]["answers"][str(each.path)], label) for label in labels]
+        [[_score(answers["windows"]["answers"][str(each.path)], label) for label in labels]
          for each in known.windows]
     )  # fmt: skip
     truth = np.array([[getattr(each, label) for label in labels] for each in known.windows]) > 0
     by_share = any(
         not isinstance(answer[label], float)
-        for answer in said["windows"]["answers"].values()
+        for answer in answers["windows"]["answers"].values()
         for label in labels
     )
     shares = SHARES if by_share else (0.5,)
@@ -58,18 +58,18 @@ def window_figures(known, said) -> dict[str, float | str]:
     }
 
 
-def programme_figures(known, said) -> dict[str, float | str]:
+def programme_figures(known, answers) -> dict[str, float | str]:
     """Return segment-based and event-based F and the boundaries found."""
-    if not known.programmes or len(said["says"]) < 2:
+    if not known.programmes or len(answers["labels"]) < 2:
         return dict.fromkeys(
             ("segment_F_1s", "segment_F_0.5s", "event_F_1s", "event_F_0.5s",
              "boundaries_found", "boundaries_true"), NONE,
         )  # fmt: skip
     pairs = []
     for each in known.programmes:
-        answer = said["programmes"]["answers"][str(each.path)]
+        answer = answers["programmes"]["answers"][str(each.path)]
         pairs.append((_timeline(each.spans, each.seconds), _timeline(answer, each.seconds)))
-    rows = event_metrics.count(pairs).rows()
+    rows = event_metrics.count_events(pairs).rows()
     return {
         short: _percent(rows[name].value)
         for short, name in (
@@ -78,20 +78,20 @@ def programme_figures(known, said) -> dict[str, float | str]:
             ("event_F_1s", "event-based macro F, collar 1 s"),
             ("event_F_0.5s", "event-based macro F, collar 0.5 s"),
             ("boundaries_found", "boundaries found within 1 s"),
-            ("boundaries_true", "boundaries said that are true"),
+            ("boundaries_true", "detected boundaries that are true"),
         )
     }
 
 
 def _score(answer, label: str) -> float:
-    said = answer[label]
-    if isinstance(said, float):
-        return said
-    return sum(end - start for start, end in _union_s(said)) / WINDOW_S
+    value = answer[label]
+    if isinstance(value, float):
+        return value
+    return sum(end - start for start, end in _union_s(value)) / WINDOW_S
 
 
 def _union_s(spans) -> list[tuple[float, float]]:
-    merged = union([(round(start * RATE), round(end * RATE)) for start, end in spans])
+    merged = merge_spans([(round(start * RATE), round(end * RATE)) for start, end in spans])
     return [(start / RATE, end / RATE) for start, end in merged]
 
 
@@ -100,7 +100,7 @@ def _timeline(spans, seconds: float) -> event_metrics.Timeline:
         cut = [
             (round(start * RATE), round(min(end, seconds) * RATE)) for start, end in spans[label]
         ]
-        return union([(start, end) for start, end in cut if end > start])
+        return merge_spans([(start, end) for start, end in cut if end > start])
 
     return event_metrics.Timeline(samples("speech"), samples("music"), round(seconds * RATE))
 
@@ -109,12 +109,12 @@ def _among(flags, label: str, chosen) -> float | None:
     return flags[label][chosen].mean() if label in flags and chosen.any() else None
 
 
-def _f(said, truth) -> float:
-    return 2 * (said & truth).sum() / max(said.sum() + truth.sum(), 1)
+def _f(positive, truth) -> float:
+    return 2 * (positive & truth).sum() / max(positive.sum() + truth.sum(), 1)
 
 
-def _mean_f(said, truth) -> float:
-    return float(np.mean([_f(said[:, i], truth[:, i]) for i in range(said.shape[1])]))
+def _mean_f(positive, truth) -> float:
+    return float(np.mean([_f(positive[:, i], truth[:, i]) for i in range(positive.shape[1])]))
 
 
 def _percent(value: float | None) -> str:

@@ -1,9 +1,9 @@
-"""Windows and programmes as files with a list of what is true, for any program to hear.
+"""Windows and programmes as files with reference labels, for any program.
 
 A folder holds ``windows.csv`` with the columns ``path,condition,speech,music,group`` (paths
 relative to the folder, 16 kHz mono WAV of 5 s; speech and music are 0 or 1) and, if there are
-programmes, ``programmes.csv`` with ``path,class,start_s,end_s``, one row for each stretch of
-speech or music. Condition names that the report knows are those of `CONDITIONS`.
+programmes, ``programmes.csv`` with ``path,class,start_s,end_s``, one row for each span of speech
+or music. `CONDITIONS` are the names of conditions that the report uses.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COLUMNS = ("path", "condition", "speech", "music", "group")
 
 @dataclass(frozen=True)
 class Window:
-    """A window and its truth."""
+    """A window and its labels."""
 
     path: Path
     condition: str
@@ -33,8 +33,8 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Spliced:
-    """A programme and where speech and music are in it, in seconds."""
+class Programme:
+    """A programme and its spans of speech and music, in seconds."""
 
     path: Path
     seconds: float
@@ -43,26 +43,29 @@ class Spliced:
 
 @dataclass(frozen=True)
 class Known:
-    """All that there is to hear; `digest` changes with any sample of it."""
+    """All windows and programmes; `digest` is a hash of samples and labels."""
 
     windows: list[Window]
-    programmes: list[Spliced]
+    programmes: list[Programme]
     digest: str
 
 
-def write(folder: Path, corpus: Path, split: str, most: int, programmes: int) -> None:
-    """Write one split's windows and programmes, unless they are there."""
+def write(folder: Path, corpus: Path, split: str, max_windows: int, programmes: int) -> None:
+    """Write the windows and programmes of a split, unless they are there."""
     if (folder / "programmes.csv").exists():
         return
     from airsift.cli.evaluate import write_wav
     from model.evaluation import conditions
-    from model.evaluation.programmes import programmes as spliced
+    from model.evaluation.programmes import programmes as generate
+    from model.spec import SAMPLE_RATE
 
     folder.mkdir(parents=True, exist_ok=True)
     print(f"reading the {split} split of {corpus}", file=sys.stderr, flush=True)
-    heard = conditions.held_out(corpus, split)
+    held_out = conditions.held_out_takes(corpus, split)
     rows = []
-    for each in conditions.conditions_of(heard, split, most=most, names=CONDITIONS):
+    for each in conditions.conditions_of(
+        held_out, split, max_windows=max_windows, names=CONDITIONS
+    ):
         place = each.name.replace(" ", "_")
         for number, (samples, group) in enumerate(zip(each.samples, each.groups, strict=True)):
             path = Path(f"{place}-{number:03d}.wav")
@@ -70,17 +73,17 @@ def write(folder: Path, corpus: Path, split: str, most: int, programmes: int) ->
             rows.append((path, each.name, *each.truth, group))
     _table(folder / "windows.csv", COLUMNS, rows)
     rows = []
-    for each in spliced(heard, count=programmes):
+    for each in generate(held_out, count=programmes):
         path = Path(f"{each.name}.wav")
         write_wav(folder / path, each.samples)
         for label, spans in (("speech", each.speech), ("music", each.music)):
-            rows += [(path, label, start / 16_000, end / 16_000) for start, end in spans]
-    # The last file that is written says that all are there.
+            rows += [(path, label, start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in spans]
+    # Written last: marks the folder as complete.
     _table(folder / "programmes.csv", ("path", "class", "start_s", "end_s"), rows)
 
 
 def read(folder: Path) -> Known:
-    """Read what `write` or a user wrote."""
+    """Read a folder that `write` or a user wrote."""
     digest = hashlib.sha256()
     windows = []
     for row in _rows(folder / "windows.csv"):
@@ -103,7 +106,7 @@ def read(folder: Path) -> Known:
     for path, both in spans.items():
         digest.update(path.read_bytes())
         with wave.open(str(path)) as file:
-            programmes.append(Spliced(path, file.getnframes() / file.getframerate(), both))
+            programmes.append(Programme(path, file.getnframes() / file.getframerate(), both))
     return Known(windows, programmes, digest.hexdigest())
 
 

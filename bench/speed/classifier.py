@@ -1,4 +1,4 @@
-"""What the network costs: embedding of blocks, decisions, and columns to decisions in all.
+"""The cost of the network: embedding of blocks, decisions, and samples to decisions.
 
 One thread. ``python -m bench.speed.classifier [--json FILE]``
 """
@@ -19,7 +19,7 @@ ROWS = (1, 2, 4, 8, 16)
 
 
 def units(report: Report, loaded: classifier.Classifier) -> None:
-    """Embed steps of 1 s in units of so many rows, turn by turn."""
+    """Embed steps of 1 s in units of different sizes, in turns."""
     (rows,) = loaded.units[0].examples(max(ROWS))
     taken: dict[int, list[float]] = {size: [] for size in ROWS}
     with torch.inference_mode():

@@ -1,9 +1,8 @@
-"""How fast files are read to mono blocks, and resampled to the model's rate, on one thread.
+"""Speed of decoding files to mono blocks and of resampling to the model's rate, on one thread.
 
-Each format holds the same five minutes of stereo noise, the worst there is for a lossless
-codec. Figures are medians, in multiples of real time: "packets to frames" is FFmpeg alone,
-"mono blocks" is all of `AudioReader`, and the last adds nothing but `Resampler`. A second table
-has soxr's qualities.
+All files hold the same five minutes of stereo noise, the worst case of a lossless codec. Results
+are medians, in multiples of real time: "packets to frames" is FFmpeg alone, "mono blocks" is
+`AudioReader`, and the last adds `Resampler`. A second table compares the qualities of soxr.
 """
 
 from __future__ import annotations
@@ -64,27 +63,27 @@ def formats(report: Report, folder: Path) -> None:
     for title, name, codec, rate in FORMATS:
         path = folder / name
         write_noise(path, codec, rate)
-        figures = {
-            figure: SECONDS / median_s(lambda call=call, path=path: call(path), repeats=3, warmup=1)
-            for figure, call in [
+        results = {
+            result: SECONDS / median_s(lambda call=call, path=path: call(path), repeats=3, warmup=1)
+            for result, call in [
                 ("packets_to_frames_x", decode_only),
                 ("mono_blocks_x", read),
                 ("mono_16_khz_x", read_and_resample),
             ]
         }
-        report.row(title, **figures)
+        report.row(title, **results)
         path.unlink()
 
 
 def resampling(report: Report) -> None:
     for rate in (44_100, 48_000):
         samples = np.random.default_rng(0).uniform(-1, 1, 10 * rate).astype(np.float32)
-        figures = {}
+        results = {}
         for quality in ("LQ", "MQ", "HQ", "VHQ"):
             resampler = Resampler(rate, RATE_OUT, quality)
             spent_s = median_s(lambda r=resampler, s=samples: r.push(s), repeats=20)
-            figures[f"{quality}_x"] = 10 / spent_s
-        report.row(f"{rate} to {RATE_OUT} Hz", **figures)
+            results[f"{quality}_x"] = 10 / spent_s
+        report.row(f"{rate} to {RATE_OUT} Hz", **results)
 
 
 def main() -> None:

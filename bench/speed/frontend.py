@@ -1,8 +1,8 @@
-"""How fast the rolling constant-Q transform is, beside nnAudio's CQT1992v2, on one thread.
+"""Speed of the rolling constant-Q transform and of nnAudio's CQT1992v2, on one thread.
 
-The first table has both front ends on the same pushes, in turns, so that a busy machine slows
-both; figures are medians. The second has one push of 1 s from every station of a batch, and
-shows where a batch no longer fits the processor's cache.
+The first table compares both on the same pushes, in turns, so that other load slows both; results
+are medians. The second has pushes of 1 s from every station of a batch, and shows where a batch
+exceeds the processor's cache.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from bench.report import Report, arguments, median_s
-from model.frontend.rolling_cqt import FrontEnd, make_front_end
+from model.frontend.base import FrontEnd
+from model.frontend.rolling_cqt import make_front_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 PUSHES = [("1 station, 30 s pushes", 1, 30), ("1 station, 1 s pushes", 1, 1)]
 PUSHES += [("16 stations, 1 s pushes", 16, 1)]
 BATCHES = [1, 2, 4, 8, 16, 32, 64, 256]
-SECONDS_PER_FIGURE = 2.0
+SECONDS_PER_RESULT = 2.0
 
 
 def pushing(front_end: FrontEnd, batch: int, seconds: int) -> Callable[[], object]:
-    """Return a call that pushes `seconds` of every station, going on where it left off."""
+    """Return a function that pushes the next `seconds` of every station."""
     samples = torch.rand(batch, seconds * front_end.sample_rate) - 0.5
     state = front_end.initial_state(batch)
 
@@ -40,7 +41,7 @@ def compare(report: Report) -> None:
     for name, batch, seconds in PUSHES:
         calls = [pushing(front_end, batch, seconds) for front_end in (rolling, reference)]
         slow = median_s(calls[1], repeats=3, warmup=1)
-        rounds = max(3, int(SECONDS_PER_FIGURE / slow))
+        rounds = max(3, int(SECONDS_PER_RESULT / slow))
         times = [[median_s(call, repeats=5, warmup=1) for call in calls] for _ in range(rounds)]
         fast, slow = (sorted(column)[rounds // 2] for column in zip(*times, strict=True))
         report.row(
@@ -58,7 +59,7 @@ def batches(report: Report) -> None:
     for batch in BATCHES:
         push = pushing(rolling, batch, 1)
         once = median_s(push, repeats=5)
-        taken = median_s(push, repeats=max(5, int(SECONDS_PER_FIGURE / once)), warmup=0)
+        taken = median_s(push, repeats=max(5, int(SECONDS_PER_RESULT / once)), warmup=0)
         report.row(
             f"{batch} stations",
             push_ms=1e3 * taken,

@@ -1,9 +1,8 @@
-"""How soon a subscriber can read what has been heard, and how many stations one process hears.
+"""Latency of events at a subscriber, and the number of stations that one process can handle.
 
-All in real time: a process of its own publishes stations, one worker hears them, a third process
-is the broker, and this one subscribes. An event's latency is counted twice: from the moment at
-which the last sample it needs was on the air (so the wait for the rest of that sample's message
-is in it), and from the moment at which that message was complete.
+In real time: one process publishes the stations, one worker processes them, a third process is the
+broker, and this one subscribes. Latency is measured twice: from the last sample that an event needs
+(this includes the wait for the rest of its message), and from the completion of that message.
 
 ::
 
@@ -44,13 +43,13 @@ RATE = 16_000
 PARTITIONS = 8
 DRIVERS = {"run": ["run", "--source", "kafka", "--sink", "kafka"], "worker": ["worker"]}
 FRONT_END_S = latency(octaves()) / RATE  # audio after a window that its last column needs
-VALUES = 40  # different messages: encoding is no part of what is measured
+VALUES = 40  # different messages, encoded beforehand
 LEAD_S = 8.0  # at first there are no whole windows
 START_S = 120.0
 
 
 class Load(NamedTuple):
-    """What is on the air, and how many processes compute something else all the time."""
+    """The stations, and the number of other busy processes."""
 
     stations: int
     chunk_ms: int
@@ -68,7 +67,7 @@ LOADS = {
 
 
 def produce(settings: KafkaSettings, load: Load, off: Event, spent: Any) -> None:
-    """Publish until `off`, each station at moments of its own, each message when it is over."""
+    """Publish until `off`; stations have different phases, messages are sent when complete."""
     rng = np.random.default_rng(1)
     rate = 48_000 if load.codec == "opus" else RATE
     n = rate * load.chunk_ms // 1000
@@ -93,10 +92,10 @@ def produce(settings: KafkaSettings, load: Load, off: Event, spent: Any) -> None
                 time.sleep(wait)
             message = values[k % VALUES]
             time_ms = round((zero + k * chunk_s) * 1000)
-            told = dict(message.headers)
-            told |= {"start_sample": b"%d" % (k * n), "time_ms": b"%d" % time_ms}
+            headers = dict(message.headers)
+            headers |= {"start_sample": b"%d" % (k * n), "time_ms": b"%d" % time_ms}
             key = b"station %d" % station
-            producer.send(settings.topics.audio, message.value, key, list(told.items()))
+            producer.send(settings.topics.audio, message.value, key, list(headers.items()))
         k += 1
     spent.value = (time.process_time() - used) / (time.time() - began)
     producer.close(timeout=1)
@@ -109,16 +108,16 @@ def compute(off: Event) -> None:
         np.sort(values)
 
 
-class Told(NamedTuple):
-    """One decision: when it was read (Unix time), and how long after what."""
+class ReadDecision(NamedTuple):
+    """A decision: Unix time of its receipt, and both latencies."""
 
     at: float
     of_sample: float
     of_message: float
 
 
-def subscribe(settings: KafkaSettings, load: Load) -> Iterator[list[Told]]:
-    """Give the decisions that are published from now on, as they come."""
+def subscribe(settings: KafkaSettings, load: Load) -> Iterator[list[ReadDecision]]:
+    """Yield the decisions as they are published."""
     topics = settings.topics
     consumer = KafkaConsumer(
         bootstrap_servers=settings.bootstrap_servers,
@@ -128,7 +127,7 @@ def subscribe(settings: KafkaSettings, load: Load) -> Iterator[list[Told]]:
     consumer.assign([TopicPartition(topics.decisions, p) for p in range(topics.partitions)])
     try:
         while True:
-            told = []
+            read_decisions = []
             for messages in consumer.poll(timeout_ms=100).values():
                 now = time.time()
                 for message in messages:
@@ -137,17 +136,19 @@ def subscribe(settings: KafkaSettings, load: Load) -> Iterator[list[Told]]:
                     zero = start - event["start_sample"] / RATE
                     needed = event["end_sample"] / RATE + FRONT_END_S
                     whole = -(-round(needed * 1000) // load.chunk_ms) * load.chunk_ms / 1000
-                    told.append(Told(now, now - zero - needed, now - zero - whole))
-            yield told
+                    read_decisions.append(
+                        ReadDecision(now, now - zero - needed, now - zero - whole)
+                    )
+            yield read_decisions
     finally:
         consumer.close()
 
 
-def settled(decisions: Iterator[list[Told]], load: Load) -> None:
-    """Read on until the worker keeps up, or can be seen not to."""
-    began, recent = time.time(), deque[Told](maxlen=2 * load.stations)
-    for told in decisions:
-        recent.extend(told)
+def settled(decisions: Iterator[list[ReadDecision]], load: Load) -> None:
+    """Read until the worker keeps up, or clearly does not."""
+    began, recent = time.time(), deque[ReadDecision](maxlen=2 * load.stations)
+    for read_decisions in decisions:
+        recent.extend(read_decisions)
         late = [one for one in recent if one.of_message > 2.0]
         if len(recent) == recent.maxlen and not late and time.time() - began > LEAD_S:
             return
@@ -182,7 +183,7 @@ def measure(driver: str, load: Load, seconds: float, kind: str) -> dict[str, flo
         ]
         pids = {"worker": [worker.pid], "broker": broker.pids}
         decisions = subscribe(settings, load)
-        told: list[Told] = []
+        read_decisions: list[ReadDecision] = []
         try:
             for process in (producer, *others):
                 process.start()
@@ -190,7 +191,7 @@ def measure(driver: str, load: Load, seconds: float, kind: str) -> dict[str, flo
             before = {name: sum(map(_cpu_s, each)) for name, each in pids.items()}
             began = time.time()
             while time.time() < began + seconds:
-                told += next(decisions)
+                read_decisions += next(decisions)
             took = time.time() - began
             after = {name: sum(map(_cpu_s, each)) for name, each in pids.items()}
             used = {name: (after[name] - before[name]) / took for name in pids}
@@ -209,7 +210,7 @@ def measure(driver: str, load: Load, seconds: float, kind: str) -> dict[str, flo
             worker.kill()
             worker.wait()
     expected = load.stations * seconds
-    _, sample, message = np.array(told or [(np.nan,) * 3]).T * 1000
+    _, sample, message = np.array(read_decisions or [(np.nan,) * 3]).T * 1000
     return {
         "stations": float(load.stations),
         "chunk_ms": float(load.chunk_ms),
@@ -217,7 +218,7 @@ def measure(driver: str, load: Load, seconds: float, kind: str) -> dict[str, flo
         "p99_ms": float(np.percentile(sample, 99)),
         "message_p50_ms": float(np.percentile(message, 50)),
         "message_p99_ms": float(np.percentile(message, 99)),
-        "heard_share": len(told) / expected,
+        "read_share": len(read_decisions) / expected,
         "worker_cpu": used["worker"],
         "worker_mb": resident_mb,
         "broker_cpu": used["broker"],

@@ -1,10 +1,9 @@
-"""Which network: what each of `model.networks.presets` costs, and gets right, trained alike.
+"""Compare networks: cost and accuracy of the presets and the baselines after equal training.
 
-Every network learns from the same windows, in the same order, and is validated on the same ones;
-the running average with the lowest cost is what counts. A training that was interrupted goes
-on. The cost is CPU time of one window of 5 s on one thread, the least of several rounds, and of
-a minute in one piece. Give the slow networks to a process of their own (``--only``); ``--draw``
-draws what is in several JSON files.
+All networks train on the same windows in the same order and are validated on the same windows; the
+EMA state with the lowest cost counts. An interrupted training resumes. The cost is CPU time on one
+thread, the minimum of several rounds, of a 5 s window and of a minute in one piece. ``--only``
+runs the slow networks in a process of their own; ``--draw`` plots several JSON files.
 """
 
 from __future__ import annotations
@@ -18,15 +17,16 @@ import numpy as np
 import torch
 
 from bench.report import Report, arguments
+from bench.speed.baselines import BASELINES
 from model import classifier
 from model.corpus import cache, feature_store
 from model.corpus.recordings import key_of
 from model.evaluation import conditions
 from model.networks import presets
-from model.training import checkpoint as progress
-from model.training import validation
+from model.spec import LABELS
+from model.training import checkpoint, validation
 from model.training.loop import Settings
-from model.training.mixer import LABELS, Mixer
+from model.training.mixer import Mixer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ WINDOWS = "validation.pt"
 
 
 def cpu_s(call: Callable[[], object], rounds: int = 12, seconds: float = 0.3) -> float:
-    """Return the CPU time of a call: the least of several rounds, each a mean."""
+    """Return the CPU time of a call: the minimum of several rounds, each a mean."""
     for _ in range(5):
         call()
     begun = time.process_time()
@@ -67,57 +67,61 @@ def cost(network: Any) -> tuple[float, float]:
         return one * 1e3, cpu_s(whole, rounds=5) * 1e3 / 60
 
 
-def held_out(corpus: Path, folder: Path, most: int) -> validation.Validation:
-    """Make the validation windows, or take those of an earlier run on the same recordings."""
-    recordings = feature_store.checked_recordings(corpus, "validation")
-    key = cache.key_of(key_of(recordings), most, cache.code_version("model.evaluation.conditions"))
+def validation_windows(corpus: Path, folder: Path, max_windows: int) -> validation.Validation:
+    """Return the validation windows, stored by an earlier run on the same recordings or new."""
+    recordings = feature_store.split_recordings(corpus, "validation")
+    key = cache.key_of(
+        key_of(recordings), max_windows, cache.code_version("model.evaluation.conditions")
+    )
     file = folder / WINDOWS
-    if file.exists() and progress.load(file)[0] == key:
+    if file.exists() and checkpoint.load(file)[0] == key:
         return stored(folder)
-    made = validation.validation_set(conditions.conditions(corpus, "validation", most=most))
-    progress.save([key, made.columns, made.truth, made.names], file)
+    made = validation.validation_set(
+        conditions.conditions(corpus, "validation", max_windows=max_windows)
+    )
+    checkpoint.save([key, made.columns, made.truth, made.names], file)
     return made
 
 
 def stored(folder: Path) -> validation.Validation:
-    """Return the validation windows that the networks in a folder had."""
-    _, columns, truth, names = progress.load(folder / WINDOWS)
+    """Return the validation windows of the networks in a folder."""
+    _, columns, truth, names = checkpoint.load(folder / WINDOWS)
     return validation.Validation(columns, truth, names)
 
 
-def learn(names: Sequence[str], corpus: Path, folder: Path, steps: int, batch: int) -> None:
-    """Train several networks side by side, each batch made once."""
-    windows = held_out(corpus, folder, most=40)
+def train(names: Sequence[str], corpus: Path, folder: Path, steps: int, batch: int) -> None:
+    """Train several networks side by side on the same batches."""
+    windows = validation_windows(corpus, folder, max_windows=40)
     keys = {
         "the training columns": feature_store.key_of(corpus, "train"),
         "the validation windows": validation.key_of(windows),
     }
     runs = {
-        name: progress.Progress(
-            Settings(steps=steps, batch=batch, network=name, clean_at=1.0, decay=0.99),
+        name: checkpoint.TrainingRun(
+            Settings(steps=steps, batch=batch, network=name, filter_labels_at=1.0, decay=0.99),
             LABELS, folder / name, keys,
         )
         for name in names
     }  # fmt: skip
-    mixer = Mixer(feature_store.open_train(corpus))
+    mixer = Mixer(feature_store.open_training_store(corpus))
     for step in range(min(run.step for run in runs.values()), steps):
-        made = mixer.batch(batch, np.random.default_rng([1, step]))
+        windows_of_step = mixer.batch(batch, np.random.default_rng([1, step]))
         for name, run in runs.items():
             if run.step > step:
                 continue
-            run.learn(*made)
+            run.train_step(*windows_of_step)
             if run.step % 100 == 0 or run.step == steps:
                 scores = validation.log_odds(run.average, windows.columns)
                 error = validation.condition_error(scores, windows)
-                run.validated(validation.condition_cost(scores, windows), error)
+                run.log_validation(validation.condition_cost(scores, windows), error)
                 print(f"{name} {run.step}: error {error:.2%}", flush=True)
 
 
-def tell(report: Report, names: Sequence[str], folder: Path) -> None:
+def measure(report: Report, names: Sequence[str], folder: Path) -> None:
     windows = stored(folder)
     for name in names:
         network = presets.make(name, len(LABELS))
-        network.load_state_dict(progress.load(folder / name / "best.pt"))
+        network.load_state_dict(checkpoint.load(folder / name / "best.pt"))
         scores = validation.log_odds(network, windows.columns)
         one, second = cost(network)
         report.row(
@@ -162,7 +166,7 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--corpus", type=Path, help="folder that `airsift corpus build` made")
     parser.add_argument("--folder", type=Path, default=Path("networks"), help="of the trainings")
-    parser.add_argument("--only", nargs="*", default=list(presets.PRESETS))
+    parser.add_argument("--only", nargs="*", default=[*presets.PRESETS, *BASELINES])
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--draw", nargs="+", type=Path, help="JSON files, then the picture")
@@ -171,11 +175,12 @@ def main() -> None:
         draw(options.draw[:-1], options.draw[-1])
         return
     torch.set_num_threads(1)
+    presets.PRESETS.update(BASELINES)
     options.folder.mkdir(parents=True, exist_ok=True)
     if options.corpus:
-        learn(options.only, options.corpus, options.folder, options.steps, options.batch)
+        train(options.only, options.corpus, options.folder, options.steps, options.batch)
     report = Report(f"Networks after {options.steps} steps of {options.batch} windows")
-    tell(report, options.only, options.folder)
+    measure(report, options.only, options.folder)
     report.finish(options.json)
 
 

@@ -1,10 +1,9 @@
-"""How fast audio becomes decisions on one thread, and what a file costs in memory and start.
+"""Speed of the pipeline on one thread, and memory and start time of `airsift segment`.
 
-The first table is one long file's samples through the pipeline, 10 s at a push, at the model's
-rate and at 44.1 kHz. The second is nothing but speech, with and without the network that tells
-voices, turn by turn. The third starts `airsift segment` as a user does: the largest resident
-memory on a short and on a long file, beside a bare ``import torch``; and the time to its first
-line, as a ratio to the import, pair by pair.
+The first table is a long file through the pipeline in pushes of 10 s, at the model's rate and at
+44.1 kHz. The second is speech only, with and without the network of voices, in turns. The third
+runs `airsift segment`: peak resident memory on a short and a long file, compared with ``import
+torch``, and the time to the first line, relative to that import, in pairs.
 """
 
 from __future__ import annotations
@@ -70,7 +69,7 @@ def speed(report: Report, seconds: int, rounds: int) -> None:
 
 
 def speech(seconds: int, rate: int) -> np.ndarray:
-    """Return the speech of the demo's recordings, again and again."""
+    """Return the speech of the demo's recordings, repeated."""
     spoken = [decode(part) for part in parts().values() if part.kind == "speech"]
     samples = soxr.resample(np.concatenate(spoken), RATE, rate)
     return np.resize(samples, seconds * rate).astype(np.float32)
@@ -87,21 +86,21 @@ def voice(report: Report, seconds: int, rounds: int) -> None:
         for on in ("true", "false")
     }
     taken: dict[str, list[float]] = {"true": [], "false": []}
-    asked = 0
+    n_voices = 0
     for _ in range(rounds + 1):
         for on, pipeline in pipelines.items():
             start = time.process_time()
             events = [event for chunk in chunks for event in pipeline.push([chunk])]
             pipeline.push([], last=True)
             taken[on].append(time.process_time() - start)
-            judged = [e for e in events if isinstance(e, Decision) and e.voice_odds is not None]
-            asked = max(asked, len(judged))
+            with_odds = [e for e in events if isinstance(e, Decision) and e.voice_odds is not None]
+            n_voices = max(n_voices, len(with_odds))
     with_voice, without = (median(taken[on][1:]) for on in ("true", "false"))
     ratios = [a / b for a, b in zip(taken["true"][1:], taken["false"][1:], strict=True)]
     report.row(
         "speech at 16000 Hz",
         audio_s=seconds,
-        voices_asked=asked,
+        voices_asked=n_voices,
         cpu_s=with_voice,
         cpu_s_without_voice=without,
         ratio=median(ratios),
@@ -122,8 +121,8 @@ def write_wav(path: Path, seconds: int) -> None:
 def peak_mb(command: list[str]) -> float:
     """Return the largest resident memory of a command.
 
-    The kernel's high-water mark of the running process, asked for until it ends: what wait()
-    tells would include the memory of this process, which the child began as a copy of.
+    The kernel's high-water mark, polled until the process ends. The value of wait() would include
+    the memory of this process, of which the child is a fork.
     """
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=ENVIRONMENT)
     status, peak_kb = Path(f"/proc/{process.pid}/status"), 0

@@ -1,9 +1,9 @@
-"""What docs/operating.md quotes: the cost of being watched, and of a station.
+"""The cost of telemetry and of a station, for docs/operating.md.
 
 The first table is the same audio of many stations with and without metrics, in turns. The second
-is what a station costs a worker: resident memory, the snapshot that is stored at each checkpoint,
-and the events that it makes, on audio that changes every half minute. The third, with ``--broker``,
-is what a worker and its broker cost with 50 stations in real time, as `latency.py` plays them.
+is the cost of a station: resident memory, size of the snapshot and of the events, on audio that
+changes every half minute. The third, with ``--broker``, is the cost of a worker and its broker
+with 50 stations in real time, published as by `latency.py`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from stream.audio import AudioChunk
 from stream.runner import Stop, drive
 from stream.sources.base import Batch
 from stream.stages.identify import Identify, IdentifySettings
-from stream.telemetry.observer import Nobody
-from stream.telemetry.telemetry import Watch
+from stream.telemetry.observer import NullObserver
+from stream.telemetry.telemetry import Telemetry
 
 RATE = 16_000
 CONFIG = config.load(environ={}).config
@@ -98,10 +98,10 @@ def watched(report: Report, stations: int, seconds: int, rounds: int) -> None:
     for number in range(2 * rounds + 2):
         on = bool(number % 2)
         source, pipeline, sink = Recorded(given), build_pipeline(CONFIG), Collect()
-        observer = Nobody()
+        observer = NullObserver()
         if on:
-            observer = Watch(CONFIG.watch)
-            observer.attach(source, pipeline, [sink])
+            observer = Telemetry(CONFIG.watch)
+            observer.bind(source, pipeline, [sink])
         began = time.process_time()
         drive(source, pipeline, [sink], checkpoint_s=2.0, stop=Stop(), observer=observer)
         if number >= 2:

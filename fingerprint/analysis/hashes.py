@@ -1,8 +1,8 @@
-"""Pairs of landmarks, and the hash keys an index is sorted by.
+"""Pairs of landmarks, and the hash keys by which an index is sorted.
 
-A pair is an anchor peak and a later one near it: where the anchor is in frequency, how far up
-or down the other lies, how much later. All of it is unchanged by level and by where in the
-track it happens; a change of speed or pitch adds a constant to the anchor's bin.
+A pair is an anchor landmark and a later one near it. Its hash key packs the anchor's bin, the step
+to the other's bin, and the frames between. A key does not depend on level or on the place in the
+track; a change of speed or pitch adds a constant to the anchor's bin.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ if TYPE_CHECKING:
 
     from fingerprint.analysis.landmarks import Landmarks
 
-# The key, from its low bits: bin of the anchor, frames to the other peak, bins up to it plus
-# an offset. The anchor's bin is lowest, so that keys which differ by a shift of all
-# frequencies lie beside each other in the index.
+# The key, from its low bits: bin of the anchor, frames to the other, step in bins plus an offset.
+# The anchor's bin is lowest, so that keys which differ by a shift in pitch lie side by side.
 BIN_BITS = 8
 TIME_BITS = 6
 STEP_BITS = 7
 
 MAX_FRAMES = 2**TIME_BITS - 1  # 1 s
 MAX_STEP = 2 ** (STEP_BITS - 1) - 1  # 63 bins, 1.75 octaves
-_ANCHORS = 256  # peaks coupled at once
-MIN_FRAMES = 2  # nearer peaks often belong to one blurred event
+_ANCHORS = 256  # paired at once
+MIN_FRAMES = 2  # nearer landmarks often belong to one blurred event
 
 
 def pack(
@@ -42,9 +41,9 @@ def pack(
     bin_ : np.ndarray of int in [0, 2**BIN_BITS)
         Bin of the anchor.
     step : np.ndarray of int in [-MAX_STEP, MAX_STEP]
-        Bins from the anchor up to the other peak.
+        Bins from the anchor up to the other.
     frames : np.ndarray of int in [0, MAX_FRAMES]
-        Frames from the anchor to the other peak.
+        Frames from the anchor to the other.
     """
     high = (step + MAX_STEP).astype(np.uint32) << np.uint32(BIN_BITS + TIME_BITS)
     middle = frames.astype(np.uint32) << np.uint32(BIN_BITS)
@@ -65,14 +64,14 @@ def unpack(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
-    """Pairs of a query, still in fine units.
+    """Pairs of a query, not rounded yet.
 
     Parameters
     ----------
     time : np.ndarray [shape=(n,), float32]
         Time of the anchor in frames, from the query's start.
     bin, other : np.ndarray [shape=(n,), float32]
-        Bins of the anchor and of the other peak, to an eighth.
+        Bins of the anchor and of the other, to an eighth.
     frames : np.ndarray [shape=(n,), float32]
         Frames between them.
     """
@@ -83,12 +82,12 @@ class Pairs:
     frames: NDArray[np.float32]
 
 
-def couple(
+def pair(
     time: NDArray[np.float32] | NDArray[np.int64],
     bin_: NDArray[np.float32] | NDArray[np.int64],
     fan_out: int,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return (anchor, other): each peak with the next `fan_out` ones within reach.
+    """Return (anchor, other): each landmark with the next `fan_out` ones within reach.
 
     Parameters
     ----------
@@ -97,7 +96,7 @@ def couple(
     bin_ : np.ndarray [shape=(n,)]
         Bins.
     fan_out : int > 0
-        Pairs that start at one peak, at most.
+        Maximum number of pairs that start at one landmark.
     """
     if len(time) < 2:
         return np.empty(0, np.intp), np.empty(0, np.intp)
@@ -117,25 +116,25 @@ def couple(
     return np.concatenate(anchors), np.concatenate(others)
 
 
-def to_store(
+def stored_keys(
     frame: NDArray[np.int64], bin_: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Return (keys, frames of the anchors) of what an index keeps of peaks on its grid."""
-    anchor, other = couple(frame, bin_, FAN_OUT_STORED)
+    """Return (keys, frames of the anchors) that an index stores for peaks on its grid."""
+    anchor, other = pair(frame, bin_, FAN_OUT_STORED)
     keys = pack(bin_[anchor], bin_[other] - bin_[anchor], frame[other] - frame[anchor])
     return keys, frame[anchor]
 
 
-def on_grid(landmarks: Landmarks) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return (frames, bins) of the landmarks an index keeps, rounded to its grid."""
+def quantised(landmarks: Landmarks) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (frames, bins) of the landmarks that an index stores, rounded to its grid."""
     strong = landmarks.strongest(STORED_RANK)
     frame = np.maximum((strong.time - landmarks.start + HOP // 2) // HOP, 0)
     return frame, np.rint(strong.bin).astype(np.int64)
 
 
-def to_look_up(landmarks: Landmarks, rank: int, fan_out: int) -> Pairs:
-    """Return the pairs of a query, in fine units: `fan_out` from each peak below `rank`."""
+def query_pairs(landmarks: Landmarks, rank: int, fan_out: int) -> Pairs:
+    """Return the pairs of a query: `fan_out` from each landmark below `rank`."""
     strong = landmarks.strongest(rank)
     time = ((strong.time - landmarks.start) / HOP).astype(np.float32)
-    anchor, other = couple(time, strong.bin, fan_out)
+    anchor, other = pair(time, strong.bin, fan_out)
     return Pairs(time[anchor], strong.bin[anchor], strong.bin[other], time[other] - time[anchor])

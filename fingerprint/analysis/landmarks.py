@@ -1,4 +1,4 @@
-"""Landmarks: the peaks of a spectrum, as plain arrays."""
+"""Landmarks: the peaks of a spectrum that identify a piece of music, as plain arrays."""
 
 from __future__ import annotations
 
@@ -17,30 +17,29 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Samples: times are found on this grid, an eighth of a frame.
-_GRID = HOP // 8
+_GRID = HOP // 8  # samples; extracted times lie on this grid, an eighth of a frame
 _MAX_PACKED = 1_000_000  # landmarks in a text; half a minute of music has 3 000
 _MAX_SAMPLE = 2**60
+_PACKED = ("<i4", "<i2", "<i2")  # steps in time, eighths of bins, ranks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Landmarks:
     """Peaks of a stretch of audio, in order of time and then of bin.
 
-    Extracting is the expensive part, so a stream extracts each piece of audio once, shifts the
-    result to its place and joins it with what it has: the matcher's evidence grows with the
-    segment.
+    Extraction is expensive, so a stream extracts each piece of audio once, shifts the result to
+    its place and joins it with the landmarks before.
 
     Parameters
     ----------
     time : np.ndarray [shape=(n,), int64]
-        Where each peak is, in samples at 16 kHz, finer than the frames of the index.
+        Samples at 16 kHz, finer than the frames of the index.
     bin : np.ndarray [shape=(n,), float32]
         Frequency in bins above `F_MIN_HZ`, to an eighth of a bin.
     rank : np.ndarray [shape=(n,), int16]
-        How many stronger peaks its neighbourhood has: 0 is the strongest around.
+        Number of stronger peaks in the neighbourhood: 0 is the strongest.
     start, end : int
-        The stretch they were taken from, in samples at 16 kHz, half-open.
+        The stretch of audio, in samples at 16 kHz, half-open.
     """
 
     time: NDArray[np.int64]
@@ -70,19 +69,18 @@ class Landmarks:
         )
 
     def strongest(self, rank: int) -> Landmarks:
-        """Return the landmarks that have fewer than `rank` stronger neighbours."""
+        """Return the landmarks with a rank below `rank`."""
         keep = self.rank < rank
         return Landmarks(self.time[keep], self.bin[keep], self.rank[keep], self.start, self.end)
 
     def pack(self) -> str:
-        """Return the landmarks as text, for a snapshot: about 4 characters for each."""
+        """Return the landmarks as text for a snapshot, about 4.5 characters each."""
         grid = _GRID if not (self.time % _GRID).any() else 1
         head = json.dumps([self.start, self.end, len(self), grid]).encode()
-        steps = np.diff(self.time // grid, prepend=0)
-        arrays = (steps.astype("<i8"), np.rint(self.bin * 8).astype("<i2"), self.rank.astype("<i2"))
-        # The lowest bytes of all values first, then the next: most of the upper ones are zeros.
-        planes = (array.view(np.uint8).reshape(-1, array.itemsize).T for array in arrays)
-        body = zlib.compress(b"".join(plane.tobytes() for plane in planes), level=9)
+        steps = np.diff(self.time // grid, prepend=self.start // grid)
+        arrays = (steps, np.rint(self.bin * 8), self.rank)
+        data = (a.astype(dtype).tobytes() for a, dtype in zip(arrays, _PACKED, strict=True))
+        body = zlib.compress(b"".join(data), level=9)
         return base64.b64encode(head + b"\n" + body).decode("ascii")
 
     @staticmethod
@@ -92,67 +90,64 @@ class Landmarks:
         Raises
         ------
         ValueError
-            It is no such text.
+            The text was not written by `pack`.
         """
         try:
             head, _, packed = base64.b64decode(text, validate=True).partition(b"\n")
-            start, end, n, grid = _numbers(head)
+            start, end, n, grid = _parse_head(head)
             unzip = zlib.decompressobj()
-            body = unzip.decompress(packed, 12 * n + 1)
+            body = unzip.decompress(packed, 8 * n + 1)
         except (ValueError, zlib.error) as error:
             raise ValueError(f"no landmarks: {error}") from error
-        if len(body) != 12 * n or not unzip.eof:
+        if len(body) != 8 * n or not unzip.eof:
             raise ValueError(f"no landmarks: {n} of them are not what follows")
-        parts = np.split(np.frombuffer(body, np.uint8), [8 * n, 10 * n])
-        steps, bin_, rank = (
-            np.ascontiguousarray(part.reshape(size, n).T).view(f"<i{size}").ravel()
-            for part, size in zip(parts, (8, 2, 2), strict=True)
+        steps, eighths, rank = (
+            np.frombuffer(body, dtype, n, offset * n)
+            for dtype, offset in zip(_PACKED, (0, 4, 6), strict=True)
         )
-        # The first step is that from 0. Floats have no limit that a sum could pass unnoticed.
-        lengths = np.abs(steps.astype(np.float64))
-        if (steps[1:] < 0).any() or lengths.sum() * grid > _MAX_SAMPLE:
-            raise ValueError("no landmarks: their times are not in order, or out of range")
-        time = np.cumsum(steps).astype(np.int64) * grid
-        eighths = bin_.astype(np.float32) / np.float32(8)
-        return Landmarks(time, eighths, rank.astype(np.int16), start, end)
+        if (steps[1:] < 0).any():
+            raise ValueError("no landmarks: their times are not in order")
+        time = (start // grid + np.cumsum(steps, dtype=np.int64)) * grid
+        bin_ = eighths.astype(np.float32) / np.float32(8)
+        return Landmarks(time, bin_, rank.astype(np.int16), start, end)
 
     @staticmethod
     def none(at: int = 0) -> Landmarks:
-        """Return the landmarks of no audio at all, which begins and ends at `at`."""
+        """Return the landmarks of an empty stretch at sample `at`."""
         return Landmarks(
             np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int16), at, at
         )
 
     @staticmethod
     def join(parts: Iterable[Landmarks]) -> Landmarks:
-        """Return the landmarks of several stretches as one; nothing is joined to nothing.
+        """Return the landmarks of several stretches as one.
 
-        Where stretches overlap, the earlier part is believed up to its end.
+        Where stretches overlap, the earlier one is used up to its end.
         """
-        kept: list[Landmarks] = []
+        joined: list[Landmarks] = []
         for part in sorted(parts, key=lambda part: part.start):
-            if kept and part.start < kept[-1].end:
-                part = part.between(kept[-1].end, max(part.end, kept[-1].end))
-            kept.append(part)
-        if not kept:
+            if joined and part.start < joined[-1].end:
+                part = part.between(joined[-1].end, max(part.end, joined[-1].end))
+            joined.append(part)
+        if not joined:
             return Landmarks.none()
         return Landmarks(
-            np.concatenate([part.time for part in kept]),
-            np.concatenate([part.bin for part in kept]),
-            np.concatenate([part.rank for part in kept]),
-            kept[0].start,
-            kept[-1].end,
+            np.concatenate([part.time for part in joined]),
+            np.concatenate([part.bin for part in joined]),
+            np.concatenate([part.rank for part in joined]),
+            joined[0].start,
+            joined[-1].end,
         )
 
 
-def _numbers(head: bytes) -> tuple[int, int, int, int]:
-    """Return start, end, number and grid of packed landmarks."""
+def _parse_head(head: bytes) -> tuple[int, int, int, int]:
+    """Return start, end, count and grid of packed landmarks."""
     if len(head) > 100:
         raise ValueError("its head is too long")
-    told = json.loads(head)
-    if not (isinstance(told, list) and len(told) == 4 and all(type(x) is int for x in told)):
+    fields = json.loads(head)
+    if not (isinstance(fields, list) and len(fields) == 4 and all(type(x) is int for x in fields)):
         raise ValueError("its head is not four whole numbers")
-    start, end, n, grid = told
+    start, end, n, grid = fields
     in_range = max(abs(start), abs(end)) <= _MAX_SAMPLE
     if not (in_range and 0 <= n <= _MAX_PACKED and 1 <= grid <= _GRID):
         raise ValueError("a number of its head is out of range")

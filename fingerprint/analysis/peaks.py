@@ -1,4 +1,4 @@
-"""Peaks of a log-frequency spectrum, chosen by what is around them and by nothing else."""
+"""Peaks of a log-frequency spectrum, chosen by their neighbourhood alone."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 # A peak is the largest value within +-REACH_FRAMES and +-REACH_BINS ...
 _REACH_FRAMES = 3
 _REACH_BINS = 3
-# ... of a spectrum from which the mean over this many frames and bins around it is taken away,
-# so that coloured noise, equalisation and level do not choose the peaks.
+# ... of a spectrum minus its mean over this many frames and bins around, so that coloured noise,
+# equalisation and level do not matter.
 _MEAN_FRAMES = 32
 _MEAN_BINS = 16
-# log2 power above that mean: less is ripple of noise.
+# log2 power above that mean; less is the ripple of noise.
 _MIN_HEIGHT = 1.0
-# What lies this far (log2 power, 72 dB) below the loudest sound around is the rounding noise of
-# codecs and of float arithmetic, not music.
+# This far (log2 power, 72 dB) below the loudest sound around is the rounding noise of codecs and
+# float arithmetic, not music.
 _RANGE = 24.0
-# Weaker peaks than this many stronger neighbours are of no use to anyone.
+# Peaks with this many stronger neighbours or more are dropped.
 _MAX_RANK = 24
-_BLOCK = 1024  # columns looked at together; the blocks overlap by the margin
+_BLOCK = 1024  # columns processed together; blocks overlap by the margin
 _RANKED = 96  # peaks ranked together
 _MARGIN = 2 * _MEAN_FRAMES + _REACH_FRAMES + 1
 
@@ -38,13 +38,13 @@ def extract(samples: NDArray[np.float32]) -> Landmarks:
     Parameters
     ----------
     samples : np.ndarray [shape=(n,), float32]
-        Audio; its level does not matter.
+        Audio of any level.
 
     Returns
     -------
     Landmarks
-        Times count from the first sample. Those more than a second and a half from both ends
-        are the same whatever audio lies further away.
+        Times count from the first sample. Landmarks more than `EDGE` from both ends do not depend
+        on audio beyond the ends.
     """
     if not np.isfinite(samples).all():
         samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
@@ -60,7 +60,7 @@ def extract(samples: NDArray[np.float32]) -> Landmarks:
     keep = rank < _MAX_RANK
     time = (frame[keep].astype(np.int64) * 8 + fine_time[keep]) * (HOP // 8)
     bin_ = (bins[keep] + fine_bin[keep] / 8).astype(np.float32)
-    # A refined time may pass that of a neighbour: order again.
+    # A refined time may pass that of a neighbour: sort again.
     order = np.lexsort((bin_, time))
     return Landmarks(time[order], bin_[order], rank[keep][order], 0, len(samples))
 
@@ -76,7 +76,7 @@ def _peaks(spectrum: NDArray[np.float32], start: int, end: int) -> tuple[NDArray
     is_peak = (flat == top) & (flat > _MIN_HEIGHT)
     is_peak[: start - first] = False
     is_peak[end - first :] = False
-    is_peak[:, 0] = is_peak[:, -1] = False  # the edge of the grid is not the top of anything
+    is_peak[:, 0] = is_peak[:, -1] = False  # the edge of the grid is no maximum
     frame, bins = np.divmod(np.flatnonzero(is_peak), N_BINS)
 
     height = flat[frame, bins]
@@ -91,7 +91,7 @@ def _peaks(spectrum: NDArray[np.float32], start: int, end: int) -> tuple[NDArray
 def _vertex(
     left: NDArray[np.float32], mid: NDArray[np.float32], right: NDArray[np.float32]
 ) -> NDArray[np.int32]:
-    """Return where the parabola through three values has its top, in eighths of a step."""
+    """Return the vertex of the parabola through three values, in eighths of a step."""
     bend = 2 * mid - left - right
     away = (right - left) / np.maximum(bend, np.float32(1e-6))
     eighths: NDArray[np.int32] = np.rint(np.clip(away * 4, -4, 4)).astype(np.int32)
@@ -101,8 +101,8 @@ def _vertex(
 def _box_mean(block: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the mean over _MEAN_FRAMES x _MEAN_BINS around each cell, edges repeated.
 
-    Sums are built by doubling and not from a running total: the rounding of a running total
-    depends on everything before it, and a cut-out would not give the landmarks of the whole.
+    Sums are built by doubling, not from a running total: its rounding would depend on all values
+    before, and an excerpt would not give the landmarks of the whole.
     """
     for axis, width in ((0, _MEAN_FRAMES), (1, _MEAN_BINS)):
         pad = [(0, 0), (0, 0)]
@@ -139,14 +139,13 @@ def _tail(block: NDArray[np.float32], step: int, axis: int) -> NDArray[np.float3
 def _ranks(
     frame: NDArray[np.int32], bins: NDArray[np.int32], height: NDArray[np.float32]
 ) -> NDArray[np.int16]:
-    """Return how many neighbours of each peak are higher.
+    """Return the number of higher neighbours of each peak.
 
-    A neighbour is at most RANK_FRAMES away in time and RANK_BINS in frequency. Peaks come in
-    order of time, so some of them are compared with all that lie between the first and the
-    last neighbour they have.
+    A neighbour is at most RANK_FRAMES away in time and RANK_BINS in frequency. Peaks are sorted by
+    time, so a group of them is compared with all between its first and its last neighbour.
     """
     rank = np.zeros(len(frame), np.int16)
-    # Unsigned and small: one comparison says whether a difference lies in [-reach, reach].
+    # Unsigned and small: one comparison tests whether a difference lies in [-reach, reach].
     bins = bins.astype(np.uint8)
     first = np.arange(0, len(frame), _RANKED)
     last = np.minimum(first + _RANKED, len(frame))
@@ -159,6 +158,3 @@ def _ranks(
         near &= height[c:d] > height[a:b, None]
         rank[a:b] = near.view(np.uint8).sum(axis=1, dtype=np.uint16)
     return rank
-
-
-assert RANK_BINS < N_BINS

@@ -1,7 +1,7 @@
-"""Audio to a log-frequency spectrum: one column every 16 ms, three bins a semitone.
+"""Audio to a log-frequency spectrum: one column every 16 ms, three bins per semitone.
 
-A change of speed or pitch moves a log-frequency spectrum by a constant number of bins, which is
-what lets the matcher look for a shifted song without a second index.
+A change of speed or pitch moves a log-frequency spectrum by a constant number of bins, so the
+matcher can search a shifted song without a second index.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Power below this is digital silence: far under the rounding noise of 16-bit audio (1e-13), so
-# that the level of a recording does not choose its landmarks.
+# landmarks do not depend on the level of a recording.
 _FLOOR = 1e-20
 _BLOCK = 128  # columns transformed at once: their spectra stay in the cache
 
@@ -34,10 +34,10 @@ def log_spectrum(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns
     -------
     np.ndarray [shape=(1 + n // HOP, N_BINS), float32]
-        Column t is centred on sample t * HOP; outside the audio there are zeros.
+        Column t is centred on sample t * HOP; the audio is padded with zeros.
     """
     columns = 1 + len(samples) // HOP
-    # Whole blocks only: a column is then computed by the same instructions wherever it lies.
+    # Whole blocks only: every column is then computed by the same instructions.
     blocks = -(-columns // _BLOCK)
     padded = np.zeros(TAPER + blocks * _BLOCK * HOP, np.float32)
     padded[TAPER // 2 : TAPER // 2 + len(samples)] = samples

@@ -1,4 +1,4 @@
-"""Building segments in memory: from the peaks of tracks to keys, postings and lines."""
+"""Building segments in memory: from the peaks of tracks to keys and postings."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from fingerprint.index.segment import Segment
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Frames between two tracks of the line: no pair of the one reaches into the other.
+# Frames between two tracks: no pair reaches from one into the other.
 _SPACE = 2 * hashes.MAX_FRAMES
 
 
-class Line:
-    """The line of frames a segment's tracks lie on, as it is put together."""
+class SegmentBuilder:
+    """Places tracks end to end on the frame axis of a segment."""
 
     def __init__(self) -> None:
         self.tracks: list[int] = []
@@ -31,7 +31,7 @@ class Line:
     def add(
         self, track: int, length: int, frame: NDArray[np.int64], bin_: NDArray[np.int64]
     ) -> int:
-        """Put a track at the end; return where it starts.
+        """Append a track; return its first frame.
 
         Parameters
         ----------
@@ -40,7 +40,7 @@ class Line:
         length : int > 0
             Frames.
         frame, bin_ : np.ndarray [shape=(n,), int64]
-            Its peaks on the grid of the index, frames in [0, length) ascending.
+            Its peaks on the grid of the index, frames in [0, length] ascending.
         """
         start = self.end
         self.tracks.append(track)
@@ -51,7 +51,7 @@ class Line:
         return start
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the arrays of a segment that do not depend on keys."""
+        """Return the arrays of a segment that do not depend on hash keys."""
         frame = np.concatenate([np.empty(0, np.int64), *(frame for frame, _ in self._peaks)])
         bin_ = np.concatenate([np.empty(0, np.int64), *(bin_ for _, bin_ in self._peaks)])
         edges = np.arange(0, self.end + PEAK_BLOCK, PEAK_BLOCK)
@@ -65,49 +65,49 @@ class Line:
         }
 
 
-class Recent:
-    """Tracks that no file holds yet, indexed in memory."""
+class MemSegment:
+    """The newest tracks, which are not in a segment file yet, indexed in memory."""
 
     def __init__(self) -> None:
-        self._line = Line()
+        self._builder = SegmentBuilder()
         self._entries = np.empty(0, np.uint64)
         self._new: list[NDArray[np.uint64]] = []
         self._segment: Segment | None = None
 
     @property
     def tracks(self) -> list[int]:
-        """Numbers of the tracks, in the order they were added."""
-        return self._line.tracks
+        """Numbers of the tracks, in the order of adding."""
+        return self._builder.tracks
 
     def add(
         self, track: int, length: int, frame: NDArray[np.int64], bin_: NDArray[np.int64]
     ) -> None:
-        """Add a track, see :meth:`Line.add`."""
-        start = self._line.add(track, length, frame, bin_)
+        """Add a track, see :meth:`SegmentBuilder.add`."""
+        start = self._builder.add(track, length, frame, bin_)
         self._new.append(to_entries(frame, bin_, start))
         self._segment = None
 
     def segment(self) -> Segment:
-        """Return a segment of all the tracks added so far."""
+        """Return a segment of all tracks added so far."""
         if self._segment is None:
-            # What was sorted before is one run, which a stable sort only merges.
+            # The sorted entries are one run, which a stable sort only merges.
             self._entries = np.sort(np.concatenate([self._entries, *self._new]), kind="stable")
             self._new = []
             keys, rows = to_rows(self._entries)
             arrays = {"keys": keys, "rows": rows, "postings": self._entries.astype(np.uint32)}
             path = Path(f"in memory, {len(self.tracks)} tracks")
-            self._segment = Segment(path, arrays | self._line.arrays())
+            self._segment = Segment(path, arrays | self._builder.arrays())
         return self._segment
 
 
 def to_entries(frame: NDArray[np.int64], bin_: NDArray[np.int64], start: int) -> NDArray[np.uint64]:
-    """Return (key << 32 | place) of the pairs of a track that starts at a place, in order."""
-    keys, place = hashes.to_store(frame, bin_)
+    """Return (key << 32 | place), sorted, of the pairs of a track that starts at frame `start`."""
+    keys, place = hashes.stored_keys(frame, bin_)
     return np.sort(keys.astype(np.uint64) << np.uint64(32) | (place + start).astype(np.uint64))
 
 
 def to_rows(entries: NDArray[np.uint64]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Return the keys of ordered entries, and where the postings of each begin and end."""
+    """Return the keys of sorted entries, and the edges of the postings of each key."""
     keys = (entries >> np.uint64(32)).astype(np.uint32)
     first = np.flatnonzero(np.diff(keys, prepend=keys[:1] + np.uint32(1)))
     return keys[first], np.append(first, len(keys)).astype(np.uint32)

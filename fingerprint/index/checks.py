@@ -1,6 +1,7 @@
-"""What a catalogue's files may hold. A catalogue may come from others: nothing in it is used
-before it was held against these limits, so that it opens no file outside its folder and takes
-no more memory than its size on disk.
+"""Limits of a catalogue's files.
+
+A catalogue may come from others. Everything in it is checked against these limits before use, so
+that it opens no file outside its folder and takes no more memory than its size on disk.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fingerprint.settings import HOP, N_BINS, SAMPLE_RATE
-from fingerprint.track import Peaks, Track
+from fingerprint.track import Track, TrackPeaks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Places of a segment are 32-bit numbers; what is over this would wrap.
+# Places of a segment are 32-bit numbers, which would wrap above this.
 MAX_LINE_FRAMES = 2**31 - 2**20
 MAX_TRACK_SAMPLES = 7 * 86_400 * SAMPLE_RATE  # a week: longer than any file that is one track
 MAX_TEXT = 10_000  # characters of a key, a title or any other text
-# What SQLite may return as one value: the peaks of a week at the densest are 60 MB.
+# Largest value that SQLite may return: the densest peaks of a week are 60 MB.
 MAX_VALUE_BYTES = 2**27
-# Peaks are addressed by blocks of this many frames, so that a frame inside one is one byte.
+# Frames of a block of peaks: the frame inside a block is one byte.
 PEAK_BLOCK = 256
 _SEGMENT = re.compile(r"[0-9A-Za-z_-]{1,100}\.seg")
 _DTYPES = {
@@ -41,7 +42,7 @@ def segment_path(folder: Path, name: object) -> Path:
     Raises
     ------
     ValueError
-        The name is not that of a file in the folder.
+        The name is not that of a segment file.
     """
     if not isinstance(name, str) or not _SEGMENT.fullmatch(name):
         raise ValueError(f"{str(name)[:40]!r} is no name of a segment file")
@@ -54,7 +55,7 @@ def to_track(row: tuple[Any, ...]) -> Track:
     Raises
     ------
     ValueError
-        With the value that cannot be.
+        With the invalid value.
     """
     _, key, title, artist, album, isrc, duration, content, extra = row
     texts = {"key": key, "title": title, "artist": artist, "album": album, "isrc": isrc}
@@ -69,13 +70,13 @@ def to_track(row: tuple[Any, ...]) -> Track:
     return Track(key, title, artist, album, isrc, duration, content, fields)
 
 
-def to_peaks(track: int, length: object, peaks: object) -> Peaks:
+def to_peaks(track: int, length: object, peaks: object) -> TrackPeaks:
     """Return the peaks in a row of the database.
 
     Raises
     ------
     ValueError
-        With the value that cannot be.
+        With the invalid value.
     """
     if not isinstance(length, int) or not 0 < length <= MAX_TRACK_SAMPLES // HOP + 1:
         raise ValueError(f"length is {_shown(length)} frames")
@@ -87,7 +88,7 @@ def to_peaks(track: int, length: object, peaks: object) -> Peaks:
     # A peak at the very end may have been rounded to the frame after it.
     if count and (frame[-1] > length or np.any(np.diff(frame) < 0) or bin_.max() >= N_BINS):
         raise ValueError("peaks are out of order, or lie outside the track")
-    return Peaks(track, length, frame, bin_)
+    return TrackPeaks(track, length, frame, bin_)
 
 
 def parse_object(text: object) -> dict[str, Any]:
@@ -96,7 +97,7 @@ def parse_object(text: object) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        It is none, or nested beyond reason.
+        The text is no JSON object, or nested too deeply.
     """
     try:
         found = json.loads(text) if isinstance(text, str | bytes) else None
@@ -120,7 +121,7 @@ def check_layout(about: object, size: int) -> None:
     Raises
     ------
     ValueError
-        With the array and its value that cannot be.
+        With the array and its invalid value.
     """
     if not isinstance(about, dict):
         raise ValueError("it names no arrays")
@@ -139,14 +140,14 @@ def check_layout(about: object, size: int) -> None:
 
 
 def check_arrays(arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Refuse a segment whose arrays do not fit together: a look-up would leave them.
+    """Refuse a segment whose arrays do not fit together: a look-up would read outside them.
 
-    The postings and peaks themselves are not read: what is wrong there costs votes only.
+    The postings and peaks are not read: damage there only costs votes.
 
     Raises
     ------
     ValueError
-        With what does not fit.
+        With the reason.
     """
     starts, frames = arrays["starts"], arrays["frames"]
     if not len(arrays["tracks"]) == len(starts) == len(frames):
@@ -177,8 +178,8 @@ def _check_rows(name: str, rows: NDArray[Any], total: int) -> None:
         raise ValueError(f"{name} do not run from 0 to {total}")
 
 
-def _is_count(value: object, most: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
+def _is_count(value: object, maximum: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= maximum
 
 
 def _shown(value: object) -> str:

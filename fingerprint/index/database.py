@@ -1,8 +1,8 @@
-"""What a catalogue knows beside sound, in SQLite: its tracks, its segments, its newest peaks.
+"""The database of a catalogue, in SQLite: its tracks, its segments, the peaks of its newest tracks.
 
-One transaction makes a track part of the catalogue: its row and its peaks appear together or
-not at all, whatever kills the process. Another moves its peaks to a segment file. SQLite's
-write-ahead log lets readers read while either happens.
+One transaction adds a track: its row and its peaks appear together or not at all, whatever kills
+the process. Another moves its peaks to a segment file. SQLite's write-ahead log lets readers read
+meanwhile.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from airsift.errors import CatalogueError
+from airsift.files import atomic
 from fingerprint import settings
 from fingerprint.index.checks import MAX_VALUE_BYTES, parse_object, to_peaks, to_track
 from fingerprint.index.database_copy import copied, stamp
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fingerprint.index.database_copy import Stamp
-    from fingerprint.track import Peaks, Track
+    from fingerprint.track import Track, TrackPeaks
 
 _SCHEMA = """
 CREATE TABLE settings (analysis TEXT NOT NULL);
@@ -49,23 +50,22 @@ _FIELDS = "id, key, title, artist, album, isrc, duration, content, extra"
 
 
 def create_database(path: Path) -> None:
-    """Make the SQLite file of an empty catalogue; it is whole, or not there.
+    """Create the SQLite file of an empty catalogue, atomically.
 
     Raises
     ------
     CatalogueError
         If the disk refuses.
     """
-    temporary = path.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
     try:
-        db = sqlite3.connect(temporary, isolation_level=None)
-        db.execute("PRAGMA auto_vacuum=INCREMENTAL")
-        db.execute("PRAGMA journal_mode=WAL")
-        db.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
-        db.execute("INSERT INTO settings VALUES (?)", (json.dumps(settings.analysis()),))
-        db.close()
-        temporary.rename(path)
+        with atomic(path) as partial:
+            partial.unlink(missing_ok=True)
+            db = sqlite3.connect(partial, isolation_level=None)
+            db.execute("PRAGMA auto_vacuum=INCREMENTAL")
+            db.execute("PRAGMA journal_mode=WAL")
+            db.executescript(f"BEGIN;{_SCHEMA}COMMIT;")
+            db.execute("INSERT INTO settings VALUES (?)", (json.dumps(settings.analysis()),))
+            db.close()
     except (OSError, sqlite3.Error) as error:
         raise _cannot(path, error) from error
 
@@ -86,11 +86,11 @@ class Metadata:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamp: Stamp = ()  # of the copy that is read, if it is one
+        self._stamp: Stamp = ()  # of the copy in memory, if that is what is read
         self._copies = 0
         try:
-            # Who may not write may read the log of one who has the file open, and then does not
-            # see that the next one begins another.
+            # Without the right to write, a process may read the log of a writer, and then not
+            # notice that the next writer starts a new log.
             may_write = all(os.access(each, os.W_OK) for each in (path, path.parent))
             rows = self._open() if may_write else self._open_copy()
         except (OSError, sqlite3.OperationalError) as error:
@@ -110,7 +110,7 @@ class Metadata:
         settings.check(found, str(path))
 
     def _open(self) -> list[Any]:
-        """Connect; return the settings that were found."""
+        """Connect; return the stored settings."""
         self._db = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode=rw",
             uri=True,
@@ -121,7 +121,7 @@ class Metadata:
         return self._checked()
 
     def _open_copy(self) -> list[Any]:
-        """Connect to a copy of what is in the file now; return the settings that were found."""
+        """Connect to a copy of the file; return the stored settings."""
         self._db, self._stamp = copied(self._path)
         self._copies += 1
         found = self._checked()
@@ -129,9 +129,9 @@ class Metadata:
         return found
 
     def _checked(self) -> list[Any]:
-        """Make the connection safe; return the settings that were found."""
-        # The file may come from others: no value larger than what airsift writes, and nothing
-        # that runs when a table is read.
+        """Make the connection safe; return the stored settings."""
+        # The file may come from others: refuse values larger than airsift writes, and code that
+        # runs when a table is read.
         self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
         self._db.execute("PRAGMA trusted_schema=OFF")
         active = self._db.execute("SELECT name FROM sqlite_schema WHERE type IN ('view','trigger')")
@@ -156,7 +156,7 @@ class Metadata:
             old = self._db
             try:
                 self._open_copy()
-            except sqlite3.OperationalError:  # others write all the time: it is newer next time
+            except sqlite3.OperationalError:  # others write all the time: retry at the next call
                 return self._copies
             except (OSError, sqlite3.DatabaseError) as error:
                 raise _cannot(self._path, error) from error
@@ -172,7 +172,7 @@ class Metadata:
         rows = self._all(f"SELECT {_FIELDS} FROM tracks WHERE id = ?", number)  # noqa: S608
         try:
             return to_track(rows[0]) if rows else None
-        except ValueError:  # `wrong` tells of it
+        except ValueError:  # `problems` reports it
             return None
 
     def numbers(self) -> dict[int, str]:
@@ -183,35 +183,37 @@ class Metadata:
         """Return the number of the track of this key, if there is one."""
         try:
             key.encode()
-        except UnicodeEncodeError:  # no text, so it is no track's
+        except UnicodeEncodeError:  # not valid text, so not the key of a track
             return None
         rows = self._all("SELECT id FROM tracks WHERE key = ?", key)
         return int(rows[0][0]) if rows else None
 
     def totals(self) -> tuple[int, int]:
-        """Return how many tracks there are, and their samples together."""
+        """Return the number of tracks, and of their samples."""
         counted = "TOTAL(CASE WHEN typeof(duration) = 'integer' THEN duration END)"
         count, samples = self._all(f"SELECT COUNT(*), {counted} FROM tracks")[0]  # noqa: S608
         return int(count), int(samples)
 
-    def index(self, known: Sequence[int]) -> tuple[list[Any], list[Peaks], dict[int, str], bool]:
-        """Return what the index is made of, all of one moment.
+    def index(
+        self, known: Sequence[int]
+    ) -> tuple[list[Any], list[TrackPeaks], dict[int, str], bool]:
+        """Return a consistent view of what the index consists of.
 
         Parameters
         ----------
         known : sequence of int
-            Numbers of the new tracks whose peaks the caller has.
+            Numbers of the newest tracks whose peaks the caller has already.
 
         Returns
         -------
         list
-            The names of the segment files, as they are.
-        list of Peaks
-            The tracks that no segment holds yet: those after the known ones, or all.
+            The names of the segment files, unchecked.
+        list of TrackPeaks
+            The tracks that are in no segment yet: those after the known ones, or all.
         dict of int to str
-            Those of them whose row is damaged, and how.
+            Damaged ones among them, with the reason.
         bool
-            Whether they follow the known ones: false where one of those is gone.
+            Whether they follow the known ones: False where one of those is gone.
         """
         with self.transaction("DEFERRED"):
             names = [row[0] for row in self._all("SELECT name FROM segments ORDER BY name")]
@@ -227,8 +229,8 @@ class Metadata:
                 damaged[row[0]] = str(error)
         return names, peaks, damaged, follows
 
-    def wrong(self) -> list[str]:
-        """Let SQLite check the file; return a line for each thing that is wrong."""
+    def problems(self) -> list[str]:
+        """Check the file; return one line for each problem."""
         damaged = [
             f"{self._path}: track {number} is damaged ({reason}); put back a copy, or make a new "
             "catalogue from the audio with `airsift catalogue add`"
@@ -245,7 +247,7 @@ class Metadata:
         ]
 
     def _tracks(self) -> tuple[dict[int, Track], dict[int, str]]:
-        """Return the tracks by their number, and what is wrong with those that are damaged."""
+        """Return the tracks by number, and the reasons of damaged ones by number."""
         tracks, damaged = {}, {}
         for row in self._all(f"SELECT {_FIELDS} FROM tracks ORDER BY id"):  # noqa: S608
             try:
@@ -271,26 +273,26 @@ class Metadata:
         return number
 
     def delete(self, numbers: Iterable[int]) -> None:
-        """Take tracks out, all together."""
+        """Remove tracks, in one transaction."""
         rows = [(number,) for number in numbers]
         with self.transaction():
             self._db.executemany("DELETE FROM tracks WHERE id = ?", rows)
             self._db.executemany("DELETE FROM recent WHERE track = ?", rows)
 
     def replace(self, old: Iterable[Any], recent: Iterable[int], new: Sequence[str]) -> None:
-        """Let `new` segments stand for `old` ones and for the peaks of `recent` tracks."""
+        """Replace `old` segments and the peaks of `recent` tracks by `new` segments."""
         with self.transaction():
             self._db.executemany("DELETE FROM segments WHERE name IS ?", [(name,) for name in old])
             self._db.executemany("DELETE FROM recent WHERE track = ?", [(n,) for n in recent])
             self._db.executemany("INSERT INTO segments VALUES (?)", [(name,) for name in new])
 
     def compact(self) -> None:
-        """Give the room of what was deleted back to the disk."""
+        """Return the space of deleted rows to the disk."""
         self._db.execute("PRAGMA incremental_vacuum").fetchall()
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def transaction(self, kind: str = "IMMEDIATE") -> _Transaction:
-        """Return a context in which all is done or nothing."""
+        """Return a context manager of one transaction."""
         return _Transaction(self._db, kind)
 
     def _all(self, query: str, *values: object) -> list[Any]:

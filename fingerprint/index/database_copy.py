@@ -1,9 +1,8 @@
-"""A database in a folder for reading only: a copy in memory, taken anew when the file changes.
+"""A database in a read-only folder: a copy in memory, renewed when the file changes.
 
-SQLite's write-ahead log needs a file that its readers may write to as well. Where they may not, as
-on a volume that a container has for reading only, SQLite would have to be told that the file never
-changes, and would give nonsense if it did. A copy is of one moment, and what others add is seen in
-the next one.
+Readers of SQLite's write-ahead log must be able to write to a file. Where they cannot, as on a
+read-only volume of a container, SQLite offers only a mode for files that never change, which gives
+nonsense if they do. A copy is consistent, and the next copy shows what others have added.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import time
 from pathlib import Path
 
 _ATTEMPTS = 20
-# Times of files are kept in steps of some milliseconds: a change within one step is not seen.
+# File times have a resolution of some milliseconds: a change within one step is invisible.
 _STEP_S = 0.05
 _WAL_HEADER = 32
 
@@ -22,7 +21,7 @@ Stamp = tuple[int, ...]
 
 
 def stamp(path: Path) -> Stamp:
-    """Return what changes when somebody writes to a database or to its log."""
+    """Return a value that changes when a database or its log is written to."""
     found: list[int] = []
     for file in (path, _log(path)):
         try:
@@ -44,9 +43,9 @@ def copied(path: Path) -> tuple[sqlite3.Connection, Stamp]:
     Raises
     ------
     OSError
-        It cannot be read, or there is no room for a copy.
+        It cannot be read, or there is no space for a copy.
     sqlite3.Error
-        It is no database, or never the same for long enough to be copied.
+        It is no database, or it changes too often to be copied.
     """
     for _ in range(_ATTEMPTS):
         before = stamp(path)
@@ -57,7 +56,7 @@ def copied(path: Path) -> tuple[sqlite3.Connection, Stamp]:
             file = Path(place) / path.name
             file.write_bytes(path.read_bytes())
             head = _copy_log(path, file)
-            # A log that begins anew, or is moved to the database, does not fit what was read.
+            # A log that was restarted or checkpointed meanwhile does not fit what was read.
             if stamp(path)[:3] != before[:3] or _head(path) != head:
                 continue
             return _in_memory(file), before
@@ -86,7 +85,7 @@ def _copy_log(path: Path, file: Path) -> bytes:
 
 
 def _in_memory(file: Path) -> sqlite3.Connection:
-    """Read a database and its log, as far as that is whole, into memory."""
+    """Read a database and the valid part of its log into memory."""
     memory = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
     opened = sqlite3.connect(file)
     try:

@@ -1,14 +1,14 @@
-"""The index of a catalogue as one process has it open: segment files, and the newest tracks."""
+"""The index of a catalogue, opened: segment files, and the newest tracks in memory."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from airsift.errors import CatalogueError
-from fingerprint.index.builder import Recent
+from fingerprint.index.builder import MemSegment
 from fingerprint.index.checks import segment_path
-from fingerprint.index.segment import MOST_POSTINGS, Segment, share_budget
-from fingerprint.index.segment_reader import open_segment
+from fingerprint.index.segment import MAX_QUERY_POSTINGS, Segment, share_budget
+from fingerprint.index.segment_file import open_segment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ FOLDER = "segments"
 
 
 class Index:
-    """What the database names, opened.
+    """The segments that the database names, opened.
 
     Parameters
     ----------
@@ -35,13 +35,13 @@ class Index:
     problems : list of str
         One line for each that could not, and for each new track whose peaks are damaged.
     lost : list
-        The names, whatever they are, of the segments that could not be opened.
+        The names, of any type, of the segments that could not be opened.
     unreadable : list of int
-        The numbers of the new tracks whose peaks are damaged.
-    recent : Recent
-        Tracks that no file holds yet.
-    most : int
-        Postings that one question may read, of all segments together.
+        Numbers of the new tracks whose peaks are damaged.
+    memory : MemSegment
+        Tracks that are in no file yet.
+    max_query_postings : int
+        Postings that one query may read, in all segments together.
     """
 
     def __init__(self, folder: Path, metadata: Metadata) -> None:
@@ -51,31 +51,31 @@ class Index:
         self.problems: list[str] = []
         self.lost: list[Any] = []
         self.unreadable: list[int] = []
-        self.recent = Recent()
-        self.most = MOST_POSTINGS
+        self.memory = MemSegment()
+        self.max_query_postings = MAX_QUERY_POSTINGS
         self._version = -1
         self.load()
 
     @property
     def segments(self) -> list[Segment]:
-        """The segments to search, each told its part of the work."""
-        recent = [self.recent.segment()] if self.recent.tracks else []
-        segments = [*self.files.values(), *recent]
-        share_budget(segments, self.most)
+        """The segments to search, each with its part of the postings budget."""
+        memory = [self.memory.segment()] if self.memory.tracks else []
+        segments = [*self.files.values(), *memory]
+        share_budget(segments, self.max_query_postings)
         return segments
 
     def refresh(self) -> bool:
-        """See what others have changed; return whether there was anything."""
+        """Load changes by other processes; return whether there were any."""
         if self.metadata.version() == self._version:
             return False
         self.load()
         return True
 
     def load(self) -> None:
-        """Open what the database names; a merge in between is seen on another try."""
+        """Open what the database names; retry if a merge happens meanwhile."""
         for attempt in (1, 2, 3):
             self._version = self.metadata.version()
-            names, new, damaged, follows = self.metadata.index(self.recent.tracks)
+            names, new, damaged, follows = self.metadata.index(self.memory.tracks)
             known, self.files, self.problems, self.lost = self.files, {}, [], []
             for name in names:
                 self._open(name, known.get(name))
@@ -85,15 +85,15 @@ class Index:
                 "`airsift catalogue merge` forget them and add its file again"
                 for number, reason in damaged.items()
             ]
-            if not follows:  # some were removed, or are in a segment now
-                self.recent = Recent()
+            if not follows:  # some were removed, or moved to a segment file
+                self.memory = MemSegment()
             for peaks in new:
-                self.recent.add(peaks.track, peaks.length, peaks.frame, peaks.bin)
+                self.memory.add(peaks.track, peaks.length, peaks.frame, peaks.bin)
             if not self.problems or self.metadata.version() == self._version or attempt == 3:
                 return
 
     def numbers(self) -> set[int]:
-        """Return the numbers of all tracks that can be searched, removed ones among them."""
+        """Return the numbers of all searchable tracks, including removed ones."""
         return {track for segment in self.segments for track in segment.tracks.tolist()}
 
     def _open(self, name: Any, known: Segment | None) -> None:

@@ -1,7 +1,7 @@
-"""Writing to a catalogue: one process at a time, every change whole or not at all.
+"""Writing to a catalogue: one process at a time, every change atomic.
 
-A file of the folder that the database does not name is a leftover of a process that was
-killed, and the next writer takes it away.
+A file of the folder that the database does not name is a leftover of a killed process; the next
+writer deletes it.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from fingerprint.analysis.landmarks import Landmarks
     from fingerprint.index.database import Metadata
     from fingerprint.index.index import Index
-from fingerprint.track import Track
+    from fingerprint.track import Track
 
 _LOCK = "writer.lock"
 
 
 def lock_file(folder: Path) -> Path:
-    """Return the file that the one process which writes to a catalogue holds locked."""
+    """Return the file that the writing process of a catalogue locks."""
     return folder / _LOCK
 
 
 class Writer:
-    """Changes a catalogue; every method but :meth:`locked` is called inside that.
+    """Changes a catalogue; call every other method inside :meth:`locked`.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Writer:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Be the only writer; inside another such context, do nothing.
+        """Hold the writer's lock; reentrant.
 
         Raises
         ------
@@ -66,7 +66,7 @@ class Writer:
         if self._locked:
             yield
             return
-        with self._told(), lock_file(self._folder).open("a") as lock:
+        with self._disk_errors(), lock_file(self._folder).open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -75,37 +75,37 @@ class Writer:
                     "a time may; wait for it to end and run this again"
                 ) from error
             self._index.refresh()
-            self._take_leftovers_away()
+            self._delete_leftovers()
             self._locked = True
             try:
                 yield
             finally:
                 self._locked = False
-                # Before the lock is given back: another writer would take its file away.
+                # Before the lock is released: another writer would delete the new file.
                 self._background.finish()
             self._index.refresh()
 
     def add(self, landmarks: Landmarks, track: Track) -> Track:
         """Add a track; see :meth:`fingerprint.catalogue.Catalogue.add_landmarks`."""
-        there = self._metadata.find(track.key)
-        if there is not None:
+        number = self._metadata.find(track.key)
+        if number is not None:
             self._index.refresh()
-            if there in self._index.numbers():
+            if number in self._index.numbers():
                 raise CatalogueError(
                     f"{track.key}: the catalogue has a track of this key; remove it first, or "
                     "give another key"
                 )
-            self._metadata.delete([there])
+            self._metadata.delete([number])
         track = replace(track, duration=landmarks.end - landmarks.start)
-        frame, bin_ = hashes.on_grid(landmarks)
+        frame, bin_ = hashes.quantised(landmarks)
         length = 1 + track.duration // settings.HOP
         self._metadata.insert(track, length, frame, bin_)
         self._index.load()
-        self._background.nudge(len(self._index.recent.tracks))
+        self._background.notify(len(self._index.memory.tracks))
         return track
 
     def remove(self, keys: Sequence[str]) -> None:
-        """Take tracks out, all or none."""
+        """Remove tracks, all or none."""
         numbers = {key: self._metadata.find(key) for key in keys}
         unknown = [key for key, number in numbers.items() if number is None]
         if unknown:
@@ -122,15 +122,15 @@ class Writer:
         self._background.finish()
         merge.merge_all(self._index)
 
-    def _take_leftovers_away(self) -> None:
+    def _delete_leftovers(self) -> None:
         named = {*self._index.files, *self._index.lost}
         for path in self._index.folder.iterdir():
             if path.name not in named:
                 path.unlink()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Say in one line what the disk or the database refused."""
+    def _disk_errors(self) -> Iterator[None]:
+        """Turn an error of the disk or the database into one line."""
         try:
             yield
         except (OSError, sqlite3.Error) as error:

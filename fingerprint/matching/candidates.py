@@ -1,4 +1,4 @@
-"""Guesses: places of the index that many pairs of a query agree on."""
+"""Candidates: places of the index on which many pairs of a query agree."""
 
 from __future__ import annotations
 
@@ -15,118 +15,120 @@ if TYPE_CHECKING:
 
     from fingerprint.analysis.hashes import Pairs
     from fingerprint.index.segment import Segment
-    from fingerprint.matching.warp import Change
+    from fingerprint.matching.warp import Warp
 
-# A rounded value this far from the middle of its step may have been rounded the other way when
-# the track was stored, so both are looked up.
+# A value further than this from the centre of its step may have been rounded the other way when
+# the track was stored, so both steps are looked up.
 _DOUBT = 0.4
-# Guesses as near as this are one.
+# Candidates within this distance are the same.
 _SAME_FRAMES = 3
-# Of the postings that one question may read, a search among many changes uses this part for
-# each: of a large catalogue, so much fewer and rarer keys.
-_PART_OF_CHANGED = 0.2
-# With no more lags than this to choose from, the best are found by counting the votes of each.
-_ENOUGH = 500
+# Share of the postings budget of a query that each warp may use in a search over many warps. In a
+# large catalogue that means fewer and rarer keys.
+_WARP_BUDGET = 0.2
+# Up to this number of lags, counting the votes of each is cheapest.
+_MAX_COUNTED_LAGS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
-    """A place where the query may come from.
+class Candidate:
+    """A place from which the query may come.
 
     Parameters
     ----------
     segment : Segment
         The segment of the index.
     track : int
-        Which of the segment's tracks.
+        Row of the track in the segment.
     lag : int
         Frame of that track at the query's start.
     votes : int
         Pairs that agree.
-    change : Change
-        How the query is changed.
+    warp : Warp
+        How the query differs from the track.
     """
 
     segment: Segment
     track: int
     lag: int
     votes: int
-    change: Change
+    warp: Warp
 
-    def at(self, samples: int) -> Guess:
-        """Return the guess as seen from `samples` later in the query."""
-        return replace(self, lag=self.lag + round(samples * self.change.speed / HOP))
+    def at(self, samples: int) -> Candidate:
+        """Return the candidate as seen from `samples` later in the query."""
+        return replace(self, lag=self.lag + round(samples * self.warp.time_ratio / HOP))
 
 
-def keys_of(query: Pairs, change: Change) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
+def query_keys(query: Pairs, warp: Warp) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
     """Return (keys, frames of the track) to look up for a query.
 
-    Values near the middle between two steps give a key for both, so a pair gives 1 to 8 keys,
-    1.7 on average.
+    A value near the edge of a step gives a key for both steps, so a pair gives 1 to 8 keys, 1.7
+    on average.
     """
-    shift, speed = np.float32(change.shift), np.float32(change.speed)
+    shift, ratio = np.float32(warp.pitch_bins), np.float32(warp.time_ratio)
     index = np.arange(len(query.time))
-    low, index = _both(query.bin - shift, index)
-    other, index2 = _both((query.other - shift)[index], np.arange(len(index)))
+    low, index = _both_steps(query.bin - shift, index)
+    other, index2 = _both_steps((query.other - shift)[index], np.arange(len(index)))
     low, index = low[index2], index[index2]
-    frames, index3 = _both((query.frames * speed)[index], np.arange(len(index)))
+    frames, index3 = _both_steps((query.frames * ratio)[index], np.arange(len(index)))
     low, other, index = low[index3], other[index3], index[index3]
     step = other - low
     fits = (low >= 0) & (low < 2**hashes.BIN_BITS) & (np.abs(step) <= hashes.MAX_STEP)
     fits &= (frames >= 1) & (frames <= hashes.MAX_FRAMES)
     keys = hashes.pack(low[fits], step[fits], frames[fits])
-    time = np.rint(query.time[index[fits]] * speed).astype(np.int32)
+    time = np.rint(query.time[index[fits]] * ratio).astype(np.int32)
     order = np.argsort(keys)
     return keys[order], time[order]
 
 
-def search(segments: list[Segment], query: Pairs, changes: list[Change], most: int) -> list[Guess]:
-    """Return the places of an index that got most votes, best first.
+def find_candidates(
+    segments: list[Segment], query: Pairs, warps: list[Warp], max_candidates: int
+) -> list[Candidate]:
+    """Return the places of an index with most votes, best first.
 
     Parameters
     ----------
     segments : list of Segment
         The index.
     query : Pairs
-        What to look for.
-    changes : list of Change
-        How the query may be changed.
-    most : int > 0
-        Guesses to return at most, of all changes together.
+        Pairs of the query.
+    warps : list of Warp
+        Warps to try.
+    max_candidates : int > 0
+        Candidates to return, of all warps together.
     """
-    best: list[Guess] = []
-    part = 1.0 if len(changes) == 1 else _PART_OF_CHANGED
-    for change in changes:
-        keys, time = keys_of(query, change)
+    best: list[Candidate] = []
+    budget = 1.0 if len(warps) == 1 else _WARP_BUDGET
+    for warp in warps:
+        keys, time = query_keys(query, warp)
         for segment in segments:
-            least = best[-1].votes if len(best) == most else 2
-            best += _guesses(segment, keys, time, most, least, change, part)
-            best.sort(key=lambda guess: -guess.votes)
-            del best[most:]
+            to_beat = best[-1].votes if len(best) == max_candidates else 2
+            best += _in_segment(segment, keys, time, max_candidates, to_beat, warp, budget)
+            best.sort(key=lambda candidate: -candidate.votes)
+            del best[max_candidates:]
     return best
 
 
-def _guesses(
+def _in_segment(
     segment: Segment,
     keys: NDArray[np.uint32],
     time: NDArray[np.int32],
-    most: int,
-    least: int,
-    change: Change,
-    part: float,
-) -> list[Guess]:
-    """Return up to `most` places of a segment that got more than `least` votes."""
-    which, place = segment.look_up(keys, part)
-    # Lag and place in one number: sorted by lag, and the place is still known.
+    max_candidates: int,
+    to_beat: int,
+    warp: Warp,
+    budget: float,
+) -> list[Candidate]:
+    """Return up to `max_candidates` places of a segment with more than `to_beat` votes."""
+    which, place = segment.look_up(keys, budget)
+    # Lag and place in one number: sorting by lag keeps the place.
     votes = np.empty(len(place), "<i8")
     halves = votes.view("<i4").reshape(-1, 2)
     halves[:, 0] = place
     np.subtract(place, time[which], out=halves[:, 1])
     votes.sort()
     lags = np.ascontiguousarray(halves[:, 1])
-    found: list[Guess] = []
+    found: list[Candidate] = []
     taken: list[int] = []
-    for centre, first, last in _densest(lags, 3 * most, least):
+    for centre, first, last in _densest(lags, 3 * max_candidates, to_beat):
         if any(abs(centre - other) <= _SAME_FRAMES for other in taken):
             continue
         tracks = segment.track_at(halves[first:last, 0])
@@ -134,16 +136,16 @@ def _guesses(
         track = lowest + int(np.bincount(tracks - lowest).argmax())
         taken.append(centre)
         lag = centre - int(segment.starts[track])
-        found.append(Guess(segment, track, lag, last - first, change))
-        if len(found) == most:
+        found.append(Candidate(segment, track, lag, last - first, warp))
+        if len(found) == max_candidates:
             break
     return found
 
 
-def _both(
+def _both_steps(
     value: NDArray[np.float32], index: NDArray[np.intp]
 ) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
-    """Round; where that is in doubt, return the second nearest integer as well."""
+    """Round; where the result is in doubt, return the second nearest integer as well."""
     near = np.rint(value)
     rest = value - near
     again = np.flatnonzero(np.abs(rest) > _DOUBT)
@@ -152,45 +154,45 @@ def _both(
     return both, np.concatenate([index, index[again]])
 
 
-def _densest(lags: NDArray[np.int32], most: int, least: int) -> list[tuple[int, int, int]]:
+def _densest(lags: NDArray[np.int32], max_lags: int, to_beat: int) -> list[tuple[int, int, int]]:
     """Return the lags with most votes within +-1 frame, best first.
 
     Parameters
     ----------
     lags : np.ndarray [shape=(n,)], ascending
         The lag of every vote.
-    most : int > 0
-        About so many lags are wanted.
-    least : int > 0
-        Only those with more votes than this.
+    max_lags : int > 0
+        Approximate number of lags to return.
+    to_beat : int > 0
+        Return only lags with more votes than this.
 
     Returns
     -------
     list of (int, int, int)
         A lag, and the first and the last (half-open) of its votes.
     """
-    # A lag with n votes begins a run of n that spans two steps at most. Longer runs are asked
-    # for until few are left: far cheaper than counting the votes of every lag.
-    run = least + 1
-    values = _begins(lags, run)
-    while len(values) > _ENOUGH:
+    # A lag with n votes begins a run of n votes that spans two steps at most. Searching for ever
+    # longer runs until few are left is far cheaper than counting the votes of every lag.
+    run = to_beat + 1
+    values = _run_starts(lags, run)
+    while len(values) > _MAX_COUNTED_LAGS:
         run *= 2
-        fewer = _begins(lags, run)
-        if len(fewer) < most:
+        fewer = _run_starts(lags, run)
+        if len(fewer) < max_lags:
             break
         values = fewer
     values = np.unique(np.concatenate([values, values + 1]))
     first = np.searchsorted(lags, values - 1)
     last = np.searchsorted(lags, values + 1, side="right")
-    best = np.argsort(first - last, kind="stable")[: 2 * most]
+    best = np.argsort(first - last, kind="stable")[: 2 * max_lags]
     found = zip(values[best].tolist(), first[best].tolist(), last[best].tolist(), strict=True)
-    return [(value, a, b) for value, a, b in found if b - a > least]
+    return [(value, a, b) for value, a, b in found if b - a > to_beat]
 
 
-def _begins(lags: NDArray[np.int32], run: int) -> NDArray[np.int32]:
-    """Return the lags at which `run` votes begin that lie within two steps."""
+def _run_starts(lags: NDArray[np.int32], run: int) -> NDArray[np.int32]:
+    """Return the lags at which `run` votes within two steps begin."""
     if len(lags) < run:
         return lags[:0]
     close = lags[run - 1 :] - lags[: len(lags) - run + 1] <= 2
-    begins = lags[: len(close)][close]
-    return begins[np.diff(begins, prepend=begins[:1] - 1) > 0]
+    starts = lags[: len(close)][close]
+    return starts[np.diff(starts, prepend=starts[:1] - 1) > 0]

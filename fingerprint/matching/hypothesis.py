@@ -1,4 +1,10 @@
-"""Evidence for a guess over the pieces of a long query, added up to one score."""
+"""Hypotheses: a candidate followed over the pieces of a query, with a score.
+
+The score is a false alarm rate. Wrong places are not Gaussian: music repeats itself, and drones
+agree with drones. So the tail is measured: ``python -m bench.matching --calibrate`` takes the
+strongest candidate of every query in hours of audio that is not in the catalogue, and fits an
+exponential to the largest.
+"""
 
 from __future__ import annotations
 
@@ -7,189 +13,215 @@ from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fingerprint.matching.false_alarm_rate import false_alarms
-from fingerprint.matching.verification import Evidence, QueryMap, check, together
-from fingerprint.matching.warp import NONE, Change, nearby
+from fingerprint.matching.verification import QueryMap, Verification, combined_z, verify
+from fingerprint.matching.warp import NO_WARP, Warp, finer_steps
 from fingerprint.settings import HOP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fingerprint.analysis.landmarks import Landmarks
-    from fingerprint.matching.candidates import Guess
+    from fingerprint.matching.candidates import Candidate
 
-# A guess at a changed speed or pitch whose first look shows this is looked at in finer steps.
-_PROMISING = 3.5
-# A piece that shows less than this speaks against the track being heard there; after two such
-# pieces the track is over.
-_WORTH = 2.5
-# Guesses that agree within this many frames at one piece are one.
-_SAME = 6
-# A piece belongs to another case if that shows so many times as much there, for the same
-# audio: the stretches heard share this part of the shorter one.
+# z at which one false match in an hour is expected, and the z that makes it ten times rarer:
+# without a warp, and with one, because many warps are tried.
+_UNWARPED = (5.6, 0.75)
+_WARPED = (6.7, 1.1)
+# Minimum score of a match: one false match in a hundred hours.
+THRESHOLD = 2.0
+# A warped candidate above this z is refined in finer steps.
+_PROMISING_Z = 3.5
+# A piece below this z speaks against the track; after two such pieces the track is over.
+_MIN_Z = 2.5
+# Candidates that agree within this many frames at one piece are the same.
+_SAME_FRAMES = 6
+# A piece goes to another hypothesis whose z there is this many times larger, for the same audio:
+# the two spans share this part of the shorter one.
 _DECISIVE = 2.0
 _SAME_AUDIO = 0.4
-# Maps of pieces that are held, about half a megabyte each.
+# Cached query maps, about half a megabyte each.
 _MAX_MAPS = 100
 
 
+def false_alarm_score(z: float, *, warped: bool) -> float:
+    """Return minus log10 of the false matches expected in an hour.
+
+    Parameters
+    ----------
+    z : float
+        Standard deviations by which the pieces of a query together support a track.
+    warped : bool
+        Whether the track was searched over many warps, each of which may be wrong.
+    """
+    one_an_hour, per_decade = _WARPED if warped else _UNWARPED
+    return (z - one_an_hour) / per_decade
+
+
 @dataclass(frozen=True, slots=True)
-class Case:
-    """A guess with the evidence for it.
+class Hypothesis:
+    """A track in consecutive pieces of a query.
 
     Parameters
     ----------
     first, last : int
-        The first and the last piece in which the track is heard.
-    evidence : list of Evidence
-        What each of these pieces shows.
-    change : Change
-        How the query is changed.
+        The first and the last piece with the track.
+    verifications : list of Verification
+        One for each of these pieces.
+    warp : Warp
+        How the query differs from the track.
     score : float
-        See :mod:`fingerprint.matching.false_alarm_rate`.
+        See `false_alarm_score`.
     """
 
     first: int
     last: int
-    evidence: list[Evidence]
-    change: Change
+    verifications: list[Verification]
+    warp: Warp
     score: float
 
     @property
-    def strength(self) -> float:
-        """The score if its pieces were independent: to compare cases for the same audio.
+    def independent_score(self) -> float:
+        """The score as if pieces were independent: it ranks hypotheses for the same audio.
 
-        How much the wrong places agree from piece to piece is another matter with each copy of
-        a track, and must not decide between them.
+        How far wrong places agree from piece to piece differs between copies of a track, and
+        must not decide between them.
         """
-        z = sum(shown.z for shown in self.evidence) / math.sqrt(len(self.evidence))
-        return false_alarms(z, changed=self.change != NONE)
+        z = sum(each.z for each in self.verifications) / math.sqrt(len(self.verifications))
+        return false_alarm_score(z, warped=self.warp != NO_WARP)
 
-    def share(self, index: int, piece: Landmarks) -> float:
-        """Return the share of a piece in which the track is heard."""
+    def coverage(self, index: int, piece: Landmarks) -> float:
+        """Return the part of a piece that the track covers, 0 to 1."""
         if not self.first <= index <= self.last:
             return 0.0
-        heard = self.evidence[index - self.first]
-        frames = (piece.end - piece.start) * self.change.speed / HOP
-        return (heard.last - heard.first) / max(frames, 1)
+        found = self.verifications[index - self.first]
+        frames = (piece.end - piece.start) * self.warp.time_ratio / HOP
+        return (found.last - found.first) / max(frames, 1)
 
-    def without(self, others: Iterable[Case]) -> list[Case]:
-        """Return what is left of the case when others take the pieces they explain better.
+    def without(self, others: Iterable[Hypothesis]) -> list[Hypothesis]:
+        """Return the rest of the hypothesis once others take the pieces they explain better.
 
         Where a song is cut in two, its first half fits the second a little, as all music fits
-        itself, and would run on into it.
+        itself, and would extend into it.
         """
-        parts: list[Case] = []
-        run: list[Evidence] = []
-        for index, shown in enumerate([*self.evidence, None], self.first):
-            if shown is not None and not any(other._takes(index, shown, self) for other in others):
-                run.append(shown)
+        parts: list[Hypothesis] = []
+        run: list[Verification] = []
+        for index, found in enumerate([*self.verifications, None], self.first):
+            if found is not None and not any(other._takes(index, found, self) for other in others):
+                run.append(found)
             elif run:
-                score = false_alarms(together(run), changed=self.change != NONE)
-                parts.append(Case(index - len(run), index - 1, run, self.change, score))
+                parts.append(_hypothesis(index - len(run), run, self.warp))
                 run = []
         return parts
 
-    def _takes(self, index: int, shown: Evidence, case: Case) -> bool:
-        """Return whether this case shows decisively more in a piece than `shown` of another."""
-        if self is case or not self.first <= index <= self.last:
+    def _takes(self, index: int, found: Verification, other: Hypothesis) -> bool:
+        """Return whether this hypothesis explains a piece decisively better than `other`."""
+        if self is other or not self.first <= index <= self.last:
             return False
-        mine = self.evidence[index - self.first]
-        (a, b), (c, d) = _heard(mine, self.change), _heard(shown, case.change)
+        mine = self.verifications[index - self.first]
+        (a, b), (c, d) = _query_span(mine, self.warp), _query_span(found, other.warp)
         common = min(b, d) - max(a, c)
-        return mine.z > _DECISIVE * shown.z and common > _SAME_AUDIO * min(b - a, d - c)
+        return mine.z > _DECISIVE * found.z and common > _SAME_AUDIO * min(b - a, d - c)
 
 
-class Weighing:
-    """Checks guesses against the pieces of one query, each place once.
+class Scorer:
+    """Verifies candidates against the pieces of one query, each place once.
 
     Parameters
     ----------
     pieces : list of Landmarks
-        The query, or the pieces of it in question, in order of time.
+        Pieces of the query, in order of time.
     """
 
     def __init__(self, pieces: list[Landmarks]) -> None:
         self._pieces = pieces
-        self._maps: OrderedDict[tuple[int, Change], QueryMap] = OrderedDict()  # latest last
+        self._maps: OrderedDict[tuple[int, Warp], QueryMap] = OrderedDict()  # latest last
         self._seen: defaultdict[object, list[int]] = defaultdict(list)
 
-    def weigh(self, guess: Guess, index: int) -> Case | None:
-        """Return the case for a guess made from piece `index`; None when it was seen before."""
-        if any(abs(guess.lag - lag) <= _SAME for lag in self._seen[self._place(guess, index)]):
+    def score(self, candidate: Candidate, index: int) -> Hypothesis | None:
+        """Return the hypothesis for a candidate of piece `index`; None if scored before."""
+        warp = candidate.warp
+        lags = self._seen[self._place(candidate, index)]
+        if any(abs(candidate.lag - lag) <= _SAME_FRAMES for lag in lags):
             return None
-        evidence = self._check(guess, index)
-        change = guess.change
-        if change != NONE and evidence.z > _PROMISING:
-            guess, evidence = self._refine(guess, index, evidence)
-        shown = {index: evidence}
-        self._follow(guess, index, range(index + 1, len(self._pieces)), shown)
-        self._follow(guess, index, range(index - 1, -1, -1), shown)
-        for at, found in shown.items():
-            self._seen[self._place(replace(guess, change=change), at)].append(found.lag)
-
-        first, last = _best_run(shown)
-        run = [shown[at] for at in range(first, last + 1)]
-        score = false_alarms(together(run), changed=change != NONE)
-        return Case(first, last, run, guess.change, score)
+        found = self._verify(candidate, index)
+        if warp != NO_WARP and found.z > _PROMISING_Z:
+            candidate, found = self._refine(candidate, index, found)
+        verified = {index: found}
+        self._follow(candidate, index, range(index + 1, len(self._pieces)), verified)
+        self._follow(candidate, index, range(index - 1, -1, -1), verified)
+        for at, each in verified.items():
+            self._seen[self._place(replace(candidate, warp=warp), at)].append(each.lag)
+        first, last = _best_run(verified)
+        run = [verified[at] for at in range(first, last + 1)]
+        return _hypothesis(first, run, candidate.warp)
 
     def _follow(
-        self, guess: Guess, index: int, pieces: Iterable[int], shown: dict[int, Evidence]
+        self,
+        candidate: Candidate,
+        index: int,
+        pieces: Iterable[int],
+        verified: dict[int, Verification],
     ) -> None:
-        """Check the pieces after or before `index`, as long as the track is heard in them.
+        """Verify the pieces after or before `index`, until the track is over.
 
-        The place in the track is carried from piece to piece: a clock that runs off slowly
-        is followed.
+        The lag is carried from piece to piece, so a clock that drifts slowly is followed.
         """
-        here, lag, missed = index, shown[index].lag, 0
+        here, lag, missed = index, verified[index].lag, 0
         for other in pieces:
             samples = self._pieces[other].start - self._pieces[here].start
-            expected = replace(guess, lag=lag).at(samples)
-            shown[other] = self._check(expected, other)
-            if shown[other].z > _WORTH:
-                here, lag, missed = other, shown[other].lag, 0
+            expected = replace(candidate, lag=lag).at(samples)
+            verified[other] = self._verify(expected, other)
+            if verified[other].z > _MIN_Z:
+                here, lag, missed = other, verified[other].lag, 0
             else:
                 missed += 1
             if missed == 2:
                 return
 
-    def _check(self, guess: Guess, index: int) -> Evidence:
-        key = (index, guess.change)
-        found = self._maps.pop(key, None) or QueryMap(self._pieces[index], guess.change)
+    def _verify(self, candidate: Candidate, index: int) -> Verification:
+        key = (index, candidate.warp)
+        found = self._maps.pop(key, None) or QueryMap(self._pieces[index], candidate.warp)
         self._maps[key] = found
         if len(self._maps) > _MAX_MAPS:
             self._maps.popitem(last=False)
-        return check(found, guess)
+        return verify(found, candidate)
 
-    def _refine(self, guess: Guess, index: int, evidence: Evidence) -> tuple[Guess, Evidence]:
-        """Return the finer step of speed or pitch that the peaks speak most for."""
+    def _refine(
+        self, candidate: Candidate, index: int, found: Verification
+    ) -> tuple[Candidate, Verification]:
+        """Return the finer step of tempo or pitch with the largest z."""
         middle = (self._pieces[index].end - self._pieces[index].start) / 2 / HOP
-        best, best_evidence = guess, evidence
-        for change in nearby(guess.change):
-            # Speed turns around the middle of the piece, where the votes agreed.
-            lag = guess.lag + round(middle * (guess.change.speed - change.speed))
-            finer = replace(guess, lag=lag, change=change)
-            found = self._check(finer, index)
-            if found.z > best_evidence.z:
-                best, best_evidence = finer, found
-        return best, best_evidence
+        best, best_found = candidate, found
+        for warp in finer_steps(candidate.warp):
+            # Time is warped around the middle of the piece, where the votes agreed.
+            turn = round(middle * (candidate.warp.time_ratio - warp.time_ratio))
+            finer = replace(candidate, lag=candidate.lag + turn, warp=warp)
+            found = self._verify(finer, index)
+            if found.z > best_found.z:
+                best, best_found = finer, found
+        return best, best_found
 
-    def _place(self, guess: Guess, index: int) -> object:
-        return (index, guess.segment.path, guess.track, guess.change)
-
-
-def _heard(evidence: Evidence, change: Change) -> tuple[float, float]:
-    """Return the stretch of the piece in which evidence lies, in frames of the query."""
-    return evidence.first / change.speed, evidence.last / change.speed
+    def _place(self, candidate: Candidate, index: int) -> object:
+        return (index, candidate.segment.path, candidate.track, candidate.warp)
 
 
-def _best_run(shown: dict[int, Evidence]) -> tuple[int, int]:
-    """Return the first and the last of the pieces that together speak most for a guess."""
+def _hypothesis(first: int, run: list[Verification], warp: Warp) -> Hypothesis:
+    score = false_alarm_score(combined_z(run), warped=warp != NO_WARP)
+    return Hypothesis(first, first + len(run) - 1, run, warp, score)
+
+
+def _query_span(found: Verification, warp: Warp) -> tuple[float, float]:
+    """Return where in the piece the coincidences lie, in frames of the query."""
+    return found.first / warp.time_ratio, found.last / warp.time_ratio
+
+
+def _best_run(verified: dict[int, Verification]) -> tuple[int, int]:
+    """Return the first and the last of the pieces that together support a candidate most."""
     best, run = float("-inf"), (0, 0)
-    for first in shown:
+    for first in verified:
         total = 0.0
-        for last in range(first, max(shown) + 1):
-            total += shown[last].z - _WORTH
+        for last in range(first, max(verified) + 1):
+            total += verified[last].z - _MIN_Z
             if total > best:
                 best, run = total, (first, last)
     return run

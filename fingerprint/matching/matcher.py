@@ -1,4 +1,4 @@
-"""From landmarks to named tracks: the two methods everything outside calls."""
+"""From landmarks to named tracks."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
 from fingerprint.analysis import hashes, peaks
-from fingerprint.matching import candidates
-from fingerprint.matching.false_alarm_rate import THRESHOLD
-from fingerprint.matching.hypothesis import Case, Weighing
-from fingerprint.matching.warp import NONE, Change, grid
+from fingerprint.matching.candidates import find_candidates
+from fingerprint.matching.hypothesis import THRESHOLD, Hypothesis, Scorer
+from fingerprint.matching.warp import NO_WARP, Warp, warp_grid
 from fingerprint.settings import HOP, SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -19,47 +18,45 @@ if TYPE_CHECKING:
 
     from fingerprint.analysis.landmarks import Landmarks
     from fingerprint.catalogue import Catalogue
-    from fingerprint.matching.candidates import Guess
+    from fingerprint.matching.candidates import Candidate
     from fingerprint.track import Track
 
-# A longer query is looked up in pieces of about this length, and their evidence added: a
-# player's clock that is slightly off does no harm within one piece.
+# A longer query is searched in pieces of about this length, whose scores are added: within one
+# piece, a playback clock that is slightly off does no harm.
 _PIECE = 10 * SAMPLE_RATE
-# The first pass: few pairs of the strongest peaks, which find nearly everything that is
-# played as it is; guesses checked for each piece.
+# First pass, without a warp: few pairs of the strongest peaks, which find nearly everything.
 _RANK = 6
 _FAN_OUT = 6
-MOST = 4
-# The second pass, over a grid of changes: as many pairs for each, and the best guesses of all.
-MOST_CHANGED = 8
-# A guess with less than _MEANT of the votes of one that is accepted and heard in _WHOLE of a
-# piece is not checked: it could only be a lesser one for the same audio.
-_MEANT = 0.5
+MAX_CANDIDATES = 4  # verified in each piece
+# Second pass, over a grid of warps: as many pairs for each warp, and the best candidates of all.
+MAX_WARPED_CANDIDATES = 8
+# A candidate is not verified if it has less than _RIVAL_VOTES of the votes of an accepted one that
+# covers _WHOLE of the piece: it could only be a weaker one for the same audio.
+_RIVAL_VOTES = 0.5
 _WHOLE = 0.8
-# Two matches may share this part of the shorter one; of those that share more, the better is
-# told and the other left out.
-_OVERLAP = 0.4
+# Two matches may overlap by this part of the shorter one; otherwise the weaker is dropped.
+_MAX_OVERLAP = 0.4
 
 
 @dataclass(frozen=True, slots=True)
 class TrackMatch:
-    """A track that a query holds.
+    """A track found in a query.
 
     Parameters
     ----------
     track, title, artist : str
-        Its key in the catalogue, and what people call it.
+        Its key in the catalogue, its title and its artist.
     query_start, query_end : int
-        Where in the query it is heard, in samples, half-open; as exact as a second or so.
+        Its span in the query, in samples, half-open; accurate to about a second.
     track_start : int
-        The place in the track that is heard at `query_start`, in samples.
+        Place in the track at `query_start`, in samples.
     score : float
-        Minus the power of ten of the false matches to expect in an hour of audio that is not
-        in the catalogue: 3 is one in a thousand hours.
+        Minus log10 of the false matches expected in an hour of audio that is not in the
+        catalogue: 3 is one in a thousand hours.
     speed : float
-        Seconds of the track in a second of the query: 1.02 is played 2 % fast.
+        Seconds of the track per second of the query: 1.02 is played 2 % fast.
     pitch : float
-        Semitones the query lies above the track; what `speed` does to the pitch included.
+        Semitones by which the query lies above the track, including the effect of `speed`.
     rate : int
         Samples per second of the three places.
     """
@@ -77,18 +74,18 @@ class TrackMatch:
 
 
 class Matcher(Protocol):
-    """Names the music in audio. An outside service can stand behind these two methods."""
+    """Names the music in audio. An external service can implement these two methods."""
 
     def extract(self, samples: NDArray[np.float32]) -> Landmarks:
-        """Return what the matcher needs of mono audio at 16 kHz.
+        """Return the landmarks of mono audio at 16 kHz.
 
         Landmarks further than `EDGE` (`fingerprint.settings`) from both ends must not depend on
-        audio beyond: a stream extracts piece by piece, and joins what it gets.
+        audio beyond the ends: a stream extracts piece by piece, and joins the results.
         """
         ...
 
     def match(self, landmarks: Landmarks) -> list[TrackMatch]:
-        """Return the tracks heard, in order of time; none when in doubt."""
+        """Return the tracks found, in order of time; none when in doubt."""
         ...
 
 
@@ -98,126 +95,128 @@ class LandmarkMatcher:
     Parameters
     ----------
     catalogue : Catalogue
-        The tracks it knows; what others add to it is known from the next call on.
+        The tracks; tracks added by other processes are found from the next call on.
     threshold : float
-        Least score of a match.
-    thorough : bool
-        Whether to look for changed speed, tempo and pitch where nothing else is found; costs
-        ten times as much as the first look.
+        Minimum score of a match.
+    warp_search : bool
+        Whether to search for changed speed, tempo and pitch where nothing else is found; costs
+        ten times as much as the first pass.
     """
 
     def __init__(
-        self, catalogue: Catalogue, *, threshold: float = THRESHOLD, thorough: bool = True
+        self, catalogue: Catalogue, *, threshold: float = THRESHOLD, warp_search: bool = True
     ) -> None:
         self.catalogue = catalogue
         self.threshold = threshold
-        self.thorough = thorough
+        self.warp_search = warp_search
 
     def extract(self, samples: NDArray[np.float32]) -> Landmarks:
         """Return the landmarks of mono audio at 16 kHz."""
         return peaks.extract(samples)
 
     def match(self, landmarks: Landmarks) -> list[TrackMatch]:
-        """Return the tracks heard in the landmarks of a stretch of audio.
+        """Return the tracks in a stretch of audio.
 
         Parameters
         ----------
         landmarks : Landmarks
-            Of 3 s or more; the longer the stretch, the weaker the music may be. Several may be
-            joined, see :meth:`Landmarks.join`.
+            3 s or more; the longer the stretch, the fainter the music may be. Join several with
+            :meth:`Landmarks.join`.
 
         Returns
         -------
         list of TrackMatch
-            In order of `query_start`, which counts as the landmarks do.
+            In order of `query_start`, which has the time axis of the landmarks.
         """
         self.catalogue.refresh()
         pieces = _cut(landmarks)
-        found = self._look(pieces, [NONE], MOST)
+        found = self._search(pieces, [NO_WARP], MAX_CANDIDATES)
         left = [piece for piece in pieces if not any(_covers(match, piece) for _, match in found)]
-        if left and self.thorough:
-            found += self._look(left, grid(), MOST_CHANGED)
+        if left and self.warp_search:
+            found += self._search(left, warp_grid(), MAX_WARPED_CANDIDATES)
         return without_overlap(found)
 
-    def cases(
-        self, pieces: list[Landmarks], changes: list[Change], most: int
-    ) -> list[tuple[Case, Track]]:
-        """Return every case that can be made for a track, strong or weak.
+    def hypotheses(
+        self, pieces: list[Landmarks], warps: list[Warp], max_candidates: int
+    ) -> list[tuple[Hypothesis, Track]]:
+        """Return every hypothesis, of any score, with its track.
 
         Parameters
         ----------
         pieces : list of Landmarks
             Pieces of one query, in order of time.
-        changes : list of Change
-            How the query may be changed.
-        most : int > 0
-            Guesses to check for each piece.
+        warps : list of Warp
+            Warps to try.
+        max_candidates : int > 0
+            Candidates to verify for each piece.
         """
-        guesses: list[tuple[int, Guess]] = []
+        candidates: list[tuple[int, Candidate]] = []
         for index, piece in enumerate(pieces):
-            query = hashes.to_look_up(piece, _RANK, _FAN_OUT)
-            some = candidates.search(self.catalogue.segments, query, changes, most)
-            guesses += [(index, guess) for guess in some]
-        guesses.sort(key=lambda found: -found[1].votes)
+            query = hashes.query_pairs(piece, _RANK, _FAN_OUT)
+            some = find_candidates(self.catalogue.segments, query, warps, max_candidates)
+            candidates += [(index, candidate) for candidate in some]
+        candidates.sort(key=lambda found: -found[1].votes)
 
-        weighing = Weighing(pieces)
-        explained: dict[int, int] = {}  # votes of a guess that stands for the whole of a piece
+        scorer = Scorer(pieces)
+        explained: dict[int, int] = {}  # votes of the candidate that covers the whole of a piece
         found = []
-        for index, guess in guesses:
-            if guess.votes < explained.get(index, 0) * _MEANT:
+        for index, candidate in candidates:
+            if candidate.votes < explained.get(index, 0) * _RIVAL_VOTES:
                 continue
-            track = self.catalogue.track(int(guess.segment.tracks[guess.track]))
-            case = None if track is None else weighing.weigh(guess, index)
-            if track is not None and case is not None:
-                found.append((case, track))
-                if case.score >= self.threshold and case.share(index, pieces[index]) > _WHOLE:
-                    explained[index] = guess.votes
+            track = self.catalogue.track(int(candidate.segment.tracks[candidate.track]))
+            hypothesis = None if track is None else scorer.score(candidate, index)
+            if track is None or hypothesis is None:
+                continue
+            found.append((hypothesis, track))
+            covered = hypothesis.coverage(index, pieces[index])
+            if hypothesis.score >= self.threshold and covered > _WHOLE:
+                explained[index] = candidate.votes
         return found
 
-    def _look(
-        self, pieces: list[Landmarks], changes: list[Change], most: int
+    def _search(
+        self, pieces: list[Landmarks], warps: list[Warp], max_candidates: int
     ) -> list[tuple[float, TrackMatch]]:
-        """Return the strength of each match with it."""
+        """Return the matches, each with the score by which it competes with others."""
         found = [
-            (case, track)
-            for case, track in self.cases(pieces, changes, most)
-            if case.score >= self.threshold
+            (hypothesis, track)
+            for hypothesis, track in self.hypotheses(pieces, warps, max_candidates)
+            if hypothesis.score >= self.threshold
         ]
-        every = [case for case, _ in found]
+        accepted = [hypothesis for hypothesis, _ in found]
         return [
-            (part.strength, _to_match(part, track, pieces))
-            for case, track in found
-            for part in case.without(every)
+            (part.independent_score, _to_match(part, track, pieces))
+            for hypothesis, track in found
+            for part in hypothesis.without(accepted)
             if part.score >= self.threshold
         ]
 
 
-def _to_match(case: Case, track: Track, pieces: list[Landmarks]) -> TrackMatch:
-    first, last = pieces[case.first], pieces[case.last]
-    speed = case.change.speed
-    start = first.start + round(case.evidence[0].first * HOP / speed)
-    end = last.start + round(case.evidence[-1].last * HOP / speed)
+def _to_match(found: Hypothesis, track: Track, pieces: list[Landmarks]) -> TrackMatch:
+    first, last = pieces[found.first], pieces[found.last]
+    speed = found.warp.time_ratio
+    start = first.start + round(found.verifications[0].first * HOP / speed)
+    end = last.start + round(found.verifications[-1].last * HOP / speed)
     return TrackMatch(
         track.key,
         track.title,
         track.artist,
         start,
         min(end, last.end),
-        case.evidence[0].lag * HOP + round((start - first.start) * speed),
-        round(case.score, 2),
+        found.verifications[0].lag * HOP + round((start - first.start) * speed),
+        round(found.score, 2),
         round(speed, 4),
-        round(case.change.semitones, 2),
+        round(found.warp.semitones, 2),
     )
 
 
 def _covers(match: TrackMatch, piece: Landmarks) -> bool:
-    """Return whether a match explains most of a piece."""
+    """Return whether a match covers more than half of a piece."""
     common = min(match.query_end, piece.end) - max(match.query_start, piece.start)
     return common > 0.5 * (piece.end - piece.start)
 
 
 def _cut(landmarks: Landmarks) -> list[Landmarks]:
-    """Return the landmarks in pieces of equal length, about _PIECE each."""
+    """Cut landmarks into pieces of equal length, about _PIECE each."""
     length = landmarks.end - landmarks.start
     count = max(1, round(length / _PIECE))
     edges = [landmarks.start + length * i // count for i in range(count + 1)]
@@ -225,10 +224,10 @@ def _cut(landmarks: Landmarks) -> list[Landmarks]:
 
 
 def without_overlap(found: list[tuple[float, TrackMatch]]) -> list[TrackMatch]:
-    """Return the matches in order of time; of those that overlap, only the strongest."""
+    """Return (score, match) pairs as matches in order of time; where they overlap, the best one."""
     kept: list[TrackMatch] = []
     for _, match in sorted(found, key=lambda pair: -pair[0]):
-        if not any(_overlap(match, other) > _OVERLAP for other in kept):
+        if not any(_overlap(match, other) > _MAX_OVERLAP for other in kept):
             kept.append(match)
     return sorted(kept, key=lambda match: match.query_start)
 

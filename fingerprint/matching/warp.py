@@ -1,4 +1,4 @@
-"""What stations do to songs: played faster or slower, with or without the pitch moving."""
+"""Warps: how broadcasters change songs, in tempo, in pitch, or in both as a record player does."""
 
 from __future__ import annotations
 
@@ -9,55 +9,55 @@ from fingerprint.settings import BINS_PER_OCTAVE
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """How a query differs from the track it is from.
+class Warp:
+    """How a query differs from its track.
 
     Parameters
     ----------
-    speed : float > 0
-        Seconds of the track in a second of the query: 1.02 is played 2 % fast.
-    shift : float
-        Bins the query lies above the track.
+    time_ratio : float > 0
+        Seconds of the track per second of the query: 1.02 is played 2 % fast.
+    pitch_bins : float
+        Bins by which the query lies above the track.
     """
 
-    speed: float = 1.0
-    shift: float = 0.0
+    time_ratio: float = 1.0
+    pitch_bins: float = 0.0
 
     @property
     def semitones(self) -> float:
-        """Semitones the query lies above the track."""
-        return self.shift * 12 / BINS_PER_OCTAVE
+        """Semitones by which the query lies above the track."""
+        return self.pitch_bins * 12 / BINS_PER_OCTAVE
 
 
-NONE = Change()
+NO_WARP = Warp()
 
 
-def resampled(speed: float) -> Change:
-    """Return the change of a record played at another speed: its pitch moves with it."""
-    return Change(speed, BINS_PER_OCTAVE * math.log2(speed))
+def resampled(time_ratio: float) -> Warp:
+    """Return the warp of a record played at another speed: the pitch follows the tempo."""
+    return Warp(time_ratio, BINS_PER_OCTAVE * math.log2(time_ratio))
 
 
-def grid() -> list[Change]:
-    """Return the changes worth looking for when nothing is found at the track's own speed.
+def warp_grid() -> list[Warp]:
+    """Return the warps to search when nothing is found at the track's own speed.
 
-    One per cent of speed apart: half of that moves the ends of a 10 s query by three frames,
-    which votes bear. One bin apart in pitch. Both at once is not looked for, unless it is what
-    resampling does.
+    Steps are 1 % in time: an error of half a step moves the ends of a 10 s query by three
+    frames, which voting tolerates. Steps in pitch are one bin. Tempo and pitch are combined only
+    in the way resampling does.
     """
-    speeds = [1 + percent / 100 for percent in range(-5, 6) if percent]
+    ratios = [1 + percent / 100 for percent in range(-5, 6) if percent]
     shifts = [float(bins) for bins in range(-6, 7) if bins]
     return [
-        *(resampled(speed) for speed in speeds),
-        *(Change(speed=speed) for speed in speeds),
-        *(Change(shift=shift) for shift in shifts),
+        *(resampled(ratio) for ratio in ratios),
+        *(Warp(time_ratio=ratio) for ratio in ratios),
+        *(Warp(pitch_bins=shift) for shift in shifts),
     ]
 
 
-def nearby(change: Change) -> list[Change]:
-    """Return finer steps around a change of speed, of the same kind."""
-    speeds = [change.speed + step / 1000 for step in (-5, -2.5, 0, 2.5, 5)]
-    if change.speed == 1:
-        return [Change(1.0, change.shift + step) for step in (-1 / 3, 0, 1 / 3)]
-    if change.shift:
-        return [resampled(speed) for speed in speeds]
-    return [Change(speed) for speed in speeds]
+def finer_steps(warp: Warp) -> list[Warp]:
+    """Return finer steps around a warp, of the same kind."""
+    if warp.time_ratio == 1:
+        return [Warp(1.0, warp.pitch_bins + step) for step in (-1 / 3, 0, 1 / 3)]
+    ratios = [warp.time_ratio + step / 1000 for step in (-5, -2.5, 0, 2.5, 5)]
+    if warp.pitch_bins:
+        return [resampled(ratio) for ratio in ratios]
+    return [Warp(ratio) for ratio in ratios]

@@ -1,7 +1,8 @@
-"""What rooms, telephones, codecs and overloads do to a recording; the same for every class.
+"""Augmentations: rooms, telephones, codecs, overload; the same for every class.
 
-Each treatment is a function of samples and a random generator. Speech in the corpus is mostly
-narrow and coded, music mostly wide and clean: without these the network would learn that.
+An augmentation is a function of samples and a random generator. Speech in the corpus is mostly
+narrow-band and coded, music mostly wide-band and clean: without augmentation the network would
+learn this difference.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ import numpy as np
 from scipy import signal
 
 from model.corpus.synthetic_noise import coloured
+from model.spec import SAMPLE_RATE as RATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    Treatment = Callable[["Samples", np.random.Generator], "Samples"]
+    Augmentation = Callable[["Samples", np.random.Generator], "Samples"]
     Samples = NDArray[np.float32]
 
-RATE = 16_000
 MULAW = 255.0
-# Container, sample format and the options of the quickest encoding.
+# Container, sample format and the options of the fastest encoding.
 CODECS = {
     "mp3": ("mp3", "s16p", {"compression_level": "9"}),
     "libopus": ("ogg", "s16", {"compression_level": "0"}),
@@ -50,11 +51,11 @@ def room(samples: Samples, random: np.random.Generator, direct_db: float | None 
 
 
 def far(samples: Samples, random: np.random.Generator) -> Samples:
-    """Move away: 0 to -15 dB direct to reverberant, and noise of the place 5 to 30 dB under."""
-    heard = room(samples, random, random.uniform(-15.0, 0.0))
+    """Add distance: 0 to -15 dB direct to reverberant, and noise 5 to 30 dB below."""
+    wet = room(samples, random, random.uniform(-15.0, 0.0))
     noise = np.asarray(coloured(len(samples), random), np.float32)
     under = 10.0 ** (random.uniform(-30.0, -5.0) / 20.0)
-    return _at_level_of(samples, heard + noise * (under * _level(samples) / _level(noise)))
+    return _at_level_of(samples, wet + noise * (under * _level(samples) / _level(noise)))
 
 
 def telephone(samples: Samples, random: np.random.Generator) -> Samples:
@@ -94,30 +95,30 @@ def opus(samples: Samples, random: np.random.Generator) -> Samples:
     return coded(samples, "libopus", int(random.choice([8, 12, 16, 24, 32])) * 1000)
 
 
-def gsm(samples: Samples, random: np.random.Generator) -> Samples:
-    """Code with a narrow-band speech codec at 8 kHz (G.726 at 32 kb/s)."""
+def g726(samples: Samples, random: np.random.Generator) -> Samples:
+    """Code with a G.726, a speech codec, at 32 kb/s and 8 kHz."""
     del random
     return coded(samples, "g726", 32_000, rate=8000)
 
 
 def clean(samples: Samples, random: np.random.Generator) -> Samples:
-    """Leave it."""
+    """Return the samples unchanged."""
     del random
     return samples
 
 
-CHANCES: dict[Treatment, float] = {
+PROBABILITIES: dict[Augmentation, float] = {
     clean: 0.32, room: 0.16, far: 0.16, telephone: 0.08, overload: 0.05, low_pass: 0.07,
-    mp3: 0.06, opus: 0.05, gsm: 0.05,
+    mp3: 0.06, opus: 0.05, g726: 0.05,
 }  # fmt: skip
 
 
-def some_treatment(samples: Samples, random: np.random.Generator) -> Samples:
-    """Apply one treatment, drawn by `CHANCES`; a room may be in front of any of them."""
+def random_augmentation(samples: Samples, random: np.random.Generator) -> Samples:
+    """Apply one augmentation drawn by `PROBABILITIES`, in 10 % of the cases after a room."""
     if random.random() < 0.1:
         samples = room(samples, random)
-    names = list(CHANCES)
-    chosen = names[int(random.choice(len(names), p=list(CHANCES.values())))]
+    names = list(PROBABILITIES)
+    chosen = names[int(random.choice(len(names), p=list(PROBABILITIES.values())))]
     return chosen(samples, random)
 
 
@@ -138,7 +139,7 @@ def coded(samples: Samples, codec: str, bits: int, *, rate: int = RATE) -> Sampl
     Returns
     -------
     np.ndarray [shape=(n,), float32]
-        As long as the input; a codec's delay is not removed.
+        Of the input's length; the delay of the codec is not removed.
     """
     peak = max(float(np.abs(samples).max()), 1e-9)
     scaled = np.rint(samples * (29_000.0 / peak)).astype(np.int16)[None]
@@ -161,9 +162,9 @@ def coded(samples: Samples, codec: str, bits: int, *, rate: int = RATE) -> Sampl
         for decoded in back.decode(audio=0):
             parts += [part.to_ndarray()[0] for part in resampler.resample(decoded)]
         parts += [part.to_ndarray()[0] for part in resampler.resample(None)]
-    heard = np.concatenate(parts).astype(np.float32) * (peak / 29_000.0)
+    decoded_samples = np.concatenate(parts).astype(np.float32) * (peak / 29_000.0)
     fitted = np.zeros_like(samples)
-    fitted[: len(heard)] = heard[: len(samples)]
+    fitted[: len(decoded_samples)] = decoded_samples[: len(samples)]
     return fitted
 
 

@@ -1,8 +1,7 @@
-"""What a stored result was made of: keys of content and code, and one builder at a time.
+"""Keys of stored results; locks and worker processes of their builders.
 
-A result is kept under a key: a hash of the contents it was computed from, of the code that computed
-it and of the versions of the libraries. Names and times of files are in no key, so a file that is
-edited, replaced or moved counts by what is in it.
+The key of a result is a hash of its inputs, of the code that computes it and of the versions of the
+libraries. Names and times of files are not part of a key: only their content counts.
 """
 
 from __future__ import annotations
@@ -12,6 +11,10 @@ import fcntl
 import hashlib
 import importlib.util
 import json
+import multiprocessing
+import os
+import threading
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
@@ -28,7 +31,7 @@ _LOCK = ".lock"
 
 
 def key_of(*values: Any) -> str:
-    """Return a hash of plain values: numbers, text, lists and tables of them."""
+    """Return a hash of JSON values."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -40,9 +43,9 @@ def hash_of(data: bytes) -> str:
 
 @cache
 def code_version(*modules: str) -> str:
-    """Return a hash of the code of modules, and of all code of their package that they import.
+    """Return a hash of the code of modules, and of all modules of their package that they import.
 
-    Comments, docstrings and layout do not count: what they change computes the same.
+    Comments, docstrings and layout do not count.
     """
     found: dict[str, str] = {}
     waiting = list(modules)
@@ -63,7 +66,7 @@ def libraries(*names: str) -> dict[str, str]:
 
 @contextmanager
 def building(folder: Path, report: Callable[[str], None]) -> Iterator[None]:
-    """Be the only one that builds in a folder; another one is waited for."""
+    """Lock a folder for a build; wait for another build that holds the lock."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _LOCK).open("w") as lock:
         try:
@@ -78,9 +81,9 @@ def building(folder: Path, report: Callable[[str], None]) -> Iterator[None]:
 
 @contextmanager
 def changing(folder: Path) -> Iterator[None]:
-    """Mark a folder while its parts do not fit each other; see `check_whole`.
+    """Mark a folder as inconsistent while its files change; see `check_whole`.
 
-    The mark stays if what is done does not come to its end, in whatever way.
+    The mark stays if the change is interrupted.
     """
     (folder / UNFINISHED).touch()
     yield
@@ -88,12 +91,12 @@ def changing(folder: Path) -> Iterator[None]:
 
 
 def check_whole(folder: Path) -> None:
-    """Refuse a folder that is being built, or in which a build did not come to its end.
+    """Refuse a folder with an unfinished build.
 
     Raises
     ------
     ConfigError
-        With what to do.
+        A build is running or was interrupted.
     """
     if (folder / UNFINISHED).exists():
         raise ConfigError(
@@ -103,13 +106,13 @@ def check_whole(folder: Path) -> None:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Be the only training in a folder.
+def exclusive(folder: Path) -> Iterator[None]:
+    """Lock a folder for a training.
 
     Raises
     ------
     ConfigError
-        Another one runs there.
+        Another training runs there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _LOCK).open("w") as lock:
@@ -122,20 +125,40 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
+def worker_pool(workers: int) -> ProcessPoolExecutor:
+    """Return a process pool whose processes do not outlive this one.
+
+    Otherwise a worker of a killed build would keep the build's lock for ever, or write its result
+    into the next build.
+    """
+    return ProcessPoolExecutor(workers, initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    threading.Thread(target=_watch, daemon=True).start()
+
+
+def _watch() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def _source(name: str) -> str:
     spec = importlib.util.find_spec(name)
     loader: Any = spec.loader if spec else None
     source = loader.get_source(name) if loader else None
     if source is None:
         raise ConfigError(
-            f"the source of the module {name} is not installed, so nobody can tell whether a "
-            "cache is of this version: install airsift from its wheel or its repository"
+            f"the source of the module {name} is not installed, so the key of "
+            "a cache cannot be computed: install airsift from its wheel or its repository"
         )
     return str(source)
 
 
 def _imported(tree: ast.Module, package: str) -> set[str]:
-    """Return the modules of a package that are imported anywhere but for type checking."""
+    """Return the modules of a package that are imported, except for type checking."""
     found = set()
     for node in _running(tree):
         if isinstance(node, ast.Import):
@@ -148,7 +171,7 @@ def _imported(tree: ast.Module, package: str) -> set[str]:
 
 
 def _running(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield all nodes beneath one, but for what only type checkers read."""
+    """Yield all nodes beneath one, except blocks for type checking."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
             continue
@@ -157,7 +180,7 @@ def _running(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _stripped(tree: ast.Module) -> ast.Module:
-    """Return a module without its docstrings."""
+    """Remove the docstrings of a module."""
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and isinstance(body[0], ast.Expr):

@@ -1,7 +1,7 @@
-"""Clips of seconds joined into streams of 40 s, so that nothing gives the joins away.
+"""Concatenate clips of seconds to takes of 40 s, without audible joins.
 
-Joins are made of samples and not of columns: low bins hear half a second at once, and a join
-made of columns would be a shape that no broadcast has.
+Samples are joined and not columns: a column of a low bin spans half a second, and joined columns
+would have shapes that no broadcast has.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model.corpus import augment, recordings
+from model.spec import HOP
+from model.spec import SAMPLE_RATE as RATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,102 +25,100 @@ if TYPE_CHECKING:
     from model.corpus.sources import Kind
 
     Samples = NDArray[np.float32]
-    # Samples, and for each column whether the class is heard.
-    Joined = tuple[Samples, NDArray[np.bool_]]
+    # Samples, and for each column or sample whether the class is active.
+    ActiveSamples = tuple[Samples, NDArray[np.bool_]]
 
-RATE = 16_000
-HOP = 320
-STREAM_SECONDS = 40
-STREAM_LEVEL = 0.1
-# A pause within speech that a listener does not notice as its end: a teacher who names letters
-# one by one, or someone who thinks, speaks all the time.
+COLUMNS_PER_SECOND = RATE // HOP
+TAKE_SECONDS = 40
+TAKE_LEVEL = 0.1
+# Shorter pauses count as speech: a speaker may pause within a sentence.
 PAUSE_SECONDS = 2.0
 
 
-def joined(
+def concatenate_clips(
     folder: Path,
     members: Sequence[Recording],
     kind: Kind,
     random: np.random.Generator,
     *,
     sparse: bool,
-) -> Iterator[Joined]:
-    """Yield streams of about `STREAM_SECONDS` and where the class is heard in them.
+) -> Iterator[ActiveSamples]:
+    """Yield takes of about `TAKE_SECONDS`, and for each column whether the class is active.
 
     Parameters
     ----------
     folder : Path
         The corpus.
     members : sequence of Recording
-        Of one voice, track or game, in the order wanted.
+        Of one group, in order.
     kind : Kind
-        Their class; it decides on the gaps.
+        Their class; the gaps depend on it.
     random : np.random.Generator
         Draws the gaps.
     sparse : bool
-        Whether some streams of speech have long pauses throughout.
+        Whether some takes of speech have long pauses throughout.
     """
     parts: list[Samples] = []
-    heard: list[NDArray[np.bool_]] = []
+    activity: list[NDArray[np.bool_]] = []
     length = 0
     longest = _longest_gap(kind, random, sparse=sparse)
     for member in members:
         stored = recordings.samples_of(folder, member)
-        for start in range(0, len(stored), STREAM_SECONDS * RATE):
-            clip = stored[start : start + STREAM_SECONDS * RATE].astype(np.float32) / 32768.0
-            clip, active = levelled(clip, kind)
+        for start in range(0, len(stored), TAKE_SECONDS * RATE):
+            clip = stored[start : start + TAKE_SECONDS * RATE].astype(np.float32) / 32768.0
+            clip, active = normalise(clip, kind)
             if not len(clip):
                 continue
             gap = _gap(kind, longest, random)
-            parts += [faded(clip), np.zeros(gap, np.float32)]
-            heard += [active, np.full(gap, gap < PAUSE_SECONDS * RATE and kind != "music")]
+            parts += [fade_edges(clip), np.zeros(gap, np.float32)]
+            activity += [active, np.full(gap, gap < PAUSE_SECONDS * RATE and kind != "music")]
             length += len(clip) + gap
-            if length >= STREAM_SECONDS * RATE:
-                yield floored(np.concatenate(parts), np.concatenate(heard), random)
-                parts, heard, length = [], [], 0
+            if length >= TAKE_SECONDS * RATE:
+                yield add_noise_floor(np.concatenate(parts), np.concatenate(activity), random)
+                parts, activity, length = [], [], 0
                 longest = _longest_gap(kind, random, sparse=sparse)
     if length > RATE:
-        yield floored(np.concatenate(parts), np.concatenate(heard), random)
+        yield add_noise_floor(np.concatenate(parts), np.concatenate(activity), random)
 
 
-def conversation(clips: Sequence[Samples], random: np.random.Generator) -> Joined:
-    """Let voices take turns in one room, near and far from the microphone.
+def conversation(clips: Sequence[Samples], random: np.random.Generator) -> ActiveSamples:
+    """Mix a conversation of voices in one room, near and far from the microphone.
 
     Parameters
     ----------
     clips : sequence of np.ndarray
-        Speech of several voices, of `STREAM_LEVEL`, in the order of the turns.
+        Speech of several voices at `TAKE_LEVEL`, in order.
     random : np.random.Generator
         Draws pauses of up to 1.9 s, interruptions, distances and the room.
 
     Returns
     -------
     samples, active
-        Of `STREAM_SECONDS` or as long as the clips last; speech is heard throughout.
+        `TAKE_SECONDS` or shorter; speech is active throughout.
     """
-    length = STREAM_SECONDS * RATE
+    length = TAKE_SECONDS * RATE
     mix = np.zeros(length, np.float32)
     hurried = random.random() < 0.5
     room = random.integers(2**32)
     at = 0
     for clip in clips:
-        # One room: the same tail for all, at a distance of each voice's own.
+        # One room: the same impulse response for all, at individual distances.
         placed = clip
         if random.random() < 0.8:
             placed = augment.room(clip, np.random.default_rng(room), random.uniform(-12.0, 12.0))
-        heard = placed[: length - at] * np.float32(10.0 ** (random.uniform(-12.0, 0.0) / 20.0))
-        mix[at : at + len(heard)] += faded(heard)
+        turn = placed[: length - at] * np.float32(10.0 ** (random.uniform(-12.0, 0.0) / 20.0))
+        mix[at : at + len(turn)] += fade_edges(turn)
         pause = random.uniform(-0.6, 0.4) if hurried else random.uniform(-0.2, 1.9)
         at += max(0, len(clip) + int(pause * RATE))
         if at >= length - RATE:
             break
     samples = mix[: min(length, at)]
-    return floored(samples, np.ones(len(samples), np.bool_), random)
+    return add_noise_floor(samples, np.ones(len(samples), np.bool_), random)
 
 
 def crowd(clips: Sequence[Samples], random: np.random.Generator) -> Samples:
-    """Sum many voices far away: noise in which nobody can be understood."""
-    length = STREAM_SECONDS * RATE
+    """Sum many distant voices: babble noise."""
+    length = TAKE_SECONDS * RATE
     mix = np.zeros(length, np.float32)
     for clip in clips:
         repeated = np.resize(np.roll(clip, random.integers(len(clip))), length)
@@ -126,10 +126,12 @@ def crowd(clips: Sequence[Samples], random: np.random.Generator) -> Samples:
     return augment.room(mix, random, random.uniform(-12.0, 0.0))
 
 
-def floored(samples: Samples, active: NDArray[np.bool_], random: np.random.Generator) -> Joined:
-    """Add the faint noise that keeps gaps from being digitally silent; count whole columns."""
+def add_noise_floor(
+    samples: Samples, active: NDArray[np.bool_], random: np.random.Generator
+) -> ActiveSamples:
+    """Add faint noise, so that gaps are not digital silence; reduce `active` to columns."""
     count = len(samples) // HOP
-    floor = STREAM_LEVEL * 10.0 ** (random.uniform(-60.0, -25.0) / 20.0)
+    floor = TAKE_LEVEL * 10.0 ** (random.uniform(-60.0, -25.0) / 20.0)
     noise = np.cumsum(random.standard_normal(len(samples)).astype(np.float32))
     noise = noise - np.convolve(noise, np.full(64, 1 / 64, np.float32), "same")
     samples = samples + noise * (floor / max(float(noise.std()), 1e-9))
@@ -137,25 +139,24 @@ def floored(samples: Samples, active: NDArray[np.bool_], random: np.random.Gener
     return samples[: count * HOP].astype(np.float32), columns
 
 
-def levelled(clip: Samples, kind: Kind) -> Joined:
-    """Trim silence from the ends, set the level, and say which samples are heard."""
-    frame = RATE // 50
-    count = len(clip) // frame
+def normalise(clip: Samples, kind: Kind) -> ActiveSamples:
+    """Trim silence at the ends and normalise the level; return which samples are active."""
+    count = len(clip) // HOP
     if count < 5:
         return clip[:0], np.zeros(0, np.bool_)
-    power = np.square(clip[: count * frame]).reshape(count, frame).mean(axis=1)
+    power = np.square(clip[: count * HOP]).reshape(count, HOP).mean(axis=1)
     loud = float(np.quantile(power, 0.9))
     if loud < 1e-9:
         return clip[:0], np.zeros(0, np.bool_)
     sounding = power > loud * (1e-4 if kind == "speech" else 10**-4.5)
     first, last = int(np.argmax(sounding)), count - int(np.argmax(sounding[::-1]))
-    sounding = _pauses_filled(sounding[first:last], int(PAUSE_SECONDS * 50))
-    trimmed = clip[first * frame : last * frame]
+    sounding = _pauses_filled(sounding[first:last], int(PAUSE_SECONDS * COLUMNS_PER_SECOND))
+    trimmed = clip[first * HOP : last * HOP]
     level = float(np.sqrt(power[first:last][sounding].mean()))
-    return trimmed * np.float32(STREAM_LEVEL / level), np.repeat(sounding, frame)
+    return trimmed * np.float32(TAKE_LEVEL / level), np.repeat(sounding, HOP)
 
 
-def faded(clip: Samples) -> Samples:
+def fade_edges(clip: Samples) -> Samples:
     """Fade 10 ms at both ends, so that a join does not click."""
     n = min(160, len(clip) // 2)
     ramp = np.linspace(0.0, 1.0, n, dtype=np.float32)
@@ -166,7 +167,7 @@ def faded(clip: Samples) -> Samples:
 
 
 def _pauses_filled(sounding: NDArray[np.bool_], longest: int) -> NDArray[np.bool_]:
-    """Call the pauses shorter than `longest` part of what surrounds them."""
+    """Fill pauses shorter than `longest`."""
     places = np.flatnonzero(sounding)
     filled = sounding.copy()
     for before, after in pairwise(places):
@@ -176,7 +177,7 @@ def _pauses_filled(sounding: NDArray[np.bool_], longest: int) -> NDArray[np.bool
 
 
 def _longest_gap(kind: Kind, random: np.random.Generator, *, sparse: bool) -> float:
-    """Draw the longest ordinary gap of a stream, in seconds."""
+    """Draw the longest ordinary gap of a take, in seconds."""
     if kind == "speech":
         return 1.9 if sparse and random.random() < 0.3 else 0.7
     return 1.0 if kind == "noise" else 0.0
@@ -185,8 +186,8 @@ def _longest_gap(kind: Kind, random: np.random.Generator, *, sparse: bool) -> fl
 def _gap(kind: Kind, longest: float, random: np.random.Generator) -> int:
     """Draw the samples of silence after a clip."""
     if kind == "speech" and random.random() < 0.06:
-        return int(random.uniform(1.5, 4.0) * 50) * HOP
+        return int(random.uniform(1.5, 4.0) * COLUMNS_PER_SECOND) * HOP
     seconds = random.uniform(0.0, longest)
     if kind == "noise" and random.random() < 0.3:
         seconds = 0.0
-    return int(seconds * 50) * HOP
+    return int(seconds * COLUMNS_PER_SECOND) * HOP

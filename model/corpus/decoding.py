@@ -1,4 +1,4 @@
-"""From files, packages and archives to samples: 16 kHz mono, 16 bit."""
+"""From files, packages and archives to samples: mono at `SAMPLE_RATE`, 16 bit."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from airsift.errors import DecodeError
 from model.corpus import game_archives, soundfont
+from model.spec import SAMPLE_RATE as RATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 
     from model.corpus.sources import Item, Kind, Reader
 
-RATE = 16_000
-# A track teaches little after its first minutes, and long ones would drown the short.
+# The rest of a track adds little, and long tracks would dominate.
 TRACK_SECONDS = 180
 TRACKS = ("music", "singing")
 # Raw formats have no header for FFmpeg to find.
@@ -32,21 +32,22 @@ RAW_FORMATS = {".g722": "g722", ".gsm": "gsm"}
 
 
 def decode(data: bytes, name: str, *, seconds: float = np.inf) -> NDArray[np.int16]:
-    """Decode a file of any format FFmpeg knows to 16 kHz mono.
+    """Decode a file of any format of FFmpeg to mono at `SAMPLE_RATE`.
 
     Parameters
     ----------
     data : bytes
-        The file.
+        Content of the file.
     name : str
         Its name, for formats without a header.
     seconds : float > 0
-        How much of it is wanted.
+        Maximum length.
 
     Raises
     ------
     DecodeError
-        It is not audio, or damaged from its beginning. What precedes later damage is returned.
+        The file is not audio, or is damaged at its beginning. Samples before later damage are
+        returned.
     """
     parts: list[NDArray[Any]] = []
     length = 0
@@ -68,42 +69,42 @@ def decode(data: bytes, name: str, *, seconds: float = np.inf) -> NDArray[np.int
 
 
 def raw_format(name: str) -> str | None:
-    """Return FFmpeg's name of the format of files without a header, by their suffix."""
+    """Return FFmpeg's name of a format without header, by the suffix of the file, or None."""
     return RAW_FORMATS.get(PurePosixPath(name).suffix.lower())
 
 
 def seconds_of(kind: Kind) -> float:
-    """Return how much of a file of some class is decoded at most."""
+    """Return the maximum length of a recording of a class, in seconds."""
     return TRACK_SECONDS if kind in TRACKS else np.inf
 
 
 def recordings(
     path: str, data: Mapping[str, bytes], reader: Reader, seconds: float
 ) -> Iterator[tuple[str, NDArray[np.int16]]]:
-    """Yield the recordings of one listed file: one, or many for an archive.
+    """Yield the recordings of one listed file: one, or many of an archive.
 
     Parameters
     ----------
     path : str
         Its path.
     data : mapping of str to bytes
-        Its content by its name, and what else its reader needs.
+        Content by file name, including files that the reader also needs.
     reader : Reader
-        What finds the recordings in it.
+        How the recordings are extracted.
     seconds : float > 0
-        How much of a recording is wanted.
+        Maximum length of a recording.
 
     Yields
     ------
     part : str
-        Name of the recording in an archive; empty where the file is the recording.
+        Name of the recording in an archive; empty for a plain file.
     np.ndarray [shape=(n,), int16]
-        Its samples.
+        The samples.
 
     Raises
     ------
     DecodeError
-        It cannot be decoded.
+        The file cannot be decoded.
     """
     name = PurePosixPath(path).name
     if reader == "sky":
@@ -121,7 +122,7 @@ def recordings(
 def package_members(
     wanted: Mapping[str, Item], package: Path, licences: list[str]
 ) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Yield each wanted path of a Debian package with its bytes, by file name.
+    """Yield each listed path of a Debian package with its content, by file name.
 
     Parameters
     ----------
@@ -130,7 +131,7 @@ def package_members(
     package : Path
         The ``.deb`` file.
     licences : list of str
-        Gets the licences that the package's copyright file names, if it is machine-readable.
+        Extended by the licences in the package's copyright file, if it is machine-readable.
     """
     beside: dict[str, bytes] = {}
     for path, data in _package_files(package):

@@ -1,7 +1,7 @@
-"""Audio inside containers that FFmpeg does not open: two game archives and pk3 (zip) files.
+"""Readers of containers that FFmpeg does not open: two game archives and pk3 (zip) files.
 
-Both games are freeware that Debian ships; they hold hours of acted English by many voices.
-The layouts are the ones the ScummVM project documents.
+Debian ships both games, which are freeware with hours of acted English by many voices. The ScummVM
+project documents the layouts.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def sky_speech(index: bytes, data: bytes) -> Iterator[NDArray[np.float32]]:
     Raises
     ------
     DecodeError
-        The index is shorter than it says.
+        The index is truncated.
     """
     count = int.from_bytes(index[:4], "little")
     if len(index) < 4 + 8 * count:
@@ -83,7 +83,7 @@ def queen_speech(data: bytes) -> Iterator[bytes]:
     Raises
     ------
     DecodeError
-        It is not this archive, or not its MP3 edition.
+        The data is not this archive, or not its MP3 edition.
     """
     magic, _, _, _, compression, count = QUEEN_HEADER.unpack_from(data)
     if magic != b"QTBL" or compression != QUEEN_MP3:

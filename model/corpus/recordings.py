@@ -1,17 +1,16 @@
-"""Recordings, decoded once: 16 kHz mono, one array for each source, and an index.
+"""Decoded recordings: mono at `SAMPLE_RATE`, one array for each source, and an index.
 
 ::
 
     corpus/
-      audio/SOURCE.json     one entry a file: what it holds, its class and group, and its content
-      audio/SOURCE-KEY.npy  int16 samples of every file of the source, end to end
+      audio/SOURCE.json     one entry for each file: metadata, recordings and content hash
+      audio/SOURCE-KEY.npy  int16 samples of all files of the source, concatenated
       train.json            the training columns, see `model.corpus.feature_store`
       tasks/NAME/audio/     the same for the manifest of one `airsift train --config`
 
-A build reads every file again and compares contents, not names or times: what was decoded before,
-by the same code, from the same bytes, is used; all else is decoded. So a build gives what a build
-from nothing gives. An index names its array, and is written last and in one step: an interrupted
-build leaves the old one or the new one.
+A build reads every file and compares content, not names or times. Samples that the same code
+decoded from the same bytes are reused, so an incremental build equals a build from scratch. The
+index of a source is written last and atomically: an interrupted build leaves the old one.
 """
 
 from __future__ import annotations
@@ -27,9 +26,8 @@ import numpy as np
 from airsift.errors import ConfigError, DecodeError
 from airsift.files import replacing, write_whole
 from model.corpus import cache, decoding
-from model.corpus.decoding import RATE
-from model.corpus.processes import pool as workers_pool
 from model.corpus.sources import Item, Kind, Origin
+from model.spec import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,7 +38,7 @@ if TYPE_CHECKING:
     Samples = NDArray[np.int16]
 
 AUDIO = "audio"
-# The code that decodes, and the libraries whose work is stored.
+# Libraries that the samples depend on.
 _LIBRARIES = ("av", "numpy", "soxr")
 
 
@@ -51,13 +49,13 @@ class Recording:
     Parameters
     ----------
     source, path, kind, group, origin, cast, licence
-        As in `model.corpus.sources.Item`; the path is one inside an archive where that holds many.
+        As in `model.corpus.sources.Item`; for an archive, the path is one inside it.
     start, end : int >= 0
-        Its samples in the source's array.
+        Its samples in the array of the source.
     digest : str
-        Hash of the samples, to find the same recording under two names.
+        Hash of the samples, to find duplicates.
     array : str
-        The array's file, in the corpus.
+        File of the array, relative to the corpus.
     """
 
     source: str
@@ -80,13 +78,14 @@ class Job:
     Parameters
     ----------
     source : str
-        Its name, which no other source of the corpus has.
+        Its name, unique in the corpus.
     items : sequence of Item
         Its files.
     place : Path
-        The package (``.deb``) or the folder that holds them.
+        The package (``.deb``) or folder of the files.
     listed : mapping of str to str
-        What lists them, for the record of a training: a manifest with its SHA-256, or an option.
+        Origin of the list, for the record of a training: a manifest with its SHA-256, or an
+        option.
     """
 
     source: str
@@ -97,16 +96,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What a source holds, and what was done for it.
+    """Result of the build of a source.
 
     Parameters
     ----------
     seconds : int
-        Audio in the source.
+        Audio of the source.
     broken : list of str
-        Files left out, with reasons.
+        Files that are left out, with reasons.
     reused, decoded : int
-        Files whose samples were there, and files that were decoded now.
+        Number of files whose samples were reused, and of files that were decoded.
     """
 
     seconds: int
@@ -122,7 +121,7 @@ class Built:
 
 @dataclass(slots=True)
 class _File:
-    """A listed file, and what came of it; recordings are (part, digest, samples)."""
+    """A listed file and its recordings (part, digest, samples)."""
 
     item: Item
     content: str
@@ -132,7 +131,7 @@ class _File:
 
 
 def manifest_job(manifest: Path, items: Sequence[Item], source: str = "") -> Job:
-    """Return the job of a user's list of files; its source has the list's name, or another one."""
+    """Return the job of a manifest; its source has the name of the manifest unless given."""
     listed = {"manifest": manifest.name, "sha256": cache.hash_of(manifest.read_bytes())}
     return Job(source or manifest.stem, items, manifest.parent, listed)
 
@@ -140,16 +139,16 @@ def manifest_job(manifest: Path, items: Sequence[Item], source: str = "") -> Job
 def build(
     jobs: Sequence[Job], folder: Path, report: Callable[[str], None], *, workers: int = 1
 ) -> None:
-    """Decode sources so that the folder holds them and no others.
+    """Decode sources, and remove all others from the folder.
 
     Parameters
     ----------
     jobs : sequence of Job
         The sources.
     folder : Path
-        The corpus; whoever calls is in `model.corpus.cache.building` of it.
+        The corpus; the caller holds its lock, see `model.corpus.cache.building`.
     report : callable
-        Is given a line for each source, and for each file left out.
+        Receives a line for each source, and for each file that is left out.
     workers : int > 0
         Processes.
 
@@ -184,19 +183,19 @@ def _built(jobs: Sequence[Job], folder: Path, workers: int) -> Iterator[tuple[Jo
         for job in jobs:
             yield job, build_source(job, folder)
         return
-    with workers_pool(workers) as pool:
+    with cache.worker_pool(workers) as pool:
         running = {pool.submit(build_source, job, folder): job for job in jobs}
         for done in as_completed(running):
             yield running[done], done.result()
 
 
 def build_source(job: Job, corpus: Path) -> Built:
-    """Decode every file of one source into the corpus, but for what is there already.
+    """Decode the files of one source into the corpus, and reuse unchanged ones.
 
     Raises
     ------
     DecodeError
-        The package itself cannot be read.
+        The package cannot be read.
     """
     audio = corpus / AUDIO
     audio.mkdir(parents=True, exist_ok=True)
@@ -222,7 +221,7 @@ def build_source(job: Job, corpus: Path) -> Built:
             (audio / old["array"]).unlink(missing_ok=True)
     reused = sum(each.reused for each in found)
     broken = [problem for each in found for problem in each.problems]
-    return Built(length // RATE, broken, reused, len(found) - reused)
+    return Built(length // SAMPLE_RATE, broken, reused, len(found) - reused)
 
 
 def read_index(corpus: Path) -> list[Recording]:
@@ -231,7 +230,7 @@ def read_index(corpus: Path) -> list[Recording]:
     Raises
     ------
     ConfigError
-        There is none in the folder, or its build did not come to its end.
+        The folder has no corpus, or an unfinished build.
     """
     cache.check_whole(corpus)
     found = sorted((corpus / AUDIO).glob("*.json"))
@@ -240,30 +239,30 @@ def read_index(corpus: Path) -> list[Recording]:
     return [each for path in found for each in _recordings(path)]
 
 
-def there(corpus: Path) -> bool:
-    """Tell whether a folder holds a corpus."""
+def exists(corpus: Path) -> bool:
+    """Return whether a folder holds a corpus."""
     return any((corpus / AUDIO).glob("*.json"))
 
 
 def sources(corpus: Path) -> dict[str, dict[str, Any]]:
-    """Return what is known of each source of a corpus: what listed it, and its hash."""
+    """Return the facts of each source of a corpus: the origin of its list, and its hash."""
     found = sorted((corpus / AUDIO).glob("*.json"))
     return {path.name.removesuffix(".json"): _table(path)["facts"] for path in found}
 
 
 def samples_of(corpus: Path, recording: Recording) -> Samples:
-    """Return a recording's samples, read from disk as they are used.
+    """Return the samples of a recording as a memory map.
 
     Raises
     ------
     ConfigError
-        The corpus was built anew since it was read.
+        The corpus was rebuilt since its index was read.
     """
     return _opened(corpus / recording.array)[recording.start : recording.end]
 
 
 def key_of(recordings: Sequence[Recording]) -> str:
-    """Return a hash of recordings: what is in them, and all but the path that is said of them."""
+    """Return a hash of recordings: content and metadata without the path."""
     return cache.key_of(
         [
             [each.source, each.kind, each.group, each.end - each.start, each.digest, each.origin,
@@ -286,7 +285,7 @@ def _opened(path: Path) -> Samples:
 
 
 def _once(items: Sequence[Item]) -> list[Item]:
-    """Return the items, the last one of each path."""
+    """Return the items without duplicate paths; the last one counts."""
     return list({item.path: item for item in items}.values())
 
 
@@ -295,14 +294,14 @@ def _decoder() -> str:
 
 
 def _content(item: Item, sha256: str) -> str:
-    """Return the key of what is decoded from some bytes: these, and how they are read."""
+    """Return the key of decoded samples: hash of the file, reader and maximum length."""
     seconds = decoding.seconds_of(item.kind)
     limit = int(seconds) if np.isfinite(seconds) else 0
     return cache.key_of(sha256, item.reader, decoding.raw_format(item.path), limit)
 
 
 def _from_folder(item: Item, place: Path, known: Mapping[str, _File]) -> _File:
-    """Return what a file holds, decoded unless the same bytes were."""
+    """Return the recordings of a file, reused if the same bytes were decoded before."""
     try:
         data = (place / item.path).read_bytes()
     except (OSError, ValueError) as error:
@@ -310,7 +309,7 @@ def _from_folder(item: Item, place: Path, known: Mapping[str, _File]) -> _File:
         return _File(item, "", problems=[f"{item.path}: {reason}: it is left out"])
     content = _content(item, cache.hash_of(data))
     old = known.get(content)
-    # What is wrong with a file is told with its path.
+    # Messages of problems contain the path.
     if old and (not old.problems or old.item.path == item.path):
         return _File(item, content, old.recordings, old.problems, reused=True)
     name = item.path.rsplit("/", 1)[-1]
@@ -320,7 +319,7 @@ def _from_folder(item: Item, place: Path, known: Mapping[str, _File]) -> _File:
 def _from_package(
     job: Job, known: Mapping[str, _File], old: dict[str, Any] | None, facts: dict[str, Any]
 ) -> list[_File]:
-    """Return what the files of a package hold; all of them are decoded unless all were."""
+    """Return the recordings of a package: all reused, or all decoded."""
     wanted = {item.path: item for item in job.items}
     sha256 = cache.hash_of(job.place.read_bytes())
     facts |= {"package": job.place.name, "sha256": sha256, "licences": []}
@@ -339,11 +338,11 @@ def _from_package(
         for path, data in decoding.package_members(wanted, job.place, licences)
     ]
     facts["licences"] = sorted(set(licences))
-    there = {each.item.path for each in found}
+    exists = {each.item.path for each in found}
     return found + [
         _File(item, keys[path], problems=[f"{path}: {job.place.name} has no such file"])
         for path, item in wanted.items()
-        if path not in there
+        if path not in exists
     ]
 
 
@@ -363,7 +362,7 @@ def _decoded(item: Item, content: str, data: Mapping[str, bytes]) -> _File:
 
 
 def _entries(found: Sequence[_File]) -> list[dict[str, Any]]:
-    """Return what the index says of the files."""
+    """Return the entries of the index."""
     entries, end = [], 0
     for each in found:
         parts = []
@@ -377,7 +376,7 @@ def _entries(found: Sequence[_File]) -> list[dict[str, Any]]:
 
 
 def _read(index: Path) -> dict[str, Any] | None:
-    """Return an index that this code may use, or None."""
+    """Return an index that this version of the code wrote, or None."""
     try:
         table: dict[str, Any] = json.loads(index.read_bytes())
     except (OSError, ValueError):
@@ -387,7 +386,7 @@ def _read(index: Path) -> dict[str, Any] | None:
 
 
 def _known(audio: Path, old: Mapping[str, Any]) -> dict[str, _File]:
-    """Return the files of an index, by content, if their samples are there."""
+    """Return the files of an index by content key, if the array is complete."""
     ends = [end for each in old["files"] for _, _, end, _ in each["recordings"]]
     path = audio / old["array"]
     if not _holds(path, ends[-1] if ends else 0):
@@ -405,7 +404,7 @@ def _known(audio: Path, old: Mapping[str, Any]) -> dict[str, _File]:
 
 
 def _holds(array: Path, length: int) -> bool:
-    """Tell whether a file is an array of so many samples."""
+    """Return whether a file is an array of this length."""
     try:
         return bool(np.load(array, mmap_mode="r").shape == (length,))
     except (OSError, ValueError, EOFError):
@@ -413,7 +412,7 @@ def _holds(array: Path, length: int) -> bool:
 
 
 def _write_array(path: Path, parts: Sequence[Samples], length: int) -> None:
-    """Write an array part by part: a source may be larger than the memory."""
+    """Write an array in parts: a source may be larger than the memory."""
     with replacing(path) as whole, whole.open("wb") as out:
         header = {"descr": "<i2", "fortran_order": False, "shape": (length,)}
         np.lib.format.write_array_header_1_0(out, header)
@@ -442,7 +441,7 @@ def _recordings(index: Path) -> Iterator[Recording]:
     for entry in table["files"]:
         item = _item(entry, source)
         for part, start, end, digest in entry["recordings"]:
-            # Each instrument of a sound font is a group of its own.
+            # Each instrument of a sound font is a group.
             group = f"{item.group}-{part}" if item.reader == "soundfont" else item.group
             yield Recording(
                 source, part or item.path, item.kind, group, start, end, digest, item.origin,

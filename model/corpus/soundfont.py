@@ -1,9 +1,8 @@
 """Solo instruments for training, played from a General MIDI sound font.
 
-Debian's music is mostly whole bands; solo instruments are what classifiers of speech and
-music get wrong. A SoundFont 2 file holds recordings of single notes, and instruments that say
-which recording plays which keys. Phrases are drawn at random from a seed: notes of one scale,
-with rests and chords, slow or quick, held or short.
+Debian's music is mostly ensembles, but classifiers of speech and music fail on solo instruments. A
+SoundFont 2 file holds recordings of single notes, and instruments that map keys to recordings.
+Phrases are random with a fixed seed: notes of one scale, with rests and chords, of any tempo.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ SAMPLE_HEADER = struct.Struct("<20s5IBbHH")
 INSTRUMENT = struct.Struct("<20sH")
 ZONE = struct.Struct("<HH")
 GENERATOR = struct.Struct("<Hh")
-# Numbers of the generators that are read.
+# Generator numbers.
 KEY_RANGE, SAMPLE, LOOPING, ROOT_KEY = 43, 53, 54, 58
-# More than these of one instrument sound alike, and only cost memory.
-MOST_NOTES = 8
+# More notes of one instrument sound alike, and only cost memory.
+MAX_NOTES = 8
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 7, 9), (0, 3, 5, 7, 10))
 
-# Effects of sound fonts and single drums: not solo instruments, whatever else they are.
+# Effects and single drums: not solo instruments.
 NOT_TONES = (
     "hat", "snare", "brush", "kick", "drum", "tom", "agogo", "applau", "bird", "cabas",
     "castanet", "cym", "clap", "cowbell", "stick", "bongo", "noise", "guiro", "gun", "helicop",
@@ -61,7 +60,7 @@ def solos(sound_font: bytes, rate: int) -> Iterator[tuple[str, NDArray[np.int16]
     sound_font : bytes
         A SoundFont 2 file.
     rate : int > 0
-        Sample rate wanted.
+        Output sample rate, in Hz.
 
     Yields
     ------
@@ -73,7 +72,7 @@ def solos(sound_font: bytes, rate: int) -> Iterator[tuple[str, NDArray[np.int16]
     Raises
     ------
     DecodeError
-        It is not a SoundFont 2 file.
+        The file is not a SoundFont 2 file.
     """
     chunks = _chunks(sound_font)
     if not chunks.keys() >= {b"smpl", b"shdr", b"inst", b"ibag", b"igen"}:
@@ -83,7 +82,7 @@ def solos(sound_font: bytes, rate: int) -> Iterator[tuple[str, NDArray[np.int16]
     for number, (name, zones) in enumerate(sorted(_instruments(chunks).items())):
         tones = [
             (_tone(pool, headers[zone.sample], rate, looped=zone.looped), pitch)
-            for zone in zones[:: -(-len(zones) // MOST_NOTES)]
+            for zone in zones[:: -(-len(zones) // MAX_NOTES)]
             if 0 < (pitch := zone.root or headers[zone.sample][6]) < 128
         ]
         if tones:
@@ -100,7 +99,7 @@ class _Zone:
 
 
 def _instruments(chunks: dict[bytes, bytes]) -> dict[str, list[_Zone]]:
-    """Read which recordings each melodic instrument is played with."""
+    """Map each melodic instrument to its recordings."""
     generators = list(GENERATOR.iter_unpack(chunks[b"igen"]))
     bags = [first for first, _ in ZONE.iter_unpack(chunks[b"ibag"])]
     found: dict[str, list[_Zone]] = {}
@@ -113,14 +112,14 @@ def _instruments(chunks: dict[bytes, bytes]) -> dict[str, list[_Zone]]:
         for first, last in pairwise(bags[bag : next_bag + 1]):
             values = common | dict(generators[first:last])
             if SAMPLE not in values:
-                # What comes first and names no recording holds for all that follow.
+                # The first zone without a recording holds defaults for the others.
                 common = values
                 continue
             keys = values.get(KEY_RANGE, 0x7F00) & 0xFFFF
             single_keys += keys & 0xFF == keys >> 8
             root = values.get(ROOT_KEY, 0)
             zones.append(_Zone(values[SAMPLE] & 0xFFFF, max(root, 0), values.get(LOOPING, 0) > 0))
-        # A kit has one drum to a key.
+        # A drum kit has one recording for each key.
         kit = len(zones) > 2 and single_keys > len(zones) / 2
         # Variants for another standard (GS) play the same recordings.
         twin = name.endswith(("-gs", "-g"))
@@ -132,7 +131,7 @@ def _instruments(chunks: dict[bytes, bytes]) -> dict[str, list[_Zone]]:
 def _tone(
     pool: NDArray[np.int16], header: tuple[Any, ...], rate: int, *, looped: bool
 ) -> NDArray[np.float32]:
-    """Return one recorded note at the rate wanted, held for `NOTE_SECONDS` if it loops."""
+    """Return one recorded note at the given rate, held for `NOTE_SECONDS` if it loops."""
     _, start, end, loop_start, loop_end, note_rate, *_ = header
     length = int(NOTE_SECONDS * note_rate)
     note = pool[start : min(end, start + length)].astype(np.float32) / 32768.0
@@ -146,7 +145,7 @@ def _tone(
 def _phrase(
     notes: list[tuple[NDArray[np.float32], int]], rate: int, random: np.random.Generator
 ) -> NDArray[np.int16]:
-    """Play one instrument: melodies of half the length each, with chords now and then."""
+    """Play one instrument: two melodies of half the length each, with some chords."""
     out = np.zeros(PHRASE_SECONDS * rate, np.float32)
     half = PHRASE_SECONDS / 2
     for start in (0.0, half):
@@ -174,7 +173,7 @@ def _phrase(
 
 
 def _pitched(notes: list[tuple[NDArray[np.float32], int]], pitch: int) -> NDArray[np.float32]:
-    """Play the recorded note nearest to a pitch faster or slower, so that it has it."""
+    """Resample the recorded note nearest to a pitch to that pitch."""
     note, recorded = min(notes, key=lambda entry: abs(entry[1] - pitch))
     places = np.arange(0, len(note) - 1, 2 ** ((pitch - recorded) / 12))
     played: NDArray[np.float32] = np.interp(places, np.arange(len(note)), note).astype(np.float32)
@@ -182,7 +181,7 @@ def _pitched(notes: list[tuple[NDArray[np.float32], int]], pitch: int) -> NDArra
 
 
 def _held(note: NDArray[np.float32], start: int, end: int, length: int) -> NDArray[np.float32]:
-    """Repeat a note's loop until it is long enough, decaying as held notes do."""
+    """Repeat a note's loop to a length, with a decay."""
     loop = note[start:end]
     repeats = max(0, (length - end) // max(len(loop), 1)) + 1
     held = np.concatenate([note[:end], np.tile(loop, repeats)])[:length]

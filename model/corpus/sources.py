@@ -1,10 +1,9 @@
-"""Where the training audio comes from, and which part of it may be used for what.
+"""The lists of audio files, and the assignment of their groups to splits.
 
-``sources_debian.tsv.gz`` names every file of every Debian package used, with its class, its
-group (a voice, a track, or the effects of one game) and how it is read. ``splits.tsv`` says which
-of these groups are for training, validation and test. Both are part of the project; the audio is
-not. A group of a user's own files is placed by a hash of its name, and nothing else in the name of
-a group or a file means anything.
+``sources_debian.tsv.gz`` lists every file of every Debian package used, with its class, its group
+(a voice, a track, or the effects of one game) and its reader. ``splits.tsv`` assigns these groups
+to training, validation and test. The project ships both, but not the audio. A group of a user's own
+files is assigned by a hash of its name; names of groups and files have no other meaning.
 """
 
 from __future__ import annotations
@@ -25,20 +24,20 @@ from airsift.errors import ConfigError, DecodeError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-Kind = str  # one of KINDS, or a class of a user's own
+Kind = str  # one of KINDS, or a class of the user
 Split = Literal["train", "validation", "test"]
-Origin = Literal["recipe", "own", "made"]
+Origin = Literal["recipe", "own", "synthetic"]
 Reader = Literal["file", "sky", "queen", "soundfont"]
 
 KINDS: tuple[Kind, ...] = ("speech", "music", "singing", "noise")
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-# Names of sources that are not packages; a manifest of the same name gets another one.
+# Names of sources that are not packages; a manifest of the same name is renamed.
 LIBRISPEECH, SONGS = "librispeech", "songs"
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One file of audio and what is known about it.
+    """One audio file and its metadata.
 
     Parameters
     ----------
@@ -47,18 +46,18 @@ class Item:
     path : str
         Its path inside the package or the folder.
     kind : Kind
-        What one hears in it. Singing is music with a voice in it.
+        Its class. Singing is music with a voice.
     group : str
-        Voice, track or artist: all that must stay in one split.
+        Voice, track or artist: a group is in one split only.
     origin : Origin
-        'recipe' for what this module lists, 'own' for a user's files. The project's tables of
-        splits and voices hold for groups of the recipe only, whatever a user's are called.
+        'recipe' for files that this module lists, 'own' for a user's files. The project's tables
+        of splits and voices apply to groups of the recipe only.
     reader : Reader
-        What finds the recordings in the file; 'file' for one that FFmpeg decodes.
+        How the recordings are extracted; 'file': decoded by FFmpeg.
     cast : bool
-        Whether the group is many voices that nobody told apart.
+        Whether the group has many voices.
     licence : str
-        As whoever listed the file wrote it; empty where nobody did.
+        As stated in the list; may be empty.
     """
 
     source: str
@@ -91,17 +90,16 @@ def manifest_items(manifest: Path, known: Sequence[Kind] = KINDS) -> list[Item]:
     Parameters
     ----------
     manifest : Path
-        CSV with the columns path, class and group, and perhaps licence; paths are relative to
-        its folder. Space around a value means nothing, and neither does the way in which
-        Unicode writes an accent in the name of a group.
+        CSV with the columns path, class, group and optionally licence; paths are relative to
+        its folder. Values are stripped, and names of groups are normalised (NFC).
     known : sequence of str
-        The classes that may be in it.
+        The allowed classes.
 
     Raises
     ------
     ConfigError
-        It cannot be read, a column is missing, a class is unknown, a row has no path or group,
-        or a path has two classes or groups.
+        The file cannot be read, a column is missing, a class is unknown, a row has no path or
+        group, or a path has two classes or groups.
     """
     try:
         with manifest.open(newline="", encoding="utf-8-sig") as lines:
@@ -130,7 +128,7 @@ def manifest_items(manifest: Path, known: Sequence[Kind] = KINDS) -> list[Item]:
 def _listed(
     manifest: Path, line: int, row: dict[str | None, str | None], known: Sequence[Kind]
 ) -> Item:
-    """Check one row of a manifest."""
+    """Parse one row of a manifest."""
     path, kind, group, licence = (
         (row.get(name) or "").strip() for name in ("path", "class", "group", "licence")
     )
@@ -147,7 +145,7 @@ def _listed(
 
 
 def librispeech_items(folder: Path) -> list[Item]:
-    """Read a folder of LibriSpeech utterances: the speaker is the name's first number."""
+    """List LibriSpeech utterances; the first number of a file name is the speaker."""
     return [
         Item(LIBRISPEECH, path.name, "speech", f"{LIBRISPEECH}:{path.name.split('-')[0]}", "recipe")
         for path in sorted(folder.glob("*-*-*.flac"))
@@ -155,10 +153,7 @@ def librispeech_items(folder: Path) -> list[Item]:
 
 
 def song_items(folder: Path) -> list[Item]:
-    """Read a folder of songs with singing and its ``index.tsv``.
-
-    Its columns are file and artist, and perhaps licence.
-    """
+    """List a folder of songs by its ``index.tsv``: columns file, artist, optionally licence."""
     index = folder / "index.tsv"
     try:
         with index.open(newline="", encoding="utf-8") as lines:
@@ -177,26 +172,26 @@ def song_items(folder: Path) -> list[Item]:
 
 
 def checked_kind(value: str | None, known: Sequence[Kind] = KINDS) -> Kind:
-    """Return the class if it is one of those known, or raise ConfigError."""
+    """Return the class if it is known, or raise ConfigError."""
     if value is None or value not in known:
         raise ConfigError(f"class={value!r} is unknown: use one of {', '.join(known)}")
     return value
 
 
 def fetch(package: str, folder: Path) -> Path:
-    """Download one Debian package, once, and check its SHA-256.
+    """Download one Debian package unless it is there, and check its SHA-256.
 
     Parameters
     ----------
     package : str
         Name; apt's lists must be up to date.
     folder : Path
-        Where packages are kept.
+        Folder of the packages.
 
     Raises
     ------
     DecodeError
-        apt does not know it, cannot download it, or the file is damaged.
+        apt does not know the package or cannot download it, or the file is damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     shown = _run("apt-cache", "show", "--no-all-versions", package)
@@ -215,7 +210,7 @@ def fetch(package: str, folder: Path) -> Path:
 
 
 def _with_hash(package: str, folder: Path, sha256: str) -> Path | None:
-    """Return the file of a package that has some content, whatever its version is called."""
+    """Return the file of a package with this SHA-256, of any version."""
     for file in sorted(folder.glob(f"{package}_*.deb")):
         if hashlib.sha256(file.read_bytes()).hexdigest() == sha256:
             return file
@@ -223,22 +218,22 @@ def _with_hash(package: str, folder: Path, sha256: str) -> Path | None:
 
 
 def package_file(package: str, folder: Path) -> Path | None:
-    """Return a fetched package's file, or None."""
+    """Return the file of a downloaded package, or None."""
     return next(iter(sorted(folder.glob(f"{package}_*.deb"))), None)
 
 
 def load_splits(path: Path | None = None) -> dict[str, Split]:
-    """Read which groups are for what.
+    """Read the table of splits.
 
     Parameters
     ----------
     path : Path, optional
-        Table of two columns, prefix of a group and split; by default the project's own.
+        Two columns, prefix of a group and split; default: the project's table.
 
     Returns
     -------
     dict
-        Prefix to split. See `split_of` for how it is used.
+        Prefix to split, for `split_of`.
     """
     place = files("model") / "splits.tsv" if path is None else path
     table: dict[str, Split] = {}
@@ -254,10 +249,10 @@ def load_splits(path: Path | None = None) -> dict[str, Split]:
 
 
 def split_of(group: str, table: Mapping[str, Split]) -> Split:
-    """Return a group's split: that of its longest listed prefix, else by a hash of its name.
+    """Return a group's split: by its longest listed prefix, else by a hash of its name.
 
-    A prefix ends where the group does or at a mark: ``voice:10`` says nothing of ``voice:103``.
-    Of groups nobody listed, seven in ten are for training and the rest is halved.
+    A prefix ends at the end of the name or at a mark: ``voice:10`` does not match ``voice:103``.
+    Of unlisted groups 70 % are for training, 15 % for validation and 15 % for test.
     """
     listed = [
         prefix
@@ -270,16 +265,18 @@ def split_of(group: str, table: Mapping[str, Split]) -> Split:
     return "train" if draw < 0.7 else "validation" if draw < 0.85 else "test"
 
 
-def placed(groups: Iterable[tuple[str, Origin]], table: Mapping[str, Split]) -> dict[str, Split]:
-    """Place every group of a corpus in one split.
+def assign_splits(
+    groups: Iterable[tuple[str, Origin]], table: Mapping[str, Split]
+) -> dict[str, Split]:
+    """Assign every group of a corpus to one split.
 
     Parameters
     ----------
     groups : iterable of (group, origin)
-        One pair for each recording, in any order.
+        A pair for each recording, in any order.
     table : mapping of str to Split
-        From `load_splits`; it holds for groups of the recipe. Where a user's recordings have the
-        name of a group that the corpus has from the recipe, they are that group.
+        From `load_splits`, for groups of the recipe. A user's recordings with the name of a
+        group of the recipe belong to that group.
     """
     origins: dict[str, Origin] = {}
     for group, origin in groups:
@@ -292,7 +289,7 @@ def placed(groups: Iterable[tuple[str, Origin]], table: Mapping[str, Split]) -> 
 
 
 def _run(*command: str, cwd: Path | None = None) -> str:
-    """Run one of apt's commands and return what it prints."""
+    """Run one of apt's commands and return its output."""
     words: Sequence[str] = command
     try:
         done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=True)  # noqa: S603 - fixed commands, names from the recipe

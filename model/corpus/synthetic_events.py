@@ -1,8 +1,7 @@
-"""Noises that happen and pass, made from formulas: alarms, birds, knocks, rain, a far crowd.
+"""Synthetic sound events of the class noise: alarms, birds, knocks, rain.
 
-`model.corpus.synthetic_noise` makes what lies steadily under a recording. What is here has a pitch,
-a rhythm or an onset, as music and speech have, and is neither: it is what a classifier takes for
-one of them when it has not heard it.
+`model.corpus.synthetic_noise` makes steady background noise. These events have a pitch, a rhythm or
+an onset, as music and speech have: a classifier confuses them unless it was trained on them.
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import signal
 
-from model.corpus.synthetic_noise import RATE, coloured
+from model.corpus.synthetic_noise import coloured
+from model.spec import SAMPLE_RATE as RATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 def alarm(n: int, random: np.random.Generator) -> Wave:
-    """Beepers and telephones: one or two pitches, on and off in one rhythm for ever."""
+    """Beepers and telephones: one or two pitches, switched on and off in a steady rhythm."""
     time = np.arange(n) / RATE
     period, share = 10.0 ** random.uniform(-0.9, 0.4), random.uniform(0.2, 0.9)
     base = np.exp(random.uniform(np.log(350), np.log(3800)))
     second = base * (random.uniform(1.05, 1.5) if random.random() < 0.4 else 1.0)
     pitch = np.where(time / period % 2 < 1, base, second)
-    return _harmonic(pitch, random, most=6) * _smooth(time / period % 1 < share, 0.004)
+    return _harmonic(pitch, random, max_harmonics=6) * _smooth(time / period % 1 < share, 0.004)
 
 
 def siren(n: int, random: np.random.Generator) -> Wave:
@@ -40,11 +40,11 @@ def siren(n: int, random: np.random.Generator) -> Wave:
     period = 10.0 ** random.uniform(-0.7, 0.9)
     sweep = signal.sawtooth(2 * np.pi * time / period, random.uniform(0.1, 1.0))
     centre, width = np.exp(random.uniform(np.log(400), np.log(2000))), random.uniform(0.1, 0.6)
-    return _harmonic(centre * 2 ** (width * sweep), random, most=8)
+    return _harmonic(centre * 2 ** (width * sweep), random, max_harmonics=8)
 
 
 def horn(n: int, random: np.random.Generator) -> Wave:
-    """Horns of cars, trains and ships: the same few tones again and again, with long pauses."""
+    """Horns of cars, trains and ships: the same few tones repeated, with long pauses."""
     out = np.zeros(n)
     base, power = random.uniform(90, 500), random.uniform(0.6, 1.5)
     tones = base * np.array([1.0, random.uniform(1.15, 1.3), random.uniform(1.4, 1.7)])
@@ -62,7 +62,7 @@ def horn(n: int, random: np.random.Generator) -> Wave:
 
 
 def chirps(n: int, random: np.random.Generator) -> Wave:
-    """Birds: short whistled sweeps in phrases that come again, each a little different."""
+    """Birds: short whistled sweeps in phrases, repeated with variations."""
     out = np.zeros(n)
     phrase = [
         (np.exp(random.uniform(np.log(1200), np.log(6000))), random.normal(0, 0.4),
@@ -86,23 +86,22 @@ def chirps(n: int, random: np.random.Generator) -> Wave:
 
 
 def insects(n: int, random: np.random.Generator) -> Wave:
-    """Crickets and cicadas: a high tone or band, shaken tens of times a second."""
+    """Crickets and cicadas: a high tone or band, modulated at 8 to 60 Hz."""
     time = np.arange(n) / RATE
     carrier = np.exp(random.uniform(np.log(1800), np.log(7000)))
     if random.random() < 0.5:
-        heard = np.sin(2 * np.pi * carrier * time + np.cumsum(random.standard_normal(n)) * 0.02)
+        song = np.sin(2 * np.pi * carrier * time + np.cumsum(random.standard_normal(n)) * 0.02)
     else:
-        heard = _band(random.standard_normal(n), carrier, random.uniform(0.05, 0.4))
-    shaken = 0.5 + 0.5 * signal.square(2 * np.pi * random.uniform(8, 60) * time, 0.5)
-    song = random.uniform(0.3, 4.0)
-    sung = _smooth(time / song % 1 < random.uniform(0.3, 1.1), 0.01)
-    shaken = _smooth(shaken, 0.004) * sung
-    shaken *= heard
-    return shaken
+        song = _band(random.standard_normal(n), carrier, random.uniform(0.05, 0.4))
+    gate = 0.5 + 0.5 * signal.square(2 * np.pi * random.uniform(8, 60) * time, 0.5)
+    period = random.uniform(0.3, 4.0)
+    phrases = _smooth(time / period % 1 < random.uniform(0.3, 1.1), 0.01)
+    shaped: Wave = _smooth(gate, 0.004) * phrases * song
+    return shaped
 
 
 def barks(n: int, random: np.random.Generator) -> Wave:
-    """Dogs, crows, cattle, a cough: short rough calls of one throat, in bouts."""
+    """Dogs, crows, cattle, a cough: short rough calls with one pair of formants."""
     out = np.zeros(n)
     pitch = np.exp(random.uniform(np.log(70), np.log(900)))
     throat = np.exp(random.uniform(np.log(400), np.log(2500), 2))
@@ -118,7 +117,7 @@ def barks(n: int, random: np.random.Generator) -> Wave:
 
 
 def knocks(n: int, random: np.random.Generator) -> Wave:
-    """Knocks, steps, hammers, clocks, typing: struck things, evenly or not, that ring shortly."""
+    """Knocks, steps, hammers, clocks, typing: struck objects in a more or less even rhythm."""
     out = np.zeros(n)
     gap = 10.0 ** random.uniform(-1.1, 0.4)
     even = random.choice([0.0, 0.05, 0.5])
@@ -142,7 +141,7 @@ def knocks(n: int, random: np.random.Generator) -> Wave:
 
 
 def bell(n: int, random: np.random.Generator) -> Wave:
-    """Bells and things that ring when hit: one set of partials, struck now and then."""
+    """Bells: one set of partials, struck at random times."""
     out = np.zeros(n)
     base, longest = np.exp(random.uniform(np.log(150), np.log(3000))), random.uniform(0.2, 3.0)
     partials = base * np.sort(random.uniform(0.5, 6.0, random.integers(3, 9)))
@@ -160,7 +159,7 @@ def bell(n: int, random: np.random.Generator) -> Wave:
 
 
 def water(n: int, random: np.random.Generator) -> Wave:
-    """Drips, streams and rain on things: small bubbles, few or many, over a rush."""
+    """Drips, streams and rain on things: few or many bubbles over band noise."""
     out = np.zeros(n + RATE)
     for start in random.integers(0, n, int(n / RATE * 10.0 ** random.uniform(0.0, 2.0))):
         length = int(random.uniform(0.01, 0.08) * RATE)
@@ -179,20 +178,20 @@ def water(n: int, random: np.random.Generator) -> Wave:
 
 
 def creaks(n: int, random: np.random.Generator) -> Wave:
-    """Doors, brakes and squeaking wheels: a thing that sticks and slips, through resonances."""
+    """Doors, brakes and squeaking wheels: stick-slip pulses through resonances."""
     knots = int(n / RATE * 3) + 4
     speed = np.interp(np.arange(n), np.linspace(0, n, knots), random.normal(0, 0.7, knots))
     rate = np.exp(random.uniform(np.log(20), np.log(900))) * 2**speed
     slips = np.diff(np.floor(np.cumsum(rate) / RATE), prepend=0.0)
-    heard = _total(
+    sound = _total(
         _band(slips, np.exp(random.uniform(np.log(300), np.log(4500))), 0.12) for _ in range(3)
     )
     moving = np.interp(np.arange(n), np.linspace(0, n, knots), random.random(knots))
-    return heard * _smooth(moving > random.uniform(0.2, 0.7), 0.03)
+    return sound * _smooth(moving > random.uniform(0.2, 0.7), 0.03)
 
 
 def rubble(n: int, random: np.random.Generator) -> Wave:
-    """Crumpling, pouring, thunder and blasts: bursts of noise of every length."""
+    """Crumpling, pouring, thunder and blasts: bursts of noise of 20 ms to 2 s."""
     out = np.zeros(n)
     for start, length in _times(n, random, random.uniform(0.3, 8.0), (0.02, 2.0)):
         fall = np.exp(-np.linspace(0, random.uniform(2, 7), length))
@@ -203,7 +202,7 @@ def rubble(n: int, random: np.random.Generator) -> Wave:
 
 
 def whistling(n: int, random: np.random.Generator) -> Wave:
-    """Wind in a gap, a kettle, a turbine, feedback: narrow noise whose pitch wanders."""
+    """Wind in a gap, a kettle, a turbine, feedback: narrow noise with a wandering pitch."""
     knots = int(n / RATE * random.uniform(0.2, 2.0)) + 4
     wander = np.interp(np.arange(n), np.linspace(0, n, knots), random.normal(0, 0.4, knots))
     pitch = np.exp(random.uniform(np.log(200), np.log(4000))) * 2**wander
@@ -215,15 +214,15 @@ def whistling(n: int, random: np.random.Generator) -> Wave:
     return hiss
 
 
-HAPPENINGS: tuple[Noise, ...] = (
+EVENTS: tuple[Noise, ...] = (
     alarm, siren, horn, chirps, insects, barks, knocks, bell, water, creaks, rubble, whistling,
 )  # fmt: skip
 
 
-def _harmonic(pitch: Wave, random: np.random.Generator, most: int) -> Wave:
-    """Tone of a pitch in Hz at each sample, with harmonics up to 8 kHz."""
+def _harmonic(pitch: Wave, random: np.random.Generator, max_harmonics: int) -> Wave:
+    """Return a harmonic tone with a pitch in Hz for each sample."""
     phase = 2 * np.pi * np.cumsum(pitch) / RATE
-    count = int(random.integers(1, most + 1))
+    count = int(random.integers(1, max_harmonics + 1))
     fall = random.uniform(0.5, 2.0)
     return _total(np.sin(k * phase) * (k * pitch < RATE / 2) / k**fall for k in range(1, count + 1))
 
@@ -231,7 +230,7 @@ def _harmonic(pitch: Wave, random: np.random.Generator, most: int) -> Wave:
 def _times(
     n: int, random: np.random.Generator, rate: float, seconds: tuple[float, float]
 ) -> list[tuple[int, int]]:
-    """Draw starts, `rate` in a second, and lengths in samples that end within n."""
+    """Draw starts, `rate` per second, and lengths in samples that end within n."""
     starts = random.integers(0, max(n, 1), max(1, random.poisson(rate * n / RATE)))
     lengths = np.exp(random.uniform(np.log(seconds[0]), np.log(seconds[1]), len(starts))) * RATE
     return [
@@ -242,13 +241,13 @@ def _times(
 
 
 def _total(waves: Iterable[Wave]) -> Wave:
-    """Add waves."""
+    """Return the sum of waves."""
     total: Wave = np.sum(list(waves), axis=0)
     return total
 
 
 def _band(samples: Wave, centre: float, width: float) -> Wave:
-    """Pass a band `width` of its centre wide."""
+    """Band-pass filter; the band is `width` times its centre wide."""
     edges = (centre * (1 - width / 2), min(centre * (1 + width / 2), 0.49 * RATE))
     passed: Wave = signal.sosfilt(
         signal.butter(2, edges, "bandpass", fs=RATE, output="sos"), samples
@@ -257,7 +256,7 @@ def _band(samples: Wave, centre: float, width: float) -> Wave:
 
 
 def _smooth(gate: NDArray[np.float64] | NDArray[np.bool_], seconds: float) -> Wave:
-    """Round the edges of a gate of zeros and ones, so that they do not click."""
+    """Smooth the edges of a gate of zeros and ones, so that they do not click."""
     size = max(1, int(seconds * RATE))
     rounded: Wave = signal.oaconvolve(gate.astype(np.float64), np.full(size, 1 / size), "same")
     return rounded

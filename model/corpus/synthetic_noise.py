@@ -1,6 +1,6 @@
-"""Noises made from a formula: what studios, cables, weather and machines add, or leave on air.
+"""Synthetic noise: studios, cables, weather and machines.
 
-The corpus has about an hour of recorded noise; these fill the gaps between its kinds.
+The corpus has about an hour of recorded noise; these add kinds that it lacks.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import signal
 
+from model.spec import SAMPLE_RATE as RATE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -17,11 +19,9 @@ if TYPE_CHECKING:
 
     Noise = Callable[[int, np.random.Generator], NDArray[np.float64]]
 
-RATE = 16_000
-
 
 def coloured(n: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """Steady noise that falls by -3 to 12 dB per octave."""
+    """Steady noise with a spectral slope of -12 to 3 dB per octave."""
     spectrum = np.fft.rfft(random.standard_normal(n))
     frequency = np.maximum(np.fft.rfftfreq(n, 1 / RATE), 20.0)
     shaped: NDArray[np.float64] = np.fft.irfft(
@@ -31,20 +31,20 @@ def coloured(n: int, random: np.random.Generator) -> NDArray[np.float64]:
 
 
 def gusts(n: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """Wind, waves, passing cars: noise whose level and colour wander over seconds."""
+    """Wind, waves, passing cars: noise with a level that wanders over seconds."""
     knots = int(n / RATE * random.uniform(0.3, 2.0)) + 4
     wander = np.interp(np.arange(n), np.linspace(0, n, knots), random.normal(0.0, 8.0, knots))
     return coloured(n, random) * 10.0 ** (wander / 20.0)
 
 
 def patter(n: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """Rain, applause, crackle: short bursts, from two to thousands in a second."""
+    """Rain, applause, crackle: 2 to 3000 short bursts per second."""
     rate = 10.0 ** random.uniform(0.3, 3.5)
     hits = (random.random(n) < rate / RATE) * random.exponential(1.0, n)
     length = int(10.0 ** random.uniform(-3.0, -1.2) * RATE)
     burst = random.standard_normal(length) * np.exp(-5.0 * np.arange(length) / length)
-    heard: NDArray[np.float64] = signal.oaconvolve(hits, burst)[:n]
-    return heard + 1e-3 * random.standard_normal(n)
+    bursts: NDArray[np.float64] = signal.oaconvolve(hits, burst)[:n]
+    return bursts + 1e-3 * random.standard_normal(n)
 
 
 def hum(n: int, random: np.random.Generator) -> NDArray[np.float64]:
@@ -55,12 +55,12 @@ def hum(n: int, random: np.random.Generator) -> NDArray[np.float64]:
         random.exponential(1.0) / k**0.7 * np.sin(2 * np.pi * (base * k * time + random.random()))
         for k in range(1, int(random.integers(3, 30)))
     )
-    heard: NDArray[np.float64] = tones + coloured(n, random) * 10.0 ** random.uniform(-2.0, 1.0)
-    return heard
+    sound: NDArray[np.float64] = tones + coloured(n, random) * 10.0 ** random.uniform(-2.0, 1.0)
+    return sound
 
 
 def engine(n: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """Motors and machines: pulses whose rate drifts, through a resonance."""
+    """Motors and machines: pulses at a drifting rate, through a resonance."""
     knots = int(n / RATE) + 4
     rates = random.uniform(15, 90) * 2 ** random.normal(0, 0.3, knots)
     speed = np.interp(np.arange(n), np.linspace(0, n, knots), rates)
@@ -68,46 +68,46 @@ def engine(n: int, random: np.random.Generator) -> NDArray[np.float64]:
     pulses = np.diff(np.floor(phase), prepend=0.0) * random.exponential(1.0, n)
     centre = random.uniform(80, 1500)
     ringing = signal.butter(2, (centre * 0.7, centre * 1.5), "bandpass", fs=RATE, output="sos")
-    heard: NDArray[np.float64] = signal.sosfilt(ringing, pulses)
-    heard /= max(float(heard.std()), 1e-9)
+    sound: NDArray[np.float64] = signal.sosfilt(ringing, pulses)
+    sound /= max(float(sound.std()), 1e-9)
     rest = coloured(n, random)
-    heard += rest / max(float(rest.std()), 1e-9) * 10.0 ** random.uniform(-1.5, 0.0)
-    return heard
+    sound += rest / max(float(rest.std()), 1e-9) * 10.0 ** random.uniform(-1.5, 0.0)
+    return sound
 
 
 def static(n: int, random: np.random.Generator) -> NDArray[np.float64]:
-    """Between stations: noise in a band, with a whistle that drifts now and then."""
+    """Between stations: band noise, sometimes with a drifting whistle."""
     low = random.uniform(100, 1000)
     band = signal.butter(3, (low, low * random.uniform(2, 7)), "bandpass", fs=RATE, output="sos")
-    heard: NDArray[np.float64] = signal.sosfilt(band, random.standard_normal(n))
+    sound: NDArray[np.float64] = signal.sosfilt(band, random.standard_normal(n))
     drift = random.uniform(300, 3000) * (1 + 0.02 * np.cumsum(random.standard_normal(n)) / n**0.5)
     whistle = np.sin(2 * np.pi * np.cumsum(drift) / RATE)
-    heard /= max(float(heard.std()), 1e-9)
-    heard += whistle * random.uniform(0.0, 0.5) * (random.random() < 0.4)
-    return heard
+    sound /= max(float(sound.std()), 1e-9)
+    sound += whistle * random.uniform(0.0, 0.5) * (random.random() < 0.4)
+    return sound
 
 
 NOISES: tuple[Noise, ...] = (coloured, gusts, patter, hum, engine, static)
 
 
-def made_noise(
+def make_noise(
     n: int, seed: int, kinds: tuple[Noise, ...] = NOISES
 ) -> tuple[str, NDArray[np.float32]]:
-    """Make one noise.
+    """Synthesise one noise.
 
     Parameters
     ----------
     n : int > 0
-        Samples at 16 kHz.
+        Length in samples.
     seed : int >= 0
-        The same seed gives the same noise; consecutive seeds go through the kinds.
+        The same seed gives the same noise; consecutive seeds cycle through the kinds.
     kinds : tuple of Noise
-        What to make.
+        Generators to choose from.
 
     Returns
     -------
     name : str
-        Its kind.
+        Name of the kind.
     np.ndarray [shape=(n,), float32]
         Samples of RMS 0.1.
     """

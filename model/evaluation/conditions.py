@@ -1,14 +1,10 @@
-"""Windows with known labels for validation and test: real samples, mixed as a studio would.
+"""Conditions: 5 s windows with known labels, for validation and test but never for training.
 
-Nothing here is used in training. Each condition is a list of 5 s windows with the truth about
-speech and music and the groups they come from; the same seed gives the same windows. The same
-windows, at the same levels and with the same partners, appear in every condition made of them,
-so that a treatment is compared with its clean original window by window.
+The same seed gives the same windows. All conditions of a class have the same windows, with the same
+levels and the same partners in mixtures, so that each degraded window has a clean counterpart.
 
-What counts as a window of a class: in more than 95 % of its columns the class is heard, where
-pauses of up to 2 s between sounds of one voice or track count as heard
-(`model.corpus.feature_store` finds them). Single words with a second of silence between them are
-speech by this rule.
+A window belongs to a class that is active in more than 95 % of its columns; pauses of up to 2 s
+count as active (see `model.corpus.concatenate`).
 """
 
 from __future__ import annotations
@@ -16,6 +12,7 @@ from __future__ import annotations
 import io
 import zlib
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +20,9 @@ from scipy import signal
 
 from airsift.errors import ConfigError
 from model.corpus import augment, synthetic_noise
-from model.corpus.feature_store import HOP, RATE, checked_recordings, streams
+from model.corpus.feature_store import split_recordings, takes
+from model.spec import HOP, WINDOW_COLUMNS
+from model.spec import SAMPLE_RATE as RATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -31,38 +30,37 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from model.corpus.feature_store import Stream
+    from model.corpus.feature_store import Take
     from model.corpus.sources import Split
 
     Samples = NDArray[np.float32]
-    Change = Callable[["Cut", np.random.Generator], Samples]
+    Change = Callable[["Window", np.random.Generator], Samples]
 
-WINDOW = 5 * RATE
+WINDOW = WINDOW_COLUMNS * HOP
 MUSIC_LEVELS_DB = (6, 0, -6, -10, -15, -20)
-SILENCE = "silence and hiss"
 BANDS_HZ = (80.0, 300.0, 1000.0, 3000.0, 7000.0)
-HEARD = 0.95  # share of a window's columns in which its class must be heard
+MIN_ACTIVE = 0.95  # share of active columns in a window of a class
 SEMITONES = {"two semitones up": (49, 55), "two semitones down": (55, 49)}  # 2 ** (2 / 12)
-# What a window needs of its stream, so that there is enough to speed up.
+# Samples of the take that a window needs when it is played faster.
 REACH = WINDOW * 55 // 49 + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Windows of one kind.
+    """Windows of one condition.
 
     Parameters
     ----------
     name : str
-        What they are.
+        Name of the condition.
     samples : np.ndarray [shape=(n, 80000), float32]
         Mono windows at 16 kHz.
     truth : (int, int)
-        Whether there is speech, and music, in every one of them.
+        Speech and music in every window, 0 or 1.
     groups : list of str
-        The voice, track or game of each.
+        Voice, track or game of each window.
     sources : list of str
-        Where each comes from: a package or a manifest.
+        Package or manifest of each window.
     """
 
     name: str
@@ -73,142 +71,149 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """A window in its stream, and the level that it has in every condition.
+class Window:
+    """A window of a take, and its level in all conditions.
 
     Parameters
     ----------
     group : str
         Voice, track or game.
-    stream : np.ndarray [shape=(n,), float32]
+    take : np.ndarray [shape=(n,), float32]
         All that is around it.
     start : int >= 0
-        Its first sample in the stream.
+        First sample of the window in the take.
     level_db : float
-        Its RMS level below full scale.
+        RMS level in dB re full scale.
     source : str
-        Where it comes from: a package or a manifest.
+        Package or manifest.
     """
 
     group: str
-    stream: Samples
+    take: Samples
     start: int
     level_db: float
     source: str = ""
 
     @property
     def samples(self) -> Samples:
-        """The window alone."""
-        return self.stream[self.start : self.start + WINDOW]
+        """Samples of the window."""
+        return self.take[self.start : self.start + WINDOW]
 
 
-def held_out(folder: Path, split: Split, seed: int = 5) -> list[Stream]:
-    """Join one split's recordings to streams, untreated; the same seed gives the same."""
-    return list(streams(folder, checked_recordings(folder, split), seed, treated=False))
+def held_out_takes(folder: Path, split: Split, seed: int = 5) -> list[Take]:
+    """Return the takes of a split, not augmented; the same seed gives the same takes."""
+    return list(takes(folder, split_recordings(folder, split), seed, augmented=False))
 
 
-def conditions(folder: Path, split: Split, *, most: int = 400, seed: int = 5) -> list[Condition]:
-    """Make every condition from one split's recordings; see `conditions_of`."""
-    return list(conditions_of(held_out(folder, split, seed), split, most=most, seed=seed))
+def conditions(
+    folder: Path, split: Split, *, max_windows: int = 400, seed: int = 5
+) -> list[Condition]:
+    """Return all conditions of a split; see `conditions_of`."""
+    held_out = held_out_takes(folder, split, seed)
+    return list(conditions_of(held_out, split, max_windows=max_windows, seed=seed))
 
 
 def conditions_of(
-    heard: Sequence[Stream],
+    held_out: Sequence[Take],
     split: Split,
     *,
-    most: int = 400,
+    max_windows: int = 400,
     seed: int = 5,
     names: Collection[str] | None = None,
 ) -> Iterator[Condition]:
-    """Make every condition, one at a time.
+    """Generate the conditions.
 
     Parameters
     ----------
-    heard : sequence of Stream
-        From `held_out`.
+    held_out : sequence of Take
+        From `held_out_takes`.
     split : Split
-        Which split they are of, for the error.
-    most : int > 0
-        Windows of a condition, at most; groups are drawn in turn, so that each counts.
+        Their split, for the error.
+    max_windows : int > 0
+        Maximum number of windows of a condition; groups are drawn in turn.
     seed : int
         The same seed gives the same windows.
     names : collection of str, optional
-        The conditions that are wanted; all of them unless told.
+        Names of the conditions to generate; default: all.
 
     Raises
     ------
     ConfigError
-        The split lacks speech, music or noise, or a codec is not installed.
+        The split has no speech, music or noise, or a codec is not installed.
     """
-    found: dict[str, list[Cut]] = {}
+    found: dict[str, list[Window]] = {}
     random = np.random.default_rng(seed)
-    for stream in heard:
-        found.setdefault(stream.kind, []).extend(_cuts(stream, random))
-    pure = {kind: _in_turn(cuts, most, random) for kind, cuts in sorted(found.items())}
+    for take in held_out:
+        found.setdefault(take.kind, []).extend(_windows(take, random))
+    pure = {kind: _in_turn(windows, max_windows, random) for kind, windows in sorted(found.items())}
     missing = [kind for kind in ("speech", "music", "noise") if not pure.get(kind)]
     if missing:
         raise ConfigError(
             f"the {split} split has no {' and no '.join(missing)} of 6 s or more: add "
             "recordings of it, in groups of that split"
         )
-    return _made(pure, seed, names)
+    return (make(name) for name, make in _recipes(pure, seed) if names is None or name in names)
 
 
-def _made(
-    pure: dict[str, list[Cut]], seed: int, names: Collection[str] | None
-) -> Iterator[Condition]:
-    for name, kind, truth, change in _planned(pure, seed):
-        if names is None or name in names:
-            # A generator of its own: what one condition draws does not change the others.
-            random = np.random.default_rng([seed, zlib.crc32(name.encode())])
-            cuts = pure[kind]
-            windows = [_at_level(change(cut, random), cut.level_db) for cut in cuts]
-            groups, sources = [cut.group for cut in cuts], [cut.source for cut in cuts]
-            yield Condition(name, np.stack(windows), truth, groups, sources)
-        if name == "noise" and (names is None or SILENCE in names):
-            yield _silences(np.random.default_rng([seed, 0]))
+def _recipes(
+    pure: dict[str, list[Window]], seed: int
+) -> Iterator[tuple[str, Callable[[str], Condition]]]:
+    """Yield the name of each condition and a function that generates it."""
 
+    def of(
+        kind: str, truth: tuple[int, int], change: Change = _plain
+    ) -> Callable[[str], Condition]:
+        return lambda name: _transformed(name, pure[kind], truth, change, seed)
 
-def _planned(
-    pure: dict[str, list[Cut]], seed: int
-) -> Iterator[tuple[str, str, tuple[int, int], Change]]:
-    """Yield name, kind of the windows, truth and what is done to them."""
-    yield "speech", "speech", (1, 0), _plain
-    yield "music", "music", (0, 1), _plain
+    yield "speech", of("speech", (1, 0))
+    yield "music", of("music", (0, 1))
     if pure.get("singing"):
-        yield "singing", "singing", (0, 1), _plain
-    yield "noise", "noise", (0, 0), _plain
-    yield "speech in a room", "speech", (1, 0), _treated(augment.room)
-    yield "speech, noise 10 dB under", "speech", (1, 0), _mixed(pure["noise"], -10.0, seed)
+        yield "singing", of("singing", (0, 1))
+    yield "noise", of("noise", (0, 0))
+    yield "silence and hiss", partial(_silences, seed=seed)
+    yield "speech in a room", of("speech", (1, 0), _augmented(augment.room))
+    yield "speech, noise 10 dB under", of("speech", (1, 0), _mixed(pure["noise"], -10.0, seed))
     for level in MUSIC_LEVELS_DB:
         mixed = _mixed(pure["music"], float(level), seed)
-        yield f"music at {level:+d} dB and speech", "speech", (1, 1), mixed
-    for name, change in TREATED.items():
-        yield f"speech, {name}", "speech", (1, 0), change
-        yield f"music, {name}", "music", (0, 1), change
+        yield f"music at {level:+d} dB and speech", of("speech", (1, 1), mixed)
+    for name, change in DEGRADATIONS.items():
+        yield f"speech, {name}", of("speech", (1, 0), change)
+        yield f"music, {name}", of("music", (0, 1), change)
 
 
-def _cuts(stream: Stream, random: np.random.Generator) -> Iterator[Cut]:
-    """Cut the windows in which the class is heard all the time."""
+def _transformed(
+    name: str, windows: Sequence[Window], truth: tuple[int, int], change: Change, seed: int
+) -> Condition:
+    # A generator for each condition, independent of which others are generated.
+    random = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    samples = [_at_level(change(window, random), window.level_db) for window in windows]
+    groups, sources = [each.group for each in windows], [each.source for each in windows]
+    return Condition(name, np.stack(samples), truth, groups, sources)
+
+
+def _windows(take: Take, random: np.random.Generator) -> Iterator[Window]:
+    """Yield the windows of a take in which its class is active."""
     columns = WINDOW // HOP
-    if len(stream.samples) < REACH:
+    if len(take.samples) < REACH:
         return
-    for start in range(0, len(stream.active) - columns + 1, columns):
-        if stream.active[start : start + columns].mean() > HEARD:
+    for start in range(0, len(take.active) - columns + 1, columns):
+        if take.active[start : start + columns].mean() > MIN_ACTIVE:
             level_db = float(random.uniform(-45.0, -12.0))
-            yield Cut(stream.group, stream.samples, start * HOP, level_db, stream.source)
+            yield Window(take.group, take.samples, start * HOP, level_db, take.source)
 
 
-def _in_turn(cuts: Sequence[Cut], most: int, random: np.random.Generator) -> list[Cut]:
-    """Take one window of every group, then a second, until there are enough."""
-    turns: dict[str, int] = {}
+def _in_turn(
+    windows: Sequence[Window], max_windows: int, random: np.random.Generator
+) -> list[Window]:
+    """Select one window of every group, then a second, up to the maximum."""
+    counts: dict[str, int] = {}
     ranked = []
-    for number, place in enumerate(random.permutation(len(cuts))):
-        cut = cuts[place]
-        turns[cut.group] = turns.get(cut.group, 0) + 1
-        ranked.append((turns[cut.group], number, cut))
+    for number, place in enumerate(random.permutation(len(windows))):
+        window = windows[place]
+        counts[window.group] = counts.get(window.group, 0) + 1
+        ranked.append((counts[window.group], number, window))
     ranked.sort(key=lambda each: each[:2])
-    return [cut for _, _, cut in ranked[:most]]
+    return [window for _, _, window in ranked[:max_windows]]
 
 
 def _at_level(samples: Samples, level_db: float) -> Samples:
@@ -217,58 +222,58 @@ def _at_level(samples: Samples, level_db: float) -> Samples:
     return clipped
 
 
-def _plain(cut: Cut, random: np.random.Generator) -> Samples:
+def _plain(window: Window, random: np.random.Generator) -> Samples:
     del random
-    return cut.samples
+    return window.samples
 
 
-def _treated(treatment: Callable[[Samples, np.random.Generator], Samples]) -> Change:
-    return lambda cut, random: treatment(cut.samples, random)
+def _augmented(augmentation: Callable[[Samples, np.random.Generator], Samples]) -> Change:
+    return lambda window, random: augmentation(window.samples, random)
 
 
 def _coded(codec: str, bits: int) -> Change:
-    return lambda cut, random: augment.coded(cut.samples, codec, bits)
+    return lambda window, random: augment.coded(window.samples, codec, bits)
 
 
-def _mixed(others: Sequence[Cut], level_db: float, seed: int) -> Change:
-    """Add another window at a level relative to the first: the same one at every level."""
+def _mixed(others: Sequence[Window], level_db: float, seed: int) -> Change:
+    """Add another window at a relative level; the partner is the same at every level."""
     partners = np.random.default_rng([seed, 1])
 
-    def change(cut: Cut, random: np.random.Generator) -> Samples:
+    def change(window: Window, random: np.random.Generator) -> Samples:
         del random
         other = others[int(partners.integers(len(others)))].samples
-        ratio = float(np.sqrt(np.mean(cut.samples**2) / max(float(np.mean(other**2)), 1e-12)))
-        return cut.samples + other * np.float32(ratio * 10.0 ** (level_db / 20.0))
+        ratio = float(np.sqrt(np.mean(window.samples**2) / max(float(np.mean(other**2)), 1e-12)))
+        return window.samples + other * np.float32(ratio * 10.0 ** (level_db / 20.0))
 
     return change
 
 
 def _at_speed(up: int, down: int) -> Change:
-    """Play faster or slower, as a turntable would: pitch and tempo change together."""
+    """Play faster or slower: pitch and tempo change together, as on a turntable."""
 
-    def change(cut: Cut, random: np.random.Generator) -> Samples:
+    def change(window: Window, random: np.random.Generator) -> Samples:
         del random
-        start = max(0, min(cut.start, len(cut.stream) - REACH))
-        played = signal.resample_poly(cut.stream[start : start + REACH], up, down)
-        cut_to_length: Samples = played[:WINDOW].astype(np.float32)
-        return cut_to_length
+        start = max(0, min(window.start, len(window.take) - REACH))
+        played = signal.resample_poly(window.take[start : start + REACH], up, down)
+        trimmed: Samples = played[:WINDOW].astype(np.float32)
+        return trimmed
 
     return change
 
 
-def _equalised(cut: Cut, random: np.random.Generator) -> Samples:
-    """Turn five bands, an octave wide each, up or down by up to 9 dB."""
+def _equalised(window: Window, random: np.random.Generator) -> Samples:
+    """Boost or cut five octave bands by up to 9 dB."""
     import torch
     from torchaudio.functional import equalizer_biquad
 
-    samples = torch.from_numpy(cut.samples)
+    samples = torch.from_numpy(window.samples)
     for centre_hz, gain_db in zip(BANDS_HZ, random.uniform(-9, 9, 5), strict=True):
         samples = equalizer_biquad(samples, RATE, centre_hz, float(gain_db), Q=1.4)
     return samples.numpy()
 
 
-def _gsm(cut: Cut, random: np.random.Generator) -> Samples:
-    """Code as a mobile telephone does: GSM 06.10 full rate, 13 kb/s at 8 kHz."""
+def _gsm(window: Window, random: np.random.Generator) -> Samples:
+    """Code with GSM 06.10 full rate, 13 kb/s at 8 kHz."""
     del random
     try:
         import soundfile
@@ -276,7 +281,7 @@ def _gsm(cut: Cut, random: np.random.Generator) -> Samples:
         raise ConfigError(
             "the GSM codec is not installed: pip install 'airsift[training]'"
         ) from error
-    slow = signal.resample_poly(cut.samples, 1, 2)
+    slow = signal.resample_poly(window.samples, 1, 2)
     peak = max(float(np.abs(slow).max()), 1e-9)
     file = io.BytesIO()
     soundfile.write(file, slow / peak * 0.9, RATE // 2, format="WAV", subtype="GSM610")
@@ -287,8 +292,8 @@ def _gsm(cut: Cut, random: np.random.Generator) -> Samples:
     return fitted
 
 
-TREATED: dict[str, Change] = {
-    "telephone": _treated(augment.telephone),
+DEGRADATIONS: dict[str, Change] = {
+    "telephone": _augmented(augment.telephone),
     "MP3 32 kb/s": _coded("mp3", 32_000),
     "GSM 06.10": _gsm,
     "Opus 16 kb/s": _coded("libopus", 16_000),
@@ -297,12 +302,13 @@ TREATED: dict[str, Change] = {
 }
 
 
-def _silences(random: np.random.Generator) -> Condition:
-    """Digital silence, dither, and faint noises of every made kind."""
+def _silences(name: str, seed: int) -> Condition:
+    """Return digital silence and faint synthetic noise of all kinds."""
+    random = np.random.default_rng([seed, 0])
     windows = [np.zeros(WINDOW, np.float32)]
     for number in range(59):
-        # Seeds that the training noises do not use.
-        samples = synthetic_noise.made_noise(WINDOW, 10_000 + number)[1]
+        # Seeds that the training does not use.
+        samples = synthetic_noise.make_noise(WINDOW, 10_000 + number)[1]
         windows.append(samples * np.float32(10.0 ** (random.uniform(-75.0, -35.0) / 20.0)))
-    names = [f"silence:{number}" for number in range(len(windows))]
-    return Condition(SILENCE, np.stack(windows), (0, 0), names)
+    groups = [f"silence:{number}" for number in range(len(windows))]
+    return Condition(name, np.stack(windows), (0, 0), groups)

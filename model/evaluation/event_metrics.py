@@ -1,9 +1,8 @@
-"""How well speech and music are found in programmes whose truth is known.
+"""Segment-based and event-based metrics for speech and music in programmes.
 
-The scores are those of the field's library sed_eval: segment-based F (the programme in steps of
-1 s or 0.5 s, a class is active in a step that it touches) and event-based F (an event counts if
-both its ends are within the collar). Macro: the mean over speech and music. Intervals are by
-drawing programmes with repetition.
+The scores are those of sed_eval: segment-based F (in steps of 1 s or 0.5 s; a class is active in a
+step that it touches) and event-based F (an event counts if both its ends are within the collar).
+Macro is the mean over speech and music. Intervals are by a bootstrap over programmes.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from airsift.errors import ConfigError
-from model.evaluation.metrics import DRAWS, Figure
+from model.evaluation.metrics import DRAWS, Estimate
+from model.spec import LABELS, SAMPLE_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from model.evaluation.programmes import Spans
+    from model.mixing import Spans
 
 Counts = NDArray[np.float64]
-CLASSES = ("speech", "music")
 STEPS_S = (1.0, 0.5)
 COLLARS_S = (1.0, 0.5)
 NEAR_S = 1.0
@@ -32,49 +31,51 @@ NEAR_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Where speech and music are, in samples at `rate`, in a programme of `length` samples."""
+    """The spans of speech and music in a programme, in samples at `rate`."""
 
     speech: Spans
     music: Spans
     length: int
-    rate: int = 16_000
+    rate: int = SAMPLE_RATE
 
     def spans_s(self, label: str) -> list[tuple[float, float]]:
-        """Return one class's spans in seconds."""
+        """Return the spans of one class in seconds."""
         spans = self.speech if label == "speech" else self.music
         return [(start / self.rate, end / self.rate) for start, end in spans]
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """What was right in each programme, for each score.
+class EventCounts:
+    """Counts of each programme, for each score.
 
     Parameters
     ----------
     counts : dict of str to np.ndarray [shape=(programmes, 2, 3)]
-        For each score, programme and class: hits, in truth, said.
+        For each score, programme and class: hits, reference, estimated.
     boundaries : np.ndarray [shape=(programmes, 3)]
-        Boundaries matched within 1 s, in truth, said.
+        Boundaries matched within 1 s, reference, estimated.
     """
 
     counts: dict[str, Counts]
     boundaries: Counts
 
-    def rows(self) -> dict[str, Figure]:
+    def rows(self) -> dict[str, Estimate]:
         """Return each score with its interval."""
-        figures = {name: _over_programmes(_macro_f, each) for name, each in self.counts.items()}
-        figures["boundaries found within 1 s"] = _over_programmes(_found, self.boundaries)
-        figures["boundaries said that are true"] = _over_programmes(_true, self.boundaries)
-        return figures
+        estimates = {name: _over_programmes(_macro_f, each) for name, each in self.counts.items()}
+        estimates["boundaries found within 1 s"] = _over_programmes(_recall, self.boundaries)
+        estimates["detected boundaries that are true"] = _over_programmes(
+            _precision, self.boundaries
+        )
+        return estimates
 
 
-def count(pairs: Sequence[tuple[Timeline, Timeline]]) -> Counted:
-    """Compare truth and what was heard, programme by programme.
+def count_events(pairs: Sequence[tuple[Timeline, Timeline]]) -> EventCounts:
+    """Count the hits of each programme.
 
     Parameters
     ----------
     pairs : sequence of (Timeline, Timeline)
-        Truth and what was heard.
+        Reference and estimate of each programme.
 
     Raises
     ------
@@ -83,30 +84,30 @@ def count(pairs: Sequence[tuple[Timeline, Timeline]]) -> Counted:
     """
     metrics = _library()
     counts: dict[str, list[Any]] = {}
-    for truth, heard in pairs:
-        reference, estimated = events(truth), events(heard)
+    for truth, found in pairs:
+        reference, estimated = events(truth), events(found)
         for name, metric in metrics():
             metric.evaluate(reference, estimated)
             by_class = metric.results_class_wise_metrics()
-            counts.setdefault(name, []).append([_hits(by_class[label]) for label in CLASSES])
-    boundaries = [_boundaries(truth, heard) for truth, heard in pairs]
-    return Counted(
+            counts.setdefault(name, []).append([_hits(by_class[label]) for label in LABELS])
+    boundaries = [_boundaries(truth, found) for truth, found in pairs]
+    return EventCounts(
         {name: np.array(each, float) for name, each in counts.items()},
         np.array(boundaries, float),
     )
 
 
 def _library() -> Callable[[], list[tuple[str, Any]]]:
-    """Return what makes sed_eval's metrics anew, by the names of the table."""
+    """Return a factory of sed_eval's metrics with their names."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it imports what setuptools is about to drop
+            warnings.simplefilter("ignore")  # its imports are deprecated by setuptools
             from sed_eval.sound_event import EventBasedMetrics, SegmentBasedMetrics
     except ImportError as error:
         raise ConfigError(
             f"sed_eval is not installed ({error}): pip install 'airsift[training]'"
         ) from error
-    labels = list(CLASSES)
+    labels = list(LABELS)
     return lambda: [
         *(
             (
@@ -126,40 +127,40 @@ def _library() -> Callable[[], list[tuple[str, Any]]]:
 
 
 def events(timeline: Timeline) -> Any:
-    """Return a timeline as the library takes it."""
+    """Convert a timeline for sed_eval."""
     from dcase_util.containers import MetaDataContainer
 
     return MetaDataContainer(
         [
             {"event_label": label, "onset": start, "offset": end, "file": "programme"}
-            for label in CLASSES
+            for label in LABELS
             for start, end in timeline.spans_s(label)
         ]
     )
 
 
 def _hits(by_class: dict[str, Any]) -> tuple[float, float, float]:
-    """Return hits, truth and said of one class: sed_eval gives F and the last two."""
-    true, said = by_class["count"]["Nref"], by_class["count"]["Nsys"]
+    """Return hits, reference and estimated counts of one class; sed_eval reports F, not hits."""
+    true, estimated = by_class["count"]["Nref"], by_class["count"]["Nsys"]
     f = by_class["f_measure"]["f_measure"]
-    return (0.0 if np.isnan(f) else f * (true + said) / 2.0, true, said)
+    return (0.0 if np.isnan(f) else f * (true + estimated) / 2.0, true, estimated)
 
 
-def _boundaries(truth: Timeline, heard: Timeline) -> tuple[int, int, int]:
-    """Match where classes begin and end, each once, the nearest in time first."""
-    hits, true, said = 0, 0, 0
-    for label in CLASSES:
+def _boundaries(truth: Timeline, estimate: Timeline) -> tuple[int, int, int]:
+    """Match onsets and offsets greedily, the nearest in time first, each once."""
+    hits, true, estimated = 0, 0, 0
+    for label in LABELS:
         for side in (0, 1):
             wanted, found = (
                 [
                     span[side]
                     for span in timeline.spans_s(label)
-                    # The ends of the programme are no boundaries.
+                    # The ends of the programme are not boundaries.
                     if 0.0 < span[side] < timeline.length / timeline.rate
                 ]
-                for timeline in (truth, heard)
+                for timeline in (truth, estimate)
             )
-            true, said = true + len(wanted), said + len(found)
+            true, estimated = true + len(wanted), estimated + len(found)
             near = sorted(
                 (abs(a - b), i, j)
                 for i, a in enumerate(wanted)
@@ -172,30 +173,30 @@ def _boundaries(truth: Timeline, heard: Timeline) -> tuple[int, int, int]:
                     used[0].add(i)
                     used[1].add(j)
             hits += len(used[0])
-    return hits, true, said
+    return hits, true, estimated
 
 
 def _macro_f(counts: Counts, weights: Counts) -> float:
-    hits, true, said = np.einsum("p,pct->tc", weights, counts)
-    return float(np.mean(2 * hits / np.maximum(true + said, 1)))
+    hits, true, estimated = np.einsum("p,pct->tc", weights, counts)
+    return float(np.mean(2 * hits / np.maximum(true + estimated, 1)))
 
 
-def _found(boundaries: Counts, weights: Counts) -> float:
+def _recall(boundaries: Counts, weights: Counts) -> float:
     hits, true, _ = weights @ boundaries
     return float(hits / max(true, 1))
 
 
-def _true(boundaries: Counts, weights: Counts) -> float:
-    hits, _, said = weights @ boundaries
-    return float(hits / max(said, 1))
+def _precision(boundaries: Counts, weights: Counts) -> float:
+    hits, _, estimated = weights @ boundaries
+    return float(hits / max(estimated, 1))
 
 
-def _over_programmes(figure: Callable[[Counts, Counts], float], counts: Counts) -> Figure:
+def _over_programmes(metric: Callable[[Counts, Counts], float], counts: Counts) -> Estimate:
     random = np.random.default_rng(0)
     many = len(counts)
     drawn = [
-        figure(counts, np.bincount(random.integers(0, many, many), minlength=many).astype(float))
+        metric(counts, np.bincount(random.integers(0, many, many), minlength=many).astype(float))
         for _ in range(DRAWS)
     ]
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return Figure(figure(counts, np.ones(many)), float(low), float(high), many, many)
+    return Estimate(metric(counts, np.ones(many)), float(low), float(high), many, many)

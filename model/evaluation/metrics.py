@@ -1,9 +1,8 @@
-"""Figures of merit with 95 % intervals: the groups are drawn again, not the windows.
+"""Metrics with 95 % intervals from a bootstrap over groups.
 
-Windows of one voice or track resemble each other, so a hundred of them say less than a hundred
-voices do. An interval is the middle 95 % of the figure over draws of groups with repetition,
-speech, music and noise each among themselves; a group that is drawn brings all its windows, in
-every condition that is looked at.
+Windows of one voice or track are alike, so an interval over windows would be too narrow. Groups are
+resampled with replacement, separately for speech, music and noise; a drawn group brings all its
+windows in all conditions.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from model.evaluation.predict import Judged
+    from model.evaluation.predict import ConditionPredictions
 
 Numbers = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Measure = Callable[[Numbers, Flags, Numbers], float]
+Metric = Callable[[Numbers, Flags, Numbers], float]
 DRAWS = 500
 SPEECH, MUSIC = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """A figure and its 95 % interval, and how much is behind it."""
+class Estimate:
+    """A metric with its 95 % interval, and the number of windows and groups."""
 
     value: float
     low: float
@@ -45,13 +44,13 @@ class Pool:
     Parameters
     ----------
     p : np.ndarray [shape=(n, 2)]
-        Probabilities of speech and of music; [shape=(n, 4)] for a pair: clean, then treated.
+        Probabilities of speech and music; [shape=(n, 4)] for pairs: clean, then degraded.
     truth : np.ndarray [shape=(n, 2), bool]
         Speech and music.
     groups : np.ndarray [shape=(n,), int]
-        Number of each window's group.
+        Index of each window's group.
     strata : np.ndarray [shape=(groups,), int]
-        For each group, what it is drawn among.
+        Stratum of each group.
     """
 
     p: Numbers
@@ -60,7 +59,7 @@ class Pool:
     strata: NDArray[np.intp]
 
     def weights(self, random: np.random.Generator) -> Numbers:
-        """Draw groups with repetition; return how often each window is in the draw."""
+        """Resample groups; return how often each window is in the sample."""
         times = np.zeros(len(self.strata))
         for stratum in np.unique(self.strata):
             members = np.flatnonzero(self.strata == stratum)
@@ -70,97 +69,99 @@ class Pool:
         return times[self.groups]
 
 
-def pool(judged: Sequence[Judged]) -> Pool:
-    """Put conditions together; a group is drawn among those of the condition it first is in."""
+def pool(predictions: Sequence[ConditionPredictions]) -> Pool:
+    """Pool conditions; the stratum of a group is the first condition that it appears in."""
     place: dict[str, int] = {}
     strata: list[int] = []
-    for number, each in enumerate(judged):
+    for number, each in enumerate(predictions):
         for group in dict.fromkeys(each.groups.tolist()):
             if group not in place:
                 place[group] = len(place)
                 strata.append(number)
-    truth = [np.tile(np.array(each.truth) > 0, (len(each.groups), 1)) for each in judged]
+    truth = [np.tile(np.array(each.truth) > 0, (len(each.groups), 1)) for each in predictions]
     return Pool(
-        np.concatenate([each.probabilities for each in judged]),
+        np.concatenate([each.probabilities for each in predictions]),
         np.concatenate(truth),
-        np.array([place[group] for each in judged for group in each.groups.tolist()], np.intp),
+        np.array([place[group] for each in predictions for group in each.groups.tolist()], np.intp),
         np.array(strata, np.intp),
     )
 
 
-def paired(clean: Sequence[Judged], treated: Sequence[Judged]) -> Pool:
-    """Put conditions together with the treated ones that are made of the same windows."""
-    first, second = pool(clean), pool(treated)
+def paired(clean: Sequence[ConditionPredictions], degraded: Sequence[ConditionPredictions]) -> Pool:
+    """Pool conditions with the degraded versions of the same windows."""
+    first, second = pool(clean), pool(degraded)
     if not np.array_equal(first.groups, second.groups):
-        raise ValueError("the treated windows are not those of the clean conditions, in order")
+        raise ValueError("the degraded windows are not those of the clean conditions, in order")
     return Pool(np.hstack([first.p, second.p]), first.truth, first.groups, first.strata)
 
 
-def estimate(figure: Measure, of: Pool) -> Figure:
-    """Return a figure of a pool with its interval.
+def estimate(metric: Metric, of: Pool) -> Estimate:
+    """Return a metric of a pool with its interval.
 
     Parameters
     ----------
-    figure : callable
-        Of probabilities, truth and weights [shape=(n,)].
+    metric : callable
+        Function of probabilities, truth and weights [shape=(n,)].
     of : Pool
         The windows.
     """
     random = np.random.default_rng(0)
-    drawn = [figure(of.p, of.truth, of.weights(random)) for _ in range(DRAWS)]
+    drawn = [metric(of.p, of.truth, of.weights(random)) for _ in range(DRAWS)]
     low, high = np.quantile(drawn, [0.025, 0.975])
-    value = figure(of.p, of.truth, np.ones(len(of.p)))
-    return Figure(value, float(low), float(high), len(of.p), len(of.strata))
+    point = metric(of.p, of.truth, np.ones(len(of.p)))
+    return Estimate(point, float(low), float(high), len(of.p), len(of.strata))
 
 
 def forced_choice(p: Numbers, truth: Flags, weights: Numbers) -> float:
-    """Share of windows whose likelier label is the true one; each has exactly one."""
+    """Share of windows whose likelier label is the true one; each window has exactly one."""
     right = (p[:, SPEECH] > p[:, MUSIC]) == (truth[:, SPEECH] > truth[:, MUSIC])
     return _share(right, weights)
 
 
 def macro_f(p: Numbers, truth: Flags, weights: Numbers) -> float:
-    """Mean of the F measures of speech and of music, each said from 0.5 on."""
+    """Mean of the F measures of speech and music at a threshold of 0.5."""
     return float(np.mean([f_measure(i)(p, truth, weights) for i in (SPEECH, MUSIC)]))
 
 
-def f_measure(label: int) -> Measure:
+def f_measure(label: int) -> Metric:
     """Return the F measure of one label."""
 
-    def figure(p: Numbers, truth: Flags, weights: Numbers) -> float:
-        said, true = p[:, label] > 0.5, truth[:, label]
-        return _ratio(2 * weights[said & true].sum(), weights[said].sum() + weights[true].sum())
+    def value(p: Numbers, truth: Flags, weights: Numbers) -> float:
+        positive, true = p[:, label] > 0.5, truth[:, label]
+        return _ratio(
+            2 * weights[positive & true].sum(), weights[positive].sum() + weights[true].sum()
+        )
 
-    return figure
-
-
-def precision(label: int) -> Measure:
-    """Return the share of what is said to have a label that has it."""
-
-    def figure(p: Numbers, truth: Flags, weights: Numbers) -> float:
-        said = p[:, label] > 0.5
-        return _ratio(weights[said & truth[:, label]].sum(), weights[said].sum())
-
-    return figure
+    return value
 
 
-def recall(label: int) -> Measure:
-    """Return the share of what has a label that is said to have it."""
+def precision(label: int) -> Metric:
+    """Return the precision of one label."""
 
-    def figure(p: Numbers, truth: Flags, weights: Numbers) -> float:
+    def value(p: Numbers, truth: Flags, weights: Numbers) -> float:
+        positive = p[:, label] > 0.5
+        return _ratio(weights[positive & truth[:, label]].sum(), weights[positive].sum())
+
+    return value
+
+
+def recall(label: int) -> Metric:
+    """Return the recall of one label."""
+
+    def value(p: Numbers, truth: Flags, weights: Numbers) -> float:
         true = truth[:, label]
         return _ratio(weights[(p[:, label] > 0.5) & true].sum(), weights[true].sum())
 
-    return figure
+    return value
 
 
 def loss(p: Numbers, truth: Flags, weights: Numbers) -> float:
-    """Macro F of the clean windows less that of the treated ones."""
+    """Macro F of the clean windows minus that of the degraded ones."""
     return macro_f(p[:, :2], truth, weights) - macro_f(p[:, 2:], truth, weights)
 
 
 def calibration_error(p: Numbers, truth: Flags, weights: Numbers) -> float:
-    """Mean distance of probability and frequency over ten bins, by their windows."""
+    """Mean of |probability - frequency| over ten bins: the expected calibration error."""
     return float(
         sum(
             abs(mean - frequency) * share
@@ -170,7 +171,7 @@ def calibration_error(p: Numbers, truth: Flags, weights: Numbers) -> float:
 
 
 def reliability(p: Numbers, truth: Flags, weights: Numbers) -> Iterator[tuple[float, float, float]]:
-    """Yield mean probability, true share and share of all windows of each bin with any."""
+    """Yield mean probability, true share and share of the windows for each non-empty bin."""
     bins = np.minimum((p * 10).astype(int), 9)
     for number in range(10):
         here = bins == number
@@ -189,18 +190,18 @@ def both_right(p: Numbers, truth: Flags, weights: Numbers) -> float:
     return _share(right, weights)
 
 
-def said(label: int) -> Measure:
-    """Return the share of windows that are said to have a label."""
+def predicted(label: int) -> Metric:
+    """Return the share of windows with a predicted label."""
     return lambda p, truth, weights: _share(p[:, label] > 0.5, weights)
 
 
-def not_said(label: int) -> Measure:
-    """Return the share of windows that are not said to have a label."""
+def not_predicted(label: int) -> Metric:
+    """Return the share of windows without a predicted label."""
     return lambda p, truth, weights: _share(p[:, label] <= 0.5, weights)
 
 
 def labelled(p: Numbers, truth: Flags, weights: Numbers) -> float:
-    """Share of windows that are said to have any label."""
+    """Share of windows with any predicted label."""
     del truth
     return _share(p.max(axis=1) > 0.5, weights)
 

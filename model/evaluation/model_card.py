@@ -1,213 +1,333 @@
-"""The measured part of a model card: tables in Markdown, and the files they are written to."""
+"""Model cards: a first version from the record of a training, and the tables of an evaluation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from airsift.errors import ConfigError
 from airsift.files import write_whole
-from model.evaluation import metrics as figures
-from model.evaluation.conditions import TREATED
-from model.evaluation.requirements import POOLED, degraded, percent, points
+from model.evaluation import metrics
+from model.evaluation.conditions import DEGRADATIONS
+from model.evaluation.requirements import POOLED, degradation_losses, percent, points
+from model.training import record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from model.evaluation.metrics import Figure
-    from model.evaluation.predict import Judged
-    from model.evaluation.requirements import Row
+    from model.evaluation.metrics import Estimate
+    from model.evaluation.predict import ConditionPredictions, Predictions
+    from model.evaluation.requirements import Requirement
+    from model.export.torchscript import Trained
+    from model.spec import ModelSpec
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-WORST = 15
-MET = {True: "met", False: "**missed**", None: ""}
+N_WORST = 15
+PASSED = {True: "passed", False: "**failed**", None: ""}
+BEGINNING = """# Model card: {name}
+
+*Intended use and users, in two sentences.*
+
+| | |
+|---|---|
+| labels | {labels}: independent probabilities for {window_s:g} s of audio |
+| input | {rate} Hz mono; {bins} bins from {fmin:g} Hz, {octave} to the \
+octave, a column every {hop_ms:g} ms |
+| network | {network}, {parameters} parameters |
+| file | {size} bytes, weights {sha256} |
+| licence | *its licence; those of the recordings may apply* |
+
+## Training data
+
+{data}
+
+*Voices and music that are missing; obligations of the licences.*
+
+## Training
+
+{training}
+
+## Evaluation
+
+`airsift evaluate` writes its tables between the two marks below, for a model of speech and music.
+
+{begin}
+{end}
+
+## Limitations
+
+*Known errors, and uses to avoid.*
+"""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A model card and what is written beside it.
+def begin_card(card: Path, file: Path, trained: Trained, spec: ModelSpec, statement: str) -> bool:
+    """Write the first version of a model card, unless there is a card.
 
     Parameters
     ----------
     card : Path
-        The card; it has the two markers.
+        The card.
+    file : Path
+        The model file.
+    trained : Trained
+        The network and the record of its training.
+    spec : ModelSpec
+        Its spec.
+    statement : str
+        Statement about the audio, given at the export; may be empty.
+
+    Returns
+    -------
+    bool
+        Whether the card was written.
+    """
+    if card.exists():
+        return False
+    text = BEGINNING.format(
+        name=file.name,
+        labels=", ".join(spec.labels),
+        window_s=spec.window_columns * spec.hop / spec.sample_rate,
+        rate=spec.sample_rate,
+        bins=spec.n_bins,
+        fmin=spec.fmin_hz,
+        octave=spec.bins_per_octave,
+        hop_ms=1000 * spec.hop / spec.sample_rate,
+        network=trained.name,
+        parameters=sum(values.numel() for values in trained.network.parameters()),
+        size=file.stat().st_size,
+        sha256=spec.weights_sha256[:12],
+        data=data_section(trained.record, statement),
+        training=training_section(trained.record),
+        begin=BEGIN,
+        end=END,
+    )
+    write_whole(card, text.encode())
+    return True
+
+
+def data_section(made: Mapping[str, Any], statement: str) -> str:
+    """Return the section about the training data, from the record of a training."""
+    parts = [f"Stated at the export: {statement}"] if statement else []
+    parts += [record.stated(made)] if record.stated(made) else []
+    facts = made["sources"]
+    sources = [(name, record.named(name, facts[name])) for name in sorted(facts)]
+    recordings = [
+        (row["split"], row["source"], row["class"], row["groups"], row["recordings"],
+         record.duration(row["seconds"]), row["licence"])
+        for row in made["recordings"]
+    ]  # fmt: skip
+    columns = [
+        (row["class"], "synthetic or mixed of the voices above" if row["synthetic"] else "recorded",
+         row["groups"], row["takes"], record.duration(row["seconds"]))
+        for row in made["columns"]
+    ]  # fmt: skip
+    parts += [
+        "Recorded by the training. A group is a voice, a track or a place, as the lists name it.",
+        _table(("source", "origin"), sources),
+        _table(
+            ("split", "source", "class", "groups", "recordings", "audio", "licence"), recordings
+        ),
+        "The windows were drawn from these takes, after augmentation, repetitions included:",
+        _table(("class", "", "groups", "takes", "columns"), columns),
+    ]
+    if made["filtered as mislabelled"]:
+        groups = ", ".join(made["filtered as mislabelled"])
+        parts.append(f"Removed as mislabelled during the training: {groups}.")
+    return "\n\n".join(parts)
+
+
+def training_section(made: Mapping[str, Any]) -> str:
+    """Return the section about the training: settings, versions and the selected state."""
+    selected, settings = made["selected"], made["settings"]
+    versions = {"airsift": made["airsift"], "python": made["python"], **made["libraries"]}
+    rows = [
+        *(settings.items()),
+        *(
+            (f"configuration, {each}", made["config"][each])
+            for each in ("name", "sha256")
+            if made["config"]
+        ),
+        ("seed of the columns", made["feature seed"]),
+        ("versions", ", ".join(f"{name} {value}" for name, value in versions.items())),
+        *((f"key of {name}", key) for name, key in made["inputs"].items()),
+    ]
+    windows = sum(made["validation windows"].values())
+    return (
+        f"{settings['steps']} steps. The state after step {selected['step']} was selected, with a "
+        f"cost of {selected['cost']:.4f} and {selected['error']:.2%} of the outputs wrong on "
+        f"{windows} validation windows.\n\n{_table(('setting', 'value'), rows)}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """A model card with the two markers, and the files beside it.
+
+    Parameters
+    ----------
+    path : Path
+        The card.
     """
 
-    card: Path
+    path: Path
 
     @property
     def sources(self) -> Path:
         """The page of sources and groups."""
-        return self.card.with_name(f"{self.card.stem}_sources.md")
+        return self.path.with_name(f"{self.path.stem}_sources.md")
 
     @property
-    def figure(self) -> Path:
-        """The figure."""
-        return self.card.parent / "figures" / f"{self.card.stem}.svg"
+    def plot(self) -> Path:
+        """The plot."""
+        return self.path.parent / "figures" / f"{self.path.stem}.svg"
 
     def check(self) -> None:
-        """Refuse a card that cannot take the tables, before anything is measured.
+        """Refuse a card without markers, before the evaluation begins.
 
         Raises
         ------
         ConfigError
-            It is not there or has no markers.
+            The card is missing or has no markers.
         """
-        _parts(self.card)
+        _parts(self.path)
 
-    def write(self, block: str, sources: str, figure: bytes) -> None:
-        """Write all three; the card comes last, and each is whole or as it was.
+    def write(self, block: str, sources: str, plot: bytes) -> None:
+        """Write the three files, each atomically, the card last.
 
         Raises
         ------
         ConfigError
-            The disk is full, or a file may not be written.
+            A file cannot be written.
         """
-        before, after = _parts(self.card)
-        picture = self.figure.relative_to(self.card.parent).as_posix()
+        before, after = _parts(self.path)
+        image = self.plot.relative_to(self.path.parent).as_posix()
         text = (
-            f"{before}{BEGIN}\n{block}\n\n![The measured figures]({picture})\n\n"
+            f"{before}{BEGIN}\n{block}\n\n![The measured metrics]({image})\n\n"
             f"By source, and the worst groups: [{self.sources.name}]({self.sources.name}).\n"
             f"{END}{after}"
         )
         for path, data in (
-            (self.figure, figure),
+            (self.plot, plot),
             (self.sources, sources.encode()),
-            (self.card, text.encode()),
+            (self.path, text.encode()),
         ):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, data)
 
 
-def block(
-    asked: Sequence[Row],
-    judged: Mapping[str, Judged],
-    programmes: Mapping[str, Figure],
+def evaluation_block(
+    requirements: Sequence[Requirement],
+    predictions: Predictions,
+    programmes: Mapping[str, Estimate],
     split: str,
 ) -> str:
-    """Return the card's tables: what was asked, both outputs, programmes, losses, conditions."""
-    return "\n\n".join(
+    """Return the tables: requirements, both outputs, programmes, losses, conditions."""
+    pooled = metrics.pool([predictions[name] for name in POOLED if name in predictions])
+    outputs = [
+        (name, *(percent(metrics.estimate(metric(label), pooled))
+                 for metric in (metrics.precision, metrics.recall, metrics.f_measure)))
+        for name, label in (("speech", metrics.SPEECH), ("music", metrics.MUSIC))
+    ]  # fmt: skip
+    losses = degradation_losses(predictions, list(DEGRADATIONS)).items()
+    parts = [
+        f"Measured on the {split} split, on 5 s windows without their surroundings. The intervals "
+        "in brackets are 95 % intervals of a bootstrap over groups.",
+        _table(
+            ("metric", "required", "measured", "windows / groups", ""),
+            [
+                (r.metric, r.threshold, r.measured, r.support, PASSED[r.passed])
+                for r in requirements
+            ],
+        ),
+        _table(("output at 0.5", "precision", "recall", "F"), outputs),
+        _table(
+            ("degradation", "points of macro F lost against clean"),
+            [(name, points(lost)) for name, lost in losses],
+        ),
+        _conditions(predictions),
+    ]
+    if programmes:
+        header = ("synthetic programmes, processed as by `airsift segment`", "value")
+        parts.insert(3, _table(header, [(name, percent(e)) for name, e in programmes.items()]))
+    return "\n\n".join(parts)
+
+
+def _conditions(predictions: Predictions) -> str:
+    rows = []
+    for name, each in predictions.items():
+        measured = metrics.estimate(metrics.both_right, metrics.pool([each]))
+        speech, music = _right(each).mean(axis=0)
+        rows.append(
+            (name, percent(measured), f"{speech:.1%}", f"{music:.1%}", measured.windows,
+             measured.groups)
+        )  # fmt: skip
+    return _table(
+        ("condition", "both outputs right", "speech right", "music right", "windows", "groups"),
+        rows,
+    )
+
+
+def sources_page(predictions: Predictions, split: str) -> str:
+    """Return the page of all sources, and of the groups with the highest error."""
+    rows, worst = [], []
+    for name in ("speech", "music", "singing", "noise"):
+        if name not in predictions:
+            continue
+        each = predictions[name]
+        for source in () if each.sources is None else np.unique(each.sources):
+            part = _part(each, each.sources == source)
+            measured = metrics.estimate(metrics.both_right, metrics.pool([part]))
+            shown = percent(measured) if measured.groups > 1 else f"{measured.value:.1%}"
+            rows.append((name, source, shown, measured.windows, measured.groups))
+        for group in np.unique(each.groups):
+            wrong = np.logical_not(_right(_part(each, each.groups == group)).all(axis=1))
+            if len(wrong) > 2 and wrong.any():
+                worst.append((-wrong.mean(), -len(wrong), str(group), name))
+    return "\n".join(
         [
-            f"Measured on the {split} split. Windows of 5 s, each judged alone; in brackets 95 % "
-            "intervals by drawing groups again.",
-            _asked(asked),
-            _outputs(judged),
-            *([_programmes(programmes)] if programmes else []),
-            _losses(judged),
-            _conditions(judged),
+            "# The model on each source",
+            "",
+            f"Written by `airsift evaluate` with the tables of the model card: the {split} split, "
+            "5 s windows, share with both outputs right and its 95 % interval over groups.",
+            "",
+            _table(("condition", "source", "both outputs right", "windows", "groups"), rows),
+            "",
+            f"The {N_WORST} groups with the highest error, of those with three or more windows:",
+            "",
+            _table(
+                ("group", "condition", "wrong", "windows"),
+                [(g, name, f"{-share:.0%}", -n) for share, n, g, name in sorted(worst)[:N_WORST]],
+            ),
+            "",
         ]
     )
 
 
-def sources_page(judged: Mapping[str, Judged], split: str) -> str:
-    """Return the page of every source, and of the groups with the most mistakes."""
-    lines = [
-        "# The model on each source",
-        "",
-        f"Written by `airsift evaluate` with the tables of the model card: the {split} split, "
-        "5 s windows, share with both outputs right and its 95 % interval over groups.",
-        "",
-        "| condition | source | both outputs right | windows | groups |",
-        "|---|---|---|---|---|",
-    ]
-    worst: list[tuple[float, int, str, str]] = []
-    pure = [name for name in ("speech", "music", "singing", "noise") if name in judged]
-    for name in pure:
-        each = judged[name]
-        of = each.sources
-        for source in () if of is None else np.unique(of):
-            part = _part(each, of == source)
-            measured = figures.estimate(figures.both_right, figures.pool([part]))
-            shown = percent(measured) if measured.groups > 1 else f"{measured.value:.1%}"
-            lines.append(
-                f"| {name} | {source} | {shown} | {measured.windows} | {measured.groups} |"
-            )
-        for group in np.unique(each.groups):
-            wrong = _wrong(_part(each, each.groups == group))
-            worst.append((wrong.mean(), len(wrong), name, str(group)))
-    lines += [
-        "",
-        f"The {WORST} groups with the largest share of wrong windows, of those with three or more:",
-        "",
-        "| group | condition | wrong | windows |",
-        "|---|---|---|---|",
-    ]
-    worst = sorted((each for each in worst if each[1] > 2), key=lambda e: (-e[0], -e[1], e[3]))
-    lines += [
-        f"| {group} | {name} | {share:.0%} | {windows} |"
-        for share, windows, name, group in worst[:WORST]
-        if share > 0
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _asked(asked: Sequence[Row]) -> str:
-    lines = [
-        "| figure | asked | measured | windows / groups | |",
-        "|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {row.figure} | {row.asked} | {row.measured} | {row.behind} | {MET[row.met]} |"
-        for row in asked
-    ]
-    return "\n".join(lines)
-
-
-def _outputs(judged: Mapping[str, Judged]) -> str:
-    of = figures.pool([judged[name] for name in POOLED if name in judged])
-    lines = ["| output at 0.5 | precision | recall | F |", "|---|---|---|---|"]
-    for name, label in (("speech", figures.SPEECH), ("music", figures.MUSIC)):
-        cells = [
-            percent(figures.estimate(make(label), of))
-            for make in (figures.precision, figures.recall, figures.f_measure)
-        ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _programmes(programmes: Mapping[str, Figure]) -> str:
-    lines = ["| spliced programmes, as `airsift segment` hears them | value |", "|---|---|"]
-    lines += [f"| {name} | {percent(figure)} |" for name, figure in programmes.items()]
-    return "\n".join(lines)
-
-
-def _losses(judged: Mapping[str, Judged]) -> str:
-    lines = ["| treatment | points of macro F lost against clean |", "|---|---|"]
-    lines += [
-        f"| {name} | {points(figure)} |" for name, figure in degraded(judged, list(TREATED)).items()
-    ]
-    return "\n".join(lines)
-
-
-def _conditions(judged: Mapping[str, Judged]) -> str:
-    lines = [
-        "| condition | both outputs right | speech right | music right | windows | groups |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, each in judged.items():
-        measured = figures.estimate(figures.both_right, figures.pool([each]))
-        right = (each.probabilities > 0.5) == (np.array(each.truth) > 0)
-        lines.append(
-            f"| {name} | {percent(measured)} | {right[:, 0].mean():.1%} | "
-            f"{right[:, 1].mean():.1%} | {measured.windows} | {measured.groups} |"
-        )
-    return "\n".join(lines)
-
-
-def _part(each: Judged, chosen: figures.Flags) -> Judged:
+def _part(each: ConditionPredictions, chosen: metrics.Flags) -> ConditionPredictions:
     return type(each)(each.name, each.truth, each.probabilities[chosen], each.groups[chosen])
 
 
-def _wrong(each: Judged) -> figures.Flags:
-    wrong: figures.Flags = ((each.probabilities > 0.5) != (np.array(each.truth) > 0)).any(axis=1)
-    return wrong
+def _right(each: ConditionPredictions) -> metrics.Flags:
+    """Return whether each output of each window is right [shape=(n, 2)]."""
+    right: metrics.Flags = (each.probabilities > 0.5) == (np.array(each.truth) > 0)
+    return right
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table in Markdown; names are the user's, so cells are escaped."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return " ".join(str(value).split()).replace("\\", "\\\\").replace("|", "\\|")
 
 
 def _parts(card: Path) -> tuple[str, str]:
-    """Return what stands before and after the measured part."""
+    """Return the text before and after the tables."""
     try:
         old = card.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""What a model says of held-out windows, and what a window costs."""
+"""Predictions of a model for the windows of conditions, and the cost of a window."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ import torch
 from model.frontend.rolling_cqt import RollingCQT, cqt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
     from model.classifier import Classifier
     from model.evaluation.conditions import Condition
 
+    Predictions = Mapping[str, "ConditionPredictions"]  # by the name of the condition
+
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A condition and what the model said.
+class ConditionPredictions:
+    """A condition and the predictions for its windows.
 
     Parameters
     ----------
@@ -32,11 +34,11 @@ class Judged:
     truth : (int, int)
         Speech and music, 0 or 1.
     probabilities : np.ndarray [shape=(n, 2)]
-        The model's.
+        Predicted probabilities of speech and music.
     groups : np.ndarray [shape=(n,), str]
         Voice, track or game of each window.
     sources : np.ndarray [shape=(n,), str], optional
-        Where each comes from, where it is known.
+        Source of each window, if known.
     """
 
     name: str
@@ -46,8 +48,10 @@ class Judged:
     sources: NDArray[np.str_] | None = None
 
 
-def measure(classifier: Classifier, conditions: Iterable[Condition]) -> Iterator[Judged]:
-    """Judge every window on its own, as ``airsift classify`` does, a condition at a time."""
+def predict(
+    classifier: Classifier, conditions: Iterable[Condition]
+) -> Iterator[ConditionPredictions]:
+    """Predict each window without its surroundings, as ``airsift classify`` does."""
     spec, front_end = classifier.spec, RollingCQT()
     spec.check_front_end(front_end)
     for each in conditions:
@@ -58,13 +62,15 @@ def measure(classifier: Classifier, conditions: Iterable[Condition]) -> Iterator
             ]
         probabilities = torch.cat(parts).double().numpy()
         sources = np.array(each.sources) if each.sources else None
-        yield Judged(each.name, each.truth, probabilities, np.array(each.groups), sources)
+        yield ConditionPredictions(
+            each.name, each.truth, probabilities, np.array(each.groups), sources
+        )
 
 
-def window_cost_s(classifier: Classifier, repeats: int = 40) -> float:
-    """Return the median CPU seconds of one window alone, from its columns, on one thread.
+def window_cpu_s(classifier: Classifier, repeats: int = 40) -> float:
+    """Return the median CPU seconds of one window, from its columns, on one thread.
 
-    CPU time and not the clock's: other work on the machine does not count.
+    CPU time and not wall time: other load on the machine does not count.
     """
     spec = classifier.spec
     columns = torch.rand(1, spec.window_columns, spec.n_bins) * 8.0

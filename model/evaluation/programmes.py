@@ -1,9 +1,8 @@
-"""Programmes of some minutes with known labels, spliced from held-out recordings.
+"""Synthetic programmes of some minutes with known labels, from held-out recordings.
 
-A programme is a row of items as on air: talk, songs, talk over a song that is turned down,
-jingles, noise, silence; they follow each other at a cut or in a cross-fade. A class is heard
-from the first to the last sample of what is played of it, fades included, and through pauses of
-up to 2 s, as in the windows of `model.evaluation.conditions`.
+A programme is a sequence of items as on air: talk, songs, talk over ducked music, jingles, noise
+and silence, with cuts or cross-fades. A class is active from its first to its last sample,
+including fades and pauses of up to 2 s, as in `model.evaluation.conditions`.
 """
 
 from __future__ import annotations
@@ -15,17 +14,18 @@ import numpy as np
 
 from airsift.errors import ConfigError
 from model.corpus.concatenate import PAUSE_SECONDS
-from model.corpus.feature_store import HOP, RATE
+from model.mixing import EDGE_S, RAMP_S, Spans, ducking_gain, fade_in, merge_spans
+from model.spec import HOP
+from model.spec import SAMPLE_RATE as RATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from model.corpus.feature_store import Stream
+    from model.corpus.feature_store import Take
 
-Spans = tuple[tuple[int, int], ...]
-# Kind of item: how often, and its shortest and longest in seconds.
+# Kind of item: probability, minimum and maximum length in seconds.
 ITEMS = {
     "talk": (0.30, 8.0, 38.0),
     "song": (0.25, 12.0, 38.0),
@@ -34,17 +34,16 @@ ITEMS = {
     "noise": (0.10, 4.0, 12.0),
     "silence": (0.08, 2.5, 6.0),
 }
-EDGE = RATE // 100  # what begins or ends at once still fades for 10 ms, or it would click
-SUNG = 0.3  # how many of the songs are sung
-CROSS_FADES = 0.4  # how often two items overlap
-RAMP = 3 * RATE // 10  # music goes down and up again over this time around speech
+EDGE = round(EDGE_S * RATE)
+SUNG = 0.3  # share of songs with singing
+CROSS_FADES = 0.4  # probability that two items overlap
 SILENCE_LEVEL = 1e-4
-SHORTEST_RUN = 3 * RATE
+MIN_RUN = 3 * RATE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Programme:
-    """A programme and the truth about it.
+    """A programme and its labels.
 
     Parameters
     ----------
@@ -53,7 +52,7 @@ class Programme:
     samples : np.ndarray [shape=(n,), float32]
         Mono at 16 kHz, within full scale.
     speech, music : tuple of (int, int)
-        Where each is heard, in samples, half-open, in order, apart from each other.
+        Active spans, in samples, half-open, sorted and disjoint.
     groups : tuple of str
         The voices, tracks and games in it.
     """
@@ -66,8 +65,8 @@ class Programme:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Layer:
-    """What one stream contributes: it is `heard` from `start` on, unless it is noise."""
+class _Clip:
+    """Samples of one take, from `start` on."""
 
     start: int
     samples: NDArray[np.float32]
@@ -79,16 +78,16 @@ class _Layer:
         return self.start + len(self.samples)
 
 
-class _Shelf:
-    """Gives out stretches of one class: every group once, then every group again."""
+class _ClipPool:
+    """Draws clips of one class; every group once, then every group again."""
 
-    def __init__(self, streams: Sequence[Stream], random: np.random.Generator) -> None:
+    def __init__(self, takes: Sequence[Take], random: np.random.Generator) -> None:
         self._runs: dict[str, list[NDArray[np.float32]]] = {}
-        for stream in streams:
-            for start, end in runs(stream.active):
-                if (end - start) * HOP >= SHORTEST_RUN:
-                    cut = stream.samples[start * HOP : end * HOP]
-                    self._runs.setdefault(stream.group, []).append(cut)
+        for take in takes:
+            for start, end in runs(take.active):
+                if (end - start) * HOP >= MIN_RUN:
+                    cut = take.samples[start * HOP : end * HOP]
+                    self._runs.setdefault(take.group, []).append(cut)
         self._random = random
         self._waiting: list[str] = []
 
@@ -96,7 +95,7 @@ class _Shelf:
         return bool(self._runs)
 
     def take(self, length: int) -> tuple[str, NDArray[np.float32]]:
-        """Return a group, and a stretch of it of at most `length` samples."""
+        """Return a group, and a clip of it of at most `length` samples."""
         if not self._waiting:
             names = sorted(self._runs)
             self._waiting = [names[place] for place in self._random.permutation(len(names))]
@@ -111,75 +110,75 @@ class _Shelf:
 
 
 def programmes(
-    heard: Sequence[Stream], *, count: int = 20, seconds: int = 180, seed: int = 9
+    takes: Sequence[Take], *, count: int = 20, seconds: int = 180, seed: int = 9
 ) -> Iterator[Programme]:
-    """Splice programmes, one at a time.
+    """Generate programmes.
 
     Parameters
     ----------
-    heard : sequence of Stream
-        Of one split, from `model.evaluation.conditions.held_out`.
+    takes : sequence of Take
+        Of one split, from `model.evaluation.conditions.held_out_takes`.
     count : int >= 0
-        How many.
+        Number of programmes.
     seconds : int >= 30
-        How long each is.
+        Length of each.
     seed : int
         The same seed gives the same programmes.
 
     Raises
     ------
     ConfigError
-        There is no speech or no music that lasts 3 s.
+        There is no speech or no music of 3 s.
     """
     random = np.random.default_rng(seed)
-    shelves = {
-        kind: _Shelf([stream for stream in heard if stream.kind == kind], random)
+    pools = {
+        kind: _ClipPool([take for take in takes if take.kind == kind], random)
         for kind in ("speech", "music", "singing", "noise")
     }
     for kind in ("speech", "music"):
-        if not shelves[kind]:
+        if not pools[kind]:
             raise ConfigError(f"no {kind} of 3 s or more to make programmes of: add recordings")
     for number in range(count):
-        yield _programme(f"programme-{number:02d}", shelves, seconds * RATE, random)
+        yield _programme(f"programme-{number:02d}", pools, seconds * RATE, random)
 
 
 def runs(active: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return where `active` is true, half-open."""
+    """Return the half-open spans where `active` is true."""
     edges = np.flatnonzero(np.diff(active.astype(np.int8), prepend=0, append=0))
     return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
 
 
 def _programme(
-    name: str, shelves: dict[str, _Shelf], length: int, random: np.random.Generator
+    name: str, pools: dict[str, _ClipPool], length: int, random: np.random.Generator
 ) -> Programme:
-    layers: list[_Layer] = []
+    clips: list[_Clip] = []
     at, before = 0, ""
     while at < length:
         kind = _next_kind(before, random)
         _, shortest, longest = ITEMS[kind]
-        item = _item(kind, int(random.uniform(shortest, longest) * RATE), shelves, random)
+        item = _item(kind, int(random.uniform(shortest, longest) * RATE), pools, random)
         fade = 0
-        if layers and "silence" not in (kind, before) and random.random() < CROSS_FADES:
-            last = max(layers, key=lambda layer: layer.end)
+        if clips and "silence" not in (kind, before) and random.random() < CROSS_FADES:
+            last = max(clips, key=lambda clip: clip.end)
             fade = int(random.uniform(0.5, 3.0) * RATE)
-            fade = min(fade, len(last.samples) // 3, *(len(layer.samples) // 3 for layer in item))
-            _fade(last.samples[-fade:], falling=True)
-            for layer in item:
-                if layer.start == 0:
-                    _fade(layer.samples[:fade])
-        placed = [replace(layer, start=at - fade + layer.start) for layer in item]
-        layers += placed
-        at, before = max(layer.end for layer in placed), kind
+            fade = min(fade, len(last.samples) // 3, *(len(clip.samples) // 3 for clip in item))
+            last.samples[-fade:] *= fade_in(fade)[::-1]
+            for clip in item:
+                if clip.start == 0:
+                    clip.samples[:fade] *= fade_in(fade)
+        placed = [replace(clip, start=at - fade + clip.start) for clip in item]
+        clips += placed
+        at, before = max(clip.end for clip in placed), kind
     mix = SILENCE_LEVEL * random.standard_normal(length).astype(np.float32)
-    for layer in layers:
-        cut = layer.samples[: max(0, length - layer.start)]
-        mix[layer.start : layer.start + len(cut)] += cut
+    for clip in clips:
+        cut = clip.samples[: max(0, length - clip.start)]
+        mix[clip.start : clip.start + len(cut)] += cut
     return Programme(
         name,
         np.clip(mix, -1.0, 1.0),
-        _heard(layers, ("speech",), length),
-        _heard(layers, ("music", "singing"), length),
-        tuple(sorted({layer.group for layer in layers if layer.group})),
+        _active(clips, ("speech",), length),
+        _active(clips, ("music", "singing"), length),
+        tuple(sorted({clip.group for clip in clips if clip.group})),
     )
 
 
@@ -190,66 +189,44 @@ def _next_kind(before: str, random: np.random.Generator) -> str:
 
 
 def _item(
-    kind: str, length: int, shelves: dict[str, _Shelf], random: np.random.Generator
-) -> list[_Layer]:
-    """Return the layers of one item, from sample 0 on."""
+    kind: str, length: int, pools: dict[str, _ClipPool], random: np.random.Generator
+) -> list[_Clip]:
+    """Return the clips of one item, from sample 0 on."""
 
-    def layer(shelf: str, most: int, level_db: float) -> _Layer:
-        group, samples = shelves[shelf].take(most)
-        return _Layer(0, _edged(samples * np.float32(10.0 ** (level_db / 20.0))), shelf, group)
+    def clip(kind: str, max_length: int, level_db: float) -> _Clip:
+        group, samples = pools[kind].take(max_length)
+        return _Clip(0, _fade_edges(samples * np.float32(10.0 ** (level_db / 20.0))), kind, group)
 
     level = float(random.uniform(-4.0, 4.0))
-    song = "singing" if shelves["singing"] and random.random() < SUNG else "music"
-    if kind == "silence" or (kind == "noise" and not shelves["noise"]):
-        return [_Layer(0, np.zeros(length, np.float32), "silence", "")]
+    song = "singing" if pools["singing"] and random.random() < SUNG else "music"
+    if kind == "silence" or (kind == "noise" and not pools["noise"]):
+        return [_Clip(0, np.zeros(length, np.float32), "silence", "")]
     if kind == "talk":
-        return [layer("speech", length, level)]
+        return [clip("speech", length, level)]
     if kind == "noise":
-        return [layer("noise", length, float(random.uniform(-15.0, 0.0)))]
+        return [clip("noise", length, float(random.uniform(-15.0, 0.0)))]
     if kind in ("song", "jingle"):
-        return [layer(song if kind == "song" else "music", length, level)]
-    # Music without a voice: with singing under speech two truths could be meant.
-    under = layer("music", length, level)
-    over = layer("speech", int(len(under.samples) * random.uniform(0.3, 0.8)), level)
-    start = int(random.integers(len(under.samples) - len(over.samples) + 1))
-    _duck(under.samples, start, start + len(over.samples), float(random.uniform(6.0, 18.0)))
-    return [replace(over, start=start), under]
+        return [clip(song if kind == "song" else "music", length, level)]
+    # Instrumental music: with singing under speech, the labels would be ambiguous.
+    music = clip("music", length, level)
+    speech = clip("speech", int(music.end * random.uniform(0.3, 0.8)), level)
+    speech = replace(speech, start=int(random.integers(music.end - speech.end + 1)))
+    spans = [(speech.start, speech.end)]
+    ramp, depth_db = round(RAMP_S * RATE), float(random.uniform(6.0, 18.0))
+    music.samples[:] *= ducking_gain(0, music.end, spans, ramp, depth_db)
+    return [speech, music]
 
 
-def _edged(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    _fade(samples[:EDGE])
-    _fade(samples[-EDGE:], falling=True)
+def _fade_edges(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    samples[:EDGE] *= fade_in(len(samples[:EDGE]))
+    samples[-EDGE:] *= fade_in(len(samples[-EDGE:]))[::-1]
     return samples
 
 
-def _duck(samples: NDArray[np.float32], start: int, end: int, by_db: float) -> None:
-    """Turn music down around [start, end), in place."""
-    now = np.arange(len(samples), dtype=np.float32)
-    flank = np.minimum(now - (start - RAMP), end + RAMP - now) / RAMP
-    samples *= np.asarray(10.0 ** (-by_db * np.clip(flank, 0.0, 1.0) / 20.0), np.float32)
-
-
-def _fade(samples: NDArray[np.float32], *, falling: bool = False) -> None:
-    """Fade in or out with a sine flank, in place: two of them keep the power."""
-    rise = np.sin(np.pi / 2 * (np.arange(len(samples), dtype=np.float32) + 0.5) / len(samples))
-    samples *= rise[::-1] if falling else rise
-
-
-def _heard(layers: Sequence[_Layer], kinds: tuple[str, ...], length: int) -> Spans:
+def _active(clips: Sequence[_Clip], kinds: tuple[str, ...], length: int) -> Spans:
     spans = sorted(
-        (layer.start, min(layer.end, length))
-        for layer in layers
-        if layer.kind in kinds and layer.start < length
+        (clip.start, min(clip.end, length))
+        for clip in clips
+        if clip.kind in kinds and clip.start < length
     )
-    return union(spans, round(PAUSE_SECONDS * RATE))
-
-
-def union(spans: Sequence[tuple[int, int]], pause: int = 0) -> Spans:
-    """Return the same moments as spans that are in order, and more than `pause` apart."""
-    out: list[tuple[int, int]] = []
-    for start, end in sorted(spans):
-        if out and start <= out[-1][1] + pause:
-            out[-1] = (out[-1][0], max(end, out[-1][1]))
-        else:
-            out.append((start, end))
-    return tuple(out)
+    return merge_spans(spans, round(PAUSE_SECONDS * RATE))

@@ -1,9 +1,9 @@
-"""ONNX: the same network for programs without torch, in files that all carry the spec.
+"""Export a network to ONNX, for programs without torch.
 
-``NAME.embed.onnx`` turns columns (batch, t, bins) into frames, of any batch and length;
-``NAME.decide.onnx`` judges the frames of one window each, and ``NAME.locate.onnx``, where the
-network does, the moments around its middle. All carry the model's facts as metadata under
-`SPEC_KEY`. onnxruntime loads them; no code of airsift is needed.
+``NAME.embed.onnx`` turns columns (batch, t, bins) of any batch and length into frames,
+``NAME.decide.onnx`` predicts from the frames of windows, and ``NAME.locate.onnx`` is the boundary
+head, if there is one. All carry the spec as metadata under `SPEC_KEY`. onnxruntime loads them
+without code of airsift.
 """
 
 from __future__ import annotations
@@ -27,36 +27,36 @@ if TYPE_CHECKING:
 SPEC_KEY = "airsift.json"
 INPUTS = {"embed": "columns", "decide": "frames", "locate": "frames"}
 OUTPUTS = {"embed": "frames", "decide": "probabilities", "locate": "moments"}
-# onnxruntime sums in another order than torch.
+# onnxruntime adds in another order than torch.
 TOLERANCE = 1e-4
 
 
 def can_write() -> bool:
-    """Return whether what writes and checks ONNX is installed."""
+    """Return whether the packages that write and check ONNX are installed."""
     return all(find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime"))
 
 
 def parts(spec: ModelSpec) -> tuple[str, ...]:
-    """Return the methods of a network that get a file each."""
+    """Return the methods of a network that are exported, each to a file."""
     return ("embed", "decide", "locate") if spec.moments else ("embed", "decide")
 
 
 def part_file(file: Path, part: str) -> Path:
-    """Return the name of one of the ONNX files that belong to a model file."""
+    """Return the name of an ONNX file that belongs to a model file."""
     return file.with_name(f"{file.stem}.{part}.onnx")
 
 
 def write(network: nn.Module, spec: ModelSpec, file: Path) -> list[Path]:
-    """Write the files next to a model file, and check them.
+    """Write the files beside a model file, and check them.
 
     Parameters
     ----------
     network : nn.Module
         In evaluation mode.
     spec : ModelSpec
-        Its facts.
+        Its spec.
     file : Path
-        The TorchScript file, whose name they get.
+        The TorchScript file, whose name they share.
 
     Returns
     -------
@@ -66,9 +66,9 @@ def write(network: nn.Module, spec: ModelSpec, file: Path) -> list[Path]:
     Raises
     ------
     ConfigError
-        onnx, onnxscript or onnxruntime is not installed, or the disk is full.
+        onnx, onnxscript or onnxruntime is not installed, or a file cannot be written.
     SpecMismatch
-        What onnxruntime computes differs from the network: nothing is left under their names.
+        onnxruntime and the network disagree; that file is not written.
     """
     if not can_write():
         raise ConfigError("ONNX files need `pip install 'airsift[training]'`: it brings onnx")
@@ -81,7 +81,7 @@ def write(network: nn.Module, spec: ModelSpec, file: Path) -> list[Path]:
 
 
 def check(network: nn.Module, part: str, spec: ModelSpec, file: Path) -> None:
-    """Refuse a file that carries another spec, or computes something else than the network.
+    """Refuse a file with another spec, or with other results than the network.
 
     Parameters
     ----------
@@ -90,14 +90,14 @@ def check(network: nn.Module, part: str, spec: ModelSpec, file: Path) -> None:
     part : str
         One of `parts`.
     spec : ModelSpec
-        What the file must say.
+        The expected spec.
     file : Path
         The file.
 
     Raises
     ------
     SpecMismatch
-        It is no ONNX file, the specs differ, or a number by more than `TOLERANCE`.
+        The file is not ONNX, the specs differ, or a result differs by more than `TOLERANCE`.
     """
     import onnxruntime
 
@@ -113,16 +113,16 @@ def check(network: nn.Module, part: str, spec: ModelSpec, file: Path) -> None:
             f"{file.name} is not an ONNX file that onnxruntime loads ({type(error).__name__}): "
             "export the network again"
         ) from error
-    said = session.get_modelmeta().custom_metadata_map.get(SPEC_KEY, "")
-    if not said or ModelSpec.from_json(said) != spec:
+    text = session.get_modelmeta().custom_metadata_map.get(SPEC_KEY, "")
+    if not text or ModelSpec.from_json(text) != spec:
         raise SpecMismatch(f"{file.name} carries another spec than the network: export it again")
     for trial in _trials(network, part, spec):
         with torch.inference_mode():
-            wanted = _run(network, part, trial)
+            expected = _run(network, part, trial)
         found = torch.from_numpy(session.run(None, {INPUTS[part]: trial.numpy()})[0])
-        same = found.shape == wanted.shape
-        distance = float((found - wanted).abs().max()) if same else torch.inf
-        scale = max(1.0, float(wanted.abs().max()))
+        same = found.shape == expected.shape
+        distance = float((found - expected).abs().max()) if same else torch.inf
+        scale = max(1.0, float(expected.abs().max()))
         if not distance <= TOLERANCE * scale:
             raise SpecMismatch(
                 f"{file.name} differs from the eager network by {distance:.2g} for the shape "
@@ -171,7 +171,7 @@ def _write_part(network: nn.Module, part: str, spec: ModelSpec, file: Path) -> N
 
 
 def _trials(network: Any, part: str, spec: ModelSpec) -> list[Tensor]:
-    """Make inputs of several shapes: loud and quiet columns, or the frames of such."""
+    """Return inputs of several shapes: loud and quiet columns, or their frames."""
     generator = torch.Generator().manual_seed(0)
     shapes = [(1, spec.window_columns), (3, spec.window_columns + 7 * spec.stride_columns)]
     if part != "embed":
@@ -187,7 +187,7 @@ def _trials(network: Any, part: str, spec: ModelSpec) -> list[Tensor]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide what the exporter says of packages that it does not need here."""
+    """Suppress the exporter's messages about optional packages."""
     import logging
 
     exporter = logging.getLogger("torch.onnx")

@@ -1,4 +1,4 @@
-"""From a trained network to the file that airsift runs, checked on the way."""
+"""Export a trained network to TorchScript, with checks."""
 
 from __future__ import annotations
 
@@ -9,54 +9,59 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from airsift.errors import ConfigError, SpecMismatch
+from airsift.files import replacing
 from model import classifier
 from model.networks import presets
-from model.spec import ModelSpec
-from model.training import checkpoint as progress
-from model.training.mixer import LABELS
+from model.spec import LABELS, ModelSpec
+from model.training import checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-# Folding the normalisation into the convolutions moves the last digits only.
+# Folding the normalisation into the convolutions changes the last digits.
 TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What `airsift train` left.
+    """The result of `airsift train`.
 
     Parameters
     ----------
     network : nn.Module
-        With its trained weights.
+        With trained weights.
     name : str
-        Of the network, in `model.networks.presets`.
+        Preset of the network, in `model.networks.presets`.
     labels : tuple of str
         Names of the outputs.
-    record : mapping of str to Any, optional
-        What the training recorded of itself, see `model.training.record`.
+    record : mapping of str to Any
+        Record of the training, see `model.training.record`.
     """
 
     network: Any
     name: str
     labels: tuple[str, ...]
-    record: Mapping[str, Any] | None
+    record: Mapping[str, Any]
 
 
 def trained_network(file: Path) -> Trained:
-    """Load what `airsift train` left.
+    """Load the result of `airsift train`.
 
     Raises
     ------
     ConfigError
-        The training did not come to its end, or the file is something else.
+        The training is unfinished, or the file is something else.
     """
     if not file.exists():
         raise ConfigError(f"{file} is not there: run `airsift train` to its end first")
-    facts = progress.load(file)
-    if not isinstance(facts, dict) or not facts.keys() >= {"network", "labels", "weights"}:
+    facts = checkpoint.load(file)
+    if not isinstance(facts, dict) or not facts.keys() >= {
+        "network",
+        "labels",
+        "weights",
+        "record",
+    }:
         raise ConfigError(f"{file} was not written by `airsift train`: train again")
     network = presets.make(facts["network"], len(facts["labels"]))
     try:
@@ -66,11 +71,11 @@ def trained_network(file: Path) -> Trained:
             f"{file} holds other weights than the network {facts['network']!r} has: train again "
             "with this version"
         ) from error
-    return Trained(network.eval(), facts["network"], tuple(facts["labels"]), facts.get("record"))
+    return Trained(network.eval(), facts["network"], tuple(facts["labels"]), facts["record"])
 
 
 def spec_of(network: Any, training_data: str, labels: tuple[str, ...] = LABELS) -> ModelSpec:
-    """Describe a network; the front end's facts are those of `model.frontend.rolling_cqt`."""
+    """Return the spec of a network; the front end is that of `model.spec`."""
     return ModelSpec(
         labels=labels,
         context_columns=network.context,
@@ -83,7 +88,7 @@ def spec_of(network: Any, training_data: str, labels: tuple[str, ...] = LABELS) 
 
 
 def weights_hash(network: Any) -> str:
-    """Hash every number of a network, in the order of their names."""
+    """Return a hash of all parameters and buffers, in the order of their names."""
     digest = hashlib.sha256()
     for name, values in sorted(network.state_dict().items()):
         digest.update(name.encode())
@@ -103,15 +108,15 @@ def export(
     path : Path
         The file to write.
     training_data : str
-        What is known of the audio it was trained on; empty where nothing is.
+        Description of the training audio; may be empty.
     labels : tuple of str
         Names of the outputs.
 
     Raises
     ------
     SpecMismatch
-        The scripted and the eager network, or the file read back, disagree; nothing is written
-        under the name asked for.
+        The scripted or the reloaded network differs from the eager one; the file is not
+        written.
     """
     network = network.eval()
     spec = spec_of(network, training_data, labels)
@@ -120,20 +125,19 @@ def export(
     columns = torch.rand(3, spec.window_columns, spec.n_bins, generator=generator) * 12.0
     with torch.inference_mode():
         frames = network.embed(columns)
-        wanted = [network.decide(frames)]
+        expected = [network.decide(frames)]
         if network.moments:
-            wanted.append(network.locate(frames))
-    trial = path.with_name(f"{path.name}.trial")
+            expected.append(network.locate(frames))
     path.parent.mkdir(parents=True, exist_ok=True)
-    classifier.save(module, spec, trial)
-    try:
+    with replacing(path) as trial:
+        classifier.save(module, spec, trial)
         again = classifier.load(trial)
         for name, each in (
             ("scripted", classifier.Classifier(module, spec)), ("reloaded", again),
         ):  # fmt: skip
             frames = each.embed(columns)
             found = [each.decide(frames), each.locate(frames)]
-            error = max(float((a - b).abs().max()) for a, b in zip(found, wanted, strict=False))
+            error = max(float((a - b).abs().max()) for a, b in zip(found, expected, strict=False))
             if not error <= TOLERANCE:
                 raise SpecMismatch(
                     f"the {name} network differs from the eager one by {error:.2g}, at most "
@@ -141,7 +145,4 @@ def export(
                 )
         if again.spec != spec:
             raise SpecMismatch(f"{path}: the spec read back is not the one written")
-        trial.replace(path)
-    finally:
-        trial.unlink(missing_ok=True)
     return spec

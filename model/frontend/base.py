@@ -1,23 +1,51 @@
-"""What every front end does at its edges: count the columns, check the state, compress."""
+"""The interface of a front end, and what all front ends share: input checks and compression."""
 
 from __future__ import annotations
 
 from math import isfinite
+from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
 from airsift.errors import ConfigError
+from model.spec import STEP_COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from model.units import Units
 
 State = dict[str, Tensor]
 
-COMPRESSION = 10_000.0
-# Columns that are computed together, in a row of a unit (see `model.units`): 1 s, the step between
-# two decisions, so that live audio waits for no more.
-COLUMNS = 50
+# Columns of one row of a unit (see `model.units`): 1 s, the step between two decisions, so that
+# live audio never waits longer.
+ROW_COLUMNS = STEP_COLUMNS
+
+
+class FrontEnd(Protocol):
+    """From samples to columns, for a batch of stations."""
+
+    sample_rate: int
+    hop: int
+    n_bins: int
+    bins_per_octave: int
+    fmin_hz: float
+    compression: float
+    units: list[Units]
+
+    @property
+    def latency(self) -> int:
+        """Samples by which the columns of a call lie before its samples."""
+
+    def initial_state(self, batch: int) -> State:
+        """Return the state of `batch` stations after silence."""
+
+    def __call__(self, samples: Tensor, state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
+        """Push samples [shape=(batch, m * hop)]; return m columns and the next state."""
 
 
 def checked_compression(compression: float) -> float:
-    """Return the compression if it is a number that `compress` can use.
+    """Return the compression if it is finite and not negative.
 
     Raises
     ------
@@ -37,7 +65,7 @@ def compress(magnitude: Tensor, compression: float) -> Tensor:
 
 
 def columns_in(samples: Tensor, history: Tensor, hop: int) -> int:
-    """Count the columns that a call's samples complete.
+    """Return the number of columns that a call completes.
 
     Raises
     ------

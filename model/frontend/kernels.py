@@ -1,6 +1,6 @@
-"""The numbers of the constant-Q transform: bin kernels, the decimator, and how they line up.
+"""Kernels of the constant-Q transform, its decimator, and their alignment.
 
-Everything here is plain numpy and runs once, when a front end is built.
+Plain numpy, computed once when a front end is built.
 """
 
 from __future__ import annotations
@@ -11,24 +11,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from model.spec import BINS_PER_OCTAVE, FMIN_HZ, HOP, N_BINS, SAMPLE_RATE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SAMPLE_RATE = 16_000
-HOP = 320
-FMIN_HZ = 80.0
-BINS_PER_OCTAVE = 24
-N_OCTAVES = 6
-N_BINS = BINS_PER_OCTAVE * N_OCTAVES
+N_OCTAVES = N_BINS // BINS_PER_OCTAVE
 
 # Cycles of a bin's tone under its taper: neighbouring bins are then one bandwidth apart.
 Q = 1.0 / (2.0 ** (1.0 / BINS_PER_OCTAVE) - 1.0)
 
-# Half the decimator's length, in samples at its input rate. Odd, so that a half-band filter
-# ends on taps that are not zero.
+# Half the decimator's length, in samples at its input rate. Odd, so that the half-band filter
+# ends on non-zero taps.
 DECIMATOR_HALF = 19
-# Kaiser's beta for 100 dB: with 39 taps the pass band then reaches 2/Q above the highest bin
-# that is taken from the decimated signal, and its mirror image is all stop band.
+# Kaiser beta for 100 dB. With 39 taps the pass band reaches 2/Q above the highest bin that is
+# computed from the decimated signal, and its alias lies in the stop band.
 DECIMATOR_BETA = 10.06
 
 
@@ -51,12 +48,12 @@ def halfband() -> NDArray[np.float64]:
 
 
 def decimator_matrix(outputs: int) -> NDArray[np.float64]:
-    """Write the half-band filter and the choice of every second sample as one matrix.
+    """Return the half-band filter and the decimation by two as one matrix.
 
     Parameters
     ----------
     outputs : int > 0
-        Decimated samples made from one block.
+        Decimated samples of one block.
 
     Returns
     -------
@@ -77,18 +74,18 @@ class Octave:
     Parameters
     ----------
     level : int >= 0
-        How often the signal has been halved in rate; 0 is the highest octave.
+        Number of decimations by two; 0 is the highest octave.
     kernels : np.ndarray [shape=(before + 1 + after, 2 * BINS_PER_OCTAVE)]
         Cosines of all bins, then sines, scaled so that a sine of amplitude 1 on a bin's
         frequency has magnitude 1.
     before, after : int >= 0
-        Samples a frame reaches back and ahead of the column's centre, at this octave's rate.
+        Samples before and after the column's centre, at this octave's rate.
     delay : int >= 0
-        Samples at SAMPLE_RATE by which the decimators delay this octave's signal. A multiple
-        of ``2 ** level``, so that every column is centred on a sample.
+        Delay of this octave's signal by the decimators, in samples at `SAMPLE_RATE`: a
+        multiple of ``2 ** level``, so that every column is centred on a sample.
     shift : int, 0 or 1
-        Samples at this octave's rate by which the next octave's decimator starts early, which
-        is what keeps the delays such multiples.
+        Samples at this octave's rate by which the next octave's decimator starts early, to
+        keep the delays such multiples.
     """
 
     level: int
@@ -111,8 +108,8 @@ def octaves() -> list[Octave]:
     delay = 0
     for level in range(N_OCTAVES):
         kernels, before, after = _octave_kernels(frequencies[level], level)
-        # The newest sample under the filter is DECIMATOR_HALF newer than its centre, and is
-        # the second of its pair unless the delay then fits no whole sample further down.
+        # The newest sample under the filter is DECIMATOR_HALF after its centre. It is the second
+        # of its pair, unless the delay would then be fractional in the next octave.
         step = 1 << level
         shift = (delay // step + DECIMATOR_HALF - 1) % 2
         made.append(Octave(level, kernels, before, after, delay, shift))
@@ -121,10 +118,9 @@ def octaves() -> list[Octave]:
 
 
 def latency(parts: list[Octave]) -> int:
-    """Count the samples a column waits for the audio under its longest kernel, a multiple of HOP.
+    """Return the samples that a column waits for its longest kernel, a multiple of HOP.
 
-    A column may use the HOP samples that start on its (delayed) centre, since samples come in
-    whole hops.
+    Samples arrive in whole hops, so a column may use the HOP samples from its delayed centre on.
     """
     ahead = max(part.delay + ((part.after + 1) << part.level) for part in parts)
     return max(0, ceil((ahead - HOP) / HOP) * HOP)
@@ -133,10 +129,10 @@ def latency(parts: list[Octave]) -> int:
 def _octave_kernels(
     frequencies: NDArray[np.float64], level: int
 ) -> tuple[NDArray[np.float64], int, int]:
-    """Sample the full-rate kernels at every ``2 ** level``-th place.
+    """Sample the full-rate kernels at every ``2 ** level``-th position.
 
-    The lengths are whole samples at the full rate and an odd one sits half a sample early:
-    that is how CQT1992v2 places its kernels, and it is what makes the two comparable.
+    As in CQT1992v2, lengths are whole samples at the full rate, and kernels of odd length sit
+    half a sample early.
     """
     lengths = np.ceil(Q * SAMPLE_RATE / frequencies)
     centres = np.where(lengths % 2 == 1, -0.5, 0.0)

@@ -1,18 +1,17 @@
-"""Samples to columns: the constant-Q transform, rolling, for a batch of stations.
+"""From samples to columns: a streaming constant-Q transform for a batch of stations.
 
-The highest octave is computed at 16 kHz. For each octave below, the signal is halved in rate
-first, so every octave has kernels of the same length (about 210 samples) and costs little. A
-decimator is one matrix product over blocks and an octave is one over frames, because for a
-single channel that is what runs fast on a CPU and on a GPU alike. The products have fixed shapes
-(see `model.units`): octave by octave, so that no row needs more old samples than its own filters.
+The highest octave is computed at 16 kHz. Each lower octave is computed at half the rate of the one
+above, so that all kernels are short (about 210 samples). Decimator and octave are one matrix
+product each, which is fast for a single channel on CPU and GPU. The products have fixed shapes
+(see `model.units`), one octave at a time, so that a row holds no more past samples than its own
+filters need.
 
-Columns sit on a grid: column c is centred on sample ``c * hop``. There is one path for live
-audio and for files: a file is a stream that comes in one piece (see `cqt`).
+Column c is centred on sample ``c * hop``. Files take the same path as live audio: see `cqt`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -20,13 +19,14 @@ from torch import Tensor, nn
 from airsift.errors import ConfigError
 from model.frontend import kernels as design
 from model.frontend.base import (
-    COLUMNS,
-    COMPRESSION,
+    ROW_COLUMNS,
+    FrontEnd,
     State,
     checked_compression,
     columns_in,
     compress,
 )
+from model.spec import BINS_PER_OCTAVE, COMPRESSION, FMIN_HZ, HOP, N_BINS, SAMPLE_RATE
 from model.units import Units, random_rows
 
 if TYPE_CHECKING:
@@ -35,34 +35,12 @@ if TYPE_CHECKING:
     from model.frontend.nnaudio_cqt import NnAudioCQT
 
 
-class FrontEnd(Protocol):
-    """What the rest of airsift needs of a front end."""
-
-    sample_rate: int
-    hop: int
-    n_bins: int
-    bins_per_octave: int
-    fmin_hz: float
-    compression: float
-    units: list[Units]
-
-    @property
-    def latency(self) -> int:
-        """Samples by which the columns of a call lie before its samples."""
-
-    def initial_state(self, batch: int) -> State:
-        """State of `batch` stations that have heard silence so far."""
-
-    def __call__(self, samples: Tensor, state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
-        """Push samples, get as many columns as there are hops in them."""
-
-
 class RollingCQT(nn.Module):
-    """Constant-Q magnitudes of audio as it arrives.
+    """Streaming constant-Q magnitudes.
 
-    16 kHz, 144 bins from 80 Hz, 24 to the octave, a column every 320 samples. A sine of
-    amplitude 1 on a bin's frequency has magnitude 1 in that bin, before compression. Bins are
-    those of nnAudio's CQT1992v2: a tone of amplitude 1 anywhere differs by less than 1e-4.
+    The numbers are those of `model.spec`. A sine of amplitude 1 on a bin's frequency has
+    magnitude 1 in that bin, before compression. For tones of amplitude 1 the result differs from
+    nnAudio's CQT1992v2 by less than 1e-4.
 
     Parameters
     ----------
@@ -78,11 +56,11 @@ class RollingCQT(nn.Module):
     def __init__(self, compression: float = COMPRESSION) -> None:
         super().__init__()
         self.compression = checked_compression(compression)
-        self.sample_rate = design.SAMPLE_RATE
-        self.hop = design.HOP
-        self.n_bins = design.N_BINS
-        self.bins_per_octave = design.BINS_PER_OCTAVE
-        self.fmin_hz = design.FMIN_HZ
+        self.sample_rate = SAMPLE_RATE
+        self.hop = HOP
+        self.n_bins = N_BINS
+        self.bins_per_octave = BINS_PER_OCTAVE
+        self.fmin_hz = FMIN_HZ
         octaves = design.octaves()
         self._latency = design.latency(octaves)
         self._octaves = [
@@ -93,7 +71,7 @@ class RollingCQT(nn.Module):
         self._magnitude = Units(
             "magnitudes",
             self._compressed,
-            random_rows((COLUMNS, len(octaves) * 2 * design.BINS_PER_OCTAVE)),
+            random_rows((ROW_COLUMNS, len(octaves) * 2 * BINS_PER_OCTAVE)),
         )
         self.units = [*(octave.units for octave in self._octaves), self._magnitude]
 
@@ -108,7 +86,7 @@ class RollingCQT(nn.Module):
         return self._latency
 
     def initial_state(self, batch: int) -> State:
-        """State of stations that have heard silence so far.
+        """Return the state of stations after silence.
 
         Parameters
         ----------
@@ -118,8 +96,7 @@ class RollingCQT(nn.Module):
         Returns
         -------
         dict of torch.Tensor [shape=(batch, ...)]
-            One row per station: rows may be saved, restored, replaced and put into other
-            batches.
+            One row for each station; rows may be stored and moved between batches.
         """
         size = sum(octave.tail for octave in self._octaves)
         return {"history": self._octaves[0].kernels.new_zeros(batch, size)}
@@ -132,14 +109,14 @@ class RollingCQT(nn.Module):
         samples : torch.Tensor [shape=(batch, m * hop), float32]
             Mono audio at 16 kHz, full scale is +-1.
         state : mapping
-            What `initial_state` or the call before returned. It is not changed.
+            From `initial_state` or the previous call. It is not changed.
 
         Returns
         -------
         columns : torch.Tensor [shape=(batch, m, n_bins)]
-            Column j is centred `latency` samples before sample ``j * hop`` of this call. They
-            are computed in rows of `COLUMNS`: a column has the same bits in whatever batch, and
-            in whatever calls, all but the last a multiple of `COLUMNS` long.
+            Column j is centred `latency` samples before sample ``j * hop`` of this call. A
+            column has the same bits in any batch, and for any division into calls whose
+            lengths, except the last, are multiples of `ROW_COLUMNS`.
         state : dict of torch.Tensor
             For the next call.
 
@@ -152,11 +129,11 @@ class RollingCQT(nn.Module):
         count = columns_in(samples, history, self.hop)
         if count == 0:
             return samples.new_zeros(len(samples), 0, self.n_bins), {"history": history}
-        steps = -(-count // COLUMNS)
+        steps = -(-count // ROW_COLUMNS)
         tails = torch.split_with_sizes(history, [octave.tail for octave in self._octaves], dim=1)
         spectra: list[Tensor] = []
         kept: list[Tensor] = []
-        new = nn.functional.pad(samples, (0, (steps * COLUMNS - count) * self.hop))
+        new = nn.functional.pad(samples, (0, (steps * ROW_COLUMNS - count) * self.hop))
         for octave, tail in zip(self._octaves, tails, strict=True):
             signal = torch.cat([tail, new], dim=1)
             end = count * octave.hop
@@ -164,14 +141,14 @@ class RollingCQT(nn.Module):
             spectrum, *halved = octave.units(octave.rows(signal, steps))
             spectra.append(spectrum)
             if halved:
-                new = halved[0].view(len(samples), steps * COLUMNS * octave.hop // 2)
+                new = halved[0].view(len(samples), steps * ROW_COLUMNS * octave.hop // 2)
         (columns,) = self._magnitude(torch.cat(spectra[::-1], dim=2))
-        columns = columns.view(len(samples), steps * COLUMNS, self.n_bins)[:, :count]
+        columns = columns.view(len(samples), steps * ROW_COLUMNS, self.n_bins)[:, :count]
         return columns, {"history": torch.cat(kept, dim=1)}
 
     def _compressed(self, spectra: Tensor) -> Tensor:
-        """Columns from the cosine and sine parts of all octaves, lowest first."""
-        shape = (len(spectra), COLUMNS, len(self._octaves), 2, design.BINS_PER_OCTAVE)
+        """Compute columns from the cosine and sine parts of all octaves, lowest first."""
+        shape = (len(spectra), ROW_COLUMNS, len(self._octaves), 2, BINS_PER_OCTAVE)
         parts = spectra.view(shape)
         real, imaginary = parts[:, :, :, 0], parts[:, :, :, 1]
         magnitude = real.square().addcmul_(imaginary, imaginary).sqrt_()
@@ -179,11 +156,11 @@ class RollingCQT(nn.Module):
 
 
 class _Octave(nn.Module):
-    """One octave's matrices, and where its frames lie in what it remembers and what is new.
+    """The matrices of one octave, and the positions of its frames.
 
-    A signal here is ``tail`` old samples of every station and then the new ones of this call,
-    at the rate of this octave. A row of a unit is such a signal with `COLUMNS` columns' worth of
-    new samples.
+    A signal is the last ``tail`` samples of each station, then the new samples of this call, at
+    the rate of this octave. A row of a unit is such a signal with the new samples of
+    `ROW_COLUMNS` columns.
     """
 
     kernels: Tensor
@@ -192,55 +169,55 @@ class _Octave(nn.Module):
     def __init__(self, octave: design.Octave, latency: int, *, last: bool) -> None:
         super().__init__()
         self.hop = octave.hop
-        # Blocks of about 40 outputs: wide enough for a fast product, and hardly more
-        # multiplications by zero than the filter has taps.
+        # Blocks of 40 outputs: wide enough for a fast product, with few multiplications by zero.
         self.outputs = min(octave.hop // 2, 40)
-        # Samples from the start of the oldest frame, or filter, to the first new sample.
+        # Samples from the start of the oldest frame or filter to the first new sample.
         framed = ((latency - octave.delay) >> octave.level) + octave.before
         filtered = 2 * design.DECIMATOR_HALF - 1 + octave.shift
         self.tail = max(framed, filtered)
         self.first_frame = self.tail - framed
         self.first_block = self.tail - filtered
         self.last = last
-        # Not part of a state dict: the values follow from the constants.
-        kernels = torch.tensor(octave.kernels, dtype=torch.float32)
+        # Not in the state dict: the values follow from constants.
+        matrix = torch.tensor(octave.kernels, dtype=torch.float32)
         decimator = torch.tensor(design.decimator_matrix(self.outputs), dtype=torch.float32)
-        self.register_buffer("kernels", kernels, persistent=False)
+        self.register_buffer("kernels", matrix, persistent=False)
         self.register_buffer("decimator", decimator, persistent=False)
         self.units = Units(
             f"octave {octave.level}",
             self._transformed if last else self._transformed_and_halved,
-            random_rows((self.tail + COLUMNS * self.hop,)),
+            random_rows((self.tail + ROW_COLUMNS * self.hop,)),
         )
 
     def rows(self, signal: Tensor, steps: int) -> Tensor:
-        """Cut signals into rows of units, shape=(batch * steps, tail + COLUMNS * hop)."""
-        return signal.unfold(1, self.tail + COLUMNS * self.hop, COLUMNS * self.hop).flatten(0, 1)
+        """Cut signals into rows of units, shape=(batch * steps, tail + ROW_COLUMNS * hop)."""
+        return signal.unfold(1, self.tail + ROW_COLUMNS * self.hop, ROW_COLUMNS * self.hop).flatten(
+            0, 1
+        )
 
     def _transformed(self, rows: Tensor) -> Tensor:
-        """Compute the cosine and sine parts of the new columns, (n, COLUMNS, 2 * bins)."""
-        kernels = self.kernels
-        frames = _blocks(rows, self.first_frame, len(kernels), self.hop, COLUMNS)
-        return (frames @ kernels).view(len(rows), COLUMNS, -1)
+        """Compute the cosine and sine parts of the new columns, (n, ROW_COLUMNS, 2 * bins)."""
+        frames = _blocks(rows, self.first_frame, len(self.kernels), self.hop, ROW_COLUMNS)
+        return (frames @ self.kernels).view(len(rows), ROW_COLUMNS, -1)
 
     def _transformed_and_halved(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Transform, and low-pass filter the new samples and keep every second of them."""
         decimator = self.decimator
         step = 2 * self.outputs
-        count = COLUMNS * self.hop // step
+        count = ROW_COLUMNS * self.hop // step
         blocks = _blocks(rows, self.first_block, len(decimator), step, count)
         return self._transformed(rows), (blocks @ decimator).view(len(rows), -1)
 
 
 def cqt(samples: Tensor, front_end: FrontEnd) -> Tensor:
-    """All columns of finished recordings: the stream, in one piece.
+    """Compute all columns of complete recordings, in one call.
 
     Parameters
     ----------
     samples : torch.Tensor [shape=(batch, n), float32]
-        Mono audio at 16 kHz, full scale is +-1. Silence is assumed before and after.
+        Mono at 16 kHz, full scale is +-1. Silence is assumed before and after.
     front_end : FrontEnd
-        On the samples' device.
+        On the device of the samples.
 
     Returns
     -------
@@ -254,7 +231,7 @@ def cqt(samples: Tensor, front_end: FrontEnd) -> Tensor:
 
 
 def make_front_end(kind: str, compression: float = COMPRESSION) -> RollingCQT | NnAudioCQT:
-    """Build the front end that a configuration names.
+    """Build a front end by name.
 
     Parameters
     ----------
@@ -266,7 +243,7 @@ def make_front_end(kind: str, compression: float = COMPRESSION) -> RollingCQT | 
     Raises
     ------
     ConfigError
-        There is no front end of that name, or the compression is negative or not finite.
+        The name is unknown, or the compression is negative or not finite.
     """
     if kind == "rolling":
         return RollingCQT(compression)
@@ -278,8 +255,8 @@ def make_front_end(kind: str, compression: float = COMPRESSION) -> RollingCQT | 
 
 
 def _blocks(signal: Tensor, first: int, width: int, step: int, count: int) -> Tensor:
-    """Overlapping blocks of every station, shape=(batch * count, width)."""
+    """Return overlapping blocks of every station, shape=(batch * count, width)."""
     shape, strides = (len(signal), count, width), (signal.stride(0), step, 1)
     blocks = signal.as_strided(shape, strides, signal.storage_offset() + first)
-    # Rows of all stations in one matrix: one product is much faster than one per station.
+    # One product over the rows of all stations is much faster than one for each station.
     return blocks.reshape(len(signal) * count, width)

@@ -1,27 +1,27 @@
-"""The network: columns to frames, once each; frames of 5 s to the probability of two labels.
+"""The default network: columns to frames, then the frames of a 5 s window to probabilities.
 
-`embed` is convolutional and 'valid' in time, so a frame depends on its own columns only and
-is the same whichever block of columns it is computed in. `decide` pools the frames of one
-window: their mean and spread under a taper, which is what makes a probability cross 0.5 when
-a boundary passes the window's centre, and their plain mean and maximum, for what is short.
-`locate` says the same of single moments around that centre: a window tells what is heard, its
-moments tell since when.
+`embed` is convolutional without padding in time, so a frame depends on its own columns only, in
+any block. `decide` pools the frames of a window: mean and standard deviation under a taper, so
+that a probability crosses 0.5 when a boundary passes the centre, and plain mean and maximum, for
+short events. `locate` is the boundary head: frame-level predictions around the centre.
 """
 
 import torch
 from torch import Tensor, nn
 
+from model.spec import N_BINS
+
 # The log-compressed columns lie in [0, 13.3]; quiet broadcast speech is near 4.
 TYPICAL_COLUMN = 4.0
 COLUMN_SPREAD = 3.0
-# Moments that a window tells apart, one a frame: together they are the step between two windows.
+# Frames around the centre with predictions of their own: together one step between windows.
 MOMENTS = 5
-# Frames that a moment is told by: 1.6 s before and after it, and what each of them sees.
+# Frames that a moment depends on: 1.6 s before and after it.
 AROUND = 17
 
 
 class Network(nn.Module):
-    """Depthwise separable convolutions over bins and time, then pooled time.
+    """Depthwise separable convolutions over bins and time, then pooling over time.
 
     Parameters
     ----------
@@ -30,20 +30,20 @@ class Network(nn.Module):
     labels : int > 0
         Independent outputs.
     maps : (int, int, int)
-        Maps of the three two-dimensional layers.
+        Feature maps of the three two-dimensional layers.
     frame_size : int > 0
-        Numbers in a frame.
+        Features of a frame.
 
     Notes
     -----
-    A frame sees `context` columns (0.8 s) and there is one every `stride` columns (0.2 s).
+    A frame depends on `context` columns (0.8 s); there is one every `stride` columns (0.2 s).
     """
 
     temperature: Tensor
 
     def __init__(
         self,
-        n_bins: int = 144,
+        n_bins: int = N_BINS,
         labels: int = 2,
         maps: tuple[int, int, int] = (12, 24, 48),
         frame_size: int = 96,
@@ -87,14 +87,14 @@ class Network(nn.Module):
         self.frames_to_near = nn.Conv1d(frame_size, 32, 11)
         self.near_to_moments = nn.Conv1d(32, labels, AROUND - 10)
         self.window_to_moments = nn.Linear(4 * frame_size, labels, bias=False)
-        # Calibration, fitted on validation windows after training.
+        # Calibration, fitted to the validation windows after training.
         self.register_buffer("temperature", torch.ones(labels))
-        # With so few maps, convolutions run twice as fast with the maps innermost.
+        # With few maps, convolutions run twice as fast with the maps innermost.
         self.to(memory_format=torch.channels_last)
 
     @torch.jit.export
     def embed(self, columns: Tensor) -> Tensor:
-        """Compute what the columns contribute to any window.
+        """Compute frames, which overlapping windows share.
 
         Parameters
         ----------
@@ -104,7 +104,7 @@ class Network(nn.Module):
         Returns
         -------
         torch.Tensor [shape=(batch, (t - context) // stride + 1, frame_size)]
-            Frame i is of columns ``i * stride`` to ``i * stride + context``.
+            Frame i depends on columns ``i * stride`` to ``i * stride + context``.
         """
         scaled = (columns.unsqueeze(1) - self.typical) / self.spread
         maps: Tensor = self.maps_to_frames(self.columns_to_maps(scaled))
@@ -112,13 +112,13 @@ class Network(nn.Module):
 
     @torch.jit.export
     def scores(self, frames: Tensor) -> Tensor:
-        """Judge windows, as log odds [shape=(batch, labels)]; see `decide`."""
+        """Compute the log odds of windows [shape=(batch, labels)]; see `decide`."""
         scores: Tensor = self.frames_to_scores(self.pool(frames))
         return scores / self.temperature
 
     @torch.jit.export
     def moment_scores(self, frames: Tensor) -> Tensor:
-        """Judge moments, as log odds [shape=(batch, moments, labels)]; see `locate`."""
+        """Compute the log odds of moments [shape=(batch, moments, labels)]; see `locate`."""
         first = (frames.shape[1] - self.moments) // 2 - self.around // 2
         around = frames[:, first : first + self.moments + self.around - 1]
         near = _convolved(around, self.frames_to_near.weight, self.frames_to_near.bias)
@@ -130,7 +130,7 @@ class Network(nn.Module):
 
     @torch.jit.export
     def pool(self, frames: Tensor) -> Tensor:
-        """Summarise the frames of windows [shape=(batch, 4 * frame_size)]."""
+        """Pool the frames of windows [shape=(batch, 4 * frame_size)]."""
         weights = torch.hann_window(
             frames.shape[1] + 2, periodic=False, dtype=frames.dtype, device=frames.device
         )[1:-1]
@@ -143,12 +143,12 @@ class Network(nn.Module):
 
     @torch.jit.export
     def decide(self, frames: Tensor) -> Tensor:
-        """Judge windows of 5 s.
+        """Predict the labels of windows.
 
         Parameters
         ----------
         frames : torch.Tensor [shape=(batch, n, frame_size)]
-            The frames of one window each.
+            The frames of each window.
 
         Returns
         -------
@@ -159,30 +159,30 @@ class Network(nn.Module):
 
     @torch.jit.export
     def locate(self, frames: Tensor) -> Tensor:
-        """Judge the moments around the middle of windows.
+        """Predict the labels of the moments around the centre of windows.
 
         Parameters
         ----------
         frames : torch.Tensor [shape=(batch, n, frame_size)]
-            The frames of one window each; at least `moments` + 16.
+            The frames of each window; at least `moments` + 16.
 
         Returns
         -------
         torch.Tensor [shape=(batch, moments, labels)]
-            Probabilities in [0, 1] that a label is heard while frame ``(n - moments) // 2 + i``
-            has its middle.
+            Independent probabilities in [0, 1] at the centre of frame
+            ``(n - moments) // 2 + i``.
         """
         return torch.sigmoid(self.moment_scores(frames))
 
     def forward(self, columns: Tensor) -> Tensor:
-        """Log odds of windows [shape=(batch, t, n_bins)], for training."""
+        """Compute the log odds of windows [shape=(batch, t, n_bins)], for training."""
         return self.scores(self.embed(columns))
 
 
 def _convolved(values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Convolve (batch, t, features) along t, as one matrix product.
 
-    For so little work, calling a convolution costs more than computing it.
+    For this little work, the call of a convolution costs more than its arithmetic.
     """
     rows = values.unfold(1, weight.shape[2], 1).transpose(2, 3)
     count = rows.shape[1]
@@ -192,7 +192,7 @@ def _convolved(values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _separable(before: int, after: int) -> list[nn.Module]:
-    """Five frames by five bins in every map, then between maps."""
+    """Convolve 5 frames by 5 bins within each map, then across maps."""
     return [
         nn.Conv2d(before, before, 5, stride=(1, 2), groups=before, bias=False),
         nn.BatchNorm2d(before),

@@ -1,8 +1,8 @@
 """The networks that can be trained, by name; docs/networks.md compares them.
 
-All of them have the methods of `model.networks.pooled.Network`: `embed` turns columns into frames,
-once each, and `decide` judges the frames of one window. What differs is what a frame is. The pooled
-ones also `locate` boundaries; one without `moments` leaves them to the step between windows.
+All have the methods of `model.networks.pooled.Network`: `embed` turns columns into frames, and
+`decide` predicts from the frames of a window. They differ in what a frame is. Only `pooled` has a
+boundary head (`locate`); the others have `moments` 0.
 """
 
 from collections.abc import Callable
@@ -14,24 +14,22 @@ from torch import Tensor, nn
 
 from airsift.errors import ConfigError
 from model.networks.pooled import COLUMN_SPREAD, TYPICAL_COLUMN, Network
-
-N_BINS = 144
-WINDOW = 250
+from model.spec import N_BINS, STEP_COLUMNS, WINDOW_COLUMNS
 
 
 class Assembled(nn.Module):
-    """A network of two parts: one from columns to frames, one from frames to log odds.
+    """A network of two parts: columns to frames, and frames to log odds.
 
     Parameters
     ----------
     columns_to_frames : nn.Module
         From scaled columns (batch, t, bins) to frames (batch, n, frame_size).
     frames_to_scores : nn.Module
-        From the frames of one window each to log odds (batch, labels).
+        From the frames of windows to log odds (batch, labels).
     context, stride : int > 0
-        Columns that a frame sees, and between frames.
+        Columns that a frame depends on, and distance between frames.
     frame_size, labels : int > 0
-        Numbers in a frame, and independent outputs.
+        Features of a frame, and independent outputs.
     """
 
     temperature: Tensor
@@ -55,7 +53,7 @@ class Assembled(nn.Module):
         self.moments = 0
         self.columns_to_frames = columns_to_frames
         self.frames_to_scores = frames_to_scores
-        # Calibration, fitted on validation windows after training.
+        # Calibration, fitted to the validation windows after training.
         self.register_buffer("temperature", torch.ones(labels))
 
     @torch.jit.export
@@ -66,74 +64,22 @@ class Assembled(nn.Module):
 
     @torch.jit.export
     def scores(self, frames: Tensor) -> Tensor:
-        """Judge windows, as log odds [shape=(batch, labels)]."""
+        """Compute the log odds of windows [shape=(batch, labels)]."""
         scores: Tensor = self.frames_to_scores(frames)
         return scores / self.temperature
 
     @torch.jit.export
     def decide(self, frames: Tensor) -> Tensor:
-        """Judge windows, as independent probabilities [shape=(batch, labels)]."""
+        """Compute independent probabilities of windows [shape=(batch, labels)]."""
         return torch.sigmoid(self.scores(frames))
 
     def forward(self, columns: Tensor) -> Tensor:
-        """Log odds of windows [shape=(batch, t, n_bins)], for training."""
+        """Compute the log odds of windows [shape=(batch, t, n_bins)], for training."""
         return self.scores(self.embed(columns))
 
 
-class SampledColumns(nn.Module):
-    """One column of every `stride`, seen by two layers along its bins and two across them.
-
-    The layers are matrix products: for so little work, calling a convolution costs more than
-    computing it.
-    """
-
-    def __init__(self, stride: int, maps: tuple[int, int], frame_size: int) -> None:
-        super().__init__()
-        first, second = maps
-        self.stride = stride
-        self.offset = stride // 2
-        self.first = first
-        self.bins = (N_BINS - 9) // 3 + 1
-        self.near = _dense(9, first)
-        self.wide = _dense(5 * first, second)
-        self.across = nn.Sequential(
-            *_dense(((self.bins - 5) // 2 + 1) * second, frame_size),
-            *_dense(frame_size, frame_size),
-        )
-
-    def forward(self, columns: Tensor) -> Tensor:
-        count = columns.shape[1] // self.stride
-        batch = columns.shape[0]
-        sampled = columns[:, self.offset : self.offset + self.stride * count : self.stride]
-        near = self.near(sampled.unfold(2, 9, 3).flatten(0, 2)).view(
-            batch * count, self.bins * self.first
-        )
-        wide = self.wide(near.unfold(1, 5 * self.first, 2 * self.first).flatten(0, 1))
-        frames: Tensor = self.across(wide.view(batch * count, -1)).view(batch, count, -1)
-        return frames
-
-
-class Plain(nn.Module):
-    """Two ordinary convolutions, and one over all bins: no depthwise layers, no long frames."""
-
-    def __init__(self, maps: tuple[int, int], frame_size: int) -> None:
-        super().__init__()
-        first, second = maps
-        bins = ((N_BINS - 9) // 3 + 1 - 5) // 2 + 1
-        self.layers = nn.Sequential(
-            *_convolution(1, first, (5, 9), (5, 3)),
-            *_convolution(first, second, (3, 5), (1, 2)),
-            *_convolution(second, frame_size, (1, bins), (1, 1)),
-        )
-        self.to(memory_format=torch.channels_last)
-
-    def forward(self, columns: Tensor) -> Tensor:
-        frames: Tensor = self.layers(columns.unsqueeze(1)).squeeze(3).transpose(1, 2)
-        return frames
-
-
 class Slim(nn.Module):
-    """As the pooled network begins, with a fifth of its frames along time and fewer layers."""
+    """The first layers of the pooled network, with longer strides and fewer maps."""
 
     def __init__(self, maps: tuple[int, int], frame_size: int) -> None:
         super().__init__()
@@ -141,11 +87,11 @@ class Slim(nn.Module):
         bins = ((N_BINS - 9) // 3 + 1 - 5) // 2 + 1
         depthwise = nn.Conv2d(first, first, (3, 5), stride=(1, 2), groups=first, bias=False)
         self.layers = nn.Sequential(
-            *_convolution(1, first, (5, 9), (5, 3)),
+            *convolution(1, first, (5, 9), (5, 3)),
             depthwise, nn.BatchNorm2d(first), nn.ReLU(),
-            *_convolution(first, second, (1, 1), (1, 1)),
-            *_convolution(second, frame_size, (1, bins), (1, 1)),
-            *_convolution(frame_size, frame_size, (1, 1), (1, 1)),
+            *convolution(first, second, (1, 1), (1, 1)),
+            *convolution(second, frame_size, (1, bins), (1, 1)),
+            *convolution(frame_size, frame_size, (1, 1), (1, 1)),
         )  # fmt: skip
         self.to(memory_format=torch.channels_last)
 
@@ -157,12 +103,13 @@ class Slim(nn.Module):
 class Report2015(nn.Module):
     """The network of experiments 7 and 8 of the 2015 report; a frame is a whole window.
 
-    The first layer looks along frequency (3 octaves by 0.23 s), the second along time (0.5 s),
-    the third and fourth at squares; pooling is over frequency, time, frequency, time.
+    The kernels of the first layer lie along frequency (3 octaves by 0.23 s), of the second along
+    time (0.5 s); the third and fourth are square. Pooling alternates frequency and time.
     """
 
     def __init__(self, maps: int, frame_size: int) -> None:
         super().__init__()
+        self.window, self.step = WINDOW_COLUMNS, STEP_COLUMNS
         self.layers = nn.Sequential(
             nn.Conv2d(1, maps, (12, 72)), nn.ReLU(), nn.MaxPool2d((1, 4)),
             nn.Conv2d(maps, maps, (25, 1)), nn.ReLU(), nn.MaxPool2d((4, 1)),
@@ -172,7 +119,7 @@ class Report2015(nn.Module):
         )  # fmt: skip
 
     def forward(self, columns: Tensor) -> Tensor:
-        windows = columns.unfold(1, 250, 50).transpose(2, 3)
+        windows = columns.unfold(1, self.window, self.step).transpose(2, 3)
         count = windows.shape[1]
         flat = windows.flatten(0, 1).unsqueeze(1)
         frames: Tensor = self.layers(flat).view(columns.shape[0], count, -1)
@@ -180,7 +127,7 @@ class Report2015(nn.Module):
 
 
 class Softmax(nn.Module):
-    """Two classes of which one must be true: log odds that are each other's opposite."""
+    """Two exclusive classes: opposite log odds."""
 
     def __init__(self, frame_size: int) -> None:
         super().__init__()
@@ -192,7 +139,7 @@ class Softmax(nn.Module):
 
 
 class Attentive(nn.Module):
-    """Mean and spread of the frames under weights that the frames choose, and their plain mean."""
+    """Attention pooling: weighted mean and standard deviation of the frames, and plain mean."""
 
     def __init__(self, frame_size: int, labels: int) -> None:
         super().__init__()
@@ -223,25 +170,11 @@ def make(name: str, labels: int) -> Any:
     Raises
     ------
     ConfigError
-        There is no network of that name, or it cannot have so many outputs.
+        The name is unknown, or the network cannot have this number of outputs.
     """
     if name not in PRESETS:
         raise ConfigError(f"network={name!r} is unknown: use one of {', '.join(PRESETS)}")
     return PRESETS[name](labels)
-
-
-def _sampled(labels: int) -> Assembled:
-    return Assembled(
-        SampledColumns(10, (12, 24), 64), Attentive(64, labels),
-        context=10, stride=10, frame_size=64, labels=labels,
-    )  # fmt: skip
-
-
-def _plain(labels: int) -> Assembled:
-    return Assembled(
-        Plain((12, 32), 64), Attentive(64, labels),
-        context=15, stride=5, frame_size=64, labels=labels,
-    )  # fmt: skip
 
 
 def _slim(labels: int) -> Assembled:
@@ -256,23 +189,17 @@ def _report2015(labels: int, *, softmax: bool) -> Assembled:
         raise ConfigError(
             f"network='report2015-softmax' has two outputs, not {labels}: use report2015"
         )
-    judge = Softmax(100) if softmax else Attentive(100, labels)
+    head = Softmax(100) if softmax else Attentive(100, labels)
     return Assembled(
-        Report2015(20, 100), judge, context=WINDOW, stride=50, frame_size=100, labels=labels
-    )
+        Report2015(20, 100), head,
+        context=WINDOW_COLUMNS, stride=STEP_COLUMNS, frame_size=100, labels=labels,
+    )  # fmt: skip
 
 
-def _pooled(labels: int, maps: tuple[int, int, int], frame_size: int) -> Network:
-    return Network(labels=labels, maps=maps, frame_size=frame_size)
-
-
-def _dense(before: int, after: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU())
-
-
-def _convolution(
+def convolution(
     before: int, after: int, size: tuple[int, int], stride: tuple[int, int]
 ) -> list[nn.Module]:
+    """Return a convolution without bias, batch normalisation and ReLU."""
     return [
         nn.Conv2d(before, after, size, stride=stride, bias=False),
         nn.BatchNorm2d(after),
@@ -281,12 +208,8 @@ def _convolution(
 
 
 PRESETS: dict[str, Callable[[int], Any]] = {
-    "pooled": partial(_pooled, maps=(12, 24, 48), frame_size=96),
-    "pooled-small": partial(_pooled, maps=(8, 16, 32), frame_size=64),
-    "pooled-tiny": partial(_pooled, maps=(6, 12, 24), frame_size=48),
-    "plain": _plain,
+    "pooled": lambda labels: Network(labels=labels),
     "slim": _slim,
-    "sampled": _sampled,
     "report2015": partial(_report2015, softmax=False),
     "report2015-softmax": partial(_report2015, softmax=True),
 }

@@ -1,14 +1,14 @@
-"""A training in progress: everything that must survive an interruption, and what was measured.
+"""The state of a training: what survives an interruption, and the metrics so far.
 
 ::
 
     RUN/
-      state.pt       to go on from: networks, optimiser, settings, figures of every batch
-      initial.pt, best.pt, last.pt   states of the network that is kept
-      sheet.csv      one row a validation
-      batches.csv    one row a batch
+      state.pt       to resume: networks, optimiser, settings, metrics of every batch
+      initial.pt, best.pt, last.pt   EMA states of the network
+      validations.csv  one row for each validation
+      batches.csv    one row for each batch
 
-Every file is whole or not there. What is after the last validation is computed again.
+Every file is written atomically. Steps after the last validation are repeated on resumption.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from airsift.errors import ConfigError
 from airsift.files import write_whole
 from model.networks import presets
-from model.training.mixer import moment_targets, targets
+from model.training.mixer import moment_targets, window_targets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -35,31 +36,30 @@ if TYPE_CHECKING:
 
     from model.training.loop import Settings
 
-SHEET = ("step", "train_cost", "validation_cost", "validation_error", "best")
+VALIDATIONS = ("step", "train_cost", "validation_cost", "validation_error", "best")
 BATCHES = ("step", "cost", "error")
-# What the moments' cost counts beside that of the windows.
-MOMENTS_SHARE = 0.5
+# Weight of the boundary head's cost.
+BOUNDARY_WEIGHT = 0.5
 
 
-class Progress:
-    """The network that learns, its running average that is kept, and where they are.
+class TrainingRun:
+    """A training in progress: the network, its exponential moving average (EMA), and its files.
 
     Parameters
     ----------
     settings : Settings
-        How to train.
+        Hyperparameters.
     labels : sequence of str
         Names of the outputs.
     folder : Path
-        Where its files are; a training that is there is gone on with.
-    learnt_from : mapping of str to str, optional
-        Keys of all that it learns from, by what each is of.
+        Its files; an existing training is resumed.
+    input_keys : mapping of str to str, optional
+        Keys of all inputs, by name.
 
     Raises
     ------
     ConfigError
-        The folder holds a training with other settings, labels or material, or cannot be written
-        to.
+        The folder holds a training with other settings, labels or inputs, or cannot be written.
     """
 
     def __init__(
@@ -67,14 +67,14 @@ class Progress:
         settings: Settings,
         labels: Sequence[str],
         folder: Path,
-        learnt_from: Mapping[str, str] | None = None,
+        input_keys: Mapping[str, str] | None = None,
     ) -> None:
         self.settings, self.labels, self.folder = settings, tuple(labels), folder
-        self.learnt_from = dict(learnt_from or {})
+        self.input_keys = dict(input_keys or {})
         torch.manual_seed(settings.seed)
         self.network: Any = presets.make(settings.network, len(labels)).to(settings.device)
-        self.average: Any = presets.make(settings.network, len(labels)).to(settings.device)
-        self.average.load_state_dict(self.network.state_dict())
+        self._ema = AveragedModel(self.network, avg_fn=self._blend, use_buffers=True)
+        self._ema.update_parameters(self.network)  # the first update copies
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=settings.rate, weight_decay=settings.weight_decay
         )
@@ -83,91 +83,91 @@ class Progress:
         self.batches: list[tuple[float, float]] = []
         self.validations: list[tuple[int, float, float, float, float]] = []
         if (folder / "state.pt").exists():
-            check(folder, settings, self.labels, self.learnt_from)
+            check(folder, settings, self.labels, self.input_keys)
             self._restore(load(folder / "state.pt"))
         else:
             folder.mkdir(parents=True, exist_ok=True)
             save(self.network.state_dict(), folder / "initial.pt")
 
-    def learn(self, columns: Tensor, heard: Tensor) -> dict[str, float]:
-        """Learn from the windows of the next step; return its figures.
+    @property
+    def average(self) -> Any:
+        """The EMA of the network, which is validated and saved."""
+        return self._ema.module
+
+    def train_step(self, columns: Tensor, active: Tensor) -> dict[str, float]:
+        """Train on the windows of the next step; return its metrics.
 
         Parameters
         ----------
         columns : torch.Tensor [shape=(batch, t, bins)]
-            Of each window.
-        heard : torch.Tensor [shape=(batch, t, labels)]
-            For each column, whether each label is heard.
+            Columns of each window.
+        active : torch.Tensor [shape=(batch, t, labels)]
+            Frame labels, one for each column.
         """
         settings = self.settings
         torch.manual_seed(settings.seed * 1_000_003 + self.step)
         self.network.train()
         for group in self.optimiser.param_groups:
             group["lr"] = settings.rate * _schedule(self.step / settings.steps)
-        network, unlikely = self.network, nn.functional.binary_cross_entropy_with_logits
+        network, cross_entropy = self.network, nn.functional.binary_cross_entropy_with_logits
         frames = network.embed(columns.to(settings.device))
-        wanted, scores = targets(heard).to(settings.device), network.scores(frames)
-        cost = total = unlikely(scores, wanted)
+        targets, scores = window_targets(active).to(settings.device), network.scores(frames)
+        cost = total = cross_entropy(scores, targets)
         if network.moments:
             shares = moment_targets(
-                heard, context=network.context, stride=network.stride, moments=network.moments
+                active, context=network.context, stride=network.stride, moments=network.moments
             ).to(settings.device)
-            total = cost + MOMENTS_SHARE * unlikely(network.moment_scores(frames), shares)
+            total = cost + BOUNDARY_WEIGHT * cross_entropy(network.moment_scores(frames), shares)
         self.optimiser.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
         self.optimiser.step()
         self.step += 1
-        error = float(((scores.detach() > 0) != (wanted > 0.5)).float().mean())
+        error = float(((scores.detach() > 0) != (targets > 0.5)).float().mean())
         value = float(cost.detach())
         self.batches.append((value, error))
         self.cost = value if math.isnan(self.cost) else 0.98 * self.cost + 0.02 * value
-        self._follow()
+        self._ema.update_parameters(network)
         return {"train cost": value, "train error": error}
 
-    def _follow(self) -> None:
-        """Move the average towards the network; quickly at first, when it knows nothing."""
-        keep = min(self.settings.decay, (1 + self.step) / (20 + self.step))
-        state = self.network.state_dict()
-        with torch.no_grad():
-            for name, values in self.average.state_dict().items():
-                if values.is_floating_point():
-                    values.lerp_(state[name], 1 - keep)
-                else:
-                    values.copy_(state[name])
+    def _blend(self, average: Tensor, new: Tensor, updates: Tensor | int) -> Tensor:
+        """Update one tensor of the EMA, faster in the first steps."""
+        n = int(updates)
+        decay = min(self.settings.decay, (1 + n) / (20 + n))
+        return average.lerp(new, 1 - decay) if average.is_floating_point() else new
 
-    def validated(self, cost: float, error: float) -> dict[str, float]:
-        """Note a validation, keep the average if its cost is the lowest, store everything."""
+    def log_validation(self, cost: float, error: float) -> dict[str, float]:
+        """Log a validation, save the EMA if its cost is the lowest, and save the state."""
         if cost < self.best:
             self.best = cost
             save(self.average.state_dict(), self.folder / "best.pt")
         save(self.average.state_dict(), self.folder / "last.pt")
         self.validations.append((self.step, self.cost, cost, error, self.best))
-        _table(self.folder / "sheet.csv", SHEET, self.validations)
+        _table(self.folder / "validations.csv", VALIDATIONS, self.validations)
         numbered = ((number, *row) for number, row in enumerate(self.batches, 1))
         _table(self.folder / "batches.csv", BATCHES, numbered)
         save(
             {
                 "settings": asdict(self.settings), "labels": list(self.labels),
-                "learnt from": self.learnt_from,
+                "inputs": self.input_keys,
                 "step": self.step, "cost": self.cost, "best": self.best,
                 "dropped": sorted(self.dropped), "batches": self.batches,
                 "validations": self.validations, "network": self.network.state_dict(),
-                "average": self.average.state_dict(), "optimiser": self.optimiser.state_dict(),
+                "average": self._ema.state_dict(), "optimiser": self.optimiser.state_dict(),
             },
             self.folder / "state.pt",
         )  # fmt: skip
         return {"validation cost": cost, "validation error": error, "best": self.best}
 
     def best_network(self) -> Any:
-        """Return the state with the lowest cost on the validation windows."""
+        """Return the EMA with the lowest validation cost."""
         network = presets.make(self.settings.network, len(self.labels))
         network.load_state_dict(load(self.folder / "best.pt"))
         return network
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
+        self._ema.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.cost, self.best = state["step"], state["cost"], state["best"]
         self.dropped = set(state["dropped"])
@@ -176,14 +176,14 @@ class Progress:
 
 
 def check(
-    folder: Path, settings: Settings, labels: Sequence[str], learnt_from: Mapping[str, str]
+    folder: Path, settings: Settings, labels: Sequence[str], input_keys: Mapping[str, str]
 ) -> None:
-    """Refuse a folder that holds another training; see `Progress`.
+    """Refuse a folder with another training; see `TrainingRun`.
 
     Raises
     ------
     ConfigError
-        With what differs.
+        Settings, labels or inputs differ; the message names them.
     """
     if not (folder / "state.pt").exists():
         return
@@ -192,12 +192,13 @@ def check(
     found = {**state.get("settings", {}), "labels": state.get("labels", [])}
     differ = [name for name in wanted if found.get(name) != wanted[name]]
     if differ:
-        told = ", ".join(f"{n}={found.get(n)!r} and not {wanted[n]!r}" for n in differ)
+        listed = ", ".join(f"{n}={found.get(n)!r} and not {wanted[n]!r}" for n in differ)
         raise ConfigError(
-            f"{folder} holds a training with other settings ({told}): use those, or another folder"
+            f"{folder} holds a training with other settings ({listed}): use those, or "
+            "another folder"
         )
-    before = state.get("learnt from", {})
-    changed = [n for n in {**before, **learnt_from} if before.get(n) != learnt_from.get(n)]
+    before = state.get("inputs", {})
+    changed = [n for n in {**before, **input_keys} if before.get(n) != input_keys.get(n)]
     if changed:
         raise ConfigError(
             f"{folder} holds a training from before {' and '.join(changed)} changed: name another "
@@ -206,19 +207,19 @@ def check(
 
 
 def save(values: object, path: Path) -> None:
-    """Write tensors and plain values so that the file is whole or not there."""
+    """Write tensors and plain values atomically."""
     buffer = io.BytesIO()
     torch.save(values, buffer)
     write_whole(path, buffer.getvalue())
 
 
 def load(path: Path) -> Any:
-    """Read what `save` wrote.
+    """Read a file that `save` wrote.
 
     Raises
     ------
     ConfigError
-        It is something else, or damaged.
+        The file is something else, or damaged.
     """
     try:
         return torch.load(path, weights_only=True)
@@ -238,7 +239,11 @@ def _table(path: Path, header: Sequence[str], rows: Iterable[Sequence[float]]) -
 
 
 def _schedule(share: float) -> float:
-    """Learning rate over the training, as a share of the highest."""
+    """Return the learning rate, relative to its maximum, at a share of the training.
+
+    A linear rise, then a cosine. Computed from the step alone, it has no state to save;
+    torch's `OneCycleLR` divides by zero at 20 steps with this rise.
+    """
     rise = 0.05
     if share < rise:
         return (share + 0.002) / (rise + 0.002)

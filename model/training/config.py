@@ -1,6 +1,6 @@
-"""What a network is to learn, from a TOML file: its outputs, classes, windows and settings.
+"""The task of a network, from a TOML file: outputs, classes, windows and settings.
 
-docs/own_labels.md says what may be in the file; configs/voice.toml is an example.
+docs/own_labels.md describes the file; configs/voice.toml is an example.
 """
 
 from __future__ import annotations
@@ -17,23 +17,29 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from airsift.errors import ConfigError
 from model.corpus.cache import key_of
 from model.networks import presets
+from model.spec import BINS_PER_OCTAVE
 from model.training.loop import Settings
-from model.training.mixer import BALANCE, BINS_PER_OCTAVE, Mixer
-from model.training.mixture import Layer, alone, over
+from model.training.mixer import SOURCE_BALANCE, Mixer
+from model.training.mixture import MixtureSource, mix, solo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from model.corpus.feature_store import Bank
-    from model.training.mixture import Draw
+    from model.corpus.feature_store import FeatureStore
+    from model.training.mixture import Recipe
 
 SEMITONES_PER_OCTAVE = 12
+# Old and new names of keys, so that a file with an old name gets a precise error.
+RENAMED = {
+    "passes": "repeats", "most_seconds": "max_seconds_per_group", "balance": "source_balance",
+    "train.clean_at": "train.filter_labels_at",
+}  # fmt: skip
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class _Window(BaseModel):
-    """A way to make windows: one class, one over another, or one after another."""
+    """A recipe of windows: one class, one mixed with another, or one followed by another."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -44,7 +50,7 @@ class _Window(BaseModel):
 
 
 class _File(BaseModel):
-    """The file as it is written."""
+    """The schema of the file."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -54,9 +60,9 @@ class _File(BaseModel):
     leave_out: list[str] = []
     groups: str = ""
     manifest: str = ""
-    passes: Annotated[int, Field(ge=1, le=100)] = 1
-    most_seconds: Annotated[int, Field(ge=1)] = 600
-    balance: Annotated[float, Field(ge=0, le=1)] = BALANCE
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
+    max_seconds_per_group: Annotated[int, Field(ge=1)] = 600
+    source_balance: Annotated[float, Field(ge=0, le=1)] = SOURCE_BALANCE
     semitones: Annotated[float, Field(ge=0, le=12)] = 4.0
     window: list[_Window] = []
     train: dict[str, int | float | str] = {}
@@ -64,38 +70,38 @@ class _File(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a network is to learn.
+    """A training task.
 
     Parameters
     ----------
     data : str
-        What the file says of the audio; may be empty.
+        Statement about the audio; may be empty.
     labels : tuple of str
         Names of the outputs.
     classes : mapping of str to tuple of int
-        The outputs that each class switches on.
+        Indices of the positive outputs of each class.
     leave_out : frozenset of str
-        Classes of the corpus that are not used.
+        Classes of the corpus that the task ignores.
     groups : mapping of str to str
-        Groups whose class is another than the corpus says.
+        Groups with another class than in the corpus.
     manifest : Path, optional
-        Files to decode into the corpus first.
-    passes : int > 0
-        How often a recording is joined and treated anew.
-    most_seconds : int > 0
-        Audio of one group in one pass, at most.
+        Files to decode into the corpus.
+    repeats : int > 0
+        How often the recordings are concatenated and augmented.
+    max_seconds_per_group : int > 0
+        Maximum duration of one group in one repeat.
     transposition : int >= 0
-        Bins that a layer is shifted by at most.
-    balance : float in [0, 1]
-        How far the sources of a class are made equal.
-    ways : tuple of (float, Draw)
-        How windows are made, and how often.
+        Maximum shift of a source, in bins.
+    source_balance : float in [0, 1]
+        0 draws the packages or groups of a class in proportion to their duration, 1 equally.
+    recipes : tuple of (float, Recipe)
+        Share and recipe of the windows.
     settings : Settings
-        How to train.
-    judged : tuple of str
-        Classes that windows are about, and not only beneath others.
+        Hyperparameters.
+    foreground : tuple of str
+        Classes that are the first of a window; the others are background only.
     key : str
-        Hash of all in the file but `data` and the settings, for the state of a training.
+        Hash of the file without `data` and settings.
     """
 
     data: str
@@ -104,46 +110,48 @@ class Task:
     leave_out: frozenset[str]
     groups: Mapping[str, str]
     manifest: Path | None
-    passes: int
-    most_seconds: int
+    repeats: int
+    max_seconds_per_group: int
     transposition: int
-    balance: float
-    ways: tuple[tuple[float, Draw], ...]
+    source_balance: float
+    recipes: tuple[tuple[float, Recipe], ...]
     settings: Settings
-    judged: tuple[str, ...]
+    foreground: tuple[str, ...]
     key: str
 
-    def mixer(self, bank: Bank, dropped: frozenset[int]) -> Mixer:
-        """Make what draws this task's windows from a bank."""
+    def mixer(self, store: FeatureStore, dropped: frozenset[int]) -> Mixer:
+        """Return the mixer of this task's windows."""
         return Mixer(
-            bank,
+            store,
             dropped=dropped,
-            ways=self.ways,
+            recipes=self.recipes,
             classes=self.classes,
             transposition=self.transposition,
-            balance=self.balance,
+            source_balance=self.source_balance,
         )
 
 
 def load_task(path: Path, **overrides: object) -> Task:
-    """Read a task; paths in it are relative to its folder.
+    """Read a task file; paths in it are relative to its folder.
 
     Parameters
     ----------
     path : Path
         The TOML file.
     overrides
-        Settings that replace those of the file; None replaces nothing.
+        Settings that replace those of the file, unless None.
 
     Raises
     ------
     ConfigError
-        It cannot be read, a key is unknown or out of range, or a name is used that it does not
-        define.
+        The file cannot be read, a key is unknown, renamed or out of range, or a name is
+        undefined.
     """
     try:
         with path.open("rb") as file:
-            read = _File.model_validate(tomllib.load(file))
+            table = tomllib.load(file)
+        _refuse_renamed(path, table)
+        read = _File.model_validate(table)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}: name a file that is there") from error
     except tomllib.TOMLDecodeError as error:
@@ -165,19 +173,28 @@ def load_task(path: Path, **overrides: object) -> Task:
         leave_out=frozenset(read.leave_out),
         groups=groups,
         manifest=path.parent / read.manifest if read.manifest else None,
-        passes=read.passes,
-        most_seconds=read.most_seconds,
+        repeats=read.repeats,
+        max_seconds_per_group=read.max_seconds_per_group,
         transposition=round(read.semitones * BINS_PER_OCTAVE / SEMITONES_PER_OCTAVE),
-        balance=read.balance,
-        ways=_ways(read),
-        settings=parse_settings(path, {"clean_at": 1.0, **read.train, **given}),
-        judged=tuple(dict.fromkeys(window.of[0] for window in read.window)) or tuple(read.classes),
+        source_balance=read.source_balance,
+        recipes=_ways(read),
+        settings=parse_settings(path, {"filter_labels_at": 1.0, **read.train, **given}),
+        foreground=tuple(dict.fromkeys(window.of[0] for window in read.window))
+        or tuple(read.classes),
         key=key_of(read.model_dump(exclude={"data", "manifest", "groups", "train"}), groups),
     )
 
 
+def _refuse_renamed(path: Path, table: Mapping[str, Any]) -> None:
+    train = table.get("train")
+    names = [*table, *(f"train.{name}" for name in (train if isinstance(train, dict) else ()))]
+    for name in names:
+        if name in RENAMED:
+            raise ConfigError(f"{path}: {name} is now called {RENAMED[name]}: rename it")
+
+
 def _classes(path: Path) -> dict[str, str]:
-    """Read a table of groups and their classes, with a tab between."""
+    """Read a table of groups and classes, separated by tabs."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -190,7 +207,7 @@ def _classes(path: Path) -> dict[str, str]:
 
 
 def _check_names(path: Path, read: _File) -> None:
-    """Refuse labels and classes that the file does not define."""
+    """Refuse undefined labels and classes."""
     unknown = {label for switched in read.classes.values() for label in switched}
     unknown -= set(read.labels)
     if unknown:
@@ -218,19 +235,19 @@ def _check_names(path: Path, read: _File) -> None:
 
 
 def parse_settings(path: Path, values: Mapping[str, Any]) -> Settings:
-    """Check settings that come from a file or a command line.
+    """Check settings of a file or a command line.
 
     Parameters
     ----------
     path : Path
-        Where they come from, for the error.
+        Their origin, for the error.
     values : mapping
-        Those that differ from the defaults.
+        Settings that differ from the defaults.
 
     Raises
     ------
     ConfigError
-        One is unknown, of another type or out of range.
+        A setting is unknown, of the wrong type or out of range.
     """
     known = {field.name: field for field in fields(Settings)}
     for name, value in values.items():
@@ -250,7 +267,7 @@ def parse_settings(path: Path, values: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def _ways(read: _File) -> tuple[tuple[float, Draw], ...]:
+def _ways(read: _File) -> tuple[tuple[float, Recipe], ...]:
     """Return the ways that the file lists; without any, all classes alone and spliced."""
     listed = [(window.share, _draw(window)) for window in read.window]
     if listed:
@@ -258,23 +275,23 @@ def _ways(read: _File) -> tuple[tuple[float, Draw], ...]:
         return tuple((share / total, draw) for share, draw in listed)
     names = sorted(read.classes)
     pairs = list(permutations(names, 2))
-    ways = [(0.7 / len(names), alone(name)) for name in names]
-    ways += [(0.3 / len(pairs), partial(_spliced, first, second)) for first, second in pairs]
-    return tuple(ways)
+    recipes = [(0.7 / len(names), solo(name)) for name in names]
+    recipes += [(0.3 / len(pairs), partial(_spliced, first, second)) for first, second in pairs]
+    return tuple(recipes)
 
 
-def _draw(window: _Window) -> Draw:
+def _draw(window: _Window) -> Recipe:
     if window.under_db is not None:
-        return over(window.of[0], window.of[1], *window.under_db)
-    return partial(_spliced, window.of[0], window.of[1]) if window.spliced else alone(window.of[0])
+        return mix(window.of[0], window.of[1], *window.under_db)
+    return partial(_spliced, window.of[0], window.of[1]) if window.spliced else solo(window.of[0])
 
 
-def _spliced(first: str, second: str, random: np.random.Generator) -> tuple[Layer, ...]:
-    """One class and then another, cut hard or cross-faded, at any place in the window."""
+def _spliced(first: str, second: str, random: np.random.Generator) -> tuple[MixtureSource, ...]:
+    """Mix one class followed by another, cut or cross-faded, at a random position."""
     place = random.uniform(0.0, 1.0)
     fade = float(random.choice([0.0, 0.0, 0.1, 0.3]))
     step = random.uniform(-10.0, 10.0)
     return (
-        Layer(first, 0.0, -1.0, place + fade / 2, fade),
-        Layer(second, step, place - fade / 2, 2.0, fade),
+        MixtureSource(first, 0.0, -1.0, place + fade / 2, fade),
+        MixtureSource(second, step, place - fade / 2, 2.0, fade),
     )

@@ -1,4 +1,4 @@
-"""The recordings of a task: decoded, given their class, joined to streams, cut to windows."""
+"""The dataset of a task: recordings with classes, training columns, validation windows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from model.corpus import cache, feature_store
 from model.corpus import recordings as corpus
 from model.corpus import sources as recipe
 from model.frontend.rolling_cqt import RollingCQT, cqt
-from model.training.mixture import WINDOW
+from model.spec import COLUMNS_PER_HOUR, SAMPLE_RATE
+from model.spec import WINDOW_COLUMNS as WINDOW
 from model.training.validation import Validation
 
 if TYPE_CHECKING:
@@ -24,50 +25,49 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from model.corpus.feature_store import Bank, Row, Stream
+    from model.corpus.feature_store import FeatureStore, Take, TakeRow
     from model.corpus.recordings import Recording
     from model.corpus.sources import Split
     from model.training.config import Task
 
-    # Columns, where the class is heard, and the stream they are of.
-    Computed = tuple[NDArray[np.float16], NDArray[np.bool_], Row]
+    # Columns, whether the class is active in each, and their take.
+    Computed = tuple[NDArray[np.float16], NDArray[np.bool_], TakeRow]
 
 SEED = 100
-# Classes that are only heard beneath others come from the bank of the corpus, and so much of it.
-BENEATH_COLUMNS = 2 * 180_000
-# Windows of one group among those that decide which state of the network is kept.
-MOST_OF_GROUP = 8
-# Columns between the windows of a stream: half a window.
+# Classes that are only mixed under others come from the store of the corpus, up to 2 h.
+BACKGROUND_COLUMNS = 2 * COLUMNS_PER_HOUR
+# Of validation windows.
+MAX_WINDOWS_PER_GROUP = 8
 WINDOW_STEP = WINDOW // 2
 
 
-def decode(task: Task, folder: Path, report: Callable[[str], None]) -> None:
-    """Decode the files of the task's manifest beside the corpus, as far as they have changed.
+def decode_manifest(task: Task, folder: Path, report: Callable[[str], None]) -> None:
+    """Decode the changed files of the task's manifest, into a separate folder of the corpus.
 
-    They are in a folder of their own: other trainings and `airsift evaluate` do not see them.
+    Other trainings and `airsift evaluate` do not use this folder.
     """
     if task.manifest is None:
         return
     items = recipe.manifest_items(task.manifest, sorted(task.classes))
-    place = folder / own_folder(task)
+    place = folder / manifest_folder(task)
     with cache.building(place, report):
         corpus.build([corpus.manifest_job(task.manifest, items)], place, report)
 
 
-def own_folder(task: Task) -> str:
-    """Return where, in a corpus, the files of a task's manifest are decoded to."""
+def manifest_folder(task: Task) -> str:
+    """Return the folder, in a corpus, of the decoded files of a task's manifest."""
     assert task.manifest is not None
     return f"tasks/{cache.key_of(str(task.manifest.resolve()))[:16]}"
 
 
 def all_recordings(task: Task, folder: Path) -> tuple[list[Recording], list[Recording]]:
-    """List what is in the corpus, if there is one, and what is in the task's manifest."""
+    """List the recordings of the corpus, if there is one, and of the task's manifest."""
     cache.check_whole(folder)
-    shared = corpus.read_index(folder) if task.manifest is None or corpus.there(folder) else []
+    shared = corpus.read_index(folder) if task.manifest is None or corpus.exists(folder) else []
     if task.manifest is None:
         return shared, []
-    own = corpus.read_index(folder / own_folder(task))
-    return shared, [replace(each, array=f"{own_folder(task)}/{each.array}") for each in own]
+    own = corpus.read_index(folder / manifest_folder(task))
+    return shared, [replace(each, array=f"{manifest_folder(task)}/{each.array}") for each in own]
 
 
 def recordings(task: Task, folder: Path, split: Split) -> list[Recording]:
@@ -76,14 +76,15 @@ def recordings(task: Task, folder: Path, split: Split) -> list[Recording]:
     Raises
     ------
     ConfigError
-        A recording's class is none of the task's, or a class that windows are about has none.
+        A class of a recording is not in the task, or a foreground class has no recordings.
     """
     shared, own = all_recordings(task, folder)
     found: dict[Split, list[Recording]] = {
-        each: _of_task(task, feature_store.chosen([*shared, *own], each)) for each in recipe.SPLITS
+        each: _of_task(task, feature_store.select_split([*shared, *own], each))
+        for each in recipe.SPLITS
     }
     counted = Counter(kind_of(task, each) for each in found[split])
-    empty = [kind for kind in task.judged if not counted[kind]]
+    empty = [kind for kind in task.foreground if not counted[kind]]
     if empty:
         groups = {
             name: {each.group for each in rows if kind_of(task, each) in empty}
@@ -98,7 +99,7 @@ def recordings(task: Task, folder: Path, split: Split) -> list[Recording]:
 
 
 def kind_of(task: Task, each: Recording) -> str:
-    """Return the class that a recording has in a task."""
+    """Return the class of a recording in a task."""
     return task.groups.get(each.group, each.kind)
 
 
@@ -118,78 +119,81 @@ def _of_task(task: Task, chosen: Sequence[Recording]) -> list[Recording]:
 
 
 def key_of(task: Task, folder: Path) -> str:
-    """Return the key of the columns that a task would learn from now."""
-    beneath = _takes_beneath(task, folder)
+    """Return the key of the columns that a build would compute."""
+    background = _uses_background(task, folder)
     return cache.key_of(
         corpus.key_of(recordings(task, folder, "train")),
-        feature_store.key_of(folder, "train") if beneath else "",
-        dict(task.groups), sorted(task.classes), list(task.judged), task.passes,
-        task.most_seconds, SEED, BENEATH_COLUMNS, feature_store.PASSES, feature_store.MOST_SECONDS,
+        feature_store.key_of(folder, "train") if background else "",
+        dict(task.groups), sorted(task.classes), list(task.foreground), task.repeats,
+        task.max_seconds_per_group, SEED, BACKGROUND_COLUMNS, feature_store.REPEATS,
+        feature_store.MAX_SECONDS,
         cache.code_version("model.training.dataset"), cache.libraries(*feature_store.LIBRARIES),
     )  # fmt: skip
 
 
-def build(task: Task, folder: Path, place: Path, report: Callable[[str], None]) -> Bank:
-    """Compute the columns of the training split, unless those that are there are the same.
+def build(task: Task, folder: Path, place: Path, report: Callable[[str], None]) -> FeatureStore:
+    """Compute the columns of the training split, unless the store is up to date.
 
     Parameters
     ----------
     task : Task
-        What is to be learnt.
+        The task.
     folder : Path
         The corpus.
     place : Path
-        Where the bank is kept.
+        Folder of the store.
     report : callable
-        Is told which of the two was done.
+        Receives a line: reused or computed.
     """
     key = key_of(task, folder)
     if feature_store.stored_key(place, "train") == key:
         report("training columns: reused")
-        return feature_store.open_bank(place, "train", key)
+        return feature_store.open_store(place, "train", key)
     place.mkdir(parents=True, exist_ok=True)
-    table: list[Row] = []
+    table: list[TakeRow] = []
     parts: list[tuple[NDArray[np.float16], NDArray[np.bool_]]] = []
-    beneath = _beneath(task, folder) if _takes_beneath(task, folder) else []
+    background = _background(task, folder) if _uses_background(task, folder) else []
     chosen = recordings(task, folder, "train")
-    if beneath:
-        # What the bank of the corpus has of classes that are only beneath others is enough.
+    if background:
+        # The store of the corpus has enough of the background classes.
         shared = {each.array for each in all_recordings(task, folder)[0]}
-        chosen = [e for e in chosen if e.array not in shared or kind_of(task, e) in task.judged]
-    for columns, active, row in (*beneath, *_computed(task, folder, chosen)):
+        chosen = [e for e in chosen if e.array not in shared or kind_of(task, e) in task.foreground]
+    for columns, active, row in (*background, *_computed(task, folder, chosen)):
         end = table[-1].end if table else 0
         table.append(row._replace(start=end, end=end + len(columns)))
         parts.append((columns, active))
-    feature_store.store_bank(place, "train", parts, table, key)
+    feature_store.write_store(place, "train", parts, table, key)
     report("training columns: computed anew")
-    return feature_store.open_bank(place, "train", key)
+    return feature_store.open_store(place, "train", key)
 
 
 def validation(task: Task, folder: Path, split: Split = "validation") -> Validation:
-    """Cut windows of what the task is about, plain and treated.
+    """Return windows of the foreground classes, clean and augmented.
 
     Returns
     -------
     Validation
-        Each condition is a class, plain or treated.
+        Each condition is a class, clean or augmented.
     """
-    chosen = [e for e in recordings(task, folder, split) if kind_of(task, e) in task.judged]
+    chosen = [e for e in recordings(task, folder, split) if kind_of(task, e) in task.foreground]
     parts, truths, names = [], [], []
-    for treated in (False, True):
-        for columns, group, kind in windows(folder, chosen, treated=treated):
+    for augmented in (False, True):
+        for columns, group, kind in windows(folder, chosen, augmented=augmented):
             known = task.groups.get(group, kind)
             parts.append(columns.half())
             truths.append([float(i in task.classes[known]) for i in range(len(task.labels))])
-            names.append(f"{known}, treated" if treated else known)
+            names.append(f"{known}, augmented" if augmented else known)
     if not parts:
-        raise ConfigError(f"the {split} split has no 5 s of {' or '.join(task.judged)}: add some")
+        raise ConfigError(
+            f"the {split} split has no 5 s of {' or '.join(task.foreground)}: add some"
+        )
     return Validation(torch.stack(parts), torch.tensor(truths), names)
 
 
 def windows(
-    folder: Path, chosen: Sequence[Recording], *, treated: bool
+    folder: Path, chosen: Sequence[Recording], *, augmented: bool
 ) -> Iterator[tuple[Tensor, str, str]]:
-    """Yield windows in which a class is heard all the time, few of each group.
+    """Yield windows with an active class, up to `MAX_WINDOWS_PER_GROUP` of each group.
 
     Parameters
     ----------
@@ -197,81 +201,83 @@ def windows(
         The corpus.
     chosen : sequence of Recording
         Of one split.
-    treated : bool
-        Whether rooms, codecs and the like are added.
+    augmented : bool
+        Whether to augment the takes.
 
     Yields
     ------
     columns : torch.Tensor [shape=(250, 144)]
-        Of the window.
+        Columns of the window.
     group, kind : str
-        Of its stream.
+        Group and class of its take.
     """
     front_end = RollingCQT()
     counted: Counter[str] = Counter()
-    for stream in feature_store.streams(folder, chosen, SEED, treated=treated):
-        starts = _starts(stream)[: MOST_OF_GROUP - counted[stream.group]]
+    for take in feature_store.takes(folder, chosen, SEED, augmented=augmented):
+        starts = _starts(take)[: MAX_WINDOWS_PER_GROUP - counted[take.group]]
         if not starts:
             continue
-        counted[stream.group] += len(starts)
+        counted[take.group] += len(starts)
         with torch.inference_mode():
-            columns = cqt(torch.from_numpy(stream.samples)[None], front_end)[0]
+            columns = cqt(torch.from_numpy(take.samples)[None], front_end)[0]
         for start in starts:
-            yield columns[start : start + WINDOW], stream.group, stream.kind
+            yield columns[start : start + WINDOW], take.group, take.kind
 
 
-def _starts(stream: Stream) -> list[int]:
-    """Return where windows begin in which the class is heard all the time."""
+def _starts(take: Take) -> list[int]:
+    """Return the first columns of the windows with an active class."""
     return [
         start
-        for start in range(0, len(stream.active) - WINDOW + 1, WINDOW_STEP)
-        if stream.active[start : start + WINDOW].mean() > 0.95
+        for start in range(0, len(take.active) - WINDOW + 1, WINDOW_STEP)
+        if take.active[start : start + WINDOW].mean() > 0.95
     ]
 
 
 def _computed(task: Task, folder: Path, chosen: Sequence[Recording]) -> Iterator[Computed]:
-    """Yield the columns of every stream of some recordings."""
+    """Yield the columns of the takes of recordings."""
     front_end = RollingCQT()
-    for turn in range(task.passes):
-        random = np.random.default_rng([SEED, turn])
-        some = _some(chosen, task.most_seconds * feature_store.RATE, random)
-        for stream in feature_store.streams(folder, some, SEED + turn, treated=True):
+    for repeat in range(task.repeats):
+        random = np.random.default_rng([SEED, repeat])
+        some = _sample(chosen, task.max_seconds_per_group * SAMPLE_RATE, random)
+        for take in feature_store.takes(folder, some, SEED + repeat, augmented=True):
             with torch.inference_mode():
-                columns = cqt(torch.from_numpy(stream.samples)[None], front_end)[0]
-            count = min(len(columns), len(stream.active))
-            row = feature_store.row_of(stream, 0, count)
+                columns = cqt(torch.from_numpy(take.samples)[None], front_end)[0]
+            count = min(len(columns), len(take.active))
+            row = feature_store.row_of(take, 0, count)
             row = row._replace(kind=task.groups.get(row.group, row.kind))
-            yield columns[:count].numpy().astype(np.float16), stream.active[:count], row
+            yield columns[:count].numpy().astype(np.float16), take.active[:count], row
 
 
-def _some(chosen: Sequence[Recording], most: int, random: np.random.Generator) -> list[Recording]:
-    """Draw recordings of each group until they have `most` samples."""
+def _sample(
+    chosen: Sequence[Recording], max_samples: int, random: np.random.Generator
+) -> list[Recording]:
+    """Draw recordings of each group up to a number of samples."""
     used: Counter[str] = Counter()
     kept = []
     for place in random.permutation(len(chosen)):
         each = chosen[place]
-        if used[each.group] < most:
+        if used[each.group] < max_samples:
             used[each.group] += each.end - each.start
             kept.append(each)
     return kept
 
 
-def _takes_beneath(task: Task, folder: Path) -> bool:
-    """Tell whether classes are only heard beneath others, and the corpus has columns of them."""
-    return bool(set(task.classes) - set(task.judged)) and bool(
+def _uses_background(task: Task, folder: Path) -> bool:
+    """Return whether the task has background classes, and the corpus has a store."""
+    return bool(set(task.classes) - set(task.foreground)) and bool(
         feature_store.stored_key(folder, "train")
     )
 
 
-def _beneath(task: Task, folder: Path) -> list[Computed]:
-    """Take what is only heard beneath other classes from the bank of the corpus."""
-    wanted = set(task.classes) - set(task.judged)
-    whole = feature_store.open_train(folder)
-    rows = [each for each in whole.streams if each.kind in wanted and each.group not in task.groups]
+def _background(task: Task, folder: Path) -> list[Computed]:
+    """Return takes of the background classes from the store of the corpus."""
+    wanted = set(task.classes) - set(task.foreground)
+    whole = feature_store.open_training_store(folder)
+    rows = [each for each in whole.takes if each.kind in wanted and each.group not in task.groups]
     found, total = [], 0
     for place in np.random.default_rng(SEED).permutation(len(rows)):
         row = rows[place]
-        if total < BENEATH_COLUMNS:
+        if total < BACKGROUND_COLUMNS:
             total += row.end - row.start
             columns = np.array(whole.columns[row.start : row.end])
             found.append((columns, whole.active[row.start : row.end], row))

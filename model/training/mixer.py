@@ -1,12 +1,12 @@
-"""Training windows made of columns: layers with their own level, band, pitch and place.
+"""Mix training windows of columns from the sources of a recipe.
 
-A window has up to three layers. Magnitudes add as powers, which is what independent sounds do
-on average. Labels follow from the layers: it is known of every column what is heard in it. A
-window's target is the share of it in which a label is heard, weighted by a Hann taper, so that
-pure windows are 0 or 1 and the target crosses one half when a boundary passes the centre.
+A window has up to three sources. Magnitudes add as powers, as those of independent sounds do on
+average. The sources define the frame labels, one for each column. The target of a window is the
+share of active columns, weighted by a Hann taper: 0 or 1 for pure windows, one half for a boundary
+at the centre.
 
-Every layer, of whatever class, draws equalisation, band limits, transposition, tempo and level
-from the same distributions: none of them may tell the class.
+Sources of all classes draw equalisation, band limits, transposition, tempo and level from the same
+distributions, so that none of these predicts the class.
 """
 
 from __future__ import annotations
@@ -18,8 +18,17 @@ import numpy as np
 import torch
 
 from airsift.errors import ConfigError
-from model.training.mixture import HEARD, WAYS, WINDOW, Layer, fades, interruptions
-from model.training.reverberation import reverberated
+from model.spec import BINS_PER_OCTAVE
+from model.spec import N_BINS as BINS
+from model.training.mixture import (
+    AUDIBLE,
+    COLUMN_SECONDS,
+    RECIPES,
+    WINDOW,
+    MixtureSource,
+    fade_curve,
+    interruptions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,72 +36,71 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from model.corpus.feature_store import Bank
-    from model.training.mixture import Draw
+    from model.corpus.feature_store import FeatureStore
+    from model.training.mixture import Recipe
 
-BINS = 144
-BINS_PER_OCTAVE = 24
-LABELS = ("speech", "music")
-# The outputs that each class switches on, by their place in LABELS.
+# Indices into `model.spec.LABELS` of the positive outputs of each class.
 CLASSES: dict[str, tuple[int, ...]] = {"speech": (0,), "music": (1,), "singing": (1,), "noise": ()}
-# Bins that a layer may be shifted by: four semitones.
+# Maximum shift in bins: four semitones.
 TRANSPOSITION = 8
-BALANCE = 0.5
-# Share of the windows whose layers pass one more chain together, as on air.
-WHOLE_CHAIN = 0.4
-# How often a layer sounds only now and then: words one by one, barks, chords. It counts as
-# heard in between, as long as a listener would say so.
+SOURCE_BALANCE = 0.5
+# Share of sources with a simulated room. The rooms of `model.corpus.augment`, on samples, are more
+# realistic but fixed in the feature store; these are drawn for each source of each window.
+REVERBERATED = 0.3
+# Share of windows with one more equalisation of the whole mixture.
+MIX_EQUALISED = 0.4
+# Share of interrupted sources: single words, barks, chords. They count as active throughout.
 INTERRUPTED = {"speech": 0.15, "music": 0.04, "singing": 0.04, "noise": 0.2}
 
 
 class Mixer:
-    """Draws training windows from a bank.
+    """Generates training windows from a feature store.
 
     Parameters
     ----------
-    bank : Bank
-        Columns of the training streams.
+    store : FeatureStore
+        Columns of the training takes.
     dropped : set of int
-        Streams to leave out, by their place in the bank.
-    ways : sequence of (float, Draw)
-        How windows are made, and how often.
+        Indices of takes to leave out.
+    recipes : sequence of (float, Recipe)
+        Share and recipe of the windows.
     classes : mapping of str to tuple of int
-        The classes that windows are made of, and the outputs that each switches on.
+        Indices of the positive outputs of each class.
     transposition : int >= 0
-        Bins that a layer is shifted by at most.
-    balance : float in [0, 1]
-        How far sources of a class are made equal: 0 draws them by what they hold, 1 all alike.
+        Maximum shift of a source, in bins.
+    source_balance : float in [0, 1]
+        0 draws the packages or groups of a class in proportion to their duration, 1 equally.
 
     Raises
     ------
     ConfigError
-        There is nothing to draw from of a class.
+        A class has no takes.
     """
 
     def __init__(
         self,
-        bank: Bank,
+        store: FeatureStore,
         *,
         dropped: frozenset[int] = frozenset(),
-        ways: tuple[tuple[float, Draw], ...] = WAYS,
+        recipes: tuple[tuple[float, Recipe], ...] = RECIPES,
         classes: Mapping[str, tuple[int, ...]] = CLASSES,
         transposition: int = TRANSPOSITION,
-        balance: float = BALANCE,
+        source_balance: float = SOURCE_BALANCE,
     ) -> None:
-        self._bank = bank
+        self._store = store
         self._classes = classes
         self._outputs = 1 + max(output for outputs in classes.values() for output in outputs)
         self._transposition = transposition
-        self._draws = [draw for _, draw in ways]
-        chances = np.array([chance for chance, _ in ways])
-        self._chances = chances / chances.sum()
+        self._recipes = [recipe for _, recipe in recipes]
+        probabilities = np.array([share for share, _ in recipes])
+        self._probabilities = probabilities / probabilities.sum()
         self._pools: dict[str, _Pool] = {
-            kind: _pool(bank, kind, dropped, balance) for kind in classes
+            kind: _pool(store, kind, dropped, source_balance) for kind in classes
         }
-        # A corpus without songs can be trained on; one without speech, music or noise cannot.
-        if "singing" in classes and not len(self._pools["singing"].streams):
+        # Songs are optional; speech, music and noise are not.
+        if "singing" in classes and not len(self._pools["singing"].takes):
             self._pools["singing"] = self._pools["music"]
-        empty = [kind for kind, pool in self._pools.items() if not len(pool.streams)]
+        empty = [kind for kind, pool in self._pools.items() if not len(pool.takes)]
         if empty:
             raise ConfigError(
                 f"the training split has no {' and no '.join(empty)} of 2.5 s or more: add "
@@ -100,12 +108,12 @@ class Mixer:
             )
 
     def batch(self, size: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Make windows.
+        """Generate windows.
 
         Parameters
         ----------
         size : int > 0
-            How many.
+            Number of windows.
         random : np.random.Generator
             The same state gives the same windows.
 
@@ -113,13 +121,13 @@ class Mixer:
         -------
         columns : torch.Tensor [shape=(size, 250, 144), float32]
             Compressed magnitudes.
-        heard : torch.Tensor [shape=(size, 250, outputs), float32]
-            For each column, 1 where one of the output's classes is heard, else 0; see `targets`.
+        active : torch.Tensor [shape=(size, 250, outputs), float32]
+            Frame labels: 1 where a class of the output is active, else 0.
         """
-        drawn = random.choice(len(self._draws), size, p=self._chances)
-        plans = [self._draws[way](random) for way in drawn]
+        drawn = random.choice(len(self._recipes), size, p=self._probabilities)
+        plans = [self._recipes[index](random) for index in drawn]
         power = torch.zeros(size, WINDOW, BINS)
-        heard = np.zeros((size, WINDOW, self._outputs), np.float32)
+        active = np.zeros((size, WINDOW, self._outputs), np.float32)
         for depth in range(max(map(len, plans))):
             rows = [
                 row
@@ -127,121 +135,129 @@ class Mixer:
                 if depth < len(plan) and plan[depth].kind != "silence"
             ]
             if rows:
-                power[rows] += self._layer([plans[row][depth] for row in rows], rows, heard, random)
+                power[rows] += self._source_power(
+                    [plans[row][depth] for row in rows], rows, active, random
+                )
         power += _hiss(size, random)
-        whole = torch.from_numpy(random.random((size, 1, 1)) < WHOLE_CHAIN)
+        whole = torch.from_numpy(random.random((size, 1, 1)) < MIX_EQUALISED)
         power = torch.where(whole, power * equalisation(size, random).square_(), power)
         level = 10.0 ** (random.uniform(-32.0, 12.0, (size, 1, 1)) / 20.0)
-        # The level of a whole window changes nothing else: hiss and layers move together.
+        # The level of the window applies to sources and hiss.
         scaled = power.sqrt_() * torch.from_numpy(level.astype(np.float32))
-        return torch.log2(scaled.add_(1.0)), torch.from_numpy(heard)
+        return torch.log2(scaled.add_(1.0)), torch.from_numpy(active)
 
-    def _layer(
+    def _source_power(
         self,
-        layers: list[Layer],
+        sources: list[MixtureSource],
         rows: list[int],
-        heard: NDArray[np.float32],
+        active: NDArray[np.float32],
         random: np.random.Generator,
     ) -> Tensor:
-        """Power of one layer of several windows, in units of 1e-8; marks what is heard."""
-        size = len(layers)
+        """Return the power of one source of several windows, in units of 1e-8; update `active`."""
+        size = len(sources)
         first = np.zeros((size, WINDOW), np.int64)
         gates = np.zeros((size, WINDOW, 1), np.float32)
-        for place, (row, layer) in enumerate(zip(rows, layers, strict=True)):
-            # A noise at half its speed is another noise.
-            slowest, fastest = (0.6, 1.6) if layer.kind == "noise" else (0.9, 1.12)
+        for place, (row, source) in enumerate(zip(rows, sources, strict=True)):
+            # Noise tolerates larger changes of speed.
+            slowest, fastest = (0.6, 1.6) if source.kind == "noise" else (0.9, 1.12)
             tempo = random.uniform(slowest, fastest) if random.random() < 0.5 else 1.0
-            start, last = self._pools[layer.kind].draw(random, int(WINDOW * tempo) + 2)
+            start, last = self._pools[source.kind].draw(random, int(WINDOW * tempo) + 2)
             where = np.minimum(start + np.arange(WINDOW) * tempo, last - 1)
             first[place] = np.rint(where).astype(np.int64)
-            gate = fades(layer)
-            gates[place, :, 0] = gate * 10.0 ** (layer.gain_db / 20.0)
-            if random.random() < INTERRUPTED.get(layer.kind, 0.0):
+            gate = fade_curve(source)
+            gates[place, :, 0] = gate * 10.0 ** (source.gain_db / 20.0)
+            if random.random() < INTERRUPTED.get(source.kind, 0.0):
                 gates[place, :, 0] *= interruptions(random)
-            for output in self._classes[layer.kind]:
-                sounding = self._bank.active[first[place]] & (gate > HEARD)
-                heard[row, :, output] = np.maximum(heard[row, :, output], sounding)
-        columns = torch.from_numpy(self._bank.columns[first].astype(np.float32))
-        magnitude = torch.exp2(transposed(columns, random, self._transposition)).sub_(1.0)
+            for output in self._classes[source.kind]:
+                sounding = self._store.active[first[place]] & (gate > AUDIBLE)
+                active[row, :, output] = np.maximum(active[row, :, output], sounding)
+        columns = torch.from_numpy(self._store.columns[first].astype(np.float32))
+        magnitude = torch.exp2(transpose(columns, random, self._transposition)).sub_(1.0)
         magnitude.mul_(torch.from_numpy(gates)).mul_(equalisation(size, random))
-        return torch.from_numpy(reverberated(magnitude.square_().numpy(), random))
+        return torch.from_numpy(reverberate(magnitude.square_().numpy(), random))
 
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """Streams of one class, and how likely each is."""
+    """Takes of one class and their probabilities."""
 
-    streams: NDArray[np.int64]
-    chances: NDArray[np.float64]
+    takes: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
 
     def draw(self, random: np.random.Generator, length: int) -> tuple[int, int]:
-        """Draw the first column of a window and the end of its stream."""
-        start, end = self.streams[random.choice(len(self.streams), p=self.chances)]
+        """Draw the first column of a window, and the end of its take."""
+        start, end = self.takes[random.choice(len(self.takes), p=self.probabilities)]
         return int(random.integers(start, max(start + 1, end - length))), int(end)
 
 
-def _pool(bank: Bank, kind: str, dropped: frozenset[int], balance: float) -> _Pool:
-    """Balance sources: one counts as the power `1 - balance` of how much it holds."""
+def _pool(store: FeatureStore, kind: str, dropped: frozenset[int], source_balance: float) -> _Pool:
+    """Weight each package or group by its duration to the power `1 - source_balance`."""
     chosen = [
-        (each.share, each.start, each.end)
-        for number, each in enumerate(bank.streams)
+        (each.balance_key, each.start, each.end)
+        for number, each in enumerate(store.takes)
         if each.kind == kind and number not in dropped and each.end - each.start > WINDOW // 2
     ]
     total: dict[str, int] = {}
     for source, start, end in chosen:
         total[source] = total.get(source, 0) + end - start
-    weights = np.array([(end - start) / total[source] ** balance for source, start, end in chosen])
+    weights = np.array(
+        [(end - start) / total[source] ** source_balance for source, start, end in chosen]
+    )
     spans = np.array([(start, end) for _, start, end in chosen], np.int64).reshape(-1, 2)
     return _Pool(spans, weights / max(weights.sum(), 1e-9))
 
 
-def targets(heard: Tensor) -> Tensor:
-    """Return the share of each window in which a label is heard [shape=(batch, outputs)]."""
-    return torch.einsum("btl,t->bl", heard, torch.from_numpy(taper(heard.shape[1])))
+def window_targets(active: Tensor) -> Tensor:
+    """Return the weighted share of active columns [shape=(batch, outputs)]."""
+    return torch.einsum("btl,t->bl", active, torch.from_numpy(taper(active.shape[1])))
 
 
-def moment_targets(heard: Tensor, *, context: int, stride: int, moments: int) -> Tensor:
-    """Return what is heard in the middle of each of a window's moments.
+def moment_targets(active: Tensor, *, context: int, stride: int, moments: int) -> Tensor:
+    """Return the targets of the boundary head.
 
     Parameters
     ----------
-    heard : torch.Tensor [shape=(batch, t, outputs)]
-        For each column of windows, whether each output is heard.
+    active : torch.Tensor [shape=(batch, t, outputs)]
+        Frame labels, one for each column.
     context, stride : int > 0
-        Columns that a frame of the network sees, and between frames.
+        Columns that a frame depends on, and distance between frames.
     moments : int > 0
-        Frames around the window's middle that are judged.
+        Frames around the centre of the window.
 
     Returns
     -------
     torch.Tensor [shape=(batch, moments, outputs)]
-        Shares, 0 to 1, of the `stride` columns in the middle of each frame.
+        Share of active columns, 0 to 1, among the `stride` columns in the centre of each frame.
     """
-    frames = (heard.shape[1] - context) // stride + 1
+    frames = (active.shape[1] - context) // stride + 1
     first = (frames - moments) // 2 * stride + (context - stride) // 2
-    cells = heard[:, first : first + moments * stride]
-    return cells.reshape(len(heard), moments, stride, -1).mean(dim=2)
+    cells = active[:, first : first + moments * stride]
+    return cells.reshape(len(active), moments, stride, -1).mean(dim=2)
 
 
 def taper(length: int) -> NDArray[np.float32]:
-    """Weight of each column in a window's target: a Hann curve that sums to 1."""
+    """Return the weights of the columns of a window: a Hann curve that sums to 1."""
     curve: NDArray[np.float32] = np.hanning(length + 2)[1:-1].astype(np.float32)
     curve /= curve.sum()
     return curve
 
 
-def transposed(columns: Tensor, random: np.random.Generator, most: int = TRANSPOSITION) -> Tensor:
-    """Shift half of the windows by up to `most` bins either way; what moves in is silent."""
-    shifts = random.integers(-most, most + 1, len(columns)) * (random.random(len(columns)) < 0.5)
-    padded = torch.nn.functional.pad(columns, (most, most))
+def transpose(
+    columns: Tensor, random: np.random.Generator, max_shift: int = TRANSPOSITION
+) -> Tensor:
+    """Shift half of the windows by up to `max_shift` bins, padded with silence."""
+    shifts = random.integers(-max_shift, max_shift + 1, len(columns)) * (
+        random.random(len(columns)) < 0.5
+    )
+    padded = torch.nn.functional.pad(columns, (max_shift, max_shift))
     return torch.stack([
-        row[:, most - int(shift) : most - int(shift) + BINS]
+        row[:, max_shift - int(shift) : max_shift - int(shift) + BINS]
         for row, shift in zip(padded, shifts, strict=True)
     ])  # fmt: skip
 
 
 def equalisation(size: int, random: np.random.Generator) -> Tensor:
-    """Gain of each bin [shape=(size, 1, 144)]: tilt, two broad bumps and a pass band."""
+    """Draw the gain of each bin [shape=(size, 1, 144)]: tilt, two bumps and a pass band."""
     octave = np.arange(BINS) / BINS_PER_OCTAVE
     tilt = random.normal(0.0, 1.5, (size, 1)) * (octave - 3.0)
     gain_db = tilt
@@ -259,11 +275,55 @@ def equalisation(size: int, random: np.random.Generator) -> Tensor:
     return torch.from_numpy(gain[:, None, :].astype(np.float32))
 
 
+def reverberate(
+    power: NDArray[np.float32], random: np.random.Generator, chance: float = REVERBERATED
+) -> NDArray[np.float32]:
+    """Add reverberation to some windows.
+
+    Parameters
+    ----------
+    power : np.ndarray [shape=(n, t, bins), float32]
+        Squared magnitudes.
+    random : np.random.Generator
+        Draws the windows and, for each, a reverberation time of 0.2 to 1.5 s (for treble down
+        to a third) and a ratio of direct to reverberant sound of -12 to 12 dB.
+    chance : float in [0, 1]
+        Share of the windows.
+
+    Returns
+    -------
+    np.ndarray [shape=(n, t, bins), float32]
+        The same power on average. The reverberation of sound before the window is included.
+    """
+    rows = np.flatnonzero(random.random(len(power)) < chance)
+    if not len(rows):
+        return power
+    n, columns, bins = len(rows), power.shape[1], power.shape[2]
+    seconds = np.exp(random.uniform(np.log(0.2), np.log(1.5), (n, 1)))
+    treble = random.uniform(0.33, 1.0, (n, 1)) ** np.linspace(0.0, 1.0, bins)
+    keep = (10.0 ** (-6.0 * COLUMN_SECONDS / (seconds * treble))).astype(np.float32)
+    dry = power[rows]
+    # Echoes add with random phases: the tail fluctuates, correlated between columns.
+    rough = random.standard_exponential((n, columns + 1, bins), dtype=np.float32)
+    rough = 0.5 * (rough[:, 1:] + rough[:, :-1])
+    tail = np.empty_like(dry)
+    state = dry[:, :25].mean(axis=1)
+    for column in range(columns):
+        state = keep * state + (1.0 - keep) * dry[:, column]
+        tail[:, column] = state
+    direct = 10.0 ** (random.uniform(-12.0, 12.0, (n, 1, 1)) / 10.0)
+    changed = power.copy()
+    changed[rows] = ((direct * dry + tail * rough) / (1.0 + direct)).astype(np.float32)
+    return changed
+
+
 def _hiss(size: int, random: np.random.Generator) -> Tensor:
-    """Power of a faint steady noise under everything, from none to 25 dB under the layers."""
+    """Return the power of faint stationary noise, up to 25 dB below the sources."""
     level = 10_000.0 * 0.1 * 10.0 ** (random.uniform(-90.0, -40.0, (size, 1, 1)) / 20.0)
-    tilt = 10.0 ** (random.normal(0.0, 2.0, (size, 1, 1)) * (np.arange(BINS) / 24 - 3) / 20.0)
-    # One long noise for all windows, each from its own place: drawing it is what costs.
+    tilt = 10.0 ** (
+        random.normal(0.0, 2.0, (size, 1, 1)) * (np.arange(BINS) / BINS_PER_OCTAVE - 3) / 20.0
+    )
+    # One noise for all windows, each at its own offset, because drawing noise is slow.
     long = random.standard_exponential((4 * WINDOW, BINS), dtype=np.float32)
     chi = np.stack([long[at : at + WINDOW] for at in random.integers(0, 3 * WINDOW, size)])
     shape: NDArray[np.float32] = ((level * tilt) ** 2).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What `airsift train` is about to do: from what, how, and the keys of all that it learns from."""
+"""The plan of `airsift train`: settings, labels, training data and their keys."""
 
 from __future__ import annotations
 
@@ -9,103 +9,106 @@ from typing import TYPE_CHECKING
 from model.corpus import cache, feature_store, recordings
 from model.corpus.sources import KINDS
 from model.evaluation import conditions
+from model.spec import LABELS
 from model.training import dataset, mixer, record, validation
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from model.corpus.feature_store import Bank
+    from model.corpus.feature_store import FeatureStore
     from model.corpus.sources import Split
     from model.training.config import Task
-    from model.training.loop import Mixes, Settings
-    from model.training.record import Used
+    from model.training.loop import Settings, WindowSource
+    from model.training.record import TrainingData
 
-# Windows of a condition that decide which state of the shipped network is kept.
-WINDOWS = 120
-# What the code of a training is: a network is of one version of it, interrupted or not.
+# Validation windows of each condition.
+MAX_WINDOWS = 120
+# The code of a training, including all modules that these import.
 CODE = ("model.training.loop", "model.training.dataset", "model.evaluation.conditions")
-USED: tuple[Split, ...] = ("train", "validation")
+SPLITS: tuple[Split, ...] = ("train", "validation")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A training before it begins.
+    """The inputs of a training.
 
     Parameters
     ----------
     settings : Settings
-        How to train.
+        Hyperparameters.
     labels : tuple of str
         Names of the outputs.
-    learnt_from : mapping of str to str
-        Keys of the columns, the validation windows, the windows' recipe and the code.
-    open_bank : callable
-        Computes the training columns where they have changed, in the folder of the training, and
-        returns all that the training is given.
+    input_keys : mapping of str to str
+        Keys of the columns, the validation windows, the configuration and the code.
+    prepare : callable
+        Computes the training columns in the folder of the training, unless they are up to date,
+        and returns the training data.
     mix : callable, optional
-        Makes what draws windows from the bank; by default one of speech and music.
+        Makes the mixer of a store; default: one for speech and music.
     """
 
     settings: Settings
     labels: tuple[str, ...]
-    learnt_from: Mapping[str, str]
-    open_bank: Callable[[Path], Used]
-    mix: Callable[[Bank, frozenset[int]], Mixes] | None = None
+    input_keys: Mapping[str, str]
+    prepare: Callable[[Path], TrainingData]
+    mix: Callable[[FeatureStore, frozenset[int]], WindowSource] | None = None
 
 
 def shipped(folder: Path, settings: Settings) -> Plan:
-    """Plan a network for speech and music, from what `airsift corpus build` made.
+    """Plan a network for speech and music, from a corpus.
 
     Raises
     ------
     ConfigError
-        The corpus is not whole, or a class is missing.
+        The corpus is incomplete, or a class is missing.
     """
-    columns = feature_store.open_train(folder)
-    made = conditions.conditions(folder, "validation", most=WINDOWS)
-    held_out = validation.validation_set(made)
+    columns = feature_store.open_training_store(folder)
+    windows = conditions.conditions(folder, "validation", max_windows=MAX_WINDOWS)
+    held_out = validation.validation_set(windows)
 
-    def used(_: Path) -> Used:
+    def data(_: Path) -> TrainingData:
         rows = {
-            split: [e for e in feature_store.checked_recordings(folder, split) if e.kind in KINDS]
-            for split in USED
+            split: [e for e in feature_store.split_recordings(folder, split) if e.kind in KINDS]
+            for split in SPLITS
         }
-        return record.Used(
-            rows, recordings.sources(folder), columns, held_out, mixer.LABELS, mixer.CLASSES, {}
+        return record.TrainingData(
+            rows, recordings.sources(folder), columns, held_out, LABELS, mixer.CLASSES, {}
         )
 
     keys = _keys(feature_store.key_of(folder, "train"), held_out, "speech and music")
-    return Plan(settings, mixer.LABELS, keys, used)
+    return Plan(settings, LABELS, keys, data)
 
 
-def own(folder: Path, config: Path, task: Task, report: Callable[[str], None]) -> Plan:
-    """Plan a network of a user's own labels; the manifest is decoded as far as it has changed.
+def custom(folder: Path, config: Path, task: Task, report: Callable[[str], None]) -> Plan:
+    """Plan a network for a user's labels; decode the changed files of the manifest.
 
     Raises
     ------
     ConfigError
         The manifest or the corpus cannot be read, or a class is missing.
     """
-    dataset.decode(task, folder, report)
+    dataset.decode_manifest(task, folder, report)
     held_out = dataset.validation(task, folder)
     about = record.config_of(config, task.data)
 
-    def used(place: Path) -> Used:
-        columns = dataset.build(task, folder, place / "bank", report)
+    def data(place: Path) -> TrainingData:
+        columns = dataset.build(task, folder, place / "features", report)
         rows = {
             split: [
                 replace(each, kind=dataset.kind_of(task, each))
                 for each in dataset.recordings(task, folder, split)
             ]
-            for split in USED
+            for split in SPLITS
         }
         sources = recordings.sources(folder)
         if task.manifest is not None:
-            sources |= recordings.sources(folder / dataset.own_folder(task))
-        return record.Used(rows, sources, columns, held_out, task.labels, task.classes, about)
+            sources |= recordings.sources(folder / dataset.manifest_folder(task))
+        return record.TrainingData(
+            rows, sources, columns, held_out, task.labels, task.classes, about
+        )
 
     keys = _keys(dataset.key_of(task, folder), held_out, task.key)
-    return Plan(task.settings, task.labels, keys, used, task.mixer)
+    return Plan(task.settings, task.labels, keys, data, task.mixer)
 
 
 def _keys(columns: str, held_out: validation.Validation, windows: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The training sheet: cost and error of every batch, validation and the best so far, drawn."""
+"""Training curves: cost and error of every batch and validation."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Batches that the drawn line is the mean of: one batch alone says little.
-SMOOTHED = 25
+SMOOTHED = 25  # batches of the moving average
 
 
 def can_draw() -> bool:
@@ -25,19 +24,19 @@ def can_draw() -> bool:
 
 
 def draw(folder: Path, image: Path) -> None:
-    """Draw what a training noted.
+    """Plot the curves of a training.
 
     Parameters
     ----------
     folder : Path
-        Of the training.
+        The training.
     image : Path
-        PNG, SVG or PDF, by its name.
+        PNG, SVG or PDF, by its suffix.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    batches, sheet = _read(folder / "batches.csv"), _read(folder / "sheet.csv")
+    batches, validations = _read(folder / "batches.csv"), _read(folder / "validations.csv")
     figure = Figure(figsize=(8, 7), layout="constrained")
     FigureCanvasAgg(figure)
     cost, error = figure.subplots(2, 1, sharex=True)
@@ -45,20 +44,30 @@ def draw(folder: Path, image: Path) -> None:
         axis.plot(batches["step"], batches[name], color="#cccccc", lw=0.5, label="each batch")
         steps, means = _smoothed(batches["step"], batches[name])
         axis.plot(steps, means, color="#7f7f7f", label=f"mean of {SMOOTHED} batches")
-        validation = sheet[f"validation_{name}"]
-        axis.plot(sheet["step"], validation, "o-", color="#1f77b4", ms=3, label="validation")
+        axis.plot(
+            validations["step"],
+            validations[f"validation_{name}"],
+            "o-",
+            color="#1f77b4",
+            ms=3,
+            label="validation",
+        )
         axis.set_ylabel(f"{name} ({unit})")
         axis.grid(visible=True, which="both", color="#eeeeee")
     cost.set_yscale("log")
     error.set_ylim(0.0, 3.0 * float(np.median(batches["error"])) + 0.02)
-    cost.step(sheet["step"], sheet["best"], color="#d62728", where="post", label="best so far")
-    best = int(np.argmin(sheet["validation_cost"]))
+    cost.step(
+        validations["step"], validations["best"], color="#d62728", where="post", label="best so far"
+    )
+    best = int(np.argmin(validations["validation_cost"]))
     for axis in (cost, error):
-        axis.axvline(sheet["step"][best], color="#d62728", lw=0.8, ls=":", label="kept")
+        axis.axvline(validations["step"][best], color="#d62728", lw=0.8, ls=":", label="selected")
         axis.legend(loc="upper right", fontsize="small")
     error.set_xlabel("step")
-    kept = sheet["validation_error"][best]
-    cost.set_title(f"kept: step {sheet['step'][best]:.0f}, validation error {kept:.2%}")
+    selected = validations["validation_error"][best]
+    cost.set_title(
+        f"selected: step {validations['step'][best]:.0f}, validation error {selected:.2%}"
+    )
     with replacing(image) as partial, partial.open("wb") as out:
         figure.savefig(out, format=image.suffix[1:], dpi=110)
 

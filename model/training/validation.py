@@ -1,4 +1,4 @@
-"""What held-out windows decide in training: the state to keep, its calibration, wrong labels."""
+"""Validation windows: selection of the best state, calibration, and the label-noise filter."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from model.training.mixture import WINDOW
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from model.corpus.feature_store import Bank
+    from model.corpus.feature_store import FeatureStore
     from model.evaluation.conditions import Condition
     from model.networks.pooled import Network
 
-# A stream that a half-trained network finds this unlikely to be of its class is mislabelled.
-DISAGREEMENT = 0.05
-# Log odds beyond which a mistake costs no more.
-MOST_CERTAIN = 5.0
+# A take counts as mislabelled if a half-trained network gives its class a lower probability.
+MISLABELLED_BELOW = 0.05
+# Log odds are clipped here, so that a mislabelled window cannot dominate.
+MAX_LOG_ODDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Columns of held-out windows, with the truth of each.
+    """Columns and labels of held-out windows.
 
     Parameters
     ----------
     columns : torch.Tensor [shape=(n, 250, 144), float16]
         Compressed magnitudes.
-    truth : torch.Tensor [shape=(n, 2), float32]
-        0 or 1 for speech and music.
+    truth : torch.Tensor [shape=(n, labels), float32]
+        0 or 1 for each label.
     names : list of str
         The condition of each window.
     """
@@ -55,7 +55,7 @@ def key_of(held_out: Validation) -> str:
 
 
 def validation_set(conditions: Sequence[Condition]) -> Validation:
-    """Compute the columns of every window of the conditions, each window on its own."""
+    """Compute the columns of the windows of conditions, without their surroundings."""
     front_end = RollingCQT()
     parts, truths, names = [], [], []
     with torch.inference_mode():
@@ -68,27 +68,26 @@ def validation_set(conditions: Sequence[Condition]) -> Validation:
 
 
 def log_odds(network: Network, columns: Tensor, device: str = "cpu") -> Tensor:
-    """Judge many windows [shape=(n, 250, 144)] without filling the memory."""
+    """Return the log odds of windows [shape=(n, 250, 144)], in batches."""
     network.eval()
     with torch.no_grad():
         return torch.cat([network(b.to(device).float()).cpu() for b in torch.split(columns, 128)])
 
 
 def condition_error(scores: Tensor, held_out: Validation) -> float:
-    """Share of wrong outputs at 0.5, averaged over conditions so that each counts the same."""
+    """Return the share of wrong outputs at 0.5, averaged over conditions."""
     wrong = ((scores > 0) != (held_out.truth > 0.5)).float().mean(dim=1).numpy()
     names = np.array(held_out.names)
     return float(np.mean([wrong[names == name].mean() for name in dict.fromkeys(held_out.names)]))
 
 
 def condition_cost(scores: Tensor, held_out: Validation) -> float:
-    """Mean negative log-likelihood, averaged over conditions so that each counts the same.
+    """Return the cross-entropy, averaged over conditions.
 
-    It moves steadily where the error at 0.5 jumps from one validation to the next, and it
-    rewards honest probabilities. A single window cannot cost more than one that is called
-    impossible at 1 in 150: a mislabelled window must not decide.
+    It is smoother than the error at 0.5, and rewards calibrated probabilities. Log odds are
+    clipped at `MAX_LOG_ODDS`, a probability of 1 in 150.
     """
-    bounded = scores.clamp(-MOST_CERTAIN, MOST_CERTAIN)
+    bounded = scores.clamp(-MAX_LOG_ODDS, MAX_LOG_ODDS)
     cost = nn.functional.binary_cross_entropy_with_logits(
         bounded, held_out.truth, reduction="none"
     ).mean(dim=1)
@@ -97,36 +96,35 @@ def condition_cost(scores: Tensor, held_out: Validation) -> float:
     return float(np.mean([per_window[names == name].mean() for name in dict.fromkeys(names)]))
 
 
-def disagreeing(network: Network, bank: Bank, device: str = "cpu") -> set[int]:
-    """Find streams that a half-trained network is confidently against.
+def find_mislabelled(network: Network, store: FeatureStore, device: str = "cpu") -> set[int]:
+    """Return the takes that a half-trained network finds mislabelled.
 
     Returns
     -------
     set of int
-        Places in the bank. Noise is dropped when either label is likely, the rest when its
-        own label is unlikely.
+        Indices of takes: noise with a likely label, others with an unlikely own label.
+        Synthetic takes have certain labels and are skipped.
     """
     found = set()
-    for number, stream in enumerate(bank.streams):
-        whole = (stream.end - stream.start) // WINDOW
-        # What was made is what it was made to be, and made to be hard.
-        if not whole or stream.origin == "made":
+    for number, take in enumerate(store.takes):
+        whole = (take.end - take.start) // WINDOW
+        if not whole or take.origin == "synthetic":
             continue
-        end = stream.start + whole * WINDOW
-        columns = torch.from_numpy(np.array(bank.columns[stream.start : end]))
+        end = take.start + whole * WINDOW
+        columns = torch.from_numpy(np.array(store.columns[take.start : end]))
         odds = log_odds(network, columns.view(whole, WINDOW, -1), device)
         speech, music = torch.sigmoid(odds).median(dim=0).values.tolist()
-        own = {"speech": speech, "noise": 1 - max(speech, music)}.get(stream.kind, music)
-        if own < DISAGREEMENT:
+        own = {"speech": speech, "noise": 1 - max(speech, music)}.get(take.kind, music)
+        if own < MISLABELLED_BELOW:
             found.add(number)
     return found
 
 
 def calibrate(network: Network, held_out: Validation) -> None:
-    """Fit each output's temperature to the validation windows, in place."""
+    """Fit the temperature of each output to the validation windows, in place."""
     network.get_buffer("temperature").fill_(1.0)
     scores = log_odds(network, held_out.columns)
-    # As an exponent, so that no step of the search makes a temperature negative.
+    # The search is over the logarithm: a temperature is positive.
     exponent = torch.zeros(scores.shape[1], requires_grad=True)
     optimiser = torch.optim.LBFGS([exponent], max_iter=50, line_search_fn="strong_wolfe")
 

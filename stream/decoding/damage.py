@@ -1,4 +1,4 @@
-"""What can be wrong with decoded audio, and how much of it is lost to that."""
+"""Faults of decoded audio, and the length of the audio lost to them."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_CHANNELS = 64  # FFmpeg's mixing matrix holds no more
-MIN_RATE, MAX_RATE = 1_000, 768_000  # samples per second; beyond lies nothing but damage
+MIN_RATE, MAX_RATE = 1_000, 768_000  # samples per second; others are damage
 MAX_FRAME = 1 << 24  # samples of one decoded frame, all channels: 64 MB of float32
 MAX_SAMPLE = 1e6  # 120 dB over full scale; some float files hold integers up to 32768
-NEAR_S = 0.1  # bad samples nearer than this are left out together with those between them
+NEAR_S = 0.1  # the samples between bad samples this close are left out too
 
 
 class Damage:
-    """Audio lost since the last that was sound.
+    """Audio lost since the last sound frame.
 
     Attributes
     ----------
     count : int
         Packets, frames or ranges of samples lost.
     seconds : Fraction
-        Their length, as far as it is known.
+        Their known length.
     reason : str
-        What is wrong with the latest of them.
+        The fault of the latest of them.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Damage:
 
 
 def fault_of(frame: AudioFrame) -> str | None:
-    """Return why a decoded frame cannot be meant, None for a sound one."""
+    """Return the fault of a decoded frame, None for a sound one."""
     channels, rate = frame.layout.nb_channels, frame.sample_rate
     if not 1 <= channels <= MAX_CHANNELS:
         return f"it has {channels} channels, 1 to {MAX_CHANNELS} can be read"
@@ -78,7 +78,7 @@ def is_last_cut(sizes: Sequence[int]) -> bool:
 def split_sound(
     samples: NDArray[np.float32], rate: int
 ) -> Iterator[tuple[NDArray[np.float32], str | None]]:
-    """Split samples into those that are sound (with None) and those that are not (with why)."""
+    """Split samples into sound ones (with None) and others (with the reason)."""
     if samples.max() <= MAX_SAMPLE and samples.min() >= -MAX_SAMPLE:  # False with any NaN
         yield samples, None
         return

@@ -1,10 +1,9 @@
 """Decoded frames of any format to mono float32 blocks.
 
 FFmpeg's own downmix adds 3 dB to stereo (two equal full-scale channels become 1.41), drops the
-bass channel of 5.1 and loses what lies in opposite phase, so the mean over channels is spelt out
-for its `pan` filter, and `stream.stages.mono` does the rest. PyAV's
-`to_ndarray` is not used on what decoders return: on planar frames of exactly eight channels
-(7.1) version 18 reads past the list of planes.
+bass channel of 5.1 and cancels audio in opposite phase. So its `pan` filter computes the mean over
+channels, and `stream.stages.mono` does the rest. PyAV's `to_ndarray` is not called on decoded
+frames: on planar frames of eight channels (7.1), version 18 reads past the list of planes.
 """
 
 from __future__ import annotations
@@ -30,48 +29,48 @@ if TYPE_CHECKING:
 class Downmix:
     """Mono audio in blocks of about `block` samples at `rate`, see `MonoMixer`.
 
-    Frames may change format, channels or rate at any time, as they do between the songs of
-    some web radios: what came before is finished with the old graph, and other rates are
-    converted to `rate`, so that samples can be counted.
+    Frames may change format, channels or rate at any time, as between the songs of some web
+    radios. Earlier frames are then completed with the old graph, and other rates are converted to
+    `rate`, so that samples can be counted.
 
     Parameters
     ----------
     rate : int > 0
         Samples per second of the blocks.
     block : int > 0
-        Samples in a block, give or take 0.1 s; the last before a change or :meth:`flush` may be
+        Samples in a block, within 0.1 s; the last block before a change or :meth:`flush` may be
         shorter.
-    tell : callable
-        Is given a line when something is found to be wrong with the channels, or is right again.
+    warn : callable
+        Receives a line when a fault of the channels begins or ends.
     """
 
-    def __init__(self, rate: int, block: int, tell: Callable[[str], None]) -> None:
+    def __init__(self, rate: int, block: int, warn: Callable[[str], None]) -> None:
         self.rate = rate
         self.block = block
-        self._tell = tell
+        self._warn = warn
         self._kind: tuple[str, str, int] | None = None  # format, layout, rate of the frames
         self._pending = 0  # samples pushed and not yet pulled, at the frames' rate
 
     def push(self, frame: AudioFrame) -> list[NDArray[np.float32]]:
-        """Take one frame; return the blocks that it fills."""
+        """Add one frame; return the blocks that are complete."""
         blocks: list[NDArray[np.float32]] = []
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if kind != self._kind:
             blocks = self.flush()
             self._configure(frame)
             self._kind = kind
-        frame.pts = None  # time is counted in samples, and some streams' stamps jump
+        frame.pts = None  # time is counted in samples, and timestamps may jump
         self._source.push(frame)
         self._pending += frame.samples
         if self._pending * self.rate >= self.block * frame.sample_rate:
-            # An empty sink answers with an exception, which costs more than a frame: ask
-            # only when a block should be there.
+            # An empty sink raises an exception, which costs more than a frame. So it is read only
+            # when a block should be complete.
             self._pending = 0
             blocks += self._pull()
         return blocks
 
     def flush(self) -> list[NDArray[np.float32]]:
-        """Return what is held back, and start anew with the next frame."""
+        """Return the remaining samples, and start anew with the next frame."""
         if self._kind is None:
             return []
         self._kind = None
@@ -83,7 +82,7 @@ class Downmix:
         channels = frame.layout.nb_channels
         mean = "+".join(f"{1 / channels!r}*c{i}" for i in range(channels))
         if 1 < channels <= MAX_CHANNELS:
-            # The mean of 16 bit samples has 16 bits: the mixer is given it, beside the channels.
+            # FFmpeg's mean of 16 bit samples has 16 bits, so the mixer receives it as well.
             self._mixer = MonoMixer(channels, self.rate, has_mean=True)
             same = "|".join(f"c{i}=c{i}" for i in range(channels))
             mix = f"{channels + 1}C|{same}|c{channels}={mean}"
@@ -118,5 +117,5 @@ class Downmix:
 
     def _given(self, samples: NDArray[np.float32], lines: list[str]) -> list[NDArray[np.float32]]:
         for line in lines:
-            self._tell(line)
+            self._warn(line)
         return [samples] if len(samples) else []

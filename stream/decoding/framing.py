@@ -1,12 +1,12 @@
 """Find MP3 and ADTS frames in a stream of bytes that is cut into messages anywhere.
 
-While frames follow one another (the framer is in step), each is taken as soon as its last byte is
-there. Out of step, a header counts only if another one of the same kind follows its frame, or if
-the frame ends with the message. ID3 tags between frames, as at the start of HLS segments and of
-songs, are passed over.
+While frames follow one another (the framer is in step), each is accepted as soon as its last byte
+is received. Out of step, a header counts only if another header of the same kind follows its
+frame, or if the frame ends with the message. ID3 tags between frames, as at the start of HLS
+segments and songs, are skipped.
 
-What a framer finds from a frame's first byte on depends on nothing before that byte except the
-`kind` of the frames. So a framer that begins at a known frame finds the same frames as any other.
+The frames found from a frame's first byte on depend only on the bytes from there and on the `kind`
+of the frames. So a framer that begins at a known frame finds the same frames as any other.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from airsift.errors import DecodeError
+from stream.decoding.tags import APE, ID3, ID3_HEADER_BYTES, ID3V1, id3_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,15 +33,17 @@ _MPEG2_KBPS = {
 _MPEG_RATES = (44_100, 48_000, 32_000)
 _ADTS_RATES: tuple[int, ...] = (96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050)
 _ADTS_RATES += (16_000, 12_000, 11_025, 8_000, 7_350)
-_ID3_BYTES = 10
 _MAX_ID3 = 1 << 20  # a longer tag is damage: to pass it over would lose a minute of audio
+SEARCH_BYTES = 16_384  # of a live stream, for its first frame
+_MAX_FRAME = 8_192
+_IN_A_ROW = 4  # frames; noise contains shorter runs
+_CONTAINERS = (b"OggS", b"fLaC", b"RIFF", b"ID3", b"\x1aE\xdf\xa3", b"FORM", b".snd", b"caff")
 _MAX_SEARCH = 1 << 16  # bytes that are no frames, in one message, beyond half of it
-_ID3 = b"ID3"
-_TAGS = (_ID3, b"TAG", b"APETAGEX")  # what may follow the last frame of a song
+_AFTER_SONG = (ID3, ID3V1, APE)  # tags that may follow the last frame of a song
 
 
 class Header(NamedTuple):
-    """What a frame's header says.
+    """A frame's header.
 
     Parameters
     ----------
@@ -49,7 +52,7 @@ class Header(NamedTuple):
     samples, rate : int
         Samples per channel, and per second.
     kind : int
-        What all frames of a stream have in common.
+        Header bits that all frames of a stream share.
     """
 
     size: int
@@ -130,15 +133,6 @@ FORMATS = {
 }
 
 
-def id3_bytes(data: bytes, at: int = 0) -> int:
-    """Return the length of the ID3v2 tag at `at`; 0 if there is none."""
-    head = data[at : at + _ID3_BYTES]
-    if len(head) < _ID3_BYTES or head[:3] != _ID3 or 0xFF in head[3:5] or max(head[6:]) > 127:
-        return 0
-    size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
-    return size + _ID3_BYTES * (2 if head[5] & 0x10 else 1)
-
-
 class Framer:
     """Finds the frames of one stream.
 
@@ -147,25 +141,25 @@ class Framer:
     form : Format
         Of which codec.
     skip : int, optional
-        Bytes of the next message before the first frame that begins in it; None if that frame
-        is to be searched for.
+        Bytes of the next message before the first frame that begins in it; None to search for
+        that frame.
     kind : int, optional
         `Header.kind` of the frames so far.
 
     Attributes
     ----------
     first : tuple of (int, int or None), or None
-        `skip` and `kind` for a framer that is to begin with the last message and to go on as this
+        `skip` and `kind` for a framer that begins with the last message and continues like this
         one; None if no frame is known to begin in that message.
     """
 
     def __init__(self, form: Format, skip: int | None = None, kind: int | None = None) -> None:
         self._form = form
-        self._rest = b""  # what was not used of the last message
-        self._skip = skip or 0  # bytes to pass over
+        self._rest = b""  # the unused end of the last message
+        self._skip = skip or 0  # bytes to skip
         self._in_step = skip is not None
         self._kind = kind
-        self._junk = 0  # bytes passed over since the last frame
+        self._junk = 0  # bytes skipped since the last frame
         self.first: tuple[int, int | None] | None = None
 
     @property
@@ -193,7 +187,7 @@ class Framer:
             self._junk = 0
             is_earlier, end = at < earlier, at + header.size
             if is_earlier and not self._may_follow(data, end):
-                # Its two parts do not belong together: what was between them is lost.
+                # Its two parts do not belong together: bytes between them are lost.
                 self._in_step, at = False, earlier
                 yield Frame(b"", header, is_earlier)
             else:
@@ -208,8 +202,8 @@ class Framer:
         """Return where the next frame begins, and its header; None where that takes more bytes."""
         form = self._form
         while at < len(data):
-            if data.startswith(_ID3, at):
-                if len(data) < at + _ID3_BYTES:
+            if data.startswith(ID3, at):
+                if len(data) < at + ID3_HEADER_BYTES:
                     return at, None
                 if 0 < (tag := id3_bytes(data, at)) <= _MAX_ID3:
                     self._in_step, at = False, at + tag
@@ -235,12 +229,12 @@ class Framer:
             at = match.start()
             if 2 * self._passed > at - self._earlier + 2 * _MAX_SEARCH:
                 raise self._no_stream()
-            if data[at] != _ID3[0]:
+            if data[at] != ID3[0]:
                 found = self._begins(data, at)
             elif 0 < id3_bytes(data, at) <= _MAX_ID3:
                 return at, False
             else:
-                found = None if len(data) < at + _ID3_BYTES else False
+                found = None if len(data) < at + ID3_HEADER_BYTES else False
             if found is not False:
                 return at, found
         rest = max(at, len(data) - self._form.header_bytes + 1)
@@ -250,7 +244,7 @@ class Framer:
     def _begins(self, data: bytes, at: int) -> bool | None:
         """Say whether a frame begins; None where that takes more bytes."""
         form = self._form
-        if len(data) < at + _ID3_BYTES:
+        if len(data) < at + ID3_HEADER_BYTES:
             return None
         header = form.read(data, at)
         if header is None:
@@ -259,7 +253,7 @@ class Framer:
         if end != len(data) and end + form.header_bytes > len(data):
             return None
         follows = form.read(data, end) if end < len(data) else header
-        if (follows and follows.kind == header.kind) or data.startswith(_TAGS, end):
+        if (follows and follows.kind == header.kind) or data.startswith(_AFTER_SONG, end):
             self._kind = header.kind
             return True
         return False
@@ -269,10 +263,10 @@ class Framer:
         self._passed += n
 
     def _may_follow(self, data: bytes, at: int) -> bool:
-        """Say whether what is at the end of a frame may be there."""
+        """Say whether the bytes after a frame may follow it."""
         if len(data) < at + self._form.header_bytes:
             return True
-        return self._form.read(data, at) is not None or data.startswith(_TAGS, at)
+        return self._form.read(data, at) is not None or data.startswith(_AFTER_SONG, at)
 
     def _no_stream(self) -> DecodeError:
         name = self._form.name
@@ -280,3 +274,51 @@ class Framer:
             f"{self._size} bytes are not a stream of {name} frames (none follows on another "
             f"in {self._junk} bytes); check content-type"
         )
+
+
+def frame_start(head: bytes, *, is_all: bool = False) -> int | None:
+    """Return the index of the first whole MP3 or ADTS frame of a live stream.
+
+    FFmpeg finds it too, but reads up to 15 s of the stream before it accepts it as MP3.
+
+    Parameters
+    ----------
+    head : bytes
+        The beginning of the stream, which may be in the middle of a frame.
+    is_all : bool
+        Whether there are no more bytes.
+
+    Returns
+    -------
+    int or None
+        0 for other formats; None while more bytes are needed.
+    """
+    if head.startswith(_CONTAINERS) or head[4:8] == b"ftyp":
+        return 0
+    at = head.find(b"\xff")
+    while 0 <= at < min(len(head), _MAX_FRAME):
+        for read in (read_mpeg, read_adts):
+            found = _follows(head, at, read(head, at))
+            if found:
+                return at
+            if found is None and not is_all and len(head) < SEARCH_BYTES:
+                return None
+        at = head.find(b"\xff", at + 1)
+    return 0 if is_all or len(head) >= SEARCH_BYTES else None
+
+
+def _follows(head: bytes, at: int, header: Header | None) -> bool | None:
+    """Say whether frames of one kind follow each other from `at` on; None if bytes are missing."""
+    first = header
+    for _ in range(_IN_A_ROW - 1):
+        if header is None or first is None or header.kind != first.kind:
+            return False
+        at += header.size
+        if at + 7 > len(head):
+            return None
+        header = (read_adts if _is_adts(head, at) else read_mpeg)(head, at)
+    return header is not None and first is not None and header.kind == first.kind
+
+
+def _is_adts(head: bytes, at: int) -> bool:
+    return head[at] == 0xFF and head[at + 1] & 0xF6 == 0xF0

@@ -1,9 +1,8 @@
-"""Where files were joined to one: several songs with ``cat``, a web radio's recording.
+"""Find the parts of a file that was joined from several: songs with ``cat``, or a recording.
 
-FFmpeg reads a joined file as one stream: it ends where a link of an Ogg chain has other
-channels, takes a second tag or Xing header for damage, and knows the encoder's delay of the first
-part alone. So each part is read by itself. Every byte is looked at once, and a tag is passed over
-whatever its size.
+FFmpeg reads a joined file as one stream: it stops where a link of an Ogg chain has other channels,
+treats a second tag or Xing header as damage, and uses only the first part's encoder delay. So each
+part is decoded by itself. Every byte is searched once, and a tag of any size is skipped.
 """
 
 from __future__ import annotations
@@ -13,32 +12,39 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 from stream.decoding.framing import Header, read_adts, read_mpeg
+from stream.decoding.tags import (
+    ID3V1,
+    ID3V1_BYTES,
+    LYRICS,
+    MAX_LYRICS_BYTES,
+    TAGS,
+    ape_range,
+    id3_bytes,
+    lyrics_end,
+)
 
 Span = tuple[int, int]  # bytes [start, end) of the file
 
 _NEAR = 1 << 20  # bytes that are read ahead
-_BEFORE = 36  # bytes from a frame to the last place of its Xing header
-MAX_PARTS = 10_000  # what comes after them is read as one
-_MAX_MARKS = 100_000  # of a file without links; more are made up
+_BEFORE = 36  # most bytes from a frame to its Xing header
+MAX_PARTS = 10_000  # the rest is read as one part
+_MAX_MARKS = 100_000  # in a file without links; more are forged
 _MAX_PAGE = 27 + 255 * 256  # bytes of a page of Ogg
 _MAX_PADDING = 1 << 16  # bytes
-_OVERLAP = 10  # of blocks: a mark that is cut is found in the next one
+_OVERLAP = 10  # of blocks, for marks that are cut
 _XING_AT = {(True, True): 36, (True, False): 21, (False, True): 21, (False, False): 13}
 _FRAME_ID = re.compile(rb"[A-Z][A-Z0-9]{2,3}|\0{4}")
-LYRICS = b"LYRICSBEGIN"
-_MAX_LYRICS = 5_120  # bytes of Lyrics3 v1
-_TAGS = (b"ID3", b"TAG", b"APETAGEX", LYRICS)
 _XING = (b"Xing", b"Info", b"VBRI")
 _FLAC = b"fLaC"
 
 
 class Found(NamedTuple):
-    """A range of bytes that hold audio.
+    """A range of bytes with audio.
 
     Parameters
     ----------
     begins : bool
-        Whether a part begins with it.
+        Whether it begins a part.
     start, end : int
         Bytes [start, end) of the file.
     """
@@ -49,7 +55,7 @@ class Found(NamedTuple):
 
 
 def find_parts(file: BinaryIO, size: int, format_name: str) -> list[list[Span]]:
-    """Return the parts of a file, each as the ranges of bytes that hold its audio.
+    """Return the parts of a file, each as the ranges of bytes with its audio.
 
     Parameters
     ----------
@@ -58,7 +64,7 @@ def find_parts(file: BinaryIO, size: int, format_name: str) -> list[list[Span]]:
     size : int
         Its length in bytes.
     format_name : str
-        FFmpeg's name of its format, which is among `JOINED`.
+        FFmpeg's name of its format, one of `JOINED`.
     """
     parts: list[list[Span]] = []
     for begins, start, end in find_audio(file, size, format_name):
@@ -74,16 +80,16 @@ def find_parts(file: BinaryIO, size: int, format_name: str) -> list[list[Span]]:
 def find_audio(
     file: BinaryIO, size: int, format_name: str, block: int = 1 << 20
 ) -> Iterator[Found]:
-    """Yield the ranges of bytes that hold audio, in order.
+    """Yield the ranges of bytes with audio, in order.
 
-    The file is read once from its beginning to its end, `block` bytes at a time. Whoever reads
-    each range when it is found needs no file that can go back.
+    The file is read once from its beginning to its end, `block` bytes at a time. A caller that
+    reads each range at once needs no file that can seek back.
     """
     if format_name == "ogg":
         yield from _links(_Marks(file, size, (b"OggS",), block))
         return
     read_header, begins = _FORMATS[format_name]
-    yield from _Tagged(_Marks(file, size, (*_TAGS, *begins), block), read_header).audio()
+    yield from _Tagged(_Marks(file, size, (*TAGS, *begins), block), read_header).audio()
 
 
 def _links(marks: _Marks) -> Iterator[Found]:
@@ -96,9 +102,9 @@ def _links(marks: _Marks) -> Iterator[Found]:
         is_first, length = page
         after = marks.read(at + length, 4)
         is_damaged = bool(after) and after != b"OggS"
-        if is_damaged:  # or cut: others may begin within it
+        if is_damaged:  # or cut: other pages may begin within it
             length = 27
-        if at > begin:  # damaged, which FFmpeg is to find out
+        if at > begin:  # damaged: FFmpeg decides
             yield Found(False, begin, at)
         begin = marks.done = min(at + length, marks.size)
         begins = is_first and not among_first and links < MAX_PARTS
@@ -126,14 +132,14 @@ def is_last_page_cut(file: BinaryIO, size: int) -> bool:
 
 
 class _Marks:
-    """The places of some marks in a file, in order.
+    """The positions of some marks in a file, in order.
 
     Attributes
     ----------
     done : int
-        What lies before this byte is passed over.
+        Bytes before this one are skipped.
     end : int
-        First byte that has not been looked at.
+        First byte that was not searched.
     """
 
     def __init__(self, file: BinaryIO, size: int, marks: Sequence[bytes], block: int) -> None:
@@ -144,7 +150,7 @@ class _Marks:
         self._block = block
 
     def __iter__(self) -> Iterator[tuple[int, bool]]:
-        """Yield places with True, and with False places before which there is no mark."""
+        """Yield positions of marks with True, and ends of searched ranges with False."""
         while self.end < self.size:
             at = self.end
             block = self.read(at, self._block)
@@ -174,13 +180,13 @@ def _places(block: bytes, marks: Sequence[bytes]) -> Iterator[int]:
 
 
 def _is_flac(data: bytes, at: int = 0) -> Header | None:
-    """Return a header for where a FLAC file begins: its marker and its first block's."""
+    """Return a header if a FLAC file begins at `at`: its marker and its first block."""
     is_one = data[at : at + 4] == _FLAC and data[at + 4] & 0x7F == 0 and data[at + 5 : at + 8]
     return Header(0, 0, 0, 0) if is_one == b"\0\0\x22" else None
 
 
 class _Tagged:
-    """Frames of one codec with tags before, between and after them."""
+    """The ranges of frames of one codec, with tags before, between and after them."""
 
     def __init__(self, marks: _Marks, read_header: Callable[[bytes, int], Header | None]) -> None:
         self._marks = marks
@@ -189,10 +195,10 @@ class _Tagged:
         self._from = 0  # first byte that was not yielded
         self._begins = True  # whether a part begins there
         self._is_fresh = True  # whether nothing was yielded since a tag or the beginning
-        self._no_lyrics = 0  # before this byte no Lyrics3 v1 is looked for again
+        self._no_lyrics = 0  # before this byte there is no Lyrics3 v1
 
     def audio(self) -> Iterator[Found]:
-        """Look through the file."""
+        """Yield the ranges with audio."""
         count = parts = 0
         for at, is_mark in self._marks:
             if not is_mark:
@@ -219,18 +225,18 @@ class _Tagged:
         yield from self._close(min(self._marks.end, self._marks.size))
 
     def _close(self, end: int) -> Iterator[Found]:
-        """Yield what lies before `end`, unless it is nothing but padding."""
+        """Yield the bytes before `end`, unless they are padding."""
         if end > self._from and not self._is_padding(end):
             yield Found(self._begins, self._from, end)
             self._from, self._begins, self._is_fresh = end, False, False
 
     def _is_padding(self, end: int) -> bool:
-        """Return whether a tag is followed by nothing up to `end` but a few zeros."""
+        """Return whether only a few zeros lie between a tag and `end`."""
         n = end - self._from
         return self._is_fresh and n <= _MAX_PADDING and not self._read(self._from, n).strip(b"\0")
 
     def _frame(self, at: int) -> int | None:
-        """Return where the frame begins whose Xing, Info or VBRI header is at `at`."""
+        """Return the begin of the frame whose Xing, Info or VBRI header is at `at`."""
         before = self._read(max(at - _BEFORE, 0), min(at, _BEFORE))
         for distance in {36} if self._read(at, 4) == b"VBRI" else {36, 21, 13}:
             head = before[-distance:][:4] if len(before) >= distance else b""
@@ -241,47 +247,38 @@ class _Tagged:
         return None
 
     def _tag(self, at: int, head: bytes) -> Span | None:
-        """Return the range of the tag at `at`; None if it only looks like one."""
-        if head.startswith(b"APETAGEX"):
-            length, flags = (int.from_bytes(head[i : i + 4], "little") for i in (12, 20))
-            if flags >> 29 & 1 or len(head) < 32:  # it begins here, and ends here otherwise
-                return at, at + 32 + length
-            return max(at + 32 - length, 0), at + 32
-        if head.startswith(b"TAG"):
-            end = at + 128
+        """Return the range of the tag at `at`; None if there is none."""
+        if ape := ape_range(head, at):
+            return ape
+        if head.startswith(ID3V1):
+            end = at + ID3V1_BYTES
             return (at, end) if self._goes_on(end) else None
         if head.startswith(LYRICS):
             return self._lyrics(at)
-        sizes = head[6:10]
-        if len(head) < 10 or not 2 <= head[3] <= 4 or head[5] & 15 or max(sizes) > 127:
+        length = id3_bytes(head)
+        if not length or not 2 <= head[3] <= 4 or head[5] & 15:
             return None
-        length = sizes[0] << 21 | sizes[1] << 14 | sizes[2] << 7 | sizes[3]
-        end = at + 10 + length + (10 if head[5] & 16 else 0)
+        end = at + length
         is_tag = _FRAME_ID.match(head, 10) or (length < _NEAR and self._goes_on(end))
         return (at, end) if is_tag else None
 
     def _lyrics(self, at: int) -> Span | None:
-        """Return the range of the Lyrics3 tag at `at`: fields and their length, or mere text."""
-        end = at + len(LYRICS)
-        while (field := self._read(end, 15))[3:8].isdigit() and not field.endswith(b"LYRICS200"):
-            end += 8 + int(field[3:8])
-        if field.endswith(b"LYRICS200"):
-            return at, end + 15
-        if at < self._no_lyrics:
-            return None
-        length = self._read(at, _MAX_LYRICS).find(b"LYRICSEND")
-        self._no_lyrics = at + _MAX_LYRICS
-        return (at, at + length + 9) if length > 0 else None
+        """Return the range of the Lyrics3 tag at `at`."""
+        is_new = at >= self._no_lyrics
+        end = lyrics_end(self._read, at, is_v1=is_new)
+        if is_new and end is None:
+            self._no_lyrics = at + MAX_LYRICS_BYTES
+        return None if end is None else (at, end)
 
     def _goes_on(self, at: int) -> bool:
         """Return whether audio, a tag or the end of the file is at `at`."""
         head = self._read(at, 16)
         if not head:
             return len(self._read(at - 1, 1)) == 1
-        return head.startswith(_TAGS) or self._read_header(head.ljust(16), 0) is not None
+        return head.startswith(TAGS) or self._read_header(head.ljust(16), 0) is not None
 
     def _metadata(self, at: int) -> Iterator[Found]:
-        """Yield the metadata blocks of a FLAC file; pictures are passed over."""
+        """Yield the metadata blocks of a FLAC file without pictures."""
         while len(head := self._read(at, 4)) == 4:
             at = min(at + 4 + int.from_bytes(head[1:], "big"), self._marks.size)
             yield from self._close(at)

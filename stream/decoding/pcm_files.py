@@ -1,10 +1,10 @@
-"""Files that are a header and samples: what the header says, against what is there.
+"""Files of a header and samples, and the corrections that their headers need.
 
 WAV (RIFF, RIFX, RF64, BW64), Wave64, AIFF and AIFC, AU and CAF state the length of their audio.
-A program that writes to a pipe leaves it open, one that dies leaves the first guess, and beyond
-4 GB the number of a WAV file has wrapped. FFmpeg believes it and stops there. What follows the
-stated end is audio unless it can be read as further chunks to the end of the file. Where that end
-is unknown or wrong, such chunks are looked for from the end of the file.
+A program that writes to a pipe leaves it open, a program that dies leaves its first guess, and in
+a WAV file of more than 4 GB it has wrapped. FFmpeg stops at the stated end. Bytes behind it are
+audio unless they are further chunks up to the end of the file. If the stated end is unknown or
+wrong, such chunks are searched for from the end of the file.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import struct
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from stream.decoding.wave_format import mend_format
-
+_PCM, _FLOAT, _A_LAW, _MU_LAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
+_SAMPLES = (_PCM, _FLOAT, _A_LAW, _MU_LAW)
 _NEAR = 1 << 16  # bytes around a round number, which programs write for "unknown"
 _MAX_CHUNKS = 10_000  # before the audio
 _MAX_HEADER = 1 << 20  # bytes of a chunk that is looked into
@@ -60,9 +60,9 @@ class Sampled:
     end : int
         First byte that is not part of it.
     stated, there : int
-        Bytes of audio by the header, and in the file; `stated` is 0 where it is left open.
+        Bytes of audio by the header, and in the file; `stated` is 0 if it is left open.
     pieces : list of bytes or (int, int), optional
-        What FFmpeg is to read in place of the file; none if it reads the file as it should.
+        The pieces that FFmpeg must read instead of the file; none if it reads the file correctly.
     """
 
     end: int
@@ -74,13 +74,13 @@ class Sampled:
 @dataclass(slots=True)
 class _Chunk:
     name: bytes
-    start: int  # of what is in it
+    start: int  # of its content
     size: int
     next: int
 
 
 def read_sampled(file: BinaryIO, start: int, size: int) -> Sampled | None:
-    """Look at the file that begins at byte `start`.
+    """Return the description of the file that begins at byte `start`.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def read_sampled(file: BinaryIO, start: int, size: int) -> Sampled | None:
     Returns
     -------
     Sampled or None
-        None for what is no such file, or is damaged before its audio.
+        None if it is no such file, or damaged before its audio.
     """
     head = _read(file, start, 40)
     if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
@@ -109,7 +109,7 @@ def read_sampled(file: BinaryIO, start: int, size: int) -> Sampled | None:
 
 
 def read_head(file: BinaryIO) -> tuple[bytes, int, int] | None:
-    """Look at the beginning of a WAV file that nobody can go back in.
+    """Read the header of a WAV file that cannot seek back.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def read_head(file: BinaryIO) -> tuple[bytes, int, int] | None:
     if found is None:
         return None
     data, stated, form = found
-    header = _wave_header(mend_format(form, wave.order), wave.order)
+    header = _wave_header(_correct_format(form, wave.order), wave.order)
     return header, data.start, 0 if wave.is_open(stated) else stated
 
 
@@ -195,7 +195,7 @@ class _Wave:
 
     def _judge(self, data: _Chunk, stated: int, form: bytes) -> Sampled:
         rest = self.size - data.start
-        mended = mend_format(form, self.order)
+        mended = _correct_format(form, self.order)
         end, is_sound = data.start + stated, mended == form and self.is_filled
         if self.is_open(stated) and not (0 < stated <= rest and self.is_tail(end)):
             stated, end = 0, self.find_tail(data.start, _BEHIND)
@@ -381,3 +381,49 @@ def _read(file: BinaryIO, at: int, n: int) -> bytes:
 
 def _is_name(name: bytes) -> bool:
     return len(name) == 4 and all(32 <= byte < 127 for byte in name)
+
+
+def _correct_format(form: bytes, order: str) -> bytes:
+    """Return the contents of a ``fmt`` chunk without contradictions.
+
+    FFmpeg cuts packets at multiples of the block align, so a wrong one swaps the bytes of samples.
+    Channels and bits are taken as correct.
+
+    Parameters
+    ----------
+    form : bytes
+        As in the file, of 14 bytes and more.
+    order : {"<", ">"}
+        Order of bytes.
+    """
+    tag, channels, rate, byte_rate, align = struct.unpack(order + "HHIIH", form[:14])
+    bits = struct.unpack(order + "H", form[14:16])[0] if len(form) >= 16 else 0
+    rest = form[16:]
+    if tag == _EXTENSIBLE and len(rest) < 24:  # the format of the samples is missing
+        tag, rest = _PCM, b""
+    kind = struct.unpack(order + "H", rest[8:10])[0] if tag == _EXTENSIBLE else tag
+    if kind not in _SAMPLES or channels < 1 or bits > 64:
+        return form
+    width = _width(kind, channels, rate, byte_rate, align, bits)
+    if not width:
+        return form
+    if not bits or (kind == _PCM and width > -(-bits // 8)):
+        bits = 8 * width
+    if align != channels * width:
+        align, byte_rate = channels * width, rate * channels * width
+    if tag == _EXTENSIBLE:  # fewer valid bits fill the highest ones of a sample
+        more = max(22, struct.unpack(order + "H", rest[:2])[0])
+        rest = struct.pack(order + "HH", more, bits) + rest[4:]
+    fields = (tag, channels, rate, byte_rate & 0xFFFFFFFF, align & 0xFFFF, bits)
+    return struct.pack(order + "HHIIHH", *fields) + rest
+
+
+def _width(kind: int, channels: int, rate: int, byte_rate: int, align: int, bits: int) -> int:
+    """Return the bytes of one sample; 0 if unknown."""
+    if kind in (_A_LAW, _MU_LAW):
+        return 1
+    stored = align // channels if align % channels == 0 else 0
+    # Samples of 20 bits may be stored in 4 bytes; if so, the byte rate says the same.
+    if -(-bits // 8) <= stored <= 8 and byte_rate == rate * align:
+        return stored
+    return -(-bits // 8)

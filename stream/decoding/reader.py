@@ -1,9 +1,9 @@
 """The audio in a file, URL or file object, as mono float32 blocks counted in samples.
 
-PyAV carries FFmpeg's demuxers and decoders. Damage does not end a reading: packets that do
-not decode are left out by jumping over their samples, and each damage adds one line to
-`problems`, so that all sound audio is heard and nobody takes a broken file for a whole one.
-Where a container's stamps say that there is no audio, blocks jump as well, and that is no problem.
+PyAV contains FFmpeg's demuxers and decoders. Damage does not end the reading: samples that do not
+decode are skipped, and each damage adds one line to `problems`. So all sound audio is returned,
+and a damaged file is not mistaken for a complete one. Where a container's timestamps have a hole,
+blocks skip it as well, which is no problem.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from airsift.errors import AirsiftError, DecodeError
-from stream.decoding.container import EMPTY
+from stream.decoding.container import EMPTY, SHORT_S, ContainerDecoder
 from stream.decoding.damage import Damage, split_sound
 from stream.decoding.downmix import Downmix
-from stream.decoding.part import SHORT_S, Part
-from stream.decoding.parts import Parts
+from stream.decoding.file_parts import FileParts
 from stream.decoding.spool import MAX_SPOOL
 from stream.decoding.tracks import note_of
 
@@ -28,11 +27,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from stream.decoding.parts import Piece
+    from stream.decoding.file_parts import FilePart
 
 log = logging.getLogger(__name__)
 
-MAX_PROBLEMS = 20  # lines of its own for each damage; the rest is counted
+MAX_PROBLEMS = 20  # damages with a line of their own; the others are counted
 HOLE = "a hole in the timestamps"
 
 
@@ -42,11 +41,11 @@ class Block(NamedTuple):
     Parameters
     ----------
     start : int >= 0
-        Index of the first sample at the reader's rate. It jumps over lost audio.
+        Index of the first sample at the reader's rate, lost audio included.
     samples : np.ndarray [shape=(n,), float32]
         Finite, full scale is +-1.
     lost : str, optional
-        Why audio before `start` is lost, where some is.
+        Why audio before `start` is lost, if it is.
     """
 
     start: int
@@ -62,19 +61,19 @@ class AudioReader:
     Parameters
     ----------
     source : path, URL or binary file object
-        What to read. Only a string with ``://`` in it is a URL; any other is a local path.
+        What to read. A string with ``://`` is a URL, any other a local path.
     name : str, optional
-        What messages call it; the path or URL unless told.
+        Its name in messages; by default the path or URL.
     block_s : float > 0
         Seconds in a block.
     options : dict, optional
         FFmpeg's options for the demuxer and the protocol.
     timeout_s : float, optional
-        Seconds that opening may take, and seconds that one read may.
+        Seconds for opening, and for each read.
     track : str, optional
-        Number, language or title of the audio track; the default one unless given.
+        Number, language or title of the audio track; by default the container's default.
     max_spool : int > 0
-        Bytes of a file that comes through a pipe which may be held on disk, where they must be.
+        Bytes of a pipe that may be stored on disk, if the format requires it.
 
     Attributes
     ----------
@@ -83,13 +82,13 @@ class AudioReader:
     channels : int
         Channels of the first decoded frame; blocks are their mean.
     duration_s : float or None
-        What the container says, for progress bars; an estimate in some formats.
+        Duration by the container, for progress bars; an estimate in some formats.
     finite : bool
-        Whether the end is known beforehand; that of a live stream is not.
+        Whether the end is known in advance; False for a live stream.
     problems : list of str
         One line for each damage met so far, with the file's name and the position.
     error : str or None
-        Why the audio ended too early, known at its end; None if it is whole.
+        Why the audio ended too early, known at its end; None if it is complete.
 
     Raises
     ------
@@ -115,51 +114,51 @@ class AudioReader:
         self.error: str | None = None
         self._left_out = Damage()  # after the last block
         self._jump = 0  # samples without audio after the last block, damaged ones included
-        self._unsaid = 0
+        self._unreported = 0
         self._end = 0  # index of the sample after the last block
         self._options, self._timeout_s, self._track = options or {}, timeout_s, track
-        self._parts = Parts(source, self.name, max_spool)
+        self._parts = FileParts(source, self.name, max_spool)
         try:
-            self._piece, self._part = self._open_first()
-            if self._parts.look_for_joints(self._part.kind):
-                self._part.close()
-                self._piece, self._part = self._open_first()
+            self._part, self._decoder = self._open_first()
+            if self._parts.look_for_joints(self._decoder.kind):
+                self._decoder.close()
+                self._part, self._decoder = self._open_first()
         except BaseException:
             self._parts.close()
             raise
-        first = self._part.first
+        first = self._decoder.first
         self.rate = first.sample_rate
         self.channels = first.layout.nb_channels
-        self.duration_s = self._part.duration_s if self._parts.is_one else None
-        self.finite = self._part.finite
+        self.duration_s = self._decoder.duration_s if self._parts.is_one else None
+        self.finite = self._decoder.finite
         block = max(1, round(block_s * self.rate))
         self._downmix = Downmix(self.rate, block, self._note)
-        self._note(note_of(self._part.container, self._part.stream))
+        self._note(note_of(self._decoder.container, self._decoder.stream))
 
     def __iter__(self) -> Iterator[Block]:
         while True:
             begin = self._end
-            yield from self._blocks(self._part)
+            yield from self._blocks(self._decoder)
             following = self._open_next()
             self._judge_end(begin, is_last=following is None)
-            self._part.close()
+            self._decoder.close()
             if following is None:
                 break
-            self._piece, self._part = following
-        if self._unsaid:
-            self.problems.append(f"{self.name}: {self._unsaid} more places are left out")
+            self._part, self._decoder = following
+        if self._unreported:
+            self.problems.append(f"{self.name}: {self._unreported} more places are left out")
 
     def close(self) -> None:
         """Close the file or connection. Not while another thread is iterating."""
-        self._part.close()
+        self._decoder.close()
         self._parts.close()
 
-    def _open_first(self) -> tuple[Piece, Part]:
+    def _open_first(self) -> tuple[FilePart, ContainerDecoder]:
         """Open the first part that has audio."""
-        piece = self._parts.next()
-        assert piece is not None
+        part = self._parts.next()
+        assert part is not None
         try:
-            return piece, self._open(piece)
+            return part, self._open(part)
         except AirsiftError as error:
             if self._parts.is_empty:
                 raise DecodeError(f"{self.name}: {EMPTY}") from error
@@ -170,21 +169,21 @@ class AudioReader:
                 raise
             return following
 
-    def _open_next(self) -> tuple[Piece, Part] | None:
+    def _open_next(self) -> tuple[FilePart, ContainerDecoder] | None:
         """Open the next part that has audio, and report those before it."""
-        while (piece := self._parts.next()) is not None:
+        while (part := self._parts.next()) is not None:
             try:
-                return piece, self._open(piece)
+                return part, self._open(part)
             except AirsiftError as error:
                 self._report_part(error)
         return None
 
-    def _open(self, piece: Piece) -> Part:
-        return Part(piece.source, self.name, self._options, self._timeout_s, self._track)
+    def _open(self, part: FilePart) -> ContainerDecoder:
+        return ContainerDecoder(part.source, self.name, self._options, self._timeout_s, self._track)
 
-    def _blocks(self, part: Part) -> Iterator[Block]:
-        """Yield the blocks of one part."""
-        for frame, jump, damage, disbelieved_s in part.frames(self.rate):
+    def _blocks(self, decoder: ContainerDecoder) -> Iterator[Block]:
+        """Yield the blocks of one container."""
+        for frame, jump, damage, disbelieved_s in decoder.frames(self.rate):
             if jump or damage or disbelieved_s:
                 yield from self._number(self._downmix.flush())
                 self._jump += jump
@@ -200,7 +199,7 @@ class AudioReader:
         yield from self._number(self._downmix.flush())
 
     def _number(self, blocks: list[NDArray[np.float32]]) -> Iterator[Block]:
-        """Give blocks their place, and leave out what is not sound."""
+        """Give blocks their positions, and leave out samples that are not sound."""
         for block in blocks:
             for samples, fault in split_sound(block, self.rate):
                 if fault:
@@ -212,7 +211,7 @@ class AudioReader:
                 self._end += len(samples)
 
     def _skip(self) -> str | None:
-        """Jump over what is left out, report it if it is damage, and return why."""
+        """Skip what is left out, report damage, and return why."""
         jump, self._jump = self._jump, 0
         damage, self._left_out = self._left_out, Damage()
         if damage:
@@ -230,7 +229,7 @@ class AudioReader:
         return HOLE if jump and not is_start else None
 
     def _note(self, line: str) -> None:
-        """Log what is no damage: which track is read, what is wrong with the channels."""
+        """Log what is not damage: which track is read, faults of the channels."""
         if line:
             log.warning("%s: %s", self.name, line)
 
@@ -238,8 +237,8 @@ class AudioReader:
         if self._left_out:
             self._skip()
         end_s, part_s = self._end / self.rate, (self._end - begin) / self.rate
-        promised_s = self._parts.promised(self._piece) * part_s
-        error = self._part.why_short(part_s)
+        promised_s = self._parts.promised(self._part) * part_s
+        error = self._decoder.why_short(part_s)
         if error is None and promised_s - part_s > SHORT_S:
             error = f"its header promises {promised_s:.2f} s"
         if error is None and is_last and self._parts.is_cut:
@@ -264,4 +263,4 @@ class AudioReader:
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(f"{self.name}: {problem}")
         else:
-            self._unsaid += 1
+            self._unreported += 1

@@ -22,19 +22,19 @@ _STREAMED = {b"moov", b"moof"}
 _CAF_PACKETS_AT = 16  # of its description: bytes in a packet, 0 where packets are not all alike
 
 
-class Replay(io.RawIOBase):
-    """A pipe whose beginning can be looked at before it is read.
+class PeekablePipe(io.RawIOBase):
+    """A pipe whose beginning can be inspected before it is read.
 
     Parameters
     ----------
     file : raw binary file object
-        The pipe. It is closed with this.
+        The pipe; closed with this object.
     """
 
     def __init__(self, file: io.RawIOBase) -> None:
         self._file = file
         self._head = bytearray()
-        self._at = 0  # of `_head`, what was read for good
+        self._at = 0  # bytes of `_head` that were read
 
     def readable(self) -> bool:
         """Return True."""
@@ -49,7 +49,7 @@ class Replay(io.RawIOBase):
         return self._file.read(size) or b""
 
     def peek(self, start: int, size: int) -> bytes:
-        """Return bytes that have not been read yet, from `start` of the file; fewer at its end."""
+        """Return bytes from `start` of the file without reading them; fewer at its end."""
         while len(self._head) < start + size and (data := self._file.read(_BLOCK)):
             self._head += data
         return bytes(self._head[start : start + size])
@@ -60,24 +60,24 @@ class Replay(io.RawIOBase):
         super().close()
 
 
-def held(file: io.RawIOBase, name: str, max_spool: int) -> BinaryIO | Replay:
-    """Return what stands for a pipe: a file that can be searched, where its format needs that.
+def spool_if_needed(file: io.RawIOBase, name: str, max_spool: int) -> BinaryIO | PeekablePipe:
+    """Write a pipe to a temporary file if its format needs one; return that file, or the pipe.
 
     Parameters
     ----------
     file : raw binary file object
-        The pipe. What is returned closes it, or has closed it.
+        The pipe. The returned object closes it, or has closed it.
     name : str
-        What messages call it.
+        Its name in messages.
     max_spool : int > 0
-        Bytes of a file that may be written to a temporary one.
+        Maximum size of the temporary file in bytes.
 
     Raises
     ------
     SourceError
-        The file has its index at its end, and is longer than `max_spool` or than the disk is free.
+        The file has its index at its end, and is larger than `max_spool` or the free disk space.
     """
-    pipe = Replay(file)
+    pipe = PeekablePipe(file)
     try:
         form = _needs_its_end(pipe)
         if not form:
@@ -96,8 +96,8 @@ class _Box(NamedTuple):
     end: int
 
 
-def _needs_its_end(pipe: Replay) -> str:
-    """Return the name of a format that is not read without its end; "" of others."""
+def _needs_its_end(pipe: PeekablePipe) -> str:
+    """Return the format if its index is at its end, else ""."""
     head = pipe.peek(0, 8)
     if head[:4] == b"caff":
         return "CAF" if _is_caf_without_table(pipe) else ""
@@ -114,8 +114,8 @@ def _needs_its_end(pipe: Replay) -> str:
     return "MP4"
 
 
-def _mp4_box(pipe: Replay, at: int) -> _Box | None:
-    """Return the box at `at`; None where there is none, or one that lasts to the end."""
+def _mp4_box(pipe: PeekablePipe, at: int) -> _Box | None:
+    """Return the box at `at`; None if there is none, or one that lasts to the end."""
     head = pipe.peek(at, 16)
     size, start = int.from_bytes(head[:4], "big"), at + 8
     if size == 1:
@@ -126,8 +126,8 @@ def _mp4_box(pipe: Replay, at: int) -> _Box | None:
     return _Box(name, start, at + size)
 
 
-def _is_caf_without_table(pipe: Replay) -> bool:
-    """Say whether a CAF file has audio of varying packets before the table of their lengths."""
+def _is_caf_without_table(pipe: PeekablePipe) -> bool:
+    """Say whether the table of packet lengths of a CAF file follows its audio."""
     at, varies = 8, False
     while at < _MAX_HEAD and len(head := pipe.peek(at, 12)) == 12:
         name, size = head[:4], int.from_bytes(head[4:], "big", signed=True)
@@ -142,7 +142,7 @@ def _is_caf_without_table(pipe: Replay) -> bool:
     return False
 
 
-def _spool(pipe: Replay, form: str, name: str, max_spool: int) -> BinaryIO:
+def _spool(pipe: PeekablePipe, form: str, name: str, max_spool: int) -> BinaryIO:
     why = f"this {form} file has its index at its end, a pipe cannot be searched"
     spooled = cast("BinaryIO", tempfile.TemporaryFile(prefix="airsift-"))  # noqa: SIM115
     try:

@@ -1,4 +1,4 @@
-"""The demo's catalogue of tracks, made anew each time."""
+"""The demo's catalogue of tracks, built on each run."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def build_catalogue(folder: Path) -> list[Track]:
-    """Make a catalogue of the tracks that the demo is meant to know; return them.
+    """Build a catalogue of the demo's known tracks; return them.
 
     Parameters
     ----------
     folder : Path
-        Where it is made; `Catalogue.open` opens it.
+        Folder of the catalogue.
     """
     catalogue = Catalogue.create(folder)
     try:

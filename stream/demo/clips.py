@@ -1,4 +1,4 @@
-"""The recordings the demo's programmes are made of."""
+"""The recordings of the demo's programmes."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class Part:
     name : str
         Its key, and the name of its Opus file.
     kind : {"speech", "music", "noise"}
-        What is heard in it.
+        Kind of audio.
     title, artist, licence : str
         As in ATTRIBUTION.md.
     source, path : str
-        Where it was taken from: a package or corpus, and the file inside.
+        Origin: a package or corpus, and the file inside.
     from_s, length_s : float
-        Which excerpt it is, in seconds of the recording.
+        The excerpt, in seconds of the recording.
     catalogued : bool
-        Whether the demo's catalogue knows it.
+        Whether it is in the demo's catalogue.
     """
 
     name: str

@@ -1,11 +1,11 @@
-"""Make the demo's Opus files from the recordings they are excerpts of.
+"""Make the demo's Opus files from the original recordings.
 
 ::
 
     python -m stream.demo.make_clips FOLDER
 
 FOLDER holds the packages of parts.toml, each unpacked (``dpkg-deb -x``) into a folder of its
-name. Every part is brought to one level, so that programmes are mixed in decibels.
+name. All parts have the same level, so that programmes are mixed in decibels.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From a timeline to a programme: its samples, and what is true of every moment of it."""
+"""From a timeline to a programme: its samples, and the true labels."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from airsift.errors import ConfigError
+from model.mixing import EDGE_S, RAMP_S, ducking_gain, fade_in
 from stream.demo.clips import FOLDER, RATE, Part, decode, parts
 from stream.stages.smooth import LABELS
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stream.events import Label
-
-RAMP_S = 0.3  # music goes down and up again over this time around speech
-EDGE_S = 0.01  # what begins or ends at once still gets this fade, or it would click
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """A track that is heard in [start, end), in milliseconds; `known` if it is catalogued."""
+    """A track that plays in [start, end), in milliseconds; `known` if it is in the catalogue."""
 
     start: int
     end: int
@@ -59,18 +57,18 @@ class Play:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Programme:
-    """What a station broadcasts, and the truth about it.
+    """The programme of a station, with its truth.
 
     Parameters
     ----------
     name, title : str
-        The station's key, and what people call it.
+        Key and title of the station.
     codec : str
-        How its audio travels.
+        Codec of its messages.
     samples : np.ndarray [shape=(n,), float32]
         Mono at `RATE`, within full scale.
     stretches : tuple of Stretch
-        In order, without holes, from 0 to the programme's end.
+        In order, without holes, from 0 to the end of the programme.
     plays : tuple of Play
         In order of their starts; two overlap where they are crossfaded.
     """
@@ -84,7 +82,7 @@ class Programme:
 
     @property
     def length_ms(self) -> int:
-        """How long it is, in milliseconds."""
+        """Length in milliseconds."""
         return _ms(len(self.samples))
 
 
@@ -111,7 +109,7 @@ def assemble(name: str) -> Programme:
     for item in items:
         gain = _fades(item)
         if item.duck_db:
-            gain *= _ducked(item, speaking)
+            gain *= ducking_gain(item.start, item.end, speaking, _samples(RAMP_S), item.duck_db)
         piece = decode(item.part)[item.offset : item.offset + item.end - item.start]
         mix[item.start : item.end] += piece * gain
     plays = [
@@ -126,7 +124,7 @@ def assemble(name: str) -> Programme:
 
 
 def truth(items: Sequence[Item], length: int) -> tuple[Stretch, ...]:
-    """Return the label of every moment of [0, length), from what sounds in it."""
+    """Return the labels over [0, length), from the items that sound."""
     edges = sorted({0, length, *(i.start for i in items), *(i.end for i in items)})
     out: list[Stretch] = []
     for start, end in pairwise(edges):
@@ -168,24 +166,9 @@ def _item(row: dict[str, Any], length: int) -> Item:
 def _fades(item: Item) -> NDArray[np.float32]:
     """Return the gain of each sample: sine flanks, so that a crossfade keeps its power."""
     gain = np.ones(item.end - item.start, np.float32)
-    gain[: item.fade_in] *= _rise(item.fade_in)
-    gain[-item.fade_out :] *= _rise(item.fade_out)[::-1]
+    gain[: item.fade_in] *= fade_in(item.fade_in)
+    gain[-item.fade_out :] *= fade_in(item.fade_out)[::-1]
     return gain
-
-
-def _rise(length: int) -> NDArray[np.float32]:
-    return np.sin(np.pi / 2 * (np.arange(length, dtype=np.float32) + 0.5) / length)
-
-
-def _ducked(item: Item, speaking: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
-    """Return the gain of each sample that turns an item down while somebody speaks."""
-    ramp = _samples(RAMP_S)
-    now = np.arange(item.start, item.end, dtype=np.float32)
-    down = np.zeros(len(now), np.float32)
-    for start, end in speaking:
-        flank = np.minimum(now - (start - ramp), end + ramp - now) / ramp
-        down = np.maximum(down, np.clip(flank, 0.0, 1.0))
-    return np.asarray(10 ** (-item.duck_db * down / 20), np.float32)
 
 
 def _samples(seconds: float) -> int:

@@ -1,4 +1,4 @@
-"""The demo: two stations on a broker, heard, shown and scored.
+"""The demo: two stations on a broker, processed, shown and scored.
 
 ::
 
@@ -6,8 +6,7 @@
                           ├─> audio topic ─> drive ───────┘        │
     programme ─> publish ─┘   (broker)       (pipeline)            └─> subscriber ─> console
 
-All of it is what `airsift publish`, `run` and `tail` are made of; only the programmes and the
-end are the demo's own.
+Its parts are those of `airsift publish`, `run` and `tail`, except the programmes and the end.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from airsift.build import build_pipeline
 from airsift.errors import BrokerError
 from stream.demo.catalogue import build_catalogue
 from stream.demo.programme import Programme, assemble, programmes
-from stream.demo.sources import ProgrammeSource, UntilHeard
+from stream.demo.sources import EndingSource, ProgrammeSource
 from stream.demo.subscriber import Subscriber
 from stream.demo.summary import stretches_of, summary
 from stream.kafka.client.connect import ensure_topics
@@ -47,18 +46,18 @@ def run(config: Config, speed: float, stop: Stop, out: TextIO) -> None:
     Parameters
     ----------
     config : Config
-        As configured, but for the broker and the catalogue: those are the demo's own.
+        The configuration; broker and catalogue are replaced by the demo's own.
     speed : float > 0
-        Times real time at which the stations send.
+        Speed of the stations; 1 is real time.
     stop : Stop
-        Ends it early, and without a summary.
+        Ends the demo early, without a summary.
     out : text file object
-        Where to print.
+        The output.
 
     Raises
     ------
     AirsiftError
-        Anything broke, or a station was not heard at all.
+        A part failed, or a station has no segments.
     """
 
     def say(line: str = "") -> None:
@@ -90,7 +89,7 @@ def run(config: Config, speed: float, stop: Stop, out: TextIO) -> None:
             say(line)
     for programme in on_air:
         if not stretches_of(events, programme.name):
-            raise BrokerError(f"nothing was heard of {programme.name}: the demo is broken")
+            raise BrokerError(f"{programme.name} has no segments: the demo is broken")
 
 
 def broadcast(
@@ -101,14 +100,14 @@ def broadcast(
     stop: Stop,
     console: ConsoleSink,
 ) -> list[Event]:
-    """Send, hear and show the programmes; return the events as a subscriber last saw them."""
+    """Send, process and show the programmes; return the last state of each event."""
     ensure_topics(config.kafka, config.kafka.topics.events.values())
     subscriber = Subscriber(config.kafka, console)
-    heard = Stop()
+    processed = Stop()
 
-    def hear() -> None:
+    def process() -> None:
         with closing(KafkaSource(config.kafka, rate=pipeline.rate)) as kafka:
-            source = UntilHeard(kafka, {p.name: p.length_ms for p in on_air})
+            source = EndingSource(kafka, {p.name: p.length_ms for p in on_air})
             with closing(KafkaSink(config.kafka)) as sink:
                 drive(source, pipeline, [sink], checkpoint_s=config.run.checkpoint_s, stop=stop)
 
@@ -116,19 +115,18 @@ def broadcast(
         source = ProgrammeSource(programme)
         publish(source, config.kafka, stop=stop, codec=programme.codec, speed=speed)
 
-    def watch(job: Future[None]) -> None:
-        """Let one that fails end them all."""
+    def end_all_on_failure(job: Future[None]) -> None:
         if job.exception() is not None:
             stop.request()
-            heard.request()
+            processed.request()
 
     with closing(console), ThreadPoolExecutor(len(on_air) + 1) as threads:
-        jobs = [threads.submit(hear), *(threads.submit(send, p) for p in on_air)]
-        jobs[0].add_done_callback(heard.request)
+        jobs = [threads.submit(process), *(threads.submit(send, p) for p in on_air)]
+        jobs[0].add_done_callback(processed.request)
         for job in jobs:
-            job.add_done_callback(watch)
+            job.add_done_callback(end_all_on_failure)
         try:
-            subscriber.read(heard)
+            subscriber.read(processed)
         except BaseException:
             stop.request()
             raise
@@ -140,7 +138,7 @@ def broadcast(
 
 
 def _with(config: Config, servers: str, catalogue: str) -> Config:
-    # How to reach the user's broker says nothing of how to reach this one.
+    # The user's Kafka settings do not fit this broker.
     kafka = KafkaSettings(bootstrap_servers=servers)
     identify = config.identify.model_copy(update={"catalogue": catalogue})
     return config.model_copy(update={"kafka": kafka, "identify": identify})

@@ -1,4 +1,4 @@
-"""How much of what was heard is true. All times are integer milliseconds, intervals half-open."""
+"""Scores of the demo's events. Times are integer milliseconds, intervals half-open."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from model.mixing import merge_spans
 from stream.demo.programme import Play, Stretch
 
 if TYPE_CHECKING:
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """A track that was named in [start, end)."""
+class NamedTrack:
+    """A track that was identified in [start, end)."""
 
     start: int
     end: int
@@ -23,14 +24,14 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class LabelScore:
-    """Of `total` milliseconds that have this label in truth, `right` were heard to have it."""
+    """Of `total` milliseconds with a label in truth, `right` were published with it."""
 
     right: int
     total: int
 
     @property
     def share(self) -> float:
-        """Right over total, 0 to 1; 1 where there is nothing to hear."""
+        """Right over total, 0 to 1; 1 if the total is 0."""
         return self.right / self.total if self.total else 1.0
 
     def __add__(self, other: LabelScore) -> LabelScore:
@@ -39,29 +40,29 @@ class LabelScore:
 
 @dataclass(frozen=True, slots=True)
 class SongScore:
-    """What became of the songs.
+    """The result for the songs.
 
     Parameters
     ----------
     found, missed : tuple of Play
-        Known tracks that were named while they played, and those that were not.
-    false : tuple of Heard
-        Names given to a moment when that track did not play.
+        Known tracks that were identified while they played, and those that were not.
+    false : tuple of NamedTrack
+        Tracks identified while they did not play.
     """
 
     found: tuple[Play, ...]
     missed: tuple[Play, ...]
-    false: tuple[Heard, ...]
+    false: tuple[NamedTrack, ...]
 
 
-def score_labels(truth: Sequence[Stretch], heard: Sequence[Stretch]) -> dict[Label, LabelScore]:
-    """Return the time heard right of each label in `truth`.
+def score_labels(truth: Sequence[Stretch], published: Sequence[Stretch]) -> dict[Label, LabelScore]:
+    """Return the correctly labelled time of each label in `truth`.
 
     Time that no segment covers counts as wrong, and time that several cover counts once.
     """
     out: dict[Label, LabelScore] = {}
     for stretch in truth:
-        same = union([(s.start, s.end) for s in heard if s.label == stretch.label])
+        same = merge_spans((s.start, s.end) for s in published if s.label == stretch.label)
         right = sum(
             max(0, min(end, stretch.end) - max(start, stretch.start)) for start, end in same
         )
@@ -75,31 +76,20 @@ def total(scores: Sequence[LabelScore]) -> LabelScore:
     return sum(scores, LabelScore(0, 0))
 
 
-def score_songs(plays: Sequence[Play], heard: Sequence[Heard]) -> SongScore:
-    """Return which of the tracks that played were named, and which names were wrong."""
+def score_songs(plays: Sequence[Play], named: Sequence[NamedTrack]) -> SongScore:
+    """Return which tracks were identified, missed, and identified wrongly."""
     known = [play for play in plays if play.known]
-    found = tuple(play for play in known if any(_meet(play, name) for name in heard))
+    found = tuple(play for play in known if any(_meet(play, name) for name in named))
     return SongScore(
         found,
         tuple(play for play in known if play not in found),
-        tuple(name for name in heard if not any(_meet(play, name) for play in plays)),
+        tuple(name for name in named if not any(_meet(play, name) for play in plays)),
     )
-
-
-def union(intervals: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the same moments as intervals that are in order and don't touch."""
-    out: list[tuple[int, int]] = []
-    for start, end in sorted(intervals):
-        if out and start <= out[-1][1]:
-            out[-1] = (out[-1][0], max(end, out[-1][1]))
-        else:
-            out.append((start, end))
-    return out
 
 
 def _overlap(start: int, end: int, other_start: int, other_end: int) -> int:
     return max(0, min(end, other_end) - max(start, other_start))
 
 
-def _meet(play: Play, name: Heard) -> bool:
+def _meet(play: Play, name: NamedTrack) -> bool:
     return play.track == name.track and _overlap(play.start, play.end, name.start, name.end) > 0

@@ -1,4 +1,4 @@
-"""The demo's two ends of the audio topic: a programme as a source, and when it is all heard."""
+"""The demo's sources: a programme, and a Kafka source that ends with the programmes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from stream.demo.programme import Programme
     from stream.kafka.client.source import KafkaSource
 
-SILENT_S = 30.0  # of waiting for audio that is on its way; something is then broken
-SHORT_MS = 100  # codecs may round a station's end by less
+SILENT_S = 30.0  # without audio; something is broken then
+SHORT_MS = 100  # codecs round the end of a station by less
 
 
 class ProgrammeSource:
@@ -40,15 +40,15 @@ class ProgrammeSource:
         """Do nothing: a programme holds nothing open."""
 
 
-class UntilHeard:
-    """A Kafka source that ends when the programmes do; a real one never ends.
+class EndingSource:
+    """A Kafka source that ends with the programmes; a real one never ends.
 
     Parameters
     ----------
     source : KafkaSource
-        Hears the programmes' stations.
+        Receives the stations of the programmes.
     length_ms : mapping of str to int
-        How long each station's programme is.
+        Length of the programme of each station.
 
     Raises
     ------
@@ -68,8 +68,8 @@ class UntilHeard:
             now = time.monotonic()
             for chunk in batch.chunks:
                 last = now
-                heard_ms = chunk.end * 1000 // chunk.rate + SHORT_MS
-                if heard_ms >= self._missing.get(chunk.station, heard_ms + 1):
+                received_ms = chunk.end * 1000 // chunk.rate + SHORT_MS
+                if received_ms >= self._missing.get(chunk.station, received_ms + 1):
                     del self._missing[chunk.station]
             yield batch
             if not self._missing:
@@ -82,7 +82,7 @@ class UntilHeard:
                 )
 
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
-        """Pass it on."""
+        """Settle the source."""
         self._source.settle(snapshots)
 
     def close(self) -> None:

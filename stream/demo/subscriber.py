@@ -1,4 +1,4 @@
-"""What somebody sees who knows nothing but the output topics."""
+"""A subscriber to the output topics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MS = 1000  # a subscriber counts milliseconds: the JSON has seconds to three pla
 
 
 class Subscriber:
-    """Reads the output topics into a sink, and remembers the last of each event.
+    """Reads the output topics into a sink, and keeps the last state of each event.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class Subscriber:
     Attributes
     ----------
     events : dict of str to Event
-        By id, as last told, in the order in which they were first told.
+        Last state by id, in the order of first publication.
     """
 
     def __init__(self, settings: KafkaSettings, sink: Sink) -> None:
@@ -40,7 +40,7 @@ class Subscriber:
         self.events: dict[str, Event] = {}
 
     def read(self, stop: Stop, *, until_end: bool = False) -> None:
-        """Read on until `stop` is requested, or to what is the end now."""
+        """Read until `stop` is requested, or to the current end."""
         topics = list(self._settings.topics.events.values())
         for record in follow(
             self._settings, topics, stop=stop, from_start=True, until_end=until_end
@@ -56,15 +56,15 @@ class Subscriber:
 
 
 def event_of(document: dict[str, Any]) -> Event:
-    """Return the event that a message's JSON tells of, its times in milliseconds."""
+    """Return the event of a message's JSON, with times in milliseconds."""
     kind = str(document["schema"]).split("/")[0].removeprefix("airsift.")
-    told = document["time"]
+    time = document["time"]
     common = (
         str(document["station"]),
         round(document["start_s"] * MS),
         round(document["end_s"] * MS),
         MS,
-        None if told is None else datetime.fromisoformat(told).timestamp(),
+        None if time is None else datetime.fromisoformat(time).timestamp(),
     )
     if kind == "decision":
         return Decision(*common, document["p_speech"], document["p_music"])

@@ -1,4 +1,4 @@
-"""What the demo says at its end: what was heard, beside the truth."""
+"""The demo's summary: the published events beside the truth."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from stream.demo.clips import parts
 from stream.demo.programme import Programme, Stretch
-from stream.demo.score import Heard, LabelScore, score_labels, score_songs, total
+from stream.demo.score import LabelScore, NamedTrack, score_labels, score_songs, total
 from stream.events import Event, Match, Segment
 
 if TYPE_CHECKING:
     from stream.events import Label
 
 MARKS: dict[Label, str] = {"speech": "s", "music": "m", "speech_over_music": "b", "other": "."}
-STEPS_MS = (1000, 2000, 3000, 5000, 10_000)  # of a strip's letters, as many as there is room for
-_MARGIN = 10  # columns that a strip's station takes, and one at the end
+STEPS_MS = (1000, 2000, 3000, 5000, 10_000)  # per letter of a strip; the shortest that fits
+_MARGIN = 10  # columns of a strip for its station, and one at the end
 
 
 def stretches_of(events: Iterable[Event], station: str) -> list[Stretch]:
@@ -27,10 +27,10 @@ def stretches_of(events: Iterable[Event], station: str) -> list[Stretch]:
     ]
 
 
-def names_of(events: Iterable[Event], station: str) -> list[Heard]:
-    """Return the songs that were named on a station, in milliseconds."""
+def names_of(events: Iterable[Event], station: str) -> list[NamedTrack]:
+    """Return the matches of a station, in milliseconds."""
     return [
-        Heard(_ms(e.start, e.rate), _ms(e.end, e.rate), e.track)
+        NamedTrack(_ms(e.start, e.rate), _ms(e.end, e.rate), e.track)
         for e in events
         if isinstance(e, Match) and e.station == station
     ]
@@ -39,9 +39,9 @@ def names_of(events: Iterable[Event], station: str) -> list[Heard]:
 def summary(
     programmes: Sequence[Programme], events: Sequence[Event], columns: int = 80
 ) -> list[str]:
-    """Return the lines that compare what was published with what was played.
+    """Return the lines that compare the published events with the programmes.
 
-    The strips fit into `columns`, if letters of 10 s do.
+    The strips fit into `columns` if letters of 10 s do.
     """
     longest = max(programme.length_ms for programme in programmes)
     room = columns - _MARGIN
@@ -53,14 +53,14 @@ def summary(
     ]
     each: dict[Label, LabelScore] = {}
     for programme in programmes:
-        heard = stretches_of(events, programme.name)
+        published = stretches_of(events, programme.name)
         lines.append(
             f"  {programme.name:<6} {_picture(programme.stretches, programme.length_ms, step)}"
         )
-        lines.append(f"  {'':<6} {_picture(heard, programme.length_ms, step)}")
-        for label, score in score_labels(programme.stretches, heard).items():
+        lines.append(f"  {'':<6} {_picture(published, programme.length_ms, step)}")
+        for label, score in score_labels(programme.stretches, published).items():
             each[label] = each.get(label, LabelScore(0, 0)) + score
-    lines += ["", "Share of the time that was heard right, by what was played:"]
+    lines += ["", "Share of the time with the right label, by the true label:"]
     lines += [_row(label.replace("_", " "), each[label]) for label in MARKS if label in each]
     lines += [_row("all", total(list(each.values()))), "", "Songs:"]
     return lines + _songs(programmes, events)

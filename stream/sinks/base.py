@@ -1,4 +1,4 @@
-"""Where events go. A sink is the second of airsift's two edges."""
+"""Sinks: destinations of events."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ if TYPE_CHECKING:
 
 
 class Sink(Protocol):
-    """Takes events in order.
+    """Accepts events in order.
 
-    `write` may raise `airsift.errors.Backpressure`: nothing of that call was taken, and the
-    same events are written again later. What `write` took is safe only after `flush`.
+    `write` may raise `airsift.errors.Backpressure`: then none of the events of that call was
+    accepted, and the same events are written again later. Accepted events are safe after `flush`.
     """
 
     def write(self, events: Sequence[Event]) -> None:
-        """Take events; return quickly."""
+        """Accept events; return quickly."""
         ...
 
     def flush(self) -> None:
-        """Return when everything written is where it belongs, or raise."""
+        """Return when all accepted events are at their destination, or raise."""
         ...
 
     def close(self) -> None:
-        """Flush and let go. Safe to call twice."""
+        """Flush and close. Safe to call twice."""
         ...

@@ -14,35 +14,35 @@ if TYPE_CHECKING:
 
     from stream.sinks.live_table import Table
 
-MAX_REMEMBERED = 10_000  # ids of segments and matches that were told already
+MAX_REMEMBERED = 10_000  # ids of segments and matches that were printed
 
 
 class ConsoleSink:
     """A live table of the stations, or one line for each segment, song and gap.
 
-    Plain lines hold no control codes. A segment or song has two of them, one when it begins
-    and one when it is over::
+    Plain lines hold no control codes. A segment or song has two lines, one when it begins and one
+    when it ends::
 
         radio  00:12.0  -        speech  0.93
         radio  00:12.0  00:45.0  speech  0.98  female
         radio  00:45.0  02:10.5  song    Artist - Title (0.87)
 
-    Where the time of day is known it stands in place of the position::
+    The time of day, if known, replaces the position::
 
         radio  2026-09-21 14:13:20Z  14:13:53Z  speech  0.98  female
 
     Parameters
     ----------
     file : text file object
-        Where to write; it is not closed.
+        The output; it is not closed.
     live : bool, optional
-        Whether to draw the table; only on a terminal that can, unless told.
+        Whether to draw the table; by default on terminals that can.
     """
 
     def __init__(self, file: TextIO, live: bool | None = None) -> None:
         self._file = file
         self._table: Table | None = None
-        self._told: dict[tuple[str, bool], None] = {}  # in order of telling
+        self._printed: dict[tuple[str, bool], None] = {}  # in order of printing
         if live or (live is None and file.isatty()):
             from stream.sinks.live_table import Table
 
@@ -59,14 +59,14 @@ class ConsoleSink:
             _print(self._file, "".join(f"{line}\n" for line in lines))
 
     def flush(self) -> None:
-        """Show all that was written."""
+        """Show all events."""
         if self._table is not None:
             self._table.draw()
         elif not self._file.closed:
             self._file.flush()
 
     def close(self) -> None:
-        """Leave the last table on the screen, and the cursor below it."""
+        """Leave the last table on the screen, with the cursor below it."""
         if self._table is not None:
             self._table.close()
 
@@ -74,11 +74,11 @@ class ConsoleSink:
         if isinstance(event, Decision):
             return None
         over = event.final if isinstance(event, Segment | Match) else True
-        if (event.id, over) in self._told:
+        if (event.id, over) in self._printed:
             return None
-        self._told[event.id, over] = None
-        if len(self._told) > MAX_REMEMBERED:
-            del self._told[next(iter(self._told))]
+        self._printed[event.id, over] = None
+        if len(self._printed) > MAX_REMEMBERED:
+            del self._printed[next(iter(self._printed))]
         start, end = begin_of(event), end_of(event)
         end = end if over else "-".ljust(len(end))
         return f"{one_line(event.station)}  {start}  {end}  {_what(event)}"

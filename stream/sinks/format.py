@@ -1,4 +1,4 @@
-"""How times, names and songs are written for people."""
+"""Times, names and songs as text for people."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from stream.ranges import is_time
 if TYPE_CHECKING:
     from stream.events import Event
 
-# Terminals differ in how wide these make what is before them: they are not drawn in place.
+# Terminals differ in the width of these, so they are not drawn in place.
 _UNSURE = re.compile("[\u200c\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0100-\U000e01ef]")
-_FLAG_LETTER = 0x1F1E6  # A of those that two by two make a flag; drawn as plain letters
+_FLAG_LETTER = 0x1F1E6  # A of the letters that form flags in pairs; drawn as plain letters
 
 
 def begin_of(event: Event) -> str:
-    """Return when an event begins: date and time in UTC, or the position in its stream."""
+    """Return the begin of an event: date and time in UTC, or the position in its stream."""
     return _when(event, 0.0) or clock(event.start / event.rate)
 
 
 def end_of(event: Event) -> str:
-    """Return when an event ends: the time of day in UTC, or the position in its stream."""
+    """Return the end of an event: the time of day in UTC, or the position in its stream."""
     length_s = (event.end - event.start) / event.rate
     return _when(event, length_s)[11:] or clock(event.end / event.rate)
 
@@ -39,17 +39,17 @@ def _when(event: Event, after_s: float) -> str:
     return utc(event.time + after_s)
 
 
-def clock(seconds: float) -> str:
-    """Return a position in a stream: ``02:10.5``, or ``1:02:10.5`` from an hour on."""
-    tenths = round(seconds * 10)
-    minutes, tenths = divmod(tenths, 600)
+def clock(seconds: float, *, tenths: bool = True) -> str:
+    """Return a position or a length: ``02:10.5``, or ``1:02:10.5`` from an hour on."""
+    whole, tenth = divmod(round(max(seconds, 0.0) * 10), 10) if tenths else (round(seconds), 0)
+    minutes, whole = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
-    text = f"{minutes:02}:{tenths // 10:02}.{tenths % 10}"
+    text = f"{minutes:02}:{whole:02}" + (f".{tenth}" if tenths else "")
     return f"{hours}:{text}" if hours else text
 
 
 def in_cells(text: str) -> str:
-    """Return a text as one line whose width in a terminal is known, for what is drawn in place."""
+    """Return a text as one line of known width in a terminal, for drawing in place."""
     plain = _UNSURE.sub("", one_line(text))
     return "".join(
         chr(ord(char) - _FLAG_LETTER + ord("A")) if 0 <= ord(char) - _FLAG_LETTER < 26 else char
@@ -58,7 +58,7 @@ def in_cells(text: str) -> str:
 
 
 def width_of(text: str) -> int:
-    """Return how many columns of a terminal a line takes."""
+    """Return the width of a line, in columns of a terminal."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -67,12 +67,12 @@ def width_of(text: str) -> int:
 
 
 def padded(text: str, width: int) -> str:
-    """Return a line with spaces behind it, up to a width in columns of a terminal."""
+    """Return a line padded with spaces to a width in columns of a terminal."""
     return text + " " * (width - width_of(text))
 
 
 def shortened(text: str, width: int, *, middle: bool = False) -> str:
-    """Return a line that takes `width` columns at most, an ellipsis for its end or middle."""
+    """Return a line of at most `width` columns, with an ellipsis for its end or middle."""
     if width_of(text) <= width:
         return text
     if width < 1:
@@ -82,7 +82,7 @@ def shortened(text: str, width: int, *, middle: bool = False) -> str:
 
 
 def wrapped(text: str, width: int, max_lines: int) -> list[str]:
-    """Return a line as several of `width` columns at most, the last of them shortened."""
+    """Return a line as up to `max_lines` lines of at most `width` columns."""
     lines: list[str] = []
     while text and len(lines) < max_lines - 1 and width_of(text) > width:
         line = _fitting(text, width)
@@ -94,7 +94,7 @@ def wrapped(text: str, width: int, max_lines: int) -> list[str]:
 
 
 def _fitting(text: str, width: int, *, from_end: bool = False) -> str:
-    """Return as many characters as take `width` columns at most."""
+    """Return the longest prefix, or suffix, of at most `width` columns."""
     taken = 0
     chars = text[::-1] if from_end else text
     while taken < len(chars) and width_of(chars[: taken + 1]) <= width:
@@ -103,5 +103,5 @@ def _fitting(text: str, width: int, *, from_end: bool = False) -> str:
 
 
 def song(artist: str, title: str, track: str = "") -> str:
-    """Return artist and title, or what is known of them: without a title, the track's key."""
+    """Return artist and title as far as known; the track's key without a title."""
     return one_line(" - ".join(part for part in (artist, title or track) if part))

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from stream.events import Event
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-FULL_S = 0.05  # between two looks at a full pipe
-_LONGEST_LINE = 65_536  # bytes; ours are shorter than a tenth of it
+FULL_S = 0.05  # between two attempts to write to a full pipe
+_MAX_LINE = 65_536  # bytes; ours are shorter than a tenth of it
 
 
 class JsonlSink:
-    """One event a line, UTF-8, each `write` handed to the system at once.
+    """One event per line, in UTF-8; each `write` is passed to the system at once.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ class JsonlSink:
 
     Notes
     -----
-    `write` raises `Backpressure` when a file's disk is full, having taken nothing, and
-    `BrokenPipeError` when nobody reads a pipe any more: the command line ends quietly then.
+    `write` raises `Backpressure` when the disk of a file is full, and has then written nothing. It
+    raises `BrokenPipeError` when the reader of a pipe has gone: the command line ends quietly then.
     After either, `close` does not raise it again.
     """
 
@@ -51,14 +51,14 @@ class JsonlSink:
             self._out: BinaryIO | TextIO = _append_to(self._path)
         else:
             self._text = sys.stdout if isinstance(target, str | Path) else target
-            # JSON is UTF-8 whatever the locale; in-memory text files have no bytes beneath.
+            # JSON is UTF-8 in every locale; in-memory text files have no buffer.
             out = getattr(self._text, "buffer", self._text)
-            # Not buffered: what a full pipe holds up would hold up the end of the program too.
+            # Unbuffered: data for a full pipe would also block the end of the program.
             self._out = cast("BinaryIO | TextIO", getattr(out, "raw", out))
         self._failed = False
 
     def write(self, events: Sequence[Event]) -> None:
-        """Write the events, all or (where a disk is full) none."""
+        """Write the events: all, or none if the disk is full."""
         lines = "".join(event.to_json() + "\n" for event in events)
         try:
             if self._path is None:
@@ -80,7 +80,7 @@ class JsonlSink:
             raise
 
     def flush(self) -> None:
-        """Return when what was written is on the disk, or with whoever reads the pipe."""
+        """Return when the events are on the disk, or in the pipe."""
         if self._out.closed or self._failed:
             return
         self._out.flush()
@@ -98,7 +98,7 @@ class JsonlSink:
 
 
 def _append_to(path: Path) -> BinaryIO:
-    """Open a file for appending whole lines, after the last whole line of ours in it."""
+    """Open a file for appending lines; drop an incomplete last line of ours."""
     try:
         file = cast("BinaryIO", path.open("ab", buffering=0))
     except OSError as error:
@@ -109,28 +109,28 @@ def _append_to(path: Path) -> BinaryIO:
         return file
     with path.open("rb") as before:
         size = before.seek(0, os.SEEK_END)
-        before.seek(max(size - _LONGEST_LINE, 0))
+        before.seek(max(size - _MAX_LINE, 0))
         rest = before.read().rpartition(b"\n")[2]
     if rest.startswith(b'{"schema": "airsift.'):
-        file.truncate(size - len(rest))  # half a line of a process that was killed
+        file.truncate(size - len(rest))  # incomplete line of a killed process
     elif rest:
-        file.write(b"\n")  # somebody else's last line without an end
+        file.write(b"\n")  # the last line of another program, without its end
     return file
 
 
 def _write_out(out: BinaryIO, data: bytes) -> None:
-    """Write all of `data`, wait as long as that takes."""
+    """Write all of `data`, waiting as long as necessary."""
     rest = memoryview(data)
     while rest:
         written = out.write(rest)
-        if written is None:  # a pipe that somebody made non-blocking is full
+        if written is None:  # a non-blocking pipe is full
             time.sleep(FULL_S)
         else:
             rest = rest[written:]
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:
-    """Write all of `data` at the end of an unbuffered file, or leave the file as it was."""
+    """Append all of `data` to an unbuffered file, or leave the file unchanged."""
     start, done = None, 0
     while done < len(data):
         try:

@@ -1,4 +1,4 @@
-"""The live table: what every station sends now, and what it sent lately."""
+"""The live table: the current and the latest segments of every station."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 REDRAW_S = 0.25
-MAX_STATIONS = 500  # remembered; those heard longest ago go first
+MAX_STATIONS = 500  # in memory; the least recently active are dropped
 LATELY = 3  # closed segments shown
 BAR = 10  # characters of a probability's bar
-SILENT_S = 10.0  # a station that sends nothing for longer makes room for others
+SILENT_S = 10.0  # a station without events for longer makes room for others
 STYLES = {"speech": "cyan", "music": "magenta", "speech_over_music": "yellow", "other": "dim"}
 
 _SMALLEST = (20, 4)  # columns and rows; below, lines are shown instead
@@ -41,15 +41,15 @@ class _Station:
     now: Segment | None = None
     lately: deque[Segment | Gap] = field(default_factory=lambda: deque(maxlen=LATELY))
     songs: OrderedDict[str, Match] = field(default_factory=OrderedDict)
-    heard: float = 0.0  # `time.monotonic` of its newest event
+    updated: float = 0.0  # `time.monotonic` of its newest event
 
 
 class Table:
-    """Draws itself again and again in the same place, in as much room as there is.
+    """Redraws itself in place, in the available room.
 
-    It is drawn when there is something new, and around lines that others write to the terminal
-    (`stream.sinks.terminal`), never in a thread of its own; the cursor is hidden only meanwhile.
-    So a process that ends in whatever way leaves a terminal that works.
+    It is drawn on new events, and around lines that others write to the terminal
+    (`stream.sinks.terminal`), never in a thread of its own; the cursor is hidden only while it is
+    drawn. So the terminal works however the process ends.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class Table:
         self._closed = False
 
     def update(self, events: Sequence[Event]) -> None:
-        """Take the events into the table; draw it unless that was done just now."""
+        """Add the events to the table; draw it unless it was drawn just now."""
         with terminal.locked():
             for event in events:
                 self._take(event)
@@ -84,7 +84,7 @@ class Table:
             self.draw()
 
     def draw(self) -> None:
-        """Draw the table as it is."""
+        """Draw the table."""
         if self._closed:
             return
         with terminal.locked():
@@ -99,13 +99,13 @@ class Table:
             self._drawn = time.monotonic()
 
     def erase(self) -> None:
-        """Take the table off the screen."""
+        """Erase the table from the screen."""
         if self._height:
             self._write(f"{self._home(*terminal.size_of(self._file))}{_CLEAR_BELOW}")
             self._height = 0
 
     def close(self) -> None:
-        """Draw the table for the last time and give the terminal back."""
+        """Draw the table for the last time and release the terminal."""
         if self._closed:
             return
         if self._stations:
@@ -128,21 +128,21 @@ class Table:
                 lines += _detailed(name, self._stations[name], columns, self._marks)
             if len(lines) <= room:
                 return lines
-        names = self._choose(room - 1)  # one line may tell of others
+        names = self._choose(room - 1)  # one line may count the others
         lines = [_compact(name, self._stations[name], columns) for name in names]
         hidden = len(self._stations) - len(names)
         if hidden > 0:
-            told = f"and {hidden} more station{'s' if hidden > 1 else ''}"
-            lines.append(Text(told, style="dim"))
+            more = f"and {hidden} more station{'s' if hidden > 1 else ''}"
+            lines.append(Text(more, style="dim"))
         return lines
 
     def _choose(self, room: int) -> list[str]:
-        """Return the stations that are shown, in order: those that were, while they go on."""
+        """Return the stations to show, sorted; active ones that were shown before stay."""
         if len(self._stations) <= room + 1:
             return sorted(self._stations)
         silent = time.monotonic() - SILENT_S
         known = self._stations
-        self._shown = [s for s in self._shown if s in known and known[s].heard > silent][:room]
+        self._shown = [s for s in self._shown if s in known and known[s].updated > silent][:room]
         for name in reversed(known):
             if len(self._shown) >= room:
                 break
@@ -151,10 +151,10 @@ class Table:
         return sorted(self._shown)
 
     def _home(self, columns: int, rows: int) -> str:
-        """Return what leads to the beginning of the lines that are drawn."""
+        """Return the control codes that move the cursor to the first drawn line."""
         if self._height and columns < self._columns:
-            # Terminals break lines that became too long, or cut them: nobody knows where they
-            # are. All of it scrolls away, with what was above.
+            # Terminals wrap or cut lines that became too long, so their place is unknown: scroll
+            # everything away.
             return f"\x1b[{rows};1H" + "\n" * rows + "\x1b[H"
         return "\r" + (f"\x1b[{self._height - 1}A" if self._height > 1 else "")
 
@@ -175,7 +175,7 @@ class Table:
         self._stations.move_to_end(event.station)
         if len(self._stations) > MAX_STATIONS:
             self._stations.popitem(last=False)
-        state.heard = time.monotonic()
+        state.updated = time.monotonic()
         if state.latest is None or event.end >= state.latest.end:
             state.latest = event
         match event:
@@ -217,18 +217,18 @@ def _head(columns: int) -> Text:
 
 
 def _detailed(name: str, state: _Station, columns: int, marks: str) -> list[Text]:
-    """Return a station's lines: what there is now, since when, and its songs.
+    """Return the lines of a station: its current segment, since when, and its songs.
 
     A name or title that does not fit into its column has lines of its own.
     """
     name = in_cells(name)
     songs = [_song(match) for match in reversed(state.songs.values())]
-    heard = Text("" if state.latest is None else end_of(state.latest), style="dim")
+    latest = Text("" if state.latest is None else end_of(state.latest), style="dim")
     since = Text("" if state.now is None else f"since {_time_of_day(state.now)}", style="dim")
     bars = [_bar(state.p_speech, "speech", marks), _bar(state.p_music, "music", marks)]
     widths = _widths(columns)
     wide = columns >= _SONGS_ASIDE
-    left = [heard, Text()] if width_of(name) > widths[0] else [Text(name), heard]
+    left = [latest, Text()] if width_of(name) > widths[0] else [Text(name), latest]
     lines = [
         _row([left[0], _now(state), bars[0], _lately(state, widths[3])], widths),
         _row([left[1], since, bars[1], Text("  ".join(songs) if wide else "", "bold")], widths),
@@ -241,7 +241,7 @@ def _detailed(name: str, state: _Station, columns: int, marks: str) -> list[Text
 
 
 def _compact(name: str, state: _Station, columns: int) -> Text:
-    """Return a station's one line: what there is now, and its song or what was before."""
+    """Return the one line of a station: its current segment, and its song or the one before."""
     width = min(max((columns - _NOW) // 2 - _GAP, 8), 30)
     last = next(reversed(state.songs.values()), None)
     rest = max(columns - width - _NOW - 2 * _GAP, 0)
@@ -255,7 +255,7 @@ def _song(match: Match) -> str:
 
 
 def _time_of_day(event: Event) -> str:
-    """Return when an event begins, without the date: there is little room."""
+    """Return the begin of an event without the date, to save room."""
     return begin_of(event).rpartition(" ")[2]
 
 
@@ -277,7 +277,7 @@ def _bar(probability: float, label: str, marks: str) -> Text:
 
 
 def _lately(state: _Station, width: int) -> Text:
-    """Return the latest of what is over, as many as there is room for, and one at least."""
+    """Return the latest closed segments that fit, at least one."""
     text = Text()
     for event in reversed(state.lately):
         label = event.label if isinstance(event, Segment) else "gap"

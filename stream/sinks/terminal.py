@@ -1,7 +1,7 @@
-"""A terminal is shared by what is drawn in place and what is written line by line.
+"""Sharing a terminal between a drawing in place and lines.
 
-A drawing, such as the live table or a progress bar, is at the end of what is on the screen.
-Whatever else writes to a terminal takes it away first, so that lines stay whole and go above it::
+A drawing, such as the live table or a progress bar, is the last thing on the screen. Other writers
+erase it first, so that their lines stay whole and appear above it::
 
     with aside(sys.stderr):
         print("a line", file=sys.stderr)
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEFAULT_SIZE = (80, 24)
-_LOCK_S = 1.0  # a terminal that was stopped (Ctrl-S) holds up who writes to it, and nobody else
+_LOCK_S = 1.0  # a stopped terminal (Ctrl-S) blocks its writer only
 
 
 class Drawing(Protocol):
-    """What is drawn in place."""
+    """Something drawn in place."""
 
     def erase(self) -> None:
-        """Take it off the terminal, the cursor at the beginning of an empty line."""
+        """Erase it; leave the cursor at the start of an empty line."""
 
     def draw(self) -> None:
-        """Put it there, or there again."""
+        """Draw or redraw it."""
 
 
 _lock = threading.RLock()
@@ -37,7 +37,7 @@ _drawings: list[Drawing] = []  # one on screen at a time: the last
 
 @contextmanager
 def drawing(shown: Drawing) -> Iterator[None]:
-    """Keep lines that are written aside from tearing `shown`, while the block runs."""
+    """Protect `shown` from lines of other writers while the block runs."""
     begin(shown)
     try:
         yield
@@ -46,19 +46,19 @@ def drawing(shown: Drawing) -> Iterator[None]:
 
 
 def begin(shown: Drawing) -> None:
-    """Take note of a drawing; safe to call twice."""
+    """Register a drawing; safe to call twice."""
     if shown not in _drawings:
         _drawings.append(shown)
 
 
 def end(shown: Drawing) -> None:
-    """Forget a drawing; safe to call twice."""
+    """Unregister a drawing; safe to call twice."""
     if shown in _drawings:
         _drawings.remove(shown)
 
 
 def give_back() -> None:
-    """Take off what is drawn, before the process is ended by force."""
+    """Erase all drawings, before the process is ended by force."""
     with locked():
         for shown in _drawings:
             with suppress(OSError, ValueError):
@@ -68,7 +68,7 @@ def give_back() -> None:
 
 @contextmanager
 def locked() -> Iterator[None]:
-    """Let no line be written while the block draws."""
+    """Block other writers while the block draws."""
     got = _lock.acquire(timeout=_LOCK_S)
     try:
         yield
@@ -79,10 +79,10 @@ def locked() -> Iterator[None]:
 
 @contextmanager
 def aside(file: TextIO) -> Iterator[None]:
-    """Take what is drawn off the terminal while the block writes whole lines to `file`.
+    """Erase the drawing while the block writes whole lines to `file`; redraw it afterwards.
 
-    Does nothing where `file` is no terminal or nothing is drawn. It may be any terminal: that
-    two of them are one cannot always be known.
+    Does nothing if `file` is no terminal or nothing is drawn. `file` may be any terminal: whether
+    two of them are the same cannot always be known.
     """
     if not (_drawings and is_terminal(file)):
         yield
@@ -102,19 +102,19 @@ def aside(file: TextIO) -> Iterator[None]:
 
 
 def is_terminal(file: TextIO) -> bool:
-    """Return whether people read `file` as it is written."""
+    """Return whether `file` is an open terminal."""
     return not file.closed and file.isatty()
 
 
 def can_draw(file: TextIO) -> bool:
-    """Return whether `file` is a terminal that moves its cursor."""
+    """Return whether `file` is a terminal with a movable cursor."""
     return is_terminal(file) and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
 
 
 def size_of(file: TextIO) -> tuple[int, int]:
-    """Return a terminal's columns and rows as they are now.
+    """Return the current columns and rows of a terminal.
 
-    Where it does not tell, as over some serial lines, ``COLUMNS`` and ``LINES`` do.
+    ``COLUMNS`` and ``LINES`` are used if it reports none, as over some serial lines.
     """
     columns = rows = 0
     with suppress(OSError, ValueError):

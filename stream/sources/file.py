@@ -12,9 +12,9 @@ from airsift.errors import SourceError
 from stream.audio import AudioChunk
 from stream.decoding.reader import AudioReader
 from stream.decoding.spool import MAX_SPOOL
+from stream.lines import utf8
 from stream.resampler import Resampler
 from stream.sources.base import Batch
-from stream.text import utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,39 +29,39 @@ _SILENCE = 1 << 20  # samples that stand for a gap are made so many at a time
 class FileSource:
     """One audio file, as fast as it decodes.
 
-    Where the file is damaged, or its timestamps have a hole, the chunks jump over what is not
-    there. Sample 0 is the beginning of the container, so audio may begin later.
+    If the file is damaged, or its timestamps have a hole, the chunks skip the missing audio.
+    Sample 0 is the beginning of the container, so audio may begin later.
 
     Parameters
     ----------
     path : path
-        Any file that FFmpeg reads; of a film, one of its audio tracks. ``-`` is standard input.
+        Any file that FFmpeg reads, also a film. ``-`` is standard input.
     station : str, optional
-        The station of the chunks; the file's name unless told. What of it is no UTF-8 becomes
-        question marks: a station is a key in JSON and Kafka.
+        The station of the chunks; by default the file's name. Bytes that are not UTF-8 become
+        question marks, because a station is a key in JSON and Kafka.
     chunk_s : float > 0
         Seconds in a chunk. There is one chunk in a batch.
     track : str, optional
-        Number, language or title of the audio track; the default one unless given.
+        Number, language or title of the audio track; by default the container's default.
     max_spool : int > 0
-        Bytes of a file that comes through a pipe which may be held on disk, where they must be.
+        Bytes of a pipe that may be stored on disk, if the format requires it.
 
     Attributes
     ----------
     rate : int
         Samples per second of the chunks.
-    heard_s : float
-        Seconds of sound audio given so far.
+    decoded_s : float
+        Seconds of sound audio returned so far.
     duration_s : float or None
-        What the file says its length is, for progress bars.
+        Length stated by the file, for progress bars.
     warnings : list of str
-        One line for each damage met so far: file, position, what, way out. A file with any
-        was not heard in full.
+        One line for each damage so far: file, position, fault, remedy. A file with any was not
+        read completely.
 
     Raises
     ------
     SourceError
-        The file is not there or may not be read.
+        The file does not exist or may not be read.
     DecodeError
         It is empty, or no audio.
     """
@@ -87,12 +87,12 @@ class FileSource:
         )
         self.rate = self._reader.rate
         self.duration_s = self._reader.duration_s
-        self.heard_s = 0.0
+        self.decoded_s = 0.0
         self.warnings = self._reader.problems
 
     def __iter__(self) -> Iterator[Batch]:
         for start, samples, lost in self._reader:
-            self.heard_s += len(samples) / self.rate
+            self.decoded_s += len(samples) / self.rate
             reason = lost or "missing"
             yield Batch([AudioChunk(self.station, start, samples, self.rate, gap_reason=reason)])
 
@@ -118,22 +118,22 @@ def read_pieces(
     path : path
         Any file that FFmpeg reads.
     rate : int > 0
-        Samples per second of what is returned.
+        Samples per second of the result.
     warnings : list of str, optional
         Takes one line for each damage, at the end.
     track : str, optional
-        Number, language or title of the audio track; the default one unless given.
+        Number, language or title of the audio track; by default the container's default.
 
     Yields
     ------
     np.ndarray [shape=(n,), float32]
-        Mono audio; a piece may be empty. Silence stands for what is damaged or missing, so that
+        Mono audio; a piece may be empty. Silence replaces damaged or missing audio, so that
         times stay true.
 
     Raises
     ------
     SourceError
-        The file is not there or may not be read.
+        The file does not exist or may not be read.
     DecodeError
         It is empty, or no audio.
     """

@@ -1,8 +1,8 @@
 """Web radio and files over HTTP: a thread that reads, decodes and reconnects.
 
-A live stream is connected to again whenever it ends, and `LiveClock` finds the place of what
-comes then. A file is read to its end, and has no time: nobody knows when it was on air. Which of
-the two it is, the headers say (`stream.sources.web_file`); where they do not, its pace does.
+A live stream is reconnected whenever it ends, and `LiveClock` positions the audio that follows. A
+file is read to its end; its chunks have no time, because the time of its broadcast is unknown. The
+headers distinguish the two (`stream.sources.web_file`); if they do not, the pace does.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from airsift.errors import AirsiftError
 from stream.audio import AudioChunk
-from stream.sources.address import check_scheme, public_name
 from stream.sources.base import Batch
-from stream.sources.live import SETTLE_S, LiveClock
+from stream.sources.live_clock import SETTLE_S, LiveClock
+from stream.sources.web_address import check_scheme, public_name
 from stream.sources.web_audio import Reading, WebAudio, open_web_audio
 from stream.sources.web_client import WebClient, WebSettings
 from stream.sources.web_errors import WebError
@@ -27,61 +27,61 @@ from stream.timekeeping import boot_time
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from stream.sources.live import Placed
+    from stream.sources.live_clock import PositionedAudio
     from stream.sources.web_file import WebFile
 
 log = logging.getLogger(__name__)
 
 IDLE_S = 0.2  # an iterating caller never waits longer
-STEADY_S = 10.0  # a connection that lived this long was good: the next wait is short again
-CLOSE_S = 1.5  # longest wait for the thread, which may be waiting for the network
-_FIRST_ATTEMPTS = 3  # at a server that asks to come back soon
-_NO_AUDIO = 3  # a stream that sends bytes and no audio is broken after this many times timeout_s
-_HLS_LOSS_S = 20.0  # HLS comes in pieces of up to 10 s, each up to a piece late
+STEADY_S = 10.0  # after a connection of this length, the next wait is short again
+CLOSE_S = 1.5  # longest wait for the thread, which may be blocked by the network
+_FIRST_ATTEMPTS = 3  # at a server that requests a retry
+_NO_AUDIO = 3  # times timeout_s, after which a stream of bytes without audio is broken
+_HLS_LOSS_S = 20.0  # HLS segments have up to 10 s, and each may be a segment late
 _DEFAULT = WebSettings()
 
 
 class HttpSource:
     """A web radio until it is closed, or a file over HTTP to its end.
 
-    It is read from the moment it is opened.
+    Reading starts in the constructor.
 
     Parameters
     ----------
     url : str
-        Address of a stream, a file, an HLS playlist, or a list (M3U, PLS, XSPF, ASX), of which the
-        first entry that can be opened is taken.
+        Address of a stream, a file, an HLS playlist, or a list (M3U, PLS, XSPF, ASX), whose first
+        working entry is used.
     station : str
         The station of the chunks.
     settings : WebSettings
-        How it is connected to.
+        Settings of the connection.
     block_s, file_block_s : float > 0
         Seconds in a chunk of a live stream, and of a file.
     queue_s : float > 0
-        Seconds of audio that may wait to be taken; then the server has to wait.
+        Seconds of audio that are queued; beyond them, nothing is received.
     track : str, optional
-        Number, language or title of the audio track; the default one unless given.
+        Number, language or title of the audio track; by default the container's default.
     settle_s : float > 0
-        Seconds at the pace of air after which the server's burst at the beginning is over. So long
-        the first audio of a connection is held.
+        Seconds of real-time audio after which the server's initial burst is over. The first audio
+        of a connection is delayed by this time.
 
     Attributes
     ----------
     name : str
-        The address without login and query, as messages name it.
+        The address without login and query, for messages.
     live : bool
-        Whether it is a live stream, as far as is known. Its chunks have times; a file's have none.
+        Whether it is a live stream, as far as is known. Only its chunks have times.
     warnings : list of str
         One line for each damage of a file. Damage of a live stream is a gap.
     reconnects : int
-        How often the connection was made anew.
+        Number of reconnections.
 
     Raises
     ------
     SourceError
         The first attempt reached no server, or the server refused.
     DecodeError
-        What came was no audio.
+        The content is not audio.
     """
 
     resumable = False
@@ -110,7 +110,7 @@ class HttpSource:
         self._file_block_s = file_block_s
         self._queue_s = queue_s
         self._stopped = threading.Event()
-        self._changed = threading.Condition()  # guards all that follows
+        self._changed = threading.Condition()  # guards the attributes below
         self._chunks: deque[AudioChunk] = deque()  # of a file
         self._clock: LiveClock | None = None  # of a live stream
         self._end = 0  # of a file: sample after its last
@@ -153,20 +153,20 @@ class HttpSource:
 
     @property
     def duration_s(self) -> float | None:
-        """Seconds that a file of known length says it has, for progress bars; else None."""
+        """Stated duration of a file of known length, for progress bars; else None."""
         return None if self.live else self._audio.reader.duration_s
 
     @property
     def queued(self) -> int:
-        """Chunks that wait to be taken."""
+        """Chunks in the queue."""
         with self._changed:
             return round(self._waiting_s() / self._block_s)
 
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
-        """Do nothing: what was on the air is gone."""
+        """Do nothing: a broadcast cannot be read again."""
 
     def close(self) -> None:
-        """Stop listening. A thread that still waits for the network ends by itself later."""
+        """Stop reading. A thread that is blocked by the network ends by itself later."""
         if self._stopped.is_set():
             return
         self._stopped.set()
@@ -176,7 +176,7 @@ class HttpSource:
         self._client.close()
 
     def _connect_first(self) -> WebAudio:
-        """Connect for the first time: nobody knows yet that the address is right."""
+        """Connect for the first time, when the address is not known to be right."""
         for attempt in range(1, _FIRST_ATTEMPTS + 1):
             try:
                 return self._connect(None)
@@ -218,7 +218,7 @@ class HttpSource:
             audio, attempt = self._reconnect(audio, attempt)
 
     def _listen(self, audio: WebAudio) -> None:
-        """Take all audio of one connection."""
+        """Read all audio of one connection."""
         clock, file, begin, end = self._clock, audio.file, 0, 0
         if clock is not None:
             clock.connect()
@@ -250,7 +250,7 @@ class HttpSource:
                 file.deadline = time.monotonic() + _NO_AUDIO * self._settings.timeout_s
 
     def _is_over(self, audio: WebAudio, *, steady: bool) -> bool:
-        """Say whether the end of a connection is the end of all; take note of what is missing."""
+        """Say whether the end of a connection is the end of a file; note missing audio."""
         file = audio.file
         with self._changed:
             if self._clock is not None:
@@ -259,15 +259,15 @@ class HttpSource:
                     self._clock.finish()
                     return False
                 if not self._clock.started:
-                    self._make_file()  # it came at once
-                elif steady or not (file and file.broken):  # it came at the pace of air
+                    self._make_file()  # it arrived at once
+                elif steady or not (file and file.broken):  # it arrived in real time
                     self._clock.finish()
                     return False
                 else:
                     self._clock.finish()
         problems = audio.reader.problems
         if file is not None and file.broken:
-            # The reader has seen the end alone, and not why.
+            # The reader knows only that it ended, not why.
             problems = problems[:-1] if audio.reader.error is not None else problems[:]
             problems.append(
                 f"{self.name}: ends early at {self._end / audio.reader.rate:.2f} s "
@@ -277,7 +277,7 @@ class HttpSource:
         return True
 
     def _make_file(self, begin: int = 0) -> None:
-        """Go on as a file, whose audio begins at `begin`: what was held is given without a time."""
+        """Continue as a file, whose audio begins at `begin`; queued audio loses its time."""
         assert self._clock is not None
         clock, self._clock = self._clock, None
         for placed in clock.give_up():
@@ -286,7 +286,7 @@ class HttpSource:
             self._end = self._chunks[-1].end
 
     def _reconnect(self, before: WebAudio, attempt: int) -> tuple[WebAudio | None, int]:
-        """Try until it works; return None if the source is closed meanwhile, or is a file."""
+        """Retry until connected; return None if the source is closed meanwhile, or is a file."""
         place = {"station": self.station}
         why = before.file.broken if before.file is not None else ""
         log.info(
@@ -310,7 +310,7 @@ class HttpSource:
         return None, attempt
 
     def _is_file_again(self, before: WebFile | None, file: WebFile | None) -> bool:
-        """Say whether what gives only its length is a file: a live stream gives other bytes."""
+        """Say whether an answer with only a length is a file: a live stream has other bytes now."""
         if before is None or file is None or before.sign is not Sign.ONLY_LENGTH or before.live:
             return False
         return before.is_same_file(file)
@@ -322,7 +322,7 @@ class HttpSource:
         return sum(len(chunk.samples) / chunk.rate for chunk in self._chunks)
 
     def _take(self) -> list[AudioChunk]:
-        """Return what can be taken by now."""
+        """Return the chunks whose time has come."""
         if self._clock is None:
             chunks = list(self._chunks)
             self._chunks.clear()
@@ -334,7 +334,7 @@ class HttpSource:
             self._changed.notify_all()
         return chunks
 
-    def _chunk(self, placed: Placed, at: float | None) -> AudioChunk:
+    def _chunk(self, placed: PositionedAudio, at: float | None) -> AudioChunk:
         return AudioChunk(
             self.station, placed.start, placed.samples, placed.rate, at, placed.reason
         )

@@ -1,9 +1,9 @@
 """A sound card's input through PortAudio.
 
-PortAudio calls back from a thread of its own, which must not wait: `BlockQueue` counts samples
-and puts blocks into a bounded queue. What does not fit, what PortAudio says it dropped, and time
-in which the device, the process or the machine stood still make the count jump, so that lost
-audio is a gap and never a drift.
+PortAudio calls back from its own thread, which must not wait: `BlockQueue` counts samples and puts
+blocks into a bounded queue. Blocks that do not fit, samples that PortAudio reports as dropped, and
+pauses of the device, the process or the machine make the count jump. So lost audio is a gap and
+never a drift.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 IDLE_S = 0.2  # an iterating caller never waits longer
 SILENT_S = 5.0  # without a single block, a device counts as gone
 REOPEN_S = 1.0  # between two attempts to open a device that is gone
-# Blocks come late by up to a few buffers of the sound server. A block that comes at the usual
-# interval and is later than this against the count of samples comes after a loss.
+# Blocks arrive late by up to a few buffers of the sound server. A block that arrives at the usual
+# interval, but later than this relative to the count of samples, follows a loss.
 _LATE_S = 0.25
 
 
 class BlockQueue:
-    """Numbers blocks of samples and holds a bounded number of them.
+    """Numbers blocks of samples and queues a bounded number of them.
 
-    Samples are counted; the clock only finds what was lost. After a pause a device delivers
-    what it had buffered at once, so lateness counts only for a block that comes at the usual
-    interval after the one before it: then nothing is buffered any more.
+    Samples are counted; the clock only detects losses. After a pause a device delivers its buffer
+    at once, so lateness counts only for a block that arrives at the usual interval after the
+    previous one: then the buffer is empty.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ class BlockQueue:
     rate : int > 0
         Samples per second.
     blocks : int > 0
-        Blocks held; more are lost.
+        Capacity in blocks; more are lost.
     now : callable
-        Seconds on a clock that goes on while the process or the machine is stopped.
+        Seconds on a clock that continues while the process or the machine is stopped.
 
     Attributes
     ----------
@@ -77,14 +77,14 @@ class BlockQueue:
         self._reason = "missing"  # why samples before the next block are lost, if any are
 
     def put(self, block: NDArray[np.float32], at_s: float, age_s: float, dropped: bool) -> None:
-        """Take a block, or lose it. Never waits.
+        """Add a block, or lose it. Never waits.
 
         Parameters
         ----------
         block : np.ndarray [shape=(n, channels), float32]
             Samples; they are copied.
         at_s : float
-            When the first of them was recorded, by the device's clock.
+            Time of the first sample by the device's clock.
         age_s : float >= 0
             Seconds since then.
         dropped : bool
@@ -115,7 +115,7 @@ class BlockQueue:
             self._reason = "missing"
 
     def reopen(self, rate: int) -> None:
-        """Go on with a device that was opened again: the time since the last block is lost.
+        """Continue with a reopened device: the time since the last block is lost.
 
         Parameters
         ----------
@@ -126,7 +126,7 @@ class BlockQueue:
         self._reopened = self._began is not None
 
     def take(self, timeout_s: float) -> list[AudioChunk]:
-        """Return all blocks held; wait for one if there is none, but not for ever."""
+        """Return all queued blocks; wait at most `timeout_s` for the first."""
         chunks: list[AudioChunk] = []
         try:
             chunks.append(self._queue.get(timeout=timeout_s))
@@ -137,7 +137,7 @@ class BlockQueue:
 
     @property
     def queued(self) -> int:
-        """Blocks that wait to be taken."""
+        """Blocks in the queue."""
         return self._queue.qsize()
 
     def _lose(self, samples: int, reason: str) -> None:
@@ -152,7 +152,7 @@ class MicrophoneSource:
     Parameters
     ----------
     device : str or int, optional
-        Number or part of the name of an input; the system's default unless told.
+        Number or part of the name of an input; by default the system's default.
     station : str
         The station of the chunks.
     block_ms : int > 0
@@ -202,7 +202,7 @@ class MicrophoneSource:
 
     @property
     def queued(self) -> int:
-        """Blocks that wait to be taken."""
+        """Blocks in the queue."""
         return self._blocks.queued
 
     def __iter__(self) -> Iterator[Batch]:

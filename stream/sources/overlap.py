@@ -1,8 +1,8 @@
-"""Where audio that was received again lies in what was received before.
+"""Find the position of repeated audio after a reconnection.
 
-A server that is asked again repeats its last seconds. The end of what is known and the beginning
-of what is new are then the same audio over some length, and nothing else looks like that: not a
-jingle that is played twice, because both pieces begin and end anywhere.
+A server repeats its last seconds on a new connection. The end of the known audio and the beginning
+of the new audio are then equal over some length. A jingle that is played twice does not look like
+that, because both pieces begin and end at arbitrary positions.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MIN_OVERLAP_S = 0.3  # less is no proof
-_PERHAPS = 0.6  # correlation, at the lower rate, of places that are looked at closely
-_MAX_PLACES = 20  # that are: so many of the best, and of the nearest to the expected one
+_CANDIDATE = 0.6  # correlation, at the lower rate, of positions that are compared exactly
+_MAX_PLACES = 20  # this many of the best, and of the nearest to the expected position
 _COMPARED_S = 3  # of them
-_ALIKE = 0.95  # correlation of the same audio, decoded again from its middle
-_MARGIN = 0.02  # audio that fits worse by this is other audio
-_NEAR_S = 2.0  # of several places, the one that is so near to where the clock expects it
+_ALIKE = 0.95  # correlation of equal audio, decoded again from its middle
+_MARGIN = 0.02  # audio with a correlation lower by this is other audio
+_NEAR_S = 2.0  # of several positions, the one this close to the expected one is used
 _QUIET = 1e-7  # mean square; silence is like all silence
 _BAND_HZ = 4_000  # whose half is about the highest note that is compared; AAC's noise is above it
-_COARSE_RATE = 8_000  # samples per second that are searched in; the place is exact all the same
+_COARSE_RATE = 8_000  # samples per second of the search; the result is exact
 
 
 def find_overlap(
@@ -33,25 +33,25 @@ def find_overlap(
     rate: int,
     expected: int | None = None,
 ) -> int | None:
-    """Return where `new` begins in `known`.
+    """Return the position of `new` in `known`.
 
     Parameters
     ----------
     known : np.ndarray [shape=(n,), float32]
         Audio received last.
     new : np.ndarray [shape=(m,), float32]
-        Audio received after it, which may begin before `known` does.
+        Audio received after it, which may begin before `known`.
     rate : int > 0
         Samples per second of both.
     expected : int, optional
-        Where the clock expects it to begin, in samples from the beginning of `known`. It decides
-        where audio repeats itself, as tones and loops do.
+        Position by the clock, in samples from the beginning of `known`. It decides if audio
+        repeats itself, as tones and loops do.
 
     Returns
     -------
     int or None
-        Index of the first sample of `new`, from the beginning of `known`; negative where `new`
-        begins before. None where they share nothing, or not in one place alone.
+        Index of the first sample of `new`, from the beginning of `known`; negative if `new` begins
+        before it. None if they have nothing in common, or several positions match.
     """
     factor = max(rate // _COARSE_RATE, 1)
     shortest = max(round(MIN_OVERLAP_S * rate / factor), 2)
@@ -77,7 +77,7 @@ def _coarse(samples: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     if factor == 1:
         return np.diff(samples, prepend=np.float32(0))
     low = resample_poly(samples, 1, factor).astype(np.float32)
-    # Nor with its highest ones: places are looked for in steps of `factor` samples.
+    # Nor its highest ones: the search has steps of `factor` samples.
     return np.convolve(low, np.array([1, 2, 0, -2, -1], np.float32), "same")
 
 
@@ -104,8 +104,8 @@ def _correlations(
 
 
 def _places(alike: NDArray[np.float64], expected: int | None) -> list[int]:
-    """Return the places that are to be looked at: the best of each run that may be alike."""
-    good = np.flatnonzero(alike >= _PERHAPS)
+    """Return the positions to compare exactly: the best of each run of candidates."""
+    good = np.flatnonzero(alike >= _CANDIDATE)
     if not len(good):
         return []
     runs = np.split(good, np.flatnonzero(np.diff(good) > 1) + 1)
@@ -117,7 +117,7 @@ def _places(alike: NDArray[np.float64], expected: int | None) -> list[int]:
 
 
 def _band(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
-    """Return audio without its lowest notes, and without what decoders make up as noise."""
+    """Return audio without its lowest notes, and without noise that decoders synthesise."""
     width = max(rate // _BAND_HZ, 1)
     sums = np.cumsum(samples, dtype=np.float64)
     low = (sums[width:] - sums[:-width]) / width
@@ -128,7 +128,7 @@ def _band(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
 def _exact(
     known: NDArray[np.float32], new: NDArray[np.float32], start: int, rate: int, factor: int
 ) -> tuple[float, int]:
-    """Return how well `new` fits at the best place near `start`, and that place."""
+    """Return the correlation of `new` at the best position near `start`, and that position."""
     reach = factor if factor > 1 else 0
     high = min(start + len(new), len(known)) - reach - 1
     low = max(start + reach, 0, high - _COMPARED_S * rate)

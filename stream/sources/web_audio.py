@@ -1,4 +1,4 @@
-"""A web address opened for its audio: lists are followed, and what is no audio is named."""
+"""Open the audio at a web address: follow lists, and report content that is not audio."""
 
 from __future__ import annotations
 
@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from airsift.errors import DecodeError, SourceError
-from stream.decoding.frame_start import frame_start
+from stream.decoding.framing import frame_start
 from stream.decoding.reader import AudioReader
-from stream.sources.address import check_scheme, public_name
-from stream.sources.content import HEAD_BYTES, Content, Kind, content_of, is_text
-from stream.sources.playlist import MAX_BYTES, MAX_ENTRIES, entries
+from stream.sources.web_address import check_scheme, public_name
 from stream.sources.web_client import USER_AGENT, WebClient, authorities
+from stream.sources.web_content import (
+    HEAD_BYTES,
+    MAX_ENTRIES,
+    MAX_LIST_BYTES,
+    Content,
+    Kind,
+    content_of,
+    entries,
+    is_text,
+)
 from stream.sources.web_errors import WebError
 from stream.sources.web_file import Sign, WebFile
 
@@ -20,13 +28,13 @@ if TYPE_CHECKING:
     from airsift.errors import AirsiftError
 
 _MAX_DEPTH = 3  # lists that name lists
-_OPENING_S = 2.0  # s of a live stream that FFmpeg may need to see, on top of the time for an answer
-# What comes from the network names no files and calls nobody.
+_OPENING_S = 2.0  # s of a live stream that FFmpeg may need, in addition to the time for an answer
+# Content from the network may open no files and no connections.
 _OPTIONS = {"protocol_whitelist": "none"}
 
 
 class Reading(NamedTuple):
-    """How audio is read: seconds in a block of a live stream and of a file, and which track."""
+    """Seconds in a block of a live stream and of a file, and the track to read."""
 
     live_s: float
     file_s: float
@@ -41,9 +49,9 @@ class WebAudio:
     reader : AudioReader
         Decodes it.
     file : WebFile or None
-        Its bytes; None of HLS, of which FFmpeg asks for each piece by itself.
+        Its bytes; None for HLS, whose segments FFmpeg requests itself.
     url : str
-        Where it was found: an entry of the list that was opened, or the address itself.
+        Its address: an entry of the opened list, or the given address.
     """
 
     def __init__(self, reader: AudioReader, file: WebFile | None, url: str) -> None:
@@ -64,7 +72,7 @@ class WebAudio:
 
 
 def open_web_file(client: WebClient, url: str, name: str | None = None) -> WebFile:
-    """Open an address as a stream of bytes, whatever they are.
+    """Open an address as a stream of any bytes.
 
     Parameters
     ----------
@@ -73,12 +81,12 @@ def open_web_file(client: WebClient, url: str, name: str | None = None) -> WebFi
     url : str
         http or https.
     name : str, optional
-        What messages call it; the address without login and query unless told.
+        Its name in messages; by default the address without login and query.
 
     Raises
     ------
     SourceError
-        There is no answer, or the server refuses.
+        No answer, or the server refuses.
     """
     name = name or public_name(url)
     check_scheme(url, name)
@@ -88,7 +96,7 @@ def open_web_file(client: WebClient, url: str, name: str | None = None) -> WebFi
 def open_web_audio(
     client: WebClient, url: str, reading: Reading, *, first: str | None = None
 ) -> WebAudio:
-    """Open the audio at an address, or behind the first entry of a list that has any.
+    """Open the audio at an address, or at the first entry with audio of a list.
 
     Parameters
     ----------
@@ -99,20 +107,20 @@ def open_web_audio(
     reading : Reading
         Lengths of the reader's blocks, and the track.
     first : str, optional
-        An entry that worked before, and is tried before the list is asked for.
+        An entry that worked before; it is tried before the list is requested.
 
     Raises
     ------
     SourceError
-        There is no answer, or the server refuses.
+        No answer, or the server refuses.
     DecodeError
-        What is there is no audio, or does not decode.
+        The content is not audio, or does not decode.
     """
     if first is not None and first != url:
         try:
             return _open(client, first, public_name(url), reading, 1)
         except (SourceError, DecodeError):
-            pass  # the list may name others by now
+            pass  # the list may have changed
     return _open(client, url, public_name(url), reading, 0)
 
 
@@ -136,7 +144,7 @@ def _open(client: WebClient, url: str, name: str, reading: Reading, depth: int) 
 
 
 def _judge(file: WebFile) -> Content:
-    """Say what an answer is; of a text, read all of it that counts."""
+    """Return the content of an answer; a text is read up to a limit."""
     file.deadline = time.monotonic() + _deadline_s(file)
     head = file.peek(1)
     while len(head) < HEAD_BYTES and is_text(head):
@@ -144,7 +152,7 @@ def _judge(file: WebFile) -> Content:
         if head == before:
             break
     if head and is_text(head):
-        head = file.peek(MAX_BYTES)
+        head = file.peek(MAX_LIST_BYTES)
     return content_of(head, file.headers.get("Content-Type", ""), file.url)
 
 
@@ -153,7 +161,7 @@ def _first_of(
 ) -> WebAudio:
     """Open the first entry of a list that can be opened.
 
-    An entry on the list's own server has the list's login.
+    An entry on the list's own server uses the list's login.
     """
     if depth >= _MAX_DEPTH:
         raise DecodeError(f"{name}: is a list that names lists, {depth} deep; give a stream")
@@ -215,7 +223,7 @@ def _reader(file: WebFile, reading: Reading) -> AudioReader:
 
 
 def _frame_start(file: WebFile) -> int:
-    """Return the first byte of a stream that is worth decoding."""
+    """Return the position of the first whole frame."""
     head, start = file.peek(1), None
     while (start := frame_start(head)) is None:
         before, head = head, file.peek(len(head) + 1)
@@ -229,7 +237,7 @@ def _hls_reader(
 ) -> AudioReader:
     """Let FFmpeg read HLS, with the proxy, the login and the authorities of the client."""
     options = {"user_agent": USER_AGENT, "reconnect": "1"}
-    if trusted := authorities():  # FFmpeg brings none, and checks nothing unless told
+    if trusted := authorities():  # FFmpeg contains none, and verifies nothing by default
         options |= {"tls_verify": "1", "ca_file": trusted}
     if client.guard is not None:
         options["http_proxy"] = client.guard.url

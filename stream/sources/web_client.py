@@ -1,6 +1,6 @@
 """Requests to web servers: redirections, logins, and each refusal as one line.
 
-Also the old servers of web radios are understood, whose answers begin with ``ICY 200 OK``.
+Old servers of web radios, whose answers begin with ``ICY 200 OK``, are supported.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from airsift import __version__
 from airsift.errors import SourceError
-from stream.sources.address import PublicOnly, check_scheme, public_name
+from stream.sources.web_address import PublicOnly, check_scheme, public_name
 from stream.sources.web_errors import WebError, reason_of, refusal_of
 
 if TYPE_CHECKING:
@@ -34,17 +34,17 @@ USER_AGENT = f"airsift/{__version__}"
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """How web addresses are opened.
+    """Settings of web requests.
 
     Parameters
     ----------
     timeout_s : float > 0
-        Seconds that an answer may take to begin, and seconds without a byte after which a
-        connection counts as broken.
+        Seconds until an answer begins, and seconds without a byte, after which a connection counts
+        as broken.
     max_backoff_s : float > 0
         Longest wait between two attempts to connect.
     allow_private : bool
-        Whether an address may lead to this machine and private networks, at once or by a
+        Whether an address may lead to this machine and private networks, directly or by a
         redirection or a playlist.
     username, password : str
         Login for the server of the address, unless the address has its own. It is not sent to
@@ -59,7 +59,7 @@ class WebSettings:
 
 
 class WebResponse:
-    """The answer to one request, whose body is read as it arrives.
+    """The answer to one request; its body is read as it arrives.
 
     Attributes
     ----------
@@ -68,9 +68,9 @@ class WebResponse:
     status : int
         HTTP status, 200 to 299.
     headers : HTTPMessage
-        What the server says of the body.
+        The headers of the answer.
     is_icy : bool
-        Whether the answer began with ``ICY``, as only web radios' do.
+        Whether the answer began with ``ICY``, which only web radios send.
     """
 
     def __init__(self, url: str, name: str, response: HTTPResponse) -> None:
@@ -82,7 +82,7 @@ class WebResponse:
         self._response = response
 
     def read_to_its_end(self) -> None:
-        """Take no notice of ``Content-Length``: the body goes on until the connection ends."""
+        """Ignore ``Content-Length``: the body ends with the connection."""
         self._response.length = None
 
     def read(self, n: int) -> bytes:
@@ -91,7 +91,7 @@ class WebResponse:
         Raises
         ------
         WebError
-            The connection broke, or nothing came for `WebSettings.timeout_s`.
+            The connection broke, or nothing was received for `WebSettings.timeout_s`.
         """
         try:
             return self._response.read1(n)
@@ -106,14 +106,14 @@ class WebResponse:
 
 
 class WebClient:
-    """Asks web servers for what begins at one address.
+    """Sends the requests of one address, its redirections and list entries.
 
     Parameters
     ----------
     url : str
-        The address; its server is the one that the login of the settings is for.
+        The address; the login of the settings is for its server.
     settings : WebSettings
-        How addresses are opened.
+        Settings of the requests.
     """
 
     def __init__(self, url: str, settings: WebSettings) -> None:
@@ -128,24 +128,23 @@ class WebClient:
             self.guard.close()
 
     def get(self, url: str, start: int = 0, *, validator: str | None = None) -> WebResponse:
-        """Ask for the body at an address, from byte `start` on.
+        """Request the body at an address, from byte `start` on.
 
         Parameters
         ----------
         url : str
-            http or https, with a login if it has one of its own.
+            http or https, with its own login if it has one.
         start : int >= 0
-            A server that cannot do this answers with status 200 and the whole body.
+            A server without ranges answers with status 200 and the whole body.
         validator : str, optional
-            Entity tag or date: if the body is another one by now, all of it is wanted.
+            Entity tag or date: if the body has changed, all of it is returned.
 
         Raises
         ------
         WebError
             No server is reached, or it refuses.
         SourceError
-            A redirection leads to something else than http and https, or where
-            `WebSettings.allow_private` does not allow it.
+            A redirection is not http or https, or is refused by `WebSettings.allow_private`.
         """
         name = public_name(url)
         headers = {"User-Agent": USER_AGENT, "Accept": "*/*"}
@@ -172,7 +171,7 @@ class WebClient:
         return WebResponse(visited[-1], name, response)
 
     def check_guard(self, name: str, error: Exception) -> None:
-        """Raise a `SourceError` if an address was refused as private, since the last time."""
+        """Raise a `SourceError` if an address was refused as private since the last call."""
         if self.guard is not None and self.guard.refused:
             raise self._private(name) from error
 
@@ -255,7 +254,7 @@ class _Connecting:
 
 
 class _StatusLine:
-    """A reader of which the first line may say ``ICY`` where others say ``HTTP/1.0``."""
+    """A reader whose first line may begin with ``ICY`` instead of ``HTTP/1.0``."""
 
     def __init__(self, reader: Any) -> None:
         self._reader = reader
@@ -319,7 +318,7 @@ class _OpensSecure(urllib.request.HTTPSHandler):
 
 
 class _Through(urllib.request.BaseHandler):
-    """Sends every request through one proxy, whatever the environment says of exceptions."""
+    """Sends every request through one proxy, whatever exceptions the environment defines."""
 
     handler_order = 100  # before those that connect
 
@@ -333,7 +332,7 @@ class _Through(urllib.request.BaseHandler):
 
 
 def _making(kind: type[_Plain] | type[_Secure], request: urllib.request.Request) -> Any:
-    """Return what makes a connection for one request."""
+    """Return the function that makes a connection for one request."""
 
     def make(host: str, **options: Any) -> _Plain | _Secure:
         connection = kind(host, **options)
@@ -344,9 +343,9 @@ def _making(kind: type[_Plain] | type[_Secure], request: urllib.request.Request)
 
 
 def _opener(proxy: str | None) -> urllib.request.OpenerDirector:
-    """Return what opens http and https, no files, ftp or data as urllib's own does.
+    """Return an opener for http and https only, without urllib's files, ftp and data.
 
-    Refusals and redirections are answers like others: they are judged by who asks.
+    Refusals and redirections are returned like other answers; the caller handles them.
     """
     opener = urllib.request.OpenerDirector()
     for handler in (
@@ -374,7 +373,7 @@ def authorities() -> str | None:
 
 
 def _server(url: str) -> tuple[str, str]:
-    """Return scheme, and host with port: what a login is for."""
+    """Return scheme, and host with port, to which a login belongs."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
@@ -384,7 +383,7 @@ def _server(url: str) -> tuple[str, str]:
 
 
 def _target(visited: list[str], response: HTTPResponse, name: str) -> str:
-    """Return where a redirection leads."""
+    """Return the target of a redirection."""
     location = response.headers.get("Location")
     if not location:
         raise WebError(

@@ -33,7 +33,7 @@ class WebError(SourceError):
     status : int
         HTTP status of the refusal; 0 where there was no answer.
     retry_after_s : float, optional
-        Seconds after which the server asks to be called again.
+        Seconds after which the server requests a retry.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class WebError(SourceError):
 
 
 def retry_after_s(value: str | None, now: float) -> float | None:
-    """Return the seconds that a ``Retry-After`` header names, None for what is none.
+    """Return the seconds in a ``Retry-After`` header, None if it is invalid.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def refusal_of(name: str, response: HTTPResponse, *, had_login: bool) -> WebErro
 
 
 def reason_of(error: Exception) -> str:
-    """Return why something failed, in a few words without addresses or line breaks."""
+    """Return the reason of a failure in a few words, without addresses or line breaks."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, ssl.SSLCertVerificationError):

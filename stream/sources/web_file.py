@@ -1,14 +1,14 @@
-"""The body at a web address as a file object: a live stream, or a file that is taken up again.
+"""The body at a web address as a file object: a live stream, or a file that can be resumed.
 
-What an answer's headers say of it::
+Classification by the answer's headers::
 
     an icy- or ice- header, or a first line with ICY             live
     Content-Length with Accept-Ranges, ETag or Last-Modified     file
-    Content-Length alone                                         file, unless it gives other bytes
-                                                                 when it is asked again
+    Content-Length alone                                         file, unless a second request
+                                                                 returns other bytes
     Content-Length of 2 GiB less a byte, or more, alone          live
-    no Content-Length                                            live, unless it gives far more
-                                                                 than a live stream could
+    no Content-Length                                            live, unless it sends far more
+                                                                 than a live stream can
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FIRST_BACKOFF_S = 0.5
-MAX_RETRY_AFTER = 10  # a server may ask for a wait of this many times the longest backoff
-_SAME_BYTES = 65_536  # two answers that agree in so many are of one file
+MAX_RETRY_AFTER = 10  # times the longest backoff, that a server may request
+_SAME_BYTES = 65_536  # two answers with this many equal bytes are one file
 _MAX_RESUMES = 8  # in a row, without `_SAME_BYTES` more
-_NO_LENGTH = 2**31 - 1  # and more, where programs that must give a length do not know it
+_NO_LENGTH = 2**31 - 1  # and more: sent by programs that must state an unknown length
 _READ_BYTES = 65_536
 _INDEXED = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")  # what MP4 and MOV begin with
 _FINAL = (401, 403, 404, 410, 416)  # refusals that waiting does not change
 
 
 class Sign(Enum):
-    """What an answer's headers say of its body."""
+    """Classification of a body by its headers."""
 
     LIVE = "live"
     FILE = "file"
@@ -51,7 +51,7 @@ class Sign(Enum):
 
 
 def sign_of(response: WebResponse) -> Sign:
-    """Say by an answer's headers whether its body is a live stream or a file."""
+    """Return whether a body is a live stream or a file, by its headers."""
     headers = response.headers
     if response.is_icy or any(name.lower().startswith(("icy-", "ice-")) for name in headers):
         return Sign.LIVE
@@ -64,7 +64,7 @@ def sign_of(response: WebResponse) -> Sign:
 
 
 def length_of(headers: HTTPMessage) -> int | None:
-    """Return the length of the body, None where it is not stated."""
+    """Return the length of the body, None if it is not stated."""
     text = headers.get("Content-Length", "").strip()
     chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
     return int(text) if re.fullmatch(r"[0-9]{1,19}", text) and not chunked else None
@@ -76,12 +76,12 @@ def backoff_s(attempt: int, max_s: float, asked_s: float | None = None) -> float
     Parameters
     ----------
     attempt : int >= 0
-        Attempts that have failed in a row before. Waits double from 0.5 s, and are shortened at
-        random so that many clients do not return all at once.
+        Consecutive failures. Waits double from 0.5 s, and are shortened at random so that many
+        clients do not return at once.
     max_s : float > 0
         Longest wait.
     asked_s : float, optional
-        What the server has asked for; it gets up to ten times `max_s`.
+        Wait requested by the server; up to ten times `max_s`.
     """
     wait_s = min(FIRST_BACKOFF_S * 2.0 ** min(attempt, 30), max_s) * random.uniform(0.5, 1.0)  # noqa: S311
     return max(wait_s, min(asked_s or 0.0, MAX_RETRY_AFTER * max_s))
@@ -90,10 +90,10 @@ def backoff_s(attempt: int, max_s: float, asked_s: float | None = None) -> float
 class WebFile:
     """The body at an address, for PyAV and others that read file objects.
 
-    Nobody should read it twice, as one may a file on the disk: `is_remote` says so.
+    Unlike a file on disk it should be read only once, which `is_remote` indicates.
 
-    A file that breaks off is taken up where it did: by a range, or, where the server has none, by
-    reading it again up to there. A live stream that breaks off ends.
+    An interrupted file is resumed: by a range, or, if the server has none, by reading it again up
+    to that byte. An interrupted live stream ends.
 
     Parameters
     ----------
@@ -102,21 +102,21 @@ class WebFile:
     response : WebResponse
         The answer to the first one.
     name : str
-        What messages call it.
+        Its name in messages.
 
     Attributes
     ----------
     sign : Sign
-        What the headers say of it.
+        Classification by the headers.
     size : int or None
-        Bytes of a file, where they are known.
+        Bytes of a file, if known.
     live : bool
         Whether it is a live stream, as far as is known.
     broken : str
-        Why it ended before its end; "" if it did not.
+        Why it was interrupted; "" if it was not.
     deadline : float or None
         Time by `time.monotonic` after which it counts as broken: for opening, and for servers
-        that send bytes and no audio.
+        that send bytes without audio.
     timeout_s : float
         Seconds without a byte after which it counts as broken.
     """
@@ -129,7 +129,7 @@ class WebFile:
         self.headers = response.headers
         self.sign = sign_of(response)
         self.size = None if self.sign is Sign.LIVE else length_of(response.headers)
-        if self.sign is Sign.LIVE:  # which states some length because it must
+        if self.sign is Sign.LIVE:  # which may state a meaningless length
             response.read_to_its_end()
         self.live = self.sign in (Sign.LIVE, Sign.NO_LENGTH)
         self.broken = ""
@@ -165,13 +165,13 @@ class WebFile:
         return self._at
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a byte, of which the next reading asks the server."""
+        """Move to a byte; the next `read` requests it from the server."""
         base = (0, self._at, self.size or 0)[whence]
         self._at = max(base + offset, 0)
         return self._at
 
     def peek(self, n: int) -> bytes:
-        """Return the first bytes, at least `n` if there are so many, without reading on.
+        """Return the first bytes, at least `n` if it has as many, without consuming them.
 
         Raises
         ------
@@ -186,8 +186,8 @@ class WebFile:
     def read(self, n: int = -1) -> bytes:
         """Return the next bytes as soon as there are any, at most `n`; none at the end.
 
-        Where a live stream breaks off, and where a file does that cannot be taken up again, is
-        an end, too: `broken` says why.
+        An interruption of a live stream, or of a file that cannot be resumed, is an end, too;
+        `broken` is the reason.
         """
         n = n if n >= 0 else _READ_BYTES
         if self._at < len(self.first):
@@ -217,7 +217,7 @@ class WebFile:
             self._response.close()
 
     def is_same_file(self, other: WebFile) -> bool:
-        """Say whether two answers, of one address, are one file: they begin with the same bytes."""
+        """Say whether two answers from one address are one file: their first bytes are equal."""
         n = 0
         while n < len(self.first) and self.first.startswith(other.peek(n + 1)[: len(self.first)]):
             if len(other.first) == n:  # it has no more
@@ -244,12 +244,12 @@ class WebFile:
         return data
 
     def _ask(self, start: int) -> None:
-        """Ask for the bytes from `start` on.
+        """Request the bytes from `start` on.
 
         Raises
         ------
         WebError
-            The server refuses, or has another file by now.
+            The server refuses, or has another file now.
         """
         if self._response is not None:
             self._response.close()
@@ -275,7 +275,7 @@ class WebFile:
                 raise WebError(f"{self.name}: it is shorter than before")
 
     def _is_same(self, response: WebResponse) -> bool:
-        """Say whether a whole body begins as before; read that beginning."""
+        """Say whether a body begins with the same bytes as before, which are read."""
         self._next = 0
         while self._next < len(self.first):
             data = response.read(len(self.first) - self._next)
@@ -285,7 +285,7 @@ class WebFile:
         return True
 
     def _resume(self, failure: str) -> bool:
-        """Take up what broke off; return False if that cannot be."""
+        """Resume after an interruption; return False if that is impossible."""
         if self._at - self._resumed_at > _SAME_BYTES:
             self._resumes = 0
         self._resumed_at = self._at

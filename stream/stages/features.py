@@ -12,7 +12,7 @@ import torch
 from stream.audio import AudioChunk, Cut
 
 if TYPE_CHECKING:
-    from model.frontend.rolling_cqt import FrontEnd
+    from model.frontend.base import FrontEnd
 
 # Stations computed at once, so that what is between two parts of the front end stays small.
 MAX_ROWS = 16

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from airsift.errors import SpecMismatch
-from model.spec import COLUMNS
+from model.spec import COLUMN_FIELDS
 from stream.audio import Cut
 from stream.events import Decision
 from stream.stages.classify import DECIMALS
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from model.spec import ModelSpec
 
 # What both networks must agree on to judge the same columns.
-SHARED = (*COLUMNS, "window_columns", "step_columns")
+SHARED = (*COLUMN_FIELDS, "window_columns", "step_columns")
 # One window is never surer than this: of a probability that is rounded to 0 there are no odds.
 SUREST = 1e-4
 FIRST, EVERY = 3, 20

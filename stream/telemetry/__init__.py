@@ -1,1 +1,1 @@
-"""What an operator sees of a running process: health, metrics and logs."""
+"""Health, metrics and logs of a running process."""

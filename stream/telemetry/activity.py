@@ -1,4 +1,4 @@
-"""Which stations are heard, and which have fallen silent."""
+"""The activity of stations: live or silent."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from stream.sources.base import Batch
 
-# Time passes for stations while we listen. A loop that is held up by a slow sink hears nobody,
-# and turns again before long: of each turn at most so many seconds count.
-LISTEN_S = 2.0
+# Silence is measured in time the loop was running: a loop that waits for a slow sink receives
+# nothing. Each iteration counts for at most this long.
+MAX_ITERATION_S = 2.0
 
 log = logging.getLogger(__name__)
 
 
-class Stations:
-    """When each station was last heard. A change between live and silent is logged.
+class Activity:
+    """The time of each station's last chunk. A change between live and silent is logged.
 
     Parameters
     ----------
     silent_s : float > 0
-        A station is silent when no chunk of it has come for so long.
+        A station is silent after this long without a chunk.
     forget_s : float > 0
-        A station silent for so long is no longer counted: it has gone off the air for good.
+        A station is no longer counted after this long without a chunk.
     now : callable
         The clock, in seconds.
     """
@@ -36,55 +36,55 @@ class Stations:
         self._silent_s = silent_s
         self._forget_s = forget_s
         self._now = now
-        self._turned_at = now()
-        self._listened_s = 0.0
-        self._heard_at: dict[str, float] = {}
+        self._batch_at = now()
+        self._running_s = 0.0
+        self._received_at: dict[str, float] = {}
         self._silent: set[str] = set()
 
     @property
     def live(self) -> int:
-        """How many are heard."""
-        return len(self._heard_at) - len(self._silent)
+        """Number of live stations."""
+        return len(self._received_at) - len(self._silent)
 
     @property
     def silent(self) -> int:
-        """How many have fallen silent and may come back."""
+        """Number of silent stations that are still counted."""
         return len(self._silent)
 
-    def ages_s(self, most: int) -> list[tuple[str, float]]:
-        """Return seconds since the last chunk of at most `most` stations, in order of name.
+    def ages_s(self, max_stations: int) -> list[tuple[str, float]]:
+        """Return seconds since the last chunk of up to `max_stations` stations, sorted by name.
 
-        Safe in another thread than `turn`: the copy is one operation of the interpreter.
+        Thread-safe: the copy is one operation of the interpreter.
         """
-        now = self._listened_s
-        known = sorted(self._heard_at.copy().items())[:most]
+        now = self._running_s
+        known = sorted(self._received_at.copy().items())[:max_stations]
         return [(station, now - at) for station, at in known]
 
-    def turn(self, batch: Batch) -> None:
-        """Hear a batch."""
-        turned_at, self._turned_at = self._turned_at, self._now()
-        self._listened_s += min(self._turned_at - turned_at, LISTEN_S)
-        now = self._listened_s
+    def on_batch(self, batch: Batch) -> None:
+        """Record the stations of a batch."""
+        batch_at, self._batch_at = self._batch_at, self._now()
+        self._running_s += min(self._batch_at - batch_at, MAX_ITERATION_S)
+        now = self._running_s
         for station in batch.lost:
             self._forget(station)
-        # A station that goes silent while its worker restarts must not stay unknown to it.
+        # A restored station counts, even if it went silent during the restart.
         for station in batch.resumed:
-            self._heard_at[station] = now
+            self._received_at[station] = now
         for chunk in batch.chunks:
-            if chunk.ends == "sent":  # it is not missed; one that is idle may be
+            if chunk.ends == "sent":  # the sender ended it; an idle one may return
                 self._forget(chunk.station)
             if chunk.ends:
                 continue
-            self._heard_at[chunk.station] = now
+            self._received_at[chunk.station] = now
             if chunk.station in self._silent:
                 self._silent.remove(chunk.station)
-                log.info("is heard again", extra={"station": chunk.station})
+                log.info("is live again", extra={"station": chunk.station})
 
     def sweep(self) -> None:
-        """Look for stations that have fallen silent; worth calling about once a second."""
-        now = self._listened_s
-        self._drop(s for s in self._silent if now - self._heard_at[s] > self._forget_s)
-        for station, at in self._heard_at.items():
+        """Mark stations as silent; call it about once a second."""
+        now = self._running_s
+        self._drop(s for s in self._silent if now - self._received_at[s] > self._forget_s)
+        for station, at in self._received_at.items():
             if now - at > self._silent_s and station not in self._silent:
                 self._silent.add(station)
                 log.warning("silent for %.0f s", now - at, extra={"station": station})
@@ -95,5 +95,5 @@ class Stations:
             log.warning("no longer counted as a station", extra={"station": station})
 
     def _forget(self, station: str) -> None:
-        self._heard_at.pop(station, None)
+        self._received_at.pop(station, None)
         self._silent.discard(station)

@@ -1,4 +1,4 @@
-"""What is wrong with the channels of a stream, in one line each time that it changes."""
+"""Faults of the channels of a stream, one line for each change."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# How often a fault was found in this process, by kind. Prometheus reads it.
+# Faults found in this process, by kind; exported to Prometheus.
 FAULTS: Counter[str] = Counter(inverted=0, cancelled=0, silent=0)
 
 _SURE = {"": 5.0, "inverted": 1.0, "cancelled": 1.0, "silent": 0.0}  # s that a state must last
 _SILENT_S = 5.0  # of sound in the other channel, before a channel counts as silent
 _SILENT = 1e-6  # power against the other channel of its pair (-60 dB)
-_LOUD = 1e-6  # mean square from which a channel can be compared with
-_NOTHING = 1e-10  # mean square of a channel that is silent whatever the other one does
+_LOUD = 1e-6  # mean square above which a channel is a reference
+_NOTHING = 1e-10  # mean square below which a channel is silent in any case
 # Left and right of each pair, by the number of channels, in the order of FFmpeg and WAV. Centre
 # and bass channels and the surround channels of a film may be silent.
 _PAIRS = {
@@ -41,27 +41,27 @@ class _State(NamedTuple):
 
 
 class ChannelFaults:
-    """Follow the state of one stream's channels.
+    """Tracks the state of one stream's channels.
 
     Parameters
     ----------
     channels : int
-        How many there are.
+        Their number.
     """
 
     def __init__(self, channels: int) -> None:
         self._channels = channels
         self._silent = [0] * channels  # blocks, of each channel
-        self._told = self._now = _State("", ())
+        self._reported = self._now = _State("", ())
         self._lasts = 0  # blocks
 
     def push(self, weights: Sequence[NDArray[np.float32]], power: NDArray[np.float64]) -> list[str]:
-        """Take the next blocks; return a line for each change.
+        """Process the next blocks; return a line for each change.
 
         Parameters
         ----------
         weights : sequence of k np.ndarray [shape=(channels,)]
-            How each block is mixed, see `stream.decoding.channels`.
+            Weights of the channels in each block, see `stream.decoding.channels`.
         power : np.ndarray [shape=(k, channels)]
             Mean square of each channel's samples.
         """
@@ -70,8 +70,8 @@ class ChannelFaults:
             state = self._state(mixture, levels)
             self._lasts = self._lasts + 1 if state == self._now else 1
             self._now = state
-            if state != self._told and self._lasts >= _SURE[state.kind] * BLOCKS_PER_S:
-                self._told = state
+            if state != self._reported and self._lasts >= _SURE[state.kind] * BLOCKS_PER_S:
+                self._reported = state
                 lines.append(self._line(state))
                 if state.kind:
                     FAULTS[state.kind] += 1

@@ -1,4 +1,4 @@
-"""What airsift's parts count anyway, read when Prometheus asks."""
+"""Counters that airsift's parts keep themselves, read when Prometheus scrapes."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from stream.pipeline import Pipeline
     from stream.sinks.base import Sink
     from stream.sources.base import Source
-    from stream.telemetry.activity import Stations
+    from stream.telemetry.activity import Activity
     from stream.telemetry.health import Health
 
-# Key of `Pipeline.counts` to name and meaning.
+# Key of `Pipeline.counts` to name and help text.
 PIPELINE = {
-    "chunks": ("airsift_chunks", "Chunks that came."),
-    "dropped": ("airsift_chunks_dropped", "Chunks heard before, dropped."),
-    "late": ("airsift_chunks_late", "Chunks that came after their place was given up, dropped."),
-    "reordered": ("airsift_chunks_reordered", "Chunks that came late and were put in order."),
-    "trimmed": ("airsift_chunks_trimmed", "Chunks heard in part before, trimmed."),
-    "gaps": ("airsift_gaps", "Times that audio was missing."),
+    "chunks": ("airsift_chunks", "Chunks received."),
+    "dropped": ("airsift_chunks_dropped", "Chunks processed before, dropped."),
+    "late": ("airsift_chunks_late", "Chunks received too late, dropped."),
+    "reordered": ("airsift_chunks_reordered", "Late chunks that were put in order."),
+    "trimmed": ("airsift_chunks_trimmed", "Chunks processed in part before, trimmed."),
+    "gaps": ("airsift_gaps", "Gaps in the audio."),
 }
-# Key of a source's `counts` to name and meaning.
+# Key of a source's `counts` to name and help text.
 SOURCE = {
     "messages": ("airsift_kafka_messages", "Messages read from the audio topic."),
     "bytes": ("airsift_kafka_bytes", "Bytes of audio read from the audio topic."),
@@ -45,7 +45,7 @@ SOURCE = {
     "commits": ("airsift_kafka_commits", "Commits of offsets."),
     "commit_failures": ("airsift_kafka_commit_failures", "Commits that the group refused."),
 }
-# Attribute of sources of other kinds to name and meaning.
+# Attribute of other kinds of sources to name and help text.
 ATTRIBUTES = {
     "overflows": ("airsift_overflows", "Times a microphone's audio was lost."),
     "reconnects": ("airsift_reconnects", "Times a web stream was connected anew."),
@@ -53,26 +53,26 @@ ATTRIBUTES = {
 }
 
 
-class Readings:
-    """A collector of what is known at the edges and in between.
+class Collector:
+    """A Prometheus collector of the source, the pipeline and the sinks.
 
-    The loop's thread takes samples of what only it may ask (`sample`); `collect` runs in
-    another thread and only reads numbers.
+    The loop's thread samples the values that only it may read (`sample`); `collect` runs in
+    another thread and reads numbers only.
 
     Parameters
     ----------
     health : Health
-        Whether the loop gets on.
-    stations : Stations
-        Which are live and which silent.
-    most_stations : int >= 0
-        Stations that get a series of their own at most.
+        Health of the loop.
+    activity : Activity
+        Live and silent stations.
+    max_stations : int >= 0
+        Maximum number of stations with a time series of their own.
     """
 
-    def __init__(self, health: Health, stations: Stations, most_stations: int) -> None:
+    def __init__(self, health: Health, activity: Activity, max_stations: int) -> None:
         self._health = health
-        self._stations = stations
-        self._most_stations = most_stations
+        self._activity = activity
+        self._max_stations = max_stations
         self._pipeline: Pipeline | None = None
         self._source: Source | None = None
         self._sinks: Sequence[Sink] = ()
@@ -81,19 +81,19 @@ class Readings:
         self._drifts: list[tuple[str, float]] = []
         self._queued = {"source": 0, "sink": 0}
 
-    def attach(self, source: Source, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
-        """Read these from now on."""
+    def bind(self, source: Source, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
+        """Read these parts from now on."""
         self._source, self._pipeline, self._sinks = source, pipeline, sinks
 
     def sample(self) -> None:
-        """Ask the edges what waits there, where they can tell. For the loop's thread."""
+        """Sample queues, lag and drifts; for the loop's thread."""
         self._lag = getattr(self._source, "lag", 0)
         self._queued["source"] = getattr(self._source, "queued", 0)
         self._queued["sink"] = sum(getattr(sink, "queued", 0) for sink in self._sinks)
         if self._pipeline is not None:
             drifts = self._pipeline.clock.drifts_ppm()
             self._drifting = sum(abs(ppm) >= LOUD_PPM for _, ppm in drifts)
-            self._drifts = drifts[: self._most_stations]
+            self._drifts = drifts[: self._max_stations]
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they are now."""
@@ -102,8 +102,8 @@ class Readings:
         yield _faults()
         yield self._refused()
         yield from _counters(ATTRIBUTES, {k: getattr(self._source, k, 0) for k in ATTRIBUTES})
-        yield _gauge("airsift_stations_live", "Stations that are heard.", self._stations.live)
-        yield _gauge("airsift_stations_silent", "Stations not heard.", self._stations.silent)
+        yield _gauge("airsift_stations_live", "Live stations.", self._activity.live)
+        yield _gauge("airsift_stations_silent", "Silent stations.", self._activity.silent)
         yield _gauge(
             "airsift_stations_drifting",
             f"Stations that drift by {LOUD_PPM:g} parts per million or more.",
@@ -129,13 +129,13 @@ class Readings:
         for name, depth in self._queued.items():
             queued.add_metric([name], depth)
         yield queued
-        if self._most_stations:
+        if self._max_stations:
             ages = GaugeMetricFamily(
                 "airsift_station_age_seconds",
                 "Seconds since a station's last chunk came.",
                 labels=["station"],
             )
-            for station, age_s in self._stations.ages_s(self._most_stations):
+            for station, age_s in self._activity.ages_s(self._max_stations):
                 ages.add_metric([station], age_s)
             yield ages
             drifts = GaugeMetricFamily(
@@ -148,8 +148,8 @@ class Readings:
             yield drifts
 
     def _refused(self) -> CounterMetricFamily:
-        """Return how many messages of ours the broker has refused, by topic."""
-        # Source and sinks may count into one object.
+        """Return how many of our messages the broker has refused, by topic."""
+        # Source and sinks may share one counter.
         edges = (self._source, *self._sinks)
         counts = {id(c): c for edge in edges if (c := getattr(edge, "refused", None)) is not None}
         total: Counter[str] = Counter()
@@ -166,12 +166,12 @@ class Readings:
 def _counters(
     known: Mapping[str, tuple[str, str]], counts: Mapping[str, Any]
 ) -> Iterator[CounterMetricFamily]:
-    for key, (name, meaning) in known.items():
-        yield CounterMetricFamily(name, meaning, counts.get(key, 0))
+    for key, (name, help_text) in known.items():
+        yield CounterMetricFamily(name, help_text, counts.get(key, 0))
 
 
 def _faults() -> CounterMetricFamily:
-    """Return how often something was found to be wrong with a stream's channels, by kind."""
+    """Return the number of faults of channels, by kind."""
     family = CounterMetricFamily(
         "airsift_channel_faults",
         "Times that the channels of a stream were found to cancel, or one to be silent, by kind.",
@@ -182,5 +182,5 @@ def _faults() -> CounterMetricFamily:
     return family
 
 
-def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, meaning, float(value))
+def _gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, help_text, float(value))

@@ -1,4 +1,4 @@
-"""Whether a worker is ready, and whether it still gets on."""
+"""Readiness and liveness of a worker."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 
 class Health:
-    """What ``/healthz`` and ``/readyz`` say, from what the loop has done.
+    """The state behind ``/healthz`` and ``/readyz``.
 
     Parameters
     ----------
     stall_s : float > 0
-        Without progress for so long, a worker counts as stalled: while it starts as well.
+        A worker without progress for this long is stalled, also while it starts.
     waits_for : iterable of str
-        What must be `done` before the worker is ready.
+        Parts that must be `done` before the worker is ready.
     now : callable
         The clock, in seconds.
     """
@@ -33,38 +33,38 @@ class Health:
         self._edges: Callable[[], Iterable[str]] = tuple
         self._progress_at = now()
 
-    def turn(self) -> None:
-        """Take note that the loop has come round."""
+    def progress(self) -> None:
+        """Record an iteration of the loop."""
         self._progress_at = self._now()
 
     def done(self, *what: str) -> None:
-        """Take note that something the worker waited for is there."""
+        """Record that parts the worker waited for are there."""
         self._waits_for.difference_update(what)
-        self.turn()
+        self.progress()
 
-    def ask(
+    def bind(
         self, trouble: Callable[[], str], waits_for: Callable[[], Iterable[str]] = tuple
     ) -> None:
-        """Ask the edges whenever somebody looks; both may be called in any thread.
+        """Set the functions that query the edges; they may be called in any thread.
 
         Parameters
         ----------
         trouble : callable
-            Returns what is wrong, "" if nothing. A worker in trouble is not ready, but healthy: a
+            Returns the problem, or "". A worker with a problem is not ready, but healthy: a
             restart would not bring back a broker.
         waits_for : callable
-            Returns what is still missing, as a consumer group that was not joined yet.
+            Returns missing parts, such as a consumer group that was not joined yet.
         """
         self._trouble, self._edges = trouble, waits_for
 
     @property
     def waits_for(self) -> set[str]:
-        """What is missing before the worker is ready."""
+        """Parts that are missing before the worker is ready."""
         return self._waits_for | set(self._edges())
 
     @property
     def trouble(self) -> str:
-        """What is wrong at the edges, in one line; "" where nothing is."""
+        """The problem at the edges, in one line; "" if there is none."""
         return self._trouble()
 
     @property
@@ -74,16 +74,16 @@ class Health:
 
     @property
     def healthy(self) -> bool:
-        """Whether there was progress in the last `stall_s`. If not, a restart may help."""
+        """Whether there was progress within `stall_s`; otherwise a restart may help."""
         return self.age_s <= self._stall_s
 
     @property
     def ready(self) -> bool:
-        """Whether everything is there, and works."""
+        """Whether all parts are there and work."""
         return not self.waits_for and self.healthy and not self.trouble
 
     def report(self) -> dict[str, Any]:
-        """Return what both say, as JSON's types."""
+        """Return the whole state, as JSON types."""
         return {
             "healthy": self.healthy,
             "ready": self.ready,

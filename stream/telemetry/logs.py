@@ -1,4 +1,4 @@
-"""Log lines for people and for machines, one line a record, with station and partition."""
+"""Log lines as text or JSON, one line per record, with station and partition."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 from airsift.errors import AirsiftError
-from stream.lines import one_line
+from stream.lines import iso_time, one_line
 from stream.sinks.terminal import aside
 from stream.telemetry.repeats import RepeatsHandler
 
-# What a record may say besides its message: ``log.info(..., extra={"station": "x"})``.
-# `repeated` and `stations` are in the lines that sum up others: `stream.telemetry.repeats`.
+# Fields of a record besides its message: ``log.info(..., extra={"station": "x"})``.
+# `repeated` and `stations` are fields of summaries: `stream.telemetry.repeats`.
 FIELDS = ("station", "partition", "kafka_offset", "repeated", "stations")
-_IN_TEXT = ("repeated", "stations")  # the message says them too
-LONGEST = 200  # characters of a field: whoever sends audio chooses the station's name
-# Other libraries speak up from here on only: at "info" they tell of every connection.
+_IN_TEXT = ("repeated", "stations")  # the message holds them too
+MAX_FIELD = 200  # characters; the sender of audio chooses the station's name
+# Level of other libraries: at "info" they log every connection.
 OTHERS = logging.WARNING
 
 log = logging.getLogger(__name__)
@@ -32,7 +31,7 @@ class JsonFormatter(logging.Formatter):  # logging's handlers ask for one
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's line; a traceback is in its ``error``."""
         document = {
-            "time": _iso(record.created),
+            "time": iso_time(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -48,7 +47,7 @@ class TextFormatter(logging.Formatter):  # logging's handlers ask for one
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's line; of an exception, type and text."""
-        parts = [_iso(record.created), record.levelname.lower(), record.getMessage()]
+        parts = [iso_time(record.created), record.levelname.lower(), record.getMessage()]
         fields = _fields(record).items()
         parts += [f"{name}={value}" for name, value in fields if name not in _IN_TEXT]
         if record.exc_info and record.exc_info[1] is not None:
@@ -72,18 +71,18 @@ def logging_to(
     style: Literal["text", "json"] = "text",
     level: Literal["debug", "info", "warning", "error"] = "info",
 ) -> Iterator[RepeatsHandler]:
-    """Write log lines while the block runs; in JSON also the error that ends it.
+    """Write log lines while the block runs; as JSON also the error that ends it.
 
-    Lines of one kind are summed up: `RepeatsHandler.sum_up` is to be called about once a second.
+    Repeated lines are summed up: call `RepeatsHandler.sum_up` about once a second.
 
     Parameters
     ----------
     stream : text stream, optional
-        Where to; default: standard error.
+        Destination; default: standard error.
     style : str
-        For people or for machines.
+        "text" for people, "json" for machines.
     level : str
-        Of airsift's own lines, the least that is written.
+        Minimum level of airsift's own lines.
     """
     writer = LinesHandler(sys.stderr if stream is None else stream)
     writer.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
@@ -100,7 +99,7 @@ def logging_to(
         yield handler
     except Exception as error:
         if style == "json":
-            # One line is for people too: the command line prints it again, by itself.
+            # As text, the command line prints the error.
             log.critical("%s", error, exc_info=not isinstance(error, AirsiftError))
         raise
     finally:
@@ -114,12 +113,7 @@ def logging_to(
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     known = {name: getattr(record, name, None) for name in FIELDS}
     return {
-        name: value[:LONGEST] if isinstance(value, str) else value
+        name: value[:MAX_FIELD] if isinstance(value, str) else value
         for name, value in known.items()
         if value is not None
     }
-
-
-def _iso(unix: float) -> str:
-    moment = datetime.fromtimestamp(unix, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

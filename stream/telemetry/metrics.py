@@ -1,7 +1,6 @@
-"""What is counted and measured as it happens, for Prometheus.
+"""Counters and histograms of events in the loop, for Prometheus.
 
-What other parts count anyway is not counted again: `stream.telemetry.collector` reads it when
-somebody asks.
+`stream.telemetry.collector` reads the counters that other parts keep themselves.
 """
 
 from __future__ import annotations
@@ -30,28 +29,28 @@ if TYPE_CHECKING:
     from stream.sources.base import Batch, Source
 
 STAGES = ("align", "mono", "resample", "columns", "classify", "voice", "smooth", "identify")
-EDGES = ("publish", "flush", "settle")  # sinks' write and flush, the source's settle
+EDGES = ("publish", "flush", "settle")  # write and flush of sinks, settle of the source
 KINDS = tuple(event.kind for event in (Decision, Segment, Match, Gap))
 
 # Seconds. One station's second of audio takes about a millisecond in all stages together.
 STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
-# Seconds. 0.15 and 0.7 are what we want of a decision's median and 99th percentile.
+# Seconds. 0.15 and 0.7 are the aims for the median and the 99th percentile of a decision.
 LATENCY_BUCKETS = (0.05, 0.1, 0.15, 0.25, 0.5, 0.7, 1, 2, 5, 10, 30, 60, 300, 3600)
 
 
 class Metrics:
     """Counters and histograms of one worker, in a registry of their own.
 
-    None has a label for the station: their number does not grow with the stations.
+    None has a label for the station, so their number does not grow with the stations.
 
     Parameters
     ----------
     wall : callable
-        Unix time in seconds, to which events' times are compared.
+        Unix time in seconds, compared to the times of events.
     """
 
     def __init__(self, wall: Callable[[], float] = time.time) -> None:
-        # A second series for each of ours, which nobody here reads.
+        # They would be a second, unused series for each of ours.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._wall = wall
         self.registry = registry = CollectorRegistry()
@@ -89,14 +88,14 @@ class Metrics:
             buckets=STAGE_BUCKETS,
             registry=registry,
         )
-        # All series are there from the start: a rate needs the zero before the first one.
+        # All series exist from the start: a rate needs a zero before the first increment.
         self._events = {kind: events.labels(kind) for kind in KINDS}
         self._segments = {label: segments.labels(label) for label in get_args(Label)}
         self._latency = {kind: latency.labels(kind) for kind in KINDS}
         self._stages = {stage: stages.labels(stage) for stage in (*STAGES, *EDGES)}
 
     def measure(self, source: Source, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
-        """Measure the seconds of every stage and at both edges from now on."""
+        """Time every stage and both edges from now on."""
         for stage in STAGES:
             part: Any = getattr(pipeline, stage)
             if part is not None:
@@ -106,8 +105,8 @@ class Metrics:
             time_calls(sink, "flush", self._stages["flush"].observe)
         time_calls(source, "settle", self._stages["settle"].observe)
 
-    def turn(self, batch: Batch, events: Sequence[Event]) -> None:
-        """Count a turn of the loop."""
+    def on_batch(self, batch: Batch, events: Sequence[Event]) -> None:
+        """Count an iteration of the loop."""
         self._turns.inc()
         if batch.chunks:
             self._audio.inc(sum(len(chunk.samples) / chunk.rate for chunk in batch.chunks))
@@ -120,9 +119,9 @@ class Metrics:
                 self._matches.inc()
             if event.time is not None:
                 ended = event.time + (event.end - event.start) / event.rate
-                # Clocks may differ; a histogram's sum must not fall.
+                # Clocks may differ, but the sum of a histogram must not decrease.
                 self._latency[event.kind].observe(max(now - ended, 0.0))
 
-    def full(self) -> None:
+    def on_backpressure(self) -> None:
         """Count a wait for a full sink."""
         self._waits.inc()

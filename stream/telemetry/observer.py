@@ -1,4 +1,4 @@
-"""airsift as seen from outside: metrics, health and logs. No stage knows that it is watched."""
+"""The observer of the run loop. No stage knows that it is observed."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
 
 
 class Observer(Protocol):
-    """Is told what the loop in `stream.runner` does; must return quickly."""
+    """Called by the loop in `stream.runner`; must return quickly."""
 
-    def turn(self, batch: Batch, events: Sequence[Event]) -> None:
-        """Take note: `batch` has been heard, and every sink has taken `events`."""
+    def on_batch(self, batch: Batch, events: Sequence[Event]) -> None:
+        """Record that `batch` was processed, and that every sink has accepted `events`."""
         ...
 
-    def full(self) -> None:
-        """Take note: a sink can't take more, and the loop is about to wait for it."""
+    def on_backpressure(self) -> None:
+        """Record that a sink is full, and that the loop is about to wait for it."""
         ...
 
 
-class Nobody:
-    """The observer of a loop that nobody watches."""
+class NullObserver:
+    """An observer that does nothing."""
 
-    def turn(self, batch: Batch, events: Sequence[Event]) -> None:
+    def on_batch(self, batch: Batch, events: Sequence[Event]) -> None:
         """Do nothing."""
 
-    def full(self) -> None:
+    def on_backpressure(self) -> None:
         """Do nothing."""

@@ -1,7 +1,7 @@
-"""Log lines of one kind are written once, then counted, and summed up once a minute.
+"""Repeated log lines: the first of a kind is written, the others are counted and summed up.
 
-The kind of a line is its logger, level and template, not its text: the names in it are chosen by
-whoever sends audio. So neither the lines nor the memory grow with what others send.
+The kind of a line is its logger, level and template, not its text: the sender of audio chooses the
+names in the text. So neither the log nor the memory grows with the input.
 """
 
 from __future__ import annotations
@@ -26,19 +26,18 @@ _OTHERS: Kind = ("", 0, "")
 
 @dataclass(slots=True)
 class _Count:
-    """Lines of one kind since `since`, without the first."""
+    """Lines of one kind since `since`, except the first."""
 
     since: float
     count: int = 0
-    last: str = ""  # the text of the newest; a record would keep what its arguments refer to
+    last: str = ""  # the newest text; a record would keep its arguments alive
     stations: set[str] = field(default_factory=set)
 
 
 class Repeats:
     """Decides which records are written.
 
-    Each record is either written or part of one summary's count: nothing is lost and nothing is
-    counted twice.
+    Each record is either written, or counted in exactly one summary.
 
     Parameters
     ----------
@@ -51,7 +50,7 @@ class Repeats:
         self._counts: dict[Kind, _Count] = {}
 
     def take(self, record: logging.LogRecord) -> list[logging.LogRecord]:
-        """Return what is to be written now that `record` is there."""
+        """Return the records to write when `record` arrives."""
         due = self.due()
         kind = (record.name, record.levelno, str(record.msg)[:_MAX_TEMPLATE])
         if kind not in self._counts and len(self._counts) >= MAX_KINDS:
@@ -68,7 +67,7 @@ class Repeats:
         return due
 
     def due(self, *, all_of_them: bool = False) -> list[logging.LogRecord]:
-        """Return summaries of what was counted for a minute; of kinds that rest, forget all."""
+        """Return summaries of the last minute, and forget kinds that did not occur in it."""
         now, out = self._now(), []
         for kind, known in list(self._counts.items()):
             if now - known.since < EVERY_S and not all_of_them:
@@ -82,7 +81,7 @@ class Repeats:
 
 
 class RepeatsHandler(logging.Handler):  # logging asks for one
-    """Hands on to another handler what is to be written.
+    """Passes records that are to be written to another handler.
 
     Parameters
     ----------
@@ -98,12 +97,12 @@ class RepeatsHandler(logging.Handler):  # logging asks for one
         self._repeats = repeats or Repeats()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record or count it. Called with the handler's lock."""
+        """Write or count a record. Called with the handler's lock held."""
         for each in self._repeats.take(record):
             self._inner.handle(each)
 
     def sum_up(self, *, all_of_them: bool = False) -> None:
-        """Write the summaries that are due, or all. Safe in any thread."""
+        """Write the summaries that are due, or all. Thread-safe."""
         with self.lock:  # type: ignore[union-attr]  # every handler has one
             for each in self._repeats.due(all_of_them=all_of_them):
                 self._inner.handle(each)

@@ -6,15 +6,14 @@ import json
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
 from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from prometheus_client.exposition import choose_encoder
+from prometheus_client import make_wsgi_app
 
 from airsift.errors import ConfigError
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from stream.telemetry.health import Health
 
-REQUEST_S = 5.0  # a client that takes longer to ask is hung up on
+REQUEST_S = 5.0  # a client that takes longer to send its request is disconnected
 
 log = logging.getLogger(__name__)
 
@@ -39,17 +38,17 @@ def serving(address: str, port: int, registry: CollectorRegistry, health: Health
     port : int >= 0
         0 takes a free one.
     registry : CollectorRegistry
-        What ``/metrics`` shows.
+        The metrics.
     health : Health
-        What the others say: status 200 or 503, with a JSON object that says why.
+        Answers ``/healthz`` and ``/readyz``: status 200 or 503, with a JSON object as the reason.
 
     Raises
     ------
     ConfigError
-        Nobody can listen there.
+        The address and port cannot be listened on.
     """
     try:
-        server = _Server(address, port, partial(_Handler, registry, health))
+        server = _Server(address, port, _app(registry, health))
     except (OSError, OverflowError) as error:
         raise ConfigError(
             f"watch.address={address!r}, watch.port={port}: {error}; give an address of this "
@@ -66,58 +65,58 @@ def serving(address: str, port: int, registry: CollectorRegistry, health: Health
         thread.join()
 
 
-class _Server(ThreadingMixIn, TCPServer):  # the standard library is built this way
-    allow_reuse_address = True  # a restart must not wait for old connections
-    daemon_threads = True  # nor must the end wait for a client
+def _app(registry: CollectorRegistry, health: Health) -> Callable[..., Iterable[bytes]]:
+    metrics = make_wsgi_app(registry, disable_compression=True)
 
-    def __init__(self, address: str, port: int, handler: Callable[..., Any]) -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        def answer(status: HTTPStatus, content_type: str, body: bytes) -> Iterable[bytes]:
+            headers = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
+            start(f"{status} {status.phrase}", headers)
+            return [body]
+
+        def start(status: str, headers: list[tuple[str, str]]) -> None:
+            start_response(status, [*headers, ("Cache-Control", "no-store")])
+
+        path = environ["PATH_INFO"]
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            return answer(HTTPStatus.NOT_IMPLEMENTED, "text/plain", b"use GET or HEAD\n")
+        if path == "/metrics":
+            body = metrics(environ | {"REQUEST_METHOD": "GET"}, start)
+        elif path in ("/healthz", "/readyz"):
+            good = health.healthy if path == "/healthz" else health.ready
+            status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
+            text = json.dumps(health.report()).encode() + b"\n"
+            body = answer(status, "application/json", text)
+        else:
+            text = b"there are /metrics, /healthz and /readyz\n"
+            body = answer(HTTPStatus.NOT_FOUND, "text/plain", text)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else body
+
+    return app
+
+
+class _Server(ThreadingMixIn, WSGIServer):  # the standard library is built this way
+    daemon_threads = True  # the end must not wait for a client
+
+    def __init__(self, address: str, port: int, app: Callable[..., Iterable[bytes]]) -> None:
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        super().__init__((address, port), handler)
+        super().__init__((address, port), _Handler)
+        self.set_app(app)
+
+    def server_bind(self) -> None:
+        # HTTPServer's looks up the name of the host, which may take a minute without DNS.
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.setup_environ()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        log.debug("a client of /metrics or health went away", exc_info=True)
+        log.debug("a client of /metrics or health disconnected", exc_info=True)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(WSGIRequestHandler):
     timeout = REQUEST_S
     server_version = "airsift"
     sys_version = ""
 
-    def __init__(
-        self, registry: CollectorRegistry, health: Health, *arguments: Any, **named: Any
-    ) -> None:
-        self._registry = registry
-        self._health = health
-        super().__init__(*arguments, **named)
-
-    def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
-        if path == "/metrics":
-            encode, content_type = choose_encoder(self.headers.get("Accept", ""))
-            self._answer(HTTPStatus.OK, content_type, encode(self._registry))
-        elif path == "/healthz":
-            self._answer_json(self._health.healthy)
-        elif path == "/readyz":
-            self._answer_json(self._health.ready)
-        else:
-            body = b"there are /metrics, /healthz and /readyz\n"
-            self._answer(HTTPStatus.NOT_FOUND, "text/plain", body)
-
-    do_HEAD = do_GET  # noqa: N815
-
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         log.debug(format, *args)
-
-    def _answer_json(self, good: bool) -> None:
-        status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
-        body = json.dumps(self._health.report()).encode() + b"\n"
-        self._answer(status, "application/json", body)
-
-    def _answer(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)

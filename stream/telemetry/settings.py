@@ -1,4 +1,4 @@
-"""The `[watch]` section of the configuration: what is seen from outside."""
+"""The `[watch]` section of the configuration: metrics, health and logs."""
 
 from __future__ import annotations
 

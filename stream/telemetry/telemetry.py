@@ -1,4 +1,4 @@
-"""One object that watches a worker, from before it is built until it ends."""
+"""Telemetry of a worker, from before it is built until it ends."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from stream.telemetry.activity import Stations
-from stream.telemetry.collector import Readings
+from stream.telemetry.activity import Activity
+from stream.telemetry.collector import Collector
 from stream.telemetry.health import Health
 from stream.telemetry.logs import logging_to
 from stream.telemetry.metrics import Metrics
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SAMPLE_S = 1.0  # between two looks at what is not told: queues, lag, silence
+SAMPLE_S = 1.0  # between two polls of queues, lag and silent stations
 
 
-class Watch:
-    """The observer of a worker.
+class Telemetry:
+    """The observer of a worker: its health, metrics, and the activity of its stations.
 
     Parameters
     ----------
     config : TelemetrySettings
-        What counts as silent, as stalled.
+        Timeouts of silent stations and of a stalled loop.
     now, wall : callable
-        A clock that only goes forward, and Unix time, in seconds.
+        A monotonic clock and Unix time, in seconds.
     """
 
     def __init__(
@@ -50,39 +50,39 @@ class Watch:
         self._next_sample = now()
         self._trouble = ""
         self.health = Health(config.stall_s, now=now)
-        self.stations = Stations(config.silent_s, config.forget_s, now)
+        self.activity = Activity(config.silent_s, config.forget_s, now)
         self.metrics = Metrics(wall)
-        self.readings = Readings(self.health, self.stations, config.station_series)
-        self.metrics.registry.register(self.readings)
+        self.collector = Collector(self.health, self.activity, config.station_series)
+        self.metrics.registry.register(self.collector)
 
-    def attach(self, source: Source, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
-        """Watch these: they are built and connected, and the loop is about to begin."""
+    def bind(self, source: Source, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
+        """Observe these parts, which are built and connected, from now on."""
         self.metrics.measure(source, pipeline, sinks)
-        self.readings.attach(source, pipeline, sinks)
+        self.collector.bind(source, pipeline, sinks)
         edges = [source, *sinks]
-        self.health.ask(
+        self.health.bind(
             lambda: "; ".join(filter(None, (getattr(edge, "broker_error", "") for edge in edges))),
             lambda: getattr(source, "waits_for", ()),
         )
         self.health.done("source", "model")
 
-    def turn(self, batch: Batch, events: Sequence[Event]) -> None:
-        """Take note of a turn of the loop."""
-        self.health.turn()
-        self.metrics.turn(batch, events)
-        self.stations.turn(batch)
+    def on_batch(self, batch: Batch, events: Sequence[Event]) -> None:
+        """Record an iteration of the loop."""
+        self.health.progress()
+        self.metrics.on_batch(batch, events)
+        self.activity.on_batch(batch)
         if self._now() >= self._next_sample:
             self._next_sample = self._now() + SAMPLE_S
-            self.stations.sweep()
-            self.readings.sample()
+            self.activity.sweep()
+            self.collector.sample()
 
-    def full(self) -> None:
-        """Take note that the loop is about to wait for a full sink."""
-        self.metrics.full()
-        self.readings.sample()
+    def on_backpressure(self) -> None:
+        """Record that the loop is about to wait for a full sink."""
+        self.metrics.on_backpressure()
+        self.collector.sample()
 
-    def look(self) -> None:
-        """Log once that there is trouble at the edges, and once that the worker is ready again."""
+    def poll(self) -> None:
+        """Log a problem at the edges once, and once that the worker is ready again."""
         trouble = self.health.trouble
         if trouble and not self._trouble:
             log.warning("not ready: %s", trouble)
@@ -93,27 +93,26 @@ class Watch:
 
 
 @contextmanager
-def watching(config: TelemetrySettings) -> Iterator[Watch]:
-    """Give a `Watch`; while the block runs, write logs and, where asked to, serve metrics.
+def open_telemetry(config: TelemetrySettings) -> Iterator[Telemetry]:
+    """Give a `Telemetry`; while the block runs, write logs and serve metrics as configured.
 
-    Trouble is looked for in a thread, because the loop may wait for the broker that is away.
+    Problems are polled in a thread, because the loop may wait for a broker that is away.
     """
     with ExitStack() as stack:
-        lines = stack.enter_context(logging_to(style=config.log, level=config.level))
-        watch = Watch(config)
+        repeats = stack.enter_context(logging_to(style=config.log, level=config.level))
+        telemetry = Telemetry(config)
         if config.port:
-            stack.enter_context(
-                serving(config.address, config.port, watch.metrics.registry, watch.health)
-            )
+            registry, health = telemetry.metrics.registry, telemetry.health
+            stack.enter_context(serving(config.address, config.port, registry, health))
         stopped = threading.Event()
         threading.Thread(
-            target=_look, args=[watch, lines, stopped], name="watch", daemon=True
+            target=_poll, args=[telemetry, repeats, stopped], name="telemetry", daemon=True
         ).start()
         stack.callback(stopped.set)
-        yield watch
+        yield telemetry
 
 
-def _look(watch: Watch, lines: RepeatsHandler, stopped: threading.Event) -> None:
+def _poll(telemetry: Telemetry, repeats: RepeatsHandler, stopped: threading.Event) -> None:
     while not stopped.wait(SAMPLE_S):
-        watch.look()
-        lines.sum_up()
+        repeats.sum_up()
+        telemetry.poll()

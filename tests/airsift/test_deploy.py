@@ -17,7 +17,7 @@ from airsift import config
 from stream.audio import AudioChunk
 from stream.sources.base import Batch
 from stream.telemetry.collector import PIPELINE, SOURCE
-from stream.telemetry.telemetry import Watch
+from stream.telemetry.telemetry import Telemetry
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "deploy/grafana/airsift.json").read_text())
@@ -42,10 +42,10 @@ PROMETHEUS_LABELS = {"instance", "job"}  # given to every series when it is scra
 
 def told() -> dict[str, set[str]]:
     """Return the names of all samples of a worker, with their labels."""
-    watch = Watch(config.load(environ={}).config.watch.model_copy(update={"station_series": 1}))
-    watch.turn(Batch([AudioChunk("a", 0, [], 16000)]), [])
-    watch.readings._drifts = [("a", 1.0)]  # known only after 12 minutes
-    watch.readings._source = SimpleNamespace(refused=Counter(a=1))
+    watch = Telemetry(config.load(environ={}).config.watch.model_copy(update={"station_series": 1}))
+    watch.on_batch(Batch([AudioChunk("a", 0, [], 16000)]), [])
+    watch.collector._drifts = [("a", 1.0)]  # known only after 12 minutes
+    watch.collector._source = SimpleNamespace(refused=Counter(a=1))
     found: dict[str, set[str]] = {"up": set()}
     for family in text_string_to_metric_families(generate_latest(watch.metrics.registry).decode()):
         for sample in family.samples:

@@ -56,6 +56,7 @@ DOTTED = re.compile(rf"(?<![\w./\\-])((?:{SECTIONS})(?:\.[a-z][a-z0-9_]*)+)(?![\
 SUFFIXES = {"py", "md", "toml", "pt", "csv", "json", "jsonl", "txt", "log", "wav", "flac", "mp3"}
 # What has the form of a key and is something else, in these files.
 NOT_KEYS = {
+    "CHANGELOG.md": set(config.RENAMED),
     "docs/examples/producer.py": {"kafka.errors"},  # kafka-python's
     "stream/kafka/apache_broker.py": {"kafka.server"},  # a class of the broker's
     "stream/snapshot.py": {"identify.playing"},  # a part of a snapshot

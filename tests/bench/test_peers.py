@@ -32,10 +32,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def answers(known, said: dict[str, dict], programme: dict) -> dict:
-    by_name = {each.path.name: said[each.path.name] for each in known.windows}
+def answers(known, given: dict[str, dict], programme: dict) -> dict:
+    by_name = {each.path.name: given[each.path.name] for each in known.windows}
     return {
-        "says": ["speech", "music"],
+        "labels": ["speech", "music"],
         "windows": {"answers": {str(e.path): by_name[e.path.name] for e in known.windows}},
         "programmes": {"answers": {str(e.path): programme for e in known.programmes}},
     }
@@ -63,11 +63,11 @@ def test_spans_and_scores_count_alike(folder) -> None:
         programme,
     )
     first, second = (score.window_figures(known, each) for each in (by_spans, by_score))
-    for figures in (first, second):
-        assert figures["F_speech"] == "80.0"  # 2 of 2, and the song
-        assert figures["F_music"] == figures["singing_is_music"] == "100.0"
-        assert figures["noise_labelled"] == "0.0"
-        assert figures["both_at_-10_dB"] == "100.0"
+    for metrics in (first, second):
+        assert metrics["F_speech"] == "80.0"  # 2 of 2, and the song
+        assert metrics["F_music"] == metrics["singing_is_music"] == "100.0"
+        assert metrics["noise_labelled"] == "0.0"
+        assert metrics["both_at_-10_dB"] == "100.0"
     assert (first["share"], second["share"]) == ("0.02", "score")
     spliced = score.programme_figures(known, by_spans)
     assert spliced["boundaries_found"] == "100.0"
@@ -75,13 +75,13 @@ def test_spans_and_scores_count_alike(folder) -> None:
     assert spliced["segment_F_1s"] == "97.6"  # speech has a step too many: 20 of 21
 
 
-def test_who_knows_no_music_is_not_asked_for_it(folder) -> None:
+def test_metrics_of_a_label_that_a_peer_lacks_are_left_out(folder) -> None:
     known = windows.read(folder)
-    said = answers(known, TRUE_SPANS, {"speech": []}) | {"says": ["speech"]}
-    figures = score.window_figures(known, said)
-    assert figures["F_speech"] == "80.0"
-    assert figures["F_music"] == figures["macro_F"] == figures["both_at_-10_dB"] == "-"
-    assert set(score.programme_figures(known, said).values()) == {"-"}
+    given = answers(known, TRUE_SPANS, {"speech": []}) | {"labels": ["speech"]}
+    metrics = score.window_figures(known, given)
+    assert metrics["F_speech"] == "80.0"
+    assert metrics["F_music"] == metrics["macro_F"] == metrics["both_at_-10_dB"] == "-"
+    assert set(score.programme_figures(known, given).values()) == {"-"}
 
 
 def test_any_other_sample_or_truth_is_another_set(folder) -> None:

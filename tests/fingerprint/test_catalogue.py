@@ -7,6 +7,7 @@ import pytest
 from airsift.errors import CatalogueError
 from fingerprint.catalogue import Catalogue
 from fingerprint.index import merge
+from fingerprint.matching.matcher import LandmarkMatcher
 from fingerprint.track import Track
 
 RATE = 16_000
@@ -14,11 +15,11 @@ RATE = 16_000
 
 @pytest.fixture
 def small_steps(monkeypatch):
-    monkeypatch.setattr(merge, "RECENT_TRACKS", 2)
+    monkeypatch.setattr(merge, "FLUSH_TRACKS", 2)
 
 
 def _match(catalogue, samples):
-    matcher = catalogue.matcher()
+    matcher = LandmarkMatcher(catalogue)
     return [match.track for match in matcher.match(matcher.extract(samples))]
 
 

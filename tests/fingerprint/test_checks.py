@@ -18,7 +18,8 @@ from airsift.errors import CatalogueError
 from fingerprint.analysis.peaks import extract
 from fingerprint.catalogue import Catalogue
 from fingerprint.index import checks, merge
-from fingerprint.index.segment_reader import HEADER, MAGIC, header_page, open_segment, verify
+from fingerprint.index.segment_file import HEADER, MAGIC, header_page, open_segment, verify
+from fingerprint.matching.matcher import LandmarkMatcher
 from fingerprint.track import Track
 
 ODD = [None, -1, 0, 2**31, 2**62, 9e999, -0.5, "", "x" * 20, b"", b"\0" * 7, b"\xff" * 10**4]
@@ -69,7 +70,7 @@ def _read(folder, compose):
         catalogue.named("3")
         for seed in (0, 3):
             query = extract(compose(seed, 8.0))
-            for found in catalogue.matcher().match(query):
+            for found in LandmarkMatcher(catalogue).match(query):
                 assert found.score > 0
         catalogue.refresh()
         return catalogue.verify()

@@ -5,13 +5,14 @@ import pytest
 
 from fingerprint.analysis.landmarks import Landmarks
 from fingerprint.catalogue import Catalogue
+from fingerprint.matching.matcher import LandmarkMatcher
 from fingerprint.track import Track
 
 RATE = 16_000
 
 
 def match(catalogue, samples):
-    matcher = catalogue.matcher()
+    matcher = LandmarkMatcher(catalogue)
     return matcher.match(matcher.extract(samples))
 
 
@@ -55,8 +56,8 @@ def test_other_music_on_the_same_beat_and_scale_is_not_named(tmp_path, compose):
     catalogue = Catalogue.create(tmp_path)
     song = compose(50, 100.0)
     catalogue.add(cut(song, 0, 40), Track("first half"))
-    matcher = catalogue.matcher()
-    matcher.thorough = False
+    matcher = LandmarkMatcher(catalogue)
+    matcher.warp_search = False
     assert matcher.match(matcher.extract(cut(song, 40, 60))) == []
 
 
@@ -138,7 +139,7 @@ def test_a_song_that_another_interrupts_goes_on(shelf, compose):
 def test_evidence_grows_with_the_length_of_a_query(shelf, compose):
     music = cut(compose(2, 40.0), 0, 40)
     buried = music + noise(40, 3 * float(np.sqrt(np.mean(music**2))))
-    matcher = shelf.matcher()
+    matcher = LandmarkMatcher(shelf)
     parts = [
         matcher.extract(buried[start : start + 10 * RATE]).shift(start)
         for start in range(0, 40 * RATE, 10 * RATE)
@@ -150,7 +151,7 @@ def test_evidence_grows_with_the_length_of_a_query(shelf, compose):
 
 
 def test_times_count_as_the_landmarks_do(shelf, compose):
-    matcher = shelf.matcher()
+    matcher = LandmarkMatcher(shelf)
     landmarks = matcher.extract(cut(compose(1, 40.0), 10, 10))
     (here,) = matcher.match(landmarks)
     (later,) = matcher.match(landmarks.shift(1_000_000))

@@ -9,10 +9,16 @@ from hypothesis import strategies as st
 from airsift.errors import CatalogueError
 from fingerprint.analysis import hashes
 from fingerprint.analysis.peaks import extract
-from fingerprint.index.builder import Recent
+from fingerprint.index.builder import MemSegment
 from fingerprint.index.segment import share_budget
-from fingerprint.index.segment_reader import HEADER, MAGIC, header_page, open_segment, verify
-from fingerprint.index.segment_writer import write_merged
+from fingerprint.index.segment_file import (
+    HEADER,
+    MAGIC,
+    header_page,
+    open_segment,
+    verify,
+    write_merged,
+)
 from fingerprint.settings import HOP
 
 
@@ -26,10 +32,10 @@ def files(tmp_path_factory, compose):
 
 
 def in_memory(compose, *numbers):
-    recent = Recent()
+    recent = MemSegment()
     for number in numbers:
         samples = compose(number, 12.0)
-        recent.add(number, 1 + len(samples) // HOP, *hashes.on_grid(extract(samples)))
+        recent.add(number, 1 + len(samples) // HOP, *hashes.quantised(extract(samples)))
     return recent.segment()
 
 
@@ -42,8 +48,8 @@ def entries(segment, track):
 
 
 def test_what_is_written_is_read(files, compose):
-    frame, bin_ = hashes.on_grid(extract(compose(1, 12.0)))
-    keys, anchor = hashes.to_store(frame, bin_)
+    frame, bin_ = hashes.quantised(extract(compose(1, 12.0)))
+    keys, anchor = hashes.stored_keys(frame, bin_)
     segment = open_segment(files[0])
     assert entries(segment, 1) == sorted(zip(keys.tolist(), anchor.tolist(), strict=True))
     found_frames, found_bins = segment.peaks(0, int(segment.frames[0]))
@@ -58,10 +64,10 @@ def test_tracks_in_memory_are_as_those_in_files(files, compose):
 
 
 def test_a_track_added_to_memory_later_is_as_one_added_at_once(compose):
-    recent = Recent()
+    recent = MemSegment()
     for number in (1, 2):
         samples = compose(number, 12.0)
-        recent.add(number, 1 + len(samples) // HOP, *hashes.on_grid(extract(samples)))
+        recent.add(number, 1 + len(samples) // HOP, *hashes.quantised(extract(samples)))
         assert recent.segment().tracks.tolist() == list(range(1, number + 1))
     at_once = in_memory(compose, 1, 2)
     for a, b in zip(recent.segment().entries(0, 2**32), at_once.entries(0, 2**32), strict=True):
@@ -113,7 +119,7 @@ def test_looking_up_finds_every_posting_of_a_key(files):
 def test_too_many_postings_are_cut_down_to_those_of_the_rarest_keys(compose, most):
     segment = in_memory(compose, 1, 2, 3)
     keys, count = np.unique(segment.entries(0, 2**32)[0], return_counts=True)
-    segment.most = 2 * most
+    segment.max_postings = 2 * most
     which, place = segment.look_up(keys, part=0.5)
     assert len(place) <= most
     read = np.unique(which)
@@ -127,8 +133,10 @@ def test_too_many_postings_are_cut_down_to_those_of_the_rarest_keys(compose, mos
 def test_the_work_is_shared_by_size(compose):
     small, large = in_memory(compose, 1), in_memory(compose, 1, 2, 3)
     share_budget([small, large], 1000)
-    assert small.most + large.most in (999, 1000)
-    assert large.most / small.most == pytest.approx(large.size / small.size, rel=0.05)
+    assert small.max_postings + large.max_postings in (999, 1000)
+    assert large.max_postings / small.max_postings == pytest.approx(
+        large.size / small.size, rel=0.05
+    )
 
 
 def rewrite(path, target, change):

@@ -20,6 +20,7 @@ from airsift.errors import CatalogueError
 from fingerprint.analysis.track_landmarks import analyse
 from fingerprint.catalogue import Catalogue
 from fingerprint.index import merge
+from fingerprint.matching.matcher import LandmarkMatcher
 from fingerprint.track import Track
 
 RATE = 16_000
@@ -36,14 +37,14 @@ def noise():
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch):
-    monkeypatch.setattr(merge, "RECENT_TRACKS", 3)
+    monkeypatch.setattr(merge, "FLUSH_TRACKS", 3)
     monkeypatch.setattr(merge, "FAN_IN", 3)
 
 
 def start(target, *arguments):
     """Run a function in another process; return it and our end of a pipe to it."""
     ours, theirs = SPAWN.Pipe()
-    steps = (merge.RECENT_TRACKS, merge.FAN_IN)
+    steps = (merge.FLUSH_TRACKS, merge.FAN_IN)
     process = SPAWN.Process(target=begin, args=(steps, target, theirs, *arguments), daemon=True)
     process.start()
     theirs.close()
@@ -51,7 +52,7 @@ def start(target, *arguments):
 
 
 def begin(steps, target, *arguments):
-    merge.RECENT_TRACKS, merge.FAN_IN = steps
+    merge.FLUSH_TRACKS, merge.FAN_IN = steps
     target(*arguments)
 
 
@@ -127,7 +128,7 @@ def test_kill_9_during_a_merge_loses_nothing(tmp_path, noise, seed):
         while not begun:
             if pipe.poll():
                 said.append(pipe.recv())
-            begun.extend((tmp_path / "segments").glob("*.new"))
+            begun.extend((tmp_path / "segments").glob("*.partial"))
         time.sleep(rng.choice([0, 0, 0.001, 0.003, 0.01]))
 
     said = killed(tmp_path, noise, rng, while_merging)
@@ -141,8 +142,8 @@ def test_kill_9_during_a_merge_loses_nothing(tmp_path, noise, seed):
 def consume(pipe, folder, samples):
     """Answer questions (a number each, of what to match) with the keys found."""
     catalogue = Catalogue.open(folder)
-    matcher = catalogue.matcher()
-    matcher.thorough = False
+    matcher = LandmarkMatcher(catalogue)
+    matcher.warp_search = False
     queries = [matcher.extract(one) for one in samples]
     while (number := pipe.recv()) is not None:
         pipe.send([match.track for match in matcher.match(queries[number])])
@@ -189,13 +190,13 @@ def fill_the_disk(pipe, folder, landmarks):
                 pipe.send(f"track-{number}")
     except CatalogueError as error:
         pipe.send(str(error))
-    pipe.send(len(catalogue.matcher().match(landmarks)))  # it serves all the same
+    pipe.send(len(LandmarkMatcher(catalogue).match(landmarks)))  # it serves all the same
 
 
 @pytest.mark.process
 @pytest.mark.parametrize("recent", [1000, 3])
 def test_a_full_disk_during_add_is_one_line_and_loses_nothing(tmp_path, noise, monkeypatch, recent):
-    monkeypatch.setattr(merge, "RECENT_TRACKS", recent)
+    monkeypatch.setattr(merge, "FLUSH_TRACKS", recent)
     process, pipe = start(fill_the_disk, tmp_path, noise)
     *said, error, found = messages(pipe)
     process.join()
@@ -258,7 +259,7 @@ def become_nobody():
 def read_only(pipe, folder, landmarks):
     become_nobody()
     catalogue = Catalogue.open(folder)
-    pipe.send([match.track for match in catalogue.matcher().match(landmarks)])
+    pipe.send([match.track for match in LandmarkMatcher(catalogue).match(landmarks)])
     try:
         catalogue.remove("track-0")
     except CatalogueError as error:
@@ -271,7 +272,7 @@ def test_a_catalogue_in_a_folder_for_reading_only_serves(noise):
         folder = Path(place) / "shelf"
         catalogue = Catalogue.create(folder)
         catalogue.add_landmarks(noise, Track("track-0"))
-        assert len(catalogue.matcher().match(noise)) == 1
+        assert len(LandmarkMatcher(catalogue).match(noise)) == 1
         catalogue.close()
         Path(place).chmod(0o755)
         for path in (*folder.rglob("*"), folder):
@@ -289,7 +290,7 @@ def follow_read_only(pipe, folder, landmarks):
     """Say, as often as asked, which tracks are found."""
     become_nobody()
     catalogue = Catalogue.open(folder)
-    matcher = catalogue.matcher()
+    matcher = LandmarkMatcher(catalogue)
     while pipe.recv():
         catalogue.refresh()
         found = sorted(match.track for match in matcher.match(landmarks))
@@ -333,7 +334,7 @@ def test_a_reader_that_may_not_write_sees_what_others_add_merge_and_remove(noise
 @pytest.mark.slow
 def test_adding_waits_for_merges_that_cannot_keep_up(tmp_path, noise, monkeypatch):
     write = merge.write_merged
-    monkeypatch.setattr(merge, "MOST_RECENT", 5)
+    monkeypatch.setattr(merge, "MAX_MEMORY_TRACKS", 5)
     monkeypatch.setattr(merge, "write_merged", lambda *a: (time.sleep(0.2), write(*a)))
     catalogue = Catalogue.create(tmp_path)
     recent = []

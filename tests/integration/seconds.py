@@ -16,7 +16,7 @@ from stream.kafka.client.source import KafkaSource
 from stream.kafka.client.transactions import Transactions
 from stream.kafka.codec.message import encode
 from stream.runner import Stop, drive
-from stream.telemetry.observer import Nobody
+from stream.telemetry.observer import NullObserver
 from tests.integration.ear import read_all
 from tests.stream.fakes import snapshot as snapshot_at
 
@@ -68,7 +68,7 @@ class DiedError(Exception):
     """The process is gone: nothing of it is finished."""
 
 
-class Turns(Nobody):
+class Turns(NullObserver):
     """Looks on at each turn of the loop, and ends it when a subscriber has seen everything."""
 
     def __init__(self, settings, source, stop, at_turn, max_turns):
@@ -80,7 +80,7 @@ class Turns(Nobody):
         self._last = dict.fromkeys(STATIONS, 0)
         self.count = 0
 
-    def turn(self, batch, events):
+    def on_batch(self, batch, events):
         self.count += 1
         assert self.count < self._max_turns
         for event in events:

@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 
 from airsift.cli.app import app
 from airsift.errors import DecodeError
-from stream.kafka.checkpoint.partition_reader import Received
 from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.producer import Producer
 from stream.kafka.client.tail import follow
 from stream.kafka.codec.dead_letter import as_dead_letter
 from stream.kafka.codec.message import ChunkDecoder
+from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from stream.runner import Stop
 from tests.integration.ear import read_all

@@ -15,7 +15,7 @@ import pytest
 
 from airsift.errors import BrokerError
 from stream.audio import AudioChunk
-from stream.kafka.checkpoint.record import Saved
+from stream.kafka.checkpoint.record import StationRecord
 from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.producer import Producer
 from stream.kafka.client.source import KafkaSource
@@ -202,9 +202,9 @@ def test_a_zombies_older_state_does_not_win(kafka_settings: KafkaSettings) -> No
     log = StateTopic(kafka_settings, sender, lambda: None)
     ensure_topics(kafka_settings, [kafka_settings.topics.state])
     for oldest in (100, 300, 200):
-        log.write(1, Saved("a", 0, 0, RATE, snapshot_at(oldest)))
+        log.write(1, StationRecord("a", 0, 0, RATE, snapshot_at(oldest)))
     other = StateTopic(kafka_settings.model_copy(update={"group": "other"}), sender, lambda: None)
-    other.write(1, Saved("a", 0, 0, RATE, snapshot_at(900)))
+    other.write(1, StationRecord("a", 0, 0, RATE, snapshot_at(900)))
     sender.flush()
     sender.close()
     found = log.read({0: 0, 1: 0})

@@ -27,7 +27,6 @@ from kafka.admin import (
 
 from stream.events import Decision, Event, Gap
 from stream.kafka.apache_broker import ApacheKafka
-from stream.kafka.checkpoint.partition_reader import Received
 from stream.kafka.client import limits as limits_module
 from stream.kafka.client.connect import connect_admin, connect_producer, ensure_topics
 from stream.kafka.client.dead_letters import DeadLetterProducer
@@ -35,6 +34,7 @@ from stream.kafka.client.producer import Producer
 from stream.kafka.client.refusals import Refusals
 from stream.kafka.client.sink import KafkaSink
 from stream.kafka.client.transactions import Transactions
+from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from tests.integration.brokers import settings_of
 from tests.integration.ear import RATE, Ear, noise, read_all, send

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from stream.kafka.checkpoint.record import Saved, as_record
+from stream.kafka.checkpoint.record import StationRecord, as_record
 from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.producer import Producer
 from stream.kafka.faust.state_table import StateTable
@@ -14,7 +14,7 @@ from tests.stream.fakes import snapshot as snapshot_at
 
 
 def saved(station, oldest):
-    return Saved(station, 0, oldest, 16_000, snapshot_at(oldest))
+    return StationRecord(station, 0, oldest, 16_000, snapshot_at(oldest))
 
 
 def known(snapshots, partition):

@@ -15,11 +15,11 @@ import pytest
 from fingerprint.catalogue import Catalogue
 from fingerprint.track import Track
 from stream.events import Gap, Match, Segment
-from stream.kafka.checkpoint.partition_reader import Received
 from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.producer import Producer
 from stream.kafka.client.sink import KafkaSink
 from stream.kafka.codec.dead_letter import as_dead_letter
+from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from stream.sources.file import read_file
 from tests.terminal import AIRSIFT, SIZES, Terminal, run, strange

@@ -18,7 +18,7 @@ from stream.kafka.client.source import KafkaSource
 from stream.kafka.codec.message import encode
 from stream.runner import Stop, drive
 from stream.stages.clock import Clock
-from stream.telemetry.telemetry import Watch
+from stream.telemetry.telemetry import Telemetry
 
 RATE = 16000
 MESSAGES = 60
@@ -59,20 +59,20 @@ def test_lag_and_dead_letters(kafka_settings, caplog):
 
     stop = Stop()
     # Time goes on by more than a sample's second with every look at it: no turn is passed over.
-    watch = Watch(config.load(environ={}).config.watch, now=itertools.count(0, 2).__next__)
+    watch = Telemetry(config.load(environ={}).config.watch, now=itertools.count(0, 2).__next__)
     source, sink, pipeline = KafkaSource(settings, rate=RATE), KafkaSink(settings), Hears(stop)
     lags = []
 
     class Notes:
-        def turn(self, batch, events):
-            watch.turn(batch, events)
+        def on_batch(self, batch, events):
+            watch.on_batch(batch, events)
             if pipeline.counts["chunks"]:
-                lags.append(watch.readings._lag)
+                lags.append(watch.collector._lag)
 
-        def full(self):
+        def on_backpressure(self):
             pytest.fail("nothing is written")
 
-    watch.attach(source, pipeline, [sink])
+    watch.bind(source, pipeline, [sink])
     try:
         with caplog.at_level(logging.WARNING):
             drive(source, pipeline, [sink], checkpoint_s=9, stop=stop, observer=Notes())

@@ -4,29 +4,30 @@ import numpy as np
 import pytest
 
 from airsift.errors import ConfigError
-from model.corpus.feature_store import HOP, RATE, Stream
+from model.corpus.feature_store import HOP, RATE, Take
 from model.evaluation import conditions
 
 NAMES = ("speech", "music", "speech, GSM 06.10", "music, two semitones up")
 
 
 @pytest.fixture(scope="module")
-def heard() -> list[Stream]:
+def takes() -> list[Take]:
     """Return 20 s of two groups of each class: noise, and in speech and music a tone as well."""
     random = np.random.default_rng(0)
     time = np.arange(20 * RATE) / RATE
-    made = []
+    rows = []
     for kind, hz in (("speech", 500.0), ("music", 1000.0), ("noise", 0.0)):
         for number in range(2):
             samples = np.sin(2 * np.pi * hz * time) + 0.05 * random.standard_normal(len(time))
             active = np.ones(len(time) // HOP, np.bool_)
-            made.append(Stream(f"{kind}:{number}", kind, samples.astype(np.float32), active))
-    return made
+            rows.append(Take(f"{kind}:{number}", kind, samples.astype(np.float32), active))
+    return rows
 
 
-def made(heard: list[Stream], *names: str) -> dict[str, conditions.Condition]:
+def generate(takes: list[Take], *names: str) -> dict[str, conditions.Condition]:
     return {
-        each.name: each for each in conditions.conditions_of(heard, "test", most=4, names=names)
+        each.name: each
+        for each in conditions.conditions_of(takes, "test", max_windows=4, names=names)
     }
 
 
@@ -39,8 +40,8 @@ def peak_hz(samples: np.ndarray) -> float:
     return float(spectrum.argmax()) * RATE / len(samples)
 
 
-def test_a_treatment_has_the_windows_and_levels_of_the_clean_condition(heard) -> None:
-    found = made(heard, *NAMES)
+def test_a_degradation_has_the_windows_and_levels_of_the_clean_condition(takes) -> None:
+    found = generate(takes, *NAMES)
     assert list(found) == list(NAMES)
     clean, coded = found["speech"], found["speech, GSM 06.10"]
     assert clean.groups == coded.groups
@@ -48,16 +49,16 @@ def test_a_treatment_has_the_windows_and_levels_of_the_clean_condition(heard) ->
     assert len(np.unique(np.round(level_db(clean.samples), 1))) == 4
 
 
-def test_a_condition_is_the_same_whatever_else_is_made(heard) -> None:
-    all_of_them, alone = made(heard, *NAMES), made(heard, "speech, GSM 06.10")
+def test_a_condition_does_not_depend_on_the_others(takes) -> None:
+    all_of_them, alone = generate(takes, *NAMES), generate(takes, "speech, GSM 06.10")
     assert list(alone) == ["speech, GSM 06.10"]
     np.testing.assert_array_equal(
         alone["speech, GSM 06.10"].samples, all_of_them["speech, GSM 06.10"].samples
     )
 
 
-def test_gsm_keeps_a_telephones_band_and_a_turntable_moves_the_pitch(heard) -> None:
-    found = made(heard, *NAMES)
+def test_gsm_keeps_a_telephones_band_and_a_turntable_moves_the_pitch(takes) -> None:
+    found = generate(takes, *NAMES)
     coded, clean = found["speech, GSM 06.10"].samples[0], found["speech"].samples[0]
     assert peak_hz(coded) == pytest.approx(500, abs=2)
     treble = np.fft.rfftfreq(len(clean), 1 / RATE) > 4200
@@ -70,8 +71,8 @@ def test_gsm_keeps_a_telephones_band_and_a_turntable_moves_the_pitch(heard) -> N
     assert peak_hz(faster[0]) == pytest.approx(1000 * 2 ** (2 / 12), abs=3)
 
 
-def test_music_under_speech_is_the_same_music_at_every_level(heard) -> None:
-    found = made(heard, "music at -10 dB and speech", "music at -20 dB and speech")
+def test_music_under_speech_is_the_same_music_at_every_level(takes) -> None:
+    found = generate(takes, "music at -10 dB and speech", "music at -20 dB and speech")
     shares = []
     for each in found.values():
         spectrum = np.abs(np.fft.rfft(each.samples.astype(float))) ** 2
@@ -82,7 +83,7 @@ def test_music_under_speech_is_the_same_music_at_every_level(heard) -> None:
     np.testing.assert_allclose(shares[1], -20, atol=0.3)
 
 
-def test_a_split_without_a_class_says_which(heard) -> None:
-    speech = [each for each in heard if each.kind == "speech"]
+def test_a_split_without_a_class_says_which(takes) -> None:
+    speech = [each for each in takes if each.kind == "speech"]
     with pytest.raises(ConfigError, match="the validation split has no music and no noise"):
         conditions.conditions_of(speech, "validation")

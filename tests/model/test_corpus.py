@@ -80,29 +80,29 @@ def test_a_second_build_decodes_nothing_and_says_the_same(folder: Path) -> None:
 
 
 @pytest.mark.long
-def test_streams_and_bank_hold_every_group_of_the_split(
+def test_takes_and_store_hold_every_group_of_the_split(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for made in ("MADE_NOISES", "HAPPENINGS", "CONVERSATIONS", "CROWDS"):
+    for made in ("NOISE_TAKES", "EVENT_TAKES", "CONVERSATION_TAKES", "CROWD_TAKES"):
         monkeypatch.setattr(feature_store, made, 1)
-    monkeypatch.setattr(feature_store, "placed", all_in("train"))
-    count, columns, reused = feature_store.build_bank(folder, "train")
+    monkeypatch.setattr(feature_store, "assign_splits", all_in("train"))
+    count, columns, reused = feature_store.build_store(folder, "train")
     assert not reused
-    opened = feature_store.open_train(folder)
-    assert len(opened.streams) == count
+    opened = feature_store.open_training_store(folder)
+    assert len(opened.takes) == count
     assert opened.columns.shape == (columns, 144)
-    groups = {group for group, *_ in opened.streams}
+    groups = {group for group, *_ in opened.takes}
     assert groups >= {f"{kind}:{n}" for kind in recipe.KINDS for n in range(3)}
     assert opened.active.mean() > 0.9
-    assert feature_store.build_bank(folder, "train") == (count, columns, True)
+    assert feature_store.build_store(folder, "train") == (count, columns, True)
 
 
 @pytest.mark.long
 def test_conditions_are_known_mixtures_of_one_split(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feature_store, "placed", all_in("test"))
-    made = {each.name: each for each in conditions.conditions(folder, "test", most=3)}
+    monkeypatch.setattr(feature_store, "assign_splits", all_in("test"))
+    made = {each.name: each for each in conditions.conditions(folder, "test", max_windows=3)}
     assert made["speech"].truth == (1, 0)
     assert made["music at -10 dB and speech"].truth == (1, 1)
     assert made["noise"].truth == (0, 0)
@@ -114,7 +114,7 @@ def test_an_empty_folder_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="airsift corpus build"):
         recordings.read_index(tmp_path)
     with pytest.raises(ConfigError, match="airsift corpus build"):
-        feature_store.open_train(tmp_path)
+        feature_store.open_training_store(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_conversation_is_speech_throughout_and_a_crowd_lasts() -> None:
     loud = np.flatnonzero(power > power.max() * 1e-3)
     # Nobody is silent for longer than a pause within speech.
     assert np.diff(loud).max() <= concatenate.PAUSE_SECONDS * RATE / concatenate.HOP
-    assert len(concatenate.crowd(clips, random)) == concatenate.STREAM_SECONDS * RATE
+    assert len(concatenate.crowd(clips, random)) == concatenate.TAKE_SECONDS * RATE
 
 
 def test_pauses_within_speech_count_as_speech_and_longer_ones_do_not() -> None:
@@ -162,7 +162,7 @@ def test_pauses_within_speech_count_as_speech_and_longer_ones_do_not() -> None:
 
     def active_after(pause: float) -> bool:
         clip = np.concatenate([word, np.zeros(int(pause * RATE), np.float32), word])
-        _, active = concatenate.levelled(clip, "speech")
+        _, active = concatenate.normalise(clip, "speech")
         return bool(active.all())
 
     assert active_after(1.8)
@@ -202,25 +202,27 @@ def test_the_game_archives_are_read() -> None:
         list(game_archives.queen_speech(b"QTBL".ljust(20, b"\2")))
 
 
-@pytest.mark.parametrize("treatment", augment.CHANCES, ids=lambda each: each.__name__)
-def test_a_treatment_keeps_length_and_about_the_level(treatment: augment.Treatment) -> None:
+@pytest.mark.parametrize("augmentation", augment.PROBABILITIES, ids=lambda each: each.__name__)
+def test_an_augmentation_keeps_length_and_about_the_level(
+    augmentation: augment.Augmentation,
+) -> None:
     random = np.random.default_rng(0)
     samples = (0.1 * np.sin(np.arange(RATE * 2) / 7)).astype(np.float32)
-    changed = treatment(samples, random)
+    changed = augmentation(samples, random)
     assert changed.shape == samples.shape
     assert changed.dtype == np.float32
     assert 0.4 < changed.std() / samples.std() < 2.0
 
 
 @pytest.mark.parametrize(
-    "kinds", [synthetic_noise.NOISES, synthetic_events.HAPPENINGS], ids=["steady", "passing"]
+    "kinds", [synthetic_noise.NOISES, synthetic_events.EVENTS], ids=["steady", "passing"]
 )
 def test_made_noises_are_repeatable_and_of_one_level(
     kinds: tuple[synthetic_noise.Noise, ...],
 ) -> None:
     for seed in range(len(kinds)):
-        name, samples = synthetic_noise.made_noise(RATE * 6, seed, kinds)
-        again = synthetic_noise.made_noise(RATE * 6, seed, kinds)[1]
+        name, samples = synthetic_noise.make_noise(RATE * 6, seed, kinds)
+        again = synthetic_noise.make_noise(RATE * 6, seed, kinds)[1]
         assert name == kinds[seed].__name__
         np.testing.assert_array_equal(samples, again)
         assert samples.std() == pytest.approx(0.1, rel=0.02)

@@ -64,22 +64,22 @@ def test_a_cache_on_a_full_disk_is_not_taken_for_whole(
     assert not list(tmp_path.rglob("*.partial"))
 
 
-def test_a_bank_on_a_full_disk_cannot_be_opened(
+def test_a_store_on_a_full_disk_cannot_be_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where an older bank was there: its index would be of other columns."""
+    """Also where an older store was there: its index would be of other columns."""
     part = (np.zeros((100, 144), np.float16), np.ones(100, np.bool_))
-    rows = [feature_store.Row("a:1", "speech", 0, 100)]
-    feature_store.store_bank(tmp_path, "train", [part], rows, "key")
-    stored = feature_store.open_bank(tmp_path, "train", "key")
-    assert stored.streams == rows
+    rows = [feature_store.TakeRow("a:1", "speech", 0, 100)]
+    feature_store.write_store(tmp_path, "train", [part], rows, "key")
+    stored = feature_store.open_store(tmp_path, "train", "key")
+    assert stored.takes == rows
     assert stored.columns.shape == (100, 144)
     for failing in ("write_array_header_1_0", "save"):
         with monkeypatch.context() as patched:
             patched.setattr(np if failing == "save" else np.lib.format, failing, full)
             with pytest.raises(ConfigError, match="No space left"):
-                feature_store.store_bank(tmp_path, "train", [part], rows, "key")
+                feature_store.write_store(tmp_path, "train", [part], rows, "key")
         with pytest.raises(ConfigError, match="airsift corpus build"):
-            feature_store.open_bank(tmp_path, "train", "key")
+            feature_store.open_store(tmp_path, "train", "key")
         assert not list(tmp_path.glob("*.partial"))
-        feature_store.store_bank(tmp_path, "train", [part], rows, "key")
+        feature_store.write_store(tmp_path, "train", [part], rows, "key")

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from airsift.errors import ConfigError
 from model import units
+from model.frontend.base import FrontEnd
 from model.frontend.kernels import bin_frequencies
-from model.frontend.rolling_cqt import FrontEnd, RollingCQT, cqt, make_front_end
+from model.frontend.rolling_cqt import RollingCQT, cqt, make_front_end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ import torch
 from airsift.errors import ConfigError, SpecMismatch
 from model.export import onnx as onnx_files
 from model.export import torchscript
-from model.networks import presets
+from model.networks.pooled import Network
 from model.spec import ModelSpec
 
 pytestmark = pytest.mark.long
@@ -25,7 +25,7 @@ PARTS = ("embed", "decide", "locate")
 @pytest.fixture(scope="module")
 def network() -> torch.nn.Module:
     torch.manual_seed(1)
-    network = presets.make("pooled-tiny", 2)
+    network = Network(maps=(6, 12, 24), frame_size=48)
     network.train()
     for _ in range(3):
         network(torch.rand(8, 250, 144) * 12)
@@ -72,8 +72,8 @@ def test_onnxruntime_computes_what_the_network_does_in_any_batch_and_length(netw
 def test_every_file_carries_the_spec(files, spec) -> None:
     for file in files:
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-        told = session.get_modelmeta().custom_metadata_map[onnx_files.SPEC_KEY]
-        assert ModelSpec.from_json(told) == spec
+        text = session.get_modelmeta().custom_metadata_map[onnx_files.SPEC_KEY]
+        assert ModelSpec.from_json(text) == spec
 
 
 def tampered(file: Path, to: Path) -> Path:

@@ -4,23 +4,23 @@ import numpy as np
 import pytest
 
 from airsift.errors import ConfigError
-from model.corpus.feature_store import HOP, RATE, Stream
+from model.corpus.feature_store import HOP, RATE, Take
 from model.evaluation import programmes
 
 LEVEL = 0.1
 
 
-def streams(*kinds: str) -> list[Stream]:
-    """Return 40 s of each of three groups of a class; the class is told by the frequency."""
+def takes(*kinds: str) -> list[Take]:
+    """Return 40 s of each of three groups of a class; the class has its own frequency."""
     tones = {"speech": 500.0, "music": 2000.0, "singing": 2000.0, "noise": 5000.0}
     time = np.arange(40 * RATE) / RATE
     made = []
     for kind in kinds:
         samples = (LEVEL * np.sqrt(2) * np.sin(2 * np.pi * tones[kind] * time)).astype(np.float32)
         active = np.ones(len(samples) // HOP, np.bool_)
-        active[900:1100] = False  # 4 s in which the class is not heard
+        active[900:1100] = False  # 4 s in which the class is not active
         samples[900 * HOP : 1100 * HOP] = 0.0
-        made += [Stream(f"{kind}:{number}", kind, samples, active) for number in range(3)]
+        made += [Take(f"{kind}:{number}", kind, samples, active) for number in range(3)]
     return made
 
 
@@ -31,33 +31,33 @@ def power(samples: np.ndarray, hz: float) -> np.ndarray:
     return np.abs(frames @ wave) ** 2 / HOP**2
 
 
-def test_what_is_said_to_be_heard_is_heard() -> None:
-    for made in programmes.programmes(streams("speech", "music", "noise"), count=3, seconds=60):
+def test_active_spans_have_the_sound_of_their_class() -> None:
+    for made in programmes.programmes(takes("speech", "music", "noise"), count=3, seconds=60):
         assert len(made.samples) == 60 * RATE
         for hz, spans in ((500.0, made.speech), (2000.0, made.music)):
             truth = np.zeros(len(made.samples), np.bool_)
             for start, end in spans:
                 truth[start:end] = True
-            # Fades are quiet at their ends, and short pauses count as heard.
+            # Fades are quiet at their ends, and short pauses count as active.
             frames = truth.reshape(-1, HOP)
-            heard = power(made.samples, hz)
-            assert heard[~frames.any(axis=1)].max() < 1e-5
-            assert np.mean(heard[frames.all(axis=1)] > 1e-5) > 0.95
+            level = power(made.samples, hz)
+            assert level[~frames.any(axis=1)].max() < 1e-5
+            assert np.mean(level[frames.all(axis=1)] > 1e-5) > 0.95
 
 
 def test_the_same_seed_gives_the_same_programmes_and_groups_take_turns() -> None:
-    heard = streams("speech", "music", "singing", "noise")
-    first, second = (list(programmes.programmes(heard, count=2, seed=4)) for _ in range(2))
+    given = takes("speech", "music", "singing", "noise")
+    first, second = (list(programmes.programmes(given, count=2, seed=4)) for _ in range(2))
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one.samples, other.samples)
         assert (one.speech, one.music) == (other.speech, other.music)
     assert {"speech:0", "speech:1", "speech:2"} <= set(first[0].groups) | set(first[1].groups)
-    other = next(programmes.programmes(heard, count=1, seed=5))
+    other = next(programmes.programmes(given, count=1, seed=5))
     assert other.speech != first[0].speech
 
 
 def test_spans_are_in_order_and_apart() -> None:
-    for made in programmes.programmes(streams("speech", "music", "noise"), count=4):
+    for made in programmes.programmes(takes("speech", "music", "noise"), count=4):
         for spans in (made.speech, made.music):
             edges = np.array(spans).ravel()
             assert (np.diff(edges) > 0).all()
@@ -67,4 +67,4 @@ def test_spans_are_in_order_and_apart() -> None:
 
 def test_recordings_that_are_too_short_are_refused() -> None:
     with pytest.raises(ConfigError, match="no music of 3 s or more"):
-        next(programmes.programmes(streams("speech", "noise")))
+        next(programmes.programmes(takes("speech", "noise")))

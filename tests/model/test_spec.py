@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from airsift.errors import SpecMismatch
-from model.spec import COLUMNS, ModelSpec
+from model.spec import COLUMN_FIELDS, ModelSpec
 
 
 def test_a_spec_survives_json() -> None:
@@ -45,7 +45,7 @@ def test_frames_must_fall_on_the_windows_grid() -> None:
 
 def test_another_front_end_is_refused_with_every_difference() -> None:
     spec = ModelSpec()
-    front_end = SimpleNamespace(**{name: getattr(spec, name) for name in COLUMNS})
+    front_end = SimpleNamespace(**{name: getattr(spec, name) for name in COLUMN_FIELDS})
     spec.check_front_end(front_end)
     front_end.hop, front_end.n_bins = 160, 72
     with pytest.raises(SpecMismatch, match=r"hop=160 .*model has 320.*n_bins=72") as caught:

@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-from airsift.errors import ConfigError
 from model import classifier
 from model.corpus import sources as recipe
-from model.corpus.feature_store import Stream
 from model.corpus.recordings import Recording
 from model.evaluation import voices
+from model.frontend.rolling_cqt import RollingCQT, cqt
 
 RATE = 16_000
 
@@ -34,40 +31,38 @@ def test_every_known_voice_is_in_one_split_and_is_female_or_male() -> None:
     counted = {split: [0, 0] for split in recipe.SPLITS}
     for group, kind in known.items():
         counted[recipe.split_of(group, table)][kind == "male"] += 1
-    for split, least in (("train", 80), ("validation", 15), ("test", 15)):
-        assert min(counted[split]) >= least
+    for split, minimum in (("train", 80), ("validation", 15), ("test", 15)):
+        assert min(counted[split]) >= minimum
 
 
-def test_voices_are_counted_by_voice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def windows(pitch: float) -> torch.Tensor:
+    """Return the columns of 5 s of a tone."""
+    t = np.arange(5 * RATE) / RATE
+    tone = 0.1 * np.sin(2 * np.pi * pitch * t).astype(np.float32)
+    return cqt(torch.from_numpy(tone)[None], RollingCQT())[0, :250]
+
+
+def test_windows_are_pooled_by_voice() -> None:
     """Two voices at their pitch and one at the other's: two thirds of the windows are right."""
     known = voices.known_voices()
     female = [group for group, kind in known.items() if kind == "female"][:2]
-    male = [group for group, kind in known.items() if kind == "male"][:1]
-    pitch = {female[0]: 200, female[1]: 100, male[0]: 100}
-    recordings = [Recording("s", g, "speech", g, 0, 1, g, "recipe") for g in [*pitch, "unknown:1"]]
-    # A user's own group that is called like a known voice is not that voice.
-    recordings.append(Recording("mine", female[0], "speech", female[0], 0, 1, "x"))
-    monkeypatch.setattr(voices.feature_store, "checked_recordings", lambda *_: recordings)
-
-    def streams(folder, chosen, seed, *, treated):
-        for each in chosen:
-            t = np.arange(12 * RATE) / RATE
-            tone = 0.1 * np.sin(2 * np.pi * pitch[each.group] * t).astype(np.float32)
-            yield Stream(each.group, "speech", tone, np.ones(600, np.bool_))
-
-    monkeypatch.setattr(voices.dataset.feature_store, "streams", streams)
-    found = voices.measure(ByPitch(), tmp_path, "test")
+    male = next(group for group, kind in known.items() if kind == "male")
+    pitch = {female[0]: 200.0, female[1]: 100.0, male: 100.0}
+    found = voices.voice_accuracy(
+        ByPitch(), [(windows(hz), group) for group, hz in pitch.items() for _ in range(3)]
+    )
     assert (found.windows, found.groups) == (9, 3)
     assert found.value == pytest.approx(2 / 3)
     assert found.low < found.value < found.high
 
 
-def test_a_corpus_without_known_voices_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(voices.feature_store, "checked_recordings", lambda *_: [])
-    with pytest.raises(ConfigError, match="has no voice of model/voices"):
-        voices.measure(ByPitch(), tmp_path, "test")
+def test_a_users_group_that_is_called_like_a_known_voice_is_another_voice() -> None:
+    known = next(iter(voices.known_voices()))
+    recordings = [
+        Recording("s", group, "speech", group, 0, 1, group, origin)
+        for group, origin in ((known, "recipe"), ("unknown:1", "recipe"), (known, "own"))
+    ]
+    assert voices.known_recordings(recordings) == recordings[:1]
 
 
 def test_the_shipped_voice_model_is_small_and_fits_the_other() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from stream.kafka.checkpoint.partition_reader import Intake, Received
+from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.checkpoint.record import as_record, read_record
+from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from tests.stream.restarts import RATE, make, through_json
 
@@ -34,11 +35,11 @@ class Group:
 
     def start(self):
         """Let another worker go on; what the last one did not settle is lost to it."""
-        self.intake = Intake(self.settings, RATE, self._refuse, now=lambda: self.now)
+        self.reader = PartitionReader(self.settings, RATE, self._refuse, now=lambda: self.now)
         self.pipeline = self.make()
         self.touched = set()
         self.next = self.committed
-        self.resumed = self.intake.begin(0, self.committed, list(self.records.values()))
+        self.resumed = self.reader.begin(0, self.committed, list(self.records.values()))
         for station, snapshot in self.resumed.items():
             assert self.pipeline.restore(station, snapshot)
 
@@ -48,14 +49,14 @@ class Group:
         chunks = []
         for offset in range(self.next, until):
             timestamp, message = self.log[offset]
-            chunks += self.intake.take(Received("audio", 0, offset, timestamp, *message))
+            chunks += self.reader.read(Received("audio", 0, offset, timestamp, *message))
         self.next = until
         self._push(chunks)
 
     def turn(self, seconds=1.0):
         """Let time pass, and look who is silent."""
         self.now += seconds
-        ends, forgotten = self.intake.listen({0} if self.next == len(self.log) else set())
+        ends, forgotten = self.reader.tick({0} if self.next == len(self.log) else set())
         for station in forgotten:
             self.pipeline.forget(station)
         self.touched -= forgotten
@@ -67,7 +68,7 @@ class Group:
             other = self.make()
             assert other.restore(station, snapshot)
             assert other.snapshot(station) == snapshot
-        for partition, saved in self.intake.settle(snapshots):
+        for partition, saved in self.reader.checkpoint(snapshots):
             key, value, _ = as_record("group", partition, saved)
             record = SimpleNamespace(topic="state", partition=0, offset=0, key=key, value=value)
             back = read_record("group", record)
@@ -77,7 +78,7 @@ class Group:
                 self.records.pop(back.station, None)
             else:
                 self.records[back.station] = back
-        self.committed = self.intake.offsets.needed(0)
+        self.committed = self.reader.commit_offset(0)
         self.touched = set()
 
     def is_idle(self, station):

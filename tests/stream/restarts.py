@@ -57,7 +57,7 @@ def make(names: bool = False, voice: bool = False, reorder_s: float = 0.0) -> Pi
     """Return a pipeline, with a catalogue and a voice where they are asked for."""
     identify = None
     if names:
-        quick = LandmarkMatcher(catalogue(), thorough=False)
+        quick = LandmarkMatcher(catalogue(), warp_search=False)
         identify = Identify(quick, ASK, LandmarkMatcher(catalogue()))
     return Pipeline(
         FRONT_END, CLASSIFIER, SMOOTH, identify, voice=Treble() if voice else None,

@@ -7,6 +7,7 @@ import pytest
 
 from airsift import config
 from airsift.errors import ConfigError
+from stream.kafka.settings import KafkaSettings
 
 
 def test_the_default_file_holds_every_key_and_no_other():
@@ -14,6 +15,10 @@ def test_the_default_file_holds_every_key_and_no_other():
     values = dict(config.flatten(loaded.config.model_dump()))
     written = set(loaded.origins)
     assert written == set(values)
+
+
+def test_kafka_has_the_same_defaults_in_the_file_and_in_the_code():
+    assert config.load(environ={}).config.kafka == KafkaSettings()
 
 
 def test_later_layers_win_and_are_named(tmp_path):
@@ -44,7 +49,13 @@ def test_later_layers_win_and_are_named(tmp_path):
         (["smoothing=3"], {}, r"smoothing \(from --set\): no such key"),
         ([], {"AIRSIFT_KAFKA__GRUOP": "x"}, r"kafka\.gruop \(from AIRSIFT_KAFKA__GRUOP\)"),
         (["identify.first_s=20"], {}, r"first_s=20"),
-        (["identify.evidence_s=5"], {}, r"evidence_s=5.0 must be at least query_s=10.0"),
+        (["identify.max_query_s=5"], {}, r"max_query_s=5.0 must be at least query_s=10.0"),
+        (["identify.evidence_s=5"], {}, r"evidence_s .*it is now identify\.max_query_s"),
+        (
+            [],
+            {"AIRSIFT_IDENTIFY__THOROUGH_EVERY": "2"},
+            r"thorough_every .*it is now identify\.warp_every_n_queries",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(sets, environ, message):

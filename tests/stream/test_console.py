@@ -112,7 +112,7 @@ def test_what_was_told_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("stream.sinks.console.MAX_REMEMBERED", 10)
     sink = ConsoleSink(io.StringIO())
     sink.write([segment(second, second + 1, "speech", final=True) for second in range(100)])
-    assert len(sink._told) == 10
+    assert len(sink._printed) == 10
 
 
 def test_the_table_shows_each_station_now_and_lately() -> None:

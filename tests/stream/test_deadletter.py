@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from stream.kafka.checkpoint.partition_reader import Received
 from stream.kafka.codec.dead_letter import (
     Ledger,
     Origin,
@@ -20,8 +19,8 @@ from stream.kafka.codec.dead_letter import (
     as_replay,
     read_dead_letter,
 )
+from stream.kafka.records.consumer_record import Received, Unreadable
 from stream.kafka.records.size import batch_bytes
-from stream.kafka.records.unreadable import Unreadable
 
 names = st.one_of(
     st.text(max_size=8),

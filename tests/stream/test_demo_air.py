@@ -9,7 +9,7 @@ from airsift.errors import BrokerError
 from stream.audio import AudioChunk
 from stream.demo import sources as air
 from stream.demo.programme import Programme
-from stream.demo.sources import ProgrammeSource, UntilHeard
+from stream.demo.sources import EndingSource, ProgrammeSource
 from stream.demo.subscriber import MS, event_of
 from stream.events import Decision, Gap, Match, Segment
 from stream.sources.base import Batch
@@ -87,12 +87,12 @@ def chunk(station, end_s, rate=16000):
 def test_it_ends_when_every_programme_has_been_heard_to_its_end():
     batches = [[chunk("a", 1)], [chunk("a", 2), chunk("b", 1)], [], [chunk("b", 3, 48000)], []]
     source = EndlessSource(*batches)
-    assert len(list(UntilHeard(source, {"a": 2000, "b": 3000}))) == 4
+    assert len(list(EndingSource(source, {"a": 2000, "b": 3000}))) == 4
 
 
 def test_a_station_nobody_expects_is_passed_on():
     source = EndlessSource([chunk("other", 9)], [chunk("a", 2)])
-    heard = [c.station for batch in UntilHeard(source, {"a": 2000}) for c in batch.chunks]
+    heard = [c.station for batch in EndingSource(source, {"a": 2000}) for c in batch.chunks]
     assert heard == ["other", "a"]
 
 
@@ -101,5 +101,5 @@ def test_audio_that_never_comes_is_an_error_that_names_the_station(monkeypatch):
     monkeypatch.setattr(air.time, "monotonic", lambda: float(next(clock)))
     source = EndlessSource([chunk("a", 1)])
     with pytest.raises(BrokerError, match="no audio of a, b for 30 s"):
-        list(UntilHeard(source, {"a": 2000, "b": 3000}))
+        list(EndingSource(source, {"a": 2000, "b": 3000}))
     assert 30 <= source.polled <= 34

@@ -19,6 +19,7 @@ from stream.demo.catalogue import build_catalogue
 from stream.demo.clips import RATE
 from stream.demo.programme import assemble, programmes
 from stream.runner import Stop, drive
+from stream.sinks.final import FinalEvents
 from stream.sources.file import FileSource
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -26,26 +27,17 @@ TOLERANCE = 0.02  # of scores: the last bits of a probability differ between pro
 KEPT = ("schema", "start_s", "end_s", "label", "track", "track_start_s", "score")
 
 
-class FinalEvents:
-    def __init__(self):
-        self.rows = []
-
-    def write(self, events):
-        for event in events:
-            if event.kind != "decision" and getattr(event, "final", True):
-                values = event.to_dict()
-                row = {key: values[key] for key in KEPT if key in values}
-                self.rows.append(row | {"score": round(values["score"], 2)})
-
-    def flush(self):
-        pass
-
-
 @pytest.fixture(scope="module")
 def catalogue(tmp_path_factory):
     folder = tmp_path_factory.mktemp("catalogue")
     build_catalogue(folder)
     return folder
+
+
+def row_of(event):
+    values = event.to_dict()
+    row = {key: values[key] for key in KEPT if key in values}
+    return row | {"score": round(values["score"], 2)}
 
 
 def events_of(name, folder, catalogue):
@@ -56,11 +48,17 @@ def events_of(name, folder, catalogue):
         file.setframerate(RATE)
         file.writeframes(np.round(assemble(name).samples * 32767).astype("<i2").tobytes())
     config = configuration.load(sets=[f"identify.catalogue='{catalogue}'"], environ={}).config
-    sink = FinalEvents()
+    rows = []
     source = FileSource(path, name)
-    drive(source, build_pipeline(config), [sink], checkpoint_s=60.0, stop=Stop())
+    drive(
+        source,
+        build_pipeline(config),
+        [FinalEvents(lambda event: rows.append(row_of(event)))],
+        checkpoint_s=60.0,
+        stop=Stop(),
+    )
     source.close()
-    return sink.rows
+    return rows
 
 
 @pytest.mark.slow

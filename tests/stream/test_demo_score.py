@@ -5,8 +5,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.mixing import merge_spans
 from stream.demo.programme import Play, Stretch
-from stream.demo.score import Heard, LabelScore, score_labels, score_songs, total, union
+from stream.demo.score import LabelScore, NamedTrack, score_labels, score_songs, total
 
 LABELS = ("speech", "music", "speech_over_music", "other")
 
@@ -69,21 +70,21 @@ def test_nothing_to_hear_is_all_right():
 def test_songs_are_found_missed_or_false():
     a, b = Play(0, 10, "a", known=True), Play(8, 20, "b", known=True)
     unknown = Play(20, 30, "x", known=False)
-    wrong = [Heard(25, 29, "a"), Heard(21, 22, "never played")]
-    score = score_songs([a, b, unknown], [Heard(2, 9, "a"), Heard(9, 10, "a"), *wrong])
+    wrong = [NamedTrack(25, 29, "a"), NamedTrack(21, 22, "never played")]
+    score = score_songs([a, b, unknown], [NamedTrack(2, 9, "a"), NamedTrack(9, 10, "a"), *wrong])
     assert (score.found, score.missed) == ((a,), (b,))
     assert score.false == tuple(wrong)
 
 
 def test_touching_is_not_overlapping():
     play = Play(0, 10, "a", known=True)
-    assert score_songs([play], [Heard(10, 12, "a")]).missed == (play,)
+    assert score_songs([play], [NamedTrack(10, 12, "a")]).missed == (play,)
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 20)), max_size=8))
 def test_a_union_holds_the_same_moments(pairs):
     intervals = [(start, start + length) for start, length in pairs]
-    joined = union(intervals)
+    joined = merge_spans(intervals)
     assert {t for s, e in intervals for t in range(s, e)} == {
         t for s, e in joined for t in range(s, e)
     }

@@ -47,7 +47,7 @@ def test_a_message_without_audio_ends_its_station(value, headers):
     assert group.refused == []
     assert group.committed == len(group.log)
     assert group.records["a"].snapshot["smooth"] is None
-    assert group.intake.counts["ends"] == 1
+    assert group.reader.counts["ends"] == 1
 
 
 def test_the_last_message_with_audio_may_say_so_too():
@@ -69,7 +69,7 @@ def test_an_end_that_comes_again_or_late_changes_nothing():
     group.send(first_end)  # of the stream before
     group.send(encode_end("a", 130 * RATE - RATE // 20, RATE))  # not to the sample
     read_all(group)
-    assert group.intake.counts["ends"] == 2
+    assert group.reader.counts["ends"] == 2
     assert len([e for e in group.events if isinstance(e, Gap)]) == 1
     later = {name for name in group.finals if int(name.split("/")[2]) >= 100 * RATE}
     assert len(later) == len(ended(seed=1))
@@ -85,8 +85,8 @@ def test_the_end_of_a_station_never_heard_leaves_nothing(message):
     assert group.records.keys() == {"a"}
     assert group.refused == []
     for stage in (
-        group.intake._decoder._stations,
-        group.intake._stream,
+        group.reader._decoder._stations,
+        group.reader._partitions[0].stations,
         group.pipeline.align._positions,
     ):
         assert not {"x", "y", (0, "x"), (0, "y")} & set(stage)
@@ -170,10 +170,10 @@ def test_who_has_messages_waiting_is_not_silent():
     group.read(20)
     group.settle()
     group.wait(60)
-    assert group.intake.counts["ends"] == 0
+    assert group.reader.counts["ends"] == 0
     read_all(group)
     group.wait(10)
-    assert group.intake.counts["ends"] == 0
+    assert group.reader.counts["ends"] == 0
 
 
 def test_a_station_that_never_returns_is_forgotten_and_read_no_more():
@@ -202,7 +202,7 @@ def test_a_record_that_skips_what_is_not_there_is_found_out():
     group.committed = 0
     group.start()
     group.wait(8)
-    assert group.intake.counts["damaged_records"] == 1
+    assert group.reader.counts["damaged_records"] == 1
     play(group, 12, first=60 * RATE)
     read_all(group)
     assert any(e.start >= 60 * RATE for e in group.events if e.kind == "decision")

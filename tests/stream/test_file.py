@@ -228,11 +228,11 @@ def test_a_truncated_file_is_heard_to_its_end_and_told(
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 6 // 10 + 1])
     source = FileSource(path)
-    heard_s = sum(len(chunk.samples) for chunk in chunks_of(source)) / source.rate
-    assert heard_s == pytest.approx(6, abs=0.3)
-    assert source.heard_s == pytest.approx(heard_s)
+    decoded_s = sum(len(chunk.samples) for chunk in chunks_of(source)) / source.rate
+    assert decoded_s == pytest.approx(6, abs=0.3)
+    assert source.decoded_s == pytest.approx(decoded_s)
     assert len(source.warnings) == 1
-    assert source.warnings[0].startswith(f"{path}: ends early at {heard_s:.2f} s (")
+    assert source.warnings[0].startswith(f"{path}: ends early at {decoded_s:.2f} s (")
 
 
 def test_a_sound_file_with_more_around_it_is_whole(tmp_path: Path) -> None:
@@ -243,8 +243,8 @@ def test_a_sound_file_with_more_around_it_is_whole(tmp_path: Path) -> None:
     for data in (sound + tag, bytes(3_000) + sound, sound + bytes(50_000), sound[40_007:]):
         path.write_bytes(data)
         source = FileSource(path)
-        heard_s = sum(len(chunk.samples) for chunk in chunks_of(source)) / source.rate
-        assert heard_s == pytest.approx(5 * min(len(data) / len(sound), 1), abs=0.1)
+        decoded_s = sum(len(chunk.samples) for chunk in chunks_of(source)) / source.rate
+        assert decoded_s == pytest.approx(5 * min(len(data) / len(sound), 1), abs=0.1)
         assert source.warnings == []
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from stream.kafka.checkpoint.partition_reader import Intake, Received
+from stream.kafka.checkpoint.partition_reader import PartitionReader
+from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from tests.stream.bare import stream
+from tests.stream.test_names import sizes
 
 FRAMES = stream("mp3", 16_000, "mono", 24_000).frames
 HEADERS = [("content-type", b"audio/mpeg"), ("start_sample", b"0")]
@@ -13,16 +15,16 @@ HEADERS = [("content-type", b"audio/mpeg"), ("start_sample", b"0")]
 class Partition:
     def __init__(self):
         self.at = 0.0
-        self.intake = Intake(KafkaSettings(), 16_000, lambda *_: None, now=lambda: self.at)
-        self.intake.begin(0, 0, [])
+        self.reader = PartitionReader(KafkaSettings(), 16_000, lambda *_: None, now=lambda: self.at)
+        self.reader.begin(0, 0, [])
 
     def take(self, offset, station, value):
         message = Received("audio", 0, offset, 1_700_000_000_000, station, value, HEADERS)
-        return self.intake.take(message)
+        return self.reader.read(message)
 
     @property
     def needed(self):
-        return self.intake.offsets.needed(0)
+        return self.reader.commit_offset(0)
 
 
 def test_a_part_of_a_first_frame_is_needed_until_a_snapshot_has_the_frame():
@@ -38,10 +40,10 @@ def test_a_part_of_a_first_frame_is_needed_until_a_snapshot_has_the_frame():
 def test_a_first_frame_that_never_ends_holds_its_partition_for_some_seconds():
     partition = Partition()
     partition.take(0, b"a", FRAMES[0][:50])
-    partition.intake.listen()
+    partition.reader.tick()
     assert partition.needed == 0
     partition.at = 11.0
-    partition.intake.listen()
+    partition.reader.tick()
     assert partition.needed == 1
 
 
@@ -49,6 +51,5 @@ def test_invented_names_with_parts_of_frames_cost_little():
     partition = Partition()
     for i in range(2000):
         partition.take(i, b"name %d" % i, FRAMES[0][:50])
-    assert len(partition.intake._decoder._stations) <= 256
-    assert len(partition.intake._first_frames._since) <= 256
+    assert max(sizes(partition.reader).values()) <= 1024
     assert partition.needed >= 2000 - 257

@@ -22,7 +22,7 @@ from stream.stages.smooth import SmoothSettings
 from stream.telemetry import server
 from stream.telemetry.health import Health
 from stream.telemetry.server import serving
-from stream.telemetry.telemetry import Watch
+from stream.telemetry.telemetry import Telemetry
 
 RATE = 16000
 SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)
@@ -100,9 +100,9 @@ class HeldSource:
 
 def test_health_follows_the_loop(classifier):
     clock, source = FakeClock(), HeldSource()
-    watch = Watch(config.load(environ={}).config.watch, now=clock)
+    watch = Telemetry(config.load(environ={}).config.watch, now=clock)
     pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
-    watch.attach(source, pipeline, [])
+    watch.bind(source, pipeline, [])
     loop = threading.Thread(
         target=drive,
         args=(source, pipeline, []),
@@ -132,13 +132,13 @@ def test_trouble_is_told_once_and_once_more_when_it_is_over(caplog):
     # The broker goes, comes, goes and comes before the group is joined, and then it is.
     edges = [("", ()), ("no broker", ()), ("no broker", ()), ("", ["group"])]
     edges += [("no broker", ["group"]), ("", ["group"]), ("", ()), ("", ["group"]), ("", ())]
-    watch = Watch(config.load(environ={}).config.watch)
+    watch = Telemetry(config.load(environ={}).config.watch)
     watch.health.done("source", "model")
-    watch.health.ask(lambda: edges[0][0], lambda: edges[0][1])
+    watch.health.bind(lambda: edges[0][0], lambda: edges[0][1])
     told = []
     with caplog.at_level("INFO"):
         while edges:
-            watch.look()
+            watch.poll()
             told.append(len(caplog.messages))
             edges.pop(0)
     assert caplog.messages == ["not ready: no broker", "ready again"]
@@ -191,7 +191,7 @@ def test_a_member_is_ready_when_it_has_joined_and_was_given_what_it_can_fetch():
     clock, ends = FakeClock(), {}
     member = Readiness(10.0, clock)
     health = Health(90.0, ())
-    health.ask(str, lambda: member.waits_for)
+    health.bind(str, lambda: member.waits_for)
 
     def look(partitions, after_s=1.0):
         clock.at += after_s

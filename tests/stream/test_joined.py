@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airsift.errors import AirsiftError
-from stream.decoding import part as part_module
+from stream.decoding import container
 from stream.decoding.joined_files import find_parts
 from stream.decoding.reader import AudioReader
 from tests.stream.media import encode, noise, runs, tone
@@ -322,8 +322,8 @@ def test_after_an_error_of_the_demuxer_the_next_packet_is_asked_for(
 ) -> None:
     codec = {"a.mp4": "flac", "a.wav": "pcm_s16le", "a.ts": "mp2"}[name]
     encode(tmp_path / name, noise(20, 48_000), 48_000, codec)
-    opened = part_module.open_container
-    monkeypatch.setattr(part_module, "open_container", lambda *a: Faulty(opened(*a), 10))
+    opened = container.open_container
+    monkeypatch.setattr(container, "open_container", lambda *a: Faulty(opened(*a), 10))
     reader = AudioReader(tmp_path / name)
     heard = sum(len(samples) for _, samples in runs(reader))
     assert 0.85 * 20 * 48_000 < heard < 20 * 48_000
@@ -335,10 +335,10 @@ def test_a_demuxer_that_only_reports_errors_is_not_asked_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode(tmp_path / "a.wav", noise(20, 48_000), 48_000, "pcm_s16le")
-    opened = part_module.open_container
-    monkeypatch.setattr(part_module, "open_container", lambda *a: Faulty(opened(*a), 5))
+    opened = container.open_container
+    monkeypatch.setattr(container, "open_container", lambda *a: Faulty(opened(*a), 5))
     reader = AudioReader(tmp_path / "a.wav")
-    reader._part.container._every = 0  # type: ignore[attr-defined]
+    reader._decoder.container._every = 0  # type: ignore[attr-defined]
     runs(reader)
     assert reader.error == "damaged"
     assert "ends early" in reader.problems[-1]

@@ -12,8 +12,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk
-from stream.kafka.checkpoint.partition_reader import Intake, Received
-from stream.kafka.checkpoint.record import Saved, as_record, read_record
+from stream.kafka.checkpoint.partition_reader import PartitionReader
+from stream.kafka.checkpoint.record import StationRecord, as_record, read_record
+from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from stream.stages.align import Align
 from tests.stream.fakes import snapshot
@@ -24,7 +25,9 @@ DAY_S = 86_400
 NOW_MS = 1_790_000_000_000
 COUNTS = ["from 0", "from 1970", "time_ms", "arrival", "both"]
 
-Said = tuple[int, bool]  # milliseconds of the message's claim from the station's begin, honest
+AudioHeaders = tuple[
+    int, bool
+]  # milliseconds of the message's claim from the station's begin, honest
 
 
 class Reader:
@@ -34,15 +37,15 @@ class Reader:
         self.log = list(messages)
         self.refused: list[tuple[int, str]] = []
         self.chunks: list[AudioChunk] = []
-        self.records: dict[str, Saved] = {}
+        self.records: dict[str, StationRecord] = {}
         self.at = self.committed = 0
         self.clock = 0.0
         self.join()
 
     def join(self) -> None:
         self.at = self.committed
-        self.intake = Intake(KafkaSettings(), RATE, self._refuse, now=lambda: self.clock)
-        self.intake.begin(0, self.committed, self.records.values())
+        self.reader = PartitionReader(KafkaSettings(), RATE, self._refuse, now=lambda: self.clock)
+        self.reader.begin(0, self.committed, self.records.values())
 
     def _refuse(self, message: Any, reason: str) -> None:
         self.refused.append((message.offset, reason))
@@ -50,21 +53,21 @@ class Reader:
     def read(self, count: int | None = None) -> None:
         until = len(self.log) if count is None else min(self.at + count, len(self.log))
         while self.at < until:
-            self.intake.listen()
-            self.chunks += self.intake.take(self.log[self.at])
+            self.reader.tick()
+            self.chunks += self.reader.read(self.log[self.at])
             self.at += 1
 
     def checkpoint(self) -> None:
         """Store what a restart needs, by way of JSON, as if nothing before the end were needed."""
         ends = {chunk.station: chunk.end for chunk in self.chunks}
-        written = self.intake.settle({s: snapshot(end) for s, end in ends.items()})
+        written = self.reader.checkpoint({s: snapshot(end) for s, end in ends.items()})
         for partition, saved in written:
             key, value, _ = as_record("g", partition, saved)
             record = Received("state", partition, 0, -1, key, value, [])
             read = read_record("g", record)
             assert read is not None
             self.records[saved.station] = read
-        self.committed = self.intake.offsets.needed(0)
+        self.committed = self.reader.commit_offset(0)
 
     @property
     def heard(self) -> list[tuple[int, int, float | None]]:
@@ -94,7 +97,7 @@ def play(by: str, claims: Sequence[int], **options: Any) -> Reader:
     return reader
 
 
-def one_by_one(by: str, says: Sequence[Said]) -> list[Received]:
+def one_by_one(by: str, says: Sequence[AudioHeaders]) -> list[Received]:
     """Return messages numbered as they are, with arrivals that do not depend on outliers."""
     return [message(i, by, at) for i, (at, _) in enumerate(says)]
 
@@ -107,11 +110,11 @@ FAR_MS = st.one_of(
 
 
 @st.composite
-def with_outliers(draw: Any) -> tuple[str, list[Said]]:
+def with_outliers(draw: Any) -> tuple[str, list[AudioHeaders]]:
     """Draw a station's messages with lone outliers between them."""
     by = draw(st.sampled_from(COUNTS))
     honest = draw(st.integers(3, 12))
-    says: list[Said] = [(0, True), (N, True)]
+    says: list[AudioHeaders] = [(0, True), (N, True)]
     for i in range(2, honest):
         if draw(st.booleans()):
             far = draw(FAR_MS)
@@ -124,7 +127,7 @@ def with_outliers(draw: Any) -> tuple[str, list[Said]]:
 @settings(max_examples=150, deadline=None)
 @given(with_outliers())
 def test_lone_outliers_change_nothing_and_become_dead_letters(
-    drawn: tuple[str, list[Said]],
+    drawn: tuple[str, list[AudioHeaders]],
 ) -> None:
     by, says = drawn
     messages = one_by_one(by, says)
@@ -199,7 +202,7 @@ def test_two_producers_in_turns_end_with_one_of_them(by: str, burst: int) -> Non
     starts = [chunk.start for chunk in reader.chunks]
     assert starts == sorted(starts)
     assert len(reader.refused) > len(claims) // 4
-    assert reader.intake.counts["jumps"] < 40
+    assert reader.reader.counts["jumps"] < 40
     assert starts[-1] - starts[0] < 60 * DAY_S * 1000
     # When one of them ends, the other one is heard again.
     more = [message(len(claims) + i, by, 7_200_000 + (count * burst + i) * N) for i in range(150)]
@@ -288,7 +291,7 @@ def test_a_jump_that_nothing_follows_is_a_dead_letter_in_the_end() -> None:
     assert reader.refused == []
     reader.clock = 3600.0
     reader.read()
-    reader.intake.listen()
+    reader.reader.tick()
     [(offset, reason)] = reader.refused
     assert offset == 2
     assert reason.startswith(
@@ -297,7 +300,7 @@ def test_a_jump_that_nothing_follows_is_a_dead_letter_in_the_end() -> None:
     for _ in range(310):  # and then the station is idle
         reader.checkpoint()
         reader.clock += 1.0
-        reader.intake.listen({0})
+        reader.reader.tick({0})
     reader.checkpoint()
     assert reader.committed == 3
     reader.log.append(message(3, "from 0", 1000))
@@ -306,7 +309,7 @@ def test_a_jump_that_nothing_follows_is_a_dead_letter_in_the_end() -> None:
 
 
 def test_messages_that_wait_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream.kafka.checkpoint.held_messages.MAX_BYTES", 10_000)
+    monkeypatch.setattr("stream.kafka.checkpoint.partition_reader.MAX_PENDING_BYTES", 10_000)
     log = [message(2 * i, "from 0", 0, key=b"%d" % i) for i in range(20)]
     log += [message(40 + i, "from 0", DAY_S * 1000, key=b"%d" % i) for i in range(20)]
     log += [message(60 + i, "from 0", DAY_S * 1000 + N, key=b"%d" % i) for i in range(20)]
@@ -314,12 +317,12 @@ def test_messages_that_wait_take_bounded_memory(monkeypatch: pytest.MonkeyPatch)
     reader.read()
     assert len(reader.refused) == 17  # 3 have room: 1000 bytes and 2000 of samples each
     assert len(reader.chunks) == 20 + 3 + 20
-    assert reader.intake._held._bytes == 0
+    assert reader.reader._partitions.pending_bytes == 0
 
 
 def test_the_place_of_a_station_is_plain_json() -> None:
     reader = play("both", [0, 500, DAY_S * 1000])
-    place = reader.intake._decoder._stations["a"].position.place
+    place = reader.reader._decoder._stations["a"].timeline.state
     assert json.loads(json.dumps(place)) == list(place)
 
 

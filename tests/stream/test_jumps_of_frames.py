@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stream.kafka.checkpoint.partition_reader import Intake, Received
+from stream.kafka.checkpoint.partition_reader import PartitionReader
+from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from tests.stream.bare import Sent, messages, stream
 from tests.stream.test_restart_of_frames import RATE, check_restarts
@@ -27,11 +28,11 @@ def moved(sent: Sent, made, seconds: int) -> Sent:
 
 def heard(sent: list[Sent]) -> list[tuple[int, float | None, bytes]]:
     refused: list[str] = []
-    intake = Intake(KafkaSettings(), RATE, lambda _, reason: refused.append(reason))
-    intake.begin(0, 0, [])
+    reader = PartitionReader(KafkaSettings(), RATE, lambda _, reason: refused.append(reason))
+    reader.begin(0, 0, [])
     found = []
     for offset, (value, headers, arrived_ms) in enumerate(sent):
-        for chunk in intake.take(Received("audio", 0, offset, arrived_ms, b"a", value, headers)):
+        for chunk in reader.read(Received("audio", 0, offset, arrived_ms, b"a", value, headers)):
             found.append((chunk.start, chunk.time, chunk.samples.tobytes()))
     return found
 

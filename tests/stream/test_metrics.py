@@ -25,8 +25,8 @@ from stream.pipeline import Pipeline
 from stream.runner import Stop, drive
 from stream.sources.base import Batch
 from stream.stages.smooth import SmoothSettings
-from stream.telemetry.activity import Stations
-from stream.telemetry.telemetry import Watch
+from stream.telemetry.activity import Activity
+from stream.telemetry.telemetry import Telemetry
 
 RATE = 16000
 SMOOTH = SmoothSettings(enter=0.6, leave=0.4, min_length=32000, update=80000, grid=1600)
@@ -103,8 +103,8 @@ def test_what_happened_is_what_is_told(classifier, programme):
     ]
     source, sink = ListSource(batches), ListSink(full=4)
     pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
-    watch = Watch(watch_config(), wall=lambda: 5100.0)
-    watch.attach(source, pipeline, [sink])
+    watch = Telemetry(watch_config(), wall=lambda: 5100.0)
+    watch.bind(source, pipeline, [sink])
     drive(source, pipeline, [sink], checkpoint_s=1e-9, stop=Stop(), observer=watch)
 
     values = read(watch)
@@ -148,11 +148,11 @@ def test_what_happened_is_what_is_told(classifier, programme):
 def test_being_watched_changes_nothing(classifier, programme):
     batch = Batch([AudioChunk("a", 0, programme(30), RATE)])
     told = []
-    for watch in (None, Watch(watch_config())):
+    for watch in (None, Telemetry(watch_config())):
         source, sink = ListSource([batch]), ListSink()
         pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
         if watch is not None:
-            watch.attach(source, pipeline, [sink])
+            watch.bind(source, pipeline, [sink])
         observer = {} if watch is None else {"observer": watch}
         drive(source, pipeline, [sink], checkpoint_s=9, stop=Stop(), **observer)
         told.append(sink.events)
@@ -160,10 +160,10 @@ def test_being_watched_changes_nothing(classifier, programme):
 
 
 def test_clocks_that_differ_give_no_negative_latency(classifier, programme):
-    watch = Watch(watch_config(), wall=lambda: 1.0)
+    watch = Telemetry(watch_config(), wall=lambda: 1.0)
     batch = Batch([AudioChunk("a", 0, programme(10), RATE, time=5000.0)])
     events = Pipeline(RollingCQT(), classifier, SMOOTH).push(batch.chunks)
-    watch.turn(batch, events)
+    watch.on_batch(batch, events)
     values = read(watch)
     assert values["airsift_latency_seconds_count", ("kind", "decision")] > 0
     assert values["airsift_latency_seconds_sum", ("kind", "decision")] == 0
@@ -171,30 +171,30 @@ def test_clocks_that_differ_give_no_negative_latency(classifier, programme):
 
 @pytest.mark.parametrize("most", [0, 5])
 def test_series_do_not_grow_with_the_stations(most):
-    watch = Watch(watch_config(station_series=most))
-    watch.turn(heard("one"), [])
+    watch = Telemetry(watch_config(station_series=most))
+    watch.on_batch(heard("one"), [])
     with_one = len(read(watch))
-    watch.turn(heard(*(f"station {n}" for n in range(20_000))), [])
+    watch.on_batch(heard(*(f"station {n}" for n in range(20_000))), [])
     values = read(watch)
     assert values["airsift_stations_live",] == 20_001
     assert len(values) == with_one + max(most - 1, 0)
 
 
 def test_a_station_of_its_own_series_with_an_odd_name():
-    watch = Watch(watch_config(station_series=5))
+    watch = Telemetry(watch_config(station_series=5))
     name = 'a "b"\\\nc'
-    watch.turn(heard(name), [])
+    watch.on_batch(heard(name), [])
     assert ("airsift_station_age_seconds", ("station", name)) in read(watch)
 
 
 def test_silent_and_heard_again(caplog):
     clock = FakeClock()
-    stations = Stations(30.0, 100.0, clock)
+    stations = Activity(30.0, 100.0, clock)
 
     def pass_s(seconds, *names):
         for _ in range(seconds):
             clock.at += 1
-            stations.turn(heard(*names))
+            stations.on_batch(heard(*names))
             stations.sweep()
         return stations.live, stations.silent
 
@@ -209,7 +209,7 @@ def test_silent_and_heard_again(caplog):
     said = [record.getMessage() for record in caplog.records]
     assert said == [
         "silent for 31 s",
-        "is heard again",
+        "is live again",
         "silent for 31 s",
         "no longer counted as a station",
     ]
@@ -218,21 +218,21 @@ def test_silent_and_heard_again(caplog):
 
 def test_a_station_that_falls_silent_while_its_worker_restarts_is_noticed():
     clock = FakeClock()
-    stations = Stations(30.0, 100.0, clock)
-    stations.turn(Batch(resumed={"a": {}}))
+    stations = Activity(30.0, 100.0, clock)
+    stations.on_batch(Batch(resumed={"a": {}}))
     for _ in range(31):
         clock.at += 1
-        stations.turn(Batch())
+        stations.on_batch(Batch())
     stations.sweep()
     assert (stations.live, stations.silent) == (0, 1)
 
 
 def test_a_loop_that_was_held_up_makes_no_station_silent():
     clock = FakeClock()
-    stations = Stations(30.0, 100.0, clock)
-    stations.turn(heard("a"))
+    stations = Activity(30.0, 100.0, clock)
+    stations.on_batch(heard("a"))
     clock.at += 3600
-    stations.turn(Batch())
+    stations.on_batch(Batch())
     stations.sweep()
     assert stations.live == 1
 
@@ -250,10 +250,10 @@ def test_a_loop_that_was_held_up_makes_no_station_silent():
 )
 def test_live_and_silent_are_as_by_the_book(turns):
     clock = FakeClock()
-    stations, last = Stations(3.0, 7.0, clock), {}
+    stations, last = Activity(3.0, 7.0, clock), {}
     for passed, names, lost in turns:
         clock.at += passed
-        stations.turn(Batch(heard(*names).chunks, lost=lost))
+        stations.on_batch(Batch(heard(*names).chunks, lost=lost))
         stations.sweep()
         last = {s: at for s, at in last.items() if s not in lost and clock.at - at <= 7.0}
         last |= dict.fromkeys(names, clock.at)
@@ -325,18 +325,18 @@ def test_a_run_whose_reader_stops_reading(tmp_path):
 
 
 def test_parts_without_counts_or_queues_are_told_as_zero(classifier):
-    watch = Watch(watch_config())
+    watch = Telemetry(watch_config())
     bare = SimpleNamespace(resumable=False, settle=lambda snapshots: None)
-    watch.attach(bare, Pipeline(RollingCQT(), classifier, SMOOTH), [])
-    watch.turn(Batch(), [])
+    watch.bind(bare, Pipeline(RollingCQT(), classifier, SMOOTH), [])
+    watch.on_batch(Batch(), [])
     values = read(watch)
     assert values["airsift_dead_letters_total",] == values["airsift_lag_messages",] == 0
 
 
 def test_stations_that_drift_are_counted_without_series_of_their_own(classifier):
-    watch = Watch(watch_config())
+    watch = Telemetry(watch_config())
     pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
-    watch.attach(ListSource([]), pipeline, [])
+    watch.bind(ListSource([]), pipeline, [])
     pipeline.clock.drifts_ppm = lambda: [("a", 199.0), ("b", -250.0), ("c", 200.0)]
-    watch.turn(Batch(), [])
+    watch.on_batch(Batch(), [])
     assert read(watch)["airsift_stations_drifting",] == 2

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from airsift.errors import BrokerError
 from stream.audio import AudioChunk
-from stream.kafka.checkpoint.partition_reader import Intake, Received
-from stream.kafka.checkpoint.record import Saved, as_record
-from stream.kafka.checkpoint.stream_count import Count
+from stream.kafka.checkpoint.partition_reader import PartitionReader
+from stream.kafka.checkpoint.record import StationRecord, StreamCount, as_record
 from stream.kafka.client.moved_stations import MovedStations
 from stream.kafka.codec.message import encode
+from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from tests.stream.fakes import snapshot
 
@@ -69,7 +69,9 @@ class Worker:
         self.topic, self.at = topic, 0.0
         self.moved = topic.moved()
         self.moved.begin({})
-        self.intake = Intake(SETTINGS, RATE, self.refuse, lambda: self.at, moved=self.moved)
+        self.reader = PartitionReader(
+            SETTINGS, RATE, self.refuse, lambda: self.at, moved=self.moved
+        )
         self.heard, self.resumed, self.refused = {}, {}, []
         for partition in partitions:
             self.begin(partition, 0)
@@ -78,17 +80,17 @@ class Worker:
         self.refused.append(reason)
 
     def begin(self, partition, kafka_offset, left=()):
-        self.resumed |= self.intake.begin(partition, kafka_offset, left)
+        self.resumed |= self.reader.begin(partition, kafka_offset, left)
 
     def take(self, message):
-        for chunk in self.intake.take(message):
+        for chunk in self.reader.read(message):
             starts = self.heard.setdefault(chunk.station, [])
             starts.append(chunk.start // SIZE)
-        self.resumed |= self.intake.take_resumed()
+        self.resumed |= self.reader.pop_resumed()
 
     def checkpoint(self, station, needs):
         """Store what a snapshot that needs audio from chunk `needs` on goes on with."""
-        records = self.intake.settle({station: snapshot(needs * SIZE)})
+        records = self.reader.checkpoint({station: snapshot(needs * SIZE)})
         self.topic.store(records)
         return dict(records)
 
@@ -117,7 +119,7 @@ def test_its_new_owner_begins_where_the_snapshot_needs_it_and_misses_nothing(at,
     first = max(needs - 1, 0)  # a decoder wants a running start
     assert new.heard["a"] == list(range(first, at + unread + 3))
     assert new.resumed["a"]["oldest"] == needs * SIZE
-    assert new.intake.counts["moved"] == 1
+    assert new.reader.counts["moved"] == 1
 
 
 def test_its_record_is_stored_once_a_restart_needs_its_new_partition_alone():
@@ -125,9 +127,9 @@ def test_its_record_is_stored_once_a_restart_needs_its_new_partition_alone():
     for n in range(10, 16):
         new.take(topic.send("a", n, 4))
     assert new.checkpoint("a", 8) == {}
-    assert new.intake.offsets.needed(4) == 0
+    assert new.reader.commit_offset(4) == 0
     stored = new.checkpoint("a", 14)
-    assert (stored[4].kafka_offset, new.intake.offsets.needed(4)) == (3, 3)
+    assert (stored[4].kafka_offset, new.reader.commit_offset(4)) == (3, 3)
 
 
 def test_a_restart_before_that_finds_it_on_the_old_partition_again():
@@ -137,7 +139,7 @@ def test_a_restart_before_that_finds_it_on_the_old_partition_again():
     new.checkpoint("a", 8)
     third = Worker(topic, [])
     third.moved.begin({0: 8, 1: None})
-    third.begin(4, new.intake.offsets.needed(4))
+    third.begin(4, new.reader.commit_offset(4))
     for message in topic.logs[4]:
         third.take(message)
     assert third.heard["a"] == list(range(4, 14))
@@ -155,7 +157,7 @@ def test_what_is_left_on_a_partition_of_its_own_comes_first():
         worker.take(message)
     worker.take(topic.send("a", 10, 4))
     assert worker.heard["a"] == list(range(11))
-    assert worker.intake.counts["repeats"] == 4
+    assert worker.reader.counts["repeats"] == 4
 
 
 def test_its_old_owner_lets_go_of_it_without_an_end():
@@ -166,11 +168,11 @@ def test_its_old_owner_lets_go_of_it_without_an_end():
     ends, forgotten = [], set()
     for _ in range(45):
         old.at += 1
-        more, gone = old.intake.listen([0])
+        more, gone = old.reader.tick([0])
         ends += more
         forgotten |= gone
-        topic.store(old.intake.settle({}))
-        old.intake.offsets.needed(0)
+        topic.store(old.reader.checkpoint({}))
+        old.reader.commit_offset(0)
     assert (ends, forgotten) == ([], {"a"})
     assert topic.stored[-1].value is None
 
@@ -180,14 +182,18 @@ def test_one_that_has_not_moved_is_ended_as_ever():
     ends = []
     for _ in range(45):
         old.at += 1
-        ends += old.intake.listen([0])[0]
-        topic.store(old.intake.settle({}))
+        ends += old.reader.tick([0])[0]
+        topic.store(old.reader.checkpoint({}))
     assert [chunk.ends for chunk in ends] == ["idle"]
 
 
 def test_of_two_records_the_newer_counts_in_whatever_order_they_are_taken_up():
-    older = Saved("a", 3, 3 * SIZE, RATE, snapshot(4 * SIZE), read_to=9, count=Count(0, 1))
-    newer = Saved("a", 1, 7 * SIZE, RATE, snapshot(8 * SIZE), read_to=4, count=Count(0, 2))
+    older = StationRecord(
+        "a", 3, 3 * SIZE, RATE, snapshot(4 * SIZE), read_to=9, count=StreamCount(0, 1)
+    )
+    newer = StationRecord(
+        "a", 1, 7 * SIZE, RATE, snapshot(8 * SIZE), read_to=4, count=StreamCount(0, 2)
+    )
     for order in ([(0, older), (1, newer)], [(1, newer), (0, older)]):
         worker = Worker(Topic(), [])
         for partition, saved in order:
@@ -199,7 +205,7 @@ def test_a_new_station_is_new_and_the_topic_is_read_once_for_many():
     topic, _, new = grown(3, 0)
     for n in range(50):
         new.take(topic.send(f"new{n}", 0, 4))
-    assert (topic.reads, new.intake.counts["moved"], new.resumed) == (1, 0, {})
+    assert (topic.reads, new.reader.counts["moved"], new.resumed) == (1, 0, {})
 
 
 def test_nothing_is_read_while_no_partition_was_added():

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from stream.audio import AudioChunk
-from stream.kafka.checkpoint.partition_reader import Intake, Received
+from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.codec.message import encode
+from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 
 RATE = 16_000
@@ -60,14 +61,14 @@ def sizes(root: Any) -> dict[str, int]:
 
 
 class Station:
-    def __init__(self, intake: Intake, station: str = "live") -> None:
-        self.intake, self.station, self.next = intake, station, 0
+    def __init__(self, reader: PartitionReader, station: str = "live") -> None:
+        self.reader, self.station, self.next = reader, station, 0
 
     def send(self, offset: int) -> list[AudioChunk]:
         samples = np.zeros(1600, np.float32)
         message = encode(AudioChunk(self.station, self.next, samples, RATE))
         self.next += 1600
-        return self.intake.take(Received("audio", 0, offset, -1, *message))
+        return self.reader.read(Received("audio", 0, offset, -1, *message))
 
 
 def garbage(offset: int, key: bytes | None, kind: str) -> Received:
@@ -76,8 +77,10 @@ def garbage(offset: int, key: bytes | None, kind: str) -> Received:
     return Received("audio", 0, offset, -1, key, value, encoded)
 
 
-def intake(refuse: Callable[[Any, str], None] = lambda *_: None, **options: Any) -> Intake:
-    made = Intake(KafkaSettings(**options), RATE, refuse)
+def new_reader(
+    refuse: Callable[[Any, str], None] = lambda *_: None, **options: Any
+) -> PartitionReader:
+    made = PartitionReader(KafkaSettings(**options), RATE, refuse)
     made.begin(0, 0, [])
     return made
 
@@ -89,13 +92,13 @@ def test_thousands_of_invented_names_leave_nothing_behind(
 ) -> None:
     caplog.set_level("CRITICAL")
     many = MANY if kind in ("no headers", "odd bytes", "far") else 1000
-    taken = intake()
+    taken = new_reader()
     live = Station(taken)
     [first] = live.send(0)
-    taken.take(garbage(1, b"0", kind))
+    taken.read(garbage(1, b"0", kind))
     before = sizes(taken)
     for i in range(many):
-        assert taken.take(garbage(i + 2, b"%d" % i, kind)) == []
+        assert taken.read(garbage(i + 2, b"%d" % i, kind)) == []
     assert sizes(taken) == before
     assert taken.counts["dead_letters"] == many + 1
     [second] = live.send(many + 2)
@@ -105,7 +108,7 @@ def test_thousands_of_invented_names_leave_nothing_behind(
 @pytest.mark.slow
 def test_stations_too_many_cost_nothing(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("CRITICAL")
-    taken = intake(max_stations=3)
+    taken = new_reader(max_stations=3)
     stations = [Station(taken, f"{i}") for i in range(MANY)]
     for i in range(3):
         assert stations[i].send(i)
@@ -118,7 +121,7 @@ def test_stations_too_many_cost_nothing(caplog: pytest.LogCaptureFixture) -> Non
 
 def test_parts_of_frames_make_no_stations(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("CRITICAL")
-    taken = intake(max_stations=3)
+    taken = new_reader(max_stations=3)
     live = Station(taken)
     live.send(0)
     for i in range(5000):
@@ -131,19 +134,19 @@ def test_parts_of_frames_make_no_stations(caplog: pytest.LogCaptureFixture) -> N
             b"\xff\xf1" + bytes(5),
             [("content-type", b"audio/aac")],
         )
-        assert taken.take(part) == []
+        assert taken.read(part) == []
     assert max(sizes(taken).values()) <= 1024  # names of which a frame may still come are few
-    assert taken._names[0] == {"live"}
+    assert taken._partitions[0].stations.keys() == {"live"}
     assert [chunk.start for chunk in live.send(9000)] == [1600]
 
 
 @pytest.mark.parametrize("key", [None, b"", b"\xff\xfe", b"x" * 201, b"a\nb", "\u200b".encode()])
 def test_names_that_cannot_be_cost_nothing(key: bytes | None) -> None:
     refused: list[str] = []
-    taken = intake(lambda _, reason: refused.append(reason))
+    taken = new_reader(lambda _, reason: refused.append(reason))
     before = sizes(taken)
     for i in range(50):
-        taken.take(garbage(i, key, "odd bytes"))
+        taken.read(garbage(i, key, "odd bytes"))
     assert sizes(taken) == before
     assert len(refused) == 50
 
@@ -151,14 +154,14 @@ def test_names_that_cannot_be_cost_nothing(key: bytes | None) -> None:
 @pytest.mark.slow
 def test_more_stations_than_any_other_limit_keep_their_places() -> None:
     count = 11_000
-    taken = intake(max_stations=count)
+    taken = new_reader(max_stations=count)
     stations = [Station(taken, f"{i}") for i in range(count)]
     for i, station in enumerate(stations):
         station.send(i)
     for i in (0, 1, 5000, count - 1):  # without a start of its own it goes on where it was
         header = [("content-type", b"audio/x-s16le"), ("rate", b"16000")]
         part = Received("audio", 0, count + i, -1, b"%d" % i, bytes(3200), header)
-        assert [chunk.start for chunk in taken.take(part)] == [1600]
+        assert [chunk.start for chunk in taken.read(part)] == [1600]
 
 
 class Names(RuleBasedStateMachine):
@@ -166,17 +169,17 @@ class Names(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.intake = intake(max_stations=4)
+        self.reader = new_reader(max_stations=4)
         self.stations: dict[str, Station] = {}
         self.offset = 0
-        self.sizes = sizes(self.intake)
+        self.sizes = sizes(self.reader)
 
     @rule(name=st.sampled_from("abcd"))
     def hear(self, name: str) -> None:
-        station = self.stations.setdefault(name, Station(self.intake, name))
+        station = self.stations.setdefault(name, Station(self.reader, name))
         expected = station.next
         assert [chunk.start for chunk in station.send(self._next())] == [expected]
-        self.sizes = sizes(self.intake)
+        self.sizes = sizes(self.reader)
 
     @rule(
         key=st.binary(max_size=4) | st.sampled_from([b"x", None]),
@@ -185,20 +188,20 @@ class Names(RuleBasedStateMachine):
     def refuse(self, key: bytes | None, kind: str) -> None:
         if (key or b"").decode("utf-8", "replace") in self.stations:
             return
-        assert self.intake.take(garbage(self._next(), key, kind)) == []
+        assert self.reader.read(garbage(self._next(), key, kind)) == []
 
     @rule(
         name=st.sampled_from("abcd"), kind=st.sampled_from([k for k in GARBAGE if k != "no frame"])
     )
     def damage(self, name: str, kind: str) -> None:
         if name in self.stations:
-            assert self.intake.take(garbage(self._next(), name.encode(), kind)) == []
-            self.sizes = sizes(self.intake)
+            assert self.reader.read(garbage(self._next(), name.encode(), kind)) == []
+            self.sizes = sizes(self.reader)
 
     @invariant()
     def nothing_grows(self) -> None:
         if hasattr(self, "sizes"):
-            assert sizes(self.intake) == self.sizes
+            assert sizes(self.reader) == self.sizes
 
     def _next(self) -> int:
         self.offset += 1
@@ -210,8 +213,8 @@ TestNames = pytest.mark.slow(Names.TestCase)
 
 
 def test_the_walk_finds_what_grows() -> None:
-    taken = intake()
+    taken = new_reader()
     before = sizes(taken)
     Station(taken).send(0)
     grown = {path for path, size in sizes(taken).items() if size > before.get(path, 0)}
-    assert {"._names[]", "._decoder._stations", ".offsets._stations[]"} <= grown
+    assert {"._partitions[].stations", "._decoder._stations"} <= grown

@@ -20,7 +20,7 @@ from model import classifier
 from model.corpus import cache, feature_store
 from model.corpus import sources as recipe
 from model.networks import presets
-from model.training import checkpoint as progress
+from model.training import checkpoint
 from model.weights import sha256_of
 
 pytestmark = pytest.mark.long
@@ -84,11 +84,18 @@ def trained(mine: Path) -> Path:
     return mine / "run"
 
 
-def test_a_training_leaves_its_states_and_its_sheet(trained: Path) -> None:
+def test_a_training_leaves_its_states_and_its_curves(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()}
-    assert names >= {"initial.pt", "best.pt", "last.pt", "network.pt", "sheet.csv", "sheet.png"}
+    assert names >= {
+        "initial.pt",
+        "best.pt",
+        "last.pt",
+        "network.pt",
+        "validations.csv",
+        "training_curves.png",
+    }
     assert list((trained / "tensorboard").glob("events.out.tfevents.*"))
-    facts = progress.load(trained / "network.pt")
+    facts = checkpoint.load(trained / "network.pt")
     assert (facts["network"], facts["labels"]) == ("slim", ["advert"])
 
 
@@ -106,12 +113,12 @@ def test_what_is_exported_is_of_these_labels(trained: Path, exported: Path) -> N
     assert loaded.spec.training_data.startswith("train: advert 12.0 s of 1 group, ")
     assert loaded.spec.training_data.endswith("Stated in task.toml: Tones and noise.")
     network = presets.make("slim", 1)
-    network.load_state_dict(progress.load(trained / "network.pt")["weights"])
+    network.load_state_dict(checkpoint.load(trained / "network.pt")["weights"])
     window = torch.rand(250, 144) * 10
     with torch.inference_mode():
         wanted = torch.sigmoid(network.eval()(window[None]))[0]
-    judged = loaded.decide(loaded.embed(window[None]))[0]
-    torch.testing.assert_close(judged, wanted, atol=1e-4, rtol=0)
+    found = loaded.decide(loaded.embed(window[None]))[0]
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)
     card = (exported / "adverts.md").read_text()
     assert "| labels | advert: independent" in card
     assert "Stated in task.toml: Tones and noise." in card
@@ -137,10 +144,10 @@ def test_a_network_of_other_labels_does_not_run_the_pipeline(exported: Path) -> 
             build_pipeline(chosen)
 
 
-def test_windows_are_judged_by_these_labels(exported: Path, mine: Path) -> None:
-    heard, file = next(mine.glob("advert-*.wav")), exported / "adverts.pt"
+def test_windows_are_predicted_with_these_labels(exported: Path, mine: Path) -> None:
+    recording, file = next(mine.glob("advert-*.wav")), exported / "adverts.pt"
     sets = ["--set", f"model.path='{file}'", "--set", f"model.sha256={sha256_of(file)}"]
-    lines = run("classify", heard, *sets).splitlines()
+    lines = run("classify", recording, *sets).splitlines()
     assert lines[0] == "file,start_s,end_s,p_advert"
     assert [line.split(",")[1:3] for line in lines[1:]] == [["0.0", "5.0"], ["5.0", "10.0"]]
 
@@ -172,7 +179,7 @@ def test_a_class_of_the_corpus_that_the_task_does_not_know(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing that is in the corpus is left out in silence; another task's files are not in it."""
-    for made in ("MADE_NOISES", "HAPPENINGS", "CONVERSATIONS", "CROWDS"):
+    for made in ("NOISE_TAKES", "EVENT_TAKES", "CONVERSATION_TAKES", "CROWD_TAKES"):
         monkeypatch.setattr(feature_store, made, 0)
     mine, cache = trained.parent, tmp_path / "corpus"
     lines = (mine / "mine.csv").read_text().replace(",programme,", ",music,").splitlines()
@@ -228,11 +235,11 @@ def edit(place: Path, what: str) -> str:
         case "windows":
             config.write_text(config.read_text() + WINDOWS)
             return "the configuration"
-        case "balance":
-            config.write_text("balance = 0.25\n" + config.read_text())
+        case "source_balance":
+            config.write_text("source_balance = 0.25\n" + config.read_text())
             return "the configuration"
-        case "passes":
-            config.write_text("passes = 2\n" + config.read_text())
+        case "repeats":
+            config.write_text("repeats = 2\n" + config.read_text())
     return "the training columns"
 
 
@@ -247,7 +254,7 @@ of = ["programme"]
 """
 
 
-@pytest.mark.parametrize("what", ["class", "audio", "row", "windows", "balance", "passes"])
+@pytest.mark.parametrize("what", ["class", "audio", "row", "windows", "source_balance", "repeats"])
 def test_a_training_after_an_edit_is_one_from_nothing(edited: Path, what: str) -> None:
     """It never goes on with a state of before, and never with columns or samples of before."""
     words = ("--config", edited / "task.toml", "--threads", 1)
@@ -260,9 +267,9 @@ def test_a_training_after_an_edit_is_one_from_nothing(edited: Path, what: str) -
     (edited / "again" / "state.pt").unlink()
     run("train", edited / "corpus", edited / "again", *words)
     run("train", edited / "nothing", edited / "anew", *words)
-    for name in ("record.json", "sheet.csv", "batches.csv"):
+    for name in ("record.json", "validations.csv", "batches.csv"):
         assert (edited / "again" / name).read_text() == (edited / "anew" / name).read_text()
-    one, two = (progress.load(edited / each / "network.pt") for each in ("again", "anew"))
+    one, two = (checkpoint.load(edited / each / "network.pt") for each in ("again", "anew"))
     assert one["record"] == two["record"]
     for name, values in one["weights"].items():
         assert torch.equal(values, two["weights"][name]), name
@@ -285,7 +292,10 @@ def test_a_second_training_in_the_same_folder_is_refused_while_the_first_runs(
     edited: Path,
 ) -> None:
     words = ("--config", edited / "task.toml", "--threads", 1)
-    with cache.alone(edited / "run"), pytest.raises(ConfigError, match="another training runs in"):
+    with (
+        cache.exclusive(edited / "run"),
+        pytest.raises(ConfigError, match="another training runs in"),
+    ):
         run("train", edited / "corpus", edited / "run", *words)
 
 
@@ -314,12 +324,3 @@ def test_a_card_says_what_this_run_used(edited: Path, trained: Path) -> None:
     assert spec.training_data.endswith("Stated at the export: Mine alone.")
     for words_of_others in ("Debian", "LibriSpeech", "Creative Commons", str(edited)):
         assert words_of_others not in card + spec.training_data
-
-
-def test_nothing_is_said_of_a_training_that_recorded_nothing(trained: Path, tmp_path: Path) -> None:
-    facts = progress.load(trained / "network.pt")
-    del facts["record"]
-    progress.save(facts, tmp_path / "network.pt")
-    run("export", tmp_path, tmp_path / "bare.pt", "--no-onnx")
-    assert classifier.load(tmp_path / "bare.pt").spec.training_data == ""
-    assert "*Not recorded: say where the audio came from" in (tmp_path / "bare.md").read_text()

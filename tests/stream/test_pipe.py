@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from airsift.errors import DecodeError, SourceError
 from stream.decoding.joined_files import find_audio, find_parts
-from stream.decoding.pipe import PipePart, Window
+from stream.decoding.pipe_parts import PipePart, PipeWindow
 from stream.decoding.reader import AudioReader
 from stream.sources import file as file_module
 from stream.sources.file import FileSource
@@ -164,7 +164,7 @@ def test_links_behind_a_broken_one_come_through_a_pipe(tmp_path: Path, codec: st
 
 def all_of(data: bytes, name: str, sizes: Callable[[], int]) -> list[bytes]:
     """Return the parts of what comes through a pipe."""
-    window = Window(io.BytesIO(data))  # type: ignore[arg-type]
+    window = PipeWindow(io.BytesIO(data))  # type: ignore[arg-type]
     found = find_audio(window, 1 << 62, name, 1 << 14)  # type: ignore[arg-type]
     first = next(found, None)
     parts = []
@@ -222,7 +222,7 @@ def test_little_of_a_pipe_is_in_memory() -> None:
             return (b"\xff\xfb\x90\x44" + bytes(60)) * (size // 64 + 1) if size else b""
 
     pipe = Endless()
-    window = Window(pipe)
+    window = PipeWindow(pipe)
     found = find_audio(window, 1 << 62, "mp3", 1 << 14)  # type: ignore[arg-type]
     one = PipePart(window, found, next(found))
     for _ in range(2_000):

@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk, Cut
 from stream.events import Gap
-from stream.kafka.checkpoint.partition_reader import Intake, Received
+from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.checkpoint.record import as_record, read_record
-from stream.kafka.codec.timeline import Place, Position, Rules, read_place
+from stream.kafka.codec.sample_count import TimelineRules
+from stream.kafka.codec.timeline import Timeline, TimelineState, read_timeline
 from stream.kafka.faust.consumer import as_received
+from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from stream.pipeline import Pipeline
 from stream.ranges import MAX_INDEX_S, MAX_TIME_S, is_time
@@ -67,8 +69,10 @@ def of_faust(offset: int, timestamp: int, value: bytes, headers: list[Any]) -> R
 class Listener:
     def __init__(self) -> None:
         self.refused: list[str] = []
-        self.intake = Intake(KafkaSettings(), RATE, lambda _, reason: self.refused.append(reason))
-        self.intake.begin(0, 0, [])
+        self.reader = PartitionReader(
+            KafkaSettings(), RATE, lambda _, reason: self.refused.append(reason)
+        )
+        self.reader.begin(0, 0, [])
         self.offset = 0
 
     def take(self, driver: Any, fields: dict[str, int], timestamp: int, n: int) -> list[AudioChunk]:
@@ -77,7 +81,7 @@ class Listener:
         headers += [(name, str(value).encode()) for name, value in named.items()]
         message = driver(self.offset, timestamp, bytes(1600 * n), headers)
         self.offset += 1
-        return self.intake.take(message)
+        return self.reader.read(message)
 
 
 @pytest.mark.slow
@@ -98,8 +102,8 @@ def test_no_field_is_the_end_of_a_worker(driver: Any, messages: list[Any]) -> No
         assert len(listener.refused) <= before + 2
     assert all(len(reason.splitlines()) == 1 for reason in listener.refused)
     assert all(len(reason) < 600 for reason in listener.refused)
-    if (state := listener.intake._decoder._stations.get("a")) is not None:
-        assert read_place(json.loads(json.dumps(state.position.place))) == state.position.place
+    if (state := listener.reader._decoder._stations.get("a")) is not None:
+        assert read_timeline(json.loads(json.dumps(state.timeline.state))) == state.timeline.state
 
 
 @pytest.mark.parametrize(
@@ -140,7 +144,7 @@ def test_the_pipeline_takes_what_the_intake_gives(messages: list[Any], classifie
         pipeline.push(chunks)
         for station in {chunk.station for chunk in chunks}:
             snapshot = json.loads(json.dumps(pipeline.snapshot(station)))
-            for partition, saved in listener.intake.settle({station: snapshot}):
+            for partition, saved in listener.reader.checkpoint({station: snapshot}):
                 key, value, _ = as_record("g", partition, saved)
                 record = Received("state", 0, 0, -1, key, value, [])
                 assert read_record("g", record) == saved
@@ -175,15 +179,15 @@ def test_the_clock_gives_times_that_can_be(first: Any, start: int, more: list[An
 @given(
     st.lists(
         st.none() | st.integers() | st.floats() | st.booleans() | st.text(max_size=3) | st.just([]),
-        min_size=len(Place._fields),
-        max_size=len(Place._fields),
+        min_size=len(TimelineState._fields),
+        max_size=len(TimelineState._fields),
     )
 )
 def test_a_place_is_read_or_refused(values: list[Any]) -> None:
     try:
-        place = read_place(values)
+        state = read_timeline(values)
     except ValueError:
         return
-    position = Position(Rules(0.5, 5.0, 10.0))
-    position.resume(place)
-    assert position.place.top >= position.place.end
+    timeline = Timeline(TimelineRules(0.5, 5.0, 10.0))
+    timeline.resume(state)
+    assert timeline.state.top >= timeline.state.end

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from kafka import TopicPartition
 
 from stream.kafka.records.batches import Doubts, RecordBatches
+from stream.kafka.records.consumer_record import Unreadable
 from stream.kafka.records.partitions import Partitions
-from stream.kafka.records.unreadable import Unreadable
 from tests.stream.batches import (
     BAD,
     BAD_RECORDS,

@@ -13,15 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.events import Decision
-from stream.kafka.checkpoint.record import Saved
-from stream.kafka.checkpoint.unstored import Unstored
+from stream.kafka.checkpoint.record import StationRecord
+from stream.kafka.checkpoint.record_cache import RefusedRecords
 from stream.kafka.client.limits import TopicLimits
 from stream.kafka.client.refusals import Refusals
 from stream.kafka.codec.message import Message
 from stream.kafka.faust.producer import FaustProducer
 from stream.kafka.records.size import batch_bytes
 from stream.kafka.settings import KafkaSettings
-from stream.telemetry.collector import Readings
+from stream.telemetry.collector import Collector
 
 SETTINGS = KafkaSettings()
 
@@ -135,15 +135,19 @@ places = st.tuples(st.integers(0, 2), st.sampled_from("abc"))
 
 @given(st.lists(st.tuples(places, st.booleans(), st.booleans()), max_size=30))
 def test_a_partition_is_held_while_a_record_of_it_is_neither_stored_nor_withdrawn(answers):
-    unstored, expected = Unstored(), set()
+    unstored, expected = RefusedRecords(), set()
     for (partition, station), withdrawn, refused in answers:
-        saved = Saved.nothing(station) if withdrawn else Saved(station, 0, 0, 1, {"oldest": 0})
+        saved = (
+            StationRecord.tombstone(station)
+            if withdrawn
+            else StationRecord(station, 0, 0, 1, {"oldest": 0})
+        )
         unstored.note(partition, saved, refused=refused)
         (expected.add if refused else expected.discard)((partition, station))
-        assert unstored.held == {p for p, _ in expected}
+        assert unstored.blocked == {p for p, _ in expected}
         assert {(p, s.station) for p, s in unstored.withdrawals()} == expected
     unstored.drop({0})
-    assert 0 not in unstored.held
+    assert 0 not in unstored.blocked
 
 
 def test_refusals_are_a_metric_by_topic_and_counted_once():
@@ -151,7 +155,7 @@ def test_refusals_are_a_metric_by_topic_and_counted_once():
     event = Decision("a", 0, 16000, 16000, None, 0.5, 0.5).to_json().encode()
     refusals.count("airsift.gaps", b"k", len(event), 10)
     edge = SimpleNamespace(refused=refusals.counts, counts={})
-    readings = Readings.__new__(Readings)
+    readings = Collector.__new__(Collector)
     readings._source, readings._sinks = edge, (edge, SimpleNamespace(refused={"x": 2}))
     samples = {s.labels["topic"]: s.value for s in readings._refused().samples}
     assert samples["airsift.gaps"] == 1

@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk
-from stream.kafka.checkpoint.partition_reader import Intake, Received
+from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.checkpoint.record import as_record, read_record
-from stream.kafka.codec.frame_stream import NEW, FrameStream
+from stream.kafka.codec.frame_stream import NEW_STREAM, FrameStream
 from stream.kafka.codec.message import CODECS, ChunkDecoder, encode
 from stream.kafka.codec.samples import read_frame
+from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings, WireSettings
 from tests.stream.bare import Sent, messages, stream
 from tests.stream.fakes import snapshot
@@ -52,19 +53,19 @@ class Read(NamedTuple):
 
 def read(sent: list[Sent], begin: int, end: int, records: list, oldest_of) -> Read:
     """Read messages from `begin` to `end`, and settle with what `oldest_of(chunks)` needs."""
-    intake = Intake(KafkaSettings(), RATE, lambda *_: None, now=lambda: 0.0)
-    intake.begin(0, begin, records)
+    reader = PartitionReader(KafkaSettings(), RATE, lambda *_: None, now=lambda: 0.0)
+    reader.begin(0, begin, records)
     chunks = {}
     for offset, (value, headers, arrived_ms) in enumerate(sent[begin:end], begin):
-        for chunk in intake.take(Received("audio", 0, offset, arrived_ms, b"a", value, headers)):
+        for chunk in reader.read(Received("audio", 0, offset, arrived_ms, b"a", value, headers)):
             chunks[chunk.start, chunk.rate, chunk.ends] = offset, chunk
-    written = intake.settle({"a": snapshot(oldest_of(chunks))} if chunks else {})
+    written = reader.checkpoint({"a": snapshot(oldest_of(chunks))} if chunks else {})
     found = []
     for partition, saved in written:
         key, value, _ = as_record("us", partition, saved)
         place = {"topic": "state", "partition": partition, "offset": 0, "key": key, "value": value}
         found.append(read_record("us", SimpleNamespace(**place)))
-    return Read(chunks, intake.offsets.needed(0), found or records)
+    return Read(chunks, reader.commit_offset(0), found or records)
 
 
 def same(a: AudioChunk, b: AudioChunk) -> bool:
@@ -179,4 +180,4 @@ def test_a_file_in_a_message_decodes_the_same_whatever_came_before(codec):
         after = one.decode(*message, kafka_offset=i)
         alone = ChunkDecoder(WireSettings()).decode(*message)
         assert after.chunk.samples.tobytes() == alone.chunk.samples.tobytes()
-        assert (after.begin.kafka_offset, after.begin.entry) == (i, NEW)
+        assert (after.begin.kafka_offset, after.begin.entry) == (i, NEW_STREAM)

@@ -8,8 +8,9 @@ import pytest
 
 from model import classifier as shipped
 from model.frontend.rolling_cqt import RollingCQT
-from stream.kafka.checkpoint.partition_reader import Intake, Received
+from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.checkpoint.record import as_record, read_record
+from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from stream.pipeline import Pipeline
 from stream.stages.smooth import SmoothSettings
@@ -21,13 +22,13 @@ FRONT_END, CLASSIFIER = RollingCQT(), shipped.load()
 
 
 class Worker:
-    """Intake and pipeline, without a broker."""
+    """PartitionReader and pipeline, without a broker."""
 
     def __init__(self, begin: int = 0, records: tuple = ()) -> None:
-        self.intake = Intake(KafkaSettings(), RATE, lambda *_: None, now=lambda: 0.0)
+        self.reader = PartitionReader(KafkaSettings(), RATE, lambda *_: None, now=lambda: 0.0)
         self.pipeline = Pipeline(FRONT_END, CLASSIFIER, SMOOTH)
         self.at, self.final = begin, set()
-        for station, snapshot in self.intake.begin(0, begin, records).items():
+        for station, snapshot in self.reader.begin(0, begin, records).items():
             self.pipeline.restore(station, snapshot)
 
     def read(self, sent: list[bare.Sent], to: int) -> None:
@@ -36,7 +37,7 @@ class Worker:
         for offset in range(self.at, to):
             value, headers, arrived_ms = sent[offset]
             message = Received("audio", 0, offset, arrived_ms, b"a", value, headers)
-            chunks += self.intake.take(message)
+            chunks += self.reader.read(message)
         self.note(self.pipeline.push(chunks))
         self.at = to
 
@@ -46,12 +47,12 @@ class Worker:
     def settle(self) -> tuple[int, tuple]:
         """Return what the group has then: the committed offset, and the records."""
         records = []
-        for partition, saved in self.intake.settle({"a": self.pipeline.snapshot("a")}):
+        for partition, saved in self.reader.checkpoint({"a": self.pipeline.snapshot("a")}):
             message = as_record("us", partition, saved)
             where = {"topic": "state", "partition": partition, "offset": 0}
             stored = SimpleNamespace(key=message.key, value=message.value, **where)
             records.append(read_record("us", stored))
-        return self.intake.offsets.needed(0), tuple(records)
+        return self.reader.commit_offset(0), tuple(records)
 
 
 @pytest.mark.long

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream.decoding.file_parts import SplicedFile
 from stream.decoding.pcm_files import read_sampled
-from stream.decoding.pieces import Pieces
 from stream.decoding.reader import AudioReader
 from tests.stream.media import encode, noise, runs
 
@@ -390,7 +390,7 @@ def test_pieces_read_like_the_bytes_they_stand_for(
     whole = b"".join(
         p if isinstance(p, bytes) else data[p[0] : max(p)] if p[1] > p[0] else b"" for p in pieces
     )
-    made = Pieces(io.BytesIO(data), pieces)
+    made = SplicedFile(io.BytesIO(data), pieces)
     assert made.size == len(whole)
     for at, n in moves:
         made.seek(at)

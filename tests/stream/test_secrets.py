@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from airsift import config
+from airsift.build import web_settings
 from airsift.cli.config import show
-from airsift.cli.web import web_settings
 from airsift.errors import ConfigError
 from stream.kafka.client.security import joined, security_options, servers
 

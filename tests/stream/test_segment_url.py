@@ -181,7 +181,7 @@ def test_what_is_read_is_counted(host: str) -> None:
     chunks = [chunk for batch in source for chunk in batch.chunks]
     source.close()
     assert source.duration_s == pytest.approx(14)
-    assert source.heard_s == 14
+    assert source.decoded_s == 14
     assert np.concatenate([chunk.samples for chunk in chunks]).shape == (14 * RATE,)
 
 

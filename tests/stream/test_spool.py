@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 RATE = 48_000
 FAST = {"movflags": "+faststart"}
 PIECES = {"movflags": "+frag_keyframe+empty_moov"}
-# name, codec, options, whether it must be held
+# name, codec, options, whether it must be spooled
 FILES = [
     ("index-at-its-end.mp4", "aac", {}, True),
     ("index-at-its-end.m4a", "aac", {}, True),
@@ -74,9 +74,9 @@ def samples_of(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [7, 100_000])
-@pytest.mark.parametrize(("name", "codec", "options", "held"), FILES)
+@pytest.mark.parametrize(("name", "codec", "options", "is_spooled"), FILES)
 def test_a_pipe_gives_what_the_file_gives(
-    tmp_path, fifo, monkeypatch, name, codec, options, held, size
+    tmp_path, fifo, monkeypatch, name, codec, options, is_spooled, size
 ) -> None:
     path = tmp_path / name
     encode(path, noise(0.5, RATE), RATE, codec, options=options)
@@ -92,7 +92,7 @@ def test_a_pipe_gives_what_the_file_gives(
         assert len(samples) <= len(piped) < len(samples) + 1152
         piped = piped[: len(samples)]
     assert np.array_equal(piped, samples)
-    assert bool(spooled) == held
+    assert bool(spooled) == is_spooled
 
 
 def test_a_whole_file_is_read_from_a_pipe_too(tmp_path, fifo) -> None:

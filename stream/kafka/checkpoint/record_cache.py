@@ -1,166 +1,298 @@
-"""What is stored of each station, when it is idle, and when its record is withdrawn."""
+"""The records of stations: continued from, written, and withdrawn; and which stations are idle."""
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from stream.kafka.checkpoint.record import Snapshot, StationRecord
+from stream.kafka.codec.frame_stream import NEW_STREAM
+from stream.kafka.codec.message import ResumePoint
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from stream.kafka.checkpoint.record import Saved
+    from stream.kafka.checkpoint.partition_state import (
+        AssignedPartitions,
+        PartitionState,
+        StationState,
+    )
+    from stream.kafka.codec.message import ChunkDecoder
 
-# A station that is silent keeps its old record; it is written anew before it gets so old that
-# reading the state topic from there on would take long, and before its silence is lost count of.
+log = logging.getLogger(__name__)
+
+# The record of a silent station is rewritten after this time. Otherwise the state topic would have
+# to be read from far back, and its silence would not be known.
 _REFRESH_S = 600.0
-_LOOK_S = 1.0
-# Silence is time in which somebody listened: of a loop or a machine that stood still, of which
-# others may have the stations by now, so much counts.
-_LISTEN_S = 2.0
-
-Place = tuple[int, str]  # partition and station
-
-
-@dataclass(slots=True)
-class _Entry:
-    """A station's newest record; times are seconds listened to its partition."""
-
-    saved: Saved
-    heard: float
-    written: float
+_CHECK_SKIPS_S = 5.0  # of reading a partition, until its end is known
+_LOOK_S = 1.0  # between two searches for idle stations
+# If the loop stalls, at most this much of an iteration counts as silence: another worker may own
+# the stations by then.
+_MAX_ITERATION_S = 2.0
 
 
-class Kept:
-    """The newest record of each station on our partitions.
+class RecordCache:
+    """The newest record of each station.
 
-    A station that is silent for `idle_s` is at its end. Its record is written first, with the
-    silence in it, and only then is it idle: so whoever has the record next ends it at the same
-    place, also where its audio has come back meanwhile.
+    A station that is silent for `idle_s` is at its end. Its record is written with that silence
+    before the station counts as idle. So the next owner of the record ends the stream at the same
+    sample, even if audio has arrived meanwhile.
 
     Parameters
     ----------
+    partitions : dict of int to PartitionState
+        The assigned partitions.
+    decoder : ChunkDecoder
+        Continues from records, and knows the timelines that are stored in them.
+    rate : int > 0
+        Samples per second of the snapshots' ``oldest``.
     idle_s : float > 0
-        A station that was silent for so long, in this process and those before it, is idle.
+        A station that was silent for this long, in this process and its predecessors, is idle.
     forget_s : float > idle_s
-        And after so long its record is to be withdrawn.
+        After this long, its record is withdrawn.
     now : callable
         The clock, in seconds.
     """
 
     def __init__(
-        self, idle_s: float, forget_s: float, now: Callable[[], float] = time.monotonic
+        self,
+        partitions: AssignedPartitions,
+        decoder: ChunkDecoder,
+        rate: int,
+        idle_s: float,
+        forget_s: float,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._partitions = partitions
+        self._decoder = decoder
+        self._rate = rate
         self._idle_s = idle_s
         self._forget_s = forget_s
         self._now = now
-        self._turned = now()
-        self._listened: dict[int, float] = {}  # seconds, of each partition
+        self._ticked = now()
         self._next_look = 0.0
-        self._entries: dict[Place, _Entry] = {}
 
-    def begin(self, partition: int, left: Iterable[Saved]) -> None:
-        """Take over what the last owner of a partition has stored."""
-        at = self._listened.setdefault(partition, 0.0)
-        for saved in left:
-            self._entries[partition, saved.station] = _Entry(saved, at - saved.silent_s, at)
+    def load(self, partition: PartitionState, record: StationRecord) -> StationState:
+        """Note the stored record of a station."""
+        state = self._partitions.add_station(partition, record.station)
+        state.record, state.written_s = record, partition.read_s
+        state.received_s = partition.read_s - record.silent_s
+        return state
 
-    def drop(self, partitions: Collection[int]) -> None:
-        """Leave partitions to others."""
-        self._entries = {k: v for k, v in self._entries.items() if k[0] not in partitions}
-        self._listened = {p: at for p, at in self._listened.items() if p not in partitions}
+    def resume(self, partition: PartitionState, record: StationRecord) -> bool:
+        """Continue a station from a record; return False if it is further on another partition.
 
-    def listen(self, partitions: Collection[int]) -> None:
-        """Note that a turn of the loop has passed.
-
-        Time counts for `partitions` only: those that are read as fast as they are written, from a
-        broker that answers. Of the others the audio may only be late.
+        A station that has moved has a record on its old partition for a while.
         """
-        turned, self._turned = self._turned, self._now()
-        passed = min(self._turned - turned, _LISTEN_S)
-        for partition in partitions:
-            self._listened[partition] = self._listened.get(partition, 0.0) + passed
+        station = record.station
+        others = [s for s in self._partitions.states(station) if s.partition != partition.number]
+        state = self.load(partition, record)
+        state.skip_to, state.stream = record.kafka_offset, record.count
+        if not all(other.record and other.record.is_before(record) for other in others):
+            return False
+        at = record.kafka_offset, record.start, record.rate
+        self._decoder.resume(station, ResumePoint(*at, record.timeline, record.entry))
+        if record.count.over:
+            self._decoder.end_stream(station, record.count.first / self._rate)
+        return True
 
-    def look(self) -> tuple[list[Place], list[Place]]:
-        """Return the stations that are idle and not ended, and those to be forgotten.
+    @staticmethod
+    def rebase(record: StationRecord, topic_id: str, kafka_offset: int) -> StationRecord:
+        """Return a record with offsets of the topic as it is now.
 
-        They are looked for about once a second.
+        If the topic was recreated, nothing before `kafka_offset` has been read.
         """
-        if self._turned < self._next_look:
+        if record.is_of(topic_id):
+            return record
+        at = kafka_offset
+        return replace(record, kafka_offset=at, read_to=at, topic_id=topic_id, entry=NEW_STREAM)
+
+    def check_skips(self, number: int) -> int:
+        """Drop records of messages beyond the end of a partition; return how many.
+
+        The topic may have been recreated.
+        """
+        partition = self._partitions.get(number)
+        if partition is None or partition.is_checked or partition.read_s < _CHECK_SKIPS_S:
+            return 0
+        partition.is_checked, dropped = True, 0
+        for state in partition.stations.values():
+            if state.skip_to <= partition.next_offset:
+                continue
+            log.warning(
+                "its record names a message that is not there: ignored",
+                extra={
+                    "station": state.station,
+                    "partition": number,
+                    "kafka_offset": state.skip_to,
+                },
+            )
+            state.skip_to, state.record, dropped = 0, None, dropped + 1
+        return dropped
+
+    def tick(self, caught_up: Collection[int]) -> None:
+        """Note that an iteration of the loop has passed.
+
+        Time counts only for partitions that are caught up, from a broker that answers. On the
+        others, audio may only be late.
+        """
+        before, self._ticked = self._ticked, self._now()
+        passed = min(self._ticked - before, _MAX_ITERATION_S)
+        for number in caught_up:
+            if number in self._partitions:
+                self._partitions[number].read_s += passed
+
+    def look(self) -> tuple[list[StationState], list[StationState]]:
+        """Return the stations that are idle and not ended, and those to forget.
+
+        They are searched for about once a second.
+        """
+        if self._ticked < self._next_look:
             return [], []
-        self._next_look = self._turned + _LOOK_S
-        idle = [p for p, e in self._entries.items() if not e.saved.count.over and self.is_idle(p)]
-        old = [p for p, e in self._entries.items() if self._silent_s(p, e) >= self._forget_s]
-        return idle, old
+        self._next_look = self._ticked + _LOOK_S
+        idle, expired = [], []
+        for state, record in self._stored():
+            if not record.count.over and self.is_idle(state):
+                idle.append(state)
+            if self._silent_s(state) >= self._forget_s:
+                expired.append(state)
+        return idle, expired
 
-    def is_idle(self, place: Place) -> bool:
-        """Say whether the record of a station says that it was silent for too long."""
-        entry = self._entries.get(place)
-        return entry is not None and entry.saved.silent_s >= self._idle_s
+    def is_idle(self, state: StationState) -> bool:
+        """Say whether the record of a station states that it was silent for too long."""
+        return state.record is not None and state.record.silent_s >= self._idle_s
 
-    def ends_before(self, place: Place, kafka_offset: int) -> bool:
-        """Say whether a station was idle before a message of it came."""
-        return self.is_idle(place) and kafka_offset >= self._entries[place].saved.read_to
+    def ends_before(self, state: StationState, kafka_offset: int) -> bool:
+        """Say whether a station was idle before a message of it arrived."""
+        record = state.record
+        return record is not None and self.is_idle(state) and kafka_offset >= record.read_to
 
-    def listened_s(self, partition: int) -> float:
-        """Return for how long we have listened to a partition."""
-        return self._listened.get(partition, 0.0)
+    def received(self, state: StationState, kafka_offset: int) -> None:
+        """Note that a station is not silent, unless the message was already read before."""
+        record = state.record
+        if record is not None and kafka_offset >= record.read_to:
+            state.received_s = self._partitions[state.partition].read_s
+            if record.silent_s:
+                state.record = replace(record, silent_s=0.0)
 
-    def heard(self, place: Place, kafka_offset: int) -> None:
-        """Note that a station is not silent: a message of it came that was not read before."""
-        entry = self._entries.get(place)
-        if entry is not None and kafka_offset >= entry.saved.read_to:
-            entry.heard = self._listened.get(place[0], 0.0)
-            if entry.saved.silent_s:
-                entry.saved = replace(entry.saved, silent_s=0.0)
-
-    def store(self, partition: int, saved: Saved) -> Saved:
-        """Note a record that is to be written; return it with what is known of its silence."""
-        place, at = (partition, saved.station), self._listened.get(partition, 0.0)
-        before = self._entries.get(place)
+    def store(self, state: StationState, record: StationRecord) -> StationRecord:
+        """Note a record that is about to be written; return it with the station's silence."""
+        before, at = state.record, self._partitions[state.partition].read_s
         if before is None:
-            self._entries[place] = _Entry(saved, at, at)
-            return saved
-        # What is read again is no news: a station that was idle still is.
-        silent_s = at - before.heard if saved.count.over else before.saved.silent_s
-        read_to = max(saved.read_to, before.saved.read_to)
-        saved = replace(saved, silent_s=silent_s, read_to=read_to)
-        self._entries[place] = _Entry(saved, before.heard, at)
-        return saved
-
-    def forget(self, place: Place) -> Saved:
-        """Let go of a station, and return what was stored of it."""
-        return self._entries.pop(place).saved
-
-    def saved(self, place: Place) -> Saved:
-        """Return what is stored of a station."""
-        return self._entries[place].saved
-
-    def is_before(self, place: Place, saved: Saved) -> bool:
-        """Say whether there is a record of a station, and an older one than this."""
-        entry = self._entries.get(place)
-        return entry is not None and entry.saved.is_before(saved)
+            state.received_s = at
+        else:
+            # Messages that are read again do not count: an idle station stays idle.
+            silent_s = self._silent_s(state) if record.count.over else before.silent_s
+            read_to = max(record.read_to, before.read_to)
+            record = replace(record, silent_s=silent_s, read_to=read_to)
+        state.record, state.written_s = record, at
+        return record
 
     def expire(self) -> None:
-        """Have `refresh` return all records."""
-        for entry in self._entries.values():
-            entry.written = -math.inf
+        """Make `refresh` return all records."""
+        for state, _ in self._stored():
+            state.written_s = -math.inf
 
-    def refresh(self) -> list[tuple[int, Saved]]:
-        """Return the records of silent stations that are to be written anew."""
+    def refresh(self) -> list[tuple[int, StationRecord]]:
+        """Return the records of silent stations that must be rewritten."""
         out = []
-        for place, entry in self._entries.items():
-            silent_s = self._silent_s(place, entry)
-            saved, at = entry.saved, self._listened.get(place[0], 0.0)
-            # The silence of a station that is not ended is counted more closely.
-            after_s = _REFRESH_S if saved.count.over else min(_REFRESH_S, self._idle_s / 5)
-            becomes_idle = saved.silent_s < self._idle_s <= silent_s
-            if (becomes_idle and not saved.count.over) or at - entry.written > after_s:
-                entry.written = at
-                entry.saved = replace(saved, silent_s=silent_s)
-                out.append((place[0], entry.saved))
+        for state, record in self._stored():
+            silent_s, at = self._silent_s(state), self._partitions[state.partition].read_s
+            # Until a station is ended, its silence is stored more often.
+            after_s = _REFRESH_S if record.count.over else min(_REFRESH_S, self._idle_s / 5)
+            becomes_idle = record.silent_s < self._idle_s <= silent_s
+            if (becomes_idle and not record.count.over) or at - state.written_s > after_s:
+                state.written_s = at
+                state.record = replace(record, silent_s=silent_s)
+                out.append((state.partition, state.record))
         return out
 
-    def _silent_s(self, place: Place, entry: _Entry) -> float:
-        return self._listened.get(place[0], 0.0) - entry.heard
+    def checkpoint(
+        self, snapshots: Mapping[str, Snapshot], topic_id: str
+    ) -> list[tuple[int, StationRecord]]:
+        """Drop the messages that the snapshots do not need; return the records to write."""
+        written = [
+            (state.partition, self.store(state, record))
+            for station, snapshot in snapshots.items()
+            for state, record in self._new_records(station, snapshot, topic_id)
+        ]
+        withdrawn = []
+        for number, partition in sorted(self._partitions.items()):
+            partition.withdrawn -= {record.station for p, record in written if p == number}
+            withdrawn += [(number, StationRecord.tombstone(s)) for s in sorted(partition.withdrawn)]
+            partition.withdrawn.clear()
+        return written + self.refresh() + withdrawn
+
+    def _new_records(
+        self, station: str, snapshot: Snapshot, topic_id: str
+    ) -> Iterator[tuple[StationState, StationRecord]]:
+        """Yield a station's record for each partition that it is on."""
+        for state in self._partitions.states(station):
+            partition, count = self._partitions[state.partition], state.stream
+            first = state.buffer.trim(snapshot["oldest"], self._rate)
+            if count is None:
+                continue
+            if count.over:  # its messages are not needed again
+                timeline = self._decoder.timeline_state(station)
+                frame = partition.first_frames.get(station)
+                at = partition.next_offset if frame is None else frame.kafka_offset
+                first = ResumePoint(at, timeline.end, timeline.rate, timeline)
+            # Until then, the record on its old partition tells what a restart must read.
+            if first is None or first.kafka_offset <= state.adopted_at:
+                continue
+            state.adopted_at = -1
+            yield state, StationRecord(
+                station, first.kafka_offset, first.start, first.rate, snapshot, first.timeline,
+                read_to=partition.next_offset, count=count, topic_id=topic_id, entry=first.entry,
+            )  # fmt: skip
+
+    def _stored(self) -> Iterator[tuple[StationState, StationRecord]]:
+        for partition in self._partitions.values():
+            for state in partition.stations.values():
+                if state.record is not None:
+                    yield state, state.record
+
+    def _silent_s(self, state: StationState) -> float:
+        return self._partitions[state.partition].read_s - state.received_s
+
+
+class RefusedRecords:
+    """Records that the state topic has refused, and the partitions that must not be committed.
+
+    A record older than the committed offset would be restored without the audio that follows it.
+    So if a new record is refused, the old one is withdrawn, and the station begins anew after a
+    restart. If the topic refuses that too, offsets stay where the old record needs them.
+    """
+
+    def __init__(self) -> None:
+        self._stations: dict[tuple[int, str], None] = {}
+
+    def note(self, partition: int, record: StationRecord, *, refused: bool) -> None:
+        """Process the broker's answer to a record."""
+        key = partition, record.station
+        if not refused:
+            self._stations.pop(key, None)
+            return
+        self._stations[key] = None
+        if record.snapshot is not None:
+            where = {"station": record.station, "partition": partition}
+            log.warning("its snapshot is refused: after a restart it begins anew", extra=where)
+
+    def withdrawals(self) -> list[tuple[int, StationRecord]]:
+        """Return the tombstones to write instead of the refused records."""
+        return [(p, StationRecord.tombstone(station)) for p, station in self._stations]
+
+    @property
+    def blocked(self) -> set[int]:
+        """Partitions that must not be committed."""
+        return {partition for partition, _ in self._stations}
+
+    def drop(self, partitions: Collection[int]) -> None:
+        """Forget partitions."""
+        self._stations = dict.fromkeys(key for key in self._stations if key[0] not in partitions)
+
+    def __bool__(self) -> bool:
+        return bool(self._stations)

@@ -12,7 +12,7 @@ from stream.kafka.records.size import batch_bytes
 
 if TYPE_CHECKING:
     from stream.kafka.client.refusals import Refusals
-    from stream.kafka.consumer_record import ConsumerRecord
+    from stream.kafka.records.consumer_record import ConsumerRecord
     from stream.kafka.settings import KafkaSettings
 
 # What waits is memory, and is sent at the next checkpoint at the latest.

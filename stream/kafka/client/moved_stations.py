@@ -20,14 +20,14 @@ from kafka import TopicPartition
 from kafka.partitioner.default import murmur2
 
 from airsift.errors import BrokerError
-from stream.kafka.checkpoint.record import Saved, read_record
+from stream.kafka.checkpoint.record import StationRecord, read_record
 from stream.kafka.client.connect import broker_errors, connect_consumer
 from stream.kafka.client.state_topic import read_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from stream.kafka.consumer_record import ConsumerRecord
+    from stream.kafka.records.consumer_record import ConsumerRecord
     from stream.kafka.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class MovedStations:
         self._known = 0  # number of partitions when last seen
         self._grown = False
         self._read_at: float | None = None
-        self._newest: dict[str, dict[int, Saved]] = {}
+        self._newest: dict[str, dict[int, StationRecord]] = {}
 
     @property
     def grown(self) -> bool:
@@ -94,7 +94,7 @@ class MovedStations:
         count = max(self._partitions(), 1)
         return bool((murmur2(station.encode()) & 0x7FFFFFFF) % count == partition)
 
-    def find(self, station: str, partition: int) -> tuple[int, Saved] | None:
+    def find(self, station: str, partition: int) -> tuple[int, StationRecord] | None:
         """Return a station's newest record on other partitions, and the partition.
 
         None where there is none, or the broker does not answer in time.

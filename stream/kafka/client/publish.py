@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kafka import KafkaConsumer
     from numpy.typing import NDArray
 
-    from stream.kafka.consumer_record import ConsumerRecord
+    from stream.kafka.records.consumer_record import ConsumerRecord
     from stream.kafka.settings import KafkaSettings
     from stream.runner import Stop
     from stream.sources.base import Source

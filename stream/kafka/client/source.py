@@ -20,10 +20,9 @@ from kafka.errors import (
 )
 
 from airsift.errors import BrokerError
-from stream.kafka.checkpoint.caught_up import CaughtUp
-from stream.kafka.checkpoint.partition_reader import Intake
-from stream.kafka.checkpoint.record import Saved
-from stream.kafka.checkpoint.unstored import Unstored
+from stream.kafka.checkpoint.partition_reader import PartitionReader
+from stream.kafka.checkpoint.record import StationRecord
+from stream.kafka.checkpoint.record_cache import RefusedRecords
 from stream.kafka.client.connect import (
     broker_errors,
     connect_consumer,
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
 
     from stream.audio import AudioChunk
     from stream.kafka.client.transactions import Transactions
-    from stream.kafka.consumer_record import ConsumerRecord
+    from stream.kafka.records.consumer_record import ConsumerRecord
     from stream.kafka.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -132,13 +131,12 @@ class KafkaSource(MemberHealth):
         ensure_topics(settings, rights, group=settings.group)
         self._topics = TopicWatch(settings, [topics.audio, topics.dead_letters, topics.state])
         self._moved = MovedStations(settings, lambda: self._topics.known(self._topic).partitions)
-        self._intake = Intake(settings, rate, self._refuse, moved=self._moved)
-        self._offsets = self._intake.offsets
-        self.counts = self._intake.counts
+        self._reader = PartitionReader(settings, rate, self._refuse, moved=self._moved)
+        self.counts = self._reader.counts
         self._caught_up: dict[int, int] = {}  # first offset not read before a rebalance
         self._records: dict[tuple[int, str], int] = {}  # kafka_offset of each station's newest
         self._committed: dict[TopicPartition, int] = {}
-        self._unstored = Unstored()
+        self._unstored = RefusedRecords()
         self._stopped = self._closed = self._undone = False
         self._made_anew = dict.fromkeys((topics.audio, topics.state), 0)
         self._from_start = False  # the topic is another one than before: all of it is new
@@ -161,7 +159,6 @@ class KafkaSource(MemberHealth):
         keep_late_assignments(self._consumer)
         self._connectivity = Connectivity(settings, lambda: last_reads(self._consumer))
         self._rebalances = AssignmentListener()
-        self._reading = CaughtUp()
         self._readiness = Readiness(settings.session_timeout_s)
         with broker_errors(settings):
             self._consumer.subscribe([self._topic], listener=self._rebalances)
@@ -173,13 +170,13 @@ class KafkaSource(MemberHealth):
             with broker_errors(self._settings):
                 polled = self._consumer.poll(timeout_ms=round(self._settings.poll_s * 1000))
             resumed, lost = self._follow_rebalance(polled)
-            ours = None if self._rebalances.joining else self._offsets.partitions
+            ours = None if self._rebalances.joining else self._reader.partitions
             self._readiness.update(ours, self._end_of)
-            chunks, forgotten = self._intake.listen(self._listening())
+            chunks, forgotten = self._reader.tick(self._listening())
             for tp, messages in polled.items():
                 for message in messages:
                     chunks += self._take(tp.partition, message)
-            resumed |= self._intake.take_resumed()
+            resumed |= self._reader.pop_resumed()
             yield Batch(chunks, resumed, frozenset(lost | forgotten))
 
     def stop(self) -> None:
@@ -200,8 +197,8 @@ class KafkaSource(MemberHealth):
         waiting = 0
         for tp in self._consumer.assignment():
             end = self._consumer.highwater(tp)
-            if end is not None and tp.partition in self._offsets.partitions:
-                waiting += max(end - self._offsets.next(tp.partition), 0)
+            if end is not None and tp.partition in self._reader.partitions:
+                waiting += max(end - self._reader.next_offset(tp.partition), 0)
         return waiting
 
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
@@ -223,12 +220,12 @@ class KafkaSource(MemberHealth):
             # this is the last checkpoint of a worker that was asked to stop.
             return
         self._dead_letters.flush()
-        self._write(self._intake.settle(snapshots))
+        self._write(self._reader.checkpoint(snapshots))
         if self._unstored:
             self._write(self._unstored.withdrawals())
         self._commit()
 
-    def _write(self, records: Sequence[tuple[int, Saved]]) -> None:
+    def _write(self, records: Sequence[tuple[int, StationRecord]]) -> None:
         """Store records, and note where they are."""
         written = [(p, saved, self._state.write(p, saved)) for p, saved in records]
         self._producer.flush()
@@ -263,22 +260,22 @@ class KafkaSource(MemberHealth):
             return set()
         consumer, ours = self._consumer, set()
         for tp in consumer.assignment() - consumer.paused():
-            if tp.partition not in self._offsets.partitions:
+            if tp.partition not in self._reader.partitions:
                 continue
-            at = self._offsets.next(tp.partition)
+            at = self._reader.next_offset(tp.partition)
             end = at if is_read_to_end(consumer, tp) else consumer.highwater(tp)
-            if self._reading.look(tp.partition, at, end):
+            if self._reader.is_caught_up(tp.partition, end):
                 ours.add(tp.partition)
         return ours
 
     def _take(self, partition: int, message: ConsumerRecord) -> list[AudioChunk]:
-        if partition not in self._offsets.partitions:
+        if partition not in self._reader.partitions:
             return []
         if message.offset < self._caught_up.get(partition, 0):
             self.counts["repeats"] += 1
             return []
         self._caught_up.pop(partition, None)
-        return self._intake.take(message)
+        return self._reader.read(message)
 
     def _count_unreadable(self) -> None:
         self.counts["unreadable"] += 1
@@ -302,15 +299,15 @@ class KafkaSource(MemberHealth):
         taken, self._rebalances.taken = self._rebalances.taken, set()
         if self._is_new(self._settings.topics.state):
             self._records.clear()
-            self._intake.rewrite()
+            self._reader.rewrite()
         if self._is_new(self._topic):
-            taken = self._offsets.partitions
+            taken = self._reader.partitions
             self._from_start = True
             self._rebalances.assigned |= not self._rebalances.joining
         if self._transactions is not None and (taken or self._rebalances.assigned or self._undone):
             # What it holds was heard on partitions that others may have by now: all begin anew.
             self._transactions.abort()
-            taken = self._offsets.partitions
+            taken = self._reader.partitions
             self._rebalances.assigned |= self._undone and not self._rebalances.joining
             self._undone = False
         lost = self._let_go(taken)
@@ -319,10 +316,10 @@ class KafkaSource(MemberHealth):
         self._rebalances.assigned = False
         self.counts["rebalances"] += 1
         assigned = {tp.partition for tp in self._consumer.assignment()}
-        known = self._offsets.partitions
+        known = self._reader.partitions
         lost |= self._let_go(known - assigned)
         # Kafka begins again at the committed offset, also where we have read further.
-        self._caught_up = {p: self._offsets.next(p) for p in known & assigned}
+        self._caught_up = {p: self._reader.next_offset(p) for p in known & assigned}
         log.info("partitions of %s: %s", self._topic, sorted(assigned))
         return self._take_up(assigned - known, polled), lost
 
@@ -340,8 +337,7 @@ class KafkaSource(MemberHealth):
 
     def _let_go(self, partitions: Iterable[int]) -> set[str]:
         partitions = set(partitions)
-        lost = self._intake.let_go(partitions)
-        self._reading.drop(partitions)
+        lost = self._reader.release(partitions)
         self._unstored.drop(partitions)
         self._records = {k: v for k, v in self._records.items() if k[0] not in partitions}
         self._committed = {
@@ -358,7 +354,7 @@ class KafkaSource(MemberHealth):
         self._topics.poll()
         if max(partitions) >= self._topics.known(self._settings.topics.state).partitions:
             ensure_state_topic(self._settings)
-        self._intake.topic_id = topic_id = self._topics.known(self._topic).id
+        self._reader.topic_id = topic_id = self._topics.known(self._topic).id
         wait_s = self._settings.request_timeout_s + self._settings.undecided_s
         within = {"timeout_ms": round(wait_s * 1000)}
         state, consumer = self._settings.topics.state, self._consumer
@@ -388,7 +384,7 @@ class KafkaSource(MemberHealth):
                         f"where partition {partition} of {self._topic} begins; look at its leader"
                     )
                 left = [record.saved for record in records.values()]
-                resumed |= self._intake.begin(partition, first, left)
+                resumed |= self._reader.begin(partition, first, left)
                 self._records |= {(partition, s): r.kafka_offset for s, r in records.items()}
         self._from_start = False
         # Where a group begins must not depend on when its first member died.
@@ -397,10 +393,10 @@ class KafkaSource(MemberHealth):
 
     def _commit(self) -> None:
         """Commit what is needed of audio and of state, in one request."""
-        state, held = self._settings.topics.state, self._unstored.held
+        state, held = self._settings.topics.state, self._unstored.blocked
         offsets = {
-            TopicPartition(self._topic, p): self._offsets.needed(p)
-            for p in self._offsets.partitions - held
+            TopicPartition(self._topic, p): self._reader.commit_offset(p)
+            for p in self._reader.partitions - held
         }
         for (partition, _), at in self._records.items():
             tp = TopicPartition(state, partition)

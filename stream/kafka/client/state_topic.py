@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kafka import TopicPartition
 
 from airsift.errors import BrokerError
-from stream.kafka.checkpoint.record import Saved, as_record, read_record
+from stream.kafka.checkpoint.record import StationRecord, as_record, read_record
 from stream.kafka.client.connect import (
     broker_errors,
     connect_admin,
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
     from stream.kafka.client.producer import Producer, SentMessage
     from stream.kafka.client.transactions import Transactions
-    from stream.kafka.consumer_record import ConsumerRecord
+    from stream.kafka.records.consumer_record import ConsumerRecord
     from stream.kafka.settings import KafkaSettings
 
 
 class StoredRecord(NamedTuple):
     """A station's record, and its offset in the state topic."""
 
-    saved: Saved
+    saved: StationRecord
     kafka_offset: int
 
 
@@ -88,7 +88,7 @@ class StateTopic:
         self._topic = settings.topics.state
         self._damaged = 0
 
-    def write(self, partition: int, saved: Saved) -> SentMessage:
+    def write(self, partition: int, saved: StationRecord) -> SentMessage:
         """Give a record to the producer."""
         return self._producer.send(
             self._topic, *as_record(self._settings.group, partition, saved), partition

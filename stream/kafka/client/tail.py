@@ -13,7 +13,7 @@ from stream.kafka.client.connect import broker_errors, connect_consumer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from stream.kafka.consumer_record import ConsumerRecord
+    from stream.kafka.records.consumer_record import ConsumerRecord
     from stream.kafka.settings import KafkaSettings
     from stream.runner import Stop
 

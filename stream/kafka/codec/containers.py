@@ -1,19 +1,19 @@
-"""FLAC and WAV files without what is not audio: tags, pictures, tables.
+"""Remove tags, pictures and tables from FLAC and WAV files.
 
-FFmpeg looks through all tags it has for each new one: a message of some megabytes of short ones
-would cost an hour. Here they are passed over by their lengths.
+FFmpeg compares each new tag with all earlier ones: a message of some megabytes of short tags would
+take an hour. Here they are skipped by their lengths.
 """
 
 from __future__ import annotations
 
 import struct
 
-from stream.decoding.framing import id3_bytes
+from stream.decoding.tags import id3_bytes
 
 _STREAMINFO_BYTES = 34
 _CHUNK = struct.Struct("<4sI")
 _MAX_FORMAT = 64  # bytes; that of the longest known format is 40
-_UNKNOWN = (0, 0xFFFFFFFF)  # sizes that are written while the end is not known yet
+_UNKNOWN = (0, 0xFFFFFFFF)  # sizes that mean an unknown end
 
 
 def bare_flac(value: bytes) -> bytes:

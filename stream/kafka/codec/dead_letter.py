@@ -1,8 +1,8 @@
-"""Dead letters: messages that are no audio, with the reason, place and time.
+"""Dead letters: messages that could not be processed, with the reason, origin and time.
 
-A letter is one message that was refused, however often: each refusal after a replay names where
-the message first came from, its first timestamp, and one attempt more. So the newest attempt of
-each is what is open, and a replay that is noted on the topic is done.
+A message may be refused several times: each refusal after a replay has the first origin and
+timestamp of the message, and the next attempt number. The newest attempt of each message is open
+until its replay is noted on the topic.
 """
 
 from __future__ import annotations
@@ -11,19 +11,21 @@ import re
 import time
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from stream.kafka.codec.message import Message
+from stream.kafka.records.consumer_record import Unreadable
 from stream.kafka.records.size import batch_bytes
-from stream.kafka.records.unreadable import Unreadable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from stream.kafka.codec.headers import Headers
+    from stream.kafka.records.consumer_record import ConsumerRecord
 
 PREFIX = "airsift-"
-# What a message that is sent again tells of its past, so that it is known again if it is refused
-# again. `truncated` is read by `stream.kafka.codec.headers`: half a message must not be taken for
-# one.
+# Headers of a replayed message that identify it if it is refused again. `truncated` is read by
+# `stream.kafka.codec.headers`: part of a message must not be processed.
 _PAST = ("topic", "partition", "kafka-offset", "attempt", "timestamp-ms", "truncated")
 _MAX_ATTEMPT = 10**6
 _MAX_NUMBER = 2**63 - 1
@@ -35,7 +37,7 @@ _BLOCK = 64 * 1024
 
 
 class Origin(NamedTuple):
-    """Where a message was when it was refused for the first time."""
+    """The partition and offset of a message when it was first refused."""
 
     topic: str
     partition: int
@@ -46,53 +48,53 @@ class Origin(NamedTuple):
 
 
 def as_dead_letter(
-    message: Any, reason: str, *, max_bytes: int, max_raw_bytes: int | None = None
+    message: ConsumerRecord, reason: str, *, max_bytes: int, max_raw_bytes: int | None = None
 ) -> Message:
-    """Return what is sent to the dead letter topic for a message that does not decode.
+    """Return the dead letter for a message that does not decode.
 
-    Key, value and headers are the original's, and headers say what happened: docs/topics.md. A
-    message that is too long is cut: the beginning of its value is left, of long keys and headers
-    less. What no client can read is sent as the bytes that the broker has.
+    Key, value and headers are the original's; further headers give the reason, see docs/topics.md.
+    A message that is too long is cut to the beginning of its value; long keys and headers are cut
+    more. If no client can read the message, the letter contains the broker's bytes.
 
     Parameters
     ----------
-    message : Received or kafka ConsumerRecord
-        What was read.
+    message : ConsumerRecord
+        The message.
     reason : str
         Why it was refused, in one line.
     max_bytes : int > 0
-        Of a batch, compressed by gzip, that the topic takes.
+        Limit of the topic for a batch, compressed by gzip.
     max_raw_bytes : int > 0, optional
-        Of it before compression; default: as many.
+        Limit before compression; by default the same.
     """
     past = _fields(message.headers)
-    told = {"reason": reason[: min(_MAX_REASON, max_bytes // 8)], **_origin_fields(message, past)}
-    told["time-ms"] = str(round(time.time() * 1000))
+    fields = {"reason": reason[: min(_MAX_REASON, max_bytes // 8)], **_origin_fields(message, past)}
+    fields["time-ms"] = str(round(time.time() * 1000))
     if "truncated" in past:
-        told["truncated"] = past["truncated"][:_RESERVE]
+        fields["truncated"] = past["truncated"][:_RESERVE]
     key, value = message.key, message.value
     if isinstance(value, Unreadable):
         if value.is_raw:
-            told["last-kafka-offset"] = str(value.last_offset)
+            fields["last-kafka-offset"] = str(value.last_offset)
         value = bytes(value)
     if key is None and value is None:  # Kafka's clients send no such message
-        told["null-value"], value = "1", b""
+        fields["null-value"], value = "1", b""
     # A name that is not UTF-8 cannot be sent as it is.
     headers = [
         (name.encode("utf-8", "replace").decode(), content or b"")
         for name, content in message.headers
         if not name.startswith(PREFIX)
     ]
-    own = _as_headers(told)
+    own = _as_headers(fields)
     raw = max(max_bytes, max_raw_bytes or 0)
     if batch_bytes(key, value, headers + own) <= max_bytes:
         return Message(key, value, headers + own)
-    return _cut(Message(key, value, headers), told, max_bytes, raw)
+    return _cut(Message(key, value, headers), fields, max_bytes, raw)
 
 
-def _cut(whole: Message, told: dict[str, str], max_bytes: int, max_raw_bytes: int) -> Message:
-    """Return the beginning of a letter, as much as its topic takes."""
-    room = max(max_bytes - batch_bytes(None, b"", _as_headers(told)) - _RESERVE, 0)
+def _cut(whole: Message, fields: dict[str, str], max_bytes: int, max_raw_bytes: int) -> Message:
+    """Return the beginning of a letter, as long as its topic allows."""
+    room = max(max_bytes - batch_bytes(None, b"", _as_headers(fields)) - _RESERVE, 0)
     key, value, headers = whole.key, whole.value, list[tuple[str, bytes]]()
     if key is not None and len(key) > room // 4:
         key = key[: min(_MAX_KEY, room // 4)]
@@ -106,23 +108,23 @@ def _cut(whole: Message, told: dict[str, str], max_bytes: int, max_raw_bytes: in
         left = max(room - around, 0)
         value = value[: _prefix(value, left, max(max_raw_bytes - (max_bytes - left), left))]
     parts = [
-        f"{name} {kept} of {size}"
-        for name, kept, size in (
+        f"{name} {left} of {size}"
+        for name, left, size in (
             ("value", len(value or b""), len(whole.value or b"")),
             ("key", len(key or b""), len(whole.key or b"")),
             ("headers", len(headers), len(whole.headers)),
         )
-        if kept < size
+        if left < size
     ]
-    if parts and "truncated" not in told:
-        told = told | {"truncated": ", ".join(parts)}
-    return Message(key, value, headers + _as_headers(told))
+    if parts and "truncated" not in fields:
+        fields = fields | {"truncated": ", ".join(parts)}
+    return Message(key, value, headers + _as_headers(fields))
 
 
 def _prefix(value: bytes, room: int, max_raw: int) -> int:
     """Return how many bytes of a value, `max_raw` at most, take up no more than `room` in gzip.
 
-    The work is bounded by what is kept: audio does not become shorter.
+    Audio does not compress, so the work is proportional to the result.
     """
     if len(value) <= room:
         return len(value)
@@ -136,8 +138,8 @@ def _prefix(value: bytes, room: int, max_raw: int) -> int:
     return max(at, room)
 
 
-def _origin_fields(message: Any, past: dict[str, str]) -> dict[str, str]:
-    """Return what identifies a message, also one that was refused before."""
+def _origin_fields(message: ConsumerRecord, past: dict[str, str]) -> dict[str, str]:
+    """Return the headers that identify a message, also if it was refused before."""
     origin = None if "replayed" in past else _origin(past)
     attempt = 1
     timestamp = str(message.timestamp) if _is_number(message.timestamp) else None
@@ -162,25 +164,25 @@ class DeadLetter:
     Parameters
     ----------
     message : Message
-        As it came.
+        As it was received.
     station : str
         Its key, as text.
     origin : Origin
-        Where it first was; a message that somebody else put on the topic came from there.
+        Where it was first refused; the letter itself, if another program wrote it.
     attempt : int > 0
-        How often it was refused.
+        Number of refusals.
     time_ms : int, optional
-        When it was refused last, Unix time in milliseconds.
+        Time of the last refusal, Unix time in milliseconds.
     timestamp_ms : int, optional
-        Its own, as it came.
+        Timestamp of the original record.
     reason : str
-        Why.
+        Reason of the refusal.
     truncated : str
-        What of it is left, "" if it is whole.
+        The parts that were cut, "" if it is complete.
     replayed : bool
-        This is no letter: it says that the attempt was sent again.
+        Whether this is not a letter, but the note that the attempt was replayed.
     is_raw : bool
-        Whether its value is no message, but the bytes of a batch that no client can read.
+        Whether its value is the raw bytes of a batch that no client can read.
     """
 
     message: Message
@@ -196,48 +198,48 @@ class DeadLetter:
 
     @property
     def identity(self) -> tuple[Origin, int | None]:
-        """What tells a message from all others: a topic made anew counts from 0 again."""
+        """Identifies a message: offsets alone repeat if a topic is recreated."""
         return self.origin, self.timestamp_ms
 
 
-def read_dead_letter(record: Any) -> DeadLetter:
-    """Return what a message of the dead letter topic tells.
+def read_dead_letter(record: ConsumerRecord) -> DeadLetter:
+    """Return a message of the dead letter topic.
 
     Parameters
     ----------
-    record : kafka ConsumerRecord
-        Whoever may write to the topic has written it: nothing in it is taken for granted.
+    record : ConsumerRecord
+        It may be from any program that may write to the topic, so nothing in it is trusted.
     """
-    told = _fields(record.headers)
+    fields = _fields(record.headers)
     headers = [(n, v or b"") for n, v in record.headers if not n.startswith(PREFIX)]
-    value = None if "null-value" in told else record.value
+    value = None if "null-value" in fields else record.value
     return DeadLetter(
         message=Message(record.key, value, headers),
         station=(record.key or b"").decode("utf-8", "replace"),
-        origin=_origin(told) or Origin(record.topic, record.partition, record.offset),
-        attempt=min(max(_number(told.get("attempt")) or 1, 1), _MAX_ATTEMPT),
-        time_ms=_time(told.get("time-ms")),
-        timestamp_ms=_number(told.get("timestamp-ms")),
-        reason=told.get("reason", "(no reason)"),
-        truncated=told.get("truncated", ""),
-        replayed="replayed" in told,
-        is_raw="last-kafka-offset" in told,
+        origin=_origin(fields) or Origin(record.topic, record.partition, record.offset),
+        attempt=min(max(_number(fields.get("attempt")) or 1, 1), _MAX_ATTEMPT),
+        time_ms=_time(fields.get("time-ms")),
+        timestamp_ms=_number(fields.get("timestamp-ms")),
+        reason=fields.get("reason", "(no reason)"),
+        truncated=fields.get("truncated", ""),
+        replayed="replayed" in fields,
+        is_raw="last-kafka-offset" in fields,
     )
 
 
 def as_replay(letter: DeadLetter) -> Message:
-    """Return the message as it came, with what makes it known again if it is refused again."""
+    """Return the original message, with the headers that identify it if it is refused again."""
     return letter.message._replace(headers=letter.message.headers + _past_of(letter))
 
 
 def as_note(letter: DeadLetter) -> Message:
-    """Return what is written beside a letter that was sent again: that this is done."""
+    """Return the note that a letter was replayed."""
     done = {"replayed": str(round(time.time() * 1000))}
     return Message(letter.message.key, b"", _past_of(letter) + _as_headers(done))
 
 
 class Ledger:
-    """Which letters of a topic are open: refused, and not sent again since."""
+    """The open letters of a topic: refused, and not replayed since."""
 
     def __init__(self) -> None:
         # The newest attempt of each message, by its identity.
@@ -245,7 +247,7 @@ class Ledger:
         self._replayed: dict[tuple[Origin, int | None], int] = {}
 
     def note(self, letter: DeadLetter) -> None:
-        """Take note of a message of the topic, in any order."""
+        """Process a message of the topic, in any order."""
         known = self._replayed if letter.replayed else self._refused
         known[letter.identity] = max(known.get(letter.identity, 0), letter.attempt)
 
@@ -254,22 +256,22 @@ class Ledger:
         return not letter.replayed and letter.attempt >= self._refused.get(letter.identity, 0)
 
     def is_open(self, letter: DeadLetter) -> bool:
-        """Whether a letter is the newest of its message, and waits to be sent again."""
+        """Whether a letter is the newest of its message, and not replayed."""
         return self.is_newest(letter) and letter.attempt > self._replayed.get(letter.identity, 0)
 
 
 def _past_of(letter: DeadLetter) -> Headers:
     topic, partition, at = letter.origin
     values = (topic, partition, at, letter.attempt, letter.timestamp_ms, letter.truncated or None)
-    told = {name: str(v) for name, v in zip(_PAST, values, strict=True) if v is not None}
-    return _as_headers(told)
+    fields = {name: str(v) for name, v in zip(_PAST, values, strict=True) if v is not None}
+    return _as_headers(fields)
 
 
-def _as_headers(told: dict[str, str]) -> Headers:
-    return [(PREFIX + name, text.encode("utf-8", "replace")) for name, text in told.items()]
+def _as_headers(fields: dict[str, str]) -> Headers:
+    return [(PREFIX + name, text.encode("utf-8", "replace")) for name, text in fields.items()]
 
 
-def _fields(headers: Any) -> dict[str, str]:
+def _fields(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
     return {
         name.removeprefix(PREFIX): (content or b"").decode("utf-8", "replace")
         for name, content in headers
@@ -277,9 +279,9 @@ def _fields(headers: Any) -> dict[str, str]:
     }
 
 
-def _origin(told: dict[str, str]) -> Origin | None:
-    """Return where a message first was, if its headers say so."""
-    topic, partition, at = (told.get(name, "") for name in _PAST[:3])
+def _origin(fields: dict[str, str]) -> Origin | None:
+    """Return the origin in a message's headers, if there is one."""
+    topic, partition, at = (fields.get(name, "") for name in _PAST[:3])
     if not _TOPIC.fullmatch(topic):
         return None
     numbers = _number(partition), _number(at)
@@ -292,7 +294,7 @@ def _number(text: str | None) -> int | None:
     return int(text) if int(text) <= _MAX_NUMBER else None
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int) and 0 <= value <= _MAX_NUMBER
 
 

@@ -1,8 +1,8 @@
 """FLAC, Ogg, MP3 and WAV in memory: messages that are small files of their own.
 
-Sample counts are exact: what a FLAC, Ogg Opus, WAV or MP3 message with a LAME header decodes to
-is as long as what was encoded. Work and memory grow with a message's size and no faster, and end
-where it holds more audio than `kafka.wire.max_s`.
+Sample counts are exact: a FLAC, Ogg Opus or WAV message, or an MP3 message with a LAME header,
+decodes to as many samples as were encoded. Work and memory are proportional to a message's size,
+and bounded by `kafka.wire.max_s` of audio.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from stream.kafka.codec.mp3_file import Mp3File
     from stream.kafka.settings import WireSettings
 
-# What may be inside: the rest of FFmpeg, pictures and films above all, stays out of reach.
+# Permitted decoders: the rest of FFmpeg, such as pictures and films, is out of reach.
 _DECODERS = {
     "flac": "flac",
     "wav": "pcm_u8,pcm_s16le,pcm_s24le,pcm_s32le,pcm_s64le,pcm_f32le,pcm_f64le,pcm_alaw,pcm_mulaw",

@@ -1,10 +1,10 @@
 """Decode a stream of MP3 or ADTS frames so that a restart gives the same samples.
 
-A decoder carries state from frame to frame: MP3's bit reservoir, the overlap of both, SBR's
-headers, and the dice that FFmpeg draws AAC's noise bands with, which nothing sets back. So frames
-are counted, and every block of frames has a decoder of its own, which first decodes some of the
-frames before the block. What a block decodes to is then a function of its bytes and of those
-frames, by construction; who has them decodes the same samples, wherever it began.
+A decoder carries state from frame to frame: MP3's bit reservoir, the overlap of both codecs, SBR's
+headers, and FFmpeg's random generator for AAC's noise bands, which cannot be reset. So frames are
+counted, and every block of frames has a decoder of its own, which first decodes some of the frames
+before the block. The samples of a block are then a function of its bytes and of those frames, and
+do not depend on where decoding began.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ if TYPE_CHECKING:
     from stream.decoding.framing import Frame
     from stream.kafka.settings import WireSettings
 
-# Frames in a block, and frames before it that its decoder decodes first. MP3's reservoir reaches
-# back 511 bytes: that is 24 frames at 8 kbit/s. SBR sends its header about twice a second.
+# Frames in a block, and frames before it that its decoder decodes first. MP3's reservoir contains
+# 511 bytes: 24 frames at 8 kbit/s. SBR repeats its header about twice a second.
 _BLOCK = {"mp3float": 64, "aac": 128}
 _RUN_UP = {"mp3float": 32, "aac": 16}
-_RESERVOIR, _MP3_SIDE = 511, 38  # bytes: of the reservoir, and of a frame what cannot be in it
+_RESERVOIR, _MP3_SIDE = 511, 38  # bytes: of the reservoir, and of a frame's part outside of it
 _MAX_LAYOUT = 12_000  # characters: of the longest frame
-_ID_PCE = 5  # an AAC element: which channels there are
+_ID_PCE = 5  # an AAC element that lists the channels
 
 
-class Entry(NamedTuple):
-    """How a decoder begins with a message in mid-stream. Without values: as with a new stream.
+class FrameEntry(NamedTuple):
+    """How a decoder begins at a message in mid-stream. The defaults are those of a new stream.
 
     Parameters
     ----------
     skip : int, optional
-        Bytes before the first frame that begins in the message; None if frames are searched for.
+        Bytes before the first frame that begins in the message; None to search for it.
     lead : int
-        Samples of the frames that end in the message and begin before it: they count for the
-        message's place, and are not decoded.
+        Samples of the frames that end in the message and begin before it. They count for the
+        message's position, and are not decoded.
     number : int
         Number of the first frame that begins in the message.
     kind : int, optional
@@ -64,20 +64,20 @@ class Entry(NamedTuple):
     layout: str = ""
 
 
-NEW = Entry()
+NEW_STREAM = FrameEntry()
 
 
-def read_entry(values: Sequence[Any]) -> Entry:
-    """Return an entry that was JSON in between.
+def read_entry(values: Sequence[Any]) -> FrameEntry:
+    """Return an entry that was stored as JSON.
 
     Raises
     ------
     ValueError
-        It is none.
+        The values are not a valid entry.
     """
-    if len(values) != len(Entry._fields):
-        raise ValueError(f"entry has {len(values)} values, not {len(Entry._fields)}")
-    entry = Entry(*values)
+    if len(values) != len(FrameEntry._fields):
+        raise ValueError(f"entry has {len(values)} values, not {len(FrameEntry._fields)}")
+    entry = FrameEntry(*values)
     counts = (entry.skip or 0, entry.lead, entry.number, entry.kind or 0)
     if any(type(count) is not int or not 0 <= count < 2**53 for count in counts):
         raise ValueError(f"entry {counts} is out of range")
@@ -87,30 +87,30 @@ def read_entry(values: Sequence[Any]) -> Entry:
     return entry
 
 
-class Pushed(NamedTuple):
-    """What a message brings.
+class DecodedFrames(NamedTuple):
+    """The frames of a message.
 
     Parameters
     ----------
     decoded : Decoded
-        Samples of the frames that end in the message, without the `skipped` ones.
+        Samples of the frames that end in the message, without the first `skipped` ones.
     skipped : int
-        Samples at the message's beginning that are not decoded, because the stream begins with
-        this message.
+        Samples at the message's beginning that are not decoded, because decoding begins with this
+        message.
     entry : Entry, optional
-        For a decoder that is to begin with this message; None if no frame begins in it.
+        For a decoder that begins at this message; None if no frame begins in it.
     needs : int
-        Number of the first frame that a decoder needs to decode the same samples.
+        Number of the first frame that is needed to decode the same samples.
     """
 
     decoded: Decoded
     skipped: int
-    entry: Entry | None
+    entry: FrameEntry | None
     needs: int
 
     @property
     def n(self) -> int:
-        """Samples of the message, those that are skipped too."""
+        """Samples of the message, with the skipped ones."""
         return self.skipped + len(self.decoded.samples)
 
 
@@ -134,15 +134,17 @@ class FrameStream:
         As above.
     """
 
-    def __init__(self, codec: str, limits: WireSettings, entry: Entry = NEW, rate: int = 0) -> None:
+    def __init__(
+        self, codec: str, limits: WireSettings, entry: FrameEntry = NEW_STREAM, rate: int = 0
+    ) -> None:
         self.codec = codec
         self._form = FORMATS[codec]
         self._limits = limits
         self._framer = Framer(self._form, entry.skip, entry.kind)
-        self._entry: Entry | None = entry  # until the first message has come
+        self._entry: FrameEntry | None = entry  # until the first message has come
         self._next = entry.number  # number of the next frame
         self._block, self._run_up = _BLOCK[codec], _RUN_UP[codec]
-        # Frames before this one may fail to decode: what they lean on may be missing.
+        # Frames before this one may fail to decode, because frames that they need are missing.
         needed = -(-(entry.number + self._run_up) // self._block) * self._block
         self._sound = 0 if entry.skip is None else needed
         self._before: deque[bytes] = deque(maxlen=self._run_up)
@@ -155,7 +157,7 @@ class FrameStream:
 
     @property
     def goes_on(self) -> bool:
-        """Whether the next message is known to go on with this stream."""
+        """Whether the next message is known to continue this stream."""
         return self._entry is not None and self._entry.skip is not None
 
     @property
@@ -163,13 +165,13 @@ class FrameStream:
         """Samples of a frame, if the last message ended within one."""
         return self._samples if self._framer.is_partial else 0
 
-    def push(self, value: bytes) -> Pushed:
+    def push(self, value: bytes) -> DecodedFrames:
         """Return the samples of the frames that end in `value`; there may be none.
 
         Raises
         ------
         DecodeError
-            It is no such stream, or beyond the limits. The stream is then to be given up.
+            It is no such stream, or exceeds the limits. This stream must not be used again.
         """
         began, self._entry = self._entry, None
         self._packets = self._failed = 0
@@ -179,7 +181,7 @@ class FrameStream:
             decoded = collect(self._decoded(value), self._limits, self._rate)
         except av.error.FFmpegError as error:
             raise not_audio(value, self._form.name, error) from error
-        # The first frame after a jump may lean on one that is not there; more are damage.
+        # The first frame after a jump may need a missing one; more failures are damage.
         if self._failed > 1 + self._packets // 2:
             raise DecodeError(
                 f"{len(value)} bytes are not a stream of {self._form.name} frames ({self._failed} "
@@ -190,12 +192,12 @@ class FrameStream:
         entry = began
         if entry is None and self._framer.first is not None:
             (skip, kind), (first, layout) = self._framer.first, self._first
-            entry = Entry(skip, self._earlier, first, kind, b64encode(layout).decode())
+            entry = FrameEntry(skip, self._earlier, first, kind, b64encode(layout).decode())
         needs = max(number // self._block * self._block - self._run_up, 0)
-        return Pushed(decoded._replace(rate=self._rate), skipped, entry, needs)
+        return DecodedFrames(decoded._replace(rate=self._rate), skipped, entry, needs)
 
     def _decoded(self, value: bytes) -> Iterator[AudioFrame | int]:
-        """Yield what is decoded, as it is decoded; a number for a damaged frame's samples."""
+        """Yield decoded frames one by one; for a damaged frame, its number of samples."""
         for frame in self._framer.frames(value):
             self._packets += 1
             total = 0
@@ -208,7 +210,7 @@ class FrameStream:
                 self._first = self._next, self._layout
 
     def _decode(self, frame: Frame) -> Iterator[AudioFrame | int]:
-        """Yield one frame's samples; as many as its header counts, also of a damaged one."""
+        """Yield one frame's samples: as many as its header states, even if it is damaged."""
         number, self._next = self._next, self._next + 1
         if frame.header.kind != self._kind:  # another song, with another rate
             self._kind, self._context = frame.header.kind, None
@@ -254,14 +256,14 @@ class FrameStream:
 
 
 def _needed(before: list[bytes]) -> int:
-    """Return how many of the last MP3 frames the next one leans on.
+    """Return how many of the last MP3 frames the next one needs.
 
     The overlap reaches two frames back, and the reservoir from there.
     """
-    held, n = 0, min(2, len(before))
+    size, n = 0, min(2, len(before))
     for data in reversed(before[:-2]):
-        if held >= _RESERVOIR:
+        if size >= _RESERVOIR:
             break
-        held += max(len(data) - _MP3_SIDE, 0)
+        size += max(len(data) - _MP3_SIDE, 0)
         n += 1
     return n

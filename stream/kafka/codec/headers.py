@@ -1,4 +1,4 @@
-"""What surrounds the audio in a message of the audio topic: the key and the headers.
+"""The key and the headers of a message of the audio topic.
 
 Key: the station's name in UTF-8. Value: the audio's bytes, nothing else. Headers, as text:
 
@@ -12,8 +12,8 @@ time_ms         Unix time of the first sample in milliseconds
 end             ``true``: the stream ends with this message, which may be empty
 =============== ================================================================
 
-``start_sample`` and ``time_ms`` may be missing: see `position`. docs/topics.md says all of
-this to those who write producers.
+``start_sample`` and ``time_ms`` may be missing, see `stream.kafka.codec.timeline`. docs/topics.md
+describes all of this for authors of producers.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _MAX_STATION = 200
 _RANGES = {
     "rate": (1, MAX_RATE),
     "channels": (1, 10**3),
-    "start_sample": (0, MAX_TIME_S * MAX_RATE),  # at its own rate: see `position`
+    "start_sample": (0, MAX_TIME_S * MAX_RATE),  # at its own rate
     "time_ms": (0, MAX_TIME_MS - 1),
 }
 _READ = ("schema", "content-type", *_RANGES, "end")
@@ -62,11 +62,11 @@ _ATTEMPT = "airsift-attempt"
 Headers = list[tuple[str, bytes]]
 
 
-class Said(NamedTuple):
-    """The headers, read.
+class AudioHeaders(NamedTuple):
+    """The parsed headers.
 
-    `rate` is 0 where neither header nor default gives one; `again` is whether the message is a dead
-    letter that was sent again.
+    `rate` is 0 if neither header nor default gives one; `again` is whether the message is a
+    replayed dead letter.
     """
 
     content_type: str
@@ -77,13 +77,13 @@ class Said(NamedTuple):
     again: bool = False
 
 
-def read_headers(headers: Iterable[tuple[str, bytes]], limits: WireSettings) -> Said:
-    """Return what a message's headers say, with the configured defaults.
+def read_headers(headers: Iterable[tuple[str, bytes]], limits: WireSettings) -> AudioHeaders:
+    """Return a message's headers, with the configured defaults.
 
     Raises
     ------
     DecodeError
-        A header that is needed is missing, or one is not what it should be.
+        A required header is missing, or a header is invalid.
     """
     texts = _texts(headers)
     if cut := texts.get(_CUT):
@@ -115,11 +115,11 @@ def read_headers(headers: Iterable[tuple[str, bytes]], limits: WireSettings) -> 
             "message, or set kafka.wire.default_rate"
         )
     place = _number(texts, "start_sample"), _number(texts, "time_ms")
-    return Said(kind, rate, channels, *place, again=_ATTEMPT in texts)
+    return AudioHeaders(kind, rate, channels, *place, again=_ATTEMPT in texts)
 
 
 def _texts(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
-    """Return headers by name, in small letters; one that we read may not contradict itself."""
+    """Return headers by lower-case name; a header in use may not contradict itself."""
     texts: dict[str, str] = {}
     for name, value in headers:
         _add(texts, name.lower(), (value or b"").decode("utf-8", "replace").strip())
@@ -127,7 +127,7 @@ def _texts(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
 
 
 def _take_parameters(texts: dict[str, str], parameters: Iterable[str]) -> None:
-    """Take what the ``content-type`` of raw samples says of them, as in ``; rate=44100``."""
+    """Add the parameters of the ``content-type`` of raw samples, as in ``; rate=44100``."""
     for parameter in parameters:
         name, _, text = parameter.partition("=")
         if (name := name.strip().lower()) in ("rate", "channels"):
@@ -135,7 +135,7 @@ def _take_parameters(texts: dict[str, str], parameters: Iterable[str]) -> None:
 
 
 def _add(texts: dict[str, str], name: str, text: str) -> None:
-    """Add what is said of `name`; nothing tells which of two values is right."""
+    """Add a value of `name`; of two different values, neither is known to be right."""
     before = texts.get(name)
     if before and text and before != text and name in _READ:
         raise DecodeError(
@@ -149,7 +149,7 @@ def _number(texts: dict[str, str], name: str) -> int | None:
     if not text:
         return None
     min_, max_ = _RANGES[name]
-    # int() takes other scripts' digits, and minutes for a million of them.
+    # int() accepts other scripts' digits, and needs minutes for a million of them.
     if not (text.isascii() and text.isdigit() and len(text) < 20 and min_ <= int(text) <= max_):
         raise DecodeError(
             f"header {name}={text[:40]!r} must be a whole number from {min_} to {max_}, as text"
@@ -157,23 +157,23 @@ def _number(texts: dict[str, str], name: str) -> int | None:
     return int(text)
 
 
-class End(NamedTuple):
-    """What an empty message says of the end of its station's stream.
+class StreamEnd(NamedTuple):
+    """The end of a station's stream, as a message states it.
 
-    `start_sample` is where it ends, at `rate` or, where that is 0, at the audio's own.
+    `start_sample` is the end at `rate`, or at the audio's own rate if that is 0.
     """
 
     start_sample: int | None
     rate: int
 
 
-def read_end(headers: Iterable[tuple[str, bytes]]) -> End | None:
-    """Return what a message says of the end of its stream; None if it says nothing.
+def read_end(headers: Iterable[tuple[str, bytes]]) -> StreamEnd | None:
+    """Return the end of the stream that a message states; None if it states none.
 
     Raises
     ------
     DecodeError
-        A header is not what it should be.
+        A header is invalid.
     """
     texts = _texts(headers)
     text = texts.get("end", "").lower()
@@ -181,11 +181,11 @@ def read_end(headers: Iterable[tuple[str, bytes]]) -> End | None:
         return None
     if text != "true":
         raise DecodeError(f"header end={text[:40]!r} must be true, or left out")
-    return End(_number(texts, "start_sample"), _number(texts, "rate") or 0)
+    return StreamEnd(_number(texts, "start_sample"), _number(texts, "rate") or 0)
 
 
 def station_of(key: bytes | None) -> str:
-    """Return the station that a message's key names.
+    """Return the station in a message's key.
 
     Raises
     ------

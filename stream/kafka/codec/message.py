@@ -1,4 +1,4 @@
-"""The audio topic's messages: a chunk of a station to bytes with headers, and back."""
+"""Encode a chunk of a station as a message of the audio topic, and decode it."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from airsift.errors import DecodeError
 from stream.audio import AudioChunk, rescale
 from stream.kafka.codec.decode import FileDecoder
 from stream.kafka.codec.encode import encode_file
-from stream.kafka.codec.frame_stream import NEW, Entry, FrameStream, Pushed
+from stream.kafka.codec.frame_stream import NEW_STREAM, DecodedFrames, FrameEntry, FrameStream
 from stream.kafka.codec.headers import (
     CONTENT_TYPES,
     FILES,
     FRAMES,
     RAW,
     SCHEMA,
+    AudioHeaders,
     Headers,
-    Said,
     read_headers,
     station_of,
 )
 from stream.kafka.codec.mp3_file import Mp3File, read_mp3_file
+from stream.kafka.codec.sample_count import TimelineRules, TimestampHint
 from stream.kafka.codec.samples import Decoded, check_length, check_shape, of_channels
-from stream.kafka.codec.timeline import NOWHERE, Claim, Place, Placed, Position, Rules, Verdict
+from stream.kafka.codec.timeline import UNKNOWN, Placement, Timeline, TimelineState, Verdict
 from stream.ranges import is_time_ms
 
 if TYPE_CHECKING:
@@ -35,15 +36,15 @@ if TYPE_CHECKING:
     from stream.kafka.settings import WireSettings
 
 CODECS = tuple(CONTENT_TYPES)
-_END_SLACK_S = 0.1  # producers that resample or pad are wrong by this about where they end
-_LOUDEST = 100.0  # 40 dB over full scale: not audio, but bytes of another format
-_SHORTEST_MP3 = 1152  # one frame; of less, LAME's header cannot tell the length
+_END_SLACK_S = 0.1  # error of a stream's end, from producers that resample or pad
+_LOUDEST = 100.0  # 40 dB over full scale: bytes of another format
+_SHORTEST_MP3 = 1152  # one frame; LAME's header cannot state a shorter length
 _OPUS_RATE, _OPUS_RATES = 48_000, (8_000, 12_000, 16_000, 24_000, 48_000)
 _MP3_DELAY, _MP3_TAIL = 1105, 48  # nor where fewer samples than the tail are left of a frame
 
 
 class Message(NamedTuple):
-    """What goes onto a topic."""
+    """The key, value and headers of a Kafka message."""
 
     key: bytes | None
     value: bytes | None
@@ -51,22 +52,22 @@ class Message(NamedTuple):
 
 
 def encode(chunk: AudioChunk, codec: str = "pcm", bit_rate: int = 64_000) -> Message:
-    """Return a chunk as one message that can be decoded by itself.
+    """Return a chunk as one self-contained message.
 
     Parameters
     ----------
     chunk : AudioChunk
         At least one sample; beyond +-1 it is clipped by all codecs but ``f32``.
     codec : {"pcm", "f32", "flac", "opus", "mp3"}
-        How the samples are written. ``f32`` is lossless, ``pcm`` and ``flac`` keep 16 bits.
-        Lengths that ``mp3`` would not keep, such as less than one frame, are written as ``pcm``.
+        How the samples are written. ``f32`` is lossless, ``pcm`` and ``flac`` have 16 bits.
+        Lengths that ``mp3`` cannot represent, such as less than one frame, are written as ``pcm``.
     bit_rate : int > 0
         Bits per second of ``opus`` and ``mp3``.
 
     Raises
     ------
     DecodeError
-        The codec does not know the chunk's rate.
+        The codec does not support the chunk's rate.
     """
     samples = np.nan_to_num(chunk.samples, nan=0.0, posinf=1.0, neginf=-1.0)
     if codec == "mp3" and not _mp3_keeps(len(samples), chunk.rate):
@@ -92,9 +93,9 @@ def encode(chunk: AudioChunk, codec: str = "pcm", bit_rate: int = 64_000) -> Mes
 
 
 def encode_end(station: str, start: int, rate: int) -> Message:
-    """Return the message that says that a station's stream ends at a sample."""
+    """Return the message that ends a station's stream at a sample."""
     headers = {"schema": SCHEMA, "end": "true", "rate": str(rate), "start_sample": str(start)}
-    # Not null, which a compacted topic takes for the withdrawal of what came before.
+    # Not null: in a compacted topic that would be a tombstone.
     return Message(station.encode(), b"", [(name, text.encode()) for name, text in headers.items()])
 
 
@@ -103,59 +104,63 @@ def _mp3_keeps(n: int, rate: int) -> bool:
     return n >= _SHORTEST_MP3 and (n + _MP3_DELAY) % frame <= frame - _MP3_TAIL
 
 
-class Begin(NamedTuple):
-    """A message that a decoder can begin with, and how.
+class ResumePoint(NamedTuple):
+    """A message at which decoding can begin, and the state that this needs.
 
     Parameters
     ----------
     kafka_offset : int
-        Where it is in its partition.
+        Its offset in the partition.
     start, rate : int
-        First sample that is decoded then, and the rate it counts in.
+        First sample that is decoded then, and its rate.
     place : Place
-        Where the message finds its station.
+        The station's timeline before the message.
     entry : Entry
-        How its frames begin, if it is one of a stream of frames.
+        How its frames begin, if it belongs to a stream of frames.
     """
 
     kafka_offset: int
     start: int
     rate: int
-    place: Place = NOWHERE
-    entry: Entry = NEW
+    timeline: TimelineState = UNKNOWN
+    entry: FrameEntry = NEW_STREAM
 
 
-class Read(NamedTuple):
-    """What a message brings.
+class DecodedMessage(NamedTuple):
+    """The result of decoding a message.
 
     Parameters
     ----------
     chunk : AudioChunk
-        Its audio; empty where no frame is complete yet.
+        Its audio; empty if no frame ends in it.
     begin : Begin
-        Where a decoder begins that decodes the same samples of this message and all after it.
+        Where decoding begins to get the same samples of this message and all later ones.
     placed : Placed
-        Where it lies, and whether that is believed or waits for the next message.
+        Its position, and whether that is accepted or pending.
     """
 
     chunk: AudioChunk
-    begin: Begin
-    placed: Placed
+    begin: ResumePoint
+    placement: Placement
 
 
 @dataclass(slots=True)
 class _Frames:
-    """The frames of one count of a station, from message to message."""
+    """The frames of one sample count of a station, from message to message."""
 
     stream: FrameStream | None = None
-    waiting: Claim | None = None  # of the message that a stream began with, until a frame ends
-    begins: deque[Begin] = field(default_factory=deque)
-    partition: int = 0  # that `begins` are in
+    waiting: TimestampHint | None = (
+        None  # of the message that a stream began with, until a frame ends
+    )
+    begins: deque[ResumePoint] = field(default_factory=deque)
+    partition: int = 0  # of `begins`
 
-    def begin(self, pushed: Pushed, here: Begin, partition: int) -> Begin:
-        """Return where a decoder begins that is to decode the same; `here` is this message."""
+    def begin(self, pushed: DecodedFrames, here: ResumePoint, partition: int) -> ResumePoint:
+        """Return where decoding must begin to get the same samples; `here` is this message."""
         entry, begins = pushed.entry, self.begins
-        if self.partition != partition:  # the station has moved: none can begin before this
+        if (
+            self.partition != partition
+        ):  # the station has moved: decoding begins at or after this message
             self.partition = partition
             begins.clear()
         if entry is not None:
@@ -170,62 +175,64 @@ class _Frames:
 
 @dataclass(slots=True)
 class _Station:
-    position: Position
-    resumed: Begin | None = None  # until its message, or one after it, has come
+    timeline: Timeline
+    resumed: ResumePoint | None = None  # until its message, or a later one, is received
     frames: _Frames = field(default_factory=_Frames)
     ahead: _Frames = field(default_factory=_Frames)  # of a jump that is not confirmed yet
-    ended_s: float | None = None  # where the stream began that is at its end; None while it goes on
+    ended_s: float | None = None  # first second of the ended stream; None while it continues
 
-    def frames_for(self, claim: Claim, verdict: Verdict) -> _Frames:
-        """Return the frames that a message goes on with.
+    def frames_for(self, hint: TimestampHint, verdict: Verdict) -> _Frames:
+        """Return the frames that a message continues.
 
-        One that may be an outlier has a stream of its own, which becomes the station's if the
-        jump is confirmed.
+        A message that may be an outlier has a stream of its own, which becomes the station's if
+        the jump is confirmed.
         """
         if verdict is Verdict.NEAR:
             return self.frames
-        if verdict is Verdict.CONFIRMED or self.position.is_more_of_candidate(claim):
+        if verdict is Verdict.CONFIRMED or self.timeline.continues_candidate(hint):
             return self.ahead
         return _Frames()
 
-    def begin_again(self, frames: _Frames, claim: Claim) -> _Frames:
-        """Begin a new stream with a message after the end of one, unless it came late.
+    def begin_again(self, frames: _Frames, hint: TimestampHint) -> _Frames:
+        """Begin a new stream with the first message after an end, unless it is late.
 
-        What came of its first frame, in messages before, came after the end, too.
+        Earlier messages with a part of its first frame also belong to the new stream.
         """
         if self.ended_s is None:
             return frames
-        begun = self.position.begin_again(claim, self.ended_s)
+        begun = self.timeline.begin_again(hint, self.ended_s)
         if begun is None:
             return _Frames()
-        self.position.place, self.ended_s = begun, None
-        begins = deque(each._replace(place=begun) for each in frames.begins)
+        self.timeline.state, self.ended_s = begun, None
+        begins = deque(each._replace(timeline=begun) for each in frames.begins)
         return replace(frames, begins=begins)
 
-    def take(self, frames: _Frames, placed: Placed) -> None:
-        """Go on with the frames of a message after it has been placed."""
-        if placed.verdict is Verdict.HELD:
+    def take(self, frames: _Frames, placement: Placement) -> None:
+        """Store the frames of a message after it was positioned."""
+        if placement.verdict is Verdict.PENDING:
             self.ahead = frames
             return
         self.frames, self.ahead = frames, _Frames()
 
 
 class ChunkDecoder:
-    """Decodes messages, and stores what one station's message leaves for the next.
+    """Decodes messages, and stores each station's decoder state.
 
-    Nothing is stored for a name before one of its messages has decoded, though it may be without
-    samples yet. How many names there may be is up to the caller.
+    Nothing is stored for a name before one of its messages has decoded, which may be without
+    samples. The caller limits the number of names.
 
     Parameters
     ----------
     limits : WireSettings
-        What a message may hold, and what one without headers is taken for.
+        Limits of a message, and the defaults for missing headers.
     """
 
     def __init__(self, limits: WireSettings) -> None:
         self._limits = limits
         wait_s = limits.reorder_ms / 1000
-        self._rules = Rules(limits.jump_s, limits.pause_s, max(limits.confirm_jump_s, wait_s))
+        self._rules = TimelineRules(
+            limits.jump_s, limits.pause_s, max(limits.confirm_jump_s, wait_s)
+        )
         self._stations: dict[str, _Station] = {}
         self._files = FileDecoder(limits)
 
@@ -237,13 +244,13 @@ class ChunkDecoder:
         arrived_ms: int | None = None,
         kafka_offset: int = 0,
         partition: int = 0,
-    ) -> Read:
-        """Return the chunk in a message, and where a decoder begins that is to decode the same.
+    ) -> DecodedMessage:
+        """Decode the next message of a station.
 
         Raises
         ------
         DecodeError
-            In one line, what is wrong with the message.
+            The message is invalid; one line with the reason.
         """
         station = station_of(key)
         if not value:
@@ -256,209 +263,217 @@ class ChunkDecoder:
                 f"{len(value)} bytes are more than kafka.wire.max_bytes={self._limits.max_bytes}; "
                 "send shorter chunks"
             )
-        said = read_headers(headers, self._limits)
-        state = self._stations.get(station) or _Station(Position(self._rules))
+        fields = read_headers(headers, self._limits)
+        state = self._stations.get(station) or _Station(Timeline(self._rules))
         resumed, state.resumed = state.resumed, None
         if resumed is not None and resumed.kafka_offset != kafka_offset:
             resumed = None
-        claim, kind = _claim(said, arrived_ms), said.content_type
+        hint, kind = _hint_of(fields, arrived_ms), fields.content_type
         verdict = None if state.ended_s is None else Verdict.NEAR
         mp3 = read_mp3_file(value) if kind == "audio/mpeg" else None
         if mp3 is not None or kind not in FRAMES:
             frames = _Frames()
-            pushed = Pushed(self._decode_file(value, said, mp3), 0, NEW, 0)
-            _check(pushed.decoded, said)
+            pushed = DecodedFrames(self._decode_file(value, fields, mp3), 0, NEW_STREAM, 0)
+            _check(pushed.decoded, fields)
         else:
-            verdict = verdict or state.position.judge(claim)
-            frames = state.frames_for(claim, verdict)
-            if resumed is not None and resumed.entry != NEW:
+            verdict = verdict or state.timeline.judge(hint)
+            frames = state.frames_for(hint, verdict)
+            if resumed is not None and resumed.entry != NEW_STREAM:
                 stream = FrameStream(FRAMES[kind], self._limits, resumed.entry, resumed.rate)
                 frames.stream = stream
-            pushed, claim = self._decode_frames(state, frames, value, said, claim, verdict)
+            pushed, hint = self._decode_frames(state, frames, value, fields, hint, verdict)
         decoded, skipped = pushed.decoded, pushed.skipped
         n = skipped + len(decoded.samples)
         if n:
-            frames = state.begin_again(frames, claim)
-        before = state.position.place
-        placed = state.position.put(claim, n, decoded.rate, verdict)
-        state.take(frames, placed)
+            frames = state.begin_again(frames, hint)
+        before = state.timeline.state
+        placement = state.timeline.put(hint, n, decoded.rate, verdict)
+        state.take(frames, placement)
         self._stations[station] = state
-        start = placed.start + skipped
-        here = Begin(kafka_offset, start, decoded.rate, before)
+        start = placement.start + skipped
+        here = ResumePoint(kafka_offset, start, decoded.rate, before)
         begin = frames.begin(pushed, here, partition)
-        if said.time_ms is not None:
-            time: float | None = said.time_ms / 1000 + skipped / decoded.rate
+        if fields.time_ms is not None:
+            time: float | None = fields.time_ms / 1000 + skipped / decoded.rate
         else:
-            time = state.position.time(start, decoded.rate, placed.verdict)
-        return Read(AudioChunk(station, start, decoded.samples, decoded.rate, time), begin, placed)
+            time = state.timeline.time(start, decoded.rate, placement.verdict)
+        return DecodedMessage(
+            AudioChunk(station, start, decoded.samples, decoded.rate, time), begin, placement
+        )
 
-    def resume(self, station: str, begin: Begin) -> None:
-        """Go on with `station` at the message that `begin` names."""
-        state = self._stations[station] = _Station(Position(self._rules), begin)
-        state.position.resume(begin.place)
+    def resume(self, station: str, begin: ResumePoint) -> None:
+        """Continue `station` at the message of `begin`."""
+        state = self._stations[station] = _Station(Timeline(self._rules), begin)
+        state.timeline.resume(begin.timeline)
 
     def end(self, station: str) -> tuple[int, int] | None:
         """Return the sample after a station's last one and its rate; None for a new station."""
         if (state := self._stations.get(station)) is None:
             return None
-        track = state.position.place.track
-        return track.top - track.shift, track.rate
+        count = state.timeline.state.current
+        return count.top - count.shift, count.rate
 
-    def place(self, station: str) -> Place:
-        """Return where the next message finds a station."""
+    def timeline_state(self, station: str) -> TimelineState:
+        """Return the state of a station's timeline."""
         state = self._stations.get(station)
-        return NOWHERE if state is None else state.position.place
+        return UNKNOWN if state is None else state.timeline.state
 
     def end_stream(self, station: str, first_s: float) -> None:
-        """Take note that the stream of a station ends, which began at second `first_s` of it.
+        """End the stream of a station that began at second `first_s`.
 
-        The next message begins a new one, wherever it lies.
+        The next message begins a new stream, whatever its position.
         """
         if (state := self._stations.get(station)) is not None:
-            state.position.drop_candidate()
+            state.timeline.drop_candidate()
             state.frames, state.ahead, state.ended_s = _Frames(), _Frames(), first_s
 
     def is_at_end(self, station: str) -> bool:
-        """Whether the stream of a station is at its end, and none has begun since."""
+        """Whether the stream of a station has ended, and no new one has begun."""
         state = self._stations.get(station)
         return state is not None and state.ended_s is not None
 
     def is_past(self, station: str, sample: int, rate: int) -> bool:
-        """Whether audio has come of a station behind what its producer counts as `sample`."""
+        """Whether a station has audio after its producer's sample number `sample`."""
         if (state := self._stations.get(station)) is None:
             return False
-        track = state.position.place.track
-        at = rescale(sample, rate or track.rate or 1, track.rate or 1) + track.shift
-        return at < track.top - _END_SLACK_S * track.rate
+        count = state.timeline.state.current
+        at = rescale(sample, rate or count.rate or 1, count.rate or 1) + count.shift
+        return at < count.top - _END_SLACK_S * count.rate
 
     def drop_candidate(self, station: str) -> None:
-        """Forget a jump of a station that nothing has confirmed."""
+        """Forget the unconfirmed jump of a station."""
         if (state := self._stations.get(station)) is not None:
-            state.position.drop_candidate()
+            state.timeline.drop_candidate()
             state.ahead = _Frames()
 
     def forget(self, station: str) -> None:
-        """Drop what is known of a station."""
+        """Delete the state of a station."""
         self._stations.pop(station, None)
 
-    def _decode_file(self, value: bytes, said: Said, mp3: Mp3File | None) -> Decoded:
-        """Decode a message that needs no other one."""
+    def _decode_file(self, value: bytes, fields: AudioHeaders, mp3: Mp3File | None) -> Decoded:
+        """Decode a self-contained message."""
         if mp3 is not None:
             return self._files.decode_mp3(value, mp3)
-        if said.content_type in RAW:
-            return _decode_raw(value, said, self._limits)
-        return self._files.decode(value, FILES[said.content_type])
+        if fields.content_type in RAW:
+            return _decode_raw(value, fields, self._limits)
+        return self._files.decode(value, FILES[fields.content_type])
 
     def _decode_frames(
         self,
         state: _Station,
         frames: _Frames,
         value: bytes,
-        said: Said,
-        claim: Claim,
+        fields: AudioHeaders,
+        hint: TimestampHint,
         verdict: Verdict,
-    ) -> tuple[Pushed, Claim]:
-        """Decode a message of bare frames, and return what is left of its claim."""
-        before, frames.stream = frames.stream, None  # a message that is refused ends a stream
+    ) -> tuple[DecodedFrames, TimestampHint]:
+        """Decode a message of bare frames; return its frames, and the hint for its position."""
+        before, frames.stream = frames.stream, None  # a refused message ends the stream
         waiting = frames.waiting
-        stream, claim = self._continue(state, before, waiting, said, claim, verdict)
+        stream, hint = self._continue(state, before, waiting, fields, hint, verdict)
         pushed = stream.push(value)
-        _check(pushed.decoded, said)
-        if claim is waiting:  # a decoder that begins here would not know it
+        _check(pushed.decoded, fields)
+        if hint is waiting:  # a decoder that begins here does not have the hint
             pushed = pushed._replace(entry=None)
-        is_placed = len(pushed.decoded.samples) or claim.start_sample is None or claim.continues
-        frames.stream, frames.waiting = stream, None if is_placed else claim
-        return pushed, claim
+        is_placed = len(pushed.decoded.samples) or hint.start_sample is None or hint.continues
+        frames.stream, frames.waiting = stream, None if is_placed else hint
+        return pushed, hint
 
     def _continue(
         self,
         state: _Station,
         stream: FrameStream | None,
-        waiting: Claim | None,
-        said: Said,
-        claim: Claim,
+        waiting: TimestampHint | None,
+        fields: AudioHeaders,
+        hint: TimestampHint,
         verdict: Verdict,
-    ) -> tuple[FrameStream, Claim]:
-        """Return the stream that a message goes on with, and what is left of its claim.
+    ) -> tuple[FrameStream, TimestampHint]:
+        """Return the stream that a message continues, and the hint for its position.
 
-        It goes on with the last message's unless its ``start_sample`` is elsewhere. That counts to
-        the first frame that begins in the message; the frame that its first bytes complete lies
-        before that.
+        It continues the last message's stream unless its ``start_sample`` is elsewhere. That is
+        the number of the first frame that begins in the message; a frame that began in the last
+        message lies before it.
         """
-        codec = FRAMES[said.content_type]
+        codec = FRAMES[fields.content_type]
         if stream is None or stream.codec != codec:
             stream, waiting = FrameStream(codec, self._limits), None
-        if waiting is not None and _is_near(claim, waiting, stream.slack):
+        if waiting is not None and _is_near(hint, waiting, stream.slack):
             return stream, waiting
-        if said.start_sample is not None:
-            goes_on = stream.goes_on or state.position.continues(claim, verdict, stream.slack)
+        if fields.start_sample is not None:
+            goes_on = stream.goes_on or state.timeline.continues(hint, verdict, stream.slack)
             if waiting is None and goes_on:
-                claim = replace(claim, continues=True)
+                hint = replace(hint, continues=True)
             else:
                 stream = FrameStream(codec, self._limits)
-        return stream, claim
+        return stream, hint
 
 
-def _claim(said: Said, arrived_ms: int | None) -> Claim:
-    """Return what places a message.
+def _hint_of(fields: AudioHeaders, arrived_ms: int | None) -> TimestampHint:
+    """Return the fields that position a message.
 
-    A record's timestamp that cannot be is an error only where the place depends on it.
+    An invalid timestamp of the record is an error only if the position depends on it.
     """
     if arrived_ms is not None and not is_time_ms(arrived_ms):
-        if said.start_sample is None and said.time_ms is None:
+        if fields.start_sample is None and fields.time_ms is None:
             raise DecodeError(
                 f"the record's timestamp {arrived_ms} is no time from 1970 to 2199 in "
                 "milliseconds; give the producer's records a right one, or send start_sample or "
                 "time_ms"
             )
         arrived_ms = None
-    return Claim(said.start_sample, said.rate, said.time_ms, arrived_ms, again=said.again)
+    return TimestampHint(
+        fields.start_sample, fields.rate, fields.time_ms, arrived_ms, again=fields.again
+    )
 
 
-def _is_near(claim: Claim, waiting: Claim, slack: int) -> bool:
-    """Say whether a message may go on with one that no frame has ended in yet."""
-    if claim.start_sample is None or waiting.start_sample is None:
-        return claim.start_sample is None
-    return 0 <= claim.start_sample - waiting.start_sample <= slack
+def _is_near(hint: TimestampHint, waiting: TimestampHint, slack: int) -> bool:
+    """Say whether a message may continue one in which no frame has ended."""
+    if hint.start_sample is None or waiting.start_sample is None:
+        return hint.start_sample is None
+    return 0 <= hint.start_sample - waiting.start_sample <= slack
 
 
-def _decode_raw(value: bytes, said: Said, limits: WireSettings) -> Decoded:
-    check_shape(said.channels, said.rate, limits)
-    dtype = np.dtype(RAW[said.content_type])
-    frame_bytes = dtype.itemsize * said.channels
+def _decode_raw(value: bytes, fields: AudioHeaders, limits: WireSettings) -> Decoded:
+    check_shape(fields.channels, fields.rate, limits)
+    dtype = np.dtype(RAW[fields.content_type])
+    frame_bytes = dtype.itemsize * fields.channels
     if len(value) % frame_bytes:
         raise DecodeError(
-            f"{len(value)} bytes are no multiple of {frame_bytes}, which {said.content_type} "
-            f"with channels={said.channels} needs; check both headers"
+            f"{len(value)} bytes are no multiple of {frame_bytes}, which {fields.content_type} "
+            f"with channels={fields.channels} needs; check both headers"
         )
-    data = np.frombuffer(value, dtype).reshape(-1, said.channels)
-    check_length(len(data), said.rate, limits)
+    data = np.frombuffer(value, dtype).reshape(-1, fields.channels)
+    check_length(len(data), fields.rate, limits)
     if dtype.kind == "i":
         data = data.astype(np.float32) / 32768
-    with np.errstate(over="ignore", invalid="ignore"):  # judged by `_check`
-        return Decoded(of_channels(data.astype(np.float32)), said.rate)
+    with np.errstate(over="ignore", invalid="ignore"):  # `_check` refuses it
+        return Decoded(of_channels(data.astype(np.float32)), fields.rate)
 
 
-def _check(decoded: Decoded, said: Said) -> None:
-    if said.rate and decoded.rate and said.rate not in _rates_of(said.content_type, decoded.rate):
+def _check(decoded: Decoded, fields: AudioHeaders) -> None:
+    if (
+        fields.rate
+        and decoded.rate
+        and fields.rate not in _rates_of(fields.content_type, decoded.rate)
+    ):
         raise DecodeError(
-            f"header rate={said.rate}, but the {said.content_type} inside says {decoded.rate}; "
+            f"header rate={fields.rate}, but the {fields.content_type} inside says {decoded.rate}; "
             "send the true rate or none"
         )
     samples = decoded.samples
     loudest = float(np.abs(samples).max()) if len(samples) else 0.0
     if not loudest <= _LOUDEST:  # NaN is not
         raise DecodeError(
-            f"samples of {said.content_type} reach {loudest:g}, full scale is 1: they are "
+            f"samples of {fields.content_type} reach {loudest:g}, full scale is 1: they are "
             "damaged, or of another type than the header says"
         )
 
 
 def _rates_of(kind: str, rate: int) -> tuple[int, ...]:
-    """Return the rates that samples decoded at `rate` may be counted at.
+    """Return the rates that the header of samples decoded at `rate` may state.
 
-    Opus always decodes to 48 kHz, and AAC with SBR to twice the rate in its headers: samples may
-    be counted at the rate encoded.
+    Opus always decodes to 48 kHz, and AAC with SBR to twice the rate in its headers, so the header
+    may state the encoded rate.
     """
     if kind in ("audio/ogg", "audio/opus") and rate == _OPUS_RATE:
         return _OPUS_RATES

@@ -1,7 +1,7 @@
-"""MP3 files that are one message: those whose Xing or LAME header tells how many frames follow.
+"""MP3 files that are one message: their Xing or LAME header states how many frames follow.
 
-The header's count must be that of the frames in the message. So the beginning of a long file that
-a relay sends in pieces is not taken for a whole one.
+The message must contain that many frames. So the beginning of a long file that a relay sends in
+pieces does not count as a whole file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import av
 
 from airsift.errors import DecodeError
-from stream.decoding.framing import FORMATS, Framer, id3_bytes, read_mpeg
+from stream.decoding.framing import FORMATS, Framer, read_mpeg
+from stream.decoding.tags import ape_range, id3_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
     from av.audio.codeccontext import AudioCodecContext
     from av.audio.frame import AudioFrame
 
-_APE, _APE_BYTES = b"APETAGEX", 32  # how such a tag begins, and its header without what follows
 _DECODER_DELAY = 529  # samples
-_DELAY_AT = 21  # of LAME's part of the header: three bytes of the encoder's delay and padding
+_DELAY_AT = 21  # in LAME's part of the header: three bytes, encoder delay and padding
 
 
 class Mp3File(NamedTuple):
@@ -33,9 +33,9 @@ class Mp3File(NamedTuple):
     frames : list of bytes
         Without the one that holds the header.
     is_whole : bool
-        Whether there are as many as the header says.
+        Whether their number is the one in the header.
     skip, end : int
-        Which of the decoded samples are audio.
+        The decoded samples that are audio, half-open.
     """
 
     frames: list[bytes]
@@ -45,7 +45,7 @@ class Mp3File(NamedTuple):
 
 
 def read_mp3_file(value: bytes) -> Mp3File | None:
-    """Return the file in a message; None if it holds frames of a stream."""
+    """Return the file in a message; None for frames of a stream."""
     at = 0
     while tag := id3_bytes(value, at):
         at += tag
@@ -79,12 +79,12 @@ def read_mp3_file(value: bytes) -> Mp3File | None:
 
 
 def _audio_follows(value: bytes, at: int) -> bool:
-    """Say whether there is more than tags behind a file."""
+    """Say whether anything but tags follows a file."""
     while True:
         if tag := id3_bytes(value, at):
             at += tag
-        elif value.startswith(_APE, at):
-            at += _APE_BYTES + int.from_bytes(value[at + 12 : at + 16], "little")
+        elif ape := ape_range(value[at : at + 32], at):
+            at = ape[1]
         else:
             break
     with suppress(DecodeError):
@@ -93,7 +93,7 @@ def _audio_follows(value: bytes, at: int) -> bool:
 
 
 def decode_frames(frames: list[bytes]) -> Iterator[AudioFrame]:
-    """Yield what the frames of a file decode to, as they are decoded."""
+    """Yield the decoded frames of a file one by one."""
     context = cast("AudioCodecContext", av.CodecContext.create("mp3float", "r"))
     context.thread_count = 1
     for frame in frames:

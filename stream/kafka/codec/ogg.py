@@ -1,4 +1,4 @@
-"""Read the packets of an Ogg file in memory; each byte is looked at once, however it is paged."""
+"""Read the packets of an Ogg file in memory; each byte is read once, whatever its pages."""
 
 from __future__ import annotations
 

@@ -30,13 +30,13 @@ _STREAMINFO_AT, _STREAMINFO_BYTES = 17, 34  # in the first packet of FLAC in Ogg
 
 
 class OpusDecoders:
-    """The decoders of messages with the headers seen lately."""
+    """A cache of Opus decoders by their header."""
 
     def __init__(self) -> None:
         self._decoders: dict[bytes, AudioCodecContext] = {}
 
     def take(self, header: bytes) -> AudioCodecContext:
-        """Return a decoder that is as new."""
+        """Return a decoder in its initial state."""
         decoder = self._decoders.pop(header, None)
         if decoder is not None:
             decoder.flush_buffers()
@@ -45,7 +45,7 @@ class OpusDecoders:
         return _decoder("opus", header[:10] + bytes(2) + header[12:])
 
     def put(self, header: bytes, decoder: AudioCodecContext) -> None:
-        """Take a decoder back; not one that failed."""
+        """Store a decoder for reuse, unless it has failed."""
         self._decoders[header] = decoder
         if len(self._decoders) > _MAX_DECODERS:
             del self._decoders[next(iter(self._decoders))]
@@ -53,7 +53,7 @@ class OpusDecoders:
 
 @dataclass(slots=True)
 class _Stream:
-    """One stream of a file: its decoder, and which of its samples are audio."""
+    """One stream of a file: its decoder, and the bounds of its audio."""
 
     header: bytes
     decoder: AudioCodecContext | None = None
@@ -77,7 +77,7 @@ class _Stream:
         if self.header.startswith(b"OpusHead"):
             skip = int.from_bytes(self.header[10:12], "little")
         if self.shift is not None and self.granule is not None and not self.is_flac:
-            # What is too many on the only page is cut at its end, else at the beginning.
+            # Surplus samples are cut at the end of a single page, else at the beginning.
             shift = max(self.shift, 0) if self.pages == 1 else self.shift
             skip = max(skip, -shift)
             end = min(end, max(self.granule - shift, 0))
@@ -110,7 +110,7 @@ def decode_ogg(value: bytes, decoders: OpusDecoders, limits: WireSettings) -> De
 
 
 def _frames(value: bytes, decoders: OpusDecoders, streams: list[_Stream]) -> Iterator[AudioFrame]:
-    """Yield what all streams decode to; note in `streams` which of it is audio."""
+    """Yield the frames of all streams; append each stream to `streams`."""
     stream = None
     for packet in read_ogg(value):
         if packet.is_first:

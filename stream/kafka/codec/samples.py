@@ -1,4 +1,4 @@
-"""Decoded audio: what of it is allowed, and frames to samples."""
+"""Decoded audio of messages: FFmpeg's frames to samples, and their limits."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def check_length(n: int, rate: int, limits: WireSettings) -> None:
 
 
 def collect(frames: Iterable[AudioFrame | int], limits: WireSettings, rate: int = 0) -> Decoded:
-    """Join frames; a number stands for so many samples of silence in place of a damaged one."""
+    """Join frames; a number is the length in samples of a damaged one, which becomes silence."""
     parts: list[NDArray[np.float32]] = []
     total = 0
     for frame in frames:
@@ -80,10 +80,9 @@ def collect(frames: Iterable[AudioFrame | int], limits: WireSettings, rate: int 
 
 
 def read_frame(frame: AudioFrame) -> NDArray[np.float32]:
-    """Return samples as `Decoded` has them, full scale +-1.
+    """Return samples in the shape of `Decoded`, full scale +-1.
 
-    Planes are read one by one: on planar frames of eight channels PyAV 18's `to_ndarray` reads
-    past the list of planes.
+    Planes are read one by one, see `stream.decoding.downmix`.
     """
     kind = frame.format.name.removesuffix("p")
     dtype = np.dtype(
@@ -99,14 +98,14 @@ def read_frame(frame: AudioFrame) -> NDArray[np.float32]:
     else:
         data = np.frombuffer(memoryview(frame.planes[0]), dtype, frame.samples * channels)
         data = data.reshape(-1, channels)
-    with np.errstate(over="ignore", invalid="ignore"):  # judged by whoever asked for it
+    with np.errstate(over="ignore", invalid="ignore"):  # the caller refuses it
         if kind in _SCALE:
             data = data / _SCALE[kind] - (1.0 if kind == "u8" else 0.0)
         return of_channels(data.astype(np.float32))
 
 
 def of_channels(data: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return samples of shape [n, channels] as `Decoded` has them."""
+    """Return samples of shape [n, channels] in the shape of `Decoded`."""
     channels = data.shape[1]
     if channels == 1:
         return data[:, 0]
@@ -114,7 +113,7 @@ def of_channels(data: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _joined(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Return parts as one; those of fewer channels than others have each of theirs repeatedly."""
+    """Join parts; channels of parts with fewer channels are repeated."""
     if not parts:
         return np.zeros(0, np.float32)
     channels = max(1 if part.ndim == 1 else part.shape[1] for part in parts)

@@ -1,19 +1,19 @@
-"""Where a message's audio lies in its station, and which jumps of its count are believed.
+"""The timeline of one station: where a message's audio lies, and which jumps are accepted.
 
 ::
 
-                        near the track
+                      near the current count
                     ┌──────────────────────┐
-                    v                      │            track: where the audio goes on
-    message ─> [ track only ] ── far ──> [ track, candidate ]
-                    ^                      │            candidate: where it would go on after
-                    └──────────────────────┘            the jump that one message claims
+                    v                      │            current: where the audio goes on
+    message ─> [  current  ] ── far ──> [ current, candidate ]
+                    ^                      │            candidate: where it goes on after the
+                    └──────────────────────┘            jump that one message indicates
                     continues the candidate,
-                    which becomes the track
+                    which becomes current
 
-A message that is far from the running position is held. The next message of the station decides:
-if it goes on from there, the jump was real and both are processed behind a gap; if it goes on
-from the running position, the held one was an outlier and nothing has changed.
+A message far from the running count stays pending until the next message of the station arrives.
+If that one continues it, the jump was real, and both are processed after a gap. If it continues
+the running count, the pending message was an outlier, and nothing has changed.
 """
 
 from __future__ import annotations
@@ -23,63 +23,71 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airsift.errors import DecodeError
 from stream.audio import rescale
-from stream.kafka.codec.sample_count import Claim, Rules, Track
+from stream.kafka.codec.sample_count import SampleCount, TimelineRules, TimestampHint
 from stream.ranges import MAX_INDEX_S, MAX_RATE, MAX_TIME_S, is_index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Claim", "Place", "Placed", "Position", "Rules", "Verdict"]
-
-_PAUSE_S = 3600.0  # single messages with pauses of up to this between them confirm each other
-# Two producers under one name may jump for ever. After this many jumps each next one needs twice
-# as many messages that confirm it, until the station has gone on for a minute without any.
+_PAUSE_S = 3600.0  # messages with pauses up to this long confirm each other
+# Two producers under one name may jump for ever. After this many jumps, each further jump needs
+# twice as many confirmations, until the station has had a minute without a jump.
 _FREE_JUMPS = 16
 _MAX_CONFIRMATIONS = 64
 _CALM_S = 60.0
-_LATE_S = 10.0  # after the end of a stream, what lies so close before it came late, or comes twice
-_FIELDS = len(Track._fields)
-_MAX_NUMBER = MAX_INDEX_S * MAX_RATE  # of a place: samples at the greatest rate there is
+_LATE_S = 10.0  # a message this close before the end of an ended stream is late or a duplicate
+_FIELDS = len(SampleCount._fields)
+_MAX_NUMBER = MAX_INDEX_S * MAX_RATE  # samples, at the highest rate
 
 
 class Verdict(Enum):
-    """What becomes of a message."""
+    """How a message relates to the running count."""
 
     NEAR = "near"
-    HELD = "held"
+    PENDING = "pending"
     CONFIRMED = "confirmed"
 
 
-class Placed(NamedTuple):
-    """Where a message lies: its first sample, at its own rate.
+class Placement(NamedTuple):
+    """The position of a message on its station's timeline.
 
-    `claim` is what it says of that, and `off_s` how far it is from where the station was, in
-    seconds. `is_empty` is whether it has no samples yet.
+    Parameters
+    ----------
+    start : int
+        First sample, at the message's own rate.
+    verdict : Verdict
+        Whether the position is accepted.
+    off_s : float
+        Distance from the running count in seconds; positive is ahead.
+    hint : str
+        The field that gives the position, for messages; "" for `Verdict.NEAR`.
+    is_empty : bool
+        Whether no frame ends in the message, so that it has no samples.
     """
 
     start: int
     verdict: Verdict = Verdict.NEAR
     off_s: float = 0.0
-    claim: str = ""
+    hint: str = ""
     is_empty: bool = False
 
 
-class Place(NamedTuple):
-    """What `Position` knows, as plain numbers: a `Track`, and what is known of a jump.
+class TimelineState(NamedTuple):
+    """The state of a `Timeline` as plain numbers: the running count, and a candidate after a jump.
 
     Parameters
     ----------
     end, rate, offset_ms, arrived_ms, top, shift, guess_ms, doubt_ms
-        The running `Track`.
+        The running `SampleCount`.
     jumps : int
-        Jumps that were followed lately.
+        Recent confirmed jumps.
     calm_s : float
         Seconds of audio since the last message that was far.
-    held : int
-        Messages in a row that claim the same jump; 0 where there is no candidate.
-    held_end, held_rate, held_offset_ms, held_arrived_ms, held_top, held_shift, held_guess_ms, \
-    held_doubt_ms
-        The `Track` of the candidate.
+    pending : int
+        Consecutive messages that indicate the same jump; 0 without a candidate.
+    pending_end, pending_rate, pending_offset_ms, pending_arrived_ms, pending_top, pending_shift, \
+    pending_guess_ms, pending_doubt_ms
+        The `SampleCount` of the candidate.
     """
 
     end: int = 0
@@ -92,42 +100,42 @@ class Place(NamedTuple):
     doubt_ms: float | None = None
     jumps: int = 0
     calm_s: float = 0.0
-    held: int = 0
-    held_end: int = 0
-    held_rate: int = 0
-    held_offset_ms: float | None = None
-    held_arrived_ms: int | None = None
-    held_top: int = 0
-    held_shift: int = 0
-    held_guess_ms: float | None = None
-    held_doubt_ms: float | None = None
+    pending: int = 0
+    pending_end: int = 0
+    pending_rate: int = 0
+    pending_offset_ms: float | None = None
+    pending_arrived_ms: int | None = None
+    pending_top: int = 0
+    pending_shift: int = 0
+    pending_guess_ms: float | None = None
+    pending_doubt_ms: float | None = None
 
     @property
-    def track(self) -> Track:
+    def current(self) -> SampleCount:
         """The running count."""
-        return _track(self[:_FIELDS])
+        return _count_of(self[:_FIELDS])
 
     @property
-    def candidate(self) -> Track | None:
-        """The count after the jump that is waiting to be confirmed."""
-        return _track(self[-_FIELDS:]) if self.held else None
+    def candidate(self) -> SampleCount | None:
+        """The count after a jump that is not confirmed yet."""
+        return _count_of(self[-_FIELDS:]) if self.pending else None
 
 
-NOWHERE = Place()
+UNKNOWN = TimelineState()
 
 
-def read_place(values: Sequence[Any]) -> Place:
-    """Return a place that was JSON in between.
+def read_timeline(values: Sequence[Any]) -> TimelineState:
+    """Return a state that was stored as JSON.
 
     Raises
     ------
     ValueError
-        It is no place.
+        The values are not a valid state.
     """
-    if len(values) != len(Place._fields):
-        raise ValueError(f"place has {len(values)} numbers, not {len(Place._fields)}")
-    for name, value in zip(Place._fields, values, strict=True):
-        default = Place._field_defaults[name]
+    if len(values) != len(TimelineState._fields):
+        raise ValueError(f"place has {len(values)} numbers, not {len(TimelineState._fields)}")
+    for name, value in zip(TimelineState._fields, values, strict=True):
+        default = TimelineState._field_defaults[name]
         if isinstance(value, bool) or not isinstance(value, int | float | None):
             raise ValueError(f"place {name}={value!r} is no number")
         if value is None and default is not None:
@@ -136,191 +144,193 @@ def read_place(values: Sequence[Any]) -> Place:
             raise ValueError(f"place {name}={value!r} is out of range")
         if isinstance(default, int) and not (isinstance(value, int) and value >= 0):
             raise ValueError(f"place {name}={value!r} is no whole number from 0 on")
-    place = Place(*values)
-    if place.rate > MAX_RATE or (place.held and place.held_rate != place.rate):
-        raise ValueError(f"place rate={place.rate}, held_rate={place.held_rate}")
-    return place
+    state = TimelineState(*values)
+    if state.rate > MAX_RATE or (state.pending and state.pending_rate != state.rate):
+        raise ValueError(f"place rate={state.rate}, pending_rate={state.pending_rate}")
+    return state
 
 
-class Position:
-    """The running position of one station.
+class Timeline:
+    """Places the messages of one station.
 
-    ``start_sample`` gives the sample. Without it, audio goes on where it ended, and the
-    clock only tells of jumps: the first sample is counted from 1970-01-01T00:00Z, so a restart
-    does not begin to count anew, and from there on samples are counted. The difference between
-    clock and count is followed slowly, so that neither jitter nor drift becomes a jump.
+    ``start_sample`` gives the position. Without it, audio continues where it ended, and the clock
+    only reveals jumps: the first sample is numbered by Unix time, so that numbers do not repeat
+    after a restart, and samples are counted from there. The offset between clock and count is
+    tracked slowly, so that neither jitter nor drift becomes a jump.
 
     Parameters
     ----------
-    rules : Rules
+    rules : TimelineRules
         How far a message may be off.
 
     Attributes
     ----------
-    place : Place
-        What is known. From an earlier value the same messages are placed the same again.
+    state : TimelineState
+        From an earlier state, the same messages get the same positions again.
     """
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: TimelineRules) -> None:
         self._rules = rules
-        self.place = Place()
+        self.state = TimelineState()
 
-    def resume(self, place: Sequence[float | None]) -> None:
-        """Go on at a `place`, which may have been JSON in between."""
-        self.place = Place(*place)  # type: ignore[arg-type]  # checked by who read it
-        if self.place.top < self.place.end:
-            self.place = self.place._replace(top=self.place.end)
+    def resume(self, state: Sequence[float | None]) -> None:
+        """Continue from a stored state."""
+        self.state = TimelineState(*state)  # type: ignore[arg-type]  # checked by `read_timeline`
+        if self.state.top < self.state.end:
+            self.state = self.state._replace(top=self.state.end)
 
-    def judge(self, claim: Claim) -> Verdict:
-        """Return what `put` will say of a message at the running rate."""
-        place = self.place
-        if not place.rate or place.track.is_near(claim, self._rules):
+    def judge(self, hint: TimestampHint) -> Verdict:
+        """Return the verdict that `put` will have on a message at the running rate."""
+        state = self.state
+        if not state.rate or state.current.is_near(hint, self._rules):
             return Verdict.NEAR
-        if place.held >= self._needed and self.is_more_of_candidate(claim):
+        if state.pending >= self._needed and self.continues_candidate(hint):
             return Verdict.CONFIRMED
-        return Verdict.HELD
+        return Verdict.PENDING
 
-    def continues(self, claim: Claim, verdict: Verdict, slack: int) -> bool:
-        """Whether ``start_sample`` is where the audio ended, or up to `slack` after it.
+    def continues(self, hint: TimestampHint, verdict: Verdict, slack: int) -> bool:
+        """Whether ``start_sample`` is at the end of the audio, or up to `slack` samples after it.
 
-        The audio that ended is the candidate's for a message that confirms it.
+        For a message that confirms the candidate, this is the end of the candidate's audio.
         """
-        known: Track | None = self.place.track
+        known: SampleCount | None = self.state.current
         if verdict is Verdict.CONFIRMED:
-            known = self.place.candidate
-        if verdict is Verdict.HELD and not self.is_more_of_candidate(claim):
+            known = self.state.candidate
+        if verdict is Verdict.PENDING and not self.continues_candidate(hint):
             return False
-        if claim.start_sample is None or known is None or not known.rate:
+        if hint.start_sample is None or known is None or not known.rate:
             return False
-        start = rescale(claim.start_sample, claim.rate or known.rate, known.rate) + known.shift
+        start = rescale(hint.start_sample, hint.rate or known.rate, known.rate) + known.shift
         return known.end <= start <= known.end + slack
 
-    def put(self, claim: Claim, n: int, rate: int, verdict: Verdict | None = None) -> Placed:
+    def put(
+        self, hint: TimestampHint, n: int, rate: int, verdict: Verdict | None = None
+    ) -> Placement:
         """Place a message of `n` samples at `rate`.
 
         Parameters
         ----------
         verdict : Verdict, optional
-            What `judge` has said of it, if it was asked.
+            The result of `judge`, if known.
 
         Raises
         ------
         DecodeError
-            The place is beyond what a station may have.
+            The position is out of range.
         """
-        place = self.place
-        if claim.start_sample is not None:
-            _check(claim, rate)
-        if n and place.rate not in (0, rate):
-            place = _at_rate(place, rate)
-        before, self.place = self.place, place
-        verdict = verdict or self.judge(claim)
-        off_s = place.track.off_s(claim, self._rules)
+        state = self.state
+        if hint.start_sample is not None:
+            _check(hint, rate)
+        if n and state.rate not in (0, rate):
+            state = _at_rate(state, rate)
+        before, self.state = self.state, state
+        verdict = verdict or self.judge(hint)
+        off_s = state.current.off_s(hint, self._rules)
         try:
-            start = self._put(claim, n, rate, verdict)
+            start = self._put(hint, n, rate, verdict)
         except DecodeError:
-            self.place = before
+            self.state = before
             raise
-        if place.rate and place.rate != rate:  # there was no sample to know the rate by
-            start = rescale(start, place.rate, rate)
-        said = "" if verdict is Verdict.NEAR else str(claim)
-        return Placed(start, verdict, off_s, said, not n)
+        if state.rate and state.rate != rate:  # it has no sample, so its rate is not known
+            start = rescale(start, state.rate, rate)
+        hint_text = "" if verdict is Verdict.NEAR else str(hint)
+        return Placement(start, verdict, off_s, hint_text, not n)
 
     def time(self, start: int, rate: int, verdict: Verdict = Verdict.NEAR) -> float | None:
         """Return the Unix time of a sample in seconds; None where it is not known."""
-        known = self.place.candidate if verdict is Verdict.HELD else self.place.track
+        known = self.state.candidate if verdict is Verdict.PENDING else self.state.current
         return None if known is None else known.time(start, rate)
 
-    def begin_again(self, claim: Claim, first_s: float) -> Place | None:
-        """Return where a message after the end of a stream, which began at `first_s`, finds it.
+    def begin_again(self, hint: TimestampHint, first_s: float) -> TimelineState | None:
+        """Return the state for the first message after the end of a stream that began at `first_s`.
 
-        It needs no other one to confirm it. Behind the end it lies where it says; what goes back
-        is counted anew, behind the end.
+        No second message has to confirm its position. Behind the end, that position is used; a
+        message that goes back is numbered anew, behind the end.
 
         Returns
         -------
-        Place, optional
-            None for a message that came late, or comes again: it lies shortly before the end.
+        TimelineState, optional
+            None for a message shortly before the end, which is late or a duplicate.
         """
-        track = self.place.track
-        if not track.rate:
-            return self.place
-        off_s, top_s = track.off_s(claim, self._rules), track.top / track.rate
-        if -_LATE_S <= off_s < 0 and claim.start_sample is not None:
+        current = self.state.current
+        if not current.rate:
+            return self.state
+        off_s, top_s = current.off_s(hint, self._rules), current.top / current.rate
+        if -_LATE_S <= off_s < 0 and hint.start_sample is not None:
             if top_s + off_s >= first_s + _LATE_S:
                 return None
-        elif off_s >= 0 and track.is_near(claim, self._rules):
-            return self.place
-        start, begun = track.leap(claim, 0, self._rules)
-        # As if there had been audio up to there: the message is then near, also after a restart.
-        return Place(*begun._replace(end=start, top=start, guess_ms=None, doubt_ms=None))
+        elif off_s >= 0 and current.is_near(hint, self._rules):
+            return self.state
+        start, begun = current.leap(hint, 0, self._rules)
+        # As if there were audio up to there, so that the message is near, also after a restart.
+        return TimelineState(*begun._replace(end=start, top=start, guess_ms=None, doubt_ms=None))
 
     def drop_candidate(self) -> None:
-        """Forget the jump that was waiting to be confirmed."""
-        if self.place.held:
-            self.place = Place(*self.place.track, self.place.jumps, self.place.calm_s)
+        """Forget an unconfirmed jump."""
+        if self.state.pending:
+            self.state = TimelineState(*self.state.current, self.state.jumps, self.state.calm_s)
 
     @property
     def _needed(self) -> int:
-        """How many messages in a row have to claim a jump before the one that confirms it."""
-        over = self.place.jumps - _FREE_JUMPS
+        """How many consecutive messages must indicate a jump before one confirms it."""
+        over = self.state.jumps - _FREE_JUMPS
         return 1 if over < 0 else min(2 ** (over + 1), _MAX_CONFIRMATIONS)
 
-    def is_more_of_candidate(self, claim: Claim) -> bool:
-        """Whether a message goes on from the one that is held."""
-        candidate = self.place.candidate
+    def continues_candidate(self, hint: TimestampHint) -> bool:
+        """Whether a message continues the candidate."""
+        candidate = self.state.candidate
         if candidate is None:
             return False
-        near = candidate.is_near(claim, self._rules)
-        return near or candidate.is_after_pause(claim, self._rules, _PAUSE_S)
+        near = candidate.is_near(hint, self._rules)
+        return near or candidate.is_after_pause(hint, self._rules, _PAUSE_S)
 
-    def _put(self, claim: Claim, n: int, rate: int, verdict: Verdict) -> int:
-        place, candidate = self.place, self.place.candidate
+    def _put(self, hint: TimestampHint, n: int, rate: int, verdict: Verdict) -> int:
+        state, candidate = self.state, self.state.candidate
         if verdict is Verdict.NEAR:
-            if not n:  # no whole frame yet: nothing is known of its rate either
+            if not n:  # no whole frame yet, so its rate is not known
                 self.drop_candidate()
-                return place.end
-            if place.rate:
-                start, track = place.track.add(claim, n, self._rules)
+                return state.end
+            if state.rate:
+                start, current = state.current.add(hint, n, self._rules)
             else:
-                start, track = place.track.begin(claim, n, rate)
-            calm_s = min(place.calm_s + n / track.rate, _CALM_S)
-            jumps = 0 if calm_s >= _CALM_S else place.jumps
-            new = Place(*track, jumps, calm_s)
+                start, current = state.current.begin(hint, n, rate)
+            calm_s = min(state.calm_s + n / current.rate, _CALM_S)
+            jumps = 0 if calm_s >= _CALM_S else state.jumps
+            new = TimelineState(*current, jumps, calm_s)
         elif verdict is Verdict.CONFIRMED:
             assert candidate is not None
-            start, track = candidate.add(claim, n, self._rules)
-            new = Place(*track, place.jumps + 1)
-        elif candidate is not None and self.is_more_of_candidate(claim):
-            start, track = candidate.add(claim, n, self._rules)
-            new = Place(*place.track, place.jumps, 0.0, place.held + 1, *track)
+            start, current = candidate.add(hint, n, self._rules)
+            new = TimelineState(*current, state.jumps + 1)
+        elif candidate is not None and self.continues_candidate(hint):
+            start, current = candidate.add(hint, n, self._rules)
+            new = TimelineState(*state.current, state.jumps, 0.0, state.pending + 1, *current)
         else:
-            start, track = place.track.leap(claim, n, self._rules)
-            new = Place(*place.track, place.jumps, 0.0, 1, *track)
-        if not (is_index(start, track.rate) and is_index(start + n, track.rate)):
+            start, current = state.current.leap(hint, n, self._rules)
+            new = TimelineState(*state.current, state.jumps, 0.0, 1, *current)
+        if not (is_index(start, current.rate) and is_index(start + n, current.rate)):
             raise DecodeError(
-                f"{claim} puts the audio at second {start // track.rate} of its station, which is "
+                f"{hint} puts the audio at second {start // current.rate} of its station, which is "
                 "out of range; send it under another station's name"
             )
-        self.place = new
+        self.state = new
         return start
 
 
-def _check(claim: Claim, rate: int) -> None:
-    assert claim.start_sample is not None
-    if claim.start_sample > MAX_TIME_S * (claim.rate or rate):
+def _check(hint: TimestampHint, rate: int) -> None:
+    assert hint.start_sample is not None
+    if hint.start_sample > MAX_TIME_S * (hint.rate or rate):
         raise DecodeError(
-            f"header start_sample={claim.start_sample} is out of range: at "
-            f"{claim.rate or rate} samples per second it must be below {MAX_TIME_S} s, which "
+            f"header start_sample={hint.start_sample} is out of range: at "
+            f"{hint.rate or rate} samples per second it must be below {MAX_TIME_S} s, which "
             "counted from 1970 is the year 2200"
         )
 
 
-def _at_rate(place: Place, rate: int) -> Place:
-    """Return the same place in samples of another rate."""
-    track, candidate = place.track.at_rate(rate), _track(place[-_FIELDS:]).at_rate(rate)
-    return Place(*track, place.jumps, place.calm_s, place.held, *candidate)
+def _at_rate(state: TimelineState, rate: int) -> TimelineState:
+    """Return the same state in samples of another rate."""
+    current, candidate = state.current.at_rate(rate), _count_of(state[-_FIELDS:]).at_rate(rate)
+    return TimelineState(*current, state.jumps, state.calm_s, state.pending, *candidate)
 
 
-def _track(values: Sequence[float | None]) -> Track:
-    return Track(*values)  # type: ignore[arg-type]  # one of `Place`'s two halves
+def _count_of(values: Sequence[float | None]) -> SampleCount:
+    return SampleCount(*values)  # type: ignore[arg-type]  # one half of a `TimelineState`

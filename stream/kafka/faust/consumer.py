@@ -20,7 +20,6 @@ from faust.types.tuples import Message as FaustMessage
 from mode.threads import WorkerThread
 
 from airsift.errors import BrokerError
-from stream.kafka.checkpoint.partition_reader import Received
 from stream.kafka.client.connect import other_rules, same_instance
 from stream.kafka.client.rights import refused, topics_of
 from stream.kafka.faust.app import bytes_topic, make_app
@@ -33,6 +32,7 @@ from stream.kafka.faust.privates import (
     join_error,
 )
 from stream.kafka.faust.watchdog import end_process
+from stream.kafka.records.consumer_record import Received
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from stream.kafka.checkpoint.record import Saved, as_record, read_record
-from stream.kafka.checkpoint.unstored import Unstored
+from stream.kafka.checkpoint.record import StationRecord, as_record, read_record
+from stream.kafka.checkpoint.record_cache import RefusedRecords
 from stream.kafka.client.state_topic import read_on
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class StateTable:
 
     Attributes
     ----------
-    unstored : Unstored
+    unstored : RefusedRecords
         Records that the topic has refused.
     """
 
@@ -45,16 +45,18 @@ class StateTable:
         self._group = settings.group
         self._topic = settings.topics.state
         self._progress = progress
-        self.unstored = Unstored()
-        self._saved: dict[tuple[int, str], Saved] = {}
+        self.unstored = RefusedRecords()
+        self._saved: dict[tuple[int, str], StationRecord] = {}
         self._next: dict[int, int] = {}  # up to where each partition was read
         self._damaged = 0
 
-    def of(self, partition: int) -> list[Saved]:
+    def of(self, partition: int) -> list[StationRecord]:
         """Return the records of a partition's stations."""
         return [saved for (p, _), saved in self._saved.items() if p == partition]
 
-    async def write(self, settled: Sequence[tuple[int, Saved]], producer: FaustProducer) -> None:
+    async def write(
+        self, settled: Sequence[tuple[int, StationRecord]], producer: FaustProducer
+    ) -> None:
         """Store records of several partitions."""
         written = [
             (p, saved, producer.put(self._topic, as_record(self._group, p, saved), p))
@@ -95,7 +97,7 @@ class StateTable:
         damaged, self._damaged = self._damaged, 0
         return damaged
 
-    def _note(self, partition: int, saved: Saved) -> None:
+    def _note(self, partition: int, saved: StationRecord) -> None:
         key = partition, saved.station
         before = self._saved.get(key)
         if saved.snapshot is None:

@@ -24,8 +24,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from faust.exceptions import ProducerSendError
 
-from stream.kafka.checkpoint.caught_up import CaughtUp
-from stream.kafka.checkpoint.partition_reader import Intake
+from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.dead_letters import DeadLetterProducer
 from stream.kafka.client.moved_stations import MovedStations, committed_offsets
@@ -40,15 +39,15 @@ from stream.kafka.faust.state_table import StateTable
 from stream.kafka.faust.watchdog import Watchdog, waiting_messages
 from stream.kafka.health import Connectivity, MemberHealth, Readiness
 from stream.sources.base import Batch
-from stream.telemetry.observer import Nobody, Observer
+from stream.telemetry.observer import NullObserver, Observer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from faust.types.tuples import Message as FaustMessage
 
-    from stream.kafka.checkpoint.record import Saved
-    from stream.kafka.consumer_record import ConsumerRecord
+    from stream.kafka.checkpoint.record import StationRecord
+    from stream.kafka.records.consumer_record import ConsumerRecord
     from stream.kafka.settings import KafkaSettings
     from stream.pipeline import Pipeline
     from stream.runner import Stop
@@ -89,7 +88,7 @@ class Worker(MemberHealth):
         pipeline: Pipeline,
         *,
         checkpoint_s: float,
-        observer: Observer = Nobody(),  # noqa: B008  # it has no state
+        observer: Observer = NullObserver(),  # noqa: B008  # it has no state
     ) -> None:
         self._settings = settings
         self._pipeline = pipeline
@@ -104,12 +103,11 @@ class Worker(MemberHealth):
         self._topics.start()
         self._moved = MovedStations(settings, lambda: self._topics.known(topics.audio).partitions)
         self._moved.begin(committed_offsets(settings))
-        self._intake = Intake(settings, pipeline.rate, self._refuse, moved=self._moved)
-        self.counts = self._intake.counts
+        self._reader = PartitionReader(settings, pipeline.rate, self._refuse, moved=self._moved)
+        self.counts = self._reader.counts
         self._refusals = Refusals(settings)
         self.refused = self._refusals.counts
         self._dead_letters = DeadLetterProducer(settings, self._refusals)
-        self._reading = CaughtUp()
         self._touched: set[str] = set()
         self._assignment = 0  # the one that the sessions are of
         self._restored: tuple[int, set[int]] = 0, set()  # partitions of an assignment
@@ -142,9 +140,9 @@ class Worker(MemberHealth):
             waiting += max(end - at, 0) if end is not None and at >= 0 else 0
         return waiting
 
-    def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> list[tuple[int, Saved]]:
+    def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> list[tuple[int, StationRecord]]:
         """Return the records to store before anything is committed."""
-        return self._intake.settle(snapshots)
+        return self._reader.checkpoint(snapshots)
 
     async def _run(self, stop: Stop) -> None:
         # What nobody waits for any more ends the worker in other ways, in one line.
@@ -210,13 +208,13 @@ class Worker(MemberHealth):
         self._ours = self._positions()
         self._readiness.update(self._ours, self._consumer.end_of)
         await self._producer.send()
-        self._observer.turn(batch, events)
+        self._observer.on_batch(batch, events)
 
     def _follow_topics(self) -> None:
         """Begin anew with topics that were deleted and made anew."""
         if self._is_new(self._settings.topics.state):
             self._state.reset()
-            self._intake.rewrite()
+            self._reader.rewrite()
         if self._is_new(self._settings.topics.audio):
             self._consumer.read_from_start()
 
@@ -235,7 +233,7 @@ class Worker(MemberHealth):
             await asyncio.to_thread(self._topics.poll)
             if max(new) >= self._topics.known(self._settings.topics.state).partitions:
                 await asyncio.to_thread(ensure_state_topic, self._settings)
-            self._intake.topic_id = self._topics.known(self._settings.topics.audio).id
+            self._reader.topic_id = self._topics.known(self._settings.topics.audio).id
             await self._state.restore(new)
             self.counts["damaged_records"] += self._state.take_damaged()
             done |= new
@@ -243,16 +241,15 @@ class Worker(MemberHealth):
     def _open(self, messages: list[FaustMessage]) -> Batch:
         """Decode messages, after taking up partitions that are new to this assignment."""
         lost: set[str] = set()
-        known = self._intake.offsets
+        known = self._reader
         if self._assignment != self._consumer.assignments:
             self._assignment = self._consumer.assignments
             self._state.unstored.drop(known.partitions)
-            self._reading.drop(known.partitions)
-            lost = self._intake.let_go(known.partitions)
+            lost = self._reader.release(known.partitions)
             self._consumer.forget_commits()
             self._touched.clear()
             self.counts["rebalances"] += 1
-        chunks, forgotten = self._intake.listen(self._listening())
+        chunks, forgotten = self._reader.tick(self._listening())
         lost |= forgotten
         self._touched -= forgotten
         resumed: dict[str, dict[str, Any]] = {}
@@ -260,7 +257,7 @@ class Worker(MemberHealth):
             if not self._consumer.is_ours(message):
                 continue
             partition = message.partition
-            following = known.next(partition) if partition in known.partitions else None
+            following = known.next_offset(partition) if partition in known.partitions else None
             if following is not None and message.offset < following:
                 self.counts["repeats"] += 1
                 continue
@@ -268,8 +265,8 @@ class Worker(MemberHealth):
                 continue
             if following is None:
                 resumed |= self._take_up(partition, message.offset)
-            chunks += self._intake.take(as_received(message))
-        resumed |= self._intake.take_resumed()
+            chunks += self._reader.read(as_received(message))
+        resumed |= self._reader.pop_resumed()
         return Batch(chunks, resumed, frozenset(lost))
 
     def _take_up(self, partition: int, kafka_offset: int) -> dict[str, dict[str, Any]]:
@@ -277,7 +274,7 @@ class Worker(MemberHealth):
         left = self._state.of(partition)
         where = {"partition": partition, "kafka_offset": kafka_offset}
         log.info("begins with %d known stations", len(left), extra=where)
-        return self._intake.begin(partition, kafka_offset, left)
+        return self._reader.begin(partition, kafka_offset, left)
 
     async def _checkpoint(self) -> None:
         """Wait for the events, store the snapshots, commit what they do not need."""
@@ -294,9 +291,9 @@ class Worker(MemberHealth):
             await self._state.write(unstored.withdrawals(), self._producer)
         if not self._is_current():
             return
-        known = self._intake.offsets
-        free = known.partitions - unstored.held
-        done = await self._consumer.commit({p: known.needed(p) for p in free})
+        known = self._reader
+        free = known.partitions - unstored.blocked
+        done = await self._consumer.commit({p: known.commit_offset(p) for p in free})
         if done is not None:
             self.counts["commits" if done else "commit_failures"] += 1
 
@@ -314,20 +311,20 @@ class Worker(MemberHealth):
         """Return the partitions that are read as fast as they are written."""
         if self.broker_error:
             return set()
-        known, listening = self._intake.offsets, set()
+        known, listening = self._reader, set()
         for partition in self._consumer.partitions or []:
             if partition in known.partitions:
-                at = known.next(partition)
-                if self._reading.look(partition, at, self._consumer.unread_end(partition, at)):
+                at = known.next_offset(partition)
+                if self._reader.is_caught_up(partition, self._consumer.unread_end(partition, at)):
                     listening.add(partition)
         return listening
 
     def _positions(self) -> dict[int, int] | None:
         """Return the next offset of each partition of ours; None while that is open."""
-        ours, known = self._consumer.partitions, self._intake.offsets
+        ours, known = self._consumer.partitions, self._reader
         if ours is None:
             return None
-        return {p: known.next(p) if p in known.partitions else -1 for p in ours}
+        return {p: known.next_offset(p) if p in known.partitions else -1 for p in ours}
 
     def _waiting(self) -> str:
         return waiting_messages(self._settings, self._ours)

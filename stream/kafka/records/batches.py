@@ -1,13 +1,13 @@
 """The batches in one answer to a fetch, whatever their bytes are.
 
-Both client libraries walk through an answer batch by batch, and end for good at the first byte
-that they do not understand. `RecordBatches` has the methods and attributes that their fetchers
-use, and never raises: what cannot be read becomes one message with an `Unreadable` value, and the
-partition goes on behind it.
+Both client libraries parse an answer batch by batch, and stop for ever at the first invalid byte.
+`RecordBatches` has the methods and attributes that their fetchers use, and never raises: an
+unreadable part becomes one message with an `Unreadable` value, and the partition continues behind
+it.
 
-Where that is, is trusted in this order: the next batch in the same answer; the header of one
-whose checksum holds; a header whose two counts agree. Else the next offset is tried, and then the
-next, until the broker answers with another batch.
+The end of the unreadable part is taken from, in this order: the next batch in the same answer; a
+header whose checksum is right; a header whose two counts agree. Otherwise the following offsets
+are tried one by one, until the broker answers with another batch.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from crc32c import crc32c
 
 from stream.kafka.records.compression import CodecError, decompress
+from stream.kafka.records.consumer_record import Unreadable
 from stream.kafka.records.records import (
     MalformedError,
     Record,
@@ -28,21 +29,20 @@ from stream.kafka.records.records import (
     read_legacy,
     read_records,
 )
-from stream.kafka.records.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _FRAME = struct.Struct(">qiib")  # base offset, length, leader's epoch, format
-_OVERHEAD = 12  # bytes that a length does not count: base offset and length
+_OVERHEAD = 12  # bytes that a length does not include: base offset and length
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 _CHECKED_FROM = 21  # first byte that the checksum covers
 _LEGACY_SMALLEST = 26
 _SMALLEST_RECORD = 7
-_CANDIDATES = 8  # places that look like the next batch; more are somebody's doing
+_CANDIDATES = 8  # positions that look like the next batch; more are forged
 
 _CODEC, _APPENDED, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
-_CONTROL_KEY = 4  # bytes of a control record's key that say what it ends
+_CONTROL_KEY = 4  # bytes of a control record's key with its type
 
 
 class _Header(NamedTuple):
@@ -71,7 +71,7 @@ class _Header(NamedTuple):
 
 
 class Batch:
-    """A batch, with the names that both client libraries have for its parts."""
+    """A batch, with the attribute names of both client libraries."""
 
     magic = 2
 
@@ -87,19 +87,19 @@ class Batch:
 
     @property
     def last_offset(self) -> int:
-        """The last Kafka offset that it stands for."""
+        """The last Kafka offset that it covers."""
         return self.next_offset - 1
 
     def has_producer_id(self) -> bool:
-        """Say whether its producer has a number."""
+        """Say whether its producer has an id."""
         return self.producer_id >= 0
 
     def validate_crc(self) -> bool:
-        """Say that its checksum holds, or that it is dealt with."""
+        """Return True: checksums are verified here."""
         return True
 
     def replace(self, records: list[Record]) -> None:
-        """Have these records, which were read before."""
+        """Set the records, which were read before."""
         self._records = lambda: iter(records)
 
     def __iter__(self) -> Iterator[Record]:
@@ -112,7 +112,7 @@ class Batch:
 
 
 class Passed(NamedTuple):
-    """An unreadable batch whose end is not known, so that offsets behind it are tried one by one.
+    """An unreadable batch of unknown end; the offsets behind it are tried one by one.
 
     Parameters
     ----------
@@ -127,24 +127,24 @@ class Passed(NamedTuple):
     reached: int
 
     def holds(self, offset: int) -> bool:
-        """Say whether what is at this offset was reported with it."""
+        """Say whether this offset was reported with it."""
         return self.first < offset <= self.reached
 
 
 @dataclass(slots=True)
 class Doubts:
-    """What is remembered of a partition between two fetches.
+    """The state of a partition between two fetches.
 
     Parameters
     ----------
     seen : tuple, optional
-        Something that may be a short answer or a broker that lags: it is asked for again, and
-        only what comes twice is unreadable.
+        A fault that may be a short answer or a broker that lags. It is fetched again, and counts
+        as unreadable only if it is received twice.
     passed : Passed, optional
-        The last of its kind. It outlasts the good batches behind it, because Faust reads again
-        what lies between two messages.
+        The last such batch. It is stored beyond the good batches behind it, because Faust fetches
+        the offsets between two messages again.
     refused_since : float, optional
-        When the broker first said that it cannot read what is at the position.
+        When the broker first reported that it cannot read the position.
     """
 
     seen: tuple[object, ...] | None = None
@@ -158,18 +158,18 @@ class RecordBatches:
     Parameters
     ----------
     data : bytes
-        As fetched.
+        The answer.
     position : int
-        Kafka offset that was asked for.
+        Kafka offset of the fetch.
     highwater : int
-        Where the partition ends, as far as the broker says; negative if it does not.
+        End of the partition by the broker; negative if unknown.
     max_bytes : int > 0
-        What a compressed batch may decompress to.
+        Limit for a decompressed batch.
     doubts : Doubts
-        Of this partition.
+        State of this partition.
     note : callable, optional
-        Is given the offset of each `Unreadable` and itself, and no message stands for it. Without
-        one, a message does.
+        Receives each `Unreadable` with its offset, and no message replaces it. Without a callable,
+        a message does.
     """
 
     def __init__(
@@ -201,7 +201,7 @@ class RecordBatches:
         doubts: Doubts,
         note: Callable[[int, Unreadable], None] | None = None,
     ) -> RecordBatches:
-        """Return what steps over an offset of which the broker says that it is damaged."""
+        """Return batches that skip an offset which the broker reports as damaged."""
         made = cls(b"", position, -1, max_bytes=1, doubts=doubts, note=note)
         reason = "the broker says that what is here is damaged (CORRUPT_MESSAGE)"
         passed = doubts.passed
@@ -245,12 +245,12 @@ class RecordBatches:
             if batch is not None:
                 return batch
         if self._data and self._position == self._asked < self._highwater:
-            # All that came lies before what was asked for.
+            # The whole answer lies before the requested offset.
             return self._doubt(("before", len(self._data)), "the broker sends what lies before", 0)
         return None
 
     def _understand(self, frame: memoryview, magic: int) -> Batch | None:
-        """Return the next batch, whose frame is whole; None for one before our position."""
+        """Return the batch in a complete frame; None if it lies before the position."""
         size = len(frame)
         if magic not in (0, 1, 2):
             base = _FRAME.unpack_from(frame)[0]
@@ -377,7 +377,7 @@ class RecordBatches:
         self._doubts.refused_since = None
 
     def _is_before(self, frame: memoryview, magic: int) -> bool:
-        """Say whether all of a batch lies before what was asked for."""
+        """Say whether a whole batch lies before the requested offset."""
         last = _FRAME.unpack_from(frame)[0]
         if magic == 2:
             last += max(_Header(*_HEADER.unpack_from(frame)).last_delta, 0)

@@ -1,7 +1,7 @@
-"""Kafka's codecs, read with a limit on what comes out.
+"""Decompress Kafka's codecs, with a limit on the output.
 
-Both client libraries decompress a batch whole, however large it becomes: 600 kB of gzip can be
-600 MB of zeros. Here the output ends at the limit, so memory and work are bounded by it.
+Both client libraries decompress a whole batch, however large it becomes: 600 kB of gzip can be
+600 MB of zeros. Here the limit bounds memory and work.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _OUTPUT = 1024 * 1024  # of zstd at a time
 
 
 class CodecError(Exception):
-    """Bytes that are not what their codec's name says, or become too many. One line."""
+    """Bytes that are damaged, or decompress to too many. One line."""
 
 
 def decompress(codec: int, data: memoryview, limit: int) -> bytes | bytearray:
-    """Return what was compressed.
+    """Return the decompressed bytes.
 
     Parameters
     ----------
@@ -39,12 +39,12 @@ def decompress(codec: int, data: memoryview, limit: int) -> bytes | bytearray:
     data : memoryview
         The compressed bytes.
     limit : int > 0
-        Bytes that may come out.
+        Maximum length of the result.
 
     Raises
     ------
     CodecError
-        There is no such codec, the bytes are damaged, or more than `limit` would come out.
+        There is no such codec, the bytes are damaged, or the result exceeds `limit`.
     """
     if codec not in NAMES:
         known = ", ".join(NAMES.values())

@@ -1,8 +1,8 @@
-"""The answers to one consumer's fetches, read by `RecordBatches` and not by a client's parser.
+"""The answers to one consumer's fetches, parsed by `RecordBatches` instead of the client library.
 
-Either client library is given an empty answer where the broker sent records, so that it does all
-else that it does with one (assignment, position, end of the partition), and then the batches of
-the real one: see `client/privates.py` and `faust/privates.py`.
+The client library receives an empty answer, with which it does everything else (assignment,
+position, end of the partition), and then the batches of the real answer: see
+`client/privates.py` and `faust/privates.py`.
 """
 
 from __future__ import annotations
@@ -10,21 +10,30 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from stream.kafka.records.batches import Doubts, RecordBatches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stream.kafka.records.unreadable import Unreadable
+    from stream.kafka.records.consumer_record import Unreadable
 
 log = logging.getLogger(__name__)
 
 NO_ERROR, _CORRUPT = 0, 2  # Kafka's error codes
-# A broker that cannot read its own disk says so at once and each time. What it says once may be
-# over when it is asked again.
+# A broker that cannot read its disk returns this error at once and each time. A single such error
+# may be gone at the next fetch.
 _AGAIN_S = 1.0
+
+
+class TopicPartition(Protocol):
+    """A topic's partition, as both client libraries name it."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
 
 
 class Partitions:
@@ -33,10 +42,10 @@ class Partitions:
     Parameters
     ----------
     max_bytes : int > 0
-        What a compressed batch may decompress to.
+        Limit for a decompressed batch.
     passed_over : callable, optional
-        Is called for each part that cannot be read, after it is logged. Without it, a message
-        with an `Unreadable` value comes instead.
+        Called for each unreadable part, after it is logged. Without it, a message with an
+        `Unreadable` value is returned instead.
     now : callable
         The clock, in seconds.
     """
@@ -50,10 +59,15 @@ class Partitions:
         self._max_bytes = max_bytes
         self._passed_over = passed_over
         self._now = now
-        self._doubts: dict[Any, Doubts] = defaultdict(Doubts)
+        self._doubts: dict[TopicPartition, Doubts] = defaultdict(Doubts)
 
     def read(
-        self, tp: Any, position: int, error: int, highwater: int, data: Any
+        self,
+        tp: TopicPartition,
+        position: int,
+        error: int,
+        highwater: int,
+        data: bytes | memoryview | None,
     ) -> RecordBatches | None:
         """Return the batches of a partition in an answer; None leaves it to the library.
 
@@ -62,11 +76,11 @@ class Partitions:
         tp : TopicPartition
             Of either library.
         position : int
-            Kafka offset that was asked for.
+            Kafka offset of the fetch.
         error : int
-            Kafka's code for what is wrong.
+            Kafka's error code.
         highwater : int
-            Where the partition ends.
+            End of the partition.
         data : bytes or memoryview, optional
             The batches.
         """
@@ -85,9 +99,9 @@ class Partitions:
         )
 
     def _refused(
-        self, tp: Any, position: int, note: Callable[[int, Unreadable], None] | None
+        self, tp: TopicPartition, position: int, note: Callable[[int, Unreadable], None] | None
     ) -> RecordBatches:
-        """Ask again for a while, then step over it."""
+        """Fetch again for a while, then skip the offset."""
         doubts = self._doubts[tp]
         if doubts.refused_since is None:
             doubts.refused_since = self._now()
@@ -96,7 +110,7 @@ class Partitions:
             return RecordBatches(b"", position, -1, max_bytes=self._max_bytes, doubts=doubts)
         return RecordBatches.refused_by_broker(position, doubts, note)
 
-    def _note(self, tp: Any, offset: int, value: Unreadable) -> None:
+    def _note(self, tp: TopicPartition, offset: int, value: Unreadable) -> None:
         where = {"topic": tp.topic, "partition": tp.partition, "kafka_offset": offset}
         log.warning("passed over up to %d: %s", value.last_offset, value.reason, extra=where)
         assert self._passed_over is not None

@@ -1,7 +1,7 @@
-"""The records within one batch of Kafka's, in the present format (2) and in those before it.
+"""The records of one batch, in Kafka's present format (2) and the earlier ones.
 
-A batch is read whole or not at all: where its records begin and end must agree with its header.
-In a batch that agrees each record stands for itself, so one that is damaged costs no other.
+A batch is read completely or not at all: the bounds of its records must agree with its header. In
+a valid batch, a damaged record does not affect the others.
 
 Format: https://kafka.apache.org/documentation/#messageformat
 """
@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from stream.kafka.records.compression import decompress
-from stream.kafka.records.unreadable import Unreadable
+from stream.kafka.records.consumer_record import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,11 +25,11 @@ _ABORT = 0
 
 
 class MalformedError(Exception):
-    """Bytes that are no records. One line."""
+    """Bytes that are not records. One line."""
 
 
 class Record(NamedTuple):
-    """One record, with the names that both client libraries have for its parts."""
+    """One record, with the attribute names of both client libraries."""
 
     offset: int
     timestamp: int
@@ -41,30 +41,30 @@ class Record(NamedTuple):
     checksum: None = None
 
     def validate_crc(self) -> bool:
-        """Say that its checksum holds: its batch's did."""
+        """Return True: the checksum of its batch was verified."""
         return True
 
     @property
     def abort(self) -> bool:
-        """Whether a control record ends a transaction that does not count."""
+        """Whether a control record aborts its transaction."""
         return self.key is not None and _CONTROL.unpack_from(self.key)[1] == _ABORT
 
 
 class Shape(NamedTuple):
-    """What a batch's header says of the records in it.
+    """The description of the records in a batch's header.
 
     Parameters
     ----------
     base_offset : int
-        Kafka offset from which the records count.
+        Kafka offset that the records' offsets are relative to.
     last_delta : int
-        Offset of the last, from `base_offset`.
+        Offset of the last record, relative to `base_offset`.
     record_count : int
-        How many there are; fewer than offsets in a topic that was compacted.
+        Number of records; fewer than offsets in a compacted topic.
     first_ms : int
-        Unix time from which the records count, in milliseconds.
+        Unix time that the records' times are relative to, in milliseconds.
     appended_ms : int, optional
-        Unix time of all of them, where the broker has set it.
+        Unix time of all records, if the broker has set it.
     """
 
     base_offset: int
@@ -77,7 +77,7 @@ class Shape(NamedTuple):
 def check_records(body: memoryview, shape: Shape) -> None:
     """Raise MalformedError unless the records fill `body` and agree with the header.
 
-    Nothing is kept of them: a small compressed batch may hold millions.
+    No record is stored: a small compressed batch may contain millions.
     """
     if not 0 <= shape.record_count <= len(body) // _SMALLEST:
         raise MalformedError(f"its header counts {shape.record_count} records in {len(body)} bytes")
@@ -111,7 +111,7 @@ def read_records(body: memoryview, shape: Shape) -> Iterator[Record]:
 
 
 def _read_record(raw: memoryview, at: int, shape: Shape) -> Record:
-    """Return the record that `raw` is, or what stands for one that is damaged."""
+    """Return the record in `raw`, or an `Unreadable` one if it is damaged."""
     end = len(raw)
     delta_ms, at = _varint(raw, at + 1, end)
     delta, at = _varint(raw, at, end)

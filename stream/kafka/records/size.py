@@ -1,4 +1,4 @@
-"""How many bytes a message takes in a batch of its own, as a broker counts them."""
+"""The size of a message in a batch of its own, as a broker counts it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.networks.pooled import Network
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    torch.manual_seed(0)
+    return Network().eval()
+
+
+@settings(max_examples=8, deadline=None)
+@given(first=st.integers(0, 20), length=st.integers(4, 30))
+def test_a_frame_depends_on_its_own_columns_only(first: int, length: int) -> None:
+    torch.manual_seed(0)
+    network = Network().eval()
+    columns = torch.rand(1, 500, 144) * 12
+    start, end = first * network.stride, (first + length) * network.stride
+    with torch.inference_mode():
+        whole = network.embed(columns)
+        part = network.embed(columns[:, start:end])
+    assert part.shape[1] == (end - start - network.context) // network.stride + 1
+    torch.testing.assert_close(part, whole[:, first : first + part.shape[1]], atol=1e-4, rtol=1e-4)
+
+
+def test_a_window_alone_is_predicted_as_in_a_batch(network: Network) -> None:
+    columns = torch.rand(3, 250, 144) * 12
+    with torch.inference_mode():
+        together = network.decide(network.embed(columns))
+        alone = network.decide(network.embed(columns[1:2]))
+    torch.testing.assert_close(alone[0], together[1], atol=1e-4, rtol=1e-4)
+
+
+def test_probabilities_are_two_and_independent(network: Network) -> None:
+    with torch.inference_mode():
+        both = network.decide(torch.randn(64, 22, network.frame_size) * 20)
+    assert both.shape == (64, 2)
+    assert float(both.min()) >= 0.0
+    assert float(both.max()) <= 1.0
+    assert not torch.allclose(both.sum(dim=1), torch.ones(64), atol=0.05)
+
+
+def test_silence_and_the_loudest_columns_give_finite_answers(network: Network) -> None:
+    extremes = torch.stack([torch.zeros(250, 144), torch.full((250, 144), 14.0)])
+    with torch.inference_mode():
+        assert torch.isfinite(network(extremes)).all()
+
+
+def test_it_is_small() -> None:
+    assert sum(values.numel() for values in Network().parameters()) * 4 < 1_000_000
