@@ -61,7 +61,7 @@ class Telemetry:
         self.collector.bind(source, pipeline, sinks)
         edges = [source, *sinks]
         self.health.bind(
-            lambda: "; ".join(filter(None, (getattr(edge, "trouble", "") for edge in edges))),
+            lambda: "; ".join(filter(None, (getattr(edge, "broker_error", "") for edge in edges))),
             lambda: getattr(source, "waits_for", ()),
         )
         self.health.done("source", "model")
