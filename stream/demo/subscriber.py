@@ -48,6 +48,7 @@ class Subscriber:
             place = (record.topic, record.partition, record.offset)
             if place not in self._read:
                 self._read.add(place)
+                assert record.value is not None
                 event = event_of(json.loads(record.value))
                 self.events[event.id] = event
                 self._sink.write([event])

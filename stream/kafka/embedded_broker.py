@@ -1,7 +1,6 @@
-"""A Kafka broker of one's own for the demo and the tests: Tansu, on a loopback port.
+"""An embedded Kafka broker for the demo and the tests: Tansu, on a loopback port.
 
-It keeps everything in memory and is no broker for production: see
-docs/topics.md for what it cannot do.
+It stores everything in memory and is not for production; docs/topics.md lists what it cannot do.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _START_S = 10.0
 
 
 class EmbeddedBroker:
-    """A broker that lives as long as the `with` block, and never longer than this process.
+    """A broker that runs during the `with` block, and never longer than this process.
 
     Enter it in a thread that outlives the block: Linux ends the broker with that thread.
 
@@ -29,7 +28,7 @@ class EmbeddedBroker:
     port : int, optional
         Loopback port; a free one without.
     advertised_port : int, optional
-        Loopback port that clients are sent to, of whatever stands before the broker.
+        Loopback port that clients connect to, of a proxy in front of the broker.
 
     Raises
     ------
@@ -91,21 +90,21 @@ class EmbeddedBroker:
         raise BrokerError(f"the embedded broker did not start: {lines[-1][:200]}")
 
     def stop(self) -> None:
-        """End the broker; everything on it is gone."""
+        """End the broker; its data is lost."""
         if self.process is None:
             return
-        # It waits for its clients when asked politely, and it has nothing to save.
+        # On SIGTERM it waits for its clients, and it has nothing to save.
         self.process.kill()
         self.process.wait()
         self.process = None
 
     def freeze(self) -> None:
-        """Stop the broker in time: connections stay open and nothing answers."""
+        """Suspend the broker: connections stay open and nothing answers."""
         if self.process is not None:
             self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen broker go on."""
+        """Resume a frozen broker."""
         if self.process is not None:
             self.process.send_signal(signal.SIGCONT)
 

@@ -1,4 +1,4 @@
-"""Processes on loopback ports: free ports, and an end together with their parent."""
+"""Helpers for servers on loopback ports: free ports, and an end together with their parent."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _FIRST_PORT = 10_000
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that nobody uses, below those of outgoing connections.
+    """Return unused ports of 127.0.0.1, below those of outgoing connections.
 
-    A server that is away for a while must find its port free when it returns. A port of the
-    system's own range may be given meanwhile to any client, even to the one that tries to connect
-    to this port: it is then connected to itself.
+    A server that is away for a while must find its port free when it returns. The system may assign
+    a port of its own range to any client meanwhile, even to the one that tries to connect to this
+    port, which is then connected to itself.
     """
     end = 32_768
     with suppress(OSError, ValueError):

@@ -16,7 +16,7 @@ class _Section(BaseModel):
 
 
 class TopicSettings(_Section):
-    """Names of the topics, and how one that is missing is made."""
+    """Names of the topics, and how a missing one is created."""
 
     audio: _Topic = "airsift.audio"
     decisions: _Topic = "airsift.decisions"
@@ -88,7 +88,7 @@ class SecuritySettings(_Section):
 
 
 class WireSettings(_Section):
-    """What a message of the audio topic may be."""
+    """Formats and limits of the audio topic's messages."""
 
     default_content_type: str = ""
     default_rate: Annotated[int, Field(ge=0)] = 0
@@ -158,15 +158,15 @@ class KafkaSettings(_Section):
 
     @property
     def heartbeat_s(self) -> float:
-        """How often a member asks whether its group is being rebalanced."""
+        """Seconds between heartbeats, by which a member learns of a rebalance."""
         return min(max(self.session_timeout_s / 5, 0.1), 0.5)
 
     @property
     def isolation(self) -> str:
-        """Which messages a worker reads, in Kafka's words."""
+        """Kafka's isolation level of a worker's consumer."""
         return "read_committed" if self.exactly_once else "read_uncommitted"
 
     @property
     def undecided_s(self) -> float:
-        """How long what a dead worker wrote may be undecided: Kafka looks every 10 s."""
+        """Seconds for which a dead worker's transaction may stay open: Kafka checks every 10 s."""
         return self.transaction_timeout_s + 10 if self.exactly_once else 0.0

@@ -1,7 +1,7 @@
-"""Where the tokens of OAUTHBEARER come from: a file that somebody renews, or a command.
+"""Reads OAUTHBEARER tokens from a file that another program renews, or from a command.
 
-Each new connection asks for a token. A broker closes a connection whose token has run out, and the
-clients open another one, so a token is renewed by being there anew.
+Each new connection takes a token. A broker closes a connection whose token has expired, and the
+clients open another one, which takes the renewed token.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from stream.kafka.settings import SecuritySettings
 
 _COMMAND_S = 10.0
-_REUSE_S = 5.0  # several connections are opened at once
+_REUSE_S = 5.0  # clients open several connections at once
 
 
 class Tokens:
-    """Returns the token that holds now. Safe in any thread.
+    """Returns the valid token. Safe in any thread.
 
     Parameters
     ----------
     path : str
         ``kafka.security.token_file``, or "".
     command : str
-        ``kafka.security.token_command``, where there is no file.
+        ``kafka.security.token_command``, used without a file.
     """
 
     def __init__(self, path: str, command: str) -> None:
         self._path = path
         self._command = command
-        self._asking = threading.Lock()
+        self._running = threading.Lock()
         self._token = ""
-        self._asked_at = 0.0
+        self._read_at = 0.0
 
     def token(self) -> str:
         """Return a token.
@@ -47,14 +47,14 @@ class Tokens:
         Raises
         ------
         ConfigError
-            The file is not there, the command fails, or there is no token in it.
+            The file is missing, the command fails, or it holds no token.
         """
         if self._path:
             return self._checked(f"token_file={self._path!r}", self._read())
-        with self._asking:
-            if not self._token or time.monotonic() - self._asked_at > _REUSE_S:
+        with self._running:
+            if not self._token or time.monotonic() - self._read_at > _REUSE_S:
                 self._token = self._checked(f"token_command={self._command!r}", self._run())
-                self._asked_at = time.monotonic()
+                self._read_at = time.monotonic()
             return self._token
 
     def _read(self) -> str:
@@ -68,7 +68,7 @@ class Tokens:
     def _run(self) -> str:
         name = f"kafka.security.token_command={self._command!r}"
         try:
-            done = subprocess.run(  # noqa: S603 - it is the operator's own
+            done = subprocess.run(  # noqa: S603 - the operator's own command
                 shlex.split(self._command), capture_output=True, timeout=_COMMAND_S, check=False
             )
         except (OSError, ValueError, subprocess.TimeoutExpired) as error:
@@ -86,8 +86,8 @@ class Tokens:
         return token
 
 
-def tokens_of(security: SecuritySettings) -> Tokens:
-    """Return the tokens that all clients of these settings share."""
+def shared_tokens(security: SecuritySettings) -> Tokens:
+    """Return the tokens that all clients with these settings share."""
     return _shared(security.token_file, security.token_command)
 
 

@@ -30,7 +30,7 @@ class Sink(Protocol):
         return 0
 
     @property
-    def trouble(self) -> str:
+    def broker_error(self) -> str:
         """Why nothing can be sent, "" where it can. Safe in any thread."""
         return ""
 

@@ -68,7 +68,7 @@ class SourceStatus(Protocol):
         return 0
 
     @property
-    def trouble(self) -> str:
+    def broker_error(self) -> str:
         """Why nothing can come, "" where it can. Safe in any thread."""
         return ""
 

@@ -61,7 +61,7 @@ class Telemetry(Observer):
         self.collector.bind(source, pipeline, sinks)
         edges: list[SourceStatus | Sink] = [source, *sinks]
         self.health.bind(
-            lambda: "; ".join(filter(None, (edge.trouble for edge in edges))),
+            lambda: "; ".join(filter(None, (edge.broker_error for edge in edges))),
             lambda: source.waits_for,
         )
         self.health.done("source", "model")

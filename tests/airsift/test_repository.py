@@ -113,6 +113,65 @@ def test_each_client_library_has_a_folder_of_its_own():
             assert not {n for n in inner if n.startswith(CLIENTS)}, path
 
 
+LISTS_OF_PRIVATES = ("client/privates.py", "faust/privates.py")
+NAMED_TUPLES = {"_replace", "_fields", "_field_defaults", "_asdict", "_make"}
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name != "_"
+
+
+def private_names(path: Path) -> list[tuple[str, int]]:
+    """Return private names that a file reads from objects other than self, and the lines."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Attribute(value=ast.Name(id="self" | "cls" | "os")):
+                continue
+            case ast.Attribute(attr=name):
+                found.append((name, node.lineno))
+            case ast.Call(
+                func=ast.Name(id="getattr" | "setattr" | "hasattr"),
+                args=[_, ast.Constant(value=name), *_],
+            ):
+                found.append((name, node.lineno))
+    return [(name, line) for name, line in found if is_private(name)]
+
+
+def own_names(path: Path) -> set[str]:
+    """Return names that a file's own classes and functions define."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                found.add(name)
+            case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
+                found.add(name)
+    return found
+
+
+def test_private_names_of_libraries_stand_in_two_files():
+    kafka = ROOT / "stream" / "kafka"
+    listed = set()
+    for name in LISTS_OF_PRIVATES:
+        tree = ast.parse((kafka / name).read_text())
+        [table] = [
+            ast.literal_eval(node.value)
+            for node in tree.body
+            if isinstance(node, ast.Assign) and node.targets[0].id == "PRIVATE_NAMES"
+        ]
+        there = {part for path in table for part in path.split(".") if is_private(part)}
+        used = {name for name, _ in private_names(kafka / name)}
+        assert used == there, f"{name}: PRIVATE_NAMES differs from what the file uses"
+        listed |= there
+    for path in kafka.rglob("*.py"):
+        if path.relative_to(kafka).as_posix() in LISTS_OF_PRIVATES:
+            continue
+        ours = (own_names(path) | NAMED_TUPLES) - listed
+        for name, line in private_names(path):
+            assert name in ours, f"{path}:{line}: {name} belongs into a privates.py"
+
+
 CLIENTS = ("stream.kafka.client", "stream.kafka.faust")
 TRAINING = ("model.networks", "model.corpus", "model.training", "model.evaluation", "model.export")
 ROOTS = (
@@ -141,6 +200,22 @@ def test_no_test_imports_from_another():
         for node in nodes(path):
             parts = (getattr(node, "module", None) or "").split(".")
             assert not [each for each in parts if each.startswith(("test_", "conftest"))], path
+
+
+@pytest.mark.process
+def test_an_import_changes_no_logger():
+    program = """
+import logging
+import stream.kafka.client.sink, stream.kafka.client.source, stream.kafka.faust.worker
+libraries = ("kafka", "aiokafka", "faust", "mode")
+for name in ["kafka", *logging.root.manager.loggerDict]:
+    logger = logging.getLogger(name)
+    if name.startswith(libraries):
+        assert logger.level == 0 and logger.propagate, logger
+        assert all(isinstance(each, logging.NullHandler) for each in logger.handlers), logger
+assert not logging.root.handlers
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 
 def test_every_error_is_airsifts():

@@ -16,7 +16,7 @@ from airsift.errors import BrokerError
 from stream.kafka import apache_broker
 from stream.kafka.apache_broker import ApacheKafka
 from stream.kafka.client.connect import ensure_topics
-from stream.kafka.client.producer import Sender
+from stream.kafka.client.producer import Producer
 from stream.kafka.settings import SecuritySettings
 from tests.integration.brokers import settings_of
 from tests.integration.ear import read_all
@@ -32,7 +32,7 @@ with ApacheKafka() as broker:
 
 
 def send_one(settings, value):
-    sender = Sender(settings)
+    sender = Producer(settings)
     sender.send(settings.topics.gaps, b"k", value, [])
     sender.flush()
     sender.close()

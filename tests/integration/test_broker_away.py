@@ -15,7 +15,7 @@ import pytest
 
 from stream.audio import AudioChunk
 from stream.kafka.client.connect import ensure_topics
-from stream.kafka.client.producer import Sender
+from stream.kafka.client.producer import Producer
 from stream.kafka.client.tail import follow
 from stream.kafka.codec.message import encode
 from stream.kafka.settings import KafkaSettings
@@ -90,7 +90,7 @@ def wait_for(holds, process, log, timeout_s=120.0):
 
 
 def send(settings, first, count):
-    sender = Sender(settings)
+    sender = Producer(settings)
     for k in range(first, first + count):
         message = encode(AudioChunk("a", k * RATE, np.zeros(RATE, np.float32), RATE))
         sender.send(settings.topics.audio, *message)

@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 
 from stream.kafka.client.connect import connect_consumer, ensure_topics
-from stream.kafka.client.producer import Sender
+from stream.kafka.client.producer import Producer
 from tests.integration.ear import read_all
 from tests.integration.seconds import (
     SECONDS,
@@ -53,7 +53,7 @@ def test_each_event_once_while_each_broker_is_away(apache_cluster, cluster_setti
     with (
         ThreadPoolExecutor(1) as pool,
         closing(Subscriber(settings)) as subscriber,
-        closing(Sender(settings)) as sender,
+        closing(Producer(settings)) as sender,
     ):
         worker = pool.submit(work, settings, at_turn, 0.2, 10_000)
 
@@ -96,7 +96,7 @@ def test_a_client_that_connects_passes_a_frozen_broker_by(apache_cluster, cluste
         for _ in range(6):
             with closing(connect_consumer(settings)) as consumer:
                 assert consumer.partitions_for_topic(topic) == {0, 1, 2}
-        with closing(Sender(settings.model_copy(update={"delivery_timeout_s": 40.0}))) as sender:
+        with closing(Producer(settings.model_copy(update={"delivery_timeout_s": 40.0}))) as sender:
             for partition in range(3):
                 sender.send(topic, b"k", b"v", [], partition)
             sender.flush()

@@ -10,9 +10,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from stream.kafka.client.connect import ensure_topics
-from stream.kafka.client.producer import Sender
+from stream.kafka.client.producer import Producer
 from stream.kafka.client.tail import follow
-from stream.kafka.faust.fetching import read_with
+from stream.kafka.faust.privates import read_with
 from stream.kafka.records.partitions import Partitions
 from stream.kafka.settings import KafkaSettings
 from stream.runner import Stop
@@ -94,7 +94,7 @@ def test_what_our_producers_compress_is_read(kafka, topic, codec, by):
     settings = settings_for(kafka, compression=codec, topics={"partitions": 1})
     ensure_topics(settings, [topic])
     if by == "kafka-python":
-        sender = Sender(settings)
+        sender = Producer(settings)
         for value in VALUES:
             sender.send(topic, b"k", value, [])
         sender.flush()
@@ -111,13 +111,13 @@ async def send_by_faust(settings, topic):
     from stream.kafka.client.refusals import Refusals
     from stream.kafka.codec.message import Message
     from stream.kafka.faust.app import make_app
-    from stream.kafka.faust.producer import Outbox
+    from stream.kafka.faust.producer import FaustProducer
 
     app = make_app(settings)
-    outbox = Outbox(app, 1000, Refusals(settings))
+    producer = FaustProducer(app, 1000, Refusals(settings))
     for value in VALUES:
-        outbox.put(topic, Message(b"k", value, []))
-    await outbox.delivered()
+        producer.put(topic, Message(b"k", value, []))
+    await producer.flush()
     await app.producer.stop()
 
 
@@ -140,7 +140,7 @@ def test_a_driver_on_topics_that_the_broker_recompresses(kafka, topic, driver, t
         "AIRSIFT_KAFKA__GROUP": topic,
         **{f"AIRSIFT_KAFKA__TOPICS__{kind.upper()}": name for kind, name in names.items()},
     }
-    sender = Sender(settings)
+    sender = Producer(settings)
 
     def send(first, last):
         for second in range(first, last):

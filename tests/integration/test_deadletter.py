@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from airsift.cli.app import app
 from airsift.errors import DecodeError
 from stream.kafka.client.connect import ensure_topics
-from stream.kafka.client.producer import Sender
+from stream.kafka.client.producer import Producer
 from stream.kafka.client.tail import follow
 from stream.kafka.codec.dead_letter import as_dead_letter
 from stream.kafka.codec.message import ChunkDecoder
@@ -37,7 +37,7 @@ def letters(kafka_settings: KafkaSettings) -> KafkaSettings:
     settings = kafka_settings
     topics = settings.topics
     ensure_topics(settings, [topics.audio, topics.dead_letters])
-    sender = Sender(settings)
+    sender = Producer(settings)
     for offset, (key, value) in enumerate(
         [(b"one", b"\x00\xff odd"), ("zwölf\n".encode(), b"y"), (b"one", os.urandom(300_000))]
     ):
@@ -111,7 +111,7 @@ def test_what_is_refused_again_is_the_same_letter(letters: KafkaSettings) -> Non
         newest = [r for r in read_all(letters, topics.audio) if r.key == b"one"][-1]
         assert newest.timestamp == TIME_MS
         letter = as_dead_letter(newest, "still no audio", max_bytes=10**6)
-        sender = Sender(letters)
+        sender = Producer(letters)
         sender.send(topics.dead_letters, *letter, partition=0)
         sender.flush()
         sender.close()
@@ -140,7 +140,7 @@ def test_a_worker_and_replays_in_turns_leave_one_letter_a_message(
     """Of three messages one is mended by nothing, one has no key, and one is a tombstone."""
     settings, topics = kafka_settings, kafka_settings.topics
     ensure_topics(settings, [topics.audio, topics.dead_letters])
-    sender = Sender(settings)
+    sender = Producer(settings)
     for key, value in ((b"one", b"no audio"), (None, b"no key"), (b"two", None)):
         flac = [("content-type", b"audio/flac")]
         sender.send(topics.audio, key, value, flac, timestamp_ms=TIME_MS)

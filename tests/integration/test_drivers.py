@@ -13,7 +13,7 @@ import time
 import pytest
 
 from stream.kafka.client.connect import ensure_topics
-from stream.kafka.client.producer import Sender
+from stream.kafka.client.producer import Producer
 from stream.kafka.client.tail import follow
 from stream.kafka.settings import KafkaSettings
 from stream.runner import Stop
@@ -184,7 +184,7 @@ def test_what_is_no_audio_becomes_a_dead_letter(driver, broker, environment):
     settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
     topics = settings.topics
     ensure_topics(settings, [topics.audio, topics.dead_letters])
-    sender = Sender(settings)
+    sender = Producer(settings)
     sender.send(topics.audio, b"a", b"no headers", [])
     sender.send(topics.audio, None, b"no key", [])
     sender.flush()

@@ -13,7 +13,7 @@ from kafka.producer.transaction_manager import TxnOffsetCommitHandler
 from kafka.structs import ConsumerGroupMetadata
 
 from stream.kafka.client.connect import ensure_topics
-from stream.kafka.client.producer import Sender
+from stream.kafka.client.producer import Producer
 from tests.integration.brokers import settings_of
 from tests.integration.seconds import (
     RATE,
@@ -39,7 +39,7 @@ def audio(apache_kafka):
         }
     )
     ensure_topics(settings, [settings.topics.audio])
-    with closing(Sender(settings)) as sender:
+    with closing(Producer(settings)) as sender:
         send_seconds(sender, settings.topics.audio, range(SECONDS))
     calm = with_own_group(settings, "calm")
     work(calm)

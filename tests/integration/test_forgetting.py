@@ -10,7 +10,7 @@ import numpy as np
 
 from stream.audio import AudioChunk
 from stream.kafka.client.connect import ensure_topics
-from stream.kafka.client.producer import Sender
+from stream.kafka.client.producer import Producer
 from stream.kafka.client.source import KafkaSource
 from stream.kafka.client.tail import follow
 from stream.kafka.codec.message import encode
@@ -53,7 +53,7 @@ with stop_on_signals() as stop:
 
 
 def send(settings, station, start):
-    sender = Sender(settings)
+    sender = Producer(settings)
     message = encode(AudioChunk(station, start, np.zeros(1600, np.float32), RATE))
     sender.send(settings.topics.audio, *message)
     sender.flush()
@@ -72,7 +72,7 @@ def state(settings):
 
 def hand_over(settings, group):
     """Write what one group has stored for another; the broker lets no group change its driver."""
-    sender = Sender(settings)
+    sender = Producer(settings)
     for record in records(settings):
         key = record.key.replace(settings.group.encode(), group.encode())
         sender.send(settings.topics.state, key, record.value, [], record.partition)

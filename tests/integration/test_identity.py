@@ -22,7 +22,7 @@ WORKER = """
 import socket, sys
 host = sys.argv[2]
 if host:  # another machine has another name, and locks of its own
-    from stream.kafka import identity
+    from stream.kafka.client import identity
     lock = identity._lock
     identity._lock = lambda name: lock(f"{host}/{name}")
     socket.gethostname = lambda: host

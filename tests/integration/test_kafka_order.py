@@ -6,7 +6,7 @@ import numpy as np
 
 from stream.audio import AudioChunk, end_of
 from stream.kafka.client.connect import ensure_topics
-from stream.kafka.client.producer import Sender
+from stream.kafka.client.producer import Producer
 from stream.kafka.codec.message import encode
 from stream.stages.align import Align, AlignState
 from stream.testing import noise
@@ -16,7 +16,7 @@ from tests.stream.doubles import snapshot as snapshot_at
 
 def send_in(settings, samples, order):
     ensure_topics(settings, [settings.topics.audio])
-    sender = Sender(settings)
+    sender = Producer(settings)
     for i in order:
         part = samples[i * CHUNK : (i + 1) * CHUNK]
         message = encode(AudioChunk("a", i * CHUNK, part, RATE))

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from stream.audio import AudioChunk
-from stream.kafka.client.publish import publish
-from stream.kafka.client.resume_position import end_of_station
+from stream.kafka.client.publish import end_of_station, publish
 from stream.kafka.settings import KafkaSettings
 from stream.runner import Stop
 from stream.testing import ListSource, noise

@@ -9,7 +9,7 @@ import pytest
 
 from airsift.errors import BrokerError, ConfigError
 from stream.kafka.client.connect import ensure_topics
-from stream.kafka.client.producer import Sender
+from stream.kafka.client.producer import Producer
 from stream.kafka.client.sink import KafkaSink
 from stream.kafka.client.source import KafkaSource
 from stream.kafka.client.tail import follow
@@ -20,7 +20,7 @@ from stream.runner import Stop
 def test_a_message_beyond_the_limit_is_named(kafka_settings: KafkaSettings) -> None:
     topic = kafka_settings.topics.gaps
     ensure_topics(kafka_settings, [topic])
-    sender = Sender(kafka_settings)
+    sender = Producer(kafka_settings)
     with pytest.raises(BrokerError, match=f"20000000 bytes cannot be sent to topic {topic}"):
         sender.send(topic, b"k", bytes(20_000_000), [])
     sender.close()

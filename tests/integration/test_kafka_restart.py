@@ -17,9 +17,9 @@ from airsift.errors import BrokerError
 from stream.audio import AudioChunk
 from stream.kafka.checkpoint.record import StationRecord
 from stream.kafka.client.connect import ensure_topics
-from stream.kafka.client.producer import Sender
+from stream.kafka.client.producer import Producer
 from stream.kafka.client.source import KafkaSource
-from stream.kafka.client.state_topic import StateLog
+from stream.kafka.client.state_topic import StateTopic
 from stream.kafka.codec.message import encode
 from stream.kafka.settings import KafkaSettings
 from stream.testing import noise
@@ -58,7 +58,7 @@ def test_arrival_order_goes_on_after_a_restart(
     kafka_settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear]
 ) -> None:
     samples = noise(4)
-    sender = Sender(kafka_settings)
+    sender = Producer(kafka_settings)
     ensure_topics(kafka_settings, [kafka_settings.topics.audio])
     for i in range(8):
         message = encode(AudioChunk("a", 0, samples[i * CHUNK : (i + 1) * CHUNK], RATE))
@@ -201,12 +201,12 @@ def test_kill_9_leaves_no_hole(kafka_settings: KafkaSettings, tmp_path: Path) ->
 
 
 def test_a_zombies_older_state_does_not_win(kafka_settings: KafkaSettings) -> None:
-    sender = Sender(kafka_settings)
-    log = StateLog(kafka_settings, sender, lambda: None)
+    sender = Producer(kafka_settings)
+    log = StateTopic(kafka_settings, sender, lambda: None)
     ensure_topics(kafka_settings, [kafka_settings.topics.state])
     for oldest in (100, 300, 200):
         log.write(1, StationRecord("a", 0, 0, RATE, snapshot_at(oldest)))
-    other = StateLog(kafka_settings.model_copy(update={"group": "other"}), sender, lambda: None)
+    other = StateTopic(kafka_settings.model_copy(update={"group": "other"}), sender, lambda: None)
     other.write(1, StationRecord("a", 0, 0, RATE, snapshot_at(900)))
     sender.flush()
     sender.close()

@@ -13,7 +13,7 @@ from airsift.errors import Backpressure, BrokerError
 from stream.audio import AudioChunk
 from stream.events import Decision, Gap, Match, Segment
 from stream.kafka.client.connect import connect_producer, ensure_topics
-from stream.kafka.client.producer import Sender
+from stream.kafka.client.producer import Producer
 from stream.kafka.client.sink import KafkaSink
 from stream.kafka.codec.message import encode
 from stream.kafka.settings import KafkaSettings
@@ -36,7 +36,7 @@ def test_messages_that_are_no_audio_become_dead_letters(
     producer.send(topic, b"no key", None, flac)
     producer.close()
     later = encode(AudioChunk("a", 2 * RATE, noise(1), RATE))
-    sender = Sender(kafka_settings)
+    sender = Producer(kafka_settings)
     sender.send(topic, later.key, later.value, later.headers)
     sender.flush()
     sender.close()
@@ -113,7 +113,7 @@ def test_a_sink_on_a_dead_broker_pushes_back_and_then_fails(
     assert caught.value.retry_after_s > 0
     with pytest.raises(BrokerError):
         sink.flush()
-    sink._sender.close()
+    sink._producer.close()
 
 
 def test_a_source_outlives_its_broker_and_can_be_closed(

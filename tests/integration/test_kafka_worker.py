@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from stream.kafka.client.connect import ensure_topics
-from stream.kafka.client.producer import Sender
+from stream.kafka.client.producer import Producer
 from stream.kafka.faust.watchdog import EXIT_CODE, waiting_messages
 from stream.kafka.settings import KafkaSettings
 
@@ -17,7 +17,7 @@ from stream.kafka.settings import KafkaSettings
 STALLING = """
 import asyncio, sys, threading
 from stream.runner import Stop
-from stream.kafka.faust.consumer import Member
+from stream.kafka.faust.consumer import FaustConsumer
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.faust.worker import Worker
 
@@ -43,7 +43,7 @@ async def stuck(self, stream):
         await asyncio.Event().wait()
 
 if sys.argv[2] == "a stuck agent":
-    Member._hear = stuck
+    FaustConsumer._receive = stuck
 settings = KafkaSettings(bootstrap_servers=sys.argv[1], stall_s=5.0, session_timeout_s=2.0)
 Worker(settings, Deaf(), checkpoint_s=0.5).run(Stop())
 """
@@ -54,7 +54,7 @@ def test_a_worker_that_stalls_ends_with_one_line(how, new_broker):
     broker = new_broker()
     settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
     ensure_topics(settings, [settings.topics.audio])
-    sender = Sender(settings)
+    sender = Producer(settings)
     headers = [("content-type", b"audio/x-s16le"), ("rate", b"16000")]
     for n in range(3):
         at = ("start_sample", b"%d" % (8000 * n))
@@ -80,7 +80,7 @@ def test_messages_that_wait_are_found(kafka_settings):
     topic = settings.topics.audio
     ensure_topics(settings, [topic])
     assert waiting_messages(settings, None) == ""
-    sender = Sender(settings)
+    sender = Producer(settings)
     for value in (b"x", b"y"):
         sender.send(topic, b"a", value, [], partition=1)
     sender.flush()
@@ -92,8 +92,8 @@ def test_messages_that_wait_are_found(kafka_settings):
 
 def test_a_worker_starts_where_no_file_can_be_written(tmp_path, new_broker):
     broker = new_broker()
-    begun = "from stream.kafka.faust.consumer import Member\n"
-    begun += "Member.start = lambda self: (print('started', flush=True), sys.exit(3))\n"
+    begun = "from stream.kafka.faust.consumer import FaustConsumer\n"
+    begun += "FaustConsumer.start = lambda self: (print('started', flush=True), sys.exit(3))\n"
     code = STALLING.replace("settings = ", begun + "settings = ", 1)
     result = subprocess.run(
         [sys.executable, "-c", code, broker.bootstrap_servers, "nothing"],

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from kafka import TopicPartition
 
-from stream.kafka.client.producer import Sent
+from stream.kafka.client.producer import SentMessage
 from stream.kafka.settings import KafkaSettings
 from stream.testing import noise
 from tests.integration.ear import RATE, Ear, read_all, send
@@ -26,11 +26,13 @@ def test_a_record_that_the_broker_does_not_place_moves_no_offset(
     monkeypatch.setattr(
         ear.source._consumer, "commit", lambda o, **kw: (commits.append(o), commit(o, **kw))
     )
-    place = Sent.kafka_offset.fget  # type: ignore[attr-defined]
+    place = SentMessage.kafka_offset.fget  # type: ignore[attr-defined]
     state = kafka_settings.topics.state
     newest = 0
     for turn, known in enumerate(told):
-        monkeypatch.setattr(Sent, "kafka_offset", property(place if known else lambda _: None))
+        monkeypatch.setattr(
+            SentMessage, "kafka_offset", property(place if known else lambda _: None)
+        )
         send(kafka_settings, "a", noise(2))
         ear.listen(lambda end=2 * (turn + 1) * RATE: ear.ends().get("a", 0) >= end)
         ear.source.settle({"a": {"oldest": 2 * turn * RATE + RATE}})

@@ -15,8 +15,7 @@ from airsift.errors import BrokerError
 from stream.audio import AudioChunk
 from stream.kafka.apache_broker import ApacheKafka, why_not
 from stream.kafka.client.connect import connect_consumer, connect_producer, ensure_topics
-from stream.kafka.client.publish import publish
-from stream.kafka.client.resume_position import end_of_station
+from stream.kafka.client.publish import end_of_station, publish
 from stream.kafka.client.tail import follow
 from stream.kafka.codec.message import ChunkDecoder, encode
 from stream.kafka.settings import KafkaSettings
@@ -184,9 +183,7 @@ def test_an_end_that_is_not_found_in_time_is_now(
     assert found is not None
     assert found[1] == 1
     assert abs(found[0] - time.time()) < 60
-    [line] = [
-        r.getMessage() for r in caplog.records if r.name == "stream.kafka.client.resume_position"
-    ]
+    [line] = [r.getMessage() for r in caplog.records if r.name == "stream.kafka.client.publish"]
     assert "was not found on" in line
     assert "counted from 1970" in line
 

@@ -11,7 +11,7 @@ from kafka.errors import CommitFailedError, RebalanceInProgressError
 
 from stream.audio import AudioChunk
 from stream.kafka.client.connect import ensure_topics
-from stream.kafka.client.producer import Sender
+from stream.kafka.client.producer import Producer
 from stream.kafka.client.source import KafkaSource
 from stream.kafka.codec.message import encode
 from stream.sources.base import audio_of
@@ -20,7 +20,7 @@ RATE = 16000
 
 
 def publish(settings, first, count):
-    sender = Sender(settings)
+    sender = Producer(settings)
     for k in range(first, first + count):
         samples = [0.1 * (k % 5)] * RATE
         message = encode(AudioChunk("a", k * RATE, samples, RATE))

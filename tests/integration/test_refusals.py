@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import (
     ACL,
     ACLOperation,
@@ -29,8 +29,8 @@ from stream.events import Decision, Event, Gap
 from stream.kafka.apache_broker import ApacheKafka
 from stream.kafka.client import limits as limits_module
 from stream.kafka.client.connect import connect_admin, connect_producer, ensure_topics
-from stream.kafka.client.dead_letters import Letterbox
-from stream.kafka.client.producer import Sender
+from stream.kafka.client.dead_letters import DeadLetterProducer
+from stream.kafka.client.producer import Producer
 from stream.kafka.client.refusals import Refusals
 from stream.kafka.client.sink import KafkaSink
 from stream.kafka.client.transactions import Transactions
@@ -110,7 +110,7 @@ def test_one_old_message_in_a_batch_costs_itself_alone(settings: KafkaSettings) 
     make(settings, topic, message_timestamp_before_max_ms=3_600_000)
     refusals = Refusals(settings)
     now_ms = time.time_ns() // 1_000_000
-    with closing(Sender(settings, refusals=refusals)) as sender:
+    with closing(Producer(settings, refusals=refusals)) as sender:
         for count in range(4):
             for number in range(5):
                 age_ms = 7_200_000 if number == count else 0
@@ -164,11 +164,11 @@ def test_whatever_does_not_decode_becomes_a_letter_that_fits(
 ) -> None:
     make(settings, settings.topics.dead_letters, max_message_bytes=limit)
     refusals = Refusals(settings)
-    box = Letterbox(settings, refusals)
+    dead_letters = DeadLetterProducer(settings, refusals)
     for at, message in enumerate(HOSTILE.values()):
-        box.put(message._replace(offset=at), "a reason " * 200)
-    box.deliver()
-    box.close()
+        dead_letters.put(message._replace(offset=at), "a reason " * 200)
+    dead_letters.flush()
+    dead_letters.close()
     letters = read_all(settings, settings.topics.dead_letters)
     told = {int(dict(r.headers)["airsift-kafka-offset"]): r for r in letters}
     assert sorted(told) == list(range(len(HOSTILE)))
@@ -197,11 +197,11 @@ def test_a_topic_that_takes_no_letter_at_all_costs_letters_alone(
 ) -> None:
     make(settings, settings.topics.dead_letters, max_message_bytes=60)
     refusals = Refusals(settings)
-    box = Letterbox(settings, refusals)
+    dead_letters = DeadLetterProducer(settings, refusals)
     for at in range(3):
-        box.put(letter(os.urandom(5000), at=at), "no audio")
-        box.deliver()
-    box.close()
+        dead_letters.put(letter(os.urandom(5000), at=at), "no audio")
+        dead_letters.flush()
+    dead_letters.close()
     assert read_all(settings, settings.topics.dead_letters) == []
     assert refusals.counts[settings.topics.dead_letters] == 3
 
@@ -244,7 +244,7 @@ def test_where_not_even_that_is_taken_nothing_is_committed_that_the_old_record_n
     ear.source.settle({"a": snapshot, "b": snapshot})
     before = committed(settings)
     alter(settings, settings.topics.state, "max.message.bytes", "40")
-    ear.source._sender._refusals.limits._told = {}  # the broker's answer is ten minutes old
+    ear.source._producer._refusals.limits._reported = {}  # the broker's answer is ten minutes old
     for turn in range(1, 4):
         send(settings, "a", noise(2))
         ear.listen(lambda end=2 * (turn + 1) * RATE: ear.ends()["a"] >= end)
@@ -252,7 +252,7 @@ def test_where_not_even_that_is_taken_nothing_is_committed_that_the_old_record_n
         ear.source.settle({"a": {"oldest": 2 * turn * RATE + RATE}})
         assert committed(settings) == before
     alter(settings, settings.topics.state, "max.message.bytes", "100000")
-    ear.source._sender._refusals.limits._learned = {}
+    ear.source._producer._refusals.limits._learned = {}
     ear.source.settle({})
     assert committed(settings) > before
 
@@ -276,11 +276,11 @@ def test_a_refusal_undoes_a_transaction_once_and_does_not_poison_the_next(
     make(settings, topics.gaps, **configs)
     # This machine's clock is behind. (The broker's own marks must be young enough: 1 ms would
     # hold up its transactions.)
-    hand_over = Sender._hand_over
+    send = KafkaProducer.send
     monkeypatch.setattr(
-        Sender,
-        "_hand_over",
-        lambda self, producer, message: hand_over(self, producer, (*message[:5], two_hours_ago())),
+        KafkaProducer,
+        "send",
+        lambda self, *message: send(self, *message[:5], two_hours_ago()),
     )
     ensure_topics(settings, [topics.audio, *topics.events.values()])
     exactly = settings.model_copy(update={"exactly_once": True, "transactional_id": settings.group})

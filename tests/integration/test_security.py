@@ -12,7 +12,7 @@ from kafka import TopicPartition
 
 from airsift.errors import AirsiftError, BrokerError, ConfigError
 from stream.kafka.client.connect import connect_consumer, ensure_topics
-from stream.kafka.client.producer import Sender
+from stream.kafka.client.producer import Producer
 from stream.kafka.faust.app import make_app
 from stream.kafka.settings import KafkaSettings, SecuritySettings, TopicSettings
 from tests.integration.certificates import Authority
@@ -63,7 +63,7 @@ def settings(gate, **security) -> KafkaSettings:
 def round_trip(made: KafkaSettings) -> None:
     """Send and read a message with kafka-python."""
     ensure_topics(made, ["there"])
-    sender = Sender(made)
+    sender = Producer(made)
     sender.send("there", b"k", b"and back", [], 0)
     sender.flush()
     sender.close()

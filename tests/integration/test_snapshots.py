@@ -8,8 +8,8 @@ import pytest
 
 from stream.kafka.checkpoint.record import StationRecord, as_record
 from stream.kafka.client.connect import ensure_topics
-from stream.kafka.client.producer import Sender
-from stream.kafka.faust.state_table import Snapshots
+from stream.kafka.client.producer import Producer
+from stream.kafka.faust.state_table import StateTable
 from tests.stream.doubles import snapshot as snapshot_at
 
 
@@ -26,7 +26,7 @@ def test_the_last_batch_is_read_whole_and_nothing_twice(kafka_settings, batches)
     settings = kafka_settings
     topic, written = settings.topics.state, [("a", 1), ("b", 1), ("a", 2), ("c", 1)]
     ensure_topics(settings, [topic])
-    sender, left = Sender(settings), list(written)
+    sender, left = Producer(settings), list(written)
     restored = []
 
     def write(size):
@@ -36,7 +36,7 @@ def test_the_last_batch_is_read_whole_and_nothing_twice(kafka_settings, batches)
         sender.flush()
 
     async def restore():
-        snapshots = Snapshots(settings, lambda: restored.append(None), lambda: None)
+        snapshots = StateTable(settings, lambda: restored.append(None), lambda: None)
         assert known(snapshots, 1) == {}
         for size in batches:
             await asyncio.to_thread(write, size)

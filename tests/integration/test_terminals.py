@@ -14,7 +14,7 @@ from fingerprint.catalogue import Catalogue
 from fingerprint.track import Track
 from stream.events import Gap, Match, Segment
 from stream.kafka.client.connect import ensure_topics
-from stream.kafka.client.producer import Sender
+from stream.kafka.client.producer import Producer
 from stream.kafka.client.sink import KafkaSink
 from stream.kafka.codec.dead_letter import as_dead_letter
 from stream.kafka.records.consumer_record import Received
@@ -227,7 +227,7 @@ def test_what_is_on_the_topics_is_shown_the_same_on_a_terminal_as_in_a_pipe(
         ]
     )
     sink.close()
-    sender = Sender(settings)
+    sender = Producer(settings)
     # Of whom other programs write to the topics there may be anything.
     odd = {"schema": "airsift.segment/1\x1b[2J", "station": NASTY, "start_s": 0, "end_s": 1,
            "label": NASTY, "score": 0.5, "final": True}  # fmt: skip

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from airsift.cli.app import app
 from stream.kafka.apache_broker import ApacheKafka
 from stream.kafka.client.connect import connect_consumer, ensure_topics
-from stream.kafka.client.producer import Sender
+from stream.kafka.client.producer import Producer
 from stream.kafka.client.tail import follow
 from stream.kafka.settings import KafkaSettings
 from stream.runner import Stop
@@ -107,7 +107,7 @@ def environment_of(broker, settings):
 
 def send(settings, seconds, rate=RATE):
     """Send a batch of a message for each second."""
-    sender = Sender(settings)
+    sender = Producer(settings)
     for second in seconds:
         headers = [
             ("content-type", b"audio/x-s16le"),

@@ -12,7 +12,7 @@ from prometheus_client import generate_latest
 from airsift import config
 from stream.audio import AudioChunk
 from stream.kafka.client.connect import ensure_topics
-from stream.kafka.client.producer import Sender
+from stream.kafka.client.producer import Producer
 from stream.kafka.client.sink import KafkaSink
 from stream.kafka.client.source import KafkaSource
 from stream.kafka.codec.message import encode
@@ -46,7 +46,7 @@ class Hears:
 def test_lag_and_dead_letters(kafka_settings, caplog):
     settings = kafka_settings.model_copy(update={"poll_messages": 5})
     ensure_topics(settings, [settings.topics.audio])
-    sender = Sender(settings)
+    sender = Producer(settings)
     sender.send(settings.topics.audio, b"one", b"rubbish", [("content-type", b"audio/flac")])
     for n in range(MESSAGES):
         message = encode(AudioChunk("one", n * 100, np.zeros(100, np.float32), RATE))

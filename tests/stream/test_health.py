@@ -14,7 +14,7 @@ from airsift import config
 from airsift.errors import ConfigError
 from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
-from stream.kafka.readiness import Readiness
+from stream.kafka.health import Readiness
 from stream.pipeline import Pipeline
 from stream.runner import Stop, run_source
 from stream.sources.base import Source
@@ -179,7 +179,7 @@ def test_a_member_is_ready_when_it_has_joined_and_was_given_what_it_can_fetch():
 
     def look(partitions, after_s=1.0):
         clock.now += after_s
-        member.look(partitions, ends.get)
+        member.update(partitions, ends.get)
         return health.report()["waits_for"], health.ready
 
     assert look(None) == (["group"], False)

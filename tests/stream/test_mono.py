@@ -94,6 +94,7 @@ END = EndOfStream("a", 0, RATE)
 
 def joined(chunks: list) -> np.ndarray:
     """Return the samples of chunks, which follow one another."""
+    chunks = [chunk for chunk in chunks if isinstance(chunk, AudioChunk)]
     assert all(a.end == b.start for a, b in itertools.pairwise(chunks))
     return np.concatenate([chunk.samples for chunk in chunks])
 

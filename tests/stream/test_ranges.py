@@ -21,7 +21,7 @@ from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.checkpoint.record import as_record, read_record
 from stream.kafka.codec.sample_count import TimelineRules
 from stream.kafka.codec.timeline import Timeline, TimelineState, read_timeline
-from stream.kafka.faust.translate import received
+from stream.kafka.faust.consumer import as_received
 from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from stream.pipeline import Pipeline
@@ -62,7 +62,7 @@ def of_faust(offset: int, timestamp: int, value: bytes, headers: list[Any]) -> R
         value=value,
         headers=headers,
     )
-    return received(message)
+    return as_received(message)
 
 
 class Listener:

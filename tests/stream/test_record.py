@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.kafka.checkpoint.record import StationRecord, StreamCount, as_record, read_record
-from stream.kafka.client.state_topic import StateLog
+from stream.kafka.client.state_topic import StateTopic
 from stream.kafka.codec.frame_stream import NEW_STREAM, FrameEntry
 from stream.kafka.codec.timeline import TimelineState
 from stream.kafka.settings import KafkaSettings
@@ -171,7 +171,7 @@ def test_others_records_are_read_as_before():
         written("us", REAL),
     )
     bad.value = bad.value[:40]
-    log = StateLog(KafkaSettings(group="us"), None, lambda: None)
+    log = StateTopic(KafkaSettings(group="us"), None, lambda: None)
     found = {}
     for record in (written("us", REAL), good, bad):
         log._take(record, found)

@@ -1,4 +1,4 @@
-"""What is known of a topic's limits, and what an outbox of Faust's does about refusals."""
+"""What is known of a topic's limits, and what an producer of Faust's does about refusals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stream.kafka.checkpoint.record_cache import RefusedRecords
 from stream.kafka.client.limits import TopicLimits
 from stream.kafka.client.refusals import Refusals
 from stream.kafka.codec.message import Message
-from stream.kafka.faust.producer import Outbox
+from stream.kafka.faust.producer import FaustProducer
 from stream.kafka.records.size import batch_bytes
 from stream.kafka.settings import KafkaSettings
 from stream.telemetry.collector import Collector
@@ -36,13 +36,13 @@ def test_limits_are_asked_for_again_and_what_was_learned_is_forgotten_then(monke
     limits = TopicLimits(SETTINGS, ["a", "b"], ask=lambda: answers.pop(0), now=lambda: at)
     limits.refused("b", 50)
     limits.refused("b", 70)
-    assert (limits.told("a"), limits.told("b"), limits.learned("b")) == (100, None, 49)
+    assert (limits.reported("a"), limits.reported("b"), limits.learned("b")) == (100, None, 49)
     at = 601.0
-    limits.told("a")
+    limits.reported("a")
     [thread] = [t for t in threading.enumerate() if t.name == "topic-limits"] or [None]
     if thread is not None:
         thread.join(10)
-    assert (limits.told("a"), limits.learned("b"), answers) == (200, None, [])
+    assert (limits.reported("a"), limits.learned("b"), answers) == (200, None, [])
 
 
 @given(
@@ -95,38 +95,38 @@ class App:
 
 @pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=9), st.integers(1, 3))
-def test_an_outbox_passes_over_what_is_refused_and_nothing_else(asked, most):
+def test_the_faust_producer_skips_what_is_refused_and_nothing_else(asked, max_pending):
     bad = {bytes([n]) for n, (_, refused) in enumerate(asked) if refused}
     app = App(lambda _, value: InvalidTimestampError() if value in bad else None)
     refusals = make_refusals()
 
     async def work():
-        outbox = Outbox(app, most, refusals)
-        parcels = []
+        producer = FaustProducer(app, max_pending, refusals)
+        queued = []
         for n, (topic, _) in enumerate(asked):
-            parcels.append(outbox.put(topic, Message(b"k", bytes([n]), [])))
+            queued.append(producer.put(topic, Message(b"k", bytes([n]), [])))
             if n % 2:
-                await outbox.send()
-        parcels.append(outbox.put("a", Message(b"k", bytes(2000), [])))
-        await outbox.delivered()
-        assert outbox.queued == 0
-        return parcels
+                await producer.send()
+        queued.append(producer.put("a", Message(b"k", bytes(2000), [])))
+        await producer.flush()
+        assert producer.queued == 0
+        return queued
 
-    parcels = asyncio.run(work())
+    queued = asyncio.run(work())
     assert sorted(app.log) == sorted(
         (t, bytes([n])) for n, (t, refused) in enumerate(asked) if not refused
     )
-    assert [bool(p.code) for p in parcels] == [*(refused for _, refused in asked), True]
+    assert [bool(p.code) for p in queued] == [*(refused for _, refused in asked), True]
     assert refusals.counts.total() == len(bad) + 1
 
 
-def test_an_outbox_raises_what_is_no_refusal():
+def test_the_faust_producer_raises_what_is_no_refusal():
     async def work():
-        outbox = Outbox(App(lambda *_: KafkaTimeoutError()), 9, make_refusals())
-        outbox.put("a", Message(b"k", b"v", []))
-        outbox.put("b", Message(b"k", b"v", []))
+        producer = FaustProducer(App(lambda *_: KafkaTimeoutError()), 9, make_refusals())
+        producer.put("a", Message(b"k", b"v", []))
+        producer.put("b", Message(b"k", b"v", []))
         with pytest.raises(KafkaTimeoutError):
-            await outbox.delivered()
+            await producer.flush()
 
     asyncio.run(work())
 

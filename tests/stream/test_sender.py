@@ -18,12 +18,12 @@ from kafka.errors import (
 from airsift.errors import BrokerError
 from stream.kafka.client import producer as module
 from stream.kafka.client.limits import TopicLimits
-from stream.kafka.client.producer import Sender
+from stream.kafka.client.producer import Producer
 from stream.kafka.client.refusals import Refusals
 from stream.kafka.settings import KafkaSettings
 
 
-class Producer:
+class FakeKafkaProducer:
     """Acknowledges each message with the next of `answers`: an offset, or an error."""
 
     def __init__(self, answers):
@@ -50,9 +50,9 @@ class Producer:
 
 
 def make(monkeypatch, answers):
-    producer = Producer(answers)
+    producer = FakeKafkaProducer(answers)
     monkeypatch.setattr(module, "connect_producer", lambda settings, **_: producer)
-    return Sender(KafkaSettings()), producer
+    return Producer(KafkaSettings()), producer
 
 
 def test_what_the_broker_takes_for_a_repetition_is_sent_again(monkeypatch):
@@ -75,8 +75,8 @@ def test_it_is_sent_again_once_and_without_a_flush_too(monkeypatch):
 
 
 def test_in_a_transaction_nothing_is_sent_again():
-    producer = Producer([-1])
-    sender = Sender(KafkaSettings(), producer)
+    producer = FakeKafkaProducer([-1])
+    sender = Producer(KafkaSettings(), producer)
     sender.send("t", b"k", b"a", [])
     sender.flush()
     assert producer.sent == [b"a"]
@@ -157,7 +157,7 @@ def test_what_is_refused_costs_itself_alone(asked):
     refusals = no_limits(settings)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "connect_producer", broker.connect)
-        sender = Sender(settings, refusals=refusals)
+        sender = Producer(settings, refusals=refusals)
         sent = [sender.send(t, b"k", bytes([n]), []) for n, (t, _) in enumerate(asked)]
         sender.flush()
         assert sender.pending == 0
@@ -176,7 +176,7 @@ def test_what_is_refused_costs_itself_alone(asked):
 def test_a_broker_that_does_not_answer_is_no_refusal(monkeypatch):
     broker = Broker(lambda *_: KafkaTimeoutError("late"))
     monkeypatch.setattr(module, "connect_producer", broker.connect)
-    sender = Sender(KafkaSettings(), refusals=no_limits(KafkaSettings()))
+    sender = Producer(KafkaSettings(), refusals=no_limits(KafkaSettings()))
     sender.send("t", b"k", b"a", [])
     with pytest.raises(BrokerError, match="no Kafka broker answers"):
         sender.flush()
@@ -188,7 +188,7 @@ def test_a_topic_that_refuses_everything_is_left_alone_for_a_minute(monkeypatch)
     broker = Broker(lambda topic, _: TopicAuthorizationFailedError() if topic == "no" else None)
     monkeypatch.setattr(module, "connect_producer", broker.connect)
     refusals = no_limits(settings, lambda: at)
-    sender = Sender(settings, refusals=refusals)
+    sender = Producer(settings, refusals=refusals)
     for turn in range(50):
         sender.send("no", b"k", bytes([turn]), [])
         sender.send("yes", b"k", bytes([turn]), [])

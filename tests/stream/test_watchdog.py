@@ -12,7 +12,7 @@ def watched(work):
 def test_a_worker_with_nothing_to_read_is_left_alone():
     clock, dog, ended = watched(lambda: "")
     clock.now = 1000.0
-    dog.look()
+    dog.check()
     assert ended == []
 
 
@@ -24,17 +24,17 @@ def test_a_worker_that_gets_on_is_not_even_asked():
     for clock.now in range(0, 100, 9):
         dog.progress()
         clock.now += 9.9
-        dog.look()
+        dog.check()
     assert ended == []
 
 
 def test_a_worker_that_stalls_ends_with_one_line():
     clock, dog, ended = watched(lambda: "kafka_offset 7 of x partition 0 waits")
     clock.now = 9.9
-    dog.look()
+    dog.check()
     assert ended == []
     clock.now = 10.0
-    dog.look()
+    dog.check()
     [line] = ended
     assert line.startswith("no message was processed for kafka.stall_s=10, and kafka_offset 7")
     assert "\n" not in line
@@ -43,5 +43,5 @@ def test_a_worker_that_stalls_ends_with_one_line():
 def test_progress_while_the_broker_is_asked_counts():
     clock, dog, ended = watched(lambda: dog.progress() or "something waits")
     clock.now = 10.0
-    dog.look()
+    dog.check()
     assert ended == []

@@ -1,7 +1,7 @@
-"""The one place where kafka-python's producers, consumers and admin clients are made.
+"""Makes kafka-python's producers, consumers and admin clients, and translates their errors.
 
-Everything else in airsift sees the settings, `sender.Sender` and `BrokerError`. A broker that does
-not answer is one line within `connect_timeout_s`, not a traceback.
+Every error of a broker becomes a `BrokerError` of one line. A broker that does not answer is
+reported within `connect_timeout_s`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.admin import NewTopic
 from kafka.errors import (
     AuthorizationError,
@@ -32,11 +32,10 @@ from kafka.errors import (
 )
 
 from airsift.errors import BrokerError, ConfigError
-from stream.kafka.client.fetching import read_with
 from stream.kafka.client.net_client import NetClient
+from stream.kafka.client.privates import read_with, update_metadata
 from stream.kafka.client.rights import UNKNOWN_TOPIC, missing_rights, refusal, refused
-from stream.kafka.client.security import check_door, explain, joined, security_options, servers
-from stream.kafka.notices import listen
+from stream.kafka.client.security import check_tls, explain, joined, security_options, servers
 from stream.kafka.records.partitions import Partitions
 
 if TYPE_CHECKING:
@@ -46,42 +45,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_AGAIN_S = 0.05
+_RETRY_S = 0.05
 _NO_ANSWER = (KafkaTimeoutError, KafkaConnectionError, OSError)
-_REFUSED = (SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
-
-# kafka-python reports each lost connection several times as an error, with a retry to follow.
-# What matters reaches the user as BrokerError; the rest stays available to who lowers this.
-logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
-class _Refusals(logging.Handler):
-    """Ends kafka-python's bootstrap at a refused login.
+def quiet_logs(*names: str) -> None:
+    """Silence the logs of client libraries, unless the application has set their level.
 
-    It tells only its log of it, and would try again until the time is up: a broker that counts
-    failed logins would lock the account.
+    They log each retry as an error, several times. What ends the work is raised as `BrokerError`.
     """
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if str(record.msg).startswith("Bootstrap connection"):
-            for argument in record.args or ():
-                if isinstance(argument, _REFUSED):
-                    raise argument
+    for name in names:
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.CRITICAL + 1)
 
 
-listen()
-_manager_log = logging.getLogger("kafka.net.manager")
-_manager_log.setLevel(logging.WARNING)
-_manager_log.propagate = False
-_manager_log.addHandler(_Refusals())
-
-
-def _not_counted() -> None:
-    """Take note of nothing: the log has it."""
+def _count_nothing() -> None:
+    """Do nothing: the log reports what cannot be read."""
 
 
 def connect_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
-    """Return a producer that waits for all replicas and repeats without doubling.
+    """Return a producer that waits for all replicas and retries without duplicates.
 
     `options` are kafka-python's.
 
@@ -92,7 +76,7 @@ def connect_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
     """
     with _connecting(settings):
         compression = None if settings.compression == "none" else settings.compression
-        producer = KafkaProducer(
+        return KafkaProducer(
             **{
                 **_common(settings),
                 "metrics_enabled": False,
@@ -112,13 +96,11 @@ def connect_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
                 **options,
             }
         )
-    _make_no_topics(producer._metadata)
-    return producer
 
 
 def connect_consumer(
     settings: KafkaSettings,
-    passed_over: Callable[[], None] | None = _not_counted,
+    on_unreadable: Callable[[], None] | None = _count_nothing,
     **options: Any,
 ) -> KafkaConsumer:
     """Return a consumer that never commits by itself.
@@ -127,9 +109,9 @@ def connect_consumer(
     ----------
     settings : KafkaSettings
         Broker and limits.
-    passed_over : callable, optional
-        See `Partitions`: what cannot be read is logged, and this is called. With None a message
-        with an `Unreadable` value comes in its place.
+    on_unreadable : callable, optional
+        Called for each batch or record that cannot be read, see `Partitions`. With None a message
+        with an `Unreadable` value takes its place.
     **options
         kafka-python's.
 
@@ -159,8 +141,7 @@ def connect_consumer(
                 **options,
             },
         )
-    _make_no_topics(consumer._manager.cluster)
-    read_with(Partitions(settings.wire.max_batch_bytes, passed_over), consumer)
+    read_with(Partitions(settings.wire.max_batch_bytes, on_unreadable), consumer)
     return consumer
 
 
@@ -185,12 +166,12 @@ def connect_admin(settings: KafkaSettings, **options: Any) -> KafkaAdminClient:
 def wait_for_partition(
     settings: KafkaSettings, producer: KafkaProducer, topic: str, partition: int
 ) -> None:
-    """Have a producer know a partition that was added since it asked the broker last.
+    """Wait until a producer knows a partition that was added since its last metadata request.
 
     Raises
     ------
     BrokerError
-        The broker does not know it within `connect_timeout_s`.
+        The broker does not report it within `connect_timeout_s`.
     """
     deadline = time.monotonic() + settings.connect_timeout_s
     with broker_errors(settings, operation="Write"):
@@ -200,8 +181,8 @@ def wait_for_partition(
                     f"topic {topic} has no partition {partition} at the Kafka broker "
                     f"{settings.bootstrap_servers}; give it more"
                 )
-            producer._metadata.request_update()
-            time.sleep(_AGAIN_S)
+            update_metadata(producer)
+            time.sleep(_RETRY_S)
 
 
 def ensure_topics(
@@ -216,9 +197,9 @@ def ensure_topics(
     Parameters
     ----------
     settings : KafkaSettings
-        Where, and how many partitions and replicas a new topic gets.
+        The broker, and the partitions and replicas of a new topic.
     names : iterable of str, or mapping of str to sequence of str
-        The topics; as a mapping, with the rights that are needed on each (Read, Write).
+        The topics; as a mapping, with the operations on each that need a right (Read, Write).
     group : str
         A consumer group that must be readable; "" for none.
     configs : dict of str to str, optional
@@ -230,7 +211,7 @@ def ensure_topics(
         If no broker answers, it refuses to create a topic, or a right is missing.
     """
     wanted = names if isinstance(names, Mapping) else dict.fromkeys(names, ())
-    with connected_admin(settings) as admin:
+    with closing(connect_admin(settings)) as admin:
         with broker_errors(settings):
             found = admin.describe_topics(list(wanted))
         missing = [topic["name"] for topic in found if topic["error_code"] == UNKNOWN_TOPIC]
@@ -243,25 +224,15 @@ def ensure_topics(
     return missing
 
 
-@contextmanager
-def connected_admin(settings: KafkaSettings) -> Iterator[KafkaAdminClient]:
-    """Give an admin client of kafka-python's while the block runs; see `connect_admin`."""
-    admin = connect_admin(settings)
-    try:
-        yield admin
-    finally:
-        admin.close()
-
-
 def grow_topic(settings: KafkaSettings, name: str, partitions: int) -> None:
-    """Give a topic more partitions, unless it has as many.
+    """Add partitions to a topic that has fewer.
 
     Raises
     ------
     BrokerError
         The broker does not answer, or refuses.
     """
-    with connected_admin(settings) as admin:
+    with closing(connect_admin(settings)) as admin:
         with broker_errors(settings):
             [described] = admin.describe_topics([name])
         there = len(described["partitions"])
@@ -272,7 +243,7 @@ def grow_topic(settings: KafkaSettings, name: str, partitions: int) -> None:
             try:
                 admin.create_partitions({name: partitions})
             except InvalidPartitionsError:
-                log.debug("topic %s was given partitions by someone else just now", name)
+                log.debug("another client has just added partitions to topic %s", name)
             else:
                 log.info("topic %s has %d partitions instead of %d", name, partitions, there)
 
@@ -286,23 +257,23 @@ def _create(
         try:
             admin.create_topics([topic])
         except TopicAlreadyExistsError:
-            log.debug("topic %s was created by someone else just now", name)
+            log.debug("another client has just created topic %s", name)
 
 
 @contextmanager
 def broker_errors(
     settings: KafkaSettings, doing: str = "", *, operation: str = "Read", topic: str = ""
 ) -> Iterator[None]:
-    """Turn kafka-python's errors into a BrokerError of one line that says where and what to do.
+    """Turn kafka-python's errors into a BrokerError of one line with the place and the way out.
 
     Parameters
     ----------
     settings : KafkaSettings
-        Where the broker is.
+        The broker.
     doing : str
-        What is said before what the broker says.
+        Text before the broker's reason.
     operation, topic : str
-        What a right is needed for, where the error does not tell.
+        The operation that needs a right, where the error does not name it.
     """
     where = settings.bootstrap_servers
     try:
@@ -349,7 +320,7 @@ def broker_errors(
 
 
 def same_instance(settings: KafkaSettings) -> str:
-    """Say in one line that another worker has the name of this one."""
+    """Return the error text for another worker with the same `instance_id`."""
     return (
         f"another worker of kafka.group={settings.group!r} runs with kafka.instance_id="
         f"{settings.instance_id!r}: give each one of its own"
@@ -357,7 +328,7 @@ def same_instance(settings: KafkaSettings) -> str:
 
 
 def other_rules(settings: KafkaSettings) -> str:
-    """Say in one line that other programs are in the group."""
+    """Return the error text for a group whose members use another assignment strategy."""
     return (
         f"kafka.group={settings.group!r} has members that share its partitions by other rules than "
         "airsift's: stop them, or set another kafka.group; if they have died, this passes "
@@ -367,7 +338,7 @@ def other_rules(settings: KafkaSettings) -> str:
 
 @contextmanager
 def _connecting(settings: KafkaSettings) -> Iterator[None]:
-    """As `broker_errors`, and say what is wrong with a broker that listens all the same."""
+    """Translate errors, and diagnose a server that listens but does not answer."""
     try:
         with broker_errors(settings):
             yield
@@ -380,9 +351,10 @@ def _connecting(settings: KafkaSettings) -> Iterator[None]:
 
 def _common(settings: KafkaSettings) -> dict[str, Any]:
     """Return the options that producers, consumers and admin clients share."""
+    quiet_logs("kafka")
     named = [joined(*server) for server in servers(settings.bootstrap_servers)]
     options = security_options(settings)
-    check_door(settings, options)
+    check_tls(settings, options)
     return {
         "bootstrap_servers": named,
         "client_id": "airsift",
@@ -392,14 +364,6 @@ def _common(settings: KafkaSettings) -> dict[str, Any]:
         "reconnect_backoff_max_ms": 1000,
         **options,
     }
-
-
-def _make_no_topics(cluster: Any) -> None:
-    """Ask for topics so that a broker with ``auto.create.topics.enable`` makes none.
-
-    kafka-python has an option for it, ``allow_auto_create_topics``, and does not heed it.
-    """
-    cluster.config["allow_auto_create_topics"] = False
 
 
 def _one_line(error: BaseException) -> str:
@@ -413,13 +377,3 @@ def _now() -> str:
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-def is_read_to_its_end(consumer: Any, tp: TopicPartition) -> bool:
-    """Say whether kafka-python has given all of an assigned partition that it knows of.
-
-    Its position lies behind marks of transactions, which are no messages.
-    """
-    state = consumer._subscription.assignment[tp]
-    known = state.position is not None and state.highwater is not None
-    return bool(known and state.position.offset >= state.highwater)

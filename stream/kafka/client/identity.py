@@ -1,15 +1,14 @@
-"""Which transactional id a worker has, and that no other worker has it at the same time.
+"""A worker's transactional id, which no other worker may use at the same time.
 
-Kafka lets the newest worker of an id go on and refuses the others, in the middle of their work.
-Two workers that were given the same id would end each other for ever, so a worker looks before it
-takes an id:
+Kafka lets the newest producer of an id continue and fences the others in the middle of their work.
+Two workers with one id would end each other forever, so a worker checks before it takes an id:
 
-- On its own machine a lock of the operating system says whether another process has the id. It is
-  free as soon as that process is gone, also after a kill -9: a restart does not wait.
-- On other machines the consumer group says it: its members carry their id and host name as
-  ``client.id``. One that has died is a member until its session ends, and so long is waited.
+- On its own machine, a lock of the operating system shows whether another process has the id. It is
+  free as soon as that process has ended, also after a kill -9, so a restart does not wait.
+- For other machines, the consumer group shows it: its members carry id and host name as
+  ``client.id``. A dead one remains a member until its session ends, and is waited for that long.
 
-Without `kafka.transactional_id` the id is made of group, host name and the first number that no
+Without `kafka.transactional_id` the id consists of group, host name and the first number that no
 other worker of this machine has, so it is the same after a restart.
 """
 
@@ -25,7 +24,7 @@ import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from kafka.errors import (
     CoordinatorLoadInProgressError,
@@ -36,6 +35,7 @@ from kafka.errors import (
 
 from airsift.errors import BrokerError, ConfigError
 from stream.kafka.client.connect import broker_errors, connect_admin
+from stream.kafka.client.privates import cluster_id
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient
@@ -44,8 +44,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_LOOK_S = 0.2
+_POLL_S = 0.2
 _MARGIN_S = 2.0  # a broker notices the end of a session a little later
+
+Lock = socket.socket | IO[str]
 
 
 class Identity:
@@ -61,7 +63,7 @@ class Identity:
     name : str
         The id.
     client_id : str
-        What the group's consumer is to be called, so that others find the id taken.
+        The ``client.id`` for the group's consumer, by which others find the id taken.
 
     Raises
     ------
@@ -75,8 +77,7 @@ class Identity:
         self._settings = settings
         self._host = socket.gethostname()
         with closing(connect_admin(settings)) as admin:
-            # As the broker said when we connected; what it says when asked needs more rights.
-            cluster = admin._manager.cluster.cluster_id or settings.bootstrap_servers
+            cluster = cluster_id(admin) or settings.bootstrap_servers
             self.name, self._lock = self._take(cluster)
             try:
                 self._wait_for_others(admin)
@@ -86,18 +87,18 @@ class Identity:
 
     @property
     def client_id(self) -> str:
-        """What the group's consumer is called."""
+        """The ``client.id`` for the group's consumer."""
         return f"{self._prefix}{self._host}"
 
     def close(self) -> None:
-        """Give the id back."""
+        """Release the id."""
         self._lock.close()
 
     @property
     def _prefix(self) -> str:
         return f"airsift-{self.name}@"
 
-    def _take(self, cluster: str) -> tuple[str, Any]:
+    def _take(self, cluster: str) -> tuple[str, Lock]:
         """Return the id and the lock on it."""
         wanted, group = self._settings.transactional_id, self._settings.group
         if wanted:
@@ -113,24 +114,24 @@ class Identity:
         raise AssertionError
 
     def _wait_for_others(self, admin: KafkaAdminClient) -> None:
-        """Wait until no member on another machine has the id; refuse if one does not leave."""
+        """Wait until no member on another machine has the id; raise if one does not leave."""
         deadline = time.monotonic() + self._settings.session_timeout_s + _MARGIN_S
-        told = False
+        is_logged = False
         while hosts := self._hosts(admin):
             where = " and ".join(sorted(hosts))
             if time.monotonic() > deadline:
                 raise ConfigError(self._refusal(self.name, where))
-            if not told:
-                told = True
+            if not is_logged:
+                is_logged = True
                 log.info(
                     "a worker on %s has kafka.transactional_id=%s: waiting whether it is gone",
                     where,
                     self.name,
                 )
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
 
     def _hosts(self, admin: KafkaAdminClient) -> set[str]:
-        """Return on which other machines members of the group have the id."""
+        """Return the other machines whose members of the group have the id."""
         clients = [member["client_id"] for member in _members(self._settings, admin)]
         return {
             client.removeprefix(self._prefix)
@@ -146,7 +147,7 @@ class Identity:
 
 
 def _members(settings: KafkaSettings, admin: KafkaAdminClient) -> list[dict[str, Any]]:
-    """Return the members of the group; wait for a coordinator, which a new cluster makes first."""
+    """Return the members of the group, after waiting for a new cluster to set up a coordinator."""
     deadline = time.monotonic() + settings.request_timeout_s
     while True:
         error = ""
@@ -174,17 +175,17 @@ def _members(settings: KafkaSettings, admin: KafkaAdminClient) -> list[dict[str,
                 f"kafka.group={settings.group!r} has no coordinator within "
                 f"kafka.request_timeout_s={settings.request_timeout_s:g}: {error}"
             )
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
 
 
 _COORDINATOR = (CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError)
 
 
-def _lock(name: str) -> Any:
-    """Return what holds a name on this machine while it is open; None if another process does."""
+def _lock(name: str) -> Lock | None:
+    """Return what locks a name on this machine while it is open; None if another process does."""
     short = f"airsift-{hashlib.sha256(name.encode()).hexdigest()[:40]}"
     if sys.platform == "linux":
-        # In Linux's own space of names: no file, so it holds where none can be written.
+        # In Linux's abstract namespace, which needs no writable directory.
         lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
             lock.bind(f"\0{short}")
@@ -195,7 +196,7 @@ def _lock(name: str) -> Any:
     return _lock_file(Path(tempfile.gettempdir()) / f"{short}.lock")
 
 
-def _lock_file(path: Path) -> Any:
+def _lock_file(path: Path) -> IO[str] | None:
     file = path.open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

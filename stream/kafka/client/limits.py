@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 
 DEFAULT_BYTES = 1_048_588  # Apache Kafka's own max.message.bytes
 _KEY = "max.message.bytes"
-_ASK_S = 600.0  # an operator's change is known after so long
+_REFRESH_S = 600.0  # until an operator's change is known
 _ANSWER_S = 5.0
 
 
 def ask_broker(settings: KafkaSettings, topics: Collection[str]) -> dict[str, int]:
-    """Return ``max.message.bytes`` of the topics for which the broker tells it.
+    """Return ``max.message.bytes`` of the topics for which the broker reports it.
 
-    It needs the right DescribeConfigs on them; some brokers do not know the request.
+    This needs the right DescribeConfigs on them; some brokers do not know the request.
     """
     try:
         admin = connect_admin(settings, request_timeout_ms=round(_ANSWER_S * 1000))
@@ -51,19 +51,19 @@ def ask_broker(settings: KafkaSettings, topics: Collection[str]) -> dict[str, in
 
 
 class TopicLimits:
-    """What is known of the topics' limits: what the broker says, and what refusals have taught.
+    """The topics' limits: those that the broker reports, and those learned from refusals.
 
-    The broker is asked at once, and every ten minutes in a thread; what was learned is forgotten
-    then, because an operator may have raised the limit. Safe in any thread.
+    The broker is asked at once, and every ten minutes in a thread. Learned limits are dropped then,
+    because an operator may have raised them. Safe in any thread.
 
     Parameters
     ----------
     settings : KafkaSettings
         Broker.
     topics : collection of str
-        Whose limits.
+        The topics.
     ask : callable, optional
-        Returns the limits that the broker tells.
+        Returns the limits that the broker reports.
     now : callable
         The clock, in seconds.
     """
@@ -79,30 +79,29 @@ class TopicLimits:
         self._ask = ask or (lambda: ask_broker(settings, names))
         self._now = now
         self._asked_at = now()
-        self._told = dict(self._ask())
+        self._reported = dict(self._ask())
         self._learned: dict[str, int] = {}
 
-    def told(self, topic: str) -> int | None:
-        """Return the most bytes of a batch, as sent, that the broker says it takes."""
-        self._ask_again()
-        return self._told.get(topic)
+    def reported(self, topic: str) -> int | None:
+        """Return the maximum bytes of a batch, as sent, that the broker reports."""
+        self._refresh_if_old()
+        return self._reported.get(topic)
 
     def learned(self, topic: str) -> int | None:
-        """Return the most bytes of a message, uncompressed, that no refusal speaks against."""
-        self._ask_again()
+        """Return the maximum bytes of a message, uncompressed, after the refusals so far."""
+        self._refresh_if_old()
         return self._learned.get(topic)
 
     def refused(self, topic: str, size: int) -> None:
         """Take note that a message of `size` bytes, uncompressed, was too long for a topic."""
         self._learned[topic] = min(self._learned.get(topic, size), size - 1)
 
-    def _ask_again(self) -> None:
-        if self._now() - self._asked_at < _ASK_S:
+    def _refresh_if_old(self) -> None:
+        if self._now() - self._asked_at < _REFRESH_S:
             return
         self._asked_at = self._now()
         threading.Thread(target=self._refresh, name="topic-limits", daemon=True).start()
 
     def _refresh(self) -> None:
-        told = self._ask()
-        self._told = {**self._told, **told}
+        self._reported = {**self._reported, **self._ask()}
         self._learned = {}

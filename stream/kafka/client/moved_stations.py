@@ -1,19 +1,20 @@
-"""Stations that have moved to another partition: what is known of them lies on their old one.
+"""Stations that have moved to another partition, because partitions were added to the topic.
 
-A producer chooses a station's partition by its key and the number of partitions, so when partitions
-are added stations move. Whoever has the new partition finds the newest record of the station among
-the others', reads what came after it on the old partition, and goes on. Whoever has the old one
-finds that record too, before it would end the station for its silence, and lets go of it.
+A producer chooses a station's partition by its key and the number of partitions. The owner of the
+new partition finds the station's newest record among those of other partitions, reads the messages
+after it on the old partition, and continues. The owner of the old partition finds that record too,
+before it would end the station as silent, and drops the station.
 
-All that is read over connections of its own, and only when partitions were added or a station is
-silent on a partition where its key does not belong: reading the whole state topic takes time.
+Reading the whole state topic takes time, so it is read only when partitions were added or a station
+is silent on a partition where its key does not belong, over separate connections.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
+from typing import TYPE_CHECKING
 
 from kafka import TopicPartition
 from kafka.partitioner.default import murmur2
@@ -26,12 +27,13 @@ from stream.kafka.client.state_topic import read_on
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from stream.kafka.records.consumer_record import ConsumerRecord
     from stream.kafka.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
-_FRESH_S = 30.0  # what was read of the state topic answers for so long
-_TAIL_S = 10.0  # for reading what came on the old partition
+_FRESH_S = 30.0  # how long the records read from the state topic are used
+_TAIL_S = 10.0  # for reading the messages on the old partition
 
 
 class MovedStations:
@@ -42,10 +44,10 @@ class MovedStations:
     settings : KafkaSettings
         Broker, group and topics.
     partitions : callable
-        Returns how many partitions the audio topic has, as last seen.
+        Returns the number of partitions of the audio topic, as last seen.
     records, messages : callable, optional
-        Read the state topic from the offsets that the group has committed, and a partition of the
-        audio topic from an offset; without them the broker's.
+        Read the state topic from the group's committed offsets, and a partition of the audio topic
+        from an offset. By default from the broker.
     now : callable
         The clock, in seconds.
     """
@@ -54,8 +56,8 @@ class MovedStations:
         self,
         settings: KafkaSettings,
         partitions: Callable[[], int],
-        records: Callable[[int], Iterable[Any]] | None = None,
-        messages: Callable[[int, int], Iterable[Any]] | None = None,
+        records: Callable[[int], Iterable[ConsumerRecord]] | None = None,
+        messages: Callable[[int, int], Iterable[ConsumerRecord]] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -63,7 +65,7 @@ class MovedStations:
         self._records = records or self._read_records
         self._messages = messages or self._read_messages
         self._now = now
-        self._known = 0  # partitions when they were last looked at
+        self._known = 0  # number of partitions when last seen
         self._grown = False
         self._read_at: float | None = None
         self._newest: dict[str, dict[int, StationRecord]] = {}
@@ -79,7 +81,7 @@ class MovedStations:
         return self._grown
 
     def begin(self, committed: Mapping[int, int | None]) -> None:
-        """Take note of what the group has committed of each partition, at the start.
+        """Take note of the group's committed offset of each partition, at the start.
 
         Partitions without a commit, where others have one, were added since.
         """
@@ -88,12 +90,12 @@ class MovedStations:
         self._grown = self.grown or since
 
     def belongs(self, station: str, partition: int) -> bool:
-        """Say whether Kafka's own producers send a station to this partition."""
+        """Whether Kafka's own producers send a station to this partition."""
         count = max(self._partitions(), 1)
         return bool((murmur2(station.encode()) & 0x7FFFFFFF) % count == partition)
 
     def find(self, station: str, partition: int) -> tuple[int, StationRecord] | None:
-        """Return the newest record of a station on other partitions, and on which.
+        """Return a station's newest record on other partitions, and the partition.
 
         None where there is none, or the broker does not answer in time.
         """
@@ -111,10 +113,10 @@ class MovedStations:
             return None
         return max(known, key=lambda item: item[1].age)
 
-    def messages(self, station: str, partition: int, kafka_offset: int) -> list[Any]:
+    def messages(self, station: str, partition: int, kafka_offset: int) -> list[ConsumerRecord]:
         """Return a station's messages on a partition, from an offset to the partition's end.
 
-        What cannot be read in time is left out: it becomes a gap.
+        What cannot be read in time becomes a gap.
         """
         key, found = station.encode(), []
         try:
@@ -141,41 +143,37 @@ class MovedStations:
             elif before is None or not saved.is_before(before):
                 known[record.partition] = saved
 
-    def _read_records(self, partitions: int) -> Iterator[Any]:
+    def _read_records(self, partitions: int) -> Iterator[ConsumerRecord]:
         since = {}
-        consumer = connect_consumer(self._settings, group_id=self._settings.group)
-        try:
+        with closing(connect_consumer(self._settings, group_id=self._settings.group)) as consumer:
             within = {"timeout_ms": round(self._settings.request_timeout_s * 1000)}
             state = self._settings.topics.state
             with broker_errors(self._settings):
                 there = consumer.partitions_for_topic(state) or set()
                 for p in sorted(there & set(range(partitions))):
                     since[p] = consumer.committed(TopicPartition(state, p), **within) or 0
-        finally:
-            consumer.close()
         return read_on(self._settings, since, lambda: None)
 
-    def _read_messages(self, partition: int, kafka_offset: int) -> Iterator[Any]:
+    def _read_messages(self, partition: int, kafka_offset: int) -> Iterator[ConsumerRecord]:
         tp = TopicPartition(self._settings.topics.audio, partition)
-        consumer = connect_consumer(self._settings, auto_offset_reset="earliest")
-        try:
-            with broker_errors(self._settings):
-                consumer.assign([tp])
-                end = consumer.end_offsets([tp])[tp]
-                begin = consumer.beginning_offsets([tp])[tp]
-                consumer.seek(tp, max(begin, kafka_offset))
-                deadline = time.monotonic() + _TAIL_S
-                while consumer.position(tp) < end:
-                    if time.monotonic() > deadline:
-                        raise BrokerError(f"not at its end within {_TAIL_S:g} s")
-                    for records in consumer.poll(timeout_ms=100).values():
-                        yield from records
-        finally:
-            consumer.close()
+        with (
+            closing(connect_consumer(self._settings, auto_offset_reset="earliest")) as consumer,
+            broker_errors(self._settings),
+        ):
+            consumer.assign([tp])
+            end = consumer.end_offsets([tp])[tp]
+            begin = consumer.beginning_offsets([tp])[tp]
+            consumer.seek(tp, max(begin, kafka_offset))
+            deadline = time.monotonic() + _TAIL_S
+            while consumer.position(tp) < end:
+                if time.monotonic() > deadline:
+                    raise BrokerError(f"not at its end within {_TAIL_S:g} s")
+                for records in consumer.poll(timeout_ms=100).values():
+                    yield from records
 
 
 def committed_offsets(settings: KafkaSettings) -> dict[int, int | None]:
-    """Return what the group has committed of each partition of the audio topic; None for nothing.
+    """Return the group's committed offset of each partition of the audio topic; None for none.
 
     Raises
     ------
@@ -183,13 +181,10 @@ def committed_offsets(settings: KafkaSettings) -> dict[int, int | None]:
         The broker does not answer.
     """
     topic = settings.topics.audio
-    consumer = connect_consumer(settings, group_id=settings.group)
-    try:
+    with closing(connect_consumer(settings, group_id=settings.group)) as consumer:
         within = {"timeout_ms": round(settings.request_timeout_s * 1000)}
         with broker_errors(settings):
             return {
                 p: consumer.committed(TopicPartition(topic, p), **within)
                 for p in consumer.partitions_for_topic(topic) or ()
             }
-    finally:
-        consumer.close()

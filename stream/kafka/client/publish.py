@@ -1,19 +1,27 @@
-"""The ingest edge: any source's audio to the audio topic, in messages of equal length."""
+"""Publishes any source's audio to the audio topic, in messages of equal length.
+
+A station's samples continue where its last message on the topic ended.
+"""
 
 from __future__ import annotations
 
+import logging
 import time
+from collections import deque
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from kafka import TopicPartition
+from kafka.partitioner import murmur2
 
+from airsift.errors import DecodeError
 from stream.audio import AudioChunk, EndOfStream, rescale
-from stream.kafka.client.connect import ensure_topics
-from stream.kafka.client.producer import Sender
-from stream.kafka.client.resume_position import end_of_station
+from stream.kafka.client.connect import broker_errors, connect_consumer, ensure_topics
+from stream.kafka.client.producer import Producer
 from stream.kafka.codec.encode import ENCODERS
-from stream.kafka.codec.message import encode, encode_end
+from stream.kafka.codec.message import ChunkDecoder, encode, encode_end
 from stream.resampler import Resampler
 from stream.sources.base import audio_of
 from stream.stages.mono import ToMono
@@ -21,11 +29,20 @@ from stream.stages.mono import ToMono
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from kafka import KafkaConsumer
     from numpy.typing import NDArray
 
+    from stream.kafka.records.consumer_record import ConsumerRecord
     from stream.kafka.settings import KafkaSettings
     from stream.runner import Stop
     from stream.sources.base import Source
+
+
+log = logging.getLogger(__name__)
+
+_FIRST_STEP = 1000  # messages in the first step back; each further step is twice as long
+_MIN_FOUND = 3  # messages of a station, so that one with a wrong count is seen to be alone
+_MAX_DECODED = 16
 
 
 @dataclass(slots=True)
@@ -52,32 +69,32 @@ def publish(
 ) -> Published:
     """Send a source's audio to Kafka until it ends or `stop` is requested.
 
-    A station's samples go on where its last message on the topic ended, so that a publisher
-    that starts again continues its station; a live source leaves a gap for the time between.
-    Each message waits for the broker to have the one before it, so that what is on the topic is
-    always the beginning of the audio without a hole, whenever and however this ends.
+    A station's samples continue where its last message on the topic ended, so a publisher that is
+    restarted continues its station; a live source leaves a gap for the time between. Each message
+    is sent after the broker has the one before, so the topic always holds the beginning of the
+    audio without a hole, however this ends.
 
     Parameters
     ----------
     source : Source
-        Gives one station's chunks; the caller closes it.
+        Yields one station's chunks; the caller closes it.
     settings : KafkaSettings
         Broker and topic; the topic is created if it is missing.
     stop : Stop
-        Looked at before every message: what has not been sent by then is left out.
+        Checked before every message; nothing is sent after it.
     codec : {"pcm", "f32", "flac", "opus", "mp3"}
-        What messages hold. Audio at a rate the codec does not know is resampled.
+        Encoding of the messages. Audio at a rate the codec does not know is resampled.
     chunk_ms : int > 0
         Milliseconds in a message.
     speed : float > 0, optional
-        Times real time at which a source that is not live is sent; None for no pause.
+        Speed at which a source that is not live is sent, in times real time; None for no pause.
     live : bool, optional
-        Whether the source comes in real time by itself. Its sample 0 is then 1970-01-01T00:00Z.
-        Unless it is given, the source's ``live`` says so when its first audio is there.
+        Whether the source delivers in real time. Its sample 0 is then 1970-01-01T00:00Z.
+        By default the source's ``live``, read when its first audio has come.
     ends : bool
-        Whether the stream ends where the source does; False where more of it follows.
+        Whether the stream ends with the source; False where more of it follows.
     progress : callable, optional
-        Told after every message.
+        Called after every message.
 
     Raises
     ------
@@ -85,7 +102,7 @@ def publish(
         No broker answers, or it refuses a message.
     """
     ensure_topics(settings, {settings.topics.audio: ["Write"]})
-    sender = Sender(settings.model_copy(update={"linger_ms": 0}))
+    producer = Producer(settings.model_copy(update={"linger_ms": 0}))
     done = Published()
 
     def is_live() -> bool:
@@ -99,10 +116,10 @@ def publish(
             if stop.requested:
                 break
             message = encode(piece, codec)
-            # The next one is not on its way before this one is there: Kafka may take a message
-            # after it has refused, or has not answered, the one before it.
-            sender.send(settings.topics.audio, message.key, message.value, message.headers)
-            sender.flush()
+            # One at a time: Kafka may accept a message after it has refused, or not answered, the
+            # one before it.
+            producer.send(settings.topics.audio, message.key, message.value, message.headers)
+            producer.flush()
             done.station = piece.station
             done.messages += 1
             done.bytes += len(message.value or b"")
@@ -112,10 +129,10 @@ def publish(
         else:
             if ends and done.messages and not stop.requested:
                 end = encode_end(piece.station, piece.end, piece.rate)
-                sender.send(settings.topics.audio, *end)
-                sender.flush()
+                producer.send(settings.topics.audio, *end)
+                producer.flush()
     finally:
-        sender.close()
+        producer.close()
     return done
 
 
@@ -141,7 +158,7 @@ def _pieces(
 
 def _mono(source: Source) -> Iterator[list[AudioChunk]]:
     """Yield a source's audio as mono chunks, batch by batch."""
-    mono = ToMono(rate=1)  # no restart here
+    mono = ToMono(rate=1)  # its rate matters only for restarts
     for items in source:
         yield [item for item in mono.push(audio_of(items)) if isinstance(item, AudioChunk)]
     ends = [EndOfStream(station, 0, 1) for station in mono.sessions]
@@ -149,7 +166,7 @@ def _mono(source: Source) -> Iterator[list[AudioChunk]]:
 
 
 def _first_sample(settings: KafkaSettings, chunk: AudioChunk, live: bool) -> int:
-    """Return where a station's new audio begins, at the chunk's rate."""
+    """Return the first sample of a station's new audio, at the chunk's rate."""
     last = end_of_station(settings, chunk.station)
     end = 0 if last is None else -(-last[0] * chunk.rate // last[1])
     if not live:
@@ -158,7 +175,7 @@ def _first_sample(settings: KafkaSettings, chunk: AudioChunk, live: bool) -> int
 
 
 class _Pace:
-    """Holds pieces back until a station on air would have sent them."""
+    """Delays pieces until a station on air would have sent them."""
 
     def __init__(
         self, speed: float | None, stop: Stop, is_live: Callable[[], bool] = lambda: False
@@ -169,7 +186,7 @@ class _Pace:
         self._zero: tuple[float, float, float] | None = None
 
     def wait(self, piece: AudioChunk) -> AudioChunk:
-        """Sleep until the piece is over, and return it with its time."""
+        """Sleep until the piece has ended, and return it with its time."""
         if self._speed is None or self._is_live():
             return piece
         start_s, end_s = piece.start / piece.rate, piece.end / piece.rate
@@ -205,7 +222,7 @@ class _Cutter:
         return out + self._cut(last=False)
 
     def flush(self) -> list[AudioChunk]:
-        """Return what is left, as if the audio ended here."""
+        """Return the rest, as if the audio ended here."""
         if self._resampler is None:
             return []
         self._held.append(self._resampler.push(np.zeros(0, np.float32), last=True))
@@ -249,3 +266,108 @@ class _Cutter:
         while k * length // 1000 <= self._start:
             k += 1
         return k * length // 1000
+
+
+class _OutOfTime(Exception):
+    """The time for a search is over."""
+
+
+def end_of_station(settings: KafkaSettings, station: str) -> tuple[int, int] | None:
+    """Return (the sample after a station's last message, its rate), None for a new station.
+
+    The topic is searched backwards, all of it if necessary: first the partition that Kafka's own
+    clients choose for the station, then the others. If that takes longer than
+    ``kafka.request_timeout_s``, the end is now, in seconds from 1970, and the log says so: no
+    earlier count is higher.
+
+    Raises
+    ------
+    BrokerError
+        No broker answers.
+    """
+    key, topic = station.encode(), settings.topics.audio
+    deadline = time.monotonic() + settings.request_timeout_s
+    found: list[ConsumerRecord] = []
+    try:
+        with closing(connect_consumer(settings)) as consumer, broker_errors(settings):
+            for i, tp in enumerate(_partitions(consumer, topic, key)):
+                for record in _backwards(consumer, tp, key, deadline, empty=i > 0):
+                    found.append(record)
+                    if len(found) >= _MAX_DECODED:
+                        break
+                if found:
+                    break
+    except _OutOfTime:
+        if not found:
+            log.warning(
+                "the end of its audio was not found on %s within kafka.request_timeout_s=%g: it "
+                "goes on from now, counted from 1970",
+                topic,
+                settings.request_timeout_s,
+                extra={"station": station},
+            )
+            return int(time.time()) + 1, 1
+    return _end(settings, station, found[::-1])
+
+
+def _partitions(consumer: KafkaConsumer, topic: str, key: bytes) -> list[TopicPartition]:
+    """Return the topic's partitions, the most likely first."""
+    partitions = sorted(consumer.partitions_for_topic(topic) or {0})
+    # Java's formula, which kafka-python's default partitioner follows.
+    likely = partitions[(murmur2(key) & 0x7FFFFFFF) % len(partitions)]
+    others = [partition for partition in partitions if partition != likely]
+    return [TopicPartition(topic, partition) for partition in (likely, *others)]
+
+
+def _backwards(
+    consumer: KafkaConsumer, tp: TopicPartition, key: bytes, deadline: float, *, empty: bool
+) -> Iterator[ConsumerRecord]:
+    """Yield a partition's messages with a key, newest first, until there are enough.
+
+    `empty` is whether to trust offsets by which the partition is empty: the embedded broker reports
+    them for a first batch too.
+
+    Raises
+    ------
+    _OutOfTime
+        The deadline has passed.
+    """
+    consumer.assign([tp])
+    first, end = consumer.beginning_offsets([tp])[tp], consumer.end_offsets([tp])[tp]
+    step, count, newest = _FIRST_STEP, 0, True
+    if end <= first and empty:
+        return
+    while count < _MIN_FOUND and (end > first or newest):
+        begin = max(end - step, first)
+        consumer.seek(tp, begin)
+        latest: deque[ConsumerRecord] = deque(maxlen=_MAX_DECODED)
+        while True:
+            if time.monotonic() > deadline:
+                raise _OutOfTime
+            records = consumer.poll(timeout_ms=200).get(tp, [])
+            if newest and (known := consumer.highwater(tp)) is not None:
+                end = max(end, known)
+            latest.extend(r for r in records if r.offset < end and _is_audio(r, key))
+            if consumer.position(tp) >= end:
+                break
+        yield from reversed(latest)
+        count, end, step, newest = count + len(latest), begin, 2 * step, False
+
+
+def _is_audio(record: ConsumerRecord, key: bytes) -> bool:
+    """Whether a message belongs to a station and has audio: the end of a stream has none."""
+    return bool(record.key == key and record.value)
+
+
+def _end(
+    settings: KafkaSettings, station: str, records: list[ConsumerRecord]
+) -> tuple[int, int] | None:
+    """Return where a station's messages, in order, end."""
+    decoder = ChunkDecoder(settings.wire)
+    for record in records:
+        arrived_ms = None if record.timestamp == -1 else record.timestamp
+        try:
+            decoder.decode(record.key, record.value, record.headers, arrived_ms)
+        except DecodeError:
+            continue
+    return decoder.end(station)

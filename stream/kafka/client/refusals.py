@@ -1,7 +1,6 @@
-"""Messages of ours that a broker refuses: counted, logged and passed over.
+"""Messages of ours that a broker refuses: counted, logged and skipped.
 
-A refusal is about one message, or about one topic; a broker that does not answer is something
-else, and is no refusal. A worker goes on without what was refused.
+A refusal concerns one message or one topic. A broker that does not answer is not a refusal.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ log = logging.getLogger(__name__)
 TOO_LONG = {10, 18}
 _TOO_LARGE = 10
 _NO_RIGHT = 29
-# Kafka's error codes, which both client libraries have in `errno`, and what the log says of them.
+# Kafka's error codes, which both client libraries have in `errno`, and their text in the log.
 _REASONS = {
     2: "as corrupt",
     10: "as longer than its max.message.bytes",
@@ -40,14 +39,14 @@ _REASONS = {
     76: "for its compression: set kafka.compression",
     87: "as an invalid record",
 }
-_ROW = 10  # refusals in a row after which a topic as a whole refuses
+_MAX_IN_A_ROW = 10  # refusals in a row after which a topic refuses all messages
 _PAUSE_S = 60.0
 _MAX_KNOWN = 1000
-_ROUNDING = 32  # bytes: client libraries estimate a message's length, and not too low
+_ROUNDING = 32  # bytes: client libraries overestimate a message's length a little
 
 
 def is_refusal(error: object) -> bool:
-    """Whether a broker, or the client for it, has refused a message, and would do so again."""
+    """Whether a broker, or the client for it, has refused a message and would do so again."""
     return getattr(error, "errno", None) in _REASONS
 
 
@@ -57,26 +56,26 @@ def reason_of(code: int) -> str:
 
 
 class Refusals:
-    """What was refused, by topic.
+    """Refused messages, by topic.
 
-    A topic that has refused ten messages in a row, or to which there is no right to write, is
-    left alone for a minute; what was meant for it counts as refused.
+    A topic that has refused ten messages in a row, or to which there is no right to write,
+    receives nothing for a minute; the messages for it count as refused.
 
     Parameters
     ----------
     settings : KafkaSettings
         Broker and topics.
     limits : TopicLimits, optional
-        What is known of the topics; without it the broker is asked.
+        The topics' limits; without them the broker is asked.
     now : callable
         The clock, in seconds.
 
     Attributes
     ----------
     counts : Counter
-        Messages that were not published, for each topic.
+        Messages that were not published, by topic.
     limits : TopicLimits
-        What is known of the topics.
+        The topics' limits.
     """
 
     def __init__(
@@ -92,14 +91,16 @@ class Refusals:
         self._max_bytes = settings.max_request_bytes - _ROUNDING
         self._compressed = settings.compression != "none"
         self._principal = principal(settings)
-        self._letters = named.dead_letters  # always compressed
+        self._dead_letters = named.dead_letters  # always compressed
         self._now = now
         self._in_a_row: Counter[str] = Counter()
         self._paused: dict[str, tuple[float, int]] = {}  # until when, and for which error
         self._known: dict[int, int] = {}  # hashes of messages, and for which error
 
-    def foresees(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> int:
-        """Return the code of the error for which a message is sure to be refused, else 0."""
+    def expected_error(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers
+    ) -> int:
+        """Return the code of the error for which a message would be refused, else 0."""
         until, code = self._paused.get(topic, (0.0, 0))
         if code and self._now() < until:
             return code
@@ -109,12 +110,13 @@ class Refusals:
 
     def max_bytes(self, topic: str) -> int:
         """Return how long a message may be, uncompressed, as far as is known."""
-        told = None if self._compressed or topic == self._letters else self.limits.told(topic)
-        known = (told, self.limits.learned(topic), self._max_bytes)
+        compressed = self._compressed or topic == self._dead_letters
+        reported = None if compressed else self.limits.reported(topic)
+        known = (reported, self.limits.learned(topic), self._max_bytes)
         return min(limit for limit in known if limit is not None)
 
     def accepted(self, topic: str) -> None:
-        """Take note that a topic takes messages."""
+        """Take note that a topic accepts messages."""
         if self._in_a_row:
             self._in_a_row.pop(topic, None)
 
@@ -135,14 +137,14 @@ class Refusals:
         if len(self._known) > _MAX_KNOWN:
             del self._known[next(iter(self._known))]
         self._in_a_row[topic] += 1
-        if code == _NO_RIGHT or self._in_a_row[topic] >= _ROW:
+        if code == _NO_RIGHT or self._in_a_row[topic] >= _MAX_IN_A_ROW:
             self._paused[topic] = self._now() + _PAUSE_S, code
         return code
 
     def count(self, topic: str, key: bytes | None, size: int, code: int) -> None:
         """Count and log a message that is not published."""
         self.counts[topic] += 1
-        # The log sums up lines of one template; each topic and reason is one of its own.
+        # The log sums up lines of one template; each topic and reason has its own.
         refuses = (
             f"{self._principal} has no right to Write on topic {topic}"
             if code == _NO_RIGHT

@@ -1,4 +1,4 @@
-"""Sends dead letters to the audio topic again, each attempt once."""
+"""Sends dead letters to the audio topic again, each once per refusal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.limits import TopicLimits
-from stream.kafka.client.producer import Sender
+from stream.kafka.client.producer import Producer
 from stream.kafka.client.refusals import Refusals, reason_of
 from stream.kafka.client.tail import follow
 from stream.kafka.codec.dead_letter import Ledger, as_note, as_replay, read_dead_letter
@@ -15,17 +15,17 @@ from stream.kafka.codec.dead_letter import Ledger, as_note, as_replay, read_dead
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from stream.kafka.client.producer import Sent
+    from stream.kafka.client.producer import SentMessage
     from stream.kafka.codec.dead_letter import DeadLetter
     from stream.kafka.settings import KafkaSettings
     from stream.runner import Stop
 
-_AT_ONCE = 100  # sent, then noted: a replay that dies in between sends so many twice
+_BATCH = 100  # sent, then marked: a replay that dies in between sends at most these twice
 
 
 @dataclass(slots=True)
 class Replayed:
-    """What a replay did, in messages."""
+    """Result of a replay, in messages."""
 
     sent: int = 0
     sent_before: int = 0
@@ -33,7 +33,7 @@ class Replayed:
 
 
 def letters_on(settings: KafkaSettings, stop: Stop) -> Iterator[tuple[int, DeadLetter]]:
-    """Yield what is on the dead letter topic now, with its partition: oldest first in each."""
+    """Yield the dead letters on the topic now, with their partition; oldest first in each."""
     topic = settings.topics.dead_letters
     for record in follow(settings, [topic], stop=stop, from_start=True, until_end=True):
         yield record.partition, read_dead_letter(record)
@@ -42,18 +42,18 @@ def letters_on(settings: KafkaSettings, stop: Stop) -> Iterator[tuple[int, DeadL
 def open_letters(
     settings: KafkaSettings, station: str | None, stop: Stop, result: Replayed
 ) -> Iterator[tuple[int, DeadLetter]]:
-    """Yield each message that was refused and not sent again since, by its newest letter.
+    """Yield the newest letter of each message that was not sent again since.
 
     Parameters
     ----------
     settings : KafkaSettings
         Broker and topic; the topic is created if it is missing.
     station : str, optional
-        Only of this one.
+        Only letters of this one.
     stop : Stop
-        Looked at several times a second.
+        Checked several times a second.
     result : Replayed
-        Is told how many messages were sent again before.
+        Counts the messages that were sent again before.
     """
     ensure_topics(settings, {settings.topics.dead_letters: ["Read"]})
     ledger, seen = Ledger(), set()
@@ -80,20 +80,20 @@ def replay(
     station: str | None = None,
     limit: int | None = None,
 ) -> Replayed:
-    """Send each open letter to the audio topic, as it came, and note beside it that this is done.
+    """Send each open letter to the audio topic unchanged, and mark it as sent on its own topic.
 
     Parameters
     ----------
     settings : KafkaSettings
         Broker and topics; they are created if they are missing.
     stop : Stop
-        Looked at before every message.
+        Checked before every message.
     complain : callable
-        Is given one line for each letter that is not sent, and why.
+        Receives one line for each letter that is not sent, with the reason.
     station : str, optional
-        Only of this one.
+        Only letters of this one.
     limit : int > 0, optional
-        Messages to send at most.
+        Maximum number of messages to send.
 
     Raises
     ------
@@ -103,9 +103,9 @@ def replay(
     audio, dead_letters = settings.topics.audio, settings.topics.dead_letters
     ensure_topics(settings, {audio: ["Write"]})
     limits = TopicLimits(settings, [audio, dead_letters])
-    sender = Sender(settings, refusals=Refusals(settings, limits), counts=False)
+    producer = Producer(settings, refusals=Refusals(settings, limits), counts=False)
     result = Replayed()
-    waiting: list[tuple[int, DeadLetter, Sent]] = []
+    waiting: list[tuple[int, DeadLetter, SentMessage]] = []
     try:
         for partition, letter in open_letters(settings, station, stop, result):
             if stop.requested or result.sent + len(waiting) == limit:
@@ -115,13 +115,13 @@ def replay(
                 complain(f"{letter.origin} is not sent: {reason}")
                 continue
             message = as_replay(letter)
-            sent = sender.send(audio, *message, timestamp_ms=letter.timestamp_ms)
+            sent = producer.send(audio, *message, timestamp_ms=letter.timestamp_ms)
             waiting.append((partition, letter, sent))
-            if len(waiting) == _AT_ONCE:
-                _note(sender, settings, waiting, result, complain)
-        _note(sender, settings, waiting, result, complain)
+            if len(waiting) == _BATCH:
+                _note(producer, settings, waiting, result, complain)
+        _note(producer, settings, waiting, result, complain)
     finally:
-        sender.close()
+        producer.close()
     return result
 
 
@@ -136,14 +136,14 @@ def _cannot_be_sent(letter: DeadLetter) -> str:
 
 
 def _note(
-    sender: Sender,
+    producer: Producer,
     settings: KafkaSettings,
-    waiting: list[tuple[int, DeadLetter, Sent]],
+    waiting: list[tuple[int, DeadLetter, SentMessage]],
     result: Replayed,
     complain: Callable[[str], None],
 ) -> None:
-    """Wait until the broker has what was sent, and write down that it has."""
-    sender.flush()
+    """Wait until the broker has what was sent, and mark the letters as sent."""
+    producer.flush()
     notes = []
     for partition, letter, sent in waiting:
         if sent.code:
@@ -152,8 +152,8 @@ def _note(
             complain(f"{letter.origin} is not sent: topic {settings.topics.audio} refuses it {why}")
             continue
         result.sent += 1
-        notes.append(sender.send(settings.topics.dead_letters, *as_note(letter), partition))
-    sender.flush()
+        notes.append(producer.send(settings.topics.dead_letters, *as_note(letter), partition))
+    producer.flush()
     if refused := next((note.code for note in notes if note.code), 0):
         complain(
             f"what was sent could not be noted, and the next replay sends it again: topic "

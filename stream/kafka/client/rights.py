@@ -1,15 +1,15 @@
-"""What a broker with ACLs lets this client do: one line names each right that is missing.
+"""Checks this client's rights on a broker with ACLs; one line names each that is missing.
 
-The broker is asked before anything is read or written, because the clients report a missing right
-late, without its name, or never. A broker without ACLs, or one that does not know the question,
-answers nothing, and nothing is refused then.
+The check comes before anything is read or written, because the clients report a missing right late,
+without its name, or never. A broker that has no ACLs or does not know the request reports nothing,
+and all is allowed then.
 """
 
 from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kafka.errors import (
     CoordinatorLoadInProgressError,
@@ -24,16 +24,18 @@ from airsift.errors import BrokerError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from kafka import KafkaAdminClient
+
     from stream.kafka.settings import KafkaSettings
 
 UNKNOWN_TOPIC = 3
 _NOT_AUTHORIZED = 29
-_MAKING_S = 5.0  # a new cluster makes the topic that its groups are in
+_CREATE_S = 5.0  # until a new cluster has created the topic of its groups
 _SOON = (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError)
 
 
 class Right(NamedTuple):
-    """One operation on one resource, in the words of Kafka's ACLs."""
+    """One operation on one resource, with the names of Kafka's ACLs."""
 
     operation: str  # as kafka-acls takes it: Read, Write, Create, IdempotentWrite
     kind: str  # topic, group, transactional-id, cluster
@@ -44,7 +46,7 @@ class Right(NamedTuple):
 
 
 def principal(settings: KafkaSettings) -> str:
-    """Return whom the broker takes this client for, as far as it is known here."""
+    """Return this client's principal at the broker, as far as it is known here."""
     security = settings.security
     if security.by_token:
         return "the subject of the OAUTHBEARER token"
@@ -56,7 +58,7 @@ def principal(settings: KafkaSettings) -> str:
 
 
 def refusal(settings: KafkaSettings, missing: Sequence[Right]) -> BrokerError:
-    """Return the error that names the rights, who lacks them, and how to give the first."""
+    """Return the error that names the rights, the principal, and how to grant the first."""
     who, first = principal(settings), missing[0]
     example = who if who == f"User:{settings.security.username}" else "PRINCIPAL"
     resource = f"--{first.kind} {first.name}".rstrip()
@@ -70,18 +72,18 @@ def refusal(settings: KafkaSettings, missing: Sequence[Right]) -> BrokerError:
 def refused(
     settings: KafkaSettings, error: BaseException, operation: str, topic: str = ""
 ) -> BrokerError:
-    """Return what a client's error says of a right.
+    """Return the error that names the right for which a client failed.
 
     Parameters
     ----------
     settings : KafkaSettings
-        Whose rights.
+        The client's.
     error : BaseException
         As raised by kafka-python or aiokafka, whose classes have the same names.
     operation : str
-        What was being done with topics: Read, Write, Create or Alter.
+        The operation on topics: Read, Write, Create or Alter.
     topic : str
-        The topic, where the error may not name it.
+        The topic, for errors that do not name it.
     """
     name = type(error).__name__
     if name == "GroupAuthorizationFailedError":
@@ -99,17 +101,19 @@ def refused(
     return refusal(settings, lacking)
 
 
-def missing_rights(admin: Any, topics: Mapping[str, Iterable[str]], group: str = "") -> list[Right]:
-    """Return the rights that a client lacks, as far as the broker tells.
+def missing_rights(
+    admin: KafkaAdminClient, topics: Mapping[str, Iterable[str]], group: str = ""
+) -> list[Right]:
+    """Return the rights that a client lacks, as far as the broker reports.
 
     Parameters
     ----------
     admin : kafka.KafkaAdminClient
-        The client's.
+        Connected as this client.
     topics : mapping of str to iterable of str
-        Operations wanted on each topic: Read, Write. Topics that do not exist lack nothing.
+        Operations needed on each topic: Read, Write. Topics that do not exist are skipped.
     group : str
-        A consumer group to be read with; "" for none.
+        A consumer group that must be readable; "" for none.
     """
     missing = []
     for found in admin.describe_topics(list(topics)):
@@ -127,8 +131,8 @@ def missing_rights(admin: Any, topics: Mapping[str, Iterable[str]], group: str =
     return missing
 
 
-def _may_read_group(admin: Any, group: str) -> bool:
-    deadline = time.monotonic() + _MAKING_S
+def _may_read_group(admin: KafkaAdminClient, group: str) -> bool:
+    deadline = time.monotonic() + _CREATE_S
     while True:
         try:
             granted = admin.describe_groups([group])[group].get("authorized_operations")
@@ -138,14 +142,14 @@ def _may_read_group(admin: Any, group: str) -> bool:
             if time.monotonic() > deadline:
                 return True
             time.sleep(0.1)
-        except (KafkaError, ValueError, KeyError):  # the embedded broker's answer is not to be read
+        except (KafkaError, ValueError, KeyError):  # the embedded broker's answer cannot be parsed
             return True
         else:
             return not granted or "READ" in granted
 
 
 def topics_of(error: BaseException) -> list[str]:
-    """Return the topics that a client's error names, one by one or as a set."""
+    """Return the topics that a client's error names, as strings or as a set."""
     names: list[str] = []
     for argument in error.args:
         with suppress(TypeError):

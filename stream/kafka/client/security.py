@@ -1,7 +1,7 @@
-"""Encryption and login: what both drivers are told, and what is wrong when a broker shuts up.
+"""Encryption and login for both drivers, and a diagnosis of a broker that cannot be reached.
 
-The clients tell neither a wrong certificate nor a port of another kind from a broker that is not
-there, and wait for a handshake that never comes. So the first server that listens is asked here.
+The clients report a wrong certificate or a port with another protocol like a broker that is away,
+and wait for a handshake that never comes. So one connection is tried here first.
 """
 
 from __future__ import annotations
@@ -12,18 +12,31 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kafka.net.sasl.oauth import AbstractTokenProvider
+
 from airsift.errors import BrokerError, ConfigError
-from stream.kafka.client.tokens import TokenProvider
-from stream.kafka.tokens import tokens_of
+from stream.kafka.tokens import shared_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stream.kafka.settings import KafkaSettings, SecuritySettings
+    from stream.kafka.tokens import Tokens
 
-_ANSWER_S = 3.0  # a handshake over the worst of networks takes less
-_ALERT_S = 0.2  # what TLS 1.3 has against us comes after the handshake
+_ANSWER_S = 3.0  # longer than a handshake over the slowest networks
+_ALERT_S = 0.2  # TLS 1.3 sends its alerts after the handshake
 _API_VERSIONS = b"\0\0\0\x0a\0\x12\0\0\0\0\0\1\0\0"  # the oldest request that every broker answers
+
+
+class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]
+    """OAUTHBEARER's tokens for kafka-python."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    def token(self) -> str:
+        """Return the valid token."""
+        return self._tokens.token()
 
 
 def servers(text: str) -> Sequence[tuple[str, int]]:
@@ -48,7 +61,7 @@ def servers(text: str) -> Sequence[tuple[str, int]]:
 
 
 def joined(host: str, port: int) -> str:
-    """Return one server as it is written, ``host:port``."""
+    """Return one server as text, ``host:port``."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -65,8 +78,8 @@ def security_options(settings: KafkaSettings) -> dict[str, Any]:
     if security.encrypted:
         options["ssl_context"] = make_context(security)
     if security.by_token:
-        tokens = tokens_of(security)
-        tokens.token()  # what is wrong with it is reported before the broker is asked
+        tokens = shared_tokens(security)
+        tokens.token()  # reports a missing token before anything connects
         options |= {
             "sasl_mechanism": security.sasl_mechanism,
             "sasl_oauth_token_provider": TokenProvider(tokens),
@@ -81,7 +94,7 @@ def security_options(settings: KafkaSettings) -> dict[str, Any]:
 
 
 def make_context(security: SecuritySettings) -> ssl.SSLContext:
-    """Return what a broker's certificate is checked by, and this client's own certificate.
+    """Return the context that checks a broker's certificate and holds this client's.
 
     Raises
     ------
@@ -111,13 +124,13 @@ def make_context(security: SecuritySettings) -> ssl.SSLContext:
     return context
 
 
-def check_door(settings: KafkaSettings, options: dict[str, Any]) -> None:
-    """Shake hands once with the first server that listens, where TLS is asked for.
+def check_tls(settings: KafkaSettings, options: dict[str, Any]) -> None:
+    """Try one TLS handshake with the first server that listens, if TLS is configured.
 
     Raises
     ------
     BrokerError
-        The certificate is refused, by us or by the broker, or there is no TLS.
+        A certificate is refused, by this client or by the broker, or there is no TLS.
     """
     context = options.get("ssl_context")
     if context is None:
@@ -131,39 +144,38 @@ def check_door(settings: KafkaSettings, options: dict[str, Any]) -> None:
 
 
 def explain(settings: KafkaSettings) -> str:
-    """Say what is wrong with a server that listens and is no broker to us; "" if nobody knows."""
-    protocol = settings.security.protocol
-    login = (
-        "answers, and then closes the connection: it may want a login; set "
-        f"kafka.security.protocol=SASL_{'SSL' if settings.security.encrypted else 'PLAINTEXT'}, "
-        "username and password_file"
-    )
-    if settings.security.encrypted:  # that was looked at before
-        listens = _listens(settings.bootstrap_servers)
-        if listens and protocol == "SSL":
-            return f"the Kafka broker at {settings.bootstrap_servers} {login}"
-        return ""
+    """Return what is wrong with a server that listens and cannot be used; "" if unknown."""
     for host, port in servers(settings.bootstrap_servers):
         with suppress(OSError):
-            if _answers(host, port):
-                return (
-                    "" if protocol != "PLAINTEXT" else f"the Kafka broker at {host}:{port} {login}"
-                )
-            if _speaks_tls(host, port):
-                other = "SASL_SSL" if protocol.startswith("SASL") else "SSL"
-                return (
-                    f"the Kafka broker at {host}:{port} speaks TLS: set "
-                    f"kafka.security.protocol={other} and, for a private authority, ca_file"
-                )
-            return (
-                f"what listens at {host}:{port} does not answer as a Kafka broker does; look at "
-                "kafka.bootstrap_servers and kafka.security.protocol"
-            )
+            socket.create_connection((host, port), timeout=_ANSWER_S).close()
+            return _diagnose(settings.security, host, port)
     return ""
 
 
+def _diagnose(security: SecuritySettings, host: str, port: int) -> str:
+    has_login = security.protocol.startswith("SASL")
+    # With TLS, `check_tls` has made the handshake.
+    if security.encrypted or _answers(host, port):
+        return (
+            ""
+            if has_login
+            else f"the Kafka broker at {host}:{port} answers, and then closes the connection: it "
+            "may want a login; set kafka.security.protocol="
+            f"SASL_{'SSL' if security.encrypted else 'PLAINTEXT'}, username and password_file"
+        )
+    if _speaks_tls(host, port):
+        return (
+            f"the Kafka broker at {host}:{port} speaks TLS: set kafka.security.protocol="
+            f"{'SASL_SSL' if has_login else 'SSL'} and, for a private authority, ca_file"
+        )
+    return (
+        f"what listens at {host}:{port} does not answer as a Kafka broker does; look at "
+        "kafka.bootstrap_servers and kafka.security.protocol"
+    )
+
+
 def _handshake(host: str, port: int, context: ssl.SSLContext) -> str:
-    """Return what went wrong and what to change, "" if nothing did."""
+    """Return what failed and what to change, "" for success."""
     plain = socket.create_connection((host, port), timeout=_ANSWER_S)
     try:
         with plain, context.wrap_socket(plain, server_hostname=host) as secure:
@@ -202,22 +214,14 @@ def _way_out(error: ssl.SSLCertVerificationError) -> str:
     return "set kafka.security.ca_file to the certificate of the authority that signed it"
 
 
-def _listens(text: str) -> bool:
-    for address in servers(text):
-        with suppress(OSError):
-            socket.create_connection(address, timeout=_ANSWER_S).close()
-            return True
-    return False
-
-
 def _answers(host: str, port: int) -> bool:
-    """Say whether a broker's answer comes, without TLS."""
+    """Whether a broker answers without TLS."""
     with socket.create_connection((host, port), timeout=_ANSWER_S) as plain:
         plain.settimeout(2 * _ALERT_S)
         with suppress(OSError):
             plain.sendall(_API_VERSIONS)
             start = plain.recv(4)
-            return len(start) == 4 and start[:2] == b"\0\0"  # a length, and no alert
+            return len(start) == 4 and start[:2] == b"\0\0"  # a length, not a TLS alert
     return False
 
 
@@ -235,7 +239,7 @@ def _speaks_tls(host: str, port: int) -> bool:
 
 
 def _secret(security: SecuritySettings, key: str) -> str:
-    """Return a secret, from its file where one is named."""
+    """Return a secret, from its file if one is configured."""
     path = _file(f"{key}_file", getattr(security, f"{key}_file"))
     if path is None:
         return str(getattr(security, key).get_secret_value())

@@ -1,4 +1,4 @@
-"""Kafka as a sink: each kind of event to its topic, keyed by station."""
+"""Kafka as a sink: each kind of event goes to its topic, with the station as key."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from airsift.errors import Backpressure
 from stream.kafka.client.connect import ensure_topics
-from stream.kafka.client.producer import Sender
+from stream.kafka.client.producer import Producer
 from stream.kafka.client.refusals import Refusals
 from stream.kafka.client.topic_watch import TopicWatch
 from stream.kafka.codec.message import Message
-from stream.kafka.notices import NOTICES
+from stream.kafka.health import BROKER_DELAYS
 from stream.sinks.base import Sink
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class KafkaSink(Sink):
     Attributes
     ----------
     refused : Counter
-        Events that the broker has refused, by topic; they are passed over.
+        Events that the broker has refused, by topic; they are skipped.
 
     Raises
     ------
@@ -52,44 +52,44 @@ class KafkaSink(Sink):
 
     def __init__(self, settings: KafkaSettings, transactions: Transactions | None = None) -> None:
         self._topics = settings.topics.events
-        self._most = settings.max_pending_events
+        self._max_pending = settings.max_pending_events
         self._closed = transactions is not None
         ensure_topics(settings, {name: ["Write"] for name in self._topics.values()})
         refusals = transactions.refusals if transactions else Refusals(settings)
         self.refused: Counter[str] = refusals.counts
-        self._sender = transactions or Sender(settings, refusals=refusals)
+        self._producer = transactions or Producer(settings, refusals=refusals)
         self._watch = TopicWatch(settings, self._topics.values())
         self._watch.start()
 
     def write(self, events: Sequence[Event]) -> None:
-        """Hand events to the producer.
+        """Give events to the producer.
 
         Raises
         ------
         Backpressure
-            More than `max_pending_events` wait for the broker; nothing was taken.
+            More than `max_pending_events` wait for the broker; none of these was accepted.
         BrokerError
-            The broker has gone.
+            The broker does not answer.
         """
-        pending = self._sender.pending
-        if pending and pending + len(events) > self._most:
+        pending = self._producer.pending
+        if pending and pending + len(events) > self._max_pending:
             raise Backpressure(
                 f"{pending} events wait for the Kafka broker, "
-                f"kafka.max_pending_events={self._most}",
+                f"kafka.max_pending_events={self._max_pending}",
                 retry_after_s=0.1,
             )
         for event in events:
-            self._sender.send(self._topics[event.kind], *as_message(event))
+            self._producer.send(self._topics[event.kind], *as_message(event))
 
     @property
     def queued(self) -> int:
         """Events that the broker has not acknowledged yet."""
-        return self._sender.pending
+        return self._producer.pending
 
     @property
-    def trouble(self) -> str:
+    def broker_error(self) -> str:
         """Why events cannot be published, "" where they can. Safe in any thread."""
-        return self._watch.trouble or NOTICES.trouble
+        return self._watch.broker_error or BROKER_DELAYS.broker_error
 
     def flush(self) -> None:
         """Wait until the broker has every event that it does not refuse.
@@ -99,7 +99,7 @@ class KafkaSink(Sink):
         BrokerError
             It did not answer within `delivery_timeout_s`.
         """
-        self._sender.flush()
+        self._producer.flush()
 
     def close(self) -> None:
         """Flush and disconnect."""
@@ -107,6 +107,6 @@ class KafkaSink(Sink):
         if not self._closed:
             self._closed = True
             try:
-                self._sender.flush()
+                self._producer.flush()
             finally:
-                self._sender.close()
+                self._producer.close()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from kafka import OffsetAndMetadata, TopicPartition
+from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
 from kafka.errors import (
     CommitFailedError,
     FencedInstanceIdError,
@@ -27,19 +27,16 @@ from stream.kafka.client.connect import (
     broker_errors,
     connect_consumer,
     ensure_topics,
-    is_read_to_its_end,
     same_instance,
 )
-from stream.kafka.client.connectivity import Contact, reads_of_consumer
-from stream.kafka.client.dead_letters import Letterbox
+from stream.kafka.client.dead_letters import DeadLetterProducer
 from stream.kafka.client.moved_stations import MovedStations, committed_offsets
-from stream.kafka.client.producer import Sender, Sent
-from stream.kafka.client.rebalance import Rebalances, take_late_assignments
+from stream.kafka.client.privates import is_read_to_end, keep_late_assignments, last_reads
+from stream.kafka.client.producer import Producer, SentMessage
 from stream.kafka.client.refusals import Refusals
-from stream.kafka.client.state_topic import Record, StateLog, ensure_state_topic
+from stream.kafka.client.state_topic import StateTopic, StoredRecord, ensure_state_topic
 from stream.kafka.client.topic_watch import TopicWatch
-from stream.kafka.notices import NOTICES
-from stream.kafka.readiness import Readiness
+from stream.kafka.health import Connectivity, MemberHealth, Readiness
 from stream.sources.base import Lost, Resumed, Source
 
 if TYPE_CHECKING:
@@ -48,6 +45,7 @@ if TYPE_CHECKING:
 
     from stream.audio import AudioChunk
     from stream.kafka.client.transactions import Transactions
+    from stream.kafka.records.consumer_record import ConsumerRecord
     from stream.kafka.settings import KafkaSettings
     from stream.sources.base import SourceItem
 
@@ -57,7 +55,41 @@ _COMMIT_MS = 3000  # kafka-python tries for ever without; a stop must not wait f
 _CLOSE_MS = 1000  # leaving the group is a courtesy
 
 
-class KafkaSource(Source):
+class AssignmentListener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Notes changes of the assignment; kafka-python calls it within `poll`.
+
+    Attributes
+    ----------
+    joining : bool
+        Whether an assignment is awaited.
+    assigned : bool
+        Whether there is a new assignment.
+    taken : set of int
+        Partitions that were revoked while this member was out of the group: another member may
+        have read on from them.
+    """
+
+    def __init__(self) -> None:
+        self.joining = True
+        self.assigned = False
+        self.taken: set[int] = set()
+
+    def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Wait for the new assignment: most partitions are assigned to their owner again."""
+        self.joining = True
+
+    def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Note that the assignment is new."""
+        self.joining = False
+        self.assigned = True
+
+    def on_partitions_lost(self, lost: set[TopicPartition]) -> None:
+        """Note partitions whose owner is unknown."""
+        self.joining = True
+        self.taken |= {tp.partition for tp in lost}
+
+
+class KafkaSource(MemberHealth, Source):
     """The audio topic's stations on the partitions that this member of the group is given.
 
     Parameters
@@ -114,9 +146,9 @@ class KafkaSource(Source):
         self._transactions = transactions
         refusals = transactions.refusals if transactions else Refusals(settings)
         self.refused: Counter[str] = refusals.counts
-        self._sender = transactions or Sender(settings, refusals=refusals)
-        self._letters = Letterbox(settings, refusals)
-        self._state = StateLog(settings, self._sender, self._count_unreadable)
+        self._producer = transactions or Producer(settings, refusals=refusals)
+        self._dead_letters = DeadLetterProducer(settings, refusals)
+        self._state = StateTopic(settings, self._producer, self._count_unreadable)
         named = {} if transactions is None else {"client_id": transactions.client_id}
         self._consumer = connect_consumer(
             settings,
@@ -126,9 +158,9 @@ class KafkaSource(Source):
             client_rack=settings.client_rack,
             **named,
         )
-        take_late_assignments(self._consumer)
-        self._contact = Contact(settings, lambda: reads_of_consumer(self._consumer))
-        self._rebalances = Rebalances()
+        keep_late_assignments(self._consumer)
+        self._connectivity = Connectivity(settings, lambda: last_reads(self._consumer))
+        self._rebalances = AssignmentListener()
         self._readiness = Readiness(settings.session_timeout_s)
         with broker_errors(settings):
             self._consumer.subscribe([self._topic], listener=self._rebalances)
@@ -141,7 +173,7 @@ class KafkaSource(Source):
                 polled = self._consumer.poll(timeout_ms=round(self._settings.poll_s * 1000))
             resumed, lost = self._follow_rebalance(polled)
             ours = None if self._rebalances.joining else self._reader.partitions
-            self._readiness.look(ours, self._end_of)
+            self._readiness.update(ours, self._end_of)
             items: list[SourceItem] = [Lost(station) for station in sorted(lost)]
             items += [Resumed(station, snapshot) for station, snapshot in resumed.items()]
             ends, forgotten = self._reader.tick(self._listening())
@@ -176,26 +208,6 @@ class KafkaSource(Source):
                 waiting += max(end - self._reader.next_offset(tp.partition), 0)
         return waiting
 
-    @property
-    def waits_for(self) -> frozenset[str]:
-        """What is missing before messages can be read. Safe in any thread."""
-        return self._readiness.waits_for
-
-    @property
-    def topic_partitions(self) -> int:
-        """How many partitions the audio topic has, as last seen. Safe in any thread."""
-        return self._topics.known(self._settings.topics.audio).partitions
-
-    @property
-    def throttled_s(self) -> float:
-        """Seconds for which quotas have held this client back. Safe in any thread."""
-        return NOTICES.throttled_s
-
-    @property
-    def trouble(self) -> str:
-        """Why nothing can come from the broker, "" where it can. Safe in any thread."""
-        return self._contact.trouble or self._topics.trouble or NOTICES.trouble
-
     def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
         """Take steps 3 to 5 of the commit rule (`stream.runner.Runner`).
 
@@ -214,7 +226,7 @@ class KafkaSource(Source):
             # The events up to here do not count: offsets behind them must not either, also where
             # this is the last checkpoint of a worker that was asked to stop.
             return
-        self._letters.deliver()
+        self._dead_letters.flush()
         self._write(self._reader.checkpoint(snapshots))
         if self._unstored:
             self._write(self._unstored.withdrawals())
@@ -223,7 +235,7 @@ class KafkaSource(Source):
     def _write(self, records: Sequence[tuple[int, StationRecord]]) -> None:
         """Store records, and note where they are."""
         written = [(p, saved, self._state.write(p, saved)) for p, saved in records]
-        self._sender.flush()
+        self._producer.flush()
         for partition, saved, sent in written:
             self._unstored.note(partition, saved, refused=bool(sent.code))
             if sent.code:
@@ -233,7 +245,7 @@ class KafkaSource(Source):
             else:
                 self._records[partition, saved.station] = self._offset_of(partition, sent)
 
-    def _offset_of(self, partition: int, sent: Sent) -> int:
+    def _offset_of(self, partition: int, sent: SentMessage) -> int:
         """Return where a record is, or an offset before it: the broker may not say."""
         if sent.kafka_offset is not None:
             return sent.kafka_offset
@@ -245,25 +257,25 @@ class KafkaSource(Source):
             self._closed = True
             self._topics.stop()
             self._consumer.close(timeout_ms=_CLOSE_MS)
-            self._letters.close()
+            self._dead_letters.close()
             if self._transactions is None:
-                self._sender.close()
+                self._producer.close()
 
     def _listening(self) -> set[int]:
         """Return the partitions that are read as fast as they are written."""
-        if self.trouble:
+        if self.broker_error:
             return set()
         consumer, ours = self._consumer, set()
         for tp in consumer.assignment() - consumer.paused():
             if tp.partition not in self._reader.partitions:
                 continue
             at = self._reader.next_offset(tp.partition)
-            end = at if is_read_to_its_end(consumer, tp) else consumer.highwater(tp)
+            end = at if is_read_to_end(consumer, tp) else consumer.highwater(tp)
             if self._reader.is_caught_up(tp.partition, end):
                 ours.add(tp.partition)
         return ours
 
-    def _take(self, partition: int, message: Any) -> list[AudioChunk]:
+    def _take(self, partition: int, message: ConsumerRecord) -> list[AudioChunk]:
         if partition not in self._reader.partitions:
             return []
         if message.offset < self._caught_up.get(partition, 0):
@@ -282,13 +294,13 @@ class KafkaSource(Source):
         end: int | None = self._consumer.highwater(tp)
         return end
 
-    def _refuse(self, message: Any, reason: str) -> None:
-        self._letters.put(message, reason)
-        if self._letters.full:
-            self._letters.deliver()
+    def _refuse(self, message: ConsumerRecord, reason: str) -> None:
+        self._dead_letters.put(message, reason)
+        if self._dead_letters.full:
+            self._dead_letters.flush()
 
     def _follow_rebalance(
-        self, polled: dict[TopicPartition, list[Any]]
+        self, polled: dict[TopicPartition, list[ConsumerRecord]]
     ) -> tuple[dict[str, dict[str, Any]], set[str]]:
         """Take up new partitions and let go of old ones; return stations resumed and lost."""
         taken, self._rebalances.taken = self._rebalances.taken, set()
@@ -327,7 +339,7 @@ class KafkaSource(Source):
 
     def _is_new(self, topic: str) -> bool:
         """Say whether a topic was deleted and made anew since this was last asked."""
-        before, self._made_anew[topic] = self._made_anew[topic], self._topics.made_anew(topic)
+        before, self._made_anew[topic] = self._made_anew[topic], self._topics.recreations(topic)
         return before != self._made_anew[topic]
 
     def _let_go(self, partitions: Iterable[int]) -> set[str]:
@@ -341,12 +353,12 @@ class KafkaSource(Source):
         return lost
 
     def _take_up(
-        self, partitions: set[int], polled: dict[TopicPartition, list[Any]]
+        self, partitions: set[int], polled: dict[TopicPartition, list[ConsumerRecord]]
     ) -> dict[str, dict[str, Any]]:
         """Begin with new partitions where their last owner left them."""
         if not partitions:
             return {}
-        self._topics.look()
+        self._topics.poll()
         if max(partitions) >= self._topics.known(self._settings.topics.state).partitions:
             ensure_state_topic(self._settings)
         self._reader.topic_id = topic_id = self._topics.known(self._topic).id
@@ -435,6 +447,6 @@ class KafkaSource(Source):
             self.counts["commit_failures"] += 1
 
 
-def _any_of(records: Iterable[Record], topic_id: str) -> bool:
+def _any_of(records: Iterable[StoredRecord], topic_id: str) -> bool:
     """Say whether any record's offset counts in the topic of this id."""
     return any(record.saved.is_of(topic_id) for record in records)

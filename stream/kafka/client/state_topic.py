@@ -1,15 +1,16 @@
-"""The state topic: where each station's snapshot survives the process.
+"""The state topic, which stores each station's snapshot.
 
-One partition for each partition of the audio topic, so that a worker that takes over an audio
-partition reads one partition of state. Key: ``group/station``; the newest record of a key is
-the valid one, so the topic may be compacted. A group's committed offset on a state partition
-is the oldest record it still needs, so a restart reads little even where nothing is compacted.
+It has one partition for each partition of the audio topic, so a worker that takes over an audio
+partition reads one partition of state. Key: ``group/station``; the newest record of a key is valid,
+so the topic may be compacted. A group's committed offset on a state partition is the oldest record
+that it needs, so a restart reads little even without compaction.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import closing
+from typing import TYPE_CHECKING, NamedTuple
 
 from kafka import TopicPartition
 
@@ -17,8 +18,8 @@ from airsift.errors import BrokerError
 from stream.kafka.checkpoint.record import StationRecord, as_record, read_record
 from stream.kafka.client.connect import (
     broker_errors,
+    connect_admin,
     connect_consumer,
-    connected_admin,
     ensure_topics,
     grow_topic,
 )
@@ -26,20 +27,23 @@ from stream.kafka.client.connect import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from stream.kafka.client.producer import Sender
+    from kafka import KafkaConsumer
+
+    from stream.kafka.client.producer import Producer, SentMessage
     from stream.kafka.client.transactions import Transactions
+    from stream.kafka.records.consumer_record import ConsumerRecord
     from stream.kafka.settings import KafkaSettings
 
 
-class Record(NamedTuple):
-    """What was saved, and where in the state topic."""
+class StoredRecord(NamedTuple):
+    """A station's record, and its offset in the state topic."""
 
     saved: StationRecord
     kafka_offset: int
 
 
 def ensure_state_topic(settings: KafkaSettings) -> None:
-    """Have the topic, with at least as many partitions as the audio topic has.
+    """Create the topic, or add partitions up to the number of the audio topic's.
 
     Raises
     ------
@@ -47,7 +51,7 @@ def ensure_state_topic(settings: KafkaSettings) -> None:
         It is missing, or has fewer partitions, and this client may not change that.
     """
     audio, state = settings.topics.audio, settings.topics.state
-    with connected_admin(settings) as admin, broker_errors(settings):
+    with closing(connect_admin(settings)) as admin, broker_errors(settings):
         [described] = admin.describe_topics([audio])
     needed = max(len(described["partitions"]), 1)
     topics = settings.topics.model_copy(update={"partitions": needed})
@@ -59,38 +63,38 @@ def ensure_state_topic(settings: KafkaSettings) -> None:
     grow_topic(settings, state, needed)
 
 
-class StateLog:
+class StateTopic:
     """Writes and reads the snapshots of one consumer group.
 
     Parameters
     ----------
     settings : KafkaSettings
-        Where, and for which group.
-    sender : Sender or Transactions
-        Writes the records.
-    passed_over : callable
-        Is called for each part of the topic that cannot be read.
+        Broker, topic and group.
+    producer : Producer or Transactions
+        Sends the records.
+    on_unreadable : callable
+        Called for each part of the topic that cannot be read.
     """
 
     def __init__(
         self,
         settings: KafkaSettings,
-        sender: Sender | Transactions,
-        passed_over: Callable[[], None],
+        producer: Producer | Transactions,
+        on_unreadable: Callable[[], None],
     ) -> None:
         self._settings = settings
-        self._passed_over = passed_over
-        self._sender = sender
+        self._on_unreadable = on_unreadable
+        self._producer = producer
         self._topic = settings.topics.state
         self._damaged = 0
 
-    def write(self, partition: int, saved: StationRecord) -> Any:
-        """Hand a record to the sender; return its future."""
-        return self._sender.send(
+    def write(self, partition: int, saved: StationRecord) -> SentMessage:
+        """Give a record to the producer."""
+        return self._producer.send(
             self._topic, *as_record(self._settings.group, partition, saved), partition
         )
 
-    def read(self, since: Mapping[int, int]) -> dict[int, dict[str, Record]]:
+    def read(self, since: Mapping[int, int]) -> dict[int, dict[str, StoredRecord]]:
         """Return, per partition, the newest record of each station.
 
         Parameters
@@ -98,33 +102,33 @@ class StateLog:
         since : mapping of int to int
             Kafka offset from which to read each partition.
         """
-        found: dict[int, dict[str, Record]] = {partition: {} for partition in since}
-        for record in read_on(self._settings, since, self._passed_over):
+        found: dict[int, dict[str, StoredRecord]] = {partition: {} for partition in since}
+        for record in read_on(self._settings, since, self._on_unreadable):
             self._take(record, found[record.partition])
         return found
 
     def take_damaged(self) -> int:
-        """Return how many damaged records were read since it was asked last."""
+        """Return how many damaged records were read since the last call."""
         damaged, self._damaged = self._damaged, 0
         return damaged
 
-    def _take(self, record: Any, found: dict[str, Record]) -> None:
+    def _take(self, record: ConsumerRecord, found: dict[str, StoredRecord]) -> None:
         saved = read_record(self._settings.group, record)
         if saved is None:
             return
         self._damaged += saved.damaged
-        # A worker that was taken for dead may write an old state after its successor's.
+        # A worker that was wrongly taken for dead may write an old state after its successor.
         before = found.get(saved.station)
         if saved.snapshot is None:
             found.pop(saved.station, None)
         elif before is None or not saved.is_before(before.saved):
-            found[saved.station] = Record(saved, record.offset)
+            found[saved.station] = StoredRecord(saved, record.offset)
 
 
 def read_on(
-    settings: KafkaSettings, since: Mapping[int, int], passed_over: Callable[[], None]
-) -> Iterator[Any]:
-    """Give the messages of the state topic from some offsets to its present end.
+    settings: KafkaSettings, since: Mapping[int, int], on_unreadable: Callable[[], None]
+) -> Iterator[ConsumerRecord]:
+    """Yield the messages of the state topic from some offsets to its present end.
 
     Parameters
     ----------
@@ -132,8 +136,8 @@ def read_on(
         Broker, topic and limits.
     since : mapping of int to int
         Kafka offset from which to read each partition.
-    passed_over : callable
-        Is called for each part that cannot be read.
+    on_unreadable : callable
+        Called for each part that cannot be read.
 
     Raises
     ------
@@ -141,42 +145,45 @@ def read_on(
         The end was not reached within `request_timeout_s`.
     """
     tps = {TopicPartition(settings.topics.state, p): at for p, at in since.items()}
-    # A snapshot that was undone is ahead of the events that count.
-    consumer = connect_consumer(settings, passed_over, isolation_level="read_committed")
-    try:
-        with broker_errors(settings):
-            consumer.assign(list(tps))
-            ends = _ends(settings, consumer, list(tps))
-            begins = consumer.beginning_offsets(list(tps))
-            for tp, at in tps.items():
-                # Beyond the end of a topic that was made anew all of it is new.
-                consumer.seek(tp, max(at if at <= ends[tp] else 0, begins[tp]))
-            limit_s = settings.request_timeout_s + settings.undecided_s
-            deadline = time.monotonic() + limit_s
-            goals: dict[TopicPartition, int] = {}
-            while any(tp not in goals or consumer.position(tp) < goals[tp] for tp in tps):
-                if time.monotonic() > deadline:
-                    raise BrokerError(
-                        f"topic {settings.topics.state} cannot be read to its end within "
-                        f"{limit_s:g} s; look at the broker, or raise kafka.request_timeout_s"
-                    )
-                for records in consumer.poll(timeout_ms=50).values():
-                    yield from records
-                for tp, end in ends.items():
-                    # The embedded broker says of the end where its last batch begins, and the
-                    # rest of that may be a station's only record; an answer with messages is right.
-                    if tp not in goals and (known := consumer.highwater(tp)) is not None:
-                        goals[tp] = max(end, known)
-    finally:
-        consumer.close()
+    # A snapshot of an aborted transaction is ahead of the published events.
+    with (
+        closing(
+            connect_consumer(settings, on_unreadable, isolation_level="read_committed")
+        ) as consumer,
+        broker_errors(settings),
+    ):
+        consumer.assign(list(tps))
+        ends = _ends(settings, consumer, list(tps))
+        begins = consumer.beginning_offsets(list(tps))
+        for tp, at in tps.items():
+            # An offset beyond the end is one of a topic that was recreated since: read all.
+            consumer.seek(tp, max(at if at <= ends[tp] else 0, begins[tp]))
+        limit_s = settings.request_timeout_s + settings.undecided_s
+        deadline = time.monotonic() + limit_s
+        goals: dict[TopicPartition, int] = {}
+        while any(tp not in goals or consumer.position(tp) < goals[tp] for tp in tps):
+            if time.monotonic() > deadline:
+                raise BrokerError(
+                    f"topic {settings.topics.state} cannot be read to its end within "
+                    f"{limit_s:g} s; look at the broker, or raise kafka.request_timeout_s"
+                )
+            for records in consumer.poll(timeout_ms=50).values():
+                yield from records
+            for tp, end in ends.items():
+                # The embedded broker reports the start of its last batch as the end, and that
+                # batch may hold a station's only record. Its fetch responses are right.
+                if tp not in goals and (known := consumer.highwater(tp)) is not None:
+                    goals[tp] = max(end, known)
 
 
-def _ends(settings: KafkaSettings, consumer: Any, tps: list[TopicPartition]) -> Any:
+def _ends(
+    settings: KafkaSettings, consumer: KafkaConsumer, tps: list[TopicPartition]
+) -> dict[TopicPartition, int]:
+    ends: dict[TopicPartition, int]
     if not settings.exactly_once:
-        return consumer.end_offsets(tps)
-    # Behind a transaction still open too: what its owner commits is what we go on from.
-    everything = connect_consumer(settings, isolation_level="read_uncommitted")
-    try:
-        return everything.end_offsets(tps)
-    finally:
-        everything.close()
+        ends = consumer.end_offsets(tps)
+        return ends
+    # After a transaction that is still open too: its owner may commit it yet.
+    with closing(connect_consumer(settings, isolation_level="read_uncommitted")) as everything:
+        ends = everything.end_offsets(tps)
+    return ends

@@ -1,8 +1,9 @@
-"""Reading topics without a group, as somebody who only looks on."""
+"""Reads topics without joining a group."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
+from typing import TYPE_CHECKING
 
 from kafka import TopicPartition
 
@@ -12,6 +13,7 @@ from stream.kafka.client.connect import broker_errors, connect_consumer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from stream.kafka.records.consumer_record import ConsumerRecord
     from stream.kafka.settings import KafkaSettings
     from stream.runner import Stop
 
@@ -23,30 +25,29 @@ def follow(
     stop: Stop,
     from_start: bool = False,
     until_end: bool = False,
-) -> Iterator[Any]:
-    """Yield kafka-python's records of `topics`, in order within a partition.
+) -> Iterator[ConsumerRecord]:
+    """Yield the messages of `topics`, in order within a partition.
 
     Parameters
     ----------
     settings : KafkaSettings
-        Where the broker is.
+        The broker.
     topics : sequence of str
         Topics that exist.
     stop : Stop
-        Looked at several times a second.
+        Checked several times a second.
     from_start : bool
-        Begin with the oldest record there is, not with the next one.
+        Begin with the oldest message, not with the next one.
     until_end : bool
-        End at what was the end of the topics in the beginning.
+        End where the topics ended at the start.
 
     Raises
     ------
     BrokerError
         No broker answers, or a topic is not there.
     """
-    # What was undone never counted, whether or not we are told of exactly_once.
-    consumer = connect_consumer(settings, isolation_level="read_committed")
-    try:
+    # Aborted messages are not events, whatever this client's kafka.exactly_once.
+    with closing(connect_consumer(settings, isolation_level="read_committed")) as consumer:
         with broker_errors(settings):
             tps = []
             for topic in dict.fromkeys(topics):
@@ -68,5 +69,3 @@ def follow(
                 polled = consumer.poll(timeout_ms=round(settings.poll_s * 1000))
             for records in polled.values():
                 yield from records
-    finally:
-        consumer.close()

@@ -1,9 +1,8 @@
-"""Whether the topics are still those that a worker began with.
+"""Watches whether topics are deleted, recreated or given more partitions.
 
-Somebody may delete a topic, make it anew, or give it more partitions. The clients report that late
-or not at all, and a topic that was made anew counts its offsets from 0 again: what is known of the
-old one must not be taken for the new one's. So the broker is asked, every few seconds, over a
-connection of its own.
+The clients report that late or not at all. The offsets of a recreated topic start from 0 again, so
+offsets of the old one must not be used with it. The broker is polled every few seconds over a
+separate connection.
 """
 
 from __future__ import annotations
@@ -11,28 +10,30 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airsift.errors import AirsiftError
-from stream.kafka.client.connect import broker_errors, connected_admin
+from stream.kafka.client.connect import broker_errors, connect_admin
 from stream.kafka.client.rights import UNKNOWN_TOPIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from kafka import KafkaAdminClient
+
     from stream.kafka.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 2.0
-_GONE_AFTER = 2  # looks: a broker of a cluster may hear of a new topic a moment after the others
+POLL_S = 2.0
+_GONE_AFTER = 2  # polls: a broker of a cluster may learn of a new topic later than the others
 
 
 class Topic(NamedTuple):
-    """What the broker says of a topic.
+    """What the broker reports of a topic.
 
-    `id` is another one each time the topic is made; "" from a broker before Kafka 2.8.
+    Each created topic has a new `id`; "" from a broker before Kafka 2.8.
     """
 
     id: str
@@ -40,16 +41,16 @@ class Topic(NamedTuple):
 
 
 class TopicWatch:
-    """Looks at topics in a thread. Safe in any thread.
+    """Polls topics in a thread. Safe in any thread.
 
     Parameters
     ----------
     settings : KafkaSettings
-        Where the broker is.
+        The broker.
     names : iterable of str
         The topics.
     ask : callable, optional
-        Given names, returns what `KafkaAdminClient.describe_topics` does; raises AirsiftError.
+        Replaces `KafkaAdminClient.describe_topics`; raises AirsiftError.
     """
 
     def __init__(
@@ -62,25 +63,25 @@ class TopicWatch:
         self._names = list(dict.fromkeys(names))
         self._ask = ask or self._ask_broker
         self._connection = ExitStack()
-        self._admin: Any = None
-        self._looking = threading.Lock()
+        self._admin: KafkaAdminClient | None = None
+        self._polling = threading.Lock()
         self._known: dict[str, Topic] = {}
         self._absent: Counter[str] = Counter()
-        self._made_anew: Counter[str] = Counter()
+        self._recreations: Counter[str] = Counter()
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Look once, and then every few seconds."""
-        self.look()
+        """Poll once, and then every few seconds."""
+        self.poll()
         threading.Thread(target=self._watch, name="topics", daemon=True).start()
 
     def stop(self) -> None:
-        """Look no longer."""
+        """End the polling."""
         self._stopped.set()
 
-    def look(self) -> None:
-        """Look now; a broker that does not answer changes nothing."""
-        with self._looking:
+    def poll(self) -> None:
+        """Poll now; without an answer nothing changes."""
+        with self._polling:
             try:
                 found = self._ask(self._names)
             except AirsiftError as error:
@@ -90,16 +91,16 @@ class TopicWatch:
                 self._note(topic)
 
     def known(self, name: str) -> Topic:
-        """Return what was last seen of a topic."""
+        """Return the last known state of a topic."""
         return self._known.get(name, Topic("", 0))
 
-    def made_anew(self, name: str) -> int:
-        """Return how often a topic was seen to be another one than before."""
-        return self._made_anew[name]
+    def recreations(self, name: str) -> int:
+        """Return how often a topic has been recreated since the start."""
+        return self._recreations[name]
 
     @property
-    def trouble(self) -> str:
-        """Which topics are gone, in one line; "" where none is."""
+    def broker_error(self) -> str:
+        """The missing topics, in one line; "" for none."""
         gone = [name for name in self._names if self._absent[name] >= _GONE_AFTER]
         if not gone:
             return ""
@@ -124,7 +125,7 @@ class TopicWatch:
         if before is None:
             return
         if topic.id != before.id:
-            self._made_anew[name] += 1
+            self._recreations[name] += 1
             log.warning(
                 "topic %s was deleted and made anew: what it held and was not processed is lost, "
                 "and told as gaps",
@@ -139,14 +140,14 @@ class TopicWatch:
             )
 
     def _watch(self) -> None:
-        while not self._stopped.wait(LOOK_S):
-            self.look()
+        while not self._stopped.wait(POLL_S):
+            self.poll()
         self._connection.close()
 
     def _ask_broker(self, names: Sequence[str]) -> Sequence[dict[str, Any]]:
         try:
             if self._admin is None:
-                self._admin = self._connection.enter_context(connected_admin(self._settings))
+                self._admin = self._connection.enter_context(closing(connect_admin(self._settings)))
             with broker_errors(self._settings):
                 described: Sequence[dict[str, Any]] = self._admin.describe_topics(list(names))
         except AirsiftError:

@@ -1,9 +1,10 @@
-"""One member of a consumer group, by Faust: what it is given to read, and what it may commit."""
+"""A member of a consumer group, on Faust: what it receives, and what it may commit."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from contextlib import suppress
@@ -20,31 +21,42 @@ from mode.threads import WorkerThread
 
 from airsift.errors import BrokerError
 from stream.kafka.client.connect import other_rules, same_instance
+from stream.kafka.client.rights import refused, topics_of
 from stream.kafka.faust.app import bytes_topic, make_app
-from stream.kafka.faust.translate import gave_up
+from stream.kafka.faust.privates import (
+    commit,
+    coordinator,
+    faust_consumer,
+    fetch_thread,
+    is_read_to_end,
+    join_error,
+)
 from stream.kafka.faust.watchdog import end_process
+from stream.kafka.records.consumer_record import Received
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from faust import Stream
 
     from stream.kafka.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
-# Messages come one by one. One call of the pipeline costs about as much for fifty stations as
-# for one, so the loop waits a little for company: with thirty stations in real time this halved
-# the processor time against one message a turn, and the latency was the same.
+# Messages come one by one. One call of the pipeline costs about as much for fifty stations as for
+# one, so `poll` waits for more. With thirty stations in real time this halved the processor time
+# against one message per iteration, at the same latency.
 _GATHER_S = 0.02
-# After it the process ends by force: what was published and stored is safe, and supervisors kill
-# after 10 s. Faust waits for the group when it stops, and its threads would keep the process.
+# Then the process ends by force: what was published and stored is safe, and supervisors kill after
+# 10 s. On stopping Faust waits for the group, and its threads would keep the process alive.
 _STOP_S = 2.0
 _REASON_S = 1.0
-_TURNS, _TURNS_S = 3, 60.0  # so many times in so long another one had our name
-_AGAIN_S = 2.0  # after a seek, until the next for the same messages
+_MAX_REPLACED, _REPLACED_S = 3, 60.0  # times in this time that another member took our name
+_RESEEK_S = 2.0  # after a seek, until the next for the same messages
 
 
-class Member:
-    """Reads the audio topic as one member of the group; an agent only fills an inbox.
+class FaustConsumer:
+    """Reads the audio topic as one member of the group; Faust's agent only fills an inbox.
 
     Parameters
     ----------
@@ -54,9 +66,9 @@ class Member:
     Attributes
     ----------
     app : faust.App
-        For those who need its producer or tables.
+        For its producer.
     assignments : int
-        Grows whenever partitions are taken from us or given to us.
+        Increases whenever partitions are assigned or revoked.
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
@@ -69,16 +81,18 @@ class Member:
         self._inbox: list[FaustMessage] = []
         self._arrived = asyncio.Event()
         self._committed: dict[TP, int] = {}
-        self._begins: dict[int, int] = {}  # what was committed, of each partition of ours
+        self._begins: dict[int, int] = {}  # the committed offset of each of our partitions
         self._holes: dict[int, _Hole] = {}
-        self._began: dict[TP, int] = {}  # where `start_from` = latest had us begin
+        self._began: dict[TP, int] = {}  # where `start_from` = latest has started
         self.is_grown: Callable[[], bool] = bool  # whether partitions were added to the topic
         self._member_id = ""
-        self._replaced: list[float] = []  # when another took our `instance_id`
-        self._from_start = False  # the topic is another one than before: all of it is new
+        self._replaced: list[float] = []  # when another member took our `instance_id`
+        self._from_start = False  # the topic was recreated: all of it is new
         self._starting: asyncio.Task[Any] | None = None
-        self.app.agent(bytes_topic(self.app, self._topic), name="hear")(self._hear)
-        self.app.consumer.perform_seek = self._seek_committed
+        receive: Any = self._receive  # Faust's annotation is its abstract stream
+        self.app.agent(bytes_topic(self.app, self._topic), name="receive")(receive)
+        # Faust calls this at the end of a rebalance.
+        self.app.consumer.perform_seek = self._seek_committed  # type: ignore[method-assign]
         self.app.on_partitions_revoked.connect(self._note_revoked)
         self.app.on_partitions_assigned.connect(self._note_assigned)
 
@@ -87,19 +101,19 @@ class Member:
         self._starting = asyncio.create_task(self.app.start())
 
     async def close(self, error: BaseException | None, *, asked: bool = False) -> None:
-        """Leave the group; ends the process if Faust does not let go.
+        """Leave the group; end the process if Faust does not stop.
 
         Parameters
         ----------
         error : BaseException, optional
-            Why, where it is not because this process was `asked` to end.
+            The cause, where this process was not `asked` to end.
         """
         if self._starting is not None:
             self._starting.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await self._starting
         self.release(self._inbox)
-        # Without a broker the threads of Faust end with errors, and nobody needs to know.
+        # Without a broker Faust's threads end with errors that tell nothing new.
         threading.excepthook = lambda raised: log.debug("a thread of Faust's: %s", raised.exc_value)
         stopping = asyncio.create_task(self.app.stop())
         _, late = await asyncio.wait([stopping], timeout=_STOP_S)
@@ -107,8 +121,8 @@ class Member:
             reason = f"{error}; Faust did not end within {_STOP_S:g} s" if error else ""
             end_process(reason, code=1 if error and not asked else 0)
 
-    async def take(self) -> list[FaustMessage]:
-        """Return the messages that have come, after waiting a little for some."""
+    async def poll(self) -> list[FaustMessage]:
+        """Return the messages that have arrived, after waiting a little for some."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._arrived.wait(), self._settings.poll_s)
             await asyncio.sleep(_GATHER_S)
@@ -117,25 +131,24 @@ class Member:
         return messages
 
     def is_ours(self, message: FaustMessage) -> bool:
-        """Say whether a message was fetched for the assignment that holds now.
+        """Whether a message was fetched for the present assignment.
 
-        One that was on its way while the group was rebalanced comes again, in its place.
+        One that was on its way during a rebalance comes again, in its place.
         """
         return not self._joining and message.generation_id == self.app.consumer_generation_id
 
     def follows(self, message: FaustMessage, expected: int | None = None) -> bool:
-        """Say whether no message was lost before this one; if one was, have it fetched again.
+        """Whether no message was lost before this one; if one was, read from it again.
 
-        Faust lets go of messages that were fetched while it went into or out of a rebalance.
-        Kafka itself may leave holes between messages: one that is still there when the partition
-        was read again is none of ours.
+        Faust drops messages that it fetched while a rebalance began or ended. A partition may also
+        have holes: one that is still there after reading again is none of ours.
 
         Parameters
         ----------
         message : FaustMessage
-            The next of its partition that is ours.
+            The next one of its partition that is ours.
         expected : int, optional
-            The offset it should have; without one, the group's committed offset.
+            The offset it should have; by default, the group's committed offset.
         """
         partition = message.partition
         expected = self._begins.get(partition) if expected is None else expected
@@ -146,7 +159,7 @@ class Member:
         if hole is not None and message.offset <= hole.end:
             del self._holes[partition]
             return True
-        if hole is None or now - hole.asked > _AGAIN_S:
+        if hole is None or now - hole.sought_at > _RESEEK_S:
             end = message.offset if hole is None else hole.end
             self._holes[partition] = _Hole(end, now)
             where = {"partition": partition, "kafka_offset": expected}
@@ -155,74 +168,67 @@ class Member:
         return False
 
     def release(self, messages: list[FaustMessage]) -> None:
-        """Tell Faust that these are done: until then it does not go into a rebalance.
+        """Let Faust rebalance without these messages, which are processed.
 
-        They are never acknowledged, see `commit`.
+        They are never acknowledged, see `stream.kafka.faust.privates.commit`.
         """
         for message in messages:
             self.app.consumer.unacked.discard(message)
 
     async def commit(self, offsets: Mapping[int, int]) -> bool | None:
-        """Commit the offset of each partition; None if they are committed already.
-
-        Messages are not acknowledged to Faust instead: it takes a jump between two offsets for a
-        hole in the topic, counts what lies in it as acknowledged, and may commit beyond it.
+        """Commit the offset of each partition; return None if they are committed already.
 
         Returns
         -------
         bool, optional
-            False during a rebalance: what was published since the last time comes again.
+            False during a rebalance: what was published since the last commit comes again.
         """
         wanted = {TP(self._topic, partition): at for partition, at in offsets.items() if at >= 0}
         changed = {tp: at for tp, at in wanted.items() if self._committed.get(tp) != at}
         if not changed:
             return None
-        done = bool(await self.app.consumer._commit(changed))
+        done = await commit(self.app, changed)
         if done:
             self._committed |= changed
         return done
 
-    def begin_from_start(self) -> None:
-        """Have the group give out the partitions again, and begin each at its first message."""
+    def read_from_start(self) -> None:
+        """Rejoin the group, and read each partition from its first message."""
         self._from_start = True
         self._began.clear()
-        thread = self.app.consumer._thread
-        coordinator = self._coordinator()
-        if coordinator is not None:
-            thread.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
+        group = coordinator(self.app)
+        if group is not None:
+            fetch_thread(self.app).thread_loop.call_soon_threadsafe(group.request_rejoin)
 
-    def begin_anew(self) -> None:
-        """Forget what was committed under an assignment that is over."""
+    def forget_commits(self) -> None:
+        """Forget what was committed under an earlier assignment."""
         self._committed.clear()
 
     @property
     def partitions(self) -> list[int] | None:
-        """Partitions that are ours; None while that is open."""
+        """Our partitions; None before an assignment and during a rebalance."""
         if self._joining or self.app.rebalancing or self.app.in_recovery:
             return None
         return [tp.partition for tp in self.app.consumer.assignment() if tp.topic == self._topic]
 
     def end_of(self, partition: int) -> int | None:
-        """Return where a partition ended when it was last fetched from."""
+        """Return where a partition ended at the last fetch."""
         end: int | None = self.app.consumer.highwater(TP(self._topic, partition))
         return end
 
     def unread_end(self, partition: int, kafka_offset: int) -> int | None:
-        """Return where a partition of ours ends, which is at an offset if no message follows it.
+        """Return where a partition ends; `kafka_offset` itself if no message follows it.
 
-        Marks of transactions are none; aiokafka's position lies behind them.
+        Marks of transactions may follow, which are not messages.
         """
         end = self.end_of(partition)
         if end is None or kafka_offset >= end:
             return end
-        consumer = self.app.consumer._thread._consumer
-        assignment = consumer._subscription.subscription.assignment
-        state = assignment.state_value(TP(self._topic, partition))
-        given_out = state.has_valid_position and state.position >= end
-        return kafka_offset if given_out and not self._inbox else end
+        is_read = is_read_to_end(self.app, TP(self._topic, partition), end)
+        return kafka_offset if is_read and not self._inbox else end
 
-    async def reason(self) -> BaseException | None:
-        """Return what has ended Faust, after waiting a little for it; None if nothing is known."""
+    async def exit_reason(self) -> BaseException | None:
+        """Return what has ended Faust, after waiting a little for it; None if unknown."""
         deadline = time.monotonic() + _REASON_S
         while time.monotonic() < deadline:
             try:
@@ -233,63 +239,62 @@ class Member:
         return None
 
     def check(self) -> None:
-        """Raise BrokerError for what has ended Faust, or would have."""
+        """Raise BrokerError for what has ended Faust, or must end it."""
         starting = self._starting
         reason = self.app.crash_reason if self.app.crashed else None
         if reason is None and starting and starting.done() and not starting.cancelled():
             reason = starting.exception()
-        if reason is None and len(self._replaced) >= _TURNS:
+        if reason is None and len(self._replaced) >= _MAX_REPLACED:
             reason = BrokerError(same_instance(self._settings))
         if reason is None:
-            reason = self._refused()
+            reason = self._join_error()
         if reason is not None:
-            raise gave_up(self._settings, reason) from reason
+            raise as_broker_error(self._settings, reason) from reason
 
-    def _refused(self) -> BaseException | None:
-        """Return why the group does not take us; None where it may still, or has.
+    def _join_error(self) -> BaseException | None:
+        """Return why the group does not accept us; None where it still may, or has.
 
-        aiokafka keeps the reason until somebody asks, and joins again then; Faust never asks.
+        aiokafka keeps the error until `check_errors` is called, and then joins again; Faust never
+        calls it.
         """
-        thread, coordinator = self.app.consumer._thread, self._coordinator()
-        reason: BaseException | None = getattr(coordinator, "_pending_exception", None)
-        if reason is None:
+        group = coordinator(self.app)
+        error = join_error(group)
+        if error is None:
             return None
         now = time.monotonic()
         if self._refused_since is None:
             self._refused_since = now
-        if isinstance(reason, InconsistentGroupProtocolError):
-            # Members that were killed are members until their session ends.
+        if isinstance(error, InconsistentGroupProtocolError):
+            # Members that were killed remain members until their session ends.
             if now - self._refused_since < 2 * self._settings.session_timeout_s:
-                thread.thread_loop.call_soon_threadsafe(_ask, coordinator)
+                fetch_thread(self.app).thread_loop.call_soon_threadsafe(_take_error, group)
                 return None
             return BrokerError(other_rules(self._settings))
-        return reason
+        return error
 
     def _seek(self, tp: TP, at: int) -> None:
-        """Go on with another message, in the thread that fetches.
+        """Continue with another message, in the thread that fetches.
 
-        From ours it could take away what that thread is giving out, which is the end of Faust.
+        From our thread it could remove what that thread is yielding, which would end Faust.
         """
-        thread = self.app.consumer._thread
+        thread = fetch_thread(self.app)
 
         def seek() -> None:
-            with suppress(IllegalStateError):  # it is being taken from us
+            with suppress(IllegalStateError):  # the partition is being revoked
                 thread.seek(tp, at)
 
         thread.thread_loop.call_soon_threadsafe(seek)
 
     async def _seek_committed(self) -> None:
-        """Begin where the group has committed: Faust calls this at the end of a rebalance."""
-        consumer, fresh, latest = self.app.consumer, [], []
+        """Begin at the group's committed offsets."""
+        fresh, latest = [], []
         self._begins, self._holes = {}, {}
-        for tp, at in (await consumer.seek_to_committed()).items():
+        for tp, at in (await faust_consumer(self.app).seek_to_committed()).items():
             if tp.topic != self._topic:
                 continue
-            if self._from_start:
-                at = None
-            if at is not None and at >= 0:
+            if at is not None and at >= 0 and not self._from_start:
                 self._begins[tp.partition] = at
-                self._seek(tp, at)  # for the offset 0 it was not done
+                self._seek(tp, at)  # Faust does not seek to offset 0
             elif self._from_start or self._settings.start_from == "earliest" or self.is_grown():
                 self._begins[tp.partition] = 0
                 fresh.append(tp)
@@ -297,70 +302,96 @@ class Member:
                 latest.append(tp)
         self._from_start = self._from_start and not fresh
         if fresh:
-            await consumer._thread.seek_to_beginning(*fresh)
+            await fetch_thread(self.app).seek_to_beginning(*fresh)
         if latest:
             await self._begin_at_end(latest)
 
     async def _begin_at_end(self, tps: list[TP]) -> None:
-        """Begin with what comes from now on, and commit that.
+        """Begin with the next messages, and commit that.
 
-        Where a group begins must not depend on when its first member died, or on a rebalance
-        before the first message.
+        The start of a group must not depend on when its first member dies, or on a rebalance before
+        the first message.
         """
-        consumer = self.app.consumer
-        ends = await consumer.highwaters(*tps)
-        # A commit that fails is made good at the next rebalance.
+        ends = await self.app.consumer.highwaters(*tps)
         known = {tp: at for tp in tps if (at := ends.get(tp)) is not None and at >= 0}
         begins = {tp: self._began.setdefault(tp, at) for tp, at in known.items()}
         for tp, at in begins.items():
             self._begins[tp.partition] = at
             self._seek(tp, at)
-        await consumer._commit(begins)
+        # The next rebalance makes up for a commit that fails.
+        await commit(self.app, begins)
 
-    async def _hear(self, stream: Any) -> None:
-        """Fill the inbox: Faust's agent. Nothing is acknowledged here."""
+    async def _receive(self, stream: Stream[bytes]) -> None:
+        """Fill the inbox: Faust's agent. It acknowledges nothing."""
         async for event in stream.noack().events():
             self._inbox.append(event.message)
             self._arrived.set()
             while len(self._inbox) >= self._settings.poll_messages:
                 await asyncio.sleep(_GATHER_S)
 
-    async def _note_revoked(self, *_: Any, **__: Any) -> None:
+    async def _note_revoked(self, *_: object, **__: object) -> None:
         self.assignments += 1
         self._joining = True
 
-    async def _note_assigned(self, *_: Any, **__: Any) -> None:
+    async def _note_assigned(self, *_: object, **__: object) -> None:
         self.assignments += 1
         self._refused_since = None
         self._joining = False
-        self._look_who_we_are()
+        self._note_member_id()
 
-    def _look_who_we_are(self) -> None:
-        """Note that somebody else has joined under our name.
+    def _note_member_id(self) -> None:
+        """Note that another member has joined with our `instance_id`.
 
-        A broker then gives the name to the newer member and the other one is unknown to it, so
-        that aiokafka joins again: two workers of one name take turns, for ever.
+        The broker gives the name to the newer member and no longer knows the other one, which makes
+        aiokafka join again: two workers with one name replace each other forever.
         """
-        coordinator = self._coordinator()
-        before, self._member_id = self._member_id, getattr(coordinator, "member_id", "")
+        before = self._member_id
+        self._member_id = getattr(coordinator(self.app), "member_id", "")
         if self._settings.instance_id and before and before != self._member_id:
             now = time.monotonic()
-            self._replaced = [at for at in self._replaced if now - at < _TURNS_S] + [now]
-
-    def _coordinator(self) -> Any:
-        """Return aiokafka's part that looks after the group; None before there is one."""
-        consumer = getattr(self.app.consumer._thread, "_consumer", None)
-        return getattr(consumer, "_coordinator", None)
+            self._replaced = [at for at in self._replaced if now - at < _REPLACED_S] + [now]
 
 
-def _ask(coordinator: Any) -> None:
-    """Take note of why a join failed, in aiokafka's thread: it tries again."""
+def _take_error(group: Any) -> None:
+    """Have aiokafka try again after a refused join, in its own thread."""
     with suppress(KafkaError):
-        coordinator.check_errors()
+        group.check_errors()
 
 
 class _Hole(NamedTuple):
-    """Offsets of a partition that were passed over: where they end, and when we last asked."""
+    """Missing offsets of a partition: where they end, and when we last sought their beginning."""
 
     end: int
-    asked: float
+    sought_at: float
+
+
+def as_received(message: FaustMessage) -> Received:
+    """Return one of Faust's messages with kafka-python's names."""
+    headers: Any = message.headers or ()
+    seconds = message.timestamp
+    return Received(
+        message.topic,
+        message.partition,
+        message.offset,
+        -1 if seconds is None or not math.isfinite(seconds) else round(seconds * 1000),
+        message.key,
+        message.value,
+        list(headers.items() if isinstance(headers, dict) else headers),
+    )
+
+
+def as_broker_error(settings: KafkaSettings, reason: BaseException) -> BrokerError:
+    """Return the one-line error for what has ended Faust."""
+    if isinstance(reason, BrokerError):
+        return reason
+    refusal: BaseException | None = reason
+    while refusal is not None and "AuthorizationFailed" not in type(refusal).__name__:
+        refusal = refusal.__cause__
+    if refusal is not None:
+        operation = "Read" if settings.topics.audio in topics_of(refusal) else "Write"
+        return refused(settings, refusal, operation)
+    text = " ".join(f"{type(reason).__name__}: {reason}".split())
+    return BrokerError(
+        f"Faust gave up on the Kafka broker at {settings.bootstrap_servers} "
+        f"({text[:200]}); start the worker again when the broker answers"
+    )

@@ -1,4 +1,4 @@
-"""The snapshots of a Faust worker: the records of `airsift run` in the same topic."""
+"""A Faust worker's view of the state topic, whose records `airsift run` shares."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from stream.kafka.client.state_topic import read_on
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from stream.kafka.faust.producer import Outbox
+    from stream.kafka.faust.producer import FaustProducer
     from stream.kafka.settings import KafkaSettings
 
 
-class Snapshots:
-    """The newest record of each station, as far as this worker knows.
+class StateTable:
+    """The newest record of each station, as far as this worker has read.
 
     Parameters
     ----------
     settings : KafkaSettings
         Group and topic.
     progress : callable
-        Told of each record that is restored.
-    passed_over : callable
-        Is called for each part of the topic that cannot be read.
+        Called for each record that is read.
+    on_unreadable : callable
+        Called for each part of the topic that cannot be read.
 
     Attributes
     ----------
-    unstored : Unstored
-        What the topic has refused.
+    unstored : RefusedRecords
+        Records that the topic has refused.
     """
 
     def __init__(
         self,
         settings: KafkaSettings,
         progress: Callable[[], None],
-        passed_over: Callable[[], None],
+        on_unreadable: Callable[[], None],
     ) -> None:
-        self._passed_over = passed_over
+        self._on_unreadable = on_unreadable
         self._settings = settings
         self._group = settings.group
         self._topic = settings.topics.state
@@ -51,27 +51,29 @@ class Snapshots:
         self._damaged = 0
 
     def of(self, partition: int) -> list[StationRecord]:
-        """Return what the last owner of a partition left."""
+        """Return the records of a partition's stations."""
         return [saved for (p, _), saved in self._saved.items() if p == partition]
 
-    async def write(self, settled: Sequence[tuple[int, StationRecord]], outbox: Outbox) -> None:
-        """Store records of several partitions by `outbox`, and take note of them."""
+    async def write(
+        self, settled: Sequence[tuple[int, StationRecord]], producer: FaustProducer
+    ) -> None:
+        """Store records of several partitions."""
         written = [
-            (p, saved, outbox.put(self._topic, as_record(self._group, p, saved), p))
+            (p, saved, producer.put(self._topic, as_record(self._group, p, saved), p))
             for p, saved in settled
         ]
-        await outbox.delivered()
-        for partition, saved, parcel in written:
-            self.unstored.note(partition, saved, refused=bool(parcel.code))
-            if not parcel.code:
+        await producer.flush()
+        for partition, saved, queued in written:
+            self.unstored.note(partition, saved, refused=bool(queued.code))
+            if not queued.code:
                 self._note(partition, saved)
 
-    def read_anew(self) -> None:
-        """Read each partition from its beginning the next time: it is of another topic now."""
+    def reset(self) -> None:
+        """Read each partition from its beginning the next time: the topic was recreated."""
         self._next.clear()
 
     async def restore(self, partitions: Iterable[int]) -> None:
-        """Read from the topic what is not known of these partitions.
+        """Read the records of these partitions that were not read yet.
 
         Raises
         ------
@@ -79,9 +81,9 @@ class Snapshots:
             The topic cannot be read to its end.
         """
         since = {partition: self._next.get(partition, 0) for partition in partitions}
-        # In a thread: the group must be looked after meanwhile.
+        # In a thread: the member must keep sending heartbeats.
         for record in await asyncio.to_thread(
-            lambda: list(read_on(self._settings, since, self._passed_over))
+            lambda: list(read_on(self._settings, since, self._on_unreadable))
         ):
             self._progress()
             self._next[record.partition] = record.offset + 1
@@ -91,7 +93,7 @@ class Snapshots:
                 self._note(record.partition, saved)
 
     def take_damaged(self) -> int:
-        """Return how many damaged records were read since it was asked last."""
+        """Return how many damaged records were read since the last call."""
         damaged, self._damaged = self._damaged, 0
         return damaged
 
@@ -100,6 +102,6 @@ class Snapshots:
         before = self._saved.get(key)
         if saved.snapshot is None:
             self._saved.pop(key, None)
-        # A worker that was taken for dead may write an old state after its successor's.
+        # A worker that was wrongly taken for dead may write an old state after its successor.
         elif before is None or not saved.is_before(before):
             self._saved[key] = saved

@@ -28,17 +28,17 @@ EXIT_CODE = 75  # "try again", in the words of sysexits.h
 
 
 class Watchdog:
-    """Calls `end` with one line once nothing was done for too long with work to do.
+    """Calls `end` with one line when nothing was processed for too long although messages wait.
 
     Parameters
     ----------
     stall_s : float > 0
         Seconds without `progress`.
     work : callable
-        Says what waits, in words, or "" where nothing does. It is asked in a thread of the
-        watchdog's, because the worker's may be what is stuck.
+        Returns what waits, in words, or "" for nothing. It runs in the watchdog's thread, because
+        the worker's may be stuck.
     end : callable
-        What to do then.
+        Called with the reason.
     now : callable
         The clock, in seconds.
     """
@@ -59,20 +59,20 @@ class Watchdog:
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start the thread."""
         self.progress()
         self._thread.start()
 
     def stop(self) -> None:
-        """Watch no longer."""
+        """End the thread."""
         self._stopped.set()
 
     def progress(self) -> None:
-        """Say that something was done."""
+        """Note that something was processed."""
         self._last = self._now()
 
-    def look(self) -> None:
-        """Look once whether the worker has stalled."""
+    def check(self) -> None:
+        """Check once whether the worker has stalled."""
         before = self._last
         if self._now() - before < self._stall_s:
             return
@@ -88,11 +88,11 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._stopped.wait(min(self._stall_s / 10, 1.0)):
-            self.look()
+            self.check()
 
 
 def end_process(reason: str, code: int = EXIT_CODE) -> None:
-    """Print the reason, if there is one, and end this process, whatever its other threads do."""
+    """Print the reason, if there is one, and end this process without waiting for its threads."""
     if reason:
         give_back()
         print(f"airsift: {one_line(reason)}", file=sys.stderr, flush=True)
@@ -100,18 +100,18 @@ def end_process(reason: str, code: int = EXIT_CODE) -> None:
 
 
 def waiting_messages(settings: KafkaSettings, positions: Mapping[int, int] | None) -> str:
-    """Say in words what waits on the audio topic for us, "" if nothing does.
+    """Return in words which message waits on the audio topic for us, "" for none.
 
-    The broker is asked over a connection of its own. One that does not answer is no stall: there
-    is nothing to read from it.
+    The broker is asked over a separate connection. A broker that does not answer is not a stall:
+    there is nothing to read.
 
     Parameters
     ----------
     settings : KafkaSettings
         Broker, group and topic.
     positions : mapping of int to int, optional
-        Partitions that are ours, with the offset of the next message, negative for the group's
-        committed one; None for all partitions of the topic.
+        Our partitions with the offset of the next message, negative for the group's committed
+        offset; None for all partitions of the topic.
     """
     topic = settings.topics.audio
     try:
@@ -128,7 +128,7 @@ def waiting_messages(settings: KafkaSettings, positions: Mapping[int, int] | Non
             for tp, at in tps.items():
                 if at >= 0:
                     consumer.seek(tp, at)
-            # Not by counting offsets: what is there need not be a message.
+            # By reading: an offset need not be that of a message.
             deadline = time.monotonic() + 3.0
             while time.monotonic() < deadline:
                 for tp, records in consumer.poll(timeout_ms=200, max_records=1).items():

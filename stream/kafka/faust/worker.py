@@ -26,20 +26,18 @@ from faust.exceptions import ProducerSendError
 
 from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.client.connect import ensure_topics
-from stream.kafka.client.connectivity import Contact, reads_of_faust
-from stream.kafka.client.dead_letters import Letterbox
+from stream.kafka.client.dead_letters import DeadLetterProducer
 from stream.kafka.client.moved_stations import MovedStations, committed_offsets
 from stream.kafka.client.refusals import Refusals
 from stream.kafka.client.sink import as_message
 from stream.kafka.client.state_topic import ensure_state_topic
 from stream.kafka.client.topic_watch import TopicWatch
-from stream.kafka.faust.consumer import Member
-from stream.kafka.faust.producer import Outbox
-from stream.kafka.faust.state_table import Snapshots
-from stream.kafka.faust.translate import gave_up, received
+from stream.kafka.faust.consumer import FaustConsumer, as_broker_error, as_received
+from stream.kafka.faust.privates import last_reads
+from stream.kafka.faust.producer import FaustProducer
+from stream.kafka.faust.state_table import StateTable
 from stream.kafka.faust.watchdog import Watchdog, waiting_messages
-from stream.kafka.notices import NOTICES
-from stream.kafka.readiness import Readiness
+from stream.kafka.health import Connectivity, MemberHealth, Readiness
 from stream.runner import Runner
 from stream.sinks.base import Sink
 from stream.sources.base import Lost, Resumed, SourceStatus
@@ -52,6 +50,7 @@ if TYPE_CHECKING:
     from faust.types.tuples import Message as FaustMessage
 
     from stream.events import Event
+    from stream.kafka.records.consumer_record import ConsumerRecord
     from stream.kafka.settings import KafkaSettings
     from stream.pipeline import Pipeline
     from stream.runner import Stop
@@ -63,15 +62,15 @@ log = logging.getLogger(__name__)
 class _EventSink(Sink):
     """Hands events to the producer, which sends them when the loop awaits it."""
 
-    def __init__(self, outbox: Outbox, topics: Mapping[str, str]) -> None:
-        self._outbox, self._topics = outbox, topics
+    def __init__(self, producer: FaustProducer, topics: Mapping[str, str]) -> None:
+        self._producer, self._topics = producer, topics
 
     def write(self, events: Sequence[Event]) -> None:
         for event in events:
-            self._outbox.put(self._topics[event.kind], as_message(event))
+            self._producer.put(self._topics[event.kind], as_message(event))
 
 
-class Worker(SourceStatus):
+class Worker(MemberHealth, SourceStatus):
     """One member of a group of Faust workers.
 
     Parameters
@@ -123,13 +122,13 @@ class Worker(SourceStatus):
         self.counts: Counter[str] = self._reader.counts
         self._refusals = Refusals(settings)
         self.refused: Counter[str] = self._refusals.counts
-        self._letters = Letterbox(settings, self._refusals)
+        self._dead_letters = DeadLetterProducer(settings, self._refusals)
         self._assignment = 0  # the one that the sessions are of
         self._restored: tuple[int, set[int]] = 0, set()  # partitions of an assignment
         self._watchdog = Watchdog(settings.stall_s, self._waiting)
         self._ours: dict[int, int] | None = None
         self._readiness = Readiness(settings.session_timeout_s)
-        self._contact: Contact | None = None
+        self._connectivity: Connectivity | None = None
 
     def run(self, stop: Stop) -> None:
         """Work until `stop` is requested.
@@ -151,66 +150,47 @@ class Worker(SourceStatus):
         """Messages that waited in our partitions when each was last fetched from."""
         waiting = 0
         for partition, at in (self._ours or {}).items():
-            end = self._member.end_of(partition)
+            end = self._consumer.end_of(partition)
             waiting += max(end - at, 0) if end is not None and at >= 0 else 0
         return waiting
-
-    @property
-    def waits_for(self) -> frozenset[str]:
-        """What is missing before messages can be read. Safe in any thread."""
-        return self._readiness.waits_for
-
-    @property
-    def topic_partitions(self) -> int:
-        """How many partitions the audio topic has, as last seen. Safe in any thread."""
-        return self._topics.known(self._settings.topics.audio).partitions
-
-    @property
-    def throttled_s(self) -> float:
-        """Seconds for which quotas have held this client back. Safe in any thread."""
-        return NOTICES.throttled_s
-
-    @property
-    def trouble(self) -> str:
-        """Why nothing can come from the broker, "" where it can. Safe in any thread."""
-        contact = self._contact.trouble if self._contact else ""
-        return contact or self._topics.trouble or NOTICES.trouble
 
     async def _run(self, stop: Stop) -> None:
         # What nobody waits for any more ends the worker in other ways, in one line.
         asyncio.get_running_loop().set_exception_handler(_log_stray_error)
-        self._member = member = Member(self._settings)
-        member.is_grown = lambda: self._moved.grown
-        self._contact = Contact(self._settings, lambda: reads_of_faust(member.app))
+        self._consumer = consumer = FaustConsumer(self._settings)
+        consumer.is_grown = lambda: self._moved.grown
+        self._connectivity = Connectivity(self._settings, lambda: last_reads(consumer.app))
         # With more on its way, the inbox fills up and Faust stops to fetch.
-        self._outbox = Outbox(member.app, self._settings.max_pending_events, self._refusals)
+        self._producer = FaustProducer(
+            consumer.app, self._settings.max_pending_events, self._refusals
+        )
         progress = self._watchdog.progress
-        self._snapshots = Snapshots(self._settings, progress, self._count_unreadable)
-        events = _EventSink(self._outbox, self._settings.topics.events)
+        self._state = StateTable(self._settings, progress, self._count_unreadable)
+        events = _EventSink(self._producer, self._settings.topics.events)
         self._runner = Runner(self._pipeline, [events], stop, self._observer)
         self._watchdog.start()
-        member.start()
+        consumer.start()
         try:
             await self._work(stop)
             stop.settled = True
         except (KafkaError, ProducerSendError) as error:
-            raise gave_up(self._settings, error) from error
+            raise as_broker_error(self._settings, error) from error
         except (asyncio.CancelledError, RuntimeError) as error:
             # Not ours: Faust ended below us, its event loops with it, and knows why in a moment.
-            reason = await member.reason()
+            reason = await consumer.exit_reason()
             if reason is None and isinstance(error, RuntimeError):
                 raise
-            raise gave_up(self._settings, reason or error) from error
+            raise as_broker_error(self._settings, reason or error) from error
         finally:
             self._watchdog.stop()
             self._topics.stop()
-            self._letters.close()
-            await member.close(sys.exception(), asked=stop.requested)
+            self._dead_letters.close()
+            await consumer.close(sys.exception(), asked=stop.requested)
 
     async def _work(self, stop: Stop) -> None:
         next_checkpoint = time.monotonic() + self._checkpoint_s
         while not stop.requested:
-            self._member.check()
+            self._consumer.check()
             await self._turn()
             if time.monotonic() >= next_checkpoint:
                 await self._checkpoint()
@@ -220,72 +200,72 @@ class Worker(SourceStatus):
     async def _turn(self) -> None:
         """Process what has come, and send the events that it completes."""
         self._follow_topics()
-        messages = await self._member.take()
+        messages = await self._consumer.poll()
         await self._restore(messages)
         self._runner.step(self._open(messages))
-        if self._letters.full:
-            await asyncio.to_thread(self._letters.deliver)
-        self._member.release(messages)
+        if self._dead_letters.full:
+            await asyncio.to_thread(self._dead_letters.flush)
+        self._consumer.release(messages)
         if messages:
             self._watchdog.progress()
         self._ours = self._positions()
-        self._readiness.look(self._ours, self._member.end_of)
-        await self._outbox.send()
+        self._readiness.update(self._ours, self._consumer.end_of)
+        await self._producer.send()
 
     def _follow_topics(self) -> None:
         """Begin anew with topics that were deleted and made anew."""
         if self._is_new(self._settings.topics.state):
-            self._snapshots.read_anew()
+            self._state.reset()
             self._reader.rewrite()
         if self._is_new(self._settings.topics.audio):
-            self._member.begin_from_start()
+            self._consumer.read_from_start()
 
     def _is_new(self, topic: str) -> bool:
         """Say whether a topic was deleted and made anew since this was last asked."""
-        before, self._made_anew[topic] = self._made_anew[topic], self._topics.made_anew(topic)
+        before, self._made_anew[topic] = self._made_anew[topic], self._topics.recreations(topic)
         return before != self._made_anew[topic]
 
     async def _restore(self, messages: list[FaustMessage]) -> None:
         """Have the snapshots of partitions that are new to this assignment."""
-        if self._restored[0] != self._member.assignments:
-            self._restored = self._member.assignments, set()
+        if self._restored[0] != self._consumer.assignments:
+            self._restored = self._consumer.assignments, set()
         _, done = self._restored
-        ours = {message.partition for message in messages if self._member.is_ours(message)}
+        ours = {message.partition for message in messages if self._consumer.is_ours(message)}
         if new := ours - done:
-            await asyncio.to_thread(self._topics.look)
+            await asyncio.to_thread(self._topics.poll)
             if max(new) >= self._topics.known(self._settings.topics.state).partitions:
                 await asyncio.to_thread(ensure_state_topic, self._settings)
             self._reader.topic_id = self._topics.known(self._settings.topics.audio).id
-            await self._snapshots.restore(new)
-            self.counts["damaged_records"] += self._snapshots.take_damaged()
+            await self._state.restore(new)
+            self.counts["damaged_records"] += self._state.take_damaged()
             done |= new
 
     def _open(self, messages: list[FaustMessage]) -> list[SourceItem]:
         """Decode messages, after taking up partitions that are new to this assignment."""
         items: list[SourceItem] = []
         known = self._reader
-        if self._assignment != self._member.assignments:
-            self._assignment = self._member.assignments
-            self._snapshots.unstored.drop(known.partitions)
+        if self._assignment != self._consumer.assignments:
+            self._assignment = self._consumer.assignments
+            self._state.unstored.drop(known.partitions)
             items += [Lost(station) for station in sorted(known.release(known.partitions))]
-            self._member.begin_anew()
+            self._consumer.forget_commits()
             self.counts["rebalances"] += 1
         ends, forgotten = known.tick(self._listening())
         items += [*ends, *(Lost(station) for station in sorted(forgotten))]
         for message in messages:
-            if not self._member.is_ours(message):
+            if not self._consumer.is_ours(message):
                 continue
             partition = message.partition
             following = known.next_offset(partition) if partition in known.partitions else None
             if following is not None and message.offset < following:
                 self.counts["repeats"] += 1
                 continue
-            if not self._member.follows(message, following):
+            if not self._consumer.follows(message, following):
                 continue
             if following is None:
                 taken_up = self._take_up(partition, message.offset)
                 items += [Resumed(station, snapshot) for station, snapshot in taken_up.items()]
-            chunks = known.read(received(message))
+            chunks = known.read(as_received(message))
             moved = known.pop_resumed()
             items += [Resumed(station, snapshot) for station, snapshot in moved.items()]
             items += chunks
@@ -293,7 +273,7 @@ class Worker(SourceStatus):
 
     def _take_up(self, partition: int, kafka_offset: int) -> dict[str, dict[str, Any]]:
         """Begin with a partition where its last owner left it."""
-        left = self._snapshots.of(partition)
+        left = self._state.of(partition)
         where = {"partition": partition, "kafka_offset": kafka_offset}
         log.info("begins with %d known stations", len(left), extra=where)
         return self._reader.begin(partition, kafka_offset, left)
@@ -302,47 +282,47 @@ class Worker(SourceStatus):
         """Take the steps of the commit rule (`stream.runner.Runner`), unless a rebalance comes."""
         if not self._is_current():
             return
-        await self._outbox.delivered()
-        await asyncio.to_thread(self._letters.deliver)
+        await self._producer.flush()
+        await asyncio.to_thread(self._dead_letters.flush)
         if not self._is_current():
             return
         settled = self._reader.checkpoint(self._runner.snapshots())
-        await self._snapshots.write(settled, self._outbox)
-        if unstored := self._snapshots.unstored:
-            await self._snapshots.write(unstored.withdrawals(), self._outbox)
+        await self._state.write(settled, self._producer)
+        if unstored := self._state.unstored:
+            await self._state.write(unstored.withdrawals(), self._producer)
         if not self._is_current():
             return
         known = self._reader
         free = known.partitions - unstored.blocked
-        done = await self._member.commit({p: known.commit_offset(p) for p in free})
+        done = await self._consumer.commit({p: known.commit_offset(p) for p in free})
         if done is not None:
             self.counts["commits" if done else "commit_failures"] += 1
 
     def _is_current(self) -> bool:
         """Say whether the sessions are of the assignment that holds now."""
-        return self._assignment == self._member.assignments
+        return self._assignment == self._consumer.assignments
 
     def _count_unreadable(self) -> None:
         self.counts["unreadable"] += 1
 
-    def _refuse(self, message: Any, reason: str) -> None:
-        self._letters.put(message, reason)
+    def _refuse(self, message: ConsumerRecord, reason: str) -> None:
+        self._dead_letters.put(message, reason)
 
     def _listening(self) -> set[int]:
         """Return the partitions that are read as fast as they are written."""
-        if self.trouble:
+        if self.broker_error:
             return set()
         known, listening = self._reader, set()
-        for partition in self._member.partitions or []:
+        for partition in self._consumer.partitions or []:
             if partition in known.partitions:
                 at = known.next_offset(partition)
-                if self._reader.is_caught_up(partition, self._member.unread_end(partition, at)):
+                if self._reader.is_caught_up(partition, self._consumer.unread_end(partition, at)):
                     listening.add(partition)
         return listening
 
     def _positions(self) -> dict[int, int] | None:
         """Return the next offset of each partition of ours; None while that is open."""
-        ours, known = self._member.partitions, self._reader
+        ours, known = self._consumer.partitions, self._reader
         if ours is None:
             return None
         return {p: known.next_offset(p) if p in known.partitions else -1 for p in ours}

@@ -2,7 +2,7 @@
 
 The client library receives an empty answer, with which it does everything else (assignment,
 position, end of the partition), and then the batches of the real answer: see
-`stream.kafka.client.fetching` and `stream.kafka.faust.fetching`.
+`client/privates.py` and `faust/privates.py`.
 """
 
 from __future__ import annotations

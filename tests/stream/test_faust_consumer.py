@@ -1,4 +1,4 @@
-"""Messages that Faust lets go of are fetched again, and holes that are Kafka's own are none."""
+"""Messages that Faust drops are fetched again; holes of the partition itself are passed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 from faust.types.tuples import TP
 
-from stream.kafka.faust import consumer as member_module
-from stream.kafka.faust.consumer import Member
+from stream.kafka.faust import consumer as consumer_module
+from stream.kafka.faust.consumer import FaustConsumer
 from stream.kafka.settings import KafkaSettings
 
 
@@ -39,66 +39,66 @@ class Topic:
 
 @pytest.fixture
 def make(monkeypatch):
-    monkeypatch.setattr(member_module.time, "monotonic", lambda: make.now)
+    monkeypatch.setattr(consumer_module.time, "monotonic", lambda: make.now)
 
     async def build(committed, topic):
-        member = Member(KafkaSettings())
-        member.app.consumer._thread = topic
-        member._begins = {0: committed}
-        return member
+        consumer = FaustConsumer(KafkaSettings())
+        consumer.app.consumer._thread = topic
+        consumer._begins = {0: committed}
+        return consumer
 
-    make = SimpleNamespace(now=0.0, member=lambda *args: asyncio.run(build(*args)))
+    make = SimpleNamespace(now=0.0, consumer=lambda *args: asyncio.run(build(*args)))
     return make
 
 
-def hear(member, offsets, following=None):
-    """Return those of `offsets` that are heard, as a worker does."""
-    heard = []
+def process(consumer, offsets, following=None):
+    """Return those of `offsets` that are processed, as a worker does."""
+    processed = []
     for offset in offsets:
         if following is not None and offset < following:
             continue
-        if member.follows(SimpleNamespace(partition=0, offset=offset), following):
-            heard.append(offset)
+        if consumer.follows(SimpleNamespace(partition=0, offset=offset), following):
+            processed.append(offset)
             following = offset + 1
-    return heard
+    return processed
 
 
-def test_what_follows_is_heard_and_nothing_sought(make):
+def test_what_follows_is_processed_and_nothing_sought(make):
     topic = Topic(range(10))
-    assert hear(make.member(3, topic), [3, 4, 5]) == [3, 4, 5]
+    assert process(make.consumer(3, topic), [3, 4, 5]) == [3, 4, 5]
     assert topic.sought == []
 
 
-def test_what_was_let_go_of_is_read_again(make):
+def test_what_was_dropped_is_read_again(make):
     topic = Topic(range(10))
-    assert hear(make.member(3, topic), [7, 8, 9, 3, 4, 5, 6, 7, 8, 9]) == [3, 4, 5, 6, 7, 8, 9]
+    assert process(make.consumer(3, topic), [7, 8, 9, 3, 4, 5, 6, 7, 8, 9]) == [3, 4, 5, 6, 7, 8, 9]
     assert topic.sought == [3]
 
 
 def test_a_hole_that_is_there_when_read_again_is_passed(make):
     topic = Topic([7, 8, 9, 12])
-    assert hear(make.member(3, topic), [7, 8, 7, 8, 12, 13, 12, 13]) == [7, 8, 12, 13]
+    assert process(make.consumer(3, topic), [7, 8, 7, 8, 12, 13, 12, 13]) == [7, 8, 12, 13]
     assert topic.sought == [3, 9]
 
 
 def test_a_seek_without_effect_is_done_again(make):
     topic = Topic(range(10))
-    member = make.member(3, topic)
-    assert hear(member, [7, 8, 9]) == []
+    consumer = make.consumer(3, topic)
+    assert process(consumer, [7, 8, 9]) == []
     make.now = 2.5
-    assert hear(member, [10, 3, 4]) == [3, 4]
+    assert process(consumer, [10, 3, 4]) == [3, 4]
     assert topic.sought == [3, 3]
 
 
 def test_without_a_committed_offset_any_message_is_the_first(make):
     topic = Topic(range(10))
-    member = make.member(3, topic)
-    member._begins.clear()
-    assert hear(member, [7, 8]) == [7, 8]
+    consumer = make.consumer(3, topic)
+    consumer._begins.clear()
+    assert process(consumer, [7, 8]) == [7, 8]
 
 
 class Consumer:
-    """What a member asks Faust's consumer about a group that has committed nothing."""
+    """Faust's consumer in a group that has committed nothing."""
 
     def __init__(self, end):
         self.end, self.tried = end, []
@@ -121,13 +121,13 @@ class Consumer:
 
 def test_latest_is_where_the_group_began_whatever_comes_in_between():
     async def run():
-        member = Member(KafkaSettings(start_from="latest"))
-        consumer = Consumer(7)
-        member.app = SimpleNamespace(consumer=consumer)
-        await member._seek_committed()
-        consumer.end = 9  # two messages, and a rebalance before either was heard
-        await member._seek_committed()
-        return consumer, member._begins
+        consumer = FaustConsumer(KafkaSettings(start_from="latest"))
+        faust = Consumer(7)
+        consumer.app = SimpleNamespace(consumer=faust)
+        await consumer._seek_committed()
+        faust.end = 9  # two messages, and a rebalance before either was processed
+        await consumer._seek_committed()
+        return faust, consumer._begins
 
-    consumer, begins = asyncio.run(run())
-    assert (consumer.sought, consumer.tried, begins) == ([7, 7], [[7], [7]], {0: 7})
+    faust, begins = asyncio.run(run())
+    assert (faust.sought, faust.tried, begins) == ([7, 7], [[7], [7]], {0: 7})
