@@ -68,10 +68,10 @@ def shutdown_deadline(
     limit_s : float > 0
         Seconds from the request to the end.
     end : callable
-        Called with the reason, "" if `stop` is settled. By default the reason is printed, and the
+        Called with the reason, "" if `stop.is_safe`. By default the reason is printed, and the
         process ends with exit code 0, or 1 if something is lost.
     resumable : bool
-        Whether unsettled audio is read again by the next process.
+        Whether audio since the last checkpoint is read again by the next process.
     """
     done = threading.Event()
     read, write = _pipe()
@@ -119,7 +119,7 @@ def _watch(
 
 
 def _late(stop: Stop, limit_s: float, resumable: bool, end: Callable[[str], None]) -> None:
-    if stop.settled:
+    if stop.is_safe:
         end("")
         return
     fate = "is processed again" if resumable else "may be missing from the results"

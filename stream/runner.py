@@ -27,13 +27,13 @@ class Stop:
     ----------
     requested : bool
         Whether to end in order, as soon as possible.
-    settled : bool
+    is_safe : bool
         Whether everything is flushed and committed, so that an end by force repeats nothing.
     """
 
     def __init__(self) -> None:
         self.requested = False
-        self.settled = False
+        self.is_safe = False
 
     def request(self, *_: object) -> None:
         """Request the stop; fits `signal.signal`."""
@@ -135,7 +135,7 @@ class Runner:
                 sink.flush()
         snapshots = self.snapshots()
         with self._timed("settle"):
-            source.settle(snapshots)
+            source.checkpoint(snapshots)
 
     def snapshots(self) -> dict[str, dict[str, Any]]:
         """Return the snapshots of the stations that have changed since this was last called."""

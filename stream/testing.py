@@ -55,7 +55,7 @@ class ListSource(Source):
 
     Attributes
     ----------
-    settled : list of mapping of str to dict
+    checkpoints : list of mapping of str to dict
         The snapshots of each checkpoint, by station.
     """
 
@@ -69,7 +69,7 @@ class ListSource(Source):
     ) -> None:
         self.batches = list(batches)
         self.resumable = resumable
-        self.settled: list[Mapping[str, dict[str, Any]]] = []
+        self.checkpoints: list[Mapping[str, dict[str, Any]]] = []
         self._stop, self._stop_at = stop, stop_at
 
     def __iter__(self) -> Iterator[Sequence[SourceItem]]:
@@ -78,8 +78,8 @@ class ListSource(Source):
                 self._stop.request()
             yield batch
 
-    def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
-        self.settled.append(snapshots)
+    def checkpoint(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
+        self.checkpoints.append(snapshots)
 
 
 class ListSink(Sink):

@@ -69,7 +69,7 @@ def run(
                 stack.enter_context(shutdown_deadline(stop, resumable=opened.resumable))
             stack.push(opening.pop_all())
             run_source(opened, pipeline, sinks, checkpoint_s=every_s, stop=stop, observer=telemetry)
-            stop.settled = True
+            stop.is_safe = True
     for warning in opened.warnings:
         complain(f"airsift: {warning}")
     if opened.warnings:

@@ -45,19 +45,19 @@ def soak(driver: str, seed: int, kind: str, minutes: int = 60) -> dict[str, floa
             time.sleep(1.0)
         wall, audio, resident = np.array(memory).T
         # Without the start, which fills caches.
-        settled = audio > end_s / 6
+        steady = audio > end_s / 6
         rounds = testbed.publisher.off() if testbed.publisher else 0
         truth = Truth()
         for station in playing:
             truth.add(station.message(k * RATE) for k in range(rounds))
         row = testbed.result(truth)
-    per_wall = np.polyfit(wall[settled] / 3600, resident[settled], 1)[0]
-    per_audio = np.polyfit(audio[settled] / 3600, resident[settled], 1)[0]
+    per_wall = np.polyfit(wall[steady] / 3600, resident[steady], 1)[0]
+    per_audio = np.polyfit(audio[steady] / 3600, resident[steady], 1)[0]
     return row | {
         "wall_s": wall[-1],
         "x_real_time": N_STATIONS * audio[-1] / wall[-1],
         "resident_mb": resident[-1],
-        "grown_mb": resident[-1] - resident[settled][0],
+        "grown_mb": resident[-1] - resident[steady][0],
         "mb_per_wall_h": per_wall,
         "mb_per_audio_h": per_audio / N_STATIONS,
     }

@@ -144,7 +144,7 @@ def subscribe(settings: KafkaSettings, load: Load) -> Iterator[list[ReadDecision
         consumer.close()
 
 
-def settled(decisions: Iterator[list[ReadDecision]], load: Load) -> None:
+def wait_until_current(decisions: Iterator[list[ReadDecision]], load: Load) -> None:
     """Read until the worker keeps up, or clearly does not."""
     began, recent = time.time(), deque[ReadDecision](maxlen=2 * load.stations)
     for read_decisions in decisions:
@@ -187,7 +187,7 @@ def measure(driver: str, load: Load, seconds: float, kind: str) -> dict[str, flo
         try:
             for process in (producer, *others):
                 process.start()
-            settled(decisions, load)
+            wait_until_current(decisions, load)
             before = {name: sum(map(_cpu_s, each)) for name, each in pids.items()}
             began = time.time()
             while time.time() < began + seconds:

@@ -74,9 +74,9 @@ class EndingSource(Source):
                     "try a lower --speed"
                 )
 
-    def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
-        """Settle the source."""
-        self._source.settle(snapshots)
+    def checkpoint(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
+        """Store snapshots in the source."""
+        self._source.checkpoint(snapshots)
 
     def close(self) -> None:
         """Close the source."""

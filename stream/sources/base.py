@@ -113,7 +113,7 @@ class Source(SourceStatus, Protocol):
         """Return the lists of items, once."""
         ...
 
-    def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
+    def checkpoint(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
         """Store snapshots: everything up to them is published and safe.
 
         After a restart, a resumable source yields them as `Resumed`, and repeats the audio from

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 STAGES = (
     "align", "clock", "mono", "resample", "columns", "classify", "voice", "smooth", "identify",
 )  # fmt: skip
-EDGES = ("publish", "flush", "settle")  # write and flush of sinks, settle of the source
+EDGES = ("publish", "flush", "settle")  # write and flush of sinks, checkpoint of the source
 KINDS = tuple(event.kind for event in (Decision, Segment, Match, Gap))
 
 # Seconds. One station's second of audio takes about a millisecond in all stages together.

@@ -87,12 +87,12 @@ def forget_one(settings):
     for batch in source:
         assert time.monotonic() < deadline
         ends += [(c.station, c.start, c.ends) for c in audio_of(batch) if c.ends]
-        source.settle({chunk.station: snapshot(chunk.end) for chunk in audio_of(batch)})
+        source.checkpoint({chunk.station: snapshot(chunk.end) for chunk in audio_of(batch)})
         if Lost("a") in batch:
             break
         if not audio_of(batch):
             send(settings, "b", round(time.time() * RATE))
-    source.settle({})
+    source.checkpoint({})
     source.close()
     return ends
 

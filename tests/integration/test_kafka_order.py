@@ -33,7 +33,7 @@ def test_swapped_messages_are_heard_in_order_over_a_restart(kafka_settings, ears
     first.listen(lambda: len(first.chunks.get("a", [])) == 6)
     before = align.push(first.chunks["a"])
     assert align.snapshot(align.sessions["a"]) == 5 * CHUNK  # 6 waits for 5
-    first.source.settle({"a": snapshot_at(3 * CHUNK + 1)})
+    first.source.checkpoint({"a": snapshot_at(3 * CHUNK + 1)})
     first.close()
 
     send_in(kafka_settings, samples, order[6:])

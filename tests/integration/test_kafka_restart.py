@@ -38,7 +38,7 @@ def test_a_restart_resumes_at_the_oldest_sample_needed(
     snapshots = {
         s: snapshot_at((2 + i // 2) * RATE, voice=i) for i, s in enumerate(sorted(stations))
     }
-    first.source.settle(snapshots)
+    first.source.checkpoint(snapshots)
     first.close()
     for station in stations:
         send(kafka_settings, station, noise(1))
@@ -70,7 +70,7 @@ def test_arrival_order_goes_on_after_a_restart(
     first.listen(lambda: len(first.chunks.get("a", [])) == 8)
     places = [chunk.start for chunk in first.chunks["a"]]
     assert places == list(range(places[0], places[0] + 8 * CHUNK, CHUNK))
-    first.source.settle({"a": snapshot_at(places[5])})
+    first.source.checkpoint({"a": snapshot_at(places[5])})
     first.close()
     second = ears(kafka_settings)
     second.listen(lambda: len(second.chunks.get("a", [])) == 4)
@@ -98,7 +98,7 @@ def test_a_second_worker_takes_over_what_the_first_settled(
     first = ears(kafka_settings)
     first.listen(lambda: len(first.ends()) == 9 and set(first.ends().values()) == {2 * RATE})
     snapshots = {s: snapshot_at(RATE, voice=i) for i, s in enumerate(stations)}
-    first.source.settle(snapshots)
+    first.source.checkpoint(snapshots)
 
     second = Ear(kafka_settings)
     leave = threading.Event()
@@ -153,7 +153,7 @@ for batch in source:
         print("heard", chunk.station, chunk.start, chunk.end, file=out)
         ends[chunk.station] = chunk.end
     out.flush()
-    source.settle({s: snapshot_at(max(0, end - 16000)) for s, end in ends.items()})
+    source.checkpoint({s: snapshot_at(max(0, end - 16000)) for s, end in ends.items()})
     for station, end in ends.items():
         print("settled", station, end, end, file=out)
     out.flush()

@@ -44,7 +44,7 @@ def test_messages_that_are_no_audio_become_dead_letters(
     ear = ears(kafka_settings)
     ear.listen(lambda: ear.ends() == {"a": 3 * RATE} and ear.source.counts["dead_letters"] == 4)
     assert ear.chunks["a"][-1].gap_reason == "a message could not be decoded"
-    ear.source.settle({})
+    ear.source.checkpoint({})
     letters = read_all(kafka_settings, kafka_settings.topics.dead_letters)
     told = {
         dict(letter.headers)["airsift-reason"].decode().partition(":")[0]: letter
@@ -132,14 +132,14 @@ def test_a_source_outlives_its_broker_and_can_be_closed(
     send(settings, "a", noise(2))
     ear = ears(settings)
     ear.listen(lambda: ear.ends() == {"a": 2 * RATE})
-    ear.source.settle({"a": {"oldest": 0}})
+    ear.source.checkpoint({"a": {"oldest": 0}})
     ear.source._committed.clear()
     broker.stop()
     ear.step()
-    ear.source.settle({})
+    ear.source.checkpoint({})
     assert ear.source.counts["commit_failures"] == 1
     with pytest.raises(BrokerError):
-        ear.source.settle({"a": {"oldest": RATE}})
+        ear.source.checkpoint({"a": {"oldest": RATE}})
     before = time.monotonic()
     ear.close()
     assert time.monotonic() - before < 10

@@ -35,7 +35,7 @@ def test_a_record_that_the_broker_does_not_place_moves_no_offset(
         )
         send(kafka_settings, "a", noise(2))
         ear.listen(lambda end=2 * (turn + 1) * RATE: ear.ends().get("a", 0) >= end)
-        ear.source.settle({"a": {"oldest": 2 * turn * RATE + RATE}})
+        ear.source.checkpoint({"a": {"oldest": 2 * turn * RATE + RATE}})
         assert all(at.offset >= 0 for each in commits for at in each.values())
         at = [each[tp].offset for each in commits for tp in each if tp.topic == state]
         assert at == sorted(at)

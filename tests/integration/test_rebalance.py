@@ -53,11 +53,11 @@ def test_a_refused_commit_is_made_good_by_the_next(kafka_settings, monkeypatch, 
 
         with monkeypatch.context() as patched:
             patched.setattr(source._consumer, "commit", refuse)
-            source.settle({"a": {"oldest": 4 * RATE}})
+            source.checkpoint({"a": {"oldest": 4 * RATE}})
         assert source.counts["commit_failures"] == 1
         publish(kafka_settings, 5, 2)
         assert listen(source, 7) == [5, 6]
-        source.settle({"a": {"oldest": 6 * RATE}})
+        source.checkpoint({"a": {"oldest": 6 * RATE}})
         assert source.counts["commit_failures"] == 1
     finally:
         source.close()

@@ -222,7 +222,7 @@ def test_a_snapshot_that_is_refused_is_withdrawn_and_one_that_is_not_counts_agai
         send(settings, "a", noise(2))
         ear.listen(lambda end=2 * (turn + 1) * RATE: ear.ends().get("a", 0) >= end)
         oldest = 2 * turn * RATE + RATE
-        ear.source.settle({"a": {"oldest": oldest, "filling": "x" * filling}})
+        ear.source.checkpoint({"a": {"oldest": oldest, "filling": "x" * filling}})
         known = {}
         for record in read_all(settings, settings.topics.state):
             known[record.key.decode()] = record.value is not None
@@ -241,7 +241,7 @@ def test_where_not_even_that_is_taken_nothing_is_committed_that_the_old_record_n
     send(settings, "a", noise(2))
     send(settings, "b", noise(2))
     ear.listen(lambda: ear.ends() == {"a": 2 * RATE, "b": 2 * RATE})
-    ear.source.settle({"a": snapshot, "b": snapshot})
+    ear.source.checkpoint({"a": snapshot, "b": snapshot})
     before = committed(settings)
     alter(settings, settings.topics.state, "max.message.bytes", "40")
     ear.source._producer._refusals.limits._reported = {}  # the broker's answer is ten minutes old
@@ -249,11 +249,11 @@ def test_where_not_even_that_is_taken_nothing_is_committed_that_the_old_record_n
         send(settings, "a", noise(2))
         ear.listen(lambda end=2 * (turn + 1) * RATE: ear.ends()["a"] >= end)
         # Of the silent station nothing is refused, and its record needs nothing new.
-        ear.source.settle({"a": {"oldest": 2 * turn * RATE + RATE}})
+        ear.source.checkpoint({"a": {"oldest": 2 * turn * RATE + RATE}})
         assert committed(settings) == before
     alter(settings, settings.topics.state, "max.message.bytes", "100000")
     ear.source._producer._refusals.limits._learned = {}
-    ear.source.settle({})
+    ear.source.checkpoint({})
     assert committed(settings) > before
 
 

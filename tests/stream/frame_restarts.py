@@ -25,7 +25,7 @@ class Read(NamedTuple):
 
 
 def read(sent: list[Sent], begin: int, end: int, records: list, oldest_of) -> Read:
-    """Read messages from `begin` to `end`, and settle with what `oldest_of(chunks)` needs."""
+    """Read messages from `begin` to `end`, and checkpoint with what `oldest_of(chunks)` needs."""
     reader = PartitionReader(KafkaSettings(), RATE, lambda *_: None, now=lambda: 0.0)
     reader.begin(0, begin, records)
     chunks = {}

@@ -34,7 +34,7 @@ class Group:
         self.log.append((timestamp, message))
 
     def start(self):
-        """Let another worker go on; what the last one did not settle is lost to it."""
+        """Let another worker go on; what the last one did not commit is lost to it."""
         self.reader = PartitionReader(self.settings, RATE, self._refuse, now=lambda: self.now)
         self.pipeline = self.make()
         self.touched = set()
@@ -62,7 +62,7 @@ class Group:
         self.touched -= forgotten
         self._push(ends)
 
-    def settle(self):
+    def checkpoint(self):
         snapshots = {s: through_json(self.pipeline.snapshot(s)) for s in sorted(self.touched)}
         for station, snapshot in snapshots.items():
             other = self.make()
@@ -87,10 +87,10 @@ class Group:
         return saved is not None and saved.silent_s >= self.settings.idle_s
 
     def wait(self, seconds):
-        """Turn and settle once a second."""
+        """Turn, with a checkpoint once a second."""
         for _ in range(round(seconds)):
             self.turn()
-            self.settle()
+            self.checkpoint()
 
     def _push(self, chunks):
         self.touched |= {chunk.station for chunk in chunks}

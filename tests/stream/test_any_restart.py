@@ -143,11 +143,11 @@ class Restarts(RuleBasedStateMachine):
     def read_and_settle(self, n, times):
         for _ in range(times):
             self.group.read(n)
-            self.group.settle()
+            self.group.checkpoint()
 
     @rule()
-    def settle(self):
-        self.group.settle()
+    def checkpoint(self):
+        self.group.checkpoint()
 
     @rule(n=st.integers(0, 30))
     def crash(self, n):
@@ -157,7 +157,7 @@ class Restarts(RuleBasedStateMachine):
     @rule(n=st.integers(0, 6), times=st.integers(2, 4))
     def stop_again_and_again(self, n, times):
         for _ in range(times):
-            self.group.settle()
+            self.group.checkpoint()
             self.group.start()
             self.group.read(n)
 
@@ -166,10 +166,10 @@ class Restarts(RuleBasedStateMachine):
     def fall_silent(self, crashes, seconds):
         """Nothing comes for long; then the worker may die before it says what follows of that."""
         self.group.read()
-        self.group.settle()
+        self.group.checkpoint()
         for _ in range(int(IDLE_S) + 2):
             self.group.turn()
-            self.group.settle()
+            self.group.checkpoint()
             if all(map(self.group.is_idle, self.group.records)):
                 break
         for _ in range(seconds):
@@ -184,7 +184,7 @@ class Restarts(RuleBasedStateMachine):
         if not hasattr(self, "group"):
             return
         self.group.read()
-        self.group.settle()
+        self.group.checkpoint()
         self.group.wait(IDLE_S + 5)
         for producer in self.producers:
             self.whole.send(producer.end())

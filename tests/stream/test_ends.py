@@ -30,8 +30,8 @@ def ended(seconds=30, seed=0):
 def read_all(group):
     while group.next < len(group.log):
         group.read(7)
-        group.settle()
-    group.settle()
+        group.checkpoint()
+    group.checkpoint()
 
 
 @pytest.mark.parametrize("value", [b"", None])
@@ -168,7 +168,7 @@ def test_who_has_messages_waiting_is_not_silent():
     group = Group(idle_s=20.0)
     play(group)
     group.read(20)
-    group.settle()
+    group.checkpoint()
     group.wait(60)
     assert group.reader.counts["ends"] == 0
     read_all(group)
@@ -231,7 +231,7 @@ def test_why_audio_is_missing_behind_an_end_is_the_end_whoever_restarts(spoilt, 
         if spoilt != "after the end":
             group.send(bad)
         group.read()
-        group.settle()
+        group.checkpoint()
         if end == "sent":
             group.send(Message(b"a", b"", END))
         else:
@@ -239,7 +239,7 @@ def test_why_audio_is_missing_behind_an_end_is_the_end_whoever_restarts(spoilt, 
         if spoilt != "before the end":
             group.send(bad)
         group.read()
-        group.settle()
+        group.checkpoint()
         if restarts:
             group.start()
         play(group, seconds=6, first=100 * RATE)

@@ -43,7 +43,7 @@ class Worker:
     def note(self, events: list) -> None:
         self.final |= {e.to_json() for e in events if getattr(e, "final", True)}
 
-    def settle(self) -> tuple[int, tuple]:
+    def checkpoint(self) -> tuple[int, tuple]:
         """Return what the group has then: the committed offset, and the records."""
         records = []
         for partition, saved in self.reader.checkpoint({"a": self.pipeline.snapshot("a")}):
@@ -70,7 +70,7 @@ def test_a_restart_after_any_message_changes_no_final_event(made, size, told):
     stored = []
     for offset in range(len(sent)):
         whole.read(sent, offset + 1)
-        stored.append((set(whole.final), *whole.settle()))
+        stored.append((set(whole.final), *whole.checkpoint()))
     whole.note(whole.pipeline.push([], last=True))
     assert len(whole.final) > 30
     assert any('"schema": "airsift.segment/1"' in line for line in whole.final)

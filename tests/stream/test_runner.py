@@ -29,14 +29,14 @@ def test_nothing_is_settled_before_it_is_flushed(pipeline):
     sink = ListSink()
 
     class Strict(ListSource):
-        def settle(self, snapshots):
+        def checkpoint(self, snapshots):
             assert sink.flushed == len(sink.events)
-            super().settle(snapshots)
+            super().checkpoint(snapshots)
 
     source = Strict(batches(programme(20)))
     run_source(source, pipeline, [sink], checkpoint_s=1e-9, stop=Stop())
-    assert len(source.settled) == 21
-    assert source.settled[10]["a"]["oldest"] > 5 * RATE
+    assert len(source.checkpoints) == 21
+    assert source.checkpoints[10]["a"]["oldest"] > 5 * RATE
 
 
 def test_a_full_sink_gets_the_same_events_again_and_no_other_sink_does(pipeline):
@@ -54,7 +54,7 @@ def test_stopping_ends_segments_only_where_nobody_can_go_on(pipeline, resumable)
     run_source(source, pipeline, [sink], checkpoint_s=9, stop=stop)
     closed = [e for e in sink.events if e.kind == "segment" and e.final and e.end == 15 * RATE]
     assert bool(closed) is not resumable
-    assert list(source.settled[-1]) == ["a"]
+    assert list(source.checkpoints[-1]) == ["a"]
 
 
 def test_another_process_goes_on(classifier, pipeline):
@@ -69,7 +69,7 @@ def test_another_process_goes_on(classifier, pipeline):
     )
     first = ListSource(batches(samples), resumable=True, stop=stop, stop_at=21)
     run_source(first, pipeline, [before], checkpoint_s=9, stop=stop)
-    snapshots = first.settled[-1]
+    snapshots = first.checkpoints[-1]
     again = [b for b in batches(samples) if b[0].end > snapshots["a"]["oldest"]]
     second = ListSource([[Resumed(*each) for each in snapshots.items()], *again], resumable=True)
     run_source(
@@ -107,15 +107,15 @@ def test_an_end_is_published_before_it_is_settled(pipeline):
     sink = ListSink()
 
     class Strict(ListSource):
-        def settle(self, snapshots):
-            if len(self.settled) == 20:  # that of the end
+        def checkpoint(self, snapshots):
+            if len(self.checkpoints) == 20:  # that of the end
                 assert any(e.kind == "segment" and e.final for e in sink.events)
-            super().settle(snapshots)
+            super().checkpoint(snapshots)
 
     source, stop = Strict(audio, resumable=True), Stop()
     run_source(source, pipeline, [sink], checkpoint_s=1e-9, stop=stop)
-    assert source.settled[-3]["a"]["align"] == 20 * RATE
-    assert source.settled[-3]["a"]["smooth"] is None
+    assert source.checkpoints[-3]["a"]["align"] == 20 * RATE
+    assert source.checkpoints[-3]["a"]["smooth"] is None
     assert "a" not in pipeline.sessions
 
 

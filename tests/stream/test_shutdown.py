@@ -40,7 +40,7 @@ def test_the_reason_says_what_is_lost(settled, fate):
         ended.set()
 
     with shutdown_deadline(stop, 0.01, end, resumable=False):
-        stop.settled = settled
+        stop.is_safe = settled
         stop.request()
         assert ended.wait(30)
     [reason] = reasons

@@ -1,7 +1,7 @@
 """Kafka as a source: the audio topic, read as one member of a consumer group.
 
 What a station needs after a restart is in two places: the pipeline's snapshot in the state
-topic, and the audio from the snapshot's ``oldest`` sample on in the audio topic. `settle`
+topic, and the audio from the snapshot's ``oldest`` sample on in the audio topic. `checkpoint`
 writes the first and only then commits the offset of the second, so whoever takes a partition
 over goes on with exactly the samples and the state that its last owner had.
 """
@@ -99,7 +99,7 @@ class KafkaSource(MemberHealth, Source):
     rate : int > 0
         Samples per second of the snapshots' ``oldest``: the pipeline's.
     transactions : Transactions, optional
-        With `exactly_once`: what is written belongs to them, and `settle` commits them. The
+        With `exactly_once`: what is written belongs to them, and `checkpoint` commits them. The
         caller closes them.
 
     Attributes
@@ -208,7 +208,7 @@ class KafkaSource(MemberHealth, Source):
                 waiting += max(end - self._reader.next_offset(tp.partition), 0)
         return waiting
 
-    def settle(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
+    def checkpoint(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
         """Take steps 3 to 5 of the commit rule (`stream.runner.Runner`).
 
         Parameters

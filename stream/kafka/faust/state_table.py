@@ -55,12 +55,12 @@ class StateTable:
         return [saved for (p, _), saved in self._saved.items() if p == partition]
 
     async def write(
-        self, settled: Sequence[tuple[int, StationRecord]], producer: FaustProducer
+        self, records: Sequence[tuple[int, StationRecord]], producer: FaustProducer
     ) -> None:
         """Store records of several partitions."""
         written = [
             (p, saved, producer.put(self._topic, as_record(self._group, p, saved), p))
-            for p, saved in settled
+            for p, saved in records
         ]
         await producer.flush()
         for partition, saved, queued in written:

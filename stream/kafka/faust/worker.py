@@ -136,7 +136,7 @@ class Worker(MemberHealth, SourceStatus):
         Parameters
         ----------
         stop : Stop
-            Looked at after every turn, and settled at the end.
+            Checked after each iteration; `is_safe` is set at the end.
 
         Raises
         ------
@@ -172,7 +172,7 @@ class Worker(MemberHealth, SourceStatus):
         consumer.start()
         try:
             await self._work(stop)
-            stop.settled = True
+            stop.is_safe = True
         except (KafkaError, ProducerSendError) as error:
             raise as_broker_error(self._settings, error) from error
         except (asyncio.CancelledError, RuntimeError) as error:
@@ -286,8 +286,8 @@ class Worker(MemberHealth, SourceStatus):
         await asyncio.to_thread(self._dead_letters.flush)
         if not self._is_current():
             return
-        settled = self._reader.checkpoint(self._runner.snapshots())
-        await self._state.write(settled, self._producer)
+        records = self._reader.checkpoint(self._runner.snapshots())
+        await self._state.write(records, self._producer)
         if unstored := self._state.unstored:
             await self._state.write(unstored.withdrawals(), self._producer)
         if not self._is_current():
