@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# How a stream came to its end: its source said so, or sent nothing for long.
+# Why a stream ended: its source ended it, or it was idle for too long.
 Ending = Literal["sent", "idle"]
 
 

@@ -90,9 +90,9 @@ class Snapshot(BaseModel):
     @classmethod
     def of(cls, parts: Mapping[str, Any], *, rate: int, hop: int, oldest: int) -> Self:
         """Return the snapshot that stages' parts make, by their names."""
-        kept = {name: parts.get(name) for name in _PARTS}
+        stored = {name: parts.get(name) for name in _PARTS}
         # Stages are trusted: nothing is checked, and nothing copied.
-        return cls.model_construct(version=VERSION, rate=rate, hop=hop, oldest=oldest, **kept)
+        return cls.model_construct(version=VERSION, rate=rate, hop=hop, oldest=oldest, **stored)
 
     def to_json(self) -> dict[str, Any]:
         """Return the snapshot as JSON's types."""

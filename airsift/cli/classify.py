@@ -48,8 +48,8 @@ def classify(
     from stream.offline import ClipClassifier
     from stream.runner import stop_on_signals
 
-    judge = ClipClassifier(*build_model(settings))
-    rows = Rows(format, (*FIELDS, *(f"p_{label}" for label in judge.labels)))
+    classifier = ClipClassifier(*build_model(settings))
+    rows = Rows(format, (*FIELDS, *(f"p_{label}" for label in classifier.labels)))
     failed = False
     with stop_on_signals() as stop, ending_on_request(stop):
         for name in files:
@@ -57,7 +57,7 @@ def classify(
                 break
             try:
                 failed |= not _classify_file(
-                    open_input(name, settings, stop, track), name, judge, rows, stop
+                    open_input(name, settings, stop, track), name, classifier, rows, stop
                 )
             except AirsiftError as error:
                 report(error)
@@ -69,14 +69,14 @@ def classify(
 
 
 def _classify_file(
-    source: FileSource | UrlFile, name: str, judge: ClipClassifier, rows: Rows, stop: Stop
+    source: FileSource | UrlFile, name: str, classifier: ClipClassifier, rows: Rows, stop: Stop
 ) -> bool:
     """Write a row for each window of one file; return whether all of it could be read."""
     from contextlib import closing
 
     n_windows = 0
     with closing(source):
-        for window in judge.windows(source):
+        for window in classifier.windows(source):
             n_windows += 1
             rows.write(
                 {

@@ -48,7 +48,7 @@ def find_files(paths: list[Path]) -> Found:
             found.files.append(path)
             continue
         before = len(found.files), found.failed
-        others = _look_into(path, found, seen)
+        others = _scan(path, found, seen)
         if (len(found.files), found.failed) == before and others is not None:
             found.problems.append(
                 f"{path}: holds no audio files by their names ({others} others); a file that is "
@@ -57,7 +57,7 @@ def find_files(paths: list[Path]) -> Found:
     return found
 
 
-def _look_into(top: Path, found: Found, seen: set[tuple[int, int]]) -> int | None:
+def _scan(top: Path, found: Found, seen: set[tuple[int, int]]) -> int | None:
     """Add the files of a folder; return the number of other files, None if it was read before."""
     others, folders, is_new = 0, [top], False
     while folders:

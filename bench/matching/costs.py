@@ -66,7 +66,7 @@ def costs(tracks: list[Path], audio: Path, report: Report) -> None:
 def calibrate(
     tracks: list[Path], audio: Path, pieces: Iterable[NDArray[np.int16]], report: Report
 ) -> None:
-    """Fit the tail of the strongest guesses of audio that is not in the catalogue."""
+    """Fit the tail of the strongest candidates of audio that is not in the catalogue."""
     matcher = LandmarkMatcher(open_catalogue(tracks, audio))
     passes = {
         "as it is": ([NO_WARP], MAX_CANDIDATES),
@@ -75,9 +75,11 @@ def calibrate(
     strongest: dict[str, list[float]] = {name: [] for name in passes}
     for piece in pieces:
         landmarks = matcher.extract(as_float(piece))
-        for name, (changes, most) in passes.items():
-            cases = matcher.hypotheses([landmarks], changes, most)
-            strongest[name].append(max((case.verifications[0].z for case, _ in cases), default=0.0))
+        for name, (changes, max_candidates) in passes.items():
+            hypotheses = matcher.hypotheses([landmarks], changes, max_candidates)
+            strongest[name].append(
+                max((hypothesis.verifications[0].z for hypothesis, _ in hypotheses), default=0.0)
+            )
     for name, found in strongest.items():
         # An exponential through the largest twentieth, by its median: a few pieces of music
         # that are in the catalogue after all do not count.

@@ -49,7 +49,7 @@ def version(matcher: str) -> str:
 
 
 def airsift(tracks: list[Path], work: Path) -> Query:
-    """Return how to ask airsift; its catalogue is kept in `work`."""
+    """Return a query function of airsift; its catalogue is kept in `work`."""
     catalogue = open_catalogue(tracks, work)
     first_only = LandmarkMatcher(catalogue, warp_search=False)
     both = LandmarkMatcher(catalogue)
@@ -114,7 +114,7 @@ def index(catalogue: Catalogue, tracks: list[Path]) -> tuple[float, float]:
 
 
 def chromaprint(tracks: list[Path], work: Path) -> Query:
-    """Return how to ask Chromaprint: least share of wrong bits at any place of any track.
+    """Return a query function of Chromaprint: the lowest bit error rate at any offset.
 
     The fingerprints are fpcalc's; comparing them bit by bit at every offset is how its authors
     compare two, without the index in front that AcoustID has. Silence has one value only, and

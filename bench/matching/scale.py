@@ -200,8 +200,8 @@ def found(options: argparse.Namespace, tracks: list[Peaks], report: Report) -> N
                 key = list(known)[rng.integers(len(known))]
                 query = condition.apply(_clip(known[key], rng), DegradationContext(rng, speech))
                 landmarks = matcher.extract(query[_LEAD : _LEAD + 10 * RATE])
-                for scale, most in scales.items():
-                    catalogue.max_query_postings = most
+                for scale, max_postings in scales.items():
+                    catalogue.max_query_postings = max_postings
                     answers = matcher.match(landmarks)
                     right[scale] += any(answer.track == key for answer in answers)
             figures = {name: 100 * count / (wanted * 4) for name, count in right.items()}

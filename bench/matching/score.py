@@ -94,6 +94,6 @@ def _same_sound(
     if n < RATE:
         return False
     spectra = [log_spectrum(x[y + low : y + low + n]) for x, y in ((one, a), (other, b))]
-    # Without the mean of each bin, which is alike for tracks of one style.
+    # Without the mean of each bin, which is similar for tracks of one style.
     first, second = (np.maximum(x, -40) - np.maximum(x, -40).mean(axis=0) for x in spectra)
     return float(np.corrcoef(first.ravel(), second.ravel())[0, 1]) > 0.6

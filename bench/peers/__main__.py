@@ -133,24 +133,24 @@ def ask(name: str, folder: Path, known, options) -> dict:
         for part in (file, ROOT / "configs" / "default.toml", *ours):
             digest.update(part.read_bytes())
         environment["AIRSIFT_MODEL"] = str(file.resolve())
-    kept = options.work / "answers" / f"{peer.adapter}-{digest.hexdigest()[:16]}.json"
-    if not kept.exists():
+    cached = options.work / "answers" / f"{peer.adapter}-{digest.hexdigest()[:16]}.json"
+    if not cached.exists():
         print(f"{name}: {len(known.windows)} windows", file=sys.stderr, flush=True)
-        kept.parent.mkdir(exist_ok=True)
+        cached.parent.mkdir(exist_ok=True)
         python = install(peer, options.work / "environments" / peer.adapter)
-        listed = kept.with_suffix(".list").resolve()
+        listed = cached.with_suffix(".list").resolve()
         listed.write_text(
             json.dumps({
                 "windows": [str(each.path) for each in known.windows],
                 "programmes": [str(each.path) for each in known.programmes],
             })
         )  # fmt: skip
-        partial = kept.with_suffix(".partial").resolve()
+        partial = cached.with_suffix(".partial").resolve()
         command = [python, "-m", f"bench.peers.adapters.{peer.adapter}", listed, partial]
         subprocess.run(command, env=environment, cwd=ROOT, check=True)
-        partial.replace(kept)
+        partial.replace(cached)
         listed.unlink()
-    return json.loads(kept.read_text())
+    return json.loads(cached.read_text())
 
 
 def install(peer: Peer, place: Path) -> Path:

@@ -88,8 +88,8 @@ class NnAudioCQT(nn.Module):
         (columns,) = self._transform(rows)
         columns = columns.view(len(samples), steps * ROW_COLUMNS, self.n_bins)[:, :count]
         end = count * self.hop
-        kept = signal[:, end : end + history.shape[1]].clone()
-        return columns, {"history": kept}
+        tail = signal[:, end : end + history.shape[1]].clone()
+        return columns, {"history": tail}
 
     def _transformed(self, rows: Tensor) -> Tensor:
         """Compute the columns of rows, shape=(n, ROW_COLUMNS, n_bins)."""

@@ -132,19 +132,19 @@ class RollingCQT(nn.Module):
         steps = -(-count // ROW_COLUMNS)
         tails = torch.split_with_sizes(history, [octave.tail for octave in self._octaves], dim=1)
         spectra: list[Tensor] = []
-        kept: list[Tensor] = []
+        next_tails: list[Tensor] = []
         new = nn.functional.pad(samples, (0, (steps * ROW_COLUMNS - count) * self.hop))
         for octave, tail in zip(self._octaves, tails, strict=True):
             signal = torch.cat([tail, new], dim=1)
             end = count * octave.hop
-            kept.append(signal[:, end : end + octave.tail])
+            next_tails.append(signal[:, end : end + octave.tail])
             spectrum, *halved = octave.units(octave.rows(signal, steps))
             spectra.append(spectrum)
             if halved:
                 new = halved[0].view(len(samples), steps * ROW_COLUMNS * octave.hop // 2)
         (columns,) = self._magnitude(torch.cat(spectra[::-1], dim=2))
         columns = columns.view(len(samples), steps * ROW_COLUMNS, self.n_bins)[:, :count]
-        return columns, {"history": torch.cat(kept, dim=1)}
+        return columns, {"history": torch.cat(next_tails, dim=1)}
 
     def _compressed(self, spectra: Tensor) -> Tensor:
         """Compute columns from the cosine and sine parts of all octaves, lowest first."""

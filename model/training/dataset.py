@@ -253,13 +253,13 @@ def _sample(
 ) -> list[Recording]:
     """Draw recordings of each group up to a number of samples."""
     used: Counter[str] = Counter()
-    kept = []
+    selected = []
     for place in random.permutation(len(chosen)):
         each = chosen[place]
         if used[each.group] < max_samples:
             used[each.group] += each.end - each.start
-            kept.append(each)
-    return kept
+            selected.append(each)
+    return selected
 
 
 def _uses_background(task: Task, folder: Path) -> bool:

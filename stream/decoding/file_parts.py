@@ -139,7 +139,7 @@ class FileParts:
         return True
 
     def _has_lyrics(self, end: int) -> bool:
-        """Say whether a tag that FFmpeg would decode as audio follows the audio."""
+        """Return whether a tag that FFmpeg would decode as audio follows the audio."""
         assert self._file is not None
         at = self._file.tell()
         self._file.seek(end)

@@ -242,7 +242,7 @@ class Framer:
         return rest, None
 
     def _begins(self, data: bytes, at: int) -> bool | None:
-        """Say whether a frame begins; None where that takes more bytes."""
+        """Return whether a frame begins; None where that takes more bytes."""
         form = self._form
         if len(data) < at + ID3_HEADER_BYTES:
             return None
@@ -263,7 +263,7 @@ class Framer:
         self._passed += n
 
     def _may_follow(self, data: bytes, at: int) -> bool:
-        """Say whether the bytes after a frame may follow it."""
+        """Return whether the bytes after a frame may follow it."""
         if len(data) < at + self._form.header_bytes:
             return True
         return self._form.read(data, at) is not None or data.startswith(_AFTER_SONG, at)
@@ -308,7 +308,7 @@ def frame_start(head: bytes, *, is_all: bool = False) -> int | None:
 
 
 def _follows(head: bytes, at: int, header: Header | None) -> bool | None:
-    """Say whether frames of one kind follow each other from `at` on; None if bytes are missing."""
+    """Return whether frames of one kind follow each other from `at` on; None if too short."""
     first = header
     for _ in range(_IN_A_ROW - 1):
         if header is None or first is None or header.kind != first.kind:

@@ -26,7 +26,7 @@ from stream.decoding.tags import (
 Span = tuple[int, int]  # bytes [start, end) of the file
 
 _NEAR = 1 << 20  # bytes that are read ahead
-_BEFORE = 36  # most bytes from a frame to its Xing header
+_BEFORE = 36  # maximum bytes from a frame to its Xing header
 MAX_PARTS = 10_000  # the rest is read as one part
 _MAX_MARKS = 100_000  # in a file without links; more are forged
 _MAX_PAGE = 27 + 255 * 256  # bytes of a page of Ogg

@@ -151,9 +151,9 @@ class _Wave:
         self.is_wide = False  # whether the length is one of 64 bits
 
     def read(self) -> Sampled | None:
-        """Walk to the audio, and judge the length of it."""
+        """Find the audio, and check its stated length."""
         found = self.find()
-        return None if found is None else self._judge(*found)
+        return None if found is None else self._checked(*found)
 
     def find(self) -> tuple[_Chunk, int, bytes] | None:
         """Return the chunk of the audio, its stated length and the format."""
@@ -193,7 +193,7 @@ class _Wave:
             abs(stated - unknown) <= _NEAR for unknown in (1 << 31, (1 << 32) - 1, 1 << 63, 1 << 64)
         )
 
-    def _judge(self, data: _Chunk, stated: int, form: bytes) -> Sampled:
+    def _checked(self, data: _Chunk, stated: int, form: bytes) -> Sampled:
         rest = self.size - data.start
         mended = _correct_format(form, self.order)
         end, is_sound = data.start + stated, mended == form and self.is_filled

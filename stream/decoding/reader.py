@@ -140,7 +140,7 @@ class AudioReader:
             begin = self._end
             yield from self._blocks(self._decoder)
             following = self._open_next()
-            self._judge_end(begin, is_last=following is None)
+            self._check_end(begin, is_last=following is None)
             self._decoder.close()
             if following is None:
                 break
@@ -233,7 +233,7 @@ class AudioReader:
         if line:
             log.warning("%s: %s", self.name, line)
 
-    def _judge_end(self, begin: int, *, is_last: bool) -> None:
+    def _check_end(self, begin: int, *, is_last: bool) -> None:
         if self._left_out:
             self._skip()
         end_s, part_s = self._end / self.rate, (self._end - begin) / self.rate

@@ -127,7 +127,7 @@ def _mp4_box(pipe: PeekablePipe, at: int) -> _Box | None:
 
 
 def _is_caf_without_table(pipe: PeekablePipe) -> bool:
-    """Say whether the table of packet lengths of a CAF file follows its audio."""
+    """Return whether the table of packet lengths of a CAF file follows its audio."""
     at, varies = 8, False
     while at < _MAX_HEAD and len(head := pipe.peek(at, 12)) == 12:
         name, size = head[:4], int.from_bytes(head[4:], "big", signed=True)

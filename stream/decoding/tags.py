@@ -40,7 +40,7 @@ def lyrics_end(read: Callable[[int, int], bytes], at: int, *, is_v1: bool = True
     Parameters
     ----------
     read : callable
-        Returns so many bytes from a position on.
+        Returns a number of bytes from a position on.
     at : int
         Where the tag may begin.
     is_v1 : bool

@@ -146,7 +146,7 @@ def _named(tracks: list[AudioStream], wanted: str) -> list[AudioStream]:
 
 
 def _is_language(track: AudioStream, code: str) -> bool:
-    """Say whether a code of two letters, or the other one of three, is a track's language."""
+    """Return whether a code of two letters, or the other one of three, is a track's language."""
     language = _language(track).casefold()
     for two, three in _LANGUAGES.items():
         if code == two or code in three:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _STDIN = Path("/dev/stdin")
 _PIECE_S = 10.0
-_SILENCE = 1 << 20  # samples that stand for a gap are made so many at a time
+_SILENCE = 1 << 20  # samples of a gap are generated in pieces of this length
 
 
 class FileSource(Source):

@@ -176,13 +176,13 @@ class HttpSource(Source):
             try:
                 return self._connect(None)
             except WebError as error:
-                asked_s = error.retry_after_s
-                if asked_s is None or asked_s > self._settings.max_backoff_s:
+                requested_s = error.retry_after_s
+                if requested_s is None or requested_s > self._settings.max_backoff_s:
                     raise
                 if attempt == _FIRST_ATTEMPTS:
                     raise
                 log.warning("%s", error, extra={"station": self.station})
-                self._stopped.wait(backoff_s(0, self._settings.max_backoff_s, asked_s))
+                self._stopped.wait(backoff_s(0, self._settings.max_backoff_s, requested_s))
         raise AssertionError
 
     def _connect(self, first: str | None) -> WebAudio:
@@ -245,7 +245,7 @@ class HttpSource(Source):
                 file.deadline = time.monotonic() + _NO_AUDIO * self._settings.timeout_s
 
     def _is_over(self, audio: WebAudio, *, steady: bool) -> bool:
-        """Say whether the end of a connection is the end of a file; note missing audio."""
+        """Return whether the end of a connection is the end of a file; note missing audio."""
         file = audio.file
         with self._changed:
             if self._clock is not None:
@@ -284,17 +284,15 @@ class HttpSource(Source):
         """Retry until connected; return None if the source is closed meanwhile, or is a file."""
         place = {"station": self.station}
         why = before.file.broken if before.file is not None else ""
-        log.info(
-            "the stream ended (%s); connecting again", why or "as if all was said", extra=place
-        )
-        asked_s: float | None = None
-        while not self._stopped.wait(backoff_s(attempt, self._settings.max_backoff_s, asked_s)):
+        log.info("the stream ended (%s); connecting again", why or "without an error", extra=place)
+        requested_s: float | None = None
+        while not self._stopped.wait(backoff_s(attempt, self._settings.max_backoff_s, requested_s)):
             attempt += 1
             try:
                 audio = self._connect(before.url)
             except AirsiftError as error:  # it worked before, so it may work again
                 log.warning("not connected again: %s", error, extra=place)
-                asked_s = getattr(error, "retry_after_s", None)
+                requested_s = getattr(error, "retry_after_s", None)
                 continue
             self._audio = audio
             if self._stopped.is_set() or self._is_file_again(before.file, audio.file):
@@ -305,7 +303,7 @@ class HttpSource(Source):
         return None, attempt
 
     def _is_file_again(self, before: WebFile | None, file: WebFile | None) -> bool:
-        """Say whether an answer with only a length is a file: a live stream has other bytes now."""
+        """Return whether an answer with only a length is a file: live streams send new bytes."""
         if before is None or file is None or before.sign is not Sign.ONLY_LENGTH or before.live:
             return False
         return before.is_same_file(file)

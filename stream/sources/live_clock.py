@@ -95,7 +95,7 @@ class _Gather:
         self.arrivals.append((now, self.seconds))
 
     def is_over(self, now: float, settle_s: float) -> bool:
-        """Say whether audio arrives in real time by now, or the burst takes too long."""
+        """Return whether audio arrives in real time by now, or the burst takes too long."""
         if self.began is None or now - self.began < settle_s:
             return False
         while len(self.arrivals) > 1 and self.arrivals[1][0] <= now - settle_s:
@@ -251,7 +251,7 @@ class LiveClock:
         if self.rate and rate != self.rate:
             self._end = -(-self._end * rate // self.rate)
             self._cursor = max(rescale(self._cursor, self.rate, rate), self._end)
-            self._forget_tail()
+            self._clear_tail()
         self.rate = rate
 
     def _settle(self, now: float) -> None:
@@ -313,8 +313,8 @@ class LiveClock:
             if found is not None:
                 self._cursor = begin + found - before
                 return
-        least = self._end + max(round(_MIN_GAP_S * self.rate), 1)
-        self._break(max(expected, least), gather.reason)
+        min_start = self._end + max(round(_MIN_GAP_S * self.rate), 1)
+        self._break(max(expected, min_start), gather.reason)
         self._cursor = min(expected, self._end)
 
     def _break(self, start: int, reason: str) -> None:
@@ -322,7 +322,7 @@ class LiveClock:
         self._end = self._cursor = max(start, self._end + 1)
         self._zero = self._floor
         self._reason = reason
-        self._forget_tail()
+        self._clear_tail()
 
     def _follow(self, piece: _Piece, *, drift: bool) -> None:
         """Give audio the next position, and update the time."""
@@ -355,7 +355,7 @@ class LiveClock:
         if known > 0:
             samples, start = samples[known:], self._end
         if start > self._end:
-            self._forget_tail()
+            self._clear_tail()
         time = (self._zero or 0.0) + start / self.rate
         self._ready.append(PositionedAudio(start, samples, self.rate, time, self._reason))
         self._reason = "missing"
@@ -365,6 +365,6 @@ class LiveClock:
         while self._tail_n - len(self._tail[0]) >= _TAIL_S * self.rate:
             self._tail_n -= len(self._tail.popleft())
 
-    def _forget_tail(self) -> None:
+    def _clear_tail(self) -> None:
         self._tail.clear()
         self._tail_n = 0

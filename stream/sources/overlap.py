@@ -19,7 +19,7 @@ MIN_OVERLAP_S = 0.3  # less is no proof
 _CANDIDATE = 0.6  # correlation, at the lower rate, of positions that are compared exactly
 _MAX_PLACES = 20  # this many of the best, and of the nearest to the expected position
 _COMPARED_S = 3  # of them
-_ALIKE = 0.95  # correlation of equal audio, decoded again from its middle
+_MIN_CORRELATION = 0.95  # correlation of equal audio, decoded again from its middle
 _MARGIN = 0.02  # audio with a correlation lower by this is other audio
 _NEAR_S = 2.0  # of several positions, the one this close to the expected one is used
 _QUIET = 1e-7  # mean square; silence is like all silence
@@ -58,12 +58,12 @@ def find_overlap(
     if min(len(known), len(new)) < shortest * factor:
         return None
     a, b = _coarse(known, factor), _coarse(new, factor)
-    alike = _correlations(a, b, shortest)
+    correlation = _correlations(a, b, shortest)
     near = None if expected is None else expected // factor + len(b) - 1
-    places = [(place - (len(b) - 1)) * factor for place in _places(alike, near)]
+    places = [(place - (len(b) - 1)) * factor for place in _places(correlation, near)]
     exact = [_exact(known, new, place, rate, factor) for place in places]
     best = max((fit for fit, _ in exact), default=0.0)
-    starts = [start for fit, start in exact if fit >= max(_ALIKE, best - _MARGIN)]
+    starts = [start for fit, start in exact if fit >= max(_MIN_CORRELATION, best - _MARGIN)]
     if len(starts) == 1:
         return starts[0]
     if not starts or expected is None:
@@ -98,19 +98,19 @@ def _correlations(
     of_a = energy_a[high] - energy_a[low]
     of_b = energy_b[high - start] - energy_b[low - start]
     sound = (length >= shortest) & (np.minimum(of_a, of_b) > _QUIET * length)
-    alike = np.zeros(len(products))
-    alike[sound] = products[sound] / np.sqrt(of_a[sound] * of_b[sound])
-    return alike
+    correlation = np.zeros(len(products))
+    correlation[sound] = products[sound] / np.sqrt(of_a[sound] * of_b[sound])
+    return correlation
 
 
-def _places(alike: NDArray[np.float64], expected: int | None) -> list[int]:
+def _places(correlation: NDArray[np.float64], expected: int | None) -> list[int]:
     """Return the positions to compare exactly: the best of each run of candidates."""
-    good = np.flatnonzero(alike >= _CANDIDATE)
+    good = np.flatnonzero(correlation >= _CANDIDATE)
     if not len(good):
         return []
     runs = np.split(good, np.flatnonzero(np.diff(good) > 1) + 1)
-    places = [int(run[np.argmax(alike[run])]) for run in runs]
-    chosen = sorted(places, key=lambda place: -alike[place])[:_MAX_PLACES]
+    places = [int(run[np.argmax(correlation[run])]) for run in runs]
+    chosen = sorted(places, key=lambda place: -correlation[place])[:_MAX_PLACES]
     if expected is not None:
         chosen += sorted(places, key=lambda place: abs(place - expected))[:_MAX_PLACES]
     return sorted(set(chosen))

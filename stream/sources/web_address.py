@@ -79,7 +79,7 @@ def check_scheme(url: str, name: str) -> None:
 
 
 def is_public(address: str) -> bool:
-    """Say whether an IP address is public.
+    """Return whether an IP address is public.
 
     Loopback, link-local (including cloud metadata), private, shared, multicast and reserved
     addresses are not, nor are IPv6 addresses that contain one of them.

@@ -127,7 +127,7 @@ def open_web_audio(
 def _open(client: WebClient, url: str, name: str, reading: Reading, depth: int) -> WebAudio:
     file = open_web_file(client, url, name)
     try:
-        content = _judge(file)
+        content = _detect(file)
         if content.kind is Kind.AUDIO:
             return WebAudio(_reader(file, reading), file, url)
         if content.kind is Kind.LIST:
@@ -143,7 +143,7 @@ def _open(client: WebClient, url: str, name: str, reading: Reading, depth: int) 
     raise DecodeError(f"{name}: is {content.name}, no audio; check the address")
 
 
-def _judge(file: WebFile) -> Content:
+def _detect(file: WebFile) -> Content:
     """Return the content of an answer; a text is read up to a limit."""
     file.deadline = time.monotonic() + _deadline_s(file)
     head = file.peek(1)

@@ -70,7 +70,7 @@ class Content(NamedTuple):
 
 
 def is_text(head: bytes) -> bool:
-    """Say whether an answer begins like text; then all of it is needed for `content_of`."""
+    """Return whether an answer begins like text; then all of it is needed for `content_of`."""
     return _text(head[:HEAD_BYTES]) is not None
 
 

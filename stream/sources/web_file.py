@@ -70,7 +70,7 @@ def length_of(headers: HTTPMessage) -> int | None:
     return int(text) if re.fullmatch(r"[0-9]{1,19}", text) and not chunked else None
 
 
-def backoff_s(attempt: int, max_s: float, asked_s: float | None = None) -> float:
+def backoff_s(attempt: int, max_s: float, requested_s: float | None = None) -> float:
     """Return how long to wait before an attempt to connect again.
 
     Parameters
@@ -80,11 +80,11 @@ def backoff_s(attempt: int, max_s: float, asked_s: float | None = None) -> float
         clients do not return at once.
     max_s : float > 0
         Longest wait.
-    asked_s : float, optional
+    requested_s : float, optional
         Wait requested by the server; up to ten times `max_s`.
     """
     wait_s = min(FIRST_BACKOFF_S * 2.0 ** min(attempt, 30), max_s) * random.uniform(0.5, 1.0)  # noqa: S311
-    return max(wait_s, min(asked_s or 0.0, MAX_RETRY_AFTER * max_s))
+    return max(wait_s, min(requested_s or 0.0, MAX_RETRY_AFTER * max_s))
 
 
 class WebFile:
@@ -150,7 +150,7 @@ class WebFile:
         return True
 
     def seekable(self) -> bool:
-        """Say whether FFmpeg may ask for bytes in any order.
+        """Return whether FFmpeg may ask for bytes in any order.
 
         MP4 may need it, and an MP3 file with a tag only wants to know its size; of others FFmpeg
         asks for the end. A server without ranges sends all bytes up to there.
@@ -217,7 +217,7 @@ class WebFile:
             self._response.close()
 
     def is_same_file(self, other: WebFile) -> bool:
-        """Say whether two answers from one address are one file: their first bytes are equal."""
+        """Return whether two answers from one address are one file: their first bytes are equal."""
         n = 0
         while n < len(self.first) and self.first.startswith(other.peek(n + 1)[: len(self.first)]):
             if len(other.first) == n:  # it has no more
@@ -275,7 +275,7 @@ class WebFile:
                 raise WebError(f"{self.name}: it is shorter than before")
 
     def _is_same(self, response: WebResponse) -> bool:
-        """Say whether a body begins with the same bytes as before, which are read."""
+        """Return whether a body begins with the same bytes as before, which are read."""
         self._next = 0
         while self._next < len(self.first):
             data = response.read(len(self.first) - self._next)
@@ -289,9 +289,9 @@ class WebFile:
         if self._at - self._resumed_at > _SAME_BYTES:
             self._resumes = 0
         self._resumed_at = self._at
-        asked_s: float | None = None
+        requested_s: float | None = None
         while self._resumes < _MAX_RESUMES:
-            wait_s = backoff_s(self._resumes, self._client.settings.max_backoff_s, asked_s)
+            wait_s = backoff_s(self._resumes, self._client.settings.max_backoff_s, requested_s)
             log.info("%s: %s; taken up again at byte %d", self.name, failure, self._at)
             self._resumes += 1
             if self._closed.wait(wait_s):
@@ -300,7 +300,7 @@ class WebFile:
                 self._ask(self._at)
             except WebError as error:
                 self.broken = failure = str(error).removeprefix(f"{self.name}: ")
-                asked_s = error.retry_after_s
+                requested_s = error.retry_after_s
                 if self.live or error.status in _FINAL:
                     return False
             else:

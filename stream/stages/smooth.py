@@ -153,7 +153,7 @@ class Smooth(Stage):
 
     def _push_to(self, state: SmoothState, name: Class, at: int, p: float, level: float) -> None:
         hysteresis = state.speech if name == "speech" else state.music
-        change = hysteresis.push(at, centred(p, level), grid=self.settings.grid)
+        change = hysteresis.push(at, rebiased(p, level), grid=self.settings.grid)
         if change is not None:
             state.changes.append((change[0], name, change[1]))
 
@@ -225,7 +225,7 @@ class Smooth(Stage):
         )
 
 
-def centred(p: float, level: float) -> float:
+def rebiased(p: float, level: float) -> float:
     """Return a probability moved along the log odds so that `level` becomes one half."""
     on, off = p * (1.0 - level), (1.0 - p) * level
     return on / (on + off)

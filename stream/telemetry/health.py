@@ -29,7 +29,7 @@ class Health:
         self._stall_s = stall_s
         self._now = now
         self._waits_for = set(waits_for)
-        self._trouble: Callable[[], str] = str
+        self._problem: Callable[[], str] = str
         self._edges: Callable[[], Iterable[str]] = tuple
         self._progress_at = now()
 
@@ -43,19 +43,19 @@ class Health:
         self.progress()
 
     def bind(
-        self, trouble: Callable[[], str], waits_for: Callable[[], Iterable[str]] = tuple
+        self, problem: Callable[[], str], waits_for: Callable[[], Iterable[str]] = tuple
     ) -> None:
         """Set the functions that query the edges; they may be called in any thread.
 
         Parameters
         ----------
-        trouble : callable
+        problem : callable
             Returns the problem, or "". A worker with a problem is not ready, but healthy: a
             restart would not bring back a broker.
         waits_for : callable
             Returns missing parts, such as a consumer group that was not joined yet.
         """
-        self._trouble, self._edges = trouble, waits_for
+        self._problem, self._edges = problem, waits_for
 
     @property
     def waits_for(self) -> set[str]:
@@ -63,9 +63,9 @@ class Health:
         return self._waits_for | set(self._edges())
 
     @property
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """The problem at the edges, in one line; "" if there is none."""
-        return self._trouble()
+        return self._problem()
 
     @property
     def age_s(self) -> float:
@@ -80,7 +80,7 @@ class Health:
     @property
     def ready(self) -> bool:
         """Whether all parts are there and work."""
-        return not self.waits_for and self.healthy and not self.trouble
+        return not self.waits_for and self.healthy and not self.problem
 
     def report(self) -> dict[str, Any]:
         """Return the whole state, as JSON types."""
@@ -88,7 +88,7 @@ class Health:
             "healthy": self.healthy,
             "ready": self.ready,
             "waits_for": sorted(self.waits_for),
-            "trouble": self.trouble,
+            "trouble": self.problem,
             "seconds_since_progress": round(self.age_s, 3),
             "stall_s": self._stall_s,
         }

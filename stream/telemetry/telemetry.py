@@ -49,7 +49,7 @@ class Telemetry(Observer):
     ) -> None:
         self._now = now
         self._next_sample = now()
-        self._trouble = ""
+        self._problem = ""
         self.health = Health(config.stall_s, now=now)
         self.activity = Activity(config.silent_s, config.forget_s, now)
         self.metrics = Metrics(wall)
@@ -87,13 +87,13 @@ class Telemetry(Observer):
 
     def poll(self) -> None:
         """Log a problem at the edges once, and once that the worker is ready again."""
-        trouble = self.health.trouble
-        if trouble and not self._trouble:
-            log.warning("not ready: %s", trouble)
-            self._trouble = trouble
-        elif self._trouble and self.health.ready:
+        problem = self.health.problem
+        if problem and not self._problem:
+            log.warning("not ready: %s", problem)
+            self._problem = problem
+        elif self._problem and self.health.ready:
             log.info("ready again")
-            self._trouble = ""
+            self._problem = ""
 
 
 @contextmanager

@@ -38,7 +38,7 @@ class Loop:
 
     def tick(self, partitions=(0, 1)):
         self.cache.tick(partitions)
-        return tuple([(s.partition, s.station) for s in found] for found in self.cache.look())
+        return tuple([(s.partition, s.station) for s in found] for found in self.cache.poll())
 
     def run(self, seconds, received=(), partitions=(0, 1)):
         idle, old = [], []

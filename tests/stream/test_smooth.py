@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stream.audio import EndOfStream
 from stream.events import Decision, Segment
-from stream.stages.smooth import Smooth, SmoothSettings, centred
+from stream.stages.smooth import Smooth, SmoothSettings, rebiased
 
 S = 16000
 SETTINGS = SmoothSettings(onset=0.6, offset=0.4, min_length=2 * S, update=5 * S, grid=1600)
@@ -151,10 +151,10 @@ def test_hours_of_undecided_music_are_published_and_need_no_memory():
 
 @given(p=st.floats(0, 1), level=st.floats(0.01, 0.99))
 def test_the_level_becomes_one_half_and_order_is_kept(p, level):
-    assert centred(level, level) == pytest.approx(0.5)
-    assert (centred(0.0, level), centred(1.0, level)) == (0.0, 1.0)
-    assert (centred(p, level) >= 0.5) == (p >= level) or p == pytest.approx(level)
-    assert centred(p, 0.5) == pytest.approx(p)
+    assert rebiased(level, level) == pytest.approx(0.5)
+    assert (rebiased(0.0, level), rebiased(1.0, level)) == (0.0, 1.0)
+    assert (rebiased(p, level) >= 0.5) == (p >= level) or p == pytest.approx(level)
+    assert rebiased(p, 0.5) == pytest.approx(p)
 
 
 def test_a_boundary_is_dated_where_the_level_is_crossed():

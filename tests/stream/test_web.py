@@ -122,11 +122,11 @@ def test_retry_after_in_both_forms() -> None:
 @given(
     st.integers(0, 100), st.floats(0.1, 100), st.none() | st.floats(0, 1e9),
 )  # fmt: skip
-def test_a_wait_is_bounded(attempt: int, max_s: float, asked_s: float | None) -> None:
-    wait_s = backoff_s(attempt, max_s, asked_s)
+def test_a_wait_is_bounded(attempt: int, max_s: float, requested_s: float | None) -> None:
+    wait_s = backoff_s(attempt, max_s, requested_s)
     assert 0 < wait_s <= 10 * max_s
-    assert wait_s <= max_s or (asked_s is not None and asked_s >= wait_s)
-    assert wait_s >= min(asked_s or 0, 10 * max_s)
+    assert wait_s <= max_s or (requested_s is not None and requested_s >= wait_s)
+    assert wait_s >= min(requested_s or 0, 10 * max_s)
 
 
 def test_redirections_that_lead_nowhere() -> None:

@@ -131,7 +131,7 @@ class PartitionReader:
         return self._partitions[partition].commit_offset()
 
     def is_caught_up(self, partition: int, end: int | None) -> bool:
-        """Say whether a partition that ends at `end` is read as fast as it is written."""
+        """Return whether a partition that ends at `end` is read as fast as it is written."""
         return self._partitions[partition].is_caught_up(end)
 
     def begin(
@@ -469,7 +469,7 @@ class PartitionReader:
         self._records.tick(caught_up)
         self.counts["damaged_records"] += sum(self._records.check_skips(p) for p in caught_up)
         ends, forgotten = [], set()
-        idle, expired = self._records.look()
+        idle, expired = self._records.poll()
         for state in idle:
             partition, record = self._partitions[state.partition], state.record
             if record is None or partition.next_offset < record.read_to:
@@ -515,11 +515,11 @@ class PartitionReader:
             self._partitions.set_damaged(station, value=True)
 
     def _is_elsewhere(self, state: StationState) -> bool:
-        """Say whether a station has moved to another partition of ours."""
+        """Return whether a station has moved to another partition of ours."""
         return len(self._partitions.states(state.station)) > 1
 
     def _has_moved(self, state: StationState) -> bool:
-        """Say whether another worker continues a station on another partition."""
+        """Return whether another worker continues a station on another partition."""
         moved = self._moved
         if moved is None or not (moved.grown or not moved.belongs(state.station, state.partition)):
             return False
@@ -527,7 +527,7 @@ class PartitionReader:
         return found is not None and state.record is not None and state.record.is_before(found[1])
 
     def _is_full(self) -> bool:
-        """Say whether there is no room for another station."""
+        """Return whether there is no room for another station."""
         return sum(len(p.stations) for p in self._partitions.values()) >= self._max_stations
 
     def rewrite(self) -> None:

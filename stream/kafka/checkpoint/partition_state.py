@@ -23,7 +23,7 @@ class MovedStations(Protocol):
         """Whether partitions were added to the topic, so that stations may have moved."""
 
     def belongs(self, station: str, partition: int) -> bool:
-        """Say whether the station's messages go to this partition now."""
+        """Return whether the station's messages go to this partition now."""
 
     def find(self, station: str, partition: int) -> tuple[int, StationRecord] | None:
         """Return another partition with a record of the station, and the record."""
@@ -212,7 +212,7 @@ class PartitionState:
         return self.committable_offset
 
     def is_caught_up(self, end: int | None) -> bool:
-        """Say whether the partition is read as fast as it is written.
+        """Return whether the partition is read as fast as it is written.
 
         A partition with many stations always has a next message, so being at its end is no
         criterion. Instead, its end is marked; once everything before the mark has been read, the

@@ -104,11 +104,11 @@ class StationRecord:
         return cls(station, 0, 0, 0, None, damaged=damaged)
 
     def is_of(self, topic_id: str) -> bool:
-        """Say whether the offsets belong to this topic, as far as is known."""
+        """Return whether the offsets belong to this topic, as far as is known."""
         return not self.topic_id or not topic_id or self.topic_id == topic_id
 
     def is_before(self, other: StationRecord) -> bool:
-        """Say whether this is an older state than `other`."""
+        """Return whether this is an older state than `other`."""
         if self.snapshot is None or other.snapshot is None:
             return False
         return self.age < other.age

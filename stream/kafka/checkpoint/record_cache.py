@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 # to be read from far back, and its silence would not be known.
 _REFRESH_S = 600.0
 _CHECK_SKIPS_S = 5.0  # of reading a partition, until its end is known
-_LOOK_S = 1.0  # between two searches for idle stations
+_SEARCH_S = 1.0  # between two searches for idle stations
 # If the loop stalls, at most this much of an iteration counts as silence: another worker may own
 # the stations by then.
 _MAX_ITERATION_S = 2.0
@@ -73,7 +73,7 @@ class RecordCache:
         self._forget_s = forget_s
         self._now = now
         self._ticked = now()
-        self._next_look = 0.0
+        self._next_search = 0.0
 
     def load(self, partition: PartitionState, record: StationRecord) -> StationState:
         """Note the stored record of a station."""
@@ -145,14 +145,14 @@ class RecordCache:
             if number in self._partitions:
                 self._partitions[number].read_s += passed
 
-    def look(self) -> tuple[list[StationState], list[StationState]]:
+    def poll(self) -> tuple[list[StationState], list[StationState]]:
         """Return the stations that are idle and not ended, and those to forget.
 
         They are searched for about once a second.
         """
-        if self._ticked < self._next_look:
+        if self._ticked < self._next_search:
             return [], []
-        self._next_look = self._ticked + _LOOK_S
+        self._next_search = self._ticked + _SEARCH_S
         idle, expired = [], []
         for state, record in self._stored():
             if not record.count.over and self.is_idle(state):
@@ -162,11 +162,11 @@ class RecordCache:
         return idle, expired
 
     def is_idle(self, state: StationState) -> bool:
-        """Say whether the record of a station states that it was silent for too long."""
+        """Return whether the record of a station states that it was silent for too long."""
         return state.record is not None and state.record.silent_s >= self._idle_s
 
     def ends_before(self, state: StationState, kafka_offset: int) -> bool:
-        """Say whether a station was idle before a message of it arrived."""
+        """Return whether a station was idle before a message of it arrived."""
         record = state.record
         return record is not None and self.is_idle(state) and kafka_offset >= record.read_to
 

@@ -53,8 +53,8 @@ def ask_broker(settings: KafkaSettings, topics: Collection[str]) -> dict[str, in
 class TopicLimits:
     """The topics' limits: those that the broker reports, and those learned from refusals.
 
-    The broker is asked at once, and every ten minutes in a thread. Learned limits are dropped then,
-    because an operator may have raised them. Safe in any thread.
+    The broker is queried at once, and every ten minutes in a thread. Learned limits are dropped
+    then, because an operator may have raised them. Safe in any thread.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class TopicLimits:
         names = tuple(dict.fromkeys(topics))
         self._ask = ask or (lambda: ask_broker(settings, names))
         self._now = now
-        self._asked_at = now()
+        self._queried_at = now()
         self._reported = dict(self._ask())
         self._learned: dict[str, int] = {}
 
@@ -97,9 +97,9 @@ class TopicLimits:
         self._learned[topic] = min(self._learned.get(topic, size), size - 1)
 
     def _refresh_if_old(self) -> None:
-        if self._now() - self._asked_at < _REFRESH_S:
+        if self._now() - self._queried_at < _REFRESH_S:
             return
-        self._asked_at = self._now()
+        self._queried_at = self._now()
         threading.Thread(target=self._refresh, name="topic-limits", daemon=True).start()
 
     def _refresh(self) -> None:

@@ -88,7 +88,7 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]
         self._refused_login: BaseException | None = None
         super().__init__(net, **options)
         self.config["socket_connection_setup_timeout_ms"] = _CONNECT_MS
-        # A broker with ``auto.create.topics.enable`` would create a topic that is asked for.
+        # A broker with ``auto.create.topics.enable`` would create each requested topic.
         # kafka-python ignores its option of this name.
         self.cluster.config["allow_auto_create_topics"] = False
         brokers = self.cluster.bootstrap_brokers

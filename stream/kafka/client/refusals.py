@@ -66,7 +66,7 @@ class Refusals:
     settings : KafkaSettings
         Broker and topics.
     limits : TopicLimits, optional
-        The topics' limits; without them the broker is asked.
+        The topics' limits; by default, queried from the broker.
     now : callable
         The clock, in seconds.
 

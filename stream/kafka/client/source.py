@@ -2,8 +2,8 @@
 
 What a station needs after a restart is in two places: the pipeline's snapshot in the state
 topic, and the audio from the snapshot's ``oldest`` sample on in the audio topic. `checkpoint`
-writes the first and only then commits the offset of the second, so whoever takes a partition
-over goes on with exactly the samples and the state that its last owner had.
+writes the first and only then commits the offset of the second, so the next owner of a
+partition continues with exactly the samples and the state of its last owner.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ class KafkaSource(MemberHealth, Source):
         """
         if self._undone:
             # The events up to here do not count: offsets behind them must not either, also where
-            # this is the last checkpoint of a worker that was asked to stop.
+            # this is the last checkpoint before a requested stop.
             return
         self._dead_letters.flush()
         self._write(self._reader.checkpoint(snapshots))
@@ -312,7 +312,7 @@ class KafkaSource(MemberHealth, Source):
             self._from_start = True
             self._rebalances.assigned |= not self._rebalances.joining
         if self._transactions is not None and (taken or self._rebalances.assigned or self._undone):
-            # What it holds was heard on partitions that others may have by now: all begin anew.
+            # It holds results of partitions that others may own by now: all start again.
             self._transactions.abort()
             taken = self._reader.partitions
             self._rebalances.assigned |= self._undone and not self._rebalances.joining
@@ -331,14 +331,14 @@ class KafkaSource(MemberHealth, Source):
         return self._take_up(assigned - known, polled), lost
 
     def _is_added(self, tp: TopicPartition) -> bool:
-        """Say whether a partition was added since the group began, and nobody has read it yet."""
+        """Return whether a partition was added since the group began, and was not read yet."""
         if self._settings.start_from == "earliest" or not self._moved.grown:
             return False
         wait_ms = round(self._settings.request_timeout_s * 1000)
         return self._consumer.committed(tp, timeout_ms=wait_ms) is None
 
     def _is_new(self, topic: str) -> bool:
-        """Say whether a topic was deleted and made anew since this was last asked."""
+        """Return whether a topic was recreated since the last call."""
         before, self._made_anew[topic] = self._made_anew[topic], self._topics.recreations(topic)
         return before != self._made_anew[topic]
 
@@ -448,5 +448,5 @@ class KafkaSource(MemberHealth, Source):
 
 
 def _any_of(records: Iterable[StoredRecord], topic_id: str) -> bool:
-    """Say whether any record's offset counts in the topic of this id."""
+    """Return whether any record's offset counts in the topic of this id."""
     return any(record.saved.is_of(topic_id) for record in records)

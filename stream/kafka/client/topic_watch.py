@@ -128,7 +128,7 @@ class TopicWatch:
             self._recreations[name] += 1
             log.warning(
                 "topic %s was deleted and made anew: what it held and was not processed is lost, "
-                "and told as gaps",
+                "and reported as gaps",
                 name,
             )
         elif topic.partitions > before.partitions:

@@ -276,7 +276,7 @@ class ChunkDecoder:
             pushed = DecodedFrames(self._decode_file(value, fields, mp3), 0, NEW_STREAM, 0)
             _check(pushed.decoded, fields)
         else:
-            verdict = verdict or state.timeline.judge(hint)
+            verdict = verdict or state.timeline.assess(hint)
             frames = state.frames_for(hint, verdict)
             if resumed is not None and resumed.entry != NEW_STREAM:
                 stream = FrameStream(FRAMES[kind], self._limits, resumed.entry, resumed.rate)
@@ -427,7 +427,7 @@ def _hint_of(fields: AudioHeaders, arrived_ms: int | None) -> TimestampHint:
 
 
 def _is_near(hint: TimestampHint, waiting: TimestampHint, slack: int) -> bool:
-    """Say whether a message may continue one in which no frame has ended."""
+    """Return whether a message may continue one in which no frame has ended."""
     if hint.start_sample is None or waiting.start_sample is None:
         return hint.start_sample is None
     return 0 <= hint.start_sample - waiting.start_sample <= slack

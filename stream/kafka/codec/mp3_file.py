@@ -79,7 +79,7 @@ def read_mp3_file(value: bytes) -> Mp3File | None:
 
 
 def _audio_follows(value: bytes, at: int) -> bool:
-    """Say whether anything but tags follows a file."""
+    """Return whether anything but tags follows a file."""
     while True:
         if tag := id3_bytes(value, at):
             at += tag

@@ -179,7 +179,7 @@ class Timeline:
         if self.state.top < self.state.end:
             self.state = self.state._replace(top=self.state.end)
 
-    def judge(self, hint: TimestampHint) -> Verdict:
+    def assess(self, hint: TimestampHint) -> Verdict:
         """Return the verdict that `put` will have on a message at the running rate."""
         state = self.state
         if not state.rate or state.current.is_near(hint, self._rules):
@@ -211,7 +211,7 @@ class Timeline:
         Parameters
         ----------
         verdict : Verdict, optional
-            The result of `judge`, if known.
+            The result of `assess`, if known.
 
         Raises
         ------
@@ -224,7 +224,7 @@ class Timeline:
         if n and state.rate not in (0, rate):
             state = _at_rate(state, rate)
         before, self.state = self.state, state
-        verdict = verdict or self.judge(hint)
+        verdict = verdict or self.assess(hint)
         off_s = state.current.off_s(hint, self._rules)
         try:
             start = self._put(hint, n, rate, verdict)

@@ -100,13 +100,13 @@ class FaustConsumer:
         """Begin to join the group."""
         self._starting = asyncio.create_task(self.app.start())
 
-    async def close(self, error: BaseException | None, *, asked: bool = False) -> None:
+    async def close(self, error: BaseException | None, *, requested: bool = False) -> None:
         """Leave the group; end the process if Faust does not stop.
 
         Parameters
         ----------
         error : BaseException, optional
-            The cause, where this process was not `asked` to end.
+            The cause, where the end was not `requested`.
         """
         if self._starting is not None:
             self._starting.cancel()
@@ -119,7 +119,7 @@ class FaustConsumer:
         _, late = await asyncio.wait([stopping], timeout=_STOP_S)
         if late or any(isinstance(thread, WorkerThread) for thread in threading.enumerate()):
             reason = f"{error}; Faust did not end within {_STOP_S:g} s" if error else ""
-            end_process(reason, code=1 if error and not asked else 0)
+            end_process(reason, code=1 if error and not requested else 0)
 
     async def poll(self) -> list[FaustMessage]:
         """Return the messages that have arrived, after waiting a little for some."""

@@ -102,7 +102,7 @@ def end_process(reason: str, code: int = EXIT_CODE) -> None:
 def waiting_messages(settings: KafkaSettings, positions: Mapping[int, int] | None) -> str:
     """Return in words which message waits on the audio topic for us, "" for none.
 
-    The broker is asked over a separate connection. A broker that does not answer is not a stall:
+    The broker is queried over a separate connection. A broker that does not answer is not a stall:
     there is nothing to read.
 
     Parameters

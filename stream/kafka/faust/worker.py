@@ -1,16 +1,16 @@
 """``airsift worker``: the same pipeline on Faust, for those who scale out with it.
 
 Faust reads the audio topic and looks after the group (`stream.kafka.faust.consumer`). One loop
-takes what has come, hears all stations in one batch, publishes, and at each checkpoint waits until
-the broker has the events, then the snapshots, and only then commits the offsets from which a
-restart must read again. So a partition begins for its next owner with the first message that the
-oldest of its snapshots needs, and nobody has to seek.
+reads the messages that have arrived, processes all stations in one batch, and publishes. At each
+checkpoint it waits until the broker has the events, then the snapshots, and only then commits the
+offsets from which a restart must read again. So the next owner of a partition begins with the first
+message that the oldest of its snapshots needs, and needs no seek.
 
 The snapshots are those of ``airsift run``, record for record, in the same topic: either goes on
 where the other stopped.
 
 A rebalance ends all sessions, also of the partitions that stay: they are restored from snapshots,
-and the audio since the snapshots, some seconds of each station, is heard again.
+and the audio since the snapshots, some seconds of each station, is processed again.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ class Worker(MemberHealth, SourceStatus):
             self._watchdog.stop()
             self._topics.stop()
             self._dead_letters.close()
-            await consumer.close(sys.exception(), asked=stop.requested)
+            await consumer.close(sys.exception(), requested=stop.requested)
 
     async def _work(self, stop: Stop) -> None:
         next_checkpoint = time.monotonic() + self._checkpoint_s
@@ -213,7 +213,7 @@ class Worker(MemberHealth, SourceStatus):
         await self._producer.send()
 
     def _follow_topics(self) -> None:
-        """Begin anew with topics that were deleted and made anew."""
+        """Start from the beginning of topics that were recreated."""
         if self._is_new(self._settings.topics.state):
             self._state.reset()
             self._reader.rewrite()
@@ -221,7 +221,7 @@ class Worker(MemberHealth, SourceStatus):
             self._consumer.read_from_start()
 
     def _is_new(self, topic: str) -> bool:
-        """Say whether a topic was deleted and made anew since this was last asked."""
+        """Return whether a topic was recreated since the last call."""
         before, self._made_anew[topic] = self._made_anew[topic], self._topics.recreations(topic)
         return before != self._made_anew[topic]
 
@@ -299,7 +299,7 @@ class Worker(MemberHealth, SourceStatus):
             self.counts["commits" if done else "commit_failures"] += 1
 
     def _is_current(self) -> bool:
-        """Say whether the sessions are of the assignment that holds now."""
+        """Return whether the sessions are of the assignment that holds now."""
         return self._assignment == self._consumer.assignments
 
     def _count_unreadable(self) -> None:

@@ -91,7 +91,7 @@ class Batch:
         return self.next_offset - 1
 
     def has_producer_id(self) -> bool:
-        """Say whether its producer has an id."""
+        """Return whether its producer has an id."""
         return self.producer_id >= 0
 
     def validate_crc(self) -> bool:
@@ -127,7 +127,7 @@ class Passed(NamedTuple):
     reached: int
 
     def holds(self, offset: int) -> bool:
-        """Say whether this offset was reported with it."""
+        """Return whether this offset was reported with it."""
         return self.first < offset <= self.reached
 
 
@@ -183,7 +183,7 @@ class RecordBatches:
         note: Callable[[int, Unreadable], None] | None = None,
     ) -> None:
         self._data = memoryview(data)
-        self._asked = self._position = position
+        self._requested = self._position = position
         self._highwater = highwater
         self._max_bytes = max_bytes
         self._doubts = doubts
@@ -211,7 +211,7 @@ class RecordBatches:
         return made
 
     def has_next(self) -> bool:
-        """Say whether there is another batch."""
+        """Return whether there is another batch."""
         if not self._is_looked:
             self._is_looked = True
             self._next = self._read()
@@ -244,7 +244,7 @@ class RecordBatches:
             batch = self._understand(frame, magic)
             if batch is not None:
                 return batch
-        if self._data and self._position == self._asked < self._highwater:
+        if self._data and self._position == self._requested < self._highwater:
             # The whole answer lies before the requested offset.
             return self._doubt(("before", len(self._data)), "the broker sends what lies before", 0)
         return None
@@ -290,12 +290,12 @@ class RecordBatches:
             )
             check_records(body, header.shape)
         except (CodecError, MalformedError) as error:
-            offset = max(header.base_offset, self._asked)
+            offset = max(header.base_offset, self._requested)
             yield from self._stand_in(offset, frame, str(error), next_offset)
             return
         for record in read_records(body, header.shape):
             if isinstance(record.value, Unreadable) and self._note is not None:
-                if record.offset >= self._asked:
+                if record.offset >= self._requested:
                     self._note(record.offset, record.value)
                 continue
             yield record
@@ -377,14 +377,14 @@ class RecordBatches:
         self._doubts.refused_since = None
 
     def _is_before(self, frame: memoryview, magic: int) -> bool:
-        """Say whether a whole batch lies before the requested offset."""
+        """Return whether a whole batch lies before the requested offset."""
         last = _FRAME.unpack_from(frame)[0]
         if magic == 2:
             last += max(_Header(*_HEADER.unpack_from(frame)).last_delta, 0)
-        return bool(last < self._asked) and self._position == self._asked
+        return bool(last < self._requested) and self._position == self._requested
 
     def _is_ahead(self, base: int) -> bool:
-        """Say whether a batch begins behind what the broker calls the end."""
+        """Return whether a batch begins behind what the broker calls the end."""
         return self._position < self._highwater < base
 
     def _base_after(self, size: int) -> int | None:
