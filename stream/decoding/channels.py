@@ -1,16 +1,16 @@
 """Which weights bring the channels of audio to mono, so that no channel cancels another.
 
 The mean over channels is right for nearly all audio, and loses what lies in opposite phase: music
-that a listener hears from both loudspeakers is not in the mean at all. So audio is looked at in
-tiles, 0.1 s of a third of an octave each. A tile is lost in a mixture whose power is less than an
-eighth of the power of all channels together: mean and listener then differ by more than any
-panning, reverberation or microphone distance explains. In ordinary stereo music 0 to 2.5 % of the
-tiles of 4 s are lost in the mean (21 songs), in some moments 6 %; music in opposite phase under
-speech that is 10 dB louder loses about a fifth of them.
+that is audible from both loudspeakers is absent from the mean. So audio is divided into tiles of
+0.1 s and a third of an octave. A mixture loses a tile if the mixture's power in it is less than an
+eighth of the power of all channels together; panning, reverberation and microphone distance do not
+explain such a difference. In ordinary stereo music the mean loses 0 to 2.5 % of the tiles of 4 s
+(21 songs), at some moments 6 %; with music in opposite phase under speech that is 10 dB louder, it
+loses about a fifth of them.
 
-Where many tiles are lost, the sign of a channel is changed, or a channel is left out, until they
-are there. What is chosen depends on the last 4 s of audio and on nothing else, so that whoever
-starts 4 s earlier chooses the same.
+If many tiles are lost, the sign of a channel is changed, or a channel is left out, until few are
+lost. The choice depends only on the last 4 s of audio, so that a decoder that starts 4 s earlier
+makes the same choice.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 
 BLOCKS_PER_S = 10
 WINDOW = 40  # blocks that a choice depends on
-MAX_CHANNELS = 8  # of more, the mean is taken: their tiles would cost more than the network
+MAX_CHANNELS = 8  # with more, the mean is used: their tiles would cost more than the network
 
-# Hz, the edges of the bands: what speech, music and fingerprints are recognised by. Lower bands
+# Hz, the edges of the bands by which speech, music and fingerprints are recognised. Lower bands
 # hold too few independent values in 0.1 s.
 _EDGES_HZ = 300 * 2 ** (np.arange(13) / 3)
-_RATE = 11_025  # samples per second that tiles are computed at, at least
-_FACTOR = 128  # of a transform's length, for speed
-_LOST = 8.0  # power of all channels over that of their sum, in a tile that is lost
-_RANGE = 1e-4  # power of the weakest tile that counts, against the strongest of the window
+_RATE = 11_025  # minimum sample rate at which tiles are computed
+_FACTOR = 128  # a transform's length is a multiple of this, for speed
+_LOST = 8.0  # power of all channels over that of the mixture, above which a tile is lost
+_RANGE = 1e-4  # power of the weakest tile that counts, relative to the strongest of the window
 _FLOOR = 1e-10  # mean square of a band's samples below which nothing counts
-_MIN_TILES = 4  # of fewer lost tiles there is no share
-# Share of lost tiles from which another mixture than the mean is looked for ...
+_MIN_TILES = 4  # fewer lost tiles count as none
+# Share of lost tiles from which a mixture other than the mean is searched for ...
 _MAX_LOST = 0.06
-_RECENT, _OF_RECENT = 5, 0.3  # that of the latest blocks counts, too, by so much
+_RECENT, _OF_RECENT = 5, 0.3  # latest blocks whose own share counts as well, and its factor
 # ... which must lose at most half as many, each change of a channel saving a quarter of them.
 _WORTH = 0.5
 _CHANGE_WORTH = 0.75
-# A channel is left out only where that saves so many more tiles than changing a sign, and the
-# last one rather than others: a mixture is not to change with every chance of the tiles.
+# Extra costs, as shares of tiles: of leaving a channel out instead of changing its sign, and of
+# changing a channel other than the last. They prevent a mixture from changing at random.
 _LEAVING_OUT = 0.01
 _OTHERS = 0.05
 
@@ -61,12 +61,12 @@ class _Block(NamedTuple):
 
 
 class ChannelWeights:
-    """Choose the weights of each block of one stream.
+    """Chooses the weights of each block of one stream.
 
     Parameters
     ----------
     channels : int, 2 to MAX_CHANNELS
-        Of the stream.
+        Channels of the stream.
     rate : int > 0
         Samples per second.
 
@@ -89,7 +89,7 @@ class ChannelWeights:
         self._window: deque[_Block] = deque(maxlen=WINDOW)
 
     def push(self, blocks: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """Take the next blocks; return the weights of each.
+        """Process the next blocks; return the weights of each.
 
         Parameters
         ----------
@@ -118,7 +118,7 @@ class ChannelWeights:
         low = np.zeros((k, channels, n), np.float32)
         for i in range(step):
             low += blocks[:, i : n * step : step].transpose(0, 2, 1)
-        # Each row is transformed by itself: its bits do not depend on what else is pushed.
+        # Each row is transformed alone: its bits do not depend on the other rows.
         spectra = np.fft.rfft(low * self._taper, self._padded, axis=2)
         real, imag = spectra.real.astype(np.float64), spectra.imag.astype(np.float64)
         power = np.empty((k, len(self._bands) - 1, channels, channels))
@@ -161,7 +161,7 @@ class _Tiles(NamedTuple):
     recent: NDArray[np.bool_]
 
     def lost(self, weights: NDArray[np.float64]) -> float:
-        """Return the share of tiles that a mixture loses, of all or of the latest."""
+        """Return the share of tiles that a mixture loses: of all or, scaled, of the latest."""
         lost = self.total > _LOST * np.einsum("c,ncd,d->n", weights, self.power, weights)
         return max(_share(lost), _OF_RECENT * _share(lost[self.recent]))
 
@@ -172,7 +172,7 @@ def _share(lost: NDArray[np.bool_]) -> float:
 
 
 def _changes(weights: NDArray[np.float64]) -> list[tuple[NDArray[np.float64], float]]:
-    """Return mixtures that differ in one channel, and what each of them costs."""
+    """Return mixtures that differ in one channel, and the cost of each."""
     channels = np.flatnonzero(weights == 1).tolist()
     if len(channels) == 1:
         return []
@@ -186,7 +186,7 @@ def _changes(weights: NDArray[np.float64]) -> list[tuple[NDArray[np.float64], fl
 
 
 def _bands(n: int, rate: float) -> NDArray[np.intp]:
-    """Return the first bin of each band of a spectrum of `n` samples, and that behind the last."""
+    """Return the first bin of each band of a spectrum of `n` samples, and the end of the last."""
     edges = np.unique(np.searchsorted(np.fft.rfftfreq(n, 1 / rate), _EDGES_HZ))
     edges = edges[edges <= n // 2]
     return edges if len(edges) > 1 else np.array([0, n // 2])

@@ -1,4 +1,4 @@
-"""Which of several audio tracks of a file is read, and what the tracks are."""
+"""Choosing one of several audio tracks of a file, and describing the tracks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 _MAX_LISTED = 20
 _MAX_TITLE = 60  # characters
-# What MP4 writers call a track that nobody gave a name.
+# Titles that MP4 writers give to a track without a name.
 _NO_TITLES = {"soundhandler", "sound media handler", "core media audio", "audiohandler"}
-# Codes of two letters whose codes of three letters begin otherwise.
+# Two-letter codes that the first two letters of a three-letter code do not identify.
 _LANGUAGES = {
     "cs": ("ces", "cze"),
     "da": ("dan",),
@@ -45,14 +45,14 @@ _ADDED = Disposition.comment | Disposition.visual_impaired | Disposition.hearing
 
 
 def choose_track(container: InputContainer, name: str, wanted: str | None = None) -> AudioStream:
-    """Return an audio track, and tell the demuxer to drop all other streams.
+    """Return an audio track, and make the demuxer drop all other streams.
 
     Parameters
     ----------
     container : InputContainer
         Opened for reading.
     name : str
-        What messages call it.
+        The name of the file in messages.
     wanted : str, optional
         Number of the track among the audio tracks, from 1, or its language or title. Without it:
         the default track, else the first that is neither a commentary nor a description.
@@ -87,7 +87,7 @@ def choose_track(container: InputContainer, name: str, wanted: str | None = None
 
 
 def note_of(container: InputContainer, track: AudioStream) -> str:
-    """Return which track is read, where there are several; else ""."""
+    """Return a note on the track that is read if there are several, otherwise ""."""
     tracks = container.streams.audio
     if len(tracks) == 1:
         return ""
@@ -98,7 +98,7 @@ def note_of(container: InputContainer, track: AudioStream) -> str:
 
 
 def others_than(container: InputContainer) -> str:
-    """Return how to choose another track, where there are several; else ""."""
+    """Return how to choose another track if there are several, otherwise ""."""
     tracks = container.streams.audio
     return f"; --track chooses from {list_tracks(tracks)}" if len(tracks) > 1 else ""
 
@@ -111,7 +111,7 @@ def list_tracks(tracks: Sequence[AudioStream]) -> str:
 
 
 def describe(track: AudioStream) -> str:
-    """Return what a track says of itself."""
+    """Return the description of a track from its metadata."""
     words = [_language(track), f'"{title}"' if (title := _title(track)) else ""]
     if _is_known(track):
         channels = track.channels
@@ -126,7 +126,7 @@ _FLAGS = [Disposition.default, Disposition.dub, Disposition.original, *_ADDED]
 
 
 def _named(tracks: list[AudioStream], wanted: str) -> list[AudioStream]:
-    """Return the tracks of a number, a language or a title; the first rule that finds one holds."""
+    """Return the tracks with a number, language or title, by the first rule that finds any."""
     if wanted.isascii() and wanted.isdecimal():
         number = int(wanted)
         return tracks[number - 1 : number] if number else []
@@ -146,7 +146,7 @@ def _named(tracks: list[AudioStream], wanted: str) -> list[AudioStream]:
 
 
 def _is_language(track: AudioStream, code: str) -> bool:
-    """Return whether a code of two letters, or the other one of three, is a track's language."""
+    """Return whether a two-letter or three-letter code is the language of a track."""
     language = _language(track).casefold()
     for two, three in _LANGUAGES.items():
         if code == two or code in three:
@@ -160,7 +160,7 @@ def _rank(track: AudioStream) -> tuple[bool, bool, int]:
 
 
 def _is_known(track: AudioStream) -> bool:
-    return cast("object", track.codec_context) is not None  # which the type stubs rule out
+    return cast("object", track.codec_context) is not None  # not so in the type stubs
 
 
 def _language(track: AudioStream) -> str:
@@ -174,6 +174,6 @@ def _title(track: AudioStream) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text from a file that a terminal can be given."""
+    """Return text from a file in a form that is safe to print on a terminal."""
     text = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
     return text if len(text) <= _MAX_TITLE else text[: _MAX_TITLE - 1] + "…"

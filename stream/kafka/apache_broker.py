@@ -39,7 +39,7 @@ JARS = Path(__file__).parents[2] / ".kafka"
 _START_S = 60.0
 _STOP_S = 20.0
 _ATTEMPTS = 3
-# One small heap and the quick compiler alone: a node is up in 2.6 s instead of 5.
+# With a small heap and only the fast compiler, a node starts in 2.6 s instead of 5.
 _JAVA = ["-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
 _LOG4J = """
 Configuration:
@@ -55,7 +55,7 @@ _STARTED = b"Kafka Server started"
 
 
 def why_not() -> str:
-    """Return in one line why Apache Kafka cannot be started here; "" where it can."""
+    """Return in one line why Apache Kafka cannot be started here; "" if it can."""
     if shutil.which("java") is None:
         return "Apache Kafka needs Java 17; on Debian: apt-get install default-jre-headless"
     if not any(JARS.glob("kafka_*.jar")):
@@ -66,24 +66,24 @@ def why_not() -> str:
 class ApacheKafka:
     """A cluster of Apache Kafka that lives as long as the `with` block.
 
-    Each node is broker and controller; its files are in a temporary folder that survives
-    `stop`, `kill` and `start` and goes with the block. Enter it in a thread that outlives the
-    block: Linux ends the nodes with that thread.
+    Each node is broker and controller. Its files are in a temporary folder that survives `stop`,
+    `kill` and `start` and is deleted at the end of the block. Enter the block in a thread that
+    outlives it: Linux ends the nodes with that thread.
 
     Parameters
     ----------
     nodes : int > 0
-        How many. Internal topics have as many replicas, up to three.
+        Number of nodes. Internal topics have as many replicas, up to three.
     properties : mapping of str to str, optional
-        Lines of ``server.properties`` on top of, or instead of, those made here. ``{node}`` and
-        ``{port}`` in a value stand for the node's number and its port.
+        Lines of ``server.properties`` that are added to, or replace, the default ones. ``{node}``
+        and ``{port}`` in a value stand for the node's number and its port.
     listeners : mapping of str to str, optional
         Further listeners for clients, each on a port of its own: name in capital letters, and
-        protocol (``PLAINTEXT``, ``SSL``, ``SASL_PLAINTEXT``, ``SASL_SSL``). What a protocol needs,
-        as a key store or mechanisms, is given in `properties`. The listener ``CLIENT`` stays
-        plain; its users are ``ANONYMOUS``, to be named in ``super.users`` beside an authorizer.
+        protocol (``PLAINTEXT``, ``SSL``, ``SASL_PLAINTEXT``, ``SASL_SSL``). Settings of a protocol,
+        such as a key store or mechanisms, belong in `properties`. The listener ``CLIENT`` stays
+        plain; its users are ``ANONYMOUS``, who must be in ``super.users`` with an authorizer.
     advertised_port : int, optional
-        Loopback port that clients of a single node are sent to, of whatever stands before it.
+        Loopback port that a single node advertises to clients, such as that of a proxy.
 
     Attributes
     ----------
@@ -117,7 +117,7 @@ class ApacheKafka:
 
     @property
     def bootstrap_servers(self) -> str:
-        """Where clients connect: ``host:port`` of every node, joined by commas."""
+        """The ``host:port`` of every node for clients, joined by commas."""
         return ",".join(f"127.0.0.1:{port}" for port in self.ports)
 
     @property
@@ -158,7 +158,7 @@ class ApacheKafka:
             raise BrokerError(reason)
         self._folder = Path(tempfile.mkdtemp(prefix="airsift-kafka-"))
         try:
-            self._start_anew()
+            self._start_on_free_ports()
         except BaseException:
             self.__exit__()
             raise
@@ -171,7 +171,7 @@ class ApacheKafka:
             self._folder = None
 
     def start(self, node: int | None = None) -> None:
-        """Start a node, or all that do not run, and wait until they answer."""
+        """Start a node, or all that do not run, and wait until they have started."""
         begun = self._numbers(node)
         for each in begun:
             if self._processes[each] is None:
@@ -188,7 +188,7 @@ class ApacheKafka:
             process.terminate()
         deadline = time.monotonic() + _STOP_S
         for process in running:
-            # Alone in a cluster that has lost its quorum it waits for the others.
+            # A node of a cluster without a quorum waits for the others.
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(deadline - time.monotonic(), 0))
         self.kill(node)
@@ -203,11 +203,11 @@ class ApacheKafka:
                 self._processes[each] = None
 
     def freeze(self, node: int | None = None) -> None:
-        """Stop a node, or all, in time: connections stay open and nothing answers."""
+        """Suspend a node, or all: connections stay open and nothing answers."""
         self._send(node, signal.SIGSTOP)
 
     def thaw(self, node: int | None = None) -> None:
-        """Let a frozen node, or all, go on."""
+        """Resume a frozen node, or all."""
         self._send(node, signal.SIGCONT)
 
     def log(self, node: int = 0) -> str:
@@ -228,8 +228,8 @@ class ApacheKafka:
     def _numbers(self, node: int | None) -> list[int]:
         return list(range(len(self._processes))) if node is None else [node]
 
-    def _start_anew(self) -> None:
-        """Choose ports and start; with others where one was taken in between."""
+    def _start_on_free_ports(self) -> None:
+        """Choose ports and start; repeat with other ports if one is in use by then."""
         assert self._folder is not None
         for attempt in range(1, _ATTEMPTS + 1):
             try:
@@ -247,10 +247,10 @@ class ApacheKafka:
                 return
 
     def _lay_out(self) -> None:
-        """Write each node's configuration, and what `kafka-storage format` would."""
+        """Write each node's configuration, and the files that `kafka-storage format` writes."""
         assert self._folder is not None
         count = len(self._processes)
-        # Brokers among themselves go past what stands before a node.
+        # Brokers connect to each other directly, not through the advertised port.
         extra = {} if self._advertised_port is None else {"BROKER": "PLAINTEXT"}
         protocols = {**self._protocols, **extra, "CONTROLLER": "PLAINTEXT"}
         ports = iter(free_ports(count * len(protocols)))
@@ -278,7 +278,7 @@ class ApacheKafka:
             (self._folder / f"{node}.properties").write_text(text)
 
     def _addresses(self, node: int, protocols: Mapping[str, str]) -> dict[str, str]:
-        """Return what a node's properties say of its listeners and of the other nodes."""
+        """Return a node's properties for its listeners and for the other nodes."""
         listeners = self._listeners[node]
         advertised = {name: port for name, port in listeners.items() if name != "CONTROLLER"}
         if self._advertised_port is not None:
@@ -322,7 +322,7 @@ class ApacheKafka:
             )
 
     def _wait_until_started(self, node: int, deadline: float) -> None:
-        """Wait for a node's own word: on its port another process may answer."""
+        """Wait for the log line of a node: another process may answer on its port."""
         process = self._processes[node]
         assert process is not None
         while process.poll() is None and time.monotonic() < deadline:
@@ -337,7 +337,7 @@ class ApacheKafka:
 
 
 def _common_properties(nodes: int) -> dict[str, str]:
-    """Return the properties that all nodes share: little is waited for, and little is used."""
+    """Return the properties that all nodes share, with short waits and few threads."""
     replicas = str(min(nodes, 3))
     in_sync = str(max(min(nodes, 3) - 1, 1))
     return {
@@ -352,7 +352,7 @@ def _common_properties(nodes: int) -> dict[str, str]:
         "min.insync.replicas": in_sync,
         "group.initial.rebalance.delay.ms": "0",
         "group.min.session.timeout.ms": "1000",
-        # A node that died is known to be gone sooner than after 9 s.
+        # A dead node is detected after 3 s instead of 9 s.
         "broker.session.timeout.ms": "3000",
         "broker.heartbeat.interval.ms": "500",
         "log.flush.offset.checkpoint.interval.ms": "5000",
@@ -367,5 +367,5 @@ def _joined(listeners: Mapping[str, int]) -> str:
 
 
 def _uuid() -> str:
-    """Return a random id as Kafka writes it."""
+    """Return a random id in Kafka's format."""
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

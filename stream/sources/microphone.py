@@ -1,9 +1,9 @@
 """A sound card's input through PortAudio.
 
 PortAudio calls back from its own thread, which must not wait: `BlockQueue` counts samples and puts
-blocks into a bounded queue. Blocks that do not fit, samples that PortAudio reports as dropped, and
-pauses of the device, the process or the machine make the count jump. So lost audio is a gap and
-never a drift.
+blocks into a bounded queue. The count jumps for blocks that do not fit, for samples that PortAudio
+reports as dropped, and after pauses of the device, the process or the machine. So lost audio is a
+gap and never a drift.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-IDLE_S = 0.2  # an iterating caller never waits longer
-SILENT_S = 5.0  # without a single block, a device counts as gone
+IDLE_S = 0.2  # maximum wait for the next batch
+SILENT_S = 5.0  # a device that sends no block for this long counts as gone
 REOPEN_S = 1.0  # between two attempts to open a device that is gone
 # Blocks arrive late by up to a few buffers of the sound server. A block that arrives at the usual
 # interval, but later than this relative to the count of samples, follows a loss.
@@ -49,7 +49,7 @@ class BlockQueue:
     rate : int > 0
         Samples per second.
     blocks : int > 0
-        Capacity in blocks; more are lost.
+        Capacity in blocks; further blocks are dropped.
     now : callable
         Seconds on a clock that continues while the process or the machine is stopped.
 
@@ -69,15 +69,15 @@ class BlockQueue:
         self._now = now
         self._next = 0  # index of the next sample
         self._began: float | None = None  # Unix time of sample 0
-        self._zero_s = 0.0  # when sample 0 was recorded, by `now`
-        self._arrived_s = 0.0  # when the latest block came, by `now`
-        self._recorded_s = 0.0  # when the latest block ended, by the device's clock
-        self._drift_s = 0.0  # the system's clock against the count of samples
+        self._zero_s = 0.0  # time of sample 0 on the clock `now`
+        self._arrived_s = 0.0  # arrival of the latest block on the clock `now`
+        self._recorded_s = 0.0  # end of the latest block on the device's clock
+        self._drift_s = 0.0  # the system's clock minus the count of samples
         self._reopened = False
-        self._reason = "missing"  # why samples before the next block are lost, if any are
+        self._reason = "missing"  # reason of a loss before the next block
 
     def put(self, block: NDArray[np.float32], at_s: float, age_s: float, dropped: bool) -> None:
-        """Add a block, or lose it. Never waits.
+        """Add a block, or drop it if the queue is full. Never waits.
 
         Parameters
         ----------
@@ -95,7 +95,7 @@ class BlockQueue:
         if self._began is None:
             self._began, self._zero_s = time.time() - age_s, arrived_s - length_s
         elif dropped:
-            # The device does not say how many: its clock does.
+            # The number of samples is not reported; the device's clock gives it.
             self._lose(max(round((at_s - self._recorded_s) * self.rate), 1), "overflow")
         late_s = arrived_s - length_s - self._zero_s - self._next / self.rate - self._drift_s
         if self._reopened or (late_s > _LATE_S and 0.5 < interval_s / length_s < 1.5):
@@ -115,7 +115,7 @@ class BlockQueue:
             self._reason = "missing"
 
     def reopen(self, rate: int) -> None:
-        """Continue with a reopened device: the time since the last block is lost.
+        """Continue with a reopened device; the time since the last block is a loss.
 
         Parameters
         ----------
@@ -125,7 +125,7 @@ class BlockQueue:
         self._next, self.rate = rescale(self._next, self.rate, rate), rate
         self._reopened = self._began is not None
 
-    def take(self, timeout_s: float) -> list[AudioChunk]:
+    def read(self, timeout_s: float) -> list[AudioChunk]:
         """Return all queued blocks; wait at most `timeout_s` for the first."""
         chunks: list[AudioChunk] = []
         try:
@@ -158,21 +158,21 @@ class MicrophoneSource(Source):
     block_ms : int > 0
         Milliseconds in a chunk.
     queue_blocks : int > 0
-        Chunks that may wait to be taken; what comes on top of them is lost.
+        Capacity of the queue in chunks; further chunks are dropped.
     absent_s : float >= 0
-        Seconds for which a device that gives no more audio is opened again and again.
+        Seconds for which a device that stopped sending audio is reopened.
 
     Attributes
     ----------
     name : str
-        The device's.
+        Name of the device.
     rate : int
-        Samples per second: what the device likes best.
+        Samples per second: the device's default.
 
     Raises
     ------
     SourceError
-        PortAudio or the device is not there, or the device gives no audio for `absent_s`.
+        PortAudio or the device is missing, or the device sends no audio for `absent_s`.
     """
 
     live = True
@@ -209,9 +209,9 @@ class MicrophoneSource(Source):
         silent_s = 0.0
         looked = time.monotonic()
         while not self._closed:
-            chunks = self._blocks.take(IDLE_S)
+            chunks = self._blocks.read(IDLE_S)
             before, looked = looked, time.monotonic()
-            # Of a process that stood still, only the time in which it listened is silence.
+            # If the process was suspended, only the time in which it ran counts as silence.
             silent_s = 0.0 if chunks else silent_s + min(looked - before, 2 * IDLE_S)
             yield chunks
             if silent_s > SILENT_S:
@@ -246,13 +246,13 @@ class MicrophoneSource(Source):
             ) from error
 
     def _wait_for_device(self) -> Iterator[list[AudioChunk]]:
-        """Open the device again and again until it gives audio; yield empty batches meanwhile."""
+        """Reopen the device until it sends audio; yield empty batches meanwhile."""
         absent_s, name = SILENT_S, self.name
         while absent_s < self._absent_s:
             wait_s = REOPEN_S
             with suppress(SourceError), _without_chatter():
                 self._reopen()
-                wait_s = SILENT_S  # a sound server takes a while for the first block
+                wait_s = SILENT_S  # a sound server may delay the first block
             for _ in range(round(wait_s / IDLE_S)):
                 if self._closed or self._blocks.queued:
                     return
@@ -289,7 +289,7 @@ class MicrophoneSource(Source):
             self._stream = None
 
     def _receive(self, block: NDArray[np.float32], frames: int, times: Any, status: Any) -> None:
-        """Take a block of shape [frames, channels] from PortAudio's thread."""
+        """Receive a block of shape [frames, channels] in PortAudio's thread."""
         at_s = times.inputBufferAdcTime
         self._blocks.put(block, at_s, max(times.currentTime - at_s, 0.0), status.input_overflow)
 
@@ -306,7 +306,7 @@ def _load() -> ModuleType:
 
 
 def _find(sounddevice: ModuleType, device: str | int | None) -> dict[str, Any]:
-    """Return what PortAudio knows of an input device."""
+    """Return PortAudio's information about an input device."""
     if isinstance(device, str) and device.isdecimal():
         device = int(device)
     try:
@@ -323,7 +323,7 @@ def _find(sounddevice: ModuleType, device: str | int | None) -> dict[str, Any]:
 
 @contextmanager
 def _without_chatter() -> Iterator[None]:
-    """Keep off the terminal what ALSA and JACK print when they look for devices."""
+    """Hide the output of ALSA and JACK while they search for devices."""
     terminal = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:

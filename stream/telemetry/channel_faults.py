@@ -1,4 +1,4 @@
-"""Faults of the channels of a stream, one line for each change."""
+"""Detection of faulty channels of a stream, with one log line for each change."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 # Faults found in this process, by kind; exported to Prometheus.
 FAULTS: Counter[str] = Counter(inverted=0, cancelled=0, silent=0)
 
-_SURE = {"": 5.0, "inverted": 1.0, "cancelled": 1.0, "silent": 0.0}  # s that a state must last
-_SILENT_S = 5.0  # of sound in the other channel, before a channel counts as silent
-_SILENT = 1e-6  # power against the other channel of its pair (-60 dB)
+# Minimum duration before a state is reported.
+_MIN_S = {"": 5.0, "inverted": 1.0, "cancelled": 1.0, "silent": 0.0}
+_SILENT_S = 5.0  # duration of sound in the other channel before a channel counts as silent
+_SILENT = 1e-6  # power relative to the other channel of its pair (-60 dB)
 _LOUD = 1e-6  # mean square above which a channel is a reference
 _NOTHING = 1e-10  # mean square below which a channel is silent in any case
 # Left and right of each pair, by the number of channels, in the order of FFmpeg and WAV. Centre
@@ -36,7 +37,7 @@ _PAIRS = {
 
 
 class _State(NamedTuple):
-    kind: str  # a key of `FAULTS`, or "" where there is none
+    kind: str  # a key of `FAULTS`, or "" if there is no fault
     channels: tuple[int, ...]  # from 0
 
 
@@ -46,14 +47,14 @@ class ChannelFaults:
     Parameters
     ----------
     channels : int
-        Their number.
+        Number of channels.
     """
 
     def __init__(self, channels: int) -> None:
         self._channels = channels
-        self._silent = [0] * channels  # blocks, of each channel
+        self._silent = [0] * channels  # blocks for which each channel has been silent
         self._reported = self._now = _State("", ())
-        self._lasts = 0  # blocks
+        self._lasts = 0  # blocks since the state began
 
     def push(self, weights: Sequence[NDArray[np.float32]], power: NDArray[np.float64]) -> list[str]:
         """Process the next blocks; return a line for each change.
@@ -70,7 +71,7 @@ class ChannelFaults:
             state = self._state(mixture, levels)
             self._lasts = self._lasts + 1 if state == self._now else 1
             self._now = state
-            if state != self._reported and self._lasts >= _SURE[state.kind] * BLOCKS_PER_S:
+            if state != self._reported and self._lasts >= _MIN_S[state.kind] * BLOCKS_PER_S:
                 self._reported = state
                 lines.append(self._line(state))
                 if state.kind:

@@ -212,7 +212,7 @@ def test_a_zombies_older_state_does_not_win(kafka_settings: KafkaSettings) -> No
     sender.close()
     found = log.read({0: 0, 1: 0})
     assert found[0] == {}
-    assert found[1]["a"].saved.snapshot == snapshot_at(300)
+    assert found[1]["a"].record.snapshot == snapshot_at(300)
 
 
 def test_a_state_topic_that_is_too_small_is_named(kafka_settings: KafkaSettings) -> None:

@@ -33,13 +33,13 @@ def test_blocks_are_numbered_and_dated() -> None:
     before = time.time()
     for i in range(3):
         put(blocks, i / 10, value=i)
-    chunks = blocks.take(0)
+    chunks = blocks.read(0)
     assert [(chunk.start, chunk.end) for chunk in chunks] == [(0, 10), (10, 20), (20, 30)]
     assert [chunk.samples[0, 0] for chunk in chunks] == [0, 1, 2]
     assert chunks[0].samples.shape == (BLOCK, 2)
     assert chunks[0].time == pytest.approx(before - 0.25, abs=0.2)
     assert chunks[2].time - chunks[0].time == pytest.approx(0.2, abs=0.001)
-    assert blocks.take(0) == []
+    assert blocks.read(0) == []
     assert blocks.overflows == 0
 
 
@@ -50,7 +50,7 @@ def test_what_a_full_queue_loses_is_a_jump_of_exactly_its_length(taken: list[int
         for _ in range(count):
             put(blocks, at / 100, value=at / BLOCK)
             at += BLOCK
-        chunks += blocks.take(0)
+        chunks += blocks.read(0)
     expected = 0
     for chunk in chunks:
         assert chunk.samples[0, 0] == chunk.start / BLOCK  # it is where it belongs
@@ -65,7 +65,7 @@ def test_what_the_device_dropped_is_told_by_its_clock() -> None:
     put(blocks, 7.1)
     put(blocks, 8.7, dropped=True)
     put(blocks, 8.8)
-    spans = [(chunk.start, chunk.gap_reason) for chunk in blocks.take(0)]
+    spans = [(chunk.start, chunk.gap_reason) for chunk in blocks.read(0)]
     assert spans == [(0, "missing"), (10, "missing"), (170, "overflow"), (180, "missing")]
 
 
@@ -101,7 +101,7 @@ def test_time_in_which_all_stood_still_is_a_gap_unless_the_device_kept_it(
         for _ in range(3):
             clock.now += 0.1
             put(blocks, 0.0)
-    chunks = blocks.take(0)
+    chunks = blocks.read(0)
     assert all(a.end <= b.start for a, b in pairwise(chunks))
     gaps = [(b.start - a.end, b.gap_reason) for a, b in pairwise(chunks) if a.end != b.start]
     assert all(reason == "pause" for _, reason in gaps)
@@ -119,7 +119,7 @@ def test_neither_jitter_nor_a_slow_clock_is_a_gap(lates: list[float], drift: flo
     for i in range(10_000):
         clock.now = 1000 + i * 0.1 * (1 + drift) + lates[i % len(lates)]
         put(blocks, 0.0)
-    chunks = blocks.take(0)
+    chunks = blocks.read(0)
     assert [chunk.start for chunk in chunks] == list(range(0, 100_000, BLOCK))
     spent = chunks[-1].time - chunks[0].time  # type: ignore[operator]
     assert spent == pytest.approx(999.9 * (1 + drift), abs=0.25)
@@ -134,7 +134,7 @@ def test_a_device_opened_again_goes_on_where_the_clock_is() -> None:
     put(blocks, 0.0)
     clock.now += 0.05
     put(blocks, 0.0)
-    first, second, third = blocks.take(0)
+    first, second, third = blocks.read(0)
     assert (first.start, first.end, first.rate) == (0, 10, 100)
     # Blocks of ten samples at 200 Hz: 0.05 s.
     assert (second.start, second.rate, second.gap_reason) == (6010, 200, "pause")
@@ -145,7 +145,7 @@ def test_a_device_without_a_clock_drops_at_least_one_sample() -> None:
     blocks = BlockQueue("mic", 100, 10)
     put(blocks, 0.0)
     put(blocks, 0.0, dropped=True)
-    assert [chunk.start for chunk in blocks.take(0)] == [0, 11]
+    assert [chunk.start for chunk in blocks.read(0)] == [0, 11]
 
 
 OPEN = (

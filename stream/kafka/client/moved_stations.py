@@ -81,9 +81,9 @@ class MovedStations:
         return self._grown
 
     def begin(self, committed: Mapping[int, int | None]) -> None:
-        """Take note of the group's committed offset of each partition, at the start.
+        """Note the group's committed offset of each partition, at the start.
 
-        Partitions without a commit, where others have one, were added since.
+        A partition without a commit was added since the group began if others have one.
         """
         offsets = list(committed.values())
         since = None in offsets and any(offset is not None for offset in offsets)
@@ -104,11 +104,11 @@ class MovedStations:
             try:
                 self._read_all()
             except BrokerError as error:
-                log.warning("what other partitions know of stations is not read: %s", error)
+                log.warning("the records of moved stations cannot be read: %s", error)
                 return None
             self._read_at = self._now()
         elsewhere = self._newest.get(station, {}).items()
-        known = [(p, saved) for p, saved in elsewhere if p != partition and saved.snapshot]
+        known = [(p, record) for p, record in elsewhere if p != partition and record.snapshot]
         if not known:
             return None
         return max(known, key=lambda item: item[1].age)
@@ -116,7 +116,7 @@ class MovedStations:
     def messages(self, station: str, partition: int, kafka_offset: int) -> list[ConsumerRecord]:
         """Return a station's messages on a partition, from an offset to the partition's end.
 
-        What cannot be read in time becomes a gap.
+        Messages that cannot be read in time become a gap.
         """
         key, found = station.encode(), []
         try:
@@ -126,32 +126,32 @@ class MovedStations:
         except BrokerError as error:
             where = {"station": station, "partition": partition}
             log.warning(
-                "what it sent last to its old partition is not read: %s", error, extra=where
+                "its last messages on its old partition cannot be read: %s", error, extra=where
             )
         return found
 
     def _read_all(self) -> None:
         self._newest = {}
-        for record in self._records(self._partitions()):
-            saved = read_record(self._settings.group, record)
-            if saved is None:
+        for message in self._records(self._partitions()):
+            record = read_record(self._settings.group, message)
+            if record is None:
                 continue
-            known = self._newest.setdefault(saved.station, {})
-            before = known.get(record.partition)
-            if saved.snapshot is None:
-                known.pop(record.partition, None)
-            elif before is None or not saved.is_before(before):
-                known[record.partition] = saved
+            known = self._newest.setdefault(record.station, {})
+            before = known.get(message.partition)
+            if record.snapshot is None:
+                known.pop(message.partition, None)
+            elif before is None or not record.is_before(before):
+                known[message.partition] = record
 
     def _read_records(self, partitions: int) -> Iterator[ConsumerRecord]:
         since = {}
         with closing(connect_consumer(self._settings, group_id=self._settings.group)) as consumer:
-            within = {"timeout_ms": round(self._settings.request_timeout_s * 1000)}
+            options = {"timeout_ms": round(self._settings.request_timeout_s * 1000)}
             state = self._settings.topics.state
             with broker_errors(self._settings):
-                there = consumer.partitions_for_topic(state) or set()
-                for p in sorted(there & set(range(partitions))):
-                    since[p] = consumer.committed(TopicPartition(state, p), **within) or 0
+                existing = consumer.partitions_for_topic(state) or set()
+                for p in sorted(existing & set(range(partitions))):
+                    since[p] = consumer.committed(TopicPartition(state, p), **options) or 0
         return read_on(self._settings, since, lambda: None)
 
     def _read_messages(self, partition: int, kafka_offset: int) -> Iterator[ConsumerRecord]:
@@ -182,9 +182,9 @@ def committed_offsets(settings: KafkaSettings) -> dict[int, int | None]:
     """
     topic = settings.topics.audio
     with closing(connect_consumer(settings, group_id=settings.group)) as consumer:
-        within = {"timeout_ms": round(settings.request_timeout_s * 1000)}
+        options = {"timeout_ms": round(settings.request_timeout_s * 1000)}
         with broker_errors(settings):
             return {
-                p: consumer.committed(TopicPartition(topic, p), **within)
+                p: consumer.committed(TopicPartition(topic, p), **options)
                 for p in consumer.partitions_for_topic(topic) or ()
             }

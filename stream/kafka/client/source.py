@@ -380,7 +380,7 @@ class KafkaSource(MemberHealth, Source):
                 if self._from_start or is_other or self._is_added(tp):
                     begin = consumer.beginning_offsets([tp], **within)[tp]
                 elif records and committed is None:
-                    begin = min(r.saved.kafka_offset for r in records.values())
+                    begin = min(each.record.kafka_offset for each in records.values())
                 if begin is not None:
                     polled.pop(tp, None)
                     consumer.seek(tp, begin)
@@ -390,8 +390,8 @@ class KafkaSource(MemberHealth, Source):
                         f"the Kafka broker at {self._settings.bootstrap_servers} does not say "
                         f"where partition {partition} of {self._topic} begins; look at its leader"
                     )
-                left = [record.saved for record in records.values()]
-                resumed |= self._reader.begin(partition, first, left)
+                stored = [each.record for each in records.values()]
+                resumed |= self._reader.begin(partition, first, stored)
                 self._records |= {(partition, s): r.kafka_offset for s, r in records.items()}
         self._from_start = False
         # Where a group begins must not depend on when its first member died.
@@ -447,6 +447,6 @@ class KafkaSource(MemberHealth, Source):
             self.counts["commit_failures"] += 1
 
 
-def _any_of(records: Iterable[StoredRecord], topic_id: str) -> bool:
+def _any_of(stored: Iterable[StoredRecord], topic_id: str) -> bool:
     """Return whether any record's offset counts in the topic of this id."""
-    return any(record.saved.is_of(topic_id) for record in records)
+    return any(each.record.is_of(topic_id) for each in stored)

@@ -38,17 +38,17 @@ if TYPE_CHECKING:
 class StoredRecord(NamedTuple):
     """A station's record, and its offset in the state topic."""
 
-    saved: StationRecord
+    record: StationRecord
     kafka_offset: int
 
 
 def ensure_state_topic(settings: KafkaSettings) -> None:
-    """Create the topic, or add partitions up to the number of the audio topic's.
+    """Create the topic, or add partitions until it has as many as the audio topic.
 
     Raises
     ------
     BrokerError
-        It is missing, or has fewer partitions, and this client may not change that.
+        The topic is missing or has fewer partitions, and this client may not change that.
     """
     audio, state = settings.topics.audio, settings.topics.state
     with closing(connect_admin(settings)) as admin, broker_errors(settings):
@@ -88,10 +88,10 @@ class StateTopic:
         self._topic = settings.topics.state
         self._damaged = 0
 
-    def write(self, partition: int, saved: StationRecord) -> SentMessage:
+    def write(self, partition: int, record: StationRecord) -> SentMessage:
         """Give a record to the producer."""
         return self._producer.send(
-            self._topic, *as_record(self._settings.group, partition, saved), partition
+            self._topic, *as_record(self._settings.group, partition, record), partition
         )
 
     def read(self, since: Mapping[int, int]) -> dict[int, dict[str, StoredRecord]]:
@@ -103,8 +103,8 @@ class StateTopic:
             Kafka offset from which to read each partition.
         """
         found: dict[int, dict[str, StoredRecord]] = {partition: {} for partition in since}
-        for record in read_on(self._settings, since, self._on_unreadable):
-            self._take(record, found[record.partition])
+        for message in read_on(self._settings, since, self._on_unreadable):
+            self._add(message, found[message.partition])
         return found
 
     def take_damaged(self) -> int:
@@ -112,17 +112,17 @@ class StateTopic:
         damaged, self._damaged = self._damaged, 0
         return damaged
 
-    def _take(self, record: ConsumerRecord, found: dict[str, StoredRecord]) -> None:
-        saved = read_record(self._settings.group, record)
-        if saved is None:
+    def _add(self, message: ConsumerRecord, found: dict[str, StoredRecord]) -> None:
+        record = read_record(self._settings.group, message)
+        if record is None:
             return
-        self._damaged += saved.damaged
-        # A worker that was wrongly taken for dead may write an old state after its successor.
-        before = found.get(saved.station)
-        if saved.snapshot is None:
-            found.pop(saved.station, None)
-        elif before is None or not saved.is_before(before.saved):
-            found[saved.station] = StoredRecord(saved, record.offset)
+        self._damaged += record.damaged
+        # A worker that was wrongly considered dead may write an old state after its successor.
+        before = found.get(record.station)
+        if record.snapshot is None:
+            found.pop(record.station, None)
+        elif before is None or not record.is_before(before.record):
+            found[record.station] = StoredRecord(record, message.offset)
 
 
 def read_on(
@@ -156,7 +156,7 @@ def read_on(
         ends = _ends(settings, consumer, list(tps))
         begins = consumer.beginning_offsets(list(tps))
         for tp, at in tps.items():
-            # An offset beyond the end is one of a topic that was recreated since: read all.
+            # An offset beyond the end belongs to a topic that was recreated since: read all.
             consumer.seek(tp, max(at if at <= ends[tp] else 0, begins[tp]))
         limit_s = settings.request_timeout_s + settings.undecided_s
         deadline = time.monotonic() + limit_s
@@ -183,7 +183,7 @@ def _ends(
     if not settings.exactly_once:
         ends = consumer.end_offsets(tps)
         return ends
-    # After a transaction that is still open too: its owner may commit it yet.
+    # The end includes open transactions: their owner may still commit them.
     with closing(connect_consumer(settings, isolation_level="read_uncommitted")) as everything:
         ends = everything.end_offsets(tps)
     return ends

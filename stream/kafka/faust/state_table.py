@@ -46,27 +46,27 @@ class StateTable:
         self._topic = settings.topics.state
         self._progress = progress
         self.unstored = RefusedRecords()
-        self._saved: dict[tuple[int, str], StationRecord] = {}
-        self._next: dict[int, int] = {}  # up to where each partition was read
+        self._records: dict[tuple[int, str], StationRecord] = {}
+        self._next: dict[int, int] = {}  # next offset to read of each partition
         self._damaged = 0
 
     def of(self, partition: int) -> list[StationRecord]:
         """Return the records of a partition's stations."""
-        return [saved for (p, _), saved in self._saved.items() if p == partition]
+        return [record for (p, _), record in self._records.items() if p == partition]
 
     async def write(
-        self, records: Sequence[tuple[int, StationRecord]], producer: FaustProducer
+        self, changed: Sequence[tuple[int, StationRecord]], producer: FaustProducer
     ) -> None:
         """Store records of several partitions."""
         written = [
-            (p, saved, producer.put(self._topic, as_record(self._group, p, saved), p))
-            for p, saved in records
+            (p, record, producer.put(self._topic, as_record(self._group, p, record), p))
+            for p, record in changed
         ]
         await producer.flush()
-        for partition, saved, queued in written:
-            self.unstored.note(partition, saved, refused=bool(queued.code))
+        for partition, record, queued in written:
+            self.unstored.note(partition, record, refused=bool(queued.code))
             if not queued.code:
-                self._note(partition, saved)
+                self._note(partition, record)
 
     def reset(self) -> None:
         """Read each partition from its beginning the next time: the topic was recreated."""
@@ -81,27 +81,27 @@ class StateTable:
             The topic cannot be read to its end.
         """
         since = {partition: self._next.get(partition, 0) for partition in partitions}
-        # In a thread: the member must keep sending heartbeats.
-        for record in await asyncio.to_thread(
+        # In a thread: the consumer must keep sending heartbeats.
+        for message in await asyncio.to_thread(
             lambda: list(read_on(self._settings, since, self._on_unreadable))
         ):
             self._progress()
-            self._next[record.partition] = record.offset + 1
-            saved = read_record(self._group, record)
-            if saved is not None:
-                self._damaged += saved.damaged
-                self._note(record.partition, saved)
+            self._next[message.partition] = message.offset + 1
+            record = read_record(self._group, message)
+            if record is not None:
+                self._damaged += record.damaged
+                self._note(message.partition, record)
 
     def take_damaged(self) -> int:
         """Return how many damaged records were read since the last call."""
         damaged, self._damaged = self._damaged, 0
         return damaged
 
-    def _note(self, partition: int, saved: StationRecord) -> None:
-        key = partition, saved.station
-        before = self._saved.get(key)
-        if saved.snapshot is None:
-            self._saved.pop(key, None)
-        # A worker that was wrongly taken for dead may write an old state after its successor.
-        elif before is None or not saved.is_before(before):
-            self._saved[key] = saved
+    def _note(self, partition: int, record: StationRecord) -> None:
+        key = partition, record.station
+        before = self._records.get(key)
+        if record.snapshot is None:
+            self._records.pop(key, None)
+        # A worker that was wrongly considered dead may write an old state after its successor.
+        elif before is None or not record.is_before(before):
+            self._records[key] = record
