@@ -42,14 +42,14 @@ class Subscriber(threading.Thread):
                 if tp.topic == topics.dead_letters:
                     self.letters += len(messages)
                 else:
-                    self._take(message.value.decode() for message in messages)
+                    self._add(message.value.decode() for message in messages)
         consumer.close()
 
     def off(self) -> None:
         self._off.set()
         self.join(20)
 
-    def _take(self, lines: Iterable[str]) -> None:
+    def _add(self, lines: Iterable[str]) -> None:
         for line in lines:
             self.lines.append(line)
             self.last_line = time.monotonic()

@@ -117,17 +117,17 @@ def answer_all(
     place.parent.mkdir(parents=True, exist_ok=True)
     known: list[QueryResult] = json.loads(place.read_text()) if place.exists() else []
     if len(known) < len(queries):
-        ask = _asks.get(matcher) or MATCHERS[matcher](tracks, audio)
-        _asks[matcher] = ask
+        run_queries = _query_functions.get(matcher) or MATCHERS[matcher](tracks, audio)
+        _query_functions[matcher] = run_queries
     while len(known) < len(queries):
-        known += ask(queries[len(known) : len(known) + _AT_ONCE])
+        known += run_queries(queries[len(known) : len(known) + _AT_ONCE])
         part = place.with_suffix(".part")
         part.write_text(json.dumps(known))
         part.rename(place)
     return known
 
 
-_asks: dict[str, Any] = {}
+_query_functions: dict[str, Any] = {}
 
 
 def _first(answers: list[QueryResult]) -> Figures:

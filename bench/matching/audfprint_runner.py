@@ -1,6 +1,6 @@
 """audfprint2 on arrays of samples; run by its own virtual environment's Python.
 
-``audfprint_runner.py index TABLE TRACK.npy...`` or ``audfprint_runner.py ask TABLE QUERIES.npy``,
+``audfprint_runner.py index TABLE TRACK.npy...`` or ``audfprint_runner.py query TABLE QUERIES.npy``,
 which prints the answers as JSON. The settings are those of its command line.
 """
 

@@ -54,7 +54,7 @@ def airsift(tracks: list[Path], work: Path) -> Query:
     first_only = LandmarkMatcher(catalogue, warp_search=False)
     both = LandmarkMatcher(catalogue)
 
-    def ask(queries: Sequence[NDArray[np.int16]]) -> list[QueryResult]:
+    def run_queries(queries: Sequence[NDArray[np.int16]]) -> list[QueryResult]:
         out = []
         for query in queries:
             samples = as_float(query)
@@ -80,7 +80,7 @@ def airsift(tracks: list[Path], work: Path) -> Query:
             )
         return out
 
-    return ask
+    return run_queries
 
 
 def open_catalogue(tracks: list[Path], work: Path) -> Catalogue:
@@ -132,7 +132,7 @@ def chromaprint(tracks: list[Path], work: Path) -> Query:
     which = np.repeat(np.arange(len(keys)), np.diff(starts))
     changes = np.cumsum(np.diff(line, prepend=line[:1]) != 0)
 
-    def ask(queries: Sequence[NDArray[np.int16]]) -> list[QueryResult]:
+    def run_queries(queries: Sequence[NDArray[np.int16]]) -> list[QueryResult]:
         out = []
         for query in queries:
             start = _cpu()
@@ -153,11 +153,11 @@ def chromaprint(tracks: list[Path], work: Path) -> Query:
             out.append({"answers": [(keys[track], place, 1 - share)], "cpu_s": _cpu() - start})
         return out
 
-    return ask
+    return run_queries
 
 
 def audfprint(tracks: list[Path], work: Path) -> Query:
-    """Return how to ask audfprint2, which runs in a virtual environment of its own in `work`."""
+    """Return a query function of audfprint2, run in its own virtual environment in `work`."""
     python = work / "audfprint-venv" / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(python.parents[1])], check=True)
@@ -167,17 +167,17 @@ def audfprint(tracks: list[Path], work: Path) -> Query:
     if not stored.exists():
         subprocess.run([python, script, "index", stored, *tracks], check=True)
 
-    def ask(queries: Sequence[NDArray[np.int16]]) -> list[QueryResult]:
+    def run_queries(queries: Sequence[NDArray[np.int16]]) -> list[QueryResult]:
         with tempfile.NamedTemporaryFile(suffix=".npy") as file:
             np.save(file, np.stack(queries))
             file.flush()
             done = subprocess.run(
-                [python, script, "ask", stored, file.name], check=True, stdout=subprocess.PIPE
+                [python, script, "query", stored, file.name], check=True, stdout=subprocess.PIPE
             )
         found: list[QueryResult] = json.loads(done.stdout)
         return found
 
-    return ask
+    return run_queries
 
 
 def _fpcalc(samples: NDArray[np.int16]) -> NDArray[np.uint32]:

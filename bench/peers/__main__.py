@@ -97,7 +97,7 @@ def main() -> None:
         write(folder, options.corpus, options.split, options.max_windows, options.programmes)
     known = read(folder)
     report = Report(f"Peers on {len(known.windows)} windows, {len(known.programmes)} programmes")
-    answers = {name: ask(name, folder, known, options) for name in options.only}
+    answers = {name: predict(name, folder, known, options) for name in options.only}
     for results in (window_figures, programme_figures, cost):
         for name, answer in answers.items():
             report.row(name, **results(known, answer))
@@ -116,7 +116,7 @@ def cost(known, answer) -> dict[str, float | str]:
     }
 
 
-def ask(name: str, folder: Path, known, options) -> dict:
+def predict(name: str, folder: Path, known, options) -> dict:
     """Return the answers of a peer for every file, stored or new."""
     peer = PEERS[name]
     adapter = HERE / "adapters" / f"{peer.adapter}.py"

@@ -79,7 +79,7 @@ class Table:
         """Add the events to the table; draw it unless it was drawn just now."""
         with terminal.locked():
             for event in events:
-                self._take(event)
+                self._add(event)
         if time.monotonic() - self._drawn >= REDRAW_S:
             self.draw()
 
@@ -170,7 +170,7 @@ class Table:
         self._file.write(text.encode(encoding, "replace").decode(encoding))
         self._file.flush()
 
-    def _take(self, event: Event) -> None:
+    def _add(self, event: Event) -> None:
         state = self._stations.setdefault(event.station, _Station())
         self._stations.move_to_end(event.station)
         if len(self._stations) > MAX_STATIONS:

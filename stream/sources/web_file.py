@@ -227,7 +227,7 @@ class WebFile:
 
     def _read(self, n: int) -> bytes:
         if self._response is None or self._next != self._at:
-            self._ask(self._at)
+            self._request(self._at)
         data = self._receive(n)
         self._at = self._next
         return data
@@ -243,7 +243,7 @@ class WebFile:
         self._next += len(data)
         return data
 
-    def _ask(self, start: int) -> None:
+    def _request(self, start: int) -> None:
         """Request the bytes from `start` on.
 
         Raises
@@ -297,7 +297,7 @@ class WebFile:
             if self._closed.wait(wait_s):
                 return False
             try:
-                self._ask(self._at)
+                self._request(self._at)
             except WebError as error:
                 self.broken = failure = str(error).removeprefix(f"{self.name}: ")
                 requested_s = error.retry_after_s

@@ -77,7 +77,7 @@ class Align(Stage):
         out: list[Aligned] = []
         for chunk in items:
             if len(chunk.samples):
-                out += self._take(self.sessions[chunk.station], chunk)
+                out += self._process(self.sessions[chunk.station], chunk)
             if chunk.ends and chunk.station in self.sessions:
                 out += self._end(self.sessions[chunk.station])
         return out
@@ -91,7 +91,7 @@ class Align(Stage):
         oldest = session.restored.oldest if session.restored else part
         session.align = AlignState(oldest, self.rate, part)
 
-    def _take(self, session: Session, chunk: AudioChunk) -> list[Aligned]:
+    def _process(self, session: Session, chunk: AudioChunk) -> list[Aligned]:
         self.counts["chunks"] += 1
         state = session.align
         if state is None:

@@ -97,7 +97,7 @@ class ComputeColumns(Stage):
             session = self.sessions[item.station]
             if isinstance(item, AudioChunk):
                 out.append(item)
-                self._take(session, item)
+                self._process(session, item)
                 changed[item.station] = session
                 continue
             # The columns of what came before the break; zeros then push out the last of them.
@@ -128,7 +128,7 @@ class ComputeColumns(Stage):
         margin = self.front_end.sample_rate // 10
         return min(sample, max(column * self.hop - self.front_end.latency - margin, state.start))
 
-    def _take(self, session: Session, chunk: AudioChunk) -> None:
+    def _process(self, session: Session, chunk: AudioChunk) -> None:
         state = session.columns
         samples = chunk.samples
         if state is None:

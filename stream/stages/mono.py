@@ -182,7 +182,7 @@ class ToMono(Stage):
         for item in items:
             session = self.sessions[item.station]
             if isinstance(item, AudioChunk):
-                out += self._take(session, item)
+                out += self._process(session, item)
                 continue
             if session.mono is not None:
                 out += _flush(session.mono)
@@ -201,7 +201,7 @@ class ToMono(Stage):
             return sample
         return min(max(sample - round(_MEMORY_S * self.rate), state.start), sample)
 
-    def _take(self, session: Session, chunk: AudioChunk) -> list[AudioChunk]:
+    def _process(self, session: Session, chunk: AudioChunk) -> list[AudioChunk]:
         samples, out = chunk.samples, list[AudioChunk]()
         channels = 1 if samples.ndim == 1 else samples.shape[1]
         state = session.mono

@@ -59,7 +59,7 @@ def made_for(broker: ApacheKafka) -> KafkaSettings:
 def knowledge(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Whether the broker tells its limits, or refusals do."""
     if request.param == "learned":
-        monkeypatch.setattr(limits_module, "ask_broker", lambda settings, topics: {})
+        monkeypatch.setattr(limits_module, "query_broker", lambda settings, topics: {})
     return str(request.param)
 
 

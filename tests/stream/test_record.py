@@ -176,4 +176,4 @@ def test_others_records_are_read_as_before():
     for record in (written("us", REAL), good, bad):
         log._add(record, found)
     assert found.keys() == {"b"}
-    assert (log.take_damaged(), log.take_damaged()) == (1, 0)
+    assert (log.pop_damaged(), log.pop_damaged()) == (1, 0)

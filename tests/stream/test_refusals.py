@@ -27,13 +27,13 @@ SETTINGS = KafkaSettings()
 
 
 def make_refusals(answers=None, now=lambda: 0.0):
-    limits = TopicLimits(SETTINGS, [], ask=lambda: answers or {}, now=now)
+    limits = TopicLimits(SETTINGS, [], query=lambda: answers or {}, now=now)
     return Refusals(SETTINGS, limits, now)
 
 
 def test_limits_are_asked_for_again_and_what_was_learned_is_forgotten_then(monkeypatch):
     at, answers = 0.0, [{"a": 100}, {"a": 200}]
-    limits = TopicLimits(SETTINGS, ["a", "b"], ask=lambda: answers.pop(0), now=lambda: at)
+    limits = TopicLimits(SETTINGS, ["a", "b"], query=lambda: answers.pop(0), now=lambda: at)
     limits.refused("b", 50)
     limits.refused("b", 70)
     assert (limits.reported("a"), limits.reported("b"), limits.learned("b")) == (100, None, 49)

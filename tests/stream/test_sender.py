@@ -139,7 +139,7 @@ class Refusing:
 
 
 def no_limits(settings, now=lambda: 0.0):
-    return Refusals(settings, TopicLimits(settings, [], ask=dict, now=now), now)
+    return Refusals(settings, TopicLimits(settings, [], query=dict, now=now), now)
 
 
 @given(

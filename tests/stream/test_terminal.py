@@ -295,7 +295,7 @@ def test_a_table_of_hundreds_of_stations_shows_the_same_ones_while_they_go_on(
     shown = []
     for turn in range(5):
         for station in stations[turn:] + stations[:turn]:
-            table._take(Decision(station, 0, 5 * RATE, RATE, None, 0.9, 0.1))
+            table._add(Decision(station, 0, 5 * RATE, RATE, None, 0.9, 0.1))
         lines = [line.plain for line in table.render(*size)]
         assert len(lines) == size[1] - 1
         assert lines[-1] == f"and {300 - len(lines) + 1} more stations"
@@ -308,15 +308,15 @@ def test_a_station_that_went_silent_makes_room_for_others(monkeypatch: pytest.Mo
     monkeypatch.setattr("stream.sinks.live_table.time.monotonic", lambda: clock[0])
     table = Table(io.StringIO())
     for station in ("old", *"abcdefghijk"):
-        table._take(segment(station, 0, 9))
+        table._add(segment(station, 0, 9))
     clock[0] = 5.0
     for station in "abcdefghijk":
-        table._take(segment(station, 0, 14))
+        table._add(segment(station, 0, 14))
     first = table._choose(12), table._choose(3)
     clock[0] = 12.0
-    table._take(segment("new", 0, 9))
+    table._add(segment("new", 0, 9))
     for station in "abcdefghijk":
-        table._take(segment(station, 0, 19))
+        table._add(segment(station, 0, 19))
     assert first[0] == sorted(["old", *"abcdefghijk"])
     assert "old" not in table._choose(3)
     assert table._choose(3) == first[1]
@@ -328,8 +328,8 @@ def test_long_titles_are_read_to_their_end_or_shortened_at_it(size: tuple[int, i
     artist = "Maxstack (Max McCracken)"
     table = Table(io.StringIO())
     for station in ("north", "https://stream.example.org/a/very/long/path/of/a/station.mp3"):
-        table._take(segment(station, 0, 9))
-        table._take(match(station, title, artist))
+        table._add(segment(station, 0, 9))
+        table._add(match(station, title, artist))
     lines = [line.plain for line in table.render(*size)]
     assert all(width_of(line) <= size[0] for line in lines)
     if size[0] >= 80:

@@ -78,7 +78,7 @@ class Identity:
         self._host = socket.gethostname()
         with closing(connect_admin(settings)) as admin:
             cluster = cluster_id(admin) or settings.bootstrap_servers
-            self.name, self._lock = self._take(cluster)
+            self.name, self._lock = self._acquire(cluster)
             try:
                 self._wait_for_others(admin)
             except BaseException:
@@ -98,7 +98,7 @@ class Identity:
     def _prefix(self) -> str:
         return f"airsift-{self.name}@"
 
-    def _take(self, cluster: str) -> tuple[str, Lock]:
+    def _acquire(self, cluster: str) -> tuple[str, Lock]:
         """Return the id and the lock on it."""
         wanted, group = self._settings.transactional_id, self._settings.group
         if wanted:

@@ -25,7 +25,7 @@ _REFRESH_S = 600.0  # until an operator's change is known
 _ANSWER_S = 5.0
 
 
-def ask_broker(settings: KafkaSettings, topics: Collection[str]) -> dict[str, int]:
+def query_broker(settings: KafkaSettings, topics: Collection[str]) -> dict[str, int]:
     """Return ``max.message.bytes`` of the topics for which the broker reports it.
 
     This needs the right DescribeConfigs on them; some brokers do not know the request.
@@ -62,7 +62,7 @@ class TopicLimits:
         Broker.
     topics : collection of str
         The topics.
-    ask : callable, optional
+    query : callable, optional
         Returns the limits that the broker reports.
     now : callable
         The clock, in seconds.
@@ -72,14 +72,14 @@ class TopicLimits:
         self,
         settings: KafkaSettings,
         topics: Collection[str],
-        ask: Callable[[], Mapping[str, int]] | None = None,
+        query: Callable[[], Mapping[str, int]] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         names = tuple(dict.fromkeys(topics))
-        self._ask = ask or (lambda: ask_broker(settings, names))
+        self._query = query or (lambda: query_broker(settings, names))
         self._now = now
         self._queried_at = now()
-        self._reported = dict(self._ask())
+        self._reported = dict(self._query())
         self._learned: dict[str, int] = {}
 
     def reported(self, topic: str) -> int | None:
@@ -103,5 +103,5 @@ class TopicLimits:
         threading.Thread(target=self._refresh, name="topic-limits", daemon=True).start()
 
     def _refresh(self) -> None:
-        self._reported = {**self._reported, **self._ask()}
+        self._reported = {**self._reported, **self._query()}
         self._learned = {}

@@ -1,4 +1,4 @@
-"""Sends messages to Kafka, and knows of each one whether the broker has it."""
+"""Sends messages to Kafka, and tracks which ones the broker has acknowledged."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ class KafkaSource(MemberHealth, Source):
             items += [*ends, *(Lost(station) for station in sorted(forgotten))]
             for tp, messages in polled.items():
                 for message in messages:
-                    chunks = self._take(tp.partition, message)
+                    chunks = self._read(tp.partition, message)
                     moved = self._reader.pop_resumed()
                     items += [Resumed(station, snapshot) for station, snapshot in moved.items()]
                     items += chunks
@@ -275,7 +275,7 @@ class KafkaSource(MemberHealth, Source):
                 ours.add(tp.partition)
         return ours
 
-    def _take(self, partition: int, message: ConsumerRecord) -> list[AudioChunk]:
+    def _read(self, partition: int, message: ConsumerRecord) -> list[AudioChunk]:
         if partition not in self._reader.partitions:
             return []
         if message.offset < self._caught_up.get(partition, 0):
@@ -328,7 +328,7 @@ class KafkaSource(MemberHealth, Source):
         # Kafka begins again at the committed offset, also where we have read further.
         self._caught_up = {p: self._reader.next_offset(p) for p in known & assigned}
         log.info("partitions of %s: %s", self._topic, sorted(assigned))
-        return self._take_up(assigned - known, polled), lost
+        return self._begin_partitions(assigned - known, polled), lost
 
     def _is_added(self, tp: TopicPartition) -> bool:
         """Return whether a partition was added since the group began, and was not read yet."""
@@ -352,10 +352,10 @@ class KafkaSource(MemberHealth, Source):
         }
         return lost
 
-    def _take_up(
+    def _begin_partitions(
         self, partitions: set[int], polled: dict[TopicPartition, list[ConsumerRecord]]
     ) -> dict[str, dict[str, Any]]:
-        """Begin with new partitions where their last owner left them."""
+        """Start reading new partitions where their last owners stopped."""
         if not partitions:
             return {}
         self._topics.poll()
@@ -371,7 +371,7 @@ class KafkaSource(MemberHealth, Source):
             found = self._state.read(
                 {p: consumer.committed(TopicPartition(state, p), **within) or 0 for p in partitions}
             )
-            self.counts["damaged_records"] += self._state.take_damaged()
+            self.counts["damaged_records"] += self._state.pop_damaged()
             for partition, records in found.items():
                 tp = TopicPartition(self._topic, partition)
                 committed = consumer.committed(tp, **within) if records or undo else None

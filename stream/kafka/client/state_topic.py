@@ -107,7 +107,7 @@ class StateTopic:
             self._add(message, found[message.partition])
         return found
 
-    def take_damaged(self) -> int:
+    def pop_damaged(self) -> int:
         """Return how many damaged records were read since the last call."""
         damaged, self._damaged = self._damaged, 0
         return damaged

@@ -49,7 +49,7 @@ class TopicWatch:
         The broker.
     names : iterable of str
         The topics.
-    ask : callable, optional
+    query : callable, optional
         Replaces `KafkaAdminClient.describe_topics`; raises AirsiftError.
     """
 
@@ -57,11 +57,11 @@ class TopicWatch:
         self,
         settings: KafkaSettings,
         names: Iterable[str],
-        ask: Callable[[Sequence[str]], Sequence[dict[str, Any]]] | None = None,
+        query: Callable[[Sequence[str]], Sequence[dict[str, Any]]] | None = None,
     ) -> None:
         self._settings = settings
         self._names = list(dict.fromkeys(names))
-        self._ask = ask or self._ask_broker
+        self._query = query or self._query_broker
         self._connection = ExitStack()
         self._admin: KafkaAdminClient | None = None
         self._polling = threading.Lock()
@@ -83,7 +83,7 @@ class TopicWatch:
         """Poll now; without an answer nothing changes."""
         with self._polling:
             try:
-                found = self._ask(self._names)
+                found = self._query(self._names)
             except AirsiftError as error:
                 log.debug("topics: %s", error)
                 return
@@ -144,7 +144,7 @@ class TopicWatch:
             self.poll()
         self._connection.close()
 
-    def _ask_broker(self, names: Sequence[str]) -> Sequence[dict[str, Any]]:
+    def _query_broker(self, names: Sequence[str]) -> Sequence[dict[str, Any]]:
         try:
             if self._admin is None:
                 self._admin = self._connection.enter_context(closing(connect_admin(self._settings)))

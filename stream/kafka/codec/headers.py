@@ -106,7 +106,7 @@ def read_headers(headers: Iterable[tuple[str, bytes]], limits: WireSettings) -> 
         known = ", ".join(KINDS)
         raise DecodeError(f"header content-type={named[:40]!r} must be one of {known}")
     if kind in RAW:
-        _take_parameters(texts, parameters)
+        _add_parameters(texts, parameters)
     rate = _number(texts, "rate") or (limits.default_rate if kind in RAW else 0)
     channels = _number(texts, "channels") or limits.default_channels
     if kind in RAW and not rate:
@@ -126,7 +126,7 @@ def _texts(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
     return texts
 
 
-def _take_parameters(texts: dict[str, str], parameters: Iterable[str]) -> None:
+def _add_parameters(texts: dict[str, str], parameters: Iterable[str]) -> None:
     """Add the parameters of the ``content-type`` of raw samples, as in ``; rate=44100``."""
     for parameter in parameters:
         name, _, text = parameter.partition("=")

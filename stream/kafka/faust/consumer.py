@@ -113,7 +113,7 @@ class FaustConsumer:
             with suppress(asyncio.CancelledError, Exception):
                 await self._starting
         self.release(self._inbox)
-        # Without a broker Faust's threads end with errors that tell nothing new.
+        # Without a broker Faust's threads end with errors that add no information.
         threading.excepthook = lambda raised: log.debug("a thread of Faust's: %s", raised.exc_value)
         stopping = asyncio.create_task(self.app.stop())
         _, late = await asyncio.wait([stopping], timeout=_STOP_S)
@@ -267,7 +267,7 @@ class FaustConsumer:
         if isinstance(error, InconsistentGroupProtocolError):
             # Members that were killed remain members until their session ends.
             if now - self._refused_since < 2 * self._settings.session_timeout_s:
-                fetch_thread(self.app).thread_loop.call_soon_threadsafe(_take_error, group)
+                fetch_thread(self.app).thread_loop.call_soon_threadsafe(_clear_error, group)
                 return None
             return BrokerError(other_rules(self._settings))
         return error
@@ -352,8 +352,8 @@ class FaustConsumer:
             self._replaced = [at for at in self._replaced if now - at < _REPLACED_S] + [now]
 
 
-def _take_error(group: Any) -> None:
-    """Have aiokafka try again after a refused join, in its own thread."""
+def _clear_error(group: Any) -> None:
+    """Make aiokafka retry after a refused join, in its own thread."""
     with suppress(KafkaError):
         group.check_errors()
 

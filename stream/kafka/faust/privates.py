@@ -276,10 +276,10 @@ class _FetchClient:
         """Send a request; keep the records of the response to a fetch."""
         response = await self._wrapped.send(node, request)
         if type(request).__name__ == "FetchRequest":
-            self.answers[id(request)] = self._take_records(request, response)
+            self.answers[id(request)] = self._read_records(request, response)
         return response
 
-    def _take_records(self, request: Any, response: Any) -> dict[TopicPartition, _Answer]:
+    def _read_records(self, request: Any, response: Any) -> dict[TopicPartition, _Answer]:
         requested = {
             (topic, partition): position
             for topic, partitions in request.topics

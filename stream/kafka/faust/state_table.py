@@ -92,7 +92,7 @@ class StateTable:
                 self._damaged += record.damaged
                 self._note(message.partition, record)
 
-    def take_damaged(self) -> int:
+    def pop_damaged(self) -> int:
         """Return how many damaged records were read since the last call."""
         damaged, self._damaged = self._damaged, 0
         return damaged

@@ -1,13 +1,13 @@
 """``airsift worker``: the same pipeline on Faust, for those who scale out with it.
 
-Faust reads the audio topic and looks after the group (`stream.kafka.faust.consumer`). One loop
-reads the messages that have arrived, processes all stations in one batch, and publishes. At each
-checkpoint it waits until the broker has the events, then the snapshots, and only then commits the
-offsets from which a restart must read again. So the next owner of a partition begins with the first
-message that the oldest of its snapshots needs, and needs no seek.
+Faust reads the audio topic and manages the group membership (`stream.kafka.faust.consumer`). One
+loop reads the messages that have arrived, processes all stations in one batch, and publishes. At
+each checkpoint it waits until the broker has the events, then the snapshots, and only then commits
+the offsets from which a restart must read again. So the next owner of a partition begins with the
+first message that the oldest of its snapshots needs, and needs no seek.
 
-The snapshots are those of ``airsift run``, record for record, in the same topic: either goes on
-where the other stopped.
+The snapshots are those of ``airsift run``, record for record, in the same topic: each of the two
+continues where the other stopped.
 
 A rebalance ends all sessions, also of the partitions that stay: they are restored from snapshots,
 and the audio since the snapshots, some seconds of each station, is processed again.
@@ -237,7 +237,7 @@ class Worker(MemberHealth, SourceStatus):
                 await asyncio.to_thread(ensure_state_topic, self._settings)
             self._reader.topic_id = self._topics.known(self._settings.topics.audio).id
             await self._state.restore(new)
-            self.counts["damaged_records"] += self._state.take_damaged()
+            self.counts["damaged_records"] += self._state.pop_damaged()
             done |= new
 
     def _open(self, messages: list[FaustMessage]) -> list[SourceItem]:
@@ -263,20 +263,20 @@ class Worker(MemberHealth, SourceStatus):
             if not self._consumer.follows(message, following):
                 continue
             if following is None:
-                taken_up = self._take_up(partition, message.offset)
-                items += [Resumed(station, snapshot) for station, snapshot in taken_up.items()]
+                restored = self._begin_partition(partition, message.offset)
+                items += [Resumed(station, snapshot) for station, snapshot in restored.items()]
             chunks = known.read(as_received(message))
             moved = known.pop_resumed()
             items += [Resumed(station, snapshot) for station, snapshot in moved.items()]
             items += chunks
         return items
 
-    def _take_up(self, partition: int, kafka_offset: int) -> dict[str, dict[str, Any]]:
-        """Begin with a partition where its last owner left it."""
-        left = self._state.of(partition)
+    def _begin_partition(self, partition: int, kafka_offset: int) -> dict[str, dict[str, Any]]:
+        """Start reading a partition where its last owner stopped."""
+        records = self._state.of(partition)
         where = {"partition": partition, "kafka_offset": kafka_offset}
-        log.info("begins with %d known stations", len(left), extra=where)
-        return self._reader.begin(partition, kafka_offset, left)
+        log.info("begins with %d known stations", len(records), extra=where)
+        return self._reader.begin(partition, kafka_offset, records)
 
     async def _checkpoint(self) -> None:
         """Take the steps of the commit rule (`stream.runner.Runner`), unless a rebalance comes."""
