@@ -51,7 +51,7 @@ def modules(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             found |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in found if name.split(".")[0] in PACKAGES}
+    return {name for name in found if name.split(".")[0] in (*PACKAGES, "bench")}
 
 
 def name_of_shared(name):
@@ -107,6 +107,8 @@ def test_each_client_library_has_a_folder_of_its_own():
         folder = path.relative_to(kafka).parts[0]
         if folder == "client":
             assert used <= {"kafka"}, path
+        elif folder == "faust":
+            assert "kafka" not in used, path
         elif folder in CLIENTLESS:
             assert not used, path
             inner = {n for n in modules(path) if n.startswith("stream.kafka.")}
@@ -173,7 +175,11 @@ def test_private_names_of_libraries_stand_in_two_files():
 
 
 CLIENTS = ("stream.kafka.client", "stream.kafka.faust")
-TRAINING = ("model.networks", "model.corpus", "model.training", "model.evaluation", "model.export")
+TRAINING = (
+    *(f"model.{part}" for part in ("networks", "corpus", "training", "evaluation", "export")),
+    "model.experiments",
+    "bench",
+)
 ROOTS = (
     "stream.pipeline",
     "stream.kafka.client.source",

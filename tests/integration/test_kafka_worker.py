@@ -10,7 +10,8 @@ import pytest
 
 from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.producer import Producer
-from stream.kafka.faust.watchdog import EXIT_CODE, waiting_messages
+from stream.kafka.client.tail import waiting_messages
+from stream.kafka.faust.watchdog import EXIT_CODE
 from stream.kafka.settings import KafkaSettings
 
 # A pipeline that hears nothing, in a worker that gets stuck at its second message.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from airsift.errors import BrokerError
 from stream.kafka.client.connect import broker_errors, connect_consumer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from stream.kafka.records.consumer_record import ConsumerRecord
     from stream.kafka.settings import KafkaSettings
@@ -69,3 +70,47 @@ def follow(
                 polled = consumer.poll(timeout_ms=round(settings.poll_s * 1000))
             for records in polled.values():
                 yield from records
+
+
+def waiting_messages(settings: KafkaSettings, positions: Mapping[int, int] | None) -> str:
+    """Return in words which message waits on the audio topic for us, "" for none.
+
+    The broker is queried over a separate connection. A broker that does not answer is not a stall:
+    there is nothing to read.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        Broker, group and topic.
+    positions : mapping of int to int, optional
+        Our partitions with the offset of the next message, negative for the group's committed
+        offset; None for all partitions of the topic.
+    """
+    topic = settings.topics.audio
+    try:
+        consumer = connect_consumer(settings, group_id=settings.group)
+    except BrokerError:
+        return ""
+    try:
+        with broker_errors(settings):
+            ours = positions
+            if ours is None:
+                ours = dict.fromkeys(consumer.partitions_for_topic(topic) or (), -1)
+            tps = {TopicPartition(topic, partition): at for partition, at in ours.items()}
+            consumer.assign(list(tps))
+            for tp, at in tps.items():
+                if at >= 0:
+                    consumer.seek(tp, at)
+            # By reading: an offset need not be that of a message.
+            deadline = time.monotonic() + 3.0
+            while time.monotonic() < deadline:
+                for tp, records in consumer.poll(timeout_ms=200, max_records=1).items():
+                    return (
+                        f"kafka_offset {records[0].offset} of {topic} partition {tp.partition} "
+                        "waits"
+                    )
+    except BrokerError:
+        return ""
+    finally:
+        consumer.close()
+    return ""

@@ -12,17 +12,11 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from kafka import TopicPartition
-
-from airsift.errors import BrokerError
-from stream.kafka.client.connect import broker_errors, connect_consumer
 from stream.lines import one_line
 from stream.sinks.terminal import give_back
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from stream.kafka.settings import KafkaSettings
+    from collections.abc import Callable
 
 EXIT_CODE = 75  # "try again", in the words of sysexits.h
 
@@ -97,47 +91,3 @@ def end_process(reason: str, code: int = EXIT_CODE) -> None:
         give_back()
         print(f"airsift: {one_line(reason)}", file=sys.stderr, flush=True)
     os._exit(code)
-
-
-def waiting_messages(settings: KafkaSettings, positions: Mapping[int, int] | None) -> str:
-    """Return in words which message waits on the audio topic for us, "" for none.
-
-    The broker is queried over a separate connection. A broker that does not answer is not a stall:
-    there is nothing to read.
-
-    Parameters
-    ----------
-    settings : KafkaSettings
-        Broker, group and topic.
-    positions : mapping of int to int, optional
-        Our partitions with the offset of the next message, negative for the group's committed
-        offset; None for all partitions of the topic.
-    """
-    topic = settings.topics.audio
-    try:
-        consumer = connect_consumer(settings, group_id=settings.group)
-    except BrokerError:
-        return ""
-    try:
-        with broker_errors(settings):
-            ours = positions
-            if ours is None:
-                ours = dict.fromkeys(consumer.partitions_for_topic(topic) or (), -1)
-            tps = {TopicPartition(topic, partition): at for partition, at in ours.items()}
-            consumer.assign(list(tps))
-            for tp, at in tps.items():
-                if at >= 0:
-                    consumer.seek(tp, at)
-            # By reading: an offset need not be that of a message.
-            deadline = time.monotonic() + 3.0
-            while time.monotonic() < deadline:
-                for tp, records in consumer.poll(timeout_ms=200, max_records=1).items():
-                    return (
-                        f"kafka_offset {records[0].offset} of {topic} partition {tp.partition} "
-                        "waits"
-                    )
-    except BrokerError:
-        return ""
-    finally:
-        consumer.close()
-    return ""

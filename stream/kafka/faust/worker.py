@@ -31,12 +31,13 @@ from stream.kafka.client.moved_stations import MovedStations, committed_offsets
 from stream.kafka.client.refusals import Refusals
 from stream.kafka.client.sink import as_message
 from stream.kafka.client.state_topic import ensure_state_topic
+from stream.kafka.client.tail import waiting_messages
 from stream.kafka.client.topic_watch import TopicWatch
 from stream.kafka.faust.consumer import FaustConsumer, as_broker_error, as_received
 from stream.kafka.faust.privates import last_reads
 from stream.kafka.faust.producer import FaustProducer
 from stream.kafka.faust.state_table import StateTable
-from stream.kafka.faust.watchdog import Watchdog, waiting_messages
+from stream.kafka.faust.watchdog import Watchdog
 from stream.kafka.health import Connectivity, MemberHealth, Readiness
 from stream.runner import Runner
 from stream.sinks.base import Sink
