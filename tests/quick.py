@@ -18,7 +18,7 @@ import pytest
 # Audit events of Python for another process.
 _EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system"}
 # Libraries look for shared objects and fonts by such programs, once.
-_LOOK_UPS = ("fc-list", "ldconfig", "gcc", "cc", "ld", "objdump", "uname", "lscpu")
+_LOOK_UPS = ("fc-list", "ldconfig", "gcc", "cc", "ld", "objdump", "uname", "lscpu", "file")
 _started: list[str] = []
 
 
