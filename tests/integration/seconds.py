@@ -17,7 +17,7 @@ from stream.kafka.client.transactions import Transactions
 from stream.kafka.codec.message import encode
 from stream.runner import Stop, run_source
 from stream.telemetry.observer import NullObserver
-from tests.integration.ear import read_all
+from tests.integration.source_reader import read_all
 from tests.stream.doubles import snapshot as snapshot_at
 
 STATIONS, SECONDS, RATE = ("a", "b"), 60, 16000
@@ -25,7 +25,7 @@ TURNS = 500  # of a loop that waits for 0.1 s at the longest
 
 
 class Seconds:
-    """A pipeline that says of each second how loud it is, and knows where it is."""
+    """A pipeline that reports the loudness of each second, and knows its position."""
 
     rate = RATE
 

@@ -12,7 +12,6 @@ import pytest
 
 from stream.kafka.client.connect import connect_consumer, ensure_topics
 from stream.kafka.client.producer import Producer
-from tests.integration.ear import read_all
 from tests.integration.seconds import (
     SECONDS,
     STATIONS,
@@ -22,6 +21,7 @@ from tests.integration.seconds import (
     send_seconds,
     work,
 )
+from tests.integration.source_reader import read_all
 
 AWAY_S = {"stop": 3.0, "kill": 3.0, "freeze": 12.0}
 GUARD_S = 150.0

@@ -59,7 +59,7 @@ class Cluster:
 
 
 class Member(Worker):
-    """A worker, and what its /readyz says."""
+    """A worker and its /readyz."""
 
     def __init__(self, driver, cluster, port=0):
         self.port = port

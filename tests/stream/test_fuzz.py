@@ -1,4 +1,4 @@
-"""Messages that mean harm: each is refused in one line or gives sound audio, soon, and is gone."""
+"""Hostile messages: each is refused in one line or decodes, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def mutant(rng: random.Random) -> Message:
 
 
 def is_sound_or_refused(decoder: ChunkDecoder, message: Message) -> bool:
-    """Assert that it is one of both, in bounded time; say whether it is sound."""
+    """Assert that it is one of both, in bounded time; return whether it is sound."""
     before = time.process_time()
     refused = ""
     try:

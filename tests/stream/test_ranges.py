@@ -1,4 +1,4 @@
-"""Times and counts out of range: a dead letter or sound audio, whatever the fields say."""
+"""Times and counts out of range: a dead letter or sound audio, for any field values."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_no_field_is_the_end_of_a_worker(driver: Any, messages: list[Any]) -> No
 
 
 @pytest.mark.parametrize(
-    ("fields", "timestamp", "says"),
+    ("fields", "timestamp", "regex"),
     [
         ({}, NOW_S * 10**6, "no time from 1970 to 2199 in milliseconds"),
         ({}, -5, "the record's timestamp -5 is no time"),
@@ -116,11 +116,11 @@ def test_no_field_is_the_end_of_a_worker(driver: Any, messages: list[Any]) -> No
         ({"time_ms": -1}, -1, "header time_ms"),
     ],
 )
-def test_what_is_out_of_range_is_named(fields: dict[str, int], timestamp: int, says: str) -> None:
+def test_what_is_out_of_range_is_named(fields: dict[str, int], timestamp: int, regex: str) -> None:
     listener = Listener()
     assert listener.take(of_kafka_python, fields, timestamp, 1) == []
     [reason] = listener.refused
-    assert re.search(says, reason)
+    assert re.search(regex, reason)
 
 
 def test_a_record_timestamp_that_cannot_be_does_not_matter_where_nothing_depends_on_it() -> None:

@@ -105,8 +105,8 @@ def whole(data: bytes, *, ranges: bool = False, break_at: int | None = None) -> 
     broken = threading.Event()
 
     def answer(request: Request) -> None:
-        asked = request.headers.get("Range", "bytes=0-")
-        start = int(asked.split("=")[1].split("-")[0]) if ranges else 0
+        requested = request.headers.get("Range", "bytes=0-")
+        start = int(requested.split("=")[1].split("-")[0]) if ranges else 0
         headers = {"Content_Length": str(len(data) - start)}
         if ranges:
             headers |= {
@@ -123,10 +123,10 @@ def whole(data: bytes, *, ranges: bool = False, break_at: int | None = None) -> 
     return answer
 
 
-def heard(
+def received_audio(
     source: HttpSource, *, until_s: float = 1e9, patience_s: float = 120.0
 ) -> list[AudioChunk]:
-    """Take chunks until so much was heard or the source ends."""
+    """Return the chunks of the first `until_s` seconds, or all."""
     chunks: list[AudioChunk] = []
     deadline = time.monotonic() + patience_s
     for batch in source:
