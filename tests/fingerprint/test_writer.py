@@ -249,7 +249,7 @@ def test_a_full_disk_during_a_merge_is_one_line_and_loses_nothing(tmp_path, nois
     in_order(tmp_path, [f"track-{number}" for number in range(3)], noise)
 
 
-def become_nobody():
+def drop_privileges():
     import fingerprint.matching.matcher  # noqa: F401 nobody may not read where packages are
 
     if os.getuid() == 0:  # whom no permission stops
@@ -258,7 +258,7 @@ def become_nobody():
 
 
 def read_only(pipe, folder, landmarks):
-    become_nobody()
+    drop_privileges()
     catalogue = Catalogue.open(folder)
     pipe.send([match.track for match in LandmarkMatcher(catalogue).match(landmarks)])
     try:
@@ -289,7 +289,7 @@ def test_a_catalogue_in_a_folder_for_reading_only_serves(noise):
 
 def follow_read_only(pipe, folder, landmarks):
     """Return the tracks that are found, once for each request."""
-    become_nobody()
+    drop_privileges()
     catalogue = Catalogue.open(folder)
     matcher = LandmarkMatcher(catalogue)
     while pipe.recv():

@@ -51,8 +51,8 @@ def audio(apache_kafka):
 def test_each_event_once_after_a_death(audio):
     settings, expected = audio
     deaths = with_own_group(settings, "deaths")
-    for turn in (3, 9, 14):
-        work(deaths, dies_at(turn))
+    for iteration in (3, 9, 14):
+        work(deaths, dies_at(iteration))
     work(deaths)
     assert published(deaths) == expected
 
@@ -129,12 +129,15 @@ def test_a_stop_after_a_commit_that_was_refused_commits_no_offsets(
 
     with monkeypatch.context() as patched:
 
-        def at_turn(turn):
-            if any(event.end >= 20 * RATE for event in turn.events) and not turn.stop.requested:
-                loses_place(stopped, turn.source, patched)
-                turn.stop.request()
+        def on_iteration(observer):
+            if (
+                any(event.end >= 20 * RATE for event in observer.events)
+                and not observer.stop.requested
+            ):
+                loses_place(stopped, observer.source, patched)
+                observer.stop.request()
 
-        assert work(stopped, at_turn, checkpoint_s)["commit_failures"] == 1
+        assert work(stopped, on_iteration, checkpoint_s)["commit_failures"] == 1
     assert len(published(stopped)) < len(expected)
     work(stopped)
     assert published(stopped) == expected

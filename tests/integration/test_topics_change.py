@@ -58,7 +58,7 @@ class Cluster:
             time.sleep(0.1)
 
 
-class Member(Worker):
+class ReadyWorker(Worker):
     """A worker and its /readyz."""
 
     def __init__(self, driver, cluster, port=0):
@@ -77,7 +77,7 @@ class Member(Worker):
 
 @contextmanager
 def members(driver, cluster, *ports):
-    begun = [Member(driver, cluster, port) for port in ports]
+    begun = [ReadyWorker(driver, cluster, port) for port in ports]
     try:
         yield begun
         for each in begun:

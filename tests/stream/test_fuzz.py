@@ -47,7 +47,7 @@ def mutant(rng: random.Random) -> Message:
     for _ in range(rng.choice((0, 1, 2, 5, 30))):
         if not value:
             break
-        # The beginning of a file is where its claims are.
+        # The beginning of a file holds its declared sizes.
         at = rng.randrange(min(len(value), rng.choice((64, 256, len(value)))))
         what = rng.randrange(4)
         if what == 0:

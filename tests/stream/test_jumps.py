@@ -91,8 +91,8 @@ def message(offset: int, by: str, at_ms: int, *, key: bytes = b"a", n: int = N) 
     return Received("audio", 0, offset, sent_ms, key, bytes(2 * n), encoded)
 
 
-def play(by: str, claims: Sequence[int], **options: Any) -> Reader:
-    reader = Reader([message(i, by, at, **options) for i, at in enumerate(claims)])
+def play(by: str, times: Sequence[int], **options: Any) -> Reader:
+    reader = Reader([message(i, by, at, **options) for i, at in enumerate(times)])
     reader.read()
     return reader
 
@@ -184,8 +184,8 @@ def test_an_encoder_that_begins_again_at_0_is_followed() -> None:
 
 
 def test_two_producers_under_one_name_leave_the_one_alone_and_the_other_is_refused() -> None:
-    claims = [at for i in range(40) for at in (i * N, 7_200_000 + i * N)]
-    reader = play("from 0", claims)
+    times = [at for i in range(40) for at in (i * N, 7_200_000 + i * N)]
+    reader = play("from 0", times)
     assert [chunk.start for chunk in reader.chunks] == [i * N for i in range(40)]
     assert len(reader.refused) == 39  # the last one still waits
     assert "second producer under this name" in reader.refused[0][1]
@@ -194,18 +194,18 @@ def test_two_producers_under_one_name_leave_the_one_alone_and_the_other_is_refus
 @pytest.mark.parametrize("burst", [2, 3, 5])
 @pytest.mark.parametrize("by", COUNTS)
 def test_two_producers_in_turns_end_with_one_of_them(by: str, burst: int) -> None:
-    claims, count = [], 60
+    times, count = [], 60
     for i in range(count):
         for begin in (0, 7_200_000):
-            claims += [begin + (i * burst + k) * N for k in range(burst)]
-    reader = play(by, claims)
+            times += [begin + (i * burst + k) * N for k in range(burst)]
+    reader = play(by, times)
     starts = [chunk.start for chunk in reader.chunks]
     assert starts == sorted(starts)
-    assert len(reader.refused) > len(claims) // 4
+    assert len(reader.refused) > len(times) // 4
     assert reader.reader.counts["jumps"] < 40
     assert starts[-1] - starts[0] < 60 * DAY_S * 1000
     # When one of them ends, the other one is processed again.
-    more = [message(len(claims) + i, by, 7_200_000 + (count * burst + i) * N) for i in range(150)]
+    more = [message(len(times) + i, by, 7_200_000 + (count * burst + i) * N) for i in range(150)]
     before = len(reader.chunks)
     reader.log += more
     reader.read()
@@ -244,13 +244,13 @@ def test_single_messages_with_pauses_between_them_are_all_processed(by: str) -> 
 def test_a_restart_at_any_point_decides_the_same(
     by: str, steps: list[tuple[int, bool]], data: Any
 ) -> None:
-    claims, at = [], 5 * DAY_S * 1000
+    times, at = [], 5 * DAY_S * 1000
     for step, back in steps:
-        claims.append(at + step)
+        times.append(at + step)
         if not back:  # a jump that stays
             at += step
         at += N
-    whole = play(by, claims)
+    whole = play(by, times)
     reader = Reader(whole.log)
     while reader.at < len(reader.log):
         reader.read(data.draw(st.integers(1, 4)))

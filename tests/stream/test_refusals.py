@@ -156,9 +156,9 @@ def test_refusals_are_a_metric_by_topic_and_counted_once():
     event = Decision("a", 0, 16000, 16000, None, 0.5, 0.5).to_json().encode()
     refusals.count("airsift.gaps", b"k", len(event), 10)
     edge = SimpleNamespace(refused=refusals.counts, counts={})
-    readings = Collector.__new__(Collector)
-    readings._source, readings._sinks = edge, (edge, SimpleNamespace(refused={"x": 2}))
-    samples = {s.labels["topic"]: s.value for s in readings._refused().samples}
+    collector = Collector.__new__(Collector)
+    collector._source, collector._sinks = edge, (edge, SimpleNamespace(refused={"x": 2}))
+    samples = {s.labels["topic"]: s.value for s in collector._refused().samples}
     assert samples["airsift.gaps"] == 1
     assert samples["x"] == 2
     # A rate needs the zero before the first one.

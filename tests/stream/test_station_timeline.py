@@ -20,9 +20,9 @@ def hint(
     return TimestampHint(start_sample, RATE, time_ms, arrived_ms)
 
 
-def starts(*claims: TimestampHint, n: int = 500) -> list[int]:
+def starts(*hints: TimestampHint, n: int = 500) -> list[int]:
     position = Timeline(RULES)
-    return [position.put(each, n, RATE).start for each in claims]
+    return [position.put(each, n, RATE).start for each in hints]
 
 
 def on_time(n: int, count: int) -> list[int]:
@@ -30,8 +30,8 @@ def on_time(n: int, count: int) -> list[int]:
 
 
 def test_start_sample_is_believed() -> None:
-    claims = [hint(7000, time_ms=1), hint(7500), hint(9000), hint(7500)]
-    assert starts(*claims) == [7000, 7500, 9000, 7500]
+    hints = [hint(7000, time_ms=1), hint(7500), hint(9000), hint(7500)]
+    assert starts(*hints) == [7000, 7500, 9000, 7500]
 
 
 def test_start_sample_counts_at_its_own_rate() -> None:
@@ -156,21 +156,21 @@ def test_a_time_after_samples_without_any_goes_on() -> None:
     st.data(),
 )
 def test_from_any_message_on_the_places_are_the_same_again(messages: list, data: st.Data) -> None:
-    claims, at = [], 10**6
+    hints, at = [], 10**6
     for kind, step, rate in messages:
         at += (0, 500, 500, 500, 500, 500, 510, 1000, 8000, -500)[step]
         reported = {name: at for name in ("time_ms", "arrived_ms") if kind in (name, "both")}
         sample = at if kind in ("start_sample", "both") else None
-        claims.append(
+        hints.append(
             (TimestampHint(sample, 1000, reported.get("time_ms"), reported.get("arrived_ms")), rate)
         )
     first, second, places, whole = Timeline(RULES), Timeline(RULES), [], []
-    for each, rate in claims:
+    for each, rate in hints:
         places.append(json.loads(json.dumps(first.state)))
         whole.append(first.put(each, rate // 2, rate).start)
-    begin = data.draw(st.integers(1, len(claims) - 1))
+    begin = data.draw(st.integers(1, len(hints) - 1))
     second.resume(places[begin])
-    assert [second.put(each, rate // 2, rate).start for each, rate in claims[begin:]] == whole[
+    assert [second.put(each, rate // 2, rate).start for each, rate in hints[begin:]] == whole[
         begin:
     ]
 

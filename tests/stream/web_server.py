@@ -124,11 +124,11 @@ def whole(data: bytes, *, ranges: bool = False, break_at: int | None = None) -> 
 
 
 def received_audio(
-    source: HttpSource, *, until_s: float = 1e9, patience_s: float = 120.0
+    source: HttpSource, *, until_s: float = 1e9, timeout_s: float = 120.0
 ) -> list[AudioChunk]:
     """Return the chunks of the first `until_s` seconds, or all."""
     chunks: list[AudioChunk] = []
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + timeout_s
     for batch in source:
         chunks += batch
         if sum(len(chunk.samples) / chunk.rate for chunk in chunks) >= until_s:
