@@ -22,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden",
         action="store_true",
-        help="write tests/golden/ anew from what the code says now, instead of comparing",
+        help="write tests/golden/ from the current output, instead of comparing",
     )
     parser.addoption(
         "--broker",

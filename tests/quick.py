@@ -34,7 +34,7 @@ def watch() -> None:
     sys.addaudithook(note)
     spawn = multiprocessing.util.spawnv_passfds  # type: ignore[attr-defined]
 
-    def noted(path: Any, *rest: Any) -> Any:  # it tells no audit hook
+    def noted(path: Any, *rest: Any) -> Any:  # no audit hook reports it
         _started.append(str(path))
         return spawn(path, *rest)
 
@@ -51,7 +51,7 @@ def mark(items: list[pytest.Item], fixtures: set[str]) -> None:
 
 
 def failing_where_unmarked(item: pytest.Item) -> Iterator[None]:
-    """Let a phase of a test run; fail it if a process was started that its markers do not tell."""
+    """Let a phase of a test run; fail it if a process was started that its markers do not name."""
     before = len(_started)
     yield
     if len(_started) > before and item.get_closest_marker("process") is None:

@@ -49,7 +49,7 @@ class Terminal:
         self._stream = pyte.ByteStream(self.screen)
         self._ours, self.theirs = pty.openpty()
         self._sizes: list[tuple[int, int]] = []
-        self._asked = self._passed = 0
+        self._requested = self._passed = 0
         self.resize(size)
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()
@@ -66,7 +66,7 @@ class Terminal:
         return open(os.dup(self.theirs), "w", encoding=encoding)  # noqa: PTH123
 
     def resize(self, size: tuple[int, int]) -> None:
-        """Change the size; whoever asks for it next gets the new one."""
+        """Change the size; the next query returns the new one."""
         columns, rows = size
         fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self._sizes.append(size)
@@ -75,7 +75,7 @@ class Terminal:
         """Wait until all that was written is on the screen; nothing can be written after."""
         self.let_go()
         self._reading.join(10)
-        assert not self._reading.is_alive(), "somebody still holds the terminal open"
+        assert not self._reading.is_alive(), "a process still holds the terminal open"
 
     def let_go(self) -> None:
         """Close the program's end here: it is closed where the program has ended, too."""
@@ -85,10 +85,10 @@ class Terminal:
 
     def settle(self) -> None:
         """Wait until what was written so far is on the screen."""
-        self._asked += 1
+        self._requested += 1
         os.write(self.theirs, _MARK)
         deadline = time.monotonic() + 60
-        while self._passed < self._asked:
+        while self._passed < self._requested:
             assert time.monotonic() < deadline
             time.sleep(0.005)
 
@@ -126,7 +126,7 @@ class Terminal:
         while True:
             try:
                 piece = os.read(self._ours, 65_536)
-            except OSError:  # how Linux says that the other end is closed
+            except OSError:  # how Linux reports that the other end is closed
                 return
             if not piece:
                 return
@@ -168,10 +168,10 @@ def run(
     while_running : callable, optional
         Is given the first terminal and the process.
     """
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AIRSIFT_", "PYTHON"))}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AIRSIFT_", "PYTHON"))}
     for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "COLORTERM"):
-        kept.pop(name, None)
-    kept |= {"TERM": "xterm-256color", "LANG": "C.UTF-8", **(environ or {})}
+        inherited.pop(name, None)
+    inherited |= {"TERM": "xterm-256color", "LANG": "C.UTF-8", **(environ or {})}
     first = Terminal(size) if out == "terminal" else None
     second = Terminal(size) if err == "terminal" else None
     ends: dict[str, Any] = {
@@ -186,7 +186,7 @@ def run(
     }
     ran = Ran(0, first, first if err == "same" else second)
     with subprocess.Popen(
-        list(command), stdin=subprocess.DEVNULL, env=kept, **ends, **options
+        list(command), stdin=subprocess.DEVNULL, env=inherited, **ends, **options
     ) as process:
         for terminal in {first, second} - {None}:
             terminal.let_go()

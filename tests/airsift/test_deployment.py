@@ -258,7 +258,7 @@ def default(text):
 
 def test_the_image_and_the_pods_run_as_one_plain_user():
     [user] = steps("USER")
-    assert user.isdecimal(), "Kubernetes cannot tell that a name is not root"
+    assert user.isdecimal(), "Kubernetes cannot know that a name is not root"
     assert int(user) > 0
     assert f"--uid {user}" in DOCKERFILE
     for pod in (POD, CATALOGUE_POD["spec"]):
@@ -311,7 +311,7 @@ def test_the_command_that_compose_runs_makes_a_catalogue_that_workers_open(tmp_p
     assert CliRunner().invoke(app, words).output == f"1 tracks in {folder}\n"
 
 
-def test_kafka_tells_each_client_the_address_that_it_came_by():
+def test_kafka_advertises_the_address_that_each_client_uses():
     given = SERVICES["kafka"]["environment"]
     listeners = dict(each.split("://") for each in given["KAFKA_LISTENERS"].split(","))
     advertised = dict(

@@ -1,4 +1,4 @@
-"""The wheel, installed, wherever the user is and whatever lies there."""
+"""The installed wheel, run from any working directory with any content."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(site: Path, cwd: Path, *arguments: str, module: bool = False, path: str = "") -> str:
     command = [sys.executable, "-m", "airsift"] if module else [str(site / "bin" / "airsift")]
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AIRSIFT_", "PYTHON"))}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AIRSIFT_", "PYTHON"))}
     done = subprocess.run(
         [*command, *arguments],
         cwd=cwd,
-        env=kept | {"PYTHONPATH": f"{site}{path}"},
+        env=inherited | {"PYTHONPATH": f"{site}{path}"},
         capture_output=True,
         text=True,
         timeout=120,

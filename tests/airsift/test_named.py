@@ -1,4 +1,4 @@
-"""Every key, variable, command, file and port that is named is there.
+"""Every key, variable, command, file and port in the documentation exists.
 
 Named by a page, a manifest, compose.yaml, a comment of a configuration or a message of the code.
 """
@@ -252,7 +252,7 @@ def test_every_link_leads_to_a_file_and_a_heading() -> None:
 
 COMPOSE = yaml.safe_load(TEXTS["compose.yaml"])
 PORT = re.compile(r"(?<![\d.])(?:[a-z][\w.-]*|\d+\.\d+\.\d+\.\d+|\[::1\]):(\d{4,5})\b")
-# What the images of others listen on, as their documentation says.
+# What the images of others listen on, by their documentation.
 IMAGES = {"prometheus": "9090", "grafana": "3000"}
 
 

@@ -1,4 +1,4 @@
-"""What the repository promises about itself."""
+"""Conventions of the repository."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table that compares programs must count alike for all of them."""
+"""The comparison of programs counts in the same way for all of them."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def test_a_key_is_given_once(tmp_path):
         catalogue.remove("b")
 
 
-def test_no_catalogue_is_said_and_not_made(tmp_path):
+def test_a_missing_catalogue_is_reported_and_not_created(tmp_path):
     with pytest.raises(CatalogueError, match="there is no catalogue here"):
         Catalogue.open(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
@@ -158,14 +158,14 @@ def _cut_short(path):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "problem"),
     [(_cut_short, "cut short"), (lambda path: path.unlink(), "is not there")],
 )
-def test_a_lost_segment_is_told_and_the_others_serve(three_files, tmp_path, spoil, said):
+def test_a_lost_segment_is_reported_and_the_others_serve(three_files, tmp_path, spoil, problem):
     spoil(three_files)
     opened = Catalogue.open(tmp_path)
     assert len(opened.problems) == 1
-    assert said in opened.problems[0]
+    assert problem in opened.problems[0]
     assert "\n" not in opened.problems[0]
     assert _match(opened, compose(0, 8.0)) == ["0"]
     assert _match(opened, compose(2, 8.0)) == []
@@ -215,7 +215,7 @@ def test_a_segment_that_lost_many_tracks_is_written_again(three_files, tmp_path)
     assert opened.verify() == []
 
 
-def test_a_damaged_database_is_one_line_that_says_what_to_do(tmp_path):
+def test_a_damaged_database_is_one_line_with_the_remedy(tmp_path):
     catalogue = Catalogue.create(tmp_path)
     catalogue.add(compose(1, 8.0), Track("1"))
     catalogue.close()

@@ -1,4 +1,4 @@
-"""Which files `airsift catalogue add` takes, and what it says of the others."""
+"""The files that `airsift catalogue add` accepts, and its messages about the others."""
 
 import os
 import unicodedata
@@ -91,7 +91,7 @@ def test_typescript_and_notes_of_macos_are_no_audio(tmp_path):
     (tmp_path / "qt.ts").write_text("G")
     (tmp_path / "._song.mp3").write_bytes(b"\0\5\x16\7")
     found = find_files([tmp_path])
-    assert [path.name for path in found.files] == ["qt.ts"]  # too short to tell
+    assert [path.name for path in found.files] == ["qt.ts"]  # too short to classify
     assert found.failed == 0
 
 
@@ -117,7 +117,7 @@ def test_linked_folders_are_followed_and_loops_end(tmp_path):
     )] == [True, True]  # fmt: skip
 
 
-def test_a_folder_that_cannot_be_read_is_told_and_the_rest_is_taken(tmp_path, monkeypatch):
+def test_an_unreadable_folder_is_reported_and_the_rest_is_added(tmp_path, monkeypatch):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "x.wav").write_bytes(b"")
@@ -158,7 +158,7 @@ def table(tmp_path, *rows, head="file,title"):
     return path
 
 
-def test_rows_without_a_file_and_files_without_a_row_are_told(songs, tmp_path):
+def test_rows_without_a_file_and_files_without_a_row_are_reported(songs, tmp_path):
     rows = table(tmp_path, "a.wav,Erstes", "b.wav,Zweites", "caf?.wav,Kaffee")
     done = airsift("add", songs, "--csv", rows, "--catalogue", tmp_path / "shelf")
     assert done.returncode == 0
@@ -181,7 +181,7 @@ def test_a_row_finds_its_file_by_path_and_in_either_form_of_accents(tmp_path, mo
         assert rows.row(tmp_path / "music" / "other.wav") == {}
 
 
-def test_rows_that_are_repeated_or_name_nothing_are_told(tmp_path):
+def test_repeated_and_nameless_rows_are_reported(tmp_path):
     path = table(tmp_path, "a.wav,One", ",Two", "a.wav,Three", "", "a.wav,Four,extra,columns")
     rows = Table(path)
     lines = rows.problems([tmp_path / "a.wav"])

@@ -1,4 +1,4 @@
-"""A catalogue from somebody else: whatever is in it, it opens no other file and costs no more."""
+"""An untrusted catalogue, with any content, opens no other file and has bounded cost."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def tamper(folder, query, *values):
 
 
 def used(folder, compose):
-    """Use a catalogue in every way that reads; return what it says is wrong with it."""
-    said: list[str] = []
+    """Use a catalogue in every way that reads; return the reported problems."""
+    complaints: list[str] = []
     try:
-        said += _read(folder, compose)
+        complaints += _read(folder, compose)
     except CatalogueError as error:
-        said.append(str(error))
-    assert all("\n" not in line for line in said)
-    return said
+        complaints.append(str(error))
+    assert all("\n" not in line for line in complaints)
+    return complaints
 
 
 def _read(folder, compose):
@@ -142,7 +142,7 @@ def test_peaks_lie_in_their_track(folder, length):
     catalogue.close()
 
 
-def test_a_damaged_track_is_told_and_the_others_are_there(folder):
+def test_a_damaged_track_is_reported_and_the_others_are_there(folder):
     tamper(folder, "UPDATE tracks SET extra = ? WHERE key = '1'", "[" * 50_000)
     catalogue = Catalogue.open(folder)
     assert [track.key for track in catalogue.tracks()] == ["0", "2", "3"]

@@ -79,7 +79,7 @@ def test_list_shows_the_table_before_the_file_name(shop):
     assert "0:40  Zoë - Erstes Lied" in airsift("list", "--catalogue", catalogue).stdout
 
 
-def test_match_tells_track_and_place_in_json_and_in_words(shop, tmp_path):
+def test_match_prints_track_and_position_as_json_and_as_text(shop, tmp_path):
     _, catalogue, _ = shop
     programme = np.concatenate([np.zeros(5 * RATE), compose(1, 40.0)[10 * RATE : 30 * RATE]])
     write_wav(tmp_path / "programme.wav", programme)
@@ -94,7 +94,7 @@ def test_match_tells_track_and_place_in_json_and_in_words(shop, tmp_path):
     assert "Zoë - Erstes Lied" in words
 
 
-def test_match_says_when_it_knows_nothing(shop, tmp_path):
+def test_match_reports_no_match(shop, tmp_path):
     _, catalogue, _ = shop
     write_wav(tmp_path / "unknown.wav", compose(77, 15.0))
     done = airsift("match", tmp_path / "unknown.wav", "--catalogue", catalogue)
@@ -126,17 +126,17 @@ def test_remove_and_an_unknown_key(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["list"], "no catalogue is named"),
         (["list", "--catalogue", "nowhere at all"], "there is no catalogue here"),
         (["add", "missing.mp3", "--catalogue", "TMP/new"], "missing.mp3"),
     ],
 )
-def test_what_is_missing_is_named_in_one_line(tmp_path, arguments, said):
+def test_what_is_missing_is_named_in_one_line(tmp_path, arguments, message):
     done = airsift(*[a.replace("TMP", str(tmp_path)) for a in arguments])
     assert done.returncode == 1
-    assert said in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
@@ -174,7 +174,7 @@ def shares(line):
 
 
 @pytest.mark.slow
-def test_near_duplicates_are_added_and_told_with_what_is_the_same(alike, tmp_path):
+def test_near_duplicates_are_added_and_reported_with_their_overlap(alike, tmp_path):
     done = airsift("add", alike, "--catalogue", tmp_path / "shelf")
     assert done.returncode == 0
     assert done.stdout.startswith("5 added, 0 already there, 0 failed")
@@ -193,7 +193,7 @@ def test_near_duplicates_are_added_and_told_with_what_is_the_same(alike, tmp_pat
 
 
 @pytest.mark.slow
-def test_duplicates_are_left_out_where_asked(alike, tmp_path):
+def test_duplicates_are_left_out_on_request(alike, tmp_path):
     done = airsift("add", alike, "--skip-duplicates", "--catalogue", tmp_path / "shelf")
     assert done.returncode == 0
     assert done.stdout.startswith("3 added, 0 already there, 2 duplicates left out, 0 failed")
@@ -206,7 +206,7 @@ def test_duplicates_are_left_out_where_asked(alike, tmp_path):
     ]
 
 
-def test_a_damaged_file_is_added_as_far_as_it_can_be_read_and_told(tmp_path):
+def test_a_damaged_file_is_added_up_to_the_damage_and_reported(tmp_path):
     write_wav(tmp_path / "cut.wav", compose(1, 8.0))
     data = (tmp_path / "cut.wav").read_bytes()
     (tmp_path / "cut.wav").write_bytes(data[: len(data) * 3 // 4])

@@ -1,4 +1,4 @@
-"""A long question gives what the same question gives in one piece."""
+"""A long query gives the same matches in pieces as in one piece."""
 
 import tracemalloc
 

@@ -1,4 +1,4 @@
-"""What the matcher says, and when it says nothing."""
+"""Matches, and queries without a match."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def test_a_moment_of_a_track_is_no_match(shelf):
 
 
 def test_other_music_on_the_same_beat_and_scale_is_not_named(tmp_path):
-    """A little agreement in every piece, for being in time, does not add up to a match."""
+    """Weak agreement in every piece, due to the common beat, does not add up to a match."""
     catalogue = Catalogue.create(tmp_path)
     song = compose(50, 100.0)
     catalogue.add(cut(song, 0, 40), Track("first half"))
@@ -97,7 +97,7 @@ def test_drones_do_not_match_drones(tmp_path):
         assert match(catalogue, drone) == []
 
 
-def test_several_tracks_in_one_query_are_told_in_order(shelf):
+def test_several_tracks_in_one_query_are_reported_in_order(shelf):
     programme = np.concatenate(
         [
             noise(5, 0.05),
@@ -114,16 +114,16 @@ def test_several_tracks_in_one_query_are_told_in_order(shelf):
     assert (second.track_start - second.query_start) / RATE == pytest.approx(-1, abs=0.1)
 
 
-def test_a_song_cut_in_two_is_told_in_both_parts(tmp_path):
-    """A strict beat makes a song fit itself a little at every bar: no part hides the other."""
+def test_a_song_cut_in_two_is_reported_in_both_parts(tmp_path):
+    """A strict beat makes a song match itself weakly at every bar: no part hides the other."""
     catalogue = Catalogue.create(tmp_path)
     song = compose(50, 100.0)
     catalogue.add(song, Track("song"))
     for first_s in (14, 17, 33):
         edit = np.concatenate([cut(song, 5, first_s), cut(song, 70, 27)])
         parts = match(catalogue, edit)
-        heard = [(m.query_start / RATE, m.query_end / RATE) for m in parts]
-        assert heard == [
+        spans = [(m.query_start / RATE, m.query_end / RATE) for m in parts]
+        assert spans == [
             (pytest.approx(0, abs=1.5), pytest.approx(first_s, abs=1.5)),
             (pytest.approx(first_s, abs=1.5), pytest.approx(first_s + 27, abs=1.5)),
         ]

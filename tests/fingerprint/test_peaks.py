@@ -1,4 +1,4 @@
-"""Laws of the landmarks: what surrounds audio, its level and its place do not choose them."""
+"""Properties of landmarks: independent of surrounding audio, of level and of position."""
 
 import numpy as np
 import pytest

@@ -110,9 +110,9 @@ def test_a_merge_of_nothing_is_an_empty_segment(files, tmp_path):
 def test_looking_up_finds_every_posting_of_a_key(files):
     segment = open_segment(files[1])
     keys, place = segment.entries(0, 2**32)
-    asked = np.array([keys[0], keys[len(keys) // 2], 2**21 - 1], np.uint32)
-    which, found = segment.look_up(asked)
-    for index, key in enumerate(asked):
+    queried = np.array([keys[0], keys[len(keys) // 2], 2**21 - 1], np.uint32)
+    which, found = segment.look_up(queried)
+    for index, key in enumerate(queried):
         assert sorted(found[which == index]) == sorted(place[keys == key])
 
 
@@ -173,7 +173,7 @@ def test_a_header_that_names_no_arrays_is_refused(files, tmp_path):
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
-def test_a_flipped_bit_is_told_or_harmless_and_verify_finds_it(files, tmp_path_factory, data):
+def test_a_flipped_bit_is_reported_or_harmless_and_verify_finds_it(files, tmp_path_factory, data):
     content = bytearray(files[0].read_bytes())
     header = json.loads(bytes(content[len(MAGIC) + 8 : HEADER]).rstrip(b"\0"))
     spans = [(0, len(MAGIC) + 8)] + [

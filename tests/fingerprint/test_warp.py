@@ -1,4 +1,4 @@
-"""Songs that are played faster, slower, higher or lower are found, and it is said how."""
+"""Songs played faster, slower, higher or lower are matched, with their time ratio and pitch."""
 
 import av
 import numpy as np
@@ -40,7 +40,7 @@ def match(shelf, samples):
 
 
 @pytest.mark.parametrize("speed", [0.96, 0.98, 1.033, 1.05])
-def test_another_speed_is_found_and_told(shelf, speed):
+def test_another_speed_is_found_and_reported(shelf, speed):
     music = compose(4, 40.0)[8 * RATE : 19 * RATE]
     (found,) = match(shelf, soxr.resample(music, RATE * speed, RATE).astype(np.float32))
     assert found.track == "track-4"
@@ -51,7 +51,7 @@ def test_another_speed_is_found_and_told(shelf, speed):
 
 
 @pytest.mark.parametrize("speed", [0.96, 1.04])
-def test_another_tempo_is_found_and_told(shelf, speed):
+def test_another_tempo_is_found_and_reported(shelf, speed):
     music = compose(6, 40.0)[8 * RATE : 19 * RATE]
     (found,) = match(shelf, stretched(music, speed))
     assert found.track == "track-6"
@@ -60,7 +60,7 @@ def test_another_tempo_is_found_and_told(shelf, speed):
 
 
 @pytest.mark.parametrize("semitones", [-2, 1, 2])
-def test_another_pitch_is_found_and_told(shelf, semitones):
+def test_another_pitch_is_found_and_reported(shelf, semitones):
     factor = 2 ** (semitones / 12)
     music = compose(8, 40.0)[8 * RATE : 20 * RATE]
     higher = soxr.resample(music, RATE * factor, RATE).astype(np.float32)

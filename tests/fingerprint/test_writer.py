@@ -25,7 +25,7 @@ from fingerprint.track import Track
 from tests.fingerprint.music import compose
 
 RATE = 16_000
-# Each kind of kill so many times, at other moments each; `make kills` sets more.
+# Repetitions of each kind of kill, at different moments; `make kills` sets more.
 KILLS = int(os.environ.get("KILLS", "2"))
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -74,13 +74,13 @@ def add_forever(pipe, folder, landmarks):
             pipe.send(f"track-{number}")
 
 
-def in_order(folder, said, landmarks):
-    """What was said to be added is there, at most one more, and adding goes on."""
+def in_order(folder, reported, landmarks):
+    """Every reported track is stored, at most one more, and adding still works."""
     opened = Catalogue.open(folder)
     assert opened.verify() == []
     keys = [track.key for track in opened.tracks()]
-    assert keys[: len(said)] == said
-    assert len(keys) <= len(said) + 1
+    assert keys[: len(reported)] == reported
+    assert len(keys) <= len(reported) + 1
     found = {track for segment in opened.segments for track in segment.tracks.tolist()}
     assert len(found) == len(keys)
     opened.add_landmarks(landmarks, Track("new"))
@@ -91,14 +91,14 @@ def in_order(folder, said, landmarks):
 
 
 def killed(folder, landmarks, rng, wait):
-    """Kill a process that adds, `wait` after some tracks; return what it had said to be added."""
+    """Kill a process that adds, `wait` after some tracks; return the tracks it reported."""
     adder, pipe = start(add_forever, folder, landmarks)
-    said = [pipe.recv() for _ in range(rng.randrange(1, 16))]
-    wait(pipe, said)
+    reported = [pipe.recv() for _ in range(rng.randrange(1, 16))]
+    wait(pipe, reported)
     os.kill(adder.pid, signal.SIGKILL)
     adder.join()
     assert adder.exitcode == -signal.SIGKILL  # it was still at it
-    return said + list(messages(pipe))
+    return reported + list(messages(pipe))
 
 
 def keys_in(folder):
@@ -112,11 +112,11 @@ def keys_in(folder):
 @pytest.mark.parametrize("seed", range(KILLS))
 def test_kill_9_during_add_loses_at_most_the_track_being_added(tmp_path, noise, seed):
     rng = random.Random(seed)
-    said = killed(tmp_path, noise, rng, lambda *_: time.sleep(rng.uniform(0, 0.03)))
+    reported = killed(tmp_path, noise, rng, lambda *_: time.sleep(rng.uniform(0, 0.03)))
     keys = keys_in(tmp_path)
-    assert keys[: len(said)] == said
-    assert len(keys) - len(said) in (0, 1)
-    in_order(tmp_path, said, noise)
+    assert keys[: len(reported)] == reported
+    assert len(keys) - len(reported) in (0, 1)
+    in_order(tmp_path, reported, noise)
 
 
 @pytest.mark.process
@@ -125,19 +125,19 @@ def test_kill_9_during_a_merge_loses_nothing(tmp_path, noise, seed):
     rng = random.Random(seed)
     begun = []
 
-    def while_merging(pipe, said):
+    def while_merging(pipe, reported):
         while not begun:
             if pipe.poll():
-                said.append(pipe.recv())
+                reported.append(pipe.recv())
             begun.extend((tmp_path / "segments").glob("*.partial"))
         time.sleep(rng.choice([0, 0, 0.001, 0.003, 0.01]))
 
-    said = killed(tmp_path, noise, rng, while_merging)
+    reported = killed(tmp_path, noise, rng, while_merging)
     assert begun  # a merge was writing
     keys = keys_in(tmp_path)
-    assert keys[: len(said)] == said
-    assert len(keys) - len(said) in (0, 1)
-    in_order(tmp_path, said, noise)
+    assert keys[: len(reported)] == reported
+    assert len(keys) - len(reported) in (0, 1)
+    in_order(tmp_path, reported, noise)
 
 
 def consume(pipe, folder, samples):
@@ -181,7 +181,7 @@ def test_a_consumer_matches_on_while_tracks_come_and_go_and_segments_merge(tmp_p
 
 
 def fill_the_disk(pipe, folder, landmarks):
-    """Add under a limit to the size of files, which the system tells much as a full disk."""
+    """Add under a limit to file sizes; the system reports it much like a full disk."""
     catalogue = Catalogue.create(folder)
     resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, resource.RLIM_INFINITY))
     try:
@@ -199,14 +199,14 @@ def fill_the_disk(pipe, folder, landmarks):
 def test_a_full_disk_during_add_is_one_line_and_loses_nothing(tmp_path, noise, monkeypatch, recent):
     monkeypatch.setattr(merge, "FLUSH_TRACKS", recent)
     process, pipe = start(fill_the_disk, tmp_path, noise)
-    *said, error, found = messages(pipe)
+    *reported, error, found = messages(pipe)
     process.join()
     assert "writing failed" in error or "merging failed" in error
     assert "make room" in error
     assert "\n" not in error
     assert found == 1
-    assert 3 < len(said) < 1000
-    in_order(tmp_path, said, noise)
+    assert 3 < len(reported) < 1000
+    in_order(tmp_path, reported, noise)
 
 
 def merge_on_a_full_disk(pipe, folder, landmarks):
@@ -249,7 +249,7 @@ def test_a_full_disk_during_a_merge_is_one_line_and_loses_nothing(tmp_path, nois
     in_order(tmp_path, [f"track-{number}" for number in range(3)], noise)
 
 
-def become_nobody():
+def drop_privileges():
     import fingerprint.matching.matcher  # noqa: F401 nobody may not read where packages are
 
     if os.getuid() == 0:  # whom no permission stops
@@ -258,7 +258,7 @@ def become_nobody():
 
 
 def read_only(pipe, folder, landmarks):
-    become_nobody()
+    drop_privileges()
     catalogue = Catalogue.open(folder)
     pipe.send([match.track for match in LandmarkMatcher(catalogue).match(landmarks)])
     try:
@@ -288,8 +288,8 @@ def test_a_catalogue_in_a_folder_for_reading_only_serves(noise):
 
 
 def follow_read_only(pipe, folder, landmarks):
-    """Say, as often as asked, which tracks are found."""
-    become_nobody()
+    """Return the tracks that are found, once for each request."""
+    drop_privileges()
     catalogue = Catalogue.open(folder)
     matcher = LandmarkMatcher(catalogue)
     while pipe.recv():

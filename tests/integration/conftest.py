@@ -15,7 +15,7 @@ import pytest
 from stream.kafka.apache_broker import ApacheKafka, why_not
 from stream.kafka.settings import KafkaSettings
 from tests.integration.brokers import Broker, make_broker, settings_of
-from tests.integration.ear import Ear
+from tests.integration.source_reader import SourceReader
 
 
 def _need_kafka(config: pytest.Config) -> None:
@@ -51,7 +51,7 @@ def apache_kafka(pytestconfig: pytest.Config) -> Iterator[ApacheKafka]:
 
 @pytest.fixture(scope="module")
 def apache_cluster(pytestconfig: pytest.Config) -> Iterator[ApacheKafka]:
-    """Give three nodes that the tests of a module may kill; whoever does starts them again."""
+    """Give three nodes that the tests of a module may kill and must restart."""
     _need_kafka(pytestconfig)
     with ApacheKafka(nodes=3) as cluster:
         yield cluster
@@ -94,13 +94,13 @@ def new_broker(broker_kind: str) -> Iterator[Callable[..., Broker]]:
 
 
 @pytest.fixture
-def ears() -> Iterator[Callable[[KafkaSettings], Ear]]:
-    opened: list[Ear] = []
+def open_reader() -> Iterator[Callable[[KafkaSettings], SourceReader]]:
+    opened: list[SourceReader] = []
 
-    def make(settings: KafkaSettings) -> Ear:
-        opened.append(Ear(settings))
+    def make(settings: KafkaSettings) -> SourceReader:
+        opened.append(SourceReader(settings))
         return opened[-1]
 
     yield make
-    for ear in opened:
-        ear.close()
+    for reader in opened:
+        reader.close()

@@ -26,7 +26,7 @@ class RefusedError(Exception):
 
 
 class Gate:
-    """Listens on the loopback; with `users` nobody passes without a login.
+    """Listens on the loopback; with `users` it requires a login.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Gate:
             back.join()
 
     def _log_in(self, client, broker):
-        """Answer until the client is known; what versions there are the broker says."""
+        """Answer until the client is known; the broker answers the query for API versions."""
         exchange = None
         while True:
             frame = _read_frame(client)
@@ -134,18 +134,18 @@ class Gate:
         digest = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}[mechanism]
         first = (yield).decode()
         assert first.startswith("n,,")
-        said = dict(part.split("=", 1) for part in first[3:].split(","))
-        name = said["n"].replace("=2C", ",").replace("=3D", "=")
-        salt, nonce = secrets.token_bytes(16), said["r"] + secrets.token_hex(8)
-        told = f"r={nonce},s={base64.b64encode(salt).decode()},i={ITERATIONS}"
-        final = (yield told.encode(), False).decode()
+        attributes = dict(part.split("=", 1) for part in first[3:].split(","))
+        name = attributes["n"].replace("=2C", ",").replace("=3D", "=")
+        salt, nonce = secrets.token_bytes(16), attributes["r"] + secrets.token_hex(8)
+        server_first = f"r={nonce},s={base64.b64encode(salt).decode()},i={ITERATIONS}"
+        final = (yield server_first.encode(), False).decode()
         bare, _, proof = final.rpartition(",p=")
         assert bare == f"c=biws,r={nonce}"
         # What a server keeps of the password, RFC 5802 section 3.
         password = self._users.get(name, secrets.token_hex())
         salted = hashlib.pbkdf2_hmac(digest, password.encode(), salt, ITERATIONS)
         stored = hashlib.new(digest, hmac.digest(salted, b"Client Key", digest)).digest()
-        message = f"{first[3:]},{told},{bare}".encode()
+        message = f"{first[3:]},{server_first},{bare}".encode()
         signature = hmac.digest(stored, message, digest)
         key = bytes(a ^ b for a, b in zip(base64.b64decode(proof), signature, strict=True))
         self._check(hashlib.new(digest, key).digest() == stored, mechanism)
@@ -165,12 +165,12 @@ class Gate:
 def _answer(client, number, version, error, text, token):
     life = struct.pack(">q", 0) if version >= 1 else b""
     if version >= 2:
-        said = b"\0" if text is None else _varint(len(text) + 1) + text.encode()
-        body = struct.pack(">ibh", number, 0, error) + said + _varint(len(token) + 1) + token
+        encoded = b"\0" if text is None else _varint(len(text) + 1) + text.encode()
+        body = struct.pack(">ibh", number, 0, error) + encoded + _varint(len(token) + 1) + token
         _write_frame(client, body + life + b"\0")
         return
-    said = struct.pack(">h", -1) if text is None else _string(text)
-    body = struct.pack(">ih", number, error) + said + struct.pack(">i", len(token)) + token
+    encoded = struct.pack(">h", -1) if text is None else _string(text)
+    body = struct.pack(">ih", number, error) + encoded + struct.pack(">i", len(token)) + token
     _write_frame(client, body + life)
 
 

@@ -1,4 +1,4 @@
-"""The road over Kafka, from the outside: publish, start a driver, read what it says."""
+"""The road over Kafka, from the outside: publish, start a driver, read its events."""
 
 from __future__ import annotations
 

@@ -17,15 +17,15 @@ from stream.kafka.client.transactions import Transactions
 from stream.kafka.codec.message import encode
 from stream.runner import Stop, run_source
 from stream.telemetry.observer import NullObserver
-from tests.integration.ear import read_all
+from tests.integration.source_reader import read_all
 from tests.stream.doubles import snapshot as snapshot_at
 
 STATIONS, SECONDS, RATE = ("a", "b"), 60, 16000
-TURNS = 500  # of a loop that waits for 0.1 s at the longest
+ITERATIONS = 500  # of a loop that waits for 0.1 s at the longest
 
 
 class Seconds:
-    """A pipeline that says of each second how loud it is, and knows where it is."""
+    """A pipeline that reports the loudness of each second, and knows its position."""
 
     rate = RATE
 
@@ -68,25 +68,25 @@ class DiedError(Exception):
     """The process is gone: nothing of it is finished."""
 
 
-class Turns(NullObserver):
-    """Looks on at each turn of the loop, and ends it when a subscriber has seen everything."""
+class IterationObserver(NullObserver):
+    """Observes each iteration of the loop, and ends it when a subscriber has seen everything."""
 
-    def __init__(self, settings, source, stop, at_turn, max_turns):
+    def __init__(self, settings, source, stop, on_iteration, max_iterations):
         self._settings = settings
         self._source = source
         self._stop = stop
-        self._at_turn = at_turn
-        self._max_turns = max_turns
+        self._on_iteration = on_iteration
+        self._max_iterations = max_iterations
         self._last = dict.fromkeys(STATIONS, 0)
         self.count = 0
 
     def on_batch(self, batch, events):
         self.count += 1
-        assert self.count < self._max_turns
+        assert self.count < self._max_iterations
         for event in events:
             if event.kind == "decision":
                 self._last[event.station] = event.end // event.rate
-        self._at_turn(
+        self._on_iteration(
             SimpleNamespace(count=self.count, events=events, stop=self._stop, source=self._source)
         )
         everything = len(STATIONS) * SECONDS
@@ -94,13 +94,13 @@ class Turns(NullObserver):
             self._stop.request()
 
 
-def work(settings, at_turn=lambda turn: None, checkpoint_s=0.03, max_turns=TURNS):
+def work(settings, on_iteration=lambda _: None, checkpoint_s=0.03, max_iterations=ITERATIONS):
     """Run a worker until all is published, or it stops or dies; return its counts."""
     stop = Stop()
     transactions = Transactions(settings)
     source = KafkaSource(settings, rate=RATE, transactions=transactions)
     sink = KafkaSink(settings, transactions)
-    observer = Turns(settings, source, stop, at_turn, max_turns)
+    observer = IterationObserver(settings, source, stop, on_iteration, max_iterations)
     try:
         run_source(
             source, Seconds(), [sink], checkpoint_s=checkpoint_s, stop=stop, observer=observer
@@ -115,11 +115,11 @@ def work(settings, at_turn=lambda turn: None, checkpoint_s=0.03, max_turns=TURNS
 
 
 def dies_at(count):
-    def at_turn(turn):
-        if turn.count == count:
+    def on_iteration(observer):
+        if observer.count == count:
             raise DiedError
 
-    return at_turn
+    return on_iteration
 
 
 def published(settings):

@@ -19,7 +19,7 @@ from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.producer import Producer
 from stream.kafka.settings import SecuritySettings
 from tests.integration.brokers import settings_of
-from tests.integration.ear import read_all
+from tests.integration.source_reader import read_all
 
 JAAS = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 HOLDER = """
@@ -116,7 +116,7 @@ def is_running(pid):
 
 
 @pytest.mark.parametrize("missing", ["java", "jars"])
-def test_what_is_missing_is_told_with_how_to_get_it(missing, monkeypatch, tmp_path):
+def test_a_missing_program_is_reported_with_how_to_get_it(missing, monkeypatch, tmp_path):
     if missing == "java":
         monkeypatch.setenv("PATH", str(tmp_path))
     else:

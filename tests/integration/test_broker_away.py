@@ -1,4 +1,4 @@
-"""A broker that goes away and comes back: it is told once, nothing is lost, no stop is held up."""
+"""A broker that goes away and comes back: it is logged once, nothing is lost, no stop is late."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.integration.road import DRIVERS, make_environment
 
 RATE = 16000
 
-# The command line with a pipeline that says one thing of each chunk, so that no network is loaded.
+# The command line with a pipeline that emits one event per chunk, so that no network is loaded.
 SIMPLE = """
 import sys
 from types import SimpleNamespace
@@ -142,14 +142,14 @@ def test_a_broker_that_goes_away_and_comes_back(driver, tmp_path, new_broker):
             process.wait()
         door.open()
         topic = settings.topics.decisions
-        said = follow(settings, [topic], stop=Stop(), from_start=True, until_end=True)
-        starts = {json.loads(record.value)["start_s"] for record in said}
+        records = follow(settings, [topic], stop=Stop(), from_start=True, until_end=True)
+        starts = {json.loads(record.value)["start_s"] for record in records}
         assert starts >= set(range(8))  # the last may be on its way to who comes next
         assert all(line[:2] == "20" for line in lines if line not in forced), "\n".join(lines)
-        told = [line.partition("Z ")[2] for line in lines]
-        # The second time it may be asked to stop before it has told.
-        assert sum(line.startswith("warning not ready: no answer") for line in told) in (1, 2), (
+        logged = [line.partition("Z ")[2] for line in lines]
+        # The second time it may be stopped before it logs.
+        assert sum(line.startswith("warning not ready: no answer") for line in logged) in (1, 2), (
             "\n".join(lines)
         )
-        assert sum(line == "info ready again" for line in told) == 1, "\n".join(lines)
-        assert sum(line.startswith(("warning", "error")) for line in told) <= 2, "\n".join(lines)
+        assert sum(line == "info ready again" for line in logged) == 1, "\n".join(lines)
+        assert sum(line.startswith(("warning", "error")) for line in logged) <= 2, "\n".join(lines)

@@ -1,4 +1,4 @@
-"""A broker that refuses nothing and has its clients wait: quotas, and replicas that are missing."""
+"""A broker that delays its clients without an error: quotas and missing replicas."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def scene(broker, driver, *, events_on=None, before_s=0.0):
     others = (named.audio, named.dead_letters, named.state)
     admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
     spread = [new_topic(name, events_on) for name in named.events.values()]
-    kept = [new_topic(name, events_on and [[0, 1], [1, 0]]) for name in others]
-    admin.create_topics([*spread, *kept])
+    unchanged = [new_topic(name, events_on and [[0, 1], [1, 0]]) for name in others]
+    admin.create_topics([*spread, *unchanged])
     admin.close()
     decisions = Decisions(settings, STATIONS, PARTITIONS)
     with OnAir(settings, STATIONS, before_s=before_s) as air, closing(decisions):

@@ -12,7 +12,6 @@ import pytest
 
 from stream.kafka.client.connect import connect_consumer, ensure_topics
 from stream.kafka.client.producer import Producer
-from tests.integration.ear import read_all
 from tests.integration.seconds import (
     SECONDS,
     STATIONS,
@@ -22,6 +21,7 @@ from tests.integration.seconds import (
     send_seconds,
     work,
 )
+from tests.integration.source_reader import read_all
 
 AWAY_S = {"stop": 3.0, "kill": 3.0, "freeze": 12.0}
 GUARD_S = 150.0
@@ -46,7 +46,7 @@ def test_each_event_once_while_each_broker_is_away(apache_cluster, cluster_setti
     ensure_topics(settings, [topics.audio, topics.decisions])
     given_up = threading.Event()
 
-    def at_turn(turn):
+    def on_iteration(_observer):
         if given_up.is_set():
             raise DiedError
 
@@ -55,7 +55,7 @@ def test_each_event_once_while_each_broker_is_away(apache_cluster, cluster_setti
         closing(Subscriber(settings)) as subscriber,
         closing(Producer(settings)) as sender,
     ):
-        worker = pool.submit(work, settings, at_turn, 0.2, 10_000)
+        worker = pool.submit(work, settings, on_iteration, 0.2, 10_000)
 
         def wait_until(holds):
             deadline = time.monotonic() + GUARD_S

@@ -124,7 +124,7 @@ async def send_by_faust(settings, topic):
 @pytest.mark.parametrize("driver", DRIVERS)
 @pytest.mark.parametrize("turn", [0, 2])
 def test_a_driver_on_topics_that_the_broker_recompresses(kafka, topic, driver, turn):
-    """Each of its topics in another codec, also the one that its own snapshots are in."""
+    """Each topic has another codec, including the topic of the worker's own snapshots."""
     names = {
         kind: f"{topic}.{kind}"
         for kind in ("audio", "state", "decisions", "segments", "matches", "gaps", "dead_letters")

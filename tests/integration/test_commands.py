@@ -87,10 +87,10 @@ def test_segment_names_what_is_in_the_catalogue(recording, tmp_path):
         assert [match["title"] for match in matches] == ["The Tune"]
         assert matches[0]["track_start_s"] == pytest.approx(matches[0]["start_s"] + 3, abs=0.2)
     else:
-        pytest.fail(f"a tune was heard as {labels}")
+        pytest.fail(f"a tune was classified as {labels}")
 
 
-def test_classify_judges_whole_windows(recording):
+def test_classify_predicts_whole_windows(recording):
     result = airsift("classify", recording)
     rows = list(csv.DictReader(io.StringIO(result.stdout)))
     assert result.returncode == 0, result.stderr
@@ -119,7 +119,7 @@ def test_rubbish_is_one_line_and_an_exit_code(tmp_path, command, content, words)
     one_line(result, "rub bish.mp3", *words)
 
 
-def test_one_second_is_too_short_and_says_so(tmp_path):
+def test_one_second_is_too_short(tmp_path):
     result = airsift("segment", write_wav(tmp_path / "short.wav", tune(1)))
     assert result.returncode == 1
     one_line(result, "short.wav", "1.00 s", "5 s")
@@ -166,7 +166,7 @@ def test_an_unknown_key_is_named(recording):
     one_line(result, "smoothing.entre", "smoothing.enter")
 
 
-def test_a_traceback_is_for_those_who_ask(tmp_path):
+def test_a_traceback_is_shown_on_request(tmp_path):
     assert "Traceback" not in airsift("segment", tmp_path / "none.wav").stderr
     assert "Traceback" in airsift("segment", "--debug", tmp_path / "none.wav").stderr
 
@@ -176,7 +176,7 @@ def test_the_version_is_printed():
     assert (result.returncode, result.stdout, result.stderr) == (0, f"{__version__}\n", "")
 
 
-def test_config_says_where_each_value_came_from(tmp_path):
+def test_config_shows_the_origin_of_each_value(tmp_path):
     path = tmp_path / "a.toml"
     path.write_text("[smoothing]\nenter = 0.7\n")
     out = airsift("config", "--config", path, "--set", "file.chunk_s=3").stdout
@@ -261,7 +261,7 @@ def test_a_broker_that_is_not_there_is_named(recording):
 
 
 @pytest.mark.process
-def test_segment_says_what_is_wrong_with_channels_and_which_track_it_reads(tmp_path):
+def test_segment_reports_faulty_channels_and_the_track_it_reads(tmp_path):
     import av
 
     path = tmp_path / "film.mkv"

@@ -1,4 +1,4 @@
-"""Apache Kafka, started with the listeners of compose.yaml, tells each client its own way in.
+"""Apache Kafka with compose.yaml's listeners advertises a reachable address to each client.
 
 There is no container engine here: names and ports of the containers stand for loopback ports.
 """

@@ -1,4 +1,4 @@
-"""`airsift deadletter`: what was refused is listed, and sent again as it came."""
+"""`airsift deadletter`: refused messages are listed, and resent unchanged."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from stream.kafka.codec.message import ChunkDecoder
 from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from stream.runner import Stop
-from tests.integration.ear import read_all
 from tests.integration.road import AIRSIFT, DRIVERS
+from tests.integration.source_reader import read_all
 
 TIME_MS = 1_700_000_000_000
 HEADERS = [("content-type", b"audio/x-s16le"), ("rate", b"16000"), ("airsift-reason", b"older")]
@@ -33,7 +33,7 @@ HEADERS = [("content-type", b"audio/x-s16le"), ("rate", b"16000"), ("airsift-rea
 
 @pytest.fixture
 def letters(kafka_settings: KafkaSettings) -> KafkaSettings:
-    """Refuse three messages, of which the last is too long to be kept."""
+    """Refuse three messages, of which the last is too long to be stored."""
     settings = kafka_settings
     topics = settings.topics
     ensure_topics(settings, [topics.audio, topics.dead_letters])
@@ -66,7 +66,7 @@ def replayed(settings: KafkaSettings) -> list[tuple[bytes, bytes, list[tuple[str
     return sorted((r.key, r.value, list(r.headers)) for r in records)
 
 
-def test_list_tells_time_place_station_and_reason(letters: KafkaSettings) -> None:
+def test_list_shows_time_offset_station_and_reason(letters: KafkaSettings) -> None:
     result = run(letters, "list")
     assert result.exit_code == 0, result.output
     first, second, third = result.stdout.splitlines()
@@ -137,7 +137,7 @@ def test_a_cut_letter_that_somebody_else_sends_back_is_refused(letters: KafkaSet
 def test_a_worker_and_replays_in_turns_leave_one_letter_a_message(
     driver: str, kafka_settings: KafkaSettings, tmp_path: Path
 ) -> None:
-    """Of three messages one is mended by nothing, one has no key, and one is a tombstone."""
+    """Three messages: one is beyond repair, one has no key, and one is a tombstone."""
     settings, topics = kafka_settings, kafka_settings.topics
     ensure_topics(settings, [topics.audio, topics.dead_letters])
     sender = Producer(settings)
@@ -162,7 +162,7 @@ def test_a_worker_and_replays_in_turns_leave_one_letter_a_message(
     try:
         for attempt in (1, 2, 3):
             suffix = f"(attempt {attempt})" if attempt > 1 else ""
-            wait_until(lambda s=suffix: all_say(run(settings, "list").stdout, 3, s), tmp_path)
+            wait_until(lambda s=suffix: all_end_with(run(settings, "list").stdout, 3, s), tmp_path)
             if attempt < 3:
                 result = run(settings, "replay")
                 assert result.stdout == f"3 messages sent to {topics.audio}, {DONE[0]}\n"
@@ -181,13 +181,13 @@ def test_a_worker_and_replays_in_turns_leave_one_letter_a_message(
     }
 
 
-def all_say(listed: str, count: int, suffix: str) -> bool:
+def all_end_with(listed: str, count: int, suffix: str) -> bool:
     lines = listed.splitlines()
     return len(lines) == count and all(line.endswith(suffix) for line in lines)
 
 
-def wait_until(said: Callable[[], bool], folder: Path) -> None:
+def wait_until(condition: Callable[[], bool], folder: Path) -> None:
     deadline = time.monotonic() + 90
-    while not said():
+    while not condition():
         assert time.monotonic() < deadline, (folder / "log").read_text()
         time.sleep(0.5)

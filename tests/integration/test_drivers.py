@@ -1,4 +1,4 @@
-"""What both drivers must do, over a real broker: one set of tests for `run` and `worker`.
+"""Both drivers over a real broker: one set of tests for `run` and `worker`.
 
 `make chaos` is the long form: the same and more, with many more faults.
 """
@@ -48,7 +48,7 @@ def environment(broker):
     return make_environment(broker, partitions=2)
 
 
-def test_publish_hear_tail(driver, broker, environment, tmp_path):
+def test_publish_run_tail(driver, broker, environment, tmp_path):
     path = recording(tmp_path / "a station.wav", 60, seed=1)
     for station, codec in (("one", "pcm"), ("two", "flac"), ("three", "opus"), ("four", "mp3")):
         result = publish(environment, path, station, "--fast", "--codec", codec)
@@ -71,8 +71,8 @@ def test_publish_hear_tail(driver, broker, environment, tmp_path):
         [*AIRSIFT, "segment", str(path)], env=environment, capture_output=True, check=True
     )
     closed = [json.loads(line) for line in file.stdout.splitlines()]
-    heard = [event for event in of(events, "segment", "one") if event["final"]]
-    assert [(e["start_s"], e["end_s"], e["label"]) for e in heard] == [
+    segments = [event for event in of(events, "segment", "one") if event["final"]]
+    assert [(e["start_s"], e["end_s"], e["label"]) for e in segments] == [
         (e["start_s"], e["end_s"], e["label"]) for e in closed
     ]
 
@@ -128,16 +128,16 @@ def test_kill_9_and_restart_leave_no_hole_and_change_no_byte(driver, broker, env
     calm = {**environment, "AIRSIFT_KAFKA__GROUP": "calm"}
     for kind in ("decisions", "segments", "matches", "gaps"):
         calm[f"AIRSIFT_KAFKA__TOPICS__{kind.upper()}"] = f"calm.{kind}"
-    process = start("run", calm)  # both drivers must say the same
+    process = start("run", calm)  # both drivers must emit the same
     other = Subscriber(broker, "calm")
     try:
         other.read_until(lambda e: all(last_decision(e, s) >= 158 for s in stations))
     finally:
         end(process)
-    heard, calm_events = by_id(events), by_id(other.drain())
-    assert heard.keys() == calm_events.keys()
-    assert heard == calm_events
-    # Not only in the end: whoever looks in between sees nothing that was never so.
+    segments, calm_events = by_id(events), by_id(other.drain())
+    assert segments.keys() == calm_events.keys()
+    assert segments == calm_events
+    # Intermediate states are correct too, not only the final one.
     assert {as_line(event) for event in events} == {as_line(event) for event in other.events}
     for station in stations:
         starts = sorted({event["start_s"] for event in of(events, "decision", station)})

@@ -1,4 +1,4 @@
-"""The embedded broker never outlives whoever started it."""
+"""The embedded broker never outlives the process that started it."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def closed(events, station):
 
 
 def is_closed(events, station, seconds):
-    """Say whether final segments cover so much audio, all that was sent.
+    """Return whether final segments cover all audio that was sent.
 
     The first segment of a stream begins with its first whole second.
     """

@@ -1,4 +1,4 @@
-"""Each event once, whoever dies, loses its place, or is asked to stop in between."""
+"""Each event once, even if a worker dies, loses its partitions or is stopped in between."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.integration.seconds import (
 
 @pytest.fixture(scope="module")
 def audio(apache_kafka):
-    """Publish a minute of two stations; return settings, and what one undisturbed worker says."""
+    """Publish a minute of two stations; return settings and one undisturbed worker's events."""
     settings = settings_of(apache_kafka).model_copy(
         update={
             "exactly_once": True,
@@ -48,33 +48,33 @@ def audio(apache_kafka):
     return settings, expected
 
 
-def test_each_event_once_whoever_dies(audio):
+def test_each_event_once_after_a_death(audio):
     settings, expected = audio
     deaths = with_own_group(settings, "deaths")
-    for turn in (3, 9, 14):
-        work(deaths, dies_at(turn))
+    for iteration in (3, 9, 14):
+        work(deaths, dies_at(iteration))
     work(deaths)
     assert published(deaths) == expected
 
 
 def refuse(response):
-    """Let an answer say that the group has given the partitions to others."""
+    """Let an answer report that the partitions were reassigned."""
     for topic in response.topics:
         for partition in topic.partitions:
             partition.error_code = IllegalGenerationError.errno
 
 
-def test_each_event_once_whoever_loses_its_place(audio, monkeypatch):
+def test_each_event_once_after_lost_partitions(audio, monkeypatch):
     # Once the member itself does not know its place, and twice the broker refuses its commit.
     settings, expected = audio
     unsure = with_own_group(settings, "unsure")
     nobody = ConsumerGroupMetadata(unsure.group, -1, "", None)
     real = KafkaConsumer.group_metadata
-    asked = itertools.count()
+    calls = itertools.count()
     monkeypatch.setattr(
         KafkaConsumer,
         "group_metadata",
-        lambda consumer: nobody if next(asked) == 2 else real(consumer),
+        lambda consumer: nobody if next(calls) == 2 else real(consumer),
     )
     handle, answers = TxnOffsetCommitHandler.handle_response, itertools.count()
 
@@ -91,11 +91,11 @@ def test_each_event_once_whoever_loses_its_place(audio, monkeypatch):
 def unknown_to_itself(settings, source, patched):
     del source
     nobody = ConsumerGroupMetadata(settings.group, -1, "", None)
-    real, asked = KafkaConsumer.group_metadata, itertools.count()
+    real, calls = KafkaConsumer.group_metadata, itertools.count()
     patched.setattr(
         KafkaConsumer,
         "group_metadata",
-        lambda consumer: real(consumer) if next(asked) else nobody,
+        lambda consumer: real(consumer) if next(calls) else nobody,
     )
 
 
@@ -129,12 +129,15 @@ def test_a_stop_after_a_commit_that_was_refused_commits_no_offsets(
 
     with monkeypatch.context() as patched:
 
-        def at_turn(turn):
-            if any(event.end >= 20 * RATE for event in turn.events) and not turn.stop.requested:
-                loses_place(stopped, turn.source, patched)
-                turn.stop.request()
+        def on_iteration(observer):
+            if (
+                any(event.end >= 20 * RATE for event in observer.events)
+                and not observer.stop.requested
+            ):
+                loses_place(stopped, observer.source, patched)
+                observer.stop.request()
 
-        assert work(stopped, at_turn, checkpoint_s)["commit_failures"] == 1
+        assert work(stopped, on_iteration, checkpoint_s)["commit_failures"] == 1
     assert len(published(stopped)) < len(expected)
     work(stopped)
     assert published(stopped) == expected

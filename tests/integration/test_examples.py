@@ -58,10 +58,10 @@ def recording(tmp_path: Path) -> tuple[Path, np.ndarray]:
     return path, (samples.mean(1) / 32768).astype(np.float32)
 
 
-def hear(settings: KafkaSettings, seconds: float) -> tuple[dict[str, np.ndarray], KafkaSource]:
+def receive(settings: KafkaSettings, seconds: float) -> tuple[dict[str, np.ndarray], KafkaSource]:
     """Return the new audio of each station, until there is as much of each as that."""
     source, align = KafkaSource(settings, rate=16_000), Align(16_000, 2.0)
-    heard: dict[str, list[np.ndarray]] = {}
+    received: dict[str, list[np.ndarray]] = {}
     deadline = time.monotonic() + 60
     for batch in source:
         assert time.monotonic() < deadline
@@ -69,15 +69,15 @@ def hear(settings: KafkaSettings, seconds: float) -> tuple[dict[str, np.ndarray]
             if isinstance(item, AudioChunk):
                 assert item.time is not None
                 assert abs(item.time - time.time()) < 60
-                heard.setdefault(item.station, []).append(item.samples)
-        lengths = [sum(map(len, parts)) for parts in heard.values()]
+                received.setdefault(item.station, []).append(item.samples)
+        lengths = [sum(map(len, parts)) for parts in received.values()]
         if lengths and min(lengths) >= round(seconds * RATE):
             break
     source.close()
-    return {station: np.concatenate(parts) for station, parts in heard.items()}, source
+    return {station: np.concatenate(parts) for station, parts in received.items()}, source
 
 
-def test_the_producers_station_is_heard_also_the_second_time(
+def test_the_producers_station_is_received_also_the_second_time(
     broker: Broker, recording: tuple[Path, np.ndarray]
 ) -> None:
     path, samples = recording
@@ -85,13 +85,13 @@ def test_the_producers_station_is_heard_also_the_second_time(
         producer = start(broker, "producer.py", str(path), "mine")
         _, errors = producer.communicate(timeout=60)
         assert (producer.returncode, errors) == (0, "")
-    heard, source = hear(settings_of(broker), 4.0)
-    assert heard.keys() == {"mine"}
-    assert np.allclose(heard["mine"].mean(1), np.concatenate([samples, samples]), atol=1e-6)
+    received, source = receive(settings_of(broker), 4.0)
+    assert received.keys() == {"mine"}
+    assert np.allclose(received["mine"].mean(1), np.concatenate([samples, samples]), atol=1e-6)
     assert source.counts["dead_letters"] == 0
 
 
-def test_producers_side_by_side_are_heard(
+def test_parallel_producers_are_received(
     broker: Broker, recording: tuple[Path, np.ndarray]
 ) -> None:
     path, samples = recording
@@ -100,13 +100,13 @@ def test_producers_side_by_side_are_heard(
     for producer in producers:
         _, errors = producer.communicate(timeout=60)
         assert (producer.returncode, errors) == (0, "")
-    heard, source = hear(settings_of(broker), 2.0)
-    assert heard.keys() == {"one", "two"}
-    assert np.allclose(heard["two"].mean(1), samples, atol=1e-6)
+    received, source = receive(settings_of(broker), 2.0)
+    assert received.keys() == {"one", "two"}
+    assert np.allclose(received["two"].mean(1), samples, atol=1e-6)
     assert source.counts["dead_letters"] == 0
 
 
-def test_a_producer_whose_clock_is_wrong_says_so(
+def test_a_producer_reports_that_its_clock_is_wrong(
     need_kafka: None, recording: tuple[Path, np.ndarray], tmp_path: Path
 ) -> None:
     path, _ = recording

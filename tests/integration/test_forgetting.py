@@ -20,7 +20,7 @@ from tests.stream.doubles import snapshot
 
 RATE = 16000
 
-# A worker that forgets after two seconds, and whose pipeline says what it is told.
+# A worker that forgets after two seconds, and whose pipeline prints its input.
 WORKER = """
 import sys
 from stream.runner import stop_on_signals
@@ -34,7 +34,7 @@ class Told:
     def push(self, chunks):
         for chunk in chunks:
             self.ends[chunk.station] = chunk.end
-            print(chunk.ends or "heard", chunk.station, chunk.start, flush=True)
+            print(chunk.ends or "received", chunk.station, chunk.start, flush=True)
         return []
     def snapshot(self, station):
         at = self.ends[station]
@@ -107,7 +107,7 @@ def test_a_station_that_is_forgotten_leaves_nothing_and_begins_anew(kafka_settin
 
     settings = kafka_settings.model_copy(update={"group": f"{settings.group}w"})
     hand_over(kafka_settings, settings.group)
-    log = tmp_path / "told"
+    log = tmp_path / "log"
     with log.open("w") as out:
         arguments = [sys.executable, "-c", WORKER, settings.model_dump_json()]
         worker = subprocess.Popen(arguments, stdout=out)
@@ -125,4 +125,4 @@ def test_a_station_that_is_forgotten_leaves_nothing_and_begins_anew(kafka_settin
         worker.wait(30)
     assert {line.split()[1] for line in lines if line.startswith("resumed")} == {"b"}
     about_a = [line for line in lines if line.split()[1] == "a"]
-    assert about_a == ["heard a 0", "idle a 1600", "forgot a 0"]
+    assert about_a == ["received a 0", "idle a 1600", "forgot a 0"]

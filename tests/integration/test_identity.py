@@ -15,9 +15,9 @@ from airsift.errors import ConfigError
 from stream.kafka.client.connect import connect_consumer, ensure_topics
 from stream.kafka.client.identity import Identity, _lock, _lock_file
 from stream.kafka.client.transactions import Transactions
-from tests.integration.ear import read_all
+from tests.integration.source_reader import read_all
 
-# A worker that commits a message for each line it reads, and says so.
+# A worker that commits a message for each line it reads, and prints each.
 WORKER = """
 import socket, sys
 host = sys.argv[2]

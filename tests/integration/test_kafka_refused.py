@@ -1,4 +1,4 @@
-"""What cannot work is named in one line."""
+"""Impossible settings are named in one line."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_no_broker_is_one_line(kafka_settings: KafkaSettings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "pattern"),
     [
         ({"bootstrap_servers": "localhost"}, "'localhost' has no port; write host:port"),
         (
@@ -49,9 +49,9 @@ def test_no_broker_is_one_line(kafka_settings: KafkaSettings) -> None:
     ],
 )
 def test_settings_that_cannot_work_are_named(
-    kafka_settings: KafkaSettings, change: dict[str, Any], says: str
+    kafka_settings: KafkaSettings, change: dict[str, Any], pattern: str
 ) -> None:
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(ConfigError, match=pattern):
         KafkaSink(kafka_settings.model_copy(update=change))
 
 

@@ -1,4 +1,4 @@
-"""A member that ends, dies or joins: who goes on begins where it must."""
+"""A member ends, dies or joins: the others resume at the right offset."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from stream.kafka.client.state_topic import StateTopic
 from stream.kafka.codec.message import encode
 from stream.kafka.settings import KafkaSettings
 from stream.testing import noise
-from tests.integration.ear import CHUNK, RATE, Ear, send
+from tests.integration.source_reader import CHUNK, RATE, SourceReader, send
 from tests.stream.doubles import snapshot as snapshot_at
 
 
 def test_a_restart_resumes_at_the_oldest_sample_needed(
-    kafka_settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear]
+    kafka_settings: KafkaSettings, open_reader: Callable[[KafkaSettings], SourceReader]
 ) -> None:
     stations = {name: noise(5, seed=seed) for seed, name in enumerate("abcd")}
     for station, samples in stations.items():
         send(kafka_settings, station, samples)
-    first = ears(kafka_settings)
-    first.listen(lambda: first.ends() == dict.fromkeys(stations, 5 * RATE))
+    first = open_reader(kafka_settings)
+    first.read_until(lambda: first.ends() == dict.fromkeys(stations, 5 * RATE))
     snapshots = {
         s: snapshot_at((2 + i // 2) * RATE, voice=i) for i, s in enumerate(sorted(stations))
     }
@@ -43,19 +43,19 @@ def test_a_restart_resumes_at_the_oldest_sample_needed(
     for station in stations:
         send(kafka_settings, station, noise(1))
 
-    second = ears(kafka_settings)
-    second.listen(lambda: second.ends() == dict.fromkeys(stations, 6 * RATE))
+    second = open_reader(kafka_settings)
+    second.read_until(lambda: second.ends() == dict.fromkeys(stations, 6 * RATE))
     assert second.resumed == snapshots
     for station, snapshot in snapshots.items():
         # The message that the oldest sample is in, and the one before it.
         assert second.chunks[station][0].start == snapshot["oldest"] - CHUNK
-        heard = second.samples(station)[: 3 * RATE]
+        received = second.samples(station)[: 3 * RATE]
         at = second.chunks[station][0].start
-        assert np.array_equal(heard[: 5 * RATE - at], stations[station][at : at + 3 * RATE])
+        assert np.array_equal(received[: 5 * RATE - at], stations[station][at : at + 3 * RATE])
 
 
 def test_arrival_order_goes_on_after_a_restart(
-    kafka_settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear]
+    kafka_settings: KafkaSettings, open_reader: Callable[[KafkaSettings], SourceReader]
 ) -> None:
     samples = noise(4)
     sender = Producer(kafka_settings)
@@ -66,72 +66,72 @@ def test_arrival_order_goes_on_after_a_restart(
         sender.send(kafka_settings.topics.audio, message.key, message.value, headers)
     sender.flush()
     sender.close()
-    first = ears(kafka_settings)
-    first.listen(lambda: len(first.chunks.get("a", [])) == 8)
+    first = open_reader(kafka_settings)
+    first.read_until(lambda: len(first.chunks.get("a", [])) == 8)
     places = [chunk.start for chunk in first.chunks["a"]]
     assert places == list(range(places[0], places[0] + 8 * CHUNK, CHUNK))
     first.source.checkpoint({"a": snapshot_at(places[5])})
     first.close()
-    second = ears(kafka_settings)
-    second.listen(lambda: len(second.chunks.get("a", [])) == 4)
+    second = open_reader(kafka_settings)
+    second.read_until(lambda: len(second.chunks.get("a", [])) == 4)
     assert [chunk.start for chunk in second.chunks["a"]] == places[4:]
 
 
-def test_what_was_not_settled_is_heard_again(
-    kafka_settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear]
+def test_messages_without_a_checkpoint_are_read_again(
+    kafka_settings: KafkaSettings, open_reader: Callable[[KafkaSettings], SourceReader]
 ) -> None:
     send(kafka_settings, "a", noise(2))
     for _ in range(2):
-        ear = ears(kafka_settings)
-        ear.listen(lambda ear=ear: ear.ends() == {"a": 2 * RATE})
-        assert np.array_equal(ear.samples("a"), noise(2))
-        assert ear.resumed == {}
-        ear.close()
+        reader = open_reader(kafka_settings)
+        reader.read_until(lambda reader=reader: reader.ends() == {"a": 2 * RATE})
+        assert np.array_equal(reader.samples("a"), noise(2))
+        assert reader.resumed == {}
+        reader.close()
 
 
 def test_a_second_worker_takes_over_what_the_first_settled(
-    kafka_settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear]
+    kafka_settings: KafkaSettings, open_reader: Callable[[KafkaSettings], SourceReader]
 ) -> None:
     stations = [f"s{i}" for i in range(9)]
     for station in stations:
         send(kafka_settings, station, noise(2))
-    first = ears(kafka_settings)
-    first.listen(lambda: len(first.ends()) == 9 and set(first.ends().values()) == {2 * RATE})
+    first = open_reader(kafka_settings)
+    first.read_until(lambda: len(first.ends()) == 9 and set(first.ends().values()) == {2 * RATE})
     snapshots = {s: snapshot_at(RATE, voice=i) for i, s in enumerate(stations)}
     first.source.checkpoint(snapshots)
 
-    second = Ear(kafka_settings)
+    second = SourceReader(kafka_settings)
     leave = threading.Event()
     # A member must be in `poll` while it joins, so each has a thread.
     thread = threading.Thread(target=follow_group, args=(second, leave))
     thread.start()
     try:
-        first.listen(lambda: bool(first.lost) and bool(second.resumed))
-        moved, kept = set(first.lost), set(stations) - first.lost
+        first.read_until(lambda: bool(first.lost) and bool(second.resumed))
+        moved, stayed = set(first.lost), set(stations) - first.lost
         assert second.resumed == {s: snapshots[s] for s in moved}
         for station in stations:
             send(kafka_settings, station, noise(1))
-        first.listen(
+        first.read_until(
             lambda: (
-                all(first.ends()[s] == 3 * RATE for s in kept)
+                all(first.ends()[s] == 3 * RATE for s in stayed)
                 and all(second.ends().get(s) == 3 * RATE for s in moved)
             )
         )
     finally:
         leave.set()
         thread.join()
-    for station in kept:  # nothing twice on partitions that stayed
+    for station in stayed:  # nothing twice on partitions that stayed
         assert len(first.samples(station)) == 3 * RATE
     for station in moved:
         assert second.chunks[station][0].start == CHUNK
         assert len(second.samples(station)) == 3 * RATE - CHUNK
-    first.listen(lambda: set(first.resumed) == moved)
+    first.read_until(lambda: set(first.resumed) == moved)
 
 
-def follow_group(ear: Ear, leave: threading.Event) -> None:
+def follow_group(reader: SourceReader, leave: threading.Event) -> None:
     while not leave.is_set():
-        ear.step()
-    ear.close()
+        reader.step()
+    reader.close()
 
 
 CONSUMER = """
@@ -150,7 +150,7 @@ for batch in source:
         if isinstance(item, Resumed):
             print("resumed", item.station, item.snapshot["oldest"], 0, file=out)
     for chunk in audio_of(batch):
-        print("heard", chunk.station, chunk.start, chunk.end, file=out)
+        print("received", chunk.station, chunk.start, chunk.end, file=out)
         ends[chunk.station] = chunk.end
     out.flush()
     source.checkpoint({s: snapshot_at(max(0, end - 16000)) for s, end in ends.items()})
@@ -162,10 +162,10 @@ for batch in source:
 
 def test_kill_9_leaves_no_hole(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
     stations, seconds = ["a", "b", "c"], 12
-    log = tmp_path / "heard"
+    log = tmp_path / "received"
     log.touch()
 
-    def heard(word: str = "heard") -> dict[str, set[tuple[int, int]]]:
+    def lines(word: str = "received") -> dict[str, set[tuple[int, int]]]:
         found: dict[str, set[tuple[int, int]]] = {station: set() for station in stations}
         for line in log.read_text().splitlines():
             kind, station, start, end = line.split()
@@ -185,9 +185,9 @@ def test_kill_9_leaves_no_hole(kafka_settings: KafkaSettings, tmp_path: Path) ->
             if second % 4 == 3:
                 deadline = time.monotonic() + 120
                 wanted = (second + 1) * RATE
-                word = "settled" if second == 3 else "heard"  # killed behind it, and within
-                while min(max((e for _, e in h), default=0) for h in heard(word).values()) < wanted:
-                    assert time.monotonic() < deadline, heard(word)
+                word = "settled" if second == 3 else "received"  # killed behind it, and within
+                while min(max((e for _, e in h), default=0) for h in lines(word).values()) < wanted:
+                    assert time.monotonic() < deadline, lines(word)
                     time.sleep(0.05)
                 consumer.send_signal(signal.SIGKILL)
                 consumer.wait()
@@ -196,8 +196,8 @@ def test_kill_9_leaves_no_hole(kafka_settings: KafkaSettings, tmp_path: Path) ->
         consumer.kill()
         consumer.wait()
     every = {(at, at + CHUNK) for at in range(0, seconds * RATE, CHUNK)}
-    assert heard() == dict.fromkeys(stations, every)
-    assert all(heard("resumed").values())
+    assert lines() == dict.fromkeys(stations, every)
+    assert all(lines("resumed").values())
 
 
 def test_a_zombies_older_state_does_not_win(kafka_settings: KafkaSettings) -> None:

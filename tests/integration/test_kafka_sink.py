@@ -19,11 +19,11 @@ from stream.kafka.codec.message import encode
 from stream.kafka.settings import KafkaSettings
 from stream.testing import noise
 from tests.integration.brokers import Broker
-from tests.integration.ear import RATE, Ear, read_all, send
+from tests.integration.source_reader import RATE, SourceReader, read_all, send
 
 
 def test_messages_that_are_no_audio_become_dead_letters(
-    kafka_settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear]
+    kafka_settings: KafkaSettings, open_reader: Callable[[KafkaSettings], SourceReader]
 ) -> None:
     topic = kafka_settings.topics.audio
     ensure_topics(kafka_settings, [topic], configs={"max.message.bytes": "60000000"})
@@ -41,32 +41,34 @@ def test_messages_that_are_no_audio_become_dead_letters(
     sender.flush()
     sender.close()
 
-    ear = ears(kafka_settings)
-    ear.listen(lambda: ear.ends() == {"a": 3 * RATE} and ear.source.counts["dead_letters"] == 4)
-    assert ear.chunks["a"][-1].gap_reason == "a message could not be decoded"
-    ear.source.checkpoint({})
-    letters = read_all(kafka_settings, kafka_settings.topics.dead_letters)
-    told = {
+    reader = open_reader(kafka_settings)
+    reader.read_until(
+        lambda: reader.ends() == {"a": 3 * RATE} and reader.source.counts["dead_letters"] == 4
+    )
+    assert reader.chunks["a"][-1].gap_reason == "a message could not be decoded"
+    reader.source.checkpoint({})
+    records = read_all(kafka_settings, kafka_settings.topics.dead_letters)
+    letters = {
         dict(letter.headers)["airsift-reason"].decode().partition(":")[0]: letter
-        for letter in letters
+        for letter in records
     }
-    assert sorted(told) == [
+    assert sorted(letters) == [
         "3000 bytes do not decode as flac",
         "50000000 bytes are more than kafka.wire.max_bytes=8388608; send shorter chunks",
         "header content-type is missing",
         "the message has no key",
     ]
-    letter = told["header content-type is missing"]
+    letter = letters["header content-type is missing"]
     headers = {name: value.decode() for name, value in letter.headers}
     assert (letter.key, letter.value, headers["airsift-topic"]) == (b"a", b"no headers", topic)
     assert int(headers["airsift-kafka-offset"]) >= 0
-    kept = dict(told["3000 bytes do not decode as flac"].headers)
-    assert kept["content-type"] == b"audio/flac"
-    cut = told["50000000 bytes are more than kafka.wire.max_bytes=8388608; send shorter chunks"]
-    # Zeros take no room: what the client library sends at all is kept of them.
+    original = dict(letters["3000 bytes do not decode as flac"].headers)
+    assert original["content-type"] == b"audio/flac"
+    cut = letters["50000000 bytes are more than kafka.wire.max_bytes=8388608; send shorter chunks"]
+    # Zeros take no room: all that the client library can send is copied.
     assert 15_000_000 < len(cut.value) <= kafka_settings.max_request_bytes
-    told_cut = dict(cut.headers)["airsift-truncated"].decode()
-    assert told_cut == f"value {len(cut.value)} of 50000000"
+    reported_cut = dict(cut.headers)["airsift-truncated"].decode()
+    assert reported_cut == f"value {len(cut.value)} of 50000000"
 
 
 EVENTS = [
@@ -118,7 +120,7 @@ def test_a_sink_on_a_dead_broker_pushes_back_and_then_fails(
 
 def test_a_source_outlives_its_broker_and_can_be_closed(
     kafka_settings: KafkaSettings,
-    ears: Callable[[KafkaSettings], Ear],
+    open_reader: Callable[[KafkaSettings], SourceReader],
     new_broker: Callable[[], Broker],
 ) -> None:
     broker = new_broker()
@@ -130,16 +132,16 @@ def test_a_source_outlives_its_broker_and_can_be_closed(
         }
     )
     send(settings, "a", noise(2))
-    ear = ears(settings)
-    ear.listen(lambda: ear.ends() == {"a": 2 * RATE})
-    ear.source.checkpoint({"a": {"oldest": 0}})
-    ear.source._committed.clear()
+    reader = open_reader(settings)
+    reader.read_until(lambda: reader.ends() == {"a": 2 * RATE})
+    reader.source.checkpoint({"a": {"oldest": 0}})
+    reader.source._committed.clear()
     broker.stop()
-    ear.step()
-    ear.source.checkpoint({})
-    assert ear.source.counts["commit_failures"] == 1
+    reader.step()
+    reader.source.checkpoint({})
+    assert reader.source.counts["commit_failures"] == 1
     with pytest.raises(BrokerError):
-        ear.source.checkpoint({"a": {"oldest": RATE}})
+        reader.source.checkpoint({"a": {"oldest": RATE}})
     before = time.monotonic()
-    ear.close()
+    reader.close()
     assert time.monotonic() - before < 10

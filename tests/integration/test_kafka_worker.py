@@ -1,4 +1,4 @@
-"""What only a Faust worker has: a watchdog that ends it when it stalls."""
+"""The watchdog of Faust workers ends a stalled one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stream.kafka.client.tail import waiting_messages
 from stream.kafka.faust.watchdog import EXIT_CODE
 from stream.kafka.settings import KafkaSettings
 
-# A pipeline that hears nothing, in a worker that gets stuck at its second message.
+# A pipeline that ignores its input, in a worker that gets stuck at its second message.
 STALLING = """
 import asyncio, sys, threading
 from stream.runner import Stop

@@ -1,4 +1,4 @@
-"""Live audio as a user has it: a microphone through PortAudio, a web radio over HTTP."""
+"""Live audio as for a user: a microphone through PortAudio, a web radio over HTTP."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def wait_for(condition, process, seconds=60.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline, "nothing was heard"
+        assert time.monotonic() < deadline, "nothing was received"
         time.sleep(0.1)
 
 
 @pytest.mark.audio
-def test_a_microphone_is_judged_until_ctrl_c(tmp_path):
+def test_a_microphone_is_classified_until_ctrl_c(tmp_path):
     skip_unless_installed()
     sound, out = tmp_path / "tune.wav", tmp_path / "out.jsonl"
     write_wav(sound, tune(60))
@@ -60,10 +60,10 @@ def test_a_microphone_is_judged_until_ctrl_c(tmp_path):
             process.kill()
             process.wait(10)
             process.stderr.close()
-    heard = decisions(out)
-    assert [event["start_s"] for event in heard] == [float(k) for k in range(len(heard))]
-    assert {event["station"] for event in heard} == {"microphone"}
-    assert heard[0]["time"] is not None
+    found = decisions(out)
+    assert [event["start_s"] for event in found] == [float(k) for k in range(len(found))]
+    assert {event["station"] for event in found} == {"microphone"}
+    assert found[0]["time"] is not None
     last = json.loads(out.read_text().splitlines()[-1])
     assert last["schema"] == "airsift.segment/1"
     assert last["final"]

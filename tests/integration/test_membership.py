@@ -48,10 +48,10 @@ class Group:
         self.decisions = Decisions(self.settings, STATIONS, PARTITIONS)
 
     def begin(self, driver, **settings):
-        told = {f"AIRSIFT_KAFKA__{key.upper()}": value for key, value in settings.items()}
+        overrides = {f"AIRSIFT_KAFKA__{key.upper()}": value for key, value in settings.items()}
         process = subprocess.Popen(
             [*AIRSIFT, *DRIVERS[driver]],
-            env=self.environment | told,
+            env=self.environment | overrides,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -130,7 +130,7 @@ def test_a_rolling_restart_of_fixed_members_moves_no_partition(driver, group):
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
-def test_two_workers_of_one_name_are_told(driver, group):
+def test_two_workers_of_one_name_are_reported(driver, group):
     workers = [group.begin(driver, instance_id="w-0") for _ in range(2)]
     deadline = time.monotonic() + 90
     while all(worker.poll() is None for worker in workers):
@@ -154,7 +154,7 @@ class Ignore(ConsumerRebalanceListener):
 @pytest.mark.parametrize(
     ("driver", "rules"), [("run", StickyPartitionAssignor), ("worker", RangePartitionAssignor)]
 )
-def test_a_program_that_is_not_airsift_is_told(driver, rules, group):
+def test_a_program_that_is_not_airsift_is_reported(driver, rules, group):
     settings = group.settings.model_copy(update={"session_timeout_s": 6.0})
     other = connect_consumer(
         settings, group_id=settings.group, partition_assignment_strategy=[rules]

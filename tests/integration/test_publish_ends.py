@@ -21,7 +21,7 @@ from stream.kafka.codec.message import ChunkDecoder, encode
 from stream.kafka.settings import KafkaSettings
 from stream.runner import Stop
 from stream.testing import ListSource, noise
-from tests.integration.ear import RATE, send
+from tests.integration.source_reader import RATE, send
 
 needs_apache = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
@@ -89,7 +89,7 @@ def test_a_source_that_waits_for_audio_does_not_hold_up_a_stop(
                 if turn == 3:
                     stop.request()
                 yield []
-            raise AssertionError("it went on after it was asked to stop")
+            raise AssertionError("it went on after the stop request")
 
     assert publish(Silent([]), kafka_settings, stop=stop, live=True).messages == 0
 
@@ -118,9 +118,9 @@ def test_a_clock_that_runs_ahead_is_named(
         return real(self, *message[:5], round((time.time() + 7200) * 1000))
 
     monkeypatch.setattr(KafkaProducer, "send", ahead)
-    with pytest.raises(BrokerError, match="set the clock that is wrong") as told:
+    with pytest.raises(BrokerError, match="set the clock that is wrong") as error:
         send(apache, "ahead", noise(1))
-    assert len(str(told.value).splitlines()) == 1
+    assert len(str(error.value).splitlines()) == 1
     monkeypatch.undo()
     assert on_topic(apache, "ahead") == []
 

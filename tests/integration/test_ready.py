@@ -1,4 +1,4 @@
-"""`/readyz` says yes when the group says so too."""
+"""`/readyz` agrees with the state of the consumer group."""
 
 from __future__ import annotations
 

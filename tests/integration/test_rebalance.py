@@ -29,7 +29,7 @@ def publish(settings, first, count):
     sender.close()
 
 
-def listen(source, until_s):
+def read_until(source, until_s):
     deadline = time.monotonic() + 60
     starts = []
     for batch in source:
@@ -46,7 +46,7 @@ def test_a_refused_commit_is_made_good_by_the_next(kafka_settings, monkeypatch, 
     publish(kafka_settings, 0, 5)
     source = KafkaSource(kafka_settings, rate=RATE)
     try:
-        assert listen(source, 5) == [0, 1, 2, 3, 4]
+        assert read_until(source, 5) == [0, 1, 2, 3, 4]
 
         def refuse(*_, **__):
             raise error
@@ -56,7 +56,7 @@ def test_a_refused_commit_is_made_good_by_the_next(kafka_settings, monkeypatch, 
             source.checkpoint({"a": {"oldest": 4 * RATE}})
         assert source.counts["commit_failures"] == 1
         publish(kafka_settings, 5, 2)
-        assert listen(source, 7) == [5, 6]
+        assert read_until(source, 7) == [5, 6]
         source.checkpoint({"a": {"oldest": 6 * RATE}})
         assert source.counts["commit_failures"] == 1
     finally:
@@ -64,7 +64,7 @@ def test_a_refused_commit_is_made_good_by_the_next(kafka_settings, monkeypatch, 
     publish(kafka_settings, 7, 1)
     successor = KafkaSource(kafka_settings, rate=RATE)
     try:
-        assert listen(successor, 8) == [5, 6, 7]  # the message before the oldest sample is kept
+        assert read_until(successor, 8) == [5, 6, 7]  # with the message before
     finally:
         successor.close()
 

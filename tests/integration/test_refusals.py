@@ -1,4 +1,4 @@
-"""What Apache Kafka refuses of ours ends no worker, in either driver."""
+"""Messages that Apache Kafka refuses end no worker, in either driver."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from stream.testing import noise
 from tests.integration.brokers import settings_of
-from tests.integration.ear import RATE, Ear, read_all, send
 from tests.integration.road import AIRSIFT, DRIVERS
+from tests.integration.source_reader import RATE, SourceReader, read_all, send
 
 LIMIT = 1_048_588  # Apache Kafka's max.message.bytes
 
@@ -55,9 +55,9 @@ def made_for(broker: ApacheKafka) -> KafkaSettings:
     return base.model_copy(update={"topics": one, "session_timeout_s": 6.0})
 
 
-@pytest.fixture(params=["told", "learned"])
+@pytest.fixture(params=["reported", "learned"])
 def knowledge(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Whether the broker tells its limits, or refusals do."""
+    """Whether limits come from the broker's settings or from refusals."""
     if request.param == "learned":
         monkeypatch.setattr(limits_module, "query_broker", lambda settings, topics: {})
     return str(request.param)
@@ -159,7 +159,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("limit", [700, 5000, LIMIT])
-def test_whatever_does_not_decode_becomes_a_letter_that_fits(
+def test_undecodable_messages_become_letters_that_fit(
     settings: KafkaSettings, knowledge: str, limit: int
 ) -> None:
     make(settings, settings.topics.dead_letters, max_message_bytes=limit)
@@ -170,11 +170,11 @@ def test_whatever_does_not_decode_becomes_a_letter_that_fits(
     dead_letters.flush()
     dead_letters.close()
     letters = read_all(settings, settings.topics.dead_letters)
-    told = {int(dict(r.headers)["airsift-kafka-offset"]): r for r in letters}
-    assert sorted(told) == list(range(len(HOSTILE)))
+    reported = {int(dict(r.headers)["airsift-kafka-offset"]): r for r in letters}
+    assert sorted(reported) == list(range(len(HOSTILE)))
     assert refusals.counts.total() == 0
     for at, (name, message) in enumerate(HOSTILE.items()):
-        value, headers = told[at].value, dict(told[at].headers)
+        value, headers = reported[at].value, dict(reported[at].headers)
         whole = message.value or (None if message.key else b"")
         cut = headers.get("airsift-truncated", b"").decode()
         if value is not None:
@@ -182,13 +182,13 @@ def test_whatever_does_not_decode_becomes_a_letter_that_fits(
             assert whole.startswith(value)
         if value != whole:
             assert f"value {len(value or b'')} of {len(whole or b'')}" in cut, name
-        theirs = [each for each in told[at].headers if not each[0].startswith("airsift-")]
-        left = (value, told[at].key, len(theirs))
+        theirs = [each for each in reported[at].headers if not each[0].startswith("airsift-")]
+        left = (value, reported[at].key, len(theirs))
         assert bool(cut) == (left != (whole, message.key, len(message.headers))), name
     zeros = list(HOSTILE).index("zeros that take no room")
-    if (limit, knowledge) == (LIMIT, "told"):
-        assert told[zeros].value == bytes(2 * LIMIT)
-        near = told[list(HOSTILE).index("within 100 bytes of the limit")]
+    if (limit, knowledge) == (LIMIT, "reported"):
+        assert reported[zeros].value == bytes(2 * LIMIT)
+        near = reported[list(HOSTILE).index("within 100 bytes of the limit")]
         assert len(near.value) > LIMIT - 3000
 
 
@@ -213,47 +213,47 @@ def committed(settings: KafkaSettings) -> int:
 
 
 def test_a_snapshot_that_is_refused_is_withdrawn_and_one_that_is_not_counts_again(
-    settings: KafkaSettings, knowledge: str, ears: Callable[[KafkaSettings], Ear]
+    settings: KafkaSettings, knowledge: str, open_reader: Callable[[KafkaSettings], SourceReader]
 ) -> None:
     make(settings, settings.topics.state, cleanup_policy="compact", max_message_bytes=1000)
-    ear = ears(settings)
+    reader = open_reader(settings)
     known: dict[str, bool] = {}
     for turn, (filling, stored) in enumerate([(10, True), (5000, False), (5000, False), (9, True)]):
         send(settings, "a", noise(2))
-        ear.listen(lambda end=2 * (turn + 1) * RATE: ear.ends().get("a", 0) >= end)
+        reader.read_until(lambda end=2 * (turn + 1) * RATE: reader.ends().get("a", 0) >= end)
         oldest = 2 * turn * RATE + RATE
-        ear.source.checkpoint({"a": {"oldest": oldest, "filling": "x" * filling}})
+        reader.source.checkpoint({"a": {"oldest": oldest, "filling": "x" * filling}})
         known = {}
         for record in read_all(settings, settings.topics.state):
             known[record.key.decode()] = record.value is not None
         assert known == {f"{settings.group}/a": stored}
         # A withdrawn station holds nothing back; what it needs is read again all the same.
         assert committed(settings) >= 4 * turn
-    assert ear.source.refused[settings.topics.state] == 2
+    assert reader.source.refused[settings.topics.state] == 2
 
 
 def test_where_not_even_that_is_taken_nothing_is_committed_that_the_old_record_needs(
-    settings: KafkaSettings, ears: Callable[[KafkaSettings], Ear]
+    settings: KafkaSettings, open_reader: Callable[[KafkaSettings], SourceReader]
 ) -> None:
     make(settings, settings.topics.state, message_timestamp_before_max_ms=3_600_000)
-    ear = ears(settings)
+    reader = open_reader(settings)
     snapshot = {"oldest": RATE}
     send(settings, "a", noise(2))
     send(settings, "b", noise(2))
-    ear.listen(lambda: ear.ends() == {"a": 2 * RATE, "b": 2 * RATE})
-    ear.source.checkpoint({"a": snapshot, "b": snapshot})
+    reader.read_until(lambda: reader.ends() == {"a": 2 * RATE, "b": 2 * RATE})
+    reader.source.checkpoint({"a": snapshot, "b": snapshot})
     before = committed(settings)
     alter(settings, settings.topics.state, "max.message.bytes", "40")
-    ear.source._producer._refusals.limits._reported = {}  # the broker's answer is ten minutes old
+    reader.source._producer._refusals.limits._reported = {}  # the broker's answer has expired
     for turn in range(1, 4):
         send(settings, "a", noise(2))
-        ear.listen(lambda end=2 * (turn + 1) * RATE: ear.ends()["a"] >= end)
+        reader.read_until(lambda end=2 * (turn + 1) * RATE: reader.ends()["a"] >= end)
         # Of the silent station nothing is refused, and its record needs nothing new.
-        ear.source.checkpoint({"a": {"oldest": 2 * turn * RATE + RATE}})
+        reader.source.checkpoint({"a": {"oldest": 2 * turn * RATE + RATE}})
         assert committed(settings) == before
     alter(settings, settings.topics.state, "max.message.bytes", "100000")
-    ear.source._producer._refusals.limits._learned = {}
-    ear.source.checkpoint({})
+    reader.source._producer._refusals.limits._learned = {}
+    reader.source.checkpoint({})
     assert committed(settings) > before
 
 
@@ -325,7 +325,7 @@ def joined(settings: KafkaSettings) -> KafkaConsumer:
 
 
 @pytest.mark.parametrize("driver", [*DRIVERS, "exactly once"])
-def test_a_worker_goes_on_whatever_is_refused(
+def test_a_worker_goes_on_after_every_refusal(
     settings: KafkaSettings, driver: str, tmp_path: Path
 ) -> None:
     """Letters at the limit; decisions are refused for their age, snapshots for their length.
@@ -411,8 +411,8 @@ def test_a_worker_that_loses_a_right_goes_on_with_what_it_may_write(
             once_ready=take_rights_away,
         )
     # Of lines of one kind the first is written; those for the other topic are counted.
-    told = [f"no right to Write on topic {t}" for t in (topics.decisions, topics.dead_letters)]
-    assert any(line in log for line in told), log
+    reported = [f"no right to Write on topic {t}" for t in (topics.decisions, topics.dead_letters)]
+    assert any(line in log for line in reported), log
     assert "never retrieved" not in log
 
 

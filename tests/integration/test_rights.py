@@ -1,4 +1,4 @@
-"""A right that is missing is one line, in both drivers: which, on what, for whom."""
+"""A missing right is one line in both drivers: operation, resource and principal."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ class Place:
     @property
     def environment(self):
         security = login().model_dump() | {"password": SECRET}
-        told = {f"TOPICS__{name}": topic for name, topic in self.names.items()}
-        told |= {f"SECURITY__{key}": security[key] for key in ("protocol", "username", "password")}
-        told |= {"GROUP": self.resources["group"]}
+        keys = {f"TOPICS__{name}": topic for name, topic in self.names.items()}
+        keys |= {f"SECURITY__{key}": security[key] for key in ("protocol", "username", "password")}
+        keys |= {"GROUP": self.resources["group"]}
         return make_environment(self.broker, 1) | {
-            f"AIRSIFT_KAFKA__{key.upper()}": value for key, value in told.items()
+            f"AIRSIFT_KAFKA__{key.upper()}": value for key, value in keys.items()
         }
 
     def settings(self, name):
@@ -114,7 +114,7 @@ def start(driver, environment, *options):
 
 
 def last_line(process) -> str:
-    """Wait for the end; return the one line that says why."""
+    """Wait for the end; return its only line, the cause."""
     try:
         printed = process.communicate(timeout=120)[1]
     finally:

@@ -108,7 +108,7 @@ def test_both_drivers_log_in_over_tls(mechanism, guarded, authority, tmp_path):
 
 
 @pytest.mark.long
-def test_a_faust_worker_hears_over_tls_with_a_login(guarded, authority, tmp_path):
+def test_a_faust_worker_reads_over_tls_with_a_login(guarded, authority, tmp_path):
     gate = guarded(authority.server(), {"bob": SECRET}, ["SCRAM-SHA-512"])
     secret = tmp_path / "secret"
     secret.write_text(SECRET)
@@ -167,12 +167,12 @@ def test_a_client_shows_its_certificate(guarded, authority, tmp_path):
     send_with_faust(made)
 
 
-def said(made: KafkaSettings) -> str:
+def failed(made: KafkaSettings) -> str:
     began = time.monotonic()
-    with pytest.raises(AirsiftError) as told:
+    with pytest.raises(AirsiftError) as error:
         ensure_topics(made, ["there"])
     assert time.monotonic() - began < 120
-    line = str(told.value)
+    line = str(error.value)
     assert "\n" not in line
     assert SECRET not in line
     assert SECRET not in repr(made)
@@ -199,13 +199,13 @@ def test_certificates_that_are_refused(kind, way_out, guarded, authority):
 def test_another_authority_and_a_port_of_another_kind(guarded, authority, stranger):
     gate = guarded(authority.server())
     for ca in ("", str(stranger.ca)):
-        assert "set kafka.security.ca_file to" in said(settings(gate, protocol="SSL", ca_file=ca))
-    assert "set kafka.security.protocol=SSL" in said(settings(gate))
+        assert "set kafka.security.ca_file to" in failed(settings(gate, protocol="SSL", ca_file=ca))
+    assert "set kafka.security.protocol=SSL" in failed(settings(gate))
     login = {"username": "bob", "password": SECRET}
-    line = said(settings(gate, protocol="SASL_PLAINTEXT", **login))
+    line = failed(settings(gate, protocol="SASL_PLAINTEXT", **login))
     assert "set kafka.security.protocol=SASL_SSL" in line
     plain = guarded()
-    line = said(settings(plain, protocol="SASL_SSL", ca_file=str(authority.ca), **login))
+    line = failed(settings(plain, protocol="SASL_SSL", ca_file=str(authority.ca), **login))
     assert "does not speak TLS" in line
 
 
@@ -213,13 +213,13 @@ def test_another_authority_and_a_port_of_another_kind(guarded, authority, strang
 def test_a_wrong_login_is_one_line_and_is_not_tried_again(mechanism, guarded):
     gate = guarded(None, {"bob": "another"}, [mechanism])
     kind = {"protocol": "SASL_PLAINTEXT", "sasl_mechanism": mechanism}
-    line = said(settings(gate, **kind, username="bob", password=SECRET))
+    line = failed(settings(gate, **kind, username="bob", password=SECRET))
     assert f"refuses the login of kafka.security.username='bob' by {mechanism}" in line
-    line = said(
+    line = failed(
         settings(gate, **kind | {"sasl_mechanism": "SCRAM-SHA-512"}, username="b", password="p")
     )
     assert "does not offer kafka.security.sasl_mechanism=SCRAM-SHA-512" in line
-    assert "it may want a login" in said(settings(gate))
+    assert "it may want a login" in failed(settings(gate))
     assert gate.logins == []
     assert gate.refused == 1
 

@@ -1,4 +1,4 @@
-"""What a Faust worker goes on with is what the topic holds, to its last record."""
+"""A Faust worker resumes from all records of the state topic, to the last one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever is asked to end does so within 2 s and with exit code 0, whatever it is doing."""
+"""A process that is requested to end does so within 2 s and with exit code 0, in every state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.parametrize("driver", DRIVERS),
 ]
 
-GENEROUS_S = 3.5  # 2 s are promised; whoever waits for a broker takes 4 s and more
+GENEROUS_S = 3.5  # 2 s are promised; a process that waits for a broker takes 4 s and more
 
 
 @pytest.fixture(scope="module")
@@ -65,15 +65,15 @@ def catches(status: str, number: int) -> bool:
     return bool(int(mask, 16) >> (number - 1) & 1)
 
 
-def ask_to_end(process, number=signal.SIGTERM) -> str:
+def request_end(process, number=signal.SIGTERM) -> str:
     """Return what it printed."""
-    asked = time.monotonic()
+    requested = time.monotonic()
     process.send_signal(number)
     try:
         code = process.wait(30)
     finally:
         process.kill()
-    took_s, printed = time.monotonic() - asked, process.stderr.read()
+    took_s, printed = time.monotonic() - requested, process.stderr.read()
     process.stderr.close()
     assert code == 0, printed
     assert took_s < GENEROUS_S, printed
@@ -102,11 +102,11 @@ def test_at_any_moment_of_the_start(driver, kafka, environment):
     process = begin(driver, environment)
     wait_for_decisions(kafka)
     lasts_s = min(time.monotonic() - began, 8.0)
-    ask_to_end(process)
+    request_end(process)
     for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT) * 3:
         process = begin(driver, environment)
         time.sleep(random.uniform(0, lasts_s))
-        ask_to_end(process, number)
+        request_end(process, number)
 
 
 def test_while_a_broker_does_not_answer(driver):
@@ -121,7 +121,7 @@ def test_while_a_broker_does_not_answer(driver):
         connection, _ = listener.accept()
         with connection:
             time.sleep(random.uniform(0, 1))
-            assert ask_to_end(process) == ""
+            assert request_end(process) == ""
 
 
 def test_while_nothing_is_assigned(driver, kafka, environment):
@@ -131,7 +131,7 @@ def test_while_nothing_is_assigned(driver, kafka, environment):
         time.sleep(5)
     finally:
         for member in members:
-            ask_to_end(member)
+            request_end(member)
 
 
 def test_in_a_rebalance(driver, kafka, environment):
@@ -140,9 +140,9 @@ def test_in_a_rebalance(driver, kafka, environment):
     for _ in range(3):
         second = begin(driver, environment)
         time.sleep(random.uniform(1, 6))
-        ask_to_end(first)
+        request_end(first)
         first = second
-    ask_to_end(first)
+    request_end(first)
 
 
 def test_while_the_broker_is_frozen(driver, kafka, environment):
@@ -151,9 +151,9 @@ def test_while_the_broker_is_frozen(driver, kafka, environment):
     kafka.freeze()
     try:
         time.sleep(random.uniform(0.5, 3))
-        ask_to_end(process)
+        request_end(process)
         starting = begin(driver, environment)
         time.sleep(random.uniform(1, 4))
-        ask_to_end(starting)
+        request_end(starting)
     finally:
         kafka.thaw()

@@ -1,4 +1,4 @@
-"""Each command on a terminal, as a user sees it, and beside it what a pipe gets."""
+"""Output of each command on a terminal and in a pipe."""
 
 from __future__ import annotations
 

@@ -58,8 +58,8 @@ class Cluster:
             time.sleep(0.1)
 
 
-class Member(Worker):
-    """A worker, and what its /readyz says."""
+class ReadyWorker(Worker):
+    """A worker and its /readyz."""
 
     def __init__(self, driver, cluster, port=0):
         self.port = port
@@ -77,7 +77,7 @@ class Member(Worker):
 
 @contextmanager
 def members(driver, cluster, *ports):
-    begun = [Member(driver, cluster, port) for port in ports]
+    begun = [ReadyWorker(driver, cluster, port) for port in ports]
     try:
         yield begun
         for each in begun:

@@ -1,4 +1,4 @@
-"""Exactly once: what counts, what is undone, and who is refused."""
+"""Exactly once: committed, aborted and fenced transactions."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_messages_and_offsets_count_together_or_not_at_all(settings, audio, memb
         assert committed(settings) == 8
 
 
-def test_whoever_looks_on_is_not_shown_what_was_undone(settings, member):
+def test_subscribers_do_not_see_aborted_events(settings, member):
     topic = settings.topics.matches
     ensure_topics(settings, [topic])
     with closing(Transactions(settings)) as transactions:
@@ -130,7 +130,7 @@ def test_outside_the_group_nothing_counts(settings, audio, member):
 def test_a_transaction_that_the_broker_has_ended_is_begun_again(
     settings, audio, member, monkeypatch
 ):
-    """As after a coordinator that was away for longer than the transaction may be open."""
+    """This happens when the coordinator was away for longer than the transaction timeout."""
     with closing(Transactions(settings)) as transactions, closing(Reads(settings)) as reads:
         transactions.send(settings.topics.gaps, b"k", b"undone", [], 0)
         transactions.flush()
@@ -157,9 +157,9 @@ def test_what_was_open_when_a_worker_died_is_undone_by_its_successor(settings, a
             successor.send(settings.topics.gaps, b"k", b"of the living", [], 0)
             assert successor.commit({}, member)
         assert reads.values(1) == [b"of the living"]
-        with pytest.raises(BrokerError, match=r"place is taken.*transactional_id=") as told:
+        with pytest.raises(BrokerError, match=r"place is taken.*transactional_id=") as error:
             died.commit({audio: 1}, member)
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(error.value)
         died.close()
         assert committed(settings) != 1
 

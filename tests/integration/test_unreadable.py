@@ -1,4 +1,4 @@
-"""What is damaged on a broker's disk costs neither driver anything but itself."""
+"""Damaged records on a broker's disk cost either driver only these records."""
 
 from __future__ import annotations
 
@@ -154,20 +154,20 @@ def test_a_driver_goes_on_behind_what_it_cannot_read(kafka, driver):
         code = end(process)
     assert code == 0
     letters = {
-        int(told["airsift-kafka-offset"]): (told, letter)
+        int(fields["airsift-kafka-offset"]): (fields, letter)
         for letter in read(settings, topics.dead_letters)
-        for told in [{name: content.decode() for name, content in letter.headers}]
+        for fields in [{name: content.decode() for name, content in letter.headers}]
     }
     assert len(read(settings, topics.dead_letters)) == len(LETTERS)
     assert letters.keys() == LETTERS.keys()
     for first, last in LETTERS.items():
-        told, letter = letters[first]
+        fields, letter = letters[first]
         if last == first:
-            assert told["airsift-reason"].startswith("header name")
+            assert fields["airsift-reason"].startswith("header name")
             assert (letter.key, letter.value) == (b"k", b"v")
         else:
-            assert told["airsift-reason"].startswith("a batch of records cannot be read: ")
-            assert told["airsift-last-kafka-offset"] == str(last)
+            assert fields["airsift-reason"].startswith("a batch of records cannot be read: ")
+            assert fields["airsift-last-kafka-offset"] == str(last)
             assert letter.value in LOG
     assert read(settings, topics.gaps) == []
 
@@ -206,7 +206,7 @@ def replay_sends_no_batch(settings):
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_what_the_broker_itself_cannot_read_is_passed_over(need_kafka, driver):
-    """Of a length that is wrong Apache Kafka says so (CORRUPT_MESSAGE), up to its next index entry.
+    """Apache Kafka reports a wrong length (CORRUPT_MESSAGE), up to its next index entry.
 
     Both libraries leave it at that: one ends with an error, the other asks again for ever.
     """
@@ -231,5 +231,5 @@ def test_what_the_broker_itself_cannot_read_is_passed_over(need_kafka, driver):
             code = end(process)
         assert code == 0
         [letter] = read(settings, settings.topics.dead_letters)
-        told = {name: content.decode() for name, content in letter.headers}
-        assert told["airsift-kafka-offset"] == "4"
+        fields = {name: content.decode() for name, content in letter.headers}
+        assert fields["airsift-kafka-offset"] == "4"

@@ -1,4 +1,4 @@
-"""What is seen from outside of a worker on Kafka."""
+"""Metrics of a worker on Kafka."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RATE = 16000
 MESSAGES = 60
 
 
-class Hears:
+class Stopping:
     """In place of a pipeline: counts what comes, until everything has."""
 
     def __init__(self, stop: Stop) -> None:
@@ -57,7 +57,7 @@ def test_lag_and_dead_letters(kafka_settings, caplog):
     stop = Stop()
     # Time goes on by more than a sample's second with every look at it: no turn is passed over.
     watch = Telemetry(config.load(environ={}).config.watch, now=itertools.count(0, 2).__next__)
-    source, sink, pipeline = KafkaSource(settings, rate=RATE), KafkaSink(settings), Hears(stop)
+    source, sink, pipeline = KafkaSource(settings, rate=RATE), KafkaSink(settings), Stopping(stop)
     lags = []
 
     class Notes(Observer):

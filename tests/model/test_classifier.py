@@ -130,7 +130,7 @@ def test_neither_batch_nor_block_moves_a_bit_of_a_frame(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["pooled", "slim", "report2015"])
 def test_frames_are_those_of_the_module(name: str) -> None:
-    """Whatever the context of a frame is: rows of steps give what the columns in one piece give."""
+    """Rows of steps give the same frames as all columns at once, for any context."""
     network = presets.make(name, 2).eval()
     spec = ModelSpec(
         context_columns=network.context,

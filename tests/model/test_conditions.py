@@ -83,7 +83,7 @@ def test_music_under_speech_is_the_same_music_at_every_level(takes) -> None:
     np.testing.assert_allclose(shares[1], -20, atol=0.3)
 
 
-def test_a_split_without_a_class_says_which(takes) -> None:
+def test_a_split_without_a_class_is_named(takes) -> None:
     speech = [each for each in takes if each.kind == "speech"]
     with pytest.raises(ConfigError, match="the validation split has no music and no noise"):
         conditions.conditions_of(speech, "validation")

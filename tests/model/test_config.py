@@ -48,7 +48,7 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def test_a_task_is_what_its_file_says(tmp_path: Path) -> None:
+def test_a_task_is_read_from_its_file(tmp_path: Path) -> None:
     read = config.load_task(written(tmp_path, ADVERTS), seed=7, device=None)
     assert read.labels == ("advert",)
     assert read.classes == {"advert": (0,), "programme": (), "noise": ()}
@@ -115,7 +115,7 @@ def test_a_mixer_draws_the_targets_of_the_task(tmp_path: Path) -> None:
         ("[classes]", "[classes", "is not TOML"),
     ],
 )
-def test_a_mistake_is_one_line_that_says_where(
+def test_a_mistake_is_one_line_with_its_position(
     tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     assert old in ADVERTS

@@ -60,7 +60,7 @@ def all_in(split: recipe.Split) -> Callable[..., dict[str, recipe.Split]]:
     return lambda groups, table: {group: split for group, _ in groups}
 
 
-def test_a_second_build_decodes_nothing_and_says_the_same(folder: Path) -> None:
+def test_a_second_build_decodes_nothing_and_prints_the_same(folder: Path) -> None:
     [array] = (folder / "audio").glob("*.npy")
     before = array.stat().st_mtime_ns
     built = recordings.build_source(job_of(folder.parent / "mine.csv"), folder)
@@ -102,7 +102,7 @@ def test_conditions_are_known_mixtures_of_one_split(
     assert len(made["speech"].groups) == 3
 
 
-def test_an_empty_folder_says_what_to_run(tmp_path: Path) -> None:
+def test_an_empty_folder_is_an_error_with_the_command_to_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="airsift corpus build"):
         recordings.read_index(tmp_path)
     with pytest.raises(ConfigError, match="airsift corpus build"):

@@ -60,7 +60,7 @@ def test_a_boundary_is_found_once_and_only_by_its_kind() -> None:
     )
 
 
-def test_sums_over_programmes_are_what_the_library_says_of_all_of_them() -> None:
+def test_sums_over_programmes_equal_the_librarys_total() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from sed_eval.sound_event import SegmentBasedMetrics

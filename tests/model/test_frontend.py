@@ -79,7 +79,7 @@ def assert_same(actual: Tensor, expected: Tensor, atol: float = 1e-5) -> None:
 def test_any_cutting_gives_the_same_columns(cuts: list[int], batch: int) -> None:
     samples = noise(60, batch)
     assert_same(push_in_pieces(RAW, samples, cuts), push_in_pieces(RAW, samples, []), atol=1e-6)
-    # The slope of the compression at 0 is 14 427: so much more does the last digit count.
+    # The slope of the compression at 0 is 14 427 and amplifies the last digit by as much.
     compressed = push_in_pieces(COMPRESSED, samples, cuts)
     assert_same(compressed, push_in_pieces(COMPRESSED, samples, []), atol=1e-3)
 
@@ -201,7 +201,7 @@ def test_gain_scales_the_magnitude(front_end: FrontEnd, gain: float) -> None:
     assert_same(cqt(gain * samples, front_end), expected, atol=1e-6 * max(1.0, abs(gain)))
 
 
-def test_compression_is_what_it_says() -> None:
+def test_compression_matches_its_formula() -> None:
     samples = noise(40)
     expected = torch.log2(1 + 10_000 * cqt(samples, RAW))
     assert_same(cqt(samples, COMPRESSED), expected)

@@ -129,7 +129,7 @@ def test_a_full_disk_stops_training_in_one_line_and_leaves_the_last_whole_state(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The second validation finds the disk full: what the first one wrote is as it was."""
+    """The second validation finds the disk full: the files of the first are unchanged."""
     before: dict[str, bytes] = {}
 
     def fill(_: str) -> None:

@@ -115,7 +115,7 @@ def test_what_is_refused_is_not_left_behind(network, spec, files, tmp_path, monk
     assert not list(tmp_path.iterdir())
 
 
-def test_without_the_packages_it_says_which(network, spec, tmp_path, monkeypatch) -> None:
+def test_missing_packages_are_named(network, spec, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(onnx_files, "can_write", lambda: False)
     with pytest.raises(ConfigError, match=r"airsift\[training\]"):
         onnx_files.write(network, spec, tmp_path / "m.pt")

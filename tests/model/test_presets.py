@@ -51,7 +51,7 @@ def test_what_is_exported_is_what_was_trained(network, tmp_path: Path) -> None:
     torch.testing.assert_close(loaded.decide(frames), wanted, atol=1e-4, rtol=0)
 
 
-def test_the_softmax_network_says_one_or_the_other() -> None:
+def test_the_softmax_network_predicts_one_class() -> None:
     network = made("report2015-softmax")
     with torch.inference_mode():
         p = torch.sigmoid(network(torch.rand(5, 250, 144) * 12))

@@ -1,4 +1,4 @@
-"""What is written about a training is what it used."""
+"""The record of a training describes its inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A build after any edits gives what a build from nothing gives, byte for byte."""
+"""An incremental build after any edits equals a full build, byte for byte."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def mine(tmp_path: Path) -> Listed:
     return made
 
 
-def test_only_what_has_changed_is_decoded_and_the_lines_say_so(
+def test_only_changed_recordings_are_decoded_and_logged(
     mine: Listed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[str] = []
@@ -221,7 +221,7 @@ def test_another_version_decodes_anew(
 def test_the_version_of_code_is_what_it_computes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also of what it imports; not its comments, nor what only type checkers read."""
+    """It includes imported code, but no comments and no code for type checkers."""
     package = tmp_path / "versioned"
     package.mkdir()
     (package / "__init__.py").write_text("")
@@ -285,7 +285,7 @@ def test_what_was_read_before_a_build_is_not_mixed_with_what_is_after_it(
 
 
 def test_two_builds_at_once_are_one_after_the_other(mine: Listed, tmp_path: Path) -> None:
-    """The second waits, says so, and gives what it names."""
+    """The second waits, reports it, and gives the same result."""
     other = mine.folder / "other.csv"
     other.write_text("path,class,group\na.wav,noise,street\n")
     inside, go_on = threading.Event(), threading.Event()
@@ -413,7 +413,7 @@ names = st.text(min_size=1, max_size=12).filter(lambda text: text.strip())
         max_size=20,
     )
 )
-def test_no_group_and_no_recording_is_in_two_splits_whatever_it_is_called(
+def test_no_group_and_no_recording_is_in_two_splits_under_any_name(
     rows: list[tuple[str, str, recipe.Origin]],
 ) -> None:
     recordings = [
@@ -433,7 +433,7 @@ def test_no_group_and_no_recording_is_in_two_splits_whatever_it_is_called(
     st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(GROUPS)), unique_by=lambda r: r[0])
 )
 def test_a_users_paths_and_groups_mean_nothing(rows: list[tuple[str, str]]) -> None:
-    """Files named like the recipe's archives are files, and groups are what the manifest says."""
+    """Files named like the recipe's archives are files, and groups are those of the manifest."""
     place = Path(os.environ["PYTEST_TMP"])
     shutil.rmtree(place / "named", ignore_errors=True)
     mine = Listed(place / "named" / "audio")

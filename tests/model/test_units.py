@@ -1,4 +1,4 @@
-"""Units of one fixed shape: what a row gives depends on that row alone, whatever the library."""
+"""Units of one fixed shape: the result of a row depends on that row alone, with any library."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_only_sizes_that_change_no_bit_are_used(
 
 @pytest.mark.parametrize("function", [by_size, by_place, last_place_only, by_neighbours])
 @pytest.mark.parametrize("rows", [1, 2, 3, 8, 9, 17])
-def test_rows_are_as_alone_whatever_the_library_does(
+def test_rows_of_a_batch_equal_single_rows_with_every_library(
     function: Callable[[Tensor], Tensor], rows: int
 ) -> None:
     units = Units("test", function, EXAMPLES)

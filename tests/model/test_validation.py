@@ -35,7 +35,7 @@ class CallsAllMusic(Network):
 
 
 def test_takes_that_a_network_contradicts_are_found_unless_synthetic() -> None:
-    """By their origin, and not by the name of the group, which a user may choose."""
+    """Their origin decides, not the name of the group, which a user may choose."""
     rows = [
         ("voice:1", "speech", "own"), ("track:1", "music", "own"), ("place:1", "noise", "own"),
         ("synthetic-hiss:1", "noise", "synthetic"),

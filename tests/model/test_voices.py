@@ -43,7 +43,7 @@ def windows(pitch: float) -> torch.Tensor:
 
 
 def test_windows_are_pooled_by_voice() -> None:
-    """Two voices at their pitch and one at the other's: two thirds of the windows are right."""
+    """Two voices have their own pitch and one the other's: two thirds are right."""
     known = voices.known_voices()
     female = [group for group, kind in known.items() if kind == "female"][:2]
     male = next(group for group, kind in known.items() if kind == "male")

@@ -78,7 +78,7 @@ FRAMES = {kind: frames_of(kind) for kind in KINDS.values()}
 
 
 def messages(
-    made: Stream, sizes: list[int], told: str, *, between: dict[int, bytes] | None = None
+    made: Stream, sizes: list[int], hint: str, *, between: dict[int, bytes] | None = None
 ) -> list[Sent]:
     """Return a stream as messages of these sizes, over and over.
 
@@ -88,8 +88,8 @@ def messages(
         The frames.
     sizes : list of int
         Bytes of each message.
-    told : {"nothing", "start_sample", "time_ms"}
-        What the headers say of the place.
+    hint : {"nothing", "start_sample", "time_ms"}
+        The header that carries the position.
     between : dict of int to bytes
         What else is in the stream, before which frame.
     """
@@ -105,9 +105,9 @@ def messages(
         first = int(np.searchsorted(begins, at))
         texts = {"content-type": made.kind}
         ms = round(first * made.samples * 1000 / made.rate)
-        if told == "start_sample":
+        if hint == "start_sample":
             texts["start_sample"] = str(first * made.samples)
-        elif told == "time_ms":
+        elif hint == "time_ms":
             texts["time_ms"] = str(1_700_000_000_000 + ms + (7 * first) % 5)
         headers = [(name, text.encode()) for name, text in texts.items()]
         sent.append(Sent(value, headers, 1_700_000_000_000 + ms))

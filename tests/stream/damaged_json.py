@@ -31,10 +31,10 @@ def places(value, path=()):
     return out + [place for key in keys for place in places(value[key], (*path, key))]
 
 
-def change(told, path, new):
+def change(document, path, new):
     """Return JSON with the value at `path` replaced by new(value), or without it for `...`."""
-    told = copy.deepcopy(told)
-    at = told
+    document = copy.deepcopy(document)
+    at = document
     for key in path[:-1]:
         at = at[key]
     value = new(at[path[-1]])
@@ -42,7 +42,7 @@ def change(told, path, new):
         del at[path[-1]]
     else:
         at[path[-1]] = value
-    return told
+    return document
 
 
 def replacement(data):

@@ -69,7 +69,7 @@ def check_restarts(sent: list[Sent], ends: list[int], back_s: float) -> None:
             if chunk.end * RATE > before * chunk.rate:
                 first = whole.chunks[start][1]
                 assert same(chunk, first), f"{offset} of {len(sent)}, ends {ends}"
-                if chunk.start * RATE > before * chunk.rate:  # else no gap before it is told again
+                if chunk.start * RATE > before * chunk.rate:  # else its gap is not repeated
                     assert chunk.gap_reason == first.gap_reason
         wanted = {s for s, (_, c) in whole.chunks.items() if c.end * RATE > before * c.rate}
         assert {s for s in wanted if whole.chunks[s][0] < end} <= member.chunks.keys()

@@ -8,4 +8,4 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 TOLERANCE = 0.02  # of scores: the last bits of a probability differ between processors
 
-KEPT = ("schema", "start_s", "end_s", "label", "track", "track_start_s", "score")
+COMPARED = ("schema", "start_s", "end_s", "label", "track", "track_start_s", "score")

@@ -96,7 +96,7 @@ def adts_tiny(n: int) -> bytes:
 
 
 def silence(codec: str, container: str, rate: int, layout: str, n: int) -> bytes:
-    """Return so many bytes, about, of silence: minutes to hours of it."""
+    """Return about `n` bytes of silence: minutes to hours of it."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as out:
         encoder = out.add_stream(codec, rate=rate, layout=layout)

@@ -38,7 +38,7 @@ def part(
     return data.getvalue()
 
 
-KINDS = [  # format, codec, samples of an encoder's delay that no header tells, for each part
+KINDS = [  # format, codec, samples of an encoder's delay that no header contains, for each part
     ("ogg", "libopus", 0),
     ("ogg", "vorbis", 1_024),
     ("ogg", "flac", 0),

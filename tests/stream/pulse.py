@@ -1,6 +1,6 @@
 """A sound device without hardware: PulseAudio's null sink, recorded through its monitor.
 
-What `playing` plays is what a PortAudio program hears from its default input, if it runs with the
+What `playing` plays is what a PortAudio program records from its default input, if it runs with the
 environment that `null_device` gives. PortAudio reads the environment once, so it has to be
 another process.
 """

@@ -82,7 +82,7 @@ class Group:
         self.touched = set()
 
     def is_idle(self, station):
-        """Say whether the record of a station says that it is idle."""
+        """Return whether a station's record marks it as idle."""
         saved = self.records.get(station)
         return saved is not None and saved.silent_s >= self.settings.idle_s
 

@@ -21,7 +21,7 @@ from tests.fingerprint.music import compose
 from tests.stream.doubles import SMOOTH, LoudnessClassifier
 
 RATE = 16000
-ASK = IdentifySettings(
+IDENTIFY = IdentifySettings(
     first=6 * RATE, interval=3 * RATE, query=8 * RATE, shortest=3 * RATE, tolerance=8000,
     warp_every_n_queries=4,
 )  # fmt: skip
@@ -52,11 +52,11 @@ def catalogue() -> Catalogue:
 
 
 def make(names: bool = False, voice: bool = False, reorder_s: float = 0.0) -> Pipeline:
-    """Return a pipeline, with a catalogue and a voice where they are asked for."""
+    """Return a pipeline, with a catalogue and a voice on request."""
     identify = None
     if names:
         quick = LandmarkMatcher(catalogue(), warp_search=False)
-        identify = Identify(quick, ASK, LandmarkMatcher(catalogue()))
+        identify = Identify(quick, IDENTIFY, LandmarkMatcher(catalogue()))
     return Pipeline(
         FRONT_END, CLASSIFIER, SMOOTH, identify, voice=Treble() if voice else None,
         reorder_s=reorder_s,

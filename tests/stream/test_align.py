@@ -21,7 +21,7 @@ def chunk(start: int, end: int, rate: int = 16000, station: str = "a") -> AudioC
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(1, 60)), min_size=1, max_size=30))
-def test_whatever_comes_time_runs_forward_and_no_sample_is_heard_twice(pieces):
+def test_time_runs_forward_and_no_sample_comes_twice(pieces):
     out = Align(16000).push([*(chunk(start, start + n) for start, n in pieces), END])
     position = out[0].start
     for item in out:
@@ -54,7 +54,7 @@ def test_the_time_of_a_trimmed_chunk_is_that_of_its_first_sample():
     assert align.push([late])[0].time == pytest.approx(10.05)
 
 
-def test_cuts_count_in_the_rate_asked_for():
+def test_discontinuities_count_in_the_requested_rate():
     out = Align(16000).push([chunk(0, 48000, 48000), chunk(96000, 96001, 48000)])
     assert (out[1].start, out[1].end, out[1].rate) == (16000, 32000, 16000)
 
@@ -93,7 +93,7 @@ def test_rounding_where_the_rate_changes_is_no_gap(rounded):
     assert [type(item) for item in out] == [AudioChunk, AudioChunk]
 
 
-# Out of order. A station plays samples 0, 1, 2...; what comes out says which were heard.
+# Out of order. A station plays samples 0, 1, 2...; the output shows which were processed.
 
 PIECE = 160  # 10 ms
 WINDOW_S = 0.1  # ten of them
@@ -109,7 +109,7 @@ def position_of(align: Align) -> int:
     return align.snapshot(align.sessions["a"])
 
 
-def heard(out: list) -> list[tuple[str, int, int]]:
+def spans(out: list) -> list[tuple[str, int, int]]:
     """Return cuts and stretches of audio, joined: what is independent of how audio is cut."""
     joined: list[tuple[str, int, int]] = []
     for item in out:
@@ -137,10 +137,10 @@ def arrivals(draw, lost: bool = True) -> list[AudioChunk]:
 
 @settings(max_examples=40, deadline=None)
 @given(arrivals(lost=False))
-def test_chunks_late_within_the_window_are_heard_as_if_in_order(pieces):
+def test_chunks_late_within_the_window_are_put_in_order(pieces):
     align = Align(16000, WINDOW_S)
     end = len(pieces) * PIECE
-    assert heard(align.push([*pieces, END])) == [("AudioChunk", 0, end), ("EndOfStream", end, end)]
+    assert spans(align.push([*pieces, END])) == [("AudioChunk", 0, end), ("EndOfStream", end, end)]
     assert (align.counts["gaps"], align.counts["late"], align.counts["dropped"]) == (0, 0, 0)
 
 
@@ -167,13 +167,13 @@ def test_cutting_late_chunks_changes_nothing(pieces, points, size):
     one, out = Align(16000, WINDOW_S), []
     for first in range(0, len(parts), size):
         out += one.push(parts[first : first + size])
-    assert heard(out + one.push([END])) == heard(Align(16000, WINDOW_S).push([*pieces, END]))
+    assert spans(out + one.push([END])) == spans(Align(16000, WINDOW_S).push([*pieces, END]))
 
 
 @settings(max_examples=60, deadline=None)
 @given(arrivals(), st.data())
 def test_a_restart_decides_again_what_was_decided(pieces, data):
-    whole = heard(Align(16000, WINDOW_S).push([*pieces, END]))
+    whole = spans(Align(16000, WINDOW_S).push([*pieces, END]))
     stop = data.draw(st.integers(1, len(pieces)))
     first = Align(16000, WINDOW_S)
     before = first.push(pieces[:stop])
@@ -183,7 +183,7 @@ def test_a_restart_decides_again_what_was_decided(pieces, data):
     again = next((i for i, piece in enumerate(pieces[:stop]) if piece.end > oldest), stop)
     second = Align(16000, WINDOW_S)
     restore(second, oldest, 0)
-    after = heard(second.push([*pieces[again:], END]))
+    after = spans(second.push([*pieces[again:], END]))
     assert after == [
         (kind, max(start, oldest), end)
         for kind, start, end in whole
@@ -195,7 +195,7 @@ def test_what_comes_too_late_is_dropped_and_counted_as_late():
     align = Align(16000, WINDOW_S)
     order = [0, 1, *range(3, 14), 2, 1]
     out = align.push([chunk(i * PIECE, (i + 1) * PIECE) for i in order])
-    assert heard(out) == [
+    assert spans(out) == [
         ("AudioChunk", 0, 2 * PIECE),
         ("Discontinuity", 2 * PIECE, 3 * PIECE),
         ("AudioChunk", 3 * PIECE, 14 * PIECE),
@@ -227,14 +227,14 @@ def test_one_sample_at_a_time_backwards_takes_no_time():
     assert len(align.push([chunk(i, i + 1) for i in range(8000, 0, -1)])) == 8000
 
 
-def test_a_producer_that_counts_anew_is_told_of_once(caplog):
+def test_a_producer_that_counts_anew_is_reported_once(caplog):
     align = Align(100)
     silence = np.zeros(100, np.float32)
 
     def send(*seconds):
         align.push([AudioChunk("a", s * 100, silence, 100) for s in seconds])
-        told, _ = [record.station for record in caplog.records], caplog.clear()
-        return told
+        stations, _ = [record.station for record in caplog.records], caplog.clear()
+        return stations
 
     assert send(100, 101, 100, 45, 102) == []
     assert send(0, 1, 2) == ["a"]
@@ -264,7 +264,7 @@ def test_a_station_that_returns_goes_on_the_same_after_a_restart(rate, missing):
     st.integers(0, 10**13),
     st.integers(1000, 10**6),
 )
-def test_a_gap_before_another_rate_begins_where_a_snapshot_says(rate, other, start, missing):
+def test_a_gap_before_another_rate_begins_at_the_snapshots_position(rate, other, start, missing):
     whole = Align(16000)
     whole.push([chunk(start, start + 220, rate)])
     again = Align(16000)
@@ -277,7 +277,7 @@ def test_a_gap_before_another_rate_begins_where_a_snapshot_says(rate, other, sta
 
 
 @pytest.mark.parametrize("start", [0, 4000])
-def test_a_producer_that_does_not_count_is_told_once(caplog, start):
+def test_a_producer_that_does_not_count_is_reported_once(caplog, start):
     align = Align(16000)
     align.push([chunk(0, 8000)])
     for _ in range(300):
@@ -293,7 +293,7 @@ def test_a_producer_that_does_not_count_is_told_once(caplog, start):
     st.lists(st.sampled_from(RATES), min_size=1, max_size=4),
     st.integers(10**6, 10**13),
 )
-def test_what_is_dropped_moves_nothing_whatever_its_rate(rate, others, start):
+def test_dropped_chunks_of_any_rate_move_nothing(rate, others, start):
     align = Align(16000)
     align.push([chunk(start, start + 220, rate)])
     before = position_of(align)

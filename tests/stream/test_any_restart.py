@@ -1,4 +1,4 @@
-"""Whatever happens to a group of workers, a subscriber holds what one that never stops says."""
+"""After any failure of a group of workers, a subscriber has the events of an undisturbed one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MORE = int(os.environ.get("TEST_MORE", "1"))
 
 
 class Producer:
-    """Sends a station's programme, as the headers say or in order of arrival."""
+    """Sends a station's programme, by its headers or in order of arrival."""
 
     def __init__(self, name, rate, seed, counts, stereo=False):
         self.name, self.rate, self.counts = name, rate, counts
@@ -53,7 +53,7 @@ class Producer:
         return self._send(message), round(1000 * (1000 + self.at / self.rate))
 
     def end(self):
-        """Return the message that says that the stream has ended."""
+        """Return the end-of-stream message."""
         return self._send(encode_end(self.name, self.at - self.shift, self.rate))
 
     def _send(self, message):
@@ -77,7 +77,7 @@ def in_two_channels(samples, rate):
 
 
 class Restarts(RuleBasedStateMachine):
-    """One group is stopped, killed and read again; of the other nothing is asked."""
+    """One group is stopped, killed and read again; nothing is checked of the other."""
 
     @initialize(
         names=st.booleans(),
@@ -164,7 +164,7 @@ class Restarts(RuleBasedStateMachine):
     @precondition(lambda self: self.group.log)
     @rule(crashes=st.booleans(), seconds=st.integers(0, 5))
     def fall_silent(self, crashes, seconds):
-        """Nothing comes for long; then the worker may die before it says what follows of that."""
+        """Nothing comes for long; then the worker may die before it emits the result."""
         self.group.read()
         self.group.checkpoint()
         for _ in range(int(IDLE_S) + 2):
@@ -200,7 +200,7 @@ class Restarts(RuleBasedStateMachine):
 
 
 def comparable(group):
-    """Return what is final; why audio is missing before a station that returns is not asked."""
+    """Return what is final; the reason of a gap before a returning station is not checked."""
     return {
         name: line.replace("the stream had ended", "missing") for name, line in group.finals.items()
     }

@@ -67,7 +67,7 @@ def test_without_a_time_there_is_none():
     clock = Clock()
     clock.push([chunk(0, None)])
     assert clock.time("a", 0, RATE) is None
-    assert clock.time("never heard", 0, RATE) is None
+    assert clock.time("unknown", 0, RATE) is None
 
 
 def test_times_that_jitter_move_no_event_by_more_than_the_first_did():
@@ -134,7 +134,7 @@ def test_neither_cutting_nor_a_restart_changes_a_time(chunks, data):
     whole = Clock()
     whole.push(items)
     parts = [part for item in items for part in halves(item)]
-    # A gap comes out together with the chunk after it, and nothing before it is heard again.
+    # A gap comes out together with the chunk after it, and nothing before it is processed again.
     stop = data.draw(
         st.sampled_from([i for i, p in enumerate(parts, 1) if not isinstance(p, Discontinuity)])
     )

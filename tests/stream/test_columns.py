@@ -99,6 +99,6 @@ def test_resuming_from_the_oldest_sample_gives_the_same_columns():
     assert 4 * RATE - oldest < RATE
 
 
-def test_a_session_shorter_than_a_step_says_nothing():
+def test_a_session_shorter_than_a_step_yields_nothing():
     out = stage().push([AudioChunk("a", 0, np.zeros(15999, np.float32), RATE), end(15999)])
     assert [type(item) for item in out] == [AudioChunk, EndOfStream]

@@ -24,7 +24,7 @@ def decode(decoder: ChunkDecoder, kind: str, value: bytes, **headers: int) -> Au
     return decoder.decode(b"a", value, [(n, t.encode()) for n, t in texts.items()], 0).chunk
 
 
-def heard(kind: str, cuts: list[int]) -> np.ndarray:
+def decoded(kind: str, cuts: list[int]) -> np.ndarray:
     """Decode the tone, cut at `cuts`, by order of arrival, and check that no sample is lost."""
     decoder, whole = ChunkDecoder(WireSettings()), b"".join(FRAMES[kind])
     edges = sorted({0, len(whole), *(cut % len(whole) for cut in cuts)})
@@ -38,12 +38,12 @@ def heard(kind: str, cuts: list[int]) -> np.ndarray:
 @settings(max_examples=15, deadline=None)
 @given(cuts=st.lists(st.integers(1, 10**6), max_size=8))
 def test_cutting_frames_anywhere_changes_nothing(kind: str, cuts: list[int]) -> None:
-    assert np.array_equal(heard(kind, cuts), heard(kind, []))
+    assert np.array_equal(decoded(kind, cuts), decoded(kind, []))
 
 
 @pytest.mark.parametrize("kind", FRAME)
 def test_every_frame_counts(kind: str) -> None:
-    assert len(heard(kind, [])) == len(FRAMES[kind]) * FRAME[kind]
+    assert len(decoded(kind, [])) == len(FRAMES[kind]) * FRAME[kind]
 
 
 @pytest.mark.parametrize("kind", FRAME)
@@ -54,7 +54,7 @@ def test_start_sample_of_whole_frames_goes_on(kind: str) -> None:
         for i in range(0, 40, 5)
     ]
     assert [part.start for part in parts] == [i * n for i in range(0, 40, 5)]
-    assert np.array_equal(np.concatenate([p.samples for p in parts]), heard(kind, [])[: 40 * n])
+    assert np.array_equal(np.concatenate([p.samples for p in parts]), decoded(kind, [])[: 40 * n])
 
 
 @pytest.mark.parametrize("kind", FRAME)

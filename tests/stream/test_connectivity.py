@@ -28,5 +28,5 @@ def test_an_open_connection_may_be_quiet_for_as_long_as_a_request():
     assert broker.error_at(10.0, 10.0) == ""
     assert broker.error_at(40.0, 10.0) == ""
     assert "for 31 s" in broker.error_at(41.0, 10.0)
-    # Opened again, but it has said nothing since.
+    # Opened again, but it has sent nothing since.
     assert broker.error_at(42.0, 42.0) == ""

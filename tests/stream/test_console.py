@@ -108,7 +108,7 @@ def test_a_file_that_is_not_utf8_still_gets_its_line() -> None:
     assert b"F?r Elise" in raw.getvalue()
 
 
-def test_what_was_told_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_warnings_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stream.sinks.console.MAX_REMEMBERED", 10)
     sink = ConsoleSink(io.StringIO())
     sink.write([segment(second, second + 1, "speech", final=True) for second in range(100)])
@@ -141,7 +141,7 @@ def test_the_table_never_outgrows_the_terminal(rows: int) -> None:
     assert any("s59" in line for line in lines)  # the latest, not the first
 
 
-def test_stations_heard_longest_ago_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_oldest_stations_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stream.sinks.live_table.MAX_STATIONS", 5)
     table = Table(io.StringIO())
     table.update([segment(0, 9, "music", final=True, station=f"s{i}") for i in range(60)])
@@ -159,7 +159,7 @@ def on_terminal(script: str, **environ: str) -> str:
         while True:
             try:
                 seen += (piece := os.read(ours, 65_536))
-            except OSError:  # how Linux tells that the other end is closed
+            except OSError:  # how Linux reports that the other end is closed
                 break
             if not piece:
                 break

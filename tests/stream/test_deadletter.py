@@ -37,7 +37,7 @@ def record(topic: str, at: int, message: Any, timestamp: int = 5) -> Any:
 
 @settings(max_examples=300, deadline=None)
 @given(keys, values, headers, st.integers(-1, 2**63 - 1), st.integers(700, 6000), st.text())
-def test_a_letter_fits_and_says_what_is_left(key, value, headers, timestamp, limit, reason):
+def test_a_letter_fits_and_names_what_is_left(key, value, headers, timestamp, limit, reason):
     message = Received("audio", 3, 7, timestamp, key, value, headers)
     letter = as_dead_letter(message, reason, max_bytes=limit)
     assert batch_bytes(*letter) <= limit
@@ -172,7 +172,7 @@ TestTopics.settings = settings(max_examples=60, stateful_step_count=40, deadline
 
 
 def test_nothing_in_a_letter_is_taken_for_granted() -> None:
-    told = {
+    fields = {
         "topic": b"\xff/../x",
         "partition": b"-1",
         "kafka-offset": "٣".encode(),
@@ -180,7 +180,7 @@ def test_nothing_in_a_letter_is_taken_for_granted() -> None:
         "time-ms": b"9" * 19,
         "timestamp-ms": b"1e9",
     }
-    forged = [(f"airsift-{name}", value) for name, value in told.items()]
+    forged = [(f"airsift-{name}", value) for name, value in fields.items()]
     letter = read_dead_letter(
         SimpleNamespace(
             topic="letters", partition=1, offset=2, key=b"\xff", value=b"v", headers=forged

@@ -83,7 +83,7 @@ def chunk(station, end_s, rate=16000):
     return AudioChunk(station, end_s * rate - 160, np.zeros(160, np.float32), rate)
 
 
-def test_it_ends_when_every_programme_has_been_heard_to_its_end():
+def test_it_ends_when_every_programme_was_processed():
     batches = [[chunk("a", 1)], [chunk("a", 2), chunk("b", 1)], [], [chunk("b", 3, 48000)], []]
     source = EndlessSource(*batches)
     assert len(list(EndingSource(source, {"a": 2000, "b": 3000}))) == 4
@@ -91,8 +91,8 @@ def test_it_ends_when_every_programme_has_been_heard_to_its_end():
 
 def test_a_station_nobody_expects_is_passed_on():
     source = EndlessSource([chunk("other", 9)], [chunk("a", 2)])
-    heard = [c.station for batch in EndingSource(source, {"a": 2000}) for c in batch]
-    assert heard == ["other", "a"]
+    received = [c.station for batch in EndingSource(source, {"a": 2000}) for c in batch]
+    assert received == ["other", "a"]
 
 
 def test_audio_that_never_comes_is_an_error_that_names_the_station(monkeypatch):

@@ -1,4 +1,4 @@
-"""What airsift says about the demo's programmes, kept in tests/golden/.
+"""airsift's events for the demo's programmes, stored in tests/golden/.
 
 When a change is meant to change it: ``pytest tests/stream/test_demo_golden.py --update-golden``,
 then read the difference before committing it.
@@ -19,7 +19,7 @@ from stream.runner import Stop, run_source
 from stream.sinks.final import FinalEvents
 from stream.sources.file import FileSource
 from stream.testing import write_wav
-from tests.stream.golden import GOLDEN, KEPT, TOLERANCE
+from tests.stream.golden import COMPARED, GOLDEN, TOLERANCE
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def catalogue(tmp_path_factory):
 
 def row_of(event):
     values = event.to_dict()
-    row = {key: values[key] for key in KEPT if key in values}
+    row = {key: values[key] for key in COMPARED if key in values}
     return row | {"score": round(values["score"], 2)}
 
 
@@ -56,12 +56,12 @@ def events_of(name, folder, catalogue):
 @pytest.mark.parametrize("name", programmes())
 def test_events_are_the_golden_ones(name, tmp_path, catalogue, request):
     path = GOLDEN / f"{name}.json"
-    said = events_of(name, tmp_path, catalogue)
+    events = events_of(name, tmp_path, catalogue)
     if request.config.getoption("--update-golden"):
-        lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in said)
+        lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in events)
         path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     golden = json.loads(path.read_text(encoding="utf-8"))
-    scores = [row.pop("score") for row in said]
+    scores = [row.pop("score") for row in events]
     expected = [row.pop("score") for row in golden]
     assert scores == pytest.approx(expected, rel=TOLERANCE, abs=TOLERANCE)
-    assert said == golden
+    assert events == golden

@@ -59,38 +59,38 @@ def answers(port):
 
 @pytest.mark.process
 @pytest.mark.long
-def test_it_hears_both_stations_names_the_songs_and_leaves_nothing_behind(demo):
+def test_it_processes_both_stations_names_the_songs_and_leaves_nothing_behind(demo):
     process = demo("--speed", "20")
-    said, complaints = process.communicate(timeout=180)
+    output, complaints = process.communicate(timeout=180)
     assert (process.returncode, complaints) == (0, "")
-    assert "5 of 5 named, 0 wrong" in said
-    assert "Lincoln Domina - Hunting: not in the catalogue" in said
-    assert float(re.search(r"  all +(\d+\.\d)%", said).group(1)) > 85
-    assert "\x1b" not in said
-    assert not answers(broker_of(said))
+    assert "5 of 5 named, 0 wrong" in output
+    assert "Lincoln Domina - Hunting: not in the catalogue" in output
+    assert float(re.search(r"  all +(\d+\.\d)%", output).group(1)) > 85
+    assert "\x1b" not in output
+    assert not answers(broker_of(output))
 
 
 @pytest.mark.process
 def test_ctrl_c_ends_it_in_order(demo):
     process = demo("--speed", "1")
-    said = ""
-    while "sees:" not in said:
+    output = ""
+    while "sees:" not in output:
         line = process.stdout.readline()
         assert line, process.stderr.read()
-        said += line
+        output += line
     process.send_signal(signal.SIGINT)
     rest, complaints = process.communicate(timeout=60)
     assert (process.returncode, complaints) == (130, "")
     assert "Share" not in rest
-    assert not answers(broker_of(said))
+    assert not answers(broker_of(output))
 
 
 @pytest.mark.process
 def test_a_speed_out_of_range_is_refused_in_one_line(demo):
     process = demo("--speed", "0")
-    said, complaints = process.communicate(timeout=60)
+    output, complaints = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert said == ""
+    assert output == ""
     assert "Traceback" not in complaints
 
 
@@ -115,17 +115,17 @@ def test_the_summary_of_the_truth_is_perfect_and_of_nothing_is_not():
     assert "0 of 5 named, 0 wrong" in nothing
 
 
-def test_the_summary_draws_what_was_played_above_what_was_heard():
+def test_the_summary_draws_the_truth_above_the_detection():
     on_air = [assemble("north")]
     shift = [
         Segment("north", s.start + 4000, s.end + 4000, 1000, None, s.label, 1.0, True)
         for s in on_air[0].stretches
     ]
-    played, heard = summary(on_air, shift, 90)[2:4]
+    played, detected = summary(on_air, shift, 90)[2:4]
     assert (
         played == "  north  " + "s" * 15 + "m" * 29 + "...." + "mm" + "b" * 8 + "m" * 9 + "......"
     )
-    assert heard == " " * 9 + "  " + played[9:-2]
+    assert detected == " " * 9 + "  " + played[9:-2]
 
 
 @pytest.mark.parametrize("columns", [30, 40, 60, 80, 82, 200])
@@ -140,7 +140,7 @@ def test_the_strips_fit_the_terminal_and_use_its_room(columns):
     assert len(strips[0]) - 9 == pytest.approx((len(strips[1]) - 9) * 146 / 151, abs=1)
 
 
-def test_a_wrong_name_is_told():
+def test_a_wrong_name_is_reported():
     on_air = [assemble("south")]
     wrong = Match("south", 110_000, 120_000, 1000, None, "palace", "", "", 0, 1.0, True)
     assert "  south  palace: WRONG NAME" in summary(on_air, [wrong])

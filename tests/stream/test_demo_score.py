@@ -19,8 +19,8 @@ def programmes(draw):
     return [Stretch(start, end, draw(labels)) for start, end in pairwise(edges)]
 
 
-def share(truth, heard):
-    return total(list(score_labels(truth, heard).values())).share
+def share(truth, detected):
+    return total(list(score_labels(truth, detected).values())).share
 
 
 @given(programmes())
@@ -48,22 +48,22 @@ def test_a_shift_costs_at_most_itself_at_each_edge(truth, shift):
 
 
 @given(programmes(), programmes())
-def test_right_never_exceeds_what_there_is(truth, heard):
-    for score in score_labels(truth, heard).values():
+def test_right_never_exceeds_what_there_is(truth, detected):
+    for score in score_labels(truth, detected).values():
         assert 0 <= score.right <= score.total
 
 
 def test_a_picture():
     truth = [Stretch(0, 10, "speech"), Stretch(10, 20, "music"), Stretch(20, 26, "other")]
-    heard = [Stretch(0, 12, "speech"), Stretch(12, 24, "music")]
-    assert score_labels(truth, heard) == {
+    detected = [Stretch(0, 12, "speech"), Stretch(12, 24, "music")]
+    assert score_labels(truth, detected) == {
         "speech": LabelScore(10, 10),
         "music": LabelScore(8, 10),
         "other": LabelScore(0, 6),
     }
 
 
-def test_nothing_to_hear_is_all_right():
+def test_no_audio_scores_all_right():
     assert total([]).share == 1.0
 
 

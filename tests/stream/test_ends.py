@@ -1,4 +1,4 @@
-"""Streams that end: by a message that says so, or because nothing comes any more."""
+"""Streams that end: by an end message, or because no audio arrives any more."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_message_without_audio_ends_its_station(value, headers):
     assert group.reader.counts["ends"] == 1
 
 
-def test_the_last_message_with_audio_may_say_so_too():
+def test_the_last_message_with_audio_may_mark_the_end():
     group = Group()
     play(group)
     _, message = group.log[-1]
@@ -76,7 +76,7 @@ def test_an_end_that_comes_again_or_late_changes_nothing():
 
 
 @pytest.mark.parametrize("message", [Message(b"x", b"", END), encode_end("x", 5, RATE)])
-def test_the_end_of_a_station_never_heard_leaves_nothing(message):
+def test_the_end_of_an_unknown_station_leaves_nothing(message):
     group = Group(max_stations=1)
     play(group, 6)
     group.send(message)
@@ -109,7 +109,7 @@ def test_what_is_no_end_is_a_dead_letter(headers, reason):
 @pytest.mark.slow
 @pytest.mark.parametrize("rate", [RATE, 44100, 48000])
 @pytest.mark.parametrize("seconds", [1, 12, 31])
-def test_a_producer_that_counts_from_0_again_is_heard_behind_its_end(rate, seconds):
+def test_a_producer_that_counts_from_0_again_continues_after_its_end(rate, seconds):
     group = Group()
     for seed in range(3):
         play(group, seconds, rate=rate, seed=seed)
@@ -208,7 +208,7 @@ def test_a_record_that_skips_what_is_not_there_is_found_out():
     assert any(e.start >= 60 * RATE for e in group.events if e.kind == "decision")
 
 
-def test_audio_after_an_end_in_the_same_batch_is_heard():
+def test_audio_after_an_end_in_the_same_batch_is_processed():
     group = Group()
     play(group, 12)
     group.send(encode_end("a", 12 * RATE, RATE))
@@ -222,7 +222,7 @@ def test_audio_after_an_end_in_the_same_batch_is_heard():
 
 @pytest.mark.parametrize("spoilt", ["before the end", "after the end", "both"])
 @pytest.mark.parametrize("end", ["sent", "idle"])
-def test_why_audio_is_missing_behind_an_end_is_the_end_whoever_restarts(spoilt, end):
+def test_the_reason_of_a_gap_after_an_end_is_the_end_over_restarts(spoilt, end):
     reasons = []
     for restarts in (False, True):
         group = Group(idle_s=20.0)

@@ -1,4 +1,4 @@
-"""What Faust is told about the broker, where it has no setting of its own."""
+"""How Faust's client is configured where Faust has no setting of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stream.kafka.faust.app import make_app
 from stream.kafka.settings import KafkaSettings
 
 
-def test_the_broker_is_asked_to_answer_as_soon_as_for_airsift_run():
+def test_fetches_wait_as_long_as_those_of_airsift_run():
     async def wait_ms():
         app = make_app(KafkaSettings(fetch_wait_ms=123))
         thread = app.consumer._thread

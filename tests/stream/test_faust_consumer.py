@@ -119,7 +119,7 @@ class Consumer:
         return False
 
 
-def test_latest_is_where_the_group_began_whatever_comes_in_between():
+def test_latest_is_where_the_group_began():
     async def run():
         consumer = FaustConsumer(KafkaSettings(start_from="latest"))
         faust = Consumer(7)

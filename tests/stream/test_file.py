@@ -65,16 +65,16 @@ def test_every_format_gives_its_tone_in_place(
     sound = np.concatenate([np.zeros(rate, np.float32), tone(1, rate), np.zeros(rate, np.float32)])
     encode(path, np.stack([sound, sound]), rate, codec, options=options)
     source = FileSource(path, chunk_s=0.7)
-    heard = np.concatenate([chunk.samples for chunk in chunks_of(source)])
+    decoded = np.concatenate([chunk.samples for chunk in chunks_of(source)])
     assert source.warnings == []
     assert source.rate == rate
     if name != "a.aac":  # whose length FFmpeg guesses from the bit rate of its beginning
         assert source.duration_s == pytest.approx(3.0, abs=0.1)
-    assert len(heard) == pytest.approx(3 * rate, abs=3_000)  # encoders pad to whole frames
-    loud = np.flatnonzero(np.abs(heard) > 0.1)
+    assert len(decoded) == pytest.approx(3 * rate, abs=3_000)  # encoders pad to whole frames
+    loud = np.flatnonzero(np.abs(decoded) > 0.1)
     assert loud[0] == pytest.approx(rate, abs=2_500)
     assert loud[-1] == pytest.approx(2 * rate, abs=2_500)
-    middle = heard[loud[0] + 4_000 : loud[-1] - 4_000]
+    middle = decoded[loud[0] + 4_000 : loud[-1] - 4_000]
     assert np.sqrt(np.mean(middle**2)) == pytest.approx(
         0.5 / math.sqrt(2), rel=0.06
     )  # LAME takes 5 % off
@@ -83,14 +83,14 @@ def test_every_format_gives_its_tone_in_place(
 
 
 @pytest.mark.parametrize("chunk_s", [0.1, 1.0, 3.3])
-def test_chunks_follow_each_other_whatever_their_length(tmp_path: Path, chunk_s: float) -> None:
+def test_chunks_of_any_length_follow_each_other(tmp_path: Path, chunk_s: float) -> None:
     sound = noise(2.5, 22_050, channels=2)
     encode(tmp_path / "a.wav", sound, 22_050, "pcm_f32le")
     chunks = chunks_of(FileSource(tmp_path / "a.wav", "radio", chunk_s=chunk_s))
     assert {chunk.station for chunk in chunks} == {"radio"}
     assert [chunk.start for chunk in chunks] == [0, *(chunk.end for chunk in chunks[:-1])]
-    heard = np.concatenate([chunk.samples for chunk in chunks])
-    np.testing.assert_allclose(heard, sound.mean(0), atol=1e-6)
+    decoded = np.concatenate([chunk.samples for chunk in chunks])
+    np.testing.assert_allclose(decoded, sound.mean(0), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -131,8 +131,8 @@ def test_the_first_sound_track_of_a_film(tmp_path: Path) -> None:
             frame.sample_rate, frame.pts = 16_000, 0
             film.mux([*track.encode(frame), *track.encode(None)])
         film.mux([*video.encode(av.VideoFrame(64, 64, "yuv420p")), *video.encode(None)])
-    heard = read_file(tmp_path / "film.mkv")
-    np.testing.assert_allclose(heard, tone(1, 16_000), atol=1e-3)
+    decoded = read_file(tmp_path / "film.mkv")
+    np.testing.assert_allclose(decoded, tone(1, 16_000), atol=1e-3)
 
 
 def test_a_file_object_is_read_like_a_file() -> None:
@@ -153,9 +153,9 @@ def test_a_change_of_rate_and_channels_goes_on_at_the_first_rate(tmp_path: Path)
         encode(part, sound, rate, "libmp3lame", format="mp3", options=options)
         joined += part.getvalue()
     (tmp_path / "a.mp3").write_bytes(joined)
-    heard = np.concatenate([chunk.samples for chunk in chunks_of(FileSource(tmp_path / "a.mp3"))])
-    assert len(heard) == pytest.approx(4 * 44_100, abs=5_000)
-    late = heard[3 * 44_100 : 3 * 44_100 + 22_050]
+    decoded = np.concatenate([chunk.samples for chunk in chunks_of(FileSource(tmp_path / "a.mp3"))])
+    assert len(decoded) == pytest.approx(4 * 44_100, abs=5_000)
+    late = decoded[3 * 44_100 : 3 * 44_100 + 22_050]
     assert np.count_nonzero(np.diff(np.signbit(late))) == pytest.approx(440, abs=3)
 
 
@@ -221,7 +221,7 @@ def test_a_playlist_in_a_file_makes_no_connection(tmp_path: Path) -> None:
         ("a.mkv", "libopus", {}),
     ],
 )
-def test_a_truncated_file_is_heard_to_its_end_and_told(
+def test_a_truncated_file_is_read_to_its_end_and_reported(
     tmp_path: Path, name: str, codec: str, options: dict[str, str]
 ) -> None:
     path = tmp_path / name

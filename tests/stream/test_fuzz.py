@@ -1,4 +1,4 @@
-"""Messages that mean harm: each is refused in one line or gives sound audio, soon, and is gone."""
+"""Hostile messages: each is refused in one line or decodes, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def mutant(rng: random.Random) -> Message:
     for _ in range(rng.choice((0, 1, 2, 5, 30))):
         if not value:
             break
-        # The beginning of a file is where its claims are.
+        # The beginning of a file holds its declared sizes.
         at = rng.randrange(min(len(value), rng.choice((64, 256, len(value)))))
         what = rng.randrange(4)
         if what == 0:
@@ -67,7 +67,7 @@ def mutant(rng: random.Random) -> Message:
 
 
 def is_sound_or_refused(decoder: ChunkDecoder, message: Message) -> bool:
-    """Assert that it is one of both, in bounded time; say whether it is sound."""
+    """Assert that it is one of both, in bounded time; return whether it is sound."""
     before = time.process_time()
     refused = ""
     try:

@@ -73,11 +73,11 @@ class HeldSource(Source):
     """Gives a batch, then nothing until it is let go."""
 
     def __init__(self):
-        self.asked, self.go = threading.Semaphore(0), threading.Semaphore(0)
+        self.polled, self.go = threading.Semaphore(0), threading.Semaphore(0)
 
     def __iter__(self):
         for number in range(3):
-            self.asked.release()
+            self.polled.release()
             assert self.go.acquire(timeout=30)
             yield [AudioChunk("a", number * RATE, np.zeros(RATE, np.float32), RATE)]
 
@@ -95,7 +95,7 @@ def test_health_follows_the_loop(classifier):
     with serving("127.0.0.1", 0, watch.metrics.registry, watch.health) as port:
         loop.start()
         try:
-            assert source.asked.acquire(timeout=30)
+            assert source.polled.acquire(timeout=30)
             assert status(port, "/healthz")[0] == status(port, "/readyz")[0] == 200
             clock.now += 91
             code, report = status(port, "/healthz")
@@ -103,7 +103,7 @@ def test_health_follows_the_loop(classifier):
             assert status(port, "/readyz")[0] == 503
             assert b"\nairsift_progress_age_seconds 91.0\n" in request(port, "/metrics")[1]
             source.go.release()
-            assert source.asked.acquire(timeout=30)
+            assert source.polled.acquire(timeout=30)
             assert status(port, "/healthz")[0] == status(port, "/readyz")[0] == 200
         finally:
             for _ in range(3):
@@ -112,21 +112,21 @@ def test_health_follows_the_loop(classifier):
     assert not loop.is_alive()
 
 
-def test_trouble_is_told_once_and_once_more_when_it_is_over(caplog):
+def test_trouble_is_logged_once_and_once_when_it_is_over(caplog):
     # The broker goes, comes, goes and comes before the group is joined, and then it is.
     edges = [("", ()), ("no broker", ()), ("no broker", ()), ("", ["group"])]
     edges += [("no broker", ["group"]), ("", ["group"]), ("", ()), ("", ["group"]), ("", ())]
     watch = Telemetry(config.load(environ={}).config.watch)
     watch.health.done("source", "model")
     watch.health.bind(lambda: edges[0][0], lambda: edges[0][1])
-    told = []
+    counts = []
     with caplog.at_level("INFO"):
         while edges:
             watch.poll()
-            told.append(len(caplog.messages))
+            counts.append(len(caplog.messages))
             edges.pop(0)
     assert caplog.messages == ["not ready: no broker", "ready again"]
-    assert told == [0, 1, 1, 1, 1, 1, 2, 2, 2]
+    assert counts == [0, 1, 1, 1, 1, 1, 2, 2, 2]
 
 
 def test_what_is_not_there_is_404_and_nothing_can_be_sent():
@@ -137,7 +137,7 @@ def test_what_is_not_there_is_404_and_nothing_can_be_sent():
         assert request(port, "/healthz", "HEAD") == (200, b"")
 
 
-def test_a_client_that_says_nothing_is_hung_up_on_and_holds_nobody_up(monkeypatch):
+def test_a_silent_client_is_disconnected_and_blocks_nobody(monkeypatch):
     monkeypatch.setattr(server._Handler, "timeout", 0.3)
     with served(Health(90.0)) as port, socket.create_connection(("127.0.0.1", port)) as mute:
         assert request(port, "/healthz")[0] == 200
@@ -156,7 +156,7 @@ def test_a_client_that_goes_away_is_no_news(capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_loopback_unless_told_otherwise():
+def test_loopback_by_default():
     assert config.load(environ={}).config.watch.address == "127.0.0.1"
     assert config.load(environ={}).config.watch.port == 0
 

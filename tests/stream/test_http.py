@@ -16,11 +16,11 @@ from tests.stream.web_server import (
     Answer,
     Request,
     encoded,
-    heard,
     length_s,
     listening,
     moved,
     radio,
+    received_audio,
     stream,
     whole,
 )
@@ -31,7 +31,7 @@ from tests.stream.web_server import (
     ("codec", "format"),
     [("libmp3lame", "mp3"), ("flac", "ogg"), ("aac", "adts"), ("libopus", "ogg")],
 )
-def test_a_live_stream_is_heard_without_holes(codec: str, format: str) -> None:  # noqa: A002
+def test_a_live_stream_is_read_without_gaps(codec: str, format: str) -> None:  # noqa: A002
     rate = 48_000 if codec == "libopus" else RATE
     data = io.BytesIO()
     encode(data, tone(6, rate), rate, codec, format=format)
@@ -40,7 +40,7 @@ def test_a_live_stream_is_heard_without_holes(codec: str, format: str) -> None: 
         listening(f"{url}/live") as source,
     ):
         before = time.time()
-        chunks = heard(source, until_s=5)
+        chunks = received_audio(source, until_s=5)
     assert {chunk.station for chunk in chunks} == {"radio"}
     assert [chunk.start for chunk in chunks] == [0, *(chunk.end for chunk in chunks[:-1])]
     assert chunks[0].rate == rate
@@ -75,7 +75,7 @@ def test_a_stalled_live_stream_is_idle_then_taken_up_again() -> None:
 def test_a_file_ends_when_it_is_over(ranges: bool) -> None:
     answers = {"/a.mp3": whole(encoded(3), ranges=ranges)}
     with radio(answers) as (url, _), listening(f"{url}/a.mp3") as source:
-        chunks = heard(source)
+        chunks = received_audio(source)
         assert source.reconnects == 0
         assert source.warnings == []
     assert length_s(chunks) == pytest.approx(3, abs=0.1)
@@ -86,7 +86,7 @@ def test_a_file_that_breaks_off_is_taken_up_where_it_did() -> None:
     data = encoded(6)
     answers = {"/a.mp3": whole(data, ranges=True, break_at=len(data) // 2)}
     with radio(answers) as (url, _), listening(f"{url}/a.mp3") as source:
-        chunks = heard(source)
+        chunks = received_audio(source)
         assert source.warnings == []
     assert [chunk.start for chunk in chunks] == [0, *(chunk.end for chunk in chunks[:-1])]
     assert length_s(chunks) == pytest.approx(6, abs=0.1)
@@ -96,7 +96,7 @@ def test_a_file_without_ranges_is_read_again_up_to_where_it_broke_off() -> None:
     data = encoded(6)
     answers = {"/a.mp3": whole(data, break_at=len(data) // 2)}
     with radio(answers) as (url, visits), listening(f"{url}/a.mp3") as source:
-        chunks = heard(source)
+        chunks = received_audio(source)
         assert source.warnings == []
         assert len(visits) == 2
     assert [chunk.start for chunk in chunks] == [0, *(chunk.end for chunk in chunks[:-1])]
@@ -112,7 +112,7 @@ def test_a_file_that_cannot_be_taken_up_is_read_so_far_and_named() -> None:
         next(visits, lambda request: request.head(404))(request)
 
     with radio({"/a.mp3": answer}) as (url, _), listening(f"{url}/a.mp3") as source:
-        chunks = heard(source)
+        chunks = received_audio(source)
         assert len(source.warnings) == 1
         assert source.warnings[0].startswith(f"{url}/a.mp3: ends early at")
         assert "404" in source.warnings[0]
@@ -135,7 +135,7 @@ def test_lists_lead_to_their_first_stream(name: str, text: str) -> None:
         body = text.format(url=url).encode()
         answers[name] = whole(body)
         with listening(url + name) as source:
-            assert length_s(heard(source, until_s=2)) >= 2
+            assert length_s(received_audio(source, until_s=2)) >= 2
         assert visits[-1] == "/live.mp3"
 
 
@@ -146,13 +146,13 @@ def test_hls_is_followed() -> None:
     answers = {"/a.m3u8": whole("\n".join(lines).encode())}
     answers |= {f"/{i}.ts": whole(data) for i, data in enumerate(segments)}
     with radio(answers) as (url, _), listening(f"{url}/a.m3u8") as source:
-        assert length_s(heard(source)) == pytest.approx(4, abs=0.3)
+        assert length_s(received_audio(source)) == pytest.approx(4, abs=0.3)
 
 
 def test_a_redirection_is_followed() -> None:
     answers = {"/old": moved, "/live.mp3": stream(encoded(3), then=2)}
     with radio(answers) as (url, _), listening(f"{url}/old") as source:
-        assert length_s(heard(source, until_s=2)) >= 2
+        assert length_s(received_audio(source, until_s=2)) >= 2
 
 
 def refusal(url: str) -> tuple[type[AirsiftError], str]:
@@ -167,7 +167,7 @@ def refusal(url: str) -> tuple[type[AirsiftError], str]:
 
 
 def old_page(request: Request) -> None:
-    """Answer as HTTP/1.0 did, with nothing but the end of the connection to tell the end."""
+    """Answer as HTTP/1.0 did, where only the closed connection marks the end."""
     request.send_response(200)
     request.end_headers()
     request.wfile.write(b"<html><body>Not a radio</body></html>" * 50)
@@ -203,7 +203,7 @@ def test_after_once_working_a_refusal_is_waited_out() -> None:
     visits = iter([stream(encoded(2)), *[lambda request: request.head(503)] * 2])
     answers: dict[str, Answer] = {"/live": lambda r: next(visits, stream(encoded(12), then=90))(r)}
     with radio(answers) as (url, seen), listening(f"{url}/live") as source:
-        heard(source, until_s=4)
+        received_audio(source, until_s=4)
         assert len(seen) == 4
         assert source.reconnects == 1
 
@@ -215,7 +215,7 @@ def test_closing_is_quick_even_while_the_server_is_silent(started: bool) -> None
     with radio(answers) as (url, _):
         source = HttpSource(f"{url}/live", "radio", WebSettings(timeout_s=60.0))
         if started:
-            heard(source, until_s=1)
+            received_audio(source, until_s=1)
         began = time.monotonic()
         source.close()
         source.close()

@@ -13,7 +13,7 @@ from stream.stages.smooth import Smooth
 from tests.stream.doubles import SMOOTH
 
 S = 16000
-ASK = IdentifySettings(first=6 * S, interval=5 * S, query=10 * S, shortest=3 * S, tolerance=8000)
+TIMES = IdentifySettings(first=6 * S, interval=5 * S, query=10 * S, shortest=3 * S, tolerance=8000)
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,16 @@ class SampleMatcher:
 
     def __init__(self, least=2 * S):
         self.least = least
-        self.asked = []
+        self.queries = []
 
     def extract(self, samples):
         every = np.arange(0, len(samples), HOP)
-        heard = every[samples[every] > 0]
-        value = samples[heard].astype(np.float32)
-        return Landmarks(heard, value, np.zeros(len(heard), np.int16), 0, len(samples))
+        loud = every[samples[every] > 0]
+        value = samples[loud].astype(np.float32)
+        return Landmarks(loud, value, np.zeros(len(loud), np.int16), 0, len(samples))
 
     def match(self, landmarks):
-        self.asked.append((landmarks.start, landmarks.end))
+        self.queries.append((landmarks.start, landmarks.end))
         if len(landmarks) < self.least // HOP:
             return []
         first, last = int(landmarks.time[0]), int(landmarks.time[-1]) + HOP
@@ -62,10 +62,10 @@ def station(text: str, track_from: int | None = None, track_start: int = 0):
     return audio, decisions
 
 
-def hear(text, track_from=None, *, step=1, restart_at=None):
+def query(text, track_from=None, *, step=1, restart_at=None):
     audio, decisions = station(text, track_from)
     matcher = SampleMatcher()
-    smooth, identify = Smooth(SMOOTH), Identify(matcher, ASK)
+    smooth, identify = Smooth(SMOOTH), Identify(matcher, TIMES)
     out = []
     n = len(audio)
     for first in range(0, len(decisions), step):
@@ -76,7 +76,7 @@ def hear(text, track_from=None, *, step=1, restart_at=None):
         if restart_at == first:
             session = identify.sessions["a"]
             state, oldest = identify.snapshot(session), identify.oldest(session, stop)
-            identify = Identify(matcher, ASK)
+            identify = Identify(matcher, TIMES)
             identify.restore(identify.sessions["a"], state)
             identify.push([AudioChunk("a", oldest, audio[oldest:stop], S)])
     cut = EndOfStream("a", n, S)
@@ -85,7 +85,7 @@ def hear(text, track_from=None, *, step=1, restart_at=None):
 
 
 def test_music_is_named_within_ten_seconds_and_once_more_when_it_is_over():
-    matches, _, out = hear("m" * 30, 0)
+    matches, _, out = query("m" * 30, 0)
     assert [(m.track, m.final) for m in matches] == [("t", False), ("t", True)]
     assert matches[0].id == matches[1].id
     assert matches[1].end >= 28 * S
@@ -94,110 +94,111 @@ def test_music_is_named_within_ten_seconds_and_once_more_when_it_is_over():
 
 
 def test_the_place_in_the_track_is_that_of_the_start():
-    matches, _, _ = hear("s" * 10 + "m" * 20, 12)
+    matches, _, _ = query("s" * 10 + "m" * 20, 12)
     first = matches[0]
     assert abs((first.start - 12 * S) - first.track_start) <= 2
 
 
-def test_speech_is_not_asked_about():
-    matches, matcher, _ = hear("s" * 30, 0)
+def test_speech_is_not_queried():
+    matches, matcher, _ = query("s" * 30, 0)
     assert matches == []
-    assert matcher.asked == []
+    assert matcher.queries == []
 
 
 def test_unknown_music_has_no_match():
-    matches, matcher, _ = hear("m" * 30)
+    matches, matcher, _ = query("m" * 30)
     assert matches == []
-    assert len(matcher.asked) >= 4
+    assert len(matcher.queries) >= 4
 
 
 def test_one_playing_under_changing_speech_is_one_match():
-    matches, _, _ = hear("m" * 12 + "b" * 12 + "m" * 12, 0)
+    matches, _, _ = query("m" * 12 + "b" * 12 + "m" * 12, 0)
     assert len({match.id for match in matches}) == 1
     assert sum(match.final for match in matches) == 1
 
 
-def test_short_music_is_asked_about_when_it_ends():
-    _, matcher, _ = hear("s" * 10 + "mmmm" + "s" * 10, 0)
-    assert len(matcher.asked) == 1
+def test_short_music_is_queried_when_it_ends():
+    _, matcher, _ = query("s" * 10 + "mmmm" + "s" * 10, 0)
+    assert len(matcher.queries) == 1
 
 
 def test_the_size_of_pushes_changes_nothing():
     text = "s" * 8 + "m" * 25 + "s" * 9 + "b" * 14
-    assert hear(text, 0, step=1)[0] == hear(text, 0, step=7)[0] == hear(text, 0, step=100)[0]
+    assert query(text, 0, step=1)[0] == query(text, 0, step=7)[0] == query(text, 0, step=100)[0]
 
 
 def test_a_restart_changes_nothing():
     text = "s" * 8 + "m" * 25 + "s" * 9
-    assert hear(text, 0, restart_at=16)[0] == hear(text, 0)[0]
+    assert query(text, 0, restart_at=16)[0] == query(text, 0)[0]
 
 
 def test_a_restart_at_any_moment_changes_nothing():
     text = "s" * 8 + "m" * 14 + "s" * 9
-    expected = hear(text, 10)[0]
+    expected = query(text, 10)[0]
     assert expected
     for moment in range(len(text)):
-        assert hear(text, 10, restart_at=moment)[0] == expected, f"after decision {moment}"
+        assert query(text, 10, restart_at=moment)[0] == expected, f"after decision {moment}"
 
 
 def test_memory_is_bounded():
     audio, decisions = station("m" * 200)
-    smooth, identify = Smooth(SMOOTH), Identify(SampleMatcher(), ASK)
+    smooth, identify = Smooth(SMOOTH), Identify(SampleMatcher(), TIMES)
     for decision in decisions:
         chunk = AudioChunk("a", decision.end - S, audio[decision.end - S : decision.end], S)
         identify.push([chunk, *smooth.push([decision])])
         session = identify.sessions["a"]
-        assert decision.end - identify.oldest(session, decision.end) <= ASK.look_back + ASK.interval
+        oldest = identify.oldest(session, decision.end)
+        assert decision.end - oldest <= TIMES.look_back + TIMES.interval
         packed = identify.snapshot(session).landmarks
-        assert len(Landmarks.unpack(packed)) <= ASK.max_query // HOP
+        assert len(Landmarks.unpack(packed)) <= TIMES.max_query // HOP
 
 
 def test_a_question_ends_where_it_should_however_much_audio_came_after():
     audio, decisions = station("m" * 12, 0)
     matcher = SampleMatcher()
-    smooth, identify = Smooth(SMOOTH), Identify(matcher, ASK)
+    smooth, identify = Smooth(SMOOTH), Identify(matcher, TIMES)
     chunks = [AudioChunk("a", k, audio[k : k + 960], S) for k in range(0, len(audio), 960)]
     for decision in decisions:
         late = decision.end + 4000
-        heard = [chunk for chunk in chunks if chunk.end <= late]
+        loud = [chunk for chunk in chunks if chunk.end <= late]
         chunks = [chunk for chunk in chunks if chunk.end > late]
-        identify.push([*heard, *smooth.push([decision])])
-    assert matcher.asked
-    assert all((end + EDGE) % S == 0 for _, end in matcher.asked)
+        identify.push([*loud, *smooth.push([decision])])
+    assert matcher.queries
+    assert all((end + EDGE) % S == 0 for _, end in matcher.queries)
 
 
-def asked_about(matcher, seconds):
+def query_lengths(matcher, seconds):
     audio, decisions = station("m" * seconds, 0)
-    smooth, identify = Smooth(SMOOTH), Identify(matcher, ASK)
+    smooth, identify = Smooth(SMOOTH), Identify(matcher, TIMES)
     cut = EndOfStream("a", len(audio), S)
     out = identify.push([AudioChunk("a", 0, audio, S), *smooth.push([*decisions, cut])])
-    return [item for item in out if isinstance(item, Match)], [b - a for a, b in matcher.asked]
+    return [item for item in out if isinstance(item, Match)], [b - a for a, b in matcher.queries]
 
 
-def test_music_without_a_name_is_asked_about_at_growing_length():
-    matches, lengths = asked_about(SampleMatcher(least=10**9), 60)
+def test_unidentified_music_is_queried_at_growing_length():
+    matches, lengths = query_lengths(SampleMatcher(least=10**9), 60)
     assert matches == []
     assert lengths == sorted(lengths)
-    assert lengths[-1] == ASK.max_query
+    assert lengths[-1] == TIMES.max_query
 
 
 def test_what_is_too_faint_for_one_question_is_found_with_time():
-    matches, _ = asked_about(SampleMatcher(least=20 * S), 60)
+    matches, _ = query_lengths(SampleMatcher(least=20 * S), 60)
     assert len({match.id for match in matches}) == 1
     assert matches[0].start < S
     assert matches[0].end < 26 * S
     assert matches[-1].end > 58 * S
 
 
-def test_once_it_has_a_name_only_the_last_of_the_music_is_asked_about():
-    _, lengths = asked_about(SampleMatcher(), 60)
-    assert max(lengths) == ASK.query
+def test_identified_music_is_queried_with_its_last_part_only():
+    _, lengths = query_lengths(SampleMatcher(), 60)
+    assert max(lengths) == TIMES.query
 
 
 def test_a_track_that_is_removed_while_it_plays_ends():
     audio, decisions = station("m" * 60, 0)
     matcher = SampleMatcher()
-    smooth, identify = Smooth(SMOOTH), Identify(matcher, ASK)
+    smooth, identify = Smooth(SMOOTH), Identify(matcher, TIMES)
     chunk = AudioChunk("a", 0, audio, S)
     out = identify.push([chunk, *smooth.push(decisions[:30])])
     matcher.least = 10**9
@@ -214,14 +215,14 @@ def test_answers_from_different_repeats_of_a_loop_are_one_match():
 
     def shifted(landmarks):
         return [
-            replace(answer, track_start=len(matcher.asked) * 3 * S) for answer in plain(landmarks)
+            replace(answer, track_start=len(matcher.queries) * 3 * S) for answer in plain(landmarks)
         ]
 
     matcher.match = shifted
-    smooth, identify = Smooth(SMOOTH), Identify(matcher, ASK)
+    smooth, identify = Smooth(SMOOTH), Identify(matcher, TIMES)
     out = identify.push([AudioChunk("a", 0, audio, S), *smooth.push(decisions)])
     assert len({item.id for item in out if isinstance(item, Match)}) == 1
-    assert len(matcher.asked) > 2
+    assert len(matcher.queries) > 2
 
 
 class ChangedMatcher(SampleMatcher):
@@ -234,12 +235,12 @@ class ChangedMatcher(SampleMatcher):
 def test_warp_search_has_its_turn_and_keeps_what_only_it_finds():
     audio, decisions = station("m" * 60, 0)
     plain, warping = SampleMatcher(least=10**9), ChangedMatcher()
-    settings = replace(ASK, warp_every_n_queries=3, tolerance=10**9)
+    settings = replace(TIMES, warp_every_n_queries=3, tolerance=10**9)
     smooth, identify = Smooth(SMOOTH), Identify(plain, settings, warping)
     cut = EndOfStream("a", len(audio), S)
     out = identify.push([AudioChunk("a", 0, audio, S), *smooth.push([*decisions, cut])])
     matches = [item for item in out if isinstance(item, Match)]
-    assert len(warping.asked) in range(4, 9)  # at 16 s, and then every other time
+    assert len(warping.queries) in range(4, 9)  # at 16 s, and then every other time
     assert {match.id for match in matches} == {matches[0].id}
     assert matches[-1].end > 55 * S
 
@@ -247,9 +248,9 @@ def test_warp_search_has_its_turn_and_keeps_what_only_it_finds():
 def test_warp_search_is_given_unknown_music_once():
     audio, decisions = station("m" * 200, 0)
     plain, warping = SampleMatcher(least=10**9), SampleMatcher(least=10**9)
-    settings = replace(ASK, warp_every_n_queries=4)
+    settings = replace(TIMES, warp_every_n_queries=4)
     smooth, identify = Smooth(SMOOTH), Identify(plain, settings, warping)
     identify.push([AudioChunk("a", 0, audio, S), *smooth.push(decisions)])
-    lengths = [end - start for start, end in warping.asked]
+    lengths = [end - start for start, end in warping.queries]
     assert 150 * S < sum(lengths) < 210 * S
-    assert all(length <= ASK.max_query for length in lengths)
+    assert all(length <= TIMES.max_query for length in lengths)

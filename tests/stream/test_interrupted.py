@@ -1,4 +1,4 @@
-"""Commands that read a pipe to which nobody writes end when they are asked to."""
+"""Commands that read an idle pipe end on request."""
 
 from __future__ import annotations
 

@@ -234,7 +234,7 @@ class Faulty:
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.wav", "a.ts"])
-def test_after_an_error_of_the_demuxer_the_next_packet_is_asked_for(
+def test_after_a_demuxer_error_the_next_packet_is_read(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     codec = {"a.mp4": "flac", "a.wav": "pcm_s16le", "a.ts": "mp2"}[name]
@@ -242,13 +242,13 @@ def test_after_an_error_of_the_demuxer_the_next_packet_is_asked_for(
     opened = container.open_container
     monkeypatch.setattr(container, "open_container", lambda *a: Faulty(opened(*a), 10))
     reader = AudioReader(tmp_path / name)
-    heard = sum(len(samples) for _, samples in runs(reader))
-    assert 0.85 * 20 * 48_000 < heard < 20 * 48_000
+    received = sum(len(samples) for _, samples in runs(reader))
+    assert 0.85 * 20 * 48_000 < received < 20 * 48_000
     assert len(reader.problems) >= 2
     assert all("damaged)" in problem for problem in reader.problems[:20])
 
 
-def test_a_demuxer_that_only_reports_errors_is_not_asked_for_ever(
+def test_a_demuxer_that_only_reports_errors_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode(tmp_path / "a.wav", noise(20, 48_000), 48_000, "pcm_s16le")

@@ -135,7 +135,7 @@ def test_standard_output_is_utf8_in_any_locale_and_seen_at_once() -> None:
         process.stdin.write(b"\n")
 
 
-def test_a_reader_who_leaves_is_a_broken_pipe_told_once() -> None:
+def test_a_reader_that_leaves_is_one_broken_pipe_error() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     text = os.fdopen(writer, "w")

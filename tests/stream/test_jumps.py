@@ -70,7 +70,7 @@ class Reader:
         self.committed = self.reader.commit_offset(0)
 
     @property
-    def heard(self) -> list[tuple[int, int, float | None]]:
+    def positions(self) -> list[tuple[int, int, float | None]]:
         return [(chunk.start, len(chunk.samples), chunk.time) for chunk in self.chunks]
 
 
@@ -91,15 +91,15 @@ def message(offset: int, by: str, at_ms: int, *, key: bytes = b"a", n: int = N) 
     return Received("audio", 0, offset, sent_ms, key, bytes(2 * n), encoded)
 
 
-def play(by: str, claims: Sequence[int], **options: Any) -> Reader:
-    reader = Reader([message(i, by, at, **options) for i, at in enumerate(claims)])
+def play(by: str, times: Sequence[int], **options: Any) -> Reader:
+    reader = Reader([message(i, by, at, **options) for i, at in enumerate(times)])
     reader.read()
     return reader
 
 
-def one_by_one(by: str, says: Sequence[AudioHeaders]) -> list[Received]:
+def one_by_one(by: str, stamps: Sequence[AudioHeaders]) -> list[Received]:
     """Return messages numbered as they are, with arrivals that do not depend on outliers."""
-    return [message(i, by, at) for i, (at, _) in enumerate(says)]
+    return [message(i, by, at) for i, (at, _) in enumerate(stamps)]
 
 
 FAR_MS = st.one_of(
@@ -114,14 +114,14 @@ def with_outliers(draw: Any) -> tuple[str, list[AudioHeaders]]:
     """Draw a station's messages with lone outliers between them."""
     by = draw(st.sampled_from(COUNTS))
     honest = draw(st.integers(3, 12))
-    says: list[AudioHeaders] = [(0, True), (N, True)]
+    stamps: list[AudioHeaders] = [(0, True), (N, True)]
     for i in range(2, honest):
         if draw(st.booleans()):
             far = draw(FAR_MS)
             if by != "from 0" or far > 0:
-                says.append((far + i * N, False))
-        says.append((i * N, True))
-    return by, says
+                stamps.append((far + i * N, False))
+        stamps.append((i * N, True))
+    return by, stamps
 
 
 @settings(max_examples=150, deadline=None)
@@ -129,15 +129,15 @@ def with_outliers(draw: Any) -> tuple[str, list[AudioHeaders]]:
 def test_lone_outliers_change_nothing_and_become_dead_letters(
     drawn: tuple[str, list[AudioHeaders]],
 ) -> None:
-    by, says = drawn
-    messages = one_by_one(by, says)
-    honest = [m for m, (_, is_honest) in zip(messages, says, strict=True) if is_honest]
+    by, stamps = drawn
+    messages = one_by_one(by, stamps)
+    honest = [m for m, (_, is_honest) in zip(messages, stamps, strict=True) if is_honest]
     with_them, without = Reader(messages), Reader(honest)
     for reader in (with_them, without):
         reader.read()
-    assert with_them.heard == without.heard
-    assert len(without.chunks) == sum(honest for _, honest in says)
-    assert [at for at, _ in with_them.refused] == [i for i, (_, h) in enumerate(says) if not h]
+    assert with_them.positions == without.positions
+    assert len(without.chunks) == sum(honest for _, honest in stamps)
+    assert [at for at, _ in with_them.refused] == [i for i, (_, h) in enumerate(stamps) if not h]
     assert all("the next message does not go on from there" in r for _, r in with_them.refused)
 
 
@@ -184,8 +184,8 @@ def test_an_encoder_that_begins_again_at_0_is_followed() -> None:
 
 
 def test_two_producers_under_one_name_leave_the_one_alone_and_the_other_is_refused() -> None:
-    claims = [at for i in range(40) for at in (i * N, 7_200_000 + i * N)]
-    reader = play("from 0", claims)
+    times = [at for i in range(40) for at in (i * N, 7_200_000 + i * N)]
+    reader = play("from 0", times)
     assert [chunk.start for chunk in reader.chunks] == [i * N for i in range(40)]
     assert len(reader.refused) == 39  # the last one still waits
     assert "second producer under this name" in reader.refused[0][1]
@@ -194,18 +194,18 @@ def test_two_producers_under_one_name_leave_the_one_alone_and_the_other_is_refus
 @pytest.mark.parametrize("burst", [2, 3, 5])
 @pytest.mark.parametrize("by", COUNTS)
 def test_two_producers_in_turns_end_with_one_of_them(by: str, burst: int) -> None:
-    claims, count = [], 60
+    times, count = [], 60
     for i in range(count):
         for begin in (0, 7_200_000):
-            claims += [begin + (i * burst + k) * N for k in range(burst)]
-    reader = play(by, claims)
+            times += [begin + (i * burst + k) * N for k in range(burst)]
+    reader = play(by, times)
     starts = [chunk.start for chunk in reader.chunks]
     assert starts == sorted(starts)
-    assert len(reader.refused) > len(claims) // 4
+    assert len(reader.refused) > len(times) // 4
     assert reader.reader.counts["jumps"] < 40
     assert starts[-1] - starts[0] < 60 * DAY_S * 1000
-    # When one of them ends, the other one is heard again.
-    more = [message(len(claims) + i, by, 7_200_000 + (count * burst + i) * N) for i in range(150)]
+    # When one of them ends, the other one is processed again.
+    more = [message(len(times) + i, by, 7_200_000 + (count * burst + i) * N) for i in range(150)]
     before = len(reader.chunks)
     reader.log += more
     reader.read()
@@ -244,13 +244,13 @@ def test_single_messages_with_pauses_between_them_are_all_processed(by: str) -> 
 def test_a_restart_at_any_point_decides_the_same(
     by: str, steps: list[tuple[int, bool]], data: Any
 ) -> None:
-    claims, at = [], 5 * DAY_S * 1000
+    times, at = [], 5 * DAY_S * 1000
     for step, back in steps:
-        claims.append(at + step)
+        times.append(at + step)
         if not back:  # a jump that stays
             at += step
         at += N
-    whole = play(by, claims)
+    whole = play(by, times)
     reader = Reader(whole.log)
     while reader.at < len(reader.log):
         reader.read(data.draw(st.integers(1, 4)))
@@ -258,8 +258,8 @@ def test_a_restart_at_any_point_decides_the_same(
             reader.checkpoint()
         if data.draw(st.booleans()):
             reader.join()
-    seen = dict.fromkeys(reader.heard)  # at least once, in order of the first time
-    assert list(seen) == list(dict.fromkeys(whole.heard))
+    seen = dict.fromkeys(reader.positions)  # at least once, in order of the first time
+    assert list(seen) == list(dict.fromkeys(whole.positions))
     assert set(reader.refused) == set(whole.refused)
 
 

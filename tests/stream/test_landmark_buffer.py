@@ -1,4 +1,4 @@
-"""Landmarks found piece by piece are those of the whole."""
+"""Landmarks of audio in pieces equal those of the whole."""
 
 from functools import cache
 

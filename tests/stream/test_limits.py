@@ -1,4 +1,4 @@
-"""What a hostile message may cost: of every codec no more than the limits say."""
+"""Cost of a hostile message: within the limits for every codec."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws of the clock of live streams, over simulated servers and simulated time."""
+"""Properties of the clock of live streams, over simulated servers and simulated time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RATE = 100
 BLOCK = 50  # samples
 HOURS = 3
 _random = np.random.default_rng(1)
-# A programme in which each sample is another, so that received audio tells when it was on air.
+# A programme whose samples all differ, so that received audio shows when it was on air.
 _ORDER = _random.permutation(HOURS * 3600 * RATE)
 PROGRAMME = (_ORDER / len(_ORDER) * 2 - 1).astype(np.float32)
 _PLACES = np.argsort(PROGRAMME)
@@ -203,7 +203,7 @@ def test_of_a_stall_only_what_is_not_delivered_is_lost() -> None:
     server.connect(0)
     server.play(20)
     server.wait(10)
-    server.sent += 6 * RATE  # of ten seconds the server has kept the last four
+    server.sent += 6 * RATE  # of ten seconds the server has buffered the last four
     server.play(20)
     assert server.gaps() == [pytest.approx(6, abs=0.6)]
     server.check(early_s=0.6)

@@ -16,10 +16,10 @@ from stream.telemetry.repeats import Repeats
 log = logging.getLogger("stream.somewhere")
 
 
-def lines(style, say, level="info"):
+def lines(style, emit, level="info"):
     out = io.StringIO()
     with logging_to(out, style=style, level=level):
-        say()
+        emit()
     return out.getvalue().splitlines()
 
 
@@ -48,7 +48,7 @@ def test_a_record_is_one_line_for_people():
 
 
 @given(st.text(), st.text(max_size=400))
-def test_whatever_is_said_is_one_line(message, station):
+def test_every_message_is_one_line(message, station):
     record = logging.LogRecord("stream", logging.INFO, "", 0, "%s", (message,), None)
     record.station = station
     for formatter in (JsonFormatter(), TextFormatter()):
@@ -57,31 +57,31 @@ def test_whatever_is_said_is_one_line(message, station):
 
 
 def test_a_traceback_stays_in_its_line():
-    def say():
+    def emit():
         try:
             raise ValueError("of\nno use")
         except ValueError:
             log.exception("went wrong")
 
-    [line] = lines("json", say)
+    [line] = lines("json", emit)
     assert "Traceback" in json.loads(line)["error"]
-    [line] = lines("text", say)
+    [line] = lines("text", emit)
     assert line.endswith("went wrong (ValueError: of no use)")
 
 
 def test_other_libraries_speak_up_only_when_something_is_wrong():
-    def say():
+    def emit():
         for name in ("stream.x", "urllib3"):
             logging.getLogger(name).info("info of %s", name)
             logging.getLogger(name).warning("warning of %s", name)
 
-    told = [line.split("Z ")[1] for line in lines("text", say)]
-    assert told == [
+    messages = [line.split("Z ")[1] for line in lines("text", emit)]
+    assert messages == [
         "info info of stream.x",
         "warning warning of stream.x",
         "warning warning of urllib3",
     ]
-    assert [line.split("Z ")[1] for line in lines("text", say, "warning")] == told[1:]
+    assert [line.split("Z ")[1] for line in lines("text", emit, "warning")] == messages[1:]
 
 
 @pytest.mark.parametrize(
@@ -179,12 +179,12 @@ def test_a_minute_of_garbage_is_two_lines(stations):
 @pytest.mark.slow
 @pytest.mark.parametrize("style", ["text", "json"])
 def test_the_last_count_is_written_at_the_end(style):
-    def say():
+    def emit():
         for n in range(12_346):
             log.warning("no audio: %s", n, extra={"station": f"s{n % 12}"})
         logging.getLogger("urllib3").warning("of a library")
 
-    first, library, last = lines(style, say)
+    first, library, last = lines(style, emit)
     text = "no audio: 12345 … and 12 345 more like it in the last minute (12 stations)"
     if style == "text":
         assert first.endswith("no audio: 0 station=s0")

@@ -1,4 +1,4 @@
-"""What was large and is freed is given back, whatever was freed before."""
+"""Large freed blocks are returned to the system, whatever was freed before."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def resident_mb():
 
 if sys.argv[1] == "given back":
     assert give_back_large_blocks()
-kept = []
+held = []
 bytes(30 << 20)  # glibc's own limit is now above the blocks
 before = resident_mb()
 blocks = []
 for _ in range(20):
     blocks.append(b"x" * (8 << 20))
-    kept.append([b"y" * 100_000])
+    held.append([b"y" * 100_000])
 blocks.clear()
 print(resident_mb() - before)
 """
@@ -33,7 +33,7 @@ print(resident_mb() - before)
 
 @pytest.mark.process
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc")
-@pytest.mark.parametrize(("how", "least", "most"), [("given back", 0, 20), ("kept", 100, 200)])
+@pytest.mark.parametrize(("how", "least", "most"), [("given back", 0, 20), ("held", 100, 200)])
 def test_large_blocks_leave_no_holes(how, least, most):
     child = [sys.executable, "-c", HOLES, how]
     grown = subprocess.run(child, capture_output=True, text=True, check=True)

@@ -44,7 +44,7 @@ def read(watch):
     }
 
 
-def heard(*stations):
+def chunks_of(*stations):
     return [AudioChunk(station, 0, NO_AUDIO, RATE) for station in stations]
 
 
@@ -56,7 +56,7 @@ class BusySink(ListSink):
     queued = 11
 
 
-def test_what_happened_is_what_is_told(classifier):
+def test_metrics_equal_the_run(classifier):
     samples = programme(40)
     pieces = [(0, 10), (10, 20), (10, 20), (15, 25), (27, 40)]  # repeated, overlapping, missing
     batches = [
@@ -83,7 +83,7 @@ def test_what_happened_is_what_is_told(classifier):
         assert values["airsift_latency_seconds_sum", ("kind", kind)] == pytest.approx(sum(delays))
     for label in ("speech", "music", "speech_over_music", "other"):
         assert values["airsift_segments_total", ("label", label)] == labels[label]
-    told = {
+    reported = {
         "chunks_total": 5,
         "chunks_dropped_total": 1,
         "chunks_trimmed_total": 1,
@@ -99,7 +99,7 @@ def test_what_happened_is_what_is_told(classifier):
         "stations_silent": 0,
         "ready": 1,
     }
-    assert {name: values[f"airsift_{name}",] for name in told} == told
+    assert {name: values[f"airsift_{name}",] for name in reported} == reported
     assert values["airsift_queue_depth", ("queue", "source")] == 3
     assert values["airsift_queue_depth", ("queue", "sink")] == 11
     calls = {"align": 6, "classify": 6, "identify": 0, "flush": 6, "settle": 6}
@@ -110,7 +110,7 @@ def test_what_happened_is_what_is_told(classifier):
 
 def test_being_watched_changes_nothing(classifier):
     batch = [AudioChunk("a", 0, programme(30), RATE)]
-    told = []
+    reported = []
     for watch in (None, Telemetry(watch_config())):
         source, sink = ListSource([batch]), ListSink()
         pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
@@ -118,8 +118,8 @@ def test_being_watched_changes_nothing(classifier):
             watch.bind(source, pipeline, [sink])
         observer = {} if watch is None else {"observer": watch}
         run_source(source, pipeline, [sink], checkpoint_s=9, stop=Stop(), **observer)
-        told.append(sink.events)
-    assert told[0] == told[1] != []
+        reported.append(sink.events)
+    assert reported[0] == reported[1] != []
 
 
 def test_clocks_that_differ_give_no_negative_latency(classifier):
@@ -135,9 +135,9 @@ def test_clocks_that_differ_give_no_negative_latency(classifier):
 @pytest.mark.parametrize("most", [0, 5])
 def test_series_do_not_grow_with_the_stations(most):
     watch = Telemetry(watch_config(station_series=most))
-    watch.on_batch(heard("one"), [])
+    watch.on_batch(chunks_of("one"), [])
     with_one = len(read(watch))
-    watch.on_batch(heard(*(f"station {n}" for n in range(20_000))), [])
+    watch.on_batch(chunks_of(*(f"station {n}" for n in range(20_000))), [])
     values = read(watch)
     assert values["airsift_stations_live",] == 20_001
     assert len(values) == with_one + max(most - 1, 0)
@@ -146,18 +146,18 @@ def test_series_do_not_grow_with_the_stations(most):
 def test_a_station_of_its_own_series_with_an_odd_name():
     watch = Telemetry(watch_config(station_series=5))
     name = 'a "b"\\\nc'
-    watch.on_batch(heard(name), [])
+    watch.on_batch(chunks_of(name), [])
     assert ("airsift_station_age_seconds", ("station", name)) in read(watch)
 
 
-def test_silent_and_heard_again(caplog):
+def test_silent_and_active_again(caplog):
     clock = ManualClock(1000.0)
     stations = Activity(30.0, 100.0, clock)
 
     def pass_s(seconds, *names):
         for _ in range(seconds):
             clock.now += 1
-            stations.on_batch(heard(*names))
+            stations.on_batch(chunks_of(*names))
             stations.sweep()
         return stations.live, stations.silent
 
@@ -169,8 +169,8 @@ def test_silent_and_heard_again(caplog):
     assert pass_s(31, "a") == (1, 1)
     assert pass_s(69, "a") == (1, 1)
     assert pass_s(1, "a") == (1, 0)
-    said = [record.getMessage() for record in caplog.records]
-    assert said == [
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == [
         "silent for 31 s",
         "is live again",
         "silent for 31 s",
@@ -193,7 +193,7 @@ def test_a_station_that_falls_silent_while_its_worker_restarts_is_noticed():
 def test_a_loop_that_was_held_up_makes_no_station_silent():
     clock = ManualClock(1000.0)
     stations = Activity(30.0, 100.0, clock)
-    stations.on_batch(heard("a"))
+    stations.on_batch(chunks_of("a"))
     clock.now += 3600
     stations.on_batch([])
     stations.sweep()
@@ -216,7 +216,7 @@ def test_live_and_silent_are_as_by_the_book(turns):
     stations, last = Activity(3.0, 7.0, clock), {}
     for passed, names, lost in turns:
         clock.now += passed
-        stations.on_batch([*map(Lost, lost), *heard(*names)])
+        stations.on_batch([*map(Lost, lost), *chunks_of(*names)])
         stations.sweep()
         last = {s: at for s, at in last.items() if s not in lost and clock.now - at <= 7.0}
         last |= dict.fromkeys(names, clock.now)

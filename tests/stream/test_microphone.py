@@ -59,7 +59,7 @@ def test_what_a_full_queue_loses_is_a_jump_of_exactly_its_length(taken: list[int
     assert blocks.overflows == sum(max(count - 5, 0) for count in taken)
 
 
-def test_what_the_device_dropped_is_told_by_its_clock() -> None:
+def test_dropped_samples_are_counted_by_the_devices_clock() -> None:
     blocks = BlockQueue("mic", 100, 10)
     put(blocks, 7.0)
     put(blocks, 7.1)
@@ -75,28 +75,28 @@ def test_what_the_device_dropped_is_told_by_its_clock() -> None:
         st.tuples(
             st.integers(1, 30),  # blocks that come at their time
             st.integers(0, 200),  # tenths of a second in which nothing is delivered
-            st.integers(0, 200),  # blocks of them that the device has kept and delivers at once
+            st.integers(0, 200),  # blocks of them that the device has buffered and delivers at once
         ),
         min_size=1,
         max_size=8,
     ),
     st.floats(-0.08, 0.08),
 )
-def test_time_in_which_all_stood_still_is_a_gap_unless_the_device_kept_it(
+def test_stalled_time_is_a_gap_unless_the_device_buffered_it(
     pauses: list[tuple[int, int, int]], jitter_s: float
 ) -> None:
     clock = ManualClock(1000.0)
     blocks = BlockQueue("mic", 100, 10_000, clock)
     began, lost = clock.now, 0
-    for on_time, stood_still, kept in pauses:
-        kept = min(kept, stood_still)
+    for on_time, stood_still, buffered in pauses:
+        buffered = min(buffered, stood_still)
         for _ in range(on_time + 2):
             clock.now += 0.1
             put(blocks, 0.0)
         clock.now += stood_still / 10
-        for _ in range(kept):
+        for _ in range(buffered):
             put(blocks, 0.0)
-        lost += stood_still - kept
+        lost += stood_still - buffered
         clock.now += jitter_s / 1000
         for _ in range(3):
             clock.now += 0.1
@@ -105,7 +105,7 @@ def test_time_in_which_all_stood_still_is_a_gap_unless_the_device_kept_it(
     assert all(a.end <= b.start for a, b in pairwise(chunks))
     gaps = [(b.start - a.end, b.gap_reason) for a, b in pairwise(chunks) if a.end != b.start]
     assert all(reason == "pause" for _, reason in gaps)
-    # What is under the threshold is kept in mind and not lost: the sum is right within it.
+    # Losses below the threshold are carried over: the sum is right within it.
     assert sum(gap for gap, _ in gaps) == pytest.approx(10 * lost, abs=30)
     assert chunks[-1].end / 100 == pytest.approx(clock.now - began, abs=0.3)
 
@@ -157,7 +157,7 @@ OPEN = (
 
 
 @pytest.mark.process
-def test_a_machine_without_portaudio_is_told_what_to_install() -> None:
+def test_without_portaudio_the_error_names_the_package() -> None:
     hide = "import sys, ctypes.util\nctypes.util.find_library = lambda name: None\n"
     run = [sys.executable, "-c", hide + OPEN.format(device=None)]
     done = subprocess.run(run, capture_output=True, text=True, check=True)
@@ -189,7 +189,7 @@ json.dump({{
 """
 
 
-def test_a_machine_without_any_input_says_so() -> None:
+def test_a_machine_without_any_input_is_an_error() -> None:
     def query_devices(device: object = None, kind: str | None = None) -> list[dict[str, object]]:
         if kind is None:
             return [{"index": 0, "name": "loudspeaker", "max_input_channels": 0}]
@@ -219,11 +219,11 @@ def record(environ: dict[str, str], **settings: object) -> dict[str, list]:
 
 @pytest.mark.process
 @pytest.mark.audio
-def test_a_tone_is_heard_at_its_pitch_for_its_time(environ: dict[str, str]) -> None:
-    heard = record(environ)
-    rate, chunks = heard["rate"], heard["chunks"]
+def test_a_tone_is_recorded_with_its_pitch_and_length(environ: dict[str, str]) -> None:
+    recorded = record(environ)
+    rate, chunks = recorded["rate"], recorded["chunks"]
     assert [chunk[0] for chunk in chunks] == [0, *(chunk[1] for chunk in chunks[:-1])]
-    assert chunks[-1][1] / rate == pytest.approx(heard["spent"], abs=0.7)
+    assert chunks[-1][1] / rate == pytest.approx(recorded["spent"], abs=0.7)
     assert chunks[0][3] == pytest.approx(time.time(), abs=20)
     samples = np.concatenate([chunk[4] for chunk in chunks])[rate:].mean(axis=1)
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
@@ -234,17 +234,17 @@ def test_a_tone_is_heard_at_its_pitch_for_its_time(environ: dict[str, str]) -> N
 @pytest.mark.process
 @pytest.mark.audio
 def test_a_listener_who_sleeps_gets_a_gap_not_a_drift(environ: dict[str, str]) -> None:
-    heard = record(environ, blocks=5, pause=2.0, seconds=3.0)
-    rate, chunks = heard["rate"], heard["chunks"]
+    recorded = record(environ, blocks=5, pause=2.0, seconds=3.0)
+    rate, chunks = recorded["rate"], recorded["chunks"]
     jumps = [
         (before[1], after[0], after[2])
         for before, after in pairwise(chunks)
         if before[1] != after[0]
     ]
-    assert heard["overflows"] > 0
+    assert recorded["overflows"] > 0
     assert {jump[2] for jump in jumps} == {"overflow"}
     assert sum(b - a for a, b, _ in jumps) / rate == pytest.approx(1.75, abs=0.7)
-    assert chunks[-1][1] / rate == pytest.approx(heard["spent"], abs=0.7)
+    assert chunks[-1][1] / rate == pytest.approx(recorded["spent"], abs=0.7)
 
 
 @pytest.mark.process

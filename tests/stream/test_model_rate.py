@@ -1,4 +1,4 @@
-"""A network of another rate: sources follow it, and what cannot is refused in one line."""
+"""A network of another rate: sources use it, and those that cannot are refused in one line."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_front_end_of_another_rate_is_refused_where_they_meet(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("rate", RATES)
-def test_a_catalogue_is_not_asked_about_audio_of_another_rate(tmp_path: Path, rate: int) -> None:
+def test_a_catalogue_is_not_queried_at_another_rate(tmp_path: Path, rate: int) -> None:
     Catalogue.create(tmp_path / "shelf")
     chosen = settings(tmp_path, rate, f"identify.catalogue={tmp_path / 'shelf'}")
     with pytest.raises(ConfigError, match=rf"16000 Hz, and model.path names .* {rate} Hz"):

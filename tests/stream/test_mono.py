@@ -1,4 +1,4 @@
-"""What listeners hear in any channel is in the mono audio, however the audio was cut."""
+"""The mono audio contains the sound of every channel, however the audio was cut."""
 
 from __future__ import annotations
 
@@ -131,8 +131,8 @@ def test_many_channels_are_their_mean() -> None:
     assert np.array_equal(mix(samples), mean(samples))
 
 
-def heard(samples: np.ndarray, wanted: np.ndarray) -> float:
-    """Return how much of the power of `wanted` is in `samples`, at whatever level and sign."""
+def power_share(samples: np.ndarray, wanted: np.ndarray) -> float:
+    """Return the share of the power of `wanted` in `samples`, at any level and sign."""
     gain = float(samples @ wanted) / float(wanted @ wanted)
     return 1 - float(np.square(samples / gain - wanted).sum() / np.square(wanted).sum())
 
@@ -146,11 +146,11 @@ def test_one_inverted_channel_changes_nothing_but_the_sign(rate, what) -> None:
 
 
 @pytest.mark.parametrize("db", [-10, 0, 10])
-def test_music_in_opposite_phase_is_heard_under_speech(db) -> None:
+def test_music_in_opposite_phase_is_mixed_in_under_speech(db) -> None:
     v, m = voice(30), music(30)
     m *= np.sqrt(np.square(v).sum() / np.square(m).sum()) * 10 ** (-db / 20)
     mixed = mix(stereo(v + m, v - m))
-    assert heard(mixed[RATE:] - v[RATE:], m[RATE:]) > 0.9
+    assert power_share(mixed[RATE:] - v[RATE:], m[RATE:]) > 0.9
 
 
 def test_an_inverted_channel_of_a_wide_programme_is_as_if_it_were_not_inverted() -> None:
@@ -162,7 +162,7 @@ def test_an_inverted_channel_of_a_wide_programme_is_as_if_it_were_not_inverted()
 @pytest.mark.slow
 @pytest.mark.parametrize("channels", [3, 4, 6, 8])
 @pytest.mark.parametrize("pair", [(0, 1), (1, 2)])
-def test_a_pair_in_opposite_phase_is_heard_among_other_channels(channels, pair) -> None:
+def test_a_pair_in_opposite_phase_is_mixed_in_among_other_channels(channels, pair) -> None:
     v, m = voice(20), music(20)
     samples = np.zeros((len(v), channels), np.float32)
     samples[:, 2] += v
@@ -171,10 +171,10 @@ def test_a_pair_in_opposite_phase_is_heard_among_other_channels(channels, pair) 
     mixed = mix(samples)
     voices = (mixed @ v) / (v @ v)
     assert abs(voices) > 0.05
-    assert heard(mixed - voices * v, m) > 0.9
+    assert power_share(mixed - voices * v, m) > 0.9
 
 
-def test_two_pairs_in_opposite_phase_are_both_heard() -> None:
+def test_two_pairs_in_opposite_phase_are_both_mixed_in() -> None:
     a, b = music(20, seed=1), music(20, seed=2)
     mixed = mix(np.stack([a, -a, b, -b], axis=1))
     gains = []
@@ -195,8 +195,8 @@ def test_a_mixture_changes_without_a_click() -> None:
     around_the_end = slice(10 * RATE - 2, 10 * RATE + 2)  # where the tone itself breaks off
     jumps[around_the_end] = 0
     assert jumps.max() < 1.1 * largest
-    assert heard(mixed[6 * RATE : 9 * RATE], (steady + other)[6 * RATE : 9 * RATE]) > 0.99
-    assert heard(mixed[15 * RATE :], steady[15 * RATE :]) > 0.999
+    assert power_share(mixed[6 * RATE : 9 * RATE], (steady + other)[6 * RATE : 9 * RATE]) > 0.99
+    assert power_share(mixed[15 * RATE :], steady[15 * RATE :]) > 0.999
 
 
 def test_mono_passes_at_once_as_the_object_it_is() -> None:
@@ -237,7 +237,7 @@ FAULTY = {
 
 
 @pytest.mark.parametrize("fault", FAULTY)
-def test_a_fault_is_told_once_and_its_end_once(fault, caplog) -> None:
+def test_a_fault_is_logged_once_and_its_end_once(fault, caplog) -> None:
     make, line = FAULTY[fault]
     v, m = voice(20), music(20)
     samples = np.concatenate([stereo(*make(v, m)), stereo(0 * v, 0 * v), stereo(v + m, v + m)])
@@ -268,4 +268,4 @@ def test_audio_that_is_not_finite_harms_no_other_block() -> None:
     spoilt[9000, 0] = np.inf
     mixed, expected = mix(spoilt), mix(samples)
     assert np.array_equal(mixed[:8000], expected[:8000])
-    assert heard(mixed[16_000:], music(20)[16_000:]) > 0.99
+    assert power_share(mixed[16_000:], music(20)[16_000:]) > 0.99

@@ -1,4 +1,4 @@
-"""A station that moves to another partition goes on there as if it had always been there."""
+"""A station that moves to another partition continues there without a difference."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Worker:
         self.reader = PartitionReader(
             SETTINGS, RATE, self.refuse, lambda: self.at, moved=self.moved
         )
-        self.heard, self.resumed, self.refused = {}, {}, []
+        self.received, self.resumed, self.refused = {}, {}, []
         for partition in partitions:
             self.begin(partition, 0)
 
@@ -84,7 +84,7 @@ class Worker:
 
     def take(self, message):
         for chunk in self.reader.read(message):
-            starts = self.heard.setdefault(chunk.station, [])
+            starts = self.received.setdefault(chunk.station, [])
             starts.append(chunk.start // SIZE)
         self.resumed |= self.reader.pop_resumed()
 
@@ -117,7 +117,7 @@ def test_its_new_owner_begins_where_the_snapshot_needs_it_and_misses_nothing(at,
     for n in range(at + unread, at + unread + 3):
         new.take(topic.send("a", n, 4))
     first = max(needs - 1, 0)  # a decoder wants a running start
-    assert new.heard["a"] == list(range(first, at + unread + 3))
+    assert new.received["a"] == list(range(first, at + unread + 3))
     assert new.resumed["a"]["oldest"] == needs * SIZE
     assert new.reader.counts["moved"] == 1
 
@@ -142,7 +142,7 @@ def test_a_restart_before_that_finds_it_on_the_old_partition_again():
     third.begin(4, new.reader.commit_offset(4))
     for message in topic.logs[4]:
         third.take(message)
-    assert third.heard["a"] == list(range(4, 14))
+    assert third.received["a"] == list(range(4, 14))
 
 
 def test_what_is_left_on_a_partition_of_its_own_comes_first():
@@ -156,7 +156,7 @@ def test_what_is_left_on_a_partition_of_its_own_comes_first():
     for message in left:  # they come once more
         worker.take(message)
     worker.take(topic.send("a", 10, 4))
-    assert worker.heard["a"] == list(range(11))
+    assert worker.received["a"] == list(range(11))
     assert worker.reader.counts["repeats"] == 4
 
 
@@ -187,7 +187,7 @@ def test_one_that_has_not_moved_is_ended_as_ever():
     assert [chunk.ends for chunk in ends] == ["idle"]
 
 
-def test_of_two_records_the_newer_counts_in_whatever_order_they_are_taken_up():
+def test_the_newer_of_two_records_counts_in_any_order():
     older = StationRecord(
         "a", 3, 3 * SIZE, RATE, snapshot(4 * SIZE), read_to=9, count=StreamCount(0, 1)
     )
@@ -211,14 +211,14 @@ def test_a_new_station_is_new_and_the_topic_is_read_once_for_many():
 def test_nothing_is_read_while_no_partition_was_added():
     topic, _, new = grown(3, 0, partitions=2)
     new.take(topic.send("a", 3, 4))
-    assert (topic.reads, new.heard["a"]) == (0, [3])
+    assert (topic.reads, new.received["a"]) == (0, [3])
 
 
 def test_a_broker_that_does_not_answer_has_it_begin_anew():
     topic, _, new = grown(3, 0)
     topic.fails = True
     new.take(topic.send("a", 3, 4))
-    assert (new.heard["a"], new.resumed) == ([3], {})
+    assert (new.received["a"], new.resumed) == ([3], {})
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a name costs: nothing before a message of it has decoded to samples."""
+"""A station name takes no memory until a message of it has decoded to samples."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class Names(RuleBasedStateMachine):
         self.sizes = sizes(self.reader)
 
     @rule(name=st.sampled_from("abcd"))
-    def hear(self, name: str) -> None:
+    def receive(self, name: str) -> None:
         station = self.stations.setdefault(name, Station(self.reader, name))
         expected = station.next
         assert [chunk.start for chunk in station.send(self._next())] == [expected]

@@ -1,4 +1,4 @@
-"""What is published of audio in opposite phase is what is published of it in phase."""
+"""Published audio is the same for channels in phase and in opposite phase."""
 
 from __future__ import annotations
 

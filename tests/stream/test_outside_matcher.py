@@ -1,4 +1,4 @@
-"""A matcher of somebody else's in the pipeline: two methods, and no catalogue of ours."""
+"""An external matcher in the pipeline: two methods, without our catalogue."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from stream.stages.identify import Identify, IdentifySettings
 from tests.stream.doubles import SMOOTH
 
 RATE = 16_000
-ASK = IdentifySettings(
+IDENTIFY = IdentifySettings(
     first=5 * RATE, interval=5 * RATE, query=20 * RATE, shortest=3 * RATE, tolerance=RATE
 )
 
@@ -27,7 +27,7 @@ class Service:
 
     def __init__(self, track):
         self.track = track
-        self.asked = 0
+        self.queries = 0
 
     def extract(self, samples):
         time = np.arange(len(samples))
@@ -35,7 +35,7 @@ class Service:
         return Landmarks(time, samples.astype(np.float32), rank, 0, len(samples))
 
     def match(self, landmarks):
-        self.asked += 1
+        self.queries += 1
         query = landmarks.bin
         assert np.array_equal(landmarks.time, landmarks.time[0] + np.arange(len(query)))
         n = len(self.track) + len(query)
@@ -46,7 +46,7 @@ class Service:
             return []
         place -= n if place > len(self.track) else 0
         start, end = max(-place, 0), min(len(self.track) - place, len(query))
-        at = int(landmarks.time[0])  # what came before is not kept any more
+        at = int(landmarks.time[0])  # earlier landmarks are gone
         return [TrackMatch("42", "Theirs", "Them", at + start, at + end, max(place, 0), 9.0)]
 
 
@@ -65,7 +65,7 @@ def low(seconds):
 def test_an_outside_matcher_names_music_in_the_pipeline(classifier):
     service = Service(high(20, seed=1))
     programme = np.concatenate([low(10), service.track, low(10), high(10, seed=2), low(5)])
-    pipeline = Pipeline(RollingCQT(), classifier, SMOOTH, Identify(service, ASK))
+    pipeline = Pipeline(RollingCQT(), classifier, SMOOTH, Identify(service, IDENTIFY))
     events = []
     for start in range(0, len(programme), 3 * RATE):
         chunk = AudioChunk("a", start, programme[start : start + 3 * RATE], RATE)
@@ -75,4 +75,4 @@ def test_an_outside_matcher_names_music_in_the_pipeline(classifier):
     assert (match.track, match.title, match.artist, match.score) == ("42", "Theirs", "Them", 9.0)
     assert match.start - match.track_start == pytest.approx(10 * RATE, abs=RATE // 100)
     assert 25 * RATE < match.end <= 30 * RATE
-    assert service.asked >= 3
+    assert service.queries >= 3

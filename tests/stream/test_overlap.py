@@ -1,4 +1,4 @@
-"""Audio that is received again is found in what was received before, to the sample."""
+"""Audio that is received again is located in earlier audio, to the sample."""
 
 from __future__ import annotations
 
@@ -79,14 +79,14 @@ def test_of_audio_that_repeats_itself_the_clock_chooses(expected_s: float | None
     expected = None if expected_s is None else round(expected_s * rate)
     found = find_overlap(loop[: 10 * rate], loop[rate : 9 * rate], rate, expected)
     if expected_s in (None, 30.0):
-        assert found is None  # which of them nobody knows
+        assert found is None  # which of them is unknown
     else:
         assert found == 3 * rate
 
 
 @pytest.mark.parametrize("codec", ["libmp3lame", "aac", "libopus"])
 def test_what_is_decoded_again_from_its_middle_is_recognised(codec: str) -> None:
-    """A decoder that begins in the middle needs some frames until it gives what others gave."""
+    """A decoder that begins in the middle needs some frames until its output is the same."""
     rate = 48_000
     data = io.BytesIO()
     encode(data, music(12, rate), rate, codec, format="matroska")

@@ -150,7 +150,7 @@ def test_a_mistake_is_found_before_training(
 def test_a_class_of_the_corpus_that_the_task_does_not_know(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing that is in the corpus is left out in silence; another task's files are not in it."""
+    """Nothing in the corpus is left out without a message; it has no files of another task."""
     for made in ("NOISE_TAKES", "EVENT_TAKES", "CONVERSATION_TAKES", "CROWD_TAKES"):
         monkeypatch.setattr(feature_store, made, 0)
     mine, cache = trained.parent, tmp_path / "corpus"
@@ -228,7 +228,7 @@ of = ["programme"]
 
 @pytest.mark.parametrize("what", ["class", "audio", "row", "windows", "source_balance", "repeats"])
 def test_a_training_after_an_edit_is_one_from_nothing(edited: Path, what: str) -> None:
-    """It never goes on with a state of before, and never with columns or samples of before."""
+    """It never reuses the earlier training state, columns or samples."""
     words = ("--config", edited / "task.toml", "--threads", 1)
     before = (edited / "run" / "network.pt").read_bytes()
     named = edit(edited, what)
@@ -271,8 +271,8 @@ def test_a_second_training_in_the_same_folder_is_refused_while_the_first_runs(
         run("train", edited / "corpus", edited / "run", *words)
 
 
-def test_a_card_says_what_this_run_used(edited: Path, trained: Path) -> None:
-    """Licences where the manifest has them; nobody else's sources; the statement as one."""
+def test_a_card_describes_this_run(edited: Path, trained: Path) -> None:
+    """It has the manifest's licences, only this run's sources, and one statement."""
     manifest = edited / "mine.csv"
     lines = manifest.read_text().splitlines()
     rows = [f"{line},CC BY | 4.0" if "advert" in line else f"{line}," for line in lines[1:]]

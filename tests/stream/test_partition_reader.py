@@ -33,7 +33,7 @@ class Topic:
             forgotten |= old
         return ended, forgotten
 
-    def hear(self, station, partition=0):
+    def receive(self, station, partition=0):
         message = encode(AudioChunk(station, self.next * 100, np.zeros(100, np.float32), RATE))
         self.next += 1
         return bool(self.reader.read(Received("audio", partition, self.next - 1, -1, *message)))
@@ -43,21 +43,21 @@ def left(station, **more):
     return StationRecord(station, 0, 0, RATE, snapshot(0), **more)
 
 
-def test_a_station_too_many_is_refused_and_those_known_are_heard():
+def test_stations_over_the_limit_are_refused_and_known_ones_are_read():
     topic = Topic(max_stations=3)
     topic.reader.begin(0, 0, [StationRecord("left", 0, 0, RATE, snapshot(0))])
     topic.reader.begin(1, 0, [])
-    assert [topic.hear("a"), topic.hear("b", 1), topic.hear("c"), topic.hear("d")] == [
+    assert [topic.receive("a"), topic.receive("b", 1), topic.receive("c"), topic.receive("d")] == [
         True,
         True,
         False,
         False,
     ]
     assert all("kafka.max_stations=3" in reason for reason in topic.refused)
-    assert topic.hear("left")
-    assert topic.hear("a")
+    assert topic.receive("left")
+    assert topic.receive("a")
     topic.reader.release([1])
-    assert topic.hear("c")
+    assert topic.receive("c")
     assert len(topic.refused) == topic.reader.counts["dead_letters"] == 2
 
 
@@ -65,8 +65,8 @@ def test_stations_that_were_resumed_and_sent_nothing_are_lost_with_their_partiti
     topic = Topic()
     topic.reader.begin(0, 0, [left("quiet"), left("on both")])
     topic.reader.begin(1, 0, [])
-    topic.hear("loud")
-    topic.hear("on both", 1)
+    topic.receive("loud")
+    topic.receive("on both", 1)
     assert topic.reader.release([0]) == {"quiet", "loud"}
     assert topic.reader.release([0, 1]) == {"on both"}
 
@@ -75,16 +75,16 @@ def test_forgotten_stations_make_room_for_others():
     topic = Topic(max_stations=1, idle_s=30.0, forget_s=60.0)
     ended = StreamCount(0, 100, "idle")
     topic.reader.begin(0, 0, [left("gone", silent_s=60.0, count=ended)])
-    assert not topic.hear("a")
+    assert not topic.receive("a")
     assert topic.listen(3)[1] == {"gone"}
-    assert topic.hear("a")
+    assert topic.receive("a")
 
 
 def test_a_station_that_moved_to_another_partition_is_not_ended_on_the_old_one():
     topic = Topic(idle_s=30.0, forget_s=60.0)
     topic.reader.begin(0, 0, [left("a", silent_s=40.0)])
     topic.reader.begin(1, 0, [])
-    topic.hear("a", 1)
+    topic.receive("a", 1)
     assert topic.listen(3) == ([], set())
     assert [saved for p, saved in topic.reader.checkpoint({}) if p == 0] == [
         StationRecord.tombstone("a")
@@ -94,14 +94,14 @@ def test_a_station_that_moved_to_another_partition_is_not_ended_on_the_old_one()
 def test_what_could_not_be_read_is_refused_once_and_the_partition_goes_on_behind_it():
     topic = Topic()
     topic.reader.begin(0, 0, [])
-    topic.hear("a")
+    topic.receive("a")
     batch = Unreadable.of(b"bytes", "a batch of records cannot be read", 7, is_raw=True)
     assert topic.reader.read(Received("audio", 0, 1, -1, None, batch, [])) == []
     assert topic.reader.next_offset(0) == 8
     topic.next = 8
-    assert topic.hear("a")
+    assert topic.receive("a")
     record = Unreadable.of(b"audio", "header name", 9, is_raw=False)
-    for station in (b"a", b"never heard of"):
+    for station in (b"a", b"unknown"):
         topic.reader.read(Received("audio", 0, 9, -1, station, record, []))
     topic.next = 10
     message = encode(AudioChunk("a", 1000, np.zeros(100, np.float32), RATE))
@@ -115,11 +115,11 @@ def test_what_could_not_be_read_is_refused_once_and_the_partition_goes_on_behind
 def test_a_mistake_of_ours_costs_one_message_and_names_its_place(monkeypatch):
     topic = Topic()
     topic.reader.begin(0, 0, [])
-    assert topic.hear("a")
+    assert topic.receive("a")
     with monkeypatch.context() as patch:
         patch.setattr(ChunkDecoder, "_decode_file", lambda *_: 1 // 0)
-        assert not topic.hear("a")
-    assert topic.hear("a")
+        assert not topic.receive("a")
+    assert topic.receive("a")
     [reason] = topic.refused
     assert "a mistake of airsift (ZeroDivisionError('" in reason
     assert "test_partition_reader.py:" in reason

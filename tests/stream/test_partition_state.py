@@ -63,12 +63,12 @@ def test_everything_is_needed_before_anything_is_settled(partition: Partition) -
     assert (partition.needed, partition.state.next_offset) == (0, 8)
 
 
-def test_the_message_before_the_one_needed_is_kept(partition: Partition) -> None:
+def test_the_message_before_the_needed_one_is_read_again(partition: Partition) -> None:
     assert partition.trim("a", 250) == ResumePoint(2, 100, RATE)
     assert partition.trim("b", 300) == ResumePoint(5, 200, RATE)
 
 
-def test_a_message_that_came_early_is_kept_while_it_is_needed() -> None:
+def test_an_early_message_holds_the_offset_while_needed() -> None:
     partition = Partition()
     for i, start in enumerate((200, 100, 300)):
         partition.add("a", message(i, start, start + 100, RATE))
@@ -148,7 +148,7 @@ def test_messages_that_complete_no_frame_are_not_the_one_before() -> None:
 
 @pytest.mark.parametrize("loop", [1, 3, 7])
 def test_audio_that_is_sent_for_ever_takes_no_memory(loop: int) -> None:
-    """As of a producer that does not count, or plays a file over and over."""
+    """The producer does not count, or plays a file over and over."""
     partition = Partition()
     for i in range(500):
         start = 100 * (i % loop)
@@ -170,7 +170,7 @@ def test_audio_that_fills_a_hole_is_no_repetition() -> None:
 
 
 def caught_up(steps: list[tuple[int, int]]) -> list[bool]:
-    """Return in which iterations a reader is caught up that reads, and receives, so many each."""
+    """Return the iterations in which a reader with these reads and arrivals has caught up."""
     state, end, out = PartitionState(0, 0), 0, []
     for read, written in steps:
         out.append(state.is_caught_up(end))

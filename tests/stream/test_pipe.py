@@ -142,7 +142,7 @@ def test_a_pipe_without_a_byte_is_empty(tmp_path: Path) -> None:
         AudioReader("/dev/null")
 
 
-def test_standard_input_that_is_closed_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_standard_input_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(file_module, "_STDIN", Path("/nowhere/stdin"))
     with pytest.raises(SourceError, match="standard input is closed; name a file"):
         FileSource("-")

@@ -27,7 +27,7 @@ def make(classifier):
     return lambda: Pipeline(FRONT_END, classifier, SMOOTH)
 
 
-def told(events):
+def rounded(events):
     """Return events as subscribers see them, with scores to the precision that is promised."""
     out = []
     for event in events:
@@ -52,7 +52,7 @@ def test_however_the_audio_is_cut_the_events_are_the_same(make, points, size):
     for first in range(0, len(chunks), size):
         out += one.push(chunks[first : first + size])
     out += one.push([], last=True)
-    assert told(out) == told(expected)
+    assert rounded(out) == rounded(expected)
     assert len([e for e in expected if isinstance(e, Segment) and e.final]) >= 3
 
 
@@ -62,7 +62,7 @@ def test_later_audio_changes_nothing_final(make):
         [e for e in make().push([AudioChunk("a", 0, samples[: n * RATE], RATE)]) if is_final(e)]
         for n in (30, 60)
     ]
-    assert told(finals[1])[: len(finals[0])] == told(finals[0])
+    assert rounded(finals[1])[: len(finals[0])] == rounded(finals[0])
     assert finals[0]
 
 
@@ -88,7 +88,7 @@ def test_silence_has_no_speech_and_no_music(make):
     assert {e.label for e in events if isinstance(e, Segment)} == {"other"}
 
 
-def test_a_gap_closes_the_segment_and_is_told(make):
+def test_a_gap_closes_the_segment_and_is_reported(make):
     samples = programme(20)
     events = make().push(
         [
@@ -111,12 +111,12 @@ def test_stations_in_one_push_are_as_each_alone(make):
     together = make().push(chunks, last=True)
     for chunk in chunks:
         mine = [e for e in together if e.station == chunk.station]
-        assert told(mine) == told(make().push([chunk], last=True))
+        assert rounded(mine) == rounded(make().push([chunk], last=True))
 
 
 def test_the_end_leaves_the_pipeline_as_new(make):
     one, chunk = make(), AudioChunk("a", 0, programme(15), RATE)
-    assert told(one.push([chunk], last=True)) == told(one.push([chunk], last=True))
+    assert rounded(one.push([chunk], last=True)) == rounded(one.push([chunk], last=True))
 
 
 def test_events_carry_the_time_of_the_source(make):
@@ -145,7 +145,7 @@ def test_a_restart_anywhere_repeats_nothing_and_loses_nothing(make, at):
     again = [chunk for chunk in chunks if chunk.end > snapshot["oldest"]]
     assert (at * RATE // 2) - again[0].start < 7 * RATE
     out += second.push(again, last=True)
-    assert told(out) == told(expected)
+    assert rounded(out) == rounded(expected)
 
 
 @pytest.mark.parametrize(("rate", "ms"), [(44100, 20), (44100, 40), (48000, 20), (16000, 10)])
@@ -167,10 +167,10 @@ def test_a_snapshot_of_another_version_begins_anew(make):
     one = make()
     one.restore("a", {"version": 99})
     chunk = AudioChunk("a", 0, programme(12), RATE)
-    assert told(one.push([chunk], last=True)) == told(make().push([chunk], last=True))
+    assert rounded(one.push([chunk], last=True)) == rounded(make().push([chunk], last=True))
 
 
-def test_a_forgotten_station_says_no_more(make):
+def test_a_forgotten_station_emits_nothing_more(make):
     one = make()
     one.push([AudioChunk("a", 0, programme(12), RATE)])
     one.forget("a")

@@ -1,4 +1,4 @@
-"""The same events on every kind of processor: libraries made to take another one's instructions.
+"""The same events on every kind of processor, simulated by other instruction sets.
 
 One process for each setting checks, in one go, that cutting, batching, threads and a restart move
 no bit (`laws.py`); here its events are compared with the golden ones, and settings with each other.
@@ -18,7 +18,7 @@ import pytest
 from stream.demo.catalogue import build_catalogue
 from stream.demo.clips import RATE
 from stream.demo.programme import assemble, programmes
-from tests.stream.golden import GOLDEN, KEPT, TOLERANCE
+from tests.stream.golden import COMPARED, GOLDEN, TOLERANCE
 
 ROOT = Path(__file__).parents[2]
 # What docs/topics.md states for numbers of two kinds of processor.
@@ -93,10 +93,10 @@ def test_the_laws_and_the_golden_events_hold(events, setting):
     for name, rows in events(setting).items():
         golden = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
         final = [row for row in rows if row["kind"] != "decision" and row.get("final", True)]
-        said = [{key: row[key] for key in KEPT if key in row} for row in final]
-        scores = [row.pop("score") for row in said]
+        compared = [{key: row[key] for key in COMPARED if key in row} for row in final]
+        scores = [row.pop("score") for row in compared]
         assert scores == pytest.approx([row.pop("score") for row in golden], abs=TOLERANCE)
-        assert said == golden
+        assert compared == golden
 
 
 @pytest.mark.long

@@ -91,7 +91,7 @@ def test_a_codec_gets_the_next_rate_it_knows():
     assert {p.rate for p in cutter.push(AudioChunk("b", 0, SAMPLES, 44100))} <= {12000, 24000}
 
 
-def test_the_pace_is_kept_and_a_stop_ends_the_wait():
+def test_publishing_is_paced_and_a_stop_ends_the_wait():
     stop = Stop()
     pace = _Pace(100.0, stop)
     before = time.monotonic()
@@ -108,9 +108,9 @@ def test_only_real_time_gives_audio_a_time():
     chunk = AudioChunk("a", 0, np.zeros(80, np.float32), RATE)
     assert _Pace(None, Stop()).wait(chunk).time is None
     assert _Pace(50.0, Stop()).wait(chunk).time is None
-    told = _Pace(1.0, Stop()).wait(chunk).time
-    assert told is not None
-    assert abs(told - time.time()) < 5
+    time_s = _Pace(1.0, Stop()).wait(chunk).time
+    assert time_s is not None
+    assert abs(time_s - time.time()) < 5
 
 
 @pytest.mark.parametrize("end_s", [None, 100])

@@ -184,7 +184,7 @@ def test_chunks_that_end_properly_are_no_end_of_a_live_stream() -> None:
 
 @pytest.mark.process
 def test_a_run_dates_events_by_the_wall_clock(tmp_path: Path) -> None:
-    """Of a station that bursts and drops: no event of the future, no gap, no repetition."""
+    """A station that bursts and drops has no event in the future, no gap and no repetition."""
     events = tmp_path / "events.jsonl"
     station = Station(PROGRAMME, 5.0, 20.0, lambda listener: listener.play(4.0))
     with radio({"/live": station}) as (url, _):

@@ -1,4 +1,4 @@
-"""Times and counts out of range: a dead letter or sound audio, whatever the fields say."""
+"""Times and counts out of range: a dead letter or sound audio, for any field values."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def of_faust(offset: int, timestamp: int, value: bytes, headers: list[Any]) -> R
     return as_received(message)
 
 
-class Listener:
+class Receiver:
     def __init__(self) -> None:
         self.refused: list[str] = []
         self.reader = PartitionReader(
@@ -74,7 +74,7 @@ class Listener:
         self.reader.begin(0, 0, [])
         self.offset = 0
 
-    def take(self, driver: Any, fields: dict[str, int], timestamp: int, n: int) -> list[AudioChunk]:
+    def read(self, driver: Any, fields: dict[str, int], timestamp: int, n: int) -> list[AudioChunk]:
         named = {"rate": RATE, **fields}
         headers = [("content-type", b"audio/x-s16le")]
         headers += [(name, str(value).encode()) for name, value in named.items()]
@@ -91,22 +91,22 @@ class Listener:
 @example(messages=[({"time_ms": NOW_S * 1000}, -1, 1), ({"start_sample": 2**56}, -1, 1)] * 2)
 @example(messages=[({"start_sample": 2**56}, -1, 1)] * 3)
 def test_no_field_is_the_end_of_a_worker(driver: Any, messages: list[Any]) -> None:
-    listener = Listener()
+    receiver = Receiver()
     for fields, timestamp, n in messages:
-        before = len(listener.refused)
-        chunks = listener.take(driver, fields, timestamp, n)
+        before = len(receiver.refused)
+        chunks = receiver.read(driver, fields, timestamp, n)
         for chunk in chunks:
             assert 0 <= chunk.start <= chunk.end <= MAX_INDEX_S * chunk.rate
             assert chunk.time is None or is_time(chunk.time)
-        assert len(listener.refused) <= before + 2
-    assert all(len(reason.splitlines()) == 1 for reason in listener.refused)
-    assert all(len(reason) < 600 for reason in listener.refused)
-    if (state := listener.reader._decoder._stations.get("a")) is not None:
+        assert len(receiver.refused) <= before + 2
+    assert all(len(reason.splitlines()) == 1 for reason in receiver.refused)
+    assert all(len(reason) < 600 for reason in receiver.refused)
+    if (state := receiver.reader._decoder._stations.get("a")) is not None:
         assert read_timeline(json.loads(json.dumps(state.timeline.state))) == state.timeline.state
 
 
 @pytest.mark.parametrize(
-    ("fields", "timestamp", "says"),
+    ("fields", "timestamp", "regex"),
     [
         ({}, NOW_S * 10**6, "no time from 1970 to 2199 in milliseconds"),
         ({}, -5, "the record's timestamp -5 is no time"),
@@ -116,34 +116,34 @@ def test_no_field_is_the_end_of_a_worker(driver: Any, messages: list[Any]) -> No
         ({"time_ms": -1}, -1, "header time_ms"),
     ],
 )
-def test_what_is_out_of_range_is_named(fields: dict[str, int], timestamp: int, says: str) -> None:
-    listener = Listener()
-    assert listener.take(of_kafka_python, fields, timestamp, 1) == []
-    [reason] = listener.refused
-    assert re.search(says, reason)
+def test_what_is_out_of_range_is_named(fields: dict[str, int], timestamp: int, regex: str) -> None:
+    receiver = Receiver()
+    assert receiver.read(of_kafka_python, fields, timestamp, 1) == []
+    [reason] = receiver.refused
+    assert re.search(regex, reason)
 
 
 def test_a_record_timestamp_that_cannot_be_does_not_matter_where_nothing_depends_on_it() -> None:
-    listener = Listener()
+    receiver = Receiver()
     for i in range(3):
         fields = {"start_sample": NOW_S * RATE + i * 800}
-        [chunk] = listener.take(of_kafka_python, fields, NOW_S * 10**6, 1)
+        [chunk] = receiver.read(of_kafka_python, fields, NOW_S * 10**6, 1)
         assert chunk.start == fields["start_sample"]
         assert chunk.time == pytest.approx(NOW_S + i * 0.05)
-    assert listener.refused == []
+    assert receiver.refused == []
 
 
 @settings(max_examples=25, deadline=None)
 @given(messages=MESSAGES)
 def test_the_pipeline_takes_what_the_intake_gives(messages: list[Any], classifier: Any) -> None:
-    listener = Listener()
+    receiver = Receiver()
     pipeline = Pipeline(FRONT_END, classifier, SMOOTH, reorder_s=2.0)
     for fields, timestamp, n in messages:
-        chunks = listener.take(of_kafka_python, fields, timestamp, n)
+        chunks = receiver.read(of_kafka_python, fields, timestamp, n)
         pipeline.push(chunks)
         for station in {chunk.station for chunk in chunks}:
             snapshot = json.loads(json.dumps(pipeline.snapshot(station)))
-            for partition, saved in listener.reader.checkpoint({station: snapshot}):
+            for partition, saved in receiver.reader.checkpoint({station: snapshot}):
                 key, value, _ = as_record("g", partition, saved)
                 record = Received("state", 0, 0, -1, key, value, [])
                 assert read_record("g", record) == saved

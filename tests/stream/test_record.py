@@ -53,12 +53,12 @@ records = st.builds(
 @pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(records, st.text(st.characters(codec="utf-8"), min_size=1, max_size=5))
-def test_a_record_says_what_was_saved(saved, group):
+def test_a_record_holds_the_saved_values(saved, group):
     assert read_record(group, written(group, saved)) == saved
 
 
 @pytest.mark.parametrize("station", ["a", "a/b", "drei 3 é"])
-def test_a_record_without_a_value_says_that_nothing_is_known(station):
+def test_a_record_without_a_value_is_empty(station):
     record = written("us", StationRecord.tombstone(station))
     assert record.value is None
     assert read_record("us", record) == StationRecord.tombstone(station)
@@ -101,7 +101,7 @@ REAL = StationRecord(
 
 
 def damaged(value, caplog, key=b"us/a"):
-    """Return what is read of a value that is no record; it is told in one line."""
+    """Return the result of reading an invalid value; it is logged in one line."""
     caplog.clear()
     record = written("us", REAL)
     record.key, record.value = key, value
@@ -145,7 +145,7 @@ def test_what_is_no_record_costs_its_station_what_it_knew(caplog, value):
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_whatever_is_damaged_is_read_whole_or_not_at_all(data):
+def test_damaged_records_are_read_whole_or_not_at_all(data):
     value = json.loads(written("us", REAL).value)
     for _ in range(data.draw(st.integers(1, 3))):
         path = data.draw(st.sampled_from(places(value)))

@@ -1,4 +1,4 @@
-"""What one answer to a fetch can hold, read through the parsers of both client libraries.
+"""Possible contents of a fetch response, read by the parsers of both client libraries.
 
 The law: whatever bytes a broker sends, each sound record comes once and in order, each part that
 cannot be read comes as one `Unreadable` in its place, and the position ends at the partition's
@@ -164,12 +164,12 @@ def test_a_length_that_is_wrong_costs_only_its_batch(library, length):
 
 
 def test_what_came_with_a_batch_of_unknown_length_is_found(library):
-    """A broker may be unable to send it again: it walks along the same lengths."""
+    """A broker may be unable to send it again, since it uses the same lengths."""
     for length in (3, -1, 10**9):
         doubts = Doubts()
         bad = good(0, 3, length=length, body=good(0, 3)[61:] + (3).to_bytes(8, "big") * 3)
         data, records, position = bad + good(3, 2) + good(5), [], 0
-        for _ in range(2):  # too long may be cut off: it is asked for again
+        for _ in range(2):  # too long may be cut off: it is requested again
             batches = RecordBatches(data, position, 6, max_bytes=MAX_BYTES, doubts=doubts)
             new, position = library(batches, position, [], 0)
             records += new
@@ -195,7 +195,7 @@ def test_what_was_passed_over_is_not_reported_again_when_it_is_read_again(librar
     assert values(library(batches, 0, [], 0)[0]) == [None, b"3"]
 
 
-def test_a_batch_that_is_cut_off_is_asked_for_again(library):
+def test_a_truncated_batch_is_fetched_again(library):
     whole, doubts = good(3, 2), Doubts()
     batches = RecordBatches(whole[:-5], 3, 5, max_bytes=MAX_BYTES, doubts=doubts)
     assert library(batches, 3, [], 0) == ([], 3)
@@ -290,14 +290,14 @@ def test_a_bad_message_of_before_is_one_dead_letter(library, bad):
 def test_transactions_that_were_undone_are_skipped_and_so_is_what_is_bad_in_them(library):
     undone = batch(0, [record(0)], attributes=0x10, producer=7)
     bad = batch(1, [record(0)], attributes=0x17, producer=7)
-    kept = batch(3, [record(0, value=b"3")], attributes=0x10, producer=7)
+    intact = batch(3, [record(0, value=b"3")], attributes=0x10, producer=7)
     empty = batch(5, [], attributes=0x30, producer=7, last_delta=0)  # compacted away
     odd = batch(6, [record(0, b"")], attributes=0x30, producer=7)
     log = Log(
         (0, undone),
         (1, bad),
         (2, control(2, 7, is_commit=False)),
-        (3, kept),
+        (3, intact),
         (4, control(4, 7, is_commit=True)),
         (5, empty),
         (6, odd),
@@ -383,7 +383,7 @@ def test_a_sound_batch_with_any_damage_is_read_without_an_error(codec, data):
         assert consume(log, library)[-1].offset == 20
 
 
-def test_a_broker_that_cannot_read_its_disk_is_asked_again_and_then_passed_over(library):
+def test_unreadable_offsets_are_fetched_again_and_then_skipped(library):
     now = [0.0]
     partitions = Partitions(MAX_BYTES, now=lambda: now[0])
     position, seen = 4, []

@@ -22,7 +22,7 @@ def saved(station="a", silent_s=0.0, over=""):
 
 
 class Loop:
-    """Iterates once a second, whatever the clock says in between; stores every other time."""
+    """Iterates once a second, whatever the clock reads in between; stores every other time."""
 
     def __init__(self, idle_s=300, forget_s=3000):
         self.now = 0.0

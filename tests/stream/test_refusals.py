@@ -1,4 +1,4 @@
-"""What is known of a topic's limits, and what an producer of Faust's does about refusals."""
+"""Limits of topics, and refused messages in Faust's producer."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def make_refusals(answers=None, now=lambda: 0.0):
     return Refusals(SETTINGS, limits, now)
 
 
-def test_limits_are_asked_for_again_and_what_was_learned_is_forgotten_then(monkeypatch):
+def test_limits_are_queried_again_and_replace_learned_ones(monkeypatch):
     at, answers = 0.0, [{"a": 100}, {"a": 200}]
     limits = TopicLimits(SETTINGS, ["a", "b"], query=lambda: answers.pop(0), now=lambda: at)
     limits.refused("b", 50)
@@ -62,11 +62,11 @@ def test_a_message_is_as_long_as_its_batch(key, value, headers):
 class App:
     """Faust's app and producer; batches are refused as a whole, as by aiokafka."""
 
-    def __init__(self, judge):
-        self.judge = judge
+    def __init__(self, error_for):
+        self.error_for = error_for
         self.log = []
         self.batch = []
-        self._producer = None  # aiokafka's: is asked only for messages with a partition
+        self._producer = None  # aiokafka's: used only for messages with a partition
 
     async def maybe_start_producer(self):
         return self
@@ -84,7 +84,7 @@ class App:
         batch, self.batch = self.batch, []
         for topic in {t for t, _, _ in batch}:
             ours = [(v, f) for t, v, f in batch if t == topic]
-            error = next(filter(None, (self.judge(topic, v) for v, _ in ours)), None)
+            error = next(filter(None, (self.error_for(topic, v) for v, _ in ours)), None)
             for value, future in ours:
                 if error is None:
                     self.log.append((topic, value))
@@ -95,15 +95,15 @@ class App:
 
 @pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans()), max_size=9), st.integers(1, 3))
-def test_the_faust_producer_skips_what_is_refused_and_nothing_else(asked, max_pending):
-    bad = {bytes([n]) for n, (_, refused) in enumerate(asked) if refused}
+def test_the_faust_producer_skips_what_is_refused_and_nothing_else(requests, max_pending):
+    bad = {bytes([n]) for n, (_, refused) in enumerate(requests) if refused}
     app = App(lambda _, value: InvalidTimestampError() if value in bad else None)
     refusals = make_refusals()
 
     async def work():
         producer = FaustProducer(app, max_pending, refusals)
         queued = []
-        for n, (topic, _) in enumerate(asked):
+        for n, (topic, _) in enumerate(requests):
             queued.append(producer.put(topic, Message(b"k", bytes([n]), [])))
             if n % 2:
                 await producer.send()
@@ -114,9 +114,9 @@ def test_the_faust_producer_skips_what_is_refused_and_nothing_else(asked, max_pe
 
     queued = asyncio.run(work())
     assert sorted(app.log) == sorted(
-        (t, bytes([n])) for n, (t, refused) in enumerate(asked) if not refused
+        (t, bytes([n])) for n, (t, refused) in enumerate(requests) if not refused
     )
-    assert [bool(p.code) for p in queued] == [*(refused for _, refused in asked), True]
+    assert [bool(p.code) for p in queued] == [*(refused for _, refused in requests), True]
     assert refusals.counts.total() == len(bad) + 1
 
 
@@ -156,9 +156,9 @@ def test_refusals_are_a_metric_by_topic_and_counted_once():
     event = Decision("a", 0, 16000, 16000, None, 0.5, 0.5).to_json().encode()
     refusals.count("airsift.gaps", b"k", len(event), 10)
     edge = SimpleNamespace(refused=refusals.counts, counts={})
-    readings = Collector.__new__(Collector)
-    readings._source, readings._sinks = edge, (edge, SimpleNamespace(refused={"x": 2}))
-    samples = {s.labels["topic"]: s.value for s in readings._refused().samples}
+    collector = Collector.__new__(Collector)
+    collector._source, collector._sinks = edge, (edge, SimpleNamespace(refused={"x": 2}))
+    samples = {s.labels["topic"]: s.value for s in collector._refused().samples}
     assert samples["airsift.gaps"] == 1
     assert samples["x"] == 2
     # A rate needs the zero before the first one.

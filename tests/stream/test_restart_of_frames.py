@@ -37,7 +37,7 @@ ID3 = b"ID3\4\0\0" + bytes([0, 0, 3, 5]) + b"PRIV\xff\xfb\x90\xc0" * 48 + bytes(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("told", ["nothing", "start_sample", "time_ms"])
+@pytest.mark.parametrize("hint", ["nothing", "start_sample", "time_ms"])
 @pytest.mark.parametrize("made", STREAMS, ids=lambda made: "-".join(map(str, made)))
 @settings(
     max_examples=3,
@@ -46,7 +46,7 @@ ID3 = b"ID3\4\0\0" + bytes([0, 0, 3, 5]) + b"PRIV\xff\xfb\x90\xc0" * 48 + bytes(
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
 @given(data=st.data())
-def test_restarts_anywhere_decode_the_same_samples(made, told, data):
+def test_restarts_anywhere_decode_the_same_samples(made, hint, data):
     options = VBR if made[0] == "mp3" and data.draw(st.booleans()) else ()
     frames = stream(*made, options=options)
     mean = sum(map(len, frames.frames)) // len(frames.frames)
@@ -55,7 +55,7 @@ def test_restarts_anywhere_decode_the_same_samples(made, told, data):
     if sum(sizes) < 5 * len(sizes):
         sizes.append(mean)
     between = dict.fromkeys(data.draw(st.sets(st.integers(0, 200), max_size=3)), ID3)
-    sent = messages(frames, sizes, told, between=between)
+    sent = messages(frames, sizes, hint, between=between)
     if data.draw(st.booleans()):  # some messages are lost, and some are damaged
         for i in data.draw(st.sets(st.integers(0, len(sent) - 1), max_size=3)):
             value = bytearray(sent[i].value)
@@ -72,12 +72,12 @@ END = Sent(b"", [("end", b"true")], -1)
 
 @pytest.mark.long
 @pytest.mark.parametrize("between", [[], [END]], ids=["", "end"])
-@pytest.mark.parametrize("told", ["nothing", "start_sample", "time_ms"])
+@pytest.mark.parametrize("hint", ["nothing", "start_sample", "time_ms"])
 @pytest.mark.parametrize("made", [STREAMS[3], STREAMS[8]], ids=lambda made: made[0])
-def test_restarts_around_a_gap_decode_the_same_samples(made, told, between):
+def test_restarts_around_a_gap_decode_the_same_samples(made, hint, between):
     frames = stream(*made)
     mean = sum(map(len, frames.frames)) // len(frames.frames)
-    sent = messages(frames, [mean + 9, 5 * mean, mean // 2], told)
+    sent = messages(frames, [mean + 9, 5 * mean, mean // 2], hint)
     third = len(sent) // 3
     sent = sent[:third] + between + sent[2 * third :]
     for end in range(third - 4, third + 10):
@@ -98,7 +98,7 @@ def test_decoding_in_blocks_is_not_audible(made):
 
 
 @pytest.mark.parametrize("codec", [*CODECS, "vorbis"])
-def test_a_file_in_a_message_decodes_the_same_whatever_came_before(codec):
+def test_a_file_in_a_message_decodes_the_same_after_any_message(codec):
     rng = np.random.default_rng(3)
     made = []
     for i in range(12):

@@ -56,7 +56,7 @@ class Worker:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("made", "size", "told"),
+    ("made", "size", "hint"),
     [
         (("mp3", 16_000, "mono", 24_000), 4000, "nothing"),
         (("aac", 16_000, "mono", 24_000), 4500, "nothing"),
@@ -64,8 +64,8 @@ class Worker:
     ],
     ids=["mp3-16000", "aac-16000", "mp3-44100"],
 )
-def test_a_restart_after_any_message_changes_no_final_event(made, size, told):
-    sent = bare.messages(bare.stream(*made, seconds=40.0), [size, size // 3], told)
+def test_a_restart_after_any_message_changes_no_final_event(made, size, hint):
+    sent = bare.messages(bare.stream(*made, seconds=40.0), [size, size // 3], hint)
     whole = Worker()
     stored = []
     for offset in range(len(sent)):

@@ -38,7 +38,7 @@ def topic(granted, code=0):
         (topic(["DESCRIBE"]), ["Read", "Write"]),
         (topic(None, 29), ["Read", "Write"]),
         (topic(None, 3), []),  # it does not exist
-        (topic(None), []),  # nobody knows
+        (topic(None), []),  # unknown
         (topic([]), []),
         ({"error_code": 0}, []),  # a broker before Kafka 2.3
     ],
@@ -90,7 +90,7 @@ def test_both_clients_errors_are_named(library):
     )
 
 
-def test_the_line_says_for_whom_and_how():
+def test_the_line_names_principal_and_remedy():
     line = str(refusal(SETTINGS, [Right("Read", "group", "g"), Right("Write", "topic", "t")]))
     assert line.startswith("User:bob has no right to Read on group g, Write on topic t at ")
     assert line.endswith("--add --allow-principal User:bob --operation Read --group g")

@@ -90,7 +90,7 @@ def test_a_lost_station_is_forgotten_without_a_word(pipeline):
     assert not any(e.kind == "segment" and e.final for e in sink.events)
 
 
-def test_a_signal_asks_to_stop_and_the_next_one_is_pythons_again():
+def test_a_signal_requests_a_stop_and_the_next_one_is_pythons_again():
     # Whoever is started in the background by a shell has Ctrl-C switched off.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with stop_on_signals() as stop:

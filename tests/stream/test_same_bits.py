@@ -1,4 +1,4 @@
-"""What is published has the same bytes however it was computed: cut, batched, or restarted."""
+"""Published events have the same bytes for any chunks, batches and restarts."""
 
 from __future__ import annotations
 
@@ -141,20 +141,20 @@ def restarted(stage, pieces):
     return other, again
 
 
-def test_the_programmes_have_something_to_tell(expected):
-    told = "".join(line for all_lines in expected.values() for line in all_lines)
-    assert len(set(re.findall(r"label='(\w+)'", told))) >= 3
-    assert "final=True" in told
-    assert "voice_odds=None" in told
-    assert re.search(r"voice_odds=-?\d", told)
+def test_the_programmes_cover_all_kinds_of_events(expected):
+    printed = "".join(line for all_lines in expected.values() for line in all_lines)
+    assert len(set(re.findall(r"label='(\w+)'", printed))) >= 3
+    assert "final=True" in printed
+    assert "voice_odds=None" in printed
+    assert re.search(r"voice_odds=-?\d", printed)
 
 
 def test_what_is_decided_by_is_what_is_published(expected):
     decisions = [d for d in make().push([PROGRAMMES["a"]], last=True) if isinstance(d, Decision)]
     assert len(decisions) == SECONDS - 4
     for decision in decisions:
-        told = json.loads(decision.to_json())
-        assert (told["p_speech"], told["p_music"]) == (decision.p_speech, decision.p_music)
+        row = json.loads(decision.to_json())
+        assert (row["p_speech"], row["p_music"]) == (decision.p_speech, decision.p_music)
         numbers = [decision.p_speech, decision.p_music]
         numbers += [p for frame in decision.boundary_frames for p in frame[1:]]
         assert numbers == [round(p, 4) for p in numbers]
@@ -173,9 +173,9 @@ def test_where_rows_change_each_other_they_are_computed_alone(monkeypatch, caplo
     assert lines(together) == lines(one_by_one)
 
 
-def test_nothing_is_said_where_the_law_holds(caplog):
+def test_no_warning_where_the_law_holds(caplog):
     build_pipeline(config.load(environ={}).config)
-    said = [record for record in caplog.records if record.name == "airsift.build"]
-    assert bool(said) == any(
+    warnings = [record for record in caplog.records if record.name == "airsift.build"]
+    assert bool(warnings) == any(
         unit.sizes() == (1,) for unit in [*networks()[0].units, *FRONT_END.units]
     )

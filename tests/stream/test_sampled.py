@@ -17,7 +17,7 @@ from tests.stream.wave_files import INFO, PCM, RATE, SIGNAL, WHOLE, form, wav, w
 
 
 def check(path: Path, expected: np.ndarray | None = None, *, short: bool = False) -> AudioReader:
-    """Check that all of a file's samples are read, and whether it is said to end early."""
+    """Check that all of a file's samples are read, and whether an early end is reported."""
     reader = AudioReader(path)
     ((start, samples),) = runs(reader)
     expected = SIGNAL.mean(0) if expected is None else expected
@@ -33,7 +33,7 @@ def check(path: Path, expected: np.ndarray | None = None, *, short: bool = False
 
 
 @pytest.mark.parametrize("kind", WHOLE)
-def test_a_wav_file_is_read_to_its_end_whatever_its_header_says(tmp_path: Path, kind: str) -> None:
+def test_a_wav_file_is_read_to_its_end_with_any_header(tmp_path: Path, kind: str) -> None:
     (tmp_path / "a.wav").write_bytes(WHOLE[kind])
     check(tmp_path / "a.wav")
 
@@ -117,7 +117,7 @@ def test_a_length_between_2_and_4_gb_is_believed_where_it_fits() -> None:
     "codec", ["adpcm_ms", "adpcm_ima_wav", "pcm_alaw", "pcm_mulaw", "pcm_f32le"]
 )
 @pytest.mark.parametrize("byte_rate", [None, 1, 10**8])
-def test_other_codecs_in_wav_are_whole_whatever_their_byte_rate(
+def test_other_codecs_in_wav_are_whole_at_any_byte_rate(
     tmp_path: Path, codec: str, byte_rate: int | None
 ) -> None:
     path = tmp_path / "a.wav"
@@ -144,8 +144,8 @@ def test_gsm_in_wav_is_whole(tmp_path: Path) -> None:
     for cut in (0, 65 * 100):
         (tmp_path / "a.wav").write_bytes(wav(fmt, data)[: len(data) + 48 - cut])
         reader = AudioReader(tmp_path / "a.wav")
-        heard = sum(len(samples) for _, samples in runs(reader))
-        assert heard == pytest.approx(320 * (len(data) - cut) / 65, abs=640)
+        decoded = sum(len(samples) for _, samples in runs(reader))
+        assert decoded == pytest.approx(320 * (len(data) - cut) / 65, abs=640)
         assert bool(reader.problems) == bool(cut)
 
 
@@ -184,7 +184,7 @@ def test_chunks_behind_audio_of_unknown_length_are_no_audio(
 def test_samples_of_fewer_valid_bits_than_are_stored(
     tmp_path: Path, stored: int, valid: int
 ) -> None:
-    """As recorders write them, who have 24 bits and store 32."""
+    """Recorders write such files: 24 bits, stored as 32."""
     high = (SIGNAL.T * (2**31 - 1)).astype("<i4") >> (32 - valid) << (32 - valid)
     data = high.reshape(-1, 1).view("u1")[:, -(stored // 8) :].tobytes()
     guid = bytes.fromhex("000000001000800000aa00389b71")
@@ -199,9 +199,7 @@ def test_samples_of_fewer_valid_bits_than_are_stored(
 
 @pytest.mark.parametrize("length", [0, -1, 1_000, len(PCM) // 8 * 4])
 @pytest.mark.parametrize("codec", ["pcm_f32be", "pcm_f64be", "pcm_alaw", "pcm_u8", "pcm_s16le"])
-def test_aiff_c_is_read_to_its_end_whatever_its_header_says(
-    tmp_path: Path, codec: str, length: int
-) -> None:
+def test_aiff_c_is_read_to_its_end_with_any_header(tmp_path: Path, codec: str, length: int) -> None:
     path = tmp_path / "a.aiff"
     encode(path, SIGNAL, RATE, codec)
     data = with_length(path.read_bytes(), "aiff", length)
@@ -248,7 +246,7 @@ def with_length(data: bytes, name: str, length: int) -> bytes:
 
 @pytest.mark.parametrize("length", [0, -1, 1_000, len(PCM) // 3, len(PCM)])
 @pytest.mark.parametrize("name", ["w64", "aiff", "au", "caf"])
-def test_other_files_are_read_to_their_end_whatever_their_header_says(
+def test_other_files_are_read_to_their_end_with_any_header(
     tmp_path: Path, others: dict[str, bytes], name: str, length: int
 ) -> None:
     path = tmp_path / f"a.{name}"

@@ -1,4 +1,4 @@
-"""The documents of docs/ against what airsift really says, now and in version 1."""
+"""The documents of docs/ against airsift's output, now and in version 1."""
 
 from __future__ import annotations
 
@@ -79,24 +79,24 @@ def schema(kind: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.kind)
-def test_events_are_what_their_schema_says(event: Event) -> None:
+def test_events_match_their_schema(event: Event) -> None:
     assert problems(json.loads(event.to_json()), schema(event.kind)) == []
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.kind)
 def test_the_schema_is_strict_enough_to_notice(event: Event) -> None:
-    told = event.to_dict()
-    for name in told:
-        without = {k: v for k, v in told.items() if k != name}
+    fields = event.to_dict()
+    for name in fields:
+        without = {k: v for k, v in fields.items() if k != name}
         assert bool(problems(without, schema(event.kind))) == (name not in OPTIONAL)
-        assert problems({**told, name: ["wrong"]}, schema(event.kind))
+        assert problems({**fields, name: ["wrong"]}, schema(event.kind))
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.kind)
 def test_subscribers_of_version_1_are_not_broken(event: Event) -> None:
-    told = event.to_dict()
-    assert [name for name in VERSION_1[event.kind] if name not in told] == []
-    assert told["schema"] == f"airsift.{event.kind}/1"
+    fields = event.to_dict()
+    assert [name for name in VERSION_1[event.kind] if name not in fields] == []
+    assert fields["schema"] == f"airsift.{event.kind}/1"
 
 
 @pytest.fixture(scope="module")
@@ -123,19 +123,19 @@ def test_every_reference_leads_somewhere(asyncapi: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("codec", CODECS)
-def test_published_audio_is_what_the_document_says(asyncapi: dict[str, Any], codec: str) -> None:
+def test_published_audio_matches_the_document(asyncapi: dict[str, Any], codec: str) -> None:
     chunk = AudioChunk("a", 5, np.zeros(2000, np.float32), RATE, 1.7e9)
     message = encode(chunk, codec)
-    told = {name: value.decode() for name, value in message.headers}
+    fields = {name: value.decode() for name, value in message.headers}
     audio = asyncapi["components"]["messages"]["audio"]
-    assert problems(told, audio["headers"]) == []
-    assert set(told) == set(audio["headers"]["properties"])
+    assert problems(fields, audio["headers"]) == []
+    assert set(fields) == set(audio["headers"]["properties"])
 
 
-def test_a_published_end_is_what_the_document_says(asyncapi: dict[str, Any]) -> None:
+def test_a_published_end_matches_the_document(asyncapi: dict[str, Any]) -> None:
     message = encode_end("a", 5, RATE)
-    told = {name: value.decode() for name, value in message.headers}
+    fields = {name: value.decode() for name, value in message.headers}
     end = asyncapi["components"]["messages"]["end"]
-    assert problems(told, end["headers"]) == []
-    assert set(told) == set(end["headers"]["properties"])
+    assert problems(fields, end["headers"]) == []
+    assert set(fields) == set(end["headers"]["properties"])
     assert len(message.value) <= end["payload"]["maxLength"]

@@ -29,10 +29,10 @@ def test_secrets_come_from_the_environment_or_from_files(tmp_path):
     path.write_text(f" {SECRET}\n")
     from_file = load(*LOGIN, f"kafka.security.password_file={path}")
     assert security_options(from_file)["sasl_plain_password"] == f" {SECRET}"
-    told = load(*LOGIN, AIRSIFT_KAFKA__SECURITY__PASSWORD=SECRET)
-    assert security_options(told)["sasl_plain_password"] == SECRET
-    assert SECRET not in repr(told)
-    assert SECRET not in str(told.model_dump())
+    loaded = load(*LOGIN, AIRSIFT_KAFKA__SECURITY__PASSWORD=SECRET)
+    assert security_options(loaded)["sasl_plain_password"] == SECRET
+    assert SECRET not in repr(loaded)
+    assert SECRET not in str(loaded.model_dump())
 
 
 @pytest.mark.parametrize(
@@ -50,12 +50,12 @@ def test_secrets_come_from_the_environment_or_from_files(tmp_path):
     ],
 )
 def test_a_login_that_cannot_work_is_refused_without_the_secret(sets, rule):
-    with pytest.raises(ConfigError, match=rule) as told:
+    with pytest.raises(ConfigError, match=rule) as error:
         load(*sets)
-    assert SECRET not in str(told.value)
+    assert SECRET not in str(error.value)
 
 
-def test_a_secret_that_cannot_be_read_is_told_by_its_path(tmp_path):
+def test_an_unreadable_secret_is_reported_by_its_path(tmp_path):
     path = tmp_path / "secret"
     path.write_bytes(b"\xff\xfe")
     settings = load(*LOGIN, f"kafka.security.password_file={path}")

@@ -153,7 +153,7 @@ def test_what_cannot_be_read_is_one_line(
         assert word.lower() in line.lower()
 
 
-def test_a_private_address_is_refused_where_the_configuration_says_so(host: str) -> None:
+def test_a_private_address_is_refused_by_configuration(host: str) -> None:
     options = ["--format", "jsonl", "--set", "http.allow_private=false"]
     done = CliRunner().invoke(app, ["classify", *options, f"http://{host}/a.mp3"])
     assert (done.exit_code, done.stdout) == (1, "")
@@ -186,7 +186,7 @@ def test_what_is_read_is_counted(host: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["add", "match"])
-def test_a_catalogue_takes_no_addresses_and_says_so(tmp_path: Path, command: str) -> None:
+def test_a_catalogue_refuses_addresses(tmp_path: Path, command: str) -> None:
     if command == "match":
         Catalogue.create(tmp_path / "shelf")
     url = "https://alice:s3cr3t@example.org/a.mp3?key=tok3n"

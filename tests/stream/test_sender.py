@@ -1,4 +1,4 @@
-"""A message counts as sent when the broker says where it is."""
+"""A message counts as sent when the broker has returned its offset."""
 
 from __future__ import annotations
 
@@ -97,10 +97,10 @@ def test_no_offset_is_ever_negative(answers):
 
 
 class Broker:
-    """Answers each message by itself as `judge` says, or as kafka-python does after a refusal."""
+    """Answers each message with `error_for`'s result, or as kafka-python after a refusal."""
 
-    def __init__(self, judge):
-        self.judge = judge
+    def __init__(self, error_for):
+        self.error_for = error_for
         self.log = []
         self.producers = []
 
@@ -124,7 +124,7 @@ class Refusing:
 
     def flush(self, timeout):
         for topic, value, future in self._waiting:
-            error = self._broken or self.broker.judge(topic, value)
+            error = self._broken or self.broker.error_for(topic, value)
             future.is_done = True
             if error is not None:
                 future.failed, future.exception = (lambda: True), error
@@ -150,15 +150,15 @@ def no_limits(settings, now=lambda: 0.0):
         max_size=9,
     )
 )
-def test_what_is_refused_costs_itself_alone(asked):
-    verdicts = {bytes([n]): error for n, (_, error) in enumerate(asked)}
+def test_what_is_refused_costs_itself_alone(requests):
+    verdicts = {bytes([n]): error for n, (_, error) in enumerate(requests)}
     broker = Broker(lambda _, value: verdicts[value] and verdicts[value]())
     settings = KafkaSettings()
     refusals = no_limits(settings)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "connect_producer", broker.connect)
         sender = Producer(settings, refusals=refusals)
-        sent = [sender.send(t, b"k", bytes([n]), []) for n, (t, _) in enumerate(asked)]
+        sent = [sender.send(t, b"k", bytes([n]), []) for n, (t, _) in enumerate(requests)]
         sender.flush()
         assert sender.pending == 0
         # The next one goes through, whatever became of these.
@@ -166,10 +166,10 @@ def test_what_is_refused_costs_itself_alone(asked):
         sender.send("z", b"k", bytes([100]), [])
         sender.flush()
         sender.close()
-    fine = [(t, bytes([n])) for n, (t, error) in enumerate(asked) if error is None]
+    fine = [(t, bytes([n])) for n, (t, error) in enumerate(requests) if error is None]
     assert sorted(broker.log) == sorted([*fine, ("z", bytes([100]))])
-    assert [bool(each.code) for each in sent] == [error is not None for _, error in asked]
-    assert refusals.counts.total() == sum(error is not None for _, error in asked)
+    assert [bool(each.code) for each in sent] == [error is not None for _, error in requests]
+    assert refusals.counts.total() == sum(error is not None for _, error in requests)
     assert all(producer.closed for producer in broker.producers)
 
 
@@ -195,7 +195,7 @@ def test_a_topic_that_refuses_everything_is_left_alone_for_a_minute(monkeypatch)
         sender.flush()
     assert (refusals.counts["no"], refusals.counts["yes"]) == (50, 0)
     assert len(broker.producers) == 3  # one, the next one, and the one for single messages
-    at, broker.judge = 61.0, lambda *_: None
+    at, broker.error_for = 61.0, lambda *_: None
     sender.send("no", b"k", b"!", [])
     sender.flush()
     assert ("no", b"!") in broker.log

@@ -32,7 +32,7 @@ def test_what_does_not_end_in_time_is_ended():
 
 
 @pytest.mark.parametrize(("settled", "fate"), [(True, ""), (False, "may be missing")])
-def test_the_reason_says_what_is_lost(settled, fate):
+def test_the_reason_names_the_loss(settled, fate):
     stop, ended, reasons = Stop(), threading.Event(), []
 
     def end(reason):
@@ -48,12 +48,12 @@ def test_the_reason_says_what_is_lost(settled, fate):
     assert bool(reason) is not settled
 
 
-@pytest.mark.parametrize("asked", [True, False])
-def test_what_ends_in_time_is_left_alone(asked):
+@pytest.mark.parametrize("requested", [True, False])
+def test_what_ends_in_time_is_left_alone(requested):
     stop, before = Stop(), set(threading.enumerate())
     with shutdown_deadline(stop, 3600.0, pytest.fail):
         [thread] = set(threading.enumerate()) - before
-        stop.requested = asked
+        stop.requested = requested
     thread.join(30)
     assert not thread.is_alive()
 
@@ -66,9 +66,9 @@ stop = Stop()
 class Slow:
     def __del__(self):
         print("taken apart", flush=True)
-kept = Slow()
+slow = Slow()
 with shutdown_deadline(stop):
-    stop.requested = sys.argv[1] == "asked"
+    stop.requested = sys.argv[1] == "requested"
 print("flushed", end=" ")
 exit_fast(3)
 sys.exit(4)
@@ -77,12 +77,12 @@ sys.exit(4)
 
 @pytest.mark.process
 @pytest.mark.parametrize(
-    ("asked", "out"), [("asked", "flushed "), ("not", "flushed taken apart\n")]
+    ("requested", "out"), [("requested", "flushed "), ("not", "flushed taken apart\n")]
 )
-def test_who_was_asked_to_end_does_not_take_the_interpreter_apart(asked, out):
-    command = [sys.executable, "-c", SLOW, asked]
+def test_a_requested_end_skips_interpreter_teardown(requested, out):
+    command = [sys.executable, "-c", SLOW, requested]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (ended.returncode, ended.stdout) == ({"asked": 3, "not": 4}[asked], out)
+    assert (ended.returncode, ended.stdout) == ({"requested": 3, "not": 4}[requested], out)
 
 
 # A main thread that the signal does not wake, as within a name resolver or FFmpeg.

@@ -150,7 +150,7 @@ def test_hours_of_undecided_music_are_published_and_need_no_memory():
 
 
 @given(p=st.floats(0, 1), level=st.floats(0.01, 0.99))
-def test_the_level_becomes_one_half_and_order_is_kept(p, level):
+def test_the_bias_maps_to_one_half_monotonically(p, level):
     assert rebiased(level, level) == pytest.approx(0.5)
     assert (rebiased(0.0, level), rebiased(1.0, level)) == (0.0, 1.0)
     assert (rebiased(p, level) >= 0.5) == (p >= level) or p == pytest.approx(level)

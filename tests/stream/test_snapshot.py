@@ -1,4 +1,4 @@
-"""What is damaged is no snapshot; what is one can be gone on with, whatever it holds."""
+"""A damaged snapshot is rejected; a valid one can be restored, with any content."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ def test_what_a_pipeline_gives_is_a_snapshot(real):
 @settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_a_snapshot_is_restored_whole_or_not_at_all(real, data):
-    """And whatever was restored goes on without an error."""
-    told = data.draw(st.sampled_from(real))
+    """A restored pipeline goes on without an error."""
+    state = data.draw(st.sampled_from(real))
     for _ in range(data.draw(st.integers(1, 3))):
-        path = data.draw(st.sampled_from(places(told)))
-        told = change(told, path, replacement(data))
+        path = data.draw(st.sampled_from(places(state)))
+        state = change(state, path, replacement(data))
     pipeline = make(names=True, voice=True)
     fresh = make(names=True, voice=True)
-    if pipeline.restore("a", told):
-        assert pipeline.snapshot("a") == told
-        start = told["align"]
+    if pipeline.restore("a", state):
+        assert pipeline.snapshot("a") == state
+        start = state["align"]
         log = chunks(RATE, 16, 2.0, seed=1)
     else:
         assert pipeline.snapshot("a") == fresh.snapshot("a")
@@ -69,27 +69,27 @@ def test_a_snapshot_is_restored_whole_or_not_at_all(real, data):
 
 
 @pytest.mark.parametrize(
-    "told",
+    "state",
     [None, [], "x", 7, {}, {"version": 1}, {"version": 99, "columns": "x"}, nested(10_000),
      {"version": 1, "oldest": nested(10_000)}],
     ids=range(9),
 )  # fmt: skip
-def test_what_is_no_snapshot_leaves_the_station_as_new(told):
+def test_what_is_no_snapshot_leaves_the_station_as_new(state):
     pipeline = make()
     log = chunks(RATE, 12, 0.5)
-    assert pipeline.restore("a", told) is False
-    assert why_no_snapshot(told)
+    assert pipeline.restore("a", state) is False
+    assert why_no_snapshot(state)
     expected = [e.to_json() for e in make().push(log, last=True)]
     assert [e.to_json() for e in pipeline.push(log, last=True)] == expected
 
 
 def test_a_match_of_another_station_is_not_published(real):
-    told = next(s for s in real if s["identify"] and s["identify"]["matches"])
-    assert not make(names=True).restore("b", told)
+    state = next(s for s in real if s["identify"] and s["identify"]["matches"])
+    assert not make(names=True).restore("b", state)
 
 
 def test_a_snapshot_of_a_model_with_other_columns_is_not_used(real):
     for name, value in (("rate", 8000), ("hop", 160)):
-        told = {**real[0], name: value, "smooth": None}
-        assert not why_no_snapshot(told)
-        assert not make().restore("a", told)
+        state = {**real[0], name: value, "smooth": None}
+        assert not why_no_snapshot(state)
+        assert not make().restore("a", state)

@@ -1,4 +1,4 @@
-"""What comes through a pipe is read as the file is, or it is said in one line why not."""
+"""Piped input is read like the file, or one line explains why not."""
 
 from __future__ import annotations
 

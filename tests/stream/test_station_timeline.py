@@ -20,9 +20,9 @@ def hint(
     return TimestampHint(start_sample, RATE, time_ms, arrived_ms)
 
 
-def starts(*claims: TimestampHint, n: int = 500) -> list[int]:
+def starts(*hints: TimestampHint, n: int = 500) -> list[int]:
     position = Timeline(RULES)
-    return [position.put(each, n, RATE).start for each in claims]
+    return [position.put(each, n, RATE).start for each in hints]
 
 
 def on_time(n: int, count: int) -> list[int]:
@@ -30,11 +30,11 @@ def on_time(n: int, count: int) -> list[int]:
 
 
 def test_start_sample_is_believed() -> None:
-    claims = [hint(7000, time_ms=1), hint(7500), hint(9000), hint(7500)]
-    assert starts(*claims) == [7000, 7500, 9000, 7500]
+    hints = [hint(7000, time_ms=1), hint(7500), hint(9000), hint(7500)]
+    assert starts(*hints) == [7000, 7500, 9000, 7500]
 
 
-def test_start_sample_counts_at_the_rate_it_says() -> None:
+def test_start_sample_counts_at_its_own_rate() -> None:
     position = Timeline(RULES)
     assert position.put(TimestampHint(16000, 16000, None, None), 10, 48000).start == 48000
 
@@ -80,8 +80,8 @@ LENGTHS = [20, 100, 500, 2000, 30_000]  # ms of a chunk
 @given(st.sampled_from(LENGTHS), st.lists(st.integers(-45, 45), min_size=1, max_size=60))
 def test_times_that_jitter_leave_no_gap(n: int, jitter: list[int]) -> None:
     times = [t + j for t, j in zip(on_time(n, len(jitter)), jitter, strict=True)]
-    heard = starts(*[hint(time_ms=t) for t in times], n=n)
-    assert {b - a for a, b in itertools.pairwise(heard)} <= {n}
+    positions = starts(*[hint(time_ms=t) for t in times], n=n)
+    assert {b - a for a, b in itertools.pairwise(positions)} <= {n}
 
 
 @settings(max_examples=60, deadline=None)
@@ -106,11 +106,11 @@ def test_late_chunks_with_times_that_jitter_are_put_where_they_belong(
 def test_a_station_that_drifts_for_days_has_no_gap(by: str, ppm: int) -> None:
     n, position, expected = 60_000, Timeline(RULES), 10**12
     for k in range(7 * 24 * 60):
-        said = 10**12 + round(k * n * (1 + ppm / 1e6)) + (k * 7919) % 60 - 30
-        start = position.put(hint(**{by: said}), n, RATE).start
+        reported = 10**12 + round(k * n * (1 + ppm / 1e6)) + (k * 7919) % 60 - 30
+        start = position.put(hint(**{by: reported}), n, RATE).start
         expected = start if k == 0 else expected
         assert start == expected
-        assert position.time(start, RATE) == pytest.approx(said / 1000, abs=0.1)
+        assert position.time(start, RATE) == pytest.approx(reported / 1000, abs=0.1)
         expected += n
 
 
@@ -118,8 +118,8 @@ def test_after_drift_a_gap_is_as_long_as_it_was() -> None:
     position = Timeline(RULES)
     for k in range(3_000):
         end = position.put(hint(time_ms=10**12 + round(k * 10_000 * 0.9999)), 10_000, RATE).start
-    said = 10**12 + round(3_000 * 10_000 * 0.9999) + 4000
-    assert position.put(hint(time_ms=said), 2000, RATE).start == end + 10_000 + 4000
+    reported = 10**12 + round(3_000 * 10_000 * 0.9999) + 4000
+    assert position.put(hint(time_ms=reported), 2000, RATE).start == end + 10_000 + 4000
 
 
 def test_samples_times_and_arrivals_may_be_mixed() -> None:
@@ -156,21 +156,21 @@ def test_a_time_after_samples_without_any_goes_on() -> None:
     st.data(),
 )
 def test_from_any_message_on_the_places_are_the_same_again(messages: list, data: st.Data) -> None:
-    claims, at = [], 10**6
+    hints, at = [], 10**6
     for kind, step, rate in messages:
         at += (0, 500, 500, 500, 500, 500, 510, 1000, 8000, -500)[step]
-        said = {name: at for name in ("time_ms", "arrived_ms") if kind in (name, "both")}
+        reported = {name: at for name in ("time_ms", "arrived_ms") if kind in (name, "both")}
         sample = at if kind in ("start_sample", "both") else None
-        claims.append(
-            (TimestampHint(sample, 1000, said.get("time_ms"), said.get("arrived_ms")), rate)
+        hints.append(
+            (TimestampHint(sample, 1000, reported.get("time_ms"), reported.get("arrived_ms")), rate)
         )
     first, second, places, whole = Timeline(RULES), Timeline(RULES), [], []
-    for each, rate in claims:
+    for each, rate in hints:
         places.append(json.loads(json.dumps(first.state)))
         whole.append(first.put(each, rate // 2, rate).start)
-    begin = data.draw(st.integers(1, len(claims) - 1))
+    begin = data.draw(st.integers(1, len(hints) - 1))
     second.resume(places[begin])
-    assert [second.put(each, rate // 2, rate).start for each, rate in claims[begin:]] == whole[
+    assert [second.put(each, rate // 2, rate).start for each, rate in hints[begin:]] == whole[
         begin:
     ]
 

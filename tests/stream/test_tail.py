@@ -14,8 +14,8 @@ LATE = b'{"schema": "airsift.gap/1", "start_s": 0, "end_s": 1e99, "time": "2026-
 
 
 def record(value: bytes | None, headers: dict[str, bytes] | None = None) -> SimpleNamespace:
-    told = list((headers or {}).items())
-    return SimpleNamespace(topic="t", partition=1, offset=7, key=b"news", value=value, headers=told)
+    sent = list((headers or {}).items())
+    return SimpleNamespace(topic="t", partition=1, offset=7, key=b"news", value=value, headers=sent)
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_events_are_one_line_for_people(event: Event, line: str) -> None:
     assert as_line(record(event.to_json().encode())) == line
 
 
-def test_a_dead_letter_says_why() -> None:
+def test_a_dead_letter_names_its_reason() -> None:
     line = as_line(record(b"\0\1", {"airsift-reason": b"no audio"}))
     assert line.split() == ["news", "dead", "letter", "no", "audio"]
 
 
-def test_a_note_says_that_its_letter_was_sent_again() -> None:
+def test_a_note_marks_its_letter_as_resent() -> None:
     line = as_line(record(b"", {"airsift-replayed": b"1790000000000"}))
     assert line.split() == ["news", "dead", "letter", "sent", "again"]
 
@@ -65,6 +65,6 @@ def test_what_is_no_event_is_shown_as_it_is(value: bytes | None) -> None:
 
 
 @pytest.mark.parametrize("value", [None, b"\xff\xfe", b"{"])
-def test_json_is_json_whatever_comes(value: bytes | None) -> None:
-    told = json.loads(_as_json(record(value, {"airsift-reason": b"bad"})))
-    assert told == {"topic": "t", "key": "news", "headers": {"airsift-reason": "bad"}}
+def test_any_record_is_valid_json(value: bytes | None) -> None:
+    fields = json.loads(_as_json(record(value, {"airsift-reason": b"bad"})))
+    assert fields == {"topic": "t", "key": "news", "headers": {"airsift-reason": "bad"}}

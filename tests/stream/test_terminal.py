@@ -1,4 +1,4 @@
-"""What a person sees on a terminal: lines stay whole, and what is drawn is below them."""
+"""Output on a terminal: lines stay whole, with the status display below them."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_what_is_drawn_takes_the_columns_that_it_is_thought_to(text: str, width:
         assert "".join("".join(lines).split()) == "".join(drawn.split())
 
 
-def test_the_end_of_a_name_is_kept_where_names_begin_alike() -> None:
+def test_names_with_equal_beginnings_show_their_ends() -> None:
     assert shortened("https://example.org/one.mp3", 16, middle=True) == "https://…one.mp3"
     assert shortened("日本語の番組", 7, middle=True) == "日…組"
     assert shortened("short", 5) == "short"
@@ -259,14 +259,14 @@ def test_log_lines_stay_whole_above_the_table(steps, size: tuple[int, int], titl
         out, err = seen.file(), seen.file()
         table, handler = Table(out), LinesHandler(err)
         handler.setFormatter(TextFormatter("%(message)s"))
-        said = []
+        logged = []
         for number, (kind, value) in enumerate(steps):
             if kind == "event":
                 table.update([segment(value, number, number + 9), match(value, title)])
             else:
                 record = logging.LogRecord("x", logging.INFO, "", 0, "%d", (value,), None)
                 handler.emit(record)
-                said.append(handler.format(record))
+                logged.append(handler.format(record))
         table.close()
         out.close()
         err.close()
@@ -275,7 +275,7 @@ def test_log_lines_stay_whole_above_the_table(steps, size: tuple[int, int], titl
         lines = seen.lines
         below = lines[len(lines) - len(expected) :]
         above = lines[: len(lines) - len(expected)]
-        assert "".join(above) == "".join(said)  # a narrow terminal breaks lines
+        assert "".join(above) == "".join(logged)  # a narrow terminal breaks lines
         assert [squeezed(line) for line in below] == [squeezed(line) for line in expected]
         assert strange(seen.text) == []
 
@@ -416,7 +416,7 @@ def test_a_process_that_is_ended_by_force_leaves_a_clean_terminal() -> None:
 
 
 @pytest.mark.parametrize("make", [lambda f: ConsoleSink(f), lambda f: ConsoleSink(f, live=False)])
-def test_whatever_stations_and_titles_hold_the_terminal_stays_as_it_is(
+def test_no_station_or_title_breaks_the_terminal(
     make: Callable[[io.TextIOBase], ConsoleSink],
 ) -> None:
     with Terminal() as seen:

@@ -1,4 +1,4 @@
-"""The Unix time of a station's samples, whatever its messages say of it."""
+"""The Unix time of a station's samples, for any timestamps in its messages."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_count_from_0_without_any_time_has_none() -> None:
     assert chunk.time is None
 
 
-def test_audio_recorded_years_ago_has_the_time_that_its_count_says() -> None:
+def test_audio_recorded_years_ago_has_the_time_of_its_count() -> None:
     chunk = send(ChunkDecoder(WireSettings()), "count from 1970", 0, late_ms=10**11)
     assert chunk.time == NOW_MS / 1000
 

@@ -69,13 +69,11 @@ def test_rounded_stamps_give_every_hole_to_a_tick(
         assert abs(done) <= tick_s * RATE + 1
 
 
-@given(
-    seed=st.integers(0, 2**32 - 1), right=st.integers(1, 30), most_s=st.sampled_from([0.02, 1e5])
-)
+@given(seed=st.integers(0, 2**32 - 1), right=st.integers(1, 30), max_s=st.sampled_from([0.02, 1e5]))
 def test_stamps_that_return_within_a_second_make_no_hole(
-    seed: int, right: int, most_s: float
+    seed: int, right: int, max_s: float
 ) -> None:
-    wrong = np.random.default_rng(seed).uniform(-most_s, most_s, 200)
+    wrong = np.random.default_rng(seed).uniform(-max_s, max_s, 200)
     frames = [
         (seconds, stamp if stamp is None or i % right == 0 else stamp + wrong[i])
         for i, (seconds, stamp) in enumerate(with_holes(199 // right * right + 1, {}))
@@ -169,7 +167,7 @@ def test_no_stamps_are_no_holes_and_nothing_is_held() -> None:
 
 
 @given(lost_s=st.floats(0, 2), true_s=st.floats(0, 5))
-def test_damage_is_as_long_as_the_stamps_around_it_say(lost_s: float, true_s: float) -> None:
+def test_damage_is_as_long_as_the_stamps_around_it(lost_s: float, true_s: float) -> None:
     timeline = TimestampTracker[int](RATE, 1 / RATE)
     placed = timeline.push(0, 0.02, 1.0)
     for i in range(100):

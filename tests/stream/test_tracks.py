@@ -1,4 +1,4 @@
-"""Of a file with several audio tracks the right one is read, and it is said which."""
+"""The right one of several audio tracks is read, and reported."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ RATE = 48_000
 
 
 class Made:
-    """A track: its pitch and what the file says of it."""
+    """A track: its pitch and its metadata."""
 
-    def __init__(self, hz: float, flags: int = 0, seconds: float = 2.0, **said: str) -> None:
-        self.hz, self.flags, self.seconds, self.said = hz, flags, seconds, said
+    def __init__(self, hz: float, flags: int = 0, seconds: float = 2.0, **metadata: str) -> None:
+        self.hz, self.flags, self.seconds, self.metadata = hz, flags, seconds, metadata
 
 
 def film(path: Path, *tracks: Made, codec: str = "aac", picture: bool = True) -> Path:
@@ -35,7 +35,7 @@ def film(path: Path, *tracks: Made, codec: str = "aac", picture: bool = True) ->
         for made in tracks:
             stream = file.add_stream(codec, rate=RATE, layout="mono")
             stream.disposition = Disposition(made.flags)
-            stream.metadata.update(made.said)
+            stream.metadata.update(made.metadata)
             streams.append(stream)
         if video:
             for number in range(50):
@@ -112,7 +112,7 @@ def test_a_track_that_is_not_there_is_one_line_with_those_that_are(languages, wa
     assert '3 (ger "Deutsch" aac 1 channel default)' in message
 
 
-def test_it_is_said_which_track_is_read_where_there_are_several(languages, tmp_path, caplog):
+def test_the_selected_one_of_several_tracks_is_reported(languages, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         FileSource(languages)
         FileSource(film(tmp_path / "one.mkv", Made(400)))
@@ -153,7 +153,7 @@ def test_titles_from_a_file_cannot_command_a_terminal(tmp_path) -> None:
     assert len(message) < len(str(path)) + 300
 
 
-def test_all_of_a_file_is_read_from_the_track_asked_for(languages) -> None:
+def test_all_of_a_file_is_read_from_the_requested_track(languages) -> None:
     assert np.array_equal(
         read_file(languages, RATE, track="2"),
         np.concatenate([c.samples for b in FileSource(languages, track="2") for c in b]),

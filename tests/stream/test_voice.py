@@ -68,7 +68,7 @@ def columns(first: int, last: int, station: str = "a") -> Columns:
     return Columns(station, 50 * first, VALUES[50 * first : 50 * last])
 
 
-def judged(items: list[object]) -> list[int]:
+def predicted(items: list[object]) -> list[int]:
     return [d.start // RATE for d in items if isinstance(d, Decision) and d.voice_odds is not None]
 
 
@@ -82,13 +82,13 @@ def judged(items: list[object]) -> list[int]:
         ("ss.ss.ss.sss....", [11]),
     ],
 )
-def test_the_third_of_a_row_of_speech_alone_is_judged_and_every_twentieth_after_it(text, expected):
+def test_the_third_window_of_a_speech_streak_and_every_twentieth_are_predicted(text, expected):
     out = voice().push([columns(0, len(text) + 4), *decisions(text)])[1:]
-    assert judged(out) == expected
+    assert predicted(out) == expected
     assert [replace(d, voice_odds=None) for d in out] == decisions(text)
 
 
-def test_a_window_is_judged_by_its_own_columns():
+def test_a_window_is_predicted_from_its_own_columns():
     out = voice().push([columns(0, 14), *decisions("s" * 10)])[1:]
     window = VALUES[100:350]
     mean = float((window[:, 72:] - window[:, :72]).mean())
@@ -102,12 +102,12 @@ def test_any_cutting_gives_the_same_odds(lengths, broken):
     """Pushes of whole seconds; a decision comes with the last of its columns."""
     total, text = sum(lengths), "ssmsssss.ssbssssssssssssssssssssssssssmmsssss" * 3
     cut = [EndOfStream("a", total * RATE, RATE)] if broken else []
-    said = decisions(text[: max(total - 4, 0)])
-    whole = voice().push([columns(0, total), *said, *cut])[1:]
+    emitted = decisions(text[: max(total - 4, 0)])
+    whole = voice().push([columns(0, total), *emitted, *cut])[1:]
     stage, out, at = voice(), [], 0
     for n in lengths:
         known = max(at - 4, 0)
-        new = said[known : max(at + n - 4, 0)]
+        new = emitted[known : max(at + n - 4, 0)]
         end = cut if at + n == total else []
         out += stage.push([columns(at, at + n), *new, *end])[1:]
         at += n
@@ -120,7 +120,7 @@ def test_a_new_session_in_the_same_push_has_its_own_columns():
     items = [columns(0, 6), *decisions("ss"), cut, other, *decisions("sss", 10)]
     out = voice().push(items)
     alone = voice().push([other, *decisions("sss", 10)])
-    assert judged(out) == [12]
+    assert predicted(out) == [12]
     assert out[4:] == alone
 
 
@@ -141,8 +141,8 @@ def test_an_hour_without_a_cut_keeps_seconds():
     for k in range(300):
         values = Columns("a", 50 * k, VALUES[:50])
         stage.push([values, *(decisions("m", k - 4) if k >= 4 else [])])
-    kept = sum(len(span.values) for span in stage.sessions["a"].voice.spans)
-    assert kept <= 250
+    stored = sum(len(span.values) for span in stage.sessions["a"].voice.spans)
+    assert stored <= 250
 
 
 def test_networks_of_other_columns_are_refused():
@@ -159,8 +159,8 @@ def odds(values: list[float | None]) -> list[Decision]:
 
 def last_segment(items: list[Decision]) -> Segment:
     end = items[-1].end
-    said = Smooth(SMOOTH).push([*items, EndOfStream("a", end, RATE)])
-    return [item for item in said if isinstance(item, Segment)][-1]
+    emitted = Smooth(SMOOTH).push([*items, EndOfStream("a", end, RATE)])
+    return [item for item in emitted if isinstance(item, Segment)][-1]
 
 
 @pytest.mark.parametrize(
@@ -172,12 +172,12 @@ def last_segment(items: list[Decision]) -> Segment:
         ([None] * 6, None, None),
     ],
 )
-def test_a_segment_tells_the_mean_of_its_windows(values, expected, score):
+def test_a_segment_has_the_mean_of_its_windows(values, expected, score):
     segment = last_segment(odds(values))
     assert segment.voice == expected
     assert segment.voice_score == (None if score is None else round(score, 3))
-    told = segment.to_dict()
-    assert (told["voice"], told["voice_score"]) == (expected, segment.voice_score)
+    reported = segment.to_dict()
+    assert (reported["voice"], reported["voice_score"]) == (expected, segment.voice_score)
 
 
 def test_a_segment_that_is_not_speech_has_no_voice():
@@ -190,8 +190,8 @@ def test_each_segment_has_the_windows_within_it():
     items[0] = replace(items[0], voice_odds=3.0)
     items[25] = replace(items[25], voice_odds=-3.0)
     end = 34 * RATE
-    said = Smooth(SMOOTH).push([*items, EndOfStream("a", end, RATE)])
-    finals = [item for item in said if isinstance(item, Segment) and item.final]
+    emitted = Smooth(SMOOTH).push([*items, EndOfStream("a", end, RATE)])
+    finals = [item for item in emitted if isinstance(item, Segment) and item.final]
     assert [(s.label, s.voice) for s in finals] == [
         ("speech", "female"), ("music", None), ("speech", "male"),
     ]  # fmt: skip
@@ -199,7 +199,7 @@ def test_each_segment_has_the_windows_within_it():
 
 @settings(max_examples=30)
 @given(st.lists(st.sampled_from([None, None, -4.0, 3.0]), min_size=2, max_size=40), st.data())
-def test_a_snapshot_carries_what_was_heard_of_the_voice(values, data):
+def test_a_snapshot_carries_the_voice_streak(values, data):
     items = [*odds(values), EndOfStream("a", 10**9, RATE)]
     at = data.draw(st.integers(1, len(values)))
     stage, other = Smooth(SMOOTH), Smooth(SMOOTH)
@@ -210,7 +210,7 @@ def test_a_snapshot_carries_what_was_heard_of_the_voice(values, data):
 
 @pytest.mark.long
 @pytest.mark.parametrize("at", [6, 9, 18, 27, 34])
-def test_a_restarted_pipeline_tells_the_same_voice(classifier, at):
+def test_a_restarted_pipeline_reports_the_same_voice(classifier, at):
     def make() -> Pipeline:
         return Pipeline(FRONT_END, classifier, SMOOTH, voice=VOICE)
 
@@ -220,10 +220,10 @@ def test_a_restarted_pipeline_tells_the_same_voice(classifier, at):
     samples = (0.01 * (1 + t) * tones).astype(np.float32)
     chunks = chunks_of(samples, RATE)
     whole = finals(make().push(chunks, last=True))
-    told = [segment[2] is not None for segment in whole]
-    assert told[0]
-    assert told[-1]
-    assert not all(told)
+    reported = [segment[2] is not None for segment in whole]
+    assert reported[0]
+    assert reported[-1]
+    assert not all(reported)
     first, second = make(), make()
     early = finals(first.push(chunks[:at]))
     snapshot = json.loads(json.dumps(first.snapshot("a")))

@@ -16,7 +16,7 @@ def test_a_worker_with_nothing_to_read_is_left_alone():
     assert ended == []
 
 
-def test_a_worker_that_gets_on_is_not_even_asked():
+def test_a_worker_that_makes_progress_is_not_checked():
     def work():
         raise AssertionError
 
@@ -40,7 +40,7 @@ def test_a_worker_that_stalls_ends_with_one_line():
     assert "\n" not in line
 
 
-def test_progress_while_the_broker_is_asked_counts():
+def test_progress_during_the_broker_check_counts():
     clock, dog, ended = watched(lambda: dog.progress() or "something waits")
     clock.now = 10.0
     dog.check()

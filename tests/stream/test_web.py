@@ -30,11 +30,11 @@ from tests.stream.web_server import (
     Answer,
     Request,
     encoded,
-    heard,
     length_s,
     listening,
     moved,
     radio,
+    received_audio,
     stream,
     whole,
 )
@@ -52,13 +52,13 @@ def refused(url: str, settings: WebSettings = QUICK) -> str:
     return message.removeprefix(f"{url}: ")
 
 
-def says(status: int, **headers: str) -> Answer:
+def reply(status: int, **headers: str) -> Answer:
     return lambda request: request.head(status, **headers)
 
 
 def test_each_refusal_is_one_line_with_its_way_out() -> None:
     answers = {
-        f"/{status}": says(status) for status in (401, 403, 404, 410, 418, 429, 451, 500, 503)
+        f"/{status}": reply(status) for status in (401, 403, 404, 410, 418, 429, 451, 500, 503)
     }
     with radio(answers) as (url, visits):
         for path, words in {
@@ -73,12 +73,12 @@ def test_each_refusal_is_one_line_with_its_way_out() -> None:
             "/503": "cannot serve now (HTTP 503 Service Unavailable)",
         }.items():
             assert refused(url + path).startswith(words)
-        assert len(visits) == len(answers)  # each is asked once
+        assert len(visits) == len(answers)  # each is requested once
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["seconds", "date"])
-def test_a_server_that_asks_for_a_short_wait_at_the_start_gets_it(form: str) -> None:
+def test_a_short_retry_after_at_the_start_is_honoured(form: str) -> None:
     def answer(request: Request) -> None:
         times.append(time.monotonic())
         if len(times) < 3:
@@ -92,13 +92,13 @@ def test_a_server_that_asks_for_a_short_wait_at_the_start_gets_it(form: str) -> 
         radio({"/a.mp3": answer}) as (url, _),
         listening(f"{url}/a.mp3", max_backoff_s=5.0) as source,
     ):
-        assert length_s(heard(source)) == pytest.approx(2, abs=0.1)
+        assert length_s(received_audio(source)) == pytest.approx(2, abs=0.1)
     assert len(times) == 3
     assert times[1] - times[0] >= 0.9
 
 
-def test_a_server_that_asks_for_a_long_wait_is_not_waited_for_at_the_start() -> None:
-    with radio({"/live": says(503, Retry_After="3600")}) as (url, visits):
+def test_a_long_retry_after_at_the_start_is_an_error() -> None:
+    with radio({"/live": reply(503, Retry_After="3600")}) as (url, visits):
         assert "asks to come back in 3600 s" in refused(f"{url}/live")
         assert len(visits) == 1
 
@@ -130,14 +130,14 @@ def test_a_wait_is_bounded(attempt: int, max_s: float, requested_s: float | None
 
 
 def test_redirections_that_lead_nowhere() -> None:
-    answers: dict[str, Answer] = {f"/{i}": says(302, Location=f"/{i + 1}") for i in range(30)}
+    answers: dict[str, Answer] = {f"/{i}": reply(302, Location=f"/{i + 1}") for i in range(30)}
     answers |= {
-        "/self": says(301, Location="/self"),
-        "/ping": says(307, Location="/pong"),
-        "/pong": says(308, Location="/ping"),
-        "/nowhere": says(302),
-        "/dead": says(302, Location="/gone"),
-        "/gone": says(404),
+        "/self": reply(301, Location="/self"),
+        "/ping": reply(307, Location="/pong"),
+        "/pong": reply(308, Location="/ping"),
+        "/nowhere": reply(302),
+        "/dead": reply(302, Location="/gone"),
+        "/gone": reply(404),
     }
     with radio(answers) as (url, visits):
         assert "in a circle" in refused(f"{url}/self")
@@ -219,13 +219,13 @@ def test_what_is_no_audio_is_named(name: str, kind: str) -> None:
         assert f"is {name}" in refused(f"{url}/live")
 
 
-def test_audio_is_read_whatever_its_type_says() -> None:
+def test_audio_is_read_with_any_content_type() -> None:
     def answer(request: Request) -> None:
         request.head(Content_Type="text/html", icy_name="Radio")
         request.wfile.write(encoded(3))
 
     with radio({"/live": answer}) as (url, _), listening(f"{url}/live") as source:
-        assert length_s(heard(source, until_s=2.5)) >= 2.5
+        assert length_s(received_audio(source, until_s=2.5)) >= 2.5
 
 
 LISTS = {
@@ -254,7 +254,7 @@ def test_of_a_list_the_first_entry_that_plays_is_taken(path: str) -> None:
     answers: dict[str, Answer] = {
         "/live.mp3": live,
         "/live.mp3?a=1&b=2": live,
-        "/gone": says(404),
+        "/gone": reply(404),
         "/page": whole(PAGES["a web page (HTML)"]),
     }
     with radio(answers) as (url, visits):
@@ -262,14 +262,14 @@ def test_of_a_list_the_first_entry_that_plays_is_taken(path: str) -> None:
         for name, text in LISTS.items():
             answers[name] = whole(text.format(url=url, dead=dead).encode())
         with listening(url + path) as source:
-            assert length_s(heard(source, until_s=2)) >= 2
+            assert length_s(received_audio(source, until_s=2)) >= 2
         assert visits[-1].startswith("/live.mp3")
 
 
 @pytest.mark.slow
-def test_lists_of_which_nothing_plays_say_how_the_first_one_failed() -> None:
+def test_playlists_without_audio_report_the_first_failure() -> None:
     answers: dict[str, Answer] = {
-        "/gone": says(404),
+        "/gone": reply(404),
         "/a.m3u": whole(b"/gone\n"),
         "/b.m3u": whole(b"/gone\n/garbage\n"),
         "/garbage": whole(noise(1, 50_000).tobytes()),
@@ -282,7 +282,7 @@ def test_lists_of_which_nothing_plays_say_how_the_first_one_failed() -> None:
         ),
         "/broken.xspf": whole(b"<playlist><trackList><<</playlist>"),
     }
-    answers |= {f"/gone?{i}": says(404) for i in range(3000)}
+    answers |= {f"/gone?{i}": reply(404) for i in range(3000)}
     with radio(answers) as (url, visits):
         assert f"its list's only entry fails: {url}/gone: is not there (HTTP 404" in refused(
             f"{url}/a.m3u"
@@ -354,7 +354,7 @@ def test_a_stream_met_in_the_middle_of_a_frame_begins_with_its_next_one(
         ({"Content-Length": str(2**63 - 1)}, Sign.LIVE),
     ],
 )
-def test_what_headers_say(headers: dict[str, str], sign: Sign) -> None:
+def test_headers_are_parsed(headers: dict[str, str], sign: Sign) -> None:
     from email.message import Message
     from types import SimpleNamespace
 
@@ -390,8 +390,8 @@ def broken(data: bytes, *, every: int, ranges: bool, tag: str | None = '"a"') ->
     """Serve a file, and end each answer after `every` bytes."""
 
     def answer(request: Request) -> None:
-        asked = request.headers.get("Range")
-        start = int(asked[6:].split("-")[0]) if asked and ranges else 0
+        requested = request.headers.get("Range")
+        start = int(requested[6:].split("-")[0]) if requested and ranges else 0
         headers = {"Content_Length": str(len(data) - start), "Content_Type": "audio/mpeg"}
         headers |= {"ETag": tag} if tag else {}
         if ranges:
@@ -418,7 +418,7 @@ def test_a_file_that_breaks_off_again_and_again_is_read_whole_and_once(
         radio(answers) as (url, visits),
         listening(f"{url}/a.mp3", max_backoff_s=0.05, settle_s=5.0) as source,
     ):
-        chunks = heard(source)
+        chunks = received_audio(source)
         assert source.warnings == []
         assert not source.live
         assert source.reconnects == 0
@@ -436,14 +436,14 @@ def test_a_file_that_changes_while_it_is_read_is_named() -> None:
         request.wfile.write(next(bodies, b""))
 
     with radio({"/a.mp3": answer}) as (url, visits), listening(f"{url}/a.mp3") as source:
-        heard(source)
+        received_audio(source)
         assert len(source.warnings) == 1
         assert "other bytes than before" in source.warnings[0]
 
 
 @pytest.mark.slow
 def test_a_file_in_chunks_without_a_length_is_read_once() -> None:
-    """A podcast that a program generates: more at once than a live stream could have."""
+    """A generated podcast sends more at once than a live stream could."""
     data = encoded(150)
 
     def answer(request: Request) -> None:
@@ -455,7 +455,7 @@ def test_a_file_in_chunks_without_a_length_is_read_once() -> None:
         request.wfile.write(b"0\r\n\r\n")
 
     with radio({"/a": answer}) as (url, visits), listening(f"{url}/a") as source:
-        chunks = heard(source)
+        chunks = received_audio(source)
         assert len(visits) == 1
         assert not source.live
         assert source.warnings == []
@@ -468,7 +468,7 @@ def test_a_film_with_its_index_at_the_end_is_read_by_ranges() -> None:
     encode(data, tone(20, RATE), RATE, "aac", format="mp4")
     answers = {"/a.mp4": whole(data.getvalue(), ranges=True)}
     with radio(answers) as (url, visits), listening(f"{url}/a.mp4") as source:
-        assert length_s(heard(source)) == pytest.approx(20, abs=0.2)
+        assert length_s(received_audio(source)) == pytest.approx(20, abs=0.2)
         assert len(visits) <= 3
 
 
@@ -477,7 +477,7 @@ def test_a_film_with_its_index_at_the_end_is_read_without_ranges_too() -> None:
     encode(data, tone(20, RATE), RATE, "aac", format="mp4")
     with radio({"/a.mp4": whole(data.getvalue())}) as (url, visits):
         with listening(f"{url}/a.mp4") as source:
-            assert length_s(heard(source)) == pytest.approx(20, abs=0.2)
+            assert length_s(received_audio(source)) == pytest.approx(20, abs=0.2)
         assert len(visits) <= 3
 
 
@@ -515,7 +515,7 @@ def test_a_login_of_the_settings_is_for_the_server_of_the_address_alone() -> Non
         stream(encoded(3), then=2)(request)
 
     elsewhere["/live.mp3"] = foreign
-    answers = {"/list.m3u": answer, "/old.m3u": says(302, Location="/list.m3u")}
+    answers = {"/list.m3u": answer, "/old.m3u": reply(302, Location="/list.m3u")}
     with radio(elsewhere) as (there, _), radio(answers) as (url, _):
         settings = WebSettings(timeout_s=2.0, username="bob", password="open sesame ü")
         source = HttpSource(f"{url}/old.m3u", "radio", settings)
@@ -538,12 +538,12 @@ def test_hls_has_the_login_of_the_settings() -> None:
     with radio(dict.fromkeys(bodies, answer)) as (url, _):
         settings = WebSettings(timeout_s=3.0, username="bob", password="open:/@s")
         source = HttpSource(f"{url}/a.m3u8", "radio", settings)
-        assert length_s(heard(source)) == pytest.approx(2, abs=0.3)
+        assert length_s(received_audio(source)) == pytest.approx(2, abs=0.3)
         source.close()
 
 
-def test_a_login_that_is_refused_is_told_from_one_that_is_missing() -> None:
-    with radio({"/live": says(401, WWW_Authenticate="Basic")}) as (url, _):
+def test_a_refused_login_differs_from_a_missing_one() -> None:
+    with radio({"/live": reply(401, WWW_Authenticate="Basic")}) as (url, _):
         settings = WebSettings(timeout_s=2.0, username="bob", password="open-sesame")
         message = refused(f"{url}/live", settings)
         assert "refuses the login (HTTP 401 Unauthorized); check http.username" in message
@@ -551,14 +551,14 @@ def test_a_login_that_is_refused_is_told_from_one_that_is_missing() -> None:
 
 
 @pytest.mark.slow
-def test_a_station_that_is_away_is_waited_for_and_the_log_says_so_in_one_line_each(
+def test_each_wait_for_an_absent_station_is_logged_in_one_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     visits = iter([
-        stream(encoded(2)), says(404), says(401), says(503, Retry_After="1"), moved,
+        stream(encoded(2)), reply(404), reply(401), reply(503, Retry_After="1"), moved,
         whole(PAGES["a web page (HTML)"]),
     ])  # fmt: skip
-    answers: dict[str, Answer] = {"/live.mp3": says(410)}
+    answers: dict[str, Answer] = {"/live.mp3": reply(410)}
 
     def answer(request: Request) -> None:
         next(visits, stream(encoded(6), then=9))(request)
@@ -569,14 +569,14 @@ def test_a_station_that_is_away_is_waited_for_and_the_log_says_so_in_one_line_ea
         radio(answers) as (url, seen),
         listening(f"{url}/live", max_backoff_s=0.1) as source,
     ):
-        heard(source, until_s=3)
+        received_audio(source, until_s=3)
         assert source.reconnects == 1
         assert len(seen) == 8
     lines = [record.getMessage() for record in caplog.records]
     assert all("\n" not in line for line in lines)
     for words in ("ended", "404", "401", "come back in 1 s", "410 Gone", "HTML"):
         assert sum(words in line for line in lines) == 1, (words, lines)
-    # What is alike is one line a minute, whatever the address.
+    # Similar warnings are one line a minute, for any address.
     assert len({record.msg for record in caplog.records}) == 2
 
 
@@ -601,8 +601,8 @@ def test_a_stream_that_sends_bytes_and_no_audio_is_connected_to_again() -> None:
             assert time.monotonic() < deadline
 
 
-def test_errors_keep_what_the_server_asked_for() -> None:
-    answers = {"/a.m3u": whole(b"/busy\n"), "/busy": says(503, Retry_After="70")}
+def test_errors_carry_retry_after() -> None:
+    answers = {"/a.m3u": whole(b"/busy\n"), "/busy": reply(503, Retry_After="70")}
     with radio(answers) as (url, _), pytest.raises(AirsiftError) as error:
         HttpSource(f"{url}/a.m3u", "radio", QUICK)
     assert isinstance(error.value, WebError)
@@ -628,4 +628,4 @@ def test_certificates_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             assert words in refused(f"{url}/live")
             assert visits == []
     with radio(answers, contexts["trusted"]) as (url, _), listening(f"{url}/live") as source:
-        assert length_s(heard(source, until_s=2.5)) >= 2.5
+        assert length_s(received_audio(source, until_s=2.5)) >= 2.5

@@ -1,4 +1,4 @@
-"""What web addresses show and where they lead."""
+"""Web addresses: hidden secrets and refused destinations."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from stream.sources.web_client import WebClient, WebSettings
 from tests.stream.web_server import (
     Answer,
     encoded,
-    heard,
     length_s,
     radio,
+    received_audio,
     stream,
     whole,
 )
@@ -100,9 +100,9 @@ def test_which_addresses_are_public(address: str, public: bool) -> None:
 @pytest.mark.slow
 def test_what_is_private_is_refused_by_name() -> None:
     with radio({"/live": stream(encoded(3), then=2)}) as (url, visits):
-        with pytest.raises(SourceError, match=r"127\.0\.0\.1.*http\.allow_private=false") as told:
+        with pytest.raises(SourceError, match=r"127\.0\.0\.1.*http\.allow_private=false") as error:
             HttpSource(f"{url}/live?token={SECRET}", "radio", WebSettings(allow_private=False))
-        assert SECRET not in str(told.value)
+        assert SECRET not in str(error.value)
         assert visits == []
         for name in ("localhost", "127.1", "[::1]", "2130706433", "0x7f000001"):
             port = url.rpartition(":")[2]
@@ -126,7 +126,7 @@ def inside(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.slow
-def test_what_is_public_is_heard_as_without_the_rule(inside: str) -> None:
+def test_public_addresses_are_read_as_without_the_rule(inside: str) -> None:
     data = encoded(4)
     answers = {"/live": stream(data, then=2), "/a.mp3": whole(data, ranges=True)}
     answers["/list.pls"] = whole(b"[playlist]\nFile1=/live\n")
@@ -137,7 +137,7 @@ def test_what_is_public_is_heard_as_without_the_rule(inside: str) -> None:
                 url + path, "radio", WebSettings(timeout_s=3.0, allow_private=False)
             )
             try:
-                assert length_s(heard(source, until_s=until_s)) >= 3
+                assert length_s(received_audio(source, until_s=until_s)) >= 3
             finally:
                 source.close()
 
@@ -221,7 +221,7 @@ def guarded(data: bytes):
     return answer
 
 
-def test_a_login_opens_and_is_told_to_nobody(tmp_path: Path) -> None:
+def test_a_login_opens_and_is_not_disclosed(tmp_path: Path) -> None:
     answers = {"/a.mp3": guarded(encoded(7)), "/list.m3u": guarded(b"#EXTM3U\na.mp3\n")}
     events = tmp_path / "events.jsonl"
     with radio(answers) as (url, _):
@@ -267,7 +267,7 @@ def test_a_login_is_not_taken_along_to_another_server() -> None:
 def test_closing_ends_the_proxy(inside: str) -> None:
     with radio({"/live": stream(encoded(30), then=20)}) as (url, _):
         source = HttpSource(f"{url}/live", "radio", WebSettings(allow_private=False))
-        heard(source, until_s=1)
+        received_audio(source, until_s=1)
         guard = source._client.guard
         assert guard is not None
         source.close()

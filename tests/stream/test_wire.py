@@ -23,8 +23,8 @@ def decode(
 def with_headers(message: Message, **changes: str | None) -> Message:
     headers = {name: value.decode() for name, value in message.headers}
     headers |= {name.replace("_", "-", name == "content_type"): v for name, v in changes.items()}
-    kept = [(name, text.encode()) for name, text in headers.items() if text is not None]
-    return message._replace(headers=kept)
+    encoded = [(name, text.encode()) for name, text in headers.items() if text is not None]
+    return message._replace(headers=encoded)
 
 
 @pytest.fixture
@@ -75,14 +75,14 @@ def test_messages_of_lossy_codecs_join_without_a_click(codec: str, rate: int) ->
     n = rate // 2
     sent = tone(4 * n / rate, rate)
     decoder = ChunkDecoder(WireSettings())
-    heard = np.concatenate(
+    decoded = np.concatenate(
         [
             decoder.decode(*encode(AudioChunk("a", i, sent[i : i + n], rate), codec)).chunk.samples
             for i in range(0, len(sent), n)
         ]
     )
-    heard = heard[:: len(heard) // len(sent)]
-    error = np.abs(heard - sent).reshape(4, n)
+    decoded = decoded[:: len(decoded) // len(sent)]
+    error = np.abs(decoded - sent).reshape(4, n)
     assert np.sqrt(np.mean(error**2)) < 0.02
     assert error[:, : rate // 100].max() < 0.1
     assert error[:, -rate // 100 :].max() < 0.1
@@ -98,18 +98,18 @@ def test_a_chunk_that_is_not_finite_is_sent_as_silence() -> None:
     ]
 
 
-def test_the_time_of_the_first_sample_is_kept(message: Message) -> None:
+def test_the_time_of_the_first_sample_is_carried(message: Message) -> None:
     assert decode(message).time == 1_700_000_000.25
 
 
-def test_channels_are_kept_for_whoever_mixes_them(message: Message) -> None:
+def test_channels_are_not_mixed_by_the_decoder(message: Message) -> None:
     stereo = np.array([[0, 16384], [8192, 8192]], "<i2").tobytes()
     chunk = decode(with_headers(message._replace(value=stereo), channels="2"))
     assert chunk.samples.tolist() == [[0.0, 0.5], [0.25, 0.25]]
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "pattern"),
     [
         ({"content_type": None}, "header content-type is missing.*kafka.wire.default_content_type"),
         ({"content_type": "video/mp4"}, "header content-type='video/mp4' must be one of audio/"),
@@ -132,21 +132,21 @@ def test_channels_are_kept_for_whoever_mixes_them(message: Message) -> None:
     ],
 )
 def test_a_wrong_header_is_named(
-    message: Message, changes: dict[str, str | None], says: str
+    message: Message, changes: dict[str, str | None], pattern: str
 ) -> None:
-    with pytest.raises(DecodeError, match=says):
+    with pytest.raises(DecodeError, match=pattern):
         decode(with_headers(message, **changes))
 
 
 @pytest.mark.parametrize("name", ["rate", "Start_Sample", "content-type", "channels", "end"])
 def test_a_header_that_contradicts_itself_is_named(message: Message, name: str) -> None:
-    said = with_headers(message, channels="1", end="false")
+    changed = with_headers(message, channels="1", end="false")
     other = {"content-type": b"audio/wav", "end": b"true"}.get(name, b"2")
     with pytest.raises(DecodeError, match=f"header {name.lower()} is sent as '.*' and as '"):
-        decode(said._replace(headers=[*said.headers, (name, other)]))
-    known = dict(said.headers)[name.lower()]
+        decode(changed._replace(headers=[*changed.headers, (name, other)]))
+    known = dict(changed.headers)[name.lower()]
     for again in ((name, known), (name, b""), ("x-trace", b"1"), ("x-trace", b"2")):
-        decode(said._replace(headers=[*said.headers, again]))
+        decode(changed._replace(headers=[*changed.headers, again]))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_a_header_that_contradicts_itself_is_named(message: Message, name: str) 
         ("audio/x-s16le; rate=48000", (48_000, 1600)),
     ],
 )
-def test_what_the_type_of_raw_samples_says_of_them_is_believed(
+def test_raw_samples_are_decoded_by_their_content_type(
     message: Message, kind: str, shape: tuple[int, int]
 ) -> None:
     chunk = decode(with_headers(message, rate=None, channels=None, content_type=kind))
@@ -165,26 +165,26 @@ def test_what_the_type_of_raw_samples_says_of_them_is_believed(
 
 
 @pytest.mark.parametrize(
-    ("value", "says"),
+    ("value", "pattern"),
     [
         (b"", "the message has no value"),
         (b"\0" * 9_000_000, "9000000 bytes are more than kafka.wire.max_bytes=8388608"),
         (b"\0" * 2_000_000, "more than kafka.wire.max_s=60 s"),
     ],
 )
-def test_a_value_beyond_the_limits_is_refused(message: Message, value: bytes, says: str) -> None:
-    with pytest.raises(DecodeError, match=says):
+def test_a_value_beyond_the_limits_is_refused(message: Message, value: bytes, pattern: str) -> None:
+    with pytest.raises(DecodeError, match=pattern):
         decode(message._replace(value=value))
 
 
 @pytest.mark.parametrize(
-    ("key", "says"),
+    ("key", "pattern"),
     [(None, "no key"), (b"\xff\xfe", "not UTF-8"), (b"a\nb", "printable"), (b"x" * 300, "200")],
 )
 def test_a_key_that_is_no_station_is_refused(
-    message: Message, key: bytes | None, says: str
+    message: Message, key: bytes | None, pattern: str
 ) -> None:
-    with pytest.raises(DecodeError, match=says):
+    with pytest.raises(DecodeError, match=pattern):
         ChunkDecoder(WireSettings()).decode(key, message.value, message.headers)
 
 

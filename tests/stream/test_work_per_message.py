@@ -1,4 +1,4 @@
-"""One message costs what its size does, however it is made, and no more memory than the limits."""
+"""The cost of a message is bounded by its size, its memory by the limits."""
 
 from __future__ import annotations
 

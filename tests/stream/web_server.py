@@ -105,8 +105,8 @@ def whole(data: bytes, *, ranges: bool = False, break_at: int | None = None) -> 
     broken = threading.Event()
 
     def answer(request: Request) -> None:
-        asked = request.headers.get("Range", "bytes=0-")
-        start = int(asked.split("=")[1].split("-")[0]) if ranges else 0
+        requested = request.headers.get("Range", "bytes=0-")
+        start = int(requested.split("=")[1].split("-")[0]) if ranges else 0
         headers = {"Content_Length": str(len(data) - start)}
         if ranges:
             headers |= {
@@ -123,12 +123,12 @@ def whole(data: bytes, *, ranges: bool = False, break_at: int | None = None) -> 
     return answer
 
 
-def heard(
-    source: HttpSource, *, until_s: float = 1e9, patience_s: float = 120.0
+def received_audio(
+    source: HttpSource, *, until_s: float = 1e9, timeout_s: float = 120.0
 ) -> list[AudioChunk]:
-    """Take chunks until so much was heard or the source ends."""
+    """Return the chunks of the first `until_s` seconds, or all."""
     chunks: list[AudioChunk] = []
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + timeout_s
     for batch in source:
         chunks += batch
         if sum(len(chunk.samples) / chunk.rate for chunk in chunks) >= until_s:

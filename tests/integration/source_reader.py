@@ -1,4 +1,4 @@
-"""Audio over a real broker: sent as publishers do, heard as drivers do."""
+"""Audio over a real broker: sent as publishers do, received as drivers do."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ CHUNK = RATE // 2
 
 
 def send(settings: KafkaSettings, station: str, samples: np.ndarray, **options: Any) -> None:
-    """Publish samples behind what the station has."""
+    """Publish samples after the station's last one."""
     source = ListSource([[AudioChunk(station, 0, samples, RATE)]])
     publish(source, settings, stop=Stop(), speed=None, **{"codec": "pcm", "ends": False, **options})
 
 
-class Ear:
-    """Reads a source as a driver does, and keeps what it hears."""
+class SourceReader:
+    """Reads a source as a driver does, and collects its chunks."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self.source = KafkaSource(settings, rate=RATE)
@@ -37,10 +37,10 @@ class Ear:
         self.resumed: dict[str, dict[str, Any]] = {}
         self.lost: set[str] = set()
 
-    def listen(self, enough: Callable[[], bool], timeout_s: float = 120.0) -> None:
+    def read_until(self, enough: Callable[[], bool], timeout_s: float = 120.0) -> None:
         deadline = time.monotonic() + timeout_s
         while not enough():
-            assert time.monotonic() < deadline, f"heard only {self.ends()}"
+            assert time.monotonic() < deadline, f"received only {self.ends()}"
             self.step()
 
     def step(self) -> None:
