@@ -28,7 +28,12 @@ from kafka.admin import (
 from stream.events import Decision, Event, Gap
 from stream.kafka.apache_broker import ApacheKafka
 from stream.kafka.client import limits as limits_module
-from stream.kafka.client.connect import connect_admin, connect_producer, ensure_topics
+from stream.kafka.client.connect import (
+    connect_admin,
+    connect_consumer,
+    connect_producer,
+    ensure_topics,
+)
 from stream.kafka.client.dead_letters import DeadLetterProducer
 from stream.kafka.client.producer import Producer
 from stream.kafka.client.refusals import Refusals
@@ -310,13 +315,12 @@ def two_hours_ago() -> int:
 
 
 def joined(settings: KafkaSettings) -> KafkaConsumer:
-    consumer = KafkaConsumer(
-        settings.topics.audio,
-        bootstrap_servers=settings.bootstrap_servers,
+    consumer = connect_consumer(
+        settings,
         group_id=settings.group,
-        enable_auto_commit=False,
         metadata_max_age_ms=500,  # the topic is new
     )
+    consumer.subscribe([settings.topics.audio])
     deadline = time.monotonic() + 120
     while not consumer.assignment():
         assert time.monotonic() < deadline

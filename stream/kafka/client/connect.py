@@ -33,7 +33,7 @@ from kafka.errors import (
 
 from airsift.errors import BrokerError, ConfigError
 from stream.kafka.client.net_client import NetClient
-from stream.kafka.client.privates import read_with, update_metadata
+from stream.kafka.client.privates import keep_late_assignments, read_with, update_metadata
 from stream.kafka.client.rights import UNKNOWN_TOPIC, missing_rights, refusal, refused
 from stream.kafka.client.security import check_tls, explain, joined, security_options, servers
 from stream.kafka.records.partitions import Partitions
@@ -142,6 +142,8 @@ def connect_consumer(
             },
         )
     read_with(Partitions(settings.wire.max_batch_bytes, on_unreadable), consumer)
+    if "group_id" in options:
+        keep_late_assignments(consumer)
     return consumer
 
 

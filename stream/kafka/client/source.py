@@ -31,7 +31,7 @@ from stream.kafka.client.connect import (
 )
 from stream.kafka.client.dead_letters import DeadLetterProducer
 from stream.kafka.client.moved_stations import MovedStations, committed_offsets
-from stream.kafka.client.privates import is_read_to_end, keep_late_assignments, last_reads
+from stream.kafka.client.privates import is_read_to_end, last_reads
 from stream.kafka.client.producer import Producer, SentMessage
 from stream.kafka.client.refusals import Refusals
 from stream.kafka.client.state_topic import StateTopic, StoredRecord, ensure_state_topic
@@ -158,7 +158,6 @@ class KafkaSource(MemberHealth, Source):
             client_rack=settings.client_rack,
             **named,
         )
-        keep_late_assignments(self._consumer)
         self._connectivity = Connectivity(settings, lambda: last_reads(self._consumer))
         self._rebalances = AssignmentListener()
         self._readiness = Readiness(settings.session_timeout_s)
