@@ -56,7 +56,7 @@ def test_stations_over_the_limit_are_refused_and_known_ones_are_read():
     assert all("kafka.max_stations=3" in reason for reason in topic.refused)
     assert topic.receive("left")
     assert topic.receive("a")
-    topic.reader.release([1])
+    topic.reader.unassign([1])
     assert topic.receive("c")
     assert len(topic.refused) == topic.reader.counts["dead_letters"] == 2
 
@@ -67,8 +67,8 @@ def test_stations_that_were_resumed_and_sent_nothing_are_lost_with_their_partiti
     topic.reader.begin(1, 0, [])
     topic.receive("loud")
     topic.receive("on both", 1)
-    assert topic.reader.release([0]) == {"quiet", "loud"}
-    assert topic.reader.release([0, 1]) == {"on both"}
+    assert topic.reader.unassign([0]) == {"quiet", "loud"}
+    assert topic.reader.unassign([0, 1]) == {"on both"}
 
 
 def test_forgotten_stations_make_room_for_others():

@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _ENDED = "the stream had ended"  # why audio is missing before a stream that follows an end
-_CHECK_SKIPS_S = 5.0  # of reading a partition, until its end is known
 _MAX_STARTING = 256  # names with only a part of a first frame; more are invented
 _MAX_FIRST_FRAMES = 256
 _MAX_FIRST_FRAME_S = 10.0  # an incomplete first frame blocks commits no longer than this
@@ -162,7 +161,7 @@ class PartitionReader:
                 snapshots[record.station] = dict(record.snapshot or {})
         return snapshots
 
-    def release(self, partitions: Iterable[int]) -> set[str]:
+    def unassign(self, partitions: Iterable[int]) -> set[str]:
         """Forget partitions; return the stations that are on no other partition."""
         removed: set[str] = set()
         for number in set(partitions):
@@ -193,7 +192,7 @@ class PartitionReader:
         self.counts["bytes"] += len(message.value or b"")
         chunks: list[AudioChunk] = []
         if state is None:
-            chunks += self._follow(message, partition, station)
+            chunks += self._take_over_moved(message, partition, station)
         elif self._records.ends_before(state, message.offset):
             chunks += self._end(partition, station, "idle")
         return chunks + self._process(message, partition, station)
@@ -211,11 +210,11 @@ class PartitionReader:
                 chunks += self._end(partition, station, "sent")
         except DecodeError as error:
             partition.first_frames.pop(station, None)
-            self._send_back(message, station, str(error))
+            self._put_dead_letter(message, station, str(error))
             self._note_damage(partition, station)
         return chunks
 
-    def _follow(
+    def _take_over_moved(
         self, message: ConsumerRecord, partition: PartitionState, station: str
     ) -> list[AudioChunk]:
         """Read what precedes the first message of a station that has moved to this partition."""
@@ -336,7 +335,7 @@ class PartitionReader:
         if state is None or state.stream is None or state.stream.over:
             return []
         count = state.stream
-        self._refuse_pending(station, "its stream ended")
+        self._give_up_pending(station, "its stream ended")
         self._partitions.set_damaged(
             station, value=False
         )  # the end explains why audio is missing after it
@@ -355,7 +354,7 @@ class PartitionReader:
         verdict, station = decoded.placement.verdict, decoded.chunk.station
         before = self._partitions.pop_pending(station)
         if before is not None and verdict is not Verdict.CONFIRMED:
-            self._refuse_jump(before, "the next message does not go on from there")
+            self._dead_letter_jump(before, "the next message does not go on from there")
         if verdict is Verdict.NEAR:
             return self._accept(message, decoded)
         if verdict is Verdict.PENDING:
@@ -363,7 +362,7 @@ class PartitionReader:
             if pending.size + self._partitions.pending_bytes <= MAX_PENDING_BYTES:
                 partition.pending[station] = pending
             else:
-                self._send_back(message, station, _TOO_MANY_PENDING)
+                self._put_dead_letter(message, station, _TOO_MANY_PENDING)
             return []
         self.counts["jumps"] += 1
         log.warning(
@@ -400,18 +399,18 @@ class PartitionReader:
             chunk = replace(chunk, gap_reason="a message could not be decoded")
         return [chunk]
 
-    def _refuse_pending(self, station: str, why: str) -> None:
+    def _give_up_pending(self, station: str, why: str) -> None:
         """Refuse the pending message of a station that no other message will confirm."""
         pending = self._partitions.pop_pending(station)
         if pending is not None:
             self._decoder.drop_candidate(station)
-            self._refuse_jump(pending, why)
+            self._dead_letter_jump(pending, why)
 
-    def _refuse_jump(self, pending: PendingMessage, why: str) -> None:
+    def _dead_letter_jump(self, pending: PendingMessage, why: str) -> None:
         """Refuse a message whose jump was not confirmed."""
         placement, station = pending.decoded.placement, pending.decoded.chunk.station
         far = f"{abs(placement.off_s):.0f} s {'ahead of' if placement.off_s > 0 else 'before'}"
-        self._send_back(
+        self._put_dead_letter(
             pending.message,
             station,
             f"{placement.hint} is {far} the station's audio, and {why}: a clock or a count that "
@@ -419,7 +418,7 @@ class PartitionReader:
             "own)",
         )
 
-    def _send_back(
+    def _put_dead_letter(
         self,
         message: ConsumerRecord,
         station: str,
@@ -443,7 +442,7 @@ class PartitionReader:
         self.counts["unreadable"] += 1
         station = (message.key or b"").decode("utf-8", "replace")
         line = "passed over, sent to the dead letters: %s"
-        self._send_back(message, station, value.reason, line)
+        self._put_dead_letter(message, station, value.reason, line)
         self._note_damage(partition, station)
         return []
 
@@ -474,7 +473,7 @@ class PartitionReader:
             partition, record = self._partitions[state.partition], state.record
             if record is None or partition.next_offset < record.read_to:
                 continue  # after a restart, its last messages are not read yet
-            if self._is_elsewhere(state) or self._has_moved(state):
+            if self._is_on_two_of_ours(state) or self._has_moved(state):
                 state.buffer = MessageBuffer()
                 expired.append(state)
             else:
@@ -491,7 +490,7 @@ class PartitionReader:
             partition.stations.pop(station, None)
             partition.withdrawn.add(station)
             if not self._partitions.states(station):
-                self._refuse_pending(station, "no other message came after it")
+                self._give_up_pending(station, "no other message came after it")
                 self._decoder.forget(station)
                 forgotten.add(station)
                 where = {"station": station, "partition": partition.number}
@@ -507,14 +506,14 @@ class PartitionReader:
                     del partition.first_frames[station]
             for station, pending in list(partition.pending.items()):
                 if now - pending.since_s >= self._idle_s:
-                    self._refuse_pending(station, "no other message came after it")
+                    self._give_up_pending(station, "no other message came after it")
 
     def _note_damage(self, partition: PartitionState, station: str) -> None:
         """Note that a message of a station is missing, unless its stream has ended."""
         if station in partition.stations and not self._decoder.is_at_end(station):
             self._partitions.set_damaged(station, value=True)
 
-    def _is_elsewhere(self, state: StationState) -> bool:
+    def _is_on_two_of_ours(self, state: StationState) -> bool:
         """Return whether a station has moved to another partition of ours."""
         return len(self._partitions.states(state.station)) > 1
 

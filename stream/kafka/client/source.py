@@ -343,7 +343,7 @@ class KafkaSource(MemberHealth, Source):
 
     def _let_go(self, partitions: Iterable[int]) -> set[str]:
         partitions = set(partitions)
-        lost = self._reader.release(partitions)
+        lost = self._reader.unassign(partitions)
         self._unstored.drop(partitions)
         self._records = {k: v for k, v in self._records.items() if k[0] not in partitions}
         self._committed = {

@@ -113,9 +113,9 @@ class ResumePoint(NamedTuple):
         Its offset in the partition.
     start, rate : int
         First sample that is decoded then, and its rate.
-    place : Place
+    timeline : TimelineState
         The station's timeline before the message.
-    entry : Entry
+    entry : FrameEntry
         How its frames begin, if it belongs to a stream of frames.
     """
 
@@ -133,9 +133,9 @@ class DecodedMessage(NamedTuple):
     ----------
     chunk : AudioChunk
         Its audio; empty if no frame ends in it.
-    begin : Begin
+    begin : ResumePoint
         Where decoding begins to get the same samples of this message and all later ones.
-    placed : Placed
+    placement : Placement
         Its position, and whether that is accepted or pending.
     """
 

@@ -248,7 +248,7 @@ class Worker(MemberHealth, SourceStatus):
         if self._assignment != self._consumer.assignments:
             self._assignment = self._consumer.assignments
             self._state.unstored.drop(known.partitions)
-            items += [Lost(station) for station in sorted(known.release(known.partitions))]
+            items += [Lost(station) for station in sorted(known.unassign(known.partitions))]
             self._consumer.forget_commits()
             self.counts["rebalances"] += 1
         ends, forgotten = known.tick(self._listening())
