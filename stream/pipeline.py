@@ -3,13 +3,13 @@
 ::
 
     AudioChunk ─> align ─> clock ─> mono ─> resample ─> columns ─> classify ─> voice ─> smooth
-    in any order   audio in order, at the model's rate   CQT     decisions          segments │
+    in any order   in order         at the model's rate  CQT     decisions          segments │
                                                                                              │
     Event <────────────── dated by clock <────────────── matches of the catalogue <── identify
 
-One list goes down the road. Each stage (`stream.session.Stage`) replaces the items that are its
-own and passes on the others: so the audio that `identify` needs comes to it behind the columns,
-and a `Discontinuity` or an `EndOfStream` ends what each stage has of a station as it passes.
+One list goes down the road. Each stage (`stream.session.Stage`) passes on every item and adds its
+own, so the audio that `identify` needs passes the stages between. A `Discontinuity` or an
+`EndOfStream` ends what each stage has of a station as it passes.
 
 The law: ``push(a) + push(b)`` equals ``push(a + b)`` for every station. A file is a stream that
 comes in one piece, and a restart that reads the audio from `Snapshot.oldest` on repeats the same
@@ -157,7 +157,7 @@ class Pipeline:
         """Return what `restore` needs to go on with a station in another process.
 
         It is small, because audio is not in it: the audio from its ``oldest`` sample on must be
-        pushed again. Until that audio has brought a new decision, the snapshot is the one that was
+        pushed again. Until the first decision or break after `restore`, it is the snapshot that was
         restored: nothing else is known, and nothing has been published since.
 
         Returns
@@ -165,7 +165,7 @@ class Pipeline:
         dict
             Of JSON's types: `Snapshot.to_json`.
         """
-        session = self.sessions.get(station) or Session(station)
+        session = self.sessions.get(station) or Session(station)  # `get` makes none
         if session.restored is not None:
             return session.restored.to_json()
         parts = {stage.name: stage.snapshot(session) for stage in self.stages}

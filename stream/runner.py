@@ -68,8 +68,8 @@ def stop_on_signals() -> Iterator[Stop]:
 class Runner:
     """Takes what a source yields through the pipeline to the sinks.
 
-    Both drivers use it: `run_source` here, and `stream.kafka.faust.worker`. They differ only in how
-    they poll, send and commit.
+    Both drivers use it: `run_source` here, and `stream.kafka.faust.worker`, which takes the five
+    steps with its own client. They differ only in how they poll, send and commit.
 
     **The commit rule.** A checkpoint has five steps. Each begins when the one before has succeeded:
 

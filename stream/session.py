@@ -43,7 +43,7 @@ class Session:
     station : str
         Its name.
     resume_column : int >= 0
-        Columns before this one are in what was restored.
+        After `Pipeline.restore`, the first column to compute; 0 otherwise.
     restored : Snapshot, optional
         What the station was restored from, until a decision or a break goes beyond it.
     """
@@ -63,7 +63,7 @@ class Session:
 
 
 class Sessions(dict[str, Session]):
-    """The sessions by station: the only container of the engine that is keyed by station."""
+    """The sessions by station: the only container of the pipeline that is keyed by station."""
 
     def __missing__(self, station: str) -> Session:
         session = self[station] = Session(station)
@@ -73,9 +73,9 @@ class Sessions(dict[str, Session]):
 class Stage(Protocol):
     """One stage of the pipeline.
 
-    Items of one station are in order. A stage replaces the items that are its own and returns the
-    others unchanged and in place. How the items are divided into pushes changes nothing:
-    ``push(a) + push(b)`` equals ``push(a + b)`` for every station.
+    Items of one station are in order. A stage passes on every item and adds its own behind it; only
+    `align`, `mono` and `resample` replace audio, and `voice` decisions. How the items are divided
+    into pushes changes nothing: ``push(a) + push(b)`` equals ``push(a + b)`` for every station.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ class Stage(Protocol):
         return
 
     def oldest(self, session: Session, sample: int) -> int:
-        """Return the first sample that must come again, so that all from `sample` on is repeated.
+        """Return the first sample that must come again for the same output from `sample` on.
 
         Parameters
         ----------
