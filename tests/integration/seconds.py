@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from types import SimpleNamespace
 
@@ -21,7 +22,8 @@ from tests.integration.source_reader import read_all
 from tests.stream.doubles import snapshot as snapshot_at
 
 STATIONS, SECONDS, RATE = ("a", "b"), 60, 16000
-ITERATIONS = 500  # of a loop that waits for 0.1 s at the longest
+ITERATIONS = 500  # in which something came
+GUARD_S = 250.0
 
 
 class Seconds:
@@ -79,10 +81,12 @@ class IterationObserver(NullObserver):
         self._max_iterations = max_iterations
         self._last = dict.fromkeys(STATIONS, 0)
         self.count = 0
+        self._deadline = time.monotonic() + GUARD_S
 
     def on_batch(self, batch, events):
-        self.count += 1
+        self.count += bool(batch)  # while it waits for its partitions, the loop goes on
         assert self.count < self._max_iterations
+        assert time.monotonic() < self._deadline
         for event in events:
             if event.kind == "decision":
                 self._last[event.station] = event.end // event.rate

@@ -99,7 +99,7 @@ def test_a_web_radio_that_breaks_off_is_a_gap_and_goes_on(tmp_path):
     parts = []
     for seed, seconds in enumerate((12, 60)):
         path = tmp_path / f"{seed}.mp3"
-        encode(path, tune(seconds, seed), RATE, "libmp3lame")
+        encode(path, tune(seconds, RATE, seed), RATE, "libmp3lame")
         parts.append(path.read_bytes())
     Radio.parts, Radio.connections = (parts[0], parts[1]), 0
     server = ThreadingHTTPServer(("127.0.0.1", 0), Radio)
