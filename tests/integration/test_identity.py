@@ -19,7 +19,7 @@ from tests.integration.source_reader import read_all
 
 # A worker that commits a message for each line it reads, and prints each.
 WORKER = """
-import socket, sys
+import queue, socket, sys, threading
 host = sys.argv[2]
 if host:  # another machine has another name, and locks of its own
     from stream.kafka.client import identity
@@ -35,12 +35,23 @@ settings = KafkaSettings.model_validate_json(sys.argv[1])
 try:
     transactions = Transactions(settings)
     source = KafkaSource(settings, rate=16_000, transactions=transactions)
-    batches = iter(source)
-    while not source._consumer.assignment():
-        next(batches)
-    print("runs", transactions._identity.name, flush=True)
-    for line in sys.stdin:
-        next(batches)
+    lines, runs = queue.Queue(), False
+
+    def read():
+        for line in sys.stdin:
+            lines.put(line)
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    for _ in source:  # also while it waits for a line: others of the group need its answers
+        if source._consumer.assignment() and not runs:
+            runs = True
+            print("runs", transactions._identity.name, flush=True)
+        if not runs or lines.empty():
+            continue
+        line = lines.get()
+        if line is None:
+            break
         transactions.send(settings.topics.gaps, b"k", line.strip().encode(), [], 0)
         member = source._consumer.group_metadata()
         print("committed", transactions.commit({}, member), flush=True)
