@@ -131,10 +131,10 @@ class Runner:
     def checkpoint(self, source: Source) -> None:
         """Take all five steps of the commit rule."""
         for sink in self._sinks:
-            with self._timed("flush"):
+            with self.timed("flush"):
                 sink.flush()
         snapshots = self.snapshots()
-        with self._timed("settle"):
+        with self.timed("settle"):
             source.checkpoint(snapshots)
 
     def snapshots(self) -> dict[str, dict[str, Any]]:
@@ -152,7 +152,7 @@ class Runner:
     def _wrote(self, sink: Sink, events: Sequence[Event]) -> bool:
         """Write events; False, after a while, where the sink is full."""
         try:
-            with self._timed("publish"):
+            with self.timed("publish"):
                 sink.write(events)
         except Backpressure as full:
             if self._stop.requested:
@@ -163,7 +163,8 @@ class Runner:
         return True
 
     @contextmanager
-    def _timed(self, part: str) -> Iterator[None]:
+    def timed(self, part: str) -> Iterator[None]:
+        """Report the seconds of the block to the observer, as those of a part of the loop."""
         began = time.perf_counter()
         try:
             yield

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 VERSION = 1
-_PARTS = ("align", "columns", "clock", "voice", "smooth", "identify")
 _MAX_TIME_S = 253_402_300_800.0  # 10000-01-01, where dates end
 _MAX_CLOCK_LAG_S = 366 * 86400.0  # the clock is followed in steps from there
 
@@ -90,9 +89,9 @@ class Snapshot(BaseModel):
     @classmethod
     def of(cls, parts: Mapping[str, Any], *, rate: int, hop: int, oldest: int) -> Self:
         """Return the snapshot that stages' parts make, by their names."""
-        stored = {name: parts.get(name) for name in _PARTS}
+        facts: dict[str, Any] = {"version": VERSION, "rate": rate, "hop": hop, "oldest": oldest}
         # Stages are trusted: nothing is checked, and nothing copied.
-        return cls.model_construct(version=VERSION, rate=rate, hop=hop, oldest=oldest, **stored)
+        return cls.model_construct(**{name: parts.get(name) for name in cls.model_fields} | facts)
 
     def to_json(self) -> dict[str, Any]:
         """Return the snapshot as JSON's types."""

@@ -81,7 +81,7 @@ class Metrics:
             buckets=LATENCY_BUCKETS,
             registry=registry,
         )
-        stages = Histogram(
+        self._stage_seconds = Histogram(
             "airsift_stage_seconds",
             "Time in one call of a stage, for a batch of any number of stations.",
             ["stage"],
@@ -92,7 +92,7 @@ class Metrics:
         self._events = {kind: events.labels(kind) for kind in KINDS}
         self._segments = {label: segments.labels(label) for label in get_args(Label)}
         self._latency = {kind: latency.labels(kind) for kind in KINDS}
-        self._stages = {stage: stages.labels(stage) for stage in (*STAGES, *EDGES)}
+        self._stages = {stage: self._stage_seconds.labels(stage) for stage in (*STAGES, *EDGES)}
 
     def on_batch(self, items: Sequence[SourceItem], events: Sequence[Event]) -> None:
         """Count an iteration of the loop."""
@@ -112,6 +112,8 @@ class Metrics:
 
     def on_call(self, part: str, seconds: float) -> None:
         """Count the seconds of one call of a stage, or at an edge."""
+        if part not in self._stages:  # a stage of somebody's own
+            self._stages[part] = self._stage_seconds.labels(part)
         self._stages[part].observe(seconds)
 
     def on_backpressure(self) -> None:

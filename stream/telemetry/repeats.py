@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 EVERY_S = 60.0
 MAX_KINDS = 500
-_MAX_STATIONS = 1000  # told apart, of one kind
+_MAX_STATIONS = 1000  # of one kind that are distinguished
 _MAX_TEMPLATE = 200  # characters; a template may be a text that was put together before
 _MAX_TEXT = 300
 

@@ -81,6 +81,14 @@ def decisions(port):
     return 0.0
 
 
+def calls(port, part):
+    """Return how often a part of the loop was timed."""
+    for line in get(port, "/metrics")[1].splitlines():
+        if line.startswith(f'airsift_stage_seconds_count{{stage="{part}"}}'):
+            return float(line.split()[1])
+    return 0.0
+
+
 def wait_for(holds, process, log, timeout_s=120.0):
     deadline = time.monotonic() + timeout_s
     while not holds():
@@ -117,6 +125,8 @@ def test_a_broker_that_goes_away_and_comes_back(driver, tmp_path, new_broker):
         try:
             wait_for(lambda: decisions(port) >= 4, process, log)
             wait_for(lambda: get(port, "/readyz")[0] == 200, process, log)
+            for part in ("publish", "flush", "settle"):
+                wait_for(lambda part=part: calls(port, part) > 0, process, log)
             send(settings, 4, 4)  # on its way, one way or the other
             door.shut()
             wait_for(lambda: get(port, "/readyz")[0] == 503, process, log)

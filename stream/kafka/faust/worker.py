@@ -79,11 +79,11 @@ class Worker(MemberHealth, SourceStatus):
     settings : KafkaSettings
         Broker, group, topics and limits.
     pipeline : Pipeline
-        Hears the stations.
+        Processes the stations' audio.
     checkpoint_s : float > 0
         Seconds between checkpoints.
     observer : Observer
-        Told of every turn of the loop.
+        Is called after every iteration of the loop.
 
     Attributes
     ----------
@@ -283,10 +283,16 @@ class Worker(MemberHealth, SourceStatus):
         """Take the steps of the commit rule (`stream.runner.Runner`), unless a rebalance comes."""
         if not self._is_current():
             return
-        await self._producer.flush()
-        await asyncio.to_thread(self._dead_letters.flush)
+        with self._runner.timed("flush"):
+            await self._producer.flush()
+            await asyncio.to_thread(self._dead_letters.flush)
         if not self._is_current():
             return
+        with self._runner.timed("settle"):
+            await self._store_and_commit()
+
+    async def _store_and_commit(self) -> None:
+        """Take steps 2 to 5."""
         records = self._reader.checkpoint(self._runner.snapshots())
         await self._state.write(records, self._producer)
         if unstored := self._state.unstored:

@@ -423,7 +423,7 @@ class RecordBatches:
         counted = base + max(header.record_count, 1)
         if base < claimed <= max(self._highwater, counted):
             return claimed
-        # Whoever wrote it counts offsets that are not there, or there are no records in it.
+        # Its header counts offsets that are not there, or there are no records in it.
         return max(self._position, base) + 1
 
     def _claimed(self, frame: memoryview) -> int | None:
