@@ -87,7 +87,7 @@ def test_members_that_work_between_polls_share_the_partitions(kafka_settings):
     sources = [KafkaSource(kafka_settings, rate=RATE) for _ in range(2)]
     try:
         for _ in zip(*sources, range(60), strict=False):
-            shares = [source._reader.partitions for source in sources]
+            shares = [set(source._reader.partitions) for source in sources]
             if all(shares) and len(set.union(*shares)) == 3:
                 break
             time.sleep(0.3)

@@ -37,7 +37,7 @@ from stream.kafka.codec.timeline import Verdict
 from stream.kafka.records.consumer_record import ConsumerRecord, Unreadable, with_offset_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Set
 
     from stream.audio import Ending
     from stream.kafka.checkpoint.partition_state import MovedStations
@@ -117,9 +117,9 @@ class PartitionReader:
         self._resumed: dict[str, Snapshot] = {}
 
     @property
-    def partitions(self) -> set[int]:
-        """The assigned partitions."""
-        return set(self._partitions)
+    def partitions(self) -> Set[int]:
+        """The assigned partitions, as a view that changes with them."""
+        return self._partitions.keys()
 
     def next_offset(self, partition: int) -> int:
         """Return the offset after the last message read."""

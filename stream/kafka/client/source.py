@@ -307,13 +307,13 @@ class KafkaSource(MemberHealth, Source):
             self._records.clear()
             self._reader.rewrite()
         if self._is_new(self._topic):
-            taken = self._reader.partitions
+            taken = set(self._reader.partitions)
             self._from_start = True
             self._rebalances.assigned |= not self._rebalances.joining
         if self._transactions is not None and (taken or self._rebalances.assigned or self._undone):
             # It holds results of partitions that others may own by now: all start again.
             self._transactions.abort()
-            taken = self._reader.partitions
+            taken = set(self._reader.partitions)
             self._rebalances.assigned |= self._undone and not self._rebalances.joining
             self._undone = False
         lost = self._let_go(taken)
