@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from model.corpus.feature_store import Take
+    from model.corpus.takes import Take
 
 # Kind of item: probability, minimum and maximum length in seconds.
 ITEMS = {

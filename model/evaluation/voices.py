@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from airsift.errors import ConfigError
-from model.corpus import feature_store
+from model.corpus import takes
 from model.evaluation import metrics
 from model.training import dataset
 
@@ -52,7 +52,7 @@ def voice_windows(folder: Path, split: Split) -> list[tuple[Tensor, str]]:
     ConfigError
         The split has no known voice.
     """
-    chosen = known_recordings(feature_store.split_recordings(folder, split))
+    chosen = known_recordings(takes.split_recordings(folder, split))
     found = [
         (columns, group) for columns, group, _ in dataset.windows(folder, chosen, augmented=False)
     ]

@@ -79,7 +79,7 @@ def _frames_and_targets(
     network.eval()
     frames, shares = [], []
     for number in range(batches):
-        columns, active = mixer.batch(batch, np.random.default_rng([seed, 1, number]))
+        columns, active, *_ = mixer.batch(batch, np.random.default_rng([seed, 1, number]))
         with torch.no_grad():
             frames.append(network.embed(columns.to(device)).half().cpu())
         shares.append(

@@ -125,7 +125,7 @@ class Task:
             store,
             dropped=dropped,
             recipes=self.recipes,
-            classes=self.classes,
+            kinds=tuple(self.classes),
             transposition=self.transposition,
             source_balance=self.source_balance,
         )

@@ -30,17 +30,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from torch import Tensor
-
     from model.corpus.feature_store import FeatureStore
+    from model.training.mixer import Batch
     from model.training.validation import Validation
 
 
 class WindowSource(Protocol):
     """Generates training windows."""
 
-    def batch(self, size: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Return columns and frame labels, drawn from `random`; see `Mixer.batch`."""
+    def batch(self, size: int, random: np.random.Generator) -> Batch:
+        """Return windows, drawn from `random`; see `Mixer.batch`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +138,7 @@ def train(
     run, ahead = TrainingRun(settings, labels, folder, input_keys), _Prefetcher(settings)
     mixer = make(store, frozenset(run.dropped))
     while run.step < settings.steps:
-        metrics = run.train_step(*ahead.batch(mixer, run.step))
+        metrics = run.train_step(ahead.batch(mixer, run.step))
         log(run.step, metrics)
         if run.step == int(settings.filter_labels_at * settings.steps) < settings.steps:
             run.dropped = find_mislabelled(run.average, store, settings.device)
@@ -178,9 +177,9 @@ class _Prefetcher:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._worker = ThreadPoolExecutor(1)
-        self._next: tuple[WindowSource, int, Future[tuple[Tensor, Tensor]]] | None = None
+        self._next: tuple[WindowSource, int, Future[Batch]] | None = None
 
-    def batch(self, mixer: WindowSource, step: int) -> tuple[Tensor, Tensor]:
+    def batch(self, mixer: WindowSource, step: int) -> Batch:
         """Return the windows of a step; they depend on mixer, seed and step only."""
         drawn = self._next
         if drawn is None or drawn[0] is not mixer or drawn[1] != step:
@@ -188,6 +187,6 @@ class _Prefetcher:
         self._next = (mixer, step + 1, self._draw(mixer, step + 1))
         return drawn[2].result()
 
-    def _draw(self, mixer: WindowSource, step: int) -> Future[tuple[Tensor, Tensor]]:
+    def _draw(self, mixer: WindowSource, step: int) -> Future[Batch]:
         random = np.random.default_rng([self._settings.seed, step])
         return self._worker.submit(mixer.batch, self._settings.batch, random)

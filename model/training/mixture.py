@@ -95,20 +95,23 @@ def speech_music_noise(random: np.random.Generator) -> tuple[MixtureSource, ...]
 
 # Share and recipe.
 RECIPES: tuple[tuple[float, Recipe], ...] = (
-    (0.12, solo("speech")),
-    (0.09, mix("speech", "noise", -30.0, 3.0)),
+    (0.24, solo("scene")),
+    (0.09, solo("speech")),
+    (0.07, mix("speech", "noise", -30.0, 3.0)),
     (0.02, mix("speech", "speech", -12.0, 0.0)),
-    (0.13, solo("music")),
+    (0.10, solo("music")),
     (0.03, mix("music", "noise", -30.0, -2.0)),
     (0.08, solo("singing")),
-    (0.09, mix("speech", "music", -22.0, 0.0)),
-    (0.07, mix("speech", "music", 0.0, 9.0)),
-    (0.03, mix("speech", "singing", -20.0, 3.0)),
+    (0.02, mix("singing", "noise", -25.0, -2.0)),
+    (0.03, mix("singing", "music", -6.0, 6.0)),
+    (0.06, mix("speech", "music", -22.0, 0.0)),
+    (0.04, mix("speech", "music", 0.0, 9.0)),
+    (0.02, mix("speech", "singing", -20.0, 3.0)),
     (0.02, speech_music_noise),
-    (0.12, spliced),
-    (0.08, spliced_over),
-    (0.12, solo("noise")),
-    (0.05, mix("noise", "noise", -10.0, 0.0)),
+    (0.07, spliced),
+    (0.05, spliced_over),
+    (0.10, solo("noise")),
+    (0.04, mix("noise", "noise", -10.0, 0.0)),
     (0.02, solo("silence")),
 )
 

@@ -13,6 +13,7 @@ from model.corpus.feature_store import FeatureStore, TakeRow
 from model.networks import presets
 from model.networks.pooled import Network
 from model.training import loop, plot, validation
+from tests.model.stores import store_of
 
 pytestmark = pytest.mark.long
 
@@ -34,7 +35,7 @@ def store() -> FeatureStore:
         parts.append(base.astype(np.float16))
         takes.append(TakeRow(f"{kind}:{number}", kind, number * LENGTH, (number + 1) * LENGTH))
     columns = np.concatenate(parts)
-    return FeatureStore(columns, np.ones(len(columns), np.bool_), takes)
+    return store_of(columns, takes)
 
 
 @pytest.fixture(scope="module")

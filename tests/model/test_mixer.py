@@ -25,6 +25,7 @@ from model.training.mixture import (
     mix,
     solo,
 )
+from tests.model.stores import store_of
 
 KINDS = ("speech", "music", "singing", "noise")
 LENGTH = 400
@@ -39,7 +40,7 @@ def store() -> FeatureStore:
         for n in range(2)
     ]
     columns = random.uniform(0, 10, (LENGTH * len(takes), 144)).astype(np.float16)
-    return FeatureStore(columns, np.ones(len(columns), np.bool_), takes)
+    return store_of(columns, takes)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_labels_are_those_of_the_sources(
     store: FeatureStore, front: str, back: str | None, wanted: tuple[int, int]
 ) -> None:
     recipe = solo(front) if back is None else mix(front, back, -20.0, 6.0)
-    columns, active = Mixer(store, recipes=((1.0, recipe),)).batch(6, np.random.default_rng(1))
+    columns, active, *_ = Mixer(store, recipes=((1.0, recipe),)).batch(6, np.random.default_rng(1))
     assert columns.shape == (6, 250, 144)
     assert torch.isfinite(columns).all()
     torch.testing.assert_close(
@@ -80,7 +81,7 @@ def test_pauses_between_two_sources_belong_to_neither(store: FeatureStore) -> No
     def halves(_: np.random.Generator) -> tuple[MixtureSource, ...]:
         return MixtureSource("speech", end=0.5), MixtureSource("music", start=0.5)
 
-    _, active = Mixer(store, recipes=((1.0, halves),)).batch(4, np.random.default_rng(2))
+    _, active, *_ = Mixer(store, recipes=((1.0, halves),)).batch(4, np.random.default_rng(2))
     torch.testing.assert_close(window_targets(active), torch.full((4, 2), 0.5), atol=0.02, rtol=0)
 
 
@@ -102,10 +103,10 @@ def test_the_same_random_state_gives_the_same_windows(store: FeatureStore) -> No
 
 
 def test_takes_left_out_are_never_drawn(store: FeatureStore) -> None:
-    loud = FeatureStore(store.columns.copy(), store.active, store.takes)
+    loud = FeatureStore(store.columns.copy(), store.targets, store.takes)
     loud.columns[:LENGTH] = 60.0
     mixer = Mixer(loud, dropped=frozenset({0}), recipes=((1.0, solo("speech")),))
-    columns, _ = mixer.batch(16, np.random.default_rng(4))
+    columns, *_ = mixer.batch(16, np.random.default_rng(4))
     assert float(columns.max()) < 30.0
 
 
