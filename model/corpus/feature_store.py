@@ -115,16 +115,10 @@ class StoreWriter:
         self._ends = start + count, first_tag + (0 if tags is None else len(tags))
         self.rows.append(
             TakeRow(
-                take.group,
-                take.kind,
-                start,
-                start + count,
-                take.source,
-                take.origin,
-                take.category,
-                first_tag,
-            )  # fmt: skip
-        )
+                take.group, take.kind, start, start + count, take.source, take.origin,
+                take.category, first_tag,
+            )
+        )  # fmt: skip
         no_tags = np.zeros((0, teacher.CLASSES_COUNT), np.uint8)
         self._parts.append(
             Part(

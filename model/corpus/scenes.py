@@ -196,7 +196,7 @@ def bed(library: Library, scene: Scene) -> None:
 
 
 def handover(library: Library, scene: Scene) -> None:
-    """A song, talk that begins over its end, and often the next song under the talk's end."""
+    """Hand over from a song to talk over its end, and often back to a song under the talk."""
     random = scene.random
     kind = "singing" if random.random() < 0.5 else "music"
     song = library.draw(kind, random.uniform(8.0, 22.0), random)
@@ -272,7 +272,7 @@ def live(library: Library, scene: Scene) -> None:
 
 
 def song(library: Library, scene: Scene) -> None:
-    """A voice that sings, over instrumental music."""
+    """Sing over instrumental music."""
     random = scene.random
     at = random.uniform(0.0, 8.0)
     while at < TAKE_SECONDS:
@@ -283,7 +283,7 @@ def song(library: Library, scene: Scene) -> None:
 
 
 def phone_in(library: Library, scene: Scene) -> None:
-    """A studio voice and a caller, who talk in turn and over each other."""
+    """Let a studio voice and a caller talk, in turn and over each other."""
     random, at, caller = scene.random, 0.0, False
     while at < TAKE_SECONDS:
         talk, active = library.draw("speech", random.uniform(1.5, 9.0), random)

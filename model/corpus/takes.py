@@ -16,7 +16,8 @@ import numpy as np
 from model.corpus import augment, concatenate, scenes, synthetic_events, synthetic_noise
 from model.corpus import recordings as corpus
 from model.corpus.concatenate import TAKE_SECONDS
-from model.corpus.sources import KINDS, Kind, Origin, Split, assign_splits, load_splits
+from model.corpus.sources import KINDS, Kind, Origin, Split
+from model.corpus.splits import assign_splits, load_splits
 from model.spec import HOP
 from model.spec import SAMPLE_RATE as RATE
 
@@ -63,7 +64,7 @@ class Take:
     origin : Origin
         As in `model.corpus.sources.Item`, or 'synthetic'.
     category : str
-        Kind of sound, as the list of the source names it; may be empty.
+        As in `model.corpus.sources.Item`.
     targets : np.ndarray [shape=(n // HOP, 2), float16], optional
         Probabilities of speech and music of a take of several classes.
     """
@@ -93,7 +94,7 @@ def select_split(recordings: Sequence[Recording], split: Split) -> list[Recordin
     split : Split
         The split.
     """
-    where = assign_splits(((each.group, each.origin) for each in recordings), load_splits())
+    where = assign_splits(recordings, load_splits())
     # Several packages ship the same sound effect or prompt: a copy in a held-out split wins.
     order: dict[Split, int] = {"train": 0, "validation": 1, "test": 2}
     strictest: dict[str, Split] = {}
@@ -110,7 +111,7 @@ def select_split(recordings: Sequence[Recording], split: Split) -> list[Recordin
 def takes(
     folder: Path, recordings: Sequence[Recording], seed: int, *, augmented: bool
 ) -> Iterator[Take]:
-    """Concatenate the recordings of each group to takes.
+    """Concatenate the recordings of each group, of one source and category, to takes.
 
     Parameters
     ----------
@@ -123,12 +124,12 @@ def takes(
     augmented : bool
         Whether to augment and repeat the takes, some of them with long pauses.
     """
-    groups: dict[tuple[str, Kind], list[Recording]] = {}
+    groups: dict[tuple[str, Kind, str, str], list[Recording]] = {}
     for each in recordings:
-        groups.setdefault((each.group, each.kind), []).append(each)
-    for (group, kind), members in sorted(groups.items(), key=lambda each: each[0]):
+        groups.setdefault((each.group, each.kind, each.source, each.category), []).append(each)
+    for (group, kind, source, category), members in sorted(groups.items(), key=lambda e: e[0]):
         factor = CAST_FACTOR if any(each.cast for each in members) else 1
-        source, origin = members[0].source, members[0].origin
+        origin = members[0].origin
         for repeat in range(REPEATS.get(kind, 1) if augmented else 1):
             random = np.random.default_rng([seed, repeat, zlib.crc32(group.encode())])
             left = float(MAX_SECONDS.get(kind, 1200) * factor)
@@ -142,7 +143,7 @@ def takes(
                 left -= len(samples) / RATE
                 if augmented:
                     samples = augment.random_augmentation(samples, random)
-                yield Take(group, kind, samples, active, source, origin)
+                yield Take(group, kind, samples, active, source, origin, category)
 
 
 def part_of_takes(folder: Path, split: Split, seed: int, number: int, count: int) -> Iterator[Take]:
