@@ -73,6 +73,8 @@ class Take:
         Source of the recordings, or name of the generator.
     origin : Origin
         As in `model.corpus.sources.Item`, or 'synthetic'.
+    category : str
+        As in `model.corpus.sources.Item`.
     """
 
     group: str
@@ -81,6 +83,7 @@ class Take:
     active: NDArray[np.bool_]
     source: str = ""
     origin: Origin = "own"
+    category: str = ""
 
 
 class TakeRow(NamedTuple):
