@@ -43,7 +43,8 @@ octave, a column every {hop_ms:g} ms |
 
 ## Evaluation
 
-`airsift evaluate` writes its tables between the two marks below, for a model of speech and music.
+`airsift evaluate` writes its tables between the two marks below, for a model of speech and music:
+by source, by kind of audio, and the requirements.
 
 {begin}
 {end}
