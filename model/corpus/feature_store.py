@@ -3,7 +3,8 @@
 A store has four files: ``SPLIT.json`` with its key and its takes, which is written last, and
 ``SPLIT-KEY-columns.npy``, ``-targets.npy`` and, with a teacher, ``-tags.npy``. The key is a hash of
 its inputs (see `model.corpus.cache`): a store of other recordings or another version is not opened.
-A build computes parts; those of an interrupted build are reused.
+A build computes a part for each source and keeps it in ``parts/``: an interrupted build resumes,
+and another source costs no more than its own part and the synthetic ones.
 """
 
 from __future__ import annotations
@@ -18,10 +19,9 @@ import torch
 
 from airsift.errors import ConfigError
 from airsift.files import replacing, write_whole
-from model.corpus import cache, teacher
+from model.corpus import cache, takes, teacher
 from model.corpus import recordings as corpus
 from model.corpus.sources import Kind, Origin, Split
-from model.corpus.takes import known_kinds, part_of_takes
 from model.corpus.targets import targets_of
 from model.frontend.rolling_cqt import RollingCQT, cqt
 from model.spec import N_BINS
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from model.corpus.takes import Take
 
-# Independent of the number of processes, so that the result is too.
-PARTS = 32
+PARTS = "parts"
+SUFFIXES = (".npz", ".json")
 SEED = 1
 # Libraries that the columns depend on.
 LIBRARIES = ("av", "numpy", "scipy", "soxr", "torch")
@@ -139,7 +139,7 @@ class StoreWriter:
 def key_of(folder: Path, split: Split, seed: int = SEED, *, taught: bool = False) -> str:
     """Return the key of the store that a build would compute from a corpus."""
     return cache.key_of(
-        corpus.key_of(known_kinds(folder, split)), seed, teacher.SHA256 if taught else "",
+        corpus.key_of(takes.known_kinds(folder, split)), seed, teacher.SHA256 if taught else "",
         cache.code_version("model.corpus.feature_store"), cache.libraries(*LIBRARIES),
     )  # fmt: skip
 
@@ -179,22 +179,29 @@ def build_store(
     """
     if teacher_folder is not None:
         teacher.load_teacher(teacher_folder)
-    key = key_of(folder, split, seed, taught=teacher_folder is not None)
+    taught = teacher.SHA256 if teacher_folder is not None else ""
+    key = key_of(folder, split, seed, taught=bool(taught))
     if stored_key(folder, split) == key:
         present = open_store(folder, split, key)
         return len(present.takes), len(present.columns), True
-    files = [folder / f"{split}-{key[:16]}-part-{number}.npz" for number in range(PARTS)]
-    for old in set(folder.glob(f"{split}-*-part-*.npz")) - set(files):
+    place = folder / PARTS
+    place.mkdir(exist_ok=True)
+    parts = takes.parts(folder, split)
+    files = [place / f"{split}-{each.name}-{_part_key(each, seed, taught)[:16]}" for each in parts]
+    for old in {*place.glob(f"{split}-*")} - {f.with_suffix(s) for f in files for s in SUFFIXES}:
         old.unlink()
-    compute = partial(_compute_part, folder, split, seed, teacher_folder)
+    compute = partial(_compute_part, folder, seed, teacher_folder)
+    # The largest first, so that the workers end together.
+    order = sorted(range(len(parts)), key=lambda place: -_size(parts[place]))
+    ordered = [parts[i] for i in order], [files[i] for i in order]
     if workers == 1:
-        made = [compute(number, file) for number, file in enumerate(files)]
+        made = list(map(compute, *ordered))
     else:
         with cache.worker_pool(workers) as pool:
-            made = list(pool.map(compute, range(PARTS), files))
+            made = list(pool.map(compute, *ordered))
     table: list[TakeRow] = []
     start = first_tag = 0
-    for rows, columns, tags in made:
+    for rows, columns, tags in (made[order.index(place)] for place in range(len(parts))):
         table += [
             row._replace(
                 start=row.start + start, end=row.end + start, first_tag=row.first_tag + first_tag
@@ -202,11 +209,19 @@ def build_store(
             for row in rows
         ]
         start, first_tag = start + columns, first_tag + tags
-    taught = teacher.SHA256 if teacher_folder is not None else ""
     write_store(folder, split, map(_load_part, files), table, key, taught=taught)
-    for file in files:
-        file.unlink()
     return len(table), start, False
+
+
+def _part_key(part: takes.TakePart, seed: int, taught: str) -> str:
+    return cache.key_of(
+        corpus.key_of(part.recordings), list(part.scenes), seed, taught,
+        cache.code_version("model.corpus.feature_store"), cache.libraries(*LIBRARIES),
+    )  # fmt: skip
+
+
+def _size(part: takes.TakePart) -> int:
+    return sum(each.end - each.start for each in part.recordings)
 
 
 def write_store(
@@ -274,25 +289,25 @@ def _file(folder: Path, name: str, key: str, content: str) -> Path:
 
 
 def _load_part(file: Path) -> Part:
-    with np.load(file) as stored:
+    with np.load(file.with_suffix(".npz")) as stored:
         return Part(*(stored[name] for name in Part._fields))
 
 
 def _compute_part(
-    folder: Path, split: Split, seed: int, teacher_folder: Path | None, number: int, file: Path
+    folder: Path, seed: int, teacher_folder: Path | None, part: takes.TakePart, file: Path
 ) -> tuple[list[TakeRow], int, int]:
-    """Store one part, unless it is there; return its takes and its numbers of columns and tags."""
+    """Store a part, unless it is there; return its takes and its numbers of columns and tags."""
     torch.set_num_threads(1)
     index = file.with_suffix(".json")
-    if not (file.exists() and index.exists()):
+    if not index.exists():
         found = None if teacher_folder is None else teacher.load_teacher(teacher_folder)
         writer = StoreWriter(found)
-        for take in part_of_takes(folder, split, seed, number, PARTS):
+        for take in takes.takes_of_part(folder, part, seed):
             writer.add(take)
-        part = writer.part()
-        with replacing(file) as whole, whole.open("wb") as out:
-            np.savez(out, **part._asdict())
-        write_whole(index, json.dumps([writer.rows, len(part.columns), len(part.tags)]).encode())
+        made = writer.part()
+        with replacing(file.with_suffix(".npz")) as whole, whole.open("wb") as out:
+            np.savez(out, **made._asdict())
+        write_whole(index, json.dumps([writer.rows, len(made.columns), len(made.tags)]).encode())
     rows, columns, tags = json.loads(index.read_bytes())
     return [TakeRow(*row) for row in rows], columns, tags
 

@@ -35,6 +35,7 @@ EVENT_TAKES = 132
 CONVERSATION_TAKES = 120
 CROWD_TAKES = 20
 SCENE_TAKES = 1400
+SCENE_PARTS = 16
 # Small classes are repeated, with new concatenations and augmentations.
 REPEATS: dict[Kind, int] = {"speech": 1, "music": 1, "singing": 3, "noise": 3}
 # Of one group and repeat.
@@ -146,26 +147,53 @@ def takes(
                 yield Take(group, kind, samples, active, source, origin, category)
 
 
-def part_of_takes(folder: Path, split: Split, seed: int, number: int, count: int) -> Iterator[Take]:
-    """Yield the takes of one of `count` parts of a training store; part 0 is synthetic.
+@dataclass(frozen=True, slots=True)
+class TakePart:
+    """The takes of one source, or synthetic ones: what a build computes at once.
 
-    Scenes are in all parts, and the groups of recordings in all but the first.
+    Parameters
+    ----------
+    name : str
+        The source, or what is made.
+    recordings : sequence of Recording
+        What the takes are made of.
+    scenes : sequence of int
+        Numbers of the scenes, if it is of scenes.
     """
-    recordings = known_kinds(folder, split)
-    if number == 0:
-        yield from synthetic_takes(folder, recordings, seed)
+
+    name: str
+    recordings: Sequence[Recording]
+    scenes: Sequence[int] = ()
+
+
+def parts(folder: Path, split: Split) -> list[TakePart]:
+    """Divide the takes of a split into parts: a changed source changes its own part only."""
+    everything = known_kinds(folder, split)
+    sources: dict[str, list[Recording]] = {}
+    for each in everything:
+        sources.setdefault(each.source, []).append(each)
+    found = [TakePart(name, sources[name]) for name in sorted(sources)]
+    found.append(TakePart("synthetic", everything))
+    return found + [
+        TakePart(f"scenes-{number:02d}", everything, range(number, SCENE_TAKES, SCENE_PARTS))
+        for number in range(SCENE_PARTS)
+    ]
+
+
+def takes_of_part(folder: Path, part: TakePart, seed: int) -> Iterator[Take]:
+    """Yield the takes of a part; the same seed gives the same takes."""
+    if part.name == "synthetic":
+        yield from synthetic_takes(folder, part.recordings, seed)
+    elif part.scenes:
+        everywhere = np.ones(TAKE_SECONDS * RATE // HOP, np.bool_)
+        for name, samples, targets in scenes.scenes(folder, part.recordings, part.scenes, seed):
+            source = f"synthetic-{name}"
+            yield Take(
+                source, SCENE, samples, everywhere, source, "synthetic",
+                targets=targets.astype(np.float16),
+            )  # fmt: skip
     else:
-        mine = set(sorted({each.group for each in recordings})[number - 1 :: count - 1])
-        chosen = [each for each in recordings if each.group in mine]
-        yield from takes(folder, chosen, seed, augmented=True)
-    everywhere = np.ones(TAKE_SECONDS * RATE // HOP, np.bool_)
-    numbers = range(number, SCENE_TAKES, count)
-    for name, samples, targets in scenes.scenes(folder, recordings, numbers, seed):
-        source = f"synthetic-{name}"
-        yield Take(
-            source, SCENE, samples, everywhere, source, "synthetic",
-            targets=targets.astype(np.float16),
-        )  # fmt: skip
+        yield from takes(folder, part.recordings, seed, augmented=True)
 
 
 def synthetic_takes(folder: Path, recordings: Sequence[Recording], seed: int) -> Iterator[Take]:

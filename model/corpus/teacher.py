@@ -139,6 +139,9 @@ class Teacher(nn.Module):
         The classes, in the order of the outputs.
     """
 
+    mel: torch.Tensor
+    window: torch.Tensor
+
     def __init__(self, state: Mapping[str, torch.Tensor], names: list[str]) -> None:
         super().__init__()
         self.names = names
@@ -167,7 +170,7 @@ class Teacher(nn.Module):
         self.eval()
         for module in self.modules():
             # The arithmetic of an evaluated batch normalisation is part of the convolution.
-            if isinstance(module, nn.Sequential) and isinstance(module[0], nn.Conv2d):
+            if isinstance(module, nn.Sequential) and isinstance(module[1], nn.BatchNorm2d):
                 module[0] = fuse_conv_bn_eval(module[0], module[1])
                 module[1] = nn.Identity()
         # Convolutions run 1.7 times as fast with the channels innermost.
@@ -259,10 +262,11 @@ class Teacher(nn.Module):
 
 def upsampled(samples: torch.Tensor) -> torch.Tensor:
     """Resample from 16 kHz to `RATE`, with the filter of the teacher's reference outputs."""
-    return torchaudio.functional.resample(
+    resampled: torch.Tensor = torchaudio.functional.resample(
         samples, SAMPLE_RATE, RATE, lowpass_filter_width=64, rolloff=0.9475937167399596,
         resampling_method="sinc_interp_kaiser", beta=14.769656459379492,
     )  # fmt: skip
+    return resampled
 
 
 def probability(
