@@ -19,7 +19,7 @@ import torch
 from bench.report import Report, arguments
 from bench.speed.baselines import BASELINES
 from model import classifier
-from model.corpus import cache, feature_store
+from model.corpus import cache, feature_store, takes
 from model.corpus.recordings import key_of
 from model.evaluation import conditions
 from model.networks import presets
@@ -69,7 +69,7 @@ def cost(network: Any) -> tuple[float, float]:
 
 def validation_windows(corpus: Path, folder: Path, max_windows: int) -> validation.Validation:
     """Return the validation windows, stored by an earlier run on the same recordings or new."""
-    recordings = feature_store.split_recordings(corpus, "validation")
+    recordings = takes.split_recordings(corpus, "validation")
     key = cache.key_of(
         key_of(recordings), max_windows, cache.code_version("model.evaluation.conditions")
     )
@@ -93,7 +93,7 @@ def train(names: Sequence[str], corpus: Path, folder: Path, steps: int, batch: i
     """Train several networks side by side on the same batches."""
     windows = validation_windows(corpus, folder, max_windows=40)
     keys = {
-        "the training columns": feature_store.key_of(corpus, "train"),
+        "the training columns": feature_store.training_key(corpus),
         "the validation windows": validation.key_of(windows),
     }
     runs = {
@@ -109,7 +109,7 @@ def train(names: Sequence[str], corpus: Path, folder: Path, steps: int, batch: i
         for name, run in runs.items():
             if run.step > step:
                 continue
-            run.train_step(*windows_of_step)
+            run.train_step(windows_of_step)
             if run.step % 100 == 0 or run.step == steps:
                 scores = validation.log_odds(run.average, windows.columns)
                 error = validation.condition_error(scores, windows)

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.corpus import augment, concatenate, scenes, synthetic_events, synthetic_noise
+from model.corpus import (
+    augment,
+    concatenate,
+    scenes,
+    synthetic_beats,
+    synthetic_events,
+    synthetic_noise,
+)
 from model.corpus import recordings as corpus
 from model.corpus.concatenate import TAKE_SECONDS
 from model.corpus.sources import KINDS, Kind, Origin, Split
@@ -32,10 +39,13 @@ if TYPE_CHECKING:
 # Numbers of synthetic takes.
 NOISE_TAKES = 66
 EVENT_TAKES = 132
-CONVERSATION_TAKES = 120
+BEAT_TAKES = 160
+CONVERSATION_TAKES = 160
 CROWD_TAKES = 20
 SCENE_TAKES = 1400
 SCENE_PARTS = 16
+SYNTHETIC = ("NOISE_TAKES", "EVENT_TAKES", "BEAT_TAKES", "CONVERSATION_TAKES", "CROWD_TAKES",
+             "SCENE_TAKES")  # fmt: skip
 # Small classes are repeated, with new concatenations and augmentations.
 REPEATS: dict[Kind, int] = {"speech": 1, "music": 1, "singing": 3, "noise": 3}
 # Of one group and repeat.
@@ -44,6 +54,7 @@ MAX_SECONDS: dict[Kind, int] = {"speech": 1200, "music": 150, "singing": 2400, "
 CAST_FACTOR = 3
 # The class of takes that have targets of their own.
 SCENE: Kind = "scene"
+BEATS = "synthetic-beats"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +208,7 @@ def takes_of_part(folder: Path, part: TakePart, seed: int) -> Iterator[Take]:
 
 
 def synthetic_takes(folder: Path, recordings: Sequence[Recording], seed: int) -> Iterator[Take]:
-    """Yield synthetic takes: noises, events, conversations and crowds.
+    """Yield synthetic takes: noises, events, beats, conversations and crowds.
 
     Parameters
     ----------
@@ -218,6 +229,10 @@ def synthetic_takes(folder: Path, recordings: Sequence[Recording], seed: int) ->
             samples = augment.random_augmentation(samples, np.random.default_rng([seed, number]))
             source = f"synthetic-{name}"
             yield Take(f"{source}:{number}", "noise", samples, everywhere, source, "synthetic")
+    for number in range(BEAT_TAKES):
+        name, samples = synthetic_beats.make_beat(TAKE_SECONDS * RATE, number)
+        samples = augment.random_augmentation(samples, np.random.default_rng([seed, 4, number]))
+        yield Take(f"{BEATS}:{number}", "music", samples, everywhere, BEATS, "synthetic", name)
     voices: dict[str, list[Recording]] = {}
     for each in recordings:
         if each.kind == "speech" and each.end - each.start > RATE // 2:

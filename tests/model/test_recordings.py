@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,9 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airsift import files
 from airsift.errors import ConfigError
-from model.corpus import cache, decoding, feature_store, splits
+from model.corpus import cache, decoding, feature_store, splits, takes
 from model.corpus import recordings as corpus
 from model.corpus import sources as recipe
 from stream.testing import write_wav
@@ -264,7 +263,7 @@ def test_an_unfinished_build_is_not_read(mine: Listed, tmp_path: Path) -> None:
         build(mine.manifest, tmp_path / "c")
     for read in (
         corpus.read_index,
-        lambda folder: feature_store.split_recordings(folder, "test"),
+        lambda folder: takes.split_recordings(folder, "test"),
     ):
         with pytest.raises(ConfigError, match="was interrupted: wait for it, or run the same"):
             read(tmp_path / "c")
@@ -357,19 +356,26 @@ def test_partial_files_of_one_that_was_killed_are_removed(mine: Listed, tmp_path
 def columns(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], tuple[int, int, bool]]:
     """Compute banks of a column a stream: their keys and files are what this is about."""
 
-    def part(folder: Path, split: str, seed: int, number: int) -> list[feature_store.TakeRow]:
-        rows = [
-            feature_store.TakeRow(each.group, each.kind, place, place + 1, each.source, each.origin)
-            for place, each in enumerate(
-                feature_store._known_kinds(folder, "train") if number == 1 else ()
-            )
-        ]
-        with files.replacing(folder / f"{split}-part-{number}.npz") as path, path.open("wb") as out:
-            values = np.full((len(rows), 144), seed, np.float16)
-            np.savez(out, columns=values, active=np.ones(len(rows), np.bool_))
-        return rows
+    def add(writer: feature_store.StoreWriter, take: takes.Take) -> None:
+        row = feature_store.TakeRow(take.group, take.kind, 0, 1, take.source, take.origin)
+        writer.rows.append(row._replace(start=len(writer.rows), end=len(writer.rows) + 1))
 
-    monkeypatch.setattr(feature_store, "_part", part)
+    def part(writer: feature_store.StoreWriter) -> feature_store.Part:
+        count = len(writer.rows)
+        return feature_store.Part(
+            np.zeros((count, 144), np.float16), np.ones((count, 2), np.float16),
+            np.zeros((0, 0), np.uint8),
+        )  # fmt: skip
+
+    def of_recordings(folder: Path, part: takes.TakePart, seed: int) -> Iterator[takes.Take]:
+        del folder, seed
+        for each in () if part.scenes or part.name == "synthetic" else part.recordings:
+            nothing = np.zeros(0, np.float32)
+            yield takes.Take(each.group, each.kind, nothing, nothing > 0, each.source, each.origin)
+
+    monkeypatch.setattr(feature_store.StoreWriter, "add", add)
+    monkeypatch.setattr(feature_store.StoreWriter, "part", part)
+    monkeypatch.setattr(takes, "takes_of_part", of_recordings)
     return lambda folder: feature_store.build_store(folder, "train")
 
 
@@ -378,7 +384,7 @@ def test_columns_are_reused_only_for_the_same_recordings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(
-        feature_store, "assign_splits", lambda listed, _: {each.group: "train" for each in listed}
+        takes, "assign_splits", lambda listed, _: {each.group: "train" for each in listed}
     )
     place = tmp_path / "c"
     build(mine.manifest, place)
@@ -395,8 +401,6 @@ def test_columns_are_reused_only_for_the_same_recordings(
         assert not columns(place)[2], edit
         assert len(list(place.glob("train*"))) == 3
         feature_store.open_training_store(place)
-    monkeypatch.setattr(feature_store, "EVENT_TAKES", 1)
-    assert not columns(place)[2]
 
 
 @settings(max_examples=20)
