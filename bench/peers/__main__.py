@@ -51,9 +51,9 @@ def main() -> None:
     if options.teacher:
         environment["MN04_WEIGHTS"] = str((options.teacher / TEACHER_FILE).resolve())
     counts = {"validation": options.validation, "test": options.test}
-    folder = options.windows or options.work / f"windows-{options.validation}-{options.test}"
-    if options.corpus:
-        write(folder, options.corpus, counts, options.mixed, options.programmes)
+    folder = options.windows or write(
+        options.work, options.corpus, counts, options.mixed, options.programmes
+    )
     known = read(folder)
     answers = {
         name: ask(name, PEERS[name], known, options.work, options.timed, environment)

@@ -11,6 +11,7 @@ import csv
 import hashlib
 import sys
 import wave
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -78,13 +79,15 @@ class Cut:
     samples: Samples
 
 
-def write(folder: Path, corpus: Path, counts: dict[str, int], mixed: int, programmes: int) -> None:
-    """Write the windows of the held-out sources and programmes of test, unless they are there.
+def write(work: Path, corpus: Path, counts: dict[str, int], mixed: int, programmes: int) -> Path:
+    """Write the windows of the held-out sources and programmes of test; return their folder.
+
+    The folder is named by the held-out recordings and the options, and is reused if it is there.
 
     Parameters
     ----------
-    folder : Path
-        Where to.
+    work : Path
+        Where to make the folder.
     corpus : Path
         What ``airsift corpus build`` made.
     counts : dict
@@ -94,23 +97,26 @@ def write(folder: Path, corpus: Path, counts: dict[str, int], mixed: int, progra
     programmes : int
         Programmes of 3 minutes, from the test split.
     """
-    if (folder / "windows.csv").exists():
-        return
+    from model.corpus import cache, recordings
+    from model.corpus.feature_store import split_recordings
     from model.evaluation import conditions
     from model.evaluation.programmes import programmes as generate
     from model.spec import SAMPLE_RATE
 
+    keys = [recordings.key_of(split_recordings(corpus, split)) for split in SPLITS]
+    folder = work / f"windows-{cache.key_of(keys, counts, mixed, programmes, SEED)[:12]}"
+    if (folder / "windows.csv").exists():
+        return folder
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[tuple[object, ...]] = []
     held_out: list[Take] = []
     for split in SPLITS:
         print(f"reading the {split} split of {corpus}", file=sys.stderr, flush=True)
         held_out = conditions.held_out_takes(corpus, split)
-        random = np.random.default_rng(SEED)
-        cuts = draw(held_out, counts[split], random)
+        cuts = draw(held_out, counts[split])
         _save(folder, split, [(cut, TRUTH[cut.kind]) for cut in cuts], rows)
         if split == "test":
-            both = list(mixtures(cuts, mixed, random))
+            both = list(mixtures(cuts, mixed, np.random.default_rng(SEED)))
             _save(folder, split, [(cut, (1, 1)) for cut in both], rows)
     spans = []
     for each in generate(held_out, count=programmes) if programmes else ():
@@ -121,10 +127,14 @@ def write(folder: Path, corpus: Path, counts: dict[str, int], mixed: int, progra
     _table(folder / "programmes.csv", ("path", "class", "start_s", "end_s"), spans)
     # Written last: it marks the folder as complete.
     _table(folder / "windows.csv", COLUMNS, rows)
+    return folder
 
 
-def draw(takes: Sequence[Take], most: int, random: np.random.Generator) -> list[Cut]:
-    """Return windows of every class of every source, its groups in turn."""
+def draw(takes: Iterable[Take], most: int) -> list[Cut]:
+    """Return windows of every class of every source, its groups in turn.
+
+    The windows of one source are the same whatever other sources there are.
+    """
     from model.spec import HOP, SAMPLE_RATE
 
     length = round(WINDOW_S * SAMPLE_RATE)
@@ -137,11 +147,13 @@ def draw(takes: Sequence[Take], most: int, random: np.random.Generator) -> list[
             if take.active[start // HOP : (start + length) // HOP].mean() > MIN_ACTIVE:
                 cut = take.samples[start : start + length]
                 groups.setdefault(take.group, []).append(cut)
-    return [
-        Cut(source, kind, group, _at_level(samples, float(random.uniform(*LEVELS_DB))))
-        for (source, kind), groups in sorted(found.items())
-        for group, samples in in_turn(groups, most, random)
-    ]
+    cuts = []
+    for (source, kind), groups in sorted(found.items()):
+        random = np.random.default_rng([SEED, zlib.crc32(f"{source} {kind}".encode())])
+        for group, samples in in_turn(groups, most, random):
+            level_db = float(random.uniform(*LEVELS_DB))
+            cuts.append(Cut(source, kind, group, _at_level(samples, level_db)))
+    return cuts
 
 
 def in_turn(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 from bench.peers import page, score, significance, windows
 from bench.peers.answers import Answers, ask, read_answers, version
 from bench.peers.environments import PEERS, Peer
+from model.corpus.feature_store import Take
+from model.spec import HOP
 from stream.testing import write_wav
 
 SPEECH, MUSIC, NONE = 0, 1, -1
@@ -196,6 +199,27 @@ def test_windows_are_drawn_from_the_groups_in_turn() -> None:
     drawn = [group for group, _ in windows.in_turn(groups, 6, np.random.default_rng(0))]
     assert sorted(drawn[:3]) == ["many", "one", "two"]
     assert sorted(drawn[3:]) == ["many", "many", "two"]
+
+
+def take(source: str, group: str, kind: str = "music", active: bool = True) -> Take:
+    seed = zlib.crc32(group.encode())
+    samples = np.random.default_rng(seed).normal(0, 0.1, 8 * 80_000).astype(np.float32)
+    flags = np.full(len(samples) // HOP, active)
+    return Take(group, kind, samples, flags, source, "recipe")
+
+
+def test_the_windows_of_a_source_do_not_depend_on_other_sources() -> None:
+    of_one = [take("b", "x"), take("b", "y"), take("b", "silent", active=False)]
+    more = [take("a", "z"), *of_one, take("b", "q", "speech")]
+    alone, among = (windows.draw(takes, 5) for takes in (of_one, more))
+    assert [(each.source, each.kind, each.group) for each in among[5:10]] == [
+        ("b", "music", each.group) for each in alone
+    ]
+    assert sorted({each.group for each in alone}) == ["x", "y"]
+    for each, other in zip(alone, among[5:10], strict=True):
+        assert np.array_equal(each.samples, other.samples)
+        level_db = 20 * np.log10(np.sqrt(np.mean(each.samples**2)))
+        assert -32.1 < level_db < -11.9
 
 
 def test_music_is_mixed_under_speech_at_its_level() -> None:
