@@ -206,6 +206,35 @@ def test_only_changed_recordings_are_decoded_and_logged(
     assert groups == {"a.wav": "somebody else", "sub/b.wav": "group 1", "d.wav": "group 2"}
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import versioned.deep.below",
+        "from versioned import deep",
+        "from versioned.deep import below",
+        "from versioned.deep import (below as other)",
+        "from versioned.deep.below import W",
+    ],
+)
+def test_the_version_of_code_follows_every_way_to_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    deep = tmp_path / "versioned" / "deep"
+    deep.mkdir(parents=True)
+    (tmp_path / "versioned" / "__init__.py").write_text("")
+    (deep / "__init__.py").write_text("from versioned.deep.below import W\n")
+    (deep / "below.py").write_text("W = 1\n")
+    (tmp_path / "versioned" / "first.py").write_text(f"{line}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    versions = []
+    for value in (1, 2):
+        (deep / "below.py").write_text(f"W = {value}\n")
+        cache.code_version.cache_clear()
+        versions.append(cache.code_version("versioned.first"))
+    assert versions[0] != versions[1]
+    cache.code_version.cache_clear()
+
+
 @pytest.mark.parametrize("what", ["code", "libraries"])
 def test_another_version_decodes_anew(
     mine: Listed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
