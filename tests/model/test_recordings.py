@@ -8,6 +8,7 @@ import shutil
 import signal
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -209,28 +210,31 @@ def test_only_changed_recordings_are_decoded_and_logged(
 @pytest.mark.parametrize(
     "line",
     [
-        "import versioned.deep.below",
-        "from versioned import deep",
-        "from versioned.deep import below",
-        "from versioned.deep import (below as other)",
-        "from versioned.deep.below import W",
+        "import PACKAGE.deep.below",
+        "from PACKAGE import deep",
+        "from PACKAGE.deep import below",
+        "from PACKAGE.deep import (below as other)",
+        "from PACKAGE.deep.below import W",
     ],
 )
 def test_the_version_of_code_follows_every_way_to_import(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
-    deep = tmp_path / "versioned" / "deep"
+    # A name of its own: Python keeps a package that it has imported.
+    package = f"versioned{zlib.crc32(line.encode())}"
+    line = line.replace("PACKAGE", package)
+    deep = tmp_path / package / "deep"
     deep.mkdir(parents=True)
-    (tmp_path / "versioned" / "__init__.py").write_text("")
-    (deep / "__init__.py").write_text("from versioned.deep.below import W\n")
+    (tmp_path / package / "__init__.py").write_text("")
+    (deep / "__init__.py").write_text(f"from {package}.deep.below import W\n")
     (deep / "below.py").write_text("W = 1\n")
-    (tmp_path / "versioned" / "first.py").write_text(f"{line}\n")
+    (tmp_path / package / "first.py").write_text(f"{line}\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     versions = []
     for value in (1, 2):
         (deep / "below.py").write_text(f"W = {value}\n")
         cache.code_version.cache_clear()
-        versions.append(cache.code_version("versioned.first"))
+        versions.append(cache.code_version(f"{package}.first"))
     assert versions[0] != versions[1]
     cache.code_version.cache_clear()
 
