@@ -170,9 +170,11 @@ class Teacher(nn.Module):
         self.eval()
         for module in self.modules():
             # The arithmetic of an evaluated batch normalisation is part of the convolution.
-            if isinstance(module, nn.Sequential) and isinstance(module[1], nn.BatchNorm2d):
-                module[0] = fuse_conv_bn_eval(module[0], module[1])
-                module[1] = nn.Identity()
+            if isinstance(module, nn.Sequential):
+                first, second = module[0], module[1]
+                if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                    module[0] = fuse_conv_bn_eval(first, second)
+                    module[1] = nn.Identity()
         # Convolutions run 1.7 times as fast with the channels innermost.
         self.to(memory_format=torch.channels_last)
 
