@@ -178,7 +178,7 @@ def load_task(path: Path, **overrides: object) -> Task:
         transposition=round(read.semitones * BINS_PER_OCTAVE / SEMITONES_PER_OCTAVE),
         source_balance=read.source_balance,
         recipes=_ways(read),
-        settings=parse_settings(path, {"filter_labels_at": 1.0, **read.train, **given}),
+        settings=parse_settings(path, {**read.train, **given}),
         foreground=tuple(dict.fromkeys(window.of[0] for window in read.window))
         or tuple(read.classes),
         key=key_of(read.model_dump(exclude={"data", "manifest", "groups", "train"}), groups),

@@ -76,7 +76,7 @@ class Settings:
     decay: float = 0.995
     weight_decay: float = 0.02
     validate_every: int = 200
-    filter_labels_at: float = 0.4
+    filter_labels_at: float = 1.0
     seed: int = 1
     network: str = "pooled"
     device: str = "cpu"
