@@ -45,6 +45,7 @@ def evaluate(
         plot,
         predict,
         requirements,
+        short,
         voices,
     )
     from model.evaluation.programmes import programmes as generate
@@ -66,6 +67,10 @@ def evaluate(
     for each in predict.predict(loaded, generated):
         predictions[each.name] = each
         complain(f"{each.name}: {len(each.groups)} windows")
+    whole = conditions.conditions_of(
+        held_out, part, max_windows=max_windows, names=short.CONDITIONS
+    )
+    beginnings = list(predict.predict(loaded, short.beginnings(whole)))
     pairs = list(segment(generate(held_out, count=programmes), file)) if programmes else []
     scores = event_metrics.count_events(pairs).rows() if pairs else {}
     voice = None
@@ -76,6 +81,7 @@ def evaluate(
     cpu_s, size = predict.window_cpu_s(loaded), file.stat().st_size
     required = requirements.check_requirements(predictions, scores, voice, cpu_s, size)
     block = model_card.evaluation_block(required, predictions, scores, part)
+    block += f"\n\n{short.table(beginnings)}"
     print(block)
     if output:
         plotted = plot.draw(predictions, f"{file.name} on the {part} split")

@@ -86,7 +86,8 @@ def _content(kind: str, event: dict[str, Any]) -> str:
     if kind == "match":
         return f"{song(event['artist'], event['title'])} (score {event['score']:g})"
     if kind == "decision":
-        return f"speech {event['p_speech']:.2f}  music {event['p_music']:.2f}"
+        more = "" if event["final"] else " ..."
+        return f"speech {event['p_speech']:.2f}  music {event['p_music']:.2f}{more}"
     return str(event.get("reason", ""))
 
 
