@@ -192,12 +192,16 @@ class Classify(Stage):
             grid = state.window - shape.absent
             if early:
                 state.decided = grid + early_end
-                decision = self._decision(span.station, state, early[row], final=False)
+                decision = self._decision(
+                    span.station, state, early[row], audio_end=span.audio_end, final=False
+                )
                 state.early = EarlyDecision(decision.p_speech, decision.p_music)
                 out.append(decision)
             for clip, strong in zip(probabilities[row], boundaries[row], strict=True):
                 state.decided = grid + self.classifier.spec.window_columns
-                out.append(self._decision(span.station, state, clip, strong))
+                out.append(
+                    self._decision(span.station, state, clip, strong, audio_end=span.audio_end)
+                )
                 grid += self.step
                 state.window, state.early = grid, None
             state.end = span.start + shape.count

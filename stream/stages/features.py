@@ -32,11 +32,14 @@ class Columns:
         Index of the first column; column c is centred on sample c * hop.
     values : torch.Tensor [shape=(n, n_bins)]
         Compressed magnitudes. They end with a whole step, or where the audio does.
+    audio_end : int, optional
+        Sample after the last, where the audio ends with these columns.
     """
 
     station: str
     start: int
     values: torch.Tensor
+    audio_end: int | None = None
 
 
 @dataclass(slots=True)
@@ -57,7 +60,7 @@ class _Job:
     station: str
     state: ColumnsState
     samples: np.ndarray
-    end: int | None = None  # column after the last to return; None for all
+    audio_end: int | None = None  # sample after the last, where they are the last of the audio
 
 
 class ComputeColumns(Stage):
@@ -105,7 +108,7 @@ class ComputeColumns(Stage):
             # The columns of what came before the break; zeros then push out the last of them.
             out += self._run(self._ready(changed))
             changed.clear()
-            out += self._run(self._rest(session))
+            out += self._run(self._rest(session, item.start))
             session.columns, session.resume_column = None, 0
             out.append(item)
         return out + self._run(self._ready(changed))
@@ -161,18 +164,21 @@ class ComputeColumns(Stage):
             if n > 0:
                 yield _Job(station, state, _pop(state, n))
 
-    def _rest(self, session: Session) -> Iterable[_Job]:
+    def _rest(self, session: Session, audio_end: int) -> Iterable[_Job]:
         """Yield what is left of a station, with zeros enough to complete its last step."""
         if (state := session.columns) is None:
             return
-        end = -(-(state.next + state.n_pending) // self.hop)
-        steps = -(-end // self.step)
-        n = steps * self.step * self.hop + self.front_end.latency - state.next
+        per_step = self.step * self.hop
+        came = state.next + state.n_pending
+        # After a restart, a station may end behind the audio that came again.
+        audio_end = min(audio_end, -(-came // self.hop) * self.hop)
+        steps = -(-came // per_step)
+        n = steps * per_step + self.front_end.latency - state.next
         if n > 0:
             missing = max(n - state.n_pending, 0)
             state.pending.append(np.zeros(missing, np.float32))
             state.n_pending += missing
-            yield _Job(session.station, state, _pop(state, n), end)
+            yield _Job(session.station, state, _pop(state, n), audio_end)
 
     def _run(self, jobs: Iterable[_Job]) -> list[Columns]:
         """Compute the jobs, those of equal length together."""
@@ -197,10 +203,10 @@ class ComputeColumns(Stage):
             mine = job.state
             mine.state = {name: tensor[row : row + 1] for name, tensor in state.items()}
             start, end = max(mine.first, mine.column), mine.column + columns.shape[1]
-            last = end if job.end is None else min(job.end, end)
+            last = end if job.audio_end is None else min(-(-job.audio_end // self.hop), end)
             if start < last:
                 values = columns[row, start - mine.column : last - mine.column]
-                out.append(Columns(job.station, start, values))
+                out.append(Columns(job.station, start, values, job.audio_end))
             mine.column = end
         return out
 
