@@ -19,10 +19,11 @@ from model.spec import SAMPLE_RATE as RATE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from model.evaluation.conditions import Condition
     from model.evaluation.predict import ConditionPredictions
 
-CONDITIONS = ("speech", "music", "singing", "noise")
 LENGTHS_S = (0.5, 1, 2, 3)
 QUIET_DB = 15.0  # a beginning this far under the level of its window is a pause
 
@@ -50,8 +51,9 @@ def beginnings(whole: Iterable[Condition]) -> Iterator[Condition]:
         part = replace(
             condition,
             samples=condition.samples[kept],
-            groups=[condition.groups[i] for i in kept],
-            sources=[condition.sources[i] for i in kept] if condition.sources else [],
+            groups=_chosen(condition.groups, kept),
+            sources=_chosen(condition.sources, kept),
+            categories=_chosen(condition.categories, kept),
         )
         for seconds in LENGTHS_S:
             cut = np.ascontiguousarray(part.samples[:, : round(seconds * RATE)])
@@ -72,7 +74,10 @@ def table(predictions: Sequence[ConditionPredictions]) -> str:
         _, _, length = each.name.partition(", first ")
         by_length[length or "5 s"].append(each)
     names = [each.name for each in by_length["5 s"]]
-    header = ["first", *names, "all: both right", "confidence said", "calibration error", "windows"]
+    header = [
+        "first", *names, "all: both right", "mean over sources", "confidence said",
+        "calibration error", "windows",
+    ]  # fmt: skip
     lines = [header, ["---"] * len(header)]
     for length, parts in by_length.items():
         right = [metrics.estimate(metrics.both_right, metrics.pool([each])) for each in parts]
@@ -82,7 +87,10 @@ def table(predictions: Sequence[ConditionPredictions]) -> str:
         error = metrics.calibration_error(pool.p, pool.truth, np.ones(len(pool.p)))
         shares = [f"{each.value:.1%}" for each in right]
         interval = f"{every.value:.1%} ({every.low:.1%} to {every.high:.1%})"
-        lines.append([length, *shares, interval, f"{said:.1%}", f"{error:.1%}", str(every.windows)])
+        lines.append(
+            [length, *shares, interval, f"{_by_source(parts):.1%}", f"{said:.1%}", f"{error:.1%}",
+             str(every.windows)]
+        )  # fmt: skip
     return "\n".join(
         [
             "Beginnings of the windows, both outputs right; `confidence` as decisions state it:",
@@ -92,7 +100,21 @@ def table(predictions: Sequence[ConditionPredictions]) -> str:
     )
 
 
-def _level_db(samples: np.ndarray) -> np.ndarray:
+def _by_source(parts: Sequence[ConditionPredictions]) -> float:
+    """Return the share of windows with both outputs right, as the mean over sources."""
+    right: dict[str, list[bool]] = defaultdict(list)
+    for each in parts:
+        for source, p in zip(each.sources.tolist(), each.probabilities, strict=True):
+            right[source].append(bool(((p > 0.5) == (np.array(each.truth) > 0)).all()))
+    return float(np.mean([np.mean(values) for values in right.values()]))
+
+
+def _chosen(values: Sequence[str], kept: NDArray[np.intp]) -> list[str]:
+    """Return the values of the kept windows; they may be unknown for all."""
+    return [values[i] for i in kept] if values else []
+
+
+def _level_db(samples: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the RMS level of each window in dB re full scale."""
     power = np.square(samples, dtype=np.float64).mean(axis=1)
     return np.asarray(10 * np.log10(np.maximum(power, 1e-18)))
