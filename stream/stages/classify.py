@@ -39,7 +39,7 @@ DECIMALS = 4
 # 2 s where audio begins with a step, and after 1.5 s to 2.5 s elsewhere.
 EARLY_COLUMNS = 75
 
-_NO_FRAMES = torch.zeros(0, 0)
+_NOTHING = torch.zeros(0, 0)
 
 
 class EarlyDecision(NamedTuple):
@@ -73,8 +73,8 @@ class ClassifyState:
     decided: int  # as in `ClassifyPart`
     end: int  # column after the last that came
     early: EarlyDecision | None = None
-    columns: torch.Tensor | None = None  # the last of those that came; None until some come
-    frames: torch.Tensor = _NO_FRAMES  # from the window's place on the grid on
+    columns: torch.Tensor = _NOTHING  # the last of those that came
+    frames: torch.Tensor = _NOTHING  # from the window's place on the grid on
     skip: int = 0  # frames still to come that begin before that place
 
 
@@ -170,7 +170,7 @@ class Classify(Stage):
         state = session.classify
         if state is None:
             state = session.classify = ClassifyState(span.start, span.start, span.start)
-        if state.columns is None:
+        if not len(state.columns):
             state.window, state.decided = span.start, max(span.start, state.decided)
             spec, values = self.classifier.spec, span.values
             silence = self.kept + state.window % self.step
@@ -296,7 +296,6 @@ class Classify(Stage):
         is_new = state.early is not None or state.end > state.decided
         if not is_new or (not began and state.end - state.window < SHORTEST_COLUMNS):
             return []
-        assert state.columns is not None
         absent = state.window % self.step
         length = state.end - state.window
         shape = _Shape(absent, length, absent, is_early=False)
