@@ -243,10 +243,10 @@ class Classify(Stage):
             windows = windows.transpose(2, 3).flatten(0, 1)
             p = self.classifier.decide(windows).cpu().view(rows, n_windows, 2).tolist()
             near = self.classifier.locate(windows).cpu()
-            near = near.view(rows, n_windows, spec.moments, 2).tolist()
+            strong = near.view(rows, n_windows, spec.moments, 2).tolist()
             for row in range(rows):
                 clips[row] += p[row]
-                moments[row] += near[row]
+                moments[row] += strong[row]
         return clips, moments
 
     def _early(
