@@ -50,8 +50,9 @@ class Classifier:
         columns = random_rows((self._row, spec.n_bins), scale=8.0)
         frames = random_rows((spec.window_frames, spec.frame_size))
         self._embed = Units("embed", module.embed, columns)
-        self._decide = Units("decide", module.decide, frames, (_WINDOWS,))
-        self.units = [self._embed, self._decide]
+        # By the frames of a window, whole or shorter.
+        self._decide = {spec.window_frames: Units("decide", module.decide, frames, (_WINDOWS,))}
+        self.units = [self._embed, *self._decide.values()]
         if spec.moments:
             self._locate = Units("locate", module.locate, frames, (_WINDOWS,))
             self.units.append(self._locate)
@@ -88,8 +89,9 @@ class Classifier:
 
         Parameters
         ----------
-        frames : torch.Tensor [shape=(batch, window_frames, frame_size)]
-            The frames of each window.
+        frames : torch.Tensor [shape=(batch, n, frame_size)]
+            The frames of each window; n is at most ``spec.window_frames``, and less for windows
+            that are cut short.
 
         Returns
         -------
@@ -97,8 +99,12 @@ class Classifier:
             Independent probabilities in [0, 1], in the order of ``spec.labels``; the same bits
             in any batch.
         """
+        n = frames.shape[1]
+        if n not in self._decide:
+            examples = random_rows((n, self.spec.frame_size))
+            self._decide[n] = Units("decide", self._module.decide, examples, (_WINDOWS,))
         with torch.inference_mode():
-            return self._decide(frames)[0]
+            return self._decide[n](frames)[0]
 
     def locate(self, frames: Tensor) -> Tensor:
         """Predict the labels of the moments around the centre of windows.

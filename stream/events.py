@@ -79,10 +79,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Decision(Event):
-    """The probabilities of one 5 s window.
+    """The probabilities of one window: of 5 s, or of what there is of them.
 
     `p_speech` and `p_music` are independent probabilities in [0, 1]; both may be high. They are
     published as they are: rounded where they were made, before anything was decided from them.
+    `final` is False for the first decision after the audio begins, which is made when about 2 s of
+    its window are there. A later decision with the same id replaces it.
 
     Two fields are not published: `voice_odds`, the log odds of a female voice where the voice
     network was run, and `boundary_frames`, (sample, p_speech, p_music) around the window's middle
@@ -93,11 +95,22 @@ class Decision(Event):
     p_music: float
     voice_odds: float | None = None
     boundary_frames: tuple[tuple[int, float, float], ...] = ()
+    final: bool = True
 
     kind: ClassVar[str] = "decision"
 
+    @property
+    def confidence(self) -> float:
+        """Probability in [0.25, 1] that speech and music are both as they are likelier to be."""
+        return max(self.p_speech, 1 - self.p_speech) * max(self.p_music, 1 - self.p_music)
+
     def details(self) -> JsonObject:
-        return {"p_speech": self.p_speech, "p_music": self.p_music}
+        return {
+            "p_speech": self.p_speech,
+            "p_music": self.p_music,
+            "confidence": round(self.confidence, 3),
+            "final": self.final,
+        }
 
 
 @dataclass(frozen=True, slots=True)

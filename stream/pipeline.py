@@ -14,7 +14,8 @@ own, so the audio that `identify` needs passes the stages between. A `Discontinu
 The law: ``push(a) + push(b)`` equals ``push(a + b)`` for every station. A file is a stream that
 comes in one piece, and a restart that reads the audio from `Snapshot.oldest` on repeats the same
 events with the same ids. For that, time is an integer number of samples from the station's sample
-0, and columns (20 ms), steps (1 s) and windows (5 s) lie on multiples of their length.
+0; columns (20 ms) and steps (1 s) lie on multiples of their length, and windows (5 s, shorter where
+audio begins or ends) begin with steps.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from fingerprint.analysis.landmarks import Landmarks
 from stream.ranges import Rate, Sample
+from stream.stages.classify import ClassifyPart
 from stream.stages.clock import ClockState
 from stream.stages.identify import IdentifyPart
 from stream.stages.smooth import SmoothState
@@ -42,7 +43,7 @@ class Snapshot(BaseModel):
         Sample at which the audio goes on.
     columns : int, optional
         First column of the next window.
-    clock, voice, smooth, identify
+    clock, classify, voice, smooth, identify
         What these stages remember; None where they remember nothing.
     """
 
@@ -55,6 +56,7 @@ class Snapshot(BaseModel):
     align: Sample
     columns: Sample | None
     clock: ClockState | None
+    classify: ClassifyPart | None
     voice: Sample | None
     smooth: SmoothState | None
     identify: IdentifyPart | None
@@ -107,6 +109,11 @@ class Snapshot(BaseModel):
         _check((self.columns or 0) * self.hop <= end, "columns lies after align")
         if self.clock is not None:
             _check_clock(self.clock, end / self.rate)
+        _check((self.columns is None) == (self.classify is None), "columns without classify")
+        if self.classify is not None:
+            decided = self.classify.decided
+            _check(decided * self.hop <= end, "classify lies after align")
+            _check(decided >= (self.columns or 0), "decided lies before columns")
         if self.smooth is not None:
             _check(self.columns is not None, "smooth without columns")
             _check(self.smooth.rate == self.rate, "smooth counts at another rate")

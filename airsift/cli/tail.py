@@ -104,7 +104,8 @@ def _content(kind: str, event: _Event) -> str:
     if kind == "match":
         return f"{song(event['artist'], event['title'])} (score {event['score']:g})"
     if kind == "decision":
-        return f"speech {event['p_speech']:.2f}  music {event['p_music']:.2f}"
+        more = "" if event["final"] else " ..."
+        return f"speech {event['p_speech']:.2f}  music {event['p_music']:.2f}{more}"
     return str(event.get("reason", ""))
 
 
