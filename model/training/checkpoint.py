@@ -27,6 +27,7 @@ from airsift.errors import ConfigError
 from airsift.files import write_whole
 from model.corpus.teacher import CLASSES_COUNT
 from model.networks import presets
+from model.short import SHORTEST_COLUMNS
 from model.training.mixer import moment_targets, window_targets
 
 if TYPE_CHECKING:
@@ -43,9 +44,8 @@ BATCHES = ("step", "cost", "error")
 # Weights of the costs of the boundary head and of the teacher's tags.
 BOUNDARY_WEIGHT = 0.5
 TAG_WEIGHT = 10.0
-# Share of the batches with windows shorter than 5 s, and their minimum: one frame.
+# Share of the batches with windows shorter than 5 s.
 SHORT = 0.25
-MIN_COLUMNS = 40
 
 
 class TrainingRun:
@@ -116,7 +116,7 @@ class TrainingRun:
         for group in self.optimiser.param_groups:
             group["lr"] = settings.rate * _schedule(self.step / settings.steps)
         whole = float(torch.rand(())) >= SHORT or not network.moments
-        columns, active = (batch.columns, batch.active) if whole else _cut(batch)
+        columns, active = (batch.columns, batch.active) if whole else _cut(batch, network.context)
         frames = network.embed(columns.to(settings.device))
         targets = window_targets(active).to(settings.device)
         scores = network.scores(frames)
@@ -189,12 +189,19 @@ class TrainingRun:
         self.validations = [tuple(row) for row in state["validations"]]
 
 
-def _cut(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Cut windows of one random length out of the centre of those of a batch."""
+def _cut(batch: Batch, context: int) -> tuple[Tensor, Tensor]:
+    """Cut windows of one random length out of the centre of those of a batch.
+
+    Windows shorter than a frame stand in the middle of silence, as in `model.short`.
+    """
     whole = batch.columns.shape[1]
-    length = int(torch.randint(MIN_COLUMNS, whole, ()))
+    length = int(torch.randint(SHORTEST_COLUMNS, whole, ()))
     first = (whole - length) // 2
-    return batch.columns[:, first : first + length], batch.active[:, first : first + length]
+    columns = batch.columns[:, first : first + length]
+    missing = max(0, context - length)
+    before = missing // 2
+    padded = nn.functional.pad(columns, (0, 0, before, missing - before))
+    return padded, batch.active[:, first : first + length]
 
 
 def check(
