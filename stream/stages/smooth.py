@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -120,6 +121,7 @@ class Smooth(Stage):
     def __init__(self, settings: SmoothSettings) -> None:
         self.sessions = Sessions()
         self.settings = settings
+        self._costs = cache(settings.costs)
 
     def push(self, items: Sequence[Item]) -> list[Item]:
         """Return `items`: decisions followed, breaks preceded by the segments they complete."""
@@ -165,7 +167,7 @@ class Smooth(Stage):
         since, speech_then, music_then = state.last or (at, speech, music)
         # The first frame is some seconds after the start: there is no evidence before it.
         state.search.cell = max(since // grid, state.search.cell)
-        costs, out = settings.costs(state.rate), list[Segment]()
+        costs, out = self._costs(state.rate), list[Segment]()
         while (middle := state.search.cell * grid + grid // 2) <= at:
             share = (middle - since) / (at - since) if at > since else 1.0
             out += self._cell(
@@ -191,7 +193,7 @@ class Smooth(Stage):
 
     def _end(self, station: str, state: SmoothState, end: int) -> list[Segment]:
         out, grid = list[Segment](), self.settings.grid
-        search, costs = state.search, self.settings.costs(state.rate)
+        search, costs = state.search, self._costs(state.rate)
         if state.last is not None:  # what follows the last frame is taken to be like it
             _, speech, music = state.last
             last = min((end - grid // 2 - 1) // grid, search.cell + costs.shortest - 1)
@@ -237,8 +239,7 @@ class Smooth(Stage):
 def log_odds(p: float, level: float) -> float:
     """Return log odds in units of 1 / `SCALE`, zero where `p` is `level`, within the limits."""
     limit = MAX_LOG_ODDS * SCALE
-    if not 0.0 < p < 1.0:
-        return limit if p >= 1.0 else -limit
+    p = min(max(p, 1e-12), 1.0 - 1e-12)  # beyond the limit for any level
     odds = p * (1.0 - level) / ((1.0 - p) * level)
     return float(round(min(max(SCALE * math.log(odds), -limit), limit)))
 

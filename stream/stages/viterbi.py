@@ -16,15 +16,11 @@ The laws, for any evidence:
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field, Strict
 
 from stream.ranges import Flag
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # Both classes, as (speech, music), of each label.
 STATES = ((False, False), (True, False), (False, True), (True, True))
@@ -110,18 +106,19 @@ class Search:
         """Take the evidence of the next cell; return the changes that are final now."""
         if not self.begun:
             self.begun, self.first = True, self.cell
-        totals = self.totals
-        scores = [gain + total for gain, total in zip(self.gains, totals, strict=True)]
-        self.waiting.append(Waiting(scores, totals, [*self.paths]))
-        self.totals = [
-            totals[0], totals[1] + speech, totals[2] + music, totals[3] + speech + music,
+        none, only_speech, only_music, both = self.totals
+        gains = self.gains
+        scores = [
+            gains[0] + none, gains[1] + only_speech, gains[2] + only_music, gains[3] + both
         ]  # fmt: skip
+        self.waiting.append(Waiting(scores, self.totals, [*self.paths]))
+        self.totals = [none, only_speech + speech, only_music + music, both + speech + music]
         self.cell += 1
         if len(self.waiting) >= costs.shortest:
             changed = self.waiting.pop(0)
             at = self.cell - costs.shortest
             if at >= self.start + costs.shortest:
-                self._enter(changed, at, costs.change)
+                self._enter(changed, at, costs)
         if self.label is None and self.cell - self.first >= costs.shortest:
             self.begin()
         return [] if self.label is None else self._commit(costs)
@@ -135,20 +132,23 @@ class Search:
         path = self.paths[self._best()]
         return path[0][0] if path else self.cell
 
-    def _enter(self, changed: Waiting, at: int, cost: int) -> None:
+    def _enter(self, changed: Waiting, at: int, costs: Costs) -> None:
         """Let hypotheses that change at cell `at` replace worse ones with the same label."""
-        scores = changed.scores
-        order = sorted(range(N_STATES), key=scores.__getitem__, reverse=True)
+        scores, oldest = changed.scores, self.cell - costs.lag
+        for label, path in enumerate(changed.paths):
+            if path and path[0][0] < oldest:  # it was not final in time
+                scores[label] = DROPPED
+        first, second = sorted(range(N_STATES), key=scores.__getitem__, reverse=True)[:2]
         for label in range(N_STATES):
-            before = order[0] if order[0] != label else order[1]
-            gain = scores[before] - cost - changed.totals[label]
+            before = first if first != label else second
+            gain = scores[before] - costs.change - changed.totals[label]
             if gain > self.gains[label] and scores[before] > DROPPED // 2:
                 self.gains[label] = gain
                 self.paths[label] = (*changed.paths[before], (at, label))
 
     def _best(self) -> int:
-        totals, gains = self.totals, self.gains
-        return max(range(N_STATES), key=lambda label: gains[label] + totals[label])
+        scores = [gain + total for gain, total in zip(self.gains, self.totals, strict=True)]
+        return scores.index(max(scores))
 
     def begin(self) -> int:
         """Decide the first label, if it is not yet: published segments keep theirs."""
@@ -170,25 +170,27 @@ class Search:
             oldest = self.cell - costs.lag
             if not path or path[0][0] > oldest:
                 # What the best hypothesis has not changed by then cannot change any more.
-                self._drop(partial(_unchanged, oldest))
+                for label, other in enumerate(self.paths):
+                    if other and other[0][0] <= oldest:
+                        self.gains[label], self.paths[label] = DROPPED, ()
                 if not path or not self._is_sure(best, costs):
                     return final
             change = path[0]
-            self._drop(partial(_begins_with, path[:1]))
-            self.paths = [other[1:] for other in self.paths]
-            for each in self.waiting:
-                each.paths = [other[1:] for other in each.paths]
+            self._keep(path[:1])
             self.label = change[1]
             final.append(change)
 
-    def _drop(self, keep: Callable[[Path], bool]) -> None:
+    def _keep(self, first: Path) -> None:
+        """Make a change final: drop every hypothesis that does not begin with it."""
         for label, path in enumerate(self.paths):
-            if not keep(path):
-                self.gains[label], self.paths[label] = DROPPED, ()
+            if path[:1] != first:
+                self.gains[label] = DROPPED
+            self.paths[label] = path[1:] if path[:1] == first else ()
         for each in self.waiting:
             for label, path in enumerate(each.paths):
-                if not keep(path):
-                    each.scores[label], each.paths[label] = DROPPED, ()
+                if path[:1] != first:
+                    each.scores[label] = DROPPED
+                each.paths[label] = path[1:] if path[:1] == first else ()
 
     def _is_sure(self, best: int, costs: Costs) -> bool:
         """Return whether every hypothesis without the best one's first change is far behind."""
@@ -209,12 +211,3 @@ class Search:
                     if score - costs.change + gained > limit:
                         return False
         return True
-
-
-def _unchanged(oldest: int, path: Path) -> bool:
-    """Return whether a path has no change up to a cell."""
-    return not path or path[0][0] > oldest
-
-
-def _begins_with(first: Path, path: Path) -> bool:
-    return path[:1] == first
