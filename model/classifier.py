@@ -6,7 +6,7 @@ import warnings
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from model.units import Units, random_rows
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import nn
+    from model.network import WindowNetwork
 
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "airsift.pt"
 VOICE_WEIGHTS = DEFAULT_WEIGHTS.with_name("voice.pt")
@@ -36,13 +36,13 @@ class Classifier:
 
     Parameters
     ----------
-    module : Any
+    module : torch.jit.ScriptModule
         A TorchScript module with `embed` and `decide`, and `locate` if its spec has moments.
     spec : ModelSpec
         Its input and outputs.
     """
 
-    def __init__(self, module: Any, spec: ModelSpec) -> None:
+    def __init__(self, module: torch.jit.ScriptModule, spec: ModelSpec) -> None:
         self._module = module
         self.spec = spec
         # Columns of a row: one step, and the columns before it in which its frames begin.
@@ -182,14 +182,17 @@ def _unreadable(path: Path, error: OSError) -> SpecMismatch:
     )
 
 
-def script(network: nn.Module) -> Any:
+def script(network: WindowNetwork) -> torch.jit.ScriptModule:
     """Compile a network in evaluation mode, with constants folded."""
     with _quiet():
         methods = ["embed", "decide", *(["locate"] if network.moments else [])]
-        return torch.jit.freeze(torch.jit.script(network.eval()), preserved_attrs=methods)
+        frozen: torch.jit.ScriptModule = torch.jit.freeze(
+            torch.jit.script(network.eval()), preserved_attrs=methods
+        )
+    return frozen
 
 
-def save(module: Any, spec: ModelSpec, path: Path) -> None:
+def save(module: torch.jit.ScriptModule, spec: ModelSpec, path: Path) -> None:
     """Write a scripted module with its spec, atomically."""
     with _quiet(), replacing(path) as partial:
         torch.jit.save(module, str(partial), _extra_files={SPEC_FILE: spec.to_json()})

@@ -8,10 +8,11 @@ replay after a restart repeats ids and never invents them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, Strict
 
+from airsift.json_types import JsonObject
 from stream.lines import iso_time, to_json
 from stream.ranges import Flag, Number, Rate, Sample, Text, is_time
 
@@ -53,11 +54,11 @@ class Event:
         """The same for the same station, first sample and kind, whenever it is computed."""
         return f"{self.station}/{self.kind}/{self.start}"
 
-    def details(self) -> dict[str, Any]:
+    def details(self) -> JsonObject:
         """Return the fields of this kind alone, ready for JSON."""
         raise TypeError(f"{type(self).__name__} is no kind of event of its own")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return the event as JSON's types, in the order the schema lists them."""
         return {
             "schema": f"airsift.{self.kind}/1",
@@ -95,7 +96,7 @@ class Decision(Event):
 
     kind: ClassVar[str] = "decision"
 
-    def details(self) -> dict[str, Any]:
+    def details(self) -> JsonObject:
         return {"p_speech": self.p_speech, "p_music": self.p_music}
 
 
@@ -119,7 +120,7 @@ class Segment(Event):
 
     kind: ClassVar[str] = "segment"
 
-    def details(self) -> dict[str, Any]:
+    def details(self) -> JsonObject:
         return {
             "label": self.label,
             "score": round(self.score, 3),
@@ -151,7 +152,7 @@ class Match(Event):
     def id(self) -> str:
         return f"{self.station}/{self.kind}/{self.start}/{self.track}"
 
-    def details(self) -> dict[str, Any]:
+    def details(self) -> JsonObject:
         return {
             "track": self.track,
             "title": self.title,
@@ -170,7 +171,7 @@ class Gap(Event):
 
     kind: ClassVar[str] = "gap"
 
-    def details(self) -> dict[str, Any]:
+    def details(self) -> JsonObject:
         return {"reason": self.reason}
 
 

@@ -42,6 +42,7 @@ from stream.telemetry.observer import NullObserver, Observer
 if TYPE_CHECKING:
     from collections import Counter
 
+    from airsift.json_types import Json, JsonObject
     from model.classifier import Classifier
     from model.frontend.base import FrontEnd
 
@@ -153,7 +154,7 @@ class Pipeline:
         """Drop a station without ending it: another worker goes on with it."""
         self.sessions.pop(station, None)
 
-    def snapshot(self, station: str) -> dict[str, Any]:
+    def snapshot(self, station: str) -> JsonObject:
         """Return what `restore` needs to go on with a station in another process.
 
         It is small, because audio is not in it: the audio from its ``oldest`` sample on must be
@@ -174,7 +175,7 @@ class Pipeline:
             oldest = stage.oldest(session, oldest)
         return Snapshot.of(parts, rate=self.rate, hop=self.hop, oldest=oldest).to_json()
 
-    def restore(self, station: str, stored: Mapping[str, Any]) -> bool:
+    def restore(self, station: str, stored: Mapping[str, Json]) -> bool:
         """Go on with a station where a snapshot was taken; decisions before it are not repeated.
 
         Returns

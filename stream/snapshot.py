@@ -22,6 +22,8 @@ from stream.stages.smooth import SmoothState
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from airsift.json_types import Json, JsonObject
+
 VERSION = 1
 _MAX_TIME_S = 253_402_300_800.0  # 10000-01-01, where dates end
 _MAX_CLOCK_LAG_S = 366 * 86400.0  # the clock is followed in steps from there
@@ -58,12 +60,12 @@ class Snapshot(BaseModel):
     identify: IdentifyPart | None
 
     @classmethod
-    def from_json(cls, value: Any, station: str | None = None) -> Self:
+    def from_json(cls, value: object, station: str | None = None) -> Self:
         """Check a value of JSON's types, and return the snapshot that it is.
 
         Parameters
         ----------
-        value : Any
+        value : object
             As `to_json` returned it, for whatever reason it is something else now.
         station : str, optional
             The station that it must be of.
@@ -87,13 +89,14 @@ class Snapshot(BaseModel):
         return snapshot
 
     @classmethod
-    def of(cls, parts: Mapping[str, Any], *, rate: int, hop: int, oldest: int) -> Self:
+    def of(cls, parts: Mapping[str, object], *, rate: int, hop: int, oldest: int) -> Self:
         """Return the snapshot that stages' parts make, by their names."""
-        facts: dict[str, Any] = {"version": VERSION, "rate": rate, "hop": hop, "oldest": oldest}
         # Stages are trusted: nothing is checked, and nothing copied.
-        return cls.model_construct(**{name: parts.get(name) for name in cls.model_fields} | facts)
+        fields: dict[str, Any] = {name: parts.get(name) for name in cls.model_fields}
+        fields |= {"version": VERSION, "rate": rate, "hop": hop, "oldest": oldest}
+        return cls.model_construct(**fields)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the snapshot as JSON's types."""
         return self.model_dump(mode="json")
 
@@ -113,7 +116,14 @@ class Snapshot(BaseModel):
         return self
 
 
-def why_no_snapshot(value: Any, station: str | None = None) -> str:
+def oldest_of(snapshot: Mapping[str, Json]) -> int:
+    """Return the first sample whose audio a snapshot in JSON's types needs again."""
+    oldest = snapshot["oldest"]
+    assert isinstance(oldest, int)
+    return oldest
+
+
+def why_no_snapshot(value: object, station: str | None = None) -> str:
     """Return in one line why a value is no snapshot; "" where it is one. See `from_json`."""
     try:
         Snapshot.from_json(value, station)
