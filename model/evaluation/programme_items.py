@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from model.corpus.feature_store import Take
+    from model.corpus.takes import Take
 
     Samples = NDArray[np.float32]
 

@@ -1,8 +1,9 @@
 """Decisions to segments, on line.
 
 A final decision counts for the middle of its window, or for the boundary frames around it where the
-network has them and the window is whole. Their log odds, interpolated to cells of equal length, are the evidence of a
-search for the likeliest labels (`stream.stages.viterbi`). Its changes are the boundaries::
+network has them and the window is whole. Their log odds, interpolated to cells of equal length, are
+the evidence of a search for the likeliest labels (`stream.stages.viterbi`). Its changes are the
+boundaries::
 
     speech   ████████████▌               log odds of speech and of music, in cells
     music                ▐██████████
