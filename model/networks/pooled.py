@@ -94,8 +94,8 @@ class Network(nn.Module):
         )
         self.moments = MOMENTS
         self.around = AROUND
-        self.frames_to_near = nn.Conv1d(frame_size, 32, 11)
-        self.near_to_moments = nn.Conv1d(32, labels, AROUND - 10)
+        self.frames_to_near = nn.Conv1d(frame_size, 48, 11)
+        self.near_to_moments = nn.Conv1d(48, labels, AROUND - 10)
         self.window_to_moments = nn.Linear(4 * frame_size, labels, bias=False)
         # Calibration, fitted to the validation windows after training.
         self.register_buffer("temperature", torch.ones(labels))
@@ -129,20 +129,29 @@ class Network(nn.Module):
     @torch.jit.export
     def moment_scores(self, frames: Tensor) -> Tensor:
         """Compute the log odds of moments [shape=(batch, moments, labels)]; see `locate`."""
+        refined = self.refined(frames)
         first = (frames.shape[1] - self.moments) // 2 - self.around // 2
-        around = frames[:, first : first + self.moments + self.around - 1]
+        around = refined[:, first : first + self.moments + self.around - 1]
         near = _convolved(around, self.frames_to_near.weight, self.frames_to_near.bias)
         moments = _convolved(
             torch.relu(near), self.near_to_moments.weight, self.near_to_moments.bias
         )
-        whole: Tensor = self.window_to_moments(self.pool(frames))
+        whole: Tensor = self.window_to_moments(self.pooled(refined))
         return moments + whole.unsqueeze(1)
 
     @torch.jit.export
     def pool(self, frames: Tensor) -> Tensor:
         """Pool the frames of windows [shape=(batch, 4 * frame_size)]."""
+        return self.pooled(self.refined(frames))
+
+    def refined(self, frames: Tensor) -> Tensor:
+        """Add to each frame what the frames around it say, within the window."""
         for layer in self.refine:
             frames = layer(frames)
+        return frames
+
+    def pooled(self, frames: Tensor) -> Tensor:
+        """Pool refined frames: mean and spread under a taper, plain mean and maximum."""
         weights = torch.hann_window(
             frames.shape[1] + 2, periodic=False, dtype=frames.dtype, device=frames.device
         )[1:-1]
