@@ -238,7 +238,7 @@ def _computed(task: Task, folder: Path, chosen: Sequence[Recording]) -> Iterator
     front_end = RollingCQT()
     for repeat in range(task.repeats):
         random = np.random.default_rng([SEED, repeat])
-        some = _sample(chosen, task.max_seconds_per_group * SAMPLE_RATE, random)
+        some = sample(chosen, task.max_seconds_per_group * SAMPLE_RATE, random)
         for take in feature_store.takes(folder, some, SEED + repeat, augmented=True):
             with torch.inference_mode():
                 columns = cqt(torch.from_numpy(take.samples)[None], front_end)[0]
@@ -248,12 +248,19 @@ def _computed(task: Task, folder: Path, chosen: Sequence[Recording]) -> Iterator
             yield columns[:count].numpy().astype(np.float16), take.active[:count], row
 
 
-def _sample(
+def sample(
     chosen: Sequence[Recording], max_samples: int, random: np.random.Generator
 ) -> list[Recording]:
     """Draw recordings of each group up to a number of samples; of the last one, a random part.
 
-    A class of which `feature_store.takes` makes several takes counts as often.
+    Parameters
+    ----------
+    chosen : sequence of Recording
+        Of any groups.
+    max_samples : int > 0
+        Of one group. Classes that `feature_store.takes` repeats count as often.
+    random : np.random.Generator
+        Draws the order and the parts.
     """
     used: Counter[str] = Counter()
     selected = []
