@@ -32,7 +32,12 @@ def evaluate(
     model: Annotated[Path | None, typer.Option(help="Model file; by default the shipped.")] = None,
     card: Annotated[Path | None, typer.Option(help="Model card to write the tables into.")] = None,
     split: Annotated[str, typer.Option(help="test, or validation while developing.")] = "test",
-    max_windows: Annotated[int, typer.Option(min=1, help="Windows of a condition.")] = 400,
+    max_windows: Annotated[
+        int, typer.Option(min=1, help="Windows of a mixture or degradation.")
+    ] = 400,
+    max_per_source: Annotated[
+        int, typer.Option(min=1, help="Clean windows of a class of one source.")
+    ] = 200,
     programmes: Annotated[int, typer.Option(min=0, help="Programmes of 3 minutes.")] = 20,
 ) -> None:
     """Measure a model on recordings it was not trained on, and print the tables."""
@@ -45,6 +50,7 @@ def evaluate(
         plot,
         predict,
         requirements,
+        tables,
         voices,
     )
     from model.evaluation.programmes import programmes as generate
@@ -62,7 +68,9 @@ def evaluate(
     complain(f"reading the {part} split of {corpus}")
     held_out = conditions.held_out_takes(corpus, part)
     predictions = {}
-    generated = conditions.conditions_of(held_out, part, max_windows=max_windows)
+    generated = conditions.conditions_of(
+        held_out, part, max_windows=max_windows, max_per_source=max_per_source
+    )
     for each in predict.predict(loaded, generated):
         predictions[each.name] = each
         complain(f"{each.name}: {len(each.groups)} windows")
@@ -75,11 +83,13 @@ def evaluate(
         voice = voices.voice_accuracy(classifier.load(classifier.VOICE_WEIGHTS), windows)
     cpu_s, size = predict.window_cpu_s(loaded), file.stat().st_size
     required = requirements.check_requirements(predictions, scores, voice, cpu_s, size)
-    block = model_card.evaluation_block(required, predictions, scores, part)
+    block = tables.evaluation_block(required, predictions, scores, part)
     print(block)
+    if part == "validation":
+        print(f"\n{tables.thresholds_line(predictions)}")
     if output:
         plotted = plot.draw(predictions, f"{file.name} on the {part} split")
-        output.write(block, model_card.sources_page(predictions, part), plotted)
+        output.write(block, tables.sources_page(predictions, part), plotted)
 
 
 def segment(programmes: Iterable[Programme], model: Path) -> Iterator[tuple[Timeline, Timeline]]:

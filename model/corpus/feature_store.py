@@ -24,7 +24,8 @@ from airsift.files import replacing, write_whole
 from model.corpus import augment, cache, concatenate, synthetic_events, synthetic_noise
 from model.corpus import recordings as corpus
 from model.corpus.concatenate import TAKE_SECONDS
-from model.corpus.sources import KINDS, Kind, Origin, Split, assign_splits, load_splits
+from model.corpus.sources import KINDS, Kind, Origin, Split
+from model.corpus.splits import assign_splits, load_splits
 from model.frontend.rolling_cqt import RollingCQT, cqt
 from model.spec import HOP, N_BINS
 from model.spec import SAMPLE_RATE as RATE
@@ -73,6 +74,8 @@ class Take:
         Source of the recordings, or name of the generator.
     origin : Origin
         As in `model.corpus.sources.Item`, or 'synthetic'.
+    category : str
+        As in `model.corpus.sources.Item`.
     """
 
     group: str
@@ -81,6 +84,7 @@ class Take:
     active: NDArray[np.bool_]
     source: str = ""
     origin: Origin = "own"
+    category: str = ""
 
 
 class TakeRow(NamedTuple):
@@ -92,6 +96,7 @@ class TakeRow(NamedTuple):
     end: int
     source: str = ""
     origin: Origin = "own"
+    category: str = ""
 
     @property
     def balance_key(self) -> str:
@@ -133,7 +138,7 @@ def select_split(recordings: Sequence[Recording], split: Split) -> list[Recordin
     split : Split
         The split.
     """
-    where = assign_splits(((each.group, each.origin) for each in recordings), load_splits())
+    where = assign_splits(recordings, load_splits())
     # Several packages ship the same sound effect or prompt: a copy in a held-out split wins.
     order: dict[Split, int] = {"train": 0, "validation": 1, "test": 2}
     strictest: dict[str, Split] = {}
@@ -150,7 +155,7 @@ def select_split(recordings: Sequence[Recording], split: Split) -> list[Recordin
 def takes(
     folder: Path, recordings: Sequence[Recording], seed: int, *, augmented: bool
 ) -> Iterator[Take]:
-    """Concatenate the recordings of each group to takes.
+    """Concatenate the recordings of each group, of one source and category, to takes.
 
     Parameters
     ----------
@@ -163,12 +168,12 @@ def takes(
     augmented : bool
         Whether to augment and repeat the takes, some of them with long pauses.
     """
-    groups: dict[tuple[str, Kind], list[Recording]] = {}
+    groups: dict[tuple[str, Kind, str, str], list[Recording]] = {}
     for each in recordings:
-        groups.setdefault((each.group, each.kind), []).append(each)
-    for (group, kind), members in sorted(groups.items(), key=lambda each: each[0]):
+        groups.setdefault((each.group, each.kind, each.source, each.category), []).append(each)
+    for (group, kind, source, category), members in sorted(groups.items(), key=lambda e: e[0]):
         factor = CAST_FACTOR if any(each.cast for each in members) else 1
-        source, origin = members[0].source, members[0].origin
+        origin = members[0].origin
         for repeat in range(REPEATS.get(kind, 1) if augmented else 1):
             random = np.random.default_rng([seed, repeat, zlib.crc32(group.encode())])
             left = float(MAX_SECONDS.get(kind, 1200) * factor)
@@ -182,7 +187,7 @@ def takes(
                 left -= len(samples) / RATE
                 if augmented:
                     samples = augment.random_augmentation(samples, random)
-                yield Take(group, kind, samples, active, source, origin)
+                yield Take(group, kind, samples, active, source, origin, category)
 
 
 def synthetic_takes(folder: Path, recordings: Sequence[Recording], seed: int) -> Iterator[Take]:
@@ -413,7 +418,9 @@ def _clips(
 
 def row_of(take: Take, start: int, end: int) -> TakeRow:
     """Return the row of a take with columns [start, end)."""
-    return TakeRow(take.group, take.kind, start, end, take.source, take.origin)
+    return TakeRow(
+        take.group, take.kind, start, end, take.source, take.origin, take.category
+    )  # fmt: skip
 
 
 def stored_key(folder: Path, name: str) -> str:

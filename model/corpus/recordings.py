@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ import numpy as np
 from airsift.errors import ConfigError, DecodeError
 from airsift.files import replacing, write_whole
 from model.corpus import cache, decoding
-from model.corpus.sources import Item, Kind, Origin
+from model.corpus.sources import Item, Kind, Origin, StatedSplit
 from model.spec import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Recording:
 
     Parameters
     ----------
-    source, path, kind, group, origin, cast, licence
+    source, path, kind, group, origin, cast, licence, category, split
         As in `model.corpus.sources.Item`; for an archive, the path is one inside it.
     start, end : int >= 0
         Its samples in the array of the source.
@@ -69,6 +69,8 @@ class Recording:
     cast: bool = False
     licence: str = ""
     array: str = ""
+    category: str = ""
+    split: StatedSplit = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +268,7 @@ def key_of(recordings: Sequence[Recording]) -> str:
     return cache.key_of(
         [
             [each.source, each.kind, each.group, each.end - each.start, each.digest, each.origin,
-             each.cast]
+             each.cast, each.category]
             for each in recordings
         ]
     )  # fmt: skip
@@ -397,9 +399,9 @@ def _known(audio: Path, old: Mapping[str, Any]) -> dict[str, _File]:
         if each["content"]:
             parts = [(part, digest, samples[start:end])
                      for part, start, end, digest in each["recordings"]]  # fmt: skip
-            found[each["content"]] = _File(
-                _item(each, ""), each["content"], parts, each["problems"]
-            )
+            # Only the path counts here: the list may have changed since, and its columns too.
+            item = Item("", each["path"], each["kind"], each["group"])
+            found[each["content"]] = _File(item, each["content"], parts, each["problems"])
     return found
 
 
@@ -421,8 +423,7 @@ def _write_array(path: Path, parts: Sequence[Samples], length: int) -> None:
 
 
 def _item(entry: Mapping[str, Any], source: str) -> Item:
-    names = ("path", "kind", "group", "origin", "reader", "cast", "licence")
-    return Item(source, *(entry[name] for name in names))
+    return Item(source, *(entry[each.name] for each in fields(Item) if each.name != "source"))
 
 
 def _table(path: Path) -> dict[str, Any]:
@@ -439,11 +440,18 @@ def _recordings(index: Path) -> Iterator[Recording]:
     table, source = _table(index), index.name.removesuffix(".json")
     licences = ", ".join(table["facts"].get("licences", []))
     for entry in table["files"]:
-        item = _item(entry, source)
+        try:
+            item = _item(entry, source)
+        except KeyError as error:
+            raise ConfigError(
+                f"{index} was written by another version: run `airsift corpus build` again, with "
+                "the same options; it decodes only the changes"
+            ) from error
         for part, start, end, digest in entry["recordings"]:
             # Each instrument of a sound font is a group.
             group = f"{item.group}-{part}" if item.reader == "soundfont" else item.group
             yield Recording(
                 source, part or item.path, item.kind, group, start, end, digest, item.origin,
-                item.cast, item.licence or licences, f"{AUDIO}/{table['array']}",
+                item.cast, item.licence or licences, f"{AUDIO}/{table['array']}", item.category,
+                item.split,
             )  # fmt: skip

@@ -1,9 +1,8 @@
-"""The lists of audio files, and the assignment of their groups to splits.
+"""The lists of audio files: of the recipe, which the project ships without audio, and a user's.
 
 ``sources_debian.tsv.gz`` lists every file of every Debian package used, with its class, its group
-(a voice, a track, or the effects of one game) and its reader. ``splits.tsv`` assigns these groups
-to training, validation and test. The project ships both, but not the audio. A group of a user's own
-files is assigned by a hash of its name; names of groups and files have no other meaning.
+(a voice, a track, or the effects of one game) and its reader. Folders of other public audio have an
+``index.tsv``. `model.corpus.splits` says which source is for training, validation or test.
 """
 
 from __future__ import annotations
@@ -20,19 +19,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from airsift.errors import ConfigError, DecodeError
+from model.corpus import categories
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
 
 Kind = str  # one of KINDS, or a class of the user
 Split = Literal["train", "validation", "test"]
+StatedSplit = Literal["train", "validation", "test", ""]
 Origin = Literal["recipe", "own", "synthetic"]
 Reader = Literal["file", "sky", "queen", "soundfont"]
 
 KINDS: tuple[Kind, ...] = ("speech", "music", "singing", "noise")
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-# Names of sources that are not packages; a manifest of the same name is renamed.
+# Sources that are neither packages nor repositories.
 LIBRISPEECH, SONGS = "librispeech", "songs"
+# The demonstration plays these speakers, so nothing is trained on them.
+DEMO_SPEAKERS = ("1098", "3664", "3983", "6367")
+# Columns that a list may have, and those with a check, or a meaning of nothing, of their own.
+_OPTIONAL = ("licence", "split", "public_source")
+_CHECKED = ("class", "kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,7 @@ class Item:
     Parameters
     ----------
     source : str
-        The Debian package or the folder it comes from.
+        Name of the Debian package, public repository, collection or manifest it comes from.
     path : str
         Its path inside the package or the folder.
     kind : Kind
@@ -50,14 +56,18 @@ class Item:
     group : str
         Voice, track or artist: a group is in one split only.
     origin : Origin
-        'recipe' for files that this module lists, 'own' for a user's files. The project's tables
-        of splits and voices apply to groups of the recipe only.
+        'recipe' for public audio, 'own' for a user's manifest. The project's tables of splits and
+        voices apply to the recipe only.
     reader : Reader
         How the recordings are extracted; 'file': decoded by FFmpeg.
     cast : bool
         Whether the group has many voices.
     licence : str
         As stated in the list; may be empty.
+    category : str
+        Finer than the class, for reports: see `model.corpus.categories`. Empty if unknown.
+    split : StatedSplit
+        As stated in a user's manifest; may be empty.
     """
 
     source: str
@@ -68,6 +78,8 @@ class Item:
     reader: Reader = "file"
     cast: bool = False
     licence: str = ""
+    category: str = ""
+    split: StatedSplit = ""
 
 
 def debian_items() -> list[Item]:
@@ -75,13 +87,14 @@ def debian_items() -> list[Item]:
     packed = (files("model") / "sources_debian.tsv.gz").read_bytes()
     rows = csv.DictReader(io.StringIO(gzip.decompress(packed).decode()), delimiter="\t")
     readers = {name: name for name in get_args(Reader)} | {"": "file"}
-    return [
-        Item(
-            row["package"], row["path"], checked_kind(row["class"]), row["group"], "recipe",
-            readers[row["reader"]], row["cast"] == "1",
-        )
-        for row in rows
-    ]  # fmt: skip
+    found = []
+    for row in rows:
+        package, kind, reader = row["package"], checked_kind(row["class"]), readers[row["reader"]]
+        found.append(
+            Item(package, row["path"], kind, row["group"], "recipe", reader, row["cast"] == "1",
+                 category=categories.of_debian(package, kind, reader))
+        )  # fmt: skip
+    return found
 
 
 def manifest_items(manifest: Path, known: Sequence[Kind] = KINDS) -> list[Item]:
@@ -90,85 +103,139 @@ def manifest_items(manifest: Path, known: Sequence[Kind] = KINDS) -> list[Item]:
     Parameters
     ----------
     manifest : Path
-        CSV with the columns path, class, group and optionally licence; paths are relative to
-        its folder. Values are stripped, and names of groups are normalised (NFC).
+        CSV with the columns path, class, group and optionally split and licence; paths are
+        relative to its folder. Values are stripped, and names of groups are normalised (NFC).
     known : sequence of str
         The allowed classes.
 
     Raises
     ------
     ConfigError
-        The file cannot be read, a column is missing, a class is unknown, a row has no path or
-        group, or a path has two classes or groups.
+        The file cannot be read, a column is missing, a class or split is unknown, a row has no
+        path or group, or a path has two classes, groups or splits.
     """
-    try:
-        with manifest.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.DictReader(lines)
-            found = set(reader.fieldnames or ())
-            missing = [name for name in ("path", "class", "group") if name not in found]
-            if missing:
-                raise ConfigError(
-                    f"{manifest} has no column {', '.join(missing)}: a manifest has the "
-                    "columns path,class,group"
-                )
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"{manifest} cannot be read: {error}") from error
-    items: dict[str, Item] = {}
-    for line, row in rows:
-        item = _listed(manifest, line, row, known)
-        if items.setdefault(item.path, item) != item:
-            raise ConfigError(
-                f"{manifest}, line {line}: {item.path!r} is there twice and not the same: "
-                "leave one of the rows out"
-            )
-    return list(items.values())
+    return _items(manifest, ("path", "class", "group"), known)
 
 
-def _listed(
-    manifest: Path, line: int, row: dict[str | None, str | None], known: Sequence[Kind]
-) -> Item:
-    """Parse one row of a manifest."""
-    path, kind, group, licence = (
-        (row.get(name) or "").strip() for name in ("path", "class", "group", "licence")
+def collection_items(folder: Path) -> list[Item]:
+    """Read the list of a collection of public audio.
+
+    Parameters
+    ----------
+    folder : Path
+        Its folder. ``index.tsv`` in it has the columns path, class, kind, group, source and
+        optionally licence; paths are relative to the folder. The source is the public repository
+        of a file, the kind is described in `model.corpus.categories`.
+
+    Raises
+    ------
+    ConfigError
+        As for `manifest_items`, or a row has no source.
+    """
+    return _items(
+        folder / "index.tsv", ("path", "class", "kind", "group", "source"), KINDS, public=True
     )
-    for name, value in (("path", path), ("group", group)):
-        if not value:
-            raise ConfigError(f"{manifest}, line {line} has no {name}: write path,class,group")
-    try:
-        checked_kind(kind, known)
-    except ConfigError as error:
-        raise ConfigError(f"{manifest}, line {line}: {error}") from error
-    return Item(
-        manifest.stem, path, kind, unicodedata.normalize("NFC", group), licence=licence
-    )  # fmt: skip
+
+
+def song_items(folder: Path) -> list[Item]:
+    """List a folder of songs with a band by its ``index.tsv``.
+
+    Its columns are file, artist and optionally licence and public_source, the repository.
+    """
+    rows = _rows(folder / "index.tsv", ("file", "artist"), "\t")
+    return [
+        Item(
+            source_name(row["public_source"] or SONGS), row["file"], "singing",
+            f"{SONGS}:{_slug(row['artist'])}", "recipe", licence=row["licence"],
+            category=categories.SONG_WITH_BAND,
+        )
+        for _, row in rows
+    ]  # fmt: skip
 
 
 def librispeech_items(folder: Path) -> list[Item]:
     """List LibriSpeech utterances; the first number of a file name is the speaker."""
     return [
-        Item(LIBRISPEECH, path.name, "speech", f"{LIBRISPEECH}:{path.name.split('-')[0]}", "recipe")
+        Item(LIBRISPEECH, path.name, "speech", f"{LIBRISPEECH}:{speaker}", "recipe",
+             category=categories.READ_SPEECH)
         for path in sorted(folder.glob("*-*-*.flac"))
-    ]
+        if (speaker := path.name.split("-")[0]) not in DEMO_SPEAKERS
+    ]  # fmt: skip
 
 
-def song_items(folder: Path) -> list[Item]:
-    """List a folder of songs by its ``index.tsv``: columns file, artist, optionally licence."""
-    index = folder / "index.tsv"
-    try:
-        with index.open(newline="", encoding="utf-8") as lines:
-            rows = list(csv.DictReader(lines, delimiter="\t"))
-        return [
-            Item(
-                SONGS, row["file"], "singing", f"{SONGS}:{_slug(row['artist'])}", "recipe",
-                licence=(row.get("licence") or "").strip(),
+def source_name(public: str) -> str:
+    """Return the name of a source: its public name, but safe as the name of a file."""
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in public.strip())
+    return f"_{safe.removeprefix('.')}" if safe.startswith(".") else safe
+
+
+def _items(
+    path: Path, columns: Sequence[str], known: Sequence[Kind], *, public: bool = False
+) -> list[Item]:
+    """Read the items of a manifest or, if `public`, of the index of a collection."""
+    items: dict[str, Item] = {}
+    for line, row in _rows(path, columns, "\t" if public else ","):
+        try:
+            item = _item(row, path.stem, known, public=public)
+        except ConfigError as error:
+            raise ConfigError(f"{path}, line {line}: {error}") from error
+        if items.setdefault(item.path, item) != item:
+            raise ConfigError(
+                f"{path}, line {line}: {item.path!r} is there twice and not the same: "
+                "leave one of the rows out"
             )
-            for row in rows
-        ]  # fmt: skip
-    except (OSError, KeyError) as error:
-        raise ConfigError(
-            f"{index} must list the songs in columns 'file' and 'artist': {error}"
-        ) from error
+    return list(items.values())
+
+
+def _item(row: dict[str, str], manifest: str, known: Sequence[Kind], *, public: bool) -> Item:
+    kind, group = checked_kind(row["class"], known), unicodedata.normalize("NFC", row["group"])
+    if public:
+        return Item(
+            source_name(row["source"]), row["path"], kind, group, "recipe",
+            licence=row["licence"], category=categories.of_collection(row["kind"]),
+        )  # fmt: skip
+    return Item(
+        manifest, row["path"], kind, group, licence=row["licence"], split=_stated(row["split"])
+    )
+
+
+def _stated(split: str) -> StatedSplit:
+    if not split:
+        return ""
+    match = next((each for each in SPLITS if each == split), None)
+    if match is None:
+        raise ConfigError(f"split={split!r} is unknown: use one of {', '.join(SPLITS)}, or nothing")
+    return match
+
+
+def _rows(path: Path, columns: Sequence[str], delimiter: str) -> list[tuple[int, dict[str, str]]]:
+    """Read line numbers and rows of a table, with empty values for columns that it lacks.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, a column is missing, or a row has no value where there must be one.
+    """
+    needed = ",".join(columns)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            reader = csv.DictReader(lines, delimiter=delimiter)
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            if missing:
+                raise ConfigError(
+                    f"{path} has no column {', '.join(missing)}: it has the columns {needed}"
+                )
+            read = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path} cannot be read: {error}; it has the columns {needed}") from error
+    rows = []
+    for line, row in read:
+        stripped = {name: (row.get(name) or "").strip() for name in (*columns, *_OPTIONAL)}
+        empty = next((name for name in columns if not stripped[name] and name not in _CHECKED), "")
+        if empty:
+            raise ConfigError(f"{path}, line {line} has no {empty}: write {needed}")
+        rows.append((line, stripped))
+    return rows
 
 
 def checked_kind(value: str | None, known: Sequence[Kind] = KINDS) -> Kind:
@@ -220,72 +287,6 @@ def _with_hash(package: str, folder: Path, sha256: str) -> Path | None:
 def package_file(package: str, folder: Path) -> Path | None:
     """Return the file of a downloaded package, or None."""
     return next(iter(sorted(folder.glob(f"{package}_*.deb"))), None)
-
-
-def load_splits(path: Path | None = None) -> dict[str, Split]:
-    """Read the table of splits.
-
-    Parameters
-    ----------
-    path : Path, optional
-        Two columns, prefix of a group and split; default: the project's table.
-
-    Returns
-    -------
-    dict
-        Prefix to split, for `split_of`.
-    """
-    place = files("model") / "splits.tsv" if path is None else path
-    table: dict[str, Split] = {}
-    for line in place.read_text(encoding="utf-8").splitlines():
-        if not line or line.startswith("#"):
-            continue
-        prefix, _, name = line.partition("\t")
-        match = next((split for split in SPLITS if split == name), None)
-        if match is None:
-            raise ConfigError(f"split {name!r} of {prefix!r} must be one of {', '.join(SPLITS)}")
-        table[prefix] = match
-    return table
-
-
-def split_of(group: str, table: Mapping[str, Split]) -> Split:
-    """Return a group's split: by its longest listed prefix, else by a hash of its name.
-
-    A prefix ends at the end of the name or at a mark: ``voice:10`` does not match ``voice:103``.
-    Of unlisted groups 70 % are for training, 15 % for validation and 15 % for test.
-    """
-    listed = [
-        prefix
-        for prefix in table
-        if group.startswith(prefix) and not (group.removeprefix(prefix)[:1] or ":").isalnum()
-    ]
-    if listed:
-        return table[max(listed, key=len)]
-    draw = hashlib.sha256(group.encode()).digest()[0] / 256
-    return "train" if draw < 0.7 else "validation" if draw < 0.85 else "test"
-
-
-def assign_splits(
-    groups: Iterable[tuple[str, Origin]], table: Mapping[str, Split]
-) -> dict[str, Split]:
-    """Assign every group of a corpus to one split.
-
-    Parameters
-    ----------
-    groups : iterable of (group, origin)
-        A pair for each recording, in any order.
-    table : mapping of str to Split
-        From `load_splits`, for groups of the recipe. A user's recordings with the name of a
-        group of the recipe belong to that group.
-    """
-    origins: dict[str, Origin] = {}
-    for group, origin in groups:
-        if origin == "recipe" or group not in origins:
-            origins[group] = origin
-    return {
-        group: split_of(group, table if origin == "recipe" else {})
-        for group, origin in origins.items()
-    }
 
 
 def _run(*command: str, cwd: Path | None = None) -> str:

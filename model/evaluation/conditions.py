@@ -1,7 +1,9 @@
 """Conditions: 5 s windows with known labels, for validation and test but never for training.
 
-The same seed gives the same windows. All conditions of a class have the same windows, with the same
-levels and the same partners in mixtures, so that each degraded window has a clean counterpart.
+The same seed gives the same windows. The windows of a class are in one order, which takes its
+sources in turn, and within a source its groups in turn. The clean condition has the first of each
+source; mixtures and degradations have the first of that list, with the same levels and the same
+partners, so that each degraded window has a clean counterpart.
 
 A window belongs to a class that is active in more than 95 % of its columns; pauses of up to 2 s
 count as active (see `model.corpus.concatenate`).
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import io
 import zlib
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,7 +28,7 @@ from model.spec import HOP, WINDOW_COLUMNS
 from model.spec import SAMPLE_RATE as RATE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -37,7 +40,8 @@ if TYPE_CHECKING:
     Change = Callable[["Window", np.random.Generator], Samples]
 
 WINDOW = WINDOW_COLUMNS * HOP
-MUSIC_LEVELS_DB = (6, 0, -6, -10, -15, -20)
+MUSIC_LEVELS_DB = (6, 0, -5, -10, -15, -20)
+PURE = ("speech", "music", "singing", "noise")
 BANDS_HZ = (80.0, 300.0, 1000.0, 3000.0, 7000.0)
 MIN_ACTIVE = 0.95  # share of active columns in a window of a class
 SEMITONES = {"two semitones up": (49, 55), "two semitones down": (55, 49)}  # 2 ** (2 / 12)
@@ -60,7 +64,9 @@ class Condition:
     groups : list of str
         Voice, track or game of each window.
     sources : list of str
-        Package or manifest of each window.
+        Package, repository or manifest of each window; empty if unknown.
+    categories : list of str
+        Fine kind of each window, such as 'baby cry'; empty if unknown.
     """
 
     name: str
@@ -68,6 +74,7 @@ class Condition:
     truth: tuple[int, int]
     groups: list[str]
     sources: list[str] = field(default_factory=list)
+    categories: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +92,9 @@ class Window:
     level_db : float
         RMS level in dB re full scale.
     source : str
-        Package or manifest.
+        Package, repository or manifest.
+    category : str
+        Fine kind.
     """
 
     group: str
@@ -93,6 +102,7 @@ class Window:
     start: int
     level_db: float
     source: str = ""
+    category: str = ""
 
     @property
     def samples(self) -> Samples:
@@ -106,11 +116,25 @@ def held_out_takes(folder: Path, split: Split, seed: int = 5) -> list[Take]:
 
 
 def conditions(
-    folder: Path, split: Split, *, max_windows: int = 400, seed: int = 5
+    folder: Path,
+    split: Split,
+    *,
+    max_windows: int = 400,
+    max_per_source: int | None = None,
+    seed: int = 5,
+    names: Collection[str] | None = None,
 ) -> list[Condition]:
-    """Return all conditions of a split; see `conditions_of`."""
-    held_out = held_out_takes(folder, split, seed)
-    return list(conditions_of(held_out, split, max_windows=max_windows, seed=seed))
+    """Return conditions of a split; see `conditions_of`."""
+    return list(
+        conditions_of(
+            held_out_takes(folder, split, seed),
+            split,
+            max_windows=max_windows,
+            max_per_source=max_per_source,
+            seed=seed,
+            names=names,
+        )
+    )
 
 
 def conditions_of(
@@ -118,6 +142,7 @@ def conditions_of(
     split: Split,
     *,
     max_windows: int = 400,
+    max_per_source: int | None = None,
     seed: int = 5,
     names: Collection[str] | None = None,
 ) -> Iterator[Condition]:
@@ -130,7 +155,10 @@ def conditions_of(
     split : Split
         Their split, for the error.
     max_windows : int > 0
-        Maximum number of windows of a condition; groups are drawn in turn.
+        Maximum number of windows of a condition.
+    max_per_source : int > 0, optional
+        Maximum number of windows of one source in a clean condition, which `max_windows` then
+        does not limit.
     seed : int
         The same seed gives the same windows.
     names : collection of str, optional
@@ -145,29 +173,37 @@ def conditions_of(
     random = np.random.default_rng(seed)
     for take in held_out:
         found.setdefault(take.kind, []).extend(_windows(take, random))
-    pure = {kind: _in_turn(windows, max_windows, random) for kind, windows in sorted(found.items())}
+    pure = {
+        kind: _in_turn(windows, max_per_source or max_windows, random)
+        for kind, windows in sorted(found.items())
+    }
     missing = [kind for kind in ("speech", "music", "noise") if not pure.get(kind)]
     if missing:
         raise ConfigError(
             f"the {split} split has no {' and no '.join(missing)} of 6 s or more: add "
             "recordings of it, in groups of that split"
         )
-    return (make(name) for name, make in _recipes(pure, seed) if names is None or name in names)
+    some = {kind: windows[:max_windows] for kind, windows in pure.items()}
+    clean = pure if max_per_source else some
+    return (
+        make(name) for name, make in _recipes(clean, some, seed) if names is None or name in names
+    )
 
 
 def _recipes(
-    pure: dict[str, list[Window]], seed: int
+    clean: Mapping[str, list[Window]], pure: Mapping[str, list[Window]], seed: int
 ) -> Iterator[tuple[str, Callable[[str], Condition]]]:
     """Yield the name of each condition and a function that generates it."""
 
     def of(
         kind: str, truth: tuple[int, int], change: Change = _plain
     ) -> Callable[[str], Condition]:
-        return lambda name: _transformed(name, pure[kind], truth, change, seed)
+        windows = clean if change is _plain else pure
+        return lambda name: _transformed(name, windows[kind], truth, change, seed)
 
     yield "speech", of("speech", (1, 0))
     yield "music", of("music", (0, 1))
-    if pure.get("singing"):
+    if clean.get("singing"):
         yield "singing", of("singing", (0, 1))
     yield "noise", of("noise", (0, 0))
     yield "silence and hiss", partial(_silences, seed=seed)
@@ -187,8 +223,14 @@ def _transformed(
     # A generator for each condition, independent of which others are generated.
     random = np.random.default_rng([seed, zlib.crc32(name.encode())])
     samples = [_at_level(change(window, random), window.level_db) for window in windows]
-    groups, sources = [each.group for each in windows], [each.source for each in windows]
-    return Condition(name, np.stack(samples), truth, groups, sources)
+    return Condition(
+        name,
+        np.stack(samples),
+        truth,
+        [each.group for each in windows],
+        [each.source for each in windows],
+        [each.category for each in windows],
+    )
 
 
 def _windows(take: Take, random: np.random.Generator) -> Iterator[Window]:
@@ -199,21 +241,30 @@ def _windows(take: Take, random: np.random.Generator) -> Iterator[Window]:
     for start in range(0, len(take.active) - columns + 1, columns):
         if take.active[start : start + columns].mean() > MIN_ACTIVE:
             level_db = float(random.uniform(-45.0, -12.0))
-            yield Window(take.group, take.samples, start * HOP, level_db, take.source)
+            yield Window(
+                take.group, take.samples, start * HOP, level_db, take.source, take.category
+            )
 
 
 def _in_turn(
-    windows: Sequence[Window], max_windows: int, random: np.random.Generator
+    windows: Sequence[Window], max_per_source: int, random: np.random.Generator
 ) -> list[Window]:
-    """Select one window of every group, then a second, up to the maximum."""
-    counts: dict[str, int] = {}
-    ranked = []
-    for number, place in enumerate(random.permutation(len(windows))):
+    """Order windows: the sources in turn, in each source its groups in turn, up to a maximum."""
+    in_group: Counter[tuple[str, str]] = Counter()
+    by_source: dict[str, list[tuple[int, int]]] = {}
+    for place in random.permutation(len(windows)).tolist():
         window = windows[place]
-        counts[window.group] = counts.get(window.group, 0) + 1
-        ranked.append((counts[window.group], number, window))
-    ranked.sort(key=lambda each: each[:2])
-    return [window for _, _, window in ranked[:max_windows]]
+        key = (window.source, window.group)
+        # The sort below is stable: windows of one rank keep their random order.
+        by_source.setdefault(window.source, []).append((in_group[key], place))
+        in_group[key] += 1
+    turns = [
+        (turn, source, place)
+        for source, ranked in sorted(by_source.items())
+        for turn, (_, place) in enumerate(sorted(ranked, key=lambda each: each[0])[:max_per_source])
+    ]
+    turns.sort(key=lambda each: each[:2])
+    return [windows[place] for _, _, place in turns]
 
 
 def _at_level(samples: Samples, level_db: float) -> Samples:
@@ -311,4 +362,5 @@ def _silences(name: str, seed: int) -> Condition:
         samples = synthetic_noise.make_noise(WINDOW, 10_000 + number)[1]
         windows.append(samples * np.float32(10.0 ** (random.uniform(-75.0, -35.0) / 20.0)))
     groups = [f"silence:{number}" for number in range(len(windows))]
-    return Condition(name, np.stack(windows), (0, 0), groups)
+    sources = ["synthetic"] * len(windows)
+    return Condition(name, np.stack(windows), (0, 0), groups, sources, [name] * len(windows))

@@ -2,7 +2,7 @@
 
 Windows of one voice or track are alike, so an interval over windows would be too narrow. Groups are
 resampled with replacement, separately for speech, music and noise; a drawn group brings all its
-windows in all conditions.
+windows in all conditions. For means over sources, see `model.evaluation.by_source`.
 """
 
 from __future__ import annotations
@@ -23,18 +23,20 @@ Numbers = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Metric = Callable[[Numbers, Flags, Numbers], float]
 DRAWS = 500
-SPEECH, MUSIC = 0, 1
+SPEECH, MUSIC, NONE = 0, 1, -1
+THRESHOLDS = (0.5, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A metric with its 95 % interval, and the number of windows and groups."""
+    """A metric with its 95 % interval, and the number of windows, groups and sources."""
 
     value: float
     low: float
     high: float
     windows: int
     groups: int
+    sources: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,23 @@ class Pool:
         Index of each window's group.
     strata : np.ndarray [shape=(groups,), int]
         Stratum of each group.
+    share : np.ndarray [shape=(n,)], optional
+        Weight of each window; default: 1.
+    sources : int >= 0
+        Number of sources, if known.
     """
 
     p: Numbers
     truth: Flags
     groups: NDArray[np.intp]
     strata: NDArray[np.intp]
+    share: Numbers | None = None
+    sources: int = 0
+
+    @property
+    def shares(self) -> Numbers:
+        """Weight of each window [shape=(n,)]."""
+        return np.ones(len(self.p)) if self.share is None else self.share
 
     def weights(self, random: np.random.Generator) -> Numbers:
         """Resample groups; return how often each window is in the sample."""
@@ -66,11 +79,19 @@ class Pool:
             times[members] = np.bincount(
                 random.integers(0, len(members), len(members)), minlength=len(members)
             )
-        return times[self.groups]
+        return times[self.groups] * self.shares
 
 
-def pool(predictions: Sequence[ConditionPredictions]) -> Pool:
-    """Pool conditions; the stratum of a group is the first condition that it appears in."""
+def pool(predictions: Sequence[ConditionPredictions], *, equal_sources: bool = False) -> Pool:
+    """Pool conditions; the stratum of a group is the first condition that it appears in.
+
+    Parameters
+    ----------
+    predictions : sequence of ConditionPredictions
+        The conditions.
+    equal_sources : bool
+        Whether each source of each condition has the same weight, however many windows it has.
+    """
     place: dict[str, int] = {}
     strata: list[int] = []
     for number, each in enumerate(predictions):
@@ -79,20 +100,37 @@ def pool(predictions: Sequence[ConditionPredictions]) -> Pool:
                 place[group] = len(place)
                 strata.append(number)
     truth = [np.tile(np.array(each.truth) > 0, (len(each.groups), 1)) for each in predictions]
+    share = np.concatenate([_equal(each.sources) for each in predictions])
+    names = {name for each in predictions for name in each.sources.tolist() if name}
     return Pool(
         np.concatenate([each.probabilities for each in predictions]),
         np.concatenate(truth),
         np.array([place[group] for each in predictions for group in each.groups.tolist()], np.intp),
         np.array(strata, np.intp),
+        share * (len(share) / share.sum()) if equal_sources else None,
+        len(names),
     )
 
 
+def _equal(sources: NDArray[np.str_]) -> Numbers:
+    """Return weights of windows that give each source the weight 1 [shape=(n,)]."""
+    _, place, count = np.unique(sources, return_inverse=True, return_counts=True)
+    weights: Numbers = 1.0 / count[place]
+    return weights
+
+
 def paired(clean: Sequence[ConditionPredictions], degraded: Sequence[ConditionPredictions]) -> Pool:
-    """Pool conditions with the degraded versions of the same windows."""
-    first, second = pool(clean), pool(degraded)
-    if not np.array_equal(first.groups, second.groups):
-        raise ValueError("the degraded windows are not those of the clean conditions, in order")
-    return Pool(np.hstack([first.p, second.p]), first.truth, first.groups, first.strata)
+    """Pool conditions with the degraded versions of their first windows."""
+    first = [
+        each.part(slice(len(other.groups))) for each, other in zip(clean, degraded, strict=True)
+    ]
+    for each, other in zip(first, degraded, strict=True):
+        if not np.array_equal(each.groups, other.groups):
+            raise ValueError(
+                f"the windows of {other.name!r} are not those of {each.name!r}, in order"
+            )
+    of, second = pool(first), pool(degraded)
+    return Pool(np.hstack([of.p, second.p]), of.truth, of.groups, of.strata, None, of.sources)
 
 
 def estimate(metric: Metric, of: Pool) -> Estimate:
@@ -108,14 +146,29 @@ def estimate(metric: Metric, of: Pool) -> Estimate:
     random = np.random.default_rng(0)
     drawn = [metric(of.p, of.truth, of.weights(random)) for _ in range(DRAWS)]
     low, high = np.quantile(drawn, [0.025, 0.975])
-    point = metric(of.p, of.truth, np.ones(len(of.p)))
-    return Estimate(point, float(low), float(high), len(of.p), len(of.strata))
+    point = metric(of.p, of.truth, of.shares)
+    return Estimate(point, float(low), float(high), len(of.p), len(of.strata), of.sources)
 
 
-def forced_choice(p: Numbers, truth: Flags, weights: Numbers) -> float:
-    """Share of windows whose likelier label is the true one; each window has exactly one."""
-    right = (p[:, SPEECH] > p[:, MUSIC]) == (truth[:, SPEECH] > truth[:, MUSIC])
-    return _share(right, weights)
+def one_label(p: Numbers, thresholds: tuple[float, float] = THRESHOLDS) -> NDArray[np.intp]:
+    """Return one label a window: `SPEECH`, `MUSIC` or `NONE` [shape=(n,), int].
+
+    It is the likelier of the labels whose probability is at or above its threshold; speech, if
+    they are equal; none, if neither is.
+    """
+    reached = p >= np.array(thresholds)
+    likelier = np.where(reached, p, -1.0).argmax(axis=1)
+    return np.where(reached.any(axis=1), likelier, NONE)
+
+
+def one_label_right(thresholds: tuple[float, float] = THRESHOLDS) -> Metric:
+    """Return the share of windows whose one label is right; the truth is one label or none."""
+
+    def value(p: Numbers, truth: Flags, weights: Numbers) -> float:
+        wanted = np.where(truth.any(axis=1), truth.argmax(axis=1), NONE)
+        return _share(one_label(p, thresholds) == wanted, weights)
+
+    return value
 
 
 def macro_f(p: Numbers, truth: Flags, weights: Numbers) -> float:
@@ -193,17 +246,6 @@ def both_right(p: Numbers, truth: Flags, weights: Numbers) -> float:
 def predicted(label: int) -> Metric:
     """Return the share of windows with a predicted label."""
     return lambda p, truth, weights: _share(p[:, label] > 0.5, weights)
-
-
-def not_predicted(label: int) -> Metric:
-    """Return the share of windows without a predicted label."""
-    return lambda p, truth, weights: _share(p[:, label] <= 0.5, weights)
-
-
-def labelled(p: Numbers, truth: Flags, weights: Numbers) -> float:
-    """Share of windows with any predicted label."""
-    del truth
-    return _share(p.max(axis=1) > 0.5, weights)
 
 
 def _share(right: Flags, weights: Numbers) -> float:

@@ -1,32 +1,23 @@
-"""Model cards: a first version from the record of a training, and the tables of an evaluation."""
+"""Model cards: a first version from the record of a training, and where an evaluation goes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from airsift.errors import ConfigError
 from airsift.files import write_whole
-from model.evaluation import metrics
-from model.evaluation.conditions import DEGRADATIONS
-from model.evaluation.requirements import POOLED, degradation_losses, percent, points
+from model.evaluation.tables import table
 from model.training import record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from model.evaluation.metrics import Estimate
-    from model.evaluation.predict import ConditionPredictions, Predictions
-    from model.evaluation.requirements import Requirement
     from model.export.torchscript import Trained
     from model.spec import ModelSpec
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-N_WORST = 15
-PASSED = {True: "passed", False: "**failed**", None: ""}
 BEGINNING = """# Model card: {name}
 
 *Intended use and users, in two sentences.*
@@ -52,7 +43,8 @@ octave, a column every {hop_ms:g} ms |
 
 ## Evaluation
 
-`airsift evaluate` writes its tables between the two marks below, for a model of speech and music.
+`airsift evaluate` writes its tables between the two marks below, for a model of speech and music:
+by source, by kind of audio, and the requirements.
 
 {begin}
 {end}
@@ -126,12 +118,10 @@ def data_section(made: Mapping[str, Any], statement: str) -> str:
     ]  # fmt: skip
     parts += [
         "Recorded by the training. A group is a voice, a track or a place, as the lists name it.",
-        _table(("source", "origin"), sources),
-        _table(
-            ("split", "source", "class", "groups", "recordings", "audio", "licence"), recordings
-        ),
+        table(("source", "origin"), sources),
+        table(("split", "source", "class", "groups", "recordings", "audio", "licence"), recordings),
         "The windows were drawn from these takes, after augmentation, repetitions included:",
-        _table(("class", "", "groups", "takes", "columns"), columns),
+        table(("class", "", "groups", "takes", "columns"), columns),
     ]
     if made["filtered as mislabelled"]:
         groups = ", ".join(made["filtered as mislabelled"])
@@ -158,7 +148,7 @@ def training_section(made: Mapping[str, Any]) -> str:
     return (
         f"{settings['steps']} steps. The state after step {selected['step']} was selected, with a "
         f"cost of {selected['cost']:.4f} and {selected['error']:.2%} of the outputs wrong on "
-        f"{windows} validation windows.\n\n{_table(('setting', 'value'), rows)}"
+        f"{windows} validation windows.\n\n{table(('setting', 'value'), rows)}"
     )
 
 
@@ -206,7 +196,8 @@ class ModelCard:
         image = self.plot.relative_to(self.path.parent).as_posix()
         text = (
             f"{before}{BEGIN}\n{block}\n\n![The measured metrics]({image})\n\n"
-            f"By source, and the worst groups: [{self.sources.name}]({self.sources.name}).\n"
+            "By source and category, and the worst groups: "
+            f"[{self.sources.name}]({self.sources.name}).\n"
             f"{END}{after}"
         )
         for path, data in (
@@ -216,114 +207,6 @@ class ModelCard:
         ):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, data)
-
-
-def evaluation_block(
-    requirements: Sequence[Requirement],
-    predictions: Predictions,
-    programmes: Mapping[str, Estimate],
-    split: str,
-) -> str:
-    """Return the tables: requirements, both outputs, programmes, losses, conditions."""
-    pooled = metrics.pool([predictions[name] for name in POOLED if name in predictions])
-    outputs = [
-        (name, *(percent(metrics.estimate(metric(label), pooled))
-                 for metric in (metrics.precision, metrics.recall, metrics.f_measure)))
-        for name, label in (("speech", metrics.SPEECH), ("music", metrics.MUSIC))
-    ]  # fmt: skip
-    losses = degradation_losses(predictions, list(DEGRADATIONS)).items()
-    parts = [
-        f"Measured on the {split} split, on 5 s windows without their surroundings. The intervals "
-        "in brackets are 95 % intervals of a bootstrap over groups.",
-        _table(
-            ("metric", "required", "measured", "windows / groups", ""),
-            [
-                (r.metric, r.threshold, r.measured, r.support, PASSED[r.passed])
-                for r in requirements
-            ],
-        ),
-        _table(("output at 0.5", "precision", "recall", "F"), outputs),
-        _table(
-            ("degradation", "points of macro F lost against clean"),
-            [(name, points(lost)) for name, lost in losses],
-        ),
-        _conditions(predictions),
-    ]
-    if programmes:
-        header = ("synthetic programmes, processed as by `airsift segment`", "value")
-        parts.insert(3, _table(header, [(name, percent(e)) for name, e in programmes.items()]))
-    return "\n\n".join(parts)
-
-
-def _conditions(predictions: Predictions) -> str:
-    rows = []
-    for name, each in predictions.items():
-        measured = metrics.estimate(metrics.both_right, metrics.pool([each]))
-        speech, music = _right(each).mean(axis=0)
-        rows.append(
-            (name, percent(measured), f"{speech:.1%}", f"{music:.1%}", measured.windows,
-             measured.groups)
-        )  # fmt: skip
-    return _table(
-        ("condition", "both outputs right", "speech right", "music right", "windows", "groups"),
-        rows,
-    )
-
-
-def sources_page(predictions: Predictions, split: str) -> str:
-    """Return the page of all sources, and of the groups with the highest error."""
-    rows, worst = [], []
-    for name in ("speech", "music", "singing", "noise"):
-        if name not in predictions:
-            continue
-        each = predictions[name]
-        for source in () if each.sources is None else np.unique(each.sources):
-            part = _part(each, each.sources == source)
-            measured = metrics.estimate(metrics.both_right, metrics.pool([part]))
-            shown = percent(measured) if measured.groups > 1 else f"{measured.value:.1%}"
-            rows.append((name, source, shown, measured.windows, measured.groups))
-        for group in np.unique(each.groups):
-            wrong = np.logical_not(_right(_part(each, each.groups == group)).all(axis=1))
-            if len(wrong) > 2 and wrong.any():
-                worst.append((-wrong.mean(), -len(wrong), str(group), name))
-    return "\n".join(
-        [
-            "# The model on each source",
-            "",
-            f"Written by `airsift evaluate` with the tables of the model card: the {split} split, "
-            "5 s windows, share with both outputs right and its 95 % interval over groups.",
-            "",
-            _table(("condition", "source", "both outputs right", "windows", "groups"), rows),
-            "",
-            f"The {N_WORST} groups with the highest error, of those with three or more windows:",
-            "",
-            _table(
-                ("group", "condition", "wrong", "windows"),
-                [(g, name, f"{-share:.0%}", -n) for share, n, g, name in sorted(worst)[:N_WORST]],
-            ),
-            "",
-        ]
-    )
-
-
-def _part(each: ConditionPredictions, chosen: metrics.Flags) -> ConditionPredictions:
-    return type(each)(each.name, each.truth, each.probabilities[chosen], each.groups[chosen])
-
-
-def _right(each: ConditionPredictions) -> metrics.Flags:
-    """Return whether each output of each window is right [shape=(n, 2)]."""
-    right: metrics.Flags = (each.probabilities > 0.5) == (np.array(each.truth) > 0)
-    return right
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table in Markdown; names are the user's, so cells are escaped."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
-
-
-def _cell(value: object) -> str:
-    return " ".join(str(value).split()).replace("\\", "\\\\").replace("|", "\\|")
 
 
 def _parts(card: Path) -> tuple[str, str]:

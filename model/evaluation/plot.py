@@ -1,4 +1,4 @@
-"""The plot of an evaluation: calibration, music under speech, conditions."""
+"""The plot of an evaluation: calibration, music under speech, conditions, sources."""
 
 from __future__ import annotations
 
@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from airsift.errors import ConfigError
-from model.evaluation import metrics
+from model.evaluation import by_source, metrics
 from model.evaluation.conditions import DEGRADATIONS, MUSIC_LEVELS_DB
-from model.evaluation.requirements import POOLED
+from model.evaluation.requirements import MIN_WORST, pooled
 
 if TYPE_CHECKING:
     from typing import Any
 
     from model.evaluation.predict import Predictions
 
-COLOURS = {"speech": "#2f6fde", "music": "#c9741c", "both": "#7a3fb0"}
+COLOURS = {
+    "speech": "#2f6fde", "music": "#c9741c", "both": "#7a3fb0", "singing": "#b03f6f",
+    "noise": "#768390",
+}  # fmt: skip
+# Longer names of sources are cut.
+NAME_LENGTH = 34
 PLAIN = (
     "speech", "music", "singing", "noise", "silence and hiss", "speech in a room",
     "speech, noise 10 dB under",
@@ -55,13 +60,17 @@ def draw(predictions: Predictions, title: str, kind: str = "svg") -> bytes:
         raise ConfigError("matplotlib is not installed: pip install 'airsift[training]'") from error
     # Deterministic files: without date, and with a fixed salt for ids.
     mpl.rcParams.update({"svg.hashsalt": "airsift", "font.size": 9, "svg.fonttype": "none"})
-    drawing, ((reliable, levels), (plain, degraded)) = pyplot.subplots(2, 2, figsize=(10, 8))
+    drawing = pyplot.figure(figsize=(16, 9))
+    grid = drawing.add_gridspec(2, 3)
+    places = (grid[0, 0], grid[0, 1], grid[1, 0], grid[1, 1], grid[:, 2])
+    reliable, levels, plain, degraded, sources = map(drawing.add_subplot, places)
     drawing.suptitle(title)
     _reliability(reliable, predictions)
     _levels(levels, predictions)
     _bars(plain, predictions, [name for name in PLAIN if name in predictions], "clean windows")
     pairs = [f"{kind}, {name}" for name in DEGRADATIONS for kind in ("speech", "music")]
     _bars(degraded, predictions, pairs, "the same windows, degraded")
+    _sources(sources, predictions)
     drawing.tight_layout()
     file = io.BytesIO()
     drawing.savefig(file, format=kind, dpi=110, metadata={"Date": None} if kind == "svg" else None)
@@ -70,16 +79,16 @@ def draw(predictions: Predictions, title: str, kind: str = "svg") -> bytes:
 
 
 def _reliability(axes: Any, predictions: Predictions) -> None:
-    of = metrics.pool([predictions[name] for name in POOLED if name in predictions])
+    of = metrics.pool(pooled(predictions), equal_sources=True)
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle="--", label="ideal")
-    ones = np.ones(len(of.p))
+    weights = of.shares
     for label, name in enumerate(("speech", "music")):
-        bins = list(metrics.reliability(of.p[:, label], of.truth[:, label], ones))
+        bins = list(metrics.reliability(of.p[:, label], of.truth[:, label], weights))
         mean, frequency, share = np.array(bins).T
         axes.plot(mean, frequency, color=COLOURS[name], linewidth=1)
         axes.scatter(mean, frequency, 8 + 220 * np.sqrt(share), color=COLOURS[name], alpha=0.7,
                      label=name)  # fmt: skip
-    error = metrics.calibration_error(of.p, of.truth, ones)
+    error = metrics.calibration_error(of.p, of.truth, weights)
     axes.set(xlabel="predicted probability", ylabel="frequency", xlim=(0, 1), ylim=(0, 1),
              title=f"calibration; expected error {error:.1%}")  # fmt: skip
     axes.legend(loc="upper left", frameon=False, markerscale=0.6)
@@ -115,4 +124,22 @@ def _bars(axes: Any, predictions: Predictions, names: list[str], title: str) -> 
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.invert_yaxis()
     axes.set(xlim=(50, 100.5), xlabel="windows with both outputs right (%)", title=title)
+    axes.grid(axis="x", alpha=0.3)
+
+
+def _sources(axes: Any, predictions: Predictions) -> None:
+    """Draw the recall of each source: one label a window."""
+    found = [each for each in by_source.figures(predictions) if each.counted]
+    for place, each in enumerate(found):
+        share = each.one_label
+        spread = [[max(share.value - share.low, 0) * 100], [max(share.high - share.value, 0) * 100]]
+        axes.barh(place, share.value * 100, color=COLOURS[each.kind], alpha=0.8, xerr=spread,
+                  capsize=2, error_kw={"linewidth": 0.8})  # fmt: skip
+    names = [f"{each.kind}: {each.source}"[:NAME_LENGTH] for each in found]
+    axes.set_yticks(range(len(found)), names, fontsize=8)
+    axes.invert_yaxis()
+    axes.axvline(MIN_WORST * 100, color="#444444", linewidth=0.8, linestyle="--")
+    lowest = min((each.one_label.value for each in found), default=0.5)
+    axes.set(xlim=(min(50.0, lowest * 100 - 5), 100.5), xlabel="windows with the right label (%)",
+             title="each source, one label a window")  # fmt: skip
     axes.grid(axis="x", alpha=0.3)

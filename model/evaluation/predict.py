@@ -37,15 +37,29 @@ class ConditionPredictions:
         Predicted probabilities of speech and music.
     groups : np.ndarray [shape=(n,), str]
         Voice, track or game of each window.
-    sources : np.ndarray [shape=(n,), str], optional
-        Source of each window, if known.
+    sources : np.ndarray [shape=(n,), str]
+        Source of each window; empty if unknown.
+    categories : np.ndarray [shape=(n,), str]
+        Fine kind of each window; empty if unknown.
     """
 
     name: str
     truth: tuple[int, int]
     probabilities: NDArray[np.float64]
     groups: NDArray[np.str_]
-    sources: NDArray[np.str_] | None = None
+    sources: NDArray[np.str_]
+    categories: NDArray[np.str_]
+
+    def part(self, chosen: NDArray[np.bool_] | slice) -> ConditionPredictions:
+        """Select windows by a mask or a slice."""
+        return ConditionPredictions(
+            self.name,
+            self.truth,
+            self.probabilities[chosen],
+            self.groups[chosen],
+            self.sources[chosen],
+            self.categories[chosen],
+        )
 
 
 def predict(
@@ -61,9 +75,14 @@ def predict(
                 for block in torch.split(torch.from_numpy(each.samples), 16)
             ]
         probabilities = torch.cat(parts).double().numpy()
-        sources = np.array(each.sources) if each.sources else None
+        unknown = [""] * len(each.groups)
         yield ConditionPredictions(
-            each.name, each.truth, probabilities, np.array(each.groups), sources
+            each.name,
+            each.truth,
+            probabilities,
+            np.array(each.groups),
+            np.array(each.sources or unknown),
+            np.array(each.categories or unknown),
         )
 
 

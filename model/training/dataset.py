@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from airsift.errors import ConfigError
-from model.corpus import cache, feature_store
+from model.corpus import cache, feature_store, splits
 from model.corpus import groups as tables
 from model.corpus import recordings as corpus
 from model.corpus import sources as recipe
@@ -51,6 +51,9 @@ def decode_manifest(task: Task, folder: Path, report: Callable[[str], None]) -> 
         return
     items = recipe.manifest_items(task.manifest, sorted(task.classes))
     place = folder / manifest_folder(task)
+    shared = corpus.read_index(folder) if corpus.exists(folder) else []
+    # Groups in two splits are refused before minutes of decoding.
+    splits.assign_splits([*shared, *items], splits.load_splits())
     with cache.building(place, report):
         corpus.build([corpus.manifest_job(task.manifest, items)], place, report)
 
@@ -93,7 +96,7 @@ def recordings(task: Task, folder: Path, split: Split) -> list[Recording]:
         there = ", ".join(f"{name} has {len(names)} groups" for name, names in groups.items())
         raise ConfigError(
             f"the {split} split has no recordings of {' and none of '.join(empty)} ({there}): add "
-            "some under more names of groups, which decide where a group is"
+            "groups, or place some by a column 'split' of the manifest"
         )
     return found[split]
 

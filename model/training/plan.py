@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from model.corpus import cache, feature_store, recordings
 from model.corpus.sources import KINDS
-from model.evaluation import conditions
 from model.spec import LABELS
 from model.training import dataset, mixer, record, validation
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from model.training.loop import Settings, WindowSource
     from model.training.record import TrainingData
 
-# Validation windows of each condition.
-MAX_WINDOWS = 120
 # The code of a training, including all modules that these import.
 CODE = ("model.training.loop", "model.training.dataset", "model.evaluation.conditions")
 SPLITS: tuple[Split, ...] = ("train", "validation")
@@ -63,8 +60,7 @@ def shipped(folder: Path, settings: Settings) -> Plan:
         The corpus is incomplete, or a class is missing.
     """
     columns = feature_store.open_training_store(folder)
-    windows = conditions.conditions(folder, "validation", max_windows=MAX_WINDOWS)
-    held_out = validation.validation_set(windows)
+    held_out = validation.of_corpus(folder)
 
     def data(_: Path) -> TrainingData:
         rows = {

@@ -1,8 +1,14 @@
-"""Validation windows: selection of the best state, calibration, and the label-noise filter."""
+"""Validation windows: selection of the best state, calibration, and the label-noise filter.
+
+Selection and calibration are by the mean over sources: each source of each class counts the same,
+and so does each mixture and each degradation. Many windows of one source do not make it the judge
+of all others.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,16 +17,31 @@ import torch
 from torch import Tensor, nn
 
 from model.corpus import cache
+from model.evaluation import conditions
+from model.evaluation.by_source import MIN_WINDOWS
 from model.frontend.rolling_cqt import RollingCQT, cqt
 from model.training.mixture import WINDOW
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
+    from pathlib import Path
 
     from model.corpus.feature_store import FeatureStore
+    from model.corpus.sources import Split
     from model.evaluation.conditions import Condition
     from model.networks.pooled import Network
 
+# Of one class of one source, and of a mixture or degradation.
+MAX_PER_SOURCE, MAX_WINDOWS = 60, 40
+SMALL = "small sources"
+CONDITIONS = (
+    *conditions.PURE,
+    "silence and hiss",
+    "speech in a room",
+    "speech, noise 10 dB under",
+    *(f"music at {level:+d} dB and speech" for level in conditions.MUSIC_LEVELS_DB),
+    *(f"{kind}, {name}" for kind in ("speech", "music") for name in ("telephone", "Opus 16 kb/s")),
+)
 # A take counts as mislabelled if a half-trained network gives its class a lower probability.
 MISLABELLED_BELOW = 0.05
 # Log odds are clipped here, so that a mislabelled window cannot dominate.
@@ -38,7 +59,8 @@ class Validation:
     truth : torch.Tensor [shape=(n, labels), float32]
         0 or 1 for each label.
     names : list of str
-        The condition of each window.
+        What each window counts for: its class and source, such as 'speech, librispeech', or its
+        condition. Each name has the same weight.
     """
 
     columns: Tensor
@@ -54,17 +76,41 @@ def key_of(held_out: Validation) -> str:
     return cache.key_of(digest.hexdigest(), held_out.names)
 
 
-def validation_set(conditions: Sequence[Condition]) -> Validation:
+def of_corpus(folder: Path, split: Split = "validation") -> Validation:
+    """Return the windows of a corpus, for a network for speech and music."""
+    return validation_set(
+        conditions.conditions(
+            folder,
+            split,
+            max_windows=MAX_WINDOWS,
+            max_per_source=MAX_PER_SOURCE,
+            names=CONDITIONS,
+        )
+    )
+
+
+def validation_set(windows: Iterable[Condition]) -> Validation:
     """Compute the columns of the windows of conditions, without their surroundings."""
     front_end = RollingCQT()
     parts, truths, names = [], [], []
     with torch.inference_mode():
-        for each in conditions:
+        for each in windows:
             for block in torch.split(torch.from_numpy(each.samples), 16):
                 parts.append(cqt(block, front_end)[:, :WINDOW].half())
             truths.append(torch.tensor(each.truth, dtype=torch.float32).repeat(len(each.groups), 1))
-            names += [each.name] * len(each.groups)
+            names += _names(each)
     return Validation(torch.cat(parts), torch.cat(truths), names)
+
+
+def _names(each: Condition) -> list[str]:
+    """Return what each window of a condition counts for; small sources count together."""
+    if each.name not in conditions.PURE or not any(each.sources):
+        return [each.name] * len(each.groups)
+    counts = Counter(each.sources)
+    return [
+        f"{each.name}, {source if counts[source] >= MIN_WINDOWS else SMALL}"
+        for source in each.sources
+    ]
 
 
 def log_odds(network: Network, columns: Tensor, device: str = "cpu") -> Tensor:
@@ -75,14 +121,13 @@ def log_odds(network: Network, columns: Tensor, device: str = "cpu") -> Tensor:
 
 
 def condition_error(scores: Tensor, held_out: Validation) -> float:
-    """Return the share of wrong outputs at 0.5, averaged over conditions."""
-    wrong = ((scores > 0) != (held_out.truth > 0.5)).float().mean(dim=1).numpy()
-    names = np.array(held_out.names)
-    return float(np.mean([wrong[names == name].mean() for name in dict.fromkeys(held_out.names)]))
+    """Return the share of wrong outputs at 0.5, averaged over names."""
+    wrong = ((scores > 0) != (held_out.truth > 0.5)).float().mean(dim=1)
+    return float((wrong * _weights(held_out)).sum())
 
 
 def condition_cost(scores: Tensor, held_out: Validation) -> float:
-    """Return the cross-entropy, averaged over conditions.
+    """Return the cross-entropy, averaged over names.
 
     It is smoother than the error at 0.5, and rewards calibrated probabilities. Log odds are
     clipped at `MAX_LOG_ODDS`, a probability of 1 in 150.
@@ -91,9 +136,13 @@ def condition_cost(scores: Tensor, held_out: Validation) -> float:
     cost = nn.functional.binary_cross_entropy_with_logits(
         bounded, held_out.truth, reduction="none"
     ).mean(dim=1)
-    names = np.array(held_out.names)
-    per_window = cost.numpy()
-    return float(np.mean([per_window[names == name].mean() for name in dict.fromkeys(names)]))
+    return float((cost * _weights(held_out)).sum())
+
+
+def _weights(held_out: Validation) -> Tensor:
+    """Return the weight of each window [shape=(n,)]: equal for all names, 1 in all."""
+    counts = Counter(held_out.names)
+    return torch.tensor([1.0 / (len(counts) * counts[name]) for name in held_out.names])
 
 
 def find_mislabelled(network: Network, store: FeatureStore, device: str = "cpu") -> set[int]:
@@ -121,17 +170,20 @@ def find_mislabelled(network: Network, store: FeatureStore, device: str = "cpu")
 
 
 def calibrate(network: Network, held_out: Validation) -> None:
-    """Fit the temperature of each output to the validation windows, in place."""
+    """Fit the temperature of each output to the validation windows, by names, in place."""
     network.get_buffer("temperature").fill_(1.0)
     scores = log_odds(network, held_out.columns)
     # The search is over the logarithm: a temperature is positive.
     exponent = torch.zeros(scores.shape[1], requires_grad=True)
+    weights = _weights(held_out)[:, None]
     optimiser = torch.optim.LBFGS([exponent], max_iter=50, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimiser.zero_grad()
         sharpened = scores * exponent.exp()
-        cost = nn.functional.binary_cross_entropy_with_logits(sharpened, held_out.truth)
+        cost = nn.functional.binary_cross_entropy_with_logits(
+            sharpened, held_out.truth, weights, reduction="sum"
+        )
         cost.backward()  # type: ignore[no-untyped-call]
         return cost
 

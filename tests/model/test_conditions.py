@@ -87,3 +87,30 @@ def test_a_split_without_a_class_is_named(takes) -> None:
     speech = [each for each in takes if each.kind == "speech"]
     with pytest.raises(ConfigError, match="the validation split has no music and no noise"):
         conditions.conditions_of(speech, "validation")
+
+
+def test_sources_take_turns_and_a_degradation_has_the_first_windows() -> None:
+    """Three groups of one source and one of another: four windows are two of each source."""
+    random = np.random.default_rng(1)
+    active = np.ones(20 * RATE // HOP, np.bool_)
+    rows = [
+        Take(
+            f"{kind}:{group}", kind, random.standard_normal(20 * RATE).astype(np.float32), active,
+            source, "own", f"kind of {group}",
+        )
+        for kind in ("speech", "music", "noise")
+        for source, groups in (("large", "abc"), ("small", "d"))
+        for group in groups
+    ]  # fmt: skip
+    found = {
+        each.name: each
+        for each in conditions.conditions_of(
+            rows, "test", max_windows=4, max_per_source=3, names=("speech", "speech, telephone")
+        )
+    }
+    clean, degraded = found["speech"], found["speech, telephone"]
+    assert clean.sources == ["large", "small"] * 3
+    assert sorted(clean.groups[::2]) == ["speech:a", "speech:b", "speech:c"]
+    assert clean.categories[1::2] == ["kind of d"] * 3
+    assert degraded.groups == clean.groups[:4]
+    np.testing.assert_allclose(level_db(degraded.samples), level_db(clean.samples)[:4], atol=0.1)

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from airsift.errors import ConfigError, DecodeError
 from model.corpus import (
@@ -57,7 +55,7 @@ def job_of(manifest: Path) -> recordings.Job:
 
 
 def all_in(split: recipe.Split) -> Callable[..., dict[str, recipe.Split]]:
-    return lambda groups, table: {group: split for group, _ in groups}
+    return lambda listed, table: {each.group: split for each in listed}
 
 
 def test_a_second_build_decodes_nothing_and_prints_the_same(folder: Path) -> None:
@@ -122,20 +120,6 @@ def test_a_wrong_manifest_is_refused(tmp_path: Path, text: str, message: str) ->
         recipe.manifest_items(tmp_path / "m.csv")
 
 
-def test_the_projects_own_splits_are_independent() -> None:
-    table = recipe.load_splits()
-    items = recipe.debian_items()
-    placed = {item.group: recipe.split_of(item.group, table) for item in items}
-    assert set(placed.values()) == set(recipe.SPLITS)
-    for kind in ("speech", "music", "noise"):
-        found = {placed[item.group] for item in items if item.kind == kind}
-        assert found == set(recipe.SPLITS), kind
-    # The children's games of KDE share volunteers: a language is in one split.
-    for language in {g.split(":")[1] for g in placed if g.startswith("k")}:
-        family = {placed[g] for g in placed if g[0] == "k" and g.endswith(f":{language}")}
-        assert len(family) == 1, language
-
-
 def test_a_conversation_is_speech_throughout_and_a_crowd_lasts() -> None:
     random = np.random.default_rng(0)
     clips = [random.standard_normal(RATE * 2).astype(np.float32) * 0.1 for _ in range(30)]
@@ -159,18 +143,6 @@ def test_pauses_within_speech_count_as_speech_and_longer_ones_do_not() -> None:
 
     assert active_after(1.8)
     assert not active_after(2.2)
-
-
-@given(st.text(min_size=1, max_size=12), st.text(max_size=4))
-def test_the_longest_listed_prefix_decides_and_a_number_is_not_a_prefix(
-    name: str, rest: str
-) -> None:
-    table: dict[str, recipe.Split] = {"voice:1": "test", "voice:1:loud": "validation"}
-    assert recipe.split_of("voice:1", table) == "test"
-    assert recipe.split_of("voice:1:loud", table) == "validation"
-    unlisted = f"other {name}{rest}"
-    assert recipe.split_of(unlisted, table) == recipe.split_of(unlisted, {})
-    assert recipe.split_of("voice:12", table) == recipe.split_of("voice:12", {})
 
 
 def test_the_game_archives_are_read() -> None:
@@ -265,14 +237,20 @@ def test_a_sound_font_plays_its_tones_and_leaves_its_drums() -> None:
 
 
 def test_speakers_and_artists_are_the_groups(tmp_path: Path) -> None:
-    (tmp_path / "103-1240-0000.flac").write_bytes(b"")
+    for speaker in ("103", recipe.DEMO_SPEAKERS[0]):
+        (tmp_path / f"{speaker}-1240-0000.flac").write_bytes(b"")
     (item,) = recipe.librispeech_items(tmp_path)
     assert (item.group, item.kind) == ("librispeech:103", "speech")
-    with pytest.raises(ConfigError, match=r"index\.tsv must list"):
+    with pytest.raises(ConfigError, match="has the columns file,artist"):
         recipe.song_items(tmp_path)
-    (tmp_path / "index.tsv").write_text("file\tartist\nx.mp3\tThe 1st  Band!\n")
-    (song,) = recipe.song_items(tmp_path)
-    assert (song.group, song.kind) == ("songs:the-1st-band", "singing")
+    (tmp_path / "index.tsv").write_text(
+        "file\tartist\tpublic_source\nx.mp3\tThe 1st  Band!\ty/songs\nz.mp3\tZ\t\n"
+    )
+    songs = recipe.song_items(tmp_path)
+    assert [(each.source, each.group) for each in songs] == [
+        ("y_songs", "songs:the-1st-band"),
+        ("songs", "songs:z"),
+    ]
 
 
 @pytest.mark.process

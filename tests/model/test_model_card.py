@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from airsift.errors import ConfigError
-from model.evaluation import metrics, model_card
+from model.evaluation import kinds, metrics, model_card, requirements, tables
 from model.evaluation.conditions import DEGRADATIONS, MUSIC_LEVELS_DB
 from model.evaluation.plot import draw
 from model.evaluation.predict import ConditionPredictions
@@ -31,10 +31,11 @@ def predictions() -> dict[str, ConditionPredictions]:
         kind = "speech" if "speech" in name else name.split(",")[0]
         groups = np.array([f"{kind}-pack:{n % 4}" for n in range(16)])
         noise = random.uniform(-0.6, 0.6, (16, 2))
-        sources = np.array([f"{kind}-pack"] * 16)
+        sources = np.array([f"{kind}-pack"] * 12 + [f"{kind}-repository"] * 4)
         made[name] = ConditionPredictions(
-            name, truth, np.clip(np.array(truth) + noise, 0, 1), groups, sources
-        )
+            name, truth, np.clip(np.array(truth) + noise, 0, 1), groups, sources,
+            np.array(["game music"] * 16),
+        )  # fmt: skip
     return made
 
 
@@ -90,14 +91,25 @@ def test_every_condition_and_source_is_in_the_tables(
     predictions: dict[str, ConditionPredictions],
 ) -> None:
     programme = {"segment-based macro F, 1 s": metrics.Estimate(0.5, 0.4, 0.6, 2, 2)}
-    text = model_card.evaluation_block([], predictions, programme, "test")
+    required = requirements.check_requirements(predictions, programme, None, 0.001, 1000)
+    text = tables.evaluation_block(required, predictions, programme, "test")
     for name in predictions:
         assert f"| {name} | " in text
     for name in DEGRADATIONS:
         assert f"| {name} | " in text
     assert "| segment-based macro F, 1 s | 50.0% (40.0% to 60.0%) |" in text
-    page = model_card.sources_page(predictions, "test")
-    assert "| speech | speech-pack | " in page
+    for name in ("speech", "music", "noise"):
+        assert f"| {name} | {name}-pack | " in text
+        assert f"| {name} | {name}-repository | " in text
+    # The second sources are too small to count in the mean, and for the worst.
+    assert "-repository: " not in text
+    absent = [line.name for line in kinds.LINES if line.name not in ("game music", "other speech")]
+    for name in absent:
+        if name != "other noise rejected":
+            assert f"| {name} | not measured: no source of this kind |" in text
+    assert "| babies rejected | 85 % or more | not measured: no source of this kind |  |  |" in text
+    page = tables.sources_page(predictions, "test")
+    assert "| speech | speech-pack | game music | " in page
     assert "| speech-pack:" in page
 
 
@@ -109,3 +121,4 @@ def test_the_plot_is_deterministic(
     assert first == second
     assert first.startswith(b"<?xml")
     assert b"two semitones up" in first
+    assert b"noise: noise-pack" in first

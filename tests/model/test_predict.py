@@ -16,7 +16,10 @@ def test_every_window_is_predicted() -> None:
     torch.manual_seed(0)
     classifier = Classifier(Network().eval(), ModelSpec())
     samples = np.zeros((20, 80_000), np.float32)
-    (one,) = predict.predict(classifier, [Condition("speech", samples, (1, 0), ["a"] * 20)])
+    condition = Condition("speech", samples, (1, 0), ["a"] * 20, ["pack"] * 20)
+    (one,) = predict.predict(classifier, [condition])
+    assert one.sources.tolist() == ["pack"] * 20
+    assert one.categories.tolist() == [""] * 20
     assert one.probabilities.shape == (20, 2)
     np.testing.assert_allclose(one.probabilities, one.probabilities[:1].repeat(20, 0), atol=1e-5)
 

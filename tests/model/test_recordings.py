@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from airsift import files
 from airsift.errors import ConfigError
-from model.corpus import cache, decoding, feature_store
+from model.corpus import cache, decoding, feature_store, splits
 from model.corpus import recordings as corpus
 from model.corpus import sources as recipe
 from stream.testing import write_wav
@@ -378,7 +378,7 @@ def test_columns_are_reused_only_for_the_same_recordings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(
-        feature_store, "assign_splits", lambda groups, _: {g: "train" for g, _ in groups}
+        feature_store, "assign_splits", lambda listed, _: {each.group: "train" for each in listed}
     )
     place = tmp_path / "c"
     build(mine.manifest, place)
@@ -399,35 +399,6 @@ def test_columns_are_reused_only_for_the_same_recordings(
     assert not columns(place)[2]
 
 
-names = st.text(min_size=1, max_size=12).filter(lambda text: text.strip())
-
-
-@settings(max_examples=60)
-@given(
-    st.lists(
-        st.tuples(
-            names | st.sampled_from(NAMES),
-            names | st.sampled_from([*GROUPS, *recipe.load_splits()]),
-            st.sampled_from(["own", "recipe"]),
-        ),
-        max_size=20,
-    )
-)
-def test_no_group_and_no_recording_is_in_two_splits_under_any_name(
-    rows: list[tuple[str, str, recipe.Origin]],
-) -> None:
-    recordings = [
-        corpus.Recording("s", path, "speech", group, 0, 1, path, origin)
-        for path, group, origin in rows
-    ]
-    where: dict[str, set[str]] = {}
-    for split in recipe.SPLITS:
-        for each in feature_store.select_split(recordings, split):
-            for name in (f"group {each.group}", f"recording {each.digest}"):
-                where.setdefault(name, set()).add(split)
-    assert all(len(splits) == 1 for splits in where.values())
-
-
 @settings(max_examples=20)
 @given(
     st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(GROUPS)), unique_by=lambda r: r[0])
@@ -444,8 +415,8 @@ def test_a_users_paths_and_groups_mean_nothing(rows: list[tuple[str, str]]) -> N
         return
     found = corpus.read_index(place / "named" / "c")
     assert {each.path: each.group for each in found} == dict(rows)
-    where = recipe.assign_splits(((e.group, e.origin) for e in found), recipe.load_splits())
-    assert where == {group: recipe.split_of(group, {}) for _, group in rows}
+    where = splits.assign_splits(found, splits.load_splits())
+    assert where == {group: splits.hashed_split(group) for _, group in rows}
     assert not any(each.cast for each in found)
 
 
@@ -458,6 +429,10 @@ def test_a_users_paths_and_groups_mean_nothing(rows: list[tuple[str, str]]) -> N
         ("path,class,group\na.wav,talk,x\n", r"line 2: class='talk' is unknown"),
         ("path,class,group\na.wav,speech,x\na.wav,music,x\n", r"line 3: 'a\.wav' is there twice"),
         ("path,class,group\na.wav,speech,x\na.wav,speech,y\n", r"line 3: 'a\.wav' is there twice"),
+        (
+            "path,class,group,split\na.wav,speech,x,dev\n",
+            r"line 2: split='dev' is unknown",
+        ),
     ],
 )
 def test_a_row_that_cannot_be_meant_is_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -13,8 +13,7 @@ import torch
 
 from airsift.errors import ConfigError
 from model import classifier
-from model.corpus import cache, feature_store
-from model.corpus import sources as recipe
+from model.corpus import cache, feature_store, splits
 from model.networks import presets
 from model.training import checkpoint
 from model.weights import sha256_of
@@ -190,7 +189,7 @@ def edit(place: Path, what: str) -> str:
     path, kind, group = next(
         row
         for row in (line.split(",") for line in manifest.read_text().splitlines()[1:])
-        if recipe.split_of(row[2], {}) == "train"
+        if splits.hashed_split(row[2]) == "train"
     )
     match what:
         case "class":

@@ -37,7 +37,7 @@ def test_from_a_manifest_to_a_measured_model(
     card = tmp_path / "card.md"
     card.write_text("<!-- measured: begin -->\n<!-- measured: end -->\n")
     printed = run("evaluate", cache, "--model", file, "--card", card, "--max-windows", 2)
-    assert "| macro F of the two outputs at 0.5 |" in printed
+    assert "| macro F of speech, music and singing, mean over sources |" in printed
     assert "| music at -20 dB and speech |" in card.read_text()
     assert (state / "training_curves.png").read_bytes().startswith(b"\x89PNG")
 

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from airsift.cli import classify, corpus, evaluate, train
 from model.corpus import sources as recipe
+from model.corpus import splits
 from stream.testing import noise, tone, write_wav
 
 _app = typer.Typer()
@@ -33,7 +34,7 @@ def write_recordings(folder: Path, kinds: Collection[str], tones: Collection[str
     for kind in kinds:
         for split in recipe.SPLITS:
             names = (f"{kind}-{number}" for number in range(200))
-            group = next(name for name in names if recipe.split_of(name, {}) == split)
+            group = next(name for name in names if splits.hashed_split(name) == split)
             samples = noise(12, level=0.1, seed=len(rows))
             if kind in tones:
                 samples += tone(12, hz=300, level=0.3)
