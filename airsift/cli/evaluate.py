@@ -38,6 +38,9 @@ def evaluate(
     max_per_source: Annotated[
         int, typer.Option(min=1, help="Clean windows of a class of one source.")
     ] = 200,
+    thresholds: Annotated[
+        str, typer.Option(help="Of speech and music for one label a window, from validation.")
+    ] = "0.5,0.5",
     programmes: Annotated[int, typer.Option(min=0, help="Programmes of 3 minutes.")] = 20,
 ) -> None:
     """Measure a model on recordings it was not trained on, and print the tables."""
@@ -60,6 +63,7 @@ def evaluate(
             f"split={split!r} must be test or validation: training data proves nothing"
         )
     part: Split = "test" if split == "test" else "validation"
+    levels = parse_thresholds(thresholds)
     output = model_card.ModelCard(card) if card else None
     if output:
         output.check()
@@ -82,14 +86,32 @@ def evaluate(
         complain("the shipped network of voices")
         voice = voices.voice_accuracy(classifier.load(classifier.VOICE_WEIGHTS), windows)
     cpu_s, size = predict.window_cpu_s(loaded), file.stat().st_size
-    required = requirements.check_requirements(predictions, scores, voice, cpu_s, size)
-    block = tables.evaluation_block(required, predictions, scores, part)
+    required = requirements.check_requirements(predictions, scores, voice, cpu_s, size, levels)
+    block = tables.evaluation_block(required, predictions, scores, part, levels)
     print(block)
     if part == "validation":
         print(f"\n{tables.thresholds_line(predictions)}")
     if output:
-        plotted = plot.draw(predictions, f"{file.name} on the {part} split")
-        output.write(block, tables.sources_page(predictions, part), plotted)
+        title = f"{file.name} on the {part} split"
+        plotted = plot.draw(predictions, title, thresholds=levels)
+        output.write(block, tables.sources_page(predictions, part, levels), plotted)
+
+
+def parse_thresholds(text: str) -> tuple[float, float]:
+    """Parse ``SPEECH,MUSIC``, two probabilities."""
+    from airsift.errors import ConfigError
+
+    speech, _, music = text.partition(",")
+    try:
+        levels = float(speech), float(music)
+    except ValueError:
+        levels = (0.0, 0.0)
+    if not all(0.0 < level < 1.0 for level in levels):
+        raise ConfigError(
+            f"thresholds={text!r} must be two probabilities between 0 and 1, of speech and of "
+            "music: write --thresholds 0.5,0.5"
+        )
+    return levels
 
 
 def segment(programmes: Iterable[Programme], model: Path) -> Iterator[tuple[Timeline, Timeline]]:

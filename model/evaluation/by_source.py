@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from model.evaluation.metrics import Flags, Numbers
+    from model.evaluation.metrics import Flags, Numbers, Thresholds
     from model.evaluation.predict import ConditionPredictions, Predictions
 
 # A source with fewer windows of a class counts in the pooled figure only.
@@ -54,7 +54,7 @@ class SourceFigure:
     counted: bool
 
 
-def figures(predictions: Predictions) -> list[SourceFigure]:
+def figures(predictions: Predictions, thresholds: Thresholds = THRESHOLDS) -> list[SourceFigure]:
     """Return the figures of every source of every class."""
     found = []
     for kind in PURE:
@@ -68,7 +68,7 @@ def figures(predictions: Predictions) -> list[SourceFigure]:
                 SourceFigure(
                     kind,
                     source,
-                    metrics.estimate(metrics.one_label_right(), of),
+                    metrics.estimate(metrics.one_label_right(thresholds), of),
                     metrics.estimate(metrics.both_right, of),
                     source in counted,
                 )
@@ -95,12 +95,12 @@ def mean(each: ConditionPredictions, right: Flags) -> Estimate:
     return _estimate(_means(each, right[:, None])[:, 0], [each])
 
 
-def mean_recall(each: ConditionPredictions) -> Estimate:
+def mean_recall(each: ConditionPredictions, thresholds: Thresholds = THRESHOLDS) -> Estimate:
     """Return the mean over sources of the share of windows whose one label is right."""
-    return mean(each, metrics.one_label(each.probabilities) == TRUTH[each.name])
+    return mean(each, metrics.one_label(each.probabilities, thresholds) == TRUTH[each.name])
 
 
-def macro_f(predictions: Predictions) -> Estimate:
+def macro_f(predictions: Predictions, thresholds: Thresholds = THRESHOLDS) -> Estimate:
     """Return the macro F of speech, music and singing by one label a window, over sources.
 
     F of a class is 2 h / (1 + h + f). h is the share of its windows with its label, and f the
@@ -111,7 +111,8 @@ def macro_f(predictions: Predictions) -> Estimate:
     present = [predictions[kind] for kind in LABELLED if kind in predictions]
     called = {
         each.name: _means(
-            each, metrics.one_label(each.probabilities)[:, None] == np.array([SPEECH, MUSIC])
+            each,
+            metrics.one_label(each.probabilities, thresholds)[:, None] == np.array([SPEECH, MUSIC]),
         )
         for each in present
     }
@@ -124,7 +125,7 @@ def macro_f(predictions: Predictions) -> Estimate:
     return _estimate(np.mean(scores, axis=0), present)
 
 
-def pick_thresholds(predictions: Predictions) -> tuple[tuple[float, float], float, float]:
+def pick_thresholds(predictions: Predictions) -> tuple[Thresholds, float, float]:
     """Choose the thresholds of the one label, by the mean over sources of all classes.
 
     Returns
@@ -141,10 +142,10 @@ def pick_thresholds(predictions: Predictions) -> tuple[tuple[float, float], floa
         for source in sorted(_counted(each))
     ]
 
-    def score(pair: tuple[float, float]) -> float:
+    def score(pair: Thresholds) -> float:
         return float(np.mean([(metrics.one_label(p, pair) == label).mean() for p, label in units]))
 
-    def order(pair: tuple[float, float]) -> tuple[float, float]:
+    def order(pair: Thresholds) -> tuple[float, float]:
         return round(score(pair), 9), -abs(pair[0] - 0.5) - abs(pair[1] - 0.5)
 
     best = max(((speech, music) for speech in GRID for music in GRID), key=order)

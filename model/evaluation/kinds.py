@@ -53,6 +53,7 @@ LINES = (
     Line("acted speech", "speech", "acted|game voices"),
     Line("read speech and poems", "speech", r"\bread\b|poems"),
     Line("prompts, single words and syllables", "speech", "prompts|single"),
+    Line("speech in field recordings", "speech", "field"),
     Line("other speech", "speech", ""),
     Line("solo instruments and stems", "music", r"solo|\bstem"),
     Line("game music", "music", "game music"),

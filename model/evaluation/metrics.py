@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 Numbers = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Metric = Callable[[Numbers, Flags, Numbers], float]
+Thresholds = tuple[float, float]  # of speech and music, for one label a window
 DRAWS = 500
 SPEECH, MUSIC, NONE = 0, 1, -1
-THRESHOLDS = (0.5, 0.5)
+THRESHOLDS: Thresholds = (0.5, 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ def estimate(metric: Metric, of: Pool) -> Estimate:
     return Estimate(point, float(low), float(high), len(of.p), len(of.strata), of.sources)
 
 
-def one_label(p: Numbers, thresholds: tuple[float, float] = THRESHOLDS) -> NDArray[np.intp]:
+def one_label(p: Numbers, thresholds: Thresholds = THRESHOLDS) -> NDArray[np.intp]:
     """Return one label a window: `SPEECH`, `MUSIC` or `NONE` [shape=(n,), int].
 
     It is the likelier of the labels whose probability is at or above its threshold; speech, if
@@ -161,7 +162,7 @@ def one_label(p: Numbers, thresholds: tuple[float, float] = THRESHOLDS) -> NDArr
     return np.where(reached.any(axis=1), likelier, NONE)
 
 
-def one_label_right(thresholds: tuple[float, float] = THRESHOLDS) -> Metric:
+def one_label_right(thresholds: Thresholds = THRESHOLDS) -> Metric:
     """Return the share of windows whose one label is right; the truth is one label or none."""
 
     def value(p: Numbers, truth: Flags, weights: Numbers) -> float:

@@ -13,8 +13,11 @@ from model.evaluation.conditions import DEGRADATIONS, MUSIC_LEVELS_DB
 from model.evaluation.requirements import MIN_WORST, pooled
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
+    from model.evaluation.by_source import SourceFigure
+    from model.evaluation.metrics import Thresholds
     from model.evaluation.predict import Predictions
 
 COLOURS = {
@@ -29,7 +32,12 @@ PLAIN = (
 )  # fmt: skip
 
 
-def draw(predictions: Predictions, title: str, kind: str = "svg") -> bytes:
+def draw(
+    predictions: Predictions,
+    title: str,
+    kind: str = "svg",
+    thresholds: Thresholds = metrics.THRESHOLDS,
+) -> bytes:
     """Plot an evaluation.
 
     Parameters
@@ -40,6 +48,8 @@ def draw(predictions: Predictions, title: str, kind: str = "svg") -> bytes:
         Title of the figure.
     kind : str
         svg or png.
+    thresholds : (float, float)
+        Of speech and music, for one label a window.
 
     Returns
     -------
@@ -70,7 +80,7 @@ def draw(predictions: Predictions, title: str, kind: str = "svg") -> bytes:
     _bars(plain, predictions, [name for name in PLAIN if name in predictions], "clean windows")
     pairs = [f"{kind}, {name}" for name in DEGRADATIONS for kind in ("speech", "music")]
     _bars(degraded, predictions, pairs, "the same windows, degraded")
-    _sources(sources, predictions)
+    _sources(sources, by_source.figures(predictions, thresholds))
     drawing.tight_layout()
     file = io.BytesIO()
     drawing.savefig(file, format=kind, dpi=110, metadata={"Date": None} if kind == "svg" else None)
@@ -127,9 +137,9 @@ def _bars(axes: Any, predictions: Predictions, names: list[str], title: str) -> 
     axes.grid(axis="x", alpha=0.3)
 
 
-def _sources(axes: Any, predictions: Predictions) -> None:
+def _sources(axes: Any, figures: Sequence[SourceFigure]) -> None:
     """Draw the recall of each source: one label a window."""
-    found = [each for each in by_source.figures(predictions) if each.counted]
+    found = [each for each in figures if each.counted]
     for place, each in enumerate(found):
         share = each.one_label
         spread = [[max(share.value - share.low, 0) * 100], [max(share.high - share.value, 0) * 100]]

@@ -12,7 +12,7 @@ from model.evaluation import by_source, kinds, metrics
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from model.evaluation.metrics import Estimate
+    from model.evaluation.metrics import Estimate, Thresholds
     from model.evaluation.predict import ConditionPredictions, Predictions
 
 # Conditions of the pooled metrics: clean windows, and music under speech as on air.
@@ -63,6 +63,7 @@ def check_requirements(
     voice: Estimate | None,
     window_s: float,
     weights_bytes: int,
+    thresholds: Thresholds = metrics.THRESHOLDS,
 ) -> list[Requirement]:
     """Compare all required metrics with their thresholds.
 
@@ -78,15 +79,17 @@ def check_requirements(
         CPU seconds of a window on one thread.
     weights_bytes : int
         Size of the model file.
+    thresholds : (float, float)
+        Of speech and music, for one label a window.
     """
     found = [
         _at_least(
             "macro F of speech, music and singing, mean over sources",
             MIN_MACRO_F,
-            by_source.macro_f(predictions),
+            by_source.macro_f(predictions, thresholds),
         ),
-        _worst(predictions),
-        *_kinds(predictions),
+        _worst(predictions, thresholds),
+        *_kinds(predictions, thresholds),
         _sung_speech(predictions),
     ]
     for level, minimum in SPEECH_OVER_MUSIC.items():
@@ -124,21 +127,21 @@ def pooled(predictions: Predictions) -> list[ConditionPredictions]:
     return [predictions[name] for name in POOLED if name in predictions]
 
 
-def _worst(predictions: Predictions) -> Requirement:
-    worst = by_source.worst(by_source.figures(predictions))
+def _worst(predictions: Predictions, thresholds: Thresholds) -> Requirement:
+    worst = by_source.worst(by_source.figures(predictions, thresholds))
     assert worst is not None  # speech always has a source
     name = f"worst source of these, recall: {worst.kind} of {worst.source or 'no name'}"
     return _at_least(name, MIN_WORST, worst.one_label)
 
 
-def _kinds(predictions: Predictions) -> Iterator[Requirement]:
+def _kinds(predictions: Predictions, thresholds: Thresholds) -> Iterator[Requirement]:
     for line, windows in kinds.by_line(predictions):
         if line.required is None:
             continue
         if windows is None:
             yield _unknown(line.name, _or_more(line.required), NO_SOURCE)
             continue
-        measured = metrics.estimate(metrics.one_label_right(), metrics.pool([windows]))
+        measured = metrics.estimate(metrics.one_label_right(thresholds), metrics.pool([windows]))
         yield _at_least(line.name, line.required, measured)
 
 

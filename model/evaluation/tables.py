@@ -8,6 +8,7 @@ import numpy as np
 
 from model.evaluation import by_source, kinds, metrics
 from model.evaluation.conditions import DEGRADATIONS, PURE
+from model.evaluation.metrics import THRESHOLDS
 from model.evaluation.requirements import (
     NO_SOURCE,
     degradation_losses,
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from model.evaluation.by_source import SourceFigure
-    from model.evaluation.metrics import Estimate
+    from model.evaluation.metrics import Estimate, Thresholds
     from model.evaluation.predict import Predictions
     from model.evaluation.requirements import Requirement
 
@@ -31,10 +32,10 @@ SUPPORT = "windows / groups / sources"
 RULE = """Measured on the {split} split, on 5 s windows without their surroundings. A source is a \
 package, a repository or a collection, and a whole source is in one split.
 
-*One label a window*: the likelier of the labels with a probability of 0.5 or more; speech if they \
-are equal; none if neither has it. A window of speech is right with the label speech, one of music \
-or singing with the label music, and noise without a label; for the first three, no label is a \
-miss. *Both outputs*: each is on the right side of 0.5.
+*One label a window*: the likelier of the labels that reach their threshold, {thresholds}; speech \
+if they are equally likely; none if neither does. A window of speech is right with the label \
+speech, one of music or singing with the label music, and noise without a label; for the first \
+three, no label is a miss. *Both outputs*: each is on the right side of 0.5.
 
 *Macro F of speech, music and singing*: F of a class is 2 h / (1 + h + f). h is the share of its \
 windows with its label, and f the share of the other side's windows with it, both as means over \
@@ -51,12 +52,14 @@ def evaluation_block(
     predictions: Predictions,
     programmes: Mapping[str, Estimate],
     split: str,
+    thresholds: Thresholds = THRESHOLDS,
 ) -> str:
     """Return all tables of a model card."""
-    by_each = by_source.figures(predictions)
+    by_each = by_source.figures(predictions, thresholds)
+    levels = f"speech {thresholds[0]:g} and music {thresholds[1]:g}"
     losses = degradation_losses(predictions, list(DEGRADATIONS)).items()
     parts = [
-        RULE.format(split=split, minimum=by_source.MIN_WINDOWS),
+        RULE.format(split=split, minimum=by_source.MIN_WINDOWS, thresholds=levels),
         table(
             ("metric", "required", "measured", SUPPORT, ""),
             [
@@ -65,7 +68,7 @@ def evaluation_block(
             ],
         ),
         "One label a window, by class:",
-        _classes(predictions, by_each),
+        _classes(predictions, by_each, thresholds),
         "By source:",
         table(
             ("class", "source", "one label right", "both outputs right", "windows", "groups"),
@@ -76,7 +79,7 @@ def evaluation_block(
             ],
         ),
         "By kind of audio, pooled:",
-        _kinds(predictions),
+        _kinds(predictions, thresholds),
         _outputs(predictions),
         table(
             ("degradation", "points of macro F of the two outputs lost against clean"),
@@ -95,11 +98,14 @@ def thresholds_line(predictions: Predictions) -> str:
     (speech, music), chosen, default = by_source.pick_thresholds(predictions)
     return (
         f"Thresholds of the one label with the highest mean over sources: speech {speech:.2f}, "
-        f"music {music:.2f}: {chosen:.2%} right; with 0.50 for both: {default:.2%}."
+        f"music {music:.2f}: {chosen:.2%} right; with 0.50 for both: {default:.2%}. "
+        f"To measure the test split with them: --thresholds {speech:.2f},{music:.2f}"
     )
 
 
-def _classes(predictions: Predictions, by_each: Sequence[SourceFigure]) -> str:
+def _classes(
+    predictions: Predictions, by_each: Sequence[SourceFigure], thresholds: Thresholds
+) -> str:
     rows = []
     for kind in PURE:
         if kind not in predictions:
@@ -107,22 +113,22 @@ def _classes(predictions: Predictions, by_each: Sequence[SourceFigure]) -> str:
             continue
         each = predictions[kind]
         of = metrics.pool([each])
-        pooled_share = metrics.estimate(metrics.one_label_right(), of)
+        pooled_share = metrics.estimate(metrics.one_label_right(thresholds), of)
         worst = by_source.worst(by_each, [kind])
         shown = f"{worst.source}: {percent(worst.one_label)}" if worst else ""
-        mean = by_source.mean_recall(each)
+        mean = by_source.mean_recall(each, thresholds)
         rows.append((kind, percent(pooled_share), percent(mean), shown, support(pooled_share)))
     return table(("class", "pooled", "mean over sources", "worst source", SUPPORT), rows)
 
 
-def _kinds(predictions: Predictions) -> str:
+def _kinds(predictions: Predictions, thresholds: Thresholds) -> str:
     rows = []
     for line, each in kinds.by_line(predictions):
         if each is None:
             rows.append((line.name, NO_SOURCE, "", "", ""))
             continue
         of = metrics.pool([each])
-        right = metrics.estimate(metrics.one_label_right(), of)
+        right = metrics.estimate(metrics.one_label_right(thresholds), of)
         both = metrics.estimate(metrics.both_right, of)
         named = ", ".join(np.unique(each.sources).tolist())
         rows.append((line.name, percent(right), percent(both), support(right), named))
@@ -150,7 +156,7 @@ def _conditions(predictions: Predictions) -> str:
     return table(("condition", "both outputs right", "speech right", "music right", SUPPORT), rows)
 
 
-def sources_page(predictions: Predictions, split: str) -> str:
+def sources_page(predictions: Predictions, split: str, thresholds: Thresholds = THRESHOLDS) -> str:
     """Return the page of the categories of each source, and the groups with the highest error."""
     rows, worst = [], []
     for kind in PURE:
@@ -160,7 +166,7 @@ def sources_page(predictions: Predictions, split: str) -> str:
         pairs = np.array([*zip(each.sources.tolist(), each.categories.tolist(), strict=True)])
         for source, category in np.unique(pairs, axis=0).tolist():
             of = metrics.pool([each.part((pairs == (source, category)).all(axis=1))])
-            right = metrics.estimate(metrics.one_label_right(), of)
+            right = metrics.estimate(metrics.one_label_right(thresholds), of)
             both = metrics.estimate(metrics.both_right, of)
             rows.append((kind, source, category, percent(right), percent(both), right.windows,
                          right.groups))  # fmt: skip

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from model.networks.pooled import Network
 
 # Of one class of one source, and of a mixture or degradation.
-MAX_PER_SOURCE, MAX_WINDOWS = 60, 40
+MAX_PER_SOURCE, MAX_WINDOWS = 50, 40
 SMALL = "small sources"
 CONDITIONS = (
     *conditions.PURE,

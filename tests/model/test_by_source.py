@@ -102,6 +102,11 @@ def test_thresholds_are_those_with_the_best_mean_over_sources() -> None:
     thresholds, chosen, default = by_source.pick_thresholds(made)
     assert thresholds == (0.5, 0.35)
     assert (chosen, default) == (1.0, pytest.approx(0.75))
+    assert by_source.mean_recall(made["music"]).value == pytest.approx(0.5)
+    assert by_source.mean_recall(made["music"], thresholds).value == 1.0
+    assert by_source.macro_f(made, thresholds).value == 1.0
+    lowest = min(each.one_label.value for each in by_source.figures(made, thresholds))
+    assert lowest == 1.0
 
 
 @pytest.mark.parametrize(
@@ -111,6 +116,7 @@ def test_thresholds_are_those_with_the_best_mean_over_sources() -> None:
         ("speech", "call centre", "far-field and conversational speech"),
         ("speech", "acted dialogue lines", "acted speech"),
         ("speech", "read speech", "read speech and poems"),
+        ("speech", "field recording", "speech in field recordings"),
         ("speech", "", "other speech"),
         ("singing", "song with band", "songs with band as music"),
         ("singing", "pop song | song with band", "songs with band as music"),

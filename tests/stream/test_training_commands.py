@@ -51,3 +51,6 @@ def test_missing_inputs_are_refused_at_once(tmp_path: Path) -> None:
         run("export", tmp_path, tmp_path / "model.pt")
     with pytest.raises(ConfigError, match="test or validation"):
         run("evaluate", tmp_path, "--split", "train")
+    for text in ("0.5", "0.5,1.5", "a,b", "0.5,nan"):
+        with pytest.raises(ConfigError, match="two probabilities"):
+            run("evaluate", tmp_path, "--thresholds", text)
