@@ -15,11 +15,12 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypeGuard
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from airsift.errors import ConfigError
+from airsift.json_types import Json, JsonObject
 from stream.kafka.settings import KafkaSettings
 from stream.telemetry.settings import TelemetrySettings
 
@@ -202,13 +203,13 @@ def load(
         if name.startswith(PREFIX):
             key = name.removeprefix(PREFIX).lower().replace("__", ".")
             layers.append((name, _nest(key, _value(variables[name], key in texts))))
-    merged: dict[str, Any] = {}
+    merged: JsonObject = {}
     origins: dict[str, str] = {}
     for origin, layer in layers:
         for key, value in flatten(layer):
             if key not in known:
                 raise ConfigError(_unknown(key, origin, list(known)))
-            _merge(merged, _nest(key, _expanded(value) if _is_path(key, value) else value))
+            _merge(merged, _nest(key, _expanded(value) if _is_path(value, key) else value))
             origins[key] = origin
     try:
         return Loaded(Config.model_validate(merged), origins)
@@ -225,7 +226,7 @@ def load(
         ) from None
 
 
-def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(table: Mapping[str, Json], prefix: str = "") -> Iterator[tuple[str, Json]]:
     """Yield (dotted key, value) of nested tables."""
     for key, value in table.items():
         if isinstance(value, Mapping):
@@ -234,7 +235,7 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{key}", value
 
 
-def _is_path(key: str, value: Any) -> bool:
+def _is_path(value: Json, key: str) -> TypeGuard[str]:
     named = key in _PATHS or key.endswith("_file")
     return named and isinstance(value, str) and value != ""
 
@@ -243,16 +244,16 @@ def _expanded(value: str) -> str:
     return os.path.expanduser(value)  # noqa: PTH111 - pathlib's raises for unknown users
 
 
-def _in_folder(path: Path, layer: Mapping[str, Any]) -> dict[str, Any]:
+def _in_folder(path: Path, layer: Mapping[str, Json]) -> JsonObject:
     """Return the values of a file, with relative paths resolved from its folder."""
-    found: dict[str, Any] = {}
+    found: JsonObject = {}
     for key, value in flatten(layer):
-        placed = str(path.parent / _expanded(value)) if _is_path(key, value) else value
+        placed = str(path.parent / _expanded(value)) if _is_path(value, key) else value
         _merge(found, _nest(key, placed))
     return found
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> JsonObject:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -261,7 +262,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not TOML ({error}); see configs/default.toml") from None
 
 
-def parse_assignment(text: str, form: str, texts: Set[str] = frozenset()) -> tuple[str, Any]:
+def parse_assignment(text: str, form: str, texts: Set[str] = frozenset()) -> tuple[str, Json]:
     """Parse ``--set name=value``; the value is TOML, or else a string.
 
     Parameters
@@ -284,25 +285,30 @@ def parse_assignment(text: str, form: str, texts: Set[str] = frozenset()) -> tup
     return key, _value(value, key in texts)
 
 
-def _value(text: str, is_text: bool) -> Any:
+def _value(text: str, is_text: bool) -> Json:
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        value: Json = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
     # A device 2 or a password 12345 is text, and needs no quotes.
     return text if is_text and not isinstance(value, str) else value
 
 
-def _nest(key: str, value: Any) -> dict[str, Any]:
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    return dict(value)
+def _nest(key: str, value: Json) -> JsonObject:
+    *sections, name = key.split(".")
+    nested = {name: value}
+    for section in reversed(sections):
+        nested = {section: nested}
+    return nested
 
 
-def _merge(into: dict[str, Any], layer: Mapping[str, Any]) -> None:
+def _merge(into: JsonObject, layer: Mapping[str, Json]) -> None:
     for key, value in layer.items():
         if isinstance(value, Mapping):
-            _merge(into.setdefault(key, {}), value)
+            section = into.get(key)
+            if not isinstance(section, dict):
+                section = into[key] = {}
+            _merge(section, value)
         else:
             into[key] = value
 

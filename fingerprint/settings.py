@@ -7,9 +7,14 @@ setting does.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from airsift.errors import CatalogueError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airsift.json_types import Json
 
 FORMAT = 2
 
@@ -33,7 +38,7 @@ EDGE = 75 * HOP  # samples, 1.2 s
 MIN_TRACK_S = 3.0  # a shorter track has too few landmarks to tell it from others
 
 
-def analysis() -> dict[str, Any]:
+def analysis() -> dict[str, float]:
     """Return the settings of an index, ready for JSON."""
     return {
         "format": FORMAT,
@@ -50,12 +55,12 @@ def analysis() -> dict[str, Any]:
     }
 
 
-def check(found: dict[str, Any], what: str) -> None:
+def check(found: Mapping[str, Json], what: str) -> None:
     """Refuse an index with other analysis settings than this version's.
 
     Parameters
     ----------
-    found : dict
+    found : mapping
         Settings written by :func:`analysis`.
     what : str
         The index, for the message.

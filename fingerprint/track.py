@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from airsift.json_types import JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Track:
     content : str
         Hash of its file: the same file is not added twice.
     extra : dict
-        Any other fields, of JSON types.
+        Further fields, of JSON types.
     """
 
     key: str
@@ -35,7 +37,7 @@ class Track:
     isrc: str = ""
     duration: int = 0
     content: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,7 +6,7 @@ import warnings
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from model.units import Units, random_rows
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import nn
+    from model.network import WindowNetwork
 
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "airsift.pt"
 VOICE_WEIGHTS = DEFAULT_WEIGHTS.with_name("voice.pt")
@@ -36,13 +36,13 @@ class Classifier:
 
     Parameters
     ----------
-    module : Any
+    module : torch.jit.ScriptModule
         A TorchScript module with `embed` and `decide`, and `locate` if its spec has moments.
     spec : ModelSpec
         Its input and outputs.
     """
 
-    def __init__(self, module: Any, spec: ModelSpec) -> None:
+    def __init__(self, module: torch.jit.ScriptModule, spec: ModelSpec) -> None:
         self._module = module
         self.spec = spec
         # Columns of a row: one step, and the columns before it in which its frames begin.
@@ -50,8 +50,9 @@ class Classifier:
         columns = random_rows((self._row, spec.n_bins), scale=8.0)
         frames = random_rows((spec.window_frames, spec.frame_size))
         self._embed = Units("embed", module.embed, columns)
-        self._decide = Units("decide", module.decide, frames, (_WINDOWS,))
-        self.units = [self._embed, self._decide]
+        # By the frames of a window, whole or shorter.
+        self._decide = {spec.window_frames: Units("decide", module.decide, frames, (_WINDOWS,))}
+        self.units = [self._embed, *self._decide.values()]
         if spec.moments:
             self._locate = Units("locate", module.locate, frames, (_WINDOWS,))
             self.units.append(self._locate)
@@ -88,8 +89,9 @@ class Classifier:
 
         Parameters
         ----------
-        frames : torch.Tensor [shape=(batch, window_frames, frame_size)]
-            The frames of each window.
+        frames : torch.Tensor [shape=(batch, n, frame_size)]
+            The frames of each window; n is at most ``spec.window_frames``, and less for windows
+            that are cut short.
 
         Returns
         -------
@@ -97,8 +99,12 @@ class Classifier:
             Independent probabilities in [0, 1], in the order of ``spec.labels``; the same bits
             in any batch.
         """
+        n = frames.shape[1]
+        if n not in self._decide:
+            examples = random_rows((n, self.spec.frame_size))
+            self._decide[n] = Units("decide", self._module.decide, examples, (_WINDOWS,))
         with torch.inference_mode():
-            return self._decide(frames)[0]
+            return self._decide[n](frames)[0]
 
     def locate(self, frames: Tensor) -> Tensor:
         """Predict the labels of the moments around the centre of windows.
@@ -182,14 +188,17 @@ def _unreadable(path: Path, error: OSError) -> SpecMismatch:
     )
 
 
-def script(network: nn.Module) -> Any:
+def script(network: WindowNetwork) -> torch.jit.ScriptModule:
     """Compile a network in evaluation mode, with constants folded."""
     with _quiet():
         methods = ["embed", "decide", *(["locate"] if network.moments else [])]
-        return torch.jit.freeze(torch.jit.script(network.eval()), preserved_attrs=methods)
+        frozen: torch.jit.ScriptModule = torch.jit.freeze(
+            torch.jit.script(network.eval()), preserved_attrs=methods
+        )
+    return frozen
 
 
-def save(module: Any, spec: ModelSpec, path: Path) -> None:
+def save(module: torch.jit.ScriptModule, spec: ModelSpec, path: Path) -> None:
     """Write a scripted module with its spec, atomically."""
     with _quiet(), replacing(path) as partial:
         torch.jit.save(module, str(partial), _extra_files={SPEC_FILE: spec.to_json()})

@@ -8,10 +8,11 @@ replay after a restart repeats ids and never invents them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, Strict
 
+from airsift.json_types import JsonObject
 from stream.lines import iso_time, to_json
 from stream.ranges import Flag, Number, Rate, Sample, Text, is_time
 
@@ -53,11 +54,11 @@ class Event:
         """The same for the same station, first sample and kind, whenever it is computed."""
         return f"{self.station}/{self.kind}/{self.start}"
 
-    def details(self) -> dict[str, Any]:
+    def details(self) -> JsonObject:
         """Return the fields of this kind alone, ready for JSON."""
         raise TypeError(f"{type(self).__name__} is no kind of event of its own")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return the event as JSON's types, in the order the schema lists them."""
         return {
             "schema": f"airsift.{self.kind}/1",
@@ -78,10 +79,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Decision(Event):
-    """The probabilities of one 5 s window.
+    """The probabilities of one window: of 5 s, or of what there is of them.
 
     `p_speech` and `p_music` are independent probabilities in [0, 1]; both may be high. They are
     published as they are: rounded where they were made, before anything was decided from them.
+    `final` is False for the first decision after the audio begins, which is made when about 2 s of
+    its window are there. A later decision with the same id replaces it.
 
     Two fields are not published: `voice_odds`, the log odds of a female voice where the voice
     network was run, and `boundary_frames`, (sample, p_speech, p_music) around the window's middle
@@ -92,11 +95,22 @@ class Decision(Event):
     p_music: float
     voice_odds: float | None = None
     boundary_frames: tuple[tuple[int, float, float], ...] = ()
+    final: bool = True
 
     kind: ClassVar[str] = "decision"
 
-    def details(self) -> dict[str, Any]:
-        return {"p_speech": self.p_speech, "p_music": self.p_music}
+    @property
+    def confidence(self) -> float:
+        """Probability in [0.25, 1] that speech and music are both as they are likelier to be."""
+        return max(self.p_speech, 1 - self.p_speech) * max(self.p_music, 1 - self.p_music)
+
+    def details(self) -> JsonObject:
+        return {
+            "p_speech": self.p_speech,
+            "p_music": self.p_music,
+            "confidence": round(self.confidence, 3),
+            "final": self.final,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +133,7 @@ class Segment(Event):
 
     kind: ClassVar[str] = "segment"
 
-    def details(self) -> dict[str, Any]:
+    def details(self) -> JsonObject:
         return {
             "label": self.label,
             "score": round(self.score, 3),
@@ -151,7 +165,7 @@ class Match(Event):
     def id(self) -> str:
         return f"{self.station}/{self.kind}/{self.start}/{self.track}"
 
-    def details(self) -> dict[str, Any]:
+    def details(self) -> JsonObject:
         return {
             "track": self.track,
             "title": self.title,
@@ -170,7 +184,7 @@ class Gap(Event):
 
     kind: ClassVar[str] = "gap"
 
-    def details(self) -> dict[str, Any]:
+    def details(self) -> JsonObject:
         return {"reason": self.reason}
 
 

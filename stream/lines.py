@@ -6,7 +6,8 @@ import json
 import re
 import unicodedata
 from datetime import UTC, datetime
-from typing import Any
+
+from airsift.json_types import Json
 
 # Control codes of terminals, characters that end a line, and those that reverse its direction.
 _OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -29,7 +30,7 @@ def _visible(char: str) -> str:
     return "\N{REPLACEMENT CHARACTER}" if unknown else char
 
 
-def to_json(value: Any) -> str:
+def to_json(value: Json) -> str:
     """Return a value as one line of JSON with control codes escaped.
 
     Raises
@@ -41,7 +42,7 @@ def to_json(value: Any) -> str:
     return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def to_cell(value: Any) -> Any:
+def to_cell(value: Json) -> Json:
     """Return a value for a cell of a CSV table, where control codes cannot be escaped."""
     return _OBEYED.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else value
 

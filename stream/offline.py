@@ -1,4 +1,7 @@
-"""Windows classified one by one, for a table of a file instead of a stream."""
+"""Windows classified one by one, for a table of a file instead of a stream.
+
+What is left of the audio at an end or a gap is a window too, if it has 0.5 s.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import numpy as np
 import torch
 
 from model.frontend.rolling_cqt import cqt
+from model.short import SHORTEST_COLUMNS, window_frames
 from stream.audio import AudioChunk, end_of
 from stream.sources.base import audio_of
 from stream.stages.align import Align, Aligned
@@ -69,17 +73,22 @@ class ClipClassifier:
         spec = classifier.spec
         self.rate = spec.sample_rate
         self.length = spec.window_columns * spec.hop
+        self.shortest = SHORTEST_COLUMNS * spec.hop
         self.labels = spec.labels
 
     def windows(self, source: Source) -> Iterator[WindowPrediction]:
-        """Yield each whole window of the one station of `source`.
+        """Yield each window of the one station of `source`.
 
-        Audio breaks off at gaps: a window never spans one.
+        Audio breaks off at gaps: a window never spans one, and is shorter before one.
         """
         rest: AudioChunk | None = None
         pending: list[AudioChunk] = []
         for item in _audio(source, self.rate):
             if not isinstance(item, AudioChunk):
+                yield from self._classify(pending)
+                pending.clear()
+                if rest is not None and len(rest.samples) >= self.shortest:
+                    yield from self._classify([rest])
                 rest = None
                 continue
             rest = item if rest is None else _join(rest, item)
@@ -92,13 +101,14 @@ class ClipClassifier:
         yield from self._classify(pending)
 
     def _classify(self, windows: Sequence[AudioChunk]) -> Iterator[WindowPrediction]:
+        """Yield the predictions of windows of one length."""
         if not windows:
             return
         spec = self.classifier.spec
         samples = torch.from_numpy(np.stack([window.samples for window in windows]))
         with torch.inference_mode():
             columns = cqt(samples.to(self.device), self.front_end)
-        frames = self.classifier.embed(columns[:, : spec.window_columns])
+        frames = window_frames(self.classifier, columns[:, : spec.window_columns])
         for window, p in zip(windows, self.classifier.decide(frames).tolist(), strict=True):
             named = dict(zip(spec.labels, p, strict=True))
             yield WindowPrediction(window.start, window.end, self.rate, named)

@@ -14,7 +14,8 @@ own, so the audio that `identify` needs passes the stages between. A `Discontinu
 The law: ``push(a) + push(b)`` equals ``push(a + b)`` for every station. A file is a stream that
 comes in one piece, and a restart that reads the audio from `Snapshot.oldest` on repeats the same
 events with the same ids. For that, time is an integer number of samples from the station's sample
-0, and columns (20 ms), steps (1 s) and windows (5 s) lie on multiples of their length.
+0; columns (20 ms) and steps (1 s) lie on multiples of their length, and windows (5 s, shorter where
+audio begins or ends) begin with steps.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from stream.telemetry.observer import NullObserver, Observer
 if TYPE_CHECKING:
     from collections import Counter
 
+    from airsift.json_types import Json, JsonObject
     from model.classifier import Classifier
     from model.frontend.base import FrontEnd
 
@@ -153,7 +155,7 @@ class Pipeline:
         """Drop a station without ending it: another worker goes on with it."""
         self.sessions.pop(station, None)
 
-    def snapshot(self, station: str) -> dict[str, Any]:
+    def snapshot(self, station: str) -> JsonObject:
         """Return what `restore` needs to go on with a station in another process.
 
         It is small, because audio is not in it: the audio from its ``oldest`` sample on must be
@@ -174,7 +176,7 @@ class Pipeline:
             oldest = stage.oldest(session, oldest)
         return Snapshot.of(parts, rate=self.rate, hop=self.hop, oldest=oldest).to_json()
 
-    def restore(self, station: str, stored: Mapping[str, Any]) -> bool:
+    def restore(self, station: str, stored: Mapping[str, Json]) -> bool:
         """Go on with a station where a snapshot was taken; decisions before it are not repeated.
 
         Returns

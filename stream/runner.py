@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airsift.errors import Backpressure
 from stream.audio import AudioChunk
@@ -14,6 +14,7 @@ from stream.sources.base import Resumed, audio_of
 from stream.telemetry.observer import NullObserver, Observer
 
 if TYPE_CHECKING:
+    from airsift.json_types import JsonObject
     from stream.events import Event
     from stream.pipeline import Pipeline
     from stream.sinks.base import Sink
@@ -137,7 +138,7 @@ class Runner:
         with self.timed("settle"):
             source.checkpoint(snapshots)
 
-    def snapshots(self) -> dict[str, dict[str, Any]]:
+    def snapshots(self) -> dict[str, JsonObject]:
         """Return the snapshots of the stations that have changed since this was last called."""
         snapshots = {station: self._pipeline.snapshot(station) for station in sorted(self._changed)}
         self._changed.clear()

@@ -15,12 +15,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from fingerprint.analysis.landmarks import Landmarks
 from stream.ranges import Rate, Sample
+from stream.stages.classify import ClassifyPart
 from stream.stages.clock import ClockState
 from stream.stages.identify import IdentifyPart
 from stream.stages.smooth import SmoothState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from airsift.json_types import Json, JsonObject
 
 VERSION = 1
 _MAX_TIME_S = 253_402_300_800.0  # 10000-01-01, where dates end
@@ -40,7 +43,7 @@ class Snapshot(BaseModel):
         Sample at which the audio goes on.
     columns : int, optional
         First column of the next window.
-    clock, voice, smooth, identify
+    clock, classify, voice, smooth, identify
         What these stages remember; None where they remember nothing.
     """
 
@@ -53,17 +56,18 @@ class Snapshot(BaseModel):
     align: Sample
     columns: Sample | None
     clock: ClockState | None
+    classify: ClassifyPart | None
     voice: Sample | None
     smooth: SmoothState | None
     identify: IdentifyPart | None
 
     @classmethod
-    def from_json(cls, value: Any, station: str | None = None) -> Self:
+    def from_json(cls, value: object, station: str | None = None) -> Self:
         """Check a value of JSON's types, and return the snapshot that it is.
 
         Parameters
         ----------
-        value : Any
+        value : object
             As `to_json` returned it, for whatever reason it is something else now.
         station : str, optional
             The station that it must be of.
@@ -87,13 +91,14 @@ class Snapshot(BaseModel):
         return snapshot
 
     @classmethod
-    def of(cls, parts: Mapping[str, Any], *, rate: int, hop: int, oldest: int) -> Self:
+    def of(cls, parts: Mapping[str, object], *, rate: int, hop: int, oldest: int) -> Self:
         """Return the snapshot that stages' parts make, by their names."""
-        facts: dict[str, Any] = {"version": VERSION, "rate": rate, "hop": hop, "oldest": oldest}
         # Stages are trusted: nothing is checked, and nothing copied.
-        return cls.model_construct(**{name: parts.get(name) for name in cls.model_fields} | facts)
+        fields: dict[str, Any] = {name: parts.get(name) for name in cls.model_fields}
+        fields |= {"version": VERSION, "rate": rate, "hop": hop, "oldest": oldest}
+        return cls.model_construct(**fields)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the snapshot as JSON's types."""
         return self.model_dump(mode="json")
 
@@ -104,6 +109,11 @@ class Snapshot(BaseModel):
         _check((self.columns or 0) * self.hop <= end, "columns lies after align")
         if self.clock is not None:
             _check_clock(self.clock, end / self.rate)
+        _check((self.columns is None) == (self.classify is None), "columns without classify")
+        if self.classify is not None:
+            decided = self.classify.decided
+            _check(decided * self.hop <= end, "classify lies after align")
+            _check(decided >= (self.columns or 0), "decided lies before columns")
         if self.smooth is not None:
             _check(self.columns is not None, "smooth without columns")
             _check(self.smooth.rate == self.rate, "smooth counts at another rate")
@@ -113,7 +123,14 @@ class Snapshot(BaseModel):
         return self
 
 
-def why_no_snapshot(value: Any, station: str | None = None) -> str:
+def oldest_of(snapshot: Mapping[str, Json]) -> int:
+    """Return the first sample whose audio a snapshot in JSON's types needs again."""
+    oldest = snapshot["oldest"]
+    assert isinstance(oldest, int)
+    return oldest
+
+
+def why_no_snapshot(value: object, station: str | None = None) -> str:
     """Return in one line why a value is no snapshot; "" where it is one. See `from_json`."""
     try:
         Snapshot.from_json(value, station)

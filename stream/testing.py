@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 import wave
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from airsift.json_types import JsonObject
     from stream.events import Event
     from stream.runner import Stop
     from stream.sources.base import SourceItem
@@ -69,7 +70,7 @@ class ListSource(Source):
     ) -> None:
         self.batches = list(batches)
         self.resumable = resumable
-        self.checkpoints: list[Mapping[str, dict[str, Any]]] = []
+        self.checkpoints: list[Mapping[str, JsonObject]] = []
         self._stop, self._stop_at = stop, stop_at
 
     def __iter__(self) -> Iterator[Sequence[SourceItem]]:
@@ -78,7 +79,7 @@ class ListSource(Source):
                 self._stop.request()
             yield batch
 
-    def checkpoint(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
+    def checkpoint(self, snapshots: Mapping[str, JsonObject]) -> None:
         self.checkpoints.append(snapshots)
 
 

@@ -18,6 +18,7 @@ from stream.lines import utf8
 from stream.sinks.format import song
 
 if TYPE_CHECKING:
+    from airsift.json_types import JsonObject
     from fingerprint.analysis.landmarks import Landmarks
     from fingerprint.catalogue import Catalogue
 
@@ -148,9 +149,9 @@ def _named(path: Path, content: str, table: Table) -> Track:
     """Return the metadata of a file: from the table, else its tags, else its name."""
     row = table.row(path)
     fields = {"key": content, "title": utf8(path.stem), **_tags(path), **row}
-    extra = {name: value for name, value in row.items() if name not in (*_KNOWN, "file")}
+    others = {name: value for name, value in row.items() if name not in (*_KNOWN, "file")}
     key, title, artist, album, isrc = (fields.get(name, "") for name in _KNOWN)
-    extra = {"file": utf8(path.name), **extra}
+    extra: JsonObject = {"file": utf8(path.name), **others}
     return Track(key, title, artist, album, isrc, content=content, extra=extra)
 
 

@@ -38,8 +38,8 @@ def classify(
 ) -> None:
     """Predict the 5 s windows of files one by one, without their surroundings.
 
-    The last part of a file, if shorter than 5 s, is left out. model.path may name a network of
-    any labels.
+    The last window of a file has what is left, and is left out below 0.5 s. model.path may name a
+    network of any labels.
     """
     settings = load_config(config, sets)
 

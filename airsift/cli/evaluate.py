@@ -53,6 +53,7 @@ def evaluate(
         plot,
         predict,
         requirements,
+        short,
         tables,
         voices,
     )
@@ -78,6 +79,10 @@ def evaluate(
     for each in predict.predict(loaded, generated):
         predictions[each.name] = each
         complain(f"{each.name}: {len(each.groups)} windows")
+    whole = conditions.conditions_of(
+        held_out, part, max_per_source=max_per_source, names=conditions.PURE
+    )
+    beginnings = list(predict.predict(loaded, short.beginnings(whole)))
     pairs = list(segment(generate(held_out, count=programmes), file)) if programmes else []
     scores = event_metrics.count_events(pairs).rows() if pairs else {}
     voice = None
@@ -88,6 +93,7 @@ def evaluate(
     cpu_s, size = predict.window_cpu_s(loaded), file.stat().st_size
     required = requirements.check_requirements(predictions, scores, voice, cpu_s, size, levels)
     block = tables.evaluation_block(required, predictions, scores, part, levels)
+    block += f"\n\n{short.table(beginnings)}"
     print(block)
     if part == "validation":
         print(f"\n{tables.thresholds_line(predictions)}")

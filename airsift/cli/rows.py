@@ -6,9 +6,9 @@ import csv
 import enum
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from airsift.cli.common import put, write_for_machines
+from airsift.json_types import Json
 from stream.lines import to_cell, to_json
 
 
@@ -39,14 +39,14 @@ class Rows:
         if format is Format.csv:
             self._put(fields)
 
-    def write(self, values: Mapping[str, Any]) -> None:
+    def write(self, values: Mapping[str, Json]) -> None:
         """Write one row."""
         if self._format is Format.csv:
             self._put([to_cell(values.get(field)) for field in self._fields])
         else:
             put(to_json(values))
 
-    def _put(self, cells: Sequence[Any]) -> None:
+    def _put(self, cells: Sequence[Json]) -> None:
         line = io.StringIO()
         csv.writer(line, lineterminator="").writerow(cells)
         put(line.getvalue())

@@ -97,10 +97,10 @@ def segment(
 
 
 def too_short(name: str, decoded_s: float) -> Exception:
-    """Return the error for a file shorter than one window."""
+    """Return the error for a file in which nothing is decided."""
     from airsift.errors import DecodeError
 
     return DecodeError(
-        f"{name}: {decoded_s:.2f} s of audio, but a decision needs a window of 5 s; "
-        f"give a recording of at least 5 s"
+        f"{name}: {decoded_s:.2f} s of audio, but a decision needs 0.5 s without a gap; "
+        f"give a longer recording"
     )

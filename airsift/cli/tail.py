@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
@@ -14,6 +14,7 @@ from stream.lines import one_line, to_json
 from stream.sinks.format import clock, padded, song, utc
 
 if TYPE_CHECKING:
+    from stream.kafka.records.consumer_record import ConsumerRecord
     from stream.kafka.settings import KafkaSettings
 
 
@@ -60,7 +61,24 @@ def tail(
                 break
 
 
-def as_line(record: Any) -> str:
+class _Event(TypedDict):
+    """What is shown of an event; a message with other fields is shown as bytes."""
+
+    schema: str
+    station: str
+    start_s: float
+    end_s: float
+    time: str | None
+    label: str
+    score: float
+    final: bool
+    artist: str
+    title: str
+    p_speech: float
+    p_music: float
+
+
+def as_line(record: ConsumerRecord) -> str:
     """Return one line for people: time, station, kind and content."""
     headers = dict(record.headers)
     reason = headers.get("airsift-reason")
@@ -71,7 +89,7 @@ def as_line(record: Any) -> str:
         why = one_line(reason.decode("utf-8", "replace"))
         return f"{'':21}  {padded(one_line(station), 16)}  dead letter  {why}"
     try:
-        event = json.loads(record.value)
+        event: _Event = json.loads(record.value or b"")
         kind = str(event["schema"]).split("/")[0].removeprefix("airsift.")
         when = _when(event)
         station = padded(one_line(str(event["station"])), 16)
@@ -80,19 +98,20 @@ def as_line(record: Any) -> str:
         return f"{record.topic}[{record.partition}] {record.offset}: {(record.value or b'')[:80]!r}"
 
 
-def _content(kind: str, event: dict[str, Any]) -> str:
+def _content(kind: str, event: _Event) -> str:
     if kind == "segment":
         return f"{event['label']} {event['score']:.2f}{'' if event['final'] else ' ...'}"
     if kind == "match":
         return f"{song(event['artist'], event['title'])} (score {event['score']:g})"
     if kind == "decision":
-        return f"speech {event['p_speech']:.2f}  music {event['p_music']:.2f}"
+        more = "" if event["final"] else " ..."
+        return f"speech {event['p_speech']:.2f}  music {event['p_music']:.2f}{more}"
     return str(event.get("reason", ""))
 
 
-def _as_json(record: Any) -> str:
+def _as_json(record: ConsumerRecord) -> str:
     try:
-        return to_json(json.loads(record.value))
+        return to_json(json.loads(record.value or b""))
     except (ValueError, TypeError):  # the value of a dead letter is arbitrary
         headers = {
             name: (value or b"").decode("utf-8", "replace") for name, value in record.headers
@@ -101,12 +120,13 @@ def _as_json(record: Any) -> str:
         return to_json({"topic": record.topic, "key": key, "headers": headers})
 
 
-def _when(event: dict[str, Any]) -> str:
+def _when(event: _Event) -> str:
     """Return begin and end, in UTC if the time is known, else as positions in the stream."""
     start_s, end_s = event["start_s"], event["end_s"]
-    if event.get("time") is None:
+    time = event.get("time")
+    if time is None:
         return f"{clock(start_s, tenths=False)} - {clock(end_s, tenths=False)}"
-    begin = datetime.fromisoformat(event["time"]).timestamp()
+    begin = datetime.fromisoformat(time).timestamp()
     return f"{utc(begin)} - {utc(begin + end_s - start_s)[11:]}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -122,7 +122,7 @@ def _tensorboard_writer(folder: Path) -> Callable[[int, Mapping[str, float]], No
         raise ConfigError(
             "--tensorboard needs tensorboard: `pip install 'airsift[training]'` brings it"
         ) from error
-    writer: Any = SummaryWriter(str(folder / "tensorboard"))
+    writer = SummaryWriter(str(folder / "tensorboard"))
 
     def write(step: int, metrics: Mapping[str, float]) -> None:
         for name, value in metrics.items():

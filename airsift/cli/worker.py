@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from airsift.cli.common import ConfigOption, SetOption, load_config
 from airsift.errors import ConfigError
 
@@ -32,7 +30,7 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
 
         pipeline = build_pipeline(settings, reorder=True)
         every_s = settings.run.checkpoint_s
-        member: Any = Worker(settings.kafka, pipeline, checkpoint_s=every_s, observer=telemetry)
+        member = Worker(settings.kafka, pipeline, checkpoint_s=every_s, observer=telemetry)
         telemetry.bind(member, pipeline, [])  # it has the attributes of a source
         with (
             stop_on_signals() as stop,

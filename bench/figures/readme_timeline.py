@@ -89,7 +89,7 @@ def draw(programme: Programme, events: list[Event], levels: NDArray[Any], path: 
         top.imshow(levels, origin="lower", aspect="auto", extent=(0, end_s, 0, 1),
                    cmap=plt.get_cmap("inferno", 32), interpolation="none")  # fmt: skip
         top.set_yticks([0, 1], ["80 Hz", "5 kHz"])
-        decisions = [e for e in events if isinstance(e, Decision)]
+        decisions = [e for e in events if isinstance(e, Decision) and e.final]
         times = [(e.start + e.end) / 2 / e.rate for e in decisions]
         for label in ("music", "speech"):
             values = [getattr(e, f"p_{label}") for e in decisions]

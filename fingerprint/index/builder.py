@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class SegmentBuilder:
         self.end = start + length + _SPACE
         return start
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> dict[str, NDArray[np.integer]]:
         """Return the arrays of a segment that do not depend on hash keys."""
         frame = np.concatenate([np.empty(0, np.int64), *(frame for frame, _ in self._peaks)])
         bin_ = np.concatenate([np.empty(0, np.int64), *(bin_ for _, bin_ in self._peaks)])
@@ -94,6 +94,7 @@ class MemSegment:
             self._entries = np.sort(np.concatenate([self._entries, *self._new]), kind="stable")
             self._new = []
             keys, rows = to_rows(self._entries)
+            arrays: dict[str, NDArray[np.integer]]
             arrays = {"keys": keys, "rows": rows, "postings": self._entries.astype(np.uint32)}
             path = Path(f"in memory, {len(self.tracks)} tracks")
             self._segment = Segment(path, arrays | self._builder.arrays())

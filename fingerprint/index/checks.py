@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeGuard
 
 import numpy as np
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from airsift.json_types import JsonObject
 
 # Places of a segment are 32-bit numbers, which would wrap above this.
 MAX_LINE_FRAMES = 2**31 - 2**20
@@ -35,6 +37,26 @@ _DTYPES = {
     "postings": "<u4", "peak_rows": "<u4", "peak_frames": "|u1", "peak_bins": "|u1",
 }  # fmt: skip
 
+# Of the database. Any file may claim to be a catalogue, so nothing is known of it.
+Row: TypeAlias = tuple[Any, ...]
+
+
+class ArrayEntry(TypedDict):
+    """Where an array lies in a segment file, in bytes from its start."""
+
+    dtype: str
+    count: int
+    offset: int
+    crc32: int
+
+
+class Header(TypedDict):
+    """The header of a segment file."""
+
+    settings: Mapping[str, float]
+    size: int
+    arrays: dict[str, ArrayEntry]
+
 
 def segment_path(folder: Path, name: object) -> Path:
     """Return the path of a segment that the database names.
@@ -49,7 +71,7 @@ def segment_path(folder: Path, name: object) -> Path:
     return folder / name
 
 
-def to_track(row: tuple[Any, ...]) -> Track:
+def to_track(row: Row) -> Track:
     """Return the track in a row of the database.
 
     Raises
@@ -91,7 +113,7 @@ def to_peaks(track: int, length: object, peaks: object) -> TrackPeaks:
     return TrackPeaks(track, length, frame, bin_)
 
 
-def parse_object(text: object) -> dict[str, Any]:
+def parse_object(text: object) -> JsonObject:
     """Return a JSON object.
 
     Raises
@@ -129,8 +151,8 @@ def check_layout(about: object, size: int) -> None:
         array = about.get(name)
         if not isinstance(array, dict) or array.get("dtype") != dtype:
             raise ValueError(f"array {name} is missing or not of dtype {dtype}")
-        count: Any = array.get("count")
-        offset: Any = array.get("offset")
+        count = array.get("count")
+        offset = array.get("offset")
         if not (_is_count(count, size) and _is_count(offset, size)):
             raise ValueError(f"array {name} has count={_shown(count)}, offset={_shown(offset)}")
         if offset + count * np.dtype(dtype).itemsize > size:
@@ -139,7 +161,7 @@ def check_layout(about: object, size: int) -> None:
             raise ValueError(f"array {name} has no checksum")
 
 
-def check_arrays(arrays: Mapping[str, NDArray[Any]]) -> None:
+def check_arrays(arrays: Mapping[str, NDArray[np.integer]]) -> None:
     """Refuse a segment whose arrays do not fit together: a look-up would read outside them.
 
     The postings and peaks are not read: damage there only costs votes.
@@ -173,12 +195,12 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]]) -> None:
     _check_rows("peak_rows", peak_rows, len(arrays["peak_frames"]))
 
 
-def _check_rows(name: str, rows: NDArray[Any], total: int) -> None:
+def _check_rows(name: str, rows: NDArray[np.integer], total: int) -> None:
     if rows[0] != 0 or np.any(rows[1:] < rows[:-1]) or rows[-1] != total:
         raise ValueError(f"{name} do not run from 0 to {total}")
 
 
-def _is_count(value: object, maximum: int) -> bool:
+def _is_count(value: object, maximum: int) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= maximum
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fingerprint.index.checks import Row
     from fingerprint.index.database_copy import Stamp
     from fingerprint.track import Track, TrackPeaks
 
@@ -109,7 +110,7 @@ class Metadata:
             ) from error
         settings.check(found, str(path))
 
-    def _open(self) -> list[Any]:
+    def _open(self) -> list[Row]:
         """Connect; return the stored settings."""
         self._db = sqlite3.connect(
             f"{self._path.absolute().as_uri()}?mode=rw",
@@ -120,7 +121,7 @@ class Metadata:
         )
         return self._checked()
 
-    def _open_copy(self) -> list[Any]:
+    def _open_copy(self) -> list[Row]:
         """Connect to a copy of the file; return the stored settings."""
         self._db, self._stamp = copied(self._path)
         self._copies += 1
@@ -128,7 +129,7 @@ class Metadata:
         self._db.execute("PRAGMA query_only=ON")
         return found
 
-    def _checked(self) -> list[Any]:
+    def _checked(self) -> list[Row]:
         """Make the connection safe; return the stored settings."""
         # The file may come from others: refuse values larger than airsift writes, and code that
         # runs when a table is read.
@@ -196,7 +197,7 @@ class Metadata:
 
     def index(
         self, known: Sequence[int]
-    ) -> tuple[list[Any], list[TrackPeaks], dict[int, str], bool]:
+    ) -> tuple[list[object], list[TrackPeaks], dict[int, str], bool]:
         """Return a consistent view of what the index consists of.
 
         Parameters
@@ -258,7 +259,9 @@ class Metadata:
 
     # Writing
 
-    def insert(self, track: Track, length: int, frame: NDArray[Any], bin_: NDArray[Any]) -> int:
+    def insert(
+        self, track: Track, length: int, frame: NDArray[np.integer], bin_: NDArray[np.integer]
+    ) -> int:
         """Add a track and its peaks; return its number."""
         row = (track.key, track.title, track.artist, track.album, track.isrc, track.duration)
         extra = json.dumps(track.extra, ensure_ascii=False)
@@ -279,7 +282,7 @@ class Metadata:
             self._db.executemany("DELETE FROM tracks WHERE id = ?", rows)
             self._db.executemany("DELETE FROM recent WHERE track = ?", rows)
 
-    def replace(self, old: Iterable[Any], recent: Iterable[int], new: Sequence[str]) -> None:
+    def replace(self, old: Iterable[object], recent: Iterable[int], new: Sequence[str]) -> None:
         """Replace `old` segments and the peaks of `recent` tracks by `new` segments."""
         with self.transaction():
             self._db.executemany("DELETE FROM segments WHERE name IS ?", [(name,) for name in old])
@@ -295,7 +298,7 @@ class Metadata:
         """Return a context manager of one transaction."""
         return _Transaction(self._db, kind)
 
-    def _all(self, query: str, *values: object) -> list[Any]:
+    def _all(self, query: str, *values: object) -> list[Row]:
         try:
             return self._db.execute(query, values).fetchall()
         except sqlite3.DatabaseError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airsift.errors import CatalogueError
 from fingerprint.index.builder import MemSegment
@@ -49,7 +49,7 @@ class Index:
         self.metadata = metadata
         self.files: dict[str, Segment] = {}
         self.problems: list[str] = []
-        self.lost: list[Any] = []
+        self.lost: list[object] = []
         self.unreadable: list[int] = []
         self.memory = MemSegment()
         self.max_query_postings = MAX_QUERY_POSTINGS
@@ -76,7 +76,8 @@ class Index:
         for attempt in (1, 2, 3):
             self._version = self.metadata.version()
             names, new, damaged, follows = self.metadata.index(self.memory.tracks)
-            known, self.files, self.problems, self.lost = self.files, {}, [], []
+            known = dict[object, Segment](self.files.items())
+            self.files, self.problems, self.lost = {}, [], []
             for name in names:
                 self._open(name, known.get(name))
             self.unreadable = list(damaged)
@@ -96,15 +97,15 @@ class Index:
         """Return the numbers of all searchable tracks, including removed ones."""
         return {track for segment in self.segments for track in segment.tracks.tolist()}
 
-    def _open(self, name: Any, known: Segment | None) -> None:
+    def _open(self, name: object, known: Segment | None) -> None:
         try:
             path = segment_path(self.folder, name)
-            self.files[name] = known or open_segment(path)
+            self.files[path.name] = known or open_segment(path)
         except (ValueError, CatalogueError, OSError) as error:
             self.lost.append(name)
             self.problems.append(self._why_not(name, error))
 
-    def _why_not(self, name: Any, error: Exception) -> str:
+    def _why_not(self, name: object, error: Exception) -> str:
         if isinstance(error, CatalogueError):
             return str(error)
         if isinstance(error, ValueError):
@@ -114,11 +115,11 @@ class Index:
             )
         if isinstance(error, FileNotFoundError):
             return (
-                f"{self.folder / name}: a segment of the index is not there; put it back, or let "
+                f"{self.folder}/{name}: a segment of the index is not there; put it back, or let "
                 "`airsift catalogue merge` forget it and add its tracks again"
             )
         reason = error.strerror if isinstance(error, OSError) else error
         return (
-            f"{self.folder / name}: a segment of the index cannot be read ({reason}); check its "
+            f"{self.folder}/{name}: a segment of the index cannot be read ({reason}); check its "
             "permissions and the disk"
         )

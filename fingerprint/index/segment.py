@@ -11,7 +11,7 @@ The arrays lie in memory (:mod:`fingerprint.index.builder`) or in a mapped file
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -51,20 +51,20 @@ class Segment:
     def __init__(
         self,
         path: Path,
-        arrays: Mapping[str, NDArray[Any]],
+        arrays: Mapping[str, NDArray[np.integer]],
         on_read: Callable[[int, int], None] | None = None,
     ) -> None:
         self.path = path
         self.max_postings = MAX_QUERY_POSTINGS
-        self.tracks: NDArray[np.uint32] = arrays["tracks"]
-        self.starts: NDArray[np.int64] = arrays["starts"]
-        self.frames: NDArray[np.int64] = arrays["frames"]
-        self._keys: NDArray[np.uint32] = arrays["keys"]
-        self._rows: NDArray[np.uint32] = arrays["rows"]
-        self._postings: NDArray[np.uint32] = arrays["postings"]
-        self._peak_rows: NDArray[np.uint32] = arrays["peak_rows"]
-        self._peak_frames: NDArray[np.uint8] = arrays["peak_frames"]
-        self._peak_bins: NDArray[np.uint8] = arrays["peak_bins"]
+        self.tracks = arrays["tracks"]
+        self.starts = arrays["starts"]
+        self.frames = arrays["frames"]
+        self._keys = arrays["keys"]
+        self._rows = arrays["rows"]
+        self._postings = arrays["postings"]
+        self._peak_rows = arrays["peak_rows"]
+        self._peak_frames = arrays["peak_frames"]
+        self._peak_bins = arrays["peak_bins"]
         self._on_read = on_read
 
     @property

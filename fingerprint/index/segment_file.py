@@ -11,7 +11,7 @@ import json
 import mmap
 import zlib
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from airsift.files import atomic
 from fingerprint import settings
 from fingerprint.analysis import hashes
 from fingerprint.index.builder import SegmentBuilder, to_rows
-from fingerprint.index.checks import check_arrays, check_layout, parse_object
+from fingerprint.index.checks import ArrayEntry, Header, check_arrays, check_layout, parse_object
 from fingerprint.index.segment import Segment
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def verify(path: Path) -> None:
             _compare(path, name, found, array["crc32"])
 
 
-def read_header(path: Path) -> dict[str, Any]:
+def read_header(path: Path) -> Header:
     """Return the header of a segment file, checked against this version and the file's size."""
     with path.open("rb") as file:
         page = file.read(HEADER)
@@ -114,10 +114,10 @@ def read_header(path: Path) -> dict[str, Any]:
         check_layout(header.get("arrays"), size)
     except ValueError as error:
         raise CatalogueError(f"{path}: its header is damaged ({error}); {_WAY_OUT}") from error
-    return header
+    return cast("Header", header)  # checked above
 
 
-def header_page(header: dict[str, Any]) -> bytes:
+def header_page(header: Header) -> bytes:
     """Return the first page of a file: the inverse of :func:`read_header`."""
     text = json.dumps(header).encode()
     page = MAGIC + _checksum(text) + text
@@ -185,7 +185,7 @@ def _merge(
 
 def _write(file: BinaryIO, entries: Iterator[NDArray[np.uint64]], builder: SegmentBuilder) -> None:
     file.write(b"\0" * HEADER)
-    about: dict[str, dict[str, Any]] = {}
+    about: dict[str, ArrayEntry] = {}
     keys, rows = _write_postings(file, entries, about)
     for name, array in {"keys": keys, "rows": rows, **builder.arrays()}.items():
         _write_array(file, name, array, about)
@@ -195,7 +195,7 @@ def _write(file: BinaryIO, entries: Iterator[NDArray[np.uint64]], builder: Segme
 
 
 def _write_postings(
-    file: BinaryIO, entries: Iterator[NDArray[np.uint64]], about: dict[str, dict[str, Any]]
+    file: BinaryIO, entries: Iterator[NDArray[np.uint64]], about: dict[str, ArrayEntry]
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """Write the postings; return the keys and the rows."""
     keys, ends = [np.empty(0, np.uint32)], [np.zeros(1, np.uint32)]
@@ -213,7 +213,7 @@ def _write_postings(
 
 
 def _write_array(
-    file: BinaryIO, name: str, array: NDArray[Any], about: dict[str, dict[str, Any]]
+    file: BinaryIO, name: str, array: NDArray[np.integer], about: dict[str, ArrayEntry]
 ) -> None:
     file.write(b"\0" * (-file.tell() % 64))  # arrays start on a cache line
     data = array.astype(array.dtype.newbyteorder("<")).tobytes()
@@ -229,7 +229,7 @@ def _write_array(
 class _Pages:
     """Unmaps the pages of postings when a process has touched many."""
 
-    def __init__(self, mapped: mmap.mmap, postings: dict[str, Any]) -> None:
+    def __init__(self, mapped: mmap.mmap, postings: ArrayEntry) -> None:
         self._map = mapped
         self._touched = 0
         self._start = -(-postings["offset"] // mmap.PAGESIZE) * mmap.PAGESIZE
@@ -246,8 +246,8 @@ class _Pages:
             self._touched = 0
 
 
-def _check(path: Path, name: str, array: Any, about: dict[str, Any]) -> None:
-    _compare(path, name, zlib.crc32(array), about["crc32"])
+def _check(path: Path, name: str, array: NDArray[np.integer], about: ArrayEntry) -> None:
+    _compare(path, name, zlib.crc32(array.data), about["crc32"])
 
 
 def _compare(path: Path, name: str, found: int, expected: int) -> None:
@@ -258,9 +258,9 @@ def _compare(path: Path, name: str, found: int, expected: int) -> None:
         )
 
 
-def _array(mapped: mmap.mmap, about: dict[str, Any]) -> Any:
+def _array(mapped: mmap.mmap, about: ArrayEntry) -> NDArray[np.integer]:
     return np.frombuffer(mapped, np.dtype(about["dtype"]), about["count"], about["offset"])
 
 
-def _bytes(about: dict[str, Any]) -> int:
+def _bytes(about: ArrayEntry) -> int:
     return int(np.dtype(about["dtype"]).itemsize * about["count"])

@@ -17,8 +17,9 @@ import threading
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from importlib.abc import InspectLoader
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airsift.errors import ConfigError
 
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+
 UNFINISHED = "unfinished"
 _LOCK = ".lock"
 
 
-def key_of(*values: Any) -> str:
+def key_of(*values: object) -> str:
     """Return a hash of JSON values."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -147,14 +149,14 @@ def _watch() -> None:
 
 def _source(name: str) -> str:
     spec = importlib.util.find_spec(name)
-    loader: Any = spec.loader if spec else None
-    source = loader.get_source(name) if loader else None
+    loader = spec.loader if spec else None
+    source = loader.get_source(name) if isinstance(loader, InspectLoader) else None
     if source is None:
         raise ConfigError(
             f"the source of the module {name} is not installed, so the key of "
             "a cache cannot be computed: install airsift from its wheel or its repository"
         )
-    return str(source)
+    return source
 
 
 def _imported(tree: ast.Module, package: str) -> set[str]:

@@ -17,16 +17,16 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import as_completed
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
 from airsift.errors import ConfigError, DecodeError
 from airsift.files import replacing, write_whole
 from model.corpus import cache, decoding
-from model.corpus.sources import Item, Kind, Origin, StatedSplit
+from model.corpus.sources import Item, Kind, Origin, Reader, StatedSplit
 from model.spec import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -94,6 +94,53 @@ class Job:
     items: Sequence[Item]
     place: Path
     listed: Mapping[str, str] = field(default_factory=dict)
+
+
+class Facts(TypedDict, total=False):
+    """What the record of a training says of a source.
+
+    Attributes
+    ----------
+    listed : dict of str to str
+        See `Job`.
+    sha256 : str
+        Hash of the package, or of the files of a folder.
+    package : str
+        File of the package.
+    licences : list of str
+        As stated in the package.
+    """
+
+    listed: dict[str, str]
+    sha256: str
+    package: str
+    licences: list[str]
+
+
+class _Entry(TypedDict):
+    """A file in the index of a source; a recording is its part, first sample, end and digest."""
+
+    path: str
+    kind: Kind
+    group: str
+    origin: Origin
+    reader: Reader
+    cast: bool
+    licence: str
+    category: str
+    split: StatedSplit
+    content: str
+    recordings: list[tuple[str, int, int, str]]
+    problems: list[str]
+
+
+class _Index(TypedDict):
+    """The index of a source."""
+
+    decoder: str
+    array: str
+    facts: Facts
+    files: list[_Entry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +250,7 @@ def build_source(job: Job, corpus: Path) -> Built:
     audio.mkdir(parents=True, exist_ok=True)
     index = audio / f"{job.source}.json"
     old = _read(index)
-    facts: dict[str, Any] = {"listed": dict(job.listed)}
+    facts: Facts = {"listed": dict(job.listed)}
     known = _known(audio, old) if old else {}
     if job.place.is_dir():
         found = [_from_folder(item, job.place, known) for item in _once(job.items)]
@@ -213,12 +260,18 @@ def build_source(job: Job, corpus: Path) -> Built:
     samples = [each for file in found for each in file.recordings]
     digests = [[digest, len(part)] for _, digest, part in samples]
     array = f"{job.source}-{cache.key_of(digests)[:16]}.npy"
-    table = {"decoder": _decoder(), "array": array, "facts": facts, "files": _entries(found)}
+    table: _Index = {
+        "decoder": _decoder(),
+        "array": array,
+        "facts": facts,
+        "files": _entries(found),
+    }
     length = sum(len(part) for _, _, part in samples)
     if not _holds(audio / array, length):
         _write_array(audio / array, [part for _, _, part in samples], length)
-    if table != old:
-        write_whole(index, json.dumps(table, indent=0, ensure_ascii=False).encode())
+    data = json.dumps(table, indent=0, ensure_ascii=False).encode()
+    if json.loads(data) != old:
+        write_whole(index, data)
         if old and old["array"] != array:
             (audio / old["array"]).unlink(missing_ok=True)
     reused = sum(each.reused for each in found)
@@ -246,7 +299,7 @@ def exists(corpus: Path) -> bool:
     return any((corpus / AUDIO).glob("*.json"))
 
 
-def sources(corpus: Path) -> dict[str, dict[str, Any]]:
+def sources(corpus: Path) -> dict[str, Facts]:
     """Return the facts of each source of a corpus: the origin of its list, and its hash."""
     found = sorted((corpus / AUDIO).glob("*.json"))
     return {path.name.removesuffix(".json"): _table(path)["facts"] for path in found}
@@ -319,7 +372,7 @@ def _from_folder(item: Item, place: Path, known: Mapping[str, _File]) -> _File:
 
 
 def _from_package(
-    job: Job, known: Mapping[str, _File], old: dict[str, Any] | None, facts: dict[str, Any]
+    job: Job, known: Mapping[str, _File], old: _Index | None, facts: Facts
 ) -> list[_File]:
     """Return the recordings of a package: all reused, or all decoded."""
     wanted = {item.path: item for item in job.items}
@@ -363,31 +416,36 @@ def _decoded(item: Item, content: str, data: Mapping[str, bytes]) -> _File:
     return found
 
 
-def _entries(found: Sequence[_File]) -> list[dict[str, Any]]:
+def _entries(found: Sequence[_File]) -> list[_Entry]:
     """Return the entries of the index."""
-    entries, end = [], 0
+    entries: list[_Entry] = []
+    end = 0
     for each in found:
-        parts = []
+        parts: list[tuple[str, int, int, str]] = []
         for part, digest, samples in each.recordings:
-            parts.append([part, end, end + len(samples), digest])
+            parts.append((part, end, end + len(samples), digest))
             end += len(samples)
-        about = {name: value for name, value in asdict(each.item).items() if name != "source"}
-        entries.append({**about, "content": each.content, "recordings": parts,
-                        "problems": each.problems})  # fmt: skip
+        item = each.item
+        entries.append({
+            "path": item.path, "kind": item.kind, "group": item.group, "origin": item.origin,
+            "reader": item.reader, "cast": item.cast, "licence": item.licence,
+            "category": item.category, "split": item.split,
+            "content": each.content, "recordings": parts, "problems": each.problems,
+        })  # fmt: skip
     return entries
 
 
-def _read(index: Path) -> dict[str, Any] | None:
+def _read(index: Path) -> _Index | None:
     """Return an index that this version of the code wrote, or None."""
     try:
-        table: dict[str, Any] = json.loads(index.read_bytes())
+        table: _Index = json.loads(index.read_bytes())
     except (OSError, ValueError):
         return None
     usable = isinstance(table, dict) and table.get("decoder") == _decoder()
     return table if usable else None
 
 
-def _known(audio: Path, old: Mapping[str, Any]) -> dict[str, _File]:
+def _known(audio: Path, old: _Index) -> dict[str, _File]:
     """Return the files of an index by content key, if the array is complete."""
     ends = [end for each in old["files"] for _, _, end, _ in each["recordings"]]
     path = audio / old["array"]
@@ -422,13 +480,16 @@ def _write_array(path: Path, parts: Sequence[Samples], length: int) -> None:
             out.write(part.astype("<i2", copy=False).tobytes())
 
 
-def _item(entry: Mapping[str, Any], source: str) -> Item:
-    return Item(source, *(entry[each.name] for each in fields(Item) if each.name != "source"))
+def _item(entry: _Entry, source: str) -> Item:
+    return Item(
+        source, entry["path"], entry["kind"], entry["group"], entry["origin"], entry["reader"],
+        entry["cast"], entry["licence"], entry["category"], entry["split"],
+    )  # fmt: skip
 
 
-def _table(path: Path) -> dict[str, Any]:
+def _table(path: Path) -> _Index:
     try:
-        table: dict[str, Any] = json.loads(path.read_bytes())
+        table: _Index = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"{path} cannot be read ({error}): run `airsift corpus build` again"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import soxr
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PHRASE_SECONDS = 40
 NOTE_SECONDS = 4.0
+# Name, start, end, start and end of the loop, sampling rate, key, correction, link and type.
+Header: TypeAlias = tuple[bytes, int, int, int, int, int, int, int, int, int]
 SAMPLE_HEADER = struct.Struct("<20s5IBbHH")
 INSTRUMENT = struct.Struct("<20sH")
 ZONE = struct.Struct("<HH")
@@ -129,7 +131,11 @@ def _instruments(chunks: dict[bytes, bytes]) -> dict[str, list[_Zone]]:
 
 
 def _tone(
-    pool: NDArray[np.int16], header: tuple[Any, ...], rate: int, *, looped: bool
+    pool: NDArray[np.int16],
+    header: Header,
+    rate: int,
+    *,
+    looped: bool,
 ) -> NDArray[np.float32]:
     """Return one recorded note at the given rate, held for `NOTE_SECONDS` if it loops."""
     _, start, end, loop_start, loop_end, note_rate, *_ = header

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from model.frontend.rolling_cqt import RollingCQT, cqt
+from model.short import window_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -71,7 +72,9 @@ def predict(
     for each in conditions:
         with torch.inference_mode():
             parts = [
-                classifier.decide(classifier.embed(cqt(block, front_end)[:, : spec.window_columns]))
+                classifier.decide(
+                    window_frames(classifier, cqt(block, front_end)[:, : spec.window_columns])
+                )
                 for block in torch.split(torch.from_numpy(each.samples), 16)
             ]
         probabilities = torch.cat(parts).double().numpy()

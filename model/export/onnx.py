@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,8 @@ from model.spec import ModelSpec
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from model.network import WindowNetwork
 
 SPEC_KEY = "airsift.json"
 INPUTS = {"embed": "columns", "decide": "frames", "locate": "frames"}
@@ -46,12 +48,12 @@ def part_file(file: Path, part: str) -> Path:
     return file.with_name(f"{file.stem}.{part}.onnx")
 
 
-def write(network: nn.Module, spec: ModelSpec, file: Path) -> list[Path]:
+def write(network: WindowNetwork, spec: ModelSpec, file: Path) -> list[Path]:
     """Write the files beside a model file, and check them.
 
     Parameters
     ----------
-    network : nn.Module
+    network : WindowNetwork
         In evaluation mode.
     spec : ModelSpec
         Its spec.
@@ -80,12 +82,12 @@ def write(network: nn.Module, spec: ModelSpec, file: Path) -> list[Path]:
     return files
 
 
-def check(network: nn.Module, part: str, spec: ModelSpec, file: Path) -> None:
+def check(network: WindowNetwork, part: str, spec: ModelSpec, file: Path) -> None:
     """Refuse a file with another spec, or with other results than the network.
 
     Parameters
     ----------
-    network : nn.Module
+    network : WindowNetwork
         In evaluation mode.
     part : str
         One of `parts`.
@@ -105,7 +107,7 @@ def check(network: nn.Module, part: str, spec: ModelSpec, file: Path) -> None:
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
     try:
-        session: Any = onnxruntime.InferenceSession(
+        session = onnxruntime.InferenceSession(
             file.read_bytes(), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime's own errors have no common base
@@ -134,7 +136,7 @@ def check(network: nn.Module, part: str, spec: ModelSpec, file: Path) -> None:
 class _Part(nn.Module):
     """One method of a network as a module of its own."""
 
-    def __init__(self, network: nn.Module, part: str) -> None:
+    def __init__(self, network: WindowNetwork, part: str) -> None:
         super().__init__()
         self.network = network
         self.part = part
@@ -143,19 +145,19 @@ class _Part(nn.Module):
         return _run(self.network, self.part, values)
 
 
-def _run(network: Any, part: str, values: Tensor) -> Tensor:
+def _run(network: WindowNetwork, part: str, values: Tensor) -> Tensor:
     result: Tensor = getattr(network, part)(values)
     return result
 
 
-def _write_part(network: nn.Module, part: str, spec: ModelSpec, file: Path) -> None:
+def _write_part(network: WindowNetwork, part: str, spec: ModelSpec, file: Path) -> None:
     batch = torch.export.Dim("batch", min=1)
-    dynamic: dict[int, Any] = {0: batch}
+    dynamic: dict[int, torch.export.Dim] = {0: batch}
     if part == "embed":
         dynamic[1] = torch.export.Dim("t", min=spec.context_columns)
     example = _trials(network, part, spec)[-1]
     with _quiet():
-        program: Any = torch.onnx.export(
+        program = torch.onnx.export(
             _Part(network, part).eval(),
             (example,),
             dynamo=True,
@@ -164,13 +166,14 @@ def _write_part(network: nn.Module, part: str, spec: ModelSpec, file: Path) -> N
             output_names=[OUTPUTS[part]],
             verbose=False,
         )
+    assert program is not None  # it is, with `dynamo`
     proto = program.model_proto
     entry = proto.metadata_props.add()
     entry.key, entry.value = SPEC_KEY, spec.to_json()
     file.write_bytes(proto.SerializeToString())
 
 
-def _trials(network: Any, part: str, spec: ModelSpec) -> list[Tensor]:
+def _trials(network: WindowNetwork, part: str, spec: ModelSpec) -> list[Tensor]:
     """Return inputs of several shapes: loud and quiet columns, or their frames."""
     generator = torch.Generator().manual_seed(0)
     shapes = [(1, spec.window_columns), (3, spec.window_columns + 7 * spec.stride_columns)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -16,8 +16,10 @@ from model.spec import LABELS, ModelSpec
 from model.training import checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
+
+    from model.network import WindowNetwork
+    from model.training.record import Record
 
 # Folding the normalisation into the convolutions changes the last digits.
 TOLERANCE = 1e-4
@@ -29,20 +31,20 @@ class Trained:
 
     Parameters
     ----------
-    network : nn.Module
+    network : WindowNetwork
         With trained weights.
     name : str
         Preset of the network, in `model.networks.presets`.
     labels : tuple of str
         Names of the outputs.
-    record : mapping of str to Any
-        Record of the training, see `model.training.record`.
+    record : Record
+        Record of the training.
     """
 
-    network: Any
+    network: WindowNetwork
     name: str
     labels: tuple[str, ...]
-    record: Mapping[str, Any]
+    record: Record
 
 
 def trained_network(file: Path) -> Trained:
@@ -74,7 +76,9 @@ def trained_network(file: Path) -> Trained:
     return Trained(network.eval(), facts["network"], tuple(facts["labels"]), facts["record"])
 
 
-def spec_of(network: Any, training_data: str, labels: tuple[str, ...] = LABELS) -> ModelSpec:
+def spec_of(
+    network: WindowNetwork, training_data: str, labels: tuple[str, ...] = LABELS
+) -> ModelSpec:
     """Return the spec of a network; the front end is that of `model.spec`."""
     return ModelSpec(
         labels=labels,
@@ -87,7 +91,7 @@ def spec_of(network: Any, training_data: str, labels: tuple[str, ...] = LABELS) 
     )
 
 
-def weights_hash(network: Any) -> str:
+def weights_hash(network: WindowNetwork) -> str:
     """Return a hash of all parameters and buffers, in the order of their names."""
     digest = hashlib.sha256()
     for name, values in sorted(network.state_dict().items()):
@@ -97,13 +101,13 @@ def weights_hash(network: Any) -> str:
 
 
 def export(
-    network: Any, path: Path, *, training_data: str, labels: tuple[str, ...] = LABELS
+    network: WindowNetwork, path: Path, *, training_data: str, labels: tuple[str, ...] = LABELS
 ) -> ModelSpec:
     """Write a network as TorchScript with its spec inside.
 
     Parameters
     ----------
-    network : nn.Module
+    network : WindowNetwork
         Trained; one of `model.networks.presets`.
     path : Path
         The file to write.

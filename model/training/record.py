@@ -10,10 +10,12 @@ import platform
 from collections import Counter
 from dataclasses import asdict, dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 import airsift
+from airsift.json_types import JsonObject
 from model.corpus import cache, feature_store
+from model.corpus.recordings import Facts
 from model.spec import COLUMNS_PER_HOUR, SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 SCHEMA = "airsift.training/1"
 UNSTATED = "not stated"
 T = TypeVar("T")
+K = TypeVar("K", str, tuple[str, str, str], tuple[str, bool])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class TrainingData:
     """
 
     recordings: Mapping[Split, Sequence[Recording]]
-    sources: Mapping[str, Mapping[str, Any]]
+    sources: Mapping[str, Facts]
     store: FeatureStore
     held_out: Validation
     labels: Sequence[str]
@@ -62,7 +65,32 @@ class TrainingData:
     config: Mapping[str, str]
 
 
-def of_training(data: TrainingData, settings: Settings, state: Mapping[str, Any]) -> dict[str, Any]:
+Total = TypedDict("Total", {"split": str, "class": str, "groups": int, "seconds": float})
+Record = TypedDict(
+    "Record",
+    {
+        "schema": str,
+        "airsift": str,
+        "python": str,
+        "libraries": dict[str, str],
+        "labels": list[str],
+        "classes": dict[str, list[str]],
+        "settings": JsonObject,
+        "feature seed": int,
+        "config": dict[str, str],
+        "sources": dict[str, Facts],
+        "recordings": list[JsonObject],
+        "totals": list[Total],
+        "columns": list[JsonObject],
+        "validation windows": dict[str, int],
+        "filtered as mislabelled": list[str],
+        "selected": dict[str, float],
+        "inputs": dict[str, str],
+    },
+)
+
+
+def of_training(data: TrainingData, settings: Settings, state: Mapping[str, Any]) -> Record:
     """Make the record of a finished training.
 
     Parameters
@@ -87,7 +115,7 @@ def of_training(data: TrainingData, settings: Settings, state: Mapping[str, Any]
         "settings": asdict(settings),
         "feature seed": feature_store.SEED,
         "config": dict(data.config),
-        "sources": {name: dict(facts) for name, facts in data.sources.items() if name in named},
+        "sources": {name: facts for name, facts in data.sources.items() if name in named},
         "recordings": [
             row for split, rows in data.recordings.items() for row in _recordings(split, rows)
         ],
@@ -100,7 +128,7 @@ def of_training(data: TrainingData, settings: Settings, state: Mapping[str, Any]
     }
 
 
-def sentence(record: Mapping[str, Any]) -> str:
+def sentence(record: Record) -> str:
     """Summarise the training data in one line."""
     parts: dict[str, list[str]] = {}
     for row in record["totals"]:
@@ -124,7 +152,7 @@ def stated(record: Mapping[str, Any]) -> str:
     return f"Stated in {record['config']['name']}: {statement}" if statement else ""
 
 
-def named(name: str, facts: Mapping[str, Any]) -> str:
+def named(name: str, facts: Facts) -> str:
     """Return the name of a source, the origin of its list and a hash."""
     listed = facts.get("listed", {})
     if "package" in facts:
@@ -142,7 +170,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
 
 
-def _totals(split: Split, rows: Sequence[Recording]) -> list[dict[str, Any]]:
+def _totals(split: Split, rows: Sequence[Recording]) -> list[Total]:
     """Count the recordings of a split by class; a group may be in several sources."""
     return [
         {"split": split, "class": kind, "groups": _groups(some), "seconds": _seconds(some)}
@@ -150,7 +178,7 @@ def _totals(split: Split, rows: Sequence[Recording]) -> list[dict[str, Any]]:
     ]
 
 
-def _recordings(split: Split, rows: Sequence[Recording]) -> list[dict[str, Any]]:
+def _recordings(split: Split, rows: Sequence[Recording]) -> list[JsonObject]:
     """Count the recordings of a split by source, class and licence."""
     return [
         {
@@ -163,7 +191,7 @@ def _recordings(split: Split, rows: Sequence[Recording]) -> list[dict[str, Any]]
     ]  # fmt: skip
 
 
-def _columns(store: FeatureStore) -> list[dict[str, Any]]:
+def _columns(store: FeatureStore) -> list[JsonObject]:
     """Count the columns of the training takes by class, recorded and synthetic."""
     return [
         {
@@ -176,7 +204,7 @@ def _columns(store: FeatureStore) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _grouped(rows: Sequence[T], key: Callable[[T], Any]) -> list[tuple[Any, list[T]]]:
+def _grouped(rows: Iterable[T], key: Callable[[T], K]) -> list[tuple[K, list[T]]]:
     """Return the rows of each key, in the order of the keys."""
     return [(value, list(some)) for value, some in groupby(sorted(rows, key=key), key)]
 

@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import numpy as np
 
@@ -137,12 +137,34 @@ def truth(items: Sequence[Item], length: int) -> tuple[Stretch, ...]:
     return tuple(out)
 
 
+class _Row(TypedDict):
+    """One item of `programmes.toml`, which says what its fields mean."""
+
+    part: str
+    at_s: float
+    length_s: float
+    from_s: NotRequired[float]
+    fade_in_s: NotRequired[float]
+    fade_out_s: NotRequired[float]
+    duck_db: NotRequired[float]
+
+
+class _Timeline(TypedDict):
+    title: str
+    codec: str
+    length_s: float
+    items: list[_Row]
+
+
 @cache
-def _timelines() -> dict[str, Any]:
-    return tomllib.loads((FOLDER / "programmes.toml").read_text(encoding="utf-8"))
+def _timelines() -> dict[str, _Timeline]:
+    timelines: dict[str, _Timeline] = tomllib.loads(
+        (FOLDER / "programmes.toml").read_text(encoding="utf-8")
+    )
+    return timelines
 
 
-def _item(row: dict[str, Any], length: int) -> Item:
+def _item(row: _Row, length: int) -> Item:
     part = parts()[row["part"]]
     start, span = _samples(row["at_s"]), _samples(row["length_s"])
     offset = _samples(row.get("from_s", 0.0))

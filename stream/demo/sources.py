@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airsift.errors import BrokerError
 from stream.audio import AudioChunk
@@ -13,6 +13,7 @@ from stream.sources.base import Source, SourceItem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from airsift.json_types import JsonObject
     from stream.demo.programme import Programme
     from stream.kafka.client.source import KafkaSource
 
@@ -74,7 +75,7 @@ class EndingSource(Source):
                     "try a lower --speed"
                 )
 
-    def checkpoint(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
+    def checkpoint(self, snapshots: Mapping[str, JsonObject]) -> None:
         """Store snapshots in the source."""
         self._source.checkpoint(snapshots)
 

@@ -67,7 +67,7 @@ def event_of(document: dict[str, Any]) -> Event:
         None if time is None else datetime.fromisoformat(time).timestamp(),
     )
     if kind == "decision":
-        return Decision(*common, document["p_speech"], document["p_music"])
+        return Decision(*common, document["p_speech"], document["p_music"], final=document["final"])
     if kind == "segment":
         return Segment(*common, document["label"], document["score"], document["final"])
     if kind == "match":

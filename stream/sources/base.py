@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
+from airsift.json_types import Json, JsonObject
 from stream.audio import AudioChunk
 
 
@@ -15,7 +16,7 @@ class Resumed:
     """A station comes back after a restart, where its snapshot (`Pipeline.snapshot`) was taken."""
 
     station: str
-    snapshot: Mapping[str, Any]
+    snapshot: Mapping[str, Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ class Source(SourceStatus, Protocol):
         """Return the lists of items, once."""
         ...
 
-    def checkpoint(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
+    def checkpoint(self, snapshots: Mapping[str, JsonObject]) -> None:
         """Store snapshots: everything up to them is published and safe.
 
         After a restart, a resumable source yields them as `Resumed`, and repeats the audio from

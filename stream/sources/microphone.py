@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty, Full, Queue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 import numpy as np
 
@@ -146,6 +146,33 @@ class BlockQueue:
         self.overflows += 1
 
 
+class _InputStream(Protocol):
+    """What is used of sounddevice's class of this name."""
+
+    def start(self) -> None: ...
+    def close(self, ignore_errors: bool = True) -> None: ...
+
+
+class _Device(TypedDict):
+    """What is used of PortAudio's facts about a device."""
+
+    index: int
+    name: str
+    default_samplerate: float
+    max_input_channels: int
+
+
+class _Times(Protocol):
+    """PortAudio's clock in s: now, and when the block's first sample was recorded."""
+
+    currentTime: float  # noqa: N815
+    inputBufferAdcTime: float  # noqa: N815
+
+
+class _Status(Protocol):
+    input_overflow: bool
+
+
 class MicrophoneSource(Source):
     """One input device, until it is closed.
 
@@ -191,7 +218,7 @@ class MicrophoneSource(Source):
         self._block_ms = block_ms
         self._absent_s = absent_s
         with _without_chatter():
-            self._stream: Any = self._open()
+            self._stream: _InputStream | None = self._open()
         self._blocks = BlockQueue(station, self.rate, queue_blocks)
 
     @property
@@ -224,14 +251,14 @@ class MicrophoneSource(Source):
             self._closed = True
             self._stop()
 
-    def _open(self) -> Any:
+    def _open(self) -> _InputStream:
         """Return a stream of the device, not started; sets `name` and `rate`."""
         sounddevice = _load()
         info = _find(sounddevice, self._device)
         self.name = str(info["name"])
         self.rate = round(info["default_samplerate"])
         try:
-            return sounddevice.InputStream(
+            opened: _InputStream = sounddevice.InputStream(
                 device=info["index"],
                 samplerate=self.rate,
                 channels=min(info["max_input_channels"], 2),
@@ -244,6 +271,7 @@ class MicrophoneSource(Source):
                 f"microphone {self.name}: does not open ({error}); close what else uses it, "
                 "or name another input"
             ) from error
+        return opened
 
     def _wait_for_device(self) -> Iterator[list[AudioChunk]]:
         """Reopen the device until it sends audio; yield empty batches meanwhile."""
@@ -275,6 +303,7 @@ class MicrophoneSource(Source):
         self._start()
 
     def _start(self) -> None:
+        assert self._stream is not None
         try:
             self._stream.start()
         except _load().PortAudioError as error:
@@ -288,7 +317,9 @@ class MicrophoneSource(Source):
             self._stream.close(ignore_errors=True)
             self._stream = None
 
-    def _receive(self, block: NDArray[np.float32], frames: int, times: Any, status: Any) -> None:
+    def _receive(
+        self, block: NDArray[np.float32], frames: int, times: _Times, status: _Status
+    ) -> None:
         """Receive a block of shape [frames, channels] in PortAudio's thread."""
         at_s = times.inputBufferAdcTime
         self._blocks.put(block, at_s, max(times.currentTime - at_s, 0.0), status.input_overflow)
@@ -305,12 +336,12 @@ def _load() -> ModuleType:
     return module
 
 
-def _find(sounddevice: ModuleType, device: str | int | None) -> dict[str, Any]:
+def _find(sounddevice: ModuleType, device: str | int | None) -> _Device:
     """Return PortAudio's information about an input device."""
     if isinstance(device, str) and device.isdecimal():
         device = int(device)
     try:
-        info: dict[str, Any] = sounddevice.query_devices(device, "input")
+        info: _Device = sounddevice.query_devices(device, "input")
     except (sounddevice.PortAudioError, ValueError) as error:
         known = sounddevice.query_devices()
         inputs = [f"{d['index']} {d['name']}" for d in known if d["max_input_channels"] > 0]

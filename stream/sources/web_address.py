@@ -15,7 +15,7 @@ import socket
 import socketserver
 import threading
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit, urlunsplit
 
 from airsift.errors import SourceError
@@ -178,8 +178,10 @@ class _Server(socketserver.ThreadingTCPServer):
     block_on_close = False
     guard: PublicOnly
 
-    def __init__(self, *options: Any) -> None:
-        super().__init__(*options)
+    def __init__(
+        self, address: tuple[str, int], handler: type[socketserver.BaseRequestHandler]
+    ) -> None:
+        super().__init__(address, handler)
         self.stopped = threading.Event()
 
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from airsift import __version__
@@ -25,6 +25,7 @@ from stream.sources.web_address import PublicOnly, check_scheme, public_name
 from stream.sources.web_errors import WebError, reason_of, refusal_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from http.client import HTTPMessage, HTTPResponse
 
 MAX_REDIRECTIONS = 10
@@ -256,7 +257,7 @@ class _Connecting:
 class _StatusLine:
     """A reader whose first line may begin with ``ICY`` instead of ``HTTP/1.0``."""
 
-    def __init__(self, reader: Any) -> None:
+    def __init__(self, reader: BinaryIO) -> None:
         self._reader = reader
         self.is_icy: bool | None = None
 
@@ -268,13 +269,13 @@ class _StatusLine:
                 return b"HTTP/1.0" + line[3:]
         return line
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._reader, name)
 
 
 class _Response(http.client.HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
+    def __init__(self, sock: socket.socket, debuglevel: int = 0, method: str | None = None) -> None:
+        super().__init__(sock, debuglevel, method)
         self.socket = sock
         self.is_icy = False
 
@@ -331,7 +332,9 @@ class _Through(urllib.request.BaseHandler):
     https_open = http_open
 
 
-def _making(kind: type[_Plain] | type[_Secure], request: urllib.request.Request) -> Any:
+def _making(
+    kind: type[_Plain] | type[_Secure], request: urllib.request.Request
+) -> Callable[..., _Plain | _Secure]:
     """Return the function that makes a connection for one request."""
 
     def make(host: str, **options: Any) -> _Plain | _Secure:

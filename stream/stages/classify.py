@@ -1,16 +1,30 @@
-"""Columns to decisions: one for every step, over a window of 5 s."""
+"""Columns to decisions: one for every step, over a window of 5 s or what there is of it.
+
+Windows begin with steps. A window within which audio begins or ends is cut short there, so every
+sample of 0.5 s of audio or more lies in a decision. The first window after a break also has an
+early decision, which is not final::
+
+    steps     |    |    |    |    |    |    |    |    |
+    audio       ├────────────────────────────────┤
+    early       ├────────────┤                         about 2 s
+    final       ├──────────────────────┤               replaces it, and has its id
+                   ├────────────────────────┤          whole
+                        ├────────────────────────┤     the rest
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from stream.audio import AudioChunk
+from model.short import SHORTEST_COLUMNS, window_frames
+from stream.audio import AudioChunk, Discontinuity, EndOfStream
 from stream.events import Decision
-from stream.session import Sessions, Stage
+from stream.ranges import Probability, Sample
+from stream.session import Session, Sessions, Stage
 from stream.stages.features import MAX_ROWS, Columns
 
 if TYPE_CHECKING:
@@ -21,6 +35,34 @@ if TYPE_CHECKING:
 # of float arithmetic, which differs between processors, moves probabilities by less than 0.00001;
 # a step of 0.0001 is finer than any use of them and nearly always hides that.
 DECIMALS = 4
+# The early decision is made at the end of the first step at which so many columns are there: after
+# 2 s where audio begins with a step, and after 1.5 s to 2.5 s elsewhere.
+EARLY_COLUMNS = 75
+
+_NOTHING = torch.zeros(0, 0)
+
+
+class EarlyDecision(NamedTuple):
+    """What the early decision says, while nothing has replaced it."""
+
+    p_speech: Probability
+    p_music: Probability
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifyPart:
+    """What a snapshot remembers besides the next window.
+
+    Parameters
+    ----------
+    decided : int >= 0
+        Column up to which there are decisions; the window's first column if there is none yet.
+    early : EarlyDecision, optional
+        The early decision about the window, until it is replaced.
+    """
+
+    decided: Sample
+    early: EarlyDecision | None
 
 
 @dataclass(slots=True)
@@ -28,9 +70,25 @@ class ClassifyState:
     """What a station's next window begins with."""
 
     window: int  # its first column
-    columns: torch.Tensor  # those before the next step that its first frame begins with
-    frames: torch.Tensor  # those that the window begins with
-    skip: int  # frames still to come that begin before the audio does
+    decided: int  # as in `ClassifyPart`
+    end: int  # column after the last that came
+    early: EarlyDecision | None = None
+    columns: torch.Tensor = _NOTHING  # the last of those that came
+    frames: torch.Tensor = _NOTHING  # from the window's place on the grid on
+    skip: int = 0  # frames still to come that begin before that place
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What must be equal for stations to be computed together.
+
+    Columns are counted from the step in which the window begins.
+    """
+
+    begin: int  # first of the columns that come
+    count: int  # of the columns that come
+    absent: int  # columns of that step that lie before the audio
+    is_early: bool  # whether the early decision is due
 
 
 class Classify(Stage):
@@ -53,12 +111,18 @@ class Classify(Stage):
         self.classifier = classifier
         spec = classifier.spec
         self.step = spec.step_columns
+        self.before_step = spec.frames_before_step * spec.stride_columns
+        # Enough for a frame of their own, should they end before the first one on the grid does.
+        self.kept = max(spec.step_columns, spec.context_columns + spec.stride_columns)
         self.frames_in_step = spec.step_columns // spec.stride_columns
         self.frames_in_window = spec.window_frames
         self.centres = [spec.moment_centre(moment) for moment in range(spec.moments)]
 
     def push(self, items: Sequence[Item]) -> list[Item]:
-        """Return `items`, with the decisions that a station's columns complete behind them."""
+        """Return `items`, with the decisions that a station's columns complete behind them.
+
+        Those that a break or an end completes are in front of it.
+        """
         out: list[Item] = []
         batch: dict[str, Columns] = {}
         for item in items:
@@ -71,71 +135,197 @@ class Classify(Stage):
                 batch.clear()
             if isinstance(item, Columns):
                 batch[item.station] = item
-            else:
+            elif isinstance(item, Discontinuity | EndOfStream):
+                out += self._end(self.sessions[item.station], item.start)
                 self.sessions[item.station].classify = None
             out.append(item)
         return out + self._classify(list(batch.values()))
 
+    def snapshot(self, session: Session) -> ClassifyPart | None:
+        state = session.classify
+        return None if state is None else ClassifyPart(state.decided, state.early)
+
+    def restore(self, session: Session, part: ClassifyPart) -> None:
+        """Go on with the snapshot's next window, and decide nothing early that was."""
+        window = session.resume_column
+        session.classify = ClassifyState(window, part.decided, window, part.early)
+
     def _classify(self, spans: list[Columns]) -> list[Decision]:
-        groups: dict[tuple[int, int, int], list[tuple[Columns, ClassifyState]]] = {}
+        groups: dict[_Shape, list[tuple[Columns, ClassifyState]]] = {}
         for span in spans:
-            session = self.sessions[span.station]
-            if session.classify is None:
-                spec = self.classifier.spec
-                skip = spec.frames_before_step
-                silence = span.values.new_zeros(skip * spec.stride_columns, spec.n_bins)
-                no_frames = span.values.new_zeros(0, spec.frame_size)
-                session.classify = ClassifyState(span.start, silence, no_frames, skip)
-            state = session.classify
-            key = (len(span.values), state.skip, len(state.frames))
-            groups.setdefault(key, []).append((span, state))
+            state = self._begin(self.sessions[span.station], span)
+            absent = state.window % self.step
+            begin = span.start - state.window + absent
+            due = state.decided == state.window
+            shape = _Shape(begin, len(span.values), absent, due)
+            groups.setdefault(shape, []).append((span, state))
         out: list[Decision] = []
-        for group in groups.values():
+        for shape, group in groups.items():
             for i in range(0, len(group), MAX_ROWS):
-                out += self._compute(group[i : i + MAX_ROWS])
+                out += self._compute(shape, group[i : i + MAX_ROWS])
         return out
 
-    def _compute(self, group: list[tuple[Columns, ClassifyState]]) -> list[Decision]:
-        spec = self.classifier.spec
-        spans, states = zip(*group, strict=True)
-        columns = torch.stack([torch.cat([s.columns, span.values]) for span, s in group])
+    def _begin(self, session: Session, span: Columns) -> ClassifyState:
+        """Return the station's state, with silence before the first columns after a break."""
+        state = session.classify
+        if state is None:
+            state = session.classify = ClassifyState(span.start, span.start, span.start)
+        if not len(state.columns):
+            state.window, state.decided = span.start, max(span.start, state.decided)
+            spec, values = self.classifier.spec, span.values
+            silence = self.kept + state.window % self.step
+            state.columns = values.new_zeros(silence, spec.n_bins)
+            state.frames = values.new_zeros(0, spec.frame_size)
+            state.skip = spec.frames_before_step
+        return state
+
+    def _compute(self, shape: _Shape, group: list[tuple[Columns, ClassifyState]]) -> list[Decision]:
+        """Return the decisions of stations whose columns have one shape, those of each in order."""
+        states = [state for _, state in group]
+        columns = torch.stack([torch.cat([state.columns, span.values]) for span, state in group])
+        frames = self._frames(columns, shape, states)
+        n_windows = max((frames.shape[1] - self.frames_in_window) // self.frames_in_step + 1, 0)
+        early, early_end = self._early(frames, columns, shape)
+        probabilities, boundaries = self._decide(frames, columns, shape, n_windows)
+        out: list[Decision] = []
+        for row, (span, state) in enumerate(group):
+            grid = state.window - shape.absent
+            if early:
+                state.decided = grid + early_end
+                decision = self._decision(
+                    span.station, state, early[row], audio_end=span.audio_end, final=False
+                )
+                state.early = EarlyDecision(decision.p_speech, decision.p_music)
+                out.append(decision)
+            for clip, strong in zip(probabilities[row], boundaries[row], strict=True):
+                state.decided = grid + self.classifier.spec.window_columns
+                out.append(
+                    self._decision(span.station, state, clip, strong, audio_end=span.audio_end)
+                )
+                grid += self.step
+                state.window, state.early = grid, None
+            state.end = span.start + shape.count
+            state.columns = columns[row, -self.kept :]
+            state.frames = frames[row, n_windows * self.frames_in_step :]
+        return out
+
+    def _frames(
+        self, columns: torch.Tensor, shape: _Shape, states: Sequence[ClassifyState]
+    ) -> torch.Tensor:
+        """Return the frames of each station from its window's place on the grid on."""
+        frames = torch.stack([state.frames for state in states])
+        ahead = columns.shape[1] - shape.count - shape.begin % self.step
+        columns = columns[:, ahead - self.before_step :]
+        if columns.shape[1] < self.classifier.spec.context_columns:
+            return frames
         new = self.classifier.embed(columns)
         skip = min(states[0].skip, new.shape[1])  # one for the group
-        frames = torch.cat([torch.stack([s.frames for s in states]), new[:, skip:]], dim=1)
-        n_windows = max((frames.shape[1] - self.frames_in_window) // self.frames_in_step + 1, 0)
-        probabilities = torch.zeros(len(group), 0, 2)
-        boundaries = torch.zeros(len(group), 0, 0, 2)
+        for state in states:
+            state.skip -= skip
+        return torch.cat([frames, new[:, skip:]], dim=1)
+
+    def _decide(
+        self, frames: torch.Tensor, columns: torch.Tensor, shape: _Shape, n_windows: int
+    ) -> tuple[list[list[list[float]]], list[list[list[list[float]]]]]:
+        """Return the probabilities of windows, and those of their moments, for each row."""
+        spec, rows = self.classifier.spec, len(frames)
+        clips: list[list[list[float]]] = [[] for _ in range(rows)]
+        moments: list[list[list[list[float]]]] = [[] for _ in range(rows)]
+        if n_windows and shape.absent:  # the first window begins where the audio does
+            first = self._cut(frames, columns, shape, spec.window_columns)
+            for row, clip in enumerate(self.classifier.decide(first).tolist()):
+                clips[row].append(clip)
+                moments[row].append([])
+            frames = frames[:, self.frames_in_step :]
+            n_windows -= 1
         if n_windows:
             windows = frames.unfold(1, self.frames_in_window, self.frames_in_step)
             windows = windows.transpose(2, 3).flatten(0, 1)
-            probabilities = self.classifier.decide(windows).cpu().view(len(group), n_windows, 2)
-            boundaries = self.classifier.locate(windows).cpu()
-            boundaries = boundaries.view(len(group), n_windows, spec.moments, 2)
-        out = []
-        used_columns = len(spans[0].values)
-        used_frames = n_windows * self.frames_in_step
-        for row, (span, state) in enumerate(group):
-            state.columns = columns[row, used_columns:]
-            state.skip -= skip
-            state.frames = frames[row, used_frames:]
-            for clip, strong in zip(
-                probabilities[row].tolist(), boundaries[row].tolist(), strict=True
-            ):
-                out.append(self._decision(span.station, state.window, clip, strong))
-                state.window += self.step
-        return out
+            p = self.classifier.decide(windows).cpu().view(rows, n_windows, 2).tolist()
+            near = self.classifier.locate(windows).cpu()
+            strong = near.view(rows, n_windows, spec.moments, 2).tolist()
+            for row in range(rows):
+                clips[row] += p[row]
+                moments[row] += strong[row]
+        return clips, moments
+
+    def _early(
+        self, frames: torch.Tensor, columns: torch.Tensor, shape: _Shape
+    ) -> tuple[list[list[float]], int]:
+        """Return the probabilities of the early decisions, if they are due, and where they end."""
+        end = -(-(shape.absent + EARLY_COLUMNS) // self.step) * self.step
+        if not shape.is_early or shape.begin + shape.count < end:
+            return [], end
+        cut = self._cut(frames, columns, shape, end)
+        return self.classifier.decide(cut).tolist(), end
+
+    def _cut(
+        self, frames: torch.Tensor, columns: torch.Tensor, shape: _Shape, end: int
+    ) -> torch.Tensor:
+        """Return the frames of a window from the first column of the audio to before `end`.
+
+        Parameters
+        ----------
+        frames : torch.Tensor [shape=(rows, n, frame_size)]
+            From the step in which the window begins.
+        columns : torch.Tensor [shape=(rows, m, n_bins)]
+            The last ones.
+        shape : _Shape
+            Where the audio and `columns` lie.
+        end : int
+            Counted from that step, as all in `shape`.
+        """
+        spec = self.classifier.spec
+        first = -(-shape.absent // spec.stride_columns)
+        after = (end - spec.context_columns) // spec.stride_columns + 1
+        if first < after:
+            return frames[:, first:after]
+        # No frame of the grid lies in audio this short: it has one of its own.
+        zero = columns.shape[1] - shape.begin - shape.count
+        return window_frames(self.classifier, columns[:, zero + shape.absent : zero + end])[:, :1]
+
+    def _end(self, session: Session, end: int) -> list[Decision]:
+        """Return the decision about the audio before a break at sample `end` that has none yet."""
+        state = session.classify
+        if state is None:
+            return []
+        if state.early is not None and state.end < state.decided:
+            # Its audio did not come again after a restart.
+            return [self._decision(session.station, state, state.early)]
+        began = state.decided > state.window
+        is_new = state.early is not None or state.end > state.decided
+        if not is_new or (not began and state.end - state.window < SHORTEST_COLUMNS):
+            return []
+        absent = state.window % self.step
+        length = state.end - state.window
+        shape = _Shape(absent, length, absent, is_early=False)
+        columns = state.columns.unsqueeze(0)
+        cut = self._cut(state.frames.unsqueeze(0), columns, shape, absent + length)
+        state.decided = state.end
+        clip = self.classifier.decide(cut)[0].tolist()
+        return [self._decision(session.station, state, clip, audio_end=end)]
 
     def _decision(
-        self, station: str, window: int, clip: list[float], strong: list[list[float]]
+        self,
+        station: str,
+        state: ClassifyState,
+        clip: Sequence[float],
+        strong: Sequence[list[float]] = (),
+        *,
+        audio_end: int | None = None,
+        final: bool = True,
     ) -> Decision:
-        """Return a decision from a window's clip-level and frame-level probabilities."""
+        """Return the decision about a state's window up to `decided`, from its probabilities."""
         spec = self.classifier.spec
-        start = window * spec.hop
-        end = start + spec.window_columns * spec.hop
+        start, end = state.window * spec.hop, state.decided * spec.hop
+        if audio_end is not None:
+            end = min(end, audio_end)
         p_speech, p_music = (round(p, DECIMALS) for p in clip)
         frames = tuple(
             (start + centre, round(speech, DECIMALS), round(music, DECIMALS))
-            for centre, (speech, music) in zip(self.centres, strong, strict=True)
+            for centre, (speech, music) in zip(self.centres, strong, strict=False)
         )
         rate = spec.sample_rate
-        return Decision(station, start, end, rate, None, p_speech, p_music, boundary_frames=frames)
+        return Decision(
+            station, start, end, rate, None, p_speech, p_music, boundary_frames=frames, final=final
+        )

@@ -31,12 +31,15 @@ class Columns:
     start : int >= 0
         Index of the first column; column c is centred on sample c * hop.
     values : torch.Tensor [shape=(n, n_bins)]
-        Compressed magnitudes; n is a multiple of the columns in a step.
+        Compressed magnitudes. They end with a whole step, or where the audio does.
+    audio_end : int, optional
+        Sample after the last, where the audio ends with these columns.
     """
 
     station: str
     start: int
     values: torch.Tensor
+    audio_end: int | None = None
 
 
 @dataclass(slots=True)
@@ -46,7 +49,7 @@ class ColumnsState:
     start: int  # first sample since the latest break
     next: int  # sample that the front end takes next
     column: int  # column that it gives next; those before `first` are thrown away
-    first: int  # first column to return, at a step
+    first: int  # first column to return
     state: dict[str, torch.Tensor] | None = None  # the front end's; None before its first samples
     pending: list[np.ndarray] = field(default_factory=list)  # samples from `next` on
     n_pending: int = 0
@@ -57,6 +60,7 @@ class _Job:
     station: str
     state: ColumnsState
     samples: np.ndarray
+    audio_end: int | None = None  # sample after the last, where they are the last of the audio
 
 
 class ComputeColumns(Stage):
@@ -64,11 +68,12 @@ class ComputeColumns(Stage):
 
     Columns come out in whole steps as soon as the audio for them is there: a step's last
     column is known `front_end.latency` samples after its middle. After a break, the front end
-    begins on the next multiple of `hop`, and columns are returned from the next whole step on.
+    begins on the next multiple of `hop`, with the column there. Where audio ends, its last columns
+    come out too: all that are centred on a sample of it.
 
-    The front end is given whole steps too, with silence before audio that begins within one: so a
-    column has the same place in a unit (see `model.units`) wherever the audio began, and the same
-    bits.
+    The front end is given whole steps always, with silence before and after audio that begins or
+    ends within one: so a column has the same place in a unit (see `model.units`) wherever the audio
+    began, and the same bits.
 
     Parameters
     ----------
@@ -103,7 +108,7 @@ class ComputeColumns(Stage):
             # The columns of what came before the break; zeros then push out the last of them.
             out += self._run(self._ready(changed))
             changed.clear()
-            out += self._run(self._rest(session))
+            out += self._run(self._rest(session, item.start))
             session.columns, session.resume_column = None, 0
             out.append(item)
         return out + self._run(self._ready(changed))
@@ -113,8 +118,8 @@ class ComputeColumns(Stage):
         return None if session.classify is None else session.classify.window
 
     def restore(self, session: Session, part: int) -> None:
-        """Return columns only from column `part` on, or from the next whole step."""
-        session.resume_column = -(-part // self.step) * self.step
+        """Return columns only from column `part` on."""
+        session.resume_column = part
 
     def oldest(self, session: Session, sample: int) -> int:
         state = session.columns
@@ -137,8 +142,7 @@ class ComputeColumns(Stage):
                 return
             start = chunk.start + skip
             samples = samples[skip:]
-            first = -(-start // (self.step * self.hop)) * self.step
-            first = max(first, session.resume_column)
+            first = max(start // self.hop, session.resume_column)
             # Where a step's samples begin: its columns lie before them by the latency.
             step = (start - self.front_end.latency) // (self.step * self.hop)
             begin = step * self.step * self.hop + self.front_end.latency
@@ -160,18 +164,21 @@ class ComputeColumns(Stage):
             if n > 0:
                 yield _Job(station, state, _pop(state, n))
 
-    def _rest(self, session: Session) -> Iterable[_Job]:
-        """Yield what is left of a station, with zeros enough to complete its last whole step."""
+    def _rest(self, session: Session, audio_end: int) -> Iterable[_Job]:
+        """Yield what is left of a station, with zeros enough to complete its last step."""
         if (state := session.columns) is None:
             return
         per_step = self.step * self.hop
-        end = (state.next + state.n_pending) // per_step * per_step
-        n = end + self.front_end.latency - state.next
+        came = state.next + state.n_pending
+        # After a restart, a station may end behind the audio that came again.
+        audio_end = min(audio_end, -(-came // self.hop) * self.hop)
+        steps = -(-came // per_step)
+        n = steps * per_step + self.front_end.latency - state.next
         if n > 0:
             missing = max(n - state.n_pending, 0)
             state.pending.append(np.zeros(missing, np.float32))
             state.n_pending += missing
-            yield _Job(session.station, state, _pop(state, n))
+            yield _Job(session.station, state, _pop(state, n), audio_end)
 
     def _run(self, jobs: Iterable[_Job]) -> list[Columns]:
         """Compute the jobs, those of equal length together."""
@@ -195,11 +202,12 @@ class ComputeColumns(Stage):
         for row, job in enumerate(jobs):
             mine = job.state
             mine.state = {name: tensor[row : row + 1] for name, tensor in state.items()}
-            skip = min(max(mine.first - mine.column, 0), columns.shape[1])
-            start = mine.column + skip
-            mine.column += columns.shape[1]
-            if skip < columns.shape[1]:
-                out.append(Columns(job.station, start, columns[row, skip:]))
+            start, end = max(mine.first, mine.column), mine.column + columns.shape[1]
+            last = end if job.audio_end is None else min(-(-job.audio_end // self.hop), end)
+            if start < last:
+                values = columns[row, start - mine.column : last - mine.column]
+                out.append(Columns(job.station, start, values, job.audio_end))
+            mine.column = end
         return out
 
 

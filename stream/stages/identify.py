@@ -150,7 +150,7 @@ class Identify(Stage):
                     out.append(item)
                 case Segment():
                     out += [item, *self._segment(state, item)]
-                case Decision():
+                case Decision(final=True):
                     out += [item, *self._decision(state, item)]
                 case Discontinuity() | EndOfStream():
                     if state.music is not None:

@@ -1,9 +1,9 @@
 """Decisions to segments, on line.
 
-A decision counts for the middle of its window, or for the boundary frames around it where the
-network has them. Two hystereses (`stream.stages.hysteresis`) find when speech and music begin and
-end; both together are the label. A label that lasts less than the minimum length of a segment is
-given to its neighbours::
+A final decision counts for the middle of its window, or for the boundary frames around it where the
+network has them and the window is whole. Two hystereses (`stream.stages.hysteresis`) find when
+speech and music begin and end; both together are the label. A label that lasts less than the
+minimum length of a segment is given to its neighbours::
 
     speech   ████████████▌
     music              ▐██████████
@@ -120,7 +120,8 @@ class Smooth(Stage):
             session = self.sessions[item.station]
             if isinstance(item, Decision):
                 out.append(item)
-                out += self._decide(session, item)
+                if item.final:
+                    out += self._decide(session, item)
                 continue
             if isinstance(item, Discontinuity | EndOfStream) and session.smooth is not None:
                 out += self._end(item.station, session.smooth, item.start)

@@ -1,7 +1,7 @@
 """Female or male: a second small network for windows of speech alone.
 
-In each streak of decisions for speech without music it classifies the third window, which then
-holds little else, and every twentieth after it, so that it costs little::
+In each streak of decisions about whole windows for speech without music it classifies the third
+window, which then holds little else, and every twentieth after it, so that it costs little::
 
     decisions   s s m m s s s s s s s s s s s s s s s s s s s s s s s s m s s s s
     classified              ^                                       ^         ^
@@ -84,7 +84,7 @@ class Voice(Stage):
             if isinstance(item, Columns):
                 session.voice = session.voice or VoiceState()
                 session.voice.spans.append(item)
-            elif isinstance(item, Decision) and session.voice is not None:
+            elif isinstance(item, Decision) and item.final and session.voice is not None:
                 item = self._decide(session.voice, item)
             elif isinstance(item, Discontinuity | EndOfStream):
                 session.voice = None
@@ -98,6 +98,8 @@ class Voice(Stage):
         session.voice = VoiceState(part)
 
     def _decide(self, state: VoiceState, decision: Decision) -> Decision:
+        if decision.end - decision.start < self.window * self.hop:
+            return decision  # where audio begins or ends
         first = decision.start // self.hop
         state.streak = state.streak + 1 if decision.p_speech > 0.5 > decision.p_music else 0
         if state.streak % EVERY == FIRST:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
@@ -168,7 +168,7 @@ class Collector:
 
 
 def _counters(
-    known: Mapping[str, tuple[str, str]], counts: Mapping[str, Any]
+    known: Mapping[str, tuple[str, str]], counts: Mapping[str, float]
 ) -> Iterator[CounterMetricFamily]:
     for key, (name, help_text) in known.items():
         yield CounterMetricFamily(name, help_text, counts.get(key, 0))

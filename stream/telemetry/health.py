@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+
+from airsift.json_types import JsonObject
 
 
 class Health:
@@ -82,7 +83,7 @@ class Health:
         """Whether all parts are there and work."""
         return not self.waits_for and self.healthy and not self.problem
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> JsonObject:
         """Return the whole state, as JSON types."""
         return {
             "healthy": self.healthy,

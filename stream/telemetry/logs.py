@@ -7,9 +7,10 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, TextIO
+from typing import Literal, TextIO
 
 from airsift.errors import AirsiftError
+from airsift.json_types import JsonObject
 from stream.lines import iso_time, one_line
 from stream.sinks.terminal import aside
 from stream.telemetry.repeats import RepeatsHandler
@@ -110,8 +111,8 @@ def logging_to(
             logger.setLevel(value)
 
 
-def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    known = {name: getattr(record, name, None) for name in FIELDS}
+def _fields(record: logging.LogRecord) -> JsonObject:
+    known: JsonObject = {name: getattr(record, name, None) for name in FIELDS}
     return {
         name: value[:MAX_FIELD] if isinstance(value, str) else value
         for name, value in known.items()

@@ -6,11 +6,11 @@ import json
 import logging
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from socketserver import TCPServer, ThreadingMixIn
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import make_wsgi_app
@@ -18,6 +18,8 @@ from prometheus_client import make_wsgi_app
 from airsift.errors import ConfigError
 
 if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
     from prometheus_client import CollectorRegistry
 
     from stream.telemetry.health import Health
@@ -65,10 +67,10 @@ def serving(address: str, port: int, registry: CollectorRegistry, health: Health
         thread.join()
 
 
-def _app(registry: CollectorRegistry, health: Health) -> Callable[..., Iterable[bytes]]:
+def _app(registry: CollectorRegistry, health: Health) -> WSGIApplication:
     metrics = make_wsgi_app(registry, disable_compression=True)
 
-    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         def answer(status: HTTPStatus, content_type: str, body: bytes) -> Iterable[bytes]:
             headers = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
             start(f"{status} {status.phrase}", headers)
@@ -98,7 +100,7 @@ def _app(registry: CollectorRegistry, health: Health) -> Callable[..., Iterable[
 class _Server(ThreadingMixIn, WSGIServer):  # the standard library is built this way
     daemon_threads = True  # the end must not wait for a client
 
-    def __init__(self, address: str, port: int, app: Callable[..., Iterable[bytes]]) -> None:
+    def __init__(self, address: str, port: int, app: WSGIApplication) -> None:
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
         super().__init__((address, port), _Handler)
         self.set_app(app)
@@ -109,7 +111,7 @@ class _Server(ThreadingMixIn, WSGIServer):  # the standard library is built this
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
         self.setup_environ()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
         log.debug("a client of /metrics or health disconnected", exc_info=True)
 
 
@@ -118,5 +120,5 @@ class _Handler(WSGIRequestHandler):
     server_version = "airsift"
     sys_version = ""
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         log.debug(format, *args)

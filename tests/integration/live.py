@@ -140,7 +140,8 @@ class Decisions:
                     self.gaps += events
                 else:
                     for event in events:
-                        self.ends[event["station"]].add(event["end_s"])
+                        if event["final"]:
+                            self.ends[event["station"]].add(event["end_s"])
 
     def check(self):
         """Assert that no second is missing, whichever worker had it."""

@@ -119,10 +119,20 @@ def test_rubbish_is_one_line_and_an_exit_code(tmp_path, command, content, words)
     one_line(result, "rub bish.mp3", *words)
 
 
-def test_one_second_is_too_short(tmp_path):
-    result = airsift("segment", write_wav(tmp_path / "short.wav", tune(1)))
+@pytest.mark.parametrize("command", ["segment", "classify"])
+def test_less_than_half_a_second_is_too_short(tmp_path, command):
+    result = airsift(command, write_wav(tmp_path / "short.wav", tune(1)[:4000]))
     assert result.returncode == 1
-    one_line(result, "short.wav", "1.00 s", "5 s")
+    one_line(result, "short.wav", "0.25 s", "0.5 s")
+
+
+def test_a_jingle_of_a_second_has_one_segment_and_one_window(tmp_path):
+    path = write_wav(tmp_path / "jingle.wav", tune(2)[:19_200])
+    (row,) = map(json.loads, airsift("segment", path).stdout.splitlines())
+    assert (row["start_s"], row["end_s"], row["final"]) == (0, 1.2, True)
+    result = airsift("classify", "--format", "jsonl", path)
+    (window,) = map(json.loads, result.stdout.splitlines())
+    assert (window["start_s"], window["end_s"]) == (0, 1.2)
 
 
 def test_a_bad_file_does_not_stop_the_others(tmp_path, recording):

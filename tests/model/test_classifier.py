@@ -170,3 +170,30 @@ def test_importing_the_classifier_brings_torch_and_no_training() -> None:
         cwd=Path(__file__).parents[2],
     )
     assert done.returncode == 0, done.stderr
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 21), st.integers(1, 40), st.integers(0, 17), st.integers(1, 21))
+def test_no_batch_and_no_other_length_moves_a_bit_of_a_short_window(
+    n: int, rows: int, at: int, other: int
+) -> None:
+    frames, whole = frames_of_all()[:, :n].repeat(3, 1, 1), frames_of_all()[:, :22]
+    expected, of_whole = SHIPPED.decide(frames), SHIPPED.decide(whole)
+    SHIPPED.decide(frames_of_all()[:, :other])
+    assert torch.equal(SHIPPED.decide(frames[at : at + rows]), expected[at : at + rows])
+    assert torch.equal(SHIPPED.decide(whole), of_whole)
+
+
+@pytest.mark.parametrize("length", [1, 25, 39, 40, 49, 50, 100, 250])
+def test_a_short_window_has_the_frames_that_it_has_and_at_least_one(length: int) -> None:
+    from model.short import window_frames
+
+    found = window_frames(SHIPPED, COLUMNS[:3, :length])
+    assert found.shape == (3, max((length - 40) // 10, 0) + 1, 96)
+    if length >= 40:
+        assert torch.equal(found, frames_of_all()[:3, : found.shape[1]])
+    else:  # in the middle of silence
+        before = (40 - length) // 2
+        alone = torch.zeros(3, 40, 144)
+        alone[:, before : before + length] = COLUMNS[:3, :length]
+        assert torch.equal(found, SHIPPED.embed(alone))

@@ -8,17 +8,23 @@ Messages of 100 samples::
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream.audio import AudioChunk
 from stream.kafka.checkpoint.partition_state import (
     AssignedPartitions,
     BufferedMessage,
     MessageBuffer,
     PartitionState,
+    PendingMessage,
 )
 from stream.kafka.codec.message import ResumePoint
+from stream.kafka.records.consumer_record import Received
 
 RATE = 16000
 
@@ -199,3 +205,21 @@ def test_nothing_is_caught_up_before_the_first_fetch() -> None:
     assert not state.is_caught_up(None)
     assert state.is_caught_up(5)
     assert not PartitionState(1, 5).is_caught_up(9)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_released_partition_takes_its_pending_messages_along(again):
+    partitions = AssignedPartitions()
+    for number, station in enumerate("ab"):
+        partitions.assign(PartitionState(number, 0))
+        chunk = AudioChunk(station, 0, np.zeros(10, np.float32), RATE)
+        received = Received("audio", number, 0, -1, station.encode(), b"12345", [])
+        pending = PendingMessage(0.0, received, SimpleNamespace(chunk=chunk))
+        partitions.add_pending(partitions[number], station, pending)
+    assert partitions.pending_bytes == 2 * 45
+    partitions.assign(PartitionState(0, 0)) if again else partitions.release(0)
+    assert partitions.pending_bytes == 45
+    assert partitions.pop_pending("a") is None
+    assert partitions.pop_pending("b") is not None
+    assert partitions.pop_pending("b") is None
+    assert partitions.pending_bytes == 0

@@ -26,7 +26,9 @@ class Loop:
 
     def __init__(self, idle_s=300, forget_s=3000):
         self.now = 0.0
-        self.partitions = AssignedPartitions({n: PartitionState(n, 0) for n in (0, 1)})
+        self.partitions = AssignedPartitions()
+        for number in (0, 1):
+            self.partitions.assign(PartitionState(number, 0))
         decoder = ChunkDecoder(WireSettings())
         self.cache = RecordCache(
             self.partitions, decoder, 16000, idle_s, forget_s, now=lambda: self.now

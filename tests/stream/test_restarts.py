@@ -76,7 +76,7 @@ def test_a_hole_in_what_is_read_again_ends_the_station_where_it_had_come_to():
         assert all(a.end <= b.start for a, b in pairwise(segments))
         assert all(e.start < e.end for e in before + out)
         assert any(s.end == known for s in segments)
-        decided = [e.id for e in before + out if isinstance(e, Decision)]
+        decided = [(e.id, e.final) for e in before + out if isinstance(e, Decision)]
         assert len(decided) == len(set(decided))
         assert all(e.end <= known for e in before if isinstance(e, Match))
 

@@ -19,6 +19,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 RATE = 16000
 EVENTS = [
     Decision("a", 0, 80000, RATE, 1.7e9, 0.95, 1.0),
+    Decision("a", 0, 32000, RATE, None, 0.5, 0.5, final=False),
     Segment("ö b", RATE, 5 * RATE, RATE, None, "speech_over_music", 0.5, False),
     Segment("a", 0, RATE, RATE, None, "speech", 0.9, True, "female", 0.97),
     Match("a", 0, 5 * RATE, RATE, 0.0, "key", "Title", "Artist", 123, 17.5, True),
@@ -27,7 +28,7 @@ EVENTS = [
 # What subscribers of version 1 rely on: fields may be added to it, and nothing else.
 COMMON = ["schema", "id", "station", "start_sample", "end_sample", "start_s", "end_s", "time"]
 VERSION_1 = {
-    "decision": [*COMMON, "p_speech", "p_music"],
+    "decision": [*COMMON, "p_speech", "p_music", "confidence", "final"],
     "segment": [*COMMON, "label", "score", "final"],
     "match": [*COMMON, "track", "title", "artist", "track_start_s", "score", "final"],
     "gap": [*COMMON, "reason"],

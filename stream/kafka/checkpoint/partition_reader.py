@@ -19,6 +19,7 @@ import numpy as np
 
 from airsift.errors import AirsiftError, DecodeError
 from stream.audio import AudioChunk, rescale
+from stream.kafka.checkpoint.moves import Moves
 from stream.kafka.checkpoint.partition_state import (
     AssignedPartitions,
     BufferedMessage,
@@ -26,21 +27,19 @@ from stream.kafka.checkpoint.partition_state import (
     MessageBuffer,
     PartitionState,
     PendingMessage,
-    StationState,
 )
 from stream.kafka.checkpoint.record import Snapshot, StationRecord, StreamCount
 from stream.kafka.checkpoint.record_cache import RecordCache
-from stream.kafka.codec.frame_stream import NEW_STREAM
 from stream.kafka.codec.headers import read_end
 from stream.kafka.codec.message import ChunkDecoder
 from stream.kafka.codec.timeline import Verdict
-from stream.kafka.records.consumer_record import ConsumerRecord, Unreadable, with_offset_of
+from stream.kafka.records.consumer_record import ConsumerRecord, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Set
 
     from stream.audio import Ending
-    from stream.kafka.checkpoint.partition_state import MovedStations
+    from stream.kafka.checkpoint.moves import MovedStations
     from stream.kafka.codec.headers import StreamEnd
     from stream.kafka.codec.message import DecodedMessage
     from stream.kafka.settings import KafkaSettings
@@ -103,7 +102,6 @@ class PartitionReader:
         self._rate = rate
         self._refuse = refuse
         self._now = now
-        self._moved = moved
         self._idle_s = settings.idle_s
         self._max_stations = settings.max_stations
         self._partitions = AssignedPartitions()
@@ -114,7 +112,7 @@ class PartitionReader:
         )
         # Partition and name; the oldest first. They are no stations yet.
         self._starting: OrderedDict[tuple[int, str], None] = OrderedDict()
-        self._resumed: dict[str, Snapshot] = {}
+        self._moves = Moves(self._partitions, self._records, moved)
 
     @property
     def partitions(self) -> Set[int]:
@@ -153,7 +151,7 @@ class PartitionReader:
             Snapshot of each station, for the pipeline.
         """
         state = PartitionState(partition, kafka_offset, kafka_offset)
-        self._partitions[partition] = state
+        self._partitions.assign(state)
         snapshots = {}
         for record in records:
             record = self._records.rebase(record, self.topic_id, kafka_offset)
@@ -166,7 +164,7 @@ class PartitionReader:
         removed: set[str] = set()
         for number in set(partitions):
             if number in self._partitions:
-                removed |= self._partitions.pop(number).stations.keys()
+                removed |= self._partitions.release(number).stations.keys()
         lost = {station for station in removed if not self._partitions.states(station)}
         starting = [key for key in self._starting if key[0] not in self._partitions]
         for key in starting:
@@ -192,10 +190,22 @@ class PartitionReader:
         self.counts["bytes"] += len(message.value or b"")
         chunks: list[AudioChunk] = []
         if state is None:
-            chunks += self._take_over_moved(message, partition, station)
+            chunks += self._take_over(message, partition, station)
         elif self._records.ends_before(state, message.offset):
             chunks += self._end(partition, station, "idle")
         return chunks + self._process(message, partition, station)
+
+    def _take_over(
+        self, message: ConsumerRecord, partition: PartitionState, station: str
+    ) -> list[AudioChunk]:
+        """Read what precedes the first message of a station that has moved to this partition."""
+        if self._is_full():
+            return []
+        tail = self._moves.take_over(message, partition, station, self.topic_id)
+        if tail is None:
+            return []
+        self.counts["moved"] += 1
+        return [c for each in tail.messages for c in self._process(each, tail.partition, station)]
 
     def _process(
         self, message: ConsumerRecord, partition: PartitionState, station: str
@@ -214,60 +224,12 @@ class PartitionReader:
             self._note_damage(partition, station)
         return chunks
 
-    def _take_over_moved(
-        self, message: ConsumerRecord, partition: PartitionState, station: str
-    ) -> list[AudioChunk]:
-        """Read what precedes the first message of a station that has moved to this partition."""
-        moved = self._moved
-        if moved is None or not moved.grown or self._is_full():
-            return []
-        chunks: list[AudioChunk] = []
-        if before := self._partitions.states(
-            station
-        ):  # its old partition is assigned to us as well
-            old = self._partitions[before[0].partition]
-            tail = moved.messages(station, old.number, old.next_offset)
-            if tail:
-                before[0].skip_to = tail[-1].offset + 1
-            for each in tail:
-                chunks += self._process(each, old, station)
-        elif (found := moved.find(station, partition.number)) is not None:
-            old_number, record = found
-            record = self._records.rebase(record, self.topic_id, 0)
-            tail = moved.messages(station, old_number, record.kafka_offset)
-            if not tail or tail[0].offset != record.kafka_offset:
-                record = replace(record, entry=NEW_STREAM)  # it describes a message that is gone
-            self._adopt(message, partition, record)
-            # A restart must read all of this again. Messages of the old partition have no offset
-            # in this one, and count as the first message here.
-            for each in tail:
-                chunks += self._process(with_offset_of(each, message), partition, station)
-        else:
-            return []
-        self.counts["moved"] += 1
-        log.info(
-            "has moved here from partition %d, and goes on",
-            before[0].partition if before else old_number,
-            extra={"station": station, "partition": partition.number},
-        )
-        return chunks
-
-    def _adopt(
-        self, message: ConsumerRecord, partition: PartitionState, record: StationRecord
-    ) -> None:
-        """Continue a station whose record is stored on another partition."""
-        at = message.offset
-        self._records.resume(partition, replace(record, kafka_offset=at, read_to=at))
-        partition.stations[record.station].adopted_at = at
-        self._resumed[record.station] = dict(record.snapshot or {})
-
     def pop_resumed(self) -> dict[str, Snapshot]:
         """Return the snapshots of stations that have moved here since the last call.
 
         They must be restored before the chunks that `read` has returned since.
         """
-        resumed, self._resumed = self._resumed, {}
-        return resumed
+        return self._moves.pop_resumed()
 
     def _decode(
         self, message: ConsumerRecord, partition: PartitionState, station: str
@@ -360,7 +322,7 @@ class PartitionReader:
         if verdict is Verdict.PENDING:
             pending = PendingMessage(self._now(), message, decoded)
             if pending.size + self._partitions.pending_bytes <= MAX_PENDING_BYTES:
-                partition.pending[station] = pending
+                self._partitions.add_pending(partition, station, pending)
             else:
                 self._put_dead_letter(message, station, _TOO_MANY_PENDING)
             return []
@@ -473,7 +435,7 @@ class PartitionReader:
             partition, record = self._partitions[state.partition], state.record
             if record is None or partition.next_offset < record.read_to:
                 continue  # after a restart, its last messages are not read yet
-            if self._is_on_two_of_ours(state) or self._has_moved(state):
+            if self._moves.has_moved_away(state):
                 state.buffer = MessageBuffer()
                 expired.append(state)
             else:
@@ -512,18 +474,6 @@ class PartitionReader:
         """Note that a message of a station is missing, unless its stream has ended."""
         if station in partition.stations and not self._decoder.is_at_end(station):
             self._partitions.set_damaged(station, value=True)
-
-    def _is_on_two_of_ours(self, state: StationState) -> bool:
-        """Return whether a station has moved to another partition of ours."""
-        return len(self._partitions.states(state.station)) > 1
-
-    def _has_moved(self, state: StationState) -> bool:
-        """Return whether another worker continues a station on another partition."""
-        moved = self._moved
-        if moved is None or not (moved.grown or not moved.belongs(state.station, state.partition)):
-            return False
-        found = moved.find(state.station, state.partition)
-        return found is not None and state.record is not None and state.record.is_before(found[1])
 
     def _is_full(self) -> bool:
         """Return whether there is no room for another station."""

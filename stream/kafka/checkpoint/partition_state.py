@@ -7,29 +7,12 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from stream.kafka.checkpoint.record import StationRecord, StreamCount
     from stream.kafka.codec.message import DecodedMessage, ResumePoint
     from stream.kafka.records.consumer_record import ConsumerRecord
-
-
-class MovedStations(Protocol):
-    """Finds stations on the partitions that they were on before the topic grew."""
-
-    @property
-    def grown(self) -> bool:
-        """Whether partitions were added to the topic, so that stations may have moved."""
-
-    def belongs(self, station: str, partition: int) -> bool:
-        """Return whether the station's messages go to this partition now."""
-
-    def find(self, station: str, partition: int) -> tuple[int, StationRecord] | None:
-        """Return another partition with a record of the station, and the record."""
-
-    def messages(self, station: str, partition: int, kafka_offset: int) -> list[ConsumerRecord]:
-        """Return the station's messages on a partition, from an offset on."""
 
 
 class BufferedMessage(NamedTuple):
@@ -234,7 +217,19 @@ class PartitionState:
 
 
 class AssignedPartitions(dict[int, PartitionState]):
-    """The assigned partitions by number."""
+    """The assigned partitions by number.
+
+    Attributes
+    ----------
+    pending_bytes : int
+        Memory of all pending messages.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        # A station has at most one pending message: found without a search of all partitions.
+        self._pending_on: dict[str, PartitionState] = {}
+        self.pending_bytes = 0
 
     def states(self, station: str) -> list[StationState]:
         """Return the states of a station on all partitions."""
@@ -253,14 +248,31 @@ class AssignedPartitions(dict[int, PartitionState]):
         for state in self.states(station):
             state.is_damaged = value
 
+    def assign(self, partition: PartitionState) -> None:
+        """Add a partition, in place of an earlier state of it."""
+        if partition.number in self:
+            self.release(partition.number)
+        self[partition.number] = partition
+
+    def release(self, number: int) -> PartitionState:
+        """Remove and return a partition, with its pending messages."""
+        partition = self.pop(number)
+        for station, pending in partition.pending.items():
+            del self._pending_on[station]
+            self.pending_bytes -= pending.size
+        return partition
+
+    def add_pending(self, partition: PartitionState, station: str, pending: PendingMessage) -> None:
+        """Let a message wait for the next one of its station, which has no other that waits."""
+        partition.pending[station] = pending
+        self._pending_on[station] = partition
+        self.pending_bytes += pending.size
+
     def pop_pending(self, station: str) -> PendingMessage | None:
         """Remove and return the pending message of a station, if there is one."""
-        for partition in self.values():
-            if station in partition.pending:
-                return partition.pending.pop(station)
-        return None
-
-    @property
-    def pending_bytes(self) -> int:
-        """Memory of all pending messages."""
-        return sum(each.size for p in self.values() for each in p.pending.values())
+        partition = self._pending_on.pop(station, None)
+        if partition is None:
+            return None
+        pending = partition.pending.pop(station)
+        self.pending_bytes -= pending.size
+        return pending

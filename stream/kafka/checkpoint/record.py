@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from airsift.json_types import JsonObject
 from stream.kafka.codec.frame_stream import NEW_STREAM, FrameEntry, read_entry
 from stream.kafka.codec.message import Message
 from stream.kafka.codec.timeline import TimelineState, read_timeline
-from stream.snapshot import why_no_snapshot
+from stream.snapshot import oldest_of, why_no_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airsift.json_types import Json
     from stream.kafka.records.consumer_record import ConsumerRecord
 
-Snapshot = dict[str, Any]  # one station's, of `Pipeline.snapshot`
+Snapshot = JsonObject  # one station's, of `Pipeline.snapshot`
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +91,7 @@ class StationRecord:
     kafka_offset: int
     start: int
     rate: int
-    snapshot: Mapping[str, Any] | None
+    snapshot: Mapping[str, Json] | None
     timeline: TimelineState = field(default_factory=TimelineState)
     silent_s: float = 0.0
     read_to: int = 0
@@ -120,7 +122,7 @@ class StationRecord:
         A station that has moved has the same snapshot on two partitions, but later messages on one
         of them.
         """
-        oldest = int((self.snapshot or {}).get("oldest", 0))
+        oldest = oldest_of(self.snapshot) if self.snapshot else 0
         return oldest, self.start / max(self.rate, 1)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from stream.kafka.checkpoint.record import Snapshot, StationRecord
 from stream.kafka.codec.frame_stream import NEW_STREAM
 from stream.kafka.codec.message import ResumePoint
+from stream.snapshot import oldest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -232,7 +233,7 @@ class RecordCache:
         """Yield a station's record for each partition that it is on."""
         for state in self._partitions.states(station):
             partition, count = self._partitions[state.partition], state.stream
-            first = state.buffer.trim(snapshot["oldest"], self._rate)
+            first = state.buffer.trim(oldest_of(snapshot), self._rate)
             if count is None:
                 continue
             if count.over:  # its messages are not needed again

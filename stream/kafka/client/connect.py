@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.admin import NewTopic
@@ -64,7 +64,7 @@ def _count_nothing() -> None:
     """Do nothing: the log reports what cannot be read."""
 
 
-def connect_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
+def connect_producer(settings: KafkaSettings, **options: object) -> KafkaProducer:
     """Return a producer that waits for all replicas and retries without duplicates.
 
     `options` are kafka-python's.
@@ -101,7 +101,7 @@ def connect_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
 def connect_consumer(
     settings: KafkaSettings,
     on_unreadable: Callable[[], None] | None = _count_nothing,
-    **options: Any,
+    **options: object,
 ) -> KafkaConsumer:
     """Return a consumer that never commits by itself.
 
@@ -147,7 +147,7 @@ def connect_consumer(
     return consumer
 
 
-def connect_admin(settings: KafkaSettings, **options: Any) -> KafkaAdminClient:
+def connect_admin(settings: KafkaSettings, **options: object) -> KafkaAdminClient:
     """Return an admin client; `options` are kafka-python's.
 
     Raises
@@ -351,7 +351,7 @@ def _connecting(settings: KafkaSettings) -> Iterator[None]:
         raise BrokerError(reason) from error
 
 
-def _common(settings: KafkaSettings) -> dict[str, Any]:
+def _common(settings: KafkaSettings) -> dict[str, object]:
     """Return the options that producers, consumers and admin clients share."""
     quiet_logs("kafka")
     named = [joined(*server) for server in servers(settings.bootstrap_servers)]

@@ -24,7 +24,7 @@ import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, TypedDict
 
 from kafka.errors import (
     CoordinatorLoadInProgressError,
@@ -146,7 +146,11 @@ class Identity:
         )
 
 
-def _members(settings: KafkaSettings, admin: KafkaAdminClient) -> list[dict[str, Any]]:
+class _Member(TypedDict):
+    client_id: str
+
+
+def _members(settings: KafkaSettings, admin: KafkaAdminClient) -> list[_Member]:
     """Return the members of the group, after waiting for a new cluster to set up a coordinator."""
     deadline = time.monotonic() + settings.request_timeout_s
     while True:
@@ -156,7 +160,7 @@ def _members(settings: KafkaSettings, admin: KafkaAdminClient) -> list[dict[str,
                 group = admin.describe_groups([settings.group])[settings.group]
             error = group["error"] or ""
             if not error or GroupIdNotFoundError.__name__ in error:
-                members: list[dict[str, Any]] = group["members"]
+                members: list[_Member] = group["members"]
                 return members
             if not any(each.__name__ in error for each in _COORDINATOR):
                 raise BrokerError(

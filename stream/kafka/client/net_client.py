@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from kafka.errors import (
     KafkaConnectionError,
@@ -34,6 +34,12 @@ from kafka.protocol.producer import ProduceResponse
 
 from stream.kafka.health import BROKER_DELAYS
 
+if TYPE_CHECKING:
+    from kafka.net.connection import KafkaConnection
+    from kafka.protocol.metadata import MetadataResponse
+
+    Broker: TypeAlias = MetadataResponse.MetadataResponseBroker
+
 LOGIN_REFUSED = (SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
 _MIN_SHARE_MS = 1500.0
 _METADATA_MS = 3000
@@ -41,11 +47,13 @@ _CONNECT_MS = 3000  # of the first attempt; kafka-python doubles it with each
 _COORDINATOR_PAUSE_MS = 100  # between two requests for the coordinator, while another takes over
 _AWAY = (RequestTimedOutError, KafkaTimeoutError, NodeNotReadyError)
 
+NodeId: TypeAlias = int | str  # a bootstrap broker has a name until its number is known
+
 
 class NetClient(KafkaNetClient):  # type: ignore[misc]
     """The value of kafka-python's option ``kafka_client``."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: object) -> None:
         net = NetworkSelector(**options)
         super().__init__(net, _Manager(net, **options), **options)
 
@@ -60,7 +68,7 @@ class CoordinatorClient(NetClient):
     again and repeats its request, which the coordinator recognises by its epoch.
     """
 
-    def await_ready(self, node_id: Any, timeout_ms: float = 30_000) -> bool:
+    def await_ready(self, node_id: NodeId, timeout_ms: float = 30_000) -> bool:
         """Wait until a node accepts requests; return False if it does not."""
         try:
             ready: bool = super().await_ready(node_id, timeout_ms=min(timeout_ms, _CONNECT_MS))
@@ -69,7 +77,7 @@ class CoordinatorClient(NetClient):
             return False
         return ready
 
-    def send(self, node_id: Any, request: object, **options: Any) -> Future:
+    def send(self, node_id: NodeId, request: object, **options: object) -> Future:
         """Send a request; one that is not answered fails like a lost connection."""
         answer = Future()
 
@@ -83,8 +91,8 @@ class CoordinatorClient(NetClient):
 
 
 class _Manager(KafkaConnectionManager):  # type: ignore[misc]
-    def __init__(self, net: NetworkSelector, **options: Any) -> None:
-        self._failures: dict[Any, int] = {}  # failed attempts in a row, by node
+    def __init__(self, net: NetworkSelector, **options: object) -> None:
+        self._failures: dict[NodeId, int] = {}  # failed attempts in a row, by node
         self._refused_login: BaseException | None = None
         super().__init__(net, **options)
         self.config["socket_connection_setup_timeout_ms"] = _CONNECT_MS
@@ -92,11 +100,11 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]
         # kafka-python ignores its option of this name.
         self.cluster.config["allow_auto_create_topics"] = False
         brokers = self.cluster.bootstrap_brokers
-        self._share_ms = max(
-            options["bootstrap_timeout_ms"] / max(len(brokers()), 1), _MIN_SHARE_MS
-        )
+        timeout_ms = options["bootstrap_timeout_ms"]
+        assert isinstance(timeout_ms, int)
+        self._share_ms = max(timeout_ms / max(len(brokers()), 1), _MIN_SHARE_MS)
 
-        def bootstrap_brokers() -> list[Any]:
+        def bootstrap_brokers() -> list[Broker]:
             """Return the bootstrap brokers that have failed least often."""
             known = brokers()
             failures = [self._failures.get(each.node_id, 0) for each in known]
@@ -105,21 +113,24 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]
 
         self.cluster.bootstrap_brokers = bootstrap_brokers
 
-    def update_backoff(self, node_id: Any) -> Any:
+    def update_backoff(self, node_id: NodeId) -> float:
         self._failures[node_id] = self._failures.get(node_id, 0) + 1
-        return super().update_backoff(node_id)
+        backoff_ms: float = super().update_backoff(node_id)
+        return backoff_ms
 
-    def reset_backoff(self, node_id: Any) -> None:
+    def reset_backoff(self, node_id: NodeId) -> None:
         self._failures.pop(node_id, None)
         super().reset_backoff(node_id)
 
-    def maybe_raise_auth_failure(self, node_id: Any) -> None:
+    def maybe_raise_auth_failure(self, node_id: NodeId) -> None:
         if _is_bootstrap(node_id) and self._refused_login is not None:
             refused, self._refused_login = self._refused_login, None
             raise refused
         super().maybe_raise_auth_failure(node_id)
 
-    def get_connection(self, node_id: Any, timeout_ms: float | None = None, **options: Any) -> Any:
+    def get_connection(
+        self, node_id: NodeId, timeout_ms: float | None = None, **options: object
+    ) -> KafkaConnection:
         if timeout_ms is not None and _is_bootstrap(node_id):
             timeout_ms = min(timeout_ms, self._share_ms)
         connection = super().get_connection(node_id, timeout_ms=timeout_ms, **options)
@@ -131,7 +142,12 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]
         if isinstance(error, LOGIN_REFUSED):
             self._refused_login = error
 
-    def send(self, request: Any, node_id: Any = None, request_timeout_ms: Any = None) -> Future:
+    def send(
+        self,
+        request: object,
+        node_id: NodeId | None = None,
+        request_timeout_ms: float | None = None,
+    ) -> Future:
         if request_timeout_ms is not None or not isinstance(request, MetadataRequest):
             answer = super().send(request, node_id, request_timeout_ms)
             return answer.add_callback(_note_response)
@@ -144,7 +160,7 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]
         self._request(request, nodes, answer)
         return answer
 
-    def _request(self, request: Any, nodes: list[Any], answer: Future) -> None:
+    def _request(self, request: object, nodes: list[NodeId], answer: Future) -> None:
         """Send a request to one broker after another until one answers."""
 
         def fail(error: BaseException) -> None:
@@ -158,11 +174,11 @@ class _Manager(KafkaConnectionManager):  # type: ignore[misc]
         sent.add_callback(answer.success).add_errback(fail)
 
 
-def _is_bootstrap(node_id: Any) -> bool:
+def _is_bootstrap(node_id: NodeId) -> bool:
     return str(node_id).startswith("bootstrap-")
 
 
-def _note_response(response: Any) -> None:
+def _note_response(response: object) -> None:
     """Note the waits that a broker imposes, and prepare refusals."""
     BROKER_DELAYS.throttled(getattr(response, "throttle_time_ms", 0))
     if not isinstance(response, ProduceResponse):

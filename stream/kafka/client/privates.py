@@ -8,7 +8,7 @@ version. `PRIVATE_NAMES` is the list. `has_ended` reads the text of an error for
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kafka.errors import InvalidTxnStateError, KafkaError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+    from kafka.consumer.fetcher import CompletedFetch, PartitionRecords
     from kafka.future import Future
     from kafka.producer.transaction_manager import TransactionManager
 
@@ -111,8 +112,8 @@ class _Join:
         self.add_callback = answer.add_callback
         self.add_errback = answer.add_errback
 
-    def __await__(self) -> Generator[Any, Any, Any]:
-        answer: Generator[Any, Any, Any] = self._answer.__await__()
+    def __await__(self) -> Generator[object, object, object]:
+        answer: Generator[object, object, object] = self._answer.__await__()
         return answer
 
 
@@ -125,11 +126,12 @@ def keep_late_assignments(consumer: KafkaConsumer) -> None:
     coordinator = consumer._coordinator
     join = coordinator.join_group_async
 
-    async def join_group(timeout_ms: float | None = None) -> Any:
+    async def join_group(timeout_ms: float | None = None) -> bool:
         task = coordinator._join_task
         if task is not None and task.is_done:
             coordinator._join_task = _Join(task)
-        return await join(timeout_ms)
+        joined: bool = await join(timeout_ms)
+        return joined
 
     coordinator.join_group_async = join_group
 
@@ -139,7 +141,7 @@ def read_with(partitions: Partitions, consumer: KafkaConsumer) -> None:
     fetcher = consumer._fetcher
     parse = fetcher._parse_fetched_data
 
-    def parse_fetched(completed: Any) -> Any:
+    def parse_fetched(completed: CompletedFetch) -> PartitionRecords | None:
         tp, answer = completed.topic_partition, completed.partition_data
         batches = partitions.read(
             tp, completed.fetched_offset, answer.error_code, answer.high_watermark, answer.records

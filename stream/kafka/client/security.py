@@ -10,7 +10,7 @@ import socket
 import ssl
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
@@ -65,7 +65,18 @@ def joined(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def security_options(settings: KafkaSettings) -> dict[str, Any]:
+class SecurityOptions(TypedDict, total=False):
+    """kafka-python's options for encryption and login."""
+
+    security_protocol: str
+    ssl_context: ssl.SSLContext
+    sasl_mechanism: str
+    sasl_oauth_token_provider: TokenProvider
+    sasl_plain_username: str
+    sasl_plain_password: str
+
+
+def security_options(settings: KafkaSettings) -> SecurityOptions:
     """Return kafka-python's options for encryption and login.
 
     Raises
@@ -74,7 +85,7 @@ def security_options(settings: KafkaSettings) -> dict[str, Any]:
         A file is missing, or holds no certificate or key.
     """
     security = settings.security
-    options: dict[str, Any] = {"security_protocol": security.protocol}
+    options: SecurityOptions = {"security_protocol": security.protocol}
     if security.encrypted:
         options["ssl_context"] = make_context(security)
     if security.by_token:
@@ -124,7 +135,7 @@ def make_context(security: SecuritySettings) -> ssl.SSLContext:
     return context
 
 
-def check_tls(settings: KafkaSettings, options: dict[str, Any]) -> None:
+def check_tls(settings: KafkaSettings, options: SecurityOptions) -> None:
     """Try one TLS handshake with the first server that listens, if TLS is configured.
 
     Raises

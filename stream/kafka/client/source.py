@@ -9,7 +9,7 @@ partition continues with exactly the samples and the state of its last owner.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
 from kafka.errors import (
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from stream.audio import AudioChunk
+    from stream.kafka.checkpoint.record import Snapshot
     from stream.kafka.client.transactions import Transactions
     from stream.kafka.records.consumer_record import ConsumerRecord
     from stream.kafka.settings import KafkaSettings
@@ -207,7 +208,7 @@ class KafkaSource(MemberHealth, Source):
                 waiting += max(end - self._reader.next_offset(tp.partition), 0)
         return waiting
 
-    def checkpoint(self, snapshots: Mapping[str, dict[str, Any]]) -> None:
+    def checkpoint(self, snapshots: Mapping[str, Snapshot]) -> None:
         """Take steps 3 to 5 of the commit rule (`stream.runner.Runner`).
 
         Parameters
@@ -300,7 +301,7 @@ class KafkaSource(MemberHealth, Source):
 
     def _follow_rebalance(
         self, polled: dict[TopicPartition, list[ConsumerRecord]]
-    ) -> tuple[dict[str, dict[str, Any]], set[str]]:
+    ) -> tuple[dict[str, Snapshot], set[str]]:
         """Take up new partitions and let go of old ones; return stations resumed and lost."""
         taken, self._rebalances.taken = self._rebalances.taken, set()
         if self._is_new(self._settings.topics.state):
@@ -353,7 +354,7 @@ class KafkaSource(MemberHealth, Source):
 
     def _begin_partitions(
         self, partitions: set[int], polled: dict[TopicPartition, list[ConsumerRecord]]
-    ) -> dict[str, dict[str, Any]]:
+    ) -> dict[str, Snapshot]:
         """Start reading new partitions where their last owners stopped."""
         if not partitions:
             return {}
@@ -365,7 +366,7 @@ class KafkaSource(MemberHealth, Source):
         within = {"timeout_ms": round(wait_s * 1000)}
         state, consumer = self._settings.topics.state, self._consumer
         undo = self._transactions is not None  # the consumer may be further than what counts
-        resumed: dict[str, dict[str, Any]] = {}
+        resumed: dict[str, Snapshot] = {}
         with broker_errors(self._settings):
             found = self._state.read(
                 {p: consumer.committed(TopicPartition(state, p), **within) or 0 for p in partitions}

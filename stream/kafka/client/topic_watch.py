@@ -11,7 +11,7 @@ import logging
 import threading
 from collections import Counter
 from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NotRequired, TypedDict
 
 from airsift.errors import AirsiftError
 from stream.kafka.client.connect import broker_errors, connect_admin
@@ -40,6 +40,15 @@ class Topic(NamedTuple):
     partitions: int
 
 
+class Described(TypedDict):
+    """A topic as kafka-python's `describe_topics` returns it."""
+
+    name: str
+    error_code: int
+    topic_id: NotRequired[object]
+    partitions: Sequence[object]
+
+
 class TopicWatch:
     """Polls topics in a thread. Safe in any thread.
 
@@ -57,7 +66,7 @@ class TopicWatch:
         self,
         settings: KafkaSettings,
         names: Iterable[str],
-        query: Callable[[Sequence[str]], Sequence[dict[str, Any]]] | None = None,
+        query: Callable[[Sequence[str]], Sequence[Described]] | None = None,
     ) -> None:
         self._settings = settings
         self._names = list(dict.fromkeys(names))
@@ -111,7 +120,7 @@ class TopicWatch:
             "which creates it"
         )
 
-    def _note(self, described: dict[str, Any]) -> None:
+    def _note(self, described: Described) -> None:
         name = described["name"]
         if described["error_code"] == UNKNOWN_TOPIC:
             self._absent[name] += 1
@@ -144,12 +153,12 @@ class TopicWatch:
             self.poll()
         self._connection.close()
 
-    def _query_broker(self, names: Sequence[str]) -> Sequence[dict[str, Any]]:
+    def _query_broker(self, names: Sequence[str]) -> Sequence[Described]:
         try:
             if self._admin is None:
                 self._admin = self._connection.enter_context(closing(connect_admin(self._settings)))
             with broker_errors(self._settings):
-                described: Sequence[dict[str, Any]] = self._admin.describe_topics(list(names))
+                described: Sequence[Described] = self._admin.describe_topics(list(names))
         except AirsiftError:
             self._admin = None
             self._connection.close()

@@ -12,7 +12,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import av
 import av.error
@@ -67,7 +67,7 @@ class FrameEntry(NamedTuple):
 NEW_STREAM = FrameEntry()
 
 
-def read_entry(values: Sequence[Any]) -> FrameEntry:
+def read_entry(values: Sequence[int | str | None]) -> FrameEntry:
     """Return an entry that was stored as JSON.
 
     Raises
@@ -77,7 +77,7 @@ def read_entry(values: Sequence[Any]) -> FrameEntry:
     """
     if len(values) != len(FrameEntry._fields):
         raise ValueError(f"entry has {len(values)} values, not {len(FrameEntry._fields)}")
-    entry = FrameEntry(*values)
+    entry = FrameEntry(*values)  # type: ignore[arg-type]  # checked below
     counts = (entry.skip or 0, entry.lead, entry.number, entry.kind or 0)
     if any(type(count) is not int or not 0 <= count < 2**53 for count in counts):
         raise ValueError(f"entry {counts} is out of range")

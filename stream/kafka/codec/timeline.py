@@ -19,7 +19,7 @@ the running count, the pending message was an outlier, and nothing has changed.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from airsift.errors import DecodeError
 from stream.audio import rescale
@@ -124,7 +124,7 @@ class TimelineState(NamedTuple):
 UNKNOWN = TimelineState()
 
 
-def read_timeline(values: Sequence[Any]) -> TimelineState:
+def read_timeline(values: Sequence[float | None]) -> TimelineState:
     """Return a state that was stored as JSON.
 
     Raises
@@ -144,7 +144,7 @@ def read_timeline(values: Sequence[Any]) -> TimelineState:
             raise ValueError(f"place {name}={value!r} is out of range")
         if isinstance(default, int) and not (isinstance(value, int) and value >= 0):
             raise ValueError(f"place {name}={value!r} is no whole number from 0 on")
-    state = TimelineState(*values)
+    state = TimelineState(*values)  # type: ignore[arg-type]  # checked above
     if state.rate > MAX_RATE or (state.pending and state.pending_rate != state.rate):
         raise ValueError(f"place rate={state.rate}, pending_rate={state.pending_rate}")
     return state

@@ -7,8 +7,9 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiokafka.errors import (  # type: ignore[import-untyped]
     IllegalStateError,
@@ -37,6 +38,7 @@ from stream.kafka.records.consumer_record import Received
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from aiokafka.consumer.group_coordinator import GroupCoordinator  # type: ignore[import-untyped]
     from faust import Stream
 
     from stream.kafka.settings import KafkaSettings
@@ -88,9 +90,9 @@ class FaustConsumer:
         self._member_id = ""
         self._replaced: list[float] = []  # when another member took our `instance_id`
         self._from_start = False  # the topic was recreated: all of it is new
-        self._starting: asyncio.Task[Any] | None = None
-        receive: Any = self._receive  # Faust's annotation is its abstract stream
-        self.app.agent(bytes_topic(self.app, self._topic), name="receive")(receive)
+        self._starting: asyncio.Task[None] | None = None
+        add_agent = self.app.agent(bytes_topic(self.app, self._topic), name="receive")
+        add_agent(self._receive)  # type: ignore[arg-type]  # Faust names its abstract stream
         # Faust calls this at the end of a rebalance.
         self.app.consumer.perform_seek = self._seek_committed  # type: ignore[method-assign]
         self.app.on_partitions_revoked.connect(self._note_revoked)
@@ -352,7 +354,7 @@ class FaustConsumer:
             self._replaced = [at for at in self._replaced if now - at < _REPLACED_S] + [now]
 
 
-def _clear_error(group: Any) -> None:
+def _clear_error(group: GroupCoordinator) -> None:
     """Make aiokafka retry after a refused join, in its own thread."""
     with suppress(KafkaError):
         group.check_errors()
@@ -367,7 +369,7 @@ class _Hole(NamedTuple):
 
 def as_received(message: FaustMessage) -> Received:
     """Return one of Faust's messages with kafka-python's names."""
-    headers: Any = message.headers or ()
+    headers = message.headers or []
     seconds = message.timestamp
     return Received(
         message.topic,
@@ -376,7 +378,7 @@ def as_received(message: FaustMessage) -> Received:
         -1 if seconds is None or not math.isfinite(seconds) else round(seconds * 1000),
         message.key,
         message.value,
-        list(headers.items() if isinstance(headers, dict) else headers),
+        list(headers.items() if isinstance(headers, Mapping) else headers),
     )
 
 

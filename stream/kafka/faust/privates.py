@@ -8,7 +8,7 @@ installed versions. `PRIVATE_NAMES` is the list.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 import aiokafka.client  # type: ignore[import-untyped]
 from aiokafka.consumer.fetcher import FetchResult, PartitionRecords  # type: ignore[import-untyped]
@@ -19,14 +19,23 @@ from stream.kafka.health import BROKER_DELAYS
 from stream.kafka.records.partitions import NO_ERROR, Partitions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import faust
     from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+    from aiokafka.client import AIOKafkaClient
     from aiokafka.consumer.group_coordinator import (  # type: ignore[import-untyped]
         GroupCoordinator,
     )
-    from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer
+    from aiokafka.consumer.subscription_state import Assignment  # type: ignore[import-untyped]
+    from aiokafka.protocol.api import Request, Response  # type: ignore[import-untyped]
+    from aiokafka.protocol.fetch import FetchRequest, FetchResponse  # type: ignore[import-untyped]
+    from faust.transport.drivers.aiokafka import (
+        AIOKafkaConsumerThread,
+        Consumer,
+        Producer,
+        Transport,
+    )
     from faust.types import ProducerT
     from faust.types.tuples import TP
 
@@ -135,7 +144,9 @@ def patch_aiokafka() -> None:
     aiokafka.client.MetadataRequest = partial(MetadataRequest, allow_auto_topic_creation=False)
     send = aiokafka.client.AIOKafkaClient.send
 
-    async def send_and_note(client: Any, *arguments: Any, **options: Any) -> Any:
+    async def send_and_note(
+        client: AIOKafkaClient, *arguments: object, **options: object
+    ) -> Response:
         answer = await send(client, *arguments, **options)
         BROKER_DELAYS.throttled(getattr(answer, "throttle_time_ms", 0))
         if type(answer).__name__.startswith("ProduceResponse"):
@@ -154,7 +165,7 @@ def _prepare_consumer(thread: AIOKafkaConsumerThread, settings: KafkaSettings) -
     """
     create = thread._create_worker_consumer
 
-    def create_prepared(transport: Any) -> AIOKafkaConsumer:
+    def create_prepared(transport: Transport) -> AIOKafkaConsumer:
         consumer = create(transport)
         consumer._fetch_max_wait_ms = settings.fetch_wait_ms
         consumer._client_rack = settings.client_rack or None
@@ -178,8 +189,8 @@ def _prepare_producer(producer: Producer, settings: KafkaSettings) -> None:
     create = producer._new_producer
     limit_ms = round(1000 * min(settings.request_timeout_s, settings.delivery_timeout_s))
 
-    def create_prepared(*arguments: Any, **options: Any) -> AIOKafkaProducer:
-        made = create(*arguments, **options)
+    def create_prepared(transactional_id: str | None = None) -> AIOKafkaProducer:
+        made = create(transactional_id)
         made.client._request_timeout_ms = limit_ms
         made._sender._request_timeout_ms = limit_ms
         return made
@@ -211,10 +222,14 @@ class _NoOffsets:
         return ()
 
 
+# The (producer id, first offset) of each aborted transaction; None where all messages are read.
+Aborted: TypeAlias = "Sequence[tuple[int, int]] | None"
+
+
 class _Answer(NamedTuple):
     batches: RecordBatches
     position: int
-    aborted: Any
+    aborted: Aborted
 
 
 def read_with(partitions: Partitions, consumer: AIOKafkaConsumer) -> None:
@@ -223,7 +238,7 @@ def read_with(partitions: Partitions, consumer: AIOKafkaConsumer) -> None:
     fetch = fetcher._proc_fetch_request
     fetcher._client = client = _FetchClient(fetcher._client, partitions)
 
-    async def fetch_some(assignment: Any, node: Any, request: Any) -> bool:
+    async def fetch_some(assignment: Assignment, node: int, request: FetchRequest) -> bool:
         try:
             has_come: bool = await fetch(assignment, node, request)
         finally:
@@ -264,22 +279,24 @@ class _FetchClient:
         By the id of the request: the records of its response.
     """
 
-    def __init__(self, client: Any, partitions: Partitions) -> None:
+    def __init__(self, client: AIOKafkaClient, partitions: Partitions) -> None:
         self._wrapped = client
         self._partitions = partitions
         self.answers: dict[int, dict[TopicPartition, _Answer]] = {}
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._wrapped, name)
 
-    async def send(self, node: Any, request: Any) -> Any:
+    async def send(self, node: int, request: Request) -> Response:
         """Send a request; keep the records of the response to a fetch."""
         response = await self._wrapped.send(node, request)
         if type(request).__name__ == "FetchRequest":
             self.answers[id(request)] = self._read_records(request, response)
         return response
 
-    def _read_records(self, request: Any, response: Any) -> dict[TopicPartition, _Answer]:
+    def _read_records(
+        self, request: FetchRequest, response: FetchResponse
+    ) -> dict[TopicPartition, _Answer]:
         requested = {
             (topic, partition): position
             for topic, partitions in request.topics
@@ -301,7 +318,7 @@ class _FetchClient:
         return taken
 
 
-def _aborted(response: Any, others: list[Any]) -> Any:
+def _aborted(response: FetchResponse, others: list[Aborted]) -> Aborted:
     """Return one partition's aborted transactions, by the layout of the response's version."""
     if response.API_VERSION < 4:
         return None

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from faust.types.tuples import Message as FaustMessage
 
     from stream.events import Event
+    from stream.kafka.checkpoint.record import Snapshot
     from stream.kafka.records.consumer_record import ConsumerRecord
     from stream.kafka.settings import KafkaSettings
     from stream.pipeline import Pipeline
@@ -272,7 +273,7 @@ class Worker(MemberHealth, SourceStatus):
             items += chunks
         return items
 
-    def _begin_partition(self, partition: int, kafka_offset: int) -> dict[str, dict[str, Any]]:
+    def _begin_partition(self, partition: int, kafka_offset: int) -> dict[str, Snapshot]:
         """Start reading a partition where its last owner stopped."""
         records = self._state.of(partition)
         where = {"partition": partition, "kafka_offset": kafka_offset}
@@ -338,7 +339,7 @@ class Worker(MemberHealth, SourceStatus):
         return waiting_messages(self._settings, self._ours)
 
 
-def _log_stray_error(_: Any, context: dict[str, Any]) -> None:
+def _log_stray_error(_: object, context: Mapping[str, Any]) -> None:
     log.debug("asyncio: %s", context.get("message"), exc_info=context.get("exception"))
 
 

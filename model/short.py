@@ -1,0 +1,43 @@
+"""Windows that are shorter than the network's: how short, and their frames.
+
+A network pools over the frames of a window. About short audio it is asked with the frames that the
+audio has, not with a window that is filled up with silence. The default network has one frame at
+0.8 s and one more every 0.2 s, so there are 22 lengths. `model.classifier` computes each length in
+units of its own shape, so that no decision depends on what is computed with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from model.classifier import Classifier
+
+SHORTEST_COLUMNS = 25  # 0.5 s: about less than a syllable or a note nothing is said
+
+
+def window_frames(classifier: Classifier, columns: Tensor) -> Tensor:
+    """Compute the frames of windows of any one length.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        The network.
+    columns : torch.Tensor [shape=(batch, t, n_bins)]
+        The windows; t > 0. Where t is less than the columns of a frame, they stand in the middle of
+        one frame, with silence around them.
+
+    Returns
+    -------
+    torch.Tensor [shape=(batch, max((t - context) // stride, 0) + 1, frame_size)]
+        At least one frame of each.
+    """
+    missing = classifier.spec.context_columns - columns.shape[1]
+    if missing > 0:
+        before = missing // 2
+        columns = torch.nn.functional.pad(columns, (0, 0, before, missing - before))
+    return classifier.embed(columns)
