@@ -182,7 +182,8 @@ def _probabilities(classifier: Classifier, windows: Sequence[VoiceWindow]) -> Nu
     parts = [classifier.decide(classifier.embed(block)) for block in torch.split(columns, 16)]
     p: Numbers = torch.cat(parts).double().clamp(min=1e-6).numpy()
     # The ratio of the two outputs decides, as in `stream.stages.voice`.
-    return p / p.sum(axis=1, keepdims=True)
+    shares: Numbers = p / p.sum(axis=1, keepdims=True)
+    return shares
 
 
 def _pool(p: Numbers, windows: Sequence[VoiceWindow]) -> metrics.Pool:
