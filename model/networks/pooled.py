@@ -123,20 +123,28 @@ class Network(nn.Module):
     @torch.jit.export
     def scores(self, frames: Tensor) -> Tensor:
         """Compute the log odds of windows [shape=(batch, labels)]; see `decide`."""
-        scores: Tensor = self.frames_to_scores(self.pool(frames))
-        return scores / self.temperature
+        return self.window_scores(self.pool(frames))
 
     @torch.jit.export
     def moment_scores(self, frames: Tensor) -> Tensor:
         """Compute the log odds of moments [shape=(batch, moments, labels)]; see `locate`."""
         refined = self.refined(frames)
-        first = (frames.shape[1] - self.moments) // 2 - self.around // 2
+        return self.near_scores(refined, self.pooled(refined))
+
+    def window_scores(self, pooled: Tensor) -> Tensor:
+        """Compute the log odds of windows from their pooled frames."""
+        scores: Tensor = self.frames_to_scores(pooled)
+        return scores / self.temperature
+
+    def near_scores(self, refined: Tensor, pooled: Tensor) -> Tensor:
+        """Compute the log odds of moments from refined frames and their pooling."""
+        first = (refined.shape[1] - self.moments) // 2 - self.around // 2
         around = refined[:, first : first + self.moments + self.around - 1]
         near = _convolved(around, self.frames_to_near.weight, self.frames_to_near.bias)
         moments = _convolved(
             torch.relu(near), self.near_to_moments.weight, self.near_to_moments.bias
         )
-        whole: Tensor = self.window_to_moments(self.pooled(refined))
+        whole: Tensor = self.window_to_moments(pooled)
         return moments + whole.unsqueeze(1)
 
     @torch.jit.export

@@ -83,13 +83,12 @@ class TrainingRun:
         self._ema.update_parameters(self.network)  # the first update copies
         # Learns the teacher's tags from the same pooled frames, and is not part of the network.
         self.tag_head: nn.Linear | None = None
+        self.parameters = [*self.network.parameters()]
         if self.network.moments:
             self.tag_head = nn.Linear(self.network.pooled_size, CLASSES_COUNT).to(settings.device)
-        parameters = [*self.network.parameters()]
-        if self.tag_head is not None:
-            parameters += self.tag_head.parameters()
+            self.parameters += self.tag_head.parameters()
         self.optimiser = torch.optim.AdamW(
-            parameters, lr=settings.rate, weight_decay=settings.weight_decay
+            self.parameters, lr=settings.rate, weight_decay=settings.weight_decay
         )
         self.step, self.cost, self.best = 0, math.nan, math.inf
         self.dropped: set[int] = set()
@@ -117,21 +116,29 @@ class TrainingRun:
             group["lr"] = settings.rate * _schedule(self.step / settings.steps)
         whole = float(torch.rand(())) >= SHORT or not network.moments
         columns, active = (batch.columns, batch.active) if whole else _cut(batch, network.context)
-        frames = network.embed(columns.to(settings.device))
         targets = window_targets(active).to(settings.device)
-        scores = network.scores(frames)
+        frames = network.embed(columns.to(settings.device))
+        if network.moments:
+            # Once for all outputs: batch normalisation counts every call.
+            refined = network.refined(frames)
+            pooled = network.pooled(refined)
+            scores = network.window_scores(pooled)
+        else:
+            scores = network.scores(frames)
         cost = total = cross_entropy(scores, targets)
         if network.moments and whole:
             shares = moment_targets(
                 active, context=network.context, stride=network.stride, moments=network.moments
             ).to(settings.device)
-            total = cost + BOUNDARY_WEIGHT * cross_entropy(network.moment_scores(frames), shares)
-        if self.tag_head is not None and len(batch.tagged):
-            tags = self.tag_head(network.pool(frames[batch.tagged.to(settings.device)]))
-            total = total + TAG_WEIGHT * cross_entropy(tags, batch.tags.to(settings.device))
+            moments = network.near_scores(refined, pooled)
+            total = cost + BOUNDARY_WEIGHT * cross_entropy(moments, shares)
+            if self.tag_head is not None and len(batch.tagged):
+                # A tag is of 5 s: what it names may not be in a shorter window.
+                tags = self.tag_head(pooled[batch.tagged.to(settings.device)])
+                total = total + TAG_WEIGHT * cross_entropy(tags, batch.tags.to(settings.device))
         self.optimiser.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+        nn.utils.clip_grad_norm_(self.parameters, 2.0)
         self.optimiser.step()
         self.step += 1
         error = float(((scores.detach() > 0) != (targets > 0.5)).float().mean())

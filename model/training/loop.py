@@ -14,7 +14,7 @@ import numpy as np
 
 from airsift.errors import ConfigError
 from model.spec import LABELS
-from model.training import boundary_head
+from model.training import batch_statistics, boundary_head
 from model.training.checkpoint import TrainingRun
 from model.training.mixer import Mixer
 from model.training.mixture import BOUNDARY_RECIPES
@@ -152,7 +152,10 @@ def train(
             report(f"step {run.step}: train cost {run.cost:.4f}, validation cost {cost:.4f} "
                    f"(best {run.best:.4f}), error {error:.2%}")  # fmt: skip
     network = run.best_network()
-    calibrate(network, held_out)
+    batch_statistics.reestimate(
+        network.to(settings.device), mixer, batch=max(2, settings.batch), seed=settings.seed
+    )
+    calibrate(network.cpu(), held_out)
     if network.moments:
         dropped = frozenset(run.dropped)
         near = (
