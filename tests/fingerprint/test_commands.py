@@ -206,6 +206,29 @@ def test_duplicates_are_left_out_on_request(alike, tmp_path):
     ]
 
 
+@pytest.mark.slow
+def test_a_further_copy_is_left_out_however_many_the_catalogue_has(tmp_path):
+    music, shelf = compose(12, 65.0), tmp_path / "shelf"
+    for copy in range(6):  # more than a query has candidates
+        later = np.concatenate([np.zeros(copy * 3000, np.float32), music])
+        write_wav(tmp_path / f"copy {copy}.wav", (0.9 - 0.1 * copy) * later)
+        added = airsift("add", tmp_path / f"copy {copy}.wav", "--catalogue", shelf)
+        assert added.stdout.startswith("1 added")
+        assert added.stderr.count("it is the same recording as") == (copy > 0)
+    write_wav(tmp_path / "edit.wav", music[20 * RATE : 50 * RATE])
+    half = np.concatenate([compose(13, 35.0), music[: 30 * RATE]])
+    write_wav(tmp_path / "medley.wav", half)
+    done = airsift(
+        "add", tmp_path / "edit.wav", tmp_path / "medley.wav", "--skip-duplicates",
+        "--catalogue", shelf,
+    )  # fmt: skip
+    assert done.stdout.startswith("1 added, 0 already there, 1 duplicates left out, 0 failed")
+    left_out, added = done.stderr.splitlines()
+    assert "edit.wav: left out: it is a part of" in left_out
+    assert "medley.wav: was added, and it shares" in added
+    assert 35 <= shares(added)[0] <= 50
+
+
 def test_a_damaged_file_is_added_up_to_the_damage_and_reported(tmp_path):
     write_wav(tmp_path / "cut.wav", compose(1, 8.0))
     data = (tmp_path / "cut.wav").read_bytes()
