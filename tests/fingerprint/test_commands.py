@@ -36,7 +36,7 @@ def shop(tmp_path_factory):
     (folder / "text.mp3").write_text("this is no music\n" * 100)
     (folder / "notes.txt").write_text("not looked at")
     (folder / "names.csv").write_text(
-        "file,title,artist,isrc,label\nsong 1.wav,Erstes Lied,Zoë,XX1234567890,Own\n"
+        "file,title,artist,isrc,label,work id\nsong 1.wav,Erstes Lied,Zoë,XX1234567890,Own,W7\n"
     )
     catalogue = folder / "shelf"
     done = airsift("add", folder, "--csv", folder / "names.csv", "--catalogue", catalogue)
@@ -74,7 +74,8 @@ def test_list_shows_the_table_before_the_file_name(shop):
         ("Erstes Lied", "Zoë", "XX1234567890"),
         ("song 2", "", ""),
     ]
-    assert rows[0]["extra"] == {"file": "song 1.wav", "label": "Own"}
+    assert rows[0]["label"] == "Own"
+    assert rows[0]["extra"] == {"file": "song 1.wav", "work id": "W7"}
     assert rows[0]["duration_s"] == 40.0
     assert "0:40  Zoë - Erstes Lied" in airsift("list", "--catalogue", catalogue).stdout
 
@@ -90,6 +91,10 @@ def test_match_prints_track_and_position_as_json_and_as_text(shop, tmp_path):
     assert found["title"] == "Erstes Lied"
     assert found["track_start_s"] - found["query_start_s"] == pytest.approx(5, abs=0.1)
     assert found["speed"] == 1.0
+    names = ("isrc", "label", "album", "track_duration_s", "extra")
+    assert [found[name] for name in names] == [
+        "XX1234567890", "Own", "", 40.0, {"file": "song 1.wav", "work id": "W7"},
+    ]  # fmt: skip
     words = airsift("match", tmp_path / "programme.wav", "--catalogue", catalogue).stdout
     assert "Zoë - Erstes Lied" in words
 
