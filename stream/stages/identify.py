@@ -305,7 +305,7 @@ def _match(station: str, answer: TrackMatch) -> Match:
         final=False,
         album=answer.album,
         isrc=answer.isrc,
-        label=answer.label,
+        record_label=answer.label,
         track_duration=answer.duration or None,
         extra=answer.extra,
     )
