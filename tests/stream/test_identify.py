@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from fingerprint.analysis.landmarks import Landmarks
+from fingerprint.matching.matcher import TrackMatch
 from fingerprint.settings import EDGE, HOP
 from stream.audio import AudioChunk, EndOfStream
 from stream.events import Decision, Match
@@ -14,20 +15,6 @@ from tests.stream.doubles import SMOOTH
 
 S = 16000
 TIMES = IdentifySettings(first=6 * S, interval=5 * S, query=10 * S, shortest=3 * S, tolerance=8000)
-
-
-@dataclass(frozen=True)
-class Answer:
-    track: str
-    title: str
-    artist: str
-    query_start: int
-    query_end: int
-    track_start: int
-    score: float
-    speed: float = 1.0
-    pitch: float = 0.0
-    rate: int = S
 
 
 class SampleMatcher:
@@ -48,7 +35,7 @@ class SampleMatcher:
         if len(landmarks) < self.least // HOP:
             return []
         first, last = int(landmarks.time[0]), int(landmarks.time[-1]) + HOP
-        return [Answer("t", "Title", "Artist", first, last, int(landmarks.bin[0]), 9.0)]
+        return [TrackMatch("t", "Title", "Artist", first, last, int(landmarks.bin[0]), 9.0)]
 
 
 def station(text: str, track_from: int | None = None, track_start: int = 0):
@@ -254,3 +241,19 @@ def test_warp_search_is_given_unknown_music_once():
     lengths = [end - start for start, end in warping.queries]
     assert 150 * S < sum(lengths) < 210 * S
     assert all(length <= TIMES.max_query for length in lengths)
+
+
+def test_what_the_catalogue_knows_of_a_track_comes_with_its_match():
+    matcher = SampleMatcher()
+    plain, extra = matcher.match, {"work id": "W7"}
+    known = {"album": "Album", "isrc": "XX1234567890", "label": "Label", "extra": extra}
+
+    def described(landmarks):
+        return [replace(answer, duration=60 * S, **known) for answer in plain(landmarks)]
+
+    matcher.match = described
+    matches, _ = query_lengths(matcher, 30)
+    assert matches
+    for match in matches:
+        assert (match.album, match.isrc, match.record_label) == ("Album", "XX1234567890", "Label")
+        assert (match.track_duration, match.extra) == (60 * S, extra)
