@@ -189,7 +189,7 @@ def test_a_short_window_has_the_frames_that_it_has_and_at_least_one(length: int)
     from model.short import window_frames
 
     found = window_frames(SHIPPED, COLUMNS[:3, :length])
-    assert found.shape == (3, max((length - 40) // 10, 0) + 1, 96)
+    assert found.shape == (3, max((length - 40) // 10, 0) + 1, SHIPPED.spec.frame_size)
     if length >= 40:
         assert torch.equal(found, frames_of_all()[:3, : found.shape[1]])
     else:  # in the middle of silence
