@@ -1,4 +1,4 @@
-"""Takes: about 40 s of one group, concatenated from clips, augmented or synthetic.
+"""Takes: about 40 s of one group, source and category, from clips, augmented or synthetic.
 
 A group is a voice, a track or a game. See `model.corpus.concatenate` for the joins, and
 `model.corpus.scenes` for takes of several classes.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from model.corpus.recordings import Recording
 
+Contents = Literal["source", "synthetic", "scenes"]
+
 # Numbers of synthetic takes.
 NOISE_TAKES = 66
 EVENT_TAKES = 132
@@ -48,7 +50,7 @@ SYNTHETIC = ("NOISE_TAKES", "EVENT_TAKES", "BEAT_TAKES", "CONVERSATION_TAKES", "
              "SCENE_TAKES")  # fmt: skip
 # Small classes are repeated, with new concatenations and augmentations.
 REPEATS: dict[Kind, int] = {"speech": 1, "music": 1, "singing": 3, "noise": 3}
-# Of one group and repeat.
+# Per repeat of one group, class, source and category.
 MAX_SECONDS: dict[Kind, int] = {"speech": 1200, "music": 150, "singing": 2400, "noise": 1500}
 # Groups of many voices may have more audio.
 CAST_FACTOR = 3
@@ -165,15 +167,18 @@ class TakePart:
     Parameters
     ----------
     name : str
-        The source, or what is made.
+        The source, or what is made. A source may have any name, 'synthetic' too.
     recordings : sequence of Recording
         What the takes are made of.
+    contents : {'source', 'synthetic', 'scenes'}
+        How the takes are made.
     scenes : sequence of int
         Numbers of the scenes, if it is of scenes.
     """
 
     name: str
     recordings: Sequence[Recording]
+    contents: Contents = "source"
     scenes: Sequence[int] = ()
 
 
@@ -184,18 +189,20 @@ def parts(folder: Path, split: Split) -> list[TakePart]:
     for each in everything:
         sources.setdefault(each.source, []).append(each)
     found = [TakePart(name, sources[name]) for name in sorted(sources)]
-    found.append(TakePart("synthetic", everything))
+    found.append(TakePart("synthetic", everything, "synthetic"))
     return found + [
-        TakePart(f"scenes-{number:02d}", everything, range(number, SCENE_TAKES, SCENE_PARTS))
+        TakePart(
+            f"scenes-{number:02d}", everything, "scenes", range(number, SCENE_TAKES, SCENE_PARTS)
+        )
         for number in range(SCENE_PARTS)
     ]
 
 
 def takes_of_part(folder: Path, part: TakePart, seed: int) -> Iterator[Take]:
     """Yield the takes of a part; the same seed gives the same takes."""
-    if part.name == "synthetic":
+    if part.contents == "synthetic":
         yield from synthetic_takes(folder, part.recordings, seed)
-    elif part.scenes:
+    elif part.contents == "scenes":
         everywhere = np.ones(TAKE_SECONDS * RATE // HOP, np.bool_)
         for name, samples, targets in scenes.scenes(folder, part.recordings, part.scenes, seed):
             source = f"synthetic-{name}"
