@@ -362,9 +362,9 @@ def open_store(folder: Path, name: str, key: str) -> FeatureStore:
     ConfigError
         There is no store, or its key differs.
     """
-    found = stored_key(folder, name)
-    if found != key:
-        why = "are of other recordings or of another version" if found else "are missing"
+    stored = stored_key(folder, name)
+    if stored != key:
+        why = "are of other recordings or of another version" if stored else "are missing"
         raise ConfigError(
             f"{folder}: the columns of the split {name} {why}: run `airsift corpus build` "
             "with the same options; it computes only the changes"

@@ -23,13 +23,13 @@ from model.corpus import (
 )
 from model.corpus import recordings as corpus
 from model.corpus.concatenate import TAKE_SECONDS
-from model.corpus.sources import KINDS, Kind, Origin, Split
+from model.corpus.sources import KINDS, SPLITS, Kind, Origin, Split
 from model.corpus.splits import assign_splits, load_splits
 from model.spec import HOP
 from model.spec import SAMPLE_RATE as RATE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -108,17 +108,43 @@ def select_split(recordings: Sequence[Recording], split: Split) -> list[Recordin
     split : Split
         The split.
     """
-    where = assign_splits(recordings, load_splits())
-    # Several packages ship the same sound effect or prompt: a copy in a held-out split wins.
-    order: dict[Split, int] = {"train": 0, "validation": 1, "test": 2}
-    strictest: dict[str, Split] = {}
+    return without_copies(recordings, assign_splits(recordings, load_splits()), split)
+
+
+def without_copies(
+    recordings: Sequence[Recording], where: Mapping[str, Split], split: Split
+) -> list[Recording]:
+    """Select a split; of recordings that share samples, those in the strictest split stay.
+
+    Several packages ship the same sound effect or prompt.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+        Of the whole corpus. The digest of a part of a recording ends in a colon and its first
+        sample, as `model.corpus.groups.cut_clips` writes it.
+    where : mapping of str to Split
+        Group to split.
+    split : Split
+        The split.
+    """
+    # Of each digest: the splits, and the samples, half-open.
+    copies: dict[str, set[tuple[int, int, int]]] = {}
+    spans = []
     for each in recordings:
-        if order[where[each.group]] >= order[strictest.get(each.digest, "train")]:
-            strictest[each.digest] = where[each.group]
+        digest, _, first = each.digest.partition(":")
+        start = int(first or 0)
+        end = start + max(1, each.end - each.start)
+        copies.setdefault(digest, set()).add((SPLITS.index(where[each.group]), start, end))
+        spans.append((each, copies[digest], start, end))
+    wanted = SPLITS.index(split)
     return [
         each
-        for each in recordings
-        if where[each.group] == split and strictest[each.digest] == split
+        for each, others, start, end in spans
+        if where[each.group] == split
+        and not any(
+            order > wanted and first < end and start < last for order, first, last in others
+        )
     ]
 
 

@@ -97,7 +97,7 @@ def speech_music_noise(random: np.random.Generator) -> tuple[MixtureSource, ...]
     )
 
 
-# Share and recipe.
+# Weight and recipe; the share of a recipe is its weight over the sum of the weights.
 RECIPES: tuple[tuple[float, Recipe], ...] = (
     (0.24, Solo("scene")),
     (0.09, Solo("speech")),
@@ -120,7 +120,7 @@ RECIPES: tuple[tuple[float, Recipe], ...] = (
 )
 
 
-# For the boundary head: most windows have a boundary near the centre.
+# For the boundary head: half of the windows have a boundary within 1 s of the centre.
 BOUNDARY_RECIPES: tuple[tuple[float, Recipe], ...] = (
     *((0.3 * share, draw) for share, draw in RECIPES),
     (0.45, lambda random: spliced(random, 0.3, 0.7)),
