@@ -1,8 +1,8 @@
 """Figures of each source, their mean and the worst, with intervals over sources and groups.
 
 A source is a package, a repository or a manifest. Results differ between sources, so the interval
-of a mean resamples the sources of each class, and then the groups of each drawn source. The interval
-of one source resamples its groups.
+of a mean resamples the sources of each class, and then the groups of each drawn source. That of one
+source resamples its groups.
 """
 
 from __future__ import annotations
