@@ -3,8 +3,8 @@
 A store has four files: ``SPLIT.json`` with its key and its takes, which is written last, and
 ``SPLIT-KEY-columns.npy``, ``-targets.npy`` and, with a teacher, ``-tags.npy``. The key is a hash of
 its inputs (see `model.corpus.cache`): a store of other recordings or another version is not opened.
-A build computes a part for each source and keeps it in ``parts/``: an interrupted build resumes,
-and another source costs no more than its own part and the synthetic ones.
+A build computes a part for each source and keeps it in ``parts/``, with its own key: an interrupted
+build resumes, and another source costs no more than its own part and the synthetic ones.
 """
 
 from __future__ import annotations
@@ -35,10 +35,9 @@ if TYPE_CHECKING:
     from model.corpus.takes import Take
 
 PARTS = "parts"
-SUFFIXES = (".npz", ".json")
 SEED = 1
 # Libraries that the columns depend on.
-LIBRARIES = ("av", "numpy", "scipy", "soxr", "torch")
+LIBRARIES = ("av", "numpy", "scipy", "soxr", "torch", "torchaudio")
 
 
 class TakeRow(NamedTuple):
@@ -93,8 +92,8 @@ class FeatureStore:
 class StoreWriter:
     """Collects the takes of a part."""
 
-    def __init__(self, teaching: teacher.Teacher | None = None) -> None:
-        self._teaching = teaching
+    def __init__(self, tagger: teacher.Teacher | None = None) -> None:
+        self._tagger = tagger
         self._front_end = RollingCQT()
         self._parts: list[Part] = []
         self._ends = 0, 0
@@ -106,11 +105,13 @@ class StoreWriter:
             columns = cqt(torch.from_numpy(take.samples)[None], self._front_end)[0]
         count = min(len(columns), len(take.active))
         tags, names = None, []
-        if self._teaching is not None:
-            tags, names = self._teaching.tags(take.samples), self._teaching.names
+        if self._tagger is not None:
+            tags, names = self._tagger.tags(take.samples), self._tagger.names
         targets = take.targets
         if targets is None:
-            targets = targets_of(take.kind, take.active, tags, names, take.category)
+            # What a generator makes is known: the teacher takes a crowd for speech.
+            asked = None if take.origin == "synthetic" else tags
+            targets = targets_of(take.kind, take.active, asked, names, take.category)
         start, first_tag = self._ends
         self._ends = start + count, first_tag + (0 if tags is None else len(tags))
         self.rows.append(
@@ -136,10 +137,10 @@ class StoreWriter:
         return Part(*(np.concatenate(each) for each in zip(*self._parts, strict=True)))
 
 
-def key_of(folder: Path, split: Split, seed: int = SEED, *, taught: bool = False) -> str:
+def key_of(folder: Path, split: Split, seed: int = SEED, *, teacher_sha256: str = "") -> str:
     """Return the key of the store that a build would compute from a corpus."""
     return cache.key_of(
-        corpus.key_of(takes.known_kinds(folder, split)), seed, teacher.SHA256 if taught else "",
+        corpus.key_of(takes.known_kinds(folder, split)), seed, teacher_sha256,
         cache.code_version("model.corpus.feature_store"), cache.libraries(*LIBRARIES),
     )  # fmt: skip
 
@@ -179,29 +180,29 @@ def build_store(
     """
     if teacher_folder is not None:
         teacher.load_teacher(teacher_folder)
-    taught = teacher.SHA256 if teacher_folder is not None else ""
-    key = key_of(folder, split, seed, taught=bool(taught))
+    teacher_sha256 = teacher.SHA256 if teacher_folder is not None else ""
+    key = key_of(folder, split, seed, teacher_sha256=teacher_sha256)
     if stored_key(folder, split) == key:
         present = open_store(folder, split, key)
         return len(present.takes), len(present.columns), True
-    place = folder / PARTS
-    place.mkdir(exist_ok=True)
+    (folder / PARTS).mkdir(exist_ok=True)
     parts = takes.parts(folder, split)
-    files = [place / f"{split}-{each.name}-{_part_key(each, seed, taught)[:16]}" for each in parts]
-    for old in {*place.glob(f"{split}-*")} - {f.with_suffix(s) for f in files for s in SUFFIXES}:
+    files = [_part_files(folder, split, each, seed, teacher_sha256) for each in parts]
+    wanted = {path for each in files for path in (each.index_file, each.arrays_file)}
+    for old in {*(folder / PARTS).glob(f"{split}-*")} - wanted:
         old.unlink()
     compute = partial(_compute_part, folder, seed, teacher_folder)
     # The largest first, so that the workers end together.
-    order = sorted(range(len(parts)), key=lambda place: -_size(parts[place]))
+    order = sorted(range(len(parts)), key=lambda number: -_size(parts[number]))
     ordered = [parts[i] for i in order], [files[i] for i in order]
     if workers == 1:
-        made = list(map(compute, *ordered))
+        computed = list(map(compute, *ordered))
     else:
         with cache.worker_pool(workers) as pool:
-            made = list(pool.map(compute, *ordered))
+            computed = list(pool.map(compute, *ordered))
     table: list[TakeRow] = []
     start = first_tag = 0
-    for rows, columns, tags in (made[order.index(place)] for place in range(len(parts))):
+    for rows, columns, tags in (computed[order.index(number)] for number in range(len(parts))):
         table += [
             row._replace(
                 start=row.start + start, end=row.end + start, first_tag=row.first_tag + first_tag
@@ -209,15 +210,28 @@ def build_store(
             for row in rows
         ]
         start, first_tag = start + columns, first_tag + tags
-    write_store(folder, split, map(_load_part, files), table, key, taught=taught)
+    write_store(folder, split, map(_load_part, files), table, key, teacher_sha256=teacher_sha256)
     return len(table), start, False
 
 
-def _part_key(part: takes.TakePart, seed: int, taught: str) -> str:
-    return cache.key_of(
-        corpus.key_of(part.recordings), list(part.scenes), seed, taught,
+class _PartFiles(NamedTuple):
+    """The key of a stored part and its files; the index, which has the key, is written last."""
+
+    key: str
+    index_file: Path
+    arrays_file: Path
+
+
+def _part_files(
+    folder: Path, split: Split, part: takes.TakePart, seed: int, teacher_sha256: str
+) -> _PartFiles:
+    key = cache.key_of(
+        part.contents, corpus.key_of(part.recordings), list(part.scenes), seed, teacher_sha256,
         cache.code_version("model.corpus.feature_store"), cache.libraries(*LIBRARIES),
     )  # fmt: skip
+    # Not by `with_suffix`: names of sources have dots.
+    name = f"{split}-{part.name}-{key[:16]}"
+    return _PartFiles(key, folder / PARTS / f"{name}.json", folder / PARTS / f"{name}.npz")
 
 
 def _size(part: takes.TakePart) -> int:
@@ -231,7 +245,7 @@ def write_store(
     table: Sequence[TakeRow],
     key: str,
     *,
-    taught: str = "",
+    teacher_sha256: str = "",
 ) -> None:
     """Write a store; an incomplete one cannot be opened.
 
@@ -247,7 +261,7 @@ def write_store(
         Its takes.
     key : str
         Hash of its inputs.
-    taught : str
+    teacher_sha256 : str
         SHA-256 of the teacher, if the parts have tags.
 
     Raises
@@ -271,12 +285,12 @@ def write_store(
                 targets.append(part.targets)
                 tags.append(part.tags)
     joined = {"targets": np.concatenate(targets) if targets else np.zeros((0, 2), np.float16)}
-    if taught:
+    if teacher_sha256:
         joined["tags"] = np.concatenate(tags)
     for content, array in joined.items():
         with replacing(_file(folder, name, key, content)) as whole, whole.open("wb") as out:
             np.save(out, array)
-    index = {"key": key, "teacher": taught, "takes": table}
+    index = {"key": key, "teacher": teacher_sha256, "takes": table}
     text = json.dumps(index, indent=0, ensure_ascii=False)
     write_whole(folder / f"{name}.json", text.encode())
 
@@ -288,38 +302,44 @@ def _file(folder: Path, name: str, key: str, content: str) -> Path:
     return folder / f"{name}-{key[:16]}-{content}.npy"
 
 
-def _load_part(file: Path) -> Part:
-    with np.load(file.with_suffix(".npz")) as stored:
+def _load_part(files: _PartFiles) -> Part:
+    with np.load(files.arrays_file) as stored:
         return Part(*(stored[name] for name in Part._fields))
 
 
 def _compute_part(
-    folder: Path, seed: int, teacher_folder: Path | None, part: takes.TakePart, file: Path
+    folder: Path, seed: int, teacher_folder: Path | None, part: takes.TakePart, files: _PartFiles
 ) -> tuple[list[TakeRow], int, int]:
     """Store a part, unless it is there; return its takes and its numbers of columns and tags."""
     torch.set_num_threads(1)
-    index = file.with_suffix(".json")
-    if not index.exists():
-        found = None if teacher_folder is None else teacher.load_teacher(teacher_folder)
-        writer = StoreWriter(found)
+    index = _read_index(files.index_file)
+    if index.get("key") != files.key:
+        tagger = None if teacher_folder is None else teacher.load_teacher(teacher_folder)
+        writer = StoreWriter(tagger)
         for take in takes.takes_of_part(folder, part, seed):
             writer.add(take)
-        made = writer.part()
-        with replacing(file.with_suffix(".npz")) as whole, whole.open("wb") as out:
-            np.savez(out, **made._asdict())
-        write_whole(index, json.dumps([writer.rows, len(made.columns), len(made.tags)]).encode())
-    rows, columns, tags = json.loads(index.read_bytes())
-    return [TakeRow(*row) for row in rows], columns, tags
+        contents = writer.part()
+        with replacing(files.arrays_file) as whole, whole.open("wb") as out:
+            np.savez(out, **contents._asdict())
+        index = {
+            "key": files.key,
+            "takes": writer.rows,
+            "columns": len(contents.columns),
+            "tags": len(contents.tags),
+        }
+        write_whole(files.index_file, json.dumps(index).encode())
+    return [TakeRow(*row) for row in index["takes"]], index["columns"], index["tags"]
 
 
 def stored_key(folder: Path, name: str) -> str:
     """Return the key of a store, or an empty string if there is none."""
-    return str(_index(folder, name).get("key", ""))
+    return str(_read_index(folder / f"{name}.json").get("key", ""))
 
 
-def _index(folder: Path, name: str) -> dict[str, Any]:
+def _read_index(file: Path) -> dict[str, Any]:
+    """Read the index of a store or a part; a missing or damaged one is empty."""
     try:
-        read = json.loads((folder / f"{name}.json").read_bytes())
+        read = json.loads(file.read_bytes())
     except (OSError, ValueError):
         return {}
     return read if isinstance(read, dict) else {}
@@ -342,9 +362,9 @@ def open_store(folder: Path, name: str, key: str) -> FeatureStore:
     ConfigError
         There is no store, or its key differs.
     """
-    found = stored_key(folder, name)
-    if found != key:
-        why = "are of other recordings or of another version" if found else "are missing"
+    stored = stored_key(folder, name)
+    if stored != key:
+        why = "are of other recordings or of another version" if stored else "are missing"
         raise ConfigError(
             f"{folder}: the columns of the split {name} {why}: run `airsift corpus build` "
             "with the same options; it computes only the changes"
@@ -369,5 +389,6 @@ def open_training_store(folder: Path) -> FeatureStore:
 
 
 def training_key(folder: Path) -> str:
-    """Return the key of up-to-date training columns, with a teacher if the stored ones have one."""
-    return key_of(folder, "train", taught=bool(_index(folder, "train").get("teacher")))
+    """Return the key of up-to-date training columns, with the teacher of the stored ones."""
+    stored = _read_index(folder / "train.json")
+    return key_of(folder, "train", teacher_sha256=str(stored.get("teacher", "")))

@@ -1,8 +1,9 @@
 """Scenes: takes mixed from samples of several classes, as on air, with known labels.
 
 The mixer (`model.training.mixer`) adds magnitudes of columns, which is fast and never repeats, but
-no compressor, codec or room has processed its mixtures as a whole, and a teacher cannot be asked
-about them. Scenes are mixed once, as samples, and can be both.
+no compressor, codec or room has processed its mixtures as a whole, and a teacher cannot tag them.
+Scenes are mixed once, as samples, so that a codec can process the whole mixture, and the teacher
+can tag it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from scipy import signal
 
 from model.corpus import augment, concatenate, recordings
 from model.corpus.concatenate import TAKE_SECONDS
-from model.mixing import ducking_gain, fade_in
+from model.mixing import AUDIBLE, ducking_gain, fade_in
 from model.spec import HOP
 from model.spec import SAMPLE_RATE as RATE
 
@@ -37,9 +38,9 @@ LENGTH = TAKE_SECONDS * RATE
 COLUMNS = LENGTH // HOP
 SPEECH, MUSIC = 0, 1
 OUTPUTS: dict[Kind, int] = {"speech": SPEECH, "music": MUSIC, "singing": MUSIC}
-# A sound faded below this share of its amplitude does not count as active.
-AUDIBLE = 0.25
 FADES_S = (0.0, 0.0, 0.3, 1.0, 3.0, 8.0)
+# Samples of the shortest piece of a recording.
+SHORTEST = RATE // 4
 # Noises that an audience makes.
 AUDIENCE = ("laugh", "clap", "applause", "crowd", "cheer", "children playing", "cough")
 
@@ -87,19 +88,21 @@ class Scene:
         fades_s : (float, float)
             Lengths of the fades at its ends.
         gain : np.ndarray [shape=(n,), float32], optional
-            A gain that changes over the clip, at most 1.
+            A gain that changes over the clip, at most 1. Ducked music is still music: only the
+            fades decide whether the clip is active.
         """
         samples, active = clip
         start = int(start_s * RATE) // HOP * HOP
         count = min(len(samples), LENGTH - start) // HOP * HOP
         if count <= 0:
             return start_s
-        curve = np.ones(count, np.float32) if gain is None else gain[:count].copy()
+        curve = np.ones(count, np.float32)
         for seconds, ends in zip(fades_s, (curve, curve[::-1]), strict=True):
             fade = min(int(seconds * RATE), count // 2)
             if fade:
                 ends[:fade] *= fade_in(fade)
-        scaled = concatenate.fade_edges(samples[:count] * curve)
+        ducked = samples[:count] if gain is None else samples[:count] * gain[:count]
+        scaled = concatenate.fade_edges(ducked * curve)
         self.samples[start : start + count] += scaled * np.float32(10.0 ** (level_db / 20.0))
         if kind in OUTPUTS:
             sounding = active[:count].reshape(-1, HOP).mean(axis=1) >= 0.5
@@ -128,7 +131,7 @@ class Library:
         self._folder = folder
         self._groups: dict[Kind, dict[str, dict[str, list[Recording]]]] = {}
         for each in found:
-            if each.end - each.start >= RATE // 4:
+            if each.end - each.start >= SHORTEST:
                 sources = self._groups.setdefault(each.kind, {})
                 sources.setdefault(each.source, defaultdict(list))[each.group].append(each)
         # Between equal shares for each source and shares by the number of groups.
@@ -152,27 +155,31 @@ class Library:
     def draw(self, kind: Kind, seconds: float, random: np.random.Generator) -> ActiveSamples:
         """Return up to `seconds` of one group, and where its class is active.
 
-        Short recordings are joined, with pauses of up to 0.7 s between words, and none in music.
+        Short recordings are joined, with pauses of up to 0.7 s between them, and none in music. The
+        pauses are active; nothing follows the last recording.
         """
         sources = list(self._groups[kind].values())
         groups = list(sources[int(random.choice(len(sources), p=self._odds[kind]))].values())
         members = groups[int(random.integers(len(groups)))]
         wanted, length = int(seconds * RATE), 0
-        parts: list[Samples] = []
-        activity: list[Flags] = []
+        parts: list[Samples] = [np.zeros(0, np.float32)]
+        activity: list[Flags] = [np.zeros(0, np.bool_)]
         for _ in range(40):
+            pause = int(random.uniform(0.0, 0.7) * RATE) // HOP * HOP
+            if kind == "music" or not length:
+                pause = 0
+            left = wanted - length - pause
+            if left < SHORTEST:
+                break
             each = members[int(random.integers(len(members)))]
             stored = recordings.samples_of(self._folder, each)
-            first = int(random.integers(max(1, len(stored) - wanted + length)))
-            piece = stored[first : first + wanted - length].astype(np.float32) / 32768.0
+            first = int(random.integers(max(1, len(stored) - left)))
+            piece = stored[first : first + left].astype(np.float32) / 32768.0
             clip, active = concatenate.normalise(piece, kind)
-            pause = int(random.uniform(0.0, 0.7) * RATE) if kind != "music" else 0
-            pause = min(pause // HOP * HOP, wanted - length)
-            parts += [concatenate.fade_edges(clip), np.zeros(pause, np.float32)]
-            activity += [active, np.full(pause, True)]
-            length += len(clip) + pause
-            if length >= wanted - HOP:
-                break
+            if len(clip):
+                parts += [np.zeros(pause, np.float32), concatenate.fade_edges(clip)]
+                activity += [np.full(pause, True), active]
+                length += pause + len(clip)
         return np.concatenate(parts), np.concatenate(activity)
 
 
@@ -283,7 +290,10 @@ def song(library: Library, scene: Scene) -> None:
 
 
 def phone_in(library: Library, scene: Scene) -> None:
-    """Let a studio voice and a caller talk, in turn and over each other."""
+    """Let voices in a studio and on the telephone talk, in turn and over each other.
+
+    Each turn draws a new voice.
+    """
     random, at, caller = scene.random, 0.0, False
     while at < TAKE_SECONDS:
         talk, active = library.draw("speech", random.uniform(1.5, 9.0), random)
@@ -325,7 +335,7 @@ def make(library: Library, random: np.random.Generator) -> tuple[str, Samples, F
     targets : np.ndarray [shape=(COLUMNS, 2), bool]
         Whether speech and music are active, for each column.
     """
-    odds = np.array([share for share, _ in SCENES])
+    odds = np.array([weight for weight, _ in SCENES])
     chosen = SCENES[int(random.choice(len(SCENES), p=odds / odds.sum()))][1]
     scene = Scene(random)
     chosen(library, scene)

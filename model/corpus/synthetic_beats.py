@@ -60,7 +60,7 @@ def beat(n: int, random: np.random.Generator) -> Sound:
 
 
 def count_in(n: int, random: np.random.Generator) -> Sound:
-    """Return strokes of a stick or a metronome, and silence or a beat after every fourth or so."""
+    """Return strokes of a stick or a metronome, and a beat after every 4, 8 or 64 of them."""
     stick = _click(random)
     step = RATE * 60.0 / random.uniform(60.0, 180.0)
     out = np.zeros(n)

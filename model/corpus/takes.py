@@ -1,4 +1,4 @@
-"""Takes: about 40 s of one group, concatenated from clips, augmented or synthetic.
+"""Takes: about 40 s of one group, source and category, from clips, augmented or synthetic.
 
 A group is a voice, a track or a game. See `model.corpus.concatenate` for the joins, and
 `model.corpus.scenes` for takes of several classes.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -23,18 +23,20 @@ from model.corpus import (
 )
 from model.corpus import recordings as corpus
 from model.corpus.concatenate import TAKE_SECONDS
-from model.corpus.sources import KINDS, Kind, Origin, Split
+from model.corpus.sources import KINDS, SPLITS, Kind, Origin, Split
 from model.corpus.splits import assign_splits, load_splits
 from model.spec import HOP
 from model.spec import SAMPLE_RATE as RATE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from model.corpus.recordings import Recording
+
+Contents = Literal["source", "synthetic", "scenes"]
 
 # Numbers of synthetic takes.
 NOISE_TAKES = 66
@@ -48,7 +50,7 @@ SYNTHETIC = ("NOISE_TAKES", "EVENT_TAKES", "BEAT_TAKES", "CONVERSATION_TAKES", "
              "SCENE_TAKES")  # fmt: skip
 # Small classes are repeated, with new concatenations and augmentations.
 REPEATS: dict[Kind, int] = {"speech": 1, "music": 1, "singing": 3, "noise": 3}
-# Of one group and repeat.
+# Per repeat of one group, class, source and category.
 MAX_SECONDS: dict[Kind, int] = {"speech": 1200, "music": 150, "singing": 2400, "noise": 1500}
 # Groups of many voices may have more audio.
 CAST_FACTOR = 3
@@ -106,17 +108,43 @@ def select_split(recordings: Sequence[Recording], split: Split) -> list[Recordin
     split : Split
         The split.
     """
-    where = assign_splits(recordings, load_splits())
-    # Several packages ship the same sound effect or prompt: a copy in a held-out split wins.
-    order: dict[Split, int] = {"train": 0, "validation": 1, "test": 2}
-    strictest: dict[str, Split] = {}
+    return without_copies(recordings, assign_splits(recordings, load_splits()), split)
+
+
+def without_copies(
+    recordings: Sequence[Recording], where: Mapping[str, Split], split: Split
+) -> list[Recording]:
+    """Select a split; of recordings that share samples, those in the strictest split stay.
+
+    Several packages ship the same sound effect or prompt.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+        Of the whole corpus. The digest of a part of a recording ends in a colon and its first
+        sample, as `model.corpus.groups.cut_clips` writes it.
+    where : mapping of str to Split
+        Group to split.
+    split : Split
+        The split.
+    """
+    # Of each digest: the splits, and the samples, half-open.
+    copies: dict[str, set[tuple[int, int, int]]] = {}
+    spans = []
     for each in recordings:
-        if order[where[each.group]] >= order[strictest.get(each.digest, "train")]:
-            strictest[each.digest] = where[each.group]
+        digest, _, first = each.digest.partition(":")
+        start = int(first or 0)
+        end = start + max(1, each.end - each.start)
+        copies.setdefault(digest, set()).add((SPLITS.index(where[each.group]), start, end))
+        spans.append((each, copies[digest], start, end))
+    wanted = SPLITS.index(split)
     return [
         each
-        for each in recordings
-        if where[each.group] == split and strictest[each.digest] == split
+        for each, others, start, end in spans
+        if where[each.group] == split
+        and not any(
+            order > wanted and first < end and start < last for order, first, last in others
+        )
     ]
 
 
@@ -165,15 +193,18 @@ class TakePart:
     Parameters
     ----------
     name : str
-        The source, or what is made.
+        The source, or what is made. A source may have any name, 'synthetic' too.
     recordings : sequence of Recording
         What the takes are made of.
+    contents : {'source', 'synthetic', 'scenes'}
+        How the takes are made.
     scenes : sequence of int
         Numbers of the scenes, if it is of scenes.
     """
 
     name: str
     recordings: Sequence[Recording]
+    contents: Contents = "source"
     scenes: Sequence[int] = ()
 
 
@@ -184,18 +215,20 @@ def parts(folder: Path, split: Split) -> list[TakePart]:
     for each in everything:
         sources.setdefault(each.source, []).append(each)
     found = [TakePart(name, sources[name]) for name in sorted(sources)]
-    found.append(TakePart("synthetic", everything))
+    found.append(TakePart("synthetic", everything, "synthetic"))
     return found + [
-        TakePart(f"scenes-{number:02d}", everything, range(number, SCENE_TAKES, SCENE_PARTS))
+        TakePart(
+            f"scenes-{number:02d}", everything, "scenes", range(number, SCENE_TAKES, SCENE_PARTS)
+        )
         for number in range(SCENE_PARTS)
     ]
 
 
 def takes_of_part(folder: Path, part: TakePart, seed: int) -> Iterator[Take]:
     """Yield the takes of a part; the same seed gives the same takes."""
-    if part.name == "synthetic":
+    if part.contents == "synthetic":
         yield from synthetic_takes(folder, part.recordings, seed)
-    elif part.scenes:
+    elif part.contents == "scenes":
         everywhere = np.ones(TAKE_SECONDS * RATE // HOP, np.bool_)
         for name, samples, targets in scenes.scenes(folder, part.recordings, part.scenes, seed):
             source = f"synthetic-{name}"

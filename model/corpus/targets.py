@@ -3,7 +3,7 @@
 The class of a take is known, but not always that it is the only one: game voices with music, a
 singer who talks, a hall that a package lists as noise. The teacher's probability of the *other*
 output counts in part, where the list of the source is coarse. Where the list names the kind of
-sound ('baby cry'), it is believed. A take of the class `MIXED` has the teacher's probabilities.
+sound ('baby cry'), it is believed.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
     Targets = NDArray[np.float16]
 
-# Recordings of unknown classes.
-MIXED: Kind = "mixed"
-# Weight of the teacher's probability of an output that the class does not have.
+# Weight of the teacher's probability, above `UNSURE`, of an output that the class does not have.
 TRUST: dict[Kind, float] = {"speech": 0.5, "music": 0.5, "singing": 0.25, "noise": 0.5}
 # Categories that say no more than a class: their packages list other sounds as well.
 COARSE = frozenset({"", "speech", "music", "singing", "noise", "game voices", "game music",
@@ -63,14 +61,11 @@ def targets_of(
         Probabilities of speech and music.
     """
     targets = np.zeros((len(active), 2), np.float32)
-    if tags is not None:
+    if tags is not None and category in COARSE:
         for output, wanted in ((SPEECH, teacher.SPEECH), (MUSIC, teacher.MUSIC)):
             rows = teacher.probability(tags, names, wanted)
             found = at_columns(rows, len(active))
-            if kind == MIXED:
-                targets[:, output] = found
-            elif category in COARSE:
-                targets[:, output] = TRUST.get(kind, 0.0) * np.maximum(found - UNSURE, 0.0)
+            targets[:, output] = TRUST.get(kind, 0.0) * np.maximum(found - UNSURE, 0.0)
     if kind in OUTPUTS:
         targets[:, OUTPUTS[kind]] = active
     return targets.astype(np.float16)

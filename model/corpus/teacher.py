@@ -2,7 +2,8 @@
 
 EfficientAT's MobileNetV3 of width 0.4 (F. Schmid, K. Koutini, G. Widmer, "Efficient large-scale
 audio tagging via transformer-to-CNN knowledge distillation", ICASSP 2023). Its weights are not part
-of airsift: the user names their file, which is refused unless it is the published one.
+of airsift: the user names the folder of its files, which are refused unless they are the published
+ones.
 
 The teacher processes a take in chunks of 10 s, the length that it was trained on, of which the
 middle half is used. Its features are averaged over the 5 s around each row, so that a row has the
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHA256 = "899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c453321c"
+CLASSES_SHA256 = "cdd1049833c4b86127c2773ac0d14a2754b6a6d0d1798002ed5c66e699708429"
 FILE = "mn04_as_mAP_432.pt"
 CLASSES = "class_labels_indices.csv"
 CLASSES_COUNT = 527
@@ -287,16 +290,26 @@ def load_teacher(folder: Path) -> Teacher:
     Raises
     ------
     ConfigError
-        A file is missing, or the weights are other ones.
+        A file is missing, or differs from the published one.
     """
-    file = folder / FILE
+    weights, classes = (
+        _published(folder / name, sha256)
+        for name, sha256 in ((FILE, SHA256), (CLASSES, CLASSES_SHA256))
+    )
+    rows = csv.DictReader(io.StringIO(classes.decode()))
+    state = torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True)
+    return Teacher(state, [row["display_name"] for row in rows])
+
+
+def _published(file: Path, sha256: str) -> bytes:
+    """Read a file of the teacher, if it is the published one."""
     try:
         data = file.read_bytes()
-        with (folder / CLASSES).open(newline="") as lines:
-            names = [row["display_name"] for row in csv.DictReader(lines)]
-    except (OSError, KeyError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{folder}: holds no teacher, {FILE} and {CLASSES}: {error}") from None
+    except OSError as error:
+        raise ConfigError(
+            f"{file.parent}: holds no teacher, {FILE} and {CLASSES}: {error}"
+        ) from None
     found = hashlib.sha256(data).hexdigest()
-    if found != SHA256:
-        raise ConfigError(f"{file}: its SHA-256 is {found}, not {SHA256}: it is another teacher")
-    return Teacher(torch.load(file, map_location="cpu", weights_only=True), names)
+    if found != sha256:
+        raise ConfigError(f"{file}: its SHA-256 is {found}, not {sha256}: get the published file")
+    return data

@@ -39,7 +39,7 @@ JOINS: dict[Join, float] = {
 }  # fmt: skip
 FADES_S = (1.0, 8.0)
 GAPS_S = (0.2, 1.5)
-AUDIBLE_DB = -20.0
+AUDIBLE_DB = -20.0  # training counts less of a fade: see `model.mixing.AUDIBLE`
 LEVELS_DB = {True: 1.0, False: 6.0}  # +- of an item, with and without loudness normalisation
 SILENCE_LEVEL = 1e-4
 # Items that meet any other in a hard cut, and give the transition their name.

@@ -146,7 +146,7 @@ def _kinds(predictions: Predictions, thresholds: Thresholds) -> Iterator[Require
 
 
 def _sung_speech(predictions: Predictions) -> Requirement:
-    """Count singing that is called speech as well; rap is both."""
+    """Share of singing also labelled speech; rap is excluded, because it is both."""
     name = "singing, without rap, also called speech"
     sung = [each for line, each in kinds.by_line(predictions)
             if each is not None and line.kind == "singing" and line.name != RAP]  # fmt: skip

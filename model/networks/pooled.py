@@ -16,7 +16,8 @@ TYPICAL_COLUMN = 4.0
 COLUMN_SPREAD = 3.0
 # Frames around the centre with predictions of their own: together one step between windows.
 MOMENTS = 5
-# Frames that a moment depends on: 1.6 s before and after it.
+# Refined frames that a moment depends on, besides the pooled window: one layer of refinement makes
+# them 17 + 4 frames, 2 s before and after it.
 AROUND = 17
 
 
@@ -153,7 +154,7 @@ class Network(nn.Module):
         return self.pooled(self.refined(frames))
 
     def refined(self, frames: Tensor) -> Tensor:
-        """Add to each frame what the frames around it say, within the window."""
+        """Return frames that are each, by one layer, a function of the 5 frames around it."""
         for layer in self.refine:
             frames = layer(frames)
         return frames

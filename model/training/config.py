@@ -21,7 +21,7 @@ from model.networks import presets
 from model.spec import BINS_PER_OCTAVE
 from model.training.loop import Settings
 from model.training.mixer import SOURCE_BALANCE, Mixer
-from model.training.mixture import MixtureSource, mix, solo
+from model.training.mixture import MixtureSource, Solo, mix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -280,7 +280,7 @@ def _ways(read: _File) -> tuple[tuple[float, Recipe], ...]:
         return tuple((share / total, draw) for share, draw in listed)
     names = sorted(read.classes)
     pairs = list(permutations(names, 2))
-    recipes = [(0.7 / len(names), solo(name)) for name in names]
+    recipes: list[tuple[float, Recipe]] = [(0.7 / len(names), Solo(name)) for name in names]
     recipes += [(0.3 / len(pairs), partial(_spliced, first, second)) for first, second in pairs]
     return tuple(recipes)
 
@@ -288,7 +288,7 @@ def _ways(read: _File) -> tuple[tuple[float, Recipe], ...]:
 def _draw(window: _Window) -> Recipe:
     if window.under_db is not None:
         return mix(window.of[0], window.of[1], *window.under_db)
-    return partial(_spliced, window.of[0], window.of[1]) if window.spliced else solo(window.of[0])
+    return partial(_spliced, window.of[0], window.of[1]) if window.spliced else Solo(window.of[0])
 
 
 def _spliced(first: str, second: str, random: np.random.Generator) -> tuple[MixtureSource, ...]:

@@ -61,7 +61,7 @@ class Settings:
     validate_every : int > 0
         Steps between validations.
     filter_labels_at : float in [0, 1]
-        Share of the steps after which mislabelled takes are dropped; 1: never.
+        Share of the steps after which mislabelled takes are dropped; 0 or 1: never.
     seed : int >= 0
         Random seed.
     network : str

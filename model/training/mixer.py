@@ -20,14 +20,15 @@ import torch
 from airsift.errors import ConfigError
 from model.corpus.takes import SCENE
 from model.corpus.teacher import ROW_COLUMNS
+from model.mixing import AUDIBLE
 from model.spec import BINS_PER_OCTAVE
 from model.spec import N_BINS as BINS
 from model.training.mixture import (
-    AUDIBLE,
     COLUMN_SECONDS,
     RECIPES,
     WINDOW,
     MixtureSource,
+    Solo,
     fade_curve,
     interruptions,
 )
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
 
 # Indices into `model.spec.LABELS` of the positive outputs of each class.
 CLASSES: dict[str, tuple[int, ...]] = {"speech": (0,), "music": (1,), "singing": (1,), "noise": ()}
-# Classes that a store may lack, and what is drawn instead.
-OPTIONAL = {"singing": "music", SCENE: "speech"}
+# A store may lack singing: music has the same label, and is drawn instead.
+INSTEAD = {"singing": "music"}
 # Maximum shift in bins: four semitones.
 TRANSPOSITION = 8
 SOURCE_BALANCE = 0.5
@@ -88,7 +89,7 @@ class Mixer:
     dropped : set of int
         Indices of takes to leave out.
     recipes : sequence of (float, Recipe)
-        Share and recipe of the windows.
+        Weight and recipe of the windows. Without scenes in the store, the others share theirs.
     kinds : collection of str
         Classes that the recipes name.
     transposition : int >= 0
@@ -115,14 +116,18 @@ class Mixer:
         self._store = store
         self._outputs = store.targets.shape[1]
         self._transposition = transposition
-        self._recipes = [recipe for _, recipe in recipes]
-        probabilities = np.array([share for share, _ in recipes])
-        self._probabilities = probabilities / probabilities.sum()
         self._pools: dict[str, _Pool] = {
             kind: _pool(store, kind, dropped, source_balance) for kind in kinds
         }
-        for kind, other in OPTIONAL.items():
-            if kind in kinds and not len(self._pools[kind].takes):
+        others = tuple(each for each in recipes if each[1] != Solo(SCENE))
+        if SCENE in kinds and not len(self._pools[SCENE].takes) and others:
+            del self._pools[SCENE]
+            recipes = others
+        self._recipes = [recipe for _, recipe in recipes]
+        weights = np.array([weight for weight, _ in recipes])
+        self._probabilities = weights / weights.sum()
+        for kind, other in INSTEAD.items():
+            if kind in kinds and other in kinds and not len(self._pools[kind].takes):
                 self._pools[kind] = self._pools[other]
         empty = [kind for kind, pool in self._pools.items() if not len(pool.takes)]
         if empty:

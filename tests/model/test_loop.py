@@ -10,6 +10,7 @@ import torch
 
 from airsift.errors import ConfigError
 from model.corpus.feature_store import FeatureStore, TakeRow
+from model.corpus.teacher import ROW_COLUMNS
 from model.networks import presets
 from model.networks.pooled import Network
 from model.training import loop, plot, validation
@@ -50,9 +51,21 @@ def settings(**changes: object) -> loop.Settings:
     return loop.Settings(**values)  # type: ignore[arg-type]
 
 
+def tagged(store: FeatureStore) -> FeatureStore:
+    """Return the store with tags of three classes."""
+    rows = LENGTH // ROW_COLUMNS
+    takes = [each._replace(first_tag=rows * n) for n, each in enumerate(store.takes)]
+    random = np.random.default_rng(1)
+    tags = random.integers(0, 256, (rows * len(takes), 3), dtype=np.uint8)
+    return FeatureStore(store.columns, store.targets, takes, tags)
+
+
+@pytest.mark.parametrize("teacher", [False, True], ids=["no teacher", "teacher"])
 def test_a_seed_gives_one_network_even_if_interrupted(
-    store: FeatureStore, held_out: validation.Validation, tmp_path: Path
+    store: FeatureStore, held_out: validation.Validation, tmp_path: Path, *, teacher: bool
 ) -> None:
+    """The layer that learns the tags goes on too, with the state of its optimiser."""
+    store = tagged(store) if teacher else store
     lines: list[str] = []
     whole = loop.train(store, held_out, settings(), tmp_path / "whole", lines.append)
 

@@ -402,7 +402,7 @@ def columns(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], tuple[int, int,
 
     def of_recordings(folder: Path, part: takes.TakePart, seed: int) -> Iterator[takes.Take]:
         del folder, seed
-        for each in () if part.scenes or part.name == "synthetic" else part.recordings:
+        for each in part.recordings if part.contents == "source" else ():
             nothing = np.zeros(0, np.float32)
             yield takes.Take(each.group, each.kind, nothing, nothing > 0, each.source, each.origin)
 

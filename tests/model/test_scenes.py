@@ -1,18 +1,17 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from model.corpus import recordings, scenes
 from model.corpus.recordings import Recording
 from model.corpus.scenes import COLUMNS, LENGTH, MUSIC, SPEECH, Scene
 from model.spec import HOP
 from model.spec import SAMPLE_RATE as RATE
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 KINDS = ("speech", "music", "singing", "noise")
 
@@ -53,6 +52,45 @@ def test_targets_are_where_a_sound_is_audible() -> None:
     assert music[0] * HOP / RATE == pytest.approx(10.0 + 4 * np.arcsin(0.25) * 2 / np.pi, abs=0.03)
     assert music[-1] == 899
     assert np.abs(scene.samples[31 * RATE]) > 0
+
+
+def test_ducked_music_is_music() -> None:
+    """A gain of -14 dB under talk is no fade: the music goes on."""
+    scene = Scene(np.random.default_rng(0))
+    music = clip(10.0)
+    gain = np.full(len(music[0]), 0.2, np.float32)
+    scene.add(music, "music", gain=gain, fades_s=(2.0, 0.0))
+    (active,) = np.nonzero(scene.targets[:, MUSIC])
+    # The fade still counts: a sine of 2 s passes a quarter after 2 * asin(0.25) * 2 / pi seconds.
+    assert active[0] * HOP / RATE == pytest.approx(2 * np.arcsin(0.25) * 2 / np.pi, abs=0.03)
+    assert np.array_equal(active, np.arange(active[0], 500))
+    assert scene.samples[5 * RATE] == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("kind", ["speech", "music", "singing", "noise"])
+@given(seconds=st.floats(1.0, 40.0), seed=st.integers(0, 1000))
+def test_what_is_drawn_ends_with_a_recording(kind: str, seconds: float, seed: int) -> None:
+    """It is never longer than asked for; pauses are between recordings only, none in music."""
+    stored = np.full(3 * RATE, 3000, np.int16)
+    listed = [Recording("s", kind, kind, kind, 0, len(stored), kind)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(recordings, "samples_of", lambda *_: stored)
+        library = scenes.Library(Path(), listed)
+        samples, active = library.draw(kind, seconds, np.random.default_rng(seed))
+    assert len(samples) == len(active) <= seconds * RATE
+    assert len(samples) >= min(seconds, 3.0) * RATE - 2 * HOP
+    sounding = samples != 0
+    assert sounding[1:9].all()
+    assert sounding[-9:-1].all()
+    assert active.all()
+    assert kind != "music" or sounding.mean() > 0.99
+
+
+def test_silent_recordings_give_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = [Recording("s", "x", "speech", "x", 0, RATE, "x")]
+    monkeypatch.setattr(recordings, "samples_of", lambda *_: np.zeros(RATE, np.int16))
+    samples, active = scenes.Library(Path(), listed).draw("speech", 5.0, np.random.default_rng(0))
+    assert len(samples) == len(active) == 0
 
 
 def test_a_sound_that_begins_or_ends_outside_adds_nothing_there() -> None:
