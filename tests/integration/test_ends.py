@@ -118,7 +118,7 @@ DAMAGE = [
     lambda _: b"[" * 100_000,
     lambda _: b"\xff\x00",
     lambda value: value.replace(b'"kafka_offset":', b'"kafka_offset":-'),
-    lambda value: value.replace(b'"onset":0.9', b'"onset":Infinity'),
+    lambda value: value.replace(b'"base":[', b'"base":[Infinity,'),
 ]
 
 

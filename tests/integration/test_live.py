@@ -28,7 +28,7 @@ def decisions(path: Path) -> list[dict]:
         return []
     lines = path.read_text().splitlines()
     events = [json.loads(line) for line in lines if line.endswith("}")]
-    return [event for event in events if event["schema"] == "airsift.decision/1"]
+    return [e for e in events if e["schema"] == "airsift.decision/1" and e["final"]]
 
 
 def wait_for(condition, process, seconds=60.0):

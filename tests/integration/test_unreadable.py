@@ -139,7 +139,8 @@ def wait_until(is_so, timeout_s=120):
 
 
 def decided(settings):
-    return [json.loads(r.value)["end_s"] for r in read(settings, settings.topics.decisions)]
+    events = [json.loads(r.value) for r in read(settings, settings.topics.decisions)]
+    return [event["end_s"] for event in events if event["final"]]
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
