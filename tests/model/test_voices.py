@@ -111,8 +111,12 @@ def test_a_users_group_that_is_called_like_a_known_voice_is_another_voice() -> N
     table = groups.read_groups(files("model") / "voices.tsv")
     known = next(group for group, split in table.splits.items() if split == "test")
     recordings = [
-        Recording("s", group, "speech", group, 0, 1, group, origin)
-        for group, origin in ((known, "recipe"), ("unknown:1", "recipe"), (known, "own"))
+        Recording("s", group, "speech", group, 0, 1, digest, origin)
+        for digest, group, origin in (
+            ("a", known, "recipe"),
+            ("b", "unknown:1", "recipe"),
+            ("c", known, "own"),
+        )
     ]
     assert voices.known_recordings(recordings, "test") == recordings[:1]
     assert voices.known_recordings(recordings, "train") == []
