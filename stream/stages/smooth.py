@@ -47,6 +47,8 @@ SCALE = 1000
 # A change is final once every other explanation is worse by this share of a change's cost.
 MARGIN = 0.5
 
+# Of a sum: products of two published probabilities have so many, and hours of rounding errors none.
+DECIMALS = 8
 # What is summed: decisions, the probability of each label, windows that the voice network
 # classified, and their log odds of a female voice.
 N_SUMS = len(LABELS) + 3
@@ -254,7 +256,8 @@ def _forget_sums(state: SmoothState, before: int) -> None:
 
 def _add(state: SmoothState, at: int, values: Sequence[float]) -> None:
     before = state.sums[-1][1] if state.sums else state.base
-    state.sums.append((at, [a + b for a, b in zip(before, values, strict=True)]))
+    sums = [round(a + b, DECIMALS) for a, b in zip(before, values, strict=True)]
+    state.sums.append((at, sums))
 
 
 def _sums_before(state: SmoothState, at: int) -> list[float]:

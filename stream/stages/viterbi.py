@@ -20,12 +20,12 @@ from typing import Annotated
 
 from pydantic import Field, Strict
 
-from stream.ranges import Flag
-
 # Both classes, as (speech, music), of each label.
 STATES = ((False, False), (True, False), (False, True), (True, True))
 N_STATES = len(STATES)
-DROPPED = -(10**15)  # score of a hypothesis that contradicts what is final
+# Score of a hypothesis that contradicts what is final. Scores are relative to the best one; what
+# `Costs` and the evidence of `lag` cells can make of them is far above this.
+DROPPED = -(10**9)
 
 Score = Annotated[int, Strict(), Field(ge=-(2**60), le=2**60)]
 Cell = Annotated[int, Strict(), Field(ge=0, le=2**60)]
@@ -63,7 +63,7 @@ class Waiting:
     """The hypotheses before a cell; one that changes there is known `shortest` cells later."""
 
     scores: Scores
-    totals: Scores
+    since: Scores  # evidence of each label from that cell on
     paths: Paths
 
 
@@ -81,38 +81,33 @@ class Search:
 
     start: Cell
     cell: Cell
-    first: Cell = 0  # first cell with evidence
+    first: Cell | None = None  # first cell with evidence
     label: StateIndex | None = None  # after the changes that are final
-    totals: Scores = field(default_factory=lambda: [0] * N_STATES)  # evidence of each label
-    # Of hypotheses whose label has lasted `shortest`: the best score without `totals`, and how.
-    gains: Scores = field(default_factory=lambda: [0] * N_STATES)
+    # Of hypotheses whose label has lasted `shortest`: the best score of each label, and how.
+    scores: Scores = field(default_factory=lambda: [0] * N_STATES)
     paths: Paths = field(default_factory=lambda: [()] * N_STATES)
     waiting: list[Waiting] = field(default_factory=list)  # one for each of the last cells
-    begun: Flag = False
 
     def copy(self) -> Search:
         """Return a search that can go on by itself."""
         return replace(
             self,
-            totals=[*self.totals],
-            gains=[*self.gains],
+            scores=[*self.scores],
             paths=[*self.paths],
             waiting=[
-                Waiting([*each.scores], [*each.totals], [*each.paths]) for each in self.waiting
+                Waiting([*each.scores], [*each.since], [*each.paths]) for each in self.waiting
             ],
         )
 
     def push(self, speech: int, music: int, costs: Costs) -> list[Change]:
         """Take the evidence of the next cell; return the changes that are final now."""
-        if not self.begun:
-            self.begun, self.first = True, self.cell
-        none, only_speech, only_music, both = self.totals
-        gains = self.gains
-        scores = [
-            gains[0] + none, gains[1] + only_speech, gains[2] + only_music, gains[3] + both
-        ]  # fmt: skip
-        self.waiting.append(Waiting(scores, self.totals, [*self.paths]))
-        self.totals = [none, only_speech + speech, only_music + music, both + speech + music]
+        if self.first is None:
+            self.first = self.cell
+        evidence = (0, speech, music, speech + music)  # in the order of `STATES`
+        self.waiting.append(Waiting([*self.scores], [0] * N_STATES, [*self.paths]))
+        for each in self.waiting:
+            each.since = [then + now for then, now in zip(each.since, evidence, strict=True)]
+        self.scores = [then + now for then, now in zip(self.scores, evidence, strict=True)]
         self.cell += 1
         if len(self.waiting) >= costs.shortest:
             changed = self.waiting.pop(0)
@@ -121,7 +116,9 @@ class Search:
                 self._enter(changed, at, costs)
         if self.label is None and self.cell - self.first >= costs.shortest:
             self.begin()
-        return [] if self.label is None else self._commit(costs)
+        final = [] if self.label is None else self._commit(costs)
+        self._normalise()
+        return final
 
     def finish(self) -> list[Change]:
         """End the evidence; return the changes of the best hypothesis."""
@@ -141,21 +138,27 @@ class Search:
         first, second = sorted(range(N_STATES), key=scores.__getitem__, reverse=True)[:2]
         for label in range(N_STATES):
             before = first if first != label else second
-            gain = scores[before] - costs.change - changed.totals[label]
-            if gain > self.gains[label] and scores[before] > DROPPED // 2:
-                self.gains[label] = gain
+            score = scores[before] - costs.change + changed.since[label]
+            if score > self.scores[label] and scores[before] > DROPPED // 2:
+                self.scores[label] = score
                 self.paths[label] = (*changed.paths[before], (at, label))
 
+    def _normalise(self) -> None:
+        """Make scores relative to the best one, so that they do not grow with time."""
+        best = max(self.scores)
+        self.scores = [max(score - best, DROPPED) for score in self.scores]
+        for each in self.waiting:
+            each.scores = [max(score - best, DROPPED) for score in each.scores]
+
     def _best(self) -> int:
-        scores = [gain + total for gain, total in zip(self.gains, self.totals, strict=True)]
-        return scores.index(max(scores))
+        return self.scores.index(max(self.scores))
 
     def begin(self) -> int:
         """Decide the first label, if it is not yet: published segments keep theirs."""
         if self.label is not None:
             return self.label
         self.label = self._best()
-        scores = [self.gains, *(each.scores for each in self.waiting)]
+        scores = [self.scores, *(each.scores for each in self.waiting)]
         for label in range(N_STATES):
             if label != self.label:
                 for each in scores:
@@ -172,7 +175,7 @@ class Search:
                 # What the best hypothesis has not changed by then cannot change any more.
                 for label, other in enumerate(self.paths):
                     if other and other[0][0] <= oldest:
-                        self.gains[label], self.paths[label] = DROPPED, ()
+                        self.scores[label], self.paths[label] = DROPPED, ()
                 if not path or not self._is_sure(best, costs):
                     return final
             change = path[0]
@@ -184,7 +187,7 @@ class Search:
         """Make a change final: drop every hypothesis that does not begin with it."""
         for label, path in enumerate(self.paths):
             if path[:1] != first:
-                self.gains[label] = DROPPED
+                self.scores[label] = DROPPED
             self.paths[label] = path[1:] if path[:1] == first else ()
         for each in self.waiting:
             for label, path in enumerate(each.paths):
@@ -194,20 +197,17 @@ class Search:
 
     def _is_sure(self, best: int, costs: Costs) -> bool:
         """Return whether every hypothesis without the best one's first change is far behind."""
-        first, totals = self.paths[best][:1], self.totals
-        limit = self.gains[best] + totals[best] - costs.margin
+        first = self.paths[best][:1]
+        limit = self.scores[best] - costs.margin
         others = [
-            gain + total
-            for gain, total, path in zip(self.gains, totals, self.paths, strict=True)
-            if path[:1] != first
+            score for score, path in zip(self.scores, self.paths, strict=True) if path[:1] != first
         ]
         if max(others, default=DROPPED) > limit:
             return False
         for each in self.waiting:  # changes that have not lasted long enough yet
-            since = [now - then for now, then in zip(totals, each.totals, strict=True)]
             for before, (score, path) in enumerate(zip(each.scores, each.paths, strict=True)):
                 if path[:1] != first:
-                    gained = max(gain for label, gain in enumerate(since) if label != before)
+                    gained = max(gain for label, gain in enumerate(each.since) if label != before)
                     if score - costs.change + gained > limit:
                         return False
         return True

@@ -124,7 +124,7 @@ def test_a_snapshot_goes_on_as_if_nothing_had_happened(text, at):
 def test_a_snapshot_of_an_hour_is_small():
     stage = Smooth(SETTINGS)
     stage.push(decisions("m" * 3600))
-    assert len(json.dumps(asdict(stage.snapshot(stage.sessions["a"])))) < 3000
+    assert len(json.dumps(asdict(stage.snapshot(stage.sessions["a"])))) < 2000
 
 
 def test_an_open_segment_is_published_while_it_grows():
