@@ -151,13 +151,14 @@ def noise(
 
 
 def speech_like(seconds: float, rate: int = RATE, *, seed: int = 0) -> NDArray[np.float32]:
-    """Return syllables of a gliding pitch with pauses, of shape [n]."""
+    """Return three syllables a second of a voice with a gliding pitch, of shape [n]."""
     rng = np.random.default_rng(seed)
     t = np.arange(round(seconds * rate)) / rate
-    phase = 2 * np.pi * np.cumsum(120 + 30 * np.sin(3 * t)) / rate
-    voiced = sum(np.sin(k * phase) / k for k in range(1, 25))
-    loud = np.repeat(rng.random(len(t) * 5 // rate + 1) > 0.3, rate // 5)[: len(t)]
-    return (0.1 * voiced * loud).astype(np.float32)
+    pitch = 150 + 40 * np.sin(2 * np.pi * rng.uniform(0.6, 0.9) * t + rng.uniform(0, 2 * np.pi))
+    phase = 2 * np.pi * np.cumsum(pitch) / rate
+    voiced = sum(np.sin(k * phase) / k for k in range(1, 12))
+    syllables = np.sin(2 * np.pi * 3 * t) > -0.6
+    return (0.1 * voiced * syllables).astype(np.float32)
 
 
 def music_like(seconds: float, rate: int = RATE, *, seed: int = 0) -> NDArray[np.float32]:

@@ -29,7 +29,7 @@ Answer = dict[str, float | list[tuple[float, float]]]
 
 @dataclass
 class Answers:
-    """What a peer said, by key of the file.
+    """The answers of a peer, by key of the file.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from bench.peers.answers import Answers
-    from bench.peers.score import Judged
+    from bench.peers.score import Scored
     from bench.peers.windows import Known
 
 PAGE = Path(__file__).parents[2] / "docs" / "peers.md"
@@ -51,17 +51,17 @@ class Compared:
 
 def tables(of: Compared) -> str:
     """Return all tables as Markdown."""
-    judged = {name: score.judge(of.known, each) for name, each in of.answers.items()}
+    scored = {name: score.label_windows(of.known, each) for name, each in of.answers.items()}
     parts = [
-        introduction(of, judged),
+        introduction(of, scored),
         "## One label a window",
-        _classes(judged),
+        _classes(scored),
         "## Each source",
-        _sources(judged),
+        _sources(scored),
         "## Differences to airsift",
-        _differences(of, judged),
+        _differences(of, scored),
         "## Speech over music, and programmes",
-        _mixtures(of, judged),
+        _mixtures(of, scored),
         _programmes(of),
         "## Speed",
         _speed(of),
@@ -78,9 +78,9 @@ def write(text: str, page: Path = PAGE) -> None:
     page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
 
 
-def introduction(of: Compared, judged: Mapping[str, Judged]) -> str:
+def introduction(of: Compared, scored: Mapping[str, Scored]) -> str:
     """Return what was measured, with numbers."""
-    test = next(iter(judged.values()))
+    test = next(iter(scored.values()))
     counted = score.counted_units(test.units)
     sources = {source for source, _ in counted}
     validation = [
@@ -99,11 +99,11 @@ def introduction(of: Compared, judged: Mapping[str, Judged]) -> str:
     )
 
 
-def _classes(judged: Mapping[str, Judged]) -> str:
+def _classes(scored: Mapping[str, Scored]) -> str:
     head = ["program", *(f"{kind} rejected" if kind == "noise" else kind for kind in TRUTH)]
     head += ["mean of all", "worst source", "macro F", "all windows pooled", "thresholds"]
     rows = []
-    for name, each in judged.items():
+    for name, each in scored.items():
         recalls = score.shares(each.units, each.right)
         means = score.class_means(each)
         low = min(recalls, key=lambda unit: recalls[unit])
@@ -122,27 +122,27 @@ def _classes(judged: Mapping[str, Judged]) -> str:
     return _table(head, rows)
 
 
-def _sources(judged: Mapping[str, Judged]) -> str:
-    recalls = {name: score.shares(each.units, each.right) for name, each in judged.items()}
-    first = next(iter(judged.values()))
+def _sources(scored: Mapping[str, Scored]) -> str:
+    recalls = {name: score.shares(each.units, each.right) for name, each in scored.items()}
+    first = next(iter(scored.values()))
     rows = []
     for unit in sorted(score.counted_units(first.units), key=lambda unit: unit[::-1]):
         here = [
             group for group, each in zip(first.groups, first.units, strict=True) if each == unit
         ]
-        shown = [_percent(recalls[name][unit]) for name in judged]
+        shown = [_percent(recalls[name][unit]) for name in scored]
         rows.append([unit[1], unit[0], str(len(here)), str(len(set(here))), *shown])
-    return _table(["class", "source", "windows", "groups", *judged], rows)
+    return _table(["class", "source", "windows", "groups", *scored], rows)
 
 
-def _differences(of: Compared, judged: Mapping[str, Judged]) -> str:
-    if OURS not in judged or len(judged) < 2:
+def _differences(of: Compared, scored: Mapping[str, Scored]) -> str:
+    if OURS not in scored or len(scored) < 2:
         return ""
     rows = []
-    for name, each in judged.items():
+    for name, each in scored.items():
         if name == OURS:
             continue
-        ours = score.judge(of.known, of.answers[OURS], each.labels)
+        ours = score.label_windows(of.known, of.answers[OURS], each.labels)
         for part, kinds in _parts(each.labels):
             chosen = np.array([kind in kinds for _, kind in each.units])
             if chosen.any():
@@ -160,7 +160,7 @@ def _parts(labels: Sequence[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield "no speech", ("music", "singing", "noise")
 
 
-def _compare(ours: Judged, other: Judged, chosen: score.Flags) -> Difference:
+def _compare(ours: Scored, other: Scored, chosen: score.Flags) -> Difference:
     places = np.flatnonzero(chosen)
     return difference(
         ours.right[chosen],
@@ -180,14 +180,14 @@ def _difference(found: Difference) -> list[str]:
     ]  # fmt: skip
 
 
-def _mixtures(of: Compared, judged: Mapping[str, Judged]) -> str:
+def _mixtures(of: Compared, scored: Mapping[str, Scored]) -> str:
     kinds = [f"speech over music at {level_db} dB" for level_db in MIXED_DB]
     counts = [sum(each.kind == kind for each in of.known.windows) for kind in kinds]
     if not any(counts):
         return ""
     rows = []
     for name, each in of.answers.items():
-        found = score.both_found(of.known, each, judged[name].thresholds)
+        found = score.both_found(of.known, each, scored[name].thresholds)
         if found:
             rows.append([name, *(_percent(found.get(kind)) for kind in kinds)])
     head = [f"{level_db} dB ({n})" for level_db, n in zip(MIXED_DB, counts, strict=True)]

@@ -42,8 +42,8 @@ Unit = tuple[str, str]  # source and class
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What a peer said of the test windows, beside the truth.
+class Scored:
+    """The labels of a peer for the test windows, beside the truth.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Judged:
         Labels that the peer has.
     thresholds : tuple of float
         Of each label.
-    said, truth : np.ndarray [shape=(n,), int]
+    labelled, truth : np.ndarray [shape=(n,), int]
         Place of the label in `labels`, or `NONE`.
     units : list of Unit
         Of each window.
@@ -61,7 +61,7 @@ class Judged:
 
     labels: tuple[str, ...]
     thresholds: tuple[float, ...]
-    said: Labels
+    labelled: Labels
     truth: Labels
     units: list[Unit]
     groups: list[str]
@@ -69,10 +69,10 @@ class Judged:
     @property
     def right(self) -> Flags:
         """Whether the label of each window is the true one."""
-        return self.said == self.truth
+        return self.labelled == self.truth
 
 
-def judge(known: Known, answers: Answers, labels: Sequence[str] = LABELS) -> Judged:
+def label_windows(known: Known, answers: Answers, labels: Sequence[str] = LABELS) -> Scored:
     """Choose thresholds on the validation windows, and label the test windows.
 
     Parameters
@@ -82,7 +82,7 @@ def judge(known: Known, answers: Answers, labels: Sequence[str] = LABELS) -> Jud
     answers : Answers
         Of one peer.
     labels : sequence of str
-        The labels to judge; those that the peer lacks are left out.
+        The labels to compare; those that the peer lacks are left out.
     """
     has = tuple(label for label in labels if label in answers.labels)
     pure = [each for each in known.windows if each.kind in TRUTH]
@@ -93,7 +93,7 @@ def judge(known: Known, answers: Answers, labels: Sequence[str] = LABELS) -> Jud
         truth_of(validation, has),
         [(each.source, each.kind) for each in validation],
     )
-    return Judged(
+    return Scored(
         has,
         chosen,
         one_label(scores_of(test, answers.by_key, has), chosen),
@@ -143,9 +143,9 @@ def shares(units: Sequence[Unit], hits: Flags) -> dict[Unit, float]:
     return found
 
 
-def class_means(judged: Judged) -> dict[str, float]:
+def class_means(scored: Scored) -> dict[str, float]:
     """Return the recall of each class as a mean over its sources; of noise, the share rejected."""
-    recalls = shares(judged.units, judged.right)
+    recalls = shares(scored.units, scored.right)
     return {
         kind: float(np.mean([share for (_, of), share in recalls.items() if of == kind]))
         for kind in TRUTH
@@ -153,7 +153,7 @@ def class_means(judged: Judged) -> dict[str, float]:
     }
 
 
-def macro_f(judged: Judged) -> float | None:
+def macro_f(scored: Scored) -> float | None:
     """Return the macro F of speech, music and singing, over sources.
 
     F of a class is 2 h / (1 + h + f). h is the share of its windows with its label, and f the share
@@ -161,13 +161,13 @@ def macro_f(judged: Judged) -> float | None:
     The other side of speech is music and singing, which count the same; that of music and of
     singing is speech. None for a peer without both labels, or windows without both sides.
     """
-    if judged.labels != LABELS:
+    if scored.labels != LABELS:
         return None
     called = {}
     for label in LABELS:
-        said = shares(judged.units, judged.said == LABELS.index(label))
+        labelled = shares(scored.units, scored.labelled == LABELS.index(label))
         for kind in TRUTH:
-            of = [share for (_, other), share in said.items() if other == kind]
+            of = [share for (_, other), share in labelled.items() if other == kind]
             if of:
                 called[kind, label] = float(np.mean(of))
     sung = [kind for kind in ("music", "singing") if (kind, "music") in called]

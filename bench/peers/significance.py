@@ -31,7 +31,7 @@ DRAWS = 2000
 
 @dataclass(frozen=True)
 class Difference:
-    """The first program less the second, on windows that both judged.
+    """The first program less the second, on windows that both scored.
 
     Parameters
     ----------

@@ -110,8 +110,8 @@ class StoreWriter:
         targets = take.targets
         if targets is None:
             # What a generator makes is known: the teacher takes a crowd for speech.
-            asked = None if take.origin == "synthetic" else tags
-            targets = targets_of(take.kind, take.active, asked, names, take.category)
+            known = None if take.origin == "synthetic" else tags
+            targets = targets_of(take.kind, take.active, known, names, take.category)
         start, first_tag = self._ends
         self._ends = start + count, first_tag + (0 if tags is None else len(tags))
         self.rows.append(

@@ -60,7 +60,7 @@ class Clip:
         Class, or 'silence'.
     group : str
         Voice, track or game.
-    heard : (int, int)
+    audible : (int, int)
         The part of `samples` that counts, half-open.
     begins, ends : str
         Name of the transition at each end; empty where an item meets the next.
@@ -70,7 +70,7 @@ class Clip:
     samples: Samples
     kind: str
     group: str
-    heard: tuple[int, int]
+    audible: tuple[int, int]
     begins: str = ""
     ends: str = ""
 
@@ -81,7 +81,7 @@ class Clip:
     @property
     def span(self) -> tuple[int, int]:
         """The samples that count, on the programme's axis."""
-        return self.start + self.heard[0], self.start + self.heard[1]
+        return self.start + self.audible[0], self.start + self.audible[1]
 
 
 class ClipPool:

@@ -176,7 +176,7 @@ def _next_kind(before: str, random: np.random.Generator) -> str:
 def _joined(
     last: Clip, before: str, item: list[Clip], kind: str, random: np.random.Generator
 ) -> tuple[Clip, list[Clip], int]:
-    """Join an item to the clip that is heard last.
+    """Join an item to the clip that ends last.
 
     Returns
     -------
@@ -224,13 +224,13 @@ def _room(clip: Clip, fade: int) -> int:
 def _faded_out(clip: Clip, length: int, *, linear: bool) -> Clip:
     curve = _curve(_room(clip, length), linear=linear)[::-1]
     clip.samples[-len(curve) :] *= curve
-    return replace(clip, heard=(clip.heard[0], len(clip.samples) - _inaudible(curve[::-1])))
+    return replace(clip, audible=(clip.audible[0], len(clip.samples) - _inaudible(curve[::-1])))
 
 
 def _faded_in(clip: Clip, length: int, *, linear: bool) -> Clip:
     curve = _curve(_room(clip, length), linear=linear)
     clip.samples[: len(curve)] *= curve
-    return replace(clip, heard=(_inaudible(curve), clip.heard[1]))
+    return replace(clip, audible=(_inaudible(curve), clip.audible[1]))
 
 
 def _curve(length: int, *, linear: bool) -> NDArray[np.float32]:

@@ -1,8 +1,8 @@
 """Validation windows: selection of the best state, calibration, and the label-noise filter.
 
 Selection and calibration are by the mean over sources: each source of each class counts the same,
-and so does each mixture and each degradation. Many windows of one source do not make it the judge
-of all others.
+and so does each mixture and each degradation. A source with many windows does not outweigh
+the others.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ class Classify(Stage):
         self.step = spec.step_columns
         self.before_step = spec.frames_before_step * spec.stride_columns
         # Enough for a frame of their own, should they end before the first one on the grid does.
-        self.kept = max(spec.step_columns, spec.context_columns + spec.stride_columns)
+        self.tail = max(spec.step_columns, spec.context_columns + spec.stride_columns)
         self.frames_in_step = spec.step_columns // spec.stride_columns
         self.frames_in_window = spec.window_frames
         self.centres = [spec.moment_centre(moment) for moment in range(spec.moments)]
@@ -173,7 +173,7 @@ class Classify(Stage):
         if not len(state.columns):
             state.window, state.decided = span.start, max(span.start, state.decided)
             spec, values = self.classifier.spec, span.values
-            silence = self.kept + state.window % self.step
+            silence = self.tail + state.window % self.step
             state.columns = values.new_zeros(silence, spec.n_bins)
             state.frames = values.new_zeros(0, spec.frame_size)
             state.skip = spec.frames_before_step
@@ -205,7 +205,7 @@ class Classify(Stage):
                 grid += self.step
                 state.window, state.early = grid, None
             state.end = span.start + shape.count
-            state.columns = columns[row, -self.kept :]
+            state.columns = columns[row, -self.tail :]
             state.frames = frames[row, n_windows * self.frames_in_step :]
         return out
 

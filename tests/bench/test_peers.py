@@ -49,15 +49,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def answers(known: windows.Known, said: dict[str, tuple[float, float]]) -> Answers:
+def answers(known: windows.Known, labelled: dict[str, tuple[float, float]]) -> Answers:
     found = Answers(["speech", "music"], "by hand", True)
     for each in known.windows:
-        speech, music = said[each.path.stem]
+        speech, music = labelled[each.path.stem]
         found.by_key[each.key] = {"speech": speech, "music": music}
     return found
 
 
-SAID = {
+ANSWERS = {
     "v1": (0.30, 0.10), "v2": (0.10, 0.90), "v3": (0.20, 0.70),
     "t1": (0.90, 0.95), "t2": (0.28, 0.10), "t3": (0.40, 0.90), "t4": (0.10, 0.71),
     "m1": (0.80, 0.90), "m2": (0.80, 0.60),
@@ -66,17 +66,17 @@ SAID = {
 
 def test_the_label_is_the_likelier_of_those_that_reach_their_threshold() -> None:
     scores = np.array([[0.6, 0.5], [0.6, 0.7], [0.3, 0.69], [0.3, 0.1], [0.5, 0.9], [0.7, 0.7]])
-    said = score.one_label(scores, (0.5, 0.7))
-    assert said.tolist() == [SPEECH, MUSIC, NONE, NONE, MUSIC, SPEECH]
+    labelled = score.one_label(scores, (0.5, 0.7))
+    assert labelled.tolist() == [SPEECH, MUSIC, NONE, NONE, MUSIC, SPEECH]
 
 
 def test_thresholds_are_the_best_ones_of_the_validation_windows_near_one_half(folder) -> None:
     known = windows.read(folder)
-    judged = score.judge(known, answers(known, SAID))
+    scored = score.label_windows(known, answers(known, ANSWERS))
     # v1 is right from 0.30 down; v3 is rejected above 0.70, and from 0.20 up.
-    assert judged.thresholds == (0.3, 0.72)
-    assert judged.said.tolist() == [MUSIC, NONE, MUSIC, NONE]
-    assert judged.right.tolist() == [False, False, True, True]
+    assert scored.thresholds == (0.3, 0.72)
+    assert scored.labelled.tolist() == [MUSIC, NONE, MUSIC, NONE]
+    assert scored.right.tolist() == [False, False, True, True]
 
 
 def test_a_large_source_does_not_outweigh_a_small_one_in_thresholds() -> None:
@@ -102,18 +102,18 @@ def test_means_are_over_sources_and_not_over_windows() -> None:
         ("d", "noise", [NONE] * 4 + [SPEECH] * 6, NONE),
         ("e", "music", [NONE] * 3, MUSIC),
     ]
-    judged = score.Judged(
+    scored = score.Scored(
         score.LABELS,
         (0.5, 0.5),
-        np.array([label for *_, said, _ in parts for label in said]),
-        np.array([truth for *_, said, truth in parts for _ in said]),
-        [(source, kind) for source, kind, said, _ in parts for _ in said],
+        np.array([label for *_, labelled, _ in parts for label in labelled]),
+        np.array([truth for *_, labelled, truth in parts for _ in labelled]),
+        [(source, kind) for source, kind, labelled, _ in parts for _ in labelled],
         ["x"] * 53,
     )
-    assert score.class_means(judged) == pytest.approx({"speech": 0.7, "music": 1.0, "noise": 0.4})
-    assert judged.right.mean() == pytest.approx(33 / 53)
+    assert score.class_means(scored) == pytest.approx({"speech": 0.7, "music": 1.0, "noise": 0.4})
+    assert scored.right.mean() == pytest.approx(33 / 53)
     # Speech: h = 0.7, f = 0: 1.4 / 1.7. Music: h = 1, f = (0.1 + 0) / 2: 2 / 2.05.
-    assert score.macro_f(judged) == pytest.approx((1.4 / 1.7 + 2 / 2.05) / 2)
+    assert score.macro_f(scored) == pytest.approx((1.4 / 1.7 + 2 / 2.05) / 2)
 
 
 def test_spans_count_by_the_share_of_the_window_that_they_cover(folder) -> None:
@@ -125,20 +125,20 @@ def test_spans_count_by_the_share_of_the_window_that_they_cover(folder) -> None:
 
 def test_a_program_without_a_label_is_asked_for_the_other_one_only(folder) -> None:
     known = windows.read(folder)
-    of = answers(known, SAID)
+    of = answers(known, ANSWERS)
     of.labels = ["speech"]
-    judged = score.judge(known, of)
+    scored = score.label_windows(known, of)
     # Of v1 to v3 only v1 is speech: from 0.22 to 0.30 all are right, and 0.3 is nearest to 0.5.
-    assert judged.thresholds == (0.3,)
-    assert judged.truth.tolist() == [SPEECH, SPEECH, NONE, NONE]
-    assert judged.right.tolist() == [True, False, False, True]
-    assert score.macro_f(judged) is None
+    assert scored.thresholds == (0.3,)
+    assert scored.truth.tolist() == [SPEECH, SPEECH, NONE, NONE]
+    assert scored.right.tolist() == [True, False, False, True]
+    assert score.macro_f(scored) is None
     assert score.both_found(known, of, (0.3,)) == score.programme_figures(known, of) == {}
 
 
 def test_mixtures_need_both_labels_and_programmes_are_scored_by_spans(folder) -> None:
     known = windows.read(folder)
-    of = answers(known, SAID)
+    of = answers(known, ANSWERS)
     found = score.both_found(known, of, (0.3, 0.72))
     assert found == {"speech over music at -10 dB": 0.5}
     of.by_key[known.programmes[0].key] = {"speech": [(0.4, 10.4)], "music": [(10.4, 30.0)]}
@@ -304,10 +304,10 @@ def test_the_page_has_the_tables_between_its_marks(folder, tmp_path) -> None:
     known = windows.read(folder)
     model = tmp_path / "model.pt"
     model.write_bytes(b"weights")
-    better = SAID | {"t1": (0.9, 0.1), "t2": (0.5, 0.1)}
+    better = ANSWERS | {"t1": (0.9, 0.1), "t2": (0.5, 0.1)}
     of = page.Compared(
         windows.Known(known.windows, []),
-        {"airsift": answers(known, better), "other": answers(known, SAID)},
+        {"airsift": answers(known, better), "other": answers(known, ANSWERS)},
         model,
         shipped=True,
     )

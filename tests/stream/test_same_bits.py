@@ -20,7 +20,7 @@ from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
 from stream.events import Decision
 from stream.pipeline import Pipeline
-from stream.testing import chunks_of, music_like, programme
+from stream.testing import chunks_of, music_like, programme, speech_like
 from tests.stream.doubles import SMOOTH
 
 RATE = 16000
@@ -68,24 +68,22 @@ def test_a_restart_that_catches_up_in_one_batch_moves_no_byte(rate, at):
     assert lines(out) == lines(expected)
 
 
-def speech_like(station, rate, start=0):
-    """Return a tone with pauses, noise with it, music, then nothing: something of every kind."""
-    random = np.random.default_rng(ord(station))
+def station_of(station, rate, start=0):
+    """Return syllables, noise with them, music, then nothing: something of every kind."""
+    seed = ord(station)
     t = np.arange(SECONDS * rate) / rate
-    hz = 150 + 40 * np.sin(2 * np.pi * (0.7 + 0.1 * (ord(station) % 5)) * t)
-    tone = sum(np.sin(k * 2 * np.pi * np.cumsum(hz) / rate) / k for k in range(1, 12))
-    on = np.sin(2 * np.pi * 3 * t) > -0.6
-    noise = random.standard_normal(len(t)) * (np.sin(2 * np.pi * t / 19) > 0.5)
-    samples = (0.1 * on * tone + 0.02 * noise) * (t < 20)
-    first, last = 20 * rate, 34 * rate
-    samples[first:last] += music_like(14.0, rate, seed=ord(station))
-    return AudioChunk(station, start, samples.astype(np.float32), rate)
+    hiss = np.random.default_rng(seed).standard_normal(20 * rate)
+    samples = np.zeros(len(t), np.float32)
+    samples[: 20 * rate] = speech_like(20, rate, seed=seed)
+    samples[: 20 * rate] += 0.02 * hiss * (np.sin(2 * np.pi * t[: 20 * rate] / 19) > 0.5)
+    samples[20 * rate : 34 * rate] = music_like(14, rate, seed=seed)
+    return AudioChunk(station, start, samples, rate)
 
 
 # Station, rate and first sample: on the grid of steps, off it, and of another rate.
 PROGRAMMES = {
-    "a": speech_like("a", 16000), "b": speech_like("b", 16000, 4_321_987),
-    "c": speech_like("c", 44100, 441_000), "d": speech_like("d", 8000, 77),
+    "a": station_of("a", 16000), "b": station_of("b", 16000, 4_321_987),
+    "c": station_of("c", 44100, 441_000), "d": station_of("d", 8000, 77),
 }  # fmt: skip
 
 
