@@ -46,8 +46,6 @@ CONVERSATION_TAKES = 160
 CROWD_TAKES = 20
 SCENE_TAKES = 1400
 SCENE_PARTS = 16
-SYNTHETIC = ("NOISE_TAKES", "EVENT_TAKES", "BEAT_TAKES", "CONVERSATION_TAKES", "CROWD_TAKES",
-             "SCENE_TAKES")  # fmt: skip
 # Small classes are repeated, with new concatenations and augmentations.
 REPEATS: dict[Kind, int] = {"speech": 1, "music": 1, "singing": 3, "noise": 3}
 # Per repeat of one group, class, source and category.

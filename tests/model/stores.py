@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from model.corpus import takes
 from model.corpus.feature_store import FeatureStore, TakeRow
 from model.corpus.teacher import Teacher
 from model.training.mixer import CLASSES
@@ -16,6 +17,7 @@ from model.training.mixer import CLASSES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pytest
     from numpy.typing import NDArray
 
 
@@ -64,3 +66,10 @@ def _randomise(module: nn.Module, _: object) -> None:
             nn.init.uniform_(layer.get_buffer("running_var"), 0.02, 0.2)
             nn.init.uniform_(layer.weight, 0.5, 1.5)
             nn.init.uniform_(layer.bias, -0.5, 0.5)
+
+
+def limit_synthetic_takes(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Let every generator make `count` takes: a build then takes seconds."""
+    for name in vars(takes):
+        if name.endswith("_TAKES"):
+            monkeypatch.setattr(takes, name, count)
