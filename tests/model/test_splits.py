@@ -28,6 +28,8 @@ def own(group: str, split: recipe.StatedSplit = "", source: str = "mine") -> Ite
 
 names = st.text(min_size=1, max_size=12)
 groups = names | st.sampled_from(["anna", "phone", "choir:1"])
+# Of a whole recording, or of a part: a colon and its first sample.
+digests = st.from_regex(r"[0-9a-f]{1,4}(:[0-9]{1,3})?", fullmatch=True)
 
 
 @settings(max_examples=200)
@@ -35,7 +37,7 @@ groups = names | st.sampled_from(["anna", "phone", "choir:1"])
     st.lists(
         st.tuples(
             st.sampled_from([*splits.load_splits(), "unlisted"]), groups,
-            st.sampled_from(["own", "recipe"]), st.sampled_from(["", *recipe.SPLITS]), names,
+            st.sampled_from(["own", "recipe"]), st.sampled_from(["", *recipe.SPLITS]), digests,
         ),
         max_size=12,
     )
