@@ -55,7 +55,7 @@ def conditions() -> list[Condition]:
         Condition("GSM 06.10", lambda x, _: _gsm(_band(x))),
         Condition("equaliser", _equalised),
         Condition("white noise 0 dB", lambda x, s: _mixed(x, _white(len(x), s), 0)),
-        Condition("babble 0 dB", lambda x, s: _mixed(x, _babble(len(x), s), 0)),
+        Condition("babble 0 dB", lambda x, s: _mixed(x, babble(len(x), s), 0)),
         Condition("speech 5 dB louder", lambda x, s: _mixed(x, s.talk(len(x)), 5)),
         Condition("speech 10 dB louder", lambda x, s: _mixed(x, s.talk(len(x)), 10)),
         Condition("reverb 1 s", _reverberant),
@@ -63,6 +63,11 @@ def conditions() -> list[Condition]:
         *(_stretched(percent) for percent in (4, -4)),
         *(_transposed(semitones) for semitones in (1, -1, 2, -2)),
     ]
+
+
+def babble(n: int, context: DegradationContext) -> Audio:
+    """Return six voices at once."""
+    return np.sum([context.talk(n) for _ in range(6)], axis=0, dtype=np.float32)
 
 
 def drones(music: list[Audio], minutes: float, rng: np.random.Generator) -> list[Audio]:
@@ -77,7 +82,7 @@ def drones(music: list[Audio], minutes: float, rng: np.random.Generator) -> list
         if index % 3:
             track = music[rng.integers(len(music))]
             start = int(rng.integers(0, len(track) - RATE))
-            shape = np.abs(np.fft.rfft(track[start : start + RATE]))
+            shape = np.abs(np.fft.rfft(track[start : start + RATE])) + 1e-6  # silence is noise
             smooth = np.interp(np.linspace(0, len(shape) - 1, n // 2 + 1), range(len(shape)), shape)
             phase = rng.uniform(0, 2 * np.pi, len(smooth))
             samples = np.fft.irfft(smooth * np.exp(1j * phase), n)
@@ -120,10 +125,6 @@ def _mixed(music: Audio, other: Audio, louder_db: float) -> Audio:
 
 def _white(n: int, context: DegradationContext) -> Audio:
     return context.rng.standard_normal(n).astype(np.float32)
-
-
-def _babble(n: int, context: DegradationContext) -> Audio:
-    return np.sum([context.talk(n) for _ in range(6)], axis=0, dtype=np.float32)
 
 
 def _reverberant(music: Audio, context: DegradationContext) -> Audio:

@@ -25,6 +25,8 @@ BIN_BITS = 8
 TIME_BITS = 6
 STEP_BITS = 7
 
+NO_KEY = np.uint32(2**32 - 1)  # no pair has this key
+
 MAX_FRAMES = 2**TIME_BITS - 1  # 1 s
 MAX_STEP = 2 ** (STEP_BITS - 1) - 1  # 63 bins, 1.75 octaves
 _ANCHORS = 256  # paired at once

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fingerprint.analysis import hashes
+from fingerprint.matching.warp import Warp
 from fingerprint.settings import HOP
 
 if TYPE_CHECKING:
@@ -15,16 +17,16 @@ if TYPE_CHECKING:
 
     from fingerprint.analysis.hashes import Pairs
     from fingerprint.index.segment import Segment
-    from fingerprint.matching.warp import Warp
 
 # A value further than this from the centre of its step may have been rounded the other way when
 # the track was stored, so both steps are looked up.
 _DOUBT = 0.4
 # Candidates within this distance are the same.
 _SAME_FRAMES = 3
-# Share of the postings budget of a query that each warp may use in a search over many warps. In a
-# large catalogue that means fewer and rarer keys.
-_WARP_BUDGET = 0.2
+_ANCHOR_BITS = np.uint32(2**hashes.BIN_BITS - 1)
+# Share of the postings budget of a query that all warps of one tempo may use together in a search
+# over many warps. In a large catalogue that means fewer and rarer keys.
+_TEMPO_BUDGET = 0.2
 # Up to this number of lags, counting the votes of each is cheapest.
 _MAX_COUNTED_LAGS = 500
 
@@ -92,38 +94,50 @@ def find_candidates(
     query : Pairs
         Pairs of the query.
     warps : list of Warp
-        Warps to try.
+        Warps to try. Those of one tempo follow each other, from the lowest up, and are whole bins
+        apart.
     max_candidates : int > 0
         Candidates to return, of all warps together.
     """
     best: list[Candidate] = []
-    budget = 1.0 if len(warps) == 1 else _WARP_BUDGET
-    for warp in warps:
-        keys, time = query_keys(query, warp)
+    for ratio, group in groupby(warps, key=lambda warp: warp.time_ratio):
+        shifts = [warp.pitch_bins for warp in group]
+        budget = 1.0 if len(shifts) == len(warps) == 1 else _TEMPO_BUDGET
+        keys, time = query_keys(query, Warp(ratio, shifts[0]))
+        # A shift by whole bins moves the anchor's bin, which the key has in its lowest bits.
+        bins = np.array([round(shift - shifts[0]) for shift in shifts], np.uint32)[:, None]
+        shifted = keys - bins
+        shifted[(keys & _ANCHOR_BITS) < bins] = hashes.NO_KEY
         for segment in segments:
-            to_beat = best[-1].votes if len(best) == max_candidates else 2
-            best += _in_segment(segment, keys, time, max_candidates, to_beat, warp, budget)
-            best.sort(key=lambda candidate: -candidate.votes)
-            del best[max_candidates:]
+            which, place = segment.look_up(shifted.ravel(), budget)
+            edges = np.searchsorted(which, np.arange(len(shifts) + 1) * len(keys))
+            for row, shift in enumerate(shifts):
+                some = slice(edges[row], edges[row + 1])
+                lag = place[some] - time[which[some] - row * len(keys)]
+                to_beat = best[-1].votes if len(best) == max_candidates else 2
+                warp = Warp(ratio, shift)
+                best += _in_segment(segment, place[some], lag, max_candidates, to_beat, warp)
+                best.sort(key=lambda candidate: -candidate.votes)
+                del best[max_candidates:]
     return best
 
 
 def _in_segment(
     segment: Segment,
-    keys: NDArray[np.uint32],
-    time: NDArray[np.int32],
+    place: NDArray[np.int32],
+    lag: NDArray[np.int32],
     max_candidates: int,
     to_beat: int,
     warp: Warp,
-    budget: float,
 ) -> list[Candidate]:
     """Return up to `max_candidates` places of a segment with more than `to_beat` votes."""
-    which, place = segment.look_up(keys, budget)
+    if len(lag) <= to_beat:
+        return []
     # Lag and place in one number: sorting by lag keeps the place.
     votes = np.empty(len(place), "<i8")
     halves = votes.view("<i4").reshape(-1, 2)
     halves[:, 0] = place
-    np.subtract(place, time[which], out=halves[:, 1])
+    halves[:, 1] = lag
     votes.sort()
     lags = np.ascontiguousarray(halves[:, 1])
     found: list[Candidate] = []
@@ -135,8 +149,8 @@ def _in_segment(
         lowest = int(tracks.min())
         track = lowest + int(np.bincount(tracks - lowest).argmax())
         taken.append(centre)
-        lag = centre - int(segment.starts[track])
-        found.append(Candidate(segment, track, lag, last - first, warp))
+        lag_in_track = centre - int(segment.starts[track])
+        found.append(Candidate(segment, track, lag_in_track, last - first, warp))
         if len(found) == max_candidates:
             break
     return found

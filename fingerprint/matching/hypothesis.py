@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fingerprint.matching.verification import QueryMap, Verification, combined_z, verify
-from fingerprint.matching.warp import NO_WARP, Warp, finer_steps
+from fingerprint.matching.warp import NO_WARP, Warp, finer_ratios, finer_shifts
 from fingerprint.settings import HOP
 
 if TYPE_CHECKING:
@@ -67,8 +67,10 @@ class Hypothesis:
         The first and the last piece with the track.
     verifications : list of Verification
         One for each of these pieces.
-    warp : Warp
-        How the query differs from the track.
+    source : Candidate
+        The track, and how the query differs from it.
+    z : float
+        Standard deviations by which all pieces together support the track.
     score : float
         See `false_alarm_score`.
     """
@@ -76,8 +78,14 @@ class Hypothesis:
     first: int
     last: int
     verifications: list[Verification]
-    warp: Warp
+    source: Candidate
+    z: float
     score: float
+
+    @property
+    def warp(self) -> Warp:
+        """How the query differs from the track."""
+        return self.source.warp
 
     @property
     def independent_score(self) -> float:
@@ -109,7 +117,7 @@ class Hypothesis:
             if found is not None and not any(other._takes(index, found, self) for other in others):
                 run.append(found)
             elif run:
-                parts.append(_hypothesis(index - len(run), run, self.warp))
+                parts.append(_hypothesis(index - len(run), run, self.source))
                 run = []
         return parts
 
@@ -153,7 +161,7 @@ class Scorer:
             self._seen[self._place(replace(candidate, warp=warp), at)].append(each.lag)
         first, last = _best_run(verified)
         run = [verified[at] for at in range(first, last + 1)]
-        return _hypothesis(first, run, candidate.warp)
+        return _hypothesis(first, run, candidate)
 
     def _follow(
         self,
@@ -189,25 +197,28 @@ class Scorer:
     def _refine(
         self, candidate: Candidate, index: int, found: Verification
     ) -> tuple[Candidate, Verification]:
-        """Return the finer step of tempo or pitch with the largest z."""
+        """Return the finer step of tempo, and then of pitch, with the largest gain."""
         middle = (self._pieces[index].end - self._pieces[index].start) / 2 / HOP
         best, best_found = candidate, found
-        for warp in finer_steps(candidate.warp):
-            # Time is warped around the middle of the piece, where the votes agreed.
-            turn = round(middle * (candidate.warp.time_ratio - warp.time_ratio))
-            finer = replace(candidate, lag=candidate.lag + turn, warp=warp)
-            found = self._verify(finer, index)
-            if found.z > best_found.z:
-                best, best_found = finer, found
+        for finer_steps in (finer_ratios, finer_shifts):
+            coarse = best
+            for warp in finer_steps(coarse.warp):
+                # Time is warped around the middle of the piece, where the votes agreed.
+                turn = round(middle * (coarse.warp.time_ratio - warp.time_ratio))
+                finer = replace(coarse, lag=coarse.lag + turn, warp=warp)
+                found = self._verify(finer, index)
+                if found.gain > best_found.gain:
+                    best, best_found = finer, found
         return best, best_found
 
     def _place(self, candidate: Candidate, index: int) -> object:
         return (index, candidate.segment.path, candidate.track, candidate.warp)
 
 
-def _hypothesis(first: int, run: list[Verification], warp: Warp) -> Hypothesis:
-    score = false_alarm_score(combined_z(run), warped=warp != NO_WARP)
-    return Hypothesis(first, first + len(run) - 1, run, warp, score)
+def _hypothesis(first: int, run: list[Verification], source: Candidate) -> Hypothesis:
+    z = combined_z(run)
+    score = false_alarm_score(z, warped=source.warp != NO_WARP)
+    return Hypothesis(first, first + len(run) - 1, run, source, z, score)
 
 
 def _query_span(found: Verification, warp: Warp) -> tuple[float, float]:

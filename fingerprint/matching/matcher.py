@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from fingerprint.analysis import hashes, peaks
 from fingerprint.matching.candidates import find_candidates
 from fingerprint.matching.hypothesis import THRESHOLD, Hypothesis, Scorer
+from fingerprint.matching.ownership import is_own
 from fingerprint.matching.warp import NO_WARP, Warp, warp_grid
 from fingerprint.settings import HOP, SAMPLE_RATE
 
@@ -140,13 +141,39 @@ class LandmarkMatcher:
         list of TrackMatch
             In order of `query_start`, which has the time axis of the landmarks.
         """
+        return self.match_with_shares(landmarks)[0]
+
+    def match_with_shares(
+        self, landmarks: Landmarks
+    ) -> tuple[list[TrackMatch], list[TrackMatch]]:
+        """Return the tracks in a stretch of audio, and those of which it has only a loop.
+
+        Parameters
+        ----------
+        landmarks : Landmarks
+            As in :meth:`match`.
+
+        Returns
+        -------
+        matches, shares : list of TrackMatch
+            Each in order of `query_start`. Of shares that overlap, the best one: many tracks may
+            be made of one loop.
+        """
         self.catalogue.refresh()
-        pieces = _cut(landmarks)
-        found = self._search(pieces, [NO_WARP], MAX_CANDIDATES)
-        left = [piece for piece in pieces if not any(_covers(match, piece) for _, match in found)]
+        pieces = cut(landmarks)
+        found, shared = self._search(pieces, [NO_WARP], MAX_CANDIDATES)
+        known = [match for _, match in found + shared]
+        left = [piece for piece in pieces if not any(_covers(match, piece) for match in known)]
         if left and self.warp_search:
-            found += self._search(left, warp_grid(), MAX_WARPED_CANDIDATES)
-        return without_overlap(found)
+            warped, shared_warped = self._search(left, warp_grid(), MAX_WARPED_CANDIDATES)
+            found, shared = found + warped, shared + shared_warped
+        matches = without_overlap(found)
+        shares = without_overlap(shared)
+        return matches, [
+            share
+            for share in shares
+            if not any(_overlap(share, match) > _MAX_OVERLAP for match in matches)
+        ]
 
     def hypotheses(
         self, pieces: list[Landmarks], warps: list[Warp], max_candidates: int
@@ -187,20 +214,21 @@ class LandmarkMatcher:
 
     def _search(
         self, pieces: list[Landmarks], warps: list[Warp], max_candidates: int
-    ) -> list[tuple[float, TrackMatch]]:
-        """Return the matches, each with the score by which it competes with others."""
+    ) -> tuple[list[tuple[float, TrackMatch]], list[tuple[float, TrackMatch]]]:
+        """Return the matches and the shares, each with the score by which it competes."""
         found = [
             (hypothesis, track)
             for hypothesis, track in self.hypotheses(pieces, warps, max_candidates)
             if hypothesis.score >= self.threshold
         ]
         accepted = [hypothesis for hypothesis, _ in found]
-        return [
-            (part.independent_score, _to_match(part, track, pieces))
-            for hypothesis, track in found
-            for part in hypothesis.without(accepted)
-            if part.score >= self.threshold
-        ]
+        matches, shares = [], []
+        for hypothesis, track in found:
+            for part in hypothesis.without(accepted):
+                if part.score >= self.threshold:
+                    kind = matches if is_own(part, pieces) else shares
+                    kind.append((part.independent_score, _to_match(part, track, pieces)))
+        return matches, shares
 
 
 def _to_match(found: Hypothesis, track: Track, pieces: list[Landmarks]) -> TrackMatch:
@@ -232,7 +260,7 @@ def _covers(match: TrackMatch, piece: Landmarks) -> bool:
     return common > 0.5 * (piece.end - piece.start)
 
 
-def _cut(landmarks: Landmarks) -> list[Landmarks]:
+def cut(landmarks: Landmarks) -> list[Landmarks]:
     """Cut landmarks into pieces of equal length, about _PIECE each."""
     length = landmarks.end - landmarks.start
     count = max(1, round(length / _PIECE))

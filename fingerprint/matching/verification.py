@@ -3,7 +3,9 @@
 The track's peaks at the candidate's place are laid over the query's. Each coincidence is weighted
 by its surprise: it counts for little where the query has peaks all the time at one frequency (a
 drone, a sustained note) or at all frequencies at once (a drum, a vowel). The sum is compared with
-the sums of the same peaks at 120 wrong places, which have the same density, notes and rhythm. The
+the sums of the same peaks at 48 wrong places, which have the same density, notes and rhythm. A
+candidate's lag is the best of several frames, and so is that of each wrong place: otherwise most
+wrong places would lie beside the beat, and any two tracks of one tempo would look alike. The
 result z is the number of standard deviations by which the candidate stands out.
 """
 
@@ -39,9 +41,10 @@ _DENSITY_FRAMES = 5
 _MIN_DENSITY = 0.25
 _NEAR = 3  # frames by which a candidate's lag may be wrong
 # Number of wrong places. None is nearer than _CLEAR frames, where a sustained note still overlaps
-# itself.
-_WRONG = 120
-_CLEAR = 10
+# itself. Each has the best of these lags around it: peaks blur into the lags between.
+_WRONG = 48
+_AROUND = np.array([-2, 0, 2])
+_CLEAR = 12
 # Weights are summed over blocks of half a second. A block counts for at most _CAP of its standard
 # deviations: one drum beat or glissando on another gives dozens of coincidences at once.
 _BLOCK = 32  # frames
@@ -93,11 +96,43 @@ class QueryMap:
         # Stored twice, so that reading past the end wraps around without a modulo.
         self.weight = np.concatenate([hit, hit])
         self.width = width
-        spread = np.linspace(_CLEAR, self.frames - _CLEAR - 1, _WRONG)
-        lags = np.concatenate([np.arange(-_NEAR, _NEAR + 1), np.unique(spread.astype(np.int64))])
-        self.lags = lags
+        spread = np.linspace(_CLEAR, self.frames - _CLEAR - 1, _WRONG).astype(np.int64)
+        wrong = np.unique(spread) + _AROUND[:, None]
+        self.places = wrong.shape[1]
+        self.lags = np.concatenate([np.arange(-_NEAR, _NEAR + 1), wrong.ravel()])
         # First row of each lag: wrapping around keeps the number of peaks equal.
-        self.rows = (-lags % self.frames)[:, None] * width
+        self.rows = (-self.lags % self.frames)[:, None] * width
+
+    @property
+    def wrong_lags(self) -> NDArray[np.int64]:
+        """All lags of the wrong places."""
+        return self.lags[2 * _NEAR + 1 :]
+
+    def at(
+        self, frame: NDArray[np.int64], bin_: NDArray[np.int64], lags: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return the weight of each peak at each lag, wrapping around the query's end.
+
+        Parameters
+        ----------
+        frame : np.ndarray [shape=(n,)]
+            Frames in [0, frames).
+        bin_ : np.ndarray [shape=(n,)]
+            Bins in [0, N_BINS).
+        lags : np.ndarray [shape=(lags,)]
+            Frames to shift the query by.
+
+        Returns
+        -------
+        np.ndarray [shape=(lags, n)]
+        """
+        rows = (-lags % self.frames)[:, None] * self.width
+        return self.weight.take(frame * self.width + (bin_ + _EDGE) + rows)
+
+    def sum_at(self, frame: NDArray[np.int64], bin_: NDArray[np.int64]) -> float:
+        """Return the summed weight of the peaks that lie within the query, without wrapping."""
+        a, b = np.searchsorted(frame, (0, self.frames))
+        return float(self.weight.take(frame[a:b] * self.width + (bin_[a:b] + _EDGE)).sum())
 
 
 def _density(frame: NDArray[np.int64], frames: int) -> NDArray[np.float64]:
@@ -120,6 +155,9 @@ class Verification:
         The same for each wrong place; all pieces of a query have the same wrong places.
     first, last : int
         Frames of the track, half-open, between which the coincidences lie, from the query's start.
+    gain : float
+        Weight of all coincidences: comparable between warps of one query, where z is not, because
+        notes that are out of tune coincide less in the wrong places too.
     """
 
     lag: int
@@ -127,6 +165,7 @@ class Verification:
     wrong: NDArray[np.float32]
     first: int
     last: int
+    gain: float
 
 
 def verify(query: QueryMap, candidate: Candidate) -> Verification:
@@ -136,30 +175,32 @@ def verify(query: QueryMap, candidate: Candidate) -> Verification:
     first = start + max(candidate.lag, 0)
     last = start + min(candidate.lag + query.frames, length)
     nothing = Verification(
-        candidate.lag, 0.0, np.zeros(len(query.lags) - 2 * _NEAR - 1, np.float32), 0, 0
+        candidate.lag, 0.0, np.zeros(query.places, np.float32), 0, 0, 0.0
     )
     if first >= last:
         return nothing
     frame, bin_ = candidate.segment.peaks(first, last)
     if not len(frame):
         return nothing
-    cell = (frame - (start + candidate.lag)) * query.width + (bin_ + _EDGE)
-    score = query.weight.take(cell + query.rows)
-    blocks = _by_blocks(score, frame)
+    frame = frame - (start + candidate.lag)
+    weight = query.weight.take(frame * query.width + (bin_ + _EDGE) + query.rows)
+    blocks = _by_blocks(weight, frame)
     total = blocks.sum(axis=1)
     near, wrong = total[: 2 * _NEAR + 1], total[2 * _NEAR + 1 :]
+    wrong = wrong.reshape(len(_AROUND), -1).max(axis=0)
     best = int(near.argmax())
     spread = max(float(wrong.std()), _MIN_SPREAD)
     capped = float(np.minimum(blocks[best], _SHARE * spread).sum())
     mean = float(wrong.mean())
-    begin, end = _span(score[best] - score[2 * _NEAR + 1 :].mean(axis=0))
-    lag = candidate.lag + int(query.lags[best])
+    begin, end = _span(weight[best] - weight[2 * _NEAR + 1 :].mean(axis=0))
+    away = int(query.lags[best])
     return Verification(
-        lag,
+        candidate.lag + away,
         (capped - mean) / spread,
         (wrong - np.float32(mean)) / np.float32(spread),
-        max(int(frame[begin]) - start - lag, 0),
-        min(int(frame[end]) - start - lag + 1, query.frames),
+        max(int(frame[begin]) - away, 0),
+        min(int(frame[end]) - away + 1, query.frames),
+        float(weight[best].sum()),
     )
 
 

@@ -31,6 +31,11 @@ class Warp:
 
 NO_WARP = Warp()
 
+# The reach of `warp_grid`: tempo alone and speed in per cent, pitch in bins (two semitones).
+MAX_TEMPO = 12
+MAX_SPEED = 8
+MAX_SHIFT = BINS_PER_OCTAVE // 6
+
 
 def resampled(time_ratio: float) -> Warp:
     """Return the warp of a record played at another speed: the pitch follows the tempo."""
@@ -40,24 +45,29 @@ def resampled(time_ratio: float) -> Warp:
 def warp_grid() -> list[Warp]:
     """Return the warps to search when nothing is found at the track's own speed.
 
-    Steps are 1 % in time: an error of half a step moves the ends of a 10 s query by three
-    frames, which voting tolerates. Steps in pitch are one bin. Tempo and pitch are combined only
-    in the way resampling does.
+    Steps are 1 % in time up to 5 %: an error of half a step moves the ends of a 10 s query by
+    three frames, which voting tolerates. Further away, where fewer songs are, steps are 2 %. Steps
+    in pitch are one bin. A record's pitch follows its speed, up to `MAX_SPEED`; a tempo is changed
+    without the pitch up to `MAX_TEMPO`; and either may come with a shift of pitch of its own, up
+    to `MAX_SHIFT`.
     """
-    ratios = [1 + percent / 100 for percent in range(-5, 6) if percent]
-    shifts = [float(bins) for bins in range(-6, 7) if bins]
-    return [
-        *(resampled(ratio) for ratio in ratios),
-        *(Warp(time_ratio=ratio) for ratio in ratios),
-        *(Warp(pitch_bins=shift) for shift in shifts),
-    ]
+    grid = []
+    far = range(-MAX_TEMPO, MAX_TEMPO + 1, 2)
+    for percent in sorted({*range(-5, 6), *far}):
+        ratio = 1 + percent / 100
+        follows = round(resampled(ratio).pitch_bins) if abs(percent) <= MAX_SPEED else 0
+        low, high = min(follows, 0) - MAX_SHIFT, max(follows, 0) + MAX_SHIFT
+        grid += [Warp(ratio, float(bins)) for bins in range(low, high + 1)]
+    grid.remove(NO_WARP)
+    return grid
 
 
-def finer_steps(warp: Warp) -> list[Warp]:
-    """Return finer steps around a warp, of the same kind."""
-    if warp.time_ratio == 1:
-        return [Warp(1.0, warp.pitch_bins + step) for step in (-1 / 3, 0, 1 / 3)]
-    ratios = [warp.time_ratio + step / 1000 for step in (-5, -2.5, 0, 2.5, 5)]
-    if warp.pitch_bins:
-        return [resampled(ratio) for ratio in ratios]
-    return [Warp(ratio) for ratio in ratios]
+def finer_ratios(warp: Warp) -> list[Warp]:
+    """Return finer steps of tempo around a warp of the grid."""
+    steps = (-7.5, -5, -2.5, 0, 2.5, 5, 7.5)
+    return [Warp(warp.time_ratio + step / 1000, warp.pitch_bins) for step in steps]
+
+
+def finer_shifts(warp: Warp) -> list[Warp]:
+    """Return finer steps of pitch around a warp of the grid."""
+    return [Warp(warp.time_ratio, warp.pitch_bins + step) for step in (-1 / 3, 0, 1 / 3)]

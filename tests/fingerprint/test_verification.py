@@ -9,7 +9,7 @@ PLACES = 120
 
 
 def shown(z, wrong):
-    return Verification(0, z, wrong.astype(np.float32), 0, 600)
+    return Verification(0, z, wrong.astype(np.float32), 0, 600, 0.0)
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 5])
