@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Two tracks are the same recording if this part of both matches: quiet beginnings and ends, and
 # passages spoilt by a poor codec, do not match.
 SAME_RECORDING = 0.8
+# An edit has at least this part of the longer version.
+_EDIT = 0.4
 _PROBES = (1 / 6, 1 / 2, 5 / 6)
 _PROBE = 10 * SAMPLE_RATE
 _WINDOW = 20 * SAMPLE_RATE
@@ -53,6 +55,16 @@ class NearDuplicate:
     coverage_of_reference: float
     score: float
 
+    @property
+    def is_copy(self) -> bool:
+        """Whether both are one recording: the same file, a remaster or an edit of it.
+
+        A jingle, an excerpt and a medley are not: they are a small part of the other, or contain
+        much else.
+        """
+        shares = sorted((self.coverage, self.coverage_of_reference))
+        return shares[1] >= SAME_RECORDING and shares[0] >= _EDIT
+
 
 def find_near_duplicate(catalogue: Catalogue, landmarks: Landmarks) -> NearDuplicate | None:
     """Return the track of a catalogue that covers most of a new one, if there is any.
@@ -73,7 +85,7 @@ def find_near_duplicate(catalogue: Catalogue, landmarks: Landmarks) -> NearDupli
             by_track.setdefault(match.track, []).append(match)
     found = [_near_duplicate(catalogue, landmarks, matches) for matches in by_track.values()]
     certain = [each for each in found if each.score >= _THRESHOLD]
-    return max(certain, key=lambda each: each.coverage, default=None)
+    return max(certain, key=lambda each: (each.is_copy, each.coverage), default=None)
 
 
 def _windows(landmarks: Landmarks) -> Iterable[Landmarks]:

@@ -144,12 +144,24 @@ class Segment(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another track that a match may be: the catalogue's key, the title and the artist."""
+
+    track: Text
+    title: Text
+    artist: Text
+
+
+@dataclass(frozen=True, slots=True)
 class Match(Event):
     """A track of the catalogue that plays in [start, end).
 
     `track` is the catalogue's key, `track_start` the position in the track (in samples at
     `rate`) that plays at `start`; `score` is the matcher's. `final` is False while the
     track is still playing: a later event with the same id replaces this one.
+
+    `alternatives` are the other tracks that may be playing: those with the same recording, and
+    those that share the audio so far.
     """
 
     track: Text
@@ -158,6 +170,7 @@ class Match(Event):
     track_start: TrackSample
     score: Score
     final: Flag
+    alternatives: Annotated[tuple[Alternative, ...], Field(max_length=1000)] = ()
 
     kind: ClassVar[str] = "match"
 
@@ -173,6 +186,10 @@ class Match(Event):
             "track_start_s": round(self.track_start / self.rate, 2),
             "score": round(self.score, 3),
             "final": self.final,
+            "alternatives": [
+                {"track": each.track, "title": each.title, "artist": each.artist}
+                for each in self.alternatives
+            ],
         }
 
 

@@ -79,9 +79,9 @@ def to_track(row: Row) -> Track:
     ValueError
         With the invalid value.
     """
-    _, key, title, artist, album, isrc, duration, content, extra = row
+    _, key, title, artist, album, isrc, duration, content, extra, recording = row
     texts = {"key": key, "title": title, "artist": artist, "album": album, "isrc": isrc}
-    for name, text in (texts | {"content": content}).items():
+    for name, text in (texts | {"content": content, "recording": recording}).items():
         if not isinstance(text, str) or len(text) > MAX_TEXT:
             raise ValueError(f"{name} is {_shown(text)}, not a text of at most {MAX_TEXT}")
     if not _is_count(duration, MAX_TRACK_SAMPLES):
@@ -89,7 +89,7 @@ def to_track(row: Row) -> Track:
     if not isinstance(extra, str):
         raise ValueError(f"extra is {_shown(extra)}, not a JSON object")
     fields = parse_object(extra)
-    return Track(key, title, artist, album, isrc, duration, content, fields)
+    return Track(key, title, artist, album, isrc, duration, content, fields, recording)
 
 
 def to_peaks(track: int, length: object, peaks: object) -> TrackPeaks:

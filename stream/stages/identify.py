@@ -21,7 +21,7 @@ from stream.events import Decision, Match, Segment
 from stream.ranges import Flag, Sample
 from stream.session import Session, Sessions, Stage
 from stream.stages.landmark_buffer import LandmarkBuffer
-from stream.stages.open_matches import OpenMatches
+from stream.stages.playings import Playing, PlayingRules, Playings
 
 if TYPE_CHECKING:
     from fingerprint.matching.matcher import Matcher, TrackMatch
@@ -84,12 +84,12 @@ class MusicState:
 
 @dataclass(slots=True)
 class IdentifyState:
-    """A station's music, its landmarks and its open matches; `end` is that of the last decision."""
+    """A station's music, its landmarks and its playings; `end` is that of the last decision."""
 
     buffer: LandmarkBuffer = field(default_factory=LandmarkBuffer)
     end: int = 0
     music: MusicState | None = None
-    open: OpenMatches = field(default_factory=OpenMatches)
+    playings: Playings = field(default_factory=Playings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,8 @@ class IdentifyPart:
 
     end: Sample
     music: MusicState | None
-    matches: Annotated[list[Match], Field(max_length=1000)]
+    playings: Annotated[list[Playing], Field(max_length=1000)]
+    over: Annotated[list[Playing], Field(max_length=1000)]
     audio_from: Sample
     # Half a minute of music has 16 kB.
     landmarks: Annotated[str, Strict(), Field(max_length=1 << 20)]
@@ -129,6 +130,7 @@ class Identify(Stage):
         self.matcher = matcher
         self.warping = warping
         self.settings = settings
+        self.rules = PlayingRules(settings.tolerance, settings.shortest, held=2 * settings.query)
 
     def push(self, items: Sequence[Item]) -> list[Item]:
         """Return `items`, with the matches that become known behind (of a break: before) each.
@@ -180,7 +182,8 @@ class Identify(Stage):
         return IdentifyPart(
             state.end,
             state.music and replace(state.music),
-            [*state.open.matches],
+            [replace(each) for each in state.playings.open],
+            [replace(each) for each in state.playings.over],
             state.buffer.audio_from,
             state.buffer.landmarks.pack(),
         )
@@ -190,7 +193,7 @@ class Identify(Stage):
             LandmarkBuffer(part.audio_from, Landmarks.unpack(part.landmarks)),
             part.end,
             part.music and replace(part.music),
-            OpenMatches([*part.matches]),
+            Playings(*([replace(each) for each in some] for some in (part.playings, part.over))),
         )
 
     def _segment(self, state: IdentifyState, segment: Segment) -> list[Match]:
@@ -222,7 +225,7 @@ class Identify(Stage):
             out = self._query(state, music, decision, decision.end - EDGE)
             # Twice the interval without the track means it is over, whatever follows it.
             stale = decision.end - 2 * self.settings.interval
-            out += state.open.finish(lambda match: match.end < stale)
+            out += state.playings.finish(lambda match: match.end < stale)
         audio_from = decision.end - self.settings.look_back
         if state.music is not None:
             audio_from -= self.settings.interval
@@ -240,7 +243,7 @@ class Identify(Stage):
             out = self._query(state, music, cause, end)
         state.music = None
         state.buffer.begin(end)
-        return out + state.open.finish()
+        return out + state.playings.finish()
 
     def _query(
         self,
@@ -260,14 +263,14 @@ class Identify(Stage):
         longest = max(music.start, end - max(self.settings.max_query, self.settings.query))
         start = max(longest, min(music.known, end - self.settings.query))
         # While a track plays, its landmarks stay: all of them may be needed to match it again.
-        buffer.drop_landmarks(longest if state.open.matches else start)
+        buffer.drop_landmarks(longest if state.playings.open else start)
+        state.playings.forget(buffer.landmarks.start)
         if end - start < self.settings.shortest:
             return []
         out = []
         for answer in self._answers(state, music, start, last=not isinstance(cause, Decision)):
-            match = _match(cause.station, answer)
-            music.known = max(music.known, match.end)
-            out += state.open.add(match, answer.speed, self.settings.tolerance)
+            out += state.playings.add(cause.station, answer, self.rules)
+        music.known = max(music.known, state.playings.known)
         return out
 
     def _answers(
@@ -288,19 +291,3 @@ class Identify(Stage):
         answers = self.warping.match(landmarks.between(start, landmarks.end))
         music.warped = any(answer.speed != 1 or answer.pitch != 0 for answer in answers)
         return answers
-
-
-def _match(station: str, answer: TrackMatch) -> Match:
-    return Match(
-        station,
-        answer.query_start,
-        answer.query_end,
-        answer.rate,
-        None,
-        answer.track,
-        answer.title,
-        answer.artist,
-        answer.track_start,
-        answer.score,
-        final=False,
-    )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from stream.audio import AudioChunk
-from stream.events import Decision, Event, Gap, Match, Segment
+from stream.events import Alternative, Decision, Event, Gap, Match, Segment
 from stream.kafka.codec.message import CODECS, encode, encode_end
 from stream.kafka.settings import TopicSettings
 
@@ -23,6 +23,7 @@ EVENTS = [
     Segment("ö b", RATE, 5 * RATE, RATE, None, "speech_over_music", 0.5, False),
     Segment("a", 0, RATE, RATE, None, "speech", 0.9, True, "female", 0.97),
     Match("a", 0, 5 * RATE, RATE, 0.0, "key", "Title", "Artist", 123, 17.5, True),
+    Match("a", 0, 9, RATE, None, "key", "Title", "", 1, 2.0, False, (Alternative("b", "T", ""),)),
     Gap("a", 0, 1, RATE, None, "missing"),
 ]
 # What subscribers of version 1 rely on: fields may be added to it, and nothing else.
@@ -34,7 +35,7 @@ VERSION_1 = {
     "gap": [*COMMON, "reason"],
 }
 # Fields that came later: a message of before them is of version 1 all the same.
-OPTIONAL = {"voice", "voice_score"}
+OPTIONAL = {"voice", "voice_score", "alternatives"}
 TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -42,6 +43,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "boolean": (bool,),
     "null": (type(None),),
     "object": (dict,),
+    "array": (list,),
 }
 
 
@@ -65,6 +67,9 @@ def problems(value: Any, schema: dict[str, Any], at: str = "$") -> list[str]:
             found.append(f"{at}: {len(value)} characters")
         if not re.search(schema.get("pattern", ""), value):
             found.append(f"{at}: {value!r} is not like {schema['pattern']}")
+    if isinstance(value, list):
+        for index, each in enumerate(value):
+            found += problems(each, schema.get("items", {}), f"{at}[{index}]")
     if isinstance(value, dict):
         found += [
             f"{at}: {name} is missing" for name in schema.get("required", []) if name not in value
