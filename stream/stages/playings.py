@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # Copies of a recording begin and are cut at different places, so positions in two of them agree
 # within this only.
-_COPY_TOLERANCE = 30 * SAMPLE_RATE
+_COPY_TOLERANCE = 15 * SAMPLE_RATE
 # A track explains an answer if it covers this part of it.
 _EXPLAINED = 0.75
 # A track that is named when it is over, since others explain it too, was played by this part.
@@ -150,11 +150,16 @@ class Playings:
     def _find(
         self, playings: list[Playing], answer: TrackMatch, rules: PlayingRules
     ) -> Playing | None:
-        """Return the playing that an answer belongs to."""
-        for each in playings:
-            if each.recording == _recording(answer) and _goes_on(each, answer, rules.tolerance):
-                return each
-        return None
+        """Return the playing that an answer belongs to: of several, the one that covers most."""
+        found = [
+            each
+            for each in playings
+            if each.recording == _recording(answer) and _goes_on(each, answer, rules.tolerance)
+        ]
+        span = _span(answer)
+        return max(
+            found, key=lambda each: _common(span, (each.match.start, each.match.end)), default=None
+        )
 
     def _explanations(self, answer: TrackMatch) -> list[TrackMatch]:
         """Return the other tracks that explain nearly all of an answer."""
