@@ -39,8 +39,8 @@ def add(
     csv: Annotated[
         Path | None,
         typer.Option(
-            help="Table with a column `file` and any of key, title, artist, album, isrc; "
-            "other columns are kept as extra fields. It overrides the tags of the files."
+            help="Table with a column `file` and any of key, title, artist, album, isrc, "
+            "label; other columns are kept as extra fields. It overrides the tags of the files."
         ),
     ] = None,
     skip_duplicates: Annotated[
@@ -166,11 +166,12 @@ def match(
             if as_json:
                 fields = {"file": str(path), **asdict(answer)}
                 del fields["copies"], fields["rivals"], fields["recording"]
-                fields["duration_s"] = round(fields.pop("duration") / answer.rate, 3)
                 fields["alternatives"] = [asdict(name) for name in answer.alternatives]
                 rate = fields.pop("rate")
                 for name in ("query_start", "query_end", "track_start"):
                     fields[f"{name}_s"] = round(fields.pop(name) / rate, 2)
+                duration = fields.pop("duration")
+                fields["track_duration_s"] = round(duration / rate, 3) if duration else None
                 put(to_json(fields))
             else:
                 start, end, place = (

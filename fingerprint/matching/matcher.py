@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from airsift.json_types import JsonScalar
     from fingerprint.analysis.landmarks import Landmarks
     from fingerprint.catalogue import Catalogue
     from fingerprint.matching.candidates import Candidate
@@ -62,9 +63,13 @@ class TrackMatch:
     pitch : float
         Semitones by which the query lies above the track, including the effect of `speed`.
     rate : int
-        Samples per second of the three places.
+        Samples per second of the three places, and of `duration`.
+    album, isrc, label : str
+        The track's metadata; empty where unknown.
     duration : int >= 0
-        Samples of the track; 0 if unknown.
+        Samples of the track; 0 where unknown.
+    extra : dict
+        Further fields of the track.
     recording : str
         The same for all copies of a recording in the catalogue; empty for the track alone.
     copies : tuple of TrackName
@@ -83,7 +88,11 @@ class TrackMatch:
     speed: float = 1.0
     pitch: float = 0.0
     rate: int = SAMPLE_RATE
+    album: str = ""
+    isrc: str = ""
+    label: str = ""
     duration: int = 0
+    extra: dict[str, JsonScalar] = field(default_factory=dict)
     recording: str = ""
     copies: tuple[TrackName, ...] = ()
     rivals: tuple[Rival, ...] = ()
@@ -272,7 +281,11 @@ class LandmarkMatcher:
             round(found.score, 2),
             round(speed, 4),
             round(found.warp.semitones, 2),
+            album=track.album,
+            isrc=track.isrc,
+            label=track.label,
             duration=track.duration,
+            extra=track.extra,
             recording=track.recording,
             copies=tuple(TrackName(copy.key, copy.title, copy.artist) for copy in copies),
         )

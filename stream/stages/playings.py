@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from fingerprint.settings import SAMPLE_RATE
 from stream.events import Alternative, Match
-from stream.ranges import Flag, Sample, Text
+from stream.ranges import Flag, Text
 
 if TYPE_CHECKING:
     from fingerprint.matching.matcher import TrackMatch
@@ -62,15 +62,12 @@ class Playing:
         What is published of it; not final while it may go on.
     recording : str
         What its track shares with copies of it.
-    duration : int >= 0
-        Samples of the track; 0 where the matcher does not say.
     named : bool
         Whether it is published. Otherwise other recordings explain its audio as well.
     """
 
     match: Match
     recording: Text
-    duration: Sample = 0
     named: Flag = True
 
 
@@ -249,9 +246,14 @@ def _playing(station: str, answer: TrackMatch) -> Playing:
         answer.track_start,
         answer.score,
         final=False,
+        album=answer.album,
+        isrc=answer.isrc,
+        label=answer.label,
+        track_duration=answer.duration or None,
+        extra=answer.extra,
         alternatives=_alternatives(answer),
     )
-    return Playing(match, _recording(answer), answer.duration, named=False)
+    return Playing(match, _recording(answer), named=False)
 
 
 def _alternatives(answer: TrackMatch) -> tuple[Alternative, ...]:
@@ -260,7 +262,7 @@ def _alternatives(answer: TrackMatch) -> tuple[Alternative, ...]:
 
 def _is_whole(playing: Playing) -> bool:
     length = playing.match.end - playing.match.start
-    return 0 < _WHOLE * playing.duration <= length
+    return 0 < _WHOLE * (playing.match.track_duration or 0) <= length
 
 
 def _same_audio(a: Playing, b: Playing) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -162,7 +163,7 @@ def test_laws_of_playings(parts):
     # Playings of one recording lie one behind the other.
     for song in COPIED + WITH_JINGLE:
         spans = sorted((m.start, m.end) for m in finals if m.track[0] == song)
-        assert all(end <= start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
+        assert all(end <= start for (_, end), (start, _) in pairwise(spans))
     # What is named plays.
     for match in matches:
         heard = [
