@@ -163,8 +163,8 @@ def _check_smooth(smooth: SmoothState, end: int) -> None:
 
 def _check_identify(identify: IdentifyPart, end: int) -> None:
     samples = [identify.end, identify.audio_from, Landmarks.unpack(identify.landmarks).end]
-    if (music := identify.music) is not None:
-        samples += [music.start, music.known, music.searched, music.end or 0]
+    query = identify.query
+    samples += [query.start, query.asked, query.known, query.searched, query.music or 0]
     for match in identify.matches:
         _check(match.time is None and not match.final, "matches: one that is dated or final")
         samples += [match.start, match.end]
