@@ -201,7 +201,7 @@ class Identify(Stage):
         buffer.extend(self.matcher.extract, min(end, certain), audio_end)
         buffer.drop_audio(buffer.landmarks.end - EDGE)
         end = min(end, buffer.landmarks.end)
-        start = query.from_sample(end, self.settings)
+        start = query.from_sample(end, self.settings, playing=state.playing)
         # While a track plays, its landmarks stay: all of them may be needed to match it again.
         longest = max(query.start, end - self.settings.longest)
         buffer.drop_landmarks(longest if state.playing else start)

@@ -107,13 +107,14 @@ class QueryState:
         """Return how many samples before a sample have no name; of music, if the label has it."""
         return end - max(self.known, self.music or 0)
 
-    def from_sample(self, end: int, settings: IdentifySettings) -> int:
+    def from_sample(self, end: int, settings: IdentifySettings, *, playing: bool) -> int:
         """Return where a query that ends at a sample begins.
 
-        It covers all audio without a name, and at least `settings.query`.
+        It covers the audio without a name; while a track plays, at least `settings.query`. The
+        audio of a track that is over is in no later query, or it would be found again.
         """
         earliest = max(self.start, end - settings.longest)
-        return max(earliest, min(self.known, end - settings.query))
+        return max(earliest, min(self.known, end - settings.query) if playing else self.known)
 
     def warp_is_due(self, settings: IdentifySettings, *, playing: bool, last: bool) -> bool:
         """Return whether the matcher with warp search has its turn.

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,47 +10,9 @@ from fingerprint.settings import EDGE, HOP
 from stream.audio import AudioChunk, EndOfStream
 from stream.events import Decision, Match
 from stream.stages.identify import Identify
-from stream.stages.query_times import IdentifySettings
 from stream.stages.smooth import Smooth
 from tests.stream.doubles import SMOOTH
-
-S = 16000
-TIMES = IdentifySettings(first=6 * S, interval=5 * S, query=10 * S, shortest=3 * S, tolerance=8000)
-
-
-@dataclass(frozen=True)
-class Answer:
-    track: str
-    title: str
-    artist: str
-    query_start: int
-    query_end: int
-    track_start: int
-    score: float
-    speed: float = 1.0
-    pitch: float = 0.0
-    rate: int = S
-
-
-class SampleMatcher:
-    """Knows track "t": audio whose sample values count up, one a sample."""
-
-    def __init__(self, least=2 * S):
-        self.least = least
-        self.queries = []
-
-    def extract(self, samples):
-        every = np.arange(0, len(samples), HOP)
-        loud = every[samples[every] > 0]
-        value = samples[loud].astype(np.float32)
-        return Landmarks(loud, value, np.zeros(len(loud), np.int16), 0, len(samples))
-
-    def match(self, landmarks):
-        self.queries.append((landmarks.start, landmarks.end))
-        if len(landmarks) < self.least // HOP:
-            return []
-        first, last = int(landmarks.time[0]), int(landmarks.time[-1]) + HOP
-        return [Answer("t", "Title", "Artist", first, last, int(landmarks.bin[0]), 9.0)]
+from tests.stream.sample_matcher import TIMES, S, SampleMatcher
 
 
 def station(text: str, track_from: int | None = None, track_start: int = 0):

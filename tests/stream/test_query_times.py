@@ -15,7 +15,7 @@ from stream.events import Decision, Match, Segment
 from stream.stages.identify import WITH_MUSIC, Identify
 from stream.stages.smooth import Smooth
 from tests.stream.doubles import SMOOTH
-from tests.stream.test_identify import TIMES, S, SampleMatcher
+from tests.stream.sample_matcher import TIMES, S, SampleMatcher
 
 P = {"s": (0.95, 0.05), "m": (0.05, 0.95), "b": (0.95, 0.95), ".": (0.05, 0.05)}
 
