@@ -164,8 +164,8 @@ def _check_smooth(smooth: SmoothState, end: int) -> None:
 
 def _check_identify(identify: IdentifyPart, end: int) -> None:
     samples = [identify.end, identify.audio_from, Landmarks.unpack(identify.landmarks).end]
-    if (music := identify.music) is not None:
-        samples += [music.start, music.known, music.searched, music.end or 0]
+    query = identify.query
+    samples += [query.start, query.asked, query.known, query.searched, query.music or 0]
     for each in identify.playings:
         _check(not each.match.final, "playings: one that is final")
     for each in identify.over:

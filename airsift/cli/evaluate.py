@@ -86,9 +86,9 @@ def evaluate(
     pairs = list(segment(generate(held_out, count=programmes), file)) if programmes else []
     scores = event_metrics.count_events(pairs).rows() if pairs else {}
     voice = None
-    if voices.known_voices().keys() & {take.group for take in held_out}:
+    windows = voices.known_sources(voices.voice_windows(corpus, part))
+    if windows:
         complain("the shipped network of voices")
-        windows = voices.voice_windows(corpus, part)
         voice = voices.voice_accuracy(classifier.load(classifier.VOICE_WEIGHTS), windows)
     cpu_s, size = predict.window_cpu_s(loaded), file.stat().st_size
     required = requirements.check_requirements(predictions, scores, voice, cpu_s, size, levels)

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airsift.errors import ConfigError
+from model.corpus import groups
 from model.corpus.cache import key_of
 from model.networks import presets
 from model.spec import BINS_PER_OCTAVE
@@ -23,10 +24,12 @@ from model.training.mixer import SOURCE_BALANCE, Mixer
 from model.training.mixture import MixtureSource, mix, solo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from model.corpus.feature_store import FeatureStore
+    from model.corpus.groups import Clip
+    from model.corpus.sources import Split
     from model.training.mixture import Recipe
 
 SEMITONES_PER_OCTAVE = 12
@@ -59,6 +62,7 @@ class _File(BaseModel):
     classes: dict[str, list[str]]
     leave_out: list[str] = []
     groups: str = ""
+    clips: str = ""
     manifest: str = ""
     repeats: Annotated[int, Field(ge=1, le=100)] = 1
     max_seconds_per_group: Annotated[int, Field(ge=1)] = 600
@@ -84,6 +88,10 @@ class Task:
         Classes of the corpus that the task ignores.
     groups : mapping of str to str
         Groups with another class than in the corpus.
+    splits : mapping of str to Split
+        Groups with a split of their own.
+    clips : mapping of str to sequence of Clip
+        Files with several groups, by path.
     manifest : Path, optional
         Files to decode into the corpus.
     repeats : int > 0
@@ -109,6 +117,8 @@ class Task:
     classes: Mapping[str, tuple[int, ...]]
     leave_out: frozenset[str]
     groups: Mapping[str, str]
+    splits: Mapping[str, Split]
+    clips: Mapping[str, Sequence[Clip]]
     manifest: Path | None
     repeats: int
     max_seconds_per_group: int
@@ -162,7 +172,8 @@ def load_task(path: Path, **overrides: object) -> Task:
         raise ConfigError(f"{path}: {where}: {first['msg']}; see docs/own_labels.md") from error
     _check_names(path, read)
     given = {name: value for name, value in overrides.items() if value is not None}
-    groups = _classes(path.parent / read.groups) if read.groups else {}
+    listed = groups.read_groups(path.parent / read.groups) if read.groups else groups.NONE
+    clips = groups.read_clips(path.parent / read.clips) if read.clips else {}
     return Task(
         data=read.data,
         labels=tuple(read.labels),
@@ -171,7 +182,9 @@ def load_task(path: Path, **overrides: object) -> Task:
             for name, switched in read.classes.items()
         },
         leave_out=frozenset(read.leave_out),
-        groups=groups,
+        groups=listed.kinds,
+        splits=listed.splits,
+        clips=clips,
         manifest=path.parent / read.manifest if read.manifest else None,
         repeats=read.repeats,
         max_seconds_per_group=read.max_seconds_per_group,
@@ -181,7 +194,12 @@ def load_task(path: Path, **overrides: object) -> Task:
         settings=parse_settings(path, {"filter_labels_at": 1.0, **read.train, **given}),
         foreground=tuple(dict.fromkeys(window.of[0] for window in read.window))
         or tuple(read.classes),
-        key=key_of(read.model_dump(exclude={"data", "manifest", "groups", "train"}), groups),
+        key=key_of(
+            read.model_dump(exclude={"data", "manifest", "groups", "clips", "train"}),
+            dict(listed.kinds),
+            dict(listed.splits),
+            clips,
+        ),
     )
 
 
@@ -191,19 +209,6 @@ def _refuse_renamed(path: Path, table: Mapping[str, Any]) -> None:
     for name in names:
         if name in RENAMED:
             raise ConfigError(f"{path}: {name} is now called {RENAMED[name]}: rename it")
-
-
-def _classes(path: Path) -> dict[str, str]:
-    """Read a table of groups and classes, separated by tabs."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    rows = [line.split("\t") for line in lines if line and not line.startswith("#")]
-    bad = next((row for row in rows if len(row) != 2), None)
-    if bad:
-        raise ConfigError(f"{path}: {bad!r} must be a group, a tab and a class")
-    return dict(rows)
 
 
 def _check_names(path: Path, read: _File) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from airsift.errors import ConfigError
 from model.corpus import cache, feature_store, splits
+from model.corpus import groups as tables
 from model.corpus import recordings as corpus
 from model.corpus import sources as recipe
 from model.frontend.rolling_cqt import RollingCQT, cqt
@@ -67,10 +68,9 @@ def all_recordings(task: Task, folder: Path) -> tuple[list[Recording], list[Reco
     """List the recordings of the corpus, if there is one, and of the task's manifest."""
     cache.check_whole(folder)
     shared = corpus.read_index(folder) if task.manifest is None or corpus.exists(folder) else []
-    if task.manifest is None:
-        return shared, []
-    own = corpus.read_index(folder / manifest_folder(task))
-    return shared, [replace(each, array=f"{manifest_folder(task)}/{each.array}") for each in own]
+    own = [] if task.manifest is None else corpus.read_index(folder / manifest_folder(task))
+    own = [replace(each, array=f"{manifest_folder(task)}/{each.array}") for each in own]
+    return tables.cut_clips(shared, task.clips), tables.cut_clips(own, task.clips)
 
 
 def recordings(task: Task, folder: Path, split: Split) -> list[Recording]:
@@ -83,7 +83,7 @@ def recordings(task: Task, folder: Path, split: Split) -> list[Recording]:
     """
     shared, own = all_recordings(task, folder)
     found: dict[Split, list[Recording]] = {
-        each: _of_task(task, feature_store.select_split([*shared, *own], each))
+        each: _of_task(task, tables.split_of_table([*shared, *own], task.splits, each))
         for each in recipe.SPLITS
     }
     counted = Counter(kind_of(task, each) for each in found[split])
@@ -196,7 +196,7 @@ def validation(task: Task, folder: Path, split: Split = "validation") -> Validat
 def windows(
     folder: Path, chosen: Sequence[Recording], *, augmented: bool
 ) -> Iterator[tuple[Tensor, str, str]]:
-    """Yield windows with an active class, up to `MAX_WINDOWS_PER_GROUP` of each group.
+    """Yield windows with an active class, up to `MAX_WINDOWS_PER_GROUP` of a group and class.
 
     Parameters
     ----------
@@ -215,12 +215,12 @@ def windows(
         Group and class of its take.
     """
     front_end = RollingCQT()
-    counted: Counter[str] = Counter()
+    counted: Counter[tuple[str, str]] = Counter()
     for take in feature_store.takes(folder, chosen, SEED, augmented=augmented):
-        starts = _starts(take)[: MAX_WINDOWS_PER_GROUP - counted[take.group]]
+        starts = _starts(take)[: MAX_WINDOWS_PER_GROUP - counted[take.group, take.kind]]
         if not starts:
             continue
-        counted[take.group] += len(starts)
+        counted[take.group, take.kind] += len(starts)
         with torch.inference_mode():
             columns = cqt(torch.from_numpy(take.samples)[None], front_end)[0]
         for start in starts:
@@ -241,7 +241,7 @@ def _computed(task: Task, folder: Path, chosen: Sequence[Recording]) -> Iterator
     front_end = RollingCQT()
     for repeat in range(task.repeats):
         random = np.random.default_rng([SEED, repeat])
-        some = _sample(chosen, task.max_seconds_per_group * SAMPLE_RATE, random)
+        some = sample(chosen, task.max_seconds_per_group * SAMPLE_RATE, random)
         for take in feature_store.takes(folder, some, SEED + repeat, augmented=True):
             with torch.inference_mode():
                 columns = cqt(torch.from_numpy(take.samples)[None], front_end)[0]
@@ -251,17 +251,30 @@ def _computed(task: Task, folder: Path, chosen: Sequence[Recording]) -> Iterator
             yield columns[:count].numpy().astype(np.float16), take.active[:count], row
 
 
-def _sample(
+def sample(
     chosen: Sequence[Recording], max_samples: int, random: np.random.Generator
 ) -> list[Recording]:
-    """Draw recordings of each group up to a number of samples."""
+    """Draw recordings of each group up to a number of samples; of the last one, a random part.
+
+    Parameters
+    ----------
+    chosen : sequence of Recording
+        Of any groups.
+    max_samples : int > 0
+        Of one group. Classes that `feature_store.takes` repeats count as often.
+    random : np.random.Generator
+        Draws the order and the parts.
+    """
     used: Counter[str] = Counter()
     selected = []
     for place in random.permutation(len(chosen)):
         each = chosen[place]
-        if used[each.group] < max_samples:
-            used[each.group] += each.end - each.start
-            selected.append(each)
+        times = feature_store.REPEATS.get(each.kind, 1)
+        length = min(each.end - each.start, (max_samples - used[each.group]) // times)
+        if length > 0:
+            start = each.start + int(random.integers(each.end - each.start - length + 1))
+            used[each.group] += length * times
+            selected.append(replace(each, start=start, end=start + length))
     return selected
 
 

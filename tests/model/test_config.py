@@ -130,5 +130,5 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         config.load_task(tmp_path / "none.toml")
     (tmp_path / "bad.tsv").write_text("anna female\n")
     text = ADVERTS.replace("manifest =", 'groups = "bad.tsv"\nmanifest =')
-    with pytest.raises(ConfigError, match="must be a group, a tab and a class"):
+    with pytest.raises(ConfigError, match="must be a group, a class"):
         config.load_task(written(tmp_path, text))

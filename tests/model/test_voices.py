@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from collections import Counter
+from importlib.resources import files
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 
 from model import classifier
-from model.corpus import sources as recipe
-from model.corpus import splits
+from model.corpus import groups
 from model.corpus.recordings import Recording
 from model.evaluation import voices
+from model.evaluation.voices import VoiceWindow
 from model.frontend.rolling_cqt import RollingCQT, cqt
 
 RATE = 16_000
@@ -25,15 +29,28 @@ class ByPitch:
         return torch.sigmoid(torch.stack([high - low, low - high], dim=1))
 
 
-def test_every_known_voice_is_in_one_split_and_is_female_or_male() -> None:
+def test_every_known_voice_is_female_or_male_and_every_split_has_many_of_both() -> None:
+    table = groups.read_groups(files("model") / "voices.tsv")
+    assert set(table.kinds.values()) == {"female", "male"}
+    assert table.kinds.keys() == table.splits.keys()
+    counted = Counter((split, table.kinds[group]) for group, split in table.splits.items())
+    for split, minimum in (("train", 100), ("validation", 20), ("test", 50)):
+        assert min(counted[split, kind] for kind in voices.LABELS) >= minimum
+
+
+def test_every_clip_is_of_a_known_voice_and_clips_of_a_file_do_not_overlap() -> None:
     known = voices.known_voices()
-    table = splits.load_splits()
-    assert set(known.values()) == {"female", "male"}
-    counted = {split: [0, 0] for split in recipe.SPLITS}
-    for group, kind in known.items():
-        counted[table[group.split(":")[0]]][kind == "male"] += 1
-    for split, minimum in (("train", 80), ("validation", 2), ("test", 1)):
-        assert min(counted[split]) >= minimum
+    for clips in groups.read_clips(files("model") / "voice_clips.tsv").values():
+        assert {clip.group for clip in clips} <= known.keys()
+        ordered = sorted(clips)
+        assert all(first.end <= second.start for first, second in pairwise(ordered))
+
+
+def test_sources_that_are_held_out_have_voices_for_test_only() -> None:
+    splits = groups.read_groups(files("model") / "voices.tsv").splits
+    for source in ("ravdess", "speechocean762", "medley-solos-db"):
+        found = {split for group, split in splits.items() if voices.source_of(group) == source}
+        assert found == {"test"}
 
 
 def windows(pitch: float) -> torch.Tensor:
@@ -50,24 +67,59 @@ def test_windows_are_pooled_by_voice() -> None:
     male = next(group for group, kind in known.items() if kind == "male")
     pitch = {female[0]: 200.0, female[1]: 100.0, male: 100.0}
     found = voices.voice_accuracy(
-        ByPitch(), [(windows(hz), group) for group, hz in pitch.items() for _ in range(3)]
+        ByPitch(),
+        [
+            VoiceWindow(windows(hz), group, "speech")
+            for group, hz in pitch.items()
+            for _ in range(3)
+        ],
     )
     assert (found.windows, found.groups) == (9, 3)
     assert found.value == pytest.approx(2 / 3)
     assert found.low < found.value < found.high
 
 
+def test_sources_are_measured_apart_and_so_are_speech_and_singing() -> None:
+    """One woman of a source with trained voices speaks high; of another she sings low."""
+    found = voices.accuracy_by_source(
+        ByPitch(),
+        [
+            VoiceWindow(windows(200.0), "librispeech:32", "speech"),
+            VoiceWindow(windows(200.0), "ravdess:actor02", "speech"),
+            VoiceWindow(windows(100.0), "ravdess:actor02", "singing"),
+        ],
+    )
+    assert [(each.source, each.kind, each.trained, each.right.value) for each in found] == [
+        ("ravdess", "singing", False, 0.0),
+        ("librispeech", "speech", True, 1.0),
+        ("ravdess", "speech", False, 1.0),
+    ]
+    assert all(each.answered.windows == 1 for each in found)
+
+
+def test_only_speech_of_sources_with_trained_voices_counts_as_held_out_speakers() -> None:
+    columns = torch.zeros(250, 144)
+    drawn = [
+        VoiceWindow(columns, group, kind)
+        for group in ("librispeech:32", "ravdess:actor02")
+        for kind in voices.KINDS
+    ]
+    assert voices.known_sources(drawn) == drawn[:1]
+
+
 def test_a_users_group_that_is_called_like_a_known_voice_is_another_voice() -> None:
-    known = next(iter(voices.known_voices()))
+    table = groups.read_groups(files("model") / "voices.tsv")
+    known = next(group for group, split in table.splits.items() if split == "test")
     recordings = [
         Recording("s", group, "speech", group, 0, 1, group, origin)
         for group, origin in ((known, "recipe"), ("unknown:1", "recipe"), (known, "own"))
     ]
-    assert voices.known_recordings(recordings) == recordings[:1]
+    assert voices.known_recordings(recordings, "test") == recordings[:1]
+    assert voices.known_recordings(recordings, "train") == []
 
 
 def test_the_shipped_voice_model_is_small_and_fits_the_other() -> None:
     voice, other = classifier.load(classifier.VOICE_WEIGHTS), classifier.load()
     assert voice.spec.labels == voices.LABELS
     assert voice.spec.window_columns == other.spec.window_columns
-    assert classifier.VOICE_WEIGHTS.stat().st_size < 300_000
+    assert classifier.VOICE_WEIGHTS.stat().st_size < 200_000

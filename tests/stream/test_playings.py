@@ -17,14 +17,13 @@ from fingerprint.settings import HOP
 from fingerprint.track import TrackName
 from stream.audio import AudioChunk, EndOfStream
 from stream.events import Decision, Match
-from stream.stages.identify import Identify, IdentifySettings
+from stream.stages.identify import Identify
 from stream.stages.playings import PlayingRules, Playings
 from stream.stages.smooth import Smooth
 from tests.stream.doubles import SMOOTH
+from tests.stream.sample_matcher import TIMES, S
 
-S = 16_000
 HOPS = S / HOP  # in a second
-TIMES = IdentifySettings(first=6 * S, interval=5 * S, query=10 * S, shortest=3 * S, tolerance=8000)
 RULES = PlayingRules(tolerance=8000, shortest=3 * S, held=20 * S)
 
 # Three songs that have two copies each in the catalogue, and three that open with one jingle.

@@ -10,15 +10,13 @@ from fingerprint.catalogue import Catalogue
 from fingerprint.matching.matcher import LandmarkMatcher
 from stream.audio import AudioChunk, EndOfStream
 from stream.events import Decision, Match
-from stream.stages.identify import Identify, IdentifySettings
+from stream.stages.identify import Identify
 from stream.stages.smooth import Smooth
 from stream.testing import write_wav
 from tests.fingerprint.command import airsift
 from tests.fingerprint.music import compose
 from tests.stream.doubles import SMOOTH
-
-S = 16_000
-TIMES = IdentifySettings(first=6 * S, interval=5 * S, query=10 * S, shortest=3 * S, tolerance=8000)
+from tests.stream.sample_matcher import TIMES, S
 
 
 @pytest.fixture(scope="module")
