@@ -35,10 +35,14 @@ TRACKS = [f"{song}{copy}" for song in COPIED for copy in (1, 2)] + [f"{s}1" for 
 
 @dataclass(frozen=True)
 class Part:
-    """What a station plays: a song from its beginning, `unknown` music, or `speech`."""
+    """What a station plays: a song from its beginning, `unknown` music, or `speech`.
+
+    A song may be labelled as speech.
+    """
 
     what: str
     seconds: int
+    under_speech: bool = False
 
 
 def sound_of(song: str) -> np.ndarray:
@@ -117,7 +121,7 @@ def published(parts: list[Part]) -> list[Match]:
         hops = np.arange(n) // HOP
         sound = sound_of(part.what)[hops] if len(part.what) == 1 else np.full(n, -1)
         audio.append(sound.astype(np.float32))
-        music += [part.what != "speech"] * part.seconds
+        music += [part.what != "speech" and not part.under_speech] * part.seconds
     samples = np.concatenate([*audio, np.full(4 * S, -1, np.float32)])
     decisions = [
         Decision("r", k * S, (k + 5) * S, S, None, *((0.05, 0.95) if with_music else (0.95, 0.05)))
@@ -142,7 +146,7 @@ def times(parts: list[Part]) -> list[tuple[Part, int, int]]:
 
 
 SECONDS = st.integers(2, 20).map(lambda n: 2 * n)  # whole hops
-SONGS = st.builds(Part, st.sampled_from(COPIED + WITH_JINGLE), SECONDS)
+SONGS = st.builds(Part, st.sampled_from(COPIED + WITH_JINGLE), SECONDS, st.booleans())
 OTHERS = st.builds(Part, st.sampled_from(["unknown", "speech"]), SECONDS)
 PROGRAMMES = st.lists(SONGS | OTHERS, min_size=1, max_size=6)
 
