@@ -161,7 +161,7 @@ class Match(Event):
     `rate`) that plays at `start`; `score` is the matcher's. `final` is False while the
     track is still playing: a later event with the same id replaces this one.
 
-    `album`, `isrc`, `label` (of the record), `track_duration` (in samples at `rate`) and `extra`
+    `album`, `isrc`, `record_label`, `track_duration` (in samples at `rate`) and `extra`
     are the catalogue's; empty, and None, where it does not know them.
 
     `alternatives` are the other tracks that may be playing: those with the same recording, and
@@ -176,7 +176,7 @@ class Match(Event):
     final: Flag
     album: Text = ""
     isrc: Text = ""
-    label: Text = ""
+    record_label: Text = ""
     track_duration: Sample | None = None
     extra: Extra = field(default_factory=dict)
     alternatives: Annotated[tuple[Alternative, ...], Field(max_length=1000)] = ()
@@ -197,7 +197,7 @@ class Match(Event):
             "final": self.final,
             "album": self.album,
             "isrc": self.isrc,
-            "label": self.label,
+            "record_label": self.record_label,
             "track_duration_s": self.track_duration and round(self.track_duration / self.rate, 3),
             "extra": self.extra,
             "alternatives": [

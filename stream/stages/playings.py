@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # Copies of a recording begin and are cut at different places, so positions in two of them agree
 # within this only.
 _COPY_TOLERANCE = 15 * SAMPLE_RATE
+# Silence by which two copies differ at their beginning.
+_LEAD_IN = 2 * SAMPLE_RATE
 # A track explains an answer if it covers this part of it.
 _EXPLAINED = 0.75
 # A track that is named when it is over, since others explain it too, was played by this part.
@@ -219,7 +221,11 @@ def _goes_on(playing: Playing, answer: TrackMatch, tolerance: int) -> bool:
         return True
     passed = round((answer.query_start - match.start) * answer.speed)
     apart = abs(answer.track_start - match.track_start - passed)
-    return apart <= (tolerance if answer.track == match.track else _COPY_TOLERANCE)
+    if answer.track == match.track:
+        return apart <= tolerance
+    # The recording goes on behind the place where it was lost, or has begun again.
+    lost = match.track_start + round((match.end - match.start) * answer.speed)
+    return apart <= _COPY_TOLERANCE and answer.track_start >= lost - _LEAD_IN
 
 
 def _extend(playing: Playing, answer: TrackMatch) -> None:
@@ -248,7 +254,7 @@ def _playing(station: str, answer: TrackMatch) -> Playing:
         final=False,
         album=answer.album,
         isrc=answer.isrc,
-        label=answer.label,
+        record_label=answer.label,
         track_duration=answer.duration or None,
         extra=answer.extra,
         alternatives=_alternatives(answer),
