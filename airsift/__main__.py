@@ -15,6 +15,7 @@ def main() -> None:
     Long-running commands may be signalled to end while they still import libraries.
     """
     prefer_installed_modules()
+    use_one_blas_thread()
     command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     if command in _SUPERVISED:
         from airsift.shutdown import exit_on_signals
@@ -23,6 +24,16 @@ def main() -> None:
     from airsift.cli.app import main as run
 
     run()
+
+
+def use_one_blas_thread() -> None:
+    """Multiply matrices of numpy in the calling thread, unless the environment says otherwise.
+
+    airsift's are small. The threads of OpenBLAS, which reads the variable once, when numpy is
+    imported, mostly wait for each other, and they do so busily: landmarks took three times the CPU.
+    Torch has threads of its own.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def prefer_installed_modules() -> None:

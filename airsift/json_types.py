@@ -7,3 +7,4 @@ from typing import TypeAlias
 
 Json: TypeAlias = "str | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 JsonObject: TypeAlias = dict[str, Json]
+JsonScalar: TypeAlias = str | int | float | bool | None

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from airsift.json_types import JsonObject
+    from airsift.json_types import JsonScalar
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +20,14 @@ class Track:
     ----------
     key : str
         Its name in the catalogue, unique.
-    title, artist, album, isrc : str
-        Metadata; empty where unknown.
+    title, artist, album, isrc, label : str
+        Metadata; empty where unknown. The label is the company that published the record.
     duration : int >= 0
         Samples at 16 kHz.
     content : str
         Hash of its file: the same file is not added twice.
     extra : dict
-        Further fields, of JSON types.
+        Further fields: texts, finite numbers, booleans and None; at most 10 000 bytes as JSON.
     """
 
     key: str
@@ -35,9 +35,10 @@ class Track:
     artist: str = ""
     album: str = ""
     isrc: str = ""
+    label: str = ""
     duration: int = 0
     content: str = ""
-    extra: JsonObject = field(default_factory=dict)
+    extra: dict[str, JsonScalar] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

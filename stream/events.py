@@ -7,18 +7,19 @@ replay after a restart repeats ids and never invents them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, Strict
 
 from airsift.json_types import JsonObject
 from stream.lines import iso_time, to_json
-from stream.ranges import Flag, Number, Rate, Sample, Text, is_time
+from stream.ranges import Finite, Flag, Number, Rate, Sample, Text, Whole, is_time
 
 Label = Literal["speech", "music", "speech_over_music", "other"]
 VoiceLabel = Literal["female", "male"]
 TrackSample = Annotated[int, Strict(), Field(ge=-(2**60), le=2**60)]
+Extra = Annotated[dict[Text, Text | Whole | Finite | Flag | None], Field(max_length=2_000)]
 Score = Annotated[float, Strict(), Field(ge=0, le=1e9, allow_inf_nan=False)]
 
 # Below this probability no voice is published.
@@ -150,6 +151,9 @@ class Match(Event):
     `track` is the catalogue's key, `track_start` the position in the track (in samples at
     `rate`) that plays at `start`; `score` is the matcher's. `final` is False while the
     track is still playing: a later event with the same id replaces this one.
+
+    `album`, `isrc`, `record_label`, `track_duration` (in samples at `rate`) and `extra`
+    are the catalogue's; empty, and None, where it does not know them.
     """
 
     track: Text
@@ -158,6 +162,11 @@ class Match(Event):
     track_start: TrackSample
     score: Score
     final: Flag
+    album: Text = ""
+    isrc: Text = ""
+    record_label: Text = ""
+    track_duration: Sample | None = None
+    extra: Extra = field(default_factory=dict)
 
     kind: ClassVar[str] = "match"
 
@@ -173,6 +182,11 @@ class Match(Event):
             "track_start_s": round(self.track_start / self.rate, 2),
             "score": round(self.score, 3),
             "final": self.final,
+            "album": self.album,
+            "isrc": self.isrc,
+            "record_label": self.record_label,
+            "track_duration_s": self.track_duration and round(self.track_duration / self.rate, 3),
+            "extra": self.extra,
         }
 
 

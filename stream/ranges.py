@@ -29,6 +29,8 @@ Sample = Annotated[int, Strict(), Field(ge=0, le=2**60)]
 Rate = Annotated[int, Strict(), Field(gt=0, le=MAX_RATE)]
 Number = Annotated[float, Strict(), Field(ge=-1e15, le=1e15, allow_inf_nan=False)]
 Probability = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False)]
+Whole = Annotated[int, Strict()]
+Finite = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Flag = Annotated[bool, Strict()]
 Text = Annotated[str, Strict(), Field(max_length=10_000), AfterValidator(_is_unicode)]
 

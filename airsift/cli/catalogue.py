@@ -39,8 +39,8 @@ def add(
     csv: Annotated[
         Path | None,
         typer.Option(
-            help="Table with a column `file` and any of key, title, artist, album, isrc; "
-            "other columns are kept as extra fields. It overrides the tags of the files."
+            help="Table with a column `file` and any of key, title, artist, album, isrc, "
+            "label; other columns are kept as extra fields. It overrides the tags of the files."
         ),
     ] = None,
     skip_duplicates: Annotated[
@@ -165,6 +165,8 @@ def match(
                 rate = fields.pop("rate")
                 for name in ("query_start", "query_end", "track_start"):
                     fields[f"{name}_s"] = round(fields.pop(name) / rate, 2)
+                duration = fields.pop("duration")
+                fields["track_duration_s"] = round(duration / rate, 3) if duration else None
                 put(to_json(fields))
             else:
                 start, end, place = (

@@ -18,11 +18,13 @@ from stream.lines import utf8
 from stream.sinks.format import song
 
 if TYPE_CHECKING:
-    from airsift.json_types import JsonObject
+    from airsift.json_types import JsonScalar
     from fingerprint.analysis.landmarks import Landmarks
     from fingerprint.catalogue import Catalogue
 
-_KNOWN = ("key", "title", "artist", "album", "isrc")
+_KNOWN = ("key", "title", "artist", "album", "isrc", "label")
+# Formats name the tag of the label differently; that of ID3 is `organization`.
+_LABEL_TAGS = ("label", "organization")
 
 
 @dataclass(slots=True)
@@ -150,9 +152,9 @@ def _named(path: Path, content: str, table: Table) -> Track:
     row = table.row(path)
     fields = {"key": content, "title": utf8(path.stem), **_tags(path), **row}
     others = {name: value for name, value in row.items() if name not in (*_KNOWN, "file")}
-    key, title, artist, album, isrc = (fields.get(name, "") for name in _KNOWN)
-    extra: JsonObject = {"file": utf8(path.name), **others}
-    return Track(key, title, artist, album, isrc, content=content, extra=extra)
+    key, title, artist, album, isrc, label = (fields.get(name, "") for name in _KNOWN)
+    extra: dict[str, JsonScalar] = {"file": utf8(path.name), **others}
+    return Track(key, title, artist, album, isrc, label, content=content, extra=extra)
 
 
 def _tags(path: Path) -> dict[str, str]:
@@ -162,5 +164,7 @@ def _tags(path: Path) -> dict[str, str]:
         tags = mutagen.File(path, easy=True) or {}
     except (mutagen.MutagenError, OSError):
         return {}  # audio without tags we can read is still audio
-    found = {name: utf8(str(tags[name][0])).strip() for name in _KNOWN[1:] if tags.get(name)}
+    names = {name: name for name in _KNOWN[1:]}
+    names["label"] = next((name for name in _LABEL_TAGS if tags.get(name)), "label")
+    found = {name: utf8(str(tags[tag][0])).strip() for name, tag in names.items() if tags.get(tag)}
     return {name: value for name, value in found.items() if value}

@@ -36,6 +36,10 @@ FIELDS = (
     "reason",
     "voice",
     "voice_score",
+    "album",
+    "isrc",
+    "record_label",
+    "track_duration_s",
 )
 
 

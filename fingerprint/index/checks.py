@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from airsift.json_types import JsonObject
+    from airsift.json_types import Json, JsonObject, JsonScalar
 
 # Places of a segment are 32-bit numbers, which would wrap above this.
 MAX_LINE_FRAMES = 2**31 - 2**20
@@ -31,6 +31,7 @@ MAX_TEXT = 10_000  # characters of a key, a title or any other text
 MAX_VALUE_BYTES = 2**27
 # Frames of a block of peaks: the frame inside a block is one byte.
 PEAK_BLOCK = 256
+_TEXTS = ("key", "title", "artist", "album", "isrc", "label", "content")
 _SEGMENT = re.compile(r"[0-9A-Za-z_-]{1,100}\.seg")
 _DTYPES = {
     "tracks": "<u4", "starts": "<i8", "frames": "<i8", "keys": "<u4", "rows": "<u4",
@@ -79,17 +80,49 @@ def to_track(row: Row) -> Track:
     ValueError
         With the invalid value.
     """
-    _, key, title, artist, album, isrc, duration, content, extra = row
-    texts = {"key": key, "title": title, "artist": artist, "album": album, "isrc": isrc}
-    for name, text in (texts | {"content": content}).items():
-        if not isinstance(text, str) or len(text) > MAX_TEXT:
-            raise ValueError(f"{name} is {_shown(text)}, not a text of at most {MAX_TEXT}")
-    if not _is_count(duration, MAX_TRACK_SAMPLES):
-        raise ValueError(f"duration is {_shown(duration)} samples, at most {MAX_TRACK_SAMPLES}")
+    _, key, title, artist, album, isrc, label, duration, content, extra = row
     if not isinstance(extra, str):
         raise ValueError(f"extra is {_shown(extra)}, not a JSON object")
-    fields = parse_object(extra)
-    return Track(key, title, artist, album, isrc, duration, content, fields)
+    fields = _scalars(parse_object(extra))
+    track = Track(key, title, artist, album, isrc, label, duration, content, fields)
+    check_track(track)
+    return track
+
+
+def check_track(track: Track) -> None:
+    """Refuse a track that cannot be stored, or published with a match.
+
+    Raises
+    ------
+    ValueError
+        With the invalid value.
+    """
+    for name in _TEXTS:
+        text: object = getattr(track, name)
+        if not isinstance(text, str) or len(text) > MAX_TEXT:
+            raise ValueError(f"{name} is {_shown(text)}, not a text of at most {MAX_TEXT}")
+    if not _is_count(track.duration, MAX_TRACK_SAMPLES):
+        raise ValueError(
+            f"duration is {_shown(track.duration)} samples, at most {MAX_TRACK_SAMPLES}"
+        )
+    _scalars(track.extra)
+    # Fails for numbers that are not finite, and for half a surrogate pair.
+    size = len(json.dumps(track.extra, ensure_ascii=False, allow_nan=False).encode())
+    if size > MAX_TEXT:
+        raise ValueError(f"extra fields have {size} bytes as JSON, at most {MAX_TEXT}")
+
+
+def _scalars(fields: Mapping[str, Json]) -> dict[str, JsonScalar]:
+    """Return fields whose values are no lists or objects."""
+    scalars: dict[str, JsonScalar] = {}
+    for name, value in fields.items():
+        if value is not None and not isinstance(value, str | int | float):
+            raise ValueError(
+                f"extra field {name[:40]!r} is a {type(value).__name__}, not a text, a number, a "
+                "boolean or null"
+            )
+        scalars[name] = value
+    return scalars
 
 
 def to_peaks(track: int, length: object, peaks: object) -> TrackPeaks:

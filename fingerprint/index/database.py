@@ -36,6 +36,7 @@ CREATE TABLE tracks (
     id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice: a removed track stays removed
     key TEXT NOT NULL UNIQUE,
     title TEXT NOT NULL, artist TEXT NOT NULL, album TEXT NOT NULL, isrc TEXT NOT NULL,
+    label TEXT NOT NULL,
     duration INTEGER NOT NULL,             -- samples at 16 kHz
     content TEXT NOT NULL,                 -- hash of the file it came from, or empty
     extra TEXT NOT NULL                    -- JSON object
@@ -47,7 +48,7 @@ CREATE TABLE recent (                      -- tracks that no segment holds yet
     peaks BLOB NOT NULL                    -- frames (4 bytes each), then bins (1 byte each)
 );
 """
-_FIELDS = "id, key, title, artist, album, isrc, duration, content, extra"
+_FIELDS = "id, key, title, artist, album, isrc, label, duration, content, extra"
 
 
 def create_database(path: Path) -> None:
@@ -263,13 +264,13 @@ class Metadata:
         self, track: Track, length: int, frame: NDArray[np.integer], bin_: NDArray[np.integer]
     ) -> int:
         """Add a track and its peaks; return its number."""
-        row = (track.key, track.title, track.artist, track.album, track.isrc, track.duration)
+        row = (track.key, track.title, track.artist, track.album, track.isrc, track.label)
         extra = json.dumps(track.extra, ensure_ascii=False)
         peaks = frame.astype("<u4").tobytes() + bin_.astype(np.uint8).tobytes()
         with self.transaction():
             cursor = self._db.execute(
-                f"INSERT INTO tracks ({_FIELDS}) VALUES (NULL,?,?,?,?,?,?,?,?)",  # noqa: S608
-                (*row, track.content, extra),
+                f"INSERT INTO tracks ({_FIELDS}) VALUES (NULL,?,?,?,?,?,?,?,?,?)",  # noqa: S608
+                (*row, track.duration, track.content, extra),
             )
             number = int(cursor.lastrowid or 0)
             self._db.execute("INSERT INTO recent VALUES (?, ?, ?)", (number, length, peaks))

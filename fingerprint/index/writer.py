@@ -16,6 +16,7 @@ from airsift.errors import CatalogueError
 from fingerprint import settings
 from fingerprint.analysis import hashes
 from fingerprint.index import merge
+from fingerprint.index.checks import check_track
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -87,6 +88,12 @@ class Writer:
 
     def add(self, landmarks: Landmarks, track: Track) -> Track:
         """Add a track; see :meth:`fingerprint.catalogue.Catalogue.add_landmarks`."""
+        try:
+            check_track(track)
+        except ValueError as error:
+            raise CatalogueError(
+                f"{track.key[:100]}: cannot be stored ({error}); shorten or leave out that field"
+            ) from error
         number = self._metadata.find(track.key)
         if number is not None:
             self._index.refresh()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from airsift.json_types import JsonScalar
     from fingerprint.analysis.landmarks import Landmarks
     from fingerprint.catalogue import Catalogue
     from fingerprint.matching.candidates import Candidate
@@ -58,7 +59,13 @@ class TrackMatch:
     pitch : float
         Semitones by which the query lies above the track, including the effect of `speed`.
     rate : int
-        Samples per second of the three places.
+        Samples per second of the three places, and of `duration`.
+    album, isrc, label : str
+        The track's metadata; empty where unknown.
+    duration : int >= 0
+        Samples of the track; 0 where unknown.
+    extra : dict
+        Further fields of the track.
     """
 
     track: str
@@ -71,6 +78,11 @@ class TrackMatch:
     speed: float = 1.0
     pitch: float = 0.0
     rate: int = SAMPLE_RATE
+    album: str = ""
+    isrc: str = ""
+    label: str = ""
+    duration: int = 0
+    extra: dict[str, JsonScalar] = field(default_factory=dict)
 
 
 class Matcher(Protocol):
@@ -206,6 +218,11 @@ def _to_match(found: Hypothesis, track: Track, pieces: list[Landmarks]) -> Track
         round(found.score, 2),
         round(speed, 4),
         round(found.warp.semitones, 2),
+        album=track.album,
+        isrc=track.isrc,
+        label=track.label,
+        duration=track.duration,
+        extra=track.extra,
     )
 
 

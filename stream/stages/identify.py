@@ -251,4 +251,9 @@ def _match(station: str, answer: TrackMatch) -> Match:
         answer.track_start,
         answer.score,
         final=False,
+        album=answer.album,
+        isrc=answer.isrc,
+        record_label=answer.label,
+        track_duration=answer.duration or None,
+        extra=answer.extra,
     )

@@ -1,5 +1,6 @@
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,15 +26,32 @@ def _match(catalogue, samples):
 
 
 def test_what_is_added_is_there_when_opened_again(tmp_path):
-    track = Track("k", "Title", "Artist", "Album", "ISRC1", extra={"year": "1999", "é": "ü"})
+    extra = {"year": 1999, "é": "ü", "gain": -1.5, "own": True, "note": None}
+    track = Track("k", "Title", "Artist", "Album", "ISRC1", "Label", extra=extra)
     Catalogue.create(tmp_path).add(compose(1, 8.0), track)
     found = Catalogue.open(tmp_path).tracks()
-    assert [(t.key, t.title, t.artist, t.album, t.isrc) for t in found] == [
-        ("k", "Title", "Artist", "Album", "ISRC1")
-    ]
-    assert found[0].duration == 8 * RATE
-    assert found[0].extra == {"year": "1999", "é": "ü"}
-    assert _match(Catalogue.open(tmp_path), compose(1, 8.0)) == ["k"]
+    assert found == [replace(track, duration=8 * RATE)]
+    matcher = LandmarkMatcher(Catalogue.open(tmp_path))
+    (match,) = matcher.match(matcher.extract(compose(1, 8.0)))
+    assert (match.track, match.title, match.artist) == ("k", "Title", "Artist")
+    assert (match.album, match.isrc, match.label) == ("Album", "ISRC1", "Label")
+    assert (match.duration, match.extra) == (8 * RATE, extra)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"title": "x" * 10_001}, "title is str of length 10001, not a text of at most 10000"),
+        ({"extra": {"a": float("nan")}}, "not JSON compliant"),
+        ({"extra": {"a": ["b"]}}, "extra field 'a' is a list"),
+        ({"extra": {"a": "é" * 5_000}}, "extra fields have 10009 bytes as JSON, at most 10000"),
+    ],
+)
+def test_a_track_that_could_not_be_read_back_is_not_stored(tmp_path, fields, message):
+    catalogue = Catalogue.create(tmp_path)
+    with pytest.raises(CatalogueError, match=message):
+        catalogue.add(compose(1, 8.0), Track("k", **fields))
+    assert catalogue.tracks() == []
 
 
 @pytest.mark.slow

@@ -106,8 +106,8 @@ def test_a_segment_is_a_file_of_the_folder(folder, name):
     where=st.sampled_from(
         [
             ("tracks", "key"), ("tracks", "title"), ("tracks", "duration"), ("tracks", "content"),
-            ("tracks", "extra"), ("recent", "length"), ("recent", "peaks"), ("segments", "name"),
-            ("settings", "analysis"),
+            ("tracks", "extra"), ("tracks", "label"), ("recent", "length"), ("recent", "peaks"),
+            ("segments", "name"), ("settings", "analysis"),
         ]
     ),
     value=st.sampled_from(ODD)
@@ -147,6 +147,16 @@ def test_a_damaged_track_is_reported_and_the_others_are_there(folder):
     catalogue = Catalogue.open(folder)
     assert [track.key for track in catalogue.tracks()] == ["0", "2", "3"]
     assert any("track 2 is damaged" in line for line in catalogue.verify())
+    catalogue.close()
+
+
+@pytest.mark.parametrize(
+    "extra", ['{"a": NaN}', '{"a": "\\ud800"}', '{"a": [1]}', '{"a": "%s"}' % ("x" * 10_000)]
+)
+def test_what_a_match_could_not_publish_is_a_damaged_track(folder, extra):
+    tamper(folder, "UPDATE tracks SET extra = ? WHERE key = '1'", extra)
+    catalogue = Catalogue.open(folder)
+    assert [track.key for track in catalogue.tracks()] == ["0", "2", "3"]
     catalogue.close()
 
 

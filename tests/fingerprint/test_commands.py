@@ -36,7 +36,7 @@ def shop(tmp_path_factory):
     (folder / "text.mp3").write_text("this is no music\n" * 100)
     (folder / "notes.txt").write_text("not looked at")
     (folder / "names.csv").write_text(
-        "file,title,artist,isrc,label\nsong 1.wav,Erstes Lied,Zoë,XX1234567890,Own\n"
+        "file,title,artist,isrc,label,work id\nsong 1.wav,Erstes Lied,Zoë,XX1234567890,Own,W7\n"
     )
     catalogue = folder / "shelf"
     done = airsift("add", folder, "--csv", folder / "names.csv", "--catalogue", catalogue)
@@ -74,7 +74,8 @@ def test_list_shows_the_table_before_the_file_name(shop):
         ("Erstes Lied", "Zoë", "XX1234567890"),
         ("song 2", "", ""),
     ]
-    assert rows[0]["extra"] == {"file": "song 1.wav", "label": "Own"}
+    assert rows[0]["label"] == "Own"
+    assert rows[0]["extra"] == {"file": "song 1.wav", "work id": "W7"}
     assert rows[0]["duration_s"] == 40.0
     assert "0:40  Zoë - Erstes Lied" in airsift("list", "--catalogue", catalogue).stdout
 
@@ -90,6 +91,10 @@ def test_match_prints_track_and_position_as_json_and_as_text(shop, tmp_path):
     assert found["title"] == "Erstes Lied"
     assert found["track_start_s"] - found["query_start_s"] == pytest.approx(5, abs=0.1)
     assert found["speed"] == 1.0
+    names = ("isrc", "label", "album", "track_duration_s", "extra")
+    assert [found[name] for name in names] == [
+        "XX1234567890", "Own", "", 40.0, {"file": "song 1.wav", "work id": "W7"},
+    ]  # fmt: skip
     words = airsift("match", tmp_path / "programme.wav", "--catalogue", catalogue).stdout
     assert "Zoë - Erstes Lied" in words
 
@@ -204,6 +209,29 @@ def test_duplicates_are_left_out_on_request(alike, tmp_path):
         "4 medley",
         "5 other",
     ]
+
+
+@pytest.mark.slow
+def test_a_further_copy_is_left_out_however_many_the_catalogue_has(tmp_path):
+    music, shelf = compose(12, 65.0), tmp_path / "shelf"
+    for copy in range(6):  # more than a query has candidates
+        later = np.concatenate([np.zeros(copy * 3000, np.float32), music])
+        write_wav(tmp_path / f"copy {copy}.wav", (0.9 - 0.1 * copy) * later)
+        added = airsift("add", tmp_path / f"copy {copy}.wav", "--catalogue", shelf)
+        assert added.stdout.startswith("1 added")
+        assert added.stderr.count("it is the same recording as") == (copy > 0)
+    write_wav(tmp_path / "edit.wav", music[20 * RATE : 50 * RATE])
+    half = np.concatenate([compose(13, 35.0), music[: 30 * RATE]])
+    write_wav(tmp_path / "medley.wav", half)
+    done = airsift(
+        "add", tmp_path / "edit.wav", tmp_path / "medley.wav", "--skip-duplicates",
+        "--catalogue", shelf,
+    )  # fmt: skip
+    assert done.stdout.startswith("1 added, 0 already there, 1 duplicates left out, 0 failed")
+    left_out, added = done.stderr.splitlines()
+    assert "edit.wav: left out: it is a part of" in left_out
+    assert "medley.wav: was added, and it shares" in added
+    assert 35 <= shares(added)[0] <= 50
 
 
 def test_a_damaged_file_is_added_up_to_the_damage_and_reported(tmp_path):

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from fingerprint.analysis.landmarks import Landmarks
+from fingerprint.matching.matcher import TrackMatch
 from fingerprint.settings import HOP
 from stream.stages.query_times import IdentifySettings
 
 S = 16000
 TIMES = IdentifySettings(first=6 * S, interval=5 * S, query=10 * S, shortest=3 * S, tolerance=8000)
-
-
-@dataclass(frozen=True)
-class Answer:
-    track: str
-    title: str
-    artist: str
-    query_start: int
-    query_end: int
-    track_start: int
-    score: float
-    speed: float = 1.0
-    pitch: float = 0.0
-    rate: int = S
 
 
 class SampleMatcher:
@@ -46,4 +31,4 @@ class SampleMatcher:
         if len(landmarks) < self.least // HOP:
             return []
         first, last = int(landmarks.time[0]), int(landmarks.time[-1]) + HOP
-        return [Answer("t", "Title", "Artist", first, last, int(landmarks.bin[0]), 9.0)]
+        return [TrackMatch("t", "Title", "Artist", first, last, int(landmarks.bin[0]), 9.0)]

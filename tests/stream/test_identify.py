@@ -234,3 +234,19 @@ def test_warp_search_is_given_unknown_music_once():
     lengths = [end - start for start, end in warping.queries]
     assert 150 * S < sum(lengths) < 210 * S
     assert all(length <= TIMES.max_query for length in lengths)
+
+
+def test_what_the_catalogue_knows_of_a_track_comes_with_its_match():
+    matcher = SampleMatcher()
+    plain, extra = matcher.match, {"work id": "W7"}
+    known = {"album": "Album", "isrc": "XX1234567890", "label": "Label", "extra": extra}
+
+    def described(landmarks):
+        return [replace(answer, duration=60 * S, **known) for answer in plain(landmarks)]
+
+    matcher.match = described
+    matches, _ = query_lengths(matcher, 30)
+    assert matches
+    for match in matches:
+        assert (match.album, match.isrc, match.record_label) == ("Album", "XX1234567890", "Label")
+        assert (match.track_duration, match.extra) == (60 * S, extra)

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from stream.audio import AudioChunk
 from stream.events import Decision, Event, Gap, Match, Segment
@@ -23,8 +26,12 @@ EVENTS = [
     Segment("ö b", RATE, 5 * RATE, RATE, None, "speech_over_music", 0.5, False),
     Segment("a", 0, RATE, RATE, None, "speech", 0.9, True, "female", 0.97),
     Match("a", 0, 5 * RATE, RATE, 0.0, "key", "Title", "Artist", 123, 17.5, True),
+    Match(
+        "a", 0, 9, RATE, None, "key", "", "", 1, 2.0, False, album="Album", isrc="XX1234567890",
+        record_label="Label", track_duration=180 * RATE, extra={"work": "W7", "year": 1999},
+    ),
     Gap("a", 0, 1, RATE, None, "missing"),
-]
+]  # fmt: skip
 # What subscribers of version 1 rely on: fields may be added to it, and nothing else.
 COMMON = ["schema", "id", "station", "start_sample", "end_sample", "start_s", "end_s", "time"]
 VERSION_1 = {
@@ -34,7 +41,9 @@ VERSION_1 = {
     "gap": [*COMMON, "reason"],
 }
 # Fields that came later: a message of before them is of version 1 all the same.
-OPTIONAL = {"voice", "voice_score"}
+OPTIONAL = {
+    "voice", "voice_score", "album", "isrc", "record_label", "track_duration_s", "extra",
+}  # fmt: skip
 TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -140,3 +149,18 @@ def test_a_published_end_matches_the_document(asyncapi: dict[str, Any]) -> None:
     assert problems(fields, end["headers"]) == []
     assert set(fields) == set(end["headers"]["properties"])
     assert len(message.value) <= end["payload"]["maxLength"]
+
+
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+)  # fmt: skip
+
+
+@given(extra=st.dictionaries(st.text("ab é", max_size=3), SCALARS, max_size=5))
+def test_a_match_of_a_snapshot_is_published_with_the_same_bytes(
+    extra: dict[str, str | int | float | bool | None],
+) -> None:
+    match = Match("a", 0, RATE, RATE, None, "key", "", "", 0, 9.0, final=True, extra=extra)
+    stored = TypeAdapter(Match)
+    assert stored.validate_json(stored.dump_json(match)).to_json() == match.to_json()
