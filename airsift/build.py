@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 LABELS = ("speech", "music")
 VOICE_LABELS = ("female", "male")
-BOUNDARY_GRID_S = 0.1  # coarse enough that rounding of probabilities moves no boundary
+BOUNDARY_GRID_S = 0.2  # as far apart as the frames that date boundaries
 
 
 def model_rate(config: Config) -> int:
@@ -153,8 +153,8 @@ def smoothing(config: Config, rate: int) -> SmoothSettings:
     from stream.stages.smooth import SmoothSettings
 
     return SmoothSettings(
-        onset=config.smoothing.enter,
-        offset=config.smoothing.leave,
+        change_cost=config.smoothing.change_cost,
+        max_delay=round(config.smoothing.max_delay_s * rate),
         speech_level=config.smoothing.speech_level,
         music_level=config.smoothing.music_level,
         min_length=round(config.smoothing.min_segment_s * rate),

@@ -59,12 +59,21 @@ class ModelConfig(Section):
 class SmoothingConfig(Section):
     """How decisions become segments."""
 
-    enter: Annotated[float, Field(ge=0.5, lt=1)]
-    leave: Annotated[float, Field(gt=0, le=0.5)]
+    change_cost: Annotated[float, Field(gt=0, le=100)]
+    max_delay_s: Annotated[float, Field(ge=1, le=60)]
     speech_level: Annotated[float, Field(gt=0, lt=1)]
     music_level: Annotated[float, Field(gt=0, lt=1)]
     min_segment_s: Annotated[float, Field(ge=1, le=60)]
     update_s: Seconds
+
+    @model_validator(mode="after")
+    def _check_delay(self) -> SmoothingConfig:
+        if self.max_delay_s <= self.min_segment_s:
+            raise ValueError(
+                f"max_delay_s={self.max_delay_s:g} must be more than "
+                f"min_segment_s={self.min_segment_s:g}"
+            )
+        return self
 
 
 class IdentifyConfig(Section):
@@ -202,7 +211,7 @@ def load(
     layers = [("default.toml", defaults)]
     if path is not None:
         layers.append((str(path), _in_folder(path, _read(path))))
-    form = "section.key=value, as in smoothing.enter=0.7"
+    form = "section.key=value, as in smoothing.change_cost=4"
     layers += [("--set", _nest(*parse_assignment(text, form, texts))) for text in sets]
     variables = os.environ if environ is None else environ
     for name in sorted(variables):

@@ -17,6 +17,9 @@ Spans = tuple[Span, ...]
 
 EDGE_S = 0.01  # an abrupt start or end gets this fade, or it would click
 RAMP_S = 0.3  # ducked music goes down and up again over this time
+# In training, a source that fades counts as active above this share of its amplitude (-12 dB). The
+# truth of evaluated programmes is stricter: from -20 dB on, 0.1 s earlier in a sine fade of 1 s.
+AUDIBLE = 0.25
 
 
 def fade_in(length: int) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """Windows that are shorter than the network's: how short, and their frames.
 
-A network pools over the frames of a window. About short audio it is asked with the frames that the
-audio has, not with a window that is filled up with silence. The default network has one frame at
+A network pools over the frames of a window. For short audio it gets only that audio's frames, not
+a window that is filled up with silence. The default network has one frame at
 0.8 s and one more every 0.2 s, so there are 22 lengths. `model.classifier` computes each length in
 units of its own shape, so that no decision depends on what is computed with it.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from model.classifier import Classifier
 
-SHORTEST_COLUMNS = 25  # 0.5 s: about less than a syllable or a note nothing is said
+SHORTEST_COLUMNS = 25  # 0.5 s: shorter audio than a syllable or a note gets no decision
 
 
 def window_frames(classifier: Classifier, columns: Tensor) -> Tensor:

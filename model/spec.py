@@ -79,7 +79,7 @@ class ModelSpec:
     step_columns: int = STEP_COLUMNS
     context_columns: int = 40
     stride_columns: int = 10
-    frame_size: int = 96
+    frame_size: int = 160
     moments: int = 0
     labels: tuple[str, ...] = LABELS
     training_data: str = ""

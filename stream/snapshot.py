@@ -150,15 +150,16 @@ def _check_clock(clock: ClockState, end_s: float) -> None:
 
 
 def _check_smooth(smooth: SmoothState, end: int) -> None:
-    _check(_is_sorted([at for at, _ in smooth.spans]), "spans are not in order")
+    search = smooth.search
     _check(_is_sorted([at for at, _ in smooth.sums]), "sums are not in order")
-    # A label needs both classes, and from then on there is always one that is open.
-    _check(bool(smooth.spans) == (len(smooth.present) == 2), "spans and present do not agree")
-    both = (smooth.speech, smooth.music)
-    samples = [s for h in both for s in (h.start, h.watermark, h.crossing, h.last_at)]
-    lists = (smooth.changes, smooth.spans, smooth.sums)
-    samples += [entry[0] for entries in lists for entry in entries]
-    _check(max(*samples, smooth.published or 0) <= end, "smooth lies after align")
+    # The search has a label before any change, and its cells are in order.
+    paths = [*search.paths, *(path for each in search.waiting for path in each.paths)]
+    _check(search.label is not None or not any(paths), "a change without a label before it")
+    cells = [[search.start, *(at for at, _ in path), search.cell] for path in paths]
+    _check(all(map(_is_sorted, cells)), "cells are not in order")
+    samples = [smooth.start, search.cell, *(at for at, _ in smooth.sums), smooth.published or 0]
+    samples.append(smooth.last[0] if smooth.last else 0)
+    _check(max(samples) <= end, "smooth lies after align")
 
 
 def _check_identify(identify: IdentifyPart, end: int) -> None:

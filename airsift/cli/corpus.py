@@ -61,6 +61,10 @@ def build(
     songs: Songs = None,
     collection: Collection = None,
     manifest: Manifest = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the teacher (see docs/training.md), whose tags are stored."),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
 ) -> None:
     """Decode everything to 16 kHz mono and compute the training columns.
@@ -90,7 +94,9 @@ def build(
     jobs.sort(key=lambda job: -len(job.items))
     with cache.building(folder, complain):
         corpus.build(jobs, folder, complain, workers=workers)
-        takes, columns, reused = feature_store.build_store(folder, "train", workers=workers)
+        takes, columns, reused = feature_store.build_store(
+            folder, "train", workers=workers, teacher_folder=teacher
+        )
     complain(
         f"{takes} training takes, {columns / COLUMNS_PER_HOUR:.1f} h of columns: "
         f"{'reused' if reused else 'computed anew'}"
@@ -105,16 +111,16 @@ def stats(
     ] = False,
 ) -> None:
     """Count sources, groups, recordings and minutes of each class in each split."""
-    from model.corpus import feature_store
     from model.corpus import recordings as corpus
     from model.corpus import sources as recipe
+    from model.corpus import takes
 
     everything = corpus.read_index(folder)
     wide = max(len("source"), *(len(each.source) for each in everything)) + 2 if by_source else 9
     column = f"{'source':<{wide}}" if by_source else f"{'sources':>{wide}}"
     print(f"{'split':<12}{'class':<10}{column}{'groups':>8}{'recordings':>12}{'minutes':>10}")
     for split in recipe.SPLITS:
-        recordings = feature_store.select_split(everything, split)
+        recordings = takes.select_split(everything, split)
         for kind in recipe.KINDS:
             chosen = [each for each in recordings if each.kind == kind]
             names = sorted({each.source for each in chosen})

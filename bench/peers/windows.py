@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from model.corpus.feature_store import Take
+    from model.corpus.takes import Take
 
     Samples = NDArray[np.float32]
 
@@ -98,7 +98,7 @@ def write(work: Path, corpus: Path, counts: dict[str, int], mixed: int, programm
         Programmes of 3 minutes, from the test split.
     """
     from model.corpus import cache, recordings
-    from model.corpus.feature_store import split_recordings
+    from model.corpus.takes import split_recordings
     from model.evaluation import conditions
     from model.evaluation.programmes import programmes as generate
     from model.spec import SAMPLE_RATE

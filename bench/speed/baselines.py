@@ -82,8 +82,8 @@ def _dense(before: int, after: int) -> nn.Sequential:
 
 
 BASELINES: dict[str, Callable[[int], Any]] = {
-    "pooled-small": lambda labels: Network(labels=labels, maps=(8, 16, 32), frame_size=64),
-    "pooled-tiny": lambda labels: Network(labels=labels, maps=(6, 12, 24), frame_size=48),
+    "pooled-small": lambda labels: Network(labels=labels, maps=(8, 16, 32, 48), frame_size=64),
+    "pooled-tiny": lambda labels: Network(labels=labels, maps=(6, 12, 24, 32), frame_size=48),
     "plain": _plain,
     "sampled": _sampled,
 }

@@ -19,9 +19,8 @@ import torch
 from bench.report import Report, arguments
 from bench.speed.baselines import BASELINES
 from model import classifier
-from model.corpus import cache, feature_store
+from model.corpus import cache, feature_store, takes
 from model.corpus.recordings import key_of
-from model.evaluation import conditions
 from model.networks import presets
 from model.spec import LABELS
 from model.training import checkpoint, validation
@@ -67,18 +66,14 @@ def cost(network: Any) -> tuple[float, float]:
         return one * 1e3, cpu_s(whole, rounds=5) * 1e3 / 60
 
 
-def validation_windows(corpus: Path, folder: Path, max_windows: int) -> validation.Validation:
+def validation_windows(corpus: Path, folder: Path) -> validation.Validation:
     """Return the validation windows, stored by an earlier run on the same recordings or new."""
-    recordings = feature_store.split_recordings(corpus, "validation")
-    key = cache.key_of(
-        key_of(recordings), max_windows, cache.code_version("model.evaluation.conditions")
-    )
+    recordings = takes.split_recordings(corpus, "validation")
+    key = cache.key_of(key_of(recordings), cache.code_version("model.training.validation"))
     file = folder / WINDOWS
     if file.exists() and checkpoint.load(file)[0] == key:
         return stored(folder)
-    made = validation.validation_set(
-        conditions.conditions(corpus, "validation", max_windows=max_windows)
-    )
+    made = validation.of_corpus(corpus)
     checkpoint.save([key, made.columns, made.truth, made.names], file)
     return made
 
@@ -91,9 +86,9 @@ def stored(folder: Path) -> validation.Validation:
 
 def train(names: Sequence[str], corpus: Path, folder: Path, steps: int, batch: int) -> None:
     """Train several networks side by side on the same batches."""
-    windows = validation_windows(corpus, folder, max_windows=40)
+    windows = validation_windows(corpus, folder)
     keys = {
-        "the training columns": feature_store.key_of(corpus, "train"),
+        "the training columns": feature_store.training_key(corpus),
         "the validation windows": validation.key_of(windows),
     }
     runs = {
@@ -109,7 +104,7 @@ def train(names: Sequence[str], corpus: Path, folder: Path, steps: int, batch: i
         for name, run in runs.items():
             if run.step > step:
                 continue
-            run.train_step(*windows_of_step)
+            run.train_step(windows_of_step)
             if run.step % 100 == 0 or run.step == steps:
                 scores = validation.log_odds(run.average, windows.columns)
                 error = validation.condition_error(scores, windows)

@@ -139,7 +139,7 @@ def coded(samples: Samples, codec: str, bits: int, *, rate: int = RATE) -> Sampl
     Returns
     -------
     np.ndarray [shape=(n,), float32]
-        Of the input's length; the delay of the codec is not removed.
+        Of the input's length, and aligned with it: FFmpeg removes the delay of the codec.
     """
     peak = max(float(np.abs(samples).max()), 1e-9)
     scaled = np.rint(samples * (29_000.0 / peak)).astype(np.int16)[None]

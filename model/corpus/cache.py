@@ -165,11 +165,24 @@ def _imported(tree: ast.Module, package: str) -> set[str]:
     for node in _running(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module == package:
-            found |= {f"{package}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
+            # `from package import name` imports a module or a name of the package.
+            found |= {
+                name
+                for alias in node.names
+                if node.module.partition(".")[0] == package
+                and _is_module(name := f"{node.module}.{alias.name}")
+            }
     return {name for name in found if name.startswith(f"{package}.")}
+
+
+@cache
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _running(node: ast.AST) -> Iterator[ast.AST]:

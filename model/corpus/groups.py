@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from airsift.errors import ConfigError
-from model.corpus import feature_store
+from model.corpus import takes
 from model.corpus.sources import SPLITS
+from model.corpus.splits import assign_splits, load_splits
 from model.spec import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -132,28 +133,20 @@ def split_of_table(
 ) -> list[Recording]:
     """Select a split: by the table for its groups, and as the corpus does for all others.
 
+    A recording that shares samples with one in a stricter split, listed or not, is in neither.
+
     Parameters
     ----------
     recordings : sequence of Recording
-        Of the whole corpus.
+        Of the whole corpus, before or after `cut_clips`.
     splits : mapping of str to Split
         From `Groups`.
     split : Split
         The split.
     """
-    listed = [each for each in recordings if each.group in splits]
     others = [each for each in recordings if each.group not in splits]
-    # A copy of a recording in a held-out split wins, as in the corpus.
-    strictest: dict[str, int] = {}
-    for each in listed:
-        order = SPLITS.index(splits[each.group])
-        strictest[each.digest] = max(order, strictest.get(each.digest, 0))
-    chosen = [
-        each
-        for each in listed
-        if splits[each.group] == split and SPLITS[strictest[each.digest]] == split
-    ]
-    return chosen + feature_store.select_split(others, split)
+    where = assign_splits(others, load_splits()) | dict(splits)
+    return takes.without_copies(recordings, where, split)
 
 
 def _parts(each: Recording, clips: Sequence[Clip] | None) -> Iterator[Recording]:
@@ -164,7 +157,7 @@ def _parts(each: Recording, clips: Sequence[Clip] | None) -> Iterator[Recording]
         start = each.start + round(clip.start * SAMPLE_RATE)
         end = min(each.end, each.start + round(clip.end * SAMPLE_RATE))
         if start < end:
-            # Another recording than its neighbours, for whoever looks for duplicates.
+            # Another recording than its neighbours; see `model.corpus.takes.without_copies`.
             digest = f"{each.digest}:{start - each.start}"
             yield replace(each, group=clip.group, start=start, end=end, digest=digest)
 

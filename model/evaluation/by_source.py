@@ -1,8 +1,8 @@
 """Figures of each source, their mean and the worst, with intervals over sources and groups.
 
-A source is a package, a repository or a manifest. What a model does on one says little about the
-next, so the interval of a mean resamples the sources of each class, and then the groups of each
-drawn source. The interval of one source resamples its groups.
+A source is a package, a repository or a manifest. Results differ between sources, so the interval
+of a mean resamples the sources of each class, and then the groups of each drawn source. That of one
+source resamples its groups.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ def mean(each: ConditionPredictions, right: Flags) -> Estimate:
     right : np.ndarray [shape=(n,), bool]
         What is counted.
     """
-    return _estimate(_means(each, right[:, None])[:, 0], [each])
+    means = _means(each, right[:, None], np.random.default_rng(0))
+    return _estimate(means[:, 0], [each])
 
 
 def mean_recall(each: ConditionPredictions, thresholds: Thresholds = THRESHOLDS) -> Estimate:
@@ -109,10 +110,12 @@ def macro_f(predictions: Predictions, thresholds: Thresholds = THRESHOLDS) -> Es
     of singing is speech.
     """
     present = [predictions[kind] for kind in LABELLED if kind in predictions]
+    random = np.random.default_rng(0)
     called = {
         each.name: _means(
             each,
             metrics.one_label(each.probabilities, thresholds)[:, None] == np.array([SPEECH, MUSIC]),
+            random,
         )
         for each in present
     }
@@ -126,7 +129,9 @@ def macro_f(predictions: Predictions, thresholds: Thresholds = THRESHOLDS) -> Es
 
 
 def pick_thresholds(predictions: Predictions) -> tuple[Thresholds, float, float]:
-    """Choose the thresholds of the one label, by the mean over sources of all classes.
+    """Choose the thresholds of the one label, by the share of windows where it is right.
+
+    The share is the mean over all pairs of a class, noise included, and a counted source.
 
     Returns
     -------
@@ -159,7 +164,7 @@ def _counted(each: ConditionPredictions) -> set[str]:
     return enough or set(names.tolist())
 
 
-def _means(each: ConditionPredictions, hits: Flags) -> Numbers:
+def _means(each: ConditionPredictions, hits: Flags, random: np.random.Generator) -> Numbers:
     """Return means over sources of shares, for the sample and for each draw.
 
     Parameters
@@ -168,6 +173,8 @@ def _means(each: ConditionPredictions, hits: Flags) -> Numbers:
         Windows of one class.
     hits : np.ndarray [shape=(n, k), bool]
         What is counted.
+    random : np.random.Generator
+        Draws the samples; one for all classes, whose samples are independent.
 
     Returns
     -------
@@ -183,7 +190,6 @@ def _means(each: ConditionPredictions, hits: Flags) -> Numbers:
         np.add.at(table, place, np.column_stack([np.ones(here.sum()), hits[here]]))
         tables.append(table)
     sample = np.mean([_shares(table.sum(axis=0)) for table in tables], axis=0)
-    random = np.random.default_rng(0)
     total = np.zeros((DRAWS, hits.shape[1]))
     for _ in tables:
         drawn = random.integers(0, len(tables), DRAWS)

@@ -23,7 +23,7 @@ from scipy import signal
 
 from airsift.errors import ConfigError
 from model.corpus import augment, synthetic_noise
-from model.corpus.feature_store import split_recordings, takes
+from model.corpus.takes import split_recordings, takes
 from model.spec import HOP, WINDOW_COLUMNS
 from model.spec import SAMPLE_RATE as RATE
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from model.corpus.feature_store import Take
     from model.corpus.sources import Split
+    from model.corpus.takes import Take
 
     Samples = NDArray[np.float32]
     Change = Callable[["Window", np.random.Generator], Samples]

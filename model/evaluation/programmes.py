@@ -1,21 +1,28 @@
 """Synthetic programmes of some minutes with known labels, from held-out recordings.
 
-A programme is a sequence of items as on air: talk, songs, talk over ducked music, jingles, noise
-and silence, with cuts or cross-fades. A class is active from its first to its last sample,
-including fades and pauses of up to 2 s, as in `model.evaluation.conditions`.
+A programme is a sequence of items as on air (`model.evaluation.programme_items`). They meet in hard
+cuts, after short gaps, in fades of 1 to 8 s, and with talk over the end or the start of music. Some
+programmes have their loudness normalised, in others items differ by up to 12 dB.
+
+The labels follow from the construction:
+
+- A class is active from its first to its last sample, and in pauses of up to 2 s, as in
+  `model.evaluation.conditions`.
+- A source that fades counts while its gain is at least `AUDIBLE_DB` re its full one. Ducked music
+  is never lower, so it always counts.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from airsift.errors import ConfigError
 from model.corpus.concatenate import PAUSE_SECONDS
-from model.mixing import EDGE_S, RAMP_S, Spans, ducking_gain, fade_in, merge_spans
-from model.spec import HOP
+from model.evaluation.programme_items import ITEMS, Clip, ClipPool, make_item
+from model.mixing import Spans, fade_in, merge_spans
 from model.spec import SAMPLE_RATE as RATE
 
 if TYPE_CHECKING:
@@ -23,22 +30,43 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from model.corpus.feature_store import Take
+    from model.corpus.takes import Take
 
-# Kind of item: probability, minimum and maximum length in seconds.
-ITEMS = {
-    "talk": (0.30, 8.0, 38.0),
-    "song": (0.25, 12.0, 38.0),
-    "talk over song": (0.18, 12.0, 36.0),
-    "jingle": (0.09, 3.0, 6.0),
-    "noise": (0.10, 4.0, 12.0),
-    "silence": (0.08, 2.5, 6.0),
-}
-EDGE = round(EDGE_S * RATE)
-SUNG = 0.3  # share of songs with singing
-CROSS_FADES = 0.4  # probability that two items overlap
+Join = Literal["hard cut", "short gap", "fade", "talk over music"]
+# How items meet, where both allow it; otherwise they meet in a hard cut.
+JOINS: dict[Join, float] = {
+    "hard cut": 0.35, "short gap": 0.15, "fade": 0.2, "talk over music": 0.3,
+}  # fmt: skip
+FADES_S = (1.0, 8.0)
+GAPS_S = (0.2, 1.5)
+AUDIBLE_DB = -20.0  # training counts less of a fade: see `model.mixing.AUDIBLE`
+LEVELS_DB = {True: 1.0, False: 6.0}  # +- of an item, with and without loudness normalisation
 SILENCE_LEVEL = 1e-4
-MIN_RUN = 3 * RATE
+# Items that meet any other in a hard cut, and give the transition their name.
+ABRUPT = ("adverts", "stinger", "jingle")
+CLASSES = {"speech": ("speech",), "music": ("music", "singing")}
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Where a class begins or ends.
+
+    Parameters
+    ----------
+    label : str
+        Speech or music.
+    side : int
+        0 where it begins, 1 where it ends.
+    at : int > 0
+        Sample.
+    kind : str
+        The transition: a key of `JOINS`, or the name of an item that makes its own.
+    """
+
+    label: str
+    side: int
+    at: int
+    kind: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +83,10 @@ class Programme:
         Active spans, in samples, half-open, sorted and disjoint.
     groups : tuple of str
         The voices, tracks and games in it.
+    edges : tuple of Edge
+        The ends of all spans that are not the programme's, in order.
+    items : tuple of (int, str)
+        First sample and kind of each item.
     """
 
     name: str
@@ -62,51 +94,8 @@ class Programme:
     speech: Spans
     music: Spans
     groups: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Clip:
-    """Samples of one take, from `start` on."""
-
-    start: int
-    samples: NDArray[np.float32]
-    kind: str
-    group: str
-
-    @property
-    def end(self) -> int:
-        return self.start + len(self.samples)
-
-
-class _ClipPool:
-    """Draws clips of one class; every group once, then every group again."""
-
-    def __init__(self, takes: Sequence[Take], random: np.random.Generator) -> None:
-        self._runs: dict[str, list[NDArray[np.float32]]] = {}
-        for take in takes:
-            for start, end in runs(take.active):
-                if (end - start) * HOP >= MIN_RUN:
-                    cut = take.samples[start * HOP : end * HOP]
-                    self._runs.setdefault(take.group, []).append(cut)
-        self._random = random
-        self._waiting: list[str] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._runs)
-
-    def take(self, length: int) -> tuple[str, NDArray[np.float32]]:
-        """Return a group, and a clip of it of at most `length` samples."""
-        if not self._waiting:
-            names = sorted(self._runs)
-            self._waiting = [names[place] for place in self._random.permutation(len(names))]
-        group = self._waiting.pop()
-        choices = self._runs[group]
-        long_enough = [run for run in choices if len(run) >= length]
-        if not long_enough:
-            return group, max(choices, key=len)
-        run = long_enough[int(self._random.integers(len(long_enough)))]
-        first = int(self._random.integers(len(run) - length + 1))
-        return group, run[first : first + length]
+    edges: tuple[Edge, ...]
+    items: tuple[tuple[int, str], ...]
 
 
 def programmes(
@@ -132,7 +121,7 @@ def programmes(
     """
     random = np.random.default_rng(seed)
     pools = {
-        kind: _ClipPool([take for take in takes if take.kind == kind], random)
+        kind: ClipPool([take for take in takes if take.kind == kind], random)
         for kind in ("speech", "music", "singing", "noise")
     }
     for kind in ("speech", "music"):
@@ -142,43 +131,39 @@ def programmes(
         yield _programme(f"programme-{number:02d}", pools, seconds * RATE, random)
 
 
-def runs(active: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return the half-open spans where `active` is true."""
-    edges = np.flatnonzero(np.diff(active.astype(np.int8), prepend=0, append=0))
-    return [(int(start), int(end)) for start, end in edges.reshape(-1, 2)]
-
-
 def _programme(
-    name: str, pools: dict[str, _ClipPool], length: int, random: np.random.Generator
+    name: str, pools: dict[str, ClipPool], length: int, random: np.random.Generator
 ) -> Programme:
-    clips: list[_Clip] = []
-    at, before = 0, ""
-    while at < length:
+    clips: list[Clip] = []
+    items: list[tuple[int, str]] = []
+    spread_db = LEVELS_DB[bool(random.random() < 0.5)]
+    while not clips or max(clip.end for clip in clips) < length:
+        before = items[-1][1] if items else ""
         kind = _next_kind(before, random)
         _, shortest, longest = ITEMS[kind]
-        item = _item(kind, int(random.uniform(shortest, longest) * RATE), pools, random)
-        fade = 0
-        if clips and "silence" not in (kind, before) and random.random() < CROSS_FADES:
-            last = max(clips, key=lambda clip: clip.end)
-            fade = int(random.uniform(0.5, 3.0) * RATE)
-            fade = min(fade, len(last.samples) // 3, *(len(clip.samples) // 3 for clip in item))
-            last.samples[-fade:] *= fade_in(fade)[::-1]
-            for clip in item:
-                if clip.start == 0:
-                    clip.samples[:fade] *= fade_in(fade)
-        placed = [replace(clip, start=at - fade + clip.start) for clip in item]
-        clips += placed
-        at, before = max(clip.end for clip in placed), kind
+        level_db = float(random.uniform(-spread_db, spread_db))
+        samples = int(random.uniform(shortest, longest) * RATE)
+        item = make_item(kind, samples, pools, level_db, random)
+        if not clips:
+            at = 0
+        else:
+            last = max(range(len(clips)), key=lambda place: clips[place].end)
+            clips[last], item, at = _joined(clips[last], before, item, kind, random)
+        clips += [replace(clip, start=at + clip.start) for clip in item]
+        items.append((at, kind))
     mix = SILENCE_LEVEL * random.standard_normal(length).astype(np.float32)
     for clip in clips:
         cut = clip.samples[: max(0, length - clip.start)]
         mix[clip.start : clip.start + len(cut)] += cut
+    spans = {label: _active(clips, label, length) for label in CLASSES}
     return Programme(
         name,
         np.clip(mix, -1.0, 1.0),
-        _active(clips, ("speech",), length),
-        _active(clips, ("music", "singing"), length),
+        spans["speech"],
+        spans["music"],
         tuple(sorted({clip.group for clip in clips if clip.group})),
+        _edges(clips, spans, length),
+        tuple((at, kind) for at, kind in items if at < length),
     )
 
 
@@ -188,45 +173,88 @@ def _next_kind(before: str, random: np.random.Generator) -> str:
     return names[int(random.choice(len(names), p=odds / odds.sum()))]
 
 
-def _item(
-    kind: str, length: int, pools: dict[str, _ClipPool], random: np.random.Generator
-) -> list[_Clip]:
-    """Return the clips of one item, from sample 0 on."""
+def _joined(
+    last: Clip, before: str, item: list[Clip], kind: str, random: np.random.Generator
+) -> tuple[Clip, list[Clip], int]:
+    """Join an item to the clip that is heard last.
 
-    def clip(kind: str, max_length: int, level_db: float) -> _Clip:
-        group, samples = pools[kind].take(max_length)
-        return _Clip(0, _fade_edges(samples * np.float32(10.0 ** (level_db / 20.0))), kind, group)
+    Returns
+    -------
+    tuple of (Clip, list of Clip, int)
+        That clip, the item, and where the item begins.
+    """
+    names = list(JOINS)
+    join = names[int(random.choice(len(names), p=list(JOINS.values())))]
+    fade = int(random.uniform(*FADES_S) * RATE)
+    linear = bool(random.random() < 0.5)
+    first = min(item, key=lambda clip: clip.start)
+    at = last.end
+    if {before, kind} & {*ABRUPT}:
+        join, named = "hard cut", next(each for each in ABRUPT if each in (before, kind))
+    elif "silence" in (before, kind):
+        join, named = ("fade" if join == "fade" else "hard cut"), ""
+    else:
+        named = ""
+    if join == "short gap":
+        at += int(random.uniform(*GAPS_S) * RATE)
+    elif join == "fade" and last.kind != "speech":
+        last = _faded_out(last, fade, linear=linear)
+    elif join == "fade" and first.kind != "speech":
+        item = [_faded_in(clip, fade, linear=linear) if clip is first else clip for clip in item]
+    elif join == "talk over music" and last.kind != "speech":
+        last = _faded_out(last, fade, linear=linear)
+        # The next item begins while the music goes down, and ends after it.
+        overlap = int(_room(last, fade) * random.uniform(0.5, 1.0))
+        at -= min(overlap, max(clip.end for clip in item) // 2)
+    elif join == "talk over music" and first.kind in ("music", "singing"):
+        at -= min(_room(first, fade), _room(last, fade))
+        item = [_faded_in(clip, fade, linear=linear) if clip is first else clip for clip in item]
+    elif join in ("fade", "talk over music"):
+        join = "hard cut"
+    name = named or join
+    last = replace(last, ends=last.ends or name)
+    return last, [replace(clip, begins=clip.begins or name) for clip in item], at
 
-    level = float(random.uniform(-4.0, 4.0))
-    song = "singing" if pools["singing"] and random.random() < SUNG else "music"
-    if kind == "silence" or (kind == "noise" and not pools["noise"]):
-        return [_Clip(0, np.zeros(length, np.float32), "silence", "")]
-    if kind == "talk":
-        return [clip("speech", length, level)]
-    if kind == "noise":
-        return [clip("noise", length, float(random.uniform(-15.0, 0.0)))]
-    if kind in ("song", "jingle"):
-        return [clip(song if kind == "song" else "music", length, level)]
-    # Instrumental music: with singing under speech, the labels would be ambiguous.
-    music = clip("music", length, level)
-    speech = clip("speech", int(music.end * random.uniform(0.3, 0.8)), level)
-    speech = replace(speech, start=int(random.integers(music.end - speech.end + 1)))
-    spans = [(speech.start, speech.end)]
-    ramp, depth_db = round(RAMP_S * RATE), float(random.uniform(6.0, 18.0))
-    music.samples[:] *= ducking_gain(0, music.end, spans, ramp, depth_db)
-    return [speech, music]
+
+def _room(clip: Clip, fade: int) -> int:
+    """Return the samples of a fade that a clip has room for."""
+    return min(fade, len(clip.samples) // 2)
 
 
-def _fade_edges(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    samples[:EDGE] *= fade_in(len(samples[:EDGE]))
-    samples[-EDGE:] *= fade_in(len(samples[-EDGE:]))[::-1]
-    return samples
+def _faded_out(clip: Clip, length: int, *, linear: bool) -> Clip:
+    curve = _curve(_room(clip, length), linear=linear)[::-1]
+    clip.samples[-len(curve) :] *= curve
+    return replace(clip, heard=(clip.heard[0], len(clip.samples) - _inaudible(curve[::-1])))
 
 
-def _active(clips: Sequence[_Clip], kinds: tuple[str, ...], length: int) -> Spans:
-    spans = sorted(
-        (clip.start, min(clip.end, length))
-        for clip in clips
-        if clip.kind in kinds and clip.start < length
-    )
-    return merge_spans(spans, round(PAUSE_SECONDS * RATE))
+def _faded_in(clip: Clip, length: int, *, linear: bool) -> Clip:
+    curve = _curve(_room(clip, length), linear=linear)
+    clip.samples[: len(curve)] *= curve
+    return replace(clip, heard=(_inaudible(curve), clip.heard[1]))
+
+
+def _curve(length: int, *, linear: bool) -> NDArray[np.float32]:
+    return np.linspace(0.0, 1.0, length, dtype=np.float32) if linear else fade_in(length)
+
+
+def _inaudible(curve: NDArray[np.float32]) -> int:
+    return int(np.searchsorted(curve, 10.0 ** (AUDIBLE_DB / 20.0)))
+
+
+def _active(clips: Sequence[Clip], label: str, length: int) -> Spans:
+    spans = [clip.span for clip in clips if clip.kind in CLASSES[label]]
+    within = [(start, min(end, length)) for start, end in spans if start < length]
+    return merge_spans(within, round(PAUSE_SECONDS * RATE))
+
+
+def _edges(clips: Sequence[Clip], spans: dict[str, Spans], length: int) -> tuple[Edge, ...]:
+    found = []
+    for label, active in spans.items():
+        mine = [clip for clip in clips if clip.kind in CLASSES[label]]
+        for span in active:
+            for side, at in enumerate(span):
+                if 0 < at < length:
+                    clip = next(clip for clip in mine if clip.span[side] == at)
+                    kind = clip.ends if side else clip.begins
+                    found.append(Edge(label, side, at, kind))
+    return tuple(sorted(found, key=lambda edge: (edge.at, edge.label, edge.side)))

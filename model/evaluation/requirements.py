@@ -27,7 +27,7 @@ PROGRAMME_MINIMUM = {
 VOICE = "voice, held-out speakers, by the shipped `voice.pt`"
 NO_SOURCE = "not measured: no source of this kind"
 RAP = "rap as music"
-MAX_BYTES = 1_000_000
+MAX_BYTES = 2_000_000  # 400 000 parameters and the code
 MAX_WINDOW_S = 0.002
 MIN_MACRO_F = 0.992
 MIN_WORST = 0.92
@@ -114,7 +114,7 @@ def check_requirements(
             MAX_CALIBRATION_ERROR,
             metrics.estimate(metrics.calibration_error, calibrated),
         ),
-        Requirement("size of the weights", "under 1 MB", f"{weights_bytes / 1e6:.2f} MB", "",
+        Requirement("size of the weights", "under 2 MB", f"{weights_bytes / 1e6:.2f} MB", "",
                     weights_bytes < MAX_BYTES),
         Requirement("CPU time of a window of columns alone, one thread", "under 2 ms",
                     f"{window_s * 1e3:.2f} ms", "", window_s < MAX_WINDOW_S),
@@ -146,7 +146,7 @@ def _kinds(predictions: Predictions, thresholds: Thresholds) -> Iterator[Require
 
 
 def _sung_speech(predictions: Predictions) -> Requirement:
-    """Count singing that is called speech as well; rap is both."""
+    """Share of singing also labelled speech; rap is excluded, because it is both."""
     name = "singing, without rap, also called speech"
     sung = [each for line, each in kinds.by_line(predictions)
             if each is not None and line.kind == "singing" and line.name != RAP]  # fmt: skip

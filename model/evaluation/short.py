@@ -62,7 +62,7 @@ def beginnings(whole: Iterable[Condition]) -> Iterator[Condition]:
 
 
 def table(predictions: Sequence[ConditionPredictions]) -> str:
-    """Return a table in Markdown: what is right by length, and how sure the network says it is.
+    """Return a table in Markdown: what is right by length, and the mean stated confidence.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def table(predictions: Sequence[ConditionPredictions]) -> str:
         by_length[length or "5 s"].append(each)
     names = [each.name for each in by_length["5 s"]]
     header = [
-        "first", *names, "all: both right", "mean over sources", "confidence said",
+        "first", *names, "all: both right", "mean over sources", "mean stated confidence",
         "calibration error", "windows",
     ]  # fmt: skip
     lines = [header, ["---"] * len(header)]
@@ -83,17 +83,17 @@ def table(predictions: Sequence[ConditionPredictions]) -> str:
         right = [metrics.estimate(metrics.both_right, metrics.pool([each])) for each in parts]
         pool = metrics.pool(parts)
         every = metrics.estimate(metrics.both_right, pool)
-        said = float(np.maximum(pool.p, 1 - pool.p).prod(axis=1).mean())
+        confidence = float(np.maximum(pool.p, 1 - pool.p).prod(axis=1).mean())
         error = metrics.calibration_error(pool.p, pool.truth, np.ones(len(pool.p)))
         shares = [f"{each.value:.1%}" for each in right]
         interval = f"{every.value:.1%} ({every.low:.1%} to {every.high:.1%})"
         lines.append(
-            [length, *shares, interval, f"{_by_source(parts):.1%}", f"{said:.1%}", f"{error:.1%}",
-             str(every.windows)]
+            [length, *shares, interval, f"{_by_source(parts):.1%}", f"{confidence:.1%}",
+             f"{error:.1%}", str(every.windows)]
         )  # fmt: skip
     return "\n".join(
         [
-            "Beginnings of the windows, both outputs right; `confidence` as decisions state it:",
+            "Beginnings of the windows: both outputs right, and the confidence of decisions:",
             "",
             *("| " + " | ".join(line) + " |" for line in lines),
         ]

@@ -16,7 +16,8 @@ TYPICAL_COLUMN = 4.0
 COLUMN_SPREAD = 3.0
 # Frames around the centre with predictions of their own: together one step between windows.
 MOMENTS = 5
-# Frames that a moment depends on: 1.6 s before and after it.
+# Refined frames that a moment depends on, besides the pooled window: one layer of refinement makes
+# them 17 + 4 frames, 2 s before and after it.
 AROUND = 17
 
 
@@ -29,10 +30,14 @@ class Network(nn.Module):
         Bins of a column.
     labels : int > 0
         Independent outputs.
-    maps : (int, int, int)
-        Feature maps of the three two-dimensional layers.
+    maps : (int, int, int, int)
+        Feature maps of the two-dimensional layers.
     frame_size : int > 0
         Features of a frame.
+    hidden : int > 0
+        Features of a window.
+    refine : int >= 0
+        Residual layers along the frames of a window.
 
     Notes
     -----
@@ -45,11 +50,13 @@ class Network(nn.Module):
         self,
         n_bins: int = N_BINS,
         labels: int = 2,
-        maps: tuple[int, int, int] = (12, 24, 48),
-        frame_size: int = 96,
+        maps: tuple[int, int, int, int] = (16, 32, 64, 96),
+        frame_size: int = 160,
+        hidden: int = 96,
+        refine: int = 1,
     ) -> None:
         super().__init__()
-        first, second, third = maps
+        first, second, third, fourth = maps
         self.typical = TYPICAL_COLUMN
         self.spread = COLUMN_SPREAD
         self.context = 40
@@ -66,26 +73,30 @@ class Network(nn.Module):
         bins = (n_bins - 7) // 3 + 1
         bins = ((bins - 5) // 2 + 1 - 5) // 2 + 1
         self.maps_to_frames = nn.Sequential(
-            nn.Conv2d(third, frame_size, (1, bins), bias=False),
-            nn.BatchNorm2d(frame_size),
+            # Syllables: half a second within each map, before the bins are joined: a fifth of
+            # the arithmetic.
+            nn.Conv2d(third, third, (11, 1), stride=(5, 1), groups=third, bias=False),
+            nn.BatchNorm2d(third),
             nn.ReLU(),
-            # Syllables: half a second.
-            nn.Conv2d(
-                frame_size, frame_size, (11, 1), stride=(5, 1), groups=frame_size, bias=False
-            ),
+            nn.Conv2d(third, fourth, 1, bias=False),
+            nn.BatchNorm2d(fourth),
+            nn.ReLU(),
+            nn.Conv2d(fourth, frame_size, (1, bins), bias=False),
             nn.BatchNorm2d(frame_size),
             nn.ReLU(),
             nn.Conv2d(frame_size, frame_size, 1, bias=False),
             nn.BatchNorm2d(frame_size),
             nn.ReLU(),
         )
+        self.refine = nn.ModuleList(_Residual(frame_size) for _ in range(refine))
+        self.pooled_size = 4 * frame_size
         self.frames_to_scores = nn.Sequential(
-            nn.Linear(4 * frame_size, 64), nn.ReLU(), nn.Dropout(0.2), nn.Linear(64, labels)
+            nn.Linear(4 * frame_size, hidden), nn.ReLU(), nn.Dropout(0.2), nn.Linear(hidden, labels)
         )
         self.moments = MOMENTS
         self.around = AROUND
-        self.frames_to_near = nn.Conv1d(frame_size, 32, 11)
-        self.near_to_moments = nn.Conv1d(32, labels, AROUND - 10)
+        self.frames_to_near = nn.Conv1d(frame_size, 48, 11)
+        self.near_to_moments = nn.Conv1d(48, labels, AROUND - 10)
         self.window_to_moments = nn.Linear(4 * frame_size, labels, bias=False)
         # Calibration, fitted to the validation windows after training.
         self.register_buffer("temperature", torch.ones(labels))
@@ -113,24 +124,43 @@ class Network(nn.Module):
     @torch.jit.export
     def scores(self, frames: Tensor) -> Tensor:
         """Compute the log odds of windows [shape=(batch, labels)]; see `decide`."""
-        scores: Tensor = self.frames_to_scores(self.pool(frames))
-        return scores / self.temperature
+        return self.window_scores(self.pool(frames))
 
     @torch.jit.export
     def moment_scores(self, frames: Tensor) -> Tensor:
         """Compute the log odds of moments [shape=(batch, moments, labels)]; see `locate`."""
-        first = (frames.shape[1] - self.moments) // 2 - self.around // 2
-        around = frames[:, first : first + self.moments + self.around - 1]
+        refined = self.refined(frames)
+        return self.near_scores(refined, self.pooled(refined))
+
+    def window_scores(self, pooled: Tensor) -> Tensor:
+        """Compute the log odds of windows from their pooled frames."""
+        scores: Tensor = self.frames_to_scores(pooled)
+        return scores / self.temperature
+
+    def near_scores(self, refined: Tensor, pooled: Tensor) -> Tensor:
+        """Compute the log odds of moments from refined frames and their pooling."""
+        first = (refined.shape[1] - self.moments) // 2 - self.around // 2
+        around = refined[:, first : first + self.moments + self.around - 1]
         near = _convolved(around, self.frames_to_near.weight, self.frames_to_near.bias)
         moments = _convolved(
             torch.relu(near), self.near_to_moments.weight, self.near_to_moments.bias
         )
-        whole: Tensor = self.window_to_moments(self.pool(frames))
+        whole: Tensor = self.window_to_moments(pooled)
         return moments + whole.unsqueeze(1)
 
     @torch.jit.export
     def pool(self, frames: Tensor) -> Tensor:
         """Pool the frames of windows [shape=(batch, 4 * frame_size)]."""
+        return self.pooled(self.refined(frames))
+
+    def refined(self, frames: Tensor) -> Tensor:
+        """Return frames that are each, by one layer, a function of the 5 frames around it."""
+        for layer in self.refine:
+            frames = layer(frames)
+        return frames
+
+    def pooled(self, frames: Tensor) -> Tensor:
+        """Pool refined frames: mean and spread under a taper, plain mean and maximum."""
         weights = torch.hann_window(
             frames.shape[1] + 2, periodic=False, dtype=frames.dtype, device=frames.device
         )[1:-1]
@@ -177,6 +207,24 @@ class Network(nn.Module):
     def forward(self, columns: Tensor) -> Tensor:
         """Compute the log odds of windows [shape=(batch, t, n_bins)], for training."""
         return self.scores(self.embed(columns))
+
+
+class _Residual(nn.Module):
+    """Add to each frame what a second around it says: a convolution along the frames."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv1d(size, size, 5, padding=2, groups=size, bias=False),
+            nn.BatchNorm1d(size),
+            nn.ReLU(),
+            nn.Conv1d(size, size, 1, bias=False),
+            nn.BatchNorm1d(size),
+        )
+
+    def forward(self, frames: Tensor) -> Tensor:
+        added: Tensor = self.layers(frames.transpose(1, 2)).transpose(1, 2)
+        return torch.relu(frames + added)
 
 
 def _convolved(values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

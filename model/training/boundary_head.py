@@ -1,8 +1,8 @@
 """Fine-tuning of the boundary head, the last phase of a training.
 
 Few windows of the main training have a boundary near the centre, so the frame-level predictions
-follow the window's. Here only the layers of the boundary head train, on windows of which most have
-a boundary near the centre. The clip-level predictions do not change.
+follow the window's. Here only the layers of the boundary head train, on windows of which half have
+a boundary within 1 s of the centre. The clip-level predictions do not change.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ def fit(network: Any, mixer: WindowSource, *, steps: int, batch: int, seed: int)
     network : nn.Module
         With `moments` > 0, on any device.
     mixer : WindowSource
-        Generates windows of which most have a boundary near the centre.
+        Generates windows of which half have a boundary within 1 s of the centre.
     steps, batch : int > 0
-        Of the main training; `BATCHES_PER_STEP` times as many windows are drawn here.
+        Of the main training; here `BATCHES_PER_STEP` times as many batches are drawn, and used
+        `EPOCHS` times.
     seed : int >= 0
         Random seed.
 
@@ -79,7 +80,7 @@ def _frames_and_targets(
     network.eval()
     frames, shares = [], []
     for number in range(batches):
-        columns, active = mixer.batch(batch, np.random.default_rng([seed, 1, number]))
+        columns, active, *_ = mixer.batch(batch, np.random.default_rng([seed, 1, number]))
         with torch.no_grad():
             frames.append(network.embed(columns.to(device)).half().cpu())
         shares.append(

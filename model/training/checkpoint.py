@@ -25,7 +25,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from airsift.errors import ConfigError
 from airsift.files import write_whole
+from model.corpus.teacher import CLASSES_COUNT
 from model.networks import presets
+from model.short import SHORTEST_COLUMNS
 from model.training.mixer import moment_targets, window_targets
 
 if TYPE_CHECKING:
@@ -35,11 +37,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from model.training.loop import Settings
+    from model.training.mixer import Batch
 
 VALIDATIONS = ("step", "train_cost", "validation_cost", "validation_error", "best")
 BATCHES = ("step", "cost", "error")
-# Weight of the boundary head's cost.
+# Weights of the costs of the boundary head and of the teacher's tags.
 BOUNDARY_WEIGHT = 0.5
+TAG_WEIGHT = 10.0
+# Share of the batches with windows shorter than 5 s.
+SHORT = 0.25
 
 
 class TrainingRun:
@@ -75,8 +81,14 @@ class TrainingRun:
         self.network: Any = presets.make(settings.network, len(labels)).to(settings.device)
         self._ema = AveragedModel(self.network, avg_fn=self._blend, use_buffers=True)
         self._ema.update_parameters(self.network)  # the first update copies
+        # Learns the teacher's tags from the same pooled frames, and is not part of the network.
+        self.tag_head: nn.Linear | None = None
+        self.parameters = [*self.network.parameters()]
+        if self.network.moments:
+            self.tag_head = nn.Linear(self.network.pooled_size, CLASSES_COUNT).to(settings.device)
+            self.parameters += self.tag_head.parameters()
         self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=settings.rate, weight_decay=settings.weight_decay
+            self.parameters, lr=settings.rate, weight_decay=settings.weight_decay
         )
         self.step, self.cost, self.best = 0, math.nan, math.inf
         self.dropped: set[int] = set()
@@ -94,33 +106,39 @@ class TrainingRun:
         """The EMA of the network, which is validated and saved."""
         return self._ema.module
 
-    def train_step(self, columns: Tensor, active: Tensor) -> dict[str, float]:
-        """Train on the windows of the next step; return its metrics.
-
-        Parameters
-        ----------
-        columns : torch.Tensor [shape=(batch, t, bins)]
-            Columns of each window.
-        active : torch.Tensor [shape=(batch, t, labels)]
-            Frame labels, one for each column.
-        """
-        settings = self.settings
+    def train_step(self, batch: Batch) -> dict[str, float]:
+        """Train on the windows of the next step; return its metrics."""
+        settings, network = self.settings, self.network
+        cross_entropy = nn.functional.binary_cross_entropy_with_logits
         torch.manual_seed(settings.seed * 1_000_003 + self.step)
-        self.network.train()
+        network.train()
         for group in self.optimiser.param_groups:
             group["lr"] = settings.rate * _schedule(self.step / settings.steps)
-        network, cross_entropy = self.network, nn.functional.binary_cross_entropy_with_logits
+        whole = float(torch.rand(())) >= SHORT or not network.moments
+        columns, active = (batch.columns, batch.active) if whole else _cut(batch, network.context)
+        targets = window_targets(active).to(settings.device)
         frames = network.embed(columns.to(settings.device))
-        targets, scores = window_targets(active).to(settings.device), network.scores(frames)
-        cost = total = cross_entropy(scores, targets)
         if network.moments:
+            # Once for all outputs: batch normalisation counts every call.
+            refined = network.refined(frames)
+            pooled = network.pooled(refined)
+            scores = network.window_scores(pooled)
+        else:
+            scores = network.scores(frames)
+        cost = total = cross_entropy(scores, targets)
+        if network.moments and whole:
             shares = moment_targets(
                 active, context=network.context, stride=network.stride, moments=network.moments
             ).to(settings.device)
-            total = cost + BOUNDARY_WEIGHT * cross_entropy(network.moment_scores(frames), shares)
+            moments = network.near_scores(refined, pooled)
+            total = cost + BOUNDARY_WEIGHT * cross_entropy(moments, shares)
+            if self.tag_head is not None and len(batch.tagged):
+                # A tag is of 5 s: what it names may not be in a shorter window.
+                tags = self.tag_head(pooled[batch.tagged.to(settings.device)])
+                total = total + TAG_WEIGHT * cross_entropy(tags, batch.tags.to(settings.device))
         self.optimiser.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
+        nn.utils.clip_grad_norm_(self.parameters, 2.0)
         self.optimiser.step()
         self.step += 1
         error = float(((scores.detach() > 0) != (targets > 0.5)).float().mean())
@@ -154,6 +172,7 @@ class TrainingRun:
                 "dropped": sorted(self.dropped), "batches": self.batches,
                 "validations": self.validations, "network": self.network.state_dict(),
                 "average": self._ema.state_dict(), "optimiser": self.optimiser.state_dict(),
+                "tag head": self.tag_head.state_dict() if self.tag_head is not None else {},
             },
             self.folder / "state.pt",
         )  # fmt: skip
@@ -167,12 +186,29 @@ class TrainingRun:
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
+        if self.tag_head is not None:
+            self.tag_head.load_state_dict(state["tag head"])
         self._ema.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.cost, self.best = state["step"], state["cost"], state["best"]
         self.dropped = set(state["dropped"])
         self.batches = [(float(cost), float(error)) for cost, error in state["batches"]]
         self.validations = [tuple(row) for row in state["validations"]]
+
+
+def _cut(batch: Batch, context: int) -> tuple[Tensor, Tensor]:
+    """Cut windows of one random length out of the centre of those of a batch.
+
+    Windows shorter than a frame stand in the middle of silence, as in `model.short`.
+    """
+    whole = batch.columns.shape[1]
+    length = int(torch.randint(SHORTEST_COLUMNS, whole, ()))
+    first = (whole - length) // 2
+    columns = batch.columns[:, first : first + length]
+    missing = max(0, context - length)
+    before = missing // 2
+    padded = nn.functional.pad(columns, (0, 0, before, missing - before))
+    return padded, batch.active[:, first : first + length]
 
 
 def check(

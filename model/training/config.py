@@ -21,7 +21,7 @@ from model.networks import presets
 from model.spec import BINS_PER_OCTAVE
 from model.training.loop import Settings
 from model.training.mixer import SOURCE_BALANCE, Mixer
-from model.training.mixture import MixtureSource, mix, solo
+from model.training.mixture import MixtureSource, Solo, mix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -135,7 +135,7 @@ class Task:
             store,
             dropped=dropped,
             recipes=self.recipes,
-            classes=self.classes,
+            kinds=tuple(self.classes),
             transposition=self.transposition,
             source_balance=self.source_balance,
         )
@@ -191,7 +191,7 @@ def load_task(path: Path, **overrides: object) -> Task:
         transposition=round(read.semitones * BINS_PER_OCTAVE / SEMITONES_PER_OCTAVE),
         source_balance=read.source_balance,
         recipes=_ways(read),
-        settings=parse_settings(path, {"filter_labels_at": 1.0, **read.train, **given}),
+        settings=parse_settings(path, {**read.train, **given}),
         foreground=tuple(dict.fromkeys(window.of[0] for window in read.window))
         or tuple(read.classes),
         key=key_of(
@@ -280,7 +280,7 @@ def _ways(read: _File) -> tuple[tuple[float, Recipe], ...]:
         return tuple((share / total, draw) for share, draw in listed)
     names = sorted(read.classes)
     pairs = list(permutations(names, 2))
-    recipes = [(0.7 / len(names), solo(name)) for name in names]
+    recipes: list[tuple[float, Recipe]] = [(0.7 / len(names), Solo(name)) for name in names]
     recipes += [(0.3 / len(pairs), partial(_spliced, first, second)) for first, second in pairs]
     return tuple(recipes)
 
@@ -288,7 +288,7 @@ def _ways(read: _File) -> tuple[tuple[float, Recipe], ...]:
 def _draw(window: _Window) -> Recipe:
     if window.under_db is not None:
         return mix(window.of[0], window.of[1], *window.under_db)
-    return partial(_spliced, window.of[0], window.of[1]) if window.spliced else solo(window.of[0])
+    return partial(_spliced, window.of[0], window.of[1]) if window.spliced else Solo(window.of[0])
 
 
 def _spliced(first: str, second: str, random: np.random.Generator) -> tuple[MixtureSource, ...]:

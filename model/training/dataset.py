@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from airsift.errors import ConfigError
-from model.corpus import cache, feature_store, splits
+from model.corpus import cache, feature_store, splits, takes
 from model.corpus import groups as tables
 from model.corpus import recordings as corpus
 from model.corpus import sources as recipe
+from model.corpus.feature_store import Part, TakeRow
 from model.frontend.rolling_cqt import RollingCQT, cqt
 from model.spec import COLUMNS_PER_HOUR, SAMPLE_RATE
 from model.spec import WINDOW_COLUMNS as WINDOW
@@ -26,13 +27,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from model.corpus.feature_store import FeatureStore, Take, TakeRow
+    from model.corpus.feature_store import FeatureStore
     from model.corpus.recordings import Recording
     from model.corpus.sources import Split
+    from model.corpus.takes import Take
     from model.training.config import Task
 
-    # Columns, whether the class is active in each, and their take.
-    Computed = tuple[NDArray[np.float16], NDArray[np.bool_], TakeRow]
+    # Columns, their targets, and their take.
+    Computed = tuple[NDArray[np.float16], NDArray[np.float16], TakeRow]
 
 SEED = 100
 # Classes that are only mixed under others come from the store of the corpus, up to 2 h.
@@ -126,10 +128,9 @@ def key_of(task: Task, folder: Path) -> str:
     background = _uses_background(task, folder)
     return cache.key_of(
         corpus.key_of(recordings(task, folder, "train")),
-        feature_store.key_of(folder, "train") if background else "",
+        feature_store.training_key(folder) if background else "",
         dict(task.groups), sorted(task.classes), list(task.foreground), task.repeats,
-        task.max_seconds_per_group, SEED, BACKGROUND_COLUMNS, feature_store.REPEATS,
-        feature_store.MAX_SECONDS,
+        task.max_seconds_per_group, SEED, BACKGROUND_COLUMNS,
         cache.code_version("model.training.dataset"), cache.libraries(*feature_store.LIBRARIES),
     )  # fmt: skip
 
@@ -154,17 +155,18 @@ def build(task: Task, folder: Path, place: Path, report: Callable[[str], None]) 
         return feature_store.open_store(place, "train", key)
     place.mkdir(parents=True, exist_ok=True)
     table: list[TakeRow] = []
-    parts: list[tuple[NDArray[np.float16], NDArray[np.bool_]]] = []
+    parts: list[Part] = []
+    no_tags = np.zeros((0, 0), np.uint8)
     background = _background(task, folder) if _uses_background(task, folder) else []
     chosen = recordings(task, folder, "train")
     if background:
         # The store of the corpus has enough of the background classes.
         shared = {each.array for each in all_recordings(task, folder)[0]}
         chosen = [e for e in chosen if e.array not in shared or kind_of(task, e) in task.foreground]
-    for columns, active, row in (*background, *_computed(task, folder, chosen)):
+    for columns, targets, row in (*background, *_computed(task, folder, chosen)):
         end = table[-1].end if table else 0
         table.append(row._replace(start=end, end=end + len(columns)))
-        parts.append((columns, active))
+        parts.append(Part(columns, targets, no_tags))
     feature_store.write_store(place, "train", parts, table, key)
     report("training columns: computed anew")
     return feature_store.open_store(place, "train", key)
@@ -216,7 +218,7 @@ def windows(
     """
     front_end = RollingCQT()
     counted: Counter[tuple[str, str]] = Counter()
-    for take in feature_store.takes(folder, chosen, SEED, augmented=augmented):
+    for take in takes.takes(folder, chosen, SEED, augmented=augmented):
         starts = _starts(take)[: MAX_WINDOWS_PER_GROUP - counted[take.group, take.kind]]
         if not starts:
             continue
@@ -242,13 +244,16 @@ def _computed(task: Task, folder: Path, chosen: Sequence[Recording]) -> Iterator
     for repeat in range(task.repeats):
         random = np.random.default_rng([SEED, repeat])
         some = sample(chosen, task.max_seconds_per_group * SAMPLE_RATE, random)
-        for take in feature_store.takes(folder, some, SEED + repeat, augmented=True):
+        for take in takes.takes(folder, some, SEED + repeat, augmented=True):
             with torch.inference_mode():
                 columns = cqt(torch.from_numpy(take.samples)[None], front_end)[0]
             count = min(len(columns), len(take.active))
-            row = feature_store.row_of(take, 0, count)
-            row = row._replace(kind=task.groups.get(row.group, row.kind))
-            yield columns[:count].numpy().astype(np.float16), take.active[:count], row
+            kind = task.groups.get(take.group, take.kind)
+            row = TakeRow(take.group, kind, 0, count, take.source, take.origin, take.category)
+            targets = np.zeros((count, len(task.labels)), np.float16)
+            for output in task.classes[kind]:
+                targets[:, output] = take.active[:count]
+            yield columns[:count].numpy().astype(np.float16), targets, row
 
 
 def sample(
@@ -261,7 +266,7 @@ def sample(
     chosen : sequence of Recording
         Of any groups.
     max_samples : int > 0
-        Of one group. Classes that `feature_store.takes` repeats count as often.
+        Of one group. Classes that `takes.takes` repeats count as often.
     random : np.random.Generator
         Draws the order and the parts.
     """
@@ -269,7 +274,7 @@ def sample(
     selected = []
     for place in random.permutation(len(chosen)):
         each = chosen[place]
-        times = feature_store.REPEATS.get(each.kind, 1)
+        times = takes.REPEATS.get(each.kind, 1)
         length = min(each.end - each.start, (max_samples - used[each.group]) // times)
         if length > 0:
             start = each.start + int(random.integers(each.end - each.start - length + 1))
@@ -296,5 +301,6 @@ def _background(task: Task, folder: Path) -> list[Computed]:
         if total < BACKGROUND_COLUMNS:
             total += row.end - row.start
             columns = np.array(whole.columns[row.start : row.end])
-            found.append((columns, whole.active[row.start : row.end], row))
+            targets = np.zeros((len(columns), len(task.labels)), np.float16)
+            found.append((columns, targets, row))
     return found

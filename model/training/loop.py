@@ -14,7 +14,7 @@ import numpy as np
 
 from airsift.errors import ConfigError
 from model.spec import LABELS
-from model.training import boundary_head
+from model.training import batch_statistics, boundary_head
 from model.training.checkpoint import TrainingRun
 from model.training.mixer import Mixer
 from model.training.mixture import BOUNDARY_RECIPES
@@ -30,17 +30,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from torch import Tensor
-
     from model.corpus.feature_store import FeatureStore
+    from model.training.mixer import Batch
     from model.training.validation import Validation
 
 
 class WindowSource(Protocol):
     """Generates training windows."""
 
-    def batch(self, size: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Return columns and frame labels, drawn from `random`; see `Mixer.batch`."""
+    def batch(self, size: int, random: np.random.Generator) -> Batch:
+        """Return windows, drawn from `random`; see `Mixer.batch`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ class Settings:
     validate_every : int > 0
         Steps between validations.
     filter_labels_at : float in [0, 1]
-        Share of the steps after which mislabelled takes are dropped; 1: never.
+        Share of the steps after which mislabelled takes are dropped; 0 or 1: never.
     seed : int >= 0
         Random seed.
     network : str
@@ -77,7 +76,7 @@ class Settings:
     decay: float = 0.995
     weight_decay: float = 0.02
     validate_every: int = 200
-    filter_labels_at: float = 0.4
+    filter_labels_at: float = 1.0
     seed: int = 1
     network: str = "pooled"
     device: str = "cpu"
@@ -139,7 +138,7 @@ def train(
     run, ahead = TrainingRun(settings, labels, folder, input_keys), _Prefetcher(settings)
     mixer = make(store, frozenset(run.dropped))
     while run.step < settings.steps:
-        metrics = run.train_step(*ahead.batch(mixer, run.step))
+        metrics = run.train_step(ahead.batch(mixer, run.step))
         log(run.step, metrics)
         if run.step == int(settings.filter_labels_at * settings.steps) < settings.steps:
             run.dropped = find_mislabelled(run.average, store, settings.device)
@@ -153,7 +152,10 @@ def train(
             report(f"step {run.step}: train cost {run.cost:.4f}, validation cost {cost:.4f} "
                    f"(best {run.best:.4f}), error {error:.2%}")  # fmt: skip
     network = run.best_network()
-    calibrate(network, held_out)
+    batch_statistics.reestimate(
+        network.to(settings.device), mixer, batch=max(2, settings.batch), seed=settings.seed
+    )
+    calibrate(network.cpu(), held_out)
     if network.moments:
         dropped = frozenset(run.dropped)
         near = (
@@ -178,9 +180,9 @@ class _Prefetcher:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._worker = ThreadPoolExecutor(1)
-        self._next: tuple[WindowSource, int, Future[tuple[Tensor, Tensor]]] | None = None
+        self._next: tuple[WindowSource, int, Future[Batch]] | None = None
 
-    def batch(self, mixer: WindowSource, step: int) -> tuple[Tensor, Tensor]:
+    def batch(self, mixer: WindowSource, step: int) -> Batch:
         """Return the windows of a step; they depend on mixer, seed and step only."""
         drawn = self._next
         if drawn is None or drawn[0] is not mixer or drawn[1] != step:
@@ -188,6 +190,6 @@ class _Prefetcher:
         self._next = (mixer, step + 1, self._draw(mixer, step + 1))
         return drawn[2].result()
 
-    def _draw(self, mixer: WindowSource, step: int) -> Future[tuple[Tensor, Tensor]]:
+    def _draw(self, mixer: WindowSource, step: int) -> Future[Batch]:
         random = np.random.default_rng([self._settings.seed, step])
         return self._worker.submit(mixer.batch, self._settings.batch, random)

@@ -1,9 +1,9 @@
 """Mix training windows of columns from the sources of a recipe.
 
 A window has up to three sources. Magnitudes add as powers, as those of independent sounds do on
-average. The sources define the frame labels, one for each column. The target of a window is the
-share of active columns, weighted by a Hann taper: 0 or 1 for pure windows, one half for a boundary
-at the centre.
+average. The targets of the sources' columns define those of the window's columns. The target of a
+window is their mean, weighted by a Hann taper: 0 or 1 for pure windows, one half for a boundary at
+the centre. A window of one source has the teacher's tags as well.
 
 Sources of all classes draw equalisation, band limits, transposition, tempo and level from the same
 distributions, so that none of these predicts the class.
@@ -12,26 +12,29 @@ distributions, so that none of these predicts the class.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
 from airsift.errors import ConfigError
+from model.corpus.takes import SCENE
+from model.corpus.teacher import ROW_COLUMNS
+from model.mixing import AUDIBLE
 from model.spec import BINS_PER_OCTAVE
 from model.spec import N_BINS as BINS
 from model.training.mixture import (
-    AUDIBLE,
     COLUMN_SECONDS,
     RECIPES,
     WINDOW,
     MixtureSource,
+    Solo,
     fade_curve,
     interruptions,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
 
 # Indices into `model.spec.LABELS` of the positive outputs of each class.
 CLASSES: dict[str, tuple[int, ...]] = {"speech": (0,), "music": (1,), "singing": (1,), "noise": ()}
+# A store may lack singing: music has the same label, and is drawn instead.
+INSTEAD = {"singing": "music"}
 # Maximum shift in bins: four semitones.
 TRANSPOSITION = 8
 SOURCE_BALANCE = 0.5
@@ -53,6 +58,27 @@ MIX_EQUALISED = 0.4
 INTERRUPTED = {"speech": 0.15, "music": 0.04, "singing": 0.04, "noise": 0.2}
 
 
+class Batch(NamedTuple):
+    """Training windows.
+
+    Parameters
+    ----------
+    columns : torch.Tensor [shape=(batch, t, bins), float32]
+        Compressed magnitudes.
+    active : torch.Tensor [shape=(batch, t, outputs), float32]
+        Target of each output at each column, 0 to 1.
+    tagged : torch.Tensor [shape=(n,), int64]
+        Places of the windows with tags.
+    tags : torch.Tensor [shape=(n, classes), float32]
+        The teacher's probabilities of these windows.
+    """
+
+    columns: Tensor
+    active: Tensor
+    tagged: Tensor
+    tags: Tensor
+
+
 class Mixer:
     """Generates training windows from a feature store.
 
@@ -63,9 +89,9 @@ class Mixer:
     dropped : set of int
         Indices of takes to leave out.
     recipes : sequence of (float, Recipe)
-        Share and recipe of the windows.
-    classes : mapping of str to tuple of int
-        Indices of the positive outputs of each class.
+        Weight and recipe of the windows. Without scenes in the store, the others share theirs.
+    kinds : collection of str
+        Classes that the recipes name.
     transposition : int >= 0
         Maximum shift of a source, in bins.
     source_balance : float in [0, 1]
@@ -83,23 +109,26 @@ class Mixer:
         *,
         dropped: frozenset[int] = frozenset(),
         recipes: tuple[tuple[float, Recipe], ...] = RECIPES,
-        classes: Mapping[str, tuple[int, ...]] = CLASSES,
+        kinds: Collection[str] = (*CLASSES, SCENE),
         transposition: int = TRANSPOSITION,
         source_balance: float = SOURCE_BALANCE,
     ) -> None:
         self._store = store
-        self._classes = classes
-        self._outputs = 1 + max(output for outputs in classes.values() for output in outputs)
+        self._outputs = store.targets.shape[1]
         self._transposition = transposition
-        self._recipes = [recipe for _, recipe in recipes]
-        probabilities = np.array([share for share, _ in recipes])
-        self._probabilities = probabilities / probabilities.sum()
         self._pools: dict[str, _Pool] = {
-            kind: _pool(store, kind, dropped, source_balance) for kind in classes
+            kind: _pool(store, kind, dropped, source_balance) for kind in kinds
         }
-        # Songs are optional; speech, music and noise are not.
-        if "singing" in classes and not len(self._pools["singing"].takes):
-            self._pools["singing"] = self._pools["music"]
+        others = tuple(each for each in recipes if each[1] != Solo(SCENE))
+        if SCENE in kinds and not len(self._pools[SCENE].takes) and others:
+            del self._pools[SCENE]
+            recipes = others
+        self._recipes = [recipe for _, recipe in recipes]
+        weights = np.array([weight for weight, _ in recipes])
+        self._probabilities = weights / weights.sum()
+        for kind, other in INSTEAD.items():
+            if kind in kinds and other in kinds and not len(self._pools[kind].takes):
+                self._pools[kind] = self._pools[other]
         empty = [kind for kind, pool in self._pools.items() if not len(pool.takes)]
         if empty:
             raise ConfigError(
@@ -107,8 +136,8 @@ class Mixer:
                 "recordings of it, in groups that are not held out"
             )
 
-    def batch(self, size: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Generate windows.
+    def batch(self, size: int, random: np.random.Generator) -> Batch:
+        """Generate windows of 250 columns.
 
         Parameters
         ----------
@@ -116,18 +145,12 @@ class Mixer:
             Number of windows.
         random : np.random.Generator
             The same state gives the same windows.
-
-        Returns
-        -------
-        columns : torch.Tensor [shape=(size, 250, 144), float32]
-            Compressed magnitudes.
-        active : torch.Tensor [shape=(size, 250, outputs), float32]
-            Frame labels: 1 where a class of the output is active, else 0.
         """
         drawn = random.choice(len(self._recipes), size, p=self._probabilities)
         plans = [self._recipes[index](random) for index in drawn]
         power = torch.zeros(size, WINDOW, BINS)
         active = np.zeros((size, WINDOW, self._outputs), np.float32)
+        tags: dict[int, int] = {}
         for depth in range(max(map(len, plans))):
             rows = [
                 row
@@ -136,7 +159,7 @@ class Mixer:
             ]
             if rows:
                 power[rows] += self._source_power(
-                    [plans[row][depth] for row in rows], rows, active, random
+                    [plans[row][depth] for row in rows], rows, active, tags, random
                 )
         power += _hiss(size, random)
         whole = torch.from_numpy(random.random((size, 1, 1)) < MIX_EQUALISED)
@@ -144,16 +167,32 @@ class Mixer:
         level = 10.0 ** (random.uniform(-32.0, 12.0, (size, 1, 1)) / 20.0)
         # The level of the window applies to sources and hiss.
         scaled = power.sqrt_() * torch.from_numpy(level.astype(np.float32))
-        return torch.log2(scaled.add_(1.0)), torch.from_numpy(active)
+        known = {row: tags[row] for row, plan in enumerate(plans) if len(plan) == 1 and row in tags}
+        return Batch(
+            torch.log2(scaled.add_(1.0)),
+            torch.from_numpy(active),
+            torch.tensor(list(known), dtype=torch.int64),
+            self._tags(list(known.values())),
+        )
+
+    def _tags(self, rows: list[int]) -> Tensor:
+        """Return rows of the teacher's tags as probabilities."""
+        if self._store.tags is None or not rows:
+            return torch.zeros(0, 0)
+        return torch.from_numpy(self._store.tags[rows].astype(np.float32) / 255.0)
 
     def _source_power(
         self,
         sources: list[MixtureSource],
         rows: list[int],
         active: NDArray[np.float32],
+        tags: dict[int, int],
         random: np.random.Generator,
     ) -> Tensor:
-        """Return the power of one source of several windows, in units of 1e-8; update `active`."""
+        """Return the power of one source of several windows, in units of 1e-8.
+
+        Update `active`, and in `tags` the row of the teacher's tags of each window's centre.
+        """
         size = len(sources)
         first = np.zeros((size, WINDOW), np.int64)
         gates = np.zeros((size, WINDOW, 1), np.float32)
@@ -161,16 +200,20 @@ class Mixer:
             # Noise tolerates larger changes of speed.
             slowest, fastest = (0.6, 1.6) if source.kind == "noise" else (0.9, 1.12)
             tempo = random.uniform(slowest, fastest) if random.random() < 0.5 else 1.0
-            start, last = self._pools[source.kind].draw(random, int(WINDOW * tempo) + 2)
+            take, start, last = self._pools[source.kind].draw(random, int(WINDOW * tempo) + 2)
             where = np.minimum(start + np.arange(WINDOW) * tempo, last - 1)
             first[place] = np.rint(where).astype(np.int64)
             gate = fade_curve(source)
             gates[place, :, 0] = gate * 10.0 ** (source.gain_db / 20.0)
-            if random.random() < INTERRUPTED.get(source.kind, 0.0):
+            interrupted = random.random() < INTERRUPTED.get(source.kind, 0.0)
+            if interrupted:
                 gates[place, :, 0] *= interruptions(random)
-            for output in self._classes[source.kind]:
-                sounding = self._store.active[first[place]] & (gate > AUDIBLE)
-                active[row, :, output] = np.maximum(active[row, :, output], sounding)
+            here = self._store.targets[first[place]] * (gate > AUDIBLE)[:, None]
+            active[row] = np.maximum(active[row], here)
+            if self._store.tags is not None and not interrupted and gate.min() > AUDIBLE:
+                each = self._store.takes[take]
+                offset = int(first[place, WINDOW // 2]) - each.start
+                tags[row] = each.first_tag + offset // ROW_COLUMNS
         columns = torch.from_numpy(self._store.columns[first].astype(np.float32))
         magnitude = torch.exp2(transpose(columns, random, self._transposition)).sub_(1.0)
         magnitude.mul_(torch.from_numpy(gates)).mul_(equalisation(size, random))
@@ -179,32 +222,33 @@ class Mixer:
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """Takes of one class and their probabilities."""
+    """Takes of one class (number, start, end) and their cumulative probabilities."""
 
     takes: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
+    cumulative: NDArray[np.float64]
 
-    def draw(self, random: np.random.Generator, length: int) -> tuple[int, int]:
-        """Draw the first column of a window, and the end of its take."""
-        start, end = self.takes[random.choice(len(self.takes), p=self.probabilities)]
-        return int(random.integers(start, max(start + 1, end - length))), int(end)
+    def draw(self, random: np.random.Generator, length: int) -> tuple[int, int, int]:
+        """Draw a take; return its number, the first column of a window, and the take's end."""
+        place = np.searchsorted(self.cumulative, random.random() * self.cumulative[-1], "right")
+        number, start, end = self.takes[min(int(place), len(self.takes) - 1)]
+        return int(number), int(random.integers(start, max(start + 1, end - length))), int(end)
 
 
 def _pool(store: FeatureStore, kind: str, dropped: frozenset[int], source_balance: float) -> _Pool:
     """Weight each package or group by its duration to the power `1 - source_balance`."""
     chosen = [
-        (each.balance_key, each.start, each.end)
+        (each.balance_key, number, each.start, each.end)
         for number, each in enumerate(store.takes)
         if each.kind == kind and number not in dropped and each.end - each.start > WINDOW // 2
     ]
     total: dict[str, int] = {}
-    for source, start, end in chosen:
+    for source, _, start, end in chosen:
         total[source] = total.get(source, 0) + end - start
     weights = np.array(
-        [(end - start) / total[source] ** source_balance for source, start, end in chosen]
+        [(end - start) / total[source] ** source_balance for source, _, start, end in chosen]
     )
-    spans = np.array([(start, end) for _, start, end in chosen], np.int64).reshape(-1, 2)
-    return _Pool(spans, weights / max(weights.sum(), 1e-9))
+    spans = np.array([each[1:] for each in chosen], np.int64).reshape(-1, 3)
+    return _Pool(spans, np.cumsum(weights))
 
 
 def window_targets(active: Tensor) -> Tensor:

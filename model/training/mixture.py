@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 WINDOW = WINDOW_COLUMNS
 COLUMN_SECONDS = HOP / SAMPLE_RATE
-# A source faded below this share of its amplitude does not count as active.
-AUDIBLE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +43,15 @@ class MixtureSource:
     fade: float = 0.0
 
 
-def solo(kind: str) -> Recipe:
-    """Return the recipe of one class alone."""
-    return lambda _: (MixtureSource(kind),)
+@dataclass(frozen=True, slots=True)
+class Solo:
+    """The recipe of one class alone."""
+
+    kind: str
+
+    def __call__(self, _: np.random.Generator) -> tuple[MixtureSource, ...]:
+        """Return its source."""
+        return (MixtureSource(self.kind),)
 
 
 def mix(front: str, back: str, lowest_db: float, highest_db: float) -> Recipe:
@@ -93,27 +97,30 @@ def speech_music_noise(random: np.random.Generator) -> tuple[MixtureSource, ...]
     )
 
 
-# Share and recipe.
+# Weight and recipe; the share of a recipe is its weight over the sum of the weights.
 RECIPES: tuple[tuple[float, Recipe], ...] = (
-    (0.12, solo("speech")),
-    (0.09, mix("speech", "noise", -30.0, 3.0)),
+    (0.24, Solo("scene")),
+    (0.09, Solo("speech")),
+    (0.07, mix("speech", "noise", -30.0, 3.0)),
     (0.02, mix("speech", "speech", -12.0, 0.0)),
-    (0.13, solo("music")),
+    (0.10, Solo("music")),
     (0.03, mix("music", "noise", -30.0, -2.0)),
-    (0.08, solo("singing")),
-    (0.09, mix("speech", "music", -22.0, 0.0)),
-    (0.07, mix("speech", "music", 0.0, 9.0)),
-    (0.03, mix("speech", "singing", -20.0, 3.0)),
+    (0.08, Solo("singing")),
+    (0.02, mix("singing", "noise", -25.0, -2.0)),
+    (0.03, mix("singing", "music", -6.0, 6.0)),
+    (0.06, mix("speech", "music", -22.0, 0.0)),
+    (0.04, mix("speech", "music", 0.0, 9.0)),
+    (0.02, mix("speech", "singing", -20.0, 3.0)),
     (0.02, speech_music_noise),
-    (0.12, spliced),
-    (0.08, spliced_over),
-    (0.12, solo("noise")),
-    (0.05, mix("noise", "noise", -10.0, 0.0)),
-    (0.02, solo("silence")),
+    (0.07, spliced),
+    (0.05, spliced_over),
+    (0.10, Solo("noise")),
+    (0.04, mix("noise", "noise", -10.0, 0.0)),
+    (0.02, Solo("silence")),
 )
 
 
-# For the boundary head: most windows have a boundary near the centre.
+# For the boundary head: half of the windows have a boundary within 1 s of the centre.
 BOUNDARY_RECIPES: tuple[tuple[float, Recipe], ...] = (
     *((0.3 * share, draw) for share, draw in RECIPES),
     (0.45, lambda random: spliced(random, 0.3, 0.7)),

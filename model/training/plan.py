@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from model.corpus import cache, feature_store, recordings
+from model.corpus import cache, feature_store, recordings, takes
 from model.corpus.sources import KINDS
 from model.spec import LABELS
 from model.training import dataset, mixer, record, validation
@@ -64,14 +64,14 @@ def shipped(folder: Path, settings: Settings) -> Plan:
 
     def data(_: Path) -> TrainingData:
         rows = {
-            split: [e for e in feature_store.split_recordings(folder, split) if e.kind in KINDS]
+            split: [e for e in takes.split_recordings(folder, split) if e.kind in KINDS]
             for split in SPLITS
         }
         return record.TrainingData(
             rows, recordings.sources(folder), columns, held_out, LABELS, mixer.CLASSES, {}
         )
 
-    keys = _keys(feature_store.key_of(folder, "train"), held_out, "speech and music")
+    keys = _keys(feature_store.training_key(folder), held_out, "speech and music")
     return Plan(settings, LABELS, keys, data)
 
 

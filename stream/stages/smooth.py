@@ -1,13 +1,16 @@
 """Decisions to segments, on line.
 
 A final decision counts for the middle of its window, or for the boundary frames around it where the
-network has them and the window is whole. Two hystereses (`stream.stages.hysteresis`) find when
-speech and music begin and end; both together are the label. A label that lasts less than the
-minimum length of a segment is given to its neighbours::
+network has them and the window is whole. Their log odds, interpolated to cells of equal length, are
+the evidence of a search for the likeliest labels (`stream.stages.viterbi`). Its changes are the
+boundaries::
 
-    speech   ████████████▌
-    music              ▐██████████
-    label    speech    :music          the overlap is too short: split in its middle
+    speech   ████████████▌               log odds of speech and of music, in cells
+    music                ▐██████████
+    label    speech      :music          one change, dated where it explains both best
+
+A change has to gain evidence. Therefore a short or doubtful deviation changes no label, a long or
+clear one does, and its date is where the evidence turns, not where it was noticed.
 """
 
 from __future__ import annotations
@@ -15,15 +18,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from stream.audio import Discontinuity, EndOfStream
 from stream.events import VOICE_SURE, Decision, Label, Segment, VoiceLabel
-from stream.ranges import Flag, Number, Rate, Sample
+from stream.ranges import Number, Rate, Sample
 from stream.session import Session, Sessions, Stage
-from stream.stages.hysteresis import Hysteresis
+from stream.stages.viterbi import STATES, Costs, Search
 
 if TYPE_CHECKING:
     from stream.session import Item
@@ -35,6 +39,13 @@ LABELS: dict[tuple[bool, bool], Label] = {
     (False, False): "other",
 }
 
+
+# Evidence in a cell is at most this, in nats: no short event can outweigh all around it.
+MAX_LOG_ODDS = 5.0
+# Evidence is counted in whole thousandths of a nat.
+SCALE = 1000
+# A change is final once every other explanation is worse by this share of a change's cost.
+MARGIN = 0.5
 
 # What is summed: decisions, the probability of each label, windows that the voice network
 # classified, and their log odds of a female voice.
@@ -50,27 +61,36 @@ class SmoothSettings:
 
     Parameters
     ----------
-    onset, offset : float in (0, 1), offset <= 0.5 <= onset
-        Thresholds of the hystereses, on a scale on which the level is one half.
+    change_cost : float > 0
+        Evidence that a change of label must gain: log odds, in nats, times seconds.
+    max_delay : int > min_length
+        Samples after which a change in the likeliest labels is final, however doubtful.
     min_length : int > 0
         Minimum length of a segment, in samples; at least the step between two decisions.
     update : int > 0
         Samples between two publications of a segment that is still open.
     grid : int > 0
-        Boundaries fall on multiples of this many samples.
+        Length of a cell in samples; boundaries fall on multiples of it.
     speech_level, music_level : float in (0, 1)
-        Probability at a boundary. A network that is sure of speech in a window that is half
-        speech has a level above one half; at one half, its segments would begin early and end
-        late.
+        Probability at a boundary, whose log odds count as zero. A network that is sure of speech in
+        a window that is half speech has a level above one half; at one half, its segments would
+        begin early and end late.
     """
 
-    onset: float
-    offset: float
+    change_cost: float
+    max_delay: int
     min_length: int
     update: int
     grid: int
     speech_level: float = 0.5
     music_level: float = 0.5
+
+    def costs(self, rate: int) -> Costs:
+        """Return the costs of the search, in cells at `rate`."""
+        change = round(self.change_cost * SCALE * rate / self.grid)
+        shortest = max(round(self.min_length / self.grid), 1)
+        lag = max(round(self.max_delay / self.grid), shortest + 1)
+        return Costs(change, round(MARGIN * change), shortest, lag)
 
 
 @dataclass(slots=True)
@@ -78,26 +98,16 @@ class SmoothState:
     """What is remembered of one station between two breaks."""
 
     rate: Rate  # samples per second of all that follows
-    speech: Hysteresis
-    music: Hysteresis
-    changes: list[tuple[Sample, Class, Flag]] = field(default_factory=list)  # not in `spans` yet
-    present: dict[Class, Flag] = field(default_factory=dict)  # at the end of `spans`
-    spans: list[tuple[Sample, Label]] = field(default_factory=list)  # (start, label); [0] is open
+    start: Sample  # of the open segment
+    search: Search
+    last: tuple[Sample, Number, Number] | None = None  # the last frame: log odds, in `SCALE`
     published: Sample | None = None  # end of the open segment when it was last published
     sums: list[tuple[Sample, Sums]] = field(default_factory=list)  # up to each decision
     base: Sums = field(default_factory=lambda: [0.0] * N_SUMS)  # up to the open segment's start
 
     def copy(self) -> SmoothState:
         """Return a state that can change on its own."""
-        return replace(
-            self,
-            speech=replace(self.speech),
-            music=replace(self.music),
-            changes=[*self.changes],
-            present={**self.present},
-            spans=[*self.spans],
-            sums=[*self.sums],
-        )
+        return replace(self, search=self.search.copy(), sums=[*self.sums])
 
 
 class Smooth(Stage):
@@ -112,6 +122,7 @@ class Smooth(Stage):
     def __init__(self, settings: SmoothSettings) -> None:
         self.sessions = Sessions()
         self.settings = settings
+        self._costs = cache(settings.costs)
 
     def push(self, items: Sequence[Item]) -> list[Item]:
         """Return `items`: decisions followed, breaks preceded by the segments they complete."""
@@ -137,86 +148,87 @@ class Smooth(Stage):
 
     def _decide(self, session: Session, decision: Decision) -> list[Segment]:
         if session.smooth is None:
-            session.smooth = self._begin(decision)
+            cell = decision.start // self.settings.grid
+            session.smooth = SmoothState(decision.rate, decision.start, Search(cell, cell))
         state = session.smooth
         middle = (decision.start + decision.end) // 2
         p_speech, p_music = decision.p_speech, decision.p_music
-        for at, *p in decision.boundary_frames or [(middle, p_speech, p_music)]:
-            self._push_to(state, "speech", at, p[0], self.settings.speech_level)
-            self._push_to(state, "music", at, p[1], self.settings.music_level)
         odds = decision.voice_odds
         voice = [0.0, 0.0] if odds is None else [1.0, odds]
         _add(state, middle, [1.0, *_label_probabilities(p_speech, p_music), *voice])
-        watermark = min(state.speech.watermark, state.music.watermark)
-        _apply(state, watermark)
-        out = self._close(decision.station, state, watermark)
-        return out + self._update(decision.station, state, watermark)
+        out: list[Segment] = []
+        for at, *p in decision.boundary_frames or [(middle, p_speech, p_music)]:
+            out += self._frame(decision.station, state, at, p)
+        return out + self._update(decision.station, state)
 
-    def _push_to(self, state: SmoothState, name: Class, at: int, p: float, level: float) -> None:
-        hysteresis = state.speech if name == "speech" else state.music
-        change = hysteresis.push(at, rebiased(p, level), grid=self.settings.grid)
-        if change is not None:
-            state.changes.append((change[0], name, change[1]))
+    def _frame(self, station: str, state: SmoothState, at: int, p: list[float]) -> list[Segment]:
+        """Take a frame: the evidence of the cells up to it is known now."""
+        settings, grid = self.settings, self.settings.grid
+        speech = log_odds(p[0], settings.speech_level)
+        music = log_odds(p[1], settings.music_level)
+        since, speech_then, music_then = state.last or (at, speech, music)
+        # The first frame is some seconds after the start: there is no evidence before it.
+        state.search.cell = max(since // grid, state.search.cell)
+        costs, out = self._costs(state.rate), list[Segment]()
+        while (middle := state.search.cell * grid + grid // 2) <= at:
+            share = (middle - since) / (at - since) if at > since else 1.0
+            out += self._cell(
+                station,
+                state,
+                round(speech_then + share * (speech - speech_then)),
+                round(music_then + share * (music - music_then)),
+                costs,
+            )
+        state.last = at, speech, music
+        return out
 
-    def _begin(self, decision: Decision) -> SmoothState:
-        s = self.settings
-        return SmoothState(
-            decision.rate,
-            speech=Hysteresis(decision.start, s.onset, s.offset, s.min_length),
-            music=Hysteresis(decision.start, s.onset, s.offset, s.min_length),
-        )
+    def _cell(
+        self, station: str, state: SmoothState, speech: int, music: int, costs: Costs
+    ) -> list[Segment]:
+        out: list[Segment] = []
+        label = state.search.label
+        for cell, following in state.search.push(speech, music, costs):
+            assert label is not None  # it is decided before any change
+            out.append(self._final(station, state, label, cell * self.settings.grid))
+            label = following
+        return out
 
     def _end(self, station: str, state: SmoothState, end: int) -> list[Segment]:
-        if change := state.speech.finish(end):
-            state.changes.append((change[0], "speech", change[1]))
-        if change := state.music.finish(end):
-            state.changes.append((change[0], "music", change[1]))
-        _apply(state, end)
-        out = self._close(station, state, end)
-        return [*out, self._final(station, state, end)]
+        out, grid = list[Segment](), self.settings.grid
+        search, costs = state.search, self._costs(state.rate)
+        if state.last is not None:  # what follows the last frame is taken to be like it
+            _, speech, music = state.last
+            last = min((end - grid // 2 - 1) // grid, search.cell + costs.shortest - 1)
+            while search.cell <= last:
+                out += self._cell(station, state, round(speech), round(music), costs)
+        label = search.begin()
+        for cell, following in search.finish():
+            out.append(self._final(station, state, label, cell * grid))
+            label = following
+        return [*out, self._final(station, state, label, end)]
 
-    def _close(self, station: str, state: SmoothState, watermark: int) -> list[Segment]:
-        """Return the segments that end before a label which has lasted long enough."""
-        out: list[Segment] = []
-        shortest = self.settings.min_length
-        spans = state.spans
-        while True:
-            ends = [start for start, _ in spans[1:]] + [watermark]
-            lasting = [i for i in range(1, len(spans)) if ends[i] - spans[i][0] >= shortest]
-            if not lasting:
-                return out
-            following = lasting[0]
-            start, label = spans[0]
-            next_start, next_label = spans[following]
-            if label == next_label or spans[1][0] - start < shortest:
-                spans[: following + 1] = [(start, next_label)]
-                continue
-            grid = self.settings.grid
-            boundary = (spans[1][0] + next_start) // 2 // grid * grid
-            out.append(self._final(station, state, boundary))
-            spans[: following + 1] = [(boundary, next_label)]
-            state.published = None
-
-    def _update(self, station: str, state: SmoothState, watermark: int) -> list[Segment]:
+    def _update(self, station: str, state: SmoothState) -> list[Segment]:
         """Return the open segment, if it is time to publish it."""
-        if not state.spans:
-            return []
-        start = state.spans[0][0]
-        end = state.spans[1][0] if len(state.spans) > 1 else watermark
-        if end - start < self.settings.min_length or (
-            state.published is not None and end - state.published < self.settings.update
+        label, end = state.search.label, state.search.open_end() * self.settings.grid
+        _forget_sums(state, state.search.cell * self.settings.grid - self.settings.max_delay)
+        if label is None or (
+            end - (state.start if state.published is None else state.published)
+            < (self.settings.min_length if state.published is None else self.settings.update)
         ):
             return []
         state.published = end
-        return [self._segment(station, state, end, final=False)]
+        return [self._segment(station, state, label, end, final=False)]
 
-    def _final(self, station: str, state: SmoothState, end: int) -> Segment:
-        segment = self._segment(station, state, end, final=True)
+    def _final(self, station: str, state: SmoothState, label: int, end: int) -> Segment:
+        segment = self._segment(station, state, label, end, final=True)
         state.base = _sums_before(state, end)
+        state.start, state.published = end, None
         return segment
 
-    def _segment(self, station: str, state: SmoothState, end: int, *, final: bool) -> Segment:
-        start, label = state.spans[0]
+    def _segment(
+        self, station: str, state: SmoothState, state_index: int, end: int, *, final: bool
+    ) -> Segment:
+        start, label = state.start, LABELS[STATES[state_index]]
         sums = [b - a for a, b in zip(state.base, _sums_before(state, end), strict=True)]
         mean = sums[1 + list(LABELS.values()).index(label)] / max(sums[0], 1)
         score = min(max(mean, 0.0), 1.0)  # differences of sums are exact to a few bits only
@@ -226,28 +238,17 @@ class Smooth(Stage):
         )
 
 
-def rebiased(p: float, level: float) -> float:
-    """Return a probability moved along the log odds so that `level` becomes one half."""
-    on, off = p * (1.0 - level), (1.0 - p) * level
-    return on / (on + off)
+def log_odds(p: float, level: float) -> float:
+    """Return log odds in units of 1 / `SCALE`, zero where `p` is `level`, within the limits."""
+    limit = MAX_LOG_ODDS * SCALE
+    p = min(max(p, 1e-12), 1.0 - 1e-12)  # beyond the limit for any level
+    odds = p * (1.0 - level) / ((1.0 - p) * level)
+    return float(round(min(max(SCALE * math.log(odds), -limit), limit)))
 
 
-def _apply(state: SmoothState, watermark: int) -> None:
-    """Move the changes that no other can precede any more into `spans`."""
-    state.changes.sort(key=lambda change: change[0])
-    while state.changes and state.changes[0][0] <= watermark:
-        at, name, on = state.changes.pop(0)
-        state.present[name] = on
-        if len(state.present) < 2:
-            continue
-        label = LABELS[state.present["speech"], state.present["music"]]
-        if state.spans and state.spans[-1][0] == at:
-            state.spans.pop()
-        if not state.spans or state.spans[-1][1] != label:
-            state.spans.append((at, label))
-    # Of the sums before the next possible boundary only the last is needed again.
-    limit = state.spans[1][0] if len(state.spans) > 1 else watermark
-    while len(state.sums) > 1 and state.sums[1][0] < limit:
+def _forget_sums(state: SmoothState, before: int) -> None:
+    """Forget the sums before the next possible boundary, except the last."""
+    while len(state.sums) > 1 and state.sums[1][0] < before:
         state.sums.pop(0)
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bench.peers import page, score, significance, windows
 from bench.peers.answers import Answers, ask, read_answers, version
 from bench.peers.environments import PEERS, Peer
-from model.corpus.feature_store import Take
+from model.corpus.takes import Take
 from model.spec import HOP
 from stream.testing import write_wav
 

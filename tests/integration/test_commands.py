@@ -21,7 +21,7 @@ from tests.integration.road import tune
 
 AIRSIFT = [sys.executable, "-m", "airsift"]
 # A tune of a few sines is hardly music to a network that learnt from records.
-ANY_MUSIC = ["--set", "smoothing.enter=0.5", "--set", "smoothing.music_level=0.01"]
+ANY_MUSIC = ["--set", "smoothing.change_cost=0.1", "--set", "smoothing.music_level=0.01"]
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith(("AIRSIFT_", "PYTHON"))}
 
 
@@ -171,9 +171,9 @@ def test_many_channels_at_a_high_rate(tmp_path):
 
 
 def test_an_unknown_key_is_named(recording):
-    result = airsift("segment", recording, "--set", "smoothing.entre=0.7")
+    result = airsift("segment", recording, "--set", "smoothing.change_cots=0.7")
     assert result.returncode == 1
-    one_line(result, "smoothing.entre", "smoothing.enter")
+    one_line(result, "smoothing.change_cots", "smoothing.change_cost")
 
 
 def test_a_traceback_is_shown_on_request(tmp_path):
@@ -188,13 +188,13 @@ def test_the_version_is_printed():
 
 def test_config_shows_the_origin_of_each_value(tmp_path):
     path = tmp_path / "a.toml"
-    path.write_text("[smoothing]\nenter = 0.7\n")
+    path.write_text("[smoothing]\nchange_cost = 0.7\n")
     out = airsift("config", "--config", path, "--set", "file.chunk_s=3").stdout
     lines = {line.split(" = ")[0].strip(): line for line in out.splitlines()}
-    assert "0.7" in lines["smoothing.enter"]
-    assert str(path) in lines["smoothing.enter"]
+    assert "0.7" in lines["smoothing.change_cost"]
+    assert str(path) in lines["smoothing.change_cost"]
     assert lines["file.chunk_s"].endswith("# --set")
-    assert lines["smoothing.leave"].endswith("# default.toml")
+    assert lines["smoothing.speech_level"].endswith("# default.toml")
 
 
 def test_a_secret_is_not_printed():

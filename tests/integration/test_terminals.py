@@ -30,7 +30,7 @@ NASTY = (
     "日本語の番組\x1b[2J\x1b]0;owned\a\x9b31m\r\n\u202eevil e\u0301 👨\u200d👩 [bold]" + 90 * "x"
 )
 FILE = NASTY.replace("\r\n", " ")
-ANY_MUSIC = ["--set", "smoothing.enter=0.5", "--set", "smoothing.music_level=0.01"]
+ANY_MUSIC = ["--set", "smoothing.change_cost=0.1", "--set", "smoothing.music_level=0.01"]
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def test_adding_draws_a_bar_and_leaves_what_is_wrong_and_the_count(
         ["segment", f"none{FILE}.wav"],
         ["segment", "--config", f"none{FILE}.toml", "x"],
         ["segment", "--set", f"{FILE}=3", "x"],
-        ["segment", "--set", f"smoothing.enter={FILE}", "x"],
+        ["segment", "--set", f"smoothing.change_cost={FILE}", "x"],
         ["segment", "--catalogue", f"none{FILE}", "x"],
         ["segment", "--debug", f"none{FILE}.wav"],
         ["segment", "--format", FILE, "x"],

@@ -3,22 +3,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from model.networks.pooled import Network
 from model.training import boundary_head
+from model.training.mixer import Batch
 
 
 class Steps:
     """Windows in which something loud begins, at a column drawn near the middle."""
 
-    def batch(self, size: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def batch(self, size: int, random: np.random.Generator) -> Batch:
         columns = torch.from_numpy(random.uniform(0, 2, (size, 250, 144)).astype(np.float32))
         active = torch.zeros(size, 250, 2)
         for row, start in enumerate(random.integers(75, 175, size)):
             active[row, start:] = 1.0
             columns[row, start:] += 6.0
-        return columns, active
+        return Batch(columns, active, torch.zeros(0, dtype=torch.int64), torch.zeros(0, 0))
 
 
 @pytest.mark.long
@@ -28,7 +28,7 @@ def test_the_boundary_head_is_trained_and_decisions_stay() -> None:
     for number in range(25):  # statistics as after training
         network(Steps().batch(16, np.random.default_rng(number))[0])
     network.eval()
-    columns, active = Steps().batch(64, np.random.default_rng(7))
+    columns, active, *_ = Steps().batch(64, np.random.default_rng(7))
     with torch.inference_mode():
         frames = network.embed(columns)
         decided = network.decide(frames)

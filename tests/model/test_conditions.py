@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from airsift.errors import ConfigError
-from model.corpus.feature_store import HOP, RATE, Take
+from model.corpus.takes import HOP, RATE, Take
 from model.evaluation import conditions
 
 NAMES = ("speech", "music", "speech, GSM 06.10", "music, two semitones up")

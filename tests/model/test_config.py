@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from airsift.errors import ConfigError
-from model.corpus.feature_store import FeatureStore, TakeRow
+from model.corpus.feature_store import TakeRow
 from model.training import config
 from model.training.loop import Settings
 from model.training.mixer import window_targets
+from tests.model.stores import store_of
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 ADVERTS = """
@@ -88,8 +89,8 @@ def test_a_mixer_draws_the_targets_of_the_task(tmp_path: Path) -> None:
     kinds = ("advert", "programme", "noise")
     columns = np.random.default_rng(0).uniform(0, 9, (3 * 600, 144)).astype(np.float16)
     takes = [TakeRow(f"{kind}:1", kind, 600 * i, 600 * (i + 1)) for i, kind in enumerate(kinds)]
-    mixer = read.mixer(FeatureStore(columns, np.ones(1800, np.bool_), takes), frozenset())
-    windows, active = mixer.batch(64, np.random.default_rng(1))
+    mixer = read.mixer(store_of(columns, takes, read.classes), frozenset())
+    windows, active, *_ = mixer.batch(64, np.random.default_rng(1))
     shares = window_targets(active)
     assert windows.shape == (64, 250, 144)
     assert shares.shape == (64, 1)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.corpus import feature_store
+from model.corpus import takes
 from model.corpus.recordings import Recording
 from model.training import dataset
 
@@ -35,11 +35,11 @@ def test_a_group_has_its_share_of_audio_or_all_it_has(
 
     def made(of: list[Recording]) -> int:
         """Return the samples of the takes, as often as they are made."""
-        return sum((e.end - e.start) * feature_store.REPEATS.get(e.kind, 1) for e in of)
+        return sum((e.end - e.start) * takes.REPEATS.get(e.kind, 1) for e in of)
 
     for group in ("anna", "ben"):
         there = made([each for each in recordings if each.group == group])
         used = made([each for each in found if each.group == group])
-        longest = max(feature_store.REPEATS.values())
+        longest = max(takes.REPEATS.values())
         assert used <= most
         assert used == there or used > most - longest

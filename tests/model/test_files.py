@@ -68,7 +68,9 @@ def test_a_store_on_a_full_disk_cannot_be_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where an older store was there: its index would be of other columns."""
-    part = (np.zeros((100, 144), np.float16), np.ones(100, np.bool_))
+    no_tags = np.zeros((0, 0), np.uint8)
+    columns = np.zeros((100, 144), np.float16)
+    part = feature_store.Part(columns, np.ones((100, 2), np.float16), no_tags)
     rows = [feature_store.TakeRow("a:1", "speech", 0, 100)]
     feature_store.write_store(tmp_path, "train", [part], rows, "key")
     stored = feature_store.open_store(tmp_path, "train", "key")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,47 @@ def test_the_table_splits_its_groups_and_a_copy_is_in_the_strictest(
     where = {each.digest: split for split, chosen in found.items() for each in chosen}
     for group, digest in drawn:
         assert SPLITS.index(where[digest]) >= SPLITS.index(splits[group])
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["a", "b", "c", "x", "y", "z"]), st.booleans(), seconds),
+        max_size=8,
+    )
+)
+def test_no_sample_is_in_two_splits(drawn: list[tuple[str, bool, int]]) -> None:
+    """Copies of one file of 70 s: whole or cut, listed in the table or not."""
+    splits = {"a": SPLITS[0], "b": SPLITS[1], "c": SPLITS[2]}
+    recordings: list[Recording] = []
+    for number, (group, whole, start) in enumerate(drawn):
+        # Unlisted groups are of the user, who states the split.
+        stated = dict(zip("xyz", SPLITS, strict=True)).get(group, "")
+        copy = Recording(
+            "own", f"copy{number}", "speech", group, 0, 70 * SAMPLE_RATE, "file", split=stated
+        )  # fmt: skip
+        clips = {copy.path: [Clip(start, start + 10, group)]}
+        recordings += groups.cut_clips([copy], {} if whole else clips)
+    found: dict[str, set[int]] = {}
+    for split in SPLITS:
+        chosen = groups.split_of_table(recordings, splits, split)
+        found[split] = {
+            second
+            for each in chosen
+            for first in [int(each.digest.partition(":")[2] or 0) // SAMPLE_RATE]
+            for second in range(first, first + (each.end - each.start) // SAMPLE_RATE)
+        }
+    for one, two in itertools.combinations(SPLITS, 2):
+        assert not found[one] & found[two]
+    # What is held out most strictly is there.
+    test = [each for each in recordings if each.group in ("c", "z")]
+    assert len(groups.split_of_table(recordings, splits, "test")) == len(test)
+
+
+def test_clips_of_one_file_may_be_in_several_splits() -> None:
+    clips = {"a": [Clip(0, 10, "a"), Clip(10, 20, "b")]}
+    parts = groups.cut_clips([recording("a", "many", samples=20 * SAMPLE_RATE)], clips)
+    for part, split in zip(parts, SPLITS, strict=False):
+        assert groups.split_of_table(parts, {"a": SPLITS[0], "b": SPLITS[1]}, split) == [part]
 
 
 def test_a_group_without_a_split_is_where_the_corpus_has_it() -> None:

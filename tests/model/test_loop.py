@@ -10,9 +10,11 @@ import torch
 
 from airsift.errors import ConfigError
 from model.corpus.feature_store import FeatureStore, TakeRow
+from model.corpus.teacher import CLASSES_COUNT, ROW_COLUMNS
 from model.networks import presets
 from model.networks.pooled import Network
-from model.training import loop, plot, validation
+from model.training import checkpoint, loop, plot, validation
+from tests.model.stores import store_of
 
 pytestmark = pytest.mark.long
 
@@ -34,7 +36,7 @@ def store() -> FeatureStore:
         parts.append(base.astype(np.float16))
         takes.append(TakeRow(f"{kind}:{number}", kind, number * LENGTH, (number + 1) * LENGTH))
     columns = np.concatenate(parts)
-    return FeatureStore(columns, np.ones(len(columns), np.bool_), takes)
+    return store_of(columns, takes)
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +51,21 @@ def settings(**changes: object) -> loop.Settings:
     return loop.Settings(**values)  # type: ignore[arg-type]
 
 
+def tagged(store: FeatureStore) -> FeatureStore:
+    """Return the store with tags."""
+    rows = LENGTH // ROW_COLUMNS
+    takes = [each._replace(first_tag=rows * n) for n, each in enumerate(store.takes)]
+    random = np.random.default_rng(1)
+    tags = random.integers(0, 256, (rows * len(takes), CLASSES_COUNT), dtype=np.uint8)
+    return FeatureStore(store.columns, store.targets, takes, tags)
+
+
+@pytest.mark.parametrize("teacher", [False, True], ids=["no teacher", "teacher"])
 def test_a_seed_gives_one_network_even_if_interrupted(
-    store: FeatureStore, held_out: validation.Validation, tmp_path: Path
+    store: FeatureStore, held_out: validation.Validation, tmp_path: Path, *, teacher: bool
 ) -> None:
+    """The layer that learns the tags goes on too, with the state of its optimiser."""
+    store = tagged(store) if teacher else store
     lines: list[str] = []
     whole = loop.train(store, held_out, settings(), tmp_path / "whole", lines.append)
 
@@ -66,12 +80,35 @@ def test_a_seed_gives_one_network_even_if_interrupted(
     parts = loop.train(store, held_out, settings(), tmp_path / "parts", lines.append)
     for name, values in whole.state_dict().items():
         assert torch.equal(values, parts.state_dict()[name]), name
+    one, other = (
+        checkpoint.load(tmp_path / run / "state.pt")["tag head"] for run in ("whole", "parts")
+    )
+    assert one
+    for name, values in one.items():
+        assert torch.equal(values, other[name]), name
     for name in ("validations.csv", "batches.csv"):
         assert (tmp_path / "whole" / name).read_text() == (tmp_path / "parts" / name).read_text()
     assert len((tmp_path / "whole" / "batches.csv").read_text().splitlines()) == 1 + 6
     assert sorted(p.name for p in (tmp_path / "whole").iterdir()) == [
         "batches.csv", "best.pt", "initial.pt", "last.pt", "state.pt", "validations.csv",
     ]  # fmt: skip
+
+
+def test_tags_train_the_network_and_their_layer(
+    store: FeatureStore, held_out: validation.Validation, tmp_path: Path
+) -> None:
+    """Without tags, another network, and a layer for them that stays as it was drawn."""
+    states = []
+    for name, each in (("without", store), ("with", tagged(store))):
+        loop.train(each, held_out, settings(), tmp_path / name, str)
+        states.append(checkpoint.load(tmp_path / name / "state.pt"))
+    without, with_tags = states
+    assert not all(
+        torch.equal(values, without["network"][name])
+        for name, values in with_tags["network"].items()
+    )
+    drawn, trained = (each["tag head"]["bias"] for each in states)
+    assert float((trained - drawn).abs().max()) > 1e-4
 
 
 def test_the_cost_falls(

@@ -6,7 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airsift.errors import ConfigError
 from model.corpus.feature_store import FeatureStore, TakeRow
+from model.corpus.teacher import ROW_COLUMNS
 from model.training.mixer import (
     Mixer,
     equalisation,
@@ -20,11 +22,12 @@ from model.training.mixture import (
     COLUMN_SECONDS,
     WINDOW,
     MixtureSource,
+    Solo,
     fade_curve,
     interruptions,
     mix,
-    solo,
 )
+from tests.model.stores import store_of
 
 KINDS = ("speech", "music", "singing", "noise")
 LENGTH = 400
@@ -39,7 +42,7 @@ def store() -> FeatureStore:
         for n in range(2)
     ]
     columns = random.uniform(0, 10, (LENGTH * len(takes), 144)).astype(np.float16)
-    return FeatureStore(columns, np.ones(len(columns), np.bool_), takes)
+    return store_of(columns, takes)
 
 
 @pytest.mark.parametrize(
@@ -59,8 +62,8 @@ def store() -> FeatureStore:
 def test_labels_are_those_of_the_sources(
     store: FeatureStore, front: str, back: str | None, wanted: tuple[int, int]
 ) -> None:
-    recipe = solo(front) if back is None else mix(front, back, -20.0, 6.0)
-    columns, active = Mixer(store, recipes=((1.0, recipe),)).batch(6, np.random.default_rng(1))
+    recipe = Solo(front) if back is None else mix(front, back, -20.0, 6.0)
+    columns, active, *_ = Mixer(store, recipes=((1.0, recipe),)).batch(6, np.random.default_rng(1))
     assert columns.shape == (6, 250, 144)
     assert torch.isfinite(columns).all()
     torch.testing.assert_close(
@@ -76,11 +79,11 @@ def test_the_target_crosses_one_half_when_a_boundary_passes_the_centre(place: fl
     assert abs(share - 0.5) < 0.02 or (share > 0.5) == (place > 0.5)
 
 
-def test_pauses_between_two_sources_belong_to_neither(store: FeatureStore) -> None:
+def test_two_halves_of_a_window_have_half_of_it_each(store: FeatureStore) -> None:
     def halves(_: np.random.Generator) -> tuple[MixtureSource, ...]:
         return MixtureSource("speech", end=0.5), MixtureSource("music", start=0.5)
 
-    _, active = Mixer(store, recipes=((1.0, halves),)).batch(4, np.random.default_rng(2))
+    _, active, *_ = Mixer(store, recipes=((1.0, halves),)).batch(4, np.random.default_rng(2))
     torch.testing.assert_close(window_targets(active), torch.full((4, 2), 0.5), atol=0.02, rtol=0)
 
 
@@ -101,11 +104,54 @@ def test_the_same_random_state_gives_the_same_windows(store: FeatureStore) -> No
     assert torch.equal(first[1], second[1])
 
 
+def test_without_scenes_the_other_recipes_share_the_windows(store: FeatureStore) -> None:
+    """Not as windows of speech: two weights of noise and one of speech stay two to one."""
+    recipes = ((5.0, Solo("scene")), (1.0, Solo("speech")), (2.0, Solo("noise")))
+    with_kinds = (*KINDS, "scene")
+    windows = Mixer(store, recipes=recipes, kinds=with_kinds).batch(90, np.random.default_rng(8))
+    alone = Mixer(store, recipes=recipes[1:], kinds=with_kinds).batch(90, np.random.default_rng(8))
+    assert torch.equal(windows.active, alone.active)
+    assert float(windows.active[:, 0, 0].mean()) == pytest.approx(1 / 3, abs=0.15)
+
+
+def test_music_is_drawn_for_singing_and_nothing_for_other_classes(store: FeatureStore) -> None:
+    def without(*kinds: str) -> FeatureStore:
+        kept = [each for each in store.takes if each.kind not in kinds]
+        return FeatureStore(store.columns, store.targets, kept)
+
+    recipes = ((1.0, Solo("singing")),)
+    active = Mixer(without("singing"), recipes=recipes).batch(4, np.random.default_rng(9)).active
+    assert active[:, :, 1].min() == 1.0
+    with pytest.raises(ConfigError, match="has no music and no singing of"):
+        Mixer(without("music", "singing"), recipes=recipes)
+    with pytest.raises(ConfigError, match="has no singing of"):
+        Mixer(without("singing"), recipes=recipes, kinds=("singing",))
+    with pytest.raises(ConfigError, match="has no scene of"):
+        Mixer(store, recipes=((1.0, Solo("scene")),), kinds=("scene",))
+
+
+def test_a_window_of_one_whole_take_has_the_tags_of_its_centre(store: FeatureStore) -> None:
+    """Every row of tags says its take and its place, and so do the columns."""
+    rows = LENGTH // ROW_COLUMNS
+    takes = [each._replace(first_tag=rows * n) for n, each in enumerate(store.takes)]
+    tags = np.arange(rows * len(takes), dtype=np.uint8)[:, None]
+    tagged = FeatureStore(store.columns, store.targets, takes, tags)
+    numbers = {n for n, each in enumerate(takes) if each.kind == "music"}
+    recipes = ((1.0, Solo("music")), (1.0, mix("music", "music", 0.0, 0.0)))
+    batch = Mixer(tagged, recipes=recipes, kinds=("music",)).batch(80, np.random.default_rng(10))
+    assert 25 <= len(batch.tagged) <= 55  # those of one source, without the interrupted
+    assert len(set(batch.tagged.tolist())) == len(batch.tagged)
+    seen = (255 * batch.tags[:, 0]).round().long()
+    assert {int(row) // rows for row in seen} == numbers
+    # The centres are 125 columns and more from the ends, at tempo 1.12 or less.
+    assert {int(row) % rows for row in seen} <= set(range(4, 12))
+
+
 def test_takes_left_out_are_never_drawn(store: FeatureStore) -> None:
-    loud = FeatureStore(store.columns.copy(), store.active, store.takes)
+    loud = FeatureStore(store.columns.copy(), store.targets, store.takes)
     loud.columns[:LENGTH] = 60.0
-    mixer = Mixer(loud, dropped=frozenset({0}), recipes=((1.0, solo("speech")),))
-    columns, _ = mixer.batch(16, np.random.default_rng(4))
+    mixer = Mixer(loud, dropped=frozenset({0}), recipes=((1.0, Solo("speech")),))
+    columns, *_ = mixer.batch(16, np.random.default_rng(4))
     assert float(columns.max()) < 30.0
 
 

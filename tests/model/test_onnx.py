@@ -25,7 +25,7 @@ PARTS = ("embed", "decide", "locate")
 @pytest.fixture(scope="module")
 def network() -> torch.nn.Module:
     torch.manual_seed(1)
-    network = Network(maps=(6, 12, 24), frame_size=48)
+    network = Network(maps=(6, 12, 24, 32), frame_size=48)
     network.train()
     for _ in range(3):
         network(torch.rand(8, 250, 144) * 12)

@@ -35,7 +35,9 @@ def data(*sources: str, facts: dict | None = None) -> record.TrainingData:
         TakeRow("mine:0", "speech", 0, 3000, sources[0]),
         TakeRow("synthetic-hiss:1", "noise", 3000, 6000, "synthetic-hiss", "synthetic"),
     ]
-    columns = FeatureStore(np.zeros((6000, 144), np.float16), np.ones(6000, np.bool_), takes)
+    columns = FeatureStore(
+        np.zeros((6000, 144), np.float16), np.zeros((6000, 2), np.float16), takes
+    )
     held_out = Validation(torch.zeros(3, 250, 144), torch.zeros(3, 1), ["speech"] * 3)
     about = {name: (facts or {}).get(name, {"sha256": SHA}) for name in [*sources, "unused"]}
     return record.TrainingData(

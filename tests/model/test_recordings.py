@@ -8,7 +8,8 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,9 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airsift import files
 from airsift.errors import ConfigError
-from model.corpus import cache, decoding, feature_store, splits
+from model.corpus import cache, decoding, feature_store, splits, takes
 from model.corpus import recordings as corpus
 from model.corpus import sources as recipe
 from stream.testing import write_wav
@@ -207,6 +207,38 @@ def test_only_changed_recordings_are_decoded_and_logged(
     assert groups == {"a.wav": "somebody else", "sub/b.wav": "group 1", "d.wav": "group 2"}
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import PACKAGE.deep.below",
+        "from PACKAGE import deep",
+        "from PACKAGE.deep import below",
+        "from PACKAGE.deep import (below as other)",
+        "from PACKAGE.deep.below import W",
+    ],
+)
+def test_the_version_of_code_follows_every_way_to_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    # A name of its own: Python keeps a package that it has imported.
+    package = f"versioned{zlib.crc32(line.encode())}"
+    line = line.replace("PACKAGE", package)
+    deep = tmp_path / package / "deep"
+    deep.mkdir(parents=True)
+    (tmp_path / package / "__init__.py").write_text("")
+    (deep / "__init__.py").write_text(f"from {package}.deep.below import W\n")
+    (deep / "below.py").write_text("W = 1\n")
+    (tmp_path / package / "first.py").write_text(f"{line}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    versions = []
+    for value in (1, 2):
+        (deep / "below.py").write_text(f"W = {value}\n")
+        cache.code_version.cache_clear()
+        versions.append(cache.code_version(f"{package}.first"))
+    assert versions[0] != versions[1]
+    cache.code_version.cache_clear()
+
+
 @pytest.mark.parametrize("what", ["code", "libraries"])
 def test_another_version_decodes_anew(
     mine: Listed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
@@ -264,7 +296,7 @@ def test_an_unfinished_build_is_not_read(mine: Listed, tmp_path: Path) -> None:
         build(mine.manifest, tmp_path / "c")
     for read in (
         corpus.read_index,
-        lambda folder: feature_store.split_recordings(folder, "test"),
+        lambda folder: takes.split_recordings(folder, "test"),
     ):
         with pytest.raises(ConfigError, match="was interrupted: wait for it, or run the same"):
             read(tmp_path / "c")
@@ -357,19 +389,26 @@ def test_partial_files_of_one_that_was_killed_are_removed(mine: Listed, tmp_path
 def columns(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], tuple[int, int, bool]]:
     """Compute banks of a column a stream: their keys and files are what this is about."""
 
-    def part(folder: Path, split: str, seed: int, number: int) -> list[feature_store.TakeRow]:
-        rows = [
-            feature_store.TakeRow(each.group, each.kind, place, place + 1, each.source, each.origin)
-            for place, each in enumerate(
-                feature_store._known_kinds(folder, "train") if number == 1 else ()
-            )
-        ]
-        with files.replacing(folder / f"{split}-part-{number}.npz") as path, path.open("wb") as out:
-            values = np.full((len(rows), 144), seed, np.float16)
-            np.savez(out, columns=values, active=np.ones(len(rows), np.bool_))
-        return rows
+    def add(writer: feature_store.StoreWriter, take: takes.Take) -> None:
+        row = feature_store.TakeRow(take.group, take.kind, 0, 1, take.source, take.origin)
+        writer.rows.append(row._replace(start=len(writer.rows), end=len(writer.rows) + 1))
 
-    monkeypatch.setattr(feature_store, "_part", part)
+    def part(writer: feature_store.StoreWriter) -> feature_store.Part:
+        count = len(writer.rows)
+        return feature_store.Part(
+            np.zeros((count, 144), np.float16), np.ones((count, 2), np.float16),
+            np.zeros((0, 0), np.uint8),
+        )  # fmt: skip
+
+    def of_recordings(folder: Path, part: takes.TakePart, seed: int) -> Iterator[takes.Take]:
+        del folder, seed
+        for each in part.recordings if part.contents == "source" else ():
+            nothing = np.zeros(0, np.float32)
+            yield takes.Take(each.group, each.kind, nothing, nothing > 0, each.source, each.origin)
+
+    monkeypatch.setattr(feature_store.StoreWriter, "add", add)
+    monkeypatch.setattr(feature_store.StoreWriter, "part", part)
+    monkeypatch.setattr(takes, "takes_of_part", of_recordings)
     return lambda folder: feature_store.build_store(folder, "train")
 
 
@@ -378,7 +417,7 @@ def test_columns_are_reused_only_for_the_same_recordings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(
-        feature_store, "assign_splits", lambda listed, _: {each.group: "train" for each in listed}
+        takes, "assign_splits", lambda listed, _: {each.group: "train" for each in listed}
     )
     place = tmp_path / "c"
     build(mine.manifest, place)
@@ -395,8 +434,6 @@ def test_columns_are_reused_only_for_the_same_recordings(
         assert not columns(place)[2], edit
         assert len(list(place.glob("train*"))) == 3
         feature_store.open_training_store(place)
-    monkeypatch.setattr(feature_store, "EVENT_TAKES", 1)
-    assert not columns(place)[2]
 
 
 @settings(max_examples=20)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airsift.errors import ConfigError
-from model.corpus import categories, feature_store, splits
+from model.corpus import categories, splits, takes
 from model.corpus import sources as recipe
 from model.corpus.recordings import Recording
 from model.corpus.sources import Item
@@ -52,7 +52,7 @@ def test_no_group_and_no_recording_is_in_two_splits_under_any_name(
     where: dict[str, set[str]] = {}
     with suppress(ConfigError):
         for split in recipe.SPLITS:
-            for each in feature_store.select_split(recordings, split):
+            for each in takes.select_split(recordings, split):
                 for name in (f"group {each.group}", f"recording {each.digest}"):
                     where.setdefault(name, set()).add(split)
                 if each.origin == "recipe":

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.corpus.feature_store import FeatureStore, TakeRow
+from model.corpus.feature_store import TakeRow
 from model.evaluation.conditions import Condition
 from model.networks.pooled import Network
 from model.training.validation import (
@@ -17,6 +17,7 @@ from model.training.validation import (
     find_mislabelled,
     validation_set,
 )
+from tests.model.stores import store_of
 
 
 def held_out(names: list[str]) -> Validation:
@@ -92,5 +93,5 @@ def test_takes_that_a_network_contradicts_are_found_unless_synthetic() -> None:
         for place, (group, kind, origin) in enumerate(rows)
     ]
     columns = np.zeros((500 * len(takes), 144), np.float16)
-    store = FeatureStore(columns, np.ones(len(columns), np.bool_), takes)
+    store = store_of(columns, takes)
     assert find_mislabelled(CallsAllMusic(), store) == {0, 2, 5, 6}

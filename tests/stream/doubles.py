@@ -10,7 +10,9 @@ from model.spec import ModelSpec
 from stream.stages.smooth import SmoothSettings
 
 RATE = 16_000
-SMOOTH = SmoothSettings(onset=0.6, offset=0.4, min_length=32_000, update=80_000, grid=1600)
+SMOOTH = SmoothSettings(
+    change_cost=2.0, max_delay=96_000, min_length=32_000, update=80_000, grid=3200
+)
 
 
 class LoudnessClassifier:

@@ -23,18 +23,18 @@ def test_kafka_has_the_same_defaults_in_the_file_and_in_the_code():
 
 def test_later_layers_win_and_are_named(tmp_path):
     path = tmp_path / "mine.toml"
-    path.write_text("[smoothing]\nenter = 0.7\nleave = 0.3\n[file]\nchunk_s = 5\n")
+    path.write_text("[smoothing]\nchange_cost = 0.7\nspeech_level = 0.3\n[file]\nchunk_s = 5\n")
     loaded = config.load(
         path,
-        ["smoothing.enter=0.8", "file.chunk_s=6", "model.path=a b.pt"],
+        ["smoothing.change_cost=0.8", "file.chunk_s=6", "model.path=a b.pt"],
         {"AIRSIFT_FILE__CHUNK_S": "7", "OTHER": "x"},
     )
-    assert loaded.config.smoothing.leave == 0.3
-    assert loaded.config.smoothing.enter == 0.8
+    assert loaded.config.smoothing.speech_level == 0.3
+    assert loaded.config.smoothing.change_cost == 0.8
     assert loaded.config.file.chunk_s == 7
     assert loaded.config.model.path == "a b.pt"
-    assert loaded.origins["smoothing.leave"] == str(path)
-    assert loaded.origins["smoothing.enter"] == "--set"
+    assert loaded.origins["smoothing.speech_level"] == str(path)
+    assert loaded.origins["smoothing.change_cost"] == "--set"
     assert loaded.origins["file.chunk_s"] == "AIRSIFT_FILE__CHUNK_S"
     assert loaded.origins["model.threads"] == "default.toml"
 
@@ -42,10 +42,14 @@ def test_later_layers_win_and_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("sets", "environ", "message"),
     [
-        (["smoothing.entre=0.7"], {}, r"smoothing\.entre .*did you mean smoothing\.enter"),
+        (
+            ["smoothing.change_cots=0.7"],
+            {},
+            r"change_cots .*did you mean smoothing\.change_cost",
+        ),
         (["nonsense"], {}, r"--set nonsense: must be section\.key=value"),
-        (["smoothing.enter=2"], {}, r"smoothing\.enter=2 \(from --set\)"),
-        (["smoothing.enter=abc"], {}, r"smoothing\.enter='abc' \(from --set\)"),
+        (["smoothing.change_cost=-2"], {}, r"smoothing\.change_cost=-2 \(from --set\)"),
+        (["smoothing.change_cost=abc"], {}, r"smoothing\.change_cost='abc' \(from --set\)"),
         (["smoothing=3"], {}, r"smoothing \(from --set\): no such key"),
         ([], {"AIRSIFT_KAFKA__GRUOP": "x"}, r"kafka\.gruop \(from AIRSIFT_KAFKA__GRUOP\)"),
         (["identify.first_s=20"], {}, r"first_s=20"),
@@ -78,7 +82,7 @@ def test_a_file_that_is_not_there(tmp_path):
 
 def test_a_configuration_is_frozen():
     with pytest.raises(ValueError, match="frozen"):
-        config.load(environ={}).config.smoothing.enter = 0.9
+        config.load(environ={}).config.smoothing.change_cost = 0.9
 
 
 def test_text_that_looks_like_a_number_is_still_text():
@@ -126,8 +130,8 @@ def test_paths_in_a_file_are_relative_to_its_folder_and_others_to_the_working_di
 
 def test_a_key_that_is_a_table_by_mistake_is_named(tmp_path):
     path = tmp_path / "default.toml"  # as the one that is shipped is called
-    path.write_text("[smoothing]\nentre = 0.7\n[identify.catalogue]\nfolder = 'x'\n")
-    with pytest.raises(ConfigError, match=r"smoothing\.entre .*did you mean smoothing\.enter"):
+    path.write_text("[smoothing]\nchange_cots = 0.7\n[identify.catalogue]\nfolder = 'x'\n")
+    with pytest.raises(ConfigError, match=r"change_cots .*did you mean smoothing\.change_cost"):
         config.load(path, environ={})
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from airsift.errors import ConfigError
-from model.corpus import decoding, feature_store
+from model.corpus import decoding, feature_store, takes
 from stream.testing import noise, write_wav
 from tests.stream.training import run
 
@@ -57,10 +57,10 @@ def test_a_collection_is_a_source_for_each_repository(tmp_path: Path) -> None:
         ["speech", "nu-dialogue_moshi-finetune", "2"],
     ]
     # The categories and the repository are in the takes, for the reports.
-    takes = feature_store.takes(
-        tmp_path / "c", feature_store.split_recordings(tmp_path / "c", "test"), 0, augmented=False
+    found = takes.takes(
+        tmp_path / "c", takes.split_recordings(tmp_path / "c", "test"), 0, augmented=False
     )
-    assert {(take.source, take.category, take.origin) for take in takes} == {
+    assert {(take.source, take.category, take.origin) for take in found} == {
         ("nu-dialogue_moshi-finetune", "telephone dialogue", "recipe")
     }
 
@@ -97,7 +97,7 @@ def test_the_column_split_of_a_manifest_is_honoured(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("\n".join(lines))
     run("corpus", "build", tmp_path / "c", "--manifest", tmp_path / "mine.csv", "--workers", 1)
     found = {
-        split: sorted(e.path for e in feature_store.split_recordings(tmp_path / "c", split))
+        split: sorted(e.path for e in takes.split_recordings(tmp_path / "c", split))
         for split in ("train", "validation", "test")
     }
     assert found == {"train": ["0.wav"], "validation": ["1.wav"], "test": ["2.wav", "3.wav"]}

@@ -13,7 +13,7 @@ import torch
 
 from airsift.errors import ConfigError
 from model import classifier
-from model.corpus import cache, feature_store, splits
+from model.corpus import cache, splits, takes
 from model.networks import presets
 from model.training import checkpoint
 from model.weights import sha256_of
@@ -151,8 +151,15 @@ def test_a_class_of_the_corpus_that_the_task_does_not_know(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing in the corpus is left out without a message; it has no files of another task."""
-    for made in ("NOISE_TAKES", "EVENT_TAKES", "CONVERSATION_TAKES", "CROWD_TAKES"):
-        monkeypatch.setattr(feature_store, made, 0)
+    for made in (
+        "NOISE_TAKES",
+        "EVENT_TAKES",
+        "BEAT_TAKES",
+        "CONVERSATION_TAKES",
+        "CROWD_TAKES",
+        "SCENE_TAKES",
+    ):
+        monkeypatch.setattr(takes, made, 0)
     mine, cache = trained.parent, tmp_path / "corpus"
     lines = (mine / "mine.csv").read_text().replace(",programme,", ",music,").splitlines()
     listed = mine / "music.csv"

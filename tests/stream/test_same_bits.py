@@ -20,7 +20,7 @@ from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
 from stream.events import Decision
 from stream.pipeline import Pipeline
-from stream.testing import chunks_of, programme
+from stream.testing import chunks_of, music_like, programme
 from tests.stream.doubles import SMOOTH
 
 RATE = 16000
@@ -69,14 +69,16 @@ def test_a_restart_that_catches_up_in_one_batch_moves_no_byte(rate, at):
 
 
 def speech_like(station, rate, start=0):
-    """Return a tone with pauses, then noise with it, then nothing: something of every kind."""
+    """Return a tone with pauses, noise with it, music, then nothing: something of every kind."""
     random = np.random.default_rng(ord(station))
     t = np.arange(SECONDS * rate) / rate
     hz = 150 + 40 * np.sin(2 * np.pi * (0.7 + 0.1 * (ord(station) % 5)) * t)
     tone = sum(np.sin(k * 2 * np.pi * np.cumsum(hz) / rate) / k for k in range(1, 12))
     on = np.sin(2 * np.pi * 3 * t) > -0.6
     noise = random.standard_normal(len(t)) * (np.sin(2 * np.pi * t / 19) > 0.5)
-    samples = (0.1 * on * tone + 0.02 * noise) * (t < 28)
+    samples = (0.1 * on * tone + 0.02 * noise) * (t < 20)
+    first, last = 20 * rate, 34 * rate
+    samples[first:last] += music_like(14.0, rate, seed=ord(station))
     return AudioChunk(station, start, samples.astype(np.float32), rate)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from airsift.errors import ConfigError
-from model.corpus import feature_store
+from model.corpus import takes
 from tests.stream.training import run, write_recordings
 
 
@@ -21,8 +21,15 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_from_a_manifest_to_a_measured_model(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for made in ("NOISE_TAKES", "EVENT_TAKES", "CONVERSATION_TAKES", "CROWD_TAKES"):
-        monkeypatch.setattr(feature_store, made, 1)
+    for made in (
+        "NOISE_TAKES",
+        "EVENT_TAKES",
+        "BEAT_TAKES",
+        "CONVERSATION_TAKES",
+        "CROWD_TAKES",
+        "SCENE_TAKES",
+    ):
+        monkeypatch.setattr(takes, made, 1)
     cache, state, file = tmp_path / "corpus", tmp_path / "run", tmp_path / "mine.pt"
     run("corpus", "build", cache, "--manifest", recordings / "mine.csv", "--workers", 1)
     counted = run("corpus", "stats", cache).split("\n")
