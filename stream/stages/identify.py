@@ -227,7 +227,8 @@ class Identify(Stage):
         music = query.music or 0
         if not answers and start < music <= end - self.settings.shortest:
             answers = self.matcher.match(landmarks.between(music, end))
-        if not answers and landmarks.start < start:
+        # Outside music the track has probably ended, and its past would only blur its end.
+        if not answers and query.music is not None and landmarks.start < start:
             answers = self.matcher.match(landmarks)
         if answers or self.warping is None:
             return answers
