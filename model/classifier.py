@@ -27,6 +27,7 @@ SPEC_FILE = "airsift.json"
 _NO_MODEL = "is not a TorchScript file: name one that `airsift export` wrote"
 _NO_SPEC = "carries no spec: name a file that `airsift export` wrote"
 
+
 class Classifier:
     """A network and its spec.
 

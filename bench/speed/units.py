@@ -33,7 +33,7 @@ SECONDS = 20
 
 def pipeline(sizes: tuple[int, ...]) -> Pipeline:
     """Return a pipeline whose units have the given sizes and no others."""
-    with mock.patch.object(units, "checked_sizes", lambda *_: sizes):
+    with mock.patch.object(units, "checked_sizes", return_value=sizes):
         return build_pipeline(config.load(environ={}).config)
 
 

@@ -2,8 +2,8 @@
 
 ``NAME.embed.onnx`` turns columns (batch, t, bins) of any batch and length into frames,
 ``NAME.decide.onnx`` predicts from the frames of windows; with a boundary head it is
-``NAME.predict.onnx``, which predicts moments as well. All carry the spec as metadata under `SPEC_KEY`. onnxruntime loads them
-without code of airsift.
+``NAME.predict.onnx``, which predicts moments as well. All carry the spec as metadata under
+`SPEC_KEY`. onnxruntime loads them without code of airsift.
 """
 
 from __future__ import annotations

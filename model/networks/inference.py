@@ -7,6 +7,7 @@ share is computed once.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -49,8 +50,12 @@ class Inference(nn.Module):
         )
         self.bins_to_frames = bins.product()
         self.frames_to_frames = last.product()
-        self.refine = nn.ModuleList(_Residual(*_folded(each.layers)) for each in network.refine)
-        dense, scores = network.frames_to_scores[0], network.frames_to_scores[3]
+        self.refine = nn.ModuleList(
+            _Residual(*_folded(each.get_submodule("layers"))) for each in network.refine
+        )
+        dense, scores = (
+            layer for layer in network.frames_to_scores if isinstance(layer, nn.Linear)
+        )
         temperature = network.temperature.double()
         self.frames_to_hidden = _product(dense.weight, dense.bias)
         self.hidden_to_scores = _product(
@@ -133,13 +138,13 @@ class _Layer:
     def convolution(self) -> nn.Conv2d:
         """Return the layer as a convolution with the maps innermost."""
         layer = self.layer
-        flat = isinstance(layer, nn.Conv1d)
+        assert not isinstance(layer.padding, str)
+        stride, padding = (1, *layer.stride)[-2:], (0, *layer.padding)[-2:]
         made = nn.Conv2d(
-            layer.in_channels, layer.out_channels, self.weight.shape[2:],
-            stride=(1, *layer.stride) if flat else layer.stride,
-            padding=(0, *layer.padding) if flat else layer.padding,
-            groups=layer.groups,
+            layer.in_channels, layer.out_channels, (self.weight.shape[2], self.weight.shape[3]),
+            stride=(stride[0], stride[1]), padding=(padding[0], padding[1]), groups=layer.groups,
         )  # fmt: skip
+        assert made.bias is not None
         made.weight.data.copy_(self.weight)
         made.bias.data.copy_(self.bias)
         return made.to(memory_format=torch.channels_last)
@@ -176,10 +181,11 @@ class _Residual(nn.Module):
         return torch.relu_(self.across(near).add_(frames))
 
 
-def _folded(layers: nn.Sequential) -> Iterator[_Layer]:
+def _folded(layers: nn.Module) -> Iterator[_Layer]:
     """Yield each convolution with the normalisation after it."""
-    for layer, norm in zip(layers, layers[1:], strict=False):
-        if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d):
+    for layer, norm in pairwise(layers.children()):
+        if isinstance(layer, nn.Conv1d | nn.Conv2d):
+            assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
             yield _Layer(layer, norm)
 
 
