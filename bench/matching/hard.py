@@ -99,9 +99,7 @@ def negatives(split: str, hours: float, folder: Path) -> Iterator[tuple[str, Aud
         index += 1
 
 
-def questions(
-    split: str, hours: float, folder: Path
-) -> Iterator[tuple[str, Landmarks]]:
+def questions(split: str, hours: float, folder: Path) -> Iterator[tuple[str, Landmarks]]:
     """Yield (kind, landmarks of 30 s) of `negatives`."""
     for kind, samples in negatives(split, hours, folder):
         landmarks, length = extract(samples), QUESTION_S * RATE
@@ -156,7 +154,7 @@ def calibrate(
     for name, by_kind in strongest.items():
         rhythmic = [z for kind in RHYTHMIC for z in by_kind[kind]]
         every = [z for values in by_kind.values() for z in values]
-        for kinds, values in ((*by_kind.items(), ("rhythmic", rhythmic), ("all", every))):
+        for kinds, values in (*by_kind.items(), ("rhythmic", rhythmic), ("all", every)):
             if len(values) >= 20:
                 report.row(f"tail, {name}, {kinds}", **tail(values))
 

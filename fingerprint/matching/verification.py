@@ -174,9 +174,7 @@ def verify(query: QueryMap, candidate: Candidate) -> Verification:
     length = int(candidate.segment.frames[candidate.track])
     first = start + max(candidate.lag, 0)
     last = start + min(candidate.lag + query.frames, length)
-    nothing = Verification(
-        candidate.lag, 0.0, np.zeros(query.places, np.float32), 0, 0, 0.0
-    )
+    nothing = Verification(candidate.lag, 0.0, np.zeros(query.places, np.float32), 0, 0, 0.0)
     if first >= last:
         return nothing
     frame, bin_ = candidate.segment.peaks(first, last)

@@ -114,9 +114,7 @@ def test_warps_of_one_tempo_are_looked_up_as_each_alone(shelf):
     query = query_pairs(landmarks, 6, 6)
     warps = [Warp(1.01, float(bins)) for bins in (-3, -2, 0, 1, 5)]
     together = find_candidates(shelf.segments, query, warps, 40)
-    alone = [
-        each for warp in warps for each in find_candidates(shelf.segments, query, [warp], 40)
-    ]
+    alone = [each for warp in warps for each in find_candidates(shelf.segments, query, [warp], 40)]
     best = sorted(((c.votes, c.warp.pitch_bins, c.track, c.lag) for c in alone), reverse=True)
     found = {(c.votes, c.warp.pitch_bins, c.track, c.lag) for c in together}
     assert {each for each in best if each[0] > together[-1].votes} <= found <= set(best)
