@@ -56,11 +56,14 @@ def conditions() -> list[Condition]:
         Condition("equaliser", _equalised),
         Condition("white noise 0 dB", lambda x, s: _mixed(x, _white(len(x), s), 0)),
         Condition("babble 0 dB", lambda x, s: _mixed(x, babble(len(x), s), 0)),
+        Condition("babble 5 dB louder", lambda x, s: _mixed(x, babble(len(x), s), 5)),
         Condition("speech 5 dB louder", lambda x, s: _mixed(x, s.talk(len(x)), 5)),
         Condition("speech 10 dB louder", lambda x, s: _mixed(x, s.talk(len(x)), 10)),
+        Condition("speech 15 dB louder", lambda x, s: _mixed(x, s.talk(len(x)), 15)),
         Condition("reverb 1 s", _reverberant),
-        *(_resampled(percent) for percent in (2, -2, 4, -4)),
-        *(_stretched(percent) for percent in (4, -4)),
+        *(_resampled(percent) for percent in (2, -2, 4, -4, 8, -8)),
+        *(_stretched(percent) for percent in (4, -4, 7, -8, 12, -12)),
+        *(_resampled(percent, semitones) for percent, semitones in ((3, 1), (-5, 2), (7, -2))),
         *(_transposed(semitones) for semitones in (1, -1, 2, -2)),
     ]
 
@@ -96,10 +99,16 @@ def drones(music: list[Audio], minutes: float, rng: np.random.Generator) -> list
     return out
 
 
-def _resampled(percent: int) -> Condition:
-    rate = round(RATE * (1 + percent / 100))
+def _resampled(percent: int, semitones: int = 0) -> Condition:
+    """Return another speed, with its pitch and a shift of pitch of its own."""
+    speed = 1 + percent / 100
+    rate = round(RATE * speed * 2 ** (semitones / 12))
     filters = [("asetrate", str(rate)), ("aresample", str(RATE))]
-    return Condition(f"speed {percent:+d} %", lambda x, _: _filtered(x, filters), rate / RATE)
+    name = f"speed {percent:+d} %"
+    if semitones:
+        filters.append(("atempo", str(speed * RATE / rate)))
+        name += f" and {semitones:+d} semitones"
+    return Condition(name, lambda x, _: _filtered(x, filters), speed if semitones else rate / RATE)
 
 
 def _stretched(percent: int) -> Condition:

@@ -44,7 +44,7 @@ def version(matcher: str) -> str:
     if matcher != "airsift":
         return matcher
     source = Path(fingerprint.__file__).parent
-    text = b"".join(path.read_bytes() for path in sorted(source.glob("*.py")))
+    text = b"".join(path.read_bytes() for path in sorted(source.rglob("*.py")))
     return f"airsift-{hashlib.sha256(text).hexdigest()[:8]}"
 
 

@@ -17,7 +17,10 @@ from bench.matching.music import RATE
 
 # For calibration and for measurement: different tracks, voices, seeds and packages.
 SPLITS = {"validation": 0, "test": 1}
-SHORT = ("clean", "MP3 64 kb/s", "telephone", "speech 5 dB louder")
+SHORT = {
+    5: ("clean", "MP3 64 kb/s", "telephone", "speech 5 dB louder"),
+    3: ("clean", "speech 5 dB louder"),
+}
 PIECE_S = 10
 # Peak (of 32 768) below which a piece counts as silent.
 _SILENCE = 32
@@ -51,7 +54,12 @@ class Queries:
 
 def query_sets() -> list[tuple[Condition, int]]:
     """Return all conditions with lengths in seconds, in the order of the table."""
-    short = [(condition, 5) for condition in conditions() if condition.name in SHORT]
+    short = [
+        (condition, seconds)
+        for seconds, names in SHORT.items()
+        for condition in conditions()
+        if condition.name in names
+    ]
     return [(condition, 10) for condition in conditions()] + short
 
 

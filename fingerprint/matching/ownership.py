@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 # Repeats are sought this far around the place, and not nearer than the notes of the place reach.
 _REACH = 1000  # frames, 16 s: four bars of slow music on both sides
 _NEAREST = 60
-_STEP = 2
+_STEP = 3  # a peak blurs into the frames beside it
 _REPEATS = 8
 _APART = 30  # frames between two repeats
+_MAX_PIECES = 3  # counted, those with the largest z
 # The track's own peaks are missing if they are found less than this part as often as repeating
 # ones, both above chance, by this many standard deviations. Own music in strong noise has less
 # than 3 in 244 of 245 queries.
@@ -66,7 +67,9 @@ def is_own(hypothesis: Hypothesis, pieces: list[Landmarks]) -> bool:
         All pieces of the query.
     """
     own, repeating = _Count(), _Count()
-    for index in range(hypothesis.first, hypothesis.last + 1):
+    indices = range(hypothesis.first, hypothesis.last + 1)
+    by_z = sorted(indices, key=lambda at: -hypothesis.verifications[at - hypothesis.first].z)
+    for index in by_z[:_MAX_PIECES]:
         _count(hypothesis, index, pieces[index], own, repeating)
     if not own.peaks or not repeating.peaks:
         return True
@@ -87,50 +90,53 @@ def _count(
     query = QueryMap(piece, hypothesis.warp)
     low = max(found.lag - _REACH, 0)
     high = min(found.lag + query.frames + _REACH, length)
-    if low >= high:
+    if low >= high or found.first >= found.last:
         return
     frame, bin_ = segment.peaks(start + low, start + high)
     frame = frame - start
     here = (frame >= found.lag + found.first) & (frame < found.lag + found.last)
-    time = np.clip(frame[here] - found.lag, 0, query.frames - 1)
-    bins = bin_[here]
-    again = _is_repeated(frame, bin_, here, _repeats(query, frame, bin_, found.lag))
+    time, bins = np.clip(frame[here] - found.lag, 0, query.frames - 1), bin_[here]
     hit = query.at(time, bins, np.zeros(1, np.int64))[0] > 0
-    # One lag a wrong place: the own lag of the candidate is fixed by the other peaks.
     wrong = query.at(time, bins, query.wrong_lags) > 0
+    track_map = _TrackMap(frame, bin_)
+    again = track_map.has(frame[here], bins, track_map.repeats(frame[here][hit], bins[hit]))
     own.add(hit[~again], wrong[:, ~again])
     repeating.add(hit[again], wrong[:, again])
 
 
-def _repeats(
-    query: QueryMap, frame: NDArray[np.int64], bin_: NDArray[np.int64], lag: int
-) -> list[int]:
-    """Return the distances at which the track repeats best what the query has of it."""
-    away = np.arange(_NEAREST, _REACH + 1, _STEP)
-    distances = np.concatenate([-away[::-1], away])
-    weights = np.array([query.sum_at(frame - lag - int(d), bin_) for d in distances])
-    found: list[int] = []
-    for distance in distances[np.argsort(-weights)].tolist():
-        if all(abs(distance - other) > _APART for other in found):
-            found.append(distance)
-            if len(found) == _REPEATS:
-                break
-    return found
+class _TrackMap:
+    """The cells within one frame and one bin of a track's peaks."""
 
+    def __init__(self, frame: NDArray[np.int64], bin_: NDArray[np.int64]) -> None:
+        self._first = int(frame.min()) - _REACH - 1
+        self._width = N_BINS + 2
+        cells = np.zeros((int(frame.max()) + _REACH + 2 - self._first, self._width), bool)
+        for earlier in (-1, 0, 1):
+            for lower in (-1, 0, 1):
+                cells[frame - self._first + earlier, bin_ + 1 + lower] = True
+        self._cells = cells.ravel()
 
-def _is_repeated(
-    frame: NDArray[np.int64],
-    bin_: NDArray[np.int64],
-    here: NDArray[np.bool_],
-    distances: list[int],
-) -> NDArray[np.bool_]:
-    """Return which peaks here the track has again at one of the distances, to one frame and bin."""
-    first = int(frame.min()) - _REACH - 1
-    peaks = np.zeros((int(frame.max()) + _REACH + 2 - first, N_BINS + 2), bool)
-    for earlier in (-1, 0, 1):
-        for lower in (-1, 0, 1):
-            peaks[frame - first + earlier, bin_ + 1 + lower] = True
-    again = np.zeros(int(here.sum()), bool)
-    for distance in distances:
-        again |= peaks[frame[here] + distance - first, bin_[here] + 1]
-    return again
+    def repeats(self, frame: NDArray[np.int64], bin_: NDArray[np.int64]) -> list[int]:
+        """Return the distances at which most of some peaks come again."""
+        away = np.arange(_NEAREST, _REACH + 1, _STEP)
+        distances = np.concatenate([-away[::-1], away])
+        cells = self._cell(frame, bin_) + distances[:, None] * self._width
+        count = self._cells.take(cells).sum(axis=1)
+        found: list[int] = []
+        for distance in distances[np.argsort(-count, kind="stable")].tolist():
+            if all(abs(distance - other) > _APART for other in found):
+                found.append(distance)
+                if len(found) == _REPEATS:
+                    break
+        return found
+
+    def has(
+        self, frame: NDArray[np.int64], bin_: NDArray[np.int64], distances: list[int]
+    ) -> NDArray[np.bool_]:
+        """Return which peaks come again at one of the distances."""
+        cells = self._cell(frame, bin_) + np.array(distances, np.int64)[:, None] * self._width
+        again: NDArray[np.bool_] = self._cells.take(cells).any(axis=0)
+        return again
+
+    def _cell(self, frame: NDArray[np.int64], bin_: NDArray[np.int64]) -> NDArray[np.int64]:
+        return (frame - self._first) * self._width + bin_ + 1

@@ -129,11 +129,6 @@ class QueryMap:
         rows = (-lags % self.frames)[:, None] * self.width
         return self.weight.take(frame * self.width + (bin_ + _EDGE) + rows)
 
-    def sum_at(self, frame: NDArray[np.int64], bin_: NDArray[np.int64]) -> float:
-        """Return the summed weight of the peaks that lie within the query, without wrapping."""
-        a, b = np.searchsorted(frame, (0, self.frames))
-        return float(self.weight.take(frame[a:b] * self.width + (bin_[a:b] + _EDGE)).sum())
-
 
 def _density(frame: NDArray[np.int64], frames: int) -> NDArray[np.float64]:
     """Return the number of peaks around each frame, relative to the mean."""
