@@ -86,7 +86,7 @@ def find_near_duplicate(catalogue: Catalogue, landmarks: Landmarks) -> NearDupli
         The whole new track.
     """
     matcher = LandmarkMatcher(catalogue, warp_search=False)
-    if not any(matcher.match(probe) for probe in _probes(landmarks)):
+    if not any(any(matcher.match_with_shares(probe)) for probe in _probes(landmarks)):
         return None
     windows = _windows(landmarks)
     found = [

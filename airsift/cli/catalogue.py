@@ -141,7 +141,7 @@ def match(
 
     from airsift.errors import AirsiftError
     from fingerprint.analysis.track_landmarks import LandmarkExtractor
-    from fingerprint.matching.long_queries import match_long
+    from fingerprint.matching.long_queries import match_long_with_shares
     from fingerprint.matching.matcher import LandmarkMatcher
     from stream.sources.file import read_pieces
 
@@ -155,10 +155,10 @@ def match(
             extractor = LandmarkExtractor()
             for piece in read_pieces(path, warnings=warnings, track=track):
                 extractor.push(piece)
-            found = match_long(matcher, extractor.finish())
+            found, shares = match_long_with_shares(matcher, extractor.finish())
         except AirsiftError as error:
             warnings.append(str(error))
-            found = []
+            found, shares = [], []
         for warning in warnings:
             complain(f"airsift: {warning}")
         failed |= bool(warnings)
@@ -182,7 +182,19 @@ def match(
                     f"{path}  {start} - {end}  {song(answer.artist, answer.title)} "
                     f"[{answer.track}] from {place}, score {answer.score:.1f}"
                 )
-        if not found and not as_json and not warnings:
+        for share in shares:
+            start, end = (each / share.rate for each in (share.query_start, share.query_end))
+            if as_json:
+                fields = {"seconds": round(end - start, 2), "query_start_s": round(start, 2)}
+                fields |= {"track": share.track, "title": share.title, "artist": share.artist}
+                put(to_json({"file": str(path), "shares": fields}))
+            else:
+                say(
+                    f"{path}  {clock(start)} - {clock(end)}  another piece, shares "
+                    f"{end - start:.0f} s of a loop with {song(share.artist, share.title)} "
+                    f"[{share.track}]"
+                )
+        if not found and not shares and not as_json and not warnings:
             say(f"{path}  nothing of the catalogue")
     if failed:
         raise typer.Exit(1)

@@ -8,8 +8,8 @@ results are stored under ``--audio``, and an interrupted run resumes.
 ``python -m bench.matching --quick``         20 queries a condition, half an hour of negatives
 ``python -m bench.matching --write-docs``    puts tables and figure into docs/fingerprint.md
 ``python -m bench.matching --costs-only``    CPU times and nothing else
-``python -m bench.matching --calibrate``     fits the numbers of
-fingerprint/matching/false_alarm_rate.py
+
+`bench.matching.hard` measures false names among hard kinds of audio, and calibrates scores.
 """
 
 from __future__ import annotations
@@ -44,9 +44,6 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a small run in a folder of its own")
     parser.add_argument("--write-docs", action="store_true", help="into docs/fingerprint.md")
     parser.add_argument("--costs-only", action="store_true", help="CPU times; under 2 minutes")
-    parser.add_argument(
-        "--calibrate", action="store_true", help="fit fingerprint/matching/false_alarm_rate.py"
-    )
     options = parser.parse_args()
     if options.quick:
         options.queries, options.negatives_h = 20, 0.5
@@ -55,10 +52,7 @@ def main() -> None:
     work = options.audio / "runs" / f"{options.split}-{options.queries}-{options.negatives_h:g}"
     work.mkdir(parents=True, exist_ok=True)
     report = Report("fingerprint")
-    if options.calibrate:
-        pieces = (piece for _, piece in negatives("validation", options.negatives_h, options.audio))
-        costs.calibrate(tracks, options.audio, pieces, report)
-    elif options.costs_only:
+    if options.costs_only:
         costs.costs(tracks, options.audio, report)
     else:
         table, about = run(options, tracks, work)

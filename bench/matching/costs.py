@@ -1,24 +1,21 @@
-"""CPU cost of the fingerprint matcher, and calibration of its threshold."""
+"""CPU cost of the fingerprint matcher."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.matching.matchers import index, open_catalogue
 from bench.matching.music import NEGATIVES, RATE, load, music
-from bench.matching.queries import PIECE_S, as_float
+from bench.matching.queries import PIECE_S
 from bench.report import Report
 from fingerprint.catalogue import Catalogue
-from fingerprint.matching.hypothesis import THRESHOLD
-from fingerprint.matching.matcher import MAX_CANDIDATES, MAX_WARPED_CANDIDATES, LandmarkMatcher
-from fingerprint.matching.warp import NO_WARP, warp_grid
+from fingerprint.matching.matcher import LandmarkMatcher
 
 Given = TypeVar("Given")
 Result = TypeVar("Result")
@@ -60,41 +57,6 @@ def costs(tracks: list[Path], audio: Path, report: Report) -> None:
             first_pass_ms=medians["first"],
             first_in_all_ms=medians["extract"] + medians["first"],
             both_passes_ms=medians["both"],
-        )
-
-
-def calibrate(
-    tracks: list[Path], audio: Path, pieces: Iterable[NDArray[np.int16]], report: Report
-) -> None:
-    """Fit the tail of the strongest candidates of audio that is not in the catalogue."""
-    matcher = LandmarkMatcher(open_catalogue(tracks, audio))
-    passes = {
-        "as it is": ([NO_WARP], MAX_CANDIDATES),
-        "changed": (warp_grid(), MAX_WARPED_CANDIDATES),
-    }
-    strongest: dict[str, list[float]] = {name: [] for name in passes}
-    for piece in pieces:
-        landmarks = matcher.extract(as_float(piece))
-        for name, (changes, max_candidates) in passes.items():
-            hypotheses = matcher.hypotheses([landmarks], changes, max_candidates)
-            strongest[name].append(
-                max((hypothesis.verifications[0].z for hypothesis, _ in hypotheses), default=0.0)
-            )
-    for name, found in strongest.items():
-        # An exponential through the largest twentieth, by its median: a few pieces of music
-        # that are in the catalogue after all do not count.
-        values = np.sort(found)[::-1]
-        start_z = float(np.quantile(values, 0.95))
-        per_decade = float(np.median(values[values > start_z]) - start_z) * float(np.log2(10))
-        one_an_hour = float(start_z + per_decade * np.log10(360 * 0.05))
-        report.row(
-            f"tail, {name}",
-            hours=len(values) / 360,
-            largest_z=float(values[0]),
-            fifth_z=float(values[4]),
-            one_an_hour_z=one_an_hour,
-            per_decade_z=per_decade,
-            threshold_z=one_an_hour + THRESHOLD * per_decade,
         )
 
 

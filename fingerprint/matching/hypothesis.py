@@ -1,9 +1,9 @@
 """Hypotheses: a candidate followed over the pieces of a query, with a score.
 
 The score is a false alarm rate. Wrong places are not Gaussian: music repeats itself, and drones
-agree with drones. So the tail is measured: ``python -m bench.matching --calibrate`` takes the
-strongest candidate of every query in hours of audio that is not in the catalogue, and fits an
-exponential to the largest.
+agree with drones. So the tail is measured: ``python -m bench.matching.hard --calibrate`` takes the
+strongest candidate of every question of 30 s in hours of audio of hard kinds that is not in the
+catalogue, and fits an exponential to the largest.
 """
 
 from __future__ import annotations

@@ -14,10 +14,10 @@ from fingerprint.matching.matcher import without_overlap
 from fingerprint.settings import SAMPLE_RATE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from fingerprint.analysis.landmarks import Landmarks
-    from fingerprint.matching.matcher import Matcher, TrackMatch
+    from fingerprint.matching.matcher import LandmarkMatcher, Matcher, TrackMatch
 
 _STRETCH = 300 * SAMPLE_RATE
 # One of two stretches has at least this much of a track that crosses their edge.
@@ -27,7 +27,22 @@ _TOLERANCE = SAMPLE_RATE  # places in a track that differ by less are the same
 
 def match_long(matcher: Matcher, landmarks: Landmarks) -> list[TrackMatch]:
     """Return the tracks in landmarks of any length, in order of time."""
-    found = [match for part in _stretches(landmarks) for match in matcher.match(part)]
+    return _joined(match for part in _stretches(landmarks) for match in matcher.match(part))
+
+
+def match_long_with_shares(
+    matcher: LandmarkMatcher, landmarks: Landmarks
+) -> tuple[list[TrackMatch], list[TrackMatch]]:
+    """Return the tracks in landmarks of any length, and those of which they have only a loop."""
+    parts = [matcher.match_with_shares(part) for part in _stretches(landmarks)]
+    return (
+        _joined(match for matches, _ in parts for match in matches),
+        _joined(share for _, shares in parts for share in shares),
+    )
+
+
+def _joined(found: Iterable[TrackMatch]) -> list[TrackMatch]:
+    """Join matches on both sides of the edges of stretches."""
     joined: list[TrackMatch] = []
     for match in sorted(found, key=lambda match: match.query_start):
         for index, before in enumerate(joined):

@@ -135,7 +135,7 @@ class _TrackMap:
     ) -> NDArray[np.bool_]:
         """Return which peaks come again at one of the distances."""
         cells = self._cell(frame, bin_) + np.array(distances, np.int64)[:, None] * self._width
-        again: NDArray[np.bool_] = self._cells.take(cells).any(axis=0)
+        again: NDArray[np.bool_] = np.logical_or.reduce(self._cells.take(cells), axis=0)
         return again
 
     def _cell(self, frame: NDArray[np.int64], bin_: NDArray[np.int64]) -> NDArray[np.int64]:

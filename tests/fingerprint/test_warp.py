@@ -86,7 +86,10 @@ def test_a_tempo_and_a_pitch_of_its_own_are_found_together(shelf, tempo, semiton
     factor = 2 ** (semitones / 12)
     music = compose(9, 40.0)[8 * RATE : 21 * RATE]
     shifted = soxr.resample(music, RATE * factor, RATE).astype(np.float32)
-    (found,) = match(shelf, stretched(shifted, tempo / factor))
+    # A strict beat resembles itself at every bar, so the scores of this music are low.
+    matcher = LandmarkMatcher(shelf, threshold=1.0)
+    query = matcher.extract(stretched(shifted, tempo / factor)[: 10 * RATE])
+    (found,) = matcher.match(query)
     assert found.track == "track-9"
     assert found.speed == pytest.approx(tempo, abs=0.006)
     assert found.pitch == pytest.approx(semitones, abs=0.25)
