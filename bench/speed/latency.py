@@ -161,9 +161,9 @@ def measure(driver: str, load: Load, seconds: float, kind: str) -> dict[str, flo
     context = get_context("spawn")
     off, spent = context.Event(), context.Value("d", 0.0)
     with make_broker(kind) as broker:
-        settings = KafkaSettings(
+        settings = KafkaSettings.default(
             bootstrap_servers=broker.bootstrap_servers,
-            topics=TopicSettings(partitions=PARTITIONS, replication=nodes(kind)),
+            topics=TopicSettings.default(partitions=PARTITIONS, replication=nodes(kind)),
         )
         topics = settings.topics
         names = [topics.audio, topics.dead_letters, topics.state, *topics.events.values()]

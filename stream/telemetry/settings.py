@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from airsift.defaults import Section
 
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class TelemetrySettings(BaseModel):
+class TelemetrySettings(Section):
     """Metrics, health and logs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    table: ClassVar = "watch"
 
     port: Annotated[int, Field(ge=0, le=65535)]
     address: str

@@ -39,7 +39,13 @@ def imports(path: Path) -> set[str]:
 
 
 # `airsift` is the application and may import everything; these of its files know nothing of it.
-SHARED = {"airsift.errors", "airsift.files", "airsift.json_types", "airsift.__version__"}
+SHARED = {
+    "airsift.defaults",
+    "airsift.errors",
+    "airsift.files",
+    "airsift.json_types",
+    "airsift.__version__",
+}
 LIBRARIES = {"stream": {"model", "fingerprint"}, "model": set(), "fingerprint": set()}
 
 

@@ -77,7 +77,7 @@ class Subscriber:
 
         names = [topic.replace("airsift", prefix) for topic in TOPICS]
         # One that comes up later is found by kafka-python only after a while.
-        settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+        settings = KafkaSettings.default(bootstrap_servers=broker.bootstrap_servers)
         ensure_topics(settings, names)
         self.consumer = KafkaConsumer(
             *names,

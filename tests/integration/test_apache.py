@@ -68,7 +68,7 @@ def test_users_log_in_and_have_rights(apache_kafka):
         ensure_topics(settings, [settings.topics.gaps])
         for name, mechanism in (("root", "SCRAM-SHA-256"), ("bob", "SCRAM-SHA-512")):
             broker.add_scram_user(name, f"{name}'s secret", mechanism)
-            security = SecuritySettings(
+            security = SecuritySettings.default(
                 protocol="SASL_PLAINTEXT",
                 sasl_mechanism=mechanism,
                 username=name,

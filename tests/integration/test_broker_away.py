@@ -112,7 +112,7 @@ def test_a_broker_that_goes_away_and_comes_back(driver, tmp_path, new_broker):
     with Door() as door:
         broker = new_broker(advertised_port=door.port)
         door.lead_to(broker.port)
-        settings = KafkaSettings(bootstrap_servers=f"127.0.0.1:{door.port}")
+        settings = KafkaSettings.default(bootstrap_servers=f"127.0.0.1:{door.port}")
         environment = make_environment(settings, partitions=2)
         environment["AIRSIFT_WATCH__PORT"] = str(port)
         environment["AIRSIFT_KAFKA__SESSION_TIMEOUT_S"] = "2"

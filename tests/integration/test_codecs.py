@@ -37,7 +37,7 @@ def topic():
 
 
 def settings_for(kafka, **options):
-    return KafkaSettings(bootstrap_servers=kafka.bootstrap_servers, **options)
+    return KafkaSettings.default(bootstrap_servers=kafka.bootstrap_servers, **options)
 
 
 async def read_by_aiokafka(settings, topic, count):

@@ -38,7 +38,7 @@ class Group:
     """Members of one group, and what they have published."""
 
     def __init__(self, broker):
-        self.settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+        self.settings = KafkaSettings.default(bootstrap_servers=broker.bootstrap_servers)
         self.environment = make_environment(broker, PARTITIONS) | {"OMP_NUM_THREADS": "1"}
         self.topics = self.settings.topics.model_copy(update={"partitions": PARTITIONS})
         names = [self.topics.audio, self.topics.dead_letters, *self.topics.events.values()]

@@ -29,7 +29,7 @@ def broker(apache_kafka):  # skips where there is none
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_worker_is_ready_once_it_has_joined(driver, broker):
-    settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers, group=driver)
+    settings = KafkaSettings.default(bootstrap_servers=broker.bootstrap_servers, group=driver)
     ensure_topics(settings, [settings.topics.audio])
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

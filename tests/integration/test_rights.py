@@ -59,7 +59,7 @@ class Place:
             "group": f"r{n}",
             "id": f"id{n}",
         }
-        self.topics = TopicSettings(**self.names, partitions=1)
+        self.topics = TopicSettings.default(**self.names, partitions=1)
         self.admin = operator(broker)
 
     def make(self, without=()):
@@ -89,7 +89,7 @@ class Place:
         }
 
     def settings(self, name):
-        return KafkaSettings(
+        return KafkaSettings.default(
             bootstrap_servers=self.broker.bootstrap_servers,
             topics=self.topics,
             group=self.resources["group"],

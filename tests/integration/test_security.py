@@ -52,11 +52,11 @@ def guarded(new_broker):
 
 
 def settings(gate, **security) -> KafkaSettings:
-    return KafkaSettings(
+    return KafkaSettings.default(
         bootstrap_servers=f"127.0.0.1:{gate.port}",
         connect_timeout_s=3.0,
         delivery_timeout_s=20.0,
-        security=SecuritySettings(**security),
+        security=SecuritySettings.default(**security),
     )
 
 
@@ -119,7 +119,7 @@ def test_a_faust_worker_reads_over_tls_with_a_login(guarded, authority, tmp_path
         "password_file": str(secret),
         "ca_file": str(authority.ca),
     }
-    one = TopicSettings(partitions=1)
+    one = TopicSettings.default(partitions=1)
     made = settings(gate, **security).model_copy(update={"topics": one})
 
     class Broker:
@@ -254,9 +254,13 @@ def test_no_command_prints_the_secret(command, guarded):
 def test_a_file_that_is_no_certificate(key, tmp_path):
     wrong = tmp_path / "wrong.pem"
     wrong.write_text("no certificate\n")
-    made = KafkaSettings(security=SecuritySettings(protocol="SSL", **{key: str(wrong)}))
+    made = KafkaSettings.default(
+        security=SecuritySettings.default(protocol="SSL", **{key: str(wrong)})
+    )
     with pytest.raises(ConfigError, match=f"kafka.security.{key}=.*PEM file"):
         ensure_topics(made, ["there"])
-    made = KafkaSettings(security=SecuritySettings(protocol="SSL", **{key: "nowhere.pem"}))
+    made = KafkaSettings.default(
+        security=SecuritySettings.default(protocol="SSL", **{key: "nowhere.pem"})
+    )
     with pytest.raises(ConfigError, match=f"kafka.security.{key}='nowhere.pem' is not a file"):
         ensure_topics(made, ["there"])

@@ -41,7 +41,7 @@ def cluster(need_kafka):
 class Cluster:
     def __init__(self, broker):
         self.broker = broker
-        self.settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+        self.settings = KafkaSettings.default(bootstrap_servers=broker.bootstrap_servers)
         self.topics = self.settings.topics.model_copy(update={"partitions": PARTITIONS})
         made = self.settings.model_copy(update={"topics": self.topics})
         names = [self.topics.audio, self.topics.dead_letters, *self.topics.events.values()]

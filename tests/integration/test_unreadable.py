@@ -87,7 +87,7 @@ def kafka(need_kafka):
 
 def settings_of(broker, driver):
     names = {kind: f"{driver}.{kind}" for kind in KINDS}
-    return KafkaSettings(
+    return KafkaSettings.default(
         bootstrap_servers=broker.bootstrap_servers,
         group=driver,
         topics={**names, "partitions": 1},

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stream.audio import Discontinuity
 from stream.decoding.reader import HOLE, AudioReader
 from stream.sources.file import FileSource, read_file
+from stream.sources.settings import FileSettings
 from stream.stages.align import Align
 from tests.stream.media import lag, mux, noise, runs
 
@@ -96,7 +97,7 @@ def test_a_start_and_a_hole(tmp_path: Path, kind: str, codec: str, error: int) -
     path = tmp_path / f"a.{kind}"
     mux(path, SIGNAL, RATE, codec, start=20 * RATE, cuts=cuts, options=OPTIONS.get(kind))
     check(path, cuts, 20 * RATE if kind in HAS_ZERO else 0, error + 1_200, 2 * 4_608)
-    source = FileSource(path, chunk_s=0.7)
+    source = FileSource(path, settings=FileSettings.default(chunk_s=0.7))
     chunks = [chunk for batch in source for chunk in batch]
     behind = [b for a, b in pairwise(chunks) if b.start > a.end]
     assert [chunk.gap_reason for chunk in behind] == [HOLE]

@@ -44,7 +44,9 @@ class Reader:
 
     def join(self) -> None:
         self.at = self.committed
-        self.reader = PartitionReader(KafkaSettings(), RATE, self._refuse, now=lambda: self.clock)
+        self.reader = PartitionReader(
+            KafkaSettings.default(), RATE, self._refuse, now=lambda: self.clock
+        )
         self.reader.begin(0, self.committed, self.records.values())
 
     def _refuse(self, message: Any, reason: str) -> None:

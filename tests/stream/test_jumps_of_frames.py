@@ -28,7 +28,9 @@ def moved(sent: Sent, made, seconds: int) -> Sent:
 
 def decoded(sent: list[Sent]) -> list[tuple[int, float | None, bytes]]:
     refused: list[str] = []
-    reader = PartitionReader(KafkaSettings(), RATE, lambda _, reason: refused.append(reason))
+    reader = PartitionReader(
+        KafkaSettings.default(), RATE, lambda _, reason: refused.append(reason)
+    )
     reader.begin(0, 0, [])
     found = []
     for offset, (value, headers, arrived_ms) in enumerate(sent):

@@ -51,7 +51,7 @@ def garbage(offset: int, key: bytes | None, kind: str) -> Received:
 def new_reader(
     refuse: Callable[[Any, str], None] = lambda *_: None, **options: Any
 ) -> PartitionReader:
-    made = PartitionReader(KafkaSettings(**options), RATE, refuse)
+    made = PartitionReader(KafkaSettings.default(**options), RATE, refuse)
     made.begin(0, 0, [])
     return made
 

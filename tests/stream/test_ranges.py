@@ -69,7 +69,7 @@ class Receiver:
     def __init__(self) -> None:
         self.refused: list[str] = []
         self.reader = PartitionReader(
-            KafkaSettings(), RATE, lambda _, reason: self.refused.append(reason)
+            KafkaSettings.default(), RATE, lambda _, reason: self.refused.append(reason)
         )
         self.reader.begin(0, 0, [])
         self.offset = 0

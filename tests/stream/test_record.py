@@ -171,7 +171,7 @@ def test_others_records_are_read_as_before():
         written("us", REAL),
     )
     bad.value = bad.value[:40]
-    log = StateTopic(KafkaSettings(group="us"), None, lambda: None)
+    log = StateTopic(KafkaSettings.default(group="us"), None, lambda: None)
     found = {}
     for record in (written("us", REAL), good, bad):
         log._add(record, found)

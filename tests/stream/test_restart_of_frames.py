@@ -92,7 +92,7 @@ def test_decoding_in_blocks_is_not_audible(made):
     name = "mp3float" if made[0] == "mp3" else "aac"
     context = av.CodecContext.create(name, "r")
     whole = [read_frame(f) for frame in frames.frames for f in context.decode(av.Packet(frame))]
-    blocks = FrameStream(name, WireSettings()).push(b"".join(frames.frames))
+    blocks = FrameStream(name, WireSettings.default()).push(b"".join(frames.frames))
     assert np.array_equal(blocks.decoded.samples, np.concatenate(whole))
     assert len(frames.frames) > 130
 
@@ -109,9 +109,9 @@ def test_a_file_in_a_message_decodes_the_same_after_any_message(codec):
             made.append((b"a", value, [("content-type", b"audio/ogg")]))
         else:
             made.append(tuple(encode(chunk, codec)))
-    one = ChunkDecoder(WireSettings())
+    one = ChunkDecoder(WireSettings.default())
     for i, message in enumerate(made):
         after = one.decode(*message, kafka_offset=i)
-        alone = ChunkDecoder(WireSettings()).decode(*message)
+        alone = ChunkDecoder(WireSettings.default()).decode(*message)
         assert after.chunk.samples.tobytes() == alone.chunk.samples.tobytes()
         assert (after.begin.kafka_offset, after.begin.entry) == (i, NEW_STREAM)

@@ -17,7 +17,7 @@ RATES = (8000, 16000, 44100, 48000)
 def decode(
     message: Message, limits: WireSettings | None = None, arrived_ms: int | None = None
 ) -> AudioChunk:
-    return ChunkDecoder(limits or WireSettings()).decode(*message, arrived_ms).chunk
+    return ChunkDecoder(limits or WireSettings.default()).decode(*message, arrived_ms).chunk
 
 
 def with_headers(message: Message, **changes: str | None) -> Message:
@@ -74,7 +74,7 @@ def test_16_bit_audio_survives_pcm_and_flac(codec: str, values: list[int]) -> No
 def test_messages_of_lossy_codecs_join_without_a_click(codec: str, rate: int) -> None:
     n = rate // 2
     sent = tone(4 * n / rate, rate)
-    decoder = ChunkDecoder(WireSettings())
+    decoder = ChunkDecoder(WireSettings.default())
     decoded = np.concatenate(
         [
             decoder.decode(*encode(AudioChunk("a", i, sent[i : i + n], rate), codec)).chunk.samples
@@ -185,7 +185,7 @@ def test_a_key_that_is_no_station_is_refused(
     message: Message, key: bytes | None, pattern: str
 ) -> None:
     with pytest.raises(DecodeError, match=pattern):
-        ChunkDecoder(WireSettings()).decode(key, message.value, message.headers)
+        ChunkDecoder(WireSettings.default()).decode(key, message.value, message.headers)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
@@ -203,7 +203,7 @@ def test_a_bomb_is_stopped_at_the_limit() -> None:
 
 
 def test_a_configured_format_stands_in_for_headers(message: Message) -> None:
-    limits = WireSettings(default_content_type="audio/x-s16le", default_rate=16000)
+    limits = WireSettings.default(default_content_type="audio/x-s16le", default_rate=16000)
     chunk = decode(message._replace(headers=[]), limits, arrived_ms=1_000)
     assert np.array_equal(chunk.samples, decode(message).samples)
     assert (chunk.start, chunk.time) == (16000, 1.0)
@@ -242,7 +242,7 @@ def is_sound_or_refused(
     key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
 ) -> bool:
     try:
-        chunk = ChunkDecoder(WireSettings(max_s=1)).decode(key, value, headers).chunk
+        chunk = ChunkDecoder(WireSettings.default(max_s=1)).decode(key, value, headers).chunk
     except DecodeError as error:
         return len(str(error).splitlines()) == 1
     return bool(np.isfinite(chunk.samples).all()) and chunk.start >= 0
