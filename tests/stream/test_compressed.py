@@ -6,13 +6,14 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import DecodeError
 from stream.audio import AudioChunk
 from stream.kafka.codec.message import ChunkDecoder
 from stream.kafka.settings import WireSettings
+from tests.examples import examples
 from tests.stream.bare import FRAMES, frames_of
 
 RATE = 48000
@@ -35,7 +36,7 @@ def decoded(kind: str, cuts: list[int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", FRAME)
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(cuts=st.lists(st.integers(1, 10**6), max_size=8))
 def test_cutting_frames_anywhere_changes_nothing(kind: str, cuts: list[int]) -> None:
     assert np.array_equal(decoded(kind, cuts), decoded(kind, []))

@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -15,6 +15,7 @@ from stream.decoding.reader import HOLE, AudioReader
 from stream.sources.file import FileSource, read_file
 from stream.sources.settings import FileSettings
 from stream.stages.align import Align
+from tests.examples import examples
 from tests.stream.media import lag, mux, noise, runs
 
 RATE = 48_000
@@ -71,7 +72,7 @@ def cuts_of(draw: st.DrawFn) -> list[tuple[int, int]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "codec", "error"), KINDS)
-@settings(max_examples=5)
+@examples(5)
 @given(cuts=cuts_of(), start_ms=st.integers(100, 20_000))
 def test_audio_beside_a_film_is_at_its_time_and_holes_have_their_length(
     tmp_path_factory: pytest.TempPathFactory,

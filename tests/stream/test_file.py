@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import DecodeError, SourceError
@@ -22,6 +22,7 @@ from stream.decoding.reader import AudioReader
 from stream.sources.file import FileSource, read_file
 from stream.sources.settings import FileSettings
 from stream.testing import tone
+from tests.examples import examples
 from tests.stream.media import encode, noise
 
 
@@ -322,7 +323,7 @@ def test_many_damaged_places_are_counted_not_listed(tmp_path: Path) -> None:
     assert source.warnings[-1].endswith("80 more places are left out")
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(bad=st.sets(st.integers(0, 4_999), max_size=20), n=st.integers(1, 5_000))
 def test_splitting_keeps_every_sound_sample_apart_from_near_damage(bad: set[int], n: int) -> None:
     samples = np.arange(n, dtype=np.float32)

@@ -10,7 +10,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -24,6 +24,7 @@ from stream.sources.base import Lost, Resumed, Source
 from stream.telemetry.activity import Activity
 from stream.telemetry.telemetry import Telemetry
 from stream.testing import ListSink, ListSource, ManualClock, programme, write_wav
+from tests.examples import examples
 from tests.stream.doubles import SMOOTH
 
 RATE = 16000
@@ -200,7 +201,7 @@ def test_a_loop_that_was_held_up_makes_no_station_silent():
     assert stations.live == 1
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     st.lists(
         st.tuples(

@@ -12,12 +12,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import SourceError
 from stream.sources.microphone import BlockQueue, _find
 from stream.testing import ManualClock, tone
+from tests.examples import examples
 from tests.stream.media import encode
 from tests.stream.pulse import null_device, playing, skip_unless_installed
 
@@ -111,7 +112,7 @@ def test_stalled_time_is_a_gap_unless_the_device_buffered_it(
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.lists(st.floats(0, 0.2), min_size=20, max_size=60), st.floats(-1e-4, 1e-4))
 def test_neither_jitter_nor_a_slow_clock_is_a_gap(lates: list[float], drift: float) -> None:
     clock = ManualClock(1000.0)

@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift import config
@@ -21,6 +21,7 @@ from stream.audio import AudioChunk
 from stream.events import Decision
 from stream.pipeline import Pipeline
 from stream.testing import chunks_of, music_like, programme, speech_like
+from tests.examples import examples
 from tests.stream.doubles import SMOOTH
 
 RATE = 16000
@@ -102,7 +103,7 @@ def pieces_of(whole, cuts):
 
 
 @pytest.mark.long
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.data())
 def test_cuts_batches_and_restarts_move_no_byte(expected, data):
     """Any stations together, each cut anywhere, in pushes of any size, restarted between them."""

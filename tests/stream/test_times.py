@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk
@@ -14,6 +14,7 @@ from stream.kafka.codec.message import ChunkDecoder, ResumePoint
 from stream.kafka.codec.timeline import read_timeline
 from stream.kafka.settings import WireSettings
 from stream.stages.clock import Clock
+from tests.examples import examples
 
 RATE = 8000
 N = 4000
@@ -96,7 +97,7 @@ def test_after_a_new_beginning_the_time_is_that_of_the_record() -> None:
     assert again.start / RATE == pytest.approx(5000 + 7200 + 1.0, abs=1.0)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(
     st.sampled_from(HEADERS),
     st.lists(st.integers(-200, 200), min_size=4, max_size=30),

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import SpecMismatch
@@ -21,6 +21,7 @@ from stream.stages.features import Columns
 from stream.stages.smooth import Smooth
 from stream.stages.voice import Voice
 from stream.testing import chunks_of
+from tests.examples import examples
 from tests.stream.doubles import SMOOTH
 
 RATE = 16000
@@ -96,7 +97,7 @@ def test_a_window_is_predicted_from_its_own_columns():
     assert out[2].voice_odds == pytest.approx(expected, abs=1e-3)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.booleans())
 def test_any_cutting_gives_the_same_odds(lengths, broken):
     """Pushes of whole seconds; a decision comes with the last of its columns."""
@@ -197,7 +198,7 @@ def test_each_segment_has_the_windows_within_it():
     ]  # fmt: skip
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.lists(st.sampled_from([None, None, -4.0, 3.0]), min_size=2, max_size=40), st.data())
 def test_a_snapshot_carries_the_voice_streak(values, data):
     items = [*odds(values), EndOfStream("a", 10**9, RATE)]

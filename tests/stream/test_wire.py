@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import DecodeError
@@ -10,6 +10,7 @@ from stream.audio import AudioChunk
 from stream.kafka.codec.message import CODECS, ChunkDecoder, Message, encode
 from stream.kafka.settings import WireSettings
 from stream.testing import tone
+from tests.examples import examples
 
 RATES = (8000, 16000, 44100, 48000)
 
@@ -32,7 +33,7 @@ def message() -> Message:
     return encode(AudioChunk("news", 32000, tone(0.1, 16000), 16000, 1_700_000_000.25), "pcm")
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     codec=st.sampled_from(CODECS),
     rate=st.sampled_from(RATES),
@@ -51,7 +52,7 @@ def test_every_codec_keeps_place_and_length(codec: str, rate: int, n: int, start
     assert len(chunk.samples) * rate == n * chunk.rate
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=50))
 def test_f32_is_lossless(values: list[float]) -> None:
     samples = np.array(values, np.float32)
@@ -61,7 +62,7 @@ def test_f32_is_lossless(values: list[float]) -> None:
 
 
 @pytest.mark.parametrize("codec", ["pcm", "flac"])
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(values=st.lists(st.integers(-32768, 32767), min_size=1, max_size=50))
 def test_16_bit_audio_survives_pcm_and_flac(codec: str, values: list[int]) -> None:
     samples = (np.array(values) / 32768).astype(np.float32)
@@ -248,7 +249,7 @@ def is_sound_or_refused(
     return bool(np.isfinite(chunk.samples).all()) and chunk.start >= 0
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.none() | st.binary(max_size=8), st.none() | st.binary(max_size=3000), HEADERS)
 def test_rubbish_is_refused_in_one_line(
     key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
@@ -257,14 +258,14 @@ def test_rubbish_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(value=st.binary(min_size=1, max_size=4000))
 def test_rubbish_of_every_type_is_refused_in_one_line(kind: bytes, value: bytes) -> None:
     assert is_sound_or_refused(b"a", value, [("content-type", kind), ("rate", b"16000")])
 
 
 @pytest.mark.parametrize("codec", CODECS)
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(
     damage=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=20),
     cut=st.integers(0, 10**6),
