@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, TypeGuard
+from typing import Annotated, Literal, TypeGuard
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -39,10 +39,8 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Sha256 = Annotated[str, Field(pattern=r"^([0-9A-Fa-f]{64})?$")]
 
 
-class ModelConfig(Section):
+class ModelConfig(Section, table="model"):
     """The network, and its device."""
-
-    table: ClassVar = "model"
 
     path: str
     sha256: _Sha256
@@ -54,10 +52,8 @@ class ModelConfig(Section):
     threads: Annotated[int, Field(ge=1)]
 
 
-class SmoothingConfig(Section):
+class SmoothingConfig(Section, table="smoothing"):
     """How decisions become segments."""
-
-    table: ClassVar = "smoothing"
 
     change_cost: Annotated[float, Field(gt=0, le=100)]
     max_delay_s: Annotated[float, Field(ge=1, le=60)]
@@ -76,10 +72,8 @@ class SmoothingConfig(Section):
         return self
 
 
-class IdentifyConfig(Section):
+class IdentifyConfig(Section, table="identify"):
     """The catalogue, and when it is queried."""
-
-    table: ClassVar = "identify"
 
     catalogue: str
     first_s: Seconds
@@ -108,10 +102,8 @@ class IdentifyConfig(Section):
         return self
 
 
-class RunConfig(Section):
+class RunConfig(Section, table="run"):
     """The long-running consumer."""
-
-    table: ClassVar = "run"
 
     checkpoint_s: Seconds
 

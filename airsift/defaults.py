@@ -22,11 +22,15 @@ class Section(BaseModel):
     Attributes
     ----------
     table : str
-        Its name in the file, as in ``kafka.topics``.
+        Its name in the file, as in ``kafka.topics``; a class gives it as ``table=``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    table: ClassVar[str]
+    table: ClassVar[str] = ""
+
+    def __init_subclass__(cls, *, table: str = "") -> None:
+        super().__init_subclass__()
+        cls.table = table
 
     @classmethod
     def default(cls, **changes: object) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -13,10 +13,8 @@ _Seconds = Annotated[float, Field(gt=0, le=3600)]
 _Topic = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
 
 
-class TopicSettings(Section):
+class TopicSettings(Section, table="kafka.topics"):
     """Names of the topics, and how a missing one is created."""
-
-    table: ClassVar = "kafka.topics"
 
     audio: _Topic
     decisions: _Topic
@@ -39,10 +37,8 @@ class TopicSettings(Section):
         }
 
 
-class SecuritySettings(Section):
+class SecuritySettings(Section, table="kafka.security"):
     """Encryption and login. Secrets are never printed."""
-
-    table: ClassVar = "kafka.security"
 
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
@@ -89,10 +85,8 @@ class SecuritySettings(Section):
         return self.protocol.endswith("SSL")
 
 
-class WireSettings(Section):
+class WireSettings(Section, table="kafka.wire"):
     """Formats and limits of the audio topic's messages."""
-
-    table: ClassVar = "kafka.wire"
 
     default_content_type: str
     default_rate: Annotated[int, Field(ge=0)]
@@ -117,10 +111,8 @@ class WireSettings(Section):
         return self
 
 
-class KafkaSettings(Section):
+class KafkaSettings(Section, table="kafka"):
     """How to reach Kafka, and how to read from and write to it."""
-
-    table: ClassVar = "kafka"
 
     bootstrap_servers: Annotated[str, Field(min_length=1)]
     group: Annotated[str, Field(min_length=1)]

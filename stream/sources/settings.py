@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -13,19 +13,15 @@ from airsift.errors import ConfigError
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class FileSettings(Section):
+class FileSettings(Section, table="file"):
     """How files are read."""
-
-    table: ClassVar = "file"
 
     chunk_s: Annotated[float, Field(gt=0, le=600)]
     max_spool_bytes: Annotated[int, Field(gt=0)]
 
 
-class HttpSettings(Section):
+class HttpSettings(Section, table="http"):
     """How web streams and files are read."""
-
-    table: ClassVar = "http"
 
     timeout_s: _Seconds
     max_backoff_s: _Seconds
@@ -58,10 +54,8 @@ class HttpSettings(Section):
             ) from None
 
 
-class MicrophoneSettings(Section):
+class MicrophoneSettings(Section, table="microphone"):
     """The microphone, and how it is read."""
-
-    table: ClassVar = "microphone"
 
     device: str
     block_ms: Annotated[int, Field(ge=5, le=1000)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -11,10 +11,8 @@ from airsift.defaults import Section
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class TelemetrySettings(Section):
+class TelemetrySettings(Section, table="watch"):
     """Metrics, health and logs."""
-
-    table: ClassVar = "watch"
 
     port: Annotated[int, Field(ge=0, le=65535)]
     address: str
