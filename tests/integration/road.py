@@ -123,6 +123,14 @@ def end(process):
         process.stderr.close()
 
 
+def is_running(pid):
+    """Return whether there is such a process and it is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def by_id(events):
     """Return what a subscriber holds in the end: of each id the last, without open segments."""
     return {e["id"]: e for e in events if e.get("final", True)}

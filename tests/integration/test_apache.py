@@ -19,6 +19,7 @@ from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.producer import Producer
 from stream.kafka.settings import SecuritySettings
 from tests.integration.brokers import settings_of
+from tests.integration.road import is_running
 from tests.integration.source_reader import read_all
 
 JAAS = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
@@ -106,13 +107,6 @@ def test_it_dies_with_a_parent_killed(apache_kafka):
     while is_running(pid):
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def is_running(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 @pytest.mark.parametrize("missing", ["java", "jars"])

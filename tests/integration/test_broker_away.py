@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.producer import Producer
 from stream.kafka.client.tail import follow
 from stream.kafka.codec.message import encode
+from stream.kafka.loopback import free_ports
 from stream.kafka.settings import KafkaSettings
 from stream.runner import Stop
 from tests.integration.door import Door
@@ -55,12 +55,6 @@ build.model_rate = lambda config: 16000
 sys.argv = ["airsift", *sys.argv[1:]]
 main()
 """
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def get(port, path):
@@ -108,7 +102,7 @@ def send(settings, first, count):
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_broker_that_goes_away_and_comes_back(driver, tmp_path, new_broker):
-    port, log = free_port(), tmp_path / "log"
+    [port], log = free_ports(1), tmp_path / "log"
     with Door() as door:
         broker = new_broker(advertised_port=door.port)
         door.lead_to(broker.port)

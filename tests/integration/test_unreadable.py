@@ -15,7 +15,7 @@ from stream.kafka.apache_broker import ApacheKafka
 from stream.kafka.client.connect import connect_consumer, ensure_topics
 from stream.kafka.client.producer import Producer
 from stream.kafka.client.tail import follow
-from stream.kafka.settings import KafkaSettings
+from stream.kafka.settings import KafkaSettings, TopicSettings
 from stream.runner import Stop
 from tests.integration.road import DRIVERS, RATE, end, make_environment, start
 from tests.integration.segments import append, path_of
@@ -90,7 +90,7 @@ def settings_of(broker, driver):
     return KafkaSettings.default(
         bootstrap_servers=broker.bootstrap_servers,
         group=driver,
-        topics={**names, "partitions": 1},
+        topics=TopicSettings.default(**names, partitions=1),
     )
 
 

@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from fingerprint.catalogue import Catalogue
 from fingerprint.matching.matcher import LandmarkMatcher
@@ -19,7 +18,7 @@ from stream.stages.identify import Identify
 from stream.stages.query_times import IdentifySettings
 from stream.testing import chunks_of
 from tests.fingerprint.music import compose
-from tests.stream.doubles import SMOOTH, LoudnessClassifier
+from tests.stream.doubles import SMOOTH, LoudnessClassifier, Treble
 
 RATE = 16000
 IDENTIFY = IdentifySettings(
@@ -28,19 +27,6 @@ IDENTIFY = IdentifySettings(
 )  # fmt: skip
 FRONT_END = RollingCQT()
 CLASSIFIER = LoudnessClassifier()
-
-
-class Treble:
-    """Calls a window female by how much of it lies in the upper half of the bins."""
-
-    spec = CLASSIFIER.spec
-
-    def embed(self, windows: torch.Tensor) -> torch.Tensor:
-        return windows
-
-    def decide(self, windows: torch.Tensor) -> torch.Tensor:
-        treble = (windows[:, :, 72:] - windows[:, :, :72]).mean(dim=(1, 2))
-        return torch.sigmoid(torch.stack([treble, -treble], dim=1))
 
 
 @cache

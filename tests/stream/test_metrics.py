@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from airsift import config
 from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
+from stream.kafka.loopback import free_ports
 from stream.pipeline import Pipeline
 from stream.runner import Stop, run_source
 from stream.sources.base import Lost, Resumed, Source
@@ -226,12 +226,6 @@ def test_live_and_silent_are_as_by_the_book(turns):
         assert dict(stations.ages_s(9)) == {s: clock.now - at for s, at in last.items()}
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def ask(port, path):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
@@ -255,7 +249,7 @@ def wait_for(port, path, enough):
 
 @pytest.mark.process
 def test_a_run_whose_reader_stops_reading(tmp_path):
-    path, port = tmp_path / "long.wav", free_port()
+    path, [port] = tmp_path / "long.wav", free_ports(1)
     write_wav(path, np.zeros(RATE * 1800, np.float32))
     sets = [f"watch.port={port}", "watch.stall_s=1", "file.chunk_s=10", "watch.log=json"]
     command = [sys.executable, "-m", "airsift", "run", "--source", str(path), "--sink", "jsonl:-"]

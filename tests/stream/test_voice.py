@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,33 +21,12 @@ from stream.stages.smooth import Smooth
 from stream.stages.voice import Voice
 from stream.testing import chunks_of
 from tests.examples import examples
-from tests.stream.doubles import SMOOTH
+from tests.stream.doubles import SMOOTH, Treble
 
 RATE = 16000
 FRONT_END = RollingCQT()
 VOICE = shipped.load(shipped.VOICE_WEIGHTS)
 VALUES = torch.rand(50 * 110, 144, generator=torch.Generator().manual_seed(3)) * 12
-
-
-class Treble:
-    """Calls a window female by how much of it lies in the upper half of the bins."""
-
-    def __init__(self, **facts: object) -> None:
-        known = {
-            "sample_rate": RATE, "hop": 320, "n_bins": 144, "bins_per_octave": 24,
-            "fmin_hz": 80.0, "compression": 10_000.0, "window_columns": 250, "step_columns": 50,
-        }  # fmt: skip
-        self.spec = SimpleNamespace(**{**known, **facts})
-        self.windows = 0
-
-    def embed(self, windows: torch.Tensor) -> torch.Tensor:
-        assert windows.shape[1:] == (250, 144)
-        self.windows += len(windows)
-        return windows
-
-    def decide(self, windows: torch.Tensor) -> torch.Tensor:
-        treble = (windows[:, :, 72:] - windows[:, :, :72]).mean(dim=(1, 2))
-        return torch.sigmoid(torch.stack([treble, -treble], dim=1))
 
 
 def voice() -> Voice:

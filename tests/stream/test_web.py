@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from airsift.errors import AirsiftError, DecodeError, SourceError
 from stream.decoding.framing import frame_start
+from stream.kafka.loopback import free_ports
 from stream.sources.http import HttpSource
 from stream.sources.settings import HttpSettings
 from stream.sources.web_client import WebClient
@@ -150,11 +151,6 @@ def test_redirections_that_lead_nowhere() -> None:
         assert len(visits) < 20
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tls", "dns", "refused", "no http", "drips", "cut"])
 def test_servers_that_are_none(kind: str) -> None:
@@ -170,7 +166,7 @@ def test_servers_that_are_none(kind: str) -> None:
                         time.sleep(pause_s)
 
     if kind == "refused":
-        assert "Connection refused" in refused(f"http://127.0.0.1:{free_port()}/live")
+        assert "Connection refused" in refused(f"http://127.0.0.1:{free_ports(1)[0]}/live")
         return
     if kind == "dns":
         assert "host name is not known" in refused("http://no-such-host.invalid/live")
@@ -260,7 +256,7 @@ def test_of_a_list_the_first_entry_that_plays_is_taken(path: str) -> None:
         "/page": whole(PAGES["a web page (HTML)"]),
     }
     with radio(answers) as (url, visits):
-        dead = f"http://127.0.0.1:{free_port()}/dead"
+        dead = f"http://127.0.0.1:{free_ports(1)[0]}/dead"
         for name, text in LISTS.items():
             answers[name] = whole(text.format(url=url, dead=dead).encode())
         with listening(url + path) as source:

@@ -19,7 +19,7 @@ import asyncio
 import logging
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from faust.exceptions import ProducerSendError
@@ -339,7 +339,7 @@ class Worker(MemberHealth, SourceStatus):
         return waiting_messages(self._settings, self._ours)
 
 
-def _log_stray_error(_: object, context: Mapping[str, object]) -> None:
+def _log_stray_error(_: object, context: Mapping[str, Any]) -> None:
     log.debug("asyncio: %s", context.get("message"), exc_info=context.get("exception"))
 
 
