@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from stream.kafka.settings import SecuritySettings
 from tests.integration.brokers import settings_of
 from tests.integration.road import is_running
 from tests.integration.source_reader import read_all
+from tests.waiting import wait_until
 
 JAAS = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 HOLDER = """
@@ -103,10 +103,7 @@ def test_it_dies_with_a_parent_killed(apache_kafka):
     holder.kill()
     holder.wait()
     holder.stdout.close()
-    deadline = time.monotonic() + 120
-    while is_running(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: not is_running(pid))
 
 
 @pytest.mark.parametrize("missing", ["java", "jars"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
+from functools import partial
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ from stream.kafka.settings import KafkaSettings
 from stream.runner import Stop
 from tests.integration.door import Door
 from tests.integration.road import DRIVERS, make_environment
+from tests.waiting import wait_until
 
 RATE = 16000
 
@@ -83,14 +84,6 @@ def calls(port, part):
     return 0.0
 
 
-def wait_for(holds, process, log, timeout_s=120.0):
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def send(settings, first, count):
     sender = Producer(settings)
     for k in range(first, first + count):
@@ -117,24 +110,25 @@ def test_a_broker_that_goes_away_and_comes_back(driver, tmp_path, new_broker):
                 [sys.executable, "-c", SIMPLE, *DRIVERS[driver]], env=environment, stderr=out
             )
         try:
-            wait_for(lambda: decisions(port) >= 4, process, log)
-            wait_for(lambda: get(port, "/readyz")[0] == 200, process, log)
+            wait_for = partial(wait_until, timeout_s=120, process=process, why=log.read_text)
+            wait_for(lambda: decisions(port) >= 4)
+            wait_for(lambda: get(port, "/readyz")[0] == 200)
             for part in ("publish", "flush", "settle"):
-                wait_for(lambda part=part: calls(port, part) > 0, process, log)
+                wait_for(lambda part=part: calls(port, part) > 0)
             send(settings, 4, 4)  # on its way, one way or the other
             door.shut()
-            wait_for(lambda: get(port, "/readyz")[0] == 503, process, log)
+            wait_for(lambda: get(port, "/readyz")[0] == 503)
             trouble = json.loads(get(port, "/readyz")[1])["trouble"]
             assert f"no answer from the Kafka broker at 127.0.0.1:{door.port}" in trouble
             assert get(port, "/healthz")[0] == 200
-            wait_for(lambda: "not ready" in log.read_text(), process, log)
+            wait_for(lambda: "not ready" in log.read_text())
             door.open()
-            wait_for(lambda: "ready again" in log.read_text(), process, log)
+            wait_for(lambda: "ready again" in log.read_text())
             assert get(port, "/readyz")[0] == 200
             send(settings, 8, 4)
-            wait_for(lambda: decisions(port) >= 12, process, log)
+            wait_for(lambda: decisions(port) >= 12)
             door.shut()
-            wait_for(lambda: get(port, "/readyz")[0] == 503, process, log)
+            wait_for(lambda: get(port, "/readyz")[0] == 503)
             process.terminate()
             # It ends in time: by itself, or by force if events were on their way.
             code = process.wait(60)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
 
 from tests.integration.road import is_running
+from tests.waiting import wait_until
 
 HOLDER = """
 import time
@@ -27,7 +27,4 @@ def test_the_embedded_broker_dies_with_a_parent_killed() -> None:
     holder.kill()
     holder.wait()
     holder.stdout.close()
-    deadline = time.monotonic() + 120
-    while is_running(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: not is_running(pid))

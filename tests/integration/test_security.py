@@ -18,6 +18,7 @@ from stream.kafka.settings import KafkaSettings, SecuritySettings, TopicSettings
 from tests.integration.certificates import Authority
 from tests.integration.gate import Gate
 from tests.integration.road import AIRSIFT, end, make_environment, publish, recording, start
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")
 
@@ -70,9 +71,7 @@ def round_trip(made: KafkaSettings) -> None:
     consumer = connect_consumer(made)
     consumer.assign([TopicPartition("there", 0)])
     consumer.seek_to_beginning()
-    deadline = time.monotonic() + 120
-    while not (polled := consumer.poll(timeout_ms=500)):
-        assert time.monotonic() < deadline
+    polled = wait_until(lambda: consumer.poll(timeout_ms=500))
     consumer.close()
     assert [record.value for records in polled.values() for record in records] == [b"and back"]
 
@@ -136,10 +135,7 @@ def test_a_faust_worker_reads_over_tls_with_a_login(guarded, authority, tmp_path
     try:
         consumer.assign([TopicPartition(made.topics.decisions, 0)])
         consumer.seek_to_beginning()
-        deadline = time.monotonic() + 120
-        while not consumer.poll(timeout_ms=500):
-            assert time.monotonic() < deadline
-            assert process.poll() is None, process.stderr.read()
+        wait_until(lambda: consumer.poll(timeout_ms=500), process=process)
     finally:
         consumer.close()
         assert end(process) == 0

@@ -18,6 +18,7 @@ from stream.kafka.loopback import free_ports
 from stream.kafka.settings import KafkaSettings
 from tests.integration.live import OnAir, Worker
 from tests.integration.road import DRIVERS, make_environment
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.long,
@@ -52,10 +53,7 @@ class Cluster:
         self.admin.create_topics([NewTopic(name, PARTITIONS, 1)])
 
     def wait_until_gone(self, name):
-        deadline = time.monotonic() + 30
-        while name in self.admin.list_topics():
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until(lambda: name not in self.admin.list_topics())
 
 
 class ReadyWorker(Worker):

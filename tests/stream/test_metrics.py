@@ -4,7 +4,6 @@ import http.client
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
 
 import numpy as np
@@ -26,6 +25,7 @@ from stream.telemetry.telemetry import Telemetry
 from stream.testing import ListSink, ListSource, ManualClock, programme, write_wav
 from tests.examples import examples
 from tests.stream.doubles import SMOOTH
+from tests.waiting import wait_until
 
 RATE = 16000
 NO_AUDIO = np.zeros(0, np.float32)
@@ -240,11 +240,7 @@ def ask(port, path):
 
 def wait_for(port, path, enough):
     """Return the first answer to a GET that is enough."""
-    deadline = time.monotonic() + 90
-    while not enough(answer := ask(port, path)):
-        assert time.monotonic() < deadline, f"{path} still says {answer}"
-        time.sleep(0.05)
-    return answer
+    return wait_until(lambda: answer if enough(answer := ask(port, path)) else None)
 
 
 @pytest.mark.process
