@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import pytest
 
-
 T = TypeVar("T")
 
 
