@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -21,6 +20,7 @@ import numpy as np
 from airsift import config
 from airsift.build import build_pipeline
 from bench.brokers import add_broker_option
+from bench.memory import resident_mb
 from bench.report import Report, arguments
 from bench.speed.latency import DRIVERS, LOADS, measure
 from stream.audio import AudioChunk
@@ -103,11 +103,6 @@ def watched(report: Report, stations: int, seconds: int, rounds: int) -> None:
             x_real_time_of_cpu=audio_s / cpu,
             to_not_watched=cpu / median(taken[False]),
         )
-
-
-def resident_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 2**20
 
 
 def cost(stations: int, seconds: int, identified: bool) -> dict[str, float]:
