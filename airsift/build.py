@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stream.sinks.base import Sink
     from stream.sources.base import Source
     from stream.stages.identify import Identify
+    from stream.stages.query_times import IdentifySettings
     from stream.stages.smooth import SmoothSettings
 
 log = logging.getLogger(__name__)
@@ -80,14 +81,28 @@ def build_identify(config: Config, rate: int) -> Identify | None:
     from fingerprint.matching.matcher import LandmarkMatcher
     from fingerprint.settings import SAMPLE_RATE
     from stream.stages.identify import Identify
-    from stream.stages.query_times import IdentifySettings
 
     if rate != SAMPLE_RATE:
         raise ConfigError(
             f"identify.catalogue={identify.catalogue!r}: catalogues are of audio at {SAMPLE_RATE} "
             f"Hz, and model.path names a network for {rate} Hz; leave one of them empty"
         )
-    settings = IdentifySettings(
+    catalogue = Catalogue.open(Path(identify.catalogue))
+    for problem in catalogue.problems:  # the rest of it is searched
+        log.warning("%s", problem)
+    plain = LandmarkMatcher(catalogue, threshold=identify.threshold, warp_search=False)
+    warping = None
+    if identify.warp_every_n_queries:
+        warping = LandmarkMatcher(catalogue, threshold=identify.threshold)
+    return Identify(plain, query_times(config, rate), warping)
+
+
+def query_times(config: Config, rate: int) -> IdentifySettings:
+    """Return when the matcher is queried, in samples at `rate`."""
+    from stream.stages.query_times import IdentifySettings
+
+    identify = config.identify
+    return IdentifySettings(
         first=round(identify.first_s * rate),
         interval=round(identify.interval_s * rate),
         query=round(identify.query_s * rate),
@@ -97,14 +112,6 @@ def build_identify(config: Config, rate: int) -> Identify | None:
         max_query=round(identify.max_query_s * rate),
         other_interval=round(identify.other_interval_s * rate),
     )
-    catalogue = Catalogue.open(Path(identify.catalogue))
-    for problem in catalogue.problems:  # the rest of it is searched
-        log.warning("%s", problem)
-    plain = LandmarkMatcher(catalogue, threshold=identify.threshold, warp_search=False)
-    warping = None
-    if identify.warp_every_n_queries:
-        warping = LandmarkMatcher(catalogue, threshold=identify.threshold)
-    return Identify(plain, settings, warping)
 
 
 def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:

@@ -18,7 +18,7 @@ from statistics import median
 import numpy as np
 
 from airsift import config
-from airsift.build import build_pipeline
+from airsift.build import build_pipeline, query_times
 from bench.brokers import add_broker_option
 from bench.memory import resident_mb
 from bench.report import Report, arguments
@@ -28,7 +28,6 @@ from stream.runner import Stop, run_source
 from stream.sinks.base import Sink
 from stream.sources.base import Source
 from stream.stages.identify import Identify
-from stream.stages.query_times import IdentifySettings
 from stream.telemetry.observer import NullObserver
 from stream.telemetry.telemetry import Telemetry
 
@@ -107,10 +106,9 @@ def watched(report: Report, stations: int, seconds: int, rounds: int) -> None:
 
 def cost(stations: int, seconds: int, identified: bool) -> dict[str, float]:
     """Return what a station costs; in a process of its own, where no memory lies about unused."""
-    settings = IdentifySettings(*(s * RATE for s in (6, 5, 10, 3, 1)))
     pipeline = build_pipeline(CONFIG)
     if identified:
-        named = Identify(KnowsNothing(), settings)
+        named = Identify(KnowsNothing(), query_times(CONFIG, RATE))
         named.sessions = pipeline.sessions
         pipeline.stages = (*pipeline.stages, named)
     given = batches(1, seconds)

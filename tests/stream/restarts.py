@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -15,16 +16,13 @@ from fingerprint.track import Track
 from model.frontend.rolling_cqt import RollingCQT
 from stream.pipeline import Pipeline
 from stream.stages.identify import Identify
-from stream.stages.query_times import IdentifySettings
 from stream.testing import chunks_of
 from tests.fingerprint.music import compose
 from tests.stream.doubles import SMOOTH, LoudnessClassifier, Treble
+from tests.stream.sample_matcher import TIMES
 
 RATE = 16000
-IDENTIFY = IdentifySettings(
-    first=6 * RATE, interval=3 * RATE, query=8 * RATE, shortest=3 * RATE, tolerance=8000,
-    warp_every_n_queries=4,
-)  # fmt: skip
+IDENTIFY = replace(TIMES, interval=3 * RATE, query=8 * RATE, warp_every_n_queries=4)
 FRONT_END = RollingCQT()
 CLASSIFIER = LoudnessClassifier()
 
