@@ -43,6 +43,7 @@ def checked(
     }
 
 
+@pytest.mark.slow
 def test_a_perfect_model_passes_everything() -> None:
     rows = checked({name: predictions(name, [truth] * 6) for name, truth in NAMES.items()})
     macro = rows["macro F of speech, music and singing, mean over sources"]

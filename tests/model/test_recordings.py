@@ -413,6 +413,7 @@ def columns(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], tuple[int, int,
     return lambda folder: feature_store.build_store(folder, "train")
 
 
+@pytest.mark.slow
 def test_columns_are_reused_only_for_the_same_recordings(
     mine: Listed, tmp_path: Path, columns: Callable[[Path], tuple[int, int, bool]],
     monkeypatch: pytest.MonkeyPatch,

@@ -142,6 +142,7 @@ def test_stations_do_not_mix():
         assert [i for i in together if i.station == station] == Smooth(SETTINGS).push(alone)
 
 
+@pytest.mark.slow
 def test_hours_of_undecided_music_are_published_and_need_no_memory():
     smooth = Smooth(SETTINGS)
     out = []
