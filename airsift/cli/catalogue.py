@@ -183,15 +183,15 @@ def match(
                     f"[{answer.track}] from {place}, score {answer.score:.1f}"
                 )
         for share in shares:
-            start, end = (each / share.rate for each in (share.query_start, share.query_end))
+            first_s, last_s = share.query_start / share.rate, share.query_end / share.rate
             if as_json:
-                fields = {"seconds": round(end - start, 2), "query_start_s": round(start, 2)}
+                fields = {"seconds": round(last_s - first_s, 2), "query_start_s": round(first_s, 2)}
                 fields |= {"track": share.track, "title": share.title, "artist": share.artist}
                 put(to_json({"file": str(path), "shares": fields}))
             else:
                 say(
-                    f"{path}  {clock(start)} - {clock(end)}  another piece, shares "
-                    f"{end - start:.0f} s of a loop with {song(share.artist, share.title)} "
+                    f"{path}  {clock(first_s)} - {clock(last_s)}  another piece, shares "
+                    f"{last_s - first_s:.0f} s of a loop with {song(share.artist, share.title)} "
                     f"[{share.track}]"
                 )
         if not found and not shares and not as_json and not warnings:

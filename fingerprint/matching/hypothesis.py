@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # z at which one false match in an hour is expected, and the z that makes it ten times rarer:
 # without a warp, and with one, because many warps are tried.
 _UNWARPED = (5.6, 0.75)
-_WARPED = (6.7, 1.1)
+_WARPED = (7.6, 1.15)
 # Minimum score of a match: one false match in a hundred hours.
 THRESHOLD = 2.0
 # A warped candidate above this z is refined in finer steps.

@@ -265,7 +265,8 @@ class LandmarkMatcher:
             if hypothesis.score >= self.threshold
         ]
         accepted = [hypothesis for hypothesis, _ in found]
-        matches, shares = [], []
+        matches: list[tuple[float, TrackMatch]] = []
+        shares: list[tuple[float, TrackMatch]] = []
         for hypothesis, track in found:
             for part in hypothesis.without(accepted):
                 if part.score >= self.threshold:
