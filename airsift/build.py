@@ -97,6 +97,9 @@ def build_identify(config: Config, rate: int) -> Identify | None:
         warp_every_n_queries=max(identify.warp_every_n_queries, 1),
         max_query=round(identify.max_query_s * rate),
         other_interval=round(identify.other_interval_s * rate),
+        short_interval=round(identify.short_interval_s * rate),
+        short_query=round(identify.short_query_s * rate),
+        warp_first=round(identify.warp_first_s * rate),
     )
     catalogue = Catalogue.open(Path(identify.catalogue))
     for problem in catalogue.problems:  # the rest of it is searched
