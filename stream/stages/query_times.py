@@ -63,12 +63,12 @@ class IdentifySettings:
     query: int
     shortest: int
     tolerance: int
-    warp_every_n_queries: int = 1
-    max_query: int = 30 * SAMPLE_RATE
-    other_interval: int = 10 * SAMPLE_RATE
-    short_interval: int = 3 * SAMPLE_RATE // 2
-    short_query: int = 6 * SAMPLE_RATE
-    warp_first: int = 8 * SAMPLE_RATE
+    warp_every_n_queries: int
+    max_query: int
+    other_interval: int
+    short_interval: int
+    short_query: int
+    warp_first: int
 
     @property
     def longest(self) -> int:
