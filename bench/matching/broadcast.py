@@ -1,4 +1,4 @@
-"""Programmes of 39 minutes in which known tracks play, with the truth about each playing.
+"""Programmes of about 35 minutes in which known tracks play, with the truth about each playing.
 
 A programme is a sequence of items as on air: songs whole and cut, talk over their starts and ends,
 crossfades, changed speed, codecs, jingles and adverts, all of which the catalogue has; and between

@@ -1,4 +1,4 @@
-"""How well playings are named in programmes of 39 minutes, by the pipeline of `airsift segment`.
+"""How well playings are named in programmes of 35 minutes, by the pipeline of `airsift segment`.
 
 ::
 

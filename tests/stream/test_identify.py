@@ -73,7 +73,7 @@ def test_the_label_decides_how_often_audio_is_queried_but_not_whether():
 
 
 def test_a_track_is_named_before_its_label_is_known():
-    """A query needs 3 s of the track, and `EDGE` behind them; it comes every 2 s."""
+    """A query needs 3 s of the track, and `EDGE` behind them; it comes every 1.5 s."""
     for start in range(10, 20):
         matches, _, out = query("s" * 40, start)
         decisions = [e.end for e in out[: out.index(matches[0])] if isinstance(e, Decision)]
