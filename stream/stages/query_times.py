@@ -8,9 +8,10 @@ decides how often::
                 other_interval      first  interval      its end   └ while a track plays
     short ones  · · · ·   · · · ·   · · · ·                           · · · ·
 
-Two queries are `interval` or more apart, or `other_interval` where nothing sounds like music or is
-known to play. Only the first `first` of music and its end have one more query, and a break in the
-audio has one. Every second of audio is in a query, because `other_interval` is at most `max_query`.
+Two long queries are `interval` or more apart, or `other_interval` where nothing sounds like music
+or is known to play. Only the first `first` of music and its end have one more query, and a break in
+the audio has one. Every second of audio is in a query, because `other_interval` is at most
+`max_query`.
 
 A label is known 5 s after music begins, and a name is wanted sooner: so while audio has no name,
 its last seconds are also queried every `short_interval`, which costs less than a long query.
@@ -51,7 +52,7 @@ class IdentifySettings:
     other_interval : int > 0, <= max_query
         Audio between two queries where the label has no music and no known track plays.
     short_interval : int > 0
-        Audio between two queries of any length while audio has no name.
+        Audio between any query and a short one behind it, while audio has no name.
     short_query : int >= shortest
         Audio in a short query.
     warp_first : int > 0
