@@ -34,7 +34,7 @@ MIN_LENGTH = round(2.8 * SAMPLE_RATE / HOP)  # frames: pieces of 3 s, found with
 MAX_LENGTH = 90 * BLOCK  # frames, half an hour: a longer run is cut, and another one follows
 
 _UNIT = 16  # of the integer sums, in nats
-_HIT = 0.4  # probability that a peak is found again in a copy, over what chance gives
+_HIT = 0.33  # probability that a peak is found again in a copy, over what chance gives
 _MAX_CHANCE = 0.9
 _CELL_MIN, _CELL_MAX = -3 * _UNIT, 6 * _UNIT
 DROP = 60 * _UNIT

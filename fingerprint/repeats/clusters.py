@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fingerprint.repeats.store import StoredRun
 
 # Two spans are of one occurrence if they share this part of what they cover together.
-SAME_EXTENT = 0.5
+SAME_EXTENT = 0.7
 
 Span = tuple[int, int]
 

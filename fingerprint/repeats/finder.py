@@ -29,7 +29,7 @@ from fingerprint.repeats.alignment import (
 )
 from fingerprint.repeats.clusters import Clusters, clusters_of, same_extent
 from fingerprint.repeats.store import DAY, Store, StoredRun
-from fingerprint.repeats.window import STRONG_RANK, Window
+from fingerprint.repeats.window import STRONG_RANK, BlockPairs, Window
 from fingerprint.settings import HOP, SAMPLE_RATE, STORED_RANK
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ MIN_LAG = 300 * SAMPLE_RATE // HOP  # frames
 _MIN_VOTES = 5  # pairs that agree on a lag, in two blocks
 _MAX_SEEDS = 10  # lags that are aligned in one block
 _SAME_LAG = 3  # frames
+MAX_GAP = 30  # blocks without audio; over a longer gap nothing goes on
 _MAX_CELLS = 500  # cached agreements, 4 kB each
 
 
@@ -82,8 +83,8 @@ class RepeatFinder:
         Sample at which audio goes on: what is stored from there on is forgotten.
     days : float > 0
         How far back repeats are looked for.
-    open_runs : sequence of OpenRun
-        Those of the snapshot.
+    open_runs : sequence of OpenRun, optional
+        Those of the snapshot with which a station is resumed; None where it begins anew.
     label_of : callable
         Returns the label of most of a span of frames; empty where unknown.
     """
@@ -94,26 +95,23 @@ class RepeatFinder:
         store: Store,
         start: int,
         days: float,
-        open_runs: Sequence[OpenRun] = (),
+        open_runs: Sequence[OpenRun] | None = None,
         label_of: Callable[[int, int], str] = lambda _start, _end: "",
     ) -> None:
         self.store = store
-        self.open = list(open_runs)
+        self.open = list(open_runs or ())
         self.done = -(-start // HOP)  # frames whose peaks are stored
         self.label_of = label_of
         self._days = days
         self._cells: dict[tuple[int, int], Cells | None] = {}
-        store.cut(self.done)
         self._next = self.done // BLOCK
-        self.clusters: Clusters
-        self._restore_runs(station)
+        self._day = self._next * BLOCK // DAY
+        self._station = station
+        store.cut(self.done)
+        self.clusters = self._stored_runs(resumed=open_runs is not None)
         self.window = Window()
+        self._before: tuple[int, NDArray[np.int64]] | None = None  # of the last block
         self._load()
-
-    @property
-    def station_runs(self) -> Sequence[StoredRun]:
-        """All runs in the window."""
-        return self.clusters.runs
 
     def add(self, landmarks: Landmarks) -> list[Found]:
         """Add the landmarks that follow; return the occurrences that end with them.
@@ -129,8 +127,8 @@ class RepeatFinder:
         keep = (frame >= self.done) & (frame < landmarks.end // HOP)
         bin_ = np.rint(strong.bin[keep]).astype(np.int64)
         frame = frame[keep]
+        found = self._skip(landmarks.start // HOP // BLOCK)
         self.done = landmarks.end // HOP
-        found: list[Found] = []
         # Block by block, so that no block sees the peaks of the next.
         paired = strong.rank[keep] < STRONG_RANK
         while self._next < self.done // BLOCK:
@@ -147,25 +145,38 @@ class RepeatFinder:
         ended, self.open = self.open, []
         return found + self._close(ended, self._next - 1)
 
+    def _skip(self, to: int) -> list[Found]:
+        """Go to a block behind a long gap, in which nothing can go on."""
+        if to <= self._next + MAX_GAP:
+            return []
+        found = self.finish()
+        self._next = to
+        self._forget()
+        return found
+
     def _store(
         self, frame: NDArray[np.int64], bin_: NDArray[np.int64], paired: NDArray[np.bool_]
     ) -> None:
         if len(frame):
             self.store.add(frame, bin_, paired)
 
-    def _restore_runs(self, station: str) -> None:
+    def _stored_runs(self, *, resumed: bool) -> Clusters:
+        """Return the stored runs; those that a resumed station finds again are left out."""
         stored = self.store.runs()
-        kept = [each for each in stored if each.block < self._next]
+        kept = [
+            each
+            for each in stored
+            if (each.block < self._next if resumed else each.run.end <= self.done)
+        ]
         if len(kept) < len(stored):
             self.store.replace_runs(kept)
-        self.clusters = clusters_of(station, kept)
-        self._station = station
+        return clusters_of(self._station, kept)
 
     def _load(self) -> None:
         days, end = self.store.days(), self._next * BLOCK
         if days:
             begin = max(days[0] * DAY, self._oldest())
-            self.window.load(*self.store.strong_peaks(begin, end), self._next)
+            self.window.load(BlockPairs.of(*self.store.strong_peaks(begin, end)), self._next)
 
     def _oldest(self) -> int:
         return max(self._next * BLOCK - round(self._days * DAY), 0)
@@ -174,34 +185,36 @@ class RepeatFinder:
         """Process the next block, whose peaks are all stored."""
         number, self._next = self._next, self._next + 1
         first = number * BLOCK
-        strong = self.store.strong_peaks(first, first + BLOCK)
+        pairs = self._pairs(number)
         ended, still = [], []
         for each in self.open:
             cells = self._agreement(number, each.run.lag)
             grown, over = each.follow(first, cells) if cells else (each, True)
             over = over or grown.run.length > MAX_LENGTH
             (ended if over else still).append(grown)
-        for lag in self._seeds(number, strong, [each.run.lag for each in still]):
+        for lag in self._seeds(number, pairs, [each.run.lag for each in still]):
             result = grow(lag, number, self._agreement)
             if result is None or self._is_known(result[0].run, ended):
                 continue
             (ended if result[1] else still).append(result[0])
         self.open = still
         found = self._close(ended, number)
-        if len(strong[0]):
-            self.window.add(number, *strong)
-        self._forget(number)
+        self.window.add(number, pairs)
+        self._forget()
         return found
 
-    def _seeds(
-        self, number: int, strong: tuple[NDArray[np.int64], NDArray[np.int64]], known: list[int]
-    ) -> list[int]:
+    def _pairs(self, number: int) -> BlockPairs:
+        return BlockPairs.of(*self.store.strong_peaks(number * BLOCK, (number + 1) * BLOCK))
+
+    def _lags(self, pairs: BlockPairs) -> NDArray[np.int64]:
+        return self.window.look_up(pairs, MIN_LAG, round(self._days * DAY))
+
+    def _seeds(self, number: int, pairs: BlockPairs, known: list[int]) -> list[int]:
         """Return the lags on which most pairs of this block and the one before agree."""
-        max_lag = round(self._days * DAY)
-        before = self.store.strong_peaks((number - 1) * BLOCK, number * BLOCK)
-        lags = np.concatenate(
-            [self.window.look_up(*peaks, MIN_LAG, max_lag)[1] for peaks in (before, strong)]
-        )
+        before, now = self._before, self._lags(pairs)
+        if before is None or before[0] != number - 1:
+            before = number - 1, self._lags(self._pairs(number - 1))
+        lags, self._before = np.concatenate([before[1], now]), (number, now)
         if len(lags) < _MIN_VOTES:
             return []
         lags.sort()
@@ -210,7 +223,7 @@ class RepeatFinder:
         good = np.flatnonzero(votes >= _MIN_VOTES)
         found: list[int] = []
         for index in good[np.argsort(-votes[good], kind="stable")].tolist():
-            lag = int(np.median(lags[index : index + int(votes[index])]))
+            lag = int(lags[index + int(votes[index]) // 2])
             if all(abs(lag - other) > _SAME_LAG for other in [*known, *found]):
                 found.append(lag)
                 if len(found) == _MAX_SEEDS:
@@ -249,50 +262,59 @@ class RepeatFinder:
             near = [each.run for each in self.clusters.near(run.start, run.end)]
             if not any(_excludes(other, run) for other in [*rivals, *near, *accepted]):
                 accepted.append(run)
-        found: list[Found] = []
-        stored: list[StoredRun] = []
-        first_new = len(self.clusters.runs)
+        first = len(self.clusters.runs)
         for run in accepted:
             self.clusters.add(StoredRun(run, number, "", self.label_of(run.start, run.end)))
-        for index, run in enumerate(accepted, first_new):
-            id_ = self.clusters.id_of(index)
-            each = self.clusters.runs[index]
-            named = StoredRun(run, each.block, id_, each.label)
-            stored.append(named)
-            self.clusters.name(index, id_)
-        for index, run in enumerate(accepted, first_new):
-            occurrence = self._new_occurrence(index, run, first_new)
-            if occurrence is not None and all(
-                (other.cluster, other.start) != (occurrence.cluster, occurrence.start)
-                for other in found
+        numbers = range(first, len(self.clusters.runs))
+        for each in numbers:
+            self.clusters.name(each, self.clusters.id_of(each))
+        if accepted:
+            self.store.add_runs([self.clusters.runs[each] for each in numbers])
+        found: list[Found] = []
+        for each in numbers:
+            span = self._span(each)
+            if self._is_published(each, number):
+                continue
+            if any(
+                before.cluster == self.clusters.runs[each].cluster
+                and same_extent((before.start, before.end), span)
+                for before in found
             ):
-                found.append(occurrence)
-        if stored:
-            self.store.add_runs(stored)
+                continue
+            found.append(self._occurrence(each))
         return sorted(found, key=lambda each: (each.start, each.end, each.cluster))
 
-    def _new_occurrence(self, index: int, run: Run, first_new: int) -> Found | None:
-        """Return the occurrence of a run, unless an earlier block made it known."""
-        span = run.start, run.end
-        old = [each for each in self.clusters.runs_with(index) if each.block < self._block_of(index)]
-        if any(same_extent(span, (each.run.start, each.run.end)) for each in old):
-            return None
-        cluster = self.clusters.cluster_of(index)
+    def _span(self, each: int) -> tuple[int, int]:
+        run = self.clusters.runs[each].run
+        return run.start, run.end
+
+    def _is_published(self, each: int, number: int) -> bool:
+        """Return whether a run of an earlier block made the occurrence known."""
+        return any(
+            old.block < number and same_extent(self._span(each), (old.run.start, old.run.end))
+            for old in self.clusters.runs_with(each)
+        )
+
+    def _occurrence(self, each: int) -> Found:
+        """Return the occurrence of the later span of a run."""
+        start, end = self._span(each)
+        cluster = self.clusters.cluster_of(each)
         number = max(
             range(len(cluster.occurrences)),
-            key=lambda n: _common(span, cluster.occurrences[n].start, cluster.occurrences[n].end),
+            key=lambda n: (
+                min(end, cluster.occurrences[n].end) - max(start, cluster.occurrences[n].start)
+            ),
         )
         here = cluster.occurrences[number]
-        before = cluster.occurrences[number - 1].start if number else run.start - run.lag
+        before = cluster.occurrences[number - 1].start if number else here.start
         return Found(cluster.id, here.start, here.end, before, len(cluster.occurrences))
 
-    def _block_of(self, index: int) -> int:
-        return self.clusters.runs[index].block
-
-    def _forget(self, number: int) -> None:
+    def _forget(self) -> None:
         """Once in a day, drop what is older than the window."""
-        if number * BLOCK // DAY == (number + 1) * BLOCK // DAY:
+        day = self._next * BLOCK // DAY
+        if day == self._day:
             return
+        self._day = day
         oldest = self._oldest()
         self.store.drop(oldest)
         self.window.drop(oldest)

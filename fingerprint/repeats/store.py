@@ -27,7 +27,7 @@ import numpy as np
 
 from airsift.errors import CatalogueError
 from airsift.files import atomic
-from fingerprint.repeats.alignment import BLOCK, Run
+from fingerprint.repeats.alignment import Run
 from fingerprint.settings import HOP, N_BINS, SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -172,15 +172,12 @@ class Store:
 
     def peaks(self, first: int, last: int) -> Peaks:
         """Return (frames, bins) of the peaks in [first, last)."""
-        packed, base = self._between(first, last)
-        return (packed >> _FRAME_SHIFT) + base, np.minimum((packed >> 1) & 0xFF, N_BINS - 1)
+        return _unpacked(self._between(first, last))
 
     def strong_peaks(self, first: int, last: int) -> Peaks:
         """Return (frames, bins) of the peaks in [first, last) that are paired."""
-        packed, base = self._between(first, last)
-        keep = (packed & 1) == 1
-        packed, base = packed[keep], base[keep]
-        return (packed >> _FRAME_SHIFT) + base, np.minimum((packed >> 1) & 0xFF, N_BINS - 1)
+        parts = self._between(first, last)
+        return _unpacked([(base, packed[packed & 1 == 1]) for base, packed in parts])
 
     def cut(self, frame: int) -> None:
         """Forget the peaks from a frame on."""
@@ -249,17 +246,16 @@ class Store:
         array = self._days[day]
         return array[: self._used] if day == self._last else array
 
-    def _between(self, first: int, last: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return packed peaks, and the first frame of the day of each."""
-        parts, bases = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    def _between(self, first: int, last: int) -> list[tuple[int, NDArray[np.uint32]]]:
+        """Return the packed peaks of each day, with the day's first frame."""
+        parts = []
         for day in range(first // DAY, (last - 1) // DAY + 1):
             if day in self._days:
-                array = self._array(day)
-                edges = [min(max(x - day * DAY, 0), DAY) << _FRAME_SHIFT for x in (first, last)]
-                a, b = np.searchsorted(array, edges)
-                parts.append(array[a:b].astype(np.int64))
-                bases.append(np.full(int(b - a), day * DAY))
-        return np.concatenate(parts), np.concatenate(bases)
+                array, base = self._array(day), day * DAY
+                edges = [min(max(at - base, 0), DAY) << _FRAME_SHIFT for at in (first, last)]
+                a, b = np.searchsorted(array, np.array(edges, np.uint32)).tolist()
+                parts.append((base, array[a:b]))
+        return parts
 
     def _open(self, day: int) -> None:
         """Map a day's file; leave it out if it is damaged."""
@@ -272,7 +268,7 @@ class Store:
             return
         if array is None:
             return
-        if (array[1:] < array[:-1]).any() or int(array[-1]) >> _FRAME_SHIFT >= DAY:
+        if (array[1:] < array[:-1]).any() or int((array >> 1 & 0xFF).max()) >= N_BINS:
             self.problems.append(f"{path}: is damaged (its peaks are not in order); delete it")
             return
         self._days[day] = array
@@ -303,9 +299,14 @@ class Store:
         self._used = used
 
 
-def block_of(frame: int) -> int:
-    """Return the number of the block that holds a frame."""
-    return frame // BLOCK
+def _unpacked(parts: list[tuple[int, NDArray[np.uint32]]]) -> Peaks:
+    if not parts:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    frames = [(packed >> _FRAME_SHIFT).astype(np.int64) + base for base, packed in parts]
+    bins = [(packed >> 1 & 0xFF).astype(np.int64) for _, packed in parts]
+    if len(parts) == 1:
+        return frames[0], bins[0]
+    return np.concatenate(frames), np.concatenate(bins)
 
 
 def _name_of(day: int) -> str:

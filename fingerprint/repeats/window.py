@@ -12,6 +12,7 @@ blocks and of the last number, and a window that is read from disk answers as th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,37 +21,59 @@ from fingerprint.analysis import hashes
 from fingerprint.repeats.alignment import BLOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
 FAN_OUT = 3
 STRONG_RANK = 3  # peaks with a rank below this are paired
 _GROUP = 3  # bits: 8 parts make one of the next level
 _LEVELS = 4
-# Postings of one hash that are read from one part, the latest ones.
-_MAX_POSTINGS = 32
+# Times that one hash is followed back: a jingle of every quarter of an hour is there 672 times in a
+# week, and its latest times suffice.
+_MAX_POSTINGS = 128
+_KEY_SHIFT = 32
+_MAX_FRAME = 2**_KEY_SHIFT - 1
 _APART = 2 * hashes.MAX_FRAMES  # frames put between blocks, so that no pair spans two
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class BlockPairs:
+    """The pairs of one block or of many; no pair spans two blocks.
+
+    Parameters
+    ----------
+    key : np.ndarray [shape=(n,), uint32]
+        Hashes.
+    frame : np.ndarray [shape=(n,), int64]
+        Frames of the anchors.
+    """
+
+    key: NDArray[np.uint32]
+    frame: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, frame: NDArray[np.int64], bin_: NDArray[np.int64]) -> BlockPairs:
+        """Return the pairs of strong peaks, which are in order of time."""
+        apart = frame + (frame // BLOCK) * _APART
+        anchor, other = hashes.pair(apart, bin_, FAN_OUT)
+        key = hashes.pack(bin_[anchor], bin_[other] - bin_[anchor], frame[other] - frame[anchor])
+        return cls(key, frame[anchor])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Part:
-    """Pairs of consecutive blocks, sorted by hash and then by time.
+    """Pairs of consecutive blocks.
 
     Parameters
     ----------
     level, number : int
         It has the blocks whose number divided by 8 to the power of `level` is `number`.
-    keys : np.ndarray [shape=(n,), uint32]
-        Hashes.
-    frames : np.ndarray [shape=(n,), uint32]
-        Frames of the anchors, from the part's start.
+    entries : np.ndarray [shape=(n,), uint64], ascending
+        The hash in the upper 32 bits, the frame from the part's start in the lower.
     """
 
     level: int
     number: int
-    keys: NDArray[np.uint32]
-    frames: NDArray[np.uint32]
+    entries: NDArray[np.uint64]
 
     @property
     def start(self) -> int:
@@ -71,103 +94,102 @@ class Window:
     """
 
     def __init__(self) -> None:
-        self._parts: list[_Part] = []
+        self._parts: list[_Part] = []  # in order of time
 
     @property
     def bytes(self) -> int:
-        return sum(part.keys.nbytes + part.frames.nbytes for part in self._parts)
+        return sum(part.entries.nbytes for part in self._parts)
 
     def __len__(self) -> int:
-        return sum(len(part.keys) for part in self._parts)
+        return sum(len(part.entries) for part in self._parts)
 
-    def add(self, number: int, frame: NDArray[np.int64], bin_: NDArray[np.int64]) -> None:
-        """Add a block: later than all before. Its strong peaks, in order of time."""
-        self._parts.append(_part(0, number, frame, bin_))
+    def add(self, number: int, pairs: BlockPairs) -> None:
+        """Add a block that is later than all before."""
+        if len(pairs.key):
+            self._parts.append(_part(0, number, pairs.key, pairs.frame))
         self._merge(number + 1)
 
-    def load(self, frame: NDArray[np.int64], bin_: NDArray[np.int64], following: int) -> None:
-        """Add all strong peaks of many blocks at once; `following` is the next block's number."""
-        block = frame // BLOCK
-        level = sum(
-            ((block >> (_GROUP * k)) < (following >> (_GROUP * k))).astype(np.int64)
-            for k in range(1, _LEVELS + 1)
-        )
+    def load(self, pairs: BlockPairs, following: int) -> None:
+        """Add many blocks at once; `following` is the number of the next block."""
+        block = pairs.frame // BLOCK
+        level = np.zeros(len(block), np.int64)
+        for each in range(1, _LEVELS + 1):
+            level += (block >> (_GROUP * each)) < (following >> (_GROUP * each))
         part = block >> (_GROUP * level)
-        edges = np.flatnonzero(np.diff(part, prepend=-1) | np.diff(level, prepend=-1))
-        for first, last in zip(edges, [*edges[1:], len(frame)], strict=True):
-            some = slice(int(first), int(last))
-            self._parts.append(_part(int(level[first]), int(part[first]), frame[some], bin_[some]))
+        begins = np.diff(part, prepend=-1) != 0
+        begins |= np.diff(level, prepend=-1) != 0
+        edges = [*np.flatnonzero(begins).tolist(), len(block)]
+        for first, last in pairwise(edges):
+            key, frame = pairs.key[first:last], pairs.frame[first:last]
+            self._parts.append(_part(int(level[first]), int(part[first]), key, frame))
 
     def drop(self, before: int) -> None:
         """Drop the parts that end before a frame."""
         self._parts = [part for part in self._parts if part.end > before]
 
-    def look_up(
-        self, frame: NDArray[np.int64], bin_: NDArray[np.int64], min_lag: int, max_lag: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return (frame, lag) of every pair that was there `lag` frames before.
+    def look_up(self, pairs: BlockPairs, min_lag: int, max_lag: int) -> NDArray[np.int64]:
+        """Return the lag of every pair of a block that was there before, some lags several times.
+
+        Of a hash that was there more often than `_MAX_POSTINGS` times, the latest ones count.
 
         Parameters
         ----------
-        frame, bin_ : np.ndarray [shape=(n,), int64]
-            Strong peaks of a block, in order of time.
+        pairs : BlockPairs
+            The block.
         min_lag, max_lag : int > 0
             Nearer and more distant ones are left out.
         """
-        key, anchor = _pairs(frame, bin_)
-        order = np.argsort(key, kind="stable")
-        key, anchor = key[order], anchor[order]
-        frames, lags = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        for part in self._parts:
-            if not len(anchor) or part.start > int(anchor.max()) - min_lag:
+        order = np.argsort(pairs.key, kind="stable")
+        key = pairs.key[order].astype(np.uint64) << np.uint64(_KEY_SHIFT)
+        frame = pairs.frame[order]
+        left = np.full(len(key), _MAX_POSTINGS)
+        lags = [np.empty(0, np.int64)]
+        latest = int(frame.max()) - min_lag if len(frame) else -1
+        for part in reversed(self._parts):
+            if part.start > latest:
                 continue
-            low = np.searchsorted(part.keys, key, side="left")
-            high = np.searchsorted(part.keys, key, side="right")
-            count = np.minimum(high - low, _MAX_POSTINGS)
+            low, high = (
+                np.searchsorted(
+                    part.entries,
+                    key + np.clip(frame - lag - part.start, 0, _MAX_FRAME).astype(np.uint64),
+                )
+                for lag in (max_lag, min_lag - 1)
+            )
+            count = np.minimum(high - low, left)
+            left -= count
             which = np.repeat(np.arange(len(key)), count)
             ends = np.cumsum(count)
-            index = np.arange(len(which)) - np.repeat(ends, count) + np.repeat(high, count)
-            lag = anchor[which] - (part.frames[index] + np.int64(part.start))
-            far = (lag >= min_lag) & (lag <= max_lag)
-            frames.append(anchor[which][far])
-            lags.append(lag[far])
-        return np.concatenate(frames), np.concatenate(lags)
+            index = np.arange(len(which)) + np.repeat(high - ends, count)
+            there = (part.entries[index] & np.uint64(_MAX_FRAME)).astype(np.int64) + part.start
+            lags.append(frame[which] - there)
+        return np.concatenate(lags)
 
     def _merge(self, following: int) -> None:
         for level in range(_LEVELS):
             done = following >> (_GROUP * (level + 1))
-            old = [p for p in self._parts if p.level == level and p.number >> _GROUP < done]
-            if not old:
-                continue
             groups: dict[int, list[_Part]] = {}
-            for part in old:
-                groups.setdefault(part.number >> _GROUP, []).append(part)
-            rest = [part for part in self._parts if part not in old]
-            self._parts = rest + [_join(level + 1, n, parts) for n, parts in groups.items()]
-        self._parts.sort(key=lambda part: part.start)
+            rest = []
+            for part in self._parts:
+                number = part.number >> _GROUP
+                if part.level == level and number < done:
+                    groups.setdefault(number, []).append(part)
+                else:
+                    rest.append(part)
+            if groups:
+                joined = [_join(level + 1, n, parts) for n, parts in groups.items()]
+                self._parts = sorted(rest + joined, key=lambda part: part.start)
 
 
-def _part(level: int, number: int, frame: NDArray[np.int64], bin_: NDArray[np.int64]) -> _Part:
-    key, anchor = _pairs(frame, bin_)
+def _part(level: int, number: int, key: NDArray[np.uint32], frame: NDArray[np.int64]) -> _Part:
     base = (number << (_GROUP * level)) * BLOCK
-    order = np.argsort(key, kind="stable")
-    return _Part(level, number, key[order], (anchor - base)[order].astype(np.uint32))
+    entries = key.astype(np.uint64) << np.uint64(_KEY_SHIFT)
+    entries |= (frame - base).astype(np.uint64)
+    entries.sort()
+    return _Part(level, number, entries)
 
 
-def _join(level: int, number: int, parts: Iterable[_Part]) -> _Part:
+def _join(level: int, number: int, parts: list[_Part]) -> _Part:
     base = (number << (_GROUP * level)) * BLOCK
-    some = list(parts)
-    key = np.concatenate([part.keys for part in some])
-    frame = np.concatenate([part.frames + np.uint32(part.start - base) for part in some])
-    order = np.argsort(key, kind="stable")
-    return _Part(level, number, key[order], frame[order])
-
-
-def _pairs(
-    frame: NDArray[np.int64], bin_: NDArray[np.int64]
-) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Return (hashes, frames of the anchors); no pair spans two blocks."""
-    apart = frame + (frame // BLOCK) * _APART
-    anchor, other = hashes.pair(apart, bin_, FAN_OUT)
-    key = hashes.pack(bin_[anchor], bin_[other] - bin_[anchor], frame[other] - frame[anchor])
-    return key, frame[anchor]
+    entries = np.concatenate([part.entries + np.uint64(part.start - base) for part in parts])
+    entries.sort(kind="stable")  # it merges what is sorted already
+    return _Part(level, number, entries)
