@@ -25,7 +25,12 @@ from stream.kafka.settings import KafkaSettings
 from stream.telemetry.settings import TelemetrySettings
 
 PREFIX = "AIRSIFT_"
-_PATHS = ("model.path", "model.voice_path", "identify.catalogue")  # and whatever ends in _file
+_PATHS = (
+    "model.path",
+    "model.voice_path",
+    "identify.catalogue",
+    "repeats.folder",
+)  # and whatever ends in _file
 # Old names of keys, refused with the new name.
 RENAMED = {
     "identify.evidence_s": "identify.max_query_s",
@@ -106,6 +111,14 @@ class IdentifyConfig(Section):
         return self
 
 
+class RepeatsConfig(Section):
+    """What a station repeats: where it is stored, and how far back it is found."""
+
+    folder: str
+    days: Annotated[float, Field(gt=0, le=100)]
+    clip_s: Annotated[float, Field(ge=0, le=300)]
+
+
 class FileConfig(Section):
     """How files are read."""
 
@@ -150,6 +163,7 @@ class Config(Section):
     model: ModelConfig
     smoothing: SmoothingConfig
     identify: IdentifyConfig
+    repeats: RepeatsConfig
     file: FileConfig
     http: HttpConfig
     microphone: MicrophoneConfig

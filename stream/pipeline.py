@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from airsift.json_types import Json, JsonObject
     from model.classifier import Classifier
     from model.frontend.base import FrontEnd
+    from stream.stages.repeats import FindRepeats
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,8 @@ class Pipeline:
         Tells female from male voices.
     reorder_s : float >= 0
         Maximum seconds of audio that wait for a late chunk, see `Align`.
+    repeats : FindRepeats, optional
+        Finds what a station plays several times.
 
     Raises
     ------
@@ -86,6 +89,7 @@ class Pipeline:
         voice: Classifier | None = None,
         *,
         reorder_s: float = 0.0,
+        repeats: FindRepeats | None = None,
     ) -> None:
         spec = classifier.spec
         spec.check_front_end(front_end)
@@ -101,6 +105,7 @@ class Pipeline:
             *([Voice(voice, spec)] if voice else []),
             Smooth(smoothing),
             *([identify] if identify else []),
+            *([repeats] if repeats else []),
         )
         self.observer: Observer = NullObserver()
         self.sessions = Sessions()

@@ -176,7 +176,9 @@ class Programme:
     def _filler(self, seconds: float) -> Samples:
         parts, length = [], 0.0
         while length < seconds - 1:
-            kind = str(self.random.choice(["music", "speech", "both", "noise"], p=[0.4, 0.4, 0.15, 0.05]))
+            kind = str(
+                self.random.choice(["music", "speech", "both", "noise"], p=[0.4, 0.4, 0.15, 0.05])
+            )
             want = min(seconds - length, float(self.random.uniform(20, 240)))
             if kind == "both":
                 piece = self.material.take("music", want)

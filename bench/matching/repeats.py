@@ -167,9 +167,7 @@ def score(clusters: list[Cluster], made: Made, *, list_them: bool = False) -> Fi
                 continue
             error = max(abs(start - playing.start), abs(end - playing.end)) / RATE
             errors[playing] = min(error, errors.get(playing, error))
-        wrong = sum(
-            a is None or a != b for index, a in enumerate(spots) for b in spots[:index]
-        )
+        wrong = sum(a is None or a != b for index, a in enumerate(spots) for b in spots[:index])
         pairs += len(spots) * (len(spots) - 1) // 2
         false += wrong
         if wrong and list_them:

@@ -1,9 +1,10 @@
 """Runs: how far a stretch of peaks agrees with an earlier one at a fixed lag.
 
 The peaks of a block are laid over those of `lag` frames before. Each peak adds evidence: more if it
-has a partner where the earlier block has few peaks of that frequency, less if a partner is likely
-by chance, and a negative amount without a partner. A tone, a hum and a drone have peaks at one
-frequency all the time; a partner is then no surprise and counts nothing.
+has a partner where the earlier block has few peaks of that frequency and at that time, less if a partner is likely by
+chance, and a negative amount without a partner. A tone, a hum and a drone have peaks at one
+frequency all the time; a partner is then no surprise and counts nothing. So is a drum on a drum: it has peaks
+at all frequencies at once.
 
 Evidence is summed in cells of 8 frames (128 ms), each limited, so that one drum beat on another
 counts little. A run is a span of cells with a maximum sum. It ends where the sum has dropped by
@@ -33,6 +34,7 @@ BLOCK_CELLS = BLOCK // CELL
 MIN_LENGTH = round(2.8 * SAMPLE_RATE / HOP)  # frames: pieces of 3 s, found within a cell or two
 MAX_LENGTH = 90 * BLOCK  # frames, half an hour: a longer run is cut, and another one follows
 
+_FRAMES = BLOCK + 2  # of the earlier block: one more at each end
 _UNIT = 16  # of the integer sums, in nats
 _HIT = 0.33  # probability that a peak is found again in a copy, over what chance gives
 _MAX_CHANCE = 0.9
@@ -49,8 +51,12 @@ Peaks = tuple["NDArray[np.int64]", "NDArray[np.int64]"]  # frames, ascending, an
 
 
 def _tables() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the evidence of a partner, and of none, by the number of peaks of that frequency."""
-    chance = np.clip(3 * np.maximum(np.arange(BLOCK + 3), 0.5) / (BLOCK + 2), 0, _MAX_CHANCE)
+    """Return the evidence of a partner, and of none, by the expected number of peaks, in quarters.
+
+    Expected are as many peaks of that frequency in a block, if all of it was as dense as here.
+    """
+    number = np.maximum(np.arange(4 * _FRAMES + 1) / 4, 0.5)
+    chance = np.clip(3 * number / _FRAMES, 0, _MAX_CHANCE)
     hit = _HIT + (1 - _HIT) * chance
     gain = np.rint(_UNIT * np.log(hit / chance))
     loss = np.rint(_UNIT * np.log((1 - hit) / (1 - chance)))
@@ -94,8 +100,12 @@ def compare(here: Peaks, there: Peaks, first: int, lag: int) -> Cells:
     peaks = np.bincount(cell, minlength=BLOCK_CELLS)
     hit = _has_partner(frame - first, bin_, there[0] - (first - lag), there[1], BLOCK)
     by_bin = np.bincount(there[1], minlength=N_BINS)
-    near = np.convolve(by_bin, (1, 1, 1), "same")
-    number = np.minimum(near[bin_], BLOCK + 2)
+    like = np.convolve(by_bin, (1, 1, 1), "same")[bin_]
+    by_frame = np.bincount(there[0] - (first - lag) + 1, minlength=_FRAMES)
+    now = np.convolve(by_frame, (1, 1, 1), "same")[frame - first + 1]
+    # Three frames have 3 / _FRAMES of all peaks on average.
+    number = 4 * like * now * _FRAMES // max(3 * len(there[0]), 1)
+    number = np.clip(number, like, 4 * _FRAMES)
     evidence = np.where(hit, _GAIN[number], _LOSS[number])
     score = np.bincount(cell, weights=evidence, minlength=BLOCK_CELLS).astype(np.int64)
     hits = np.bincount(cell[hit], minlength=BLOCK_CELLS)
@@ -300,9 +310,7 @@ def is_repeat(run: Run, peaks: Callable[[int, int], Peaks]) -> bool:
         return False
     reach = int(_WRONG.max()) + 1
     there = peaks(start - run.lag - reach, end - run.lag + reach)
-    found = _partner_map(
-        there[0] - (start - run.lag) + reach, there[1], end - start + 2 * reach
-    )
+    found = _partner_map(there[0] - (start - run.lag) + reach, there[1], end - start + 2 * reach)
     at = (frame - start + reach + 2) * (N_BINS + 2) + bin_ + 1
     right = int(found[at].sum())
     wrong = found[at + (_WRONG * (N_BINS + 2))[:, None]].sum(axis=1)

@@ -27,7 +27,7 @@ from fingerprint.repeats.alignment import (
     grow,
     is_repeat,
 )
-from fingerprint.repeats.clusters import Clusters, clusters_of, same_extent
+from fingerprint.repeats.clusters import Cluster, Clusters, clusters_of, same_extent
 from fingerprint.repeats.store import DAY, Store, StoredRun
 from fingerprint.repeats.window import STRONG_RANK, BlockPairs, Window
 from fingerprint.settings import HOP, SAMPLE_RATE, STORED_RANK
@@ -59,15 +59,20 @@ class Found:
         Frames.
     before : int
         First frame of the occurrence before.
-    count : int
-        Occurrences in the window, with this one.
+    as_cluster : Cluster
+        The cluster, with this occurrence.
     """
 
     cluster: str
     start: int
     end: int
     before: int
-    count: int
+    as_cluster: Cluster
+
+    @property
+    def count(self) -> int:
+        """Occurrences in the window, with this one."""
+        return len(self.as_cluster.occurrences)
 
 
 class RepeatFinder:
@@ -307,7 +312,7 @@ class RepeatFinder:
         )
         here = cluster.occurrences[number]
         before = cluster.occurrences[number - 1].start if number else here.start
-        return Found(cluster.id, here.start, here.end, before, len(cluster.occurrences))
+        return Found(cluster.id, here.start, here.end, before, cluster)
 
     def _forget(self) -> None:
         """Once in a day, drop what is older than the window."""

@@ -96,7 +96,8 @@ class StoredRun:
 
 def folder_of(root: Path, station: str) -> Path:
     """Return the folder of a station, whatever characters its name has."""
-    name = quote(station, safe=" ").replace(".", "%2E")
+    name = quote(station, safe=" ", errors="surrogatepass")
+    name = name.replace(".", "%2E").replace("~", "%7E")
     if len(name) > _MAX_NAME:
         import hashlib
 

@@ -22,6 +22,7 @@ class TopicSettings(_Section):
     decisions: _Topic = "airsift.decisions"
     segments: _Topic = "airsift.segments"
     matches: _Topic = "airsift.matches"
+    repeats: _Topic = "airsift.repeats"
     gaps: _Topic = "airsift.gaps"
     dead_letters: _Topic = "airsift.dead-letters"
     state: _Topic = "airsift.state"
@@ -35,6 +36,7 @@ class TopicSettings(_Section):
             "decision": self.decisions,
             "segment": self.segments,
             "match": self.matches,
+            "repeat": self.repeats,
             "gap": self.gaps,
         }
 
