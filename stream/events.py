@@ -1,4 +1,6 @@
-"""The events that airsift publishes, and their JSON: decisions, segments, matches, repeats and gaps.
+"""The events that airsift publishes, and their JSON.
+
+Decisions, segments, matches, repeats and gaps.
 
 All times inside are integer samples at `rate` (the model's, 16 kHz); seconds appear only in
 the JSON. Intervals are half-open. Ids are functions of station, first sample and kind, so a

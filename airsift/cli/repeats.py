@@ -190,7 +190,7 @@ def _print(
     recordings: list[Recording],
     day: date | None,
     settings: Config,
-    as_json: bool,  # noqa: FBT001
+    as_json: bool,
 ) -> None:
     from fingerprint.settings import HOP, SAMPLE_RATE
 

@@ -1,10 +1,10 @@
 """Runs: how far a stretch of peaks agrees with an earlier one at a fixed lag.
 
-The peaks of a block are laid over those of `lag` frames before. Each peak adds evidence: more if it
-has a partner where the earlier block has few peaks of that frequency and at that time, less if a partner is likely by
-chance, and a negative amount without a partner. A tone, a hum and a drone have peaks at one
-frequency all the time; a partner is then no surprise and counts nothing. So is a drum on a drum: it has peaks
-at all frequencies at once.
+The peaks of a block are laid over those of `lag` frames before. Each peak adds evidence: much if it
+has a partner where the earlier block has few peaks of that frequency and at that time, little if a
+partner is likely by chance, and a negative amount without a partner. A tone and a hum have peaks at
+one frequency all the time, and a drum has peaks at all frequencies at once: there a partner counts
+nearly nothing.
 
 Evidence is summed in cells of 8 frames (128 ms), each limited, so that one drum beat on another
 counts little. A run is a span of cells with a maximum sum. It ends where the sum has dropped by
@@ -120,7 +120,9 @@ def _has_partner(
     frames: int,
 ) -> NDArray[np.bool_]:
     """Return for each peak whether another one is at most a frame and a bin away."""
-    return _partner_map(other_frame, other_bin, frames)[(frame + 2) * (N_BINS + 2) + bin_ + 1]
+    near = _partner_map(other_frame, other_bin, frames)
+    found: NDArray[np.bool_] = near[(frame + 2) * (N_BINS + 2) + bin_ + 1]
+    return found
 
 
 def _partner_map(

@@ -65,8 +65,8 @@ def find_cluster(root: Path, cluster: str) -> Stored:
             if each.id == cluster:
                 return Stored(station, store, each)
     raise CatalogueError(
-        f"{cluster}: no station in {root} has a cluster of this id; `airsift repeats --station NAME` "
-        "prints the ids"
+        f"{cluster}: no station in {root} has a cluster of this id; `airsift repeats --station "
+        "NAME` prints the ids"
     )
 
 
@@ -106,7 +106,7 @@ def add_to(catalogue: Catalogue, stored: Stored, title: str, artist: str, kind: 
 
 
 def _agreeing(peaks: list[Peaks], spans: list[Span], number: int) -> int:
-    """Return how many peaks of an occurrence others have at the same place, a frame more or less."""
+    """Return how many peaks of an occurrence the others have too, within a frame."""
     frame, bin_ = peaks[number]
     here = (frame - spans[number][0]) * 256 + bin_
     total = 0

@@ -40,6 +40,7 @@ RUNS = "runs.jsonl"
 CLIPS = "clips"
 _EPOCH = date(1970, 1, 1)
 _MAX_NAME = 120
+_MAX_TEXT = 100
 _FRAME_SHIFT = 9
 
 
@@ -82,16 +83,16 @@ class StoredRun:
         if not isinstance(fields, dict):
             raise ValueError("no object")
         names = ("lag", "start", "end", "score", "hits", "peaks", "block")
-        numbers = [fields.get(name) for name in names]
-        texts = [fields.get("cluster"), fields.get("label")]
-        if not all(type(n) is int and abs(n) < 2**53 for n in numbers):
+        numbers = [n for name in names if type(n := fields.get(name)) is int and abs(n) < 2**53]
+        texts = [t for name in ("cluster", "label") if isinstance(t := fields.get(name), str)]
+        if len(numbers) != len(names):
             raise ValueError("a number is missing")
-        if not all(isinstance(text, str) and len(text) < 100 for text in texts):
+        if len(texts) != 2 or max(map(len, texts)) > _MAX_TEXT:
             raise ValueError("a text is missing")
         run = Run(*numbers[:6])
         if not (run.lag > 0 and run.start < run.end):
             raise ValueError("no span")
-        return cls(run, numbers[6], str(texts[0]), str(texts[1]))
+        return cls(run, numbers[6], *texts)
 
 
 def folder_of(root: Path, station: str) -> Path:

@@ -113,7 +113,7 @@ class RepeatsPart:
     ]
 
     def check(self, end: int) -> str:
-        """Return why it cannot be of a station whose audio goes on at sample `end`; "" if it can."""
+        """Return why a station whose audio goes on at sample `end` cannot have it, or ""."""
         if max(self.done, self.begun) > end or self.done % HOP:
             return "repeats lies after align"
         for lag, start, last, *_ in self.open:

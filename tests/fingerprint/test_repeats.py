@@ -54,9 +54,11 @@ def test_a_piece_of_n_playings_is_one_cluster_of_n(whole: tuple[list, list[Clust
     by_count = {len(each.occurrences): each for each in clusters}
     assert sorted(by_count) == [3, 5]
     for (start, end), at in zip(seconds(by_count[3]), (100, 520, 1100), strict=True):
-        assert abs(start - at) < 0.5 and abs(end - at - 25) < 0.5
+        assert abs(start - at) < 0.5
+        assert abs(end - at - 25) < 0.5
     for (start, end), at in zip(seconds(by_count[5]), (100, 520, 830, 1100, 1450), strict=True):
-        assert abs(start - at) < 0.5 and abs(end - at - 5) < 0.5
+        assert abs(start - at) < 0.5
+        assert abs(end - at - 5) < 0.5
     spot, jingle = by_count[3].id, by_count[5].id
     at = [(each.cluster, round(each.start / SECOND), each.count) for each in found]
     # Within the spot at 1100 s the jingle is less than five minutes after the one before.
@@ -167,7 +169,8 @@ def test_a_window_that_is_loaded_answers_as_one_that_was_filled() -> None:
     loaded.load(BlockPairs.of(np.concatenate(frames), np.concatenate(bins)), blocks[-1] + 1)
     query = BlockPairs.of(frames[1] + 200 * BLOCK, bins[1])
     answers = [np.sort(w.look_up(query, MIN_LAG, 10**7)) for w in (filled, loaded)]
-    assert len(answers[0]) and (answers[0] == answers[1]).all()
+    assert len(answers[0])
+    assert (answers[0] == answers[1]).all()
     assert (np.bincount(answers[0]).argmax(), len(filled)) == (200 * BLOCK, len(loaded))
 
 
@@ -230,7 +233,8 @@ def test_damaged_files_cost_what_they_hold(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["Radio Ö", "..", "a/b", "x" * 500, "%41", "~", "\udcff"])
 def test_every_station_has_a_folder_of_its_own(tmp_path: Path, name: str) -> None:
     folder = folder_of(tmp_path, name)
-    assert folder.parent == tmp_path and folder_of(tmp_path, f"{name}.") != folder
+    assert folder.parent == tmp_path
+    assert folder_of(tmp_path, f"{name}.") != folder
     Store(folder).add_runs([])
     if len(name) < 100 and name.isprintable():
         assert stations_in(tmp_path) == [(name, folder)]

@@ -114,7 +114,8 @@ def test_a_kill_and_a_restart_change_nothing(
     session = before.sessions["a"]
     part = before.snapshot(session)
     oldest = before.oldest(session, at_s * RATE)
-    assert part is not None and at_s * RATE - oldest <= 24 * RATE
+    assert part is not None
+    assert at_s * RATE - oldest <= 24 * RATE
     assert part.check(at_s * RATE) == ""
     stored = TypeAdapter(RepeatsPart).dump_json(part)
     before.push(items(audio[: (at_s + 12) * RATE], at_s * RATE, RATE))  # lost with the process
