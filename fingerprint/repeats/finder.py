@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 MIN_LAG = 300 * SAMPLE_RATE // HOP  # frames
 _MIN_VOTES = 5  # pairs that agree on a lag, in two blocks
-_MAX_SEEDS = 10  # lags that are aligned in one block
+_MAX_SEEDS = 6  # lags that are aligned in one block: a few earlier playings are enough
 _SAME_LAG = 3  # frames
 MAX_GAP = 30  # blocks without audio; over a longer gap nothing goes on
 _MAX_CELLS = 500  # cached agreements, 4 kB each
