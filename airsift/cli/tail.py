@@ -76,6 +76,9 @@ class _Event(TypedDict):
     title: str
     p_speech: float
     p_music: float
+    cluster: str
+    count: int
+    guess: str
 
 
 def as_line(record: ConsumerRecord) -> str:

@@ -191,7 +191,8 @@ class RepeatFinder:
         number, self._next = self._next, self._next + 1
         first = number * BLOCK
         pairs = self._pairs(number)
-        ended, still = [], []
+        ended: list[OpenRun] = []
+        still: list[OpenRun] = []
         for each in self.open:
             cells = self._agreement(number, each.run.lag)
             grown, over = each.follow(first, cells) if cells else (each, True)
