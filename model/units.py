@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 #     a file, 10 s at a push   2.5    1.5   1.6   1.9   1.5
 #     one station, live        4.3    5.0   6.6   8.6  15.5
 #     eight stations, live     2.4    1.4   1.9   1.4   2.1
-SIZES = (2, 5, 8, 10)
+SIZES = (1, 2, 5, 8, 10)
 
 _FEW = 100  # numbers
 

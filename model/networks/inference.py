@@ -16,6 +16,9 @@ from model.network import WindowNetwork
 from model.networks.pooled import Network
 from model.spec import WINDOW_COLUMNS
 
+# Libraries multiply fewer than four rows by other instructions, with other last bits.
+PADDING = 3
+
 
 def inference_form(network: WindowNetwork) -> WindowNetwork:
     """Return a trained network as it is exported: `Inference`, or itself if there is none."""
@@ -38,6 +41,7 @@ class Inference(nn.Module):
         self.context, self.stride = network.context, network.stride
         self.frame_size = network.frame_size
         self.moments, self.around = network.moments, network.around
+        self.padding = PADDING
         layers = [*_folded(network.columns_to_maps), *_folded(network.maps_to_frames)]
         first, *separable, bins, last = layers
         # (x - typical) / spread is linear, and the first layer has no padding.
@@ -82,7 +86,8 @@ class Inference(nn.Module):
     @torch.jit.export
     def decide(self, frames: Tensor) -> Tensor:
         """Predict the labels of windows, as `Network.decide`; at most 22 frames each."""
-        return _probabilities(self.scores(self.pooled(self.refined(frames))))
+        scores = self.scores(self.pooled(self.refined(frames)))
+        return _probabilities(scores[: len(frames)])
 
     @torch.jit.export
     def predict(self, frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,8 +98,8 @@ class Inference(nn.Module):
         around = refined[:, first : first + self.moments + self.around - 1]
         near = torch.relu_(self.frames_to_near(_rows(around, 11)))
         moments = self.near_to_moments(_rows(near, self.around - 10))
-        moments = moments + self.window_to_moments(pooled).unsqueeze(1)
-        scores = self.scores(pooled)
+        moments = moments + self.window_to_moments(pooled)[: len(frames)].unsqueeze(1)
+        scores = self.scores(pooled)[: len(frames)]
         both = _probabilities(torch.cat([scores, moments.flatten(1)], dim=1))
         labels = scores.shape[1]
         return both[:, :labels], both[:, labels:].view(-1, self.moments, labels)
@@ -111,14 +116,15 @@ class Inference(nn.Module):
         return frames
 
     def pooled(self, frames: Tensor) -> Tensor:
-        """Pool refined frames, as `Network.pooled`."""
+        """Pool refined frames, as `Network.pooled`, with `PADDING` rows of zeros after them."""
         count = frames.shape[1]
         weights = self.tapers[count - 1, :, :count]
         means = torch.matmul(weights, frames)
         centre, mean = means[:, 0], means[:, 1]
         distances = (frames - centre.unsqueeze(1)).square_()
         spread = torch.matmul(weights[:1], distances).squeeze(1)
-        return torch.cat([centre, torch.sqrt(spread + 1e-5), mean, frames.amax(dim=1)], dim=1)
+        pooled = torch.cat([centre, torch.sqrt(spread + 1e-5), mean, frames.amax(dim=1)], dim=1)
+        return nn.functional.pad(pooled, (0, 0, 0, self.padding))
 
 
 class _Layer:
