@@ -93,6 +93,7 @@ class RepeatsState:
     buffer: LandmarkBuffer
     labels: SecondLabels
     begun: int  # first sample of the audio since the last break
+    refused: bool = False  # whether the disk refused the last block
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,9 @@ class FindRepeats(Stage):
                     state.buffer = LandmarkBuffer(item.end, Landmarks.none(begin))
                 case EndOfStream() if state is not None:
                     out += self._flush(state, item.station, item.start)
-                    out += self._events(state, item.station, self._try(state.finder.finish))
+                    out += self._events(
+                        state, item.station, self._try(state, item.station, state.finder.finish)
+                    )
                     session.repeats = None
             out.append(item)
             if isinstance(item, Decision) and item.final and state is not None:
@@ -228,7 +231,12 @@ class FindRepeats(Stage):
         self, station: str, start: int, labels: SecondLabels, runs: list[OpenRun] | None
     ) -> RepeatFinder:
         store = Store(folder_of(self.settings.folder, station))
-        finder = RepeatFinder(station, store, start, self.settings.days, runs, labels.most)
+        try:
+            finder = RepeatFinder(station, store, start, self.settings.days, runs, labels.most)
+        except OSError as error:  # what is stored cannot be cut: go on in a folder of its own
+            self._warn(station, error)
+            store = Store(folder_of(self.settings.folder, f"{station} from {start}"))
+            finder = RepeatFinder(station, store, start, self.settings.days, runs, labels.most)
         for problem in store.problems:
             log.warning("%s", problem, extra={"station": station})
         return finder
@@ -254,7 +262,7 @@ class FindRepeats(Stage):
     def _advance(self, state: RepeatsState, station: str, to: int, end: int) -> list[Repeat]:
         buffer = state.buffer
         buffer.extend(self._extract, to, end)
-        found = self._try(lambda: state.finder.add(buffer.landmarks))
+        found = self._try(state, station, lambda: state.finder.add(buffer.landmarks))
         buffer.begin(to)
         out = self._events(state, station, found)
         keep = round(self.settings.clip_s + _REPORT_S) * SAMPLE_RATE if self.settings.clip_s else 0
@@ -263,17 +271,27 @@ class FindRepeats(Stage):
         buffer.audio_from = audio_from
         return out
 
-    def _try(self, find: Callable[[], list[Found]]) -> list[Found]:
+    def _try(
+        self, state: RepeatsState, station: str, find: Callable[[], list[Found]]
+    ) -> list[Found]:
         """Call the finder; a disk that refuses costs repeats, not the station."""
         try:
-            return find()
+            found = find()
         except OSError as error:
-            log.warning(
-                "%s: repeats cannot be stored (%s); free some space or name another repeats.folder",
-                self.settings.folder,
-                error.strerror or error,
-            )
+            if not state.refused:
+                self._warn(station, error)
+            state.refused = True
             return []
+        state.refused = False
+        return found
+
+    def _warn(self, station: str, error: OSError) -> None:
+        log.warning(
+            "%s: repeats cannot be stored (%s); free some space or name another repeats.folder",
+            self.settings.folder,
+            error.strerror or error,
+            extra={"station": station},
+        )
 
     def _events(self, state: RepeatsState, station: str, found: list[Found]) -> list[Repeat]:
         return [self._event(state, station, each) for each in found]

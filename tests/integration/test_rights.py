@@ -25,7 +25,7 @@ from tests.integration.road import AIRSIFT, DRIVERS, end, make_environment
 
 pytestmark = pytest.mark.kafka
 
-NAMES = ("audio", "decisions", "segments", "matches", "gaps", "dead_letters", "state")
+NAMES = ("audio", "decisions", "segments", "matches", "repeats", "gaps", "dead_letters", "state")
 # docs/operating.md, "Security": what a worker may do, and no more.
 RIGHTS = [
     ("topic", "audio", "READ"),
