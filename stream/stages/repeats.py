@@ -115,7 +115,8 @@ class RepeatsPart:
 
     def check(self, end: int) -> str:
         """Return why a station whose audio goes on at sample `end` cannot have it, or ""."""
-        if max(self.done, self.begun) > end or self.done % HOP:
+        # Where audio begins, the first frame may lie up to a hop after it.
+        if max(self.done - HOP, self.begun) > end or self.done % HOP:
             return "repeats lies after align"
         for lag, start, last, *_ in self.open:
             in_order = 0 <= start <= last <= start + MAX_LENGTH + 2 * BLOCK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import wave
 from itertools import pairwise
 from pathlib import Path
@@ -15,9 +16,12 @@ from fingerprint.matching.matcher import LandmarkMatcher
 from fingerprint.repeats import finder
 from fingerprint.repeats.naming import add_to, find_cluster, title_in
 from fingerprint.repeats.store import folder_of
+from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk, Discontinuity, EndOfStream
 from stream.events import Decision, Repeat, Segment
+from stream.pipeline import Pipeline
 from stream.stages.repeats import FindRepeats, RepeatSettings, RepeatsPart, SecondLabels
+from tests.stream.doubles import SMOOTH, LoudnessClassifier
 
 RATE = 16_000
 SPOTS = (20.3, 100.0, 161.7)  # s
@@ -219,3 +223,27 @@ def test_labels_are_the_latest_of_each_second() -> None:
     assert labels.most(0, 30 * frames) == ""
     labels.add(10_000 * RATE, 20_000 * RATE, "music")
     assert len(labels.text) == 900
+
+
+@pytest.mark.parametrize("at_s", [97.3, 118.0])
+def test_a_pipeline_that_is_restored_finds_the_same_repeats(
+    audio: np.ndarray, tmp_path: Path, at_s: float
+) -> None:
+    def pipeline(name: str) -> Pipeline:
+        return Pipeline(RollingCQT(), LoudnessClassifier(), SMOOTH, repeats=stage(tmp_path / name))
+
+    def chunks(first: int, last: int) -> list[AudioChunk]:
+        edges = [*range(first, last, RATE), last]
+        return [AudioChunk("a", x, audio[x:y], RATE) for x, y in pairwise(edges)]
+
+    expected = repeats(pipeline("whole").push(chunks(0, len(audio)), last=True))
+    assert [event.count for event in expected] == [2, 3]
+    at = round(at_s * RATE)
+    first = pipeline("killed")
+    out = first.push(chunks(0, at))
+    stored = json.loads(json.dumps(first.snapshot("a")))
+    first.push(chunks(at, at + 11 * RATE))
+    second = pipeline("killed")
+    assert second.restore("a", stored)
+    out += second.push(chunks(stored["oldest"], len(audio)), last=True)
+    assert repeats(out) == expected
