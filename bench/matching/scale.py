@@ -26,6 +26,7 @@ from bench.matching import music as _music
 from bench.matching.degradations import DegradationContext, conditions
 from bench.matching.music import RATE, load
 from bench.matching.simulated_index import Peaks, build, simulated
+from bench.memory import peak_mb
 from bench.report import Report, arguments
 from fingerprint.analysis import hashes
 from fingerprint.analysis.landmarks import Landmarks
@@ -124,7 +125,7 @@ def measure(folder: Path) -> None:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     queries = [extract(samples) for samples in np.load(folder / "queries.npy")]
-    before = _memory_mb()
+    before = peak_mb()
     start = time.perf_counter()
     catalogue = Catalogue.open(folder / "shelf")
     opened = time.perf_counter() - start
@@ -133,7 +134,7 @@ def measure(folder: Path) -> None:
     first = [_spent(matcher, landmarks, time.process_time) for landmarks in queries]
     matcher.warp_search = True
     both = [_spent(matcher, landmarks, time.process_time) for landmarks in queries[:10]]
-    resident = _memory_mb()
+    resident = peak_mb()
     lists, read = _lists(catalogue, queries)
     print(
         json.dumps(
@@ -224,14 +225,6 @@ def _spent(matcher: LandmarkMatcher, landmarks: Landmarks, clock: Callable[[], f
     start = clock()
     matcher.match(landmarks)
     return clock() - start
-
-
-def _memory_mb() -> float:
-    """Return the peak resident memory of this process."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1000
-    raise RuntimeError("/proc/self/status has no VmHWM")
 
 
 if __name__ == "__main__":
