@@ -22,23 +22,12 @@ from stream.events import Decision, Repeat, Segment
 from stream.pipeline import Pipeline
 from stream.stages.repeats import FindRepeats, RepeatSettings, RepeatsPart, SecondLabels
 from tests.stream.doubles import SMOOTH, LoudnessClassifier
+from tests.stream.notes import notes
 
 RATE = 16_000
 SPOTS = (20.3, 100.0, 161.7)  # s
 SPOT_S = 9.0
 LENGTH_S = 190
-
-
-def notes(seconds: float, seed: int) -> np.ndarray:
-    """Return chords of random notes, eight a second: nothing of them repeats."""
-    random = np.random.default_rng(seed)
-    step = RATE // 8
-    time = np.arange(step) / RATE
-    parts = []
-    for _ in range(round(seconds * 8)):
-        hz = 150 * 2 ** random.uniform(0, 5, 4)
-        parts.append((np.sin(2 * np.pi * hz[:, None] * time).sum(axis=0) * np.hanning(step)) / 8)
-    return np.concatenate(parts).astype(np.float32)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ import pytest
 from airsift.cli.app import main
 from stream.testing import write_wav
 from tests.stream.media import encode
-from tests.stream.test_repeats import notes
+from tests.stream.notes import notes
 
 RATE = 16_000
 
