@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 BIN_BITS = 8
 TIME_BITS = 6
 STEP_BITS = 7
+KEYS = 2 ** (BIN_BITS + TIME_BITS + STEP_BITS)  # all values of a key
 
 MAX_FRAMES = 2**TIME_BITS - 1  # 1 s
 MAX_STEP = 2 ** (STEP_BITS - 1) - 1  # 63 bins, 1.75 octaves

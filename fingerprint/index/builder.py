@@ -9,13 +9,13 @@ import numpy as np
 
 from fingerprint.analysis import hashes
 from fingerprint.index.checks import PEAK_BLOCK
-from fingerprint.index.segment import Segment
+from fingerprint.index.segment import SPACE, Segment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Frames between two tracks: no pair reaches from one into the other.
-_SPACE = 2 * hashes.MAX_FRAMES
+# Above this number of keys, a row for each possible key is smaller than the keys and their rows.
+MOST_KEYS = hashes.KEYS // 2
 
 
 class SegmentBuilder:
@@ -47,7 +47,7 @@ class SegmentBuilder:
         self.starts.append(start)
         self.frames.append(length)
         self._peaks.append((frame + start, bin_))
-        self.end = start + length + _SPACE
+        self.end = start + length + SPACE
         return start
 
     def arrays(self) -> dict[str, NDArray[np.integer]]:
@@ -112,3 +112,14 @@ def to_rows(entries: NDArray[np.uint64]) -> tuple[NDArray[np.uint32], NDArray[np
     keys = (entries >> np.uint64(32)).astype(np.uint32)
     first = np.flatnonzero(np.diff(keys, prepend=keys[:1] + np.uint32(1)))
     return keys[first], np.append(first, len(keys)).astype(np.uint32)
+
+
+def to_table(
+    keys: NDArray[np.uint32], rows: NDArray[np.uint32]
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Return the smaller of two forms of (keys, rows): if most keys occur, rows of all keys."""
+    if len(keys) < MOST_KEYS:
+        return keys, rows
+    count = np.zeros(hashes.KEYS, np.uint32)
+    count[keys] = np.diff(rows)
+    return keys[:0], np.concatenate([rows[:1], np.cumsum(count, dtype=np.uint32)])

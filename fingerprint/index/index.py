@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from airsift.errors import CatalogueError
 from fingerprint.index.builder import MemSegment
 from fingerprint.index.checks import segment_path
-from fingerprint.index.segment import MAX_QUERY_POSTINGS, Segment, share_budget
-from fingerprint.index.segment_file import open_segment
+from fingerprint.index.lookup import MAX_QUERY_POSTINGS
+from fingerprint.index.segment import Segment
+from fingerprint.index.segment_file import ResidentPages, open_segment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,16 +54,15 @@ class Index:
         self.unreadable: list[int] = []
         self.memory = MemSegment()
         self.max_query_postings = MAX_QUERY_POSTINGS
+        self._pages = ResidentPages()
         self._version = -1
         self.load()
 
     @property
     def segments(self) -> list[Segment]:
-        """The segments to search, each with its part of the postings budget."""
+        """The segments to search."""
         memory = [self.memory.segment()] if self.memory.tracks else []
-        segments = [*self.files.values(), *memory]
-        share_budget(segments, self.max_query_postings)
-        return segments
+        return [*self.files.values(), *memory]
 
     def refresh(self) -> bool:
         """Load changes by other processes; return whether there were any."""
@@ -100,7 +100,7 @@ class Index:
     def _open(self, name: object, known: Segment | None) -> None:
         try:
             path = segment_path(self.folder, name)
-            self.files[path.name] = known or open_segment(path)
+            self.files[path.name] = known or open_segment(path, self._pages)
         except (ValueError, CatalogueError, OSError) as error:
             self.lost.append(name)
             self.problems.append(self._why_not(name, error))

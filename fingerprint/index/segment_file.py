@@ -12,6 +12,7 @@ import mmap
 import zlib
 from itertools import pairwise
 from typing import TYPE_CHECKING, BinaryIO, cast
+from weakref import WeakSet
 
 import numpy as np
 
@@ -19,12 +20,12 @@ from airsift.errors import CatalogueError
 from airsift.files import atomic
 from fingerprint import settings
 from fingerprint.analysis import hashes
-from fingerprint.index.builder import SegmentBuilder, to_rows
+from fingerprint.index.builder import SegmentBuilder, to_rows, to_table
 from fingerprint.index.checks import ArrayEntry, Header, check_arrays, check_layout, parse_object
 from fingerprint.index.segment import Segment
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -33,9 +34,9 @@ MAGIC = b"airsift segment\n"
 HEADER = 4096  # bytes
 _LOADED = ("tracks", "starts", "frames", "keys", "rows", "peak_rows")
 _MAPPED = ("postings", "peak_frames", "peak_bins")
-# Bytes of postings that a process keeps mapped. The system's page cache keeps more as long as there
-# is room: this bounds what counts as the process's own memory.
-_RESIDENT = 64 * 2**20
+# Bytes of postings of an index that a process keeps mapped. The system's page cache keeps more as
+# long as there is room: this bounds what counts as the process's own memory.
+_RESIDENT = 128 * 2**20
 _FAULT_AROUND = 64 * 2**10  # bytes; a page fault maps up to this much around it
 _WAY_OUT = (
     "`airsift catalogue merge` takes the segment out, and then `add` with the same files makes "
@@ -44,11 +45,39 @@ _WAY_OUT = (
 # Postings sorted at once in a merge: 32 MB, about 150 MB with temporary arrays.
 _AT_ONCE = 4_000_000
 
-_LAST_KEY = 2 ** (hashes.BIN_BITS + hashes.TIME_BITS + hashes.STEP_BITS)
+
+class ResidentPages:
+    """Unmaps the postings of all segments of an index when a process has touched many of them."""
+
+    def __init__(self) -> None:
+        self._maps: WeakSet[_Postings] = WeakSet()
+        self._touched = 0
+
+    def of(self, mapped: mmap.mmap, postings: ArrayEntry) -> Callable[[int, int], None]:
+        """Return what a segment is to call with the lists of postings it has read, and bytes."""
+        some = _Postings(mapped, postings, self)
+        self._maps.add(some)
+        return some.read
+
+    def add(self, size: int) -> None:
+        """Count bytes that were touched."""
+        self._touched += size
+        if self._touched > _RESIDENT:
+            self._touched = 0
+            if sum(some.length for some in self._maps) > _RESIDENT:
+                for some in self._maps:
+                    some.unmap()
 
 
-def open_segment(path: Path) -> Segment:
+def open_segment(path: Path, pages: ResidentPages | None = None) -> Segment:
     """Open a segment file for reading.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    pages : ResidentPages, optional
+        Shared by all segments of an index, so that their number does not raise the memory.
 
     Raises
     ------
@@ -67,7 +96,7 @@ def open_segment(path: Path) -> Segment:
         check_arrays(arrays)
     except ValueError as error:
         raise CatalogueError(f"{path}: is damaged ({error}); {_WAY_OUT}") from error
-    return Segment(path, arrays, _Pages(mapped, about["postings"]))
+    return Segment(path, arrays, (pages or ResidentPages()).of(mapped, about["postings"]))
 
 
 def verify(path: Path) -> None:
@@ -172,7 +201,7 @@ def _merge(
     """Yield (key << 32 | place) in order, one range of keys at a time to bound memory."""
     total = sum(segment.size for segment in segments)
     ranges = max(1, -(-total // _AT_ONCE))
-    edges = np.linspace(0, _LAST_KEY, ranges + 1).astype(np.int64).tolist()
+    edges = np.linspace(0, hashes.KEYS, ranges + 1).astype(np.int64).tolist()
     for first, last in pairwise(edges):
         parts = []
         for segment, move in zip(segments, moved, strict=True):
@@ -209,7 +238,7 @@ def _write_postings(
         ends.append(row[1:] + np.uint32(total))
         total += len(part)
     about["postings"] = {"dtype": "<u4", "count": total, "offset": offset, "crc32": checksum}
-    return np.concatenate(keys), np.concatenate(ends)
+    return to_table(np.concatenate(keys), np.concatenate(ends))
 
 
 def _write_array(
@@ -226,24 +255,26 @@ def _write_array(
     file.write(data)
 
 
-class _Pages:
-    """Unmaps the pages of postings when a process has touched many."""
+class _Postings:
+    """The mapped postings of one segment."""
 
-    def __init__(self, mapped: mmap.mmap, postings: ArrayEntry) -> None:
+    def __init__(self, mapped: mmap.mmap, postings: ArrayEntry, pages: ResidentPages) -> None:
         self._map = mapped
-        self._touched = 0
+        self._pages = pages
         self._start = -(-postings["offset"] // mmap.PAGESIZE) * mmap.PAGESIZE
         end = postings["offset"] + _bytes(postings)
-        self._length = end // mmap.PAGESIZE * mmap.PAGESIZE - self._start
-        if self._length > 0:
+        self.length = max(end // mmap.PAGESIZE * mmap.PAGESIZE - self._start, 0)
+        if self.length:
             # Lists are short and far apart: reading ahead would be wasted.
-            mapped.madvise(mmap.MADV_RANDOM, self._start, self._length)
+            mapped.madvise(mmap.MADV_RANDOM, self._start, self.length)
 
-    def __call__(self, lists: int, size: int) -> None:
-        self._touched += lists * _FAULT_AROUND + size
-        if self._touched > _RESIDENT and self._length > _RESIDENT:
-            self._map.madvise(mmap.MADV_DONTNEED, self._start, self._length)
-            self._touched = 0
+    def read(self, lists: int, size: int) -> None:
+        # No more than everything is touched, however many lists of a small segment are read.
+        self._pages.add(min(lists * _FAULT_AROUND + size, self.length))
+
+    def unmap(self) -> None:
+        if self.length:
+            self._map.madvise(mmap.MADV_DONTNEED, self._start, self.length)
 
 
 def _check(path: Path, name: str, array: NDArray[np.integer], about: ArrayEntry) -> None:

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fingerprint.analysis import hashes
+from fingerprint.index.lookup import MAX_QUERY_POSTINGS, look_up
+from fingerprint.index.segment import SPACE
 from fingerprint.settings import HOP
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from fingerprint.analysis.hashes import Pairs
@@ -25,6 +29,7 @@ _SAME_FRAMES = 3
 # Share of the postings budget of a query that each warp may use in a search over many warps. In a
 # large catalogue that means fewer and rarer keys.
 _WARP_BUDGET = 0.2
+MIN_VOTES = 3  # of a candidate
 # Up to this number of lags, counting the votes of each is cheapest.
 _MAX_COUNTED_LAGS = 500
 
@@ -81,62 +86,76 @@ def query_keys(query: Pairs, warp: Warp) -> tuple[NDArray[np.uint32], NDArray[np
 
 
 def find_candidates(
-    segments: list[Segment], query: Pairs, warps: list[Warp], max_candidates: int
+    segments: Sequence[Segment],
+    query: Pairs,
+    warps: Sequence[Warp],
+    max_candidates: int,
+    max_postings: int = MAX_QUERY_POSTINGS,
 ) -> list[Candidate]:
     """Return the places of an index with most votes, best first.
 
+    They depend on the tracks of the index, not on the segments that hold them.
+
     Parameters
     ----------
-    segments : list of Segment
+    segments : sequence of Segment
         The index.
     query : Pairs
-        Pairs of the query.
-    warps : list of Warp
+        Pairs of the query, of at most 30 s.
+    warps : sequence of Warp
         Warps to try.
     max_candidates : int > 0
         Candidates to return, of all warps together.
+    max_postings : int > 0
+        Postings to read. A search over many warps reads a fifth of them for each.
+
+    Raises
+    ------
+    ValueError
+        The query is longer than the space between two tracks.
     """
     best: list[Candidate] = []
-    budget = 1.0 if len(warps) == 1 else _WARP_BUDGET
+    budget = max_postings if len(warps) == 1 else round(_WARP_BUDGET * max_postings)
     for warp in warps:
         keys, time = query_keys(query, warp)
-        for segment in segments:
-            to_beat = best[-1].votes if len(best) == max_candidates else 2
-            best += _in_segment(segment, keys, time, max_candidates, to_beat, warp, budget)
-            best.sort(key=lambda candidate: -candidate.votes)
+        reach = int(time.max(initial=0))
+        if reach > SPACE - 2 * _SAME_FRAMES:
+            raise ValueError(f"a query of {reach} frames, at most {SPACE} are searched; cut it")
+        for segment, which, place in look_up(segments, keys, budget):
+            floor = best[-1].votes if len(best) == max_candidates else MIN_VOTES
+            lags = np.sort(place - time[which])
+            best += _in_segment(segment, lags, reach, max_candidates, floor, warp)
+            best.sort(key=_order)
             del best[max_candidates:]
     return best
 
 
+def _order(candidate: Candidate) -> tuple[int, int, int]:
+    """Return what candidates are sorted by: places with equal votes by track, not by segment."""
+    return -candidate.votes, int(candidate.segment.tracks[candidate.track]), candidate.lag
+
+
 def _in_segment(
     segment: Segment,
-    keys: NDArray[np.uint32],
-    time: NDArray[np.int32],
+    lags: NDArray[np.int32],
+    reach: int,
     max_candidates: int,
-    to_beat: int,
+    min_votes: int,
     warp: Warp,
-    budget: float,
 ) -> list[Candidate]:
-    """Return up to `max_candidates` places of a segment with more than `to_beat` votes."""
-    which, place = segment.look_up(keys, budget)
-    # Lag and place in one number: sorting by lag keeps the place.
-    votes = np.empty(len(place), "<i8")
-    halves = votes.view("<i4").reshape(-1, 2)
-    halves[:, 0] = place
-    np.subtract(place, time[which], out=halves[:, 1])
-    votes.sort()
-    lags = np.ascontiguousarray(halves[:, 1])
+    """Return the best places of a segment with at least `min_votes` votes."""
+    # A candidate rules out at most the lags within _SAME_FRAMES of it.
+    value, votes = _densest(lags, (1 + 2 * _SAME_FRAMES) * max_candidates, min_votes)
+    # A lag is at most the query's length before the first frame of its track.
+    track = segment.track_at(value + (reach + _SAME_FRAMES))
+    lag = value - segment.starts[track]
+    number = segment.tracks[track]
     found: list[Candidate] = []
-    taken: list[int] = []
-    for centre, first, last in _densest(lags, 3 * max_candidates, to_beat):
-        if any(abs(centre - other) <= _SAME_FRAMES for other in taken):
+    for at in np.lexsort((lag, number, -votes)).tolist():
+        row, place = int(track[at]), int(lag[at])
+        if any(each.track == row and abs(each.lag - place) <= _SAME_FRAMES for each in found):
             continue
-        tracks = segment.track_at(halves[first:last, 0])
-        lowest = int(tracks.min())
-        track = lowest + int(np.bincount(tracks - lowest).argmax())
-        taken.append(centre)
-        lag = centre - int(segment.starts[track])
-        found.append(Candidate(segment, track, lag, last - first, warp))
+        found.append(Candidate(segment, row, place, int(votes[at]), warp))
         if len(found) == max_candidates:
             break
     return found
@@ -154,26 +173,24 @@ def _both_steps(
     return both, np.concatenate([index, index[again]])
 
 
-def _densest(lags: NDArray[np.int32], max_lags: int, to_beat: int) -> list[tuple[int, int, int]]:
-    """Return the lags with most votes within +-1 frame, best first.
+def _densest(
+    lags: NDArray[np.int32], max_lags: int, min_votes: int
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return the lags with most votes within +-1 frame, ascending, and their votes.
 
     Parameters
     ----------
     lags : np.ndarray [shape=(n,)], ascending
         The lag of every vote.
     max_lags : int > 0
-        Approximate number of lags to return.
-    to_beat : int > 0
-        Return only lags with more votes than this.
-
-    Returns
-    -------
-    list of (int, int, int)
-        A lag, and the first and the last (half-open) of its votes.
+        Number of lags to return, if there are as many; all that have as many votes as the last
+        one are returned too.
+    min_votes : int > 0
+        Return only lags with at least this many votes.
     """
     # A lag with n votes begins a run of n votes that spans two steps at most. Searching for ever
     # longer runs until few are left is far cheaper than counting the votes of every lag.
-    run = to_beat + 1
+    run = min_votes
     values = _run_starts(lags, run)
     while len(values) > _MAX_COUNTED_LAGS:
         run *= 2
@@ -183,10 +200,12 @@ def _densest(lags: NDArray[np.int32], max_lags: int, to_beat: int) -> list[tuple
         values = fewer
     values = np.unique(np.concatenate([values, values + 1]))
     first = np.searchsorted(lags, values - 1)
-    last = np.searchsorted(lags, values + 1, side="right")
-    best = np.argsort(first - last, kind="stable")[: 2 * max_lags]
-    found = zip(values[best].tolist(), first[best].tolist(), last[best].tolist(), strict=True)
-    return [(value, a, b) for value, a, b in found if b - a > to_beat]
+    votes = np.searchsorted(lags, values + 1, side="right") - first
+    least = min_votes
+    if len(votes) > max_lags:
+        least = max(least, int(np.partition(votes, -max_lags)[-max_lags]))
+    enough = votes >= least
+    return values[enough], votes[enough]
 
 
 def _run_starts(lags: NDArray[np.int32], run: int) -> NDArray[np.int32]:

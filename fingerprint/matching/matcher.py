@@ -165,7 +165,13 @@ class LandmarkMatcher:
         candidates: list[tuple[int, Candidate]] = []
         for index, piece in enumerate(pieces):
             query = hashes.query_pairs(piece, _RANK, _FAN_OUT)
-            some = find_candidates(self.catalogue.segments, query, warps, max_candidates)
+            some = find_candidates(
+                self.catalogue.segments,
+                query,
+                warps,
+                max_candidates,
+                self.catalogue.max_query_postings,
+            )
             candidates += [(index, candidate) for candidate in some]
         candidates.sort(key=lambda found: -found[1].votes)
 
