@@ -35,7 +35,7 @@ _TRACK = 15_000  # frames, four minutes
 _FRAMES_AN_HOUR = 3600 * SAMPLE_RATE / HOP
 _SHIFTS = range(-BINS_PER_OCTAVE // 2, BINS_PER_OCTAVE // 2 + 1, BINS_PER_OCTAVE // 12)  # bins
 _STRETCHES = (0.95, 0.975, 1.0, 1.025, 1.05)
-_SEGMENT_HOURS = 500
+_SEGMENT_HOURS = 1000
 _RANGES = 16  # ranges of keys of a segment that are sorted one after another
 
 Draw = tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint32]]
@@ -185,7 +185,7 @@ def build(
     blocks : Blocks
         The simulated music, and the keys whose postings are stored.
     hours : float > 0
-        Of simulated tracks, in segments of about 500 hours.
+        Of simulated tracks, in segments of about a thousand hours.
     known : dict of str to Landmarks
         Real tracks by their key, as if they were added last.
     seed : int

@@ -26,7 +26,7 @@ class SegmentBuilder:
         self.starts: list[int] = []
         self.frames: list[int] = []
         self.end = 0
-        self._peaks: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        self._peaks: list[tuple[NDArray[np.uint32], NDArray[np.uint8]]] = []
 
     def add(
         self, track: int, length: int, frame: NDArray[np.int64], bin_: NDArray[np.int64]
@@ -46,22 +46,23 @@ class SegmentBuilder:
         self.tracks.append(track)
         self.starts.append(start)
         self.frames.append(length)
-        self._peaks.append((frame + start, bin_))
+        # 5 bytes for each peak: a large segment has 200 million.
+        self._peaks.append(((frame + start).astype(np.uint32), bin_.astype(np.uint8)))
         self.end = start + length + SPACE
         return start
 
     def arrays(self) -> dict[str, NDArray[np.integer]]:
         """Return the arrays of a segment that do not depend on hash keys."""
-        frame = np.concatenate([np.empty(0, np.int64), *(frame for frame, _ in self._peaks)])
-        bin_ = np.concatenate([np.empty(0, np.int64), *(bin_ for _, bin_ in self._peaks)])
-        edges = np.arange(0, self.end + PEAK_BLOCK, PEAK_BLOCK)
+        frame = np.concatenate([np.empty(0, np.uint32), *(frame for frame, _ in self._peaks)])
+        bin_ = np.concatenate([np.empty(0, np.uint8), *(bin_ for _, bin_ in self._peaks)])
+        edges = np.arange(0, self.end + PEAK_BLOCK, PEAK_BLOCK, dtype=np.uint32)
         return {
             "tracks": np.array(self.tracks, np.uint32),
             "starts": np.array(self.starts, np.int64),
             "frames": np.array(self.frames, np.int64),
             "peak_rows": np.searchsorted(frame, edges).astype(np.uint32),
-            "peak_frames": (frame % PEAK_BLOCK).astype(np.uint8),
-            "peak_bins": bin_.astype(np.uint8),
+            "peak_frames": frame.astype(np.uint8),  # modulo PEAK_BLOCK
+            "peak_bins": bin_,
         }
 
 

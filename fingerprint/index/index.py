@@ -9,7 +9,7 @@ from fingerprint.index.builder import MemSegment
 from fingerprint.index.checks import segment_path
 from fingerprint.index.lookup import MAX_QUERY_POSTINGS
 from fingerprint.index.segment import Segment
-from fingerprint.index.segment_file import ResidentPages, open_segment
+from fingerprint.index.segment_file import open_segment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +54,6 @@ class Index:
         self.unreadable: list[int] = []
         self.memory = MemSegment()
         self.max_query_postings = MAX_QUERY_POSTINGS
-        self._pages = ResidentPages()
         self._version = -1
         self.load()
 
@@ -100,7 +99,7 @@ class Index:
     def _open(self, name: object, known: Segment | None) -> None:
         try:
             path = segment_path(self.folder, name)
-            self.files[path.name] = known or open_segment(path, self._pages)
+            self.files[path.name] = known or open_segment(path)
         except (ValueError, CatalogueError, OSError) as error:
             self.lost.append(name)
             self.problems.append(self._why_not(name, error))

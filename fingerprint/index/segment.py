@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    ReadLists = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.uint32]]
+
 # Frames between two tracks, 33 s. No pair reaches from one track into the other, and no query is
 # longer: the lag of a query in one track is never that in another.
 SPACE = 2048
@@ -44,15 +46,16 @@ class Segment:
     arrays : mapping of str to np.ndarray
         ``tracks``, ``starts``, ``frames`` (a row each), ``keys``, ``rows``, ``postings``,
         ``peak_rows``, ``peak_frames``, ``peak_bins``.
-    on_read : callable, optional
-        Called with the number of lists of postings that were read, and their bytes.
+    read_lists : callable, optional
+        Returns the postings of lists, given where they begin and their lengths; without it, they
+        are copied from the array.
     """
 
     def __init__(
         self,
         path: Path,
         arrays: Mapping[str, NDArray[np.integer]],
-        on_read: Callable[[int, int], None] | None = None,
+        read_lists: ReadLists | None = None,
     ) -> None:
         self.path = path
         self.tracks = arrays["tracks"]
@@ -64,7 +67,7 @@ class Segment:
         self._peak_rows = arrays["peak_rows"]
         self._peak_frames = arrays["peak_frames"]
         self._peak_bins = arrays["peak_bins"]
-        self._on_read = on_read
+        self._read_lists = read_lists
 
     @property
     def size(self) -> int:
@@ -104,6 +107,8 @@ class Segment:
         """Return the postings of lists, one list after another: frames on the segment's axis."""
         if not len(count):
             return np.empty(0, np.int32)
+        if self._read_lists is not None:
+            return self._read_lists(first, count).view(np.int32)
         ends = np.cumsum(count)
         total = int(ends[-1])
         if total > _LONG * len(count):
@@ -112,10 +117,7 @@ class Segment:
         else:
             index = np.arange(total) + np.repeat(first - ends + count, count)
             some = self._postings[index]
-        place = some.view(np.int32)
-        if self._on_read is not None:
-            self._on_read(len(count), place.nbytes)
-        return place
+        return some.view(np.int32)
 
     def track_at(self, place: NDArray[np.int64] | NDArray[np.int32]) -> NDArray[np.intp]:
         """Return the row in `tracks` of each frame of the axis."""
@@ -149,7 +151,5 @@ class Segment:
             return np.empty(0, np.uint32), np.empty(0, np.int64)
         rows = self._rows[a : b + 1].astype(np.int64)
         keys = np.repeat(named, np.diff(rows))
-        place = self._postings[rows[0] : rows[-1]].astype(np.int64)
-        if self._on_read is not None:
-            self._on_read(1, 4 * len(place))
+        place = self.read(rows[:1], rows[-1:] - rows[:1]).astype(np.int64)
         return keys, place

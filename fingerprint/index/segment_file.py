@@ -1,18 +1,20 @@
 """Segment files: a page of header, then arrays, written once and read through a memory map.
 
 Opening reads and checks only what leads to everything else (the tracks and the keys, a few
-megabytes). Postings and peaks are paged in as queries need them, and processes share the pages. A
-flipped bit in those cannot crash a look-up, only cost votes; :func:`verify` finds it.
+megabytes). Postings and peaks are read as queries need them, and processes share the pages in the
+system's cache. A flipped bit in those cannot crash a look-up, only cost votes; :func:`verify` finds
+it.
 """
 
 from __future__ import annotations
 
 import json
 import mmap
+import os
+import weakref
 import zlib
 from itertools import pairwise
 from typing import TYPE_CHECKING, BinaryIO, cast
-from weakref import WeakSet
 
 import numpy as np
 
@@ -25,7 +27,7 @@ from fingerprint.index.checks import ArrayEntry, Header, check_arrays, check_lay
 from fingerprint.index.segment import Segment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -34,10 +36,10 @@ MAGIC = b"airsift segment\n"
 HEADER = 4096  # bytes
 _LOADED = ("tracks", "starts", "frames", "keys", "rows", "peak_rows")
 _MAPPED = ("postings", "peak_frames", "peak_bins")
-# Bytes of postings of an index that a process keeps mapped. The system's page cache keeps more as
-# long as there is room: this bounds what counts as the process's own memory.
-_RESIDENT = 128 * 2**20
-_FAULT_AROUND = 64 * 2**10  # bytes; a page fault maps up to this much around it
+# A segment with more bytes of postings than this is not read through its map: a query needs lists
+# that are far apart, and the system maps 64 kB around each. These count as the process's memory,
+# and to map them costs more than to read the list.
+_MAX_MAPPED = 32 * 2**20
 _WAY_OUT = (
     "`airsift catalogue merge` takes the segment out, and then `add` with the same files makes "
     "its tracks anew"
@@ -46,38 +48,8 @@ _WAY_OUT = (
 _AT_ONCE = 4_000_000
 
 
-class ResidentPages:
-    """Unmaps the postings of all segments of an index when a process has touched many of them."""
-
-    def __init__(self) -> None:
-        self._maps: WeakSet[_Postings] = WeakSet()
-        self._touched = 0
-
-    def of(self, mapped: mmap.mmap, postings: ArrayEntry) -> Callable[[int, int], None]:
-        """Return what a segment is to call with the lists of postings it has read, and bytes."""
-        some = _Postings(mapped, postings, self)
-        self._maps.add(some)
-        return some.read
-
-    def add(self, size: int) -> None:
-        """Count bytes that were touched."""
-        self._touched += size
-        if self._touched > _RESIDENT:
-            self._touched = 0
-            if sum(some.length for some in self._maps) > _RESIDENT:
-                for some in self._maps:
-                    some.unmap()
-
-
-def open_segment(path: Path, pages: ResidentPages | None = None) -> Segment:
+def open_segment(path: Path) -> Segment:
     """Open a segment file for reading.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    pages : ResidentPages, optional
-        Shared by all segments of an index, so that their number does not raise the memory.
 
     Raises
     ------
@@ -96,7 +68,8 @@ def open_segment(path: Path, pages: ResidentPages | None = None) -> Segment:
         check_arrays(arrays)
     except ValueError as error:
         raise CatalogueError(f"{path}: is damaged ({error}); {_WAY_OUT}") from error
-    return Segment(path, arrays, (pages or ResidentPages()).of(mapped, about["postings"]))
+    large = _bytes(about["postings"]) > _MAX_MAPPED
+    return Segment(path, arrays, _Lists(path, about["postings"]) if large else None)
 
 
 def verify(path: Path) -> None:
@@ -255,26 +228,25 @@ def _write_array(
     file.write(data)
 
 
-class _Postings:
-    """The mapped postings of one segment."""
+class _Lists:
+    """Reads lists of postings from a segment file."""
 
-    def __init__(self, mapped: mmap.mmap, postings: ArrayEntry, pages: ResidentPages) -> None:
-        self._map = mapped
-        self._pages = pages
-        self._start = -(-postings["offset"] // mmap.PAGESIZE) * mmap.PAGESIZE
-        end = postings["offset"] + _bytes(postings)
-        self.length = max(end // mmap.PAGESIZE * mmap.PAGESIZE - self._start, 0)
-        if self.length:
-            # Lists are short and far apart: reading ahead would be wasted.
-            mapped.madvise(mmap.MADV_RANDOM, self._start, self.length)
+    def __init__(self, path: Path, postings: ArrayEntry) -> None:
+        self._path = path
+        self._offset = postings["offset"]
+        self._file = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+        os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_RANDOM)
 
-    def read(self, lists: int, size: int) -> None:
-        # No more than everything is touched, however many lists of a small segment are read.
-        self._pages.add(min(lists * _FAULT_AROUND + size, self.length))
-
-    def unmap(self) -> None:
-        if self.length:
-            self._map.madvise(mmap.MADV_DONTNEED, self._start, self.length)
+    def __call__(self, first: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.uint32]:
+        out = np.empty(int(count.sum()), "<u4")
+        to, end = memoryview(out).cast("B"), 0
+        offsets, sizes = self._offset + 4 * first, 4 * count
+        for offset, size in zip(offsets.tolist(), sizes.tolist(), strict=True):
+            start, end = end, end + size
+            if os.preadv(self._file, [to[start:end]], offset) != size:
+                raise CatalogueError(f"{self._path}: was cut short while in use; {_WAY_OUT}")
+        return out
 
 
 def _check(path: Path, name: str, array: NDArray[np.integer], about: ArrayEntry) -> None:

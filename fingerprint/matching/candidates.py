@@ -24,11 +24,16 @@ if TYPE_CHECKING:
 # A value further than this from the centre of its step may have been rounded the other way when
 # the track was stored, so both steps are looked up.
 _DOUBT = 0.4
+# Under speech or noise a key is the track's less often if it was rounded the second nearest way,
+# and if its peaks lie far apart, because peaks of the noise come between them. Natural logarithms.
+_PER_DOUBT = 0.9
+_PER_FRAME = 0.04
+_PER_BIN = 0.03
 # Candidates within this distance are the same.
 _SAME_FRAMES = 3
 # Share of the postings budget of a query that each warp may use in a search over many warps. In a
 # large catalogue that means fewer and rarer keys.
-_WARP_BUDGET = 0.2
+_WARP_BUDGET = 0.05
 MIN_VOTES = 3  # of a candidate
 # Up to this number of lags, counting the votes of each is cheapest.
 _MAX_COUNTED_LAGS = 500
@@ -63,26 +68,30 @@ class Candidate:
         return replace(self, lag=self.lag + round(samples * self.warp.time_ratio / HOP))
 
 
-def query_keys(query: Pairs, warp: Warp) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
-    """Return (keys, frames of the track) to look up for a query.
+def query_keys(
+    query: Pairs, warp: Warp
+) -> tuple[NDArray[np.uint32], NDArray[np.int32], NDArray[np.float32]]:
+    """Return (keys, frames of the track, worth) to look up for a query.
 
     A value near the edge of a step gives a key for both steps, so a pair gives 1 to 8 keys, 1.7
-    on average.
+    on average. The worth of a key is the chance, on some scale, that the track has it there.
     """
     shift, ratio = np.float32(warp.pitch_bins), np.float32(warp.time_ratio)
     index = np.arange(len(query.time))
-    low, index = _both_steps(query.bin - shift, index)
-    other, index2 = _both_steps((query.other - shift)[index], np.arange(len(index)))
-    low, index = low[index2], index[index2]
-    frames, index3 = _both_steps((query.frames * ratio)[index], np.arange(len(index)))
-    low, other, index = low[index3], other[index3], index[index3]
+    low, index, far = _both_steps(query.bin - shift, index)
+    other, index2, far2 = _both_steps((query.other - shift)[index], np.arange(len(index)))
+    low, index, doubts = low[index2], index[index2], far[index2] + far2
+    frames, index3, far3 = _both_steps((query.frames * ratio)[index], np.arange(len(index)))
+    low, other, index, doubts = low[index3], other[index3], index[index3], doubts[index3] + far3
     step = other - low
     fits = (low >= 0) & (low < 2**hashes.BIN_BITS) & (np.abs(step) <= hashes.MAX_STEP)
     fits &= (frames >= 1) & (frames <= hashes.MAX_FRAMES)
     keys = hashes.pack(low[fits], step[fits], frames[fits])
     time = np.rint(query.time[index[fits]] * ratio).astype(np.int32)
+    loss = _PER_DOUBT * doubts + _PER_FRAME * frames + _PER_BIN * np.abs(step)
+    worth = np.exp(-loss[fits]).astype(np.float32)
     order = np.argsort(keys)
-    return keys[order], time[order]
+    return keys[order], time[order], worth[order]
 
 
 def find_candidates(
@@ -107,7 +116,7 @@ def find_candidates(
     max_candidates : int > 0
         Candidates to return, of all warps together.
     max_postings : int > 0
-        Postings to read. A search over many warps reads a fifth of them for each.
+        Postings to read. A search over many warps reads a twentieth of them for each.
 
     Raises
     ------
@@ -117,11 +126,11 @@ def find_candidates(
     best: list[Candidate] = []
     budget = max_postings if len(warps) == 1 else round(_WARP_BUDGET * max_postings)
     for warp in warps:
-        keys, time = query_keys(query, warp)
+        keys, time, worth = query_keys(query, warp)
         reach = int(time.max(initial=0))
         if reach > SPACE - 2 * _SAME_FRAMES:
             raise ValueError(f"a query of {reach} frames, at most {SPACE} are searched; cut it")
-        for segment, which, place in look_up(segments, keys, budget):
+        for segment, which, place in look_up(segments, keys, worth, budget):
             floor = best[-1].votes if len(best) == max_candidates else MIN_VOTES
             lags = np.sort(place - time[which])
             best += _in_segment(segment, lags, reach, max_candidates, floor, warp)
@@ -163,14 +172,23 @@ def _in_segment(
 
 def _both_steps(
     value: NDArray[np.float32], index: NDArray[np.intp]
-) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
-    """Round; where the result is in doubt, return the second nearest integer as well."""
+) -> tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.int64]]:
+    """Round; where the result is in doubt, return the second nearest integer as well.
+
+    Returns
+    -------
+    rounded, index : np.ndarray [shape=(n,)]
+        Integers, and the index of each.
+    second : np.ndarray [shape=(n,), int64]
+        1 for those that are the second nearest, else 0.
+    """
     near = np.rint(value)
     rest = value - near
     again = np.flatnonzero(np.abs(rest) > _DOUBT)
     far = near[again] + np.sign(rest[again])
     both = np.concatenate([near, far]).astype(np.int64)
-    return both, np.concatenate([index, index[again]])
+    second = np.repeat(np.array([0, 1]), (len(near), len(far)))
+    return both, np.concatenate([index, index[again]]), second
 
 
 def _densest(

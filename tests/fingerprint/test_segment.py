@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from airsift.errors import CatalogueError
 from fingerprint.analysis import hashes
 from fingerprint.analysis.peaks import extract
-from fingerprint.index import builder
+from fingerprint.index import builder, segment_file
 from fingerprint.index.builder import MemSegment
-from fingerprint.index.lookup import look_up, rarest
+from fingerprint.index.lookup import cheapest, look_up
 from fingerprint.index.segment_file import (
     HEADER,
     MAGIC,
@@ -105,27 +105,37 @@ def test_a_merge_of_nothing_is_an_empty_segment(files, tmp_path):
     write_merged(tmp_path / "none.seg", [open_segment(files[0])], set())
     segment = open_segment(tmp_path / "none.seg")
     assert (segment.size, segment.line) == (0, 0)
-    assert list(look_up([segment], np.array([5], np.uint32), 100)) == []
+    assert len(read_all(segment, np.array([5], np.uint32))[0]) == 0
 
 
 def test_looking_up_finds_every_posting_of_a_key(files):
     segment = open_segment(files[1])
     keys, place = segment.entries(0, 2**32)
     queried = np.array([keys[0], keys[len(keys) // 2], 2**21 - 1, 2**32 - 1], np.uint32)
-    ((_, which, found),) = look_up([segment], queried, 10**6)
+    which, found = read_all(segment, queried)
     for index, key in enumerate(queried):
         assert sorted(found[which == index]) == sorted(place[keys == key])
 
 
-@given(st.lists(st.integers(0, 9), max_size=30), st.integers(0, 100))
-def test_the_shortest_lists_are_read_up_to_the_budget(lengths, most):
-    count = np.array(lengths, np.int64)
-    read = rarest(count, most)
+def read_all(segment, keys):
+    """The postings of keys in one segment, and the key of each."""
+    found = list(look_up([segment], keys, np.ones(len(keys), np.float32), 10**6))
+    assert [each[0] for each in found] == [segment] * len(found)
+    return found[0][1:] if found else (np.empty(0, np.intp), np.empty(0, np.int32))
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from([0.5, 1, 2]))), st.integers(0, 100))
+def test_lists_that_cost_least_for_their_worth_are_read_up_to_the_budget(lists, most):
+    count = np.array([length for length, _ in lists], np.int64)
+    worth = np.array([worth for _, worth in lists], np.float32)
+    read = cheapest(count, worth, most)
     left = np.setdiff1d(np.arange(len(count)), read)
     assert count[read].sum() <= most
     if len(left):
-        assert count[read].sum() + count[left].min() > most
-        assert count[read].max(initial=0) <= count[left].min()
+        price = count / worth
+        assert price[read].max(initial=0) <= price[left].min()
+        first = left[np.lexsort((left, price[left]))[0]]
+        assert count[read].sum() + count[first] > most
 
 
 @pytest.mark.parametrize("most", [0, 100, 1000, 10**6])
@@ -135,12 +145,12 @@ def test_lists_are_read_whole_and_from_all_segments_or_none(most):
         np.concatenate([segment.entries(0, 2**32)[0] for segment in segments]), return_counts=True
     )
     read = np.zeros(len(keys), np.int64)
-    for _, which, place in look_up(segments, keys, most):
+    for _, which, place in look_up(segments, keys, np.ones(len(keys), np.float32), most):
         assert len(which) == len(place)
         read += np.bincount(which, minlength=len(keys))
     assert read.sum() <= most
     assert np.all((read == count) | (read == 0))
-    assert set(np.flatnonzero(read)) == set(rarest(count, most)[: len(keys)])
+    assert set(np.flatnonzero(read)) == set(cheapest(count, np.ones(len(keys)), most))
 
 
 def test_a_segment_of_most_keys_is_as_one_of_few(files, tmp_path, monkeypatch):
@@ -155,8 +165,20 @@ def test_a_segment_of_most_keys_is_as_one_of_few(files, tmp_path, monkeypatch):
     for a, b in zip(most.entries(5, middle), few.entries(5, middle), strict=True):
         assert np.array_equal(a, b)
     queried = np.concatenate([keys[:99], np.array([0, 2**21 - 1, 2**21, 2**32 - 1], np.uint32)])
-    ((_, *of_most),), ((_, *of_few),) = (look_up([s], queried, 10**6) for s in (most, few))
-    for a, b in zip(of_most, of_few, strict=True):
+    for a, b in zip(read_all(most, queried), read_all(few, queried), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_lists_read_from_a_large_file_are_those_of_its_map(files, tmp_path, monkeypatch):
+    mapped = open_segment(files[1])
+    keys = np.unique(mapped.entries(0, 2**32)[0])[::3]
+    monkeypatch.setattr(segment_file, "_MAX_MAPPED", 0)
+    path = tmp_path / "large.seg"
+    path.write_bytes(files[1].read_bytes())
+    large = open_segment(path)
+    for a, b in zip(read_all(large, keys), read_all(mapped, keys), strict=True):
+        assert np.array_equal(a, b)
+    for a, b in zip(large.entries(0, 2**32), mapped.entries(0, 2**32), strict=True):
         assert np.array_equal(a, b)
 
 
@@ -212,8 +234,7 @@ def test_a_flipped_bit_is_reported_or_harmless_and_verify_finds_it(files, tmp_pa
     except CatalogueError:
         return
     keys = np.unique(open_segment(files[0]).entries(0, 2**32)[0])
-    for _, _, place in look_up([segment], keys, 10**6):
-        segment.track_at(place)
+    segment.track_at(read_all(segment, keys)[1])
     _, bins = segment.peaks(-50, 10**6)
     assert bins.max() < 208
 
