@@ -80,7 +80,8 @@ def build_identify(config: Config, rate: int) -> Identify | None:
     from fingerprint.catalogue import Catalogue
     from fingerprint.matching.matcher import LandmarkMatcher
     from fingerprint.settings import SAMPLE_RATE
-    from stream.stages.identify import Identify, IdentifySettings
+    from stream.stages.identify import Identify
+    from stream.stages.query_times import IdentifySettings
 
     if rate != SAMPLE_RATE:
         raise ConfigError(
@@ -95,6 +96,7 @@ def build_identify(config: Config, rate: int) -> Identify | None:
         tolerance=round(identify.tolerance_s * rate),
         warp_every_n_queries=max(identify.warp_every_n_queries, 1),
         max_query=round(identify.max_query_s * rate),
+        other_interval=round(identify.other_interval_s * rate),
     )
     catalogue = Catalogue.open(Path(identify.catalogue))
     for problem in catalogue.problems:  # the rest of it is searched

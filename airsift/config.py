@@ -82,6 +82,7 @@ class IdentifyConfig(Section):
     catalogue: str
     first_s: Seconds
     interval_s: Seconds
+    other_interval_s: Seconds
     query_s: Annotated[float, Field(gt=0, le=60)]
     max_query_s: Annotated[float, Field(gt=0, le=120)]
     shortest_s: Seconds
@@ -96,6 +97,11 @@ class IdentifyConfig(Section):
         if self.max_query_s < self.query_s:
             raise ValueError(
                 f"max_query_s={self.max_query_s} must be at least query_s={self.query_s}"
+            )
+        if self.other_interval_s > self.max_query_s:
+            raise ValueError(
+                f"other_interval_s={self.other_interval_s} must be at most "
+                f"max_query_s={self.max_query_s}, or some audio would be in no query"
             )
         return self
 

@@ -43,6 +43,7 @@ class Catalogue:
         self._metadata = metadata
         self._index = Index(folder, metadata)
         self._tracks: dict[int, Track | None] = {}
+        self._copies: dict[str, list[Track]] = {}
         self._writer = Writer(folder, folder / _DATABASE, metadata, self._index)
 
     @classmethod
@@ -96,7 +97,7 @@ class Catalogue:
     def refresh(self) -> None:
         """Load changes by other processes; nearly free if there are none."""
         if self._index.refresh():
-            self._tracks.clear()
+            self._forget()
 
     @property
     def segments(self) -> list[Segment]:
@@ -126,6 +127,12 @@ class Catalogue:
         if number not in self._tracks:
             self._tracks[number] = self._metadata.track(number)
         return self._tracks[number]
+
+    def copies(self, track: Track) -> list[Track]:
+        """Return the other tracks with the recording of a track, in the order of adding."""
+        if track.recording not in self._copies:
+            self._copies[track.recording] = self._metadata.of_recording(track.recording)
+        return [copy for copy in self._copies[track.recording] if copy.key != track.key]
 
     def named(self, key: str) -> Track | None:
         """Return the track with this key, if there is one."""
@@ -190,7 +197,7 @@ class Catalogue:
             try:
                 yield
             finally:
-                self._tracks.clear()
+                self._forget()
 
     def add(self, samples: NDArray[np.float32], track: Track) -> Track:
         """Add a track; on return it is on disk, and other processes find it.
@@ -246,3 +253,8 @@ class Catalogue:
         """Merge all segments into as few as possible, without removed and damaged tracks."""
         with self.writing():
             self._writer.merge()
+
+    def _forget(self) -> None:
+        """Drop what was read of the tracks: it may have changed."""
+        self._tracks.clear()
+        self._copies.clear()

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # Two tracks are the same recording if this part of both matches: quiet beginnings and ends, and
 # passages spoilt by a poor codec, do not match.
 SAME_RECORDING = 0.8
+# An edit has at least this part of the longer version.
+_EDIT = 0.4
 _PROBES = (1 / 6, 1 / 2, 5 / 6)
 _PROBE = 10 * SAMPLE_RATE
 # Each window matches or not by itself, so an edit makes only one of them uncertain.
@@ -62,6 +64,16 @@ class NearDuplicate:
     coverage_of_reference: float
     score: float
 
+    @property
+    def is_copy(self) -> bool:
+        """Whether both are one recording: the same file, a remaster or an edit of it.
+
+        A jingle, an excerpt and a medley are not: they are a small part of the other, or contain
+        much else.
+        """
+        shares = sorted((self.coverage, self.coverage_of_reference))
+        return shares[1] >= SAME_RECORDING and shares[0] >= _EDIT
+
 
 def find_near_duplicate(catalogue: Catalogue, landmarks: Landmarks) -> NearDuplicate | None:
     """Return the track of a catalogue that covers most of a new one, if there is any.
@@ -82,7 +94,7 @@ def find_near_duplicate(catalogue: Catalogue, landmarks: Landmarks) -> NearDupli
         for track, matches in _matches_by_track(matcher, windows)
     ]
     certain = [each for each in found if each.score >= _THRESHOLD]
-    return max(certain, key=lambda each: each.coverage, default=None)
+    return max(certain, key=lambda each: (each.is_copy, each.coverage), default=None)
 
 
 def _matches_by_track(

@@ -13,6 +13,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class TrackName:
+    """What a track is called.
+
+    Parameters
+    ----------
+    track, title, artist : str
+        Its key in the catalogue, its title and its artist.
+    """
+
+    track: str
+    title: str
+    artist: str
+
+
+@dataclass(frozen=True, slots=True)
 class Track:
     """A track of a catalogue.
 
@@ -28,6 +43,9 @@ class Track:
         Hash of its file: the same file is not added twice.
     extra : dict
         Further fields: texts, finite numbers, booleans and None; at most 10 000 bytes as JSON.
+    recording : str
+        Key of the first track that was added with this recording: copies, edits and remasters have
+        one. Empty in a new track without a copy; its own key once it is stored.
     """
 
     key: str
@@ -39,6 +57,7 @@ class Track:
     duration: int = 0
     content: str = ""
     extra: dict[str, JsonScalar] = field(default_factory=dict)
+    recording: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

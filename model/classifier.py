@@ -27,9 +27,6 @@ SPEC_FILE = "airsift.json"
 _NO_MODEL = "is not a TorchScript file: name one that `airsift export` wrote"
 _NO_SPEC = "carries no spec: name a file that `airsift export` wrote"
 
-# Windows of a unit. Calls cost more than arithmetic here, so a smaller unit would not be cheaper.
-_WINDOWS = 16
-
 
 class Classifier:
     """A network and its spec.
@@ -37,7 +34,7 @@ class Classifier:
     Parameters
     ----------
     module : torch.jit.ScriptModule
-        A TorchScript module with `embed` and `decide`, and `locate` if its spec has moments.
+        A TorchScript module with `embed` and `decide`, and `predict` if its spec has moments.
     spec : ModelSpec
         Its input and outputs.
     """
@@ -50,12 +47,13 @@ class Classifier:
         columns = random_rows((self._row, spec.n_bins), scale=8.0)
         frames = random_rows((spec.window_frames, spec.frame_size))
         self._embed = Units("embed", module.embed, columns)
-        # By the frames of a window, whole or shorter.
-        self._decide = {spec.window_frames: Units("decide", module.decide, frames, (_WINDOWS,))}
-        self.units = [self._embed, *self._decide.values()]
-        if spec.moments:
-            self._locate = Units("locate", module.locate, frames, (_WINDOWS,))
-            self.units.append(self._locate)
+        self._whole = (
+            Units("predict", module.predict, frames)
+            if spec.moments
+            else Units("decide", module.decide, frames)
+        )
+        self._shorter: dict[int, Units] = {}  # by the number of frames
+        self.units = [self._embed, self._whole]
 
     def embed(self, columns: Tensor) -> Tensor:
         """Compute frames, which overlapping windows share.
@@ -100,14 +98,16 @@ class Classifier:
             in any batch.
         """
         n = frames.shape[1]
-        if n not in self._decide:
+        if n == self.spec.window_frames:
+            return self.predict(frames)[0]
+        if n not in self._shorter:
             examples = random_rows((n, self.spec.frame_size))
-            self._decide[n] = Units("decide", self._module.decide, examples, (_WINDOWS,))
+            self._shorter[n] = Units("decide", self._module.decide, examples)
         with torch.inference_mode():
-            return self._decide[n](frames)[0]
+            return self._shorter[n](frames)[0]
 
-    def locate(self, frames: Tensor) -> Tensor:
-        """Predict the labels of the moments around the centre of windows.
+    def predict(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict the labels of windows, and of the moments around their centre.
 
         Parameters
         ----------
@@ -116,14 +116,17 @@ class Classifier:
 
         Returns
         -------
-        torch.Tensor [shape=(batch, moments, labels)]
+        probabilities : torch.Tensor [shape=(batch, labels)]
+            As `decide` returns them.
+        moments : torch.Tensor [shape=(batch, moments, labels)]
             Independent probabilities in [0, 1], in the order of ``spec.labels``; the same bits
             in any batch.
         """
-        if not self.spec.moments:
-            return frames.new_zeros(len(frames), 0, len(self.spec.labels))
         with torch.inference_mode():
-            return self._locate(frames)[0]
+            probabilities, *moments = self._whole(frames)
+        if moments:
+            return probabilities, moments[0]
+        return probabilities, probabilities.new_zeros(len(frames), 0, len(self.spec.labels))
 
 
 def load(path: Path = DEFAULT_WEIGHTS, device: str | torch.device = "cpu") -> Classifier:
@@ -154,9 +157,11 @@ def load(path: Path = DEFAULT_WEIGHTS, device: str | torch.device = "cpu") -> Cl
     if not text:
         raise SpecMismatch(f"{path} {_NO_SPEC}")
     spec = ModelSpec.from_json(text.decode() if isinstance(text, bytes) else text)
-    for name in ("embed", "decide", *(["locate"] if spec.moments else [])):
+    for name in ("embed", "decide", *(["predict"] if spec.moments else [])):
         if not hasattr(module, name):
-            raise SpecMismatch(f"{path} has no method {name!r}: export the network again")
+            raise SpecMismatch(
+                f"{path} has no method {name!r}: export the network again with this version"
+            )
     return Classifier(module, spec)
 
 
@@ -191,7 +196,7 @@ def _unreadable(path: Path, error: OSError) -> SpecMismatch:
 def script(network: WindowNetwork) -> torch.jit.ScriptModule:
     """Compile a network in evaluation mode, with constants folded."""
     with _quiet():
-        methods = ["embed", "decide", *(["locate"] if network.moments else [])]
+        methods = ["embed", "decide", *(["predict"] if network.moments else [])]
         frozen: torch.jit.ScriptModule = torch.jit.freeze(
             torch.jit.script(network.eval()), preserved_attrs=methods
         )

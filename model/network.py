@@ -21,7 +21,7 @@ class WindowNetwork(Protocol):
     frame_size : int
         Numbers of a frame.
     moments : int
-        Outputs of the boundary head for each label; 0 for a network without `locate`.
+        Outputs of the boundary head for each label; 0 for a network without `predict`.
     """
 
     context: int
@@ -37,8 +37,8 @@ class WindowNetwork(Protocol):
         """Compute the probabilities of windows [shape=(batch, labels)]."""
         ...
 
-    def locate(self, frames: Tensor) -> Tensor:
-        """Compute probabilities around the centre [shape=(batch, moments, labels)]."""
+    def predict(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute what `decide` does, and probabilities [shape=(batch, moments, labels)]."""
         ...
 
     def eval(self) -> Self:

@@ -9,13 +9,12 @@ Here the rows of a batch are computed in *units*: blocks of a fixed number of ro
 each copied into new memory, which torch aligns::
 
     rows   a b c d e f g h i j k
-    units  a b c d e f g h      full
-                           i j  small
-                               k 0  small
+    units  a b c d e f g h i j      10
+                               k 0  2
 
 Whether a result still depends on the row's position, on the other rows or on the size of the unit
 depends on library and processor. This is checked on the machine before the first use. A size that
-fails is not used; if the full size fails, each row is a unit of its own.
+fails is not used; if all fail, each row is a unit of its own.
 
 Each unit runs on one thread, because some convolutions differ with the number of threads. With
 several threads, several units run at once.
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 #     a file, 10 s at a push   2.5    1.5   1.6   1.9   1.5
 #     one station, live        4.3    5.0   6.6   8.6  15.5
 #     eight stations, live     2.4    1.4   1.9   1.4   2.1
-FULL, SMALL = 8, 2
+SIZES = (1, 2, 5, 8, 10)
 
 _FEW = 100  # numbers
 
@@ -76,7 +75,7 @@ class Units:
     examples : callable
         Returns the given number of random rows for each argument, for the check.
     sizes : tuple of int > 0
-        Allowed rows of a unit, ascending; the last is the full size.
+        Allowed rows of a unit, ascending.
     """
 
     def __init__(
@@ -84,7 +83,7 @@ class Units:
         name: str,
         function: Function,
         examples: Callable[[int], tuple[Tensor, ...]],
-        sizes: tuple[int, ...] = (SMALL, FULL),
+        sizes: tuple[int, ...] = SIZES,
     ) -> None:
         self.name = name
         self.function = function
@@ -150,13 +149,24 @@ def checked_sizes(
     Returns
     -------
     tuple of int
-        The largest, and the others that agree with it; ``(1,)`` if results in a unit of the
-        largest size depend on the position or on other rows.
+        The largest in which results depend neither on the position nor on other rows, and the
+        smaller ones that agree with it; ``(1,)`` if there is none.
     """
+    for number in range(len(sizes), 0, -1):
+        found = _agreeing(function, rows, sizes[:number])
+        if found:
+            return found
+    return (1,)
+
+
+def _agreeing(
+    function: Callable[..., tuple[Tensor, ...]], rows: tuple[Tensor, ...], sizes: Sequence[int]
+) -> tuple[int, ...]:
+    """Return the last size and those that agree with it, or nothing if the last one fails."""
     full = sizes[-1]
     # TorchScript optimises a function during its first calls.
     for _ in range(2):
-        expected = function(*(_filled(each, full) for each in rows))
+        expected = function(*(_filled(each[:full], full) for each in rows))
 
     def agrees(size: int, positions: dict[int, int]) -> bool:
         """Compute a unit with rows at the given positions; compare with the expected rows."""
@@ -182,7 +192,7 @@ def checked_sizes(
         ) and all(agrees(size, {place: full // 2}) for place in {0, size - 1})
 
     if not holds(full):
-        return (1,)
+        return ()
     return tuple(size for size in sizes if size == full or holds(size))
 
 

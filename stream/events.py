@@ -145,6 +145,15 @@ class Segment(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another track that a match may be: the catalogue's key, the title and the artist."""
+
+    track: Text
+    title: Text
+    artist: Text
+
+
+@dataclass(frozen=True, slots=True)
 class Match(Event):
     """A track of the catalogue that plays in [start, end).
 
@@ -154,6 +163,9 @@ class Match(Event):
 
     `album`, `isrc`, `record_label`, `track_duration` (in samples at `rate`) and `extra`
     are the catalogue's; empty, and None, where it does not know them.
+
+    `alternatives` are the other tracks that may be playing: those with the same recording, and
+    those that share the audio so far.
     """
 
     track: Text
@@ -167,6 +179,7 @@ class Match(Event):
     record_label: Text = ""
     track_duration: Sample | None = None
     extra: Extra = field(default_factory=dict)
+    alternatives: Annotated[tuple[Alternative, ...], Field(max_length=1000)] = ()
 
     kind: ClassVar[str] = "match"
 
@@ -187,6 +200,10 @@ class Match(Event):
             "record_label": self.record_label,
             "track_duration_s": self.track_duration and round(self.track_duration / self.rate, 3),
             "extra": self.extra,
+            "alternatives": [
+                {"track": each.track, "title": each.title, "artist": each.artist}
+                for each in self.alternatives
+            ],
         }
 
 

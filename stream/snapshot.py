@@ -85,9 +85,10 @@ class Snapshot(BaseModel):
             raise ValueError(f"{where[:80]}: {first['msg'][:120]}") from None
         if snapshot.to_json() != value:
             raise ValueError("snapshot: a field is missing")
-        matches = snapshot.identify.matches if snapshot.identify else []
-        if station is not None and any(match.station != station for match in matches):
-            raise ValueError("matches: one is of another station")
+        identify = snapshot.identify
+        playings = [*identify.playings, *identify.over] if identify else []
+        if station is not None and any(each.match.station != station for each in playings):
+            raise ValueError("playings: one is of another station")
         return snapshot
 
     @classmethod
@@ -164,11 +165,15 @@ def _check_smooth(smooth: SmoothState, end: int) -> None:
 
 def _check_identify(identify: IdentifyPart, end: int) -> None:
     samples = [identify.end, identify.audio_from, Landmarks.unpack(identify.landmarks).end]
-    if (music := identify.music) is not None:
-        samples += [music.start, music.known, music.searched, music.end or 0]
-    for match in identify.matches:
-        _check(match.time is None and not match.final, "matches: one that is dated or final")
-        samples += [match.start, match.end]
+    query = identify.query
+    samples += [query.start, query.asked, query.known, query.searched, query.music or 0]
+    for each in identify.playings:
+        _check(not each.match.final, "playings: one that is final")
+    for each in identify.over:
+        _check(each.match.final and each.named, "over: one that is not final")
+    for each in [*identify.playings, *identify.over]:
+        _check(each.match.time is None, "playings: one that is dated")
+        samples += [each.match.start, each.match.end]
     _check(max(samples) <= end, "identify lies after align")
 
 

@@ -103,14 +103,17 @@ def show(
 
     if as_json:
         write_for_machines()
+    firsts: dict[str, str] = {}  # key of the first track of each recording
     for track in _open(catalogue, config, sets).tracks():
+        first = firsts.setdefault(track.recording, track.key)
         if as_json:
             fields = asdict(track)
             fields["duration_s"] = round(fields.pop("duration") / SAMPLE_RATE, 3)
             put(to_json(fields))
         else:
             length = clock(track.duration / SAMPLE_RATE, tenths=False)
-            say(f"{track.key}  {length:>7}  {song(track.artist, track.title)}")
+            copy = "" if first == track.key else f"  (same recording as {first})"
+            say(f"{track.key}  {length:>7}  {song(track.artist, track.title)}{copy}")
 
 
 @app.command()
@@ -162,6 +165,8 @@ def match(
         for answer in found:
             if as_json:
                 fields = {"file": str(path), **asdict(answer)}
+                del fields["copies"], fields["rivals"], fields["recording"]
+                fields["alternatives"] = [asdict(name) for name in answer.alternatives]
                 rate = fields.pop("rate")
                 for name in ("query_start", "query_end", "track_start"):
                     fields[f"{name}_s"] = round(fields.pop(name) / rate, 2)

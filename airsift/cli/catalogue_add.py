@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,7 +120,11 @@ def _add(
         counts.duplicates += 1
         complain(f"airsift: {path}: left out: {_likeness(near)}")
         return
-    catalogue.add_landmarks(landmarks, _named(path, read.content, table))
+    track = _named(path, read.content, table)
+    like = catalogue.named(near.track) if near is not None and near.is_copy else None
+    if like is not None:
+        track = replace(track, recording=like.recording)
+    catalogue.add_landmarks(landmarks, track)
     counts.added += 1
     counts.damaged += bool(read.warnings)
     for warning in read.warnings:

@@ -86,10 +86,10 @@ def export(
 ) -> None:
     """Write the trained network for the other commands, and for onnxruntime.
 
-    FILE is TorchScript, which the other commands load; FILE's name with .embed.onnx,
-    .decide.onnx and .locate.onnx is the same for programs without torch. A model card is begun
-    beside them, from the record of the training. All files are compared with the trained network
-    before they are written.
+    FILE is TorchScript, which the other commands load; FILE's name with .embed.onnx and
+    .predict.onnx (.decide.onnx without a boundary head) is the same for programs without torch. A
+    model card is begun beside them, from the record of the training. All files are compared with
+    the trained network before they are written.
     """
     from model.evaluation import model_card
     from model.export import onnx as onnx_files

@@ -22,6 +22,7 @@ from model import classifier
 from model.corpus import cache, feature_store, takes
 from model.corpus.recordings import key_of
 from model.networks import presets
+from model.networks.inference import inference_form
 from model.spec import LABELS
 from model.training import checkpoint, validation
 from model.training.loop import Settings
@@ -53,16 +54,17 @@ def cpu_s(call: Callable[[], object], rounds: int = 12, seconds: float = 0.3) ->
 
 def cost(network: Any) -> tuple[float, float]:
     """Return the milliseconds of one window, and of a second within a minute of windows."""
-    module = classifier.script(network.eval())
+    module = classifier.script(inference_form(network.eval()))
+    predict = module.predict if network.moments else module.decide
     window, minute = torch.rand(1, 250, 144) * 8, torch.rand(1, MINUTE, 144) * 8
     per_step, in_window = 50 // network.stride, (250 - network.context) // network.stride + 1
 
     def whole() -> None:
         frames = module.embed(minute)[0].unfold(0, in_window, per_step)
-        module.decide(frames.transpose(1, 2))
+        predict(frames.transpose(1, 2))
 
     with torch.inference_mode():
-        one = cpu_s(lambda: module.decide(module.embed(window)))
+        one = cpu_s(lambda: predict(module.embed(window)))
         return one * 1e3, cpu_s(whole, rounds=5) * 1e3 / 60
 
 

@@ -27,7 +27,8 @@ from stream.audio import AudioChunk
 from stream.runner import Stop, run_source
 from stream.sinks.base import Sink
 from stream.sources.base import Source
-from stream.stages.identify import Identify, IdentifySettings
+from stream.stages.identify import Identify
+from stream.stages.query_times import IdentifySettings
 from stream.telemetry.observer import NullObserver
 from stream.telemetry.telemetry import Telemetry
 

@@ -32,7 +32,7 @@ MAX_TEXT = 10_000  # characters of a key, a title or any other text
 MAX_VALUE_BYTES = 2**27
 # Frames of a block of peaks: the frame inside a block is one byte.
 PEAK_BLOCK = 256
-_TEXTS = ("key", "title", "artist", "album", "isrc", "label", "content")
+_TEXTS = ("key", "title", "artist", "album", "isrc", "label", "content", "recording")
 _SEGMENT = re.compile(r"[0-9A-Za-z_-]{1,100}\.seg")
 _DTYPES = {
     "tracks": "<u4", "starts": "<i8", "frames": "<i8", "keys": "<u4", "rows": "<u4",
@@ -81,11 +81,11 @@ def to_track(row: Row) -> Track:
     ValueError
         With the invalid value.
     """
-    _, key, title, artist, album, isrc, label, duration, content, extra = row
+    _, key, title, artist, album, isrc, label, duration, content, extra, recording = row
     if not isinstance(extra, str):
         raise ValueError(f"extra is {_shown(extra)}, not a JSON object")
     fields = _scalars(parse_object(extra))
-    track = Track(key, title, artist, album, isrc, label, duration, content, fields)
+    track = Track(key, title, artist, album, isrc, label, duration, content, fields, recording)
     check_track(track)
     return track
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,8 +40,10 @@ CREATE TABLE tracks (
     label TEXT NOT NULL,
     duration INTEGER NOT NULL,             -- samples at 16 kHz
     content TEXT NOT NULL,                 -- hash of the file it came from, or empty
-    extra TEXT NOT NULL                    -- JSON object
+    extra TEXT NOT NULL,                   -- JSON object
+    recording TEXT NOT NULL                -- key of the first track with this recording
 );
+CREATE INDEX tracks_by_recording ON tracks (recording);
 CREATE TABLE segments (name TEXT PRIMARY KEY);
 CREATE TABLE recent (                      -- tracks that no segment holds yet
     track INTEGER PRIMARY KEY,
@@ -48,7 +51,7 @@ CREATE TABLE recent (                      -- tracks that no segment holds yet
     peaks BLOB NOT NULL                    -- frames (4 bytes each), then bins (1 byte each)
 );
 """
-_FIELDS = "id, key, title, artist, album, isrc, label, duration, content, extra"
+_FIELDS = "id, key, title, artist, album, isrc, label, duration, content, extra, recording"
 
 
 def create_database(path: Path) -> None:
@@ -177,6 +180,15 @@ class Metadata:
         except ValueError:  # `problems` reports it
             return None
 
+    def of_recording(self, recording: str) -> list[Track]:
+        """Return the tracks with a recording, in the order of adding."""
+        found = []
+        query = f"SELECT {_FIELDS} FROM tracks WHERE recording = ? ORDER BY id"  # noqa: S608
+        for row in self._all(query, recording):
+            with suppress(ValueError):  # `problems` reports it
+                found.append(to_track(row))
+        return found
+
     def numbers(self) -> dict[int, str]:
         """Return the numbers of all tracks, each with the hash of the file it came from."""
         return dict(self._all("SELECT id, content FROM tracks ORDER BY id"))
@@ -269,8 +281,8 @@ class Metadata:
         peaks = frame.astype("<u4").tobytes() + bin_.astype(np.uint8).tobytes()
         with self.transaction():
             cursor = self._db.execute(
-                f"INSERT INTO tracks ({_FIELDS}) VALUES (NULL,?,?,?,?,?,?,?,?,?)",  # noqa: S608
-                (*row, track.duration, track.content, extra),
+                f"INSERT INTO tracks ({_FIELDS}) VALUES (NULL,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608
+                (*row, track.duration, track.content, extra, track.recording),
             )
             number = int(cursor.lastrowid or 0)
             self._db.execute("INSERT INTO recent VALUES (?, ?, ?)", (number, length, peaks))

@@ -103,7 +103,9 @@ class Writer:
                     "give another key"
                 )
             self._metadata.delete([number])
-        track = replace(track, duration=landmarks.end - landmarks.start)
+        recording = track.recording or track.key
+        duration = landmarks.end - landmarks.start
+        track = replace(track, duration=duration, recording=recording)
         frame, bin_ = hashes.quantised(landmarks)
         length = 1 + track.duration // settings.HOP
         self._metadata.insert(track, length, frame, bin_)

@@ -97,6 +97,19 @@ class Hypothesis:
         frames = (piece.end - piece.start) * self.warp.time_ratio / HOP
         return (found.last - found.first) / max(frames, 1)
 
+    def overlaps(self, other: Hypothesis) -> bool:
+        """Return whether two hypotheses have a piece in common."""
+        return self.first <= other.last and other.first <= self.last
+
+    def strength(self, other: Hypothesis) -> float:
+        """Return how much supports this in the pieces of `other`, relative to `other`."""
+        mine = sum(
+            found.z
+            for index, found in enumerate(self.verifications, self.first)
+            if other.first <= index <= other.last
+        )
+        return max(mine, 0.0) / max(sum(found.z for found in other.verifications), 1e-9)
+
     def without(self, others: Iterable[Hypothesis]) -> list[Hypothesis]:
         """Return the rest of the hypothesis once others take the pieces they explain better.
 

@@ -49,8 +49,10 @@ def _stretches(landmarks: Landmarks) -> Iterator[Landmarks]:
 
 def _continues(before: TrackMatch, after: TrackMatch) -> bool:
     """Return whether two matches belong to one playback of a track."""
-    if before.track != after.track or after.query_start > before.query_end + _TOLERANCE:
+    if after.query_start > before.query_end + _TOLERANCE:
         return False
+    if before.track != after.track:  # positions in two copies of a recording differ
+        return bool(before.recording) and before.recording == after.recording
     passed = after.query_start - before.query_start
     expected = before.track_start + passed * (before.speed + after.speed) / 2
     return abs(after.track_start - expected) < _TOLERANCE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +11,7 @@ from fingerprint.matching.candidates import find_candidates
 from fingerprint.matching.hypothesis import THRESHOLD, Hypothesis, Scorer
 from fingerprint.matching.warp import NO_WARP, Warp, warp_grid
 from fingerprint.settings import HOP, SAMPLE_RATE
+from fingerprint.track import TrackName
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,9 @@ MAX_WARPED_CANDIDATES = 8
 # covers _WHOLE of the piece: it could only be a weaker one for the same audio.
 _RIVAL_VOTES = 0.5
 _WHOLE = 0.8
+# A rival is a tie if it has this part of a match's strength and of its span. One that shares six of
+# ten seconds has less, and different encodings of the same audio have more.
+_TIE = 0.8
 # Two matches may overlap by this part of the shorter one; otherwise the weaker is dropped.
 _MAX_OVERLAP = 0.4
 
@@ -66,6 +70,12 @@ class TrackMatch:
         Samples of the track; 0 where unknown.
     extra : dict
         Further fields of the track.
+    recording : str
+        The same for all copies of a recording in the catalogue; empty for the track alone.
+    copies : tuple of TrackName
+        The other copies, whether they were compared with the query or not.
+    rivals : tuple of Rival
+        Tracks with other recordings that explain the same audio.
     """
 
     track: str
@@ -83,6 +93,41 @@ class TrackMatch:
     label: str = ""
     duration: int = 0
     extra: dict[str, JsonScalar] = field(default_factory=dict)
+    recording: str = ""
+    copies: tuple[TrackName, ...] = ()
+    rivals: tuple[Rival, ...] = ()
+
+    @property
+    def ties(self) -> list[TrackMatch]:
+        """The rivals that explain it about as well: the query cannot tell which one plays."""
+        length = self.query_end - self.query_start
+        return [
+            rival.match
+            for rival in self.rivals
+            if rival.strength >= _TIE and span_overlap(self, rival.match) >= _TIE * length
+        ]
+
+    @property
+    def alternatives(self) -> list[TrackName]:
+        """The other tracks that this may be: copies of its recording, and ties."""
+        names = [TrackName(tie.track, tie.title, tie.artist) for tie in self.ties]
+        return list(dict.fromkeys([*self.copies, *names]))
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """Another track that explains a match's audio.
+
+    Parameters
+    ----------
+    match : TrackMatch
+        Where it does; without rivals of its own.
+    strength : float >= 0
+        Standard deviations that support it where the match is, relative to the match's.
+    """
+
+    match: TrackMatch
+    strength: float
 
 
 class Matcher(Protocol):
@@ -202,34 +247,54 @@ class LandmarkMatcher:
         ]
         accepted = [hypothesis for hypothesis, _ in found]
         return [
-            (part.independent_score, _to_match(part, track, pieces))
+            (part.independent_score, self._with_rivals(part, track, pieces, found))
             for hypothesis, track in found
             for part in hypothesis.without(accepted)
             if part.score >= self.threshold
         ]
 
+    def _with_rivals(
+        self,
+        part: Hypothesis,
+        track: Track,
+        pieces: list[Landmarks],
+        found: list[tuple[Hypothesis, Track]],
+    ) -> TrackMatch:
+        """Return a match with the other tracks that explain its audio."""
+        match = self._to_match(part, track, pieces)
+        rivals = []
+        for other, its_track in found:
+            if its_track.recording == track.recording or not other.overlaps(part):
+                continue
+            rival = Rival(self._to_match(other, its_track, pieces), other.strength(part))
+            if _overlap(match, rival.match) > _MAX_OVERLAP:
+                rivals.append(rival)
+        return replace(match, rivals=tuple(rivals))
 
-def _to_match(found: Hypothesis, track: Track, pieces: list[Landmarks]) -> TrackMatch:
-    first, last = pieces[found.first], pieces[found.last]
-    speed = found.warp.time_ratio
-    start = first.start + round(found.verifications[0].first * HOP / speed)
-    end = last.start + round(found.verifications[-1].last * HOP / speed)
-    return TrackMatch(
-        track.key,
-        track.title,
-        track.artist,
-        start,
-        min(end, last.end),
-        found.verifications[0].lag * HOP + round((start - first.start) * speed),
-        round(found.score, 2),
-        round(speed, 4),
-        round(found.warp.semitones, 2),
-        album=track.album,
-        isrc=track.isrc,
-        label=track.label,
-        duration=track.duration,
-        extra=track.extra,
-    )
+    def _to_match(self, found: Hypothesis, track: Track, pieces: list[Landmarks]) -> TrackMatch:
+        first, last = pieces[found.first], pieces[found.last]
+        speed = found.warp.time_ratio
+        start = first.start + round(found.verifications[0].first * HOP / speed)
+        end = last.start + round(found.verifications[-1].last * HOP / speed)
+        copies = self.catalogue.copies(track)
+        return TrackMatch(
+            track.key,
+            track.title,
+            track.artist,
+            start,
+            min(end, last.end),
+            found.verifications[0].lag * HOP + round((start - first.start) * speed),
+            round(found.score, 2),
+            round(speed, 4),
+            round(found.warp.semitones, 2),
+            album=track.album,
+            isrc=track.isrc,
+            label=track.label,
+            duration=track.duration,
+            extra=track.extra,
+            recording=track.recording,
+            copies=tuple(TrackName(copy.key, copy.title, copy.artist) for copy in copies),
+        )
 
 
 def _covers(match: TrackMatch, piece: Landmarks) -> bool:
@@ -257,6 +322,10 @@ def without_overlap(found: list[tuple[float, TrackMatch]]) -> list[TrackMatch]:
 
 def _overlap(a: TrackMatch, b: TrackMatch) -> float:
     """Return the part of the shorter match that lies in the other."""
-    common = min(a.query_end, b.query_end) - max(a.query_start, b.query_start)
     shorter = min(a.query_end - a.query_start, b.query_end - b.query_start)
-    return common / max(shorter, 1)
+    return span_overlap(a, b) / max(shorter, 1)
+
+
+def span_overlap(a: TrackMatch, b: TrackMatch) -> int:
+    """Return the samples of the query that two matches share; negative between two apart."""
+    return min(a.query_end, b.query_end) - max(a.query_start, b.query_start)

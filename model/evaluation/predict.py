@@ -102,8 +102,7 @@ def window_cpu_s(classifier: Classifier, repeats: int = 40) -> float:
     for _ in range(repeats):
         before = time.thread_time()
         frames = classifier.embed(columns)
-        classifier.decide(frames)
-        classifier.locate(frames)
+        classifier.predict(frames)
         taken.append(time.thread_time() - before)
     torch.set_num_threads(threads)
     return median(taken)

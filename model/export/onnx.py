@@ -1,9 +1,9 @@
 """Export a network to ONNX, for programs without torch.
 
 ``NAME.embed.onnx`` turns columns (batch, t, bins) of any batch and length into frames,
-``NAME.decide.onnx`` predicts from the frames of windows, and ``NAME.locate.onnx`` is the boundary
-head, if there is one. All carry the spec as metadata under `SPEC_KEY`. onnxruntime loads them
-without code of airsift.
+``NAME.decide.onnx`` predicts from the frames of windows; with a boundary head it is
+``NAME.predict.onnx``, which predicts moments as well. All carry the spec as metadata under
+`SPEC_KEY`. onnxruntime loads them without code of airsift.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from model.network import WindowNetwork
 
 SPEC_KEY = "airsift.json"
-INPUTS = {"embed": "columns", "decide": "frames", "locate": "frames"}
-OUTPUTS = {"embed": "frames", "decide": "probabilities", "locate": "moments"}
+INPUTS = {"embed": "columns", "decide": "frames", "predict": "frames"}
+OUTPUTS = {
+    "embed": ["frames"], "decide": ["probabilities"], "predict": ["probabilities", "moments"],
+}  # fmt: skip
 # onnxruntime adds in another order than torch.
 TOLERANCE = 1e-4
 
@@ -40,7 +42,7 @@ def can_write() -> bool:
 
 def parts(spec: ModelSpec) -> tuple[str, ...]:
     """Return the methods of a network that are exported, each to a file."""
-    return ("embed", "decide", "locate") if spec.moments else ("embed", "decide")
+    return ("embed", "predict" if spec.moments else "decide")
 
 
 def part_file(file: Path, part: str) -> Path:
@@ -121,16 +123,17 @@ def check(network: WindowNetwork, part: str, spec: ModelSpec, file: Path) -> Non
     for trial in _trials(network, part, spec):
         with torch.inference_mode():
             expected = _run(network, part, trial)
-        found = torch.from_numpy(session.run(None, {INPUTS[part]: trial.numpy()})[0])
-        same = found.shape == expected.shape
-        distance = float((found - expected).abs().max()) if same else torch.inf
-        scale = max(1.0, float(expected.abs().max()))
-        if not distance <= TOLERANCE * scale:
-            raise SpecMismatch(
-                f"{file.name} differs from the eager network by {distance:.2g} for the shape "
-                f"{tuple(trial.shape)}, at most {TOLERANCE * scale:g} is right: it is not "
-                "exported; report it with your torch and onnxruntime versions"
-            )
+        outputs = session.run(None, {INPUTS[part]: trial.numpy()})
+        for found, wanted in zip(map(torch.from_numpy, outputs), expected, strict=True):
+            same = found.shape == wanted.shape
+            distance = float((found - wanted).abs().max()) if same else torch.inf
+            scale = max(1.0, float(wanted.abs().max()))
+            if not distance <= TOLERANCE * scale:
+                raise SpecMismatch(
+                    f"{file.name} differs from the eager network by {distance:.2g} for the shape "
+                    f"{tuple(trial.shape)}, at most {TOLERANCE * scale:g} is right: it is not "
+                    "exported; report it with your torch and onnxruntime versions"
+                )
 
 
 class _Part(nn.Module):
@@ -141,13 +144,13 @@ class _Part(nn.Module):
         self.network = network
         self.part = part
 
-    def forward(self, values: Tensor) -> Tensor:
+    def forward(self, values: Tensor) -> tuple[Tensor, ...]:
         return _run(self.network, self.part, values)
 
 
-def _run(network: WindowNetwork, part: str, values: Tensor) -> Tensor:
-    result: Tensor = getattr(network, part)(values)
-    return result
+def _run(network: WindowNetwork, part: str, values: Tensor) -> tuple[Tensor, ...]:
+    result: Tensor | tuple[Tensor, ...] = getattr(network, part)(values)
+    return (result,) if isinstance(result, Tensor) else result
 
 
 def _write_part(network: WindowNetwork, part: str, spec: ModelSpec, file: Path) -> None:
@@ -163,7 +166,7 @@ def _write_part(network: WindowNetwork, part: str, spec: ModelSpec, file: Path) 
             dynamo=True,
             dynamic_shapes={"values": dynamic},
             input_names=[INPUTS[part]],
-            output_names=[OUTPUTS[part]],
+            output_names=OUTPUTS[part],
             verbose=False,
         )
     assert program is not None  # it is, with `dynamo`

@@ -3,7 +3,8 @@
 `embed` is convolutional without padding in time, so a frame depends on its own columns only, in
 any block. `decide` pools the frames of a window: mean and standard deviation under a taper, so
 that a probability crosses 0.5 when a boundary passes the centre, and plain mean and maximum, for
-short events. `locate` is the boundary head: frame-level predictions around the centre.
+short events. `predict` also has the boundary head: frame-level predictions around the centre.
+This is the form that is trained; `model.networks.inference` is the one that is exported.
 """
 
 import torch
@@ -103,7 +104,6 @@ class Network(nn.Module):
         # With few maps, convolutions run twice as fast with the maps innermost.
         self.to(memory_format=torch.channels_last)
 
-    @torch.jit.export
     def embed(self, columns: Tensor) -> Tensor:
         """Compute frames, which overlapping windows share.
 
@@ -121,14 +121,12 @@ class Network(nn.Module):
         maps: Tensor = self.maps_to_frames(self.columns_to_maps(scaled))
         return maps.squeeze(3).transpose(1, 2)
 
-    @torch.jit.export
     def scores(self, frames: Tensor) -> Tensor:
         """Compute the log odds of windows [shape=(batch, labels)]; see `decide`."""
         return self.window_scores(self.pool(frames))
 
-    @torch.jit.export
     def moment_scores(self, frames: Tensor) -> Tensor:
-        """Compute the log odds of moments [shape=(batch, moments, labels)]; see `locate`."""
+        """Compute the log odds of moments [shape=(batch, moments, labels)]; see `predict`."""
         refined = self.refined(frames)
         return self.near_scores(refined, self.pooled(refined))
 
@@ -148,7 +146,6 @@ class Network(nn.Module):
         whole: Tensor = self.window_to_moments(pooled)
         return moments + whole.unsqueeze(1)
 
-    @torch.jit.export
     def pool(self, frames: Tensor) -> Tensor:
         """Pool the frames of windows [shape=(batch, 4 * frame_size)]."""
         return self.pooled(self.refined(frames))
@@ -171,7 +168,6 @@ class Network(nn.Module):
             [centre, torch.sqrt(spread + 1e-5), frames.mean(dim=1), frames.amax(dim=1)], dim=1
         )
 
-    @torch.jit.export
     def decide(self, frames: Tensor) -> Tensor:
         """Predict the labels of windows.
 
@@ -187,9 +183,8 @@ class Network(nn.Module):
         """
         return torch.sigmoid(self.scores(frames))
 
-    @torch.jit.export
-    def locate(self, frames: Tensor) -> Tensor:
-        """Predict the labels of the moments around the centre of windows.
+    def predict(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict the labels of windows, and of the moments around their centre.
 
         Parameters
         ----------
@@ -198,11 +193,16 @@ class Network(nn.Module):
 
         Returns
         -------
-        torch.Tensor [shape=(batch, moments, labels)]
+        probabilities : torch.Tensor [shape=(batch, labels)]
+            As `decide` returns them.
+        moments : torch.Tensor [shape=(batch, moments, labels)]
             Independent probabilities in [0, 1] at the centre of frame
             ``(n - moments) // 2 + i``.
         """
-        return torch.sigmoid(self.moment_scores(frames))
+        refined = self.refined(frames)
+        pooled = self.pooled(refined)
+        moments = self.near_scores(refined, pooled)
+        return torch.sigmoid(self.window_scores(pooled)), torch.sigmoid(moments)
 
     def forward(self, columns: Tensor) -> Tensor:
         """Compute the log odds of windows [shape=(batch, t, n_bins)], for training."""

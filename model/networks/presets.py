@@ -2,7 +2,7 @@
 
 All have the methods of `model.networks.pooled.Network`: `embed` turns columns into frames, and
 `decide` predicts from the frames of a window. They differ in what a frame is. Only `pooled` has a
-boundary head (`locate`); the others have `moments` 0.
+boundary head (`predict`); the others have `moments` 0.
 """
 
 from collections.abc import Callable

@@ -241,9 +241,9 @@ class Classify(Stage):
         if n_windows:
             windows = frames.unfold(1, self.frames_in_window, self.frames_in_step)
             windows = windows.transpose(2, 3).flatten(0, 1)
-            p = self.classifier.decide(windows).cpu().view(rows, n_windows, 2).tolist()
-            near = self.classifier.locate(windows).cpu()
-            strong = near.view(rows, n_windows, spec.moments, 2).tolist()
+            whole, near = self.classifier.predict(windows)
+            p = whole.cpu().view(rows, n_windows, 2).tolist()
+            strong = near.cpu().view(rows, n_windows, spec.moments, 2).tolist()
             for row in range(rows):
                 clips[row] += p[row]
                 moments[row] += strong[row]

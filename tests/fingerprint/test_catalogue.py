@@ -30,7 +30,7 @@ def test_what_is_added_is_there_when_opened_again(tmp_path):
     track = Track("k", "Title", "Artist", "Album", "ISRC1", "Label", extra=extra)
     Catalogue.create(tmp_path).add(compose(1, 8.0), track)
     found = Catalogue.open(tmp_path).tracks()
-    assert found == [replace(track, duration=8 * RATE)]
+    assert found == [replace(track, duration=8 * RATE, recording="k")]
     matcher = LandmarkMatcher(Catalogue.open(tmp_path))
     (match,) = matcher.match(matcher.extract(compose(1, 8.0)))
     assert (match.track, match.title, match.artist) == ("k", "Title", "Artist")

@@ -38,7 +38,7 @@ def test_the_boundary_head_is_trained_and_decisions_stay() -> None:
     assert second < first / 2
     with torch.inference_mode():
         assert torch.equal(network.decide(network.embed(columns)), decided)
-        located = network.locate(frames)
+        _, located = network.predict(frames)
     # The moment is of the columns in the middle of its frame: off before the step, on after it.
     clear = active[:, 95:145].reshape(64, 5, 10, 2).mean(2)
     sure = (clear == 0) | (clear == 1)

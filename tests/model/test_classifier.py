@@ -14,6 +14,7 @@ from airsift.errors import SpecMismatch
 from model import classifier
 from model.export import torchscript
 from model.networks import presets
+from model.networks.inference import inference_form
 from model.networks.pooled import Network
 from model.spec import ModelSpec
 
@@ -45,12 +46,11 @@ def test_exported_is_eager_is_reloaded(network: Network, tmp_path: Path) -> None
     columns = torch.rand(2, 300, 144) * 12
     with torch.inference_mode():
         frames = network.embed(columns)
-        wanted = network.decide(frames[:, :22])
-        moments = network.locate(frames[:, :22])
+        wanted, moments = network.predict(frames[:, :22])
     torch.testing.assert_close(loaded.embed(columns), frames, atol=1e-4, rtol=1e-3)
     again = loaded.embed(columns)[:, :22]
     torch.testing.assert_close(loaded.decide(again), wanted, atol=1e-4, rtol=0)
-    torch.testing.assert_close(loaded.locate(again), moments, atol=1e-4, rtol=0)
+    torch.testing.assert_close(loaded.predict(again), (wanted, moments), atol=1e-4, rtol=0)
     assert loaded.spec == spec
     assert list(tmp_path.iterdir()) == [path]
 
@@ -58,7 +58,7 @@ def test_exported_is_eager_is_reloaded(network: Network, tmp_path: Path) -> None
 def test_export_refuses_a_network_that_changes_when_scripted(
     network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = Network().eval()
+    other = inference_form(Network().eval())
     honest = classifier.script
     monkeypatch.setattr(classifier, "script", lambda _: honest(other))
     with pytest.raises(SpecMismatch, match="scripted network differs"):
@@ -88,6 +88,33 @@ def test_a_torchscript_file_without_a_spec_is_refused(tmp_path: Path) -> None:
     for read in (classifier.load, classifier.read_spec):
         with pytest.raises(SpecMismatch, match="carries no spec"):
             read(path)
+
+
+class OneByOne(torch.nn.Module):
+    """A network of a version in which probabilities and moments were methods of their own."""
+
+    @torch.jit.export
+    def embed(self, columns: torch.Tensor) -> torch.Tensor:
+        return columns
+
+    @torch.jit.export
+    def decide(self, frames: torch.Tensor) -> torch.Tensor:
+        return frames
+
+    @torch.jit.export
+    def locate(self, frames: torch.Tensor) -> torch.Tensor:
+        return frames
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_file_without_the_method_of_both_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "earlier.pt"
+    module = torch.jit.script(OneByOne().eval())
+    classifier.save(module, ModelSpec(moments=5), path)
+    with pytest.raises(SpecMismatch, match=r"earlier\.pt has no method 'predict': export the"):
+        classifier.load(path)
+    classifier.save(module, ModelSpec(), path)  # without moments it needs none
+    assert classifier.load(path).spec.moments == 0
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -152,8 +179,11 @@ def test_frames_are_those_of_the_module(name: str) -> None:
 def test_no_batch_moves_a_bit_of_a_decision(rows: int, at: int) -> None:
     windows = frames_of_all().unfold(1, 22, 5).transpose(2, 3).flatten(0, 1)
     some = windows[at : at + rows]
-    assert torch.equal(SHIPPED.decide(some), SHIPPED.decide(windows)[at : at + len(some)])
-    assert torch.equal(SHIPPED.locate(some), SHIPPED.locate(windows)[at : at + len(some)])
+    found, expected = SHIPPED.predict(some), SHIPPED.predict(windows)
+    assert found[1].shape == (len(some), 5, 2)
+    for mine, of_all in zip(found, expected, strict=True):
+        assert torch.equal(mine, of_all[at : at + len(some)])
+    assert torch.equal(SHIPPED.decide(some), found[0])
 
 
 @pytest.mark.process

@@ -19,7 +19,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 
-PARTS = ("embed", "decide", "locate")
+PARTS = ("embed", "predict")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def files(network, spec, tmp_path_factory) -> list[Path]:
 
 
 def test_onnxruntime_computes_what_the_network_does_in_any_batch_and_length(network, files) -> None:
-    embed, decide, locate = (
+    embed, predict = (
         onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
         for file in files
     )
@@ -60,13 +60,10 @@ def test_onnxruntime_computes_what_the_network_does_in_any_batch_and_length(netw
         columns = torch.rand(batch, 250, 144) * 12
         with torch.inference_mode():
             frames = network.embed(columns)
-            wanted = network.decide(frames)
-        (p,) = decide.run(["probabilities"], {"frames": frames.numpy()})
-        np.testing.assert_allclose(p, wanted.numpy(), atol=1e-4)
-        with torch.inference_mode():
-            wanted = network.locate(frames)
-        (p,) = locate.run(["moments"], {"frames": frames.numpy()})
-        np.testing.assert_allclose(p, wanted.numpy(), atol=1e-4)
+            p, moments = network.predict(frames)
+        found = predict.run(["probabilities", "moments"], {"frames": frames.numpy()})
+        np.testing.assert_allclose(found[0], p.numpy(), atol=1e-4)
+        np.testing.assert_allclose(found[1], moments.numpy(), atol=1e-4)
 
 
 def test_every_file_carries_the_spec(files, spec) -> None:

@@ -31,9 +31,10 @@ class LoudnessClassifier:
     def decide(self, frames: torch.Tensor) -> torch.Tensor:
         return torch.sigmoid(frames.mean(1) - 1.0)
 
-    def locate(self, frames: torch.Tensor) -> torch.Tensor:
+    def predict(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         first = (self.spec.window_frames - self.spec.moments) // 2
-        return torch.sigmoid(frames[:, first : first + self.spec.moments] - 1.0)
+        near = torch.sigmoid(frames[:, first : first + self.spec.moments] - 1.0)
+        return self.decide(frames), near
 
 
 def snapshot(oldest: int, **more: Any) -> dict[str, Any]:

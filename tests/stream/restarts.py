@@ -15,7 +15,8 @@ from fingerprint.matching.matcher import LandmarkMatcher
 from fingerprint.track import Track
 from model.frontend.rolling_cqt import RollingCQT
 from stream.pipeline import Pipeline
-from stream.stages.identify import Identify, IdentifySettings
+from stream.stages.identify import Identify
+from stream.stages.query_times import IdentifySettings
 from stream.testing import chunks_of
 from tests.fingerprint.music import compose
 from tests.stream.doubles import SMOOTH, LoudnessClassifier

@@ -3,39 +3,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from fingerprint.analysis.landmarks import Landmarks
-from fingerprint.matching.matcher import TrackMatch
 from fingerprint.settings import EDGE, HOP
 from stream.audio import AudioChunk, EndOfStream
 from stream.events import Decision, Match
-from stream.stages.identify import Identify, IdentifySettings
+from stream.stages.identify import Identify
 from stream.stages.smooth import Smooth
 from tests.stream.doubles import SMOOTH
-
-S = 16000
-TIMES = IdentifySettings(first=6 * S, interval=5 * S, query=10 * S, shortest=3 * S, tolerance=8000)
-
-
-class SampleMatcher:
-    """Knows track "t": audio whose sample values count up, one a sample."""
-
-    def __init__(self, least=2 * S):
-        self.least = least
-        self.queries = []
-
-    def extract(self, samples):
-        every = np.arange(0, len(samples), HOP)
-        loud = every[samples[every] > 0]
-        value = samples[loud].astype(np.float32)
-        return Landmarks(loud, value, np.zeros(len(loud), np.int16), 0, len(samples))
-
-    def match(self, landmarks):
-        self.queries.append((landmarks.start, landmarks.end))
-        if len(landmarks) < self.least // HOP:
-            return []
-        first, last = int(landmarks.time[0]), int(landmarks.time[-1]) + HOP
-        return [TrackMatch("t", "Title", "Artist", first, last, int(landmarks.bin[0]), 9.0)]
+from tests.stream.sample_matcher import TIMES, S, SampleMatcher
 
 
 def station(text: str, track_from: int | None = None, track_start: int = 0):
@@ -86,10 +63,23 @@ def test_the_place_in_the_track_is_that_of_the_start():
     assert abs((first.start - 12 * S) - first.track_start) <= 2
 
 
-def test_speech_is_not_queried():
-    matches, matcher, _ = query("s" * 30, 0)
-    assert matches == []
-    assert matcher.queries == []
+def test_the_label_decides_how_often_audio_is_queried_but_not_whether():
+    counts = {letter: len(query(letter * 60)[1].queries) for letter in "msb."}
+    assert counts["m"] == counts["b"] == 13  # each 5 s from 6 s on, and at the end
+    assert counts["s"] == counts["."] == 7  # each 10 s, and at the end
+
+
+def test_music_that_is_labelled_speech_is_named_whole():
+    matches, _, _ = query("s" * 60, 0)
+    assert [(m.track, m.final) for m in matches] == [("t", False), ("t", True)]
+    assert matches[0].start == 0
+    assert matches[1].end >= 60 * S
+
+
+def test_a_playing_is_one_match_whatever_the_label_becomes():
+    matches, _, _ = query("m" * 12 + "s" * 12 + "." * 7 + "m" * 12, 0)
+    assert [m.final for m in matches] == [False, True]
+    assert matches[1].end >= 40 * S
 
 
 def test_unknown_music_has_no_match():
@@ -104,9 +94,11 @@ def test_one_playing_under_changing_speech_is_one_match():
     assert sum(match.final for match in matches) == 1
 
 
-def test_short_music_is_queried_when_it_ends():
-    _, matcher, _ = query("s" * 10 + "mmmm" + "s" * 10, 0)
-    assert len(matcher.queries) == 1
+def test_short_music_is_queried_when_it_ends_with_and_without_what_was_before():
+    matcher = query("s" * 10 + "mmmm" + "s" * 10)[1]
+    end = 16 * S
+    assert (12 * S, end) in matcher.queries
+    assert (0, end) in matcher.queries
 
 
 def test_the_size_of_pushes_changes_nothing():
@@ -127,15 +119,16 @@ def test_a_restart_at_any_moment_changes_nothing():
         assert query(text, 10, restart_at=moment)[0] == expected, f"after decision {moment}"
 
 
-def test_memory_is_bounded():
-    audio, decisions = station("m" * 200)
+@pytest.mark.parametrize("letter", "ms")
+def test_memory_is_bounded(letter):
+    audio, decisions = station(letter * 200)
     smooth, identify = Smooth(SMOOTH), Identify(SampleMatcher(), TIMES)
     for decision in decisions:
         chunk = AudioChunk("a", decision.end - S, audio[decision.end - S : decision.end], S)
         identify.push([chunk, *smooth.push([decision])])
         session = identify.sessions["a"]
         oldest = identify.oldest(session, decision.end)
-        assert decision.end - oldest <= TIMES.look_back + TIMES.interval
+        assert decision.end - oldest <= TIMES.other_interval + 2 * EDGE + S
         packed = identify.snapshot(session).landmarks
         assert len(Landmarks.unpack(packed)) <= TIMES.max_query // HOP
 

@@ -9,7 +9,8 @@ from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
 from stream.events import Match
 from stream.pipeline import Pipeline
-from stream.stages.identify import Identify, IdentifySettings
+from stream.stages.identify import Identify
+from stream.stages.query_times import IdentifySettings
 from tests.stream.doubles import SMOOTH
 
 RATE = 16_000

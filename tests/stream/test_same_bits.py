@@ -166,7 +166,7 @@ def test_where_rows_change_each_other_they_are_computed_alone(monkeypatch, caplo
     settings = config.load(environ={}).config
     pipeline = build_pipeline(settings)
     (line,) = [record.getMessage() for record in caplog.records if record.name == "airsift.build"]
-    assert "decide, embed, locate, magnitudes, octave 0" in line
+    assert "embed, magnitudes, octave 0" in line
     chunks = [chunk for name in "ab" for chunk in pieces_of(PROGRAMMES[name], [0.3, 0.55, 0.8])]
     together = pipeline.push(chunks, last=True)
     one_by_one = [event for chunk in chunks for event in pipeline.push([chunk])]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from stream.audio import AudioChunk
-from stream.events import Decision, Event, Gap, Match, Segment
+from stream.events import Alternative, Decision, Event, Gap, Match, Segment
 from stream.kafka.codec.message import CODECS, encode, encode_end
 from stream.kafka.settings import TopicSettings
 
@@ -29,6 +29,7 @@ EVENTS = [
     Match(
         "a", 0, 9, RATE, None, "key", "", "", 1, 2.0, False, album="Album", isrc="XX1234567890",
         record_label="Label", track_duration=180 * RATE, extra={"work": "W7", "year": 1999},
+        alternatives=(Alternative("b", "T", ""),),
     ),
     Gap("a", 0, 1, RATE, None, "missing"),
 ]  # fmt: skip
@@ -43,6 +44,7 @@ VERSION_1 = {
 # Fields that came later: a message of before them is of version 1 all the same.
 OPTIONAL = {
     "voice", "voice_score", "album", "isrc", "record_label", "track_duration_s", "extra",
+    "alternatives",
 }  # fmt: skip
 TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -51,6 +53,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "boolean": (bool,),
     "null": (type(None),),
     "object": (dict,),
+    "array": (list,),
 }
 
 
@@ -74,6 +77,9 @@ def problems(value: Any, schema: dict[str, Any], at: str = "$") -> list[str]:
             found.append(f"{at}: {len(value)} characters")
         if not re.search(schema.get("pattern", ""), value):
             found.append(f"{at}: {value!r} is not like {schema['pattern']}")
+    if isinstance(value, list):
+        for index, each in enumerate(value):
+            found += problems(each, schema.get("items", {}), f"{at}[{index}]")
     if isinstance(value, dict):
         found += [
             f"{at}: {name} is missing" for name in schema.get("required", []) if name not in value

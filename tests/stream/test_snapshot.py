@@ -38,7 +38,7 @@ def test_what_a_pipeline_gives_is_a_snapshot(real):
     assert [why_no_snapshot(snapshot, "a") for snapshot in real] == [""] * len(real)
     assert [Snapshot.from_json(snapshot).to_json() for snapshot in real] == real
     assert {snapshot["identify"] is None for snapshot in real} == {True, False}
-    assert any(snapshot["identify"] and snapshot["identify"]["matches"] for snapshot in real)
+    assert any(snapshot["identify"] and snapshot["identify"]["playings"] for snapshot in real)
 
 
 @pytest.mark.slow
@@ -84,7 +84,7 @@ def test_what_is_no_snapshot_leaves_the_station_as_new(state):
 
 
 def test_a_match_of_another_station_is_not_published(real):
-    state = next(s for s in real if s["identify"] and s["identify"]["matches"])
+    state = next(s for s in real if s["identify"] and s["identify"]["playings"])
     assert not make(names=True).restore("b", state)
 
 
