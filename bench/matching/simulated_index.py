@@ -204,12 +204,13 @@ def build(
     line = SegmentBuilder()
     entries = _real(blocks, line, total, list(known.values()))
     segment_file.write(folder / "segments" / names[-1], entries, line)
-    rows = [(n + 1, f"simulated {n}", _TRACK * HOP) for n in range(total)]
+    rows = [(n + 1, f"simulated {n}", _TRACK * HOP, f"simulated {n}") for n in range(total)]
     for number, (key, landmarks) in enumerate(known.items(), total + 1):
-        rows.append((number, key, landmarks.end - landmarks.start))
+        rows.append((number, key, landmarks.end - landmarks.start, key))
     with sqlite3.connect(folder / "catalogue.db") as db:
         db.executemany("INSERT INTO segments VALUES (?)", [(name,) for name in names])
-        db.executemany("INSERT INTO tracks VALUES (?, ?, '', '', '', '', '', ?, '', '{}')", rows)
+        empty = "'', '', '', '', ''"  # title, artist, album, isrc, label
+        db.executemany(f"INSERT INTO tracks VALUES (?, ?, {empty}, ?, '', '{{}}', ?)", rows)  # noqa: S608
     db.close()
     return Catalogue.open(folder)
 
