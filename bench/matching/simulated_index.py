@@ -210,7 +210,7 @@ def build(
     with sqlite3.connect(folder / "catalogue.db") as db:
         db.executemany("INSERT INTO segments VALUES (?)", [(name,) for name in names])
         empty = "'', '', '', '', ''"  # title, artist, album, isrc, label
-        db.executemany(f"INSERT INTO tracks VALUES (?, ?, {empty}, ?, '', '{{}}', ?)", rows)  # noqa: S608
+        db.executemany(f"INSERT INTO tracks VALUES (?, ?, {empty}, ?, '', '{{}}', ?)", rows)
     db.close()
     return Catalogue.open(folder)
 
