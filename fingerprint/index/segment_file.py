@@ -240,7 +240,7 @@ class _Lists:
 
     def __call__(self, first: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.uint32]:
         out = np.empty(int(count.sum()), "<u4")
-        to, end = memoryview(out).cast("B"), 0
+        to, end = out.data.cast("B"), 0
         offsets, sizes = self._offset + 4 * first, 4 * count
         for offset, size in zip(offsets.tolist(), sizes.tolist(), strict=True):
             start, end = end, end + size
