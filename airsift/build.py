@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from airsift.errors import ConfigError
 
 if TYPE_CHECKING:
-    from airsift.config import Config, HttpConfig
+    from airsift.config import Config
     from model.classifier import Classifier
     from model.frontend.base import FrontEnd
     from stream.kafka.client.transactions import Transactions
     from stream.pipeline import Pipeline
     from stream.sinks.base import Sink
     from stream.sources.base import Source
-    from stream.sources.web_client import WebSettings
     from stream.stages.identify import Identify
+    from stream.stages.query_times import IdentifySettings
     from stream.stages.smooth import SmoothSettings
 
 log = logging.getLogger(__name__)
@@ -81,14 +81,28 @@ def build_identify(config: Config, rate: int) -> Identify | None:
     from fingerprint.matching.matcher import LandmarkMatcher
     from fingerprint.settings import SAMPLE_RATE
     from stream.stages.identify import Identify
-    from stream.stages.query_times import IdentifySettings
 
     if rate != SAMPLE_RATE:
         raise ConfigError(
             f"identify.catalogue={identify.catalogue!r}: catalogues are of audio at {SAMPLE_RATE} "
             f"Hz, and model.path names a network for {rate} Hz; leave one of them empty"
         )
-    settings = IdentifySettings(
+    catalogue = Catalogue.open(Path(identify.catalogue))
+    for problem in catalogue.problems:  # the rest of it is searched
+        log.warning("%s", problem)
+    plain = LandmarkMatcher(catalogue, threshold=identify.threshold, warp_search=False)
+    warping = None
+    if identify.warp_every_n_queries:
+        warping = LandmarkMatcher(catalogue, threshold=identify.threshold)
+    return Identify(plain, query_times(config, rate), warping)
+
+
+def query_times(config: Config, rate: int) -> IdentifySettings:
+    """Return when the matcher is queried, in samples at `rate`."""
+    from stream.stages.query_times import IdentifySettings
+
+    identify = config.identify
+    return IdentifySettings(
         first=round(identify.first_s * rate),
         interval=round(identify.interval_s * rate),
         query=round(identify.query_s * rate),
@@ -98,14 +112,6 @@ def build_identify(config: Config, rate: int) -> Identify | None:
         max_query=round(identify.max_query_s * rate),
         other_interval=round(identify.other_interval_s * rate),
     )
-    catalogue = Catalogue.open(Path(identify.catalogue))
-    for problem in catalogue.problems:  # the rest of it is searched
-        log.warning("%s", problem)
-    plain = LandmarkMatcher(catalogue, threshold=identify.threshold, warp_search=False)
-    warping = None
-    if identify.warp_every_n_queries:
-        warping = LandmarkMatcher(catalogue, threshold=identify.threshold)
-    return Identify(plain, settings, warping)
 
 
 def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
@@ -207,29 +213,15 @@ def open_source(
     if name == "microphone":
         from stream.sources.microphone import MicrophoneSource
 
-        mic = config.microphone
-        return MicrophoneSource(
-            mic.device or None,
-            station=station or "microphone",
-            block_ms=mic.block_ms,
-            queue_blocks=max(round(mic.queue_s * 1000 / mic.block_ms), 1),
-            absent_s=mic.absent_s,
-        )
+        return MicrophoneSource(station or "microphone", config.microphone)
     if "://" in name:
         from stream.sources.http import HttpSource
         from stream.sources.web_address import public_name
 
-        web = web_settings(config.http)
-        return HttpSource(name, station or public_name(name), web, track=track)
+        return HttpSource(name, station or public_name(name), config.http, track=track)
     from stream.sources.file import FileSource
 
-    return FileSource(
-        Path(name),
-        station=station,
-        chunk_s=config.file.chunk_s,
-        track=track,
-        max_spool=config.file.max_spool_bytes,
-    )
+    return FileSource(Path(name), station, config.file, track=track)
 
 
 def check_sinks(names: list[str]) -> None:
@@ -253,31 +245,3 @@ def open_sink(name: str, config: Config, transactions: Transactions | None = Non
 
     target = name.removeprefix("jsonl:")
     return JsonlSink(sys.stdout if target == "-" else Path(target))
-
-
-def web_settings(http: HttpConfig) -> WebSettings:
-    """Return the settings of web sources, with the password from its file.
-
-    Raises
-    ------
-    ConfigError
-        The file cannot be read.
-    """
-    from stream.sources.web_client import WebSettings
-
-    password = ""
-    if http.password_file:
-        try:
-            password = Path(http.password_file).read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError):
-            raise ConfigError(
-                f"http.password_file={http.password_file!r} is not text that can be read; name a "
-                "file with the password"
-            ) from None
-    return WebSettings(
-        timeout_s=http.timeout_s,
-        max_backoff_s=http.max_backoff_s,
-        allow_private=http.allow_private,
-        username=http.username,
-        password=password,
-    )

@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeGuard
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from airsift.defaults import Section, defaults
 from airsift.errors import ConfigError
 from airsift.json_types import Json, JsonObject
 from stream.kafka.settings import KafkaSettings
+from stream.sources.settings import FileSettings, HttpSettings, MicrophoneSettings
 from stream.telemetry.settings import TelemetrySettings
 
 PREFIX = "AIRSIFT_"
@@ -34,16 +36,10 @@ RENAMED = {
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class Section(BaseModel):
-    """A table of the configuration: frozen, and without unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 _Sha256 = Annotated[str, Field(pattern=r"^([0-9A-Fa-f]{64})?$")]
 
 
-class ModelConfig(Section):
+class ModelConfig(Section, table="model"):
     """The network, and its device."""
 
     path: str
@@ -56,7 +52,7 @@ class ModelConfig(Section):
     threads: Annotated[int, Field(ge=1)]
 
 
-class SmoothingConfig(Section):
+class SmoothingConfig(Section, table="smoothing"):
     """How decisions become segments."""
 
     change_cost: Annotated[float, Field(gt=0, le=100)]
@@ -76,7 +72,7 @@ class SmoothingConfig(Section):
         return self
 
 
-class IdentifyConfig(Section):
+class IdentifyConfig(Section, table="identify"):
     """The catalogue, and when it is queried."""
 
     catalogue: str
@@ -106,39 +102,7 @@ class IdentifyConfig(Section):
         return self
 
 
-class FileConfig(Section):
-    """How files are read."""
-
-    chunk_s: Annotated[float, Field(gt=0, le=600)]
-    max_spool_bytes: Annotated[int, Field(gt=0)]
-
-
-class HttpConfig(Section):
-    """How web streams are read."""
-
-    timeout_s: Seconds
-    max_backoff_s: Seconds
-    allow_private: bool
-    username: str
-    password_file: str
-
-    @model_validator(mode="after")
-    def _check_login(self) -> HttpConfig:
-        if bool(self.username) != bool(self.password_file):
-            raise ValueError("username and password_file belong together: set both or none")
-        return self
-
-
-class MicrophoneConfig(Section):
-    """The microphone, and how it is read."""
-
-    device: str
-    block_ms: Annotated[int, Field(ge=5, le=1000)]
-    queue_s: Seconds
-    absent_s: Annotated[float, Field(ge=0)]
-
-
-class RunConfig(Section):
+class RunConfig(Section, table="run"):
     """The long-running consumer."""
 
     checkpoint_s: Seconds
@@ -150,9 +114,9 @@ class Config(Section):
     model: ModelConfig
     smoothing: SmoothingConfig
     identify: IdentifyConfig
-    file: FileConfig
-    http: HttpConfig
-    microphone: MicrophoneConfig
+    file: FileSettings
+    http: HttpSettings
+    microphone: MicrophoneSettings
     run: RunConfig
     watch: TelemetrySettings
     kafka: KafkaSettings
@@ -176,14 +140,6 @@ class Loaded:
     origins: Mapping[str, str]
 
 
-def default_file() -> Path:
-    """Return the file with the default of every key."""
-    packaged = Path(__file__).with_name("default.toml")
-    if packaged.is_file():
-        return packaged
-    return Path(__file__).parents[1] / "configs" / "default.toml"
-
-
 def load(
     path: Path | None = None,
     sets: Sequence[str] = (),
@@ -205,10 +161,9 @@ def load(
     ConfigError
         A file that cannot be read, an unknown key, or a value out of range.
     """
-    defaults = _read(default_file())
-    known = dict(flatten(defaults))
+    known = dict(flatten(defaults()))
     texts = {key for key, value in known.items() if isinstance(value, str)}
-    layers = [("default.toml", defaults)]
+    layers: list[tuple[str, JsonObject]] = [("default.toml", defaults())]
     if path is not None:
         layers.append((str(path), _in_folder(path, _read(path))))
     form = "section.key=value, as in smoothing.change_cost=4"

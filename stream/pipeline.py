@@ -23,7 +23,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stream.audio import AudioChunk, Discontinuity, EndOfStream, end_of
 from stream.events import Decision, Event, Gap
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from airsift.json_types import Json, JsonObject
     from model.classifier import Classifier
     from model.frontend.base import FrontEnd
+    from stream.session import Item
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +136,7 @@ class Pipeline:
         self.sessions.clear()
         return events
 
-    def _run(self, items: Sequence[Any]) -> list[Event]:
+    def _run(self, items: Sequence[Item]) -> list[Event]:
         for stage in self.stages:
             began = time.perf_counter()
             items = stage.push(items)

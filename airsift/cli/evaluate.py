@@ -160,7 +160,7 @@ def segmenter(model: Path) -> Callable[[Path], Timeline]:
 
     def segment_file(path: Path) -> Timeline:
         events: list[Event] = []
-        with closing(FileSource(path, chunk_s=settings.file.chunk_s)) as source:
+        with closing(FileSource(path, settings=settings.file)) as source:
             sink = FinalEvents(events.append)
             run_source(source, pipeline, [sink], checkpoint_s=60.0, stop=Stop())
             length = round(source.decoded_s * pipeline.rate)

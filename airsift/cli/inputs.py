@@ -52,13 +52,7 @@ def open_input(
     from stream.sources.file import FileSource
 
     path = Path(name)
-    return FileSource(
-        path,
-        station=str(path),
-        chunk_s=config.file.chunk_s,
-        track=track,
-        max_spool=config.file.max_spool_bytes,
-    )
+    return FileSource(path, str(path), config.file, track=track)
 
 
 def ending_on_request(stop: Stop) -> AbstractContextManager[None]:
@@ -136,7 +130,6 @@ class UrlFile(Source):
     """
 
     def __init__(self, url: str, config: Config, stop: Stop, track: str | None = None) -> None:
-        from airsift.build import web_settings
         from stream.sources.http import HttpSource
 
         scheme, _, rest = url.partition("://")
@@ -148,7 +141,7 @@ class UrlFile(Source):
         self._source = HttpSource(
             url,
             self.station,
-            web_settings(config.http),
+            config.http,
             file_block_s=chunk_s,
             queue_s=max(3 * chunk_s, 30.0),
             track=track,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from bench.chaos.expected import Truth
 from bench.chaos.stations import RATE, stations
 from bench.chaos.testbed import N_STATIONS, Testbed
+from bench.memory import resident_mb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def soak(driver: str, seed: int, kind: str, minutes: int = 60) -> dict[str, floa
         ) < end_s - 5:
             if worker.poll() is not None or time.monotonic() - began > 1800:
                 raise RuntimeError(f"the soak ended at {processed:g} s\n{testbed.workers.logs()}")
-            memory.append((time.monotonic() - began, processed, _resident_mb(worker.pid)))
+            memory.append((time.monotonic() - began, processed, resident_mb(worker.pid)))
             time.sleep(1.0)
         wall, audio, resident = np.array(memory).T
         # Without the start, which fills caches.
@@ -61,7 +61,3 @@ def soak(driver: str, seed: int, kind: str, minutes: int = 60) -> dict[str, floa
         "mb_per_wall_h": per_wall,
         "mb_per_audio_h": per_audio / N_STATIONS,
     }
-
-
-def _resident_mb(pid: int) -> float:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 2**20

@@ -57,9 +57,9 @@ class Testbed:
     def __enter__(self) -> Self:
         self._stack.enter_context(self.broker)
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-        self.settings = KafkaSettings(
+        self.settings = KafkaSettings.default(
             bootstrap_servers=self.broker.bootstrap_servers,
-            topics=TopicSettings(partitions=PARTITIONS, replication=nodes(self._kind)),
+            topics=TopicSettings.default(partitions=PARTITIONS, replication=nodes(self._kind)),
         )
         topics = self.settings.topics
         names = [topics.audio, topics.dead_letters, topics.state, *topics.events.values()]

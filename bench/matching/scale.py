@@ -32,6 +32,7 @@ from bench.matching import music as _music
 from bench.matching.degradations import Condition, DegradationContext, conditions
 from bench.matching.music import RATE, load
 from bench.matching.simulated_index import Blocks, ExpectedSegment, build
+from bench.memory import peak_mb
 from bench.report import Report, arguments
 from fingerprint.analysis import hashes
 from fingerprint.analysis.landmarks import Landmarks
@@ -203,7 +204,7 @@ def measure(folder: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     queries = [Query(**fields) for fields in json.loads((folder / "queries.json").read_text())]
     landmarks = [query.unpacked() for query in queries]
-    before = _memory_mb()
+    before = peak_mb()
     start = time.process_time()
     catalogue = Catalogue.open(folder / "shelf")
     opened = time.process_time() - start
@@ -229,7 +230,7 @@ def measure(folder: Path) -> None:
         "cold_wall_ms": 1000 * float(np.median(cold)),
         "first_ms": 1000 * float(np.median(first)),
         "both_ms": 1000 * float(np.median(both)),
-        "resident_mb": _memory_mb(),
+        "resident_mb": peak_mb(),
         "without_index_mb": before,
     }
     print(json.dumps([shares, costs]))
@@ -239,14 +240,6 @@ def _spent(matcher: LandmarkMatcher, landmarks: Landmarks, clock: Callable[[], f
     start = clock()
     matcher.match(landmarks)
     return clock() - start
-
-
-def _memory_mb() -> float:
-    """Return the peak resident memory of this process."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1000
-    raise RuntimeError("/proc/self/status has no VmHWM")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 
 from bench.brokers import add_broker_option, make_broker, nodes
+from bench.memory import resident_mb
 from bench.report import Report, arguments
 from model.frontend.kernels import latency, octaves
 from stream.audio import AudioChunk
@@ -161,9 +162,9 @@ def measure(driver: str, load: Load, seconds: float, kind: str) -> dict[str, flo
     context = get_context("spawn")
     off, spent = context.Event(), context.Value("d", 0.0)
     with make_broker(kind) as broker:
-        settings = KafkaSettings(
+        settings = KafkaSettings.default(
             bootstrap_servers=broker.bootstrap_servers,
-            topics=TopicSettings(partitions=PARTITIONS, replication=nodes(kind)),
+            topics=TopicSettings.default(partitions=PARTITIONS, replication=nodes(kind)),
         )
         topics = settings.topics
         names = [topics.audio, topics.dead_letters, topics.state, *topics.events.values()]
@@ -195,7 +196,7 @@ def measure(driver: str, load: Load, seconds: float, kind: str) -> dict[str, flo
             took = time.time() - began
             after = {name: sum(map(_cpu_s, each)) for name, each in pids.items()}
             used = {name: (after[name] - before[name]) / took for name in pids}
-            resident_mb = _resident_mb(worker.pid)
+            worker_mb = resident_mb(worker.pid)
             if worker.poll() is not None:
                 raise RuntimeError(f"the worker ended with {worker.returncode}")
             if not producer.is_alive():
@@ -220,7 +221,7 @@ def measure(driver: str, load: Load, seconds: float, kind: str) -> dict[str, flo
         "message_p99_ms": float(np.percentile(message, 99)),
         "read_share": len(read_decisions) / expected,
         "worker_cpu": used["worker"],
-        "worker_mb": resident_mb,
+        "worker_mb": worker_mb,
         "broker_cpu": used["broker"],
         "producer_cpu": spent.value,
     }
@@ -229,11 +230,6 @@ def measure(driver: str, load: Load, seconds: float, kind: str) -> dict[str, flo
 def _cpu_s(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _resident_mb(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ import torch
 
 from airsift import config
 from airsift.build import build_pipeline
+from bench.memory import peak_mb
 from bench.report import Report, arguments
 from stream.audio import AudioChunk
 from stream.demo.clips import RATE, decode, parts
@@ -118,35 +119,28 @@ def write_wav(path: Path, seconds: int) -> None:
         file.writeframes(minute[: seconds % 60 * 44_100 * 2])
 
 
-def peak_mb(command: list[str]) -> float:
-    """Return the largest resident memory of a command.
-
-    The kernel's high-water mark, polled until the process ends. The value of wait() would include
-    the memory of this process, of which the child is a fork.
-    """
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=ENVIRONMENT)
-    status, peak_kb = Path(f"/proc/{process.pid}/status"), 0
+def peak_of(command: list[str]) -> float:
+    """Return the largest resident memory of a command in MB, polled until it ends."""
+    process, peak = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=ENVIRONMENT), 0.0
     while process.poll() is None:
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                peak_kb = int(line.split()[1])
+        peak = max(peak, peak_mb(process.pid))
         time.sleep(0.01)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    return peak_kb / 1024
+    return peak
 
 
 def memory(report: Report, folder: Path, hours: float) -> None:
     long, short = folder / "long.wav", folder / "short.wav"
     write_wav(long, round(hours * 3600))
     write_wav(short, 300)
-    bare = peak_mb(IMPORT)
+    bare = peak_of(IMPORT)
     for name, command in (
         ("import torch", IMPORT),
         ("airsift segment, 5 min", [*SEGMENT, str(short)]),
         (f"airsift segment, {hours:g} h", [*SEGMENT, str(long)]),
     ):
-        peak = peak_mb(command)
+        peak = peak_of(command)
         report.row(name, peak_mb=peak, above_import_torch_mb=peak - bare)
 
 

@@ -13,14 +13,14 @@ import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 from statistics import median
 
 import numpy as np
 
 from airsift import config
-from airsift.build import build_pipeline
+from airsift.build import build_pipeline, query_times
 from bench.brokers import add_broker_option
+from bench.memory import resident_mb
 from bench.report import Report, arguments
 from bench.speed.latency import DRIVERS, LOADS, measure
 from stream.audio import AudioChunk
@@ -28,7 +28,6 @@ from stream.runner import Stop, run_source
 from stream.sinks.base import Sink
 from stream.sources.base import Source
 from stream.stages.identify import Identify
-from stream.stages.query_times import IdentifySettings
 from stream.telemetry.observer import NullObserver
 from stream.telemetry.telemetry import Telemetry
 
@@ -105,17 +104,11 @@ def watched(report: Report, stations: int, seconds: int, rounds: int) -> None:
         )
 
 
-def resident_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 2**20
-
-
 def cost(stations: int, seconds: int, identified: bool) -> dict[str, float]:
     """Return what a station costs; in a process of its own, where no memory lies about unused."""
-    settings = IdentifySettings(*(s * RATE for s in (6, 5, 10, 3, 1)))
     pipeline = build_pipeline(CONFIG)
     if identified:
-        named = Identify(KnowsNothing(), settings)
+        named = Identify(KnowsNothing(), query_times(CONFIG, RATE))
         named.sessions = pipeline.sessions
         pipeline.stages = (*pipeline.stages, named)
     given = batches(1, seconds)

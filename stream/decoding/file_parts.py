@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 from stream.decoding.joined_files import JOINED, MAX_PARTS, find_parts, is_last_page_cut
 from stream.decoding.pcm_files import read_sampled
 from stream.decoding.pipe_parts import PipeParts, kind_of
-from stream.decoding.spool import MAX_SPOOL, PeekablePipe, spool_if_needed
+from stream.decoding.spool import PeekablePipe, spool_if_needed
 from stream.decoding.tags import LYRICS
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class FileParts:
         URLs, and file objects that are remote or cannot seek, are one part.
     name : str
         Its name in messages.
-    max_spool : int > 0
+    max_spool : int >= 0
         Bytes of a pipe that may be stored on disk, if the format requires it.
 
     Attributes
@@ -64,9 +64,7 @@ class FileParts:
         Whether an Ogg file ends within a page.
     """
 
-    def __init__(
-        self, source: str | Path | BinaryIO, name: str, max_spool: int = MAX_SPOOL
-    ) -> None:
+    def __init__(self, source: str | Path | BinaryIO, name: str, max_spool: int) -> None:
         self.source = self._whole = source
         self.is_cut = False
         self._file: BinaryIO | None = None

@@ -17,7 +17,6 @@ from stream.decoding.container import EMPTY, SHORT_S, ContainerDecoder
 from stream.decoding.damage import Damage, split_sound
 from stream.decoding.downmix import Downmix
 from stream.decoding.file_parts import FileParts
-from stream.decoding.spool import MAX_SPOOL
 from stream.decoding.tracks import note_of
 
 if TYPE_CHECKING:
@@ -72,8 +71,8 @@ class AudioReader:
         Seconds for opening, and for each read.
     track : str, optional
         Number, language or title of the audio track; by default the container's default.
-    max_spool : int > 0
-        Bytes of a pipe that may be stored on disk, if the format requires it.
+    max_spool : int >= 0
+        Bytes of a pipe that may be stored on disk, if the format requires it; by default none.
 
     Attributes
     ----------
@@ -107,7 +106,7 @@ class AudioReader:
         options: dict[str, str] | None = None,
         timeout_s: float | None = None,
         track: str | None = None,
-        max_spool: int = MAX_SPOOL,
+        max_spool: int = 0,
     ) -> None:
         self.name = name or str(getattr(source, "name", source))
         self.problems: list[str] = []

@@ -13,7 +13,6 @@ from typing import BinaryIO, NamedTuple, cast
 
 from airsift.errors import SourceError
 
-MAX_SPOOL = 4 * 1024**3  # bytes
 _BLOCK = 1 << 20
 _MAX_HEAD = 16 << 20  # bytes that are looked at before the audio
 # Boxes that an MP4 or QuickTime file begins with, or has before its audio.

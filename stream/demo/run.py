@@ -141,6 +141,6 @@ def broadcast(
 
 def _with(config: Config, servers: str, catalogue: str) -> Config:
     # The user's Kafka settings do not fit this broker.
-    kafka = KafkaSettings(bootstrap_servers=servers)
+    kafka = KafkaSettings.default(bootstrap_servers=servers)
     identify = config.identify.model_copy(update={"catalogue": catalogue})
     return config.model_copy(update={"kafka": kafka, "identify": identify})

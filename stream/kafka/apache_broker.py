@@ -6,13 +6,13 @@ In a checkout, `make kafka` fetches the broker's jars once into ``.kafka/``
 ::
 
     with ApacheKafka() as broker:            # one node, 3 s
-        KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+        KafkaSettings.default(bootstrap_servers=broker.bootstrap_servers)
     with ApacheKafka(nodes=3) as cluster:    # three, 7 s
         cluster.kill(1)
         cluster.start(1)
     with ApacheKafka(listeners={"LOGIN": "SASL_PLAINTEXT"}, properties={...}) as broker:
         broker.add_scram_user("bob", "secret")
-        KafkaSettings(bootstrap_servers=broker.servers("LOGIN"), ...)
+        KafkaSettings.default(bootstrap_servers=broker.servers("LOGIN"), ...)
 """
 
 from __future__ import annotations

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
+
+from airsift.defaults import Section
 
 _Positive = Annotated[int, Field(gt=0)]
 _Seconds = Annotated[float, Field(gt=0, le=3600)]
 _Topic = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[A-Za-z0-9._-]+$")]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TopicSettings(_Section):
+class TopicSettings(Section, table="kafka.topics"):
     """Names of the topics, and how a missing one is created."""
 
-    audio: _Topic = "airsift.audio"
-    decisions: _Topic = "airsift.decisions"
-    segments: _Topic = "airsift.segments"
-    matches: _Topic = "airsift.matches"
-    gaps: _Topic = "airsift.gaps"
-    dead_letters: _Topic = "airsift.dead-letters"
-    state: _Topic = "airsift.state"
-    partitions: _Positive = 8
-    replication: _Positive = 1
+    audio: _Topic
+    decisions: _Topic
+    segments: _Topic
+    matches: _Topic
+    gaps: _Topic
+    dead_letters: _Topic
+    state: _Topic
+    partitions: _Positive
+    replication: _Positive
 
     @property
     def events(self) -> dict[str, str]:
@@ -39,22 +37,22 @@ class TopicSettings(_Section):
         }
 
 
-class SecuritySettings(_Section):
+class SecuritySettings(Section, table="kafka.security"):
     """Encryption and login. Secrets are never printed."""
 
-    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "PLAIN"
-    username: str = ""
-    password: SecretStr = SecretStr("")
-    password_file: str = ""
-    token_file: str = ""
-    token_command: str = ""
-    ca_file: str = ""
-    certificate_file: str = ""
-    key_file: str = ""
-    key_password: SecretStr = SecretStr("")
-    key_password_file: str = ""
-    check_hostname: bool = True
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
+    username: str
+    password: SecretStr
+    password_file: str
+    token_file: str
+    token_command: str
+    ca_file: str
+    certificate_file: str
+    key_file: str
+    key_password: SecretStr
+    key_password_file: str
+    check_hostname: bool
 
     @model_validator(mode="after")
     def _login_is_complete(self) -> SecuritySettings:
@@ -87,21 +85,21 @@ class SecuritySettings(_Section):
         return self.protocol.endswith("SSL")
 
 
-class WireSettings(_Section):
+class WireSettings(Section, table="kafka.wire"):
     """Formats and limits of the audio topic's messages."""
 
-    default_content_type: str = ""
-    default_rate: Annotated[int, Field(ge=0)] = 0
-    default_channels: _Positive = 1
-    max_bytes: _Positive = 8 * 1024 * 1024
-    max_batch_bytes: _Positive = 32 * 1024 * 1024
-    max_s: _Seconds = 60.0
-    max_channels: _Positive = 8
-    max_rate: _Positive = 192_000
-    reorder_ms: Annotated[int, Field(ge=0, le=60_000)] = 2000
-    jump_s: _Seconds = 0.5
-    pause_s: _Seconds = 5.0
-    confirm_jump_s: _Seconds = 10.0
+    default_content_type: str
+    default_rate: Annotated[int, Field(ge=0)]
+    default_channels: _Positive
+    max_bytes: _Positive
+    max_batch_bytes: _Positive
+    max_s: _Seconds
+    max_channels: _Positive
+    max_rate: _Positive
+    reorder_ms: Annotated[int, Field(ge=0, le=60_000)]
+    jump_s: _Seconds
+    pause_s: _Seconds
+    confirm_jump_s: _Seconds
 
     @model_validator(mode="after")
     def _a_message_fits_into_a_batch(self) -> WireSettings:
@@ -113,39 +111,39 @@ class WireSettings(_Section):
         return self
 
 
-class KafkaSettings(_Section):
+class KafkaSettings(Section, table="kafka"):
     """How to reach Kafka, and how to read from and write to it."""
 
-    bootstrap_servers: Annotated[str, Field(min_length=1)] = "127.0.0.1:9092"
-    group: Annotated[str, Field(min_length=1)] = "airsift"
-    instance_id: Annotated[str, Field(max_length=249, pattern=r"^[A-Za-z0-9._-]*$")] = ""
-    client_rack: str = ""
-    start_from: Literal["earliest", "latest"] = "earliest"
-    connect_timeout_s: _Seconds = 8.0
-    request_timeout_s: _Seconds = 30.0
-    metadata_max_age_s: Annotated[float, Field(ge=1, le=30)] = 10.0
-    delivery_timeout_s: _Seconds = 60.0
-    session_timeout_s: _Seconds = 10.0
-    max_poll_interval_s: _Seconds = 300.0
-    stall_s: Annotated[float, Field(ge=5, le=3600)] = 60.0
-    poll_s: Annotated[float, Field(gt=0, le=0.5)] = 0.1
-    poll_messages: _Positive = 500
-    fetch_wait_ms: Annotated[int, Field(ge=1, le=5000)] = 100
-    idle_s: Annotated[float, Field(ge=5, le=86_400)] = 300.0
-    forget_s: Annotated[float, Field(ge=60)] = 604_800.0
-    max_stations: _Positive = 5000
-    linger_ms: Annotated[int, Field(ge=0, le=1000)] = 5
-    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "none"
-    max_request_bytes: _Positive = 16 * 1024 * 1024
-    fetch_partition_bytes: _Positive = 1024 * 1024
-    fetch_bytes: _Positive = 32 * 1024 * 1024
-    max_pending_events: _Positive = 20_000
-    exactly_once: bool = False
-    transactional_id: Annotated[str, Field(max_length=249)] = ""
-    transaction_timeout_s: Annotated[float, Field(ge=2, le=900)] = 15.0
-    topics: TopicSettings = TopicSettings()
-    security: SecuritySettings = SecuritySettings()
-    wire: WireSettings = WireSettings()
+    bootstrap_servers: Annotated[str, Field(min_length=1)]
+    group: Annotated[str, Field(min_length=1)]
+    instance_id: Annotated[str, Field(max_length=249, pattern=r"^[A-Za-z0-9._-]*$")]
+    client_rack: str
+    start_from: Literal["earliest", "latest"]
+    connect_timeout_s: _Seconds
+    request_timeout_s: _Seconds
+    metadata_max_age_s: Annotated[float, Field(ge=1, le=30)]
+    delivery_timeout_s: _Seconds
+    session_timeout_s: _Seconds
+    max_poll_interval_s: _Seconds
+    stall_s: Annotated[float, Field(ge=5, le=3600)]
+    poll_s: Annotated[float, Field(gt=0, le=0.5)]
+    poll_messages: _Positive
+    fetch_wait_ms: Annotated[int, Field(ge=1, le=5000)]
+    idle_s: Annotated[float, Field(ge=5, le=86_400)]
+    forget_s: Annotated[float, Field(ge=60)]
+    max_stations: _Positive
+    linger_ms: Annotated[int, Field(ge=0, le=1000)]
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"]
+    max_request_bytes: _Positive
+    fetch_partition_bytes: _Positive
+    fetch_bytes: _Positive
+    max_pending_events: _Positive
+    exactly_once: bool
+    transactional_id: Annotated[str, Field(max_length=249)]
+    transaction_timeout_s: Annotated[float, Field(ge=2, le=900)]
+    topics: TopicSettings
+    security: SecuritySettings
+    wire: WireSettings
 
     @model_validator(mode="after")
     def _ends_before_it_forgets(self) -> KafkaSettings:

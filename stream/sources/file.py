@@ -11,10 +11,10 @@ import numpy as np
 from airsift.errors import SourceError
 from stream.audio import AudioChunk
 from stream.decoding.reader import AudioReader
-from stream.decoding.spool import MAX_SPOOL
 from stream.lines import utf8
 from stream.resampler import Resampler
 from stream.sources.base import Source
+from stream.sources.settings import FileSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _STDIN = Path("/dev/stdin")
-_PIECE_S = 10.0
 _SILENCE = 1 << 20  # samples of a gap are generated in pieces of this length
 
 
@@ -39,12 +38,11 @@ class FileSource(Source):
     station : str, optional
         The station of the chunks; by default the file's name. Bytes that are not UTF-8 become
         question marks, because a station is a key in JSON and Kafka.
-    chunk_s : float > 0
-        Seconds in a chunk. There is one chunk in a batch.
+    settings : FileSettings, optional
+        Length of a chunk, and limit of the disk space for a pipe; by default the defaults. There
+        is one chunk in a batch.
     track : str, optional
         Number, language or title of the audio track; by default the container's default.
-    max_spool : int > 0
-        Bytes of a pipe that may be stored on disk, if the format requires it.
 
     Attributes
     ----------
@@ -70,19 +68,16 @@ class FileSource(Source):
         self,
         path: str | Path,
         station: str | None = None,
+        settings: FileSettings | None = None,
         *,
-        chunk_s: float = 10.0,
         track: str | None = None,
-        max_spool: int = MAX_SPOOL,
     ) -> None:
         name = Path(path).name if station is None else station
         self.station = utf8(name)
         place = _STDIN if str(path) == "-" else Path(path)
         if place is _STDIN and not place.exists():
             raise SourceError("-: standard input is closed; name a file, or send one with < FILE")
-        self._reader = AudioReader(
-            place, name=str(path), block_s=chunk_s, track=track, max_spool=max_spool
-        )
+        self._reader = _open(place, str(path), track, settings)
         self.rate = self._reader.rate
         self.duration_s = self._reader.duration_s
         self.decoded_s = 0.0
@@ -97,6 +92,19 @@ class FileSource(Source):
     def close(self) -> None:
         """Close the file."""
         self._reader.close()
+
+
+def _open(
+    path: Path, name: str, track: str | None, settings: FileSettings | None = None
+) -> AudioReader:
+    chosen = settings or FileSettings.default()
+    return AudioReader(
+        path,
+        name=name,
+        block_s=chosen.chunk_s,
+        track=track,
+        max_spool=chosen.max_spool_bytes,
+    )
 
 
 def read_pieces(
@@ -132,8 +140,7 @@ def read_pieces(
     DecodeError
         It is empty, or no audio.
     """
-    reader = AudioReader(Path(path), name=str(path), block_s=_PIECE_S, track=track)
-    with closing(reader):
+    with closing(_open(Path(path), str(path), track)) as reader:
         resampler = Resampler(reader.rate, rate)
         end = 0
         for start, samples, _ in reader:

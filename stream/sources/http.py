@@ -17,9 +17,10 @@ from airsift.errors import AirsiftError
 from stream.audio import AudioChunk
 from stream.sources.base import Source
 from stream.sources.live_clock import SETTLE_S, LiveClock
+from stream.sources.settings import HttpSettings
 from stream.sources.web_address import check_scheme, public_name
 from stream.sources.web_audio import Reading, WebAudio, open_web_audio
-from stream.sources.web_client import WebClient, WebSettings
+from stream.sources.web_client import WebClient
 from stream.sources.web_errors import WebError
 from stream.sources.web_file import Sign, backoff_s
 from stream.timekeeping import boot_time
@@ -38,7 +39,6 @@ CLOSE_S = 1.5  # longest wait for the thread, which may be blocked by the networ
 _FIRST_ATTEMPTS = 3  # at a server that requests a retry
 _NO_AUDIO = 3  # times timeout_s, after which a stream of bytes without audio is broken
 _HLS_LOSS_S = 20.0  # HLS segments have up to 10 s, and each may be a segment late
-_DEFAULT = WebSettings()
 
 
 class HttpSource(Source):
@@ -53,8 +53,8 @@ class HttpSource(Source):
         working entry is used.
     station : str
         The station of the chunks.
-    settings : WebSettings
-        Settings of the connection.
+    settings : HttpSettings, optional
+        Settings of the connection; by default the defaults.
     block_s, file_block_s : float > 0
         Seconds in a chunk of a live stream, and of a file.
     queue_s : float > 0
@@ -88,7 +88,7 @@ class HttpSource(Source):
         self,
         url: str,
         station: str,
-        settings: WebSettings = _DEFAULT,
+        settings: HttpSettings | None = None,
         *,
         block_s: float = 0.5,
         file_block_s: float = 0.5,
@@ -102,7 +102,7 @@ class HttpSource(Source):
         self.station = station
         self.warnings: list[str] = []
         self.reconnects = 0
-        self._settings = settings
+        self._settings = settings or HttpSettings.default()
         self._block_s = block_s
         self._track = track
         self._file_block_s = file_block_s
@@ -114,7 +114,7 @@ class HttpSource(Source):
         self._end = 0  # of a file: sample after its last
         self._done = False
         self._failure: Exception | None = None
-        self._client = WebClient(url, settings)
+        self._client = WebClient(url, self._settings)
         try:
             self._audio = self._connect_first()
         except BaseException:

@@ -20,6 +20,7 @@ import numpy as np
 from airsift.errors import SourceError
 from stream.audio import AudioChunk, rescale
 from stream.sources.base import Source
+from stream.sources.settings import MicrophoneSettings
 from stream.timekeeping import boot_time, slewed
 
 if TYPE_CHECKING:
@@ -178,16 +179,11 @@ class MicrophoneSource(Source):
 
     Parameters
     ----------
-    device : str or int, optional
-        Number or part of the name of an input; by default the system's default.
     station : str
         The station of the chunks.
-    block_ms : int > 0
-        Milliseconds in a chunk.
-    queue_blocks : int > 0
-        Capacity of the queue in chunks; further chunks are dropped.
-    absent_s : float >= 0
-        Seconds for which a device that stopped sending audio is reopened.
+    settings : MicrophoneSettings, optional
+        The device, the length of a chunk and of the queue, and for how long a device that stopped
+        sending audio is reopened; by default the defaults.
 
     Attributes
     ----------
@@ -199,27 +195,23 @@ class MicrophoneSource(Source):
     Raises
     ------
     SourceError
-        PortAudio or the device is missing, or the device sends no audio for `absent_s`.
+        PortAudio or the device is missing, or the device sends no audio for
+        `microphone.absent_s`.
     """
 
     live = True
 
     def __init__(
         self,
-        device: str | int | None = None,
         station: str = "microphone",
-        *,
-        block_ms: int = 100,
-        queue_blocks: int = 50,
-        absent_s: float = 60.0,
+        settings: MicrophoneSettings | None = None,
     ) -> None:
         self._closed = False
-        self._device = device
-        self._block_ms = block_ms
-        self._absent_s = absent_s
+        self._settings = settings or MicrophoneSettings.default()
         with _without_chatter():
             self._stream: _InputStream | None = self._open()
-        self._blocks = BlockQueue(station, self.rate, queue_blocks)
+        queue_blocks = round(self._settings.queue_s * 1000 / self._settings.block_ms)
+        self._blocks = BlockQueue(station, self.rate, max(queue_blocks, 1))
 
     @property
     def overflows(self) -> int:
@@ -254,7 +246,7 @@ class MicrophoneSource(Source):
     def _open(self) -> _InputStream:
         """Return a stream of the device, not started; sets `name` and `rate`."""
         sounddevice = _load()
-        info = _find(sounddevice, self._device)
+        info = _find(sounddevice, self._settings.device)
         self.name = str(info["name"])
         self.rate = round(info["default_samplerate"])
         try:
@@ -263,7 +255,7 @@ class MicrophoneSource(Source):
                 samplerate=self.rate,
                 channels=min(info["max_input_channels"], 2),
                 dtype="float32",
-                blocksize=max(self.rate * self._block_ms // 1000, 1),
+                blocksize=max(self.rate * self._settings.block_ms // 1000, 1),
                 callback=self._receive,
             )
         except sounddevice.PortAudioError as error:
@@ -276,7 +268,7 @@ class MicrophoneSource(Source):
     def _wait_for_device(self) -> Iterator[list[AudioChunk]]:
         """Reopen the device until it sends audio; yield empty batches meanwhile."""
         absent_s, name = SILENT_S, self.name
-        while absent_s < self._absent_s:
+        while absent_s < self._settings.absent_s:
             wait_s = REOPEN_S
             with suppress(SourceError), _without_chatter():
                 self._reopen()
@@ -336,19 +328,19 @@ def _load() -> ModuleType:
     return module
 
 
-def _find(sounddevice: ModuleType, device: str | int | None) -> _Device:
+def _find(sounddevice: ModuleType, device: str) -> _Device:
     """Return PortAudio's information about an input device."""
-    if isinstance(device, str) and device.isdecimal():
-        device = int(device)
+    asked = int(device) if device.isdecimal() else device or None
     try:
-        info: _Device = sounddevice.query_devices(device, "input")
+        info: _Device = sounddevice.query_devices(asked, "input")
     except (sounddevice.PortAudioError, ValueError) as error:
         known = sounddevice.query_devices()
         inputs = [f"{d['index']} {d['name']}" for d in known if d["max_input_channels"] > 0]
-        name = "default" if device is None else device
         hint = "choose from: " + "; ".join(inputs) if inputs else "this machine has no input"
         reason = " ".join(str(error).split())
-        raise SourceError(f"microphone {name}: no such input ({reason}); {hint}") from error
+        raise SourceError(
+            f"microphone {device or 'default'}: no such input ({reason}); {hint}"
+        ) from error
     return info
 
 

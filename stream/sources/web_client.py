@@ -13,7 +13,6 @@ import threading
 import urllib.error
 import urllib.request
 from contextlib import suppress
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -28,35 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from http.client import HTTPMessage, HTTPResponse
 
+    from stream.sources.settings import HttpSettings
+
 MAX_REDIRECTIONS = 10
 _REDIRECTIONS = (301, 302, 303, 307, 308)
 USER_AGENT = f"airsift/{__version__}"
-
-
-@dataclass(frozen=True, slots=True)
-class WebSettings:
-    """Settings of web requests.
-
-    Parameters
-    ----------
-    timeout_s : float > 0
-        Seconds until an answer begins, and seconds without a byte, after which a connection counts
-        as broken.
-    max_backoff_s : float > 0
-        Longest wait between two attempts to connect.
-    allow_private : bool
-        Whether an address may lead to this machine and private networks, directly or by a
-        redirection or a playlist.
-    username, password : str
-        Login for the server of the address, unless the address has its own. It is not sent to
-        other servers.
-    """
-
-    timeout_s: float = 10.0
-    max_backoff_s: float = 30.0
-    allow_private: bool = True
-    username: str = ""
-    password: str = field(default="", repr=False)
 
 
 class WebResponse:
@@ -92,7 +67,7 @@ class WebResponse:
         Raises
         ------
         WebError
-            The connection broke, or nothing was received for `WebSettings.timeout_s`.
+            The connection broke, or nothing was received for `HttpSettings.timeout_s`.
         """
         try:
             return self._response.read1(n)
@@ -113,12 +88,13 @@ class WebClient:
     ----------
     url : str
         The address; the login of the settings is for its server.
-    settings : WebSettings
+    settings : HttpSettings
         Settings of the requests.
     """
 
-    def __init__(self, url: str, settings: WebSettings) -> None:
+    def __init__(self, url: str, settings: HttpSettings) -> None:
         self.settings = settings
+        self._password = settings.password()
         self.guard = None if settings.allow_private else PublicOnly()
         self._server = _server(url)
         self._opener = _opener(self.guard.url if self.guard else None)
@@ -145,7 +121,7 @@ class WebClient:
         WebError
             No server is reached, or it refuses.
         SourceError
-            A redirection is not http or https, or is refused by `WebSettings.allow_private`.
+            A redirection is not http or https, or is refused by `HttpSettings.allow_private`.
         """
         name = public_name(url)
         headers = {"User-Agent": USER_AGENT, "Accept": "*/*"}
@@ -182,7 +158,7 @@ class WebClient:
         if own:
             return unquote(own)
         if self.settings.username and _server(url) == self._server:
-            return f"{self.settings.username}:{self.settings.password}"
+            return f"{self.settings.username}:{self._password}"
         return ""
 
     def _request(self, url: str, name: str, headers: dict[str, str], login: str) -> HTTPResponse:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fingerprint.settings import SAMPLE_RATE
 from stream.ranges import Flag, Sample
 
 
@@ -50,9 +49,9 @@ class IdentifySettings:
     query: int
     shortest: int
     tolerance: int
-    warp_every_n_queries: int = 1
-    max_query: int = 30 * SAMPLE_RATE
-    other_interval: int = 10 * SAMPLE_RATE
+    warp_every_n_queries: int
+    max_query: int
+    other_interval: int
 
     @property
     def longest(self) -> int:

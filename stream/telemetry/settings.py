@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from airsift.defaults import Section
 
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class TelemetrySettings(BaseModel):
+class TelemetrySettings(Section, table="watch"):
     """Metrics, health and logs."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     port: Annotated[int, Field(ge=0, le=65535)]
     address: str

@@ -320,15 +320,15 @@ def test_kafka_advertises_the_address_that_each_client_uses():
     assert advertised["PLAINTEXT"] == settings_of(SERVICES["worker"]).kafka.bootstrap_servers
     [published] = SERVICES["kafka"]["ports"]
     address, inside = default(published).rsplit(":", 1)
-    assert advertised["HOST"] == address == KafkaSettings().bootstrap_servers
+    assert advertised["HOST"] == address == KafkaSettings.default().bootstrap_servers
     assert listeners["HOST"] == f":{inside}"
-    assert int(given["KAFKA_MESSAGE_MAX_BYTES"]) >= KafkaSettings().max_request_bytes
+    assert int(given["KAFKA_MESSAGE_MAX_BYTES"]) >= KafkaSettings.default().max_request_bytes
 
 
 @pytest.mark.process
 def test_every_topic_is_made_as_the_workers_want_it():
     [script] = SERVICES["topics"]["command"]
-    names = {v for v in KafkaSettings().topics.model_dump().values() if isinstance(v, str)}
+    names = {v for v in KafkaSettings.default().topics.model_dump().values() if isinstance(v, str)}
     kinds = re.search(r"for kind in ([\w ]+);", script)
     assert kinds
     made = {f"airsift.{kind}" for kind in kinds[1].split()}

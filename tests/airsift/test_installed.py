@@ -139,7 +139,7 @@ def test_everything_that_is_shipped_is_found_without_the_repository(
 ) -> None:
     code = (
         "import airsift.__main__ as m; m.prefer_installed_modules()\n"
-        "from airsift.config import default_file\n"
+        "from airsift.defaults import default_file\n"
         "from stream.demo.programme import assemble, programmes\n"
         "from model.corpus import sources\n"
         "from model.evaluation import voices\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.peers import page, score, significance, windows
@@ -18,6 +18,7 @@ from bench.peers.environments import PEERS, Peer
 from model.corpus.takes import Take
 from model.spec import HOP
 from stream.testing import write_wav
+from tests.examples import examples
 
 SPEECH, MUSIC, NONE = 0, 1, -1
 SILENT = np.zeros(80_000, np.float32)
@@ -178,7 +179,7 @@ def test_groups_of_a_drawn_source_are_drawn_as_well() -> None:
     assert counts / significance.DRAWS == pytest.approx([0.25, 0.5, 0.25], abs=0.04)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.lists(st.booleans(), min_size=1, max_size=30), st.data())
 def test_swapping_two_programs_swaps_the_difference(first, data) -> None:
     size = len(first)

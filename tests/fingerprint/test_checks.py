@@ -11,7 +11,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from airsift.errors import CatalogueError
@@ -21,6 +21,7 @@ from fingerprint.index import checks, merge
 from fingerprint.index.segment_file import HEADER, MAGIC, header_page, open_segment, verify
 from fingerprint.matching.matcher import LandmarkMatcher
 from fingerprint.track import Track
+from tests.examples import examples
 from tests.fingerprint.music import compose
 
 ODD = [None, -1, 0, 2**31, 2**62, 9e999, -0.5, "", "x" * 20, b"", b"\0" * 7, b"\xff" * 10**4]
@@ -99,9 +100,7 @@ def test_a_segment_is_a_file_of_the_folder(folder, name):
 
 
 @pytest.mark.slow
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     where=st.sampled_from(
         [
@@ -221,9 +220,7 @@ def test_a_header_is_an_object_with_settings(folder, header):
 
 
 @pytest.mark.slow
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     values=st.lists(
         st.tuples(

@@ -2,11 +2,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fingerprint.analysis.landmarks import Landmarks
 from fingerprint.analysis.peaks import extract
+from tests.examples import examples
 from tests.fingerprint.music import compose
 
 
@@ -73,7 +74,7 @@ def test_nothing_joined_is_nothing():
     assert len(Landmarks.join([])) == 0
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(landmarks(), st.integers(1, 5))
 def test_the_strongest_are_a_selection(some, rank):
     assert len(some.strongest(rank)) <= len(some)

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fingerprint.analysis.peaks import extract
 from fingerprint.settings import BINS_PER_OCTAVE, F_MIN_HZ, HOP
+from tests.examples import examples
 from tests.fingerprint.music import compose
 
 RATE = 16_000
@@ -21,7 +22,7 @@ def same(a, b):
     )
 
 
-@settings(max_examples=12, deadline=None)
+@examples(12)
 @given(start=st.integers(0, 800), length=st.integers(400, 1200))
 def test_a_cut_out_has_the_landmarks_of_the_whole(start, length):
     music = compose(1, 40.0)
@@ -38,7 +39,7 @@ def test_level_leaves_landmarks_equal(gain_db):
     assert same(extract(music), extract(music * np.float32(10 ** (gain_db / 20))))
 
 
-@settings(max_examples=5, deadline=None)
+@examples(5)
 @given(frames=st.integers(1, 500))
 def test_silence_in_front_only_shifts(frames):
     music = compose(3, 15.0)

@@ -3,7 +3,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import CatalogueError
@@ -21,6 +21,7 @@ from fingerprint.index.segment_file import (
     write_merged,
 )
 from fingerprint.settings import HOP
+from tests.examples import examples
 from tests.fingerprint.music import compose
 
 
@@ -76,7 +77,7 @@ def test_a_track_added_to_memory_later_is_as_one_added_at_once():
         assert np.array_equal(a, b)
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(start=st.integers(-100, 900), length=st.integers(0, 500))
 def test_peaks_of_a_stretch_are_those_inside(files, start, length):
     segment = open_segment(files[0])
@@ -213,7 +214,7 @@ def test_a_header_that_names_no_arrays_is_refused(files, tmp_path):
         open_segment(path)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(data=st.data())
 def test_a_flipped_bit_is_reported_or_harmless_and_verify_finds_it(files, tmp_path_factory, data):
     content = bytearray(files[0].read_bytes())

@@ -5,12 +5,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fingerprint.analysis import track_landmarks
 from fingerprint.analysis.peaks import extract
 from fingerprint.analysis.track_landmarks import LandmarkExtractor
+from tests.examples import examples
 from tests.fingerprint.music import compose
 
 RATE = 16_000
@@ -31,7 +32,7 @@ def same(a, b):
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(data=st.data(), length=st.integers(0, 30 * RATE), piece=st.integers(80, 900))
 def test_pieces_give_the_landmarks_of_the_whole(data, length, piece):
     samples = compose(1, 30.0)[:length]

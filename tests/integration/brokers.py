@@ -27,10 +27,10 @@ def settings_of(broker: Broker) -> KafkaSettings:
     """Return settings for a broker that others use too: with topics and a group of their own."""
     n = next(_numbers)
     nodes = len(broker.ports) if isinstance(broker, ApacheKafka) else 1
-    topics = TopicSettings(
+    topics = TopicSettings.default(
         **{kind: f"test{n}.{kind}" for kind in _KINDS_OF_TOPICS}, partitions=3, replication=nodes
     )
-    return KafkaSettings(
+    return KafkaSettings.default(
         bootstrap_servers=broker.bootstrap_servers,
         group=f"test{n}",
         # The embedded broker lets a new member wait for half the session timeout.

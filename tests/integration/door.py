@@ -50,10 +50,11 @@ class Door:
                 broker = socket.create_connection(("127.0.0.1", self._broker))
                 self._through += [client, broker]
                 for ends in ((client, broker), (broker, client)):
-                    threading.Thread(target=_pipe, args=ends, daemon=True).start()
+                    threading.Thread(target=pass_on, args=ends, daemon=True).start()
 
 
-def _pipe(source, target):
+def pass_on(source, target):
+    """Send on what a connection brings, until it ends."""
     with suppress(OSError):
         while data := source.recv(65536):
             target.sendall(data)

@@ -16,6 +16,8 @@ import struct
 import threading
 from contextlib import suppress
 
+from tests.integration.door import pass_on
+
 API_VERSIONS, SASL_HANDSHAKE, SASL_AUTHENTICATE = 18, 17, 36
 UNSUPPORTED_MECHANISM, AUTHENTICATION_FAILED = 33, 58
 ITERATIONS = 4096
@@ -80,9 +82,9 @@ class Gate:
             if self._users is not None and not self._log_in(client, broker):
                 return
             client.settimeout(None)
-            back = threading.Thread(target=_pipe, args=[broker, client], daemon=True)
+            back = threading.Thread(target=pass_on, args=[broker, client], daemon=True)
             back.start()
-            _pipe(client, broker)
+            pass_on(client, broker)
             back.join()
 
     def _log_in(self, client, broker):
@@ -217,12 +219,3 @@ def _read(sock, count):
             return None
         data += more
     return data
-
-
-def _pipe(source, target):
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    for end in (source, target):
-        with suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)

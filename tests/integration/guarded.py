@@ -46,7 +46,7 @@ def guarded(nodes=1, users=(USER,), **properties) -> ApacheKafka:
 
 
 def login(name=USER) -> SecuritySettings:
-    return SecuritySettings(
+    return SecuritySettings.default(
         protocol="SASL_PLAINTEXT", sasl_mechanism="PLAIN", username=name, password=SECRET
     )
 

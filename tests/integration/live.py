@@ -16,6 +16,7 @@ from kafka.errors import KafkaError
 from airsift.errors import BrokerError
 from stream.kafka.client.connect import connect_consumer, connect_producer
 from tests.integration.road import AIRSIFT, DRIVERS
+from tests.waiting import wait_until
 
 RATE = 16000
 CHUNK_S = 0.25
@@ -104,11 +105,12 @@ class Worker:
             self.lines.append(line)
 
     def wait_for(self, words, timeout_s=60):
-        deadline = time.monotonic() + timeout_s
-        while not any(words in line for line in self.lines):
-            assert time.monotonic() < deadline, "".join(self.lines)
-            assert self.process.poll() is None, "".join(self.lines)
-            time.sleep(0.1)
+        wait_until(
+            lambda: any(words in line for line in self.lines),
+            timeout_s,
+            process=self.process,
+            why=lambda: "".join(self.lines),
+        )
 
     def end(self):
         self.process.send_signal(signal.SIGTERM)

@@ -77,7 +77,7 @@ class Subscriber:
 
         names = [topic.replace("airsift", prefix) for topic in TOPICS]
         # One that comes up later is found by kafka-python only after a while.
-        settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+        settings = KafkaSettings.default(bootstrap_servers=broker.bootstrap_servers)
         ensure_topics(settings, names)
         self.consumer = KafkaConsumer(
             *names,
@@ -121,6 +121,14 @@ def end(process):
     finally:
         process.kill()
         process.stderr.close()
+
+
+def is_running(pid):
+    """Return whether there is such a process and it is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def by_id(events):

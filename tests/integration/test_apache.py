@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,9 @@ from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.producer import Producer
 from stream.kafka.settings import SecuritySettings
 from tests.integration.brokers import settings_of
+from tests.integration.road import is_running
 from tests.integration.source_reader import read_all
+from tests.waiting import wait_until
 
 JAAS = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 HOLDER = """
@@ -68,7 +69,7 @@ def test_users_log_in_and_have_rights(apache_kafka):
         ensure_topics(settings, [settings.topics.gaps])
         for name, mechanism in (("root", "SCRAM-SHA-256"), ("bob", "SCRAM-SHA-512")):
             broker.add_scram_user(name, f"{name}'s secret", mechanism)
-            security = SecuritySettings(
+            security = SecuritySettings.default(
                 protocol="SASL_PLAINTEXT",
                 sasl_mechanism=mechanism,
                 username=name,
@@ -102,17 +103,7 @@ def test_it_dies_with_a_parent_killed(apache_kafka):
     holder.kill()
     holder.wait()
     holder.stdout.close()
-    deadline = time.monotonic() + 120
-    while is_running(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def is_running(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    wait_until(lambda: not is_running(pid))
 
 
 @pytest.mark.parametrize("missing", ["java", "jars"])

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,10 +17,12 @@ from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.producer import Producer
 from stream.kafka.client.tail import follow
 from stream.kafka.codec.message import encode
+from stream.kafka.loopback import free_ports
 from stream.kafka.settings import KafkaSettings
 from stream.runner import Stop
 from tests.integration.door import Door
 from tests.integration.road import DRIVERS, make_environment
+from tests.waiting import wait_until
 
 RATE = 16000
 
@@ -57,12 +58,6 @@ main()
 """
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def get(port, path):
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
@@ -89,14 +84,6 @@ def calls(port, part):
     return 0.0
 
 
-def wait_for(holds, process, log, timeout_s=120.0):
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def send(settings, first, count):
     sender = Producer(settings)
     for k in range(first, first + count):
@@ -108,11 +95,11 @@ def send(settings, first, count):
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_broker_that_goes_away_and_comes_back(driver, tmp_path, new_broker):
-    port, log = free_port(), tmp_path / "log"
+    [port], log = free_ports(1), tmp_path / "log"
     with Door() as door:
         broker = new_broker(advertised_port=door.port)
         door.lead_to(broker.port)
-        settings = KafkaSettings(bootstrap_servers=f"127.0.0.1:{door.port}")
+        settings = KafkaSettings.default(bootstrap_servers=f"127.0.0.1:{door.port}")
         environment = make_environment(settings, partitions=2)
         environment["AIRSIFT_WATCH__PORT"] = str(port)
         environment["AIRSIFT_KAFKA__SESSION_TIMEOUT_S"] = "2"
@@ -123,24 +110,25 @@ def test_a_broker_that_goes_away_and_comes_back(driver, tmp_path, new_broker):
                 [sys.executable, "-c", SIMPLE, *DRIVERS[driver]], env=environment, stderr=out
             )
         try:
-            wait_for(lambda: decisions(port) >= 4, process, log)
-            wait_for(lambda: get(port, "/readyz")[0] == 200, process, log)
+            wait_for = partial(wait_until, timeout_s=120, process=process, why=log.read_text)
+            wait_for(lambda: decisions(port) >= 4)
+            wait_for(lambda: get(port, "/readyz")[0] == 200)
             for part in ("publish", "flush", "settle"):
-                wait_for(lambda part=part: calls(port, part) > 0, process, log)
+                wait_for(lambda part=part: calls(port, part) > 0)
             send(settings, 4, 4)  # on its way, one way or the other
             door.shut()
-            wait_for(lambda: get(port, "/readyz")[0] == 503, process, log)
+            wait_for(lambda: get(port, "/readyz")[0] == 503)
             trouble = json.loads(get(port, "/readyz")[1])["trouble"]
             assert f"no answer from the Kafka broker at 127.0.0.1:{door.port}" in trouble
             assert get(port, "/healthz")[0] == 200
-            wait_for(lambda: "not ready" in log.read_text(), process, log)
+            wait_for(lambda: "not ready" in log.read_text())
             door.open()
-            wait_for(lambda: "ready again" in log.read_text(), process, log)
+            wait_for(lambda: "ready again" in log.read_text())
             assert get(port, "/readyz")[0] == 200
             send(settings, 8, 4)
-            wait_for(lambda: decisions(port) >= 12, process, log)
+            wait_for(lambda: decisions(port) >= 12)
             door.shut()
-            wait_for(lambda: get(port, "/readyz")[0] == 503, process, log)
+            wait_for(lambda: get(port, "/readyz")[0] == 503)
             process.terminate()
             # It ends in time: by itself, or by force if events were on their way.
             code = process.wait(60)

@@ -25,7 +25,7 @@ def test_it_serves_until_a_signal(by: signal.Signals) -> None:
             assert process.stdout is not None
             line = process.stdout.readline()
             assert f"kafka.bootstrap_servers=127.0.0.1:{port}" in line
-            settings = KafkaSettings(bootstrap_servers=f"127.0.0.1:{port}")
+            settings = KafkaSettings.default(bootstrap_servers=f"127.0.0.1:{port}")
             ensure_topics(settings, [settings.topics.audio])
             process.send_signal(by)
             assert process.wait(30) == 0

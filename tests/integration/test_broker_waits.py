@@ -32,7 +32,7 @@ def new_topic(name, nodes):
 @contextmanager
 def scene(broker, driver, *, events_on=None, before_s=0.0):
     """Run a driver on a cluster with stations on the air; give it, and its decisions."""
-    settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+    settings = KafkaSettings.default(bootstrap_servers=broker.bootstrap_servers)
     named = settings.topics
     others = (named.audio, named.dead_letters, named.state)
     admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)

@@ -14,7 +14,7 @@ from stream.kafka.client.producer import Producer
 from stream.kafka.client.tail import follow
 from stream.kafka.faust.privates import read_with
 from stream.kafka.records.partitions import Partitions
-from stream.kafka.settings import KafkaSettings
+from stream.kafka.settings import KafkaSettings, TopicSettings
 from stream.runner import Stop
 from tests.integration.road import DRIVERS, RATE, end, make_environment, start
 
@@ -37,7 +37,7 @@ def topic():
 
 
 def settings_for(kafka, **options):
-    return KafkaSettings(bootstrap_servers=kafka.bootstrap_servers, **options)
+    return KafkaSettings.default(bootstrap_servers=kafka.bootstrap_servers, **options)
 
 
 async def read_by_aiokafka(settings, topic, count):
@@ -91,7 +91,7 @@ def test_what_a_broker_recompresses_is_read(kafka, topic, codec):
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("by", ["kafka-python", "Faust"])
 def test_what_our_producers_compress_is_read(kafka, topic, codec, by):
-    settings = settings_for(kafka, compression=codec, topics={"partitions": 1})
+    settings = settings_for(kafka, compression=codec, topics=TopicSettings.default(partitions=1))
     ensure_topics(settings, [topic])
     if by == "kafka-python":
         sender = Producer(settings)
@@ -129,7 +129,7 @@ def test_a_driver_on_topics_that_the_broker_recompresses(kafka, topic, driver, t
         kind: f"{topic}.{kind}"
         for kind in ("audio", "state", "decisions", "segments", "matches", "gaps", "dead_letters")
     }
-    settings = settings_for(kafka, group=topic, topics={**names, "partitions": 1})
+    settings = settings_for(kafka, group=topic, topics=TopicSettings.default(**names, partitions=1))
     for k, name in enumerate(names.values()):
         configs = {"compression.type": CODECS[(k + turn) % 4]}
         if name == settings.topics.state:

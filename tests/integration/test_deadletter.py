@@ -6,8 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from stream.kafka.settings import KafkaSettings
 from stream.runner import Stop
 from tests.integration.road import AIRSIFT, DRIVERS
 from tests.integration.source_reader import read_all
+from tests.waiting import wait_until
 
 TIME_MS = 1_700_000_000_000
 HEADERS = [("content-type", b"audio/x-s16le"), ("rate", b"16000"), ("airsift-reason", b"older")]
@@ -162,7 +161,10 @@ def test_a_worker_and_replays_in_turns_leave_one_letter_a_message(
     try:
         for attempt in (1, 2, 3):
             suffix = f"(attempt {attempt})" if attempt > 1 else ""
-            wait_until(lambda s=suffix: all_end_with(run(settings, "list").stdout, 3, s), tmp_path)
+            wait_until(
+                lambda s=suffix: all_end_with(run(settings, "list").stdout, 3, s),
+                why=(tmp_path / "log").read_text,
+            )
             if attempt < 3:
                 result = run(settings, "replay")
                 assert result.stdout == f"3 messages sent to {topics.audio}, {DONE[0]}\n"
@@ -184,10 +186,3 @@ def test_a_worker_and_replays_in_turns_leave_one_letter_a_message(
 def all_end_with(listed: str, count: int, suffix: str) -> bool:
     lines = listed.splitlines()
     return len(lines) == count and all(line.endswith(suffix) for line in lines)
-
-
-def wait_until(condition: Callable[[], bool], folder: Path) -> None:
-    deadline = time.monotonic() + 90
-    while not condition():
-        assert time.monotonic() < deadline, (folder / "log").read_text()
-        time.sleep(0.5)

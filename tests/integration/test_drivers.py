@@ -181,7 +181,7 @@ def test_a_member_joins_and_another_leaves(driver, broker, environment, tmp_path
 
 
 def test_what_is_no_audio_becomes_a_dead_letter(driver, broker, environment):
-    settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+    settings = KafkaSettings.default(bootstrap_servers=broker.bootstrap_servers)
     topics = settings.topics
     ensure_topics(settings, [topics.audio, topics.dead_letters])
     sender = Producer(settings)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
+
+from tests.integration.road import is_running
+from tests.waiting import wait_until
 
 HOLDER = """
 import time
@@ -26,14 +27,4 @@ def test_the_embedded_broker_dies_with_a_parent_killed() -> None:
     holder.kill()
     holder.wait()
     holder.stdout.close()
-    deadline = time.monotonic() + 120
-    while _is_running(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    wait_until(lambda: not is_running(pid))

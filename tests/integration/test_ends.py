@@ -105,7 +105,7 @@ def test_what_ends_and_what_falls_silent_is_made_final(driver, broker, environme
 def send_from_0(broker, path, station):
     with wave.open(str(path)) as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2") / np.float32(32768)
-    sender = Producer(KafkaSettings(bootstrap_servers=broker.bootstrap_servers))
+    sender = Producer(KafkaSettings.default(bootstrap_servers=broker.bootstrap_servers))
     for k in range(0, len(samples), RATE):
         chunk = AudioChunk(station, k, samples[k : k + RATE].astype(np.float32), RATE)
         sender.send("airsift.audio", *encode(chunk))
@@ -135,7 +135,7 @@ def test_a_damaged_record_costs_its_own_station_a_fresh_start(
     everyone = ("good", *stations)
     subscriber.read_until(lambda e: all(last_decision(e, s) >= 38 for s in everyone))
     assert end(process) == 0
-    settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+    settings = KafkaSettings.default(bootstrap_servers=broker.bootstrap_servers)
     sender, newest = Producer(settings), {}
     for record in follow(settings, ["airsift.state"], stop=Stop(), from_start=True, until_end=True):
         newest[record.key.decode().partition("/")[2]] = record

@@ -26,7 +26,8 @@ from tests.integration.brokers import Broker
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 RATE = 22050
-ALL_TOPICS = [TopicSettings().audio, TopicSettings().dead_letters, *TopicSettings().events.values()]
+TOPICS = TopicSettings.default()
+ALL_TOPICS = [TOPICS.audio, TOPICS.dead_letters, *TOPICS.events.values()]
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def broker(new_broker: Callable[[], Broker]) -> Broker:
 
 
 def settings_of(broker: Broker) -> KafkaSettings:
-    return KafkaSettings(bootstrap_servers=broker.bootstrap_servers, session_timeout_s=2)
+    return KafkaSettings.default(bootstrap_servers=broker.bootstrap_servers, session_timeout_s=2)
 
 
 def start(broker: Broker, name: str, *arguments: str) -> subprocess.Popen[str]:
@@ -136,7 +137,7 @@ def test_a_producer_reports_that_its_clock_is_wrong(
 
 @pytest.mark.parametrize("name", ["subscriber.py", "subscriber_aiokafka.py"])
 def test_the_subscribers_see_each_event_once(broker: Broker, name: str) -> None:
-    sink = KafkaSink(KafkaSettings(bootstrap_servers=broker.bootstrap_servers))
+    sink = KafkaSink(KafkaSettings.default(bootstrap_servers=broker.bootstrap_servers))
     segments = [
         Segment("one", 0, 16000 * end, 16000, None, "music", 0.9, end == 20)
         for end in (10, 15, 15, 20, 20)  # repeats are what "at least once" means

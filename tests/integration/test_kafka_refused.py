@@ -43,7 +43,7 @@ def test_no_broker_is_one_line(kafka_settings: KafkaSettings) -> None:
     [
         ({"bootstrap_servers": "localhost"}, "'localhost' has no port; write host:port"),
         (
-            {"security": SecuritySettings(protocol="SSL", ca_file="/nowhere.pem")},
+            {"security": SecuritySettings.default(protocol="SSL", ca_file="/nowhere.pem")},
             "kafka.security.ca_file='/nowhere.pem'",
         ),
     ],
@@ -57,11 +57,11 @@ def test_settings_that_cannot_work_are_named(
 
 def test_a_login_needs_a_name() -> None:
     with pytest.raises(ValueError, match="protocol=SASL_SSL needs a username"):
-        SecuritySettings(protocol="SASL_SSL")
+        SecuritySettings.default(protocol="SASL_SSL")
 
 
 def test_secrets_are_not_printed() -> None:
-    security = SecuritySettings(protocol="SASL_SSL", username="me", password="hush")
+    security = SecuritySettings.default(protocol="SASL_SSL", username="me", password="hush")
     assert "hush" not in repr(security)
     assert "hush" not in security.model_dump_json()
 

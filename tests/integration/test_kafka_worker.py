@@ -45,7 +45,7 @@ async def stuck(self, stream):
 
 if sys.argv[2] == "a stuck agent":
     FaustConsumer._receive = stuck
-settings = KafkaSettings(bootstrap_servers=sys.argv[1], stall_s=5.0, session_timeout_s=2.0)
+settings = KafkaSettings.default(bootstrap_servers=sys.argv[1], stall_s=5.0, session_timeout_s=2.0)
 Worker(settings, Deaf(), checkpoint_s=0.5).run(Stop())
 """
 
@@ -53,7 +53,7 @@ Worker(settings, Deaf(), checkpoint_s=0.5).run(Stop())
 @pytest.mark.parametrize("how", ["a blocked call", "a stuck agent"])
 def test_a_worker_that_stalls_ends_with_one_line(how, new_broker):
     broker = new_broker()
-    settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+    settings = KafkaSettings.default(bootstrap_servers=broker.bootstrap_servers)
     ensure_topics(settings, [settings.topics.audio])
     sender = Producer(settings)
     headers = [("content-type", b"audio/x-s16le"), ("rate", b"16000")]

@@ -18,6 +18,7 @@ from stream.testing import write_wav
 from tests.integration.road import tune
 from tests.stream.media import encode
 from tests.stream.pulse import null_device, playing, skip_unless_installed
+from tests.waiting import wait_until
 
 AIRSIFT = [sys.executable, "-m", "airsift"]
 RATE = 16000
@@ -29,14 +30,6 @@ def decisions(path: Path) -> list[dict]:
     lines = path.read_text().splitlines()
     events = [json.loads(line) for line in lines if line.endswith("}")]
     return [e for e in events if e["schema"] == "airsift.decision/1" and e["final"]]
-
-
-def wait_for(condition, process, seconds=60.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline, "nothing was received"
-        time.sleep(0.1)
 
 
 @pytest.mark.audio
@@ -53,7 +46,7 @@ def test_a_microphone_is_classified_until_ctrl_c(tmp_path):
             command, env=environ, stderr=subprocess.PIPE, text=True, cwd=Path.cwd()
         )
         try:
-            wait_for(lambda: len(decisions(out)) >= 3, process)
+            wait_until(lambda: len(decisions(out)) >= 3, process=process)
             process.send_signal(signal.SIGINT)
             assert process.wait(20) == 0, process.stderr.read()
         finally:
@@ -111,13 +104,15 @@ def test_a_web_radio_that_breaks_off_is_a_gap_and_goes_on(tmp_path):
     environ["AIRSIFT_RUN__CHECKPOINT_S"] = "0.5"
     process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True)
     try:
-        wait_for(lambda: '"airsift.gap/1"' in (out.read_text() if out.exists() else ""), process)
+        wait_until(
+            lambda: '"airsift.gap/1"' in (out.read_text() if out.exists() else ""), process=process
+        )
         gap_s = next(
             event["end_s"]
             for event in map(json.loads, out.read_text().splitlines())
             if event["schema"] == "airsift.gap/1"
         )
-        wait_for(lambda: any(e["start_s"] > gap_s for e in decisions(out)), process)
+        wait_until(lambda: any(e["start_s"] > gap_s for e in decisions(out)), process=process)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0, process.stderr.read()
     finally:

@@ -17,6 +17,7 @@ from stream.kafka.client.connect import connect_consumer, ensure_topics
 from stream.kafka.settings import KafkaSettings
 from tests.integration.live import Decisions, OnAir
 from tests.integration.road import AIRSIFT, DRIVERS, end, make_environment
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.long]
 
@@ -38,7 +39,7 @@ class Group:
     """Members of one group, and what they have published."""
 
     def __init__(self, broker):
-        self.settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+        self.settings = KafkaSettings.default(bootstrap_servers=broker.bootstrap_servers)
         self.environment = make_environment(broker, PARTITIONS) | {"OMP_NUM_THREADS": "1"}
         self.topics = self.settings.topics.model_copy(update={"partitions": PARTITIONS})
         names = [self.topics.audio, self.topics.dead_letters, *self.topics.events.values()]
@@ -132,10 +133,7 @@ def test_a_rolling_restart_of_fixed_members_moves_no_partition(driver, group):
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_two_workers_of_one_name_are_reported(driver, group):
     workers = [group.begin(driver, instance_id="w-0") for _ in range(2)]
-    deadline = time.monotonic() + 90
-    while all(worker.poll() is None for worker in workers):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_until(lambda: any(worker.poll() is not None for worker in workers))
     ended = next(worker for worker in workers if worker.returncode is not None)
     printed = ended.communicate()[1]
     assert ended.returncode == 1

@@ -29,7 +29,7 @@ needs_apache = pytest.mark.skipif(bool(why_not()), reason=why_not())
 @pytest.fixture(scope="module")
 def apache() -> Iterator[KafkaSettings]:
     with ApacheKafka() as broker:
-        yield KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+        yield KafkaSettings.default(bootstrap_servers=broker.bootstrap_servers)
 
 
 def on_topic(settings: KafkaSettings, station: str) -> list[AudioChunk]:

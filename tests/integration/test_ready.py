@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -16,6 +15,7 @@ import pytest
 
 from stream.kafka.apache_broker import ApacheKafka
 from stream.kafka.client.connect import connect_admin, ensure_topics
+from stream.kafka.loopback import free_ports
 from stream.kafka.settings import KafkaSettings
 from tests.integration.road import AIRSIFT, DRIVERS
 
@@ -29,11 +29,9 @@ def broker(apache_kafka):  # skips where there is none
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_worker_is_ready_once_it_has_joined(driver, broker):
-    settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers, group=driver)
+    settings = KafkaSettings.default(bootstrap_servers=broker.bootstrap_servers, group=driver)
     ensure_topics(settings, [settings.topics.audio])
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    [port] = free_ports(1)
     clean = {k: v for k, v in os.environ.items() if not k.startswith("AIRSIFT_")}
     process = subprocess.Popen(
         [*AIRSIFT, *DRIVERS[driver]],

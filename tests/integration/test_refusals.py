@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
@@ -39,12 +38,14 @@ from stream.kafka.client.producer import Producer
 from stream.kafka.client.refusals import Refusals
 from stream.kafka.client.sink import KafkaSink
 from stream.kafka.client.transactions import Transactions
+from stream.kafka.loopback import free_ports
 from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from stream.testing import noise
 from tests.integration.brokers import settings_of
 from tests.integration.road import AIRSIFT, DRIVERS
 from tests.integration.source_reader import RATE, SourceReader, read_all, send
+from tests.waiting import wait_until
 
 LIMIT = 1_048_588  # Apache Kafka's max.message.bytes
 
@@ -428,9 +429,7 @@ def works_until(
     once_ready: Callable[[], None] | None = None,
 ) -> str:
     """Run a worker until it has done enough; return its log."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    [port] = free_ports(1)
     path = folder / "log"
     with path.open("wb") as log:
         process = subprocess.Popen(
@@ -439,20 +438,14 @@ def works_until(
             stderr=log,
         )
     try:
-        deadline = time.monotonic() + 120
-        while once_ready is not None and not is_ready(port):
-            assert process.poll() is None, path.read_text()
-            assert time.monotonic() < deadline, path.read_text()
-            time.sleep(0.2)
         if once_ready is not None:
+            wait_until(lambda: is_ready(port), process=process, why=path.read_text)
             once_ready()
-        while True:
-            figures = metrics(port)
-            if enough(partial(refused_of, figures)):
-                break
-            assert process.poll() is None, path.read_text()
-            assert time.monotonic() < deadline, path.read_text()
-            time.sleep(0.5)
+        wait_until(
+            lambda: enough(partial(refused_of, metrics(port))),
+            process=process,
+            why=path.read_text,
+        )
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0, path.read_text()
     finally:

@@ -22,6 +22,7 @@ from stream.kafka.settings import KafkaSettings, TopicSettings
 from tests.integration.guarded import KINDS, SECRET, USER, as_acl, guarded, login, operator
 from tests.integration.live import OnAir
 from tests.integration.road import AIRSIFT, DRIVERS, end, make_environment
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kafka
 
@@ -59,7 +60,7 @@ class Place:
             "group": f"r{n}",
             "id": f"id{n}",
         }
-        self.topics = TopicSettings(**self.names, partitions=1)
+        self.topics = TopicSettings.default(**self.names, partitions=1)
         self.admin = operator(broker)
 
     def make(self, without=()):
@@ -89,7 +90,7 @@ class Place:
         }
 
     def settings(self, name):
-        return KafkaSettings(
+        return KafkaSettings.default(
             bootstrap_servers=self.broker.bootstrap_servers,
             topics=self.topics,
             group=self.resources["group"],
@@ -247,10 +248,8 @@ def read_until(process, wanted):
 
 def wait_for_decisions(settings):
     consumer = connect_consumer(settings)
-    deadline = time.monotonic() + 90
     try:
         consumer.assign([TopicPartition(settings.topics.decisions, 0)])
-        while not consumer.poll(timeout_ms=500):
-            assert time.monotonic() < deadline
+        wait_until(lambda: consumer.poll(timeout_ms=500))
     finally:
         consumer.close()

@@ -32,7 +32,7 @@ GENEROUS_S = 3.5  # 2 s are promised; a process that waits for a broker takes 4 
 @pytest.fixture(scope="module")
 def kafka(need_kafka):
     with ApacheKafka() as broker:
-        settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+        settings = KafkaSettings.default(bootstrap_servers=broker.bootstrap_servers)
         topics = settings.topics.model_copy(update={"partitions": 2})
         names = [topics.audio, topics.dead_letters, *topics.events.values()]
         ensure_topics(settings.model_copy(update={"topics": topics}), names)
@@ -84,7 +84,7 @@ def request_end(process, number=signal.SIGTERM) -> str:
 
 def wait_for_decisions(kafka, partitions=2, count=3):
     """Wait until new decisions come."""
-    settings = KafkaSettings(bootstrap_servers=kafka.bootstrap_servers, start_from="latest")
+    settings = KafkaSettings.default(bootstrap_servers=kafka.bootstrap_servers, start_from="latest")
     consumer = connect_consumer(settings)
     deadline = time.monotonic() + 90
     try:

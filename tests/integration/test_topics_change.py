@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -15,9 +14,11 @@ from kafka.admin import NewTopic
 
 from stream.kafka.apache_broker import ApacheKafka
 from stream.kafka.client.connect import connect_consumer, ensure_topics
+from stream.kafka.loopback import free_ports
 from stream.kafka.settings import KafkaSettings
 from tests.integration.live import OnAir, Worker
 from tests.integration.road import DRIVERS, make_environment
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.long,
@@ -41,7 +42,7 @@ def cluster(need_kafka):
 class Cluster:
     def __init__(self, broker):
         self.broker = broker
-        self.settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+        self.settings = KafkaSettings.default(bootstrap_servers=broker.bootstrap_servers)
         self.topics = self.settings.topics.model_copy(update={"partitions": PARTITIONS})
         made = self.settings.model_copy(update={"topics": self.topics})
         names = [self.topics.audio, self.topics.dead_letters, *self.topics.events.values()]
@@ -52,10 +53,7 @@ class Cluster:
         self.admin.create_topics([NewTopic(name, PARTITIONS, 1)])
 
     def wait_until_gone(self, name):
-        deadline = time.monotonic() + 30
-        while name in self.admin.list_topics():
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until(lambda: name not in self.admin.list_topics())
 
 
 class ReadyWorker(Worker):
@@ -115,18 +113,13 @@ def reach(second):
     return lambda events: {e["station"] for e in events if e["end_s"] > second} == set(STATIONS)
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
-
-
 @pytest.mark.parametrize("away_s", [0, 8])
 def test_audio_that_is_deleted_and_made_anew(driver, away_s, cluster):
     audio = cluster.topics.audio
     # The old topic's offsets are far beyond those of the new one.
     with (
         OnAir(cluster.settings, STATIONS, before_s=240),
-        members(driver, cluster, free_port()) as [member],
+        members(driver, cluster, *free_ports(1)) as [member],
     ):
         decisions = Events(cluster, cluster.topics.decisions)
         decisions.read_until(reach(time.time() - 5))
@@ -153,7 +146,7 @@ def test_an_output_that_is_deleted_is_named(driver, cluster):
     gone = cluster.topics.segments
     with (
         OnAir(cluster.settings, STATIONS),
-        members(driver, cluster, free_port()) as [member],
+        members(driver, cluster, *free_ports(1)) as [member],
     ):
         decisions = Events(cluster, cluster.topics.decisions)
         decisions.read_until(reach(time.time()))
@@ -169,7 +162,7 @@ def test_an_output_that_is_deleted_is_named(driver, cluster):
 def test_partitions_that_are_added_lose_nothing(driver, count, cluster):
     with (
         OnAir(cluster.settings, STATIONS),
-        members(driver, cluster, *[free_port() for _ in range(count)]) as begun,
+        members(driver, cluster, *free_ports(count)) as begun,
     ):
         decisions = Events(cluster, cluster.topics.decisions)
         decisions.read_until(reach(time.time() + 5))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import zlib
 
 import pytest
@@ -15,11 +14,12 @@ from stream.kafka.apache_broker import ApacheKafka
 from stream.kafka.client.connect import connect_consumer, ensure_topics
 from stream.kafka.client.producer import Producer
 from stream.kafka.client.tail import follow
-from stream.kafka.settings import KafkaSettings
+from stream.kafka.settings import KafkaSettings, TopicSettings
 from stream.runner import Stop
 from tests.integration.road import DRIVERS, RATE, end, make_environment, start
 from tests.integration.segments import append, path_of
 from tests.stream.batches import BAD, BAD_RECORDS, batch, good, record
+from tests.waiting import wait_until
 
 KINDS = ("audio", "state", "decisions", "segments", "matches", "gaps", "dead_letters")
 SECONDS = 30  # of audio among the damaged batches
@@ -87,10 +87,10 @@ def kafka(need_kafka):
 
 def settings_of(broker, driver):
     names = {kind: f"{driver}.{kind}" for kind in KINDS}
-    return KafkaSettings(
+    return KafkaSettings.default(
         bootstrap_servers=broker.bootstrap_servers,
         group=driver,
-        topics={**names, "partitions": 1},
+        topics=TopicSettings.default(**names, partitions=1),
     )
 
 
@@ -129,13 +129,6 @@ def committed(settings):
         return consumer.committed(TopicPartition(settings.topics.audio, 0)) or 0
     finally:
         consumer.close()
-
-
-def wait_until(is_so, timeout_s=120):
-    deadline = time.monotonic() + timeout_s
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
 
 
 def decided(settings):

@@ -43,7 +43,7 @@ def test_wrong_counts_and_times_end_no_worker_and_move_no_station(apache_kafka, 
     for name in names:
         environment[f"AIRSIFT_KAFKA__TOPICS__{name.upper()}"] = f"{prefix}.{name}"
     environment["AIRSIFT_KAFKA__GROUP"] = prefix
-    settings = KafkaSettings(bootstrap_servers=apache_kafka.bootstrap_servers)
+    settings = KafkaSettings.default(bootstrap_servers=apache_kafka.bootstrap_servers)
     topics = settings.topics.model_copy(
         update={**{name: f"{prefix}.{name}" for name in names}, "partitions": 1}
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import SpecMismatch
@@ -17,6 +17,7 @@ from model.networks import presets
 from model.networks.inference import inference_form
 from model.networks.pooled import Network
 from model.spec import ModelSpec
+from tests.examples import examples
 
 SHIPPED = classifier.load()
 COLUMNS = torch.rand(18, 300, 144, generator=torch.Generator().manual_seed(1)) * 8
@@ -144,7 +145,7 @@ def test_the_shipped_weights_load_and_fit_the_front_end() -> None:
     assert float(quiet.max()) < 0.5
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.integers(1, 17), st.integers(40, 300), st.integers(0, 5), st.integers(0, 4))
 def test_neither_batch_nor_block_moves_a_bit_of_a_frame(
     rows: int, columns: int, step: int, row: int
@@ -174,7 +175,7 @@ def test_frames_are_those_of_the_module(name: str) -> None:
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.integers(1, 40), st.integers(0, 20))
 def test_no_batch_moves_a_bit_of_a_decision(rows: int, at: int) -> None:
     windows = frames_of_all().unfold(1, 22, 5).transpose(2, 3).flatten(0, 1)
@@ -202,7 +203,7 @@ def test_importing_the_classifier_brings_torch_and_no_training() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(1, 21), st.integers(1, 40), st.integers(0, 17), st.integers(1, 21))
 def test_no_batch_and_no_other_length_moves_a_bit_of_a_short_window(
     n: int, rows: int, at: int, other: int

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import ConfigError
@@ -14,6 +14,7 @@ from model import units
 from model.frontend.base import FrontEnd
 from model.frontend.kernels import bin_frequencies
 from model.frontend.rolling_cqt import RollingCQT, cqt, make_front_end
+from tests.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +75,7 @@ def assert_same(actual: Tensor, expected: Tensor, atol: float = 1e-5) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(cuts=st.lists(st.integers(0, 60), max_size=12), batch=st.integers(1, 3))
 def test_any_cutting_gives_the_same_columns(cuts: list[int], batch: int) -> None:
     samples = noise(60, batch)
@@ -142,7 +143,7 @@ def test_later_audio_does_not_change_earlier_columns(front_end: FrontEnd) -> Non
     assert ((columns[0, 40:] - columns[1, 40:]).abs().amax(dim=1) > 1e-3).all()
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(shift=st.integers(1, 40))
 def test_silence_before_the_audio_shifts_its_columns(shift: int) -> None:
     samples = noise(30)

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from model.evaluation import metrics, requirements
 from model.evaluation.predict import ConditionPredictions
+from tests.examples import examples
 
 NAMES = {
     "speech": (1, 0),
@@ -42,6 +43,7 @@ def checked(
     }
 
 
+@pytest.mark.slow
 def test_a_perfect_model_passes_everything() -> None:
     rows = checked({name: predictions(name, [truth] * 6) for name, truth in NAMES.items()})
     macro = rows["macro F of speech, music and singing, mean over sources"]
@@ -105,7 +107,7 @@ def test_an_interval_is_of_groups_and_not_of_windows() -> None:
     assert spread(4) > 2 * spread(100)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     st.lists(
         st.tuples(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import ConfigError
@@ -27,6 +27,7 @@ from model.training.mixture import (
     interruptions,
     mix,
 )
+from tests.examples import examples
 from tests.model.stores import store_of
 
 KINDS = ("speech", "music", "singing", "noise")
@@ -71,7 +72,7 @@ def test_labels_are_those_of_the_sources(
     )
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(place=st.floats(0.0, 1.0))
 def test_the_target_crosses_one_half_when_a_boundary_passes_the_centre(place: float) -> None:
     active = fade_curve(MixtureSource("speech", end=place)) > 0.25
@@ -87,7 +88,7 @@ def test_two_halves_of_a_window_have_half_of_it_each(store: FeatureStore) -> Non
     torch.testing.assert_close(window_targets(active), torch.full((4, 2), 0.5), atol=0.02, rtol=0)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.integers(0, 250))
 def test_the_target_of_a_moment_is_the_centre_of_its_frame(start: int) -> None:
     active = torch.zeros(1, 250, 1)
@@ -172,7 +173,7 @@ def test_equalisation_is_a_gain_for_each_bin() -> None:
     assert float(gain.min()) > 0.0
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(seed=st.integers(0, 10_000))
 def test_interruptions_are_shorter_than_two_seconds(seed: int) -> None:
     gate = interruptions(np.random.default_rng(seed))

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from model.networks.pooled import Network
+from tests.examples import examples
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +15,7 @@ def network() -> Network:
     return Network().eval()
 
 
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(first=st.integers(0, 20), length=st.integers(4, 30))
 def test_a_frame_depends_on_its_own_columns_only(first: int, length: int) -> None:
     torch.manual_seed(0)

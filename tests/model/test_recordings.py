@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import ConfigError
@@ -23,6 +23,7 @@ from model.corpus import cache, decoding, feature_store, splits, takes
 from model.corpus import recordings as corpus
 from model.corpus import sources as recipe
 from stream.testing import write_wav
+from tests.examples import examples
 
 RATE = 16_000
 SPAWN = multiprocessing.get_context("spawn")
@@ -130,7 +131,7 @@ class Interruption(BaseException):
 
 
 @pytest.mark.slow
-@settings(max_examples=100)
+@examples(100)
 @given(st.lists(EDITS, max_size=14))
 def test_a_build_after_any_edits_is_a_build_from_nothing(edits: list) -> None:
     place = Path(os.environ["PYTEST_TMP"])
@@ -412,6 +413,7 @@ def columns(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], tuple[int, int,
     return lambda folder: feature_store.build_store(folder, "train")
 
 
+@pytest.mark.slow
 def test_columns_are_reused_only_for_the_same_recordings(
     mine: Listed, tmp_path: Path, columns: Callable[[Path], tuple[int, int, bool]],
     monkeypatch: pytest.MonkeyPatch,
@@ -436,7 +438,7 @@ def test_columns_are_reused_only_for_the_same_recordings(
         feature_store.open_training_store(place)
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(
     st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(GROUPS)), unique_by=lambda r: r[0])
 )

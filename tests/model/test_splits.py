@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import ConfigError
@@ -14,6 +14,7 @@ from model.corpus import categories, splits, takes
 from model.corpus import sources as recipe
 from model.corpus.recordings import Recording
 from model.corpus.sources import Item
+from tests.examples import examples
 
 TABLE: dict[str, recipe.Split] = {"games": "train", "choir": "validation", "phone": "test"}
 
@@ -32,7 +33,7 @@ groups = names | st.sampled_from(["anna", "phone", "choir:1"])
 digests = st.from_regex(r"[0-9a-f]{1,4}(:[0-9]{1,3})?", fullmatch=True)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     st.lists(
         st.tuples(

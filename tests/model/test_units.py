@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from model import classifier
 from model.frontend.rolling_cqt import RollingCQT
 from model.units import SIZES, Units, checked_sizes, random_rows, use_threads
+from tests.examples import examples
 
 SHIPPED, VOICE = classifier.load(), classifier.load(classifier.VOICE_WEIGHTS)
 FRONT_END = RollingCQT()
@@ -83,7 +84,7 @@ def test_rows_of_a_batch_equal_single_rows_with_every_library(
     assert torch.equal(units(values)[0], alone)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(st.integers(0, 40))
 def test_a_function_never_sees_another_shape(rows: int) -> None:
     shapes = set()
@@ -105,7 +106,7 @@ def test_a_function_never_sees_another_shape(rows: int) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.data())
 @pytest.mark.parametrize(
     "unit", [*SHIPPED.units, *VOICE.units, *FRONT_END.units], ids=lambda u: u.name

@@ -57,6 +57,7 @@ class Scores(Network):
         return torch.tensor([[2.0, -2.0]]).repeat(len(columns), 1) / self.temperature
 
 
+@pytest.mark.slow
 def test_calibration_is_by_names_and_not_by_windows() -> None:
     """Of the large source all are right, of the small one half: 3 of 4 by names, 0.75."""
     small = torch.tensor([[1.0, 0.0], [0.0, 1.0]])

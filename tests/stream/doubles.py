@@ -37,6 +37,23 @@ class LoudnessClassifier:
         return self.decide(frames), near
 
 
+class Treble:
+    """Calls a window female by how much of it lies in the upper half of the bins."""
+
+    def __init__(self, **facts: Any) -> None:
+        self.spec = ModelSpec(**facts)
+        self.windows = 0
+
+    def embed(self, windows: torch.Tensor) -> torch.Tensor:
+        assert windows.shape[1:] == (250, 144)
+        self.windows += len(windows)
+        return windows
+
+    def decide(self, windows: torch.Tensor) -> torch.Tensor:
+        treble = (windows[:, :, 72:] - windows[:, :, :72]).mean(dim=(1, 2))
+        return torch.sigmoid(torch.stack([treble, -treble], dim=1))
+
+
 def snapshot(oldest: int, **more: Any) -> dict[str, Any]:
     """Return the snapshot of a station that has no open segment."""
     return {

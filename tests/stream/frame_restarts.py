@@ -26,7 +26,7 @@ class Read(NamedTuple):
 
 def read(sent: list[Sent], begin: int, end: int, records: list, oldest_of) -> Read:
     """Read messages from `begin` to `end`, and checkpoint with what `oldest_of(chunks)` needs."""
-    reader = PartitionReader(KafkaSettings(), RATE, lambda *_: None, now=lambda: 0.0)
+    reader = PartitionReader(KafkaSettings.default(), RATE, lambda *_: None, now=lambda: 0.0)
     reader.begin(0, begin, records)
     chunks = {}
     for offset, (value, headers, arrived_ms) in enumerate(sent[begin:end], begin):

@@ -138,7 +138,7 @@ def decode(content_type: str, value: bytes) -> str:
     """Decode a message; return why it was refused, "" if it was not."""
     headers = [("content-type", content_type.encode())]
     try:
-        ChunkDecoder(WireSettings()).decode(b"a", value, headers, 0)
+        ChunkDecoder(WireSettings.default()).decode(b"a", value, headers, 0)
     except DecodeError as error:
         return str(error)
     return ""

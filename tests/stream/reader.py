@@ -23,7 +23,7 @@ class Group:
     """
 
     def __init__(self, make=make, **options):
-        self.make, self.settings = make, KafkaSettings(**options)
+        self.make, self.settings = make, KafkaSettings.default(**options)
         self.log, self.committed, self.records = [], 0, {}
         self.events, self.refused = [], []
         self.finals = {}

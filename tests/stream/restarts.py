@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from fingerprint.catalogue import Catalogue
 from fingerprint.matching.matcher import LandmarkMatcher
@@ -16,31 +16,15 @@ from fingerprint.track import Track
 from model.frontend.rolling_cqt import RollingCQT
 from stream.pipeline import Pipeline
 from stream.stages.identify import Identify
-from stream.stages.query_times import IdentifySettings
 from stream.testing import chunks_of
 from tests.fingerprint.music import compose
-from tests.stream.doubles import SMOOTH, LoudnessClassifier
+from tests.stream.doubles import SMOOTH, LoudnessClassifier, Treble
+from tests.stream.sample_matcher import TIMES
 
 RATE = 16000
-IDENTIFY = IdentifySettings(
-    first=6 * RATE, interval=3 * RATE, query=8 * RATE, shortest=3 * RATE, tolerance=8000,
-    warp_every_n_queries=4,
-)  # fmt: skip
+IDENTIFY = replace(TIMES, interval=3 * RATE, query=8 * RATE, warp_every_n_queries=4)
 FRONT_END = RollingCQT()
 CLASSIFIER = LoudnessClassifier()
-
-
-class Treble:
-    """Calls a window female by how much of it lies in the upper half of the bins."""
-
-    spec = CLASSIFIER.spec
-
-    def embed(self, windows: torch.Tensor) -> torch.Tensor:
-        return windows
-
-    def decide(self, windows: torch.Tensor) -> torch.Tensor:
-        treble = (windows[:, :, 72:] - windows[:, :, :72]).mean(dim=(1, 2))
-        return torch.sigmoid(torch.stack([treble, -treble], dim=1))
 
 
 @cache

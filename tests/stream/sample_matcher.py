@@ -10,7 +10,10 @@ from fingerprint.settings import HOP
 from stream.stages.query_times import IdentifySettings
 
 S = 16000
-TIMES = IdentifySettings(first=6 * S, interval=5 * S, query=10 * S, shortest=3 * S, tolerance=8000)
+TIMES = IdentifySettings(
+    first=6 * S, interval=5 * S, query=10 * S, shortest=3 * S, tolerance=8000,
+    warp_every_n_queries=1, max_query=30 * S, other_interval=10 * S,
+)  # fmt: skip
 
 
 class SampleMatcher:

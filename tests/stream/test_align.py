@@ -6,11 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk, Discontinuity, EndOfStream, end_of, rescale
 from stream.stages.align import Align
+from tests.examples import examples
 
 END = end_of("a", 16000)
 
@@ -19,7 +20,6 @@ def chunk(start: int, end: int, rate: int = 16000, station: str = "a") -> AudioC
     return AudioChunk(station, start, np.arange(start, end, dtype=np.float32), rate)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(1, 60)), min_size=1, max_size=30))
 def test_time_runs_forward_and_no_sample_comes_twice(pieces):
     out = Align(16000).push([*(chunk(start, start + n) for start, n in pieces), END])
@@ -79,7 +79,6 @@ def test_audio_from_before_an_expected_place_is_dropped():
     ]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**12), st.sampled_from([8000, 11025, 22050, 44100, 48000]))
 def test_rescale_is_the_nearest_sample(sample, rate):
     scaled = rescale(sample, rate, 16000)
@@ -135,7 +134,7 @@ def arrivals(draw, lost: bool = True) -> list[AudioChunk]:
     return [chunk(i * PIECE, (i + 1) * PIECE) for i in [0, *order]]
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(arrivals(lost=False))
 def test_chunks_late_within_the_window_are_put_in_order(pieces):
     align = Align(16000, WINDOW_S)
@@ -144,7 +143,7 @@ def test_chunks_late_within_the_window_are_put_in_order(pieces):
     assert (align.counts["gaps"], align.counts["late"], align.counts["dropped"]) == (0, 0, 0)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(arrivals())
 def test_a_chunk_in_order_waits_for_nothing(pieces):
     align, expected = Align(16000, WINDOW_S), 0
@@ -155,7 +154,7 @@ def test_a_chunk_in_order_waits_for_nothing(pieces):
         expected = position_of(align)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(arrivals(), st.lists(st.integers(1, PIECE - 1), max_size=5), st.integers(1, 7))
 def test_cutting_late_chunks_changes_nothing(pieces, points, size):
     edges = [0, *sorted(set(points)), PIECE]
@@ -170,7 +169,7 @@ def test_cutting_late_chunks_changes_nothing(pieces, points, size):
     assert spans(out + one.push([END])) == spans(Align(16000, WINDOW_S).push([*pieces, END]))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(arrivals(), st.data())
 def test_a_restart_decides_again_what_was_decided(pieces, data):
     whole = spans(Align(16000, WINDOW_S).push([*pieces, END]))

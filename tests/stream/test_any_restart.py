@@ -6,7 +6,6 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -18,6 +17,7 @@ from hypothesis.stateful import (
 
 from stream.audio import AudioChunk
 from stream.kafka.codec.message import encode, encode_end
+from tests.examples import examples
 from tests.stream.reader import Group
 from tests.stream.restarts import make, programme
 
@@ -216,5 +216,5 @@ def reasons(group):
 def test_any_restarts_give_the_same_final_events():
     run_state_machine_as_test(
         Restarts,
-        settings=settings(max_examples=15 * MORE, stateful_step_count=20 + 5 * MORE, deadline=None),
+        settings=examples(15 * MORE, stateful_step_count=20 + 5 * MORE),
     )

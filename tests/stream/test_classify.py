@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.audio import EndOfStream
 from stream.events import Decision
 from stream.stages.classify import Classify
 from stream.stages.features import Columns
+from tests.examples import examples
 
 COLUMNS = torch.rand(50 * 12, 144, generator=torch.Generator().manual_seed(1)) * 4
 
@@ -23,7 +24,7 @@ def decided(items):
     return [item for item in items if isinstance(item, Decision) and item.final]
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=12))
 def test_any_cutting_gives_the_same_decisions(classifier, steps):
     lengths = [50 * n for n in steps][:12]

@@ -8,12 +8,13 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk, Discontinuity
 from stream.events import Segment
 from stream.stages.clock import SPAN_S, Clock
+from tests.examples import examples
 
 RATE = 100  # a clock looks at times only
 UNIX = 1_700_000_000.0
@@ -118,7 +119,7 @@ def test_a_clock_that_was_set_is_followed_from_the_next_look_on():
     assert clock.time("a", (600 + SPAN_S) * RATE, RATE) == UNIX + 570 + SPAN_S
 
 
-@settings(max_examples=10, deadline=None)
+@examples(10)
 @given(
     st.lists(st.tuples(st.floats(-0.3, 0.3), st.integers(0, 40)), min_size=20, max_size=40),
     st.data(),

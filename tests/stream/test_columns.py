@@ -4,13 +4,14 @@ import itertools
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from model.frontend.rolling_cqt import RollingCQT, cqt
 from stream.audio import AudioChunk, EndOfStream
 from stream.stages.features import Columns, ComputeColumns
 from stream.testing import chunks_of, programme
+from tests.examples import examples
 
 RATE = 16000
 FRONT_END = RollingCQT()
@@ -33,7 +34,7 @@ def end(sample, station="a"):
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.lists(st.integers(1, 5 * RATE), max_size=10))
 def test_any_cutting_gives_the_columns_of_the_whole(points):
     samples = programme(5.3)

@@ -1,24 +1,41 @@
 from __future__ import annotations
 
+import operator
 import re
 from pathlib import Path
 
 import pytest
 
 from airsift import config
+from airsift.config import Config
+from airsift.defaults import Section
 from airsift.errors import ConfigError
 from stream.kafka.settings import KafkaSettings
 
 
-def test_the_default_file_holds_every_key_and_no_other():
-    loaded = config.load(environ={})
-    values = dict(config.flatten(loaded.config.model_dump()))
-    written = set(loaded.origins)
-    assert written == set(values)
+def sections(section):
+    """Return a section and those within it."""
+    kinds = [field.annotation for field in section.model_fields.values()]
+    inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)]
+    return [section, *(each for kind in inner for each in sections(kind))]
 
 
-def test_kafka_has_the_same_defaults_in_the_file_and_in_the_code():
-    assert config.load(environ={}).config.kafka == KafkaSettings()
+def test_no_section_has_a_default_of_its_own():
+    found = sections(Config)
+    assert {"kafka.wire", "http", "watch"} <= {each.table for each in found[1:]}
+    for section in found:
+        assert all(field.is_required() for field in section.model_fields.values()), section
+    defaults = config.load(environ={}).config
+    for section in found[1:]:
+        assert section.default() == operator.attrgetter(section.table)(defaults)
+
+
+def test_a_change_of_a_default_is_checked():
+    assert KafkaSettings.default(group="g", poll_s="0.2").poll_s == 0.2
+    with pytest.raises(ValueError, match="gruop"):
+        KafkaSettings.default(gruop="g")
+    with pytest.raises(ValueError, match="poll_s"):
+        KafkaSettings.default(poll_s=-1.0)
 
 
 def test_later_layers_win_and_are_named(tmp_path):

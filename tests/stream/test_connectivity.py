@@ -7,7 +7,7 @@ from stream.kafka.settings import KafkaSettings
 class Broker:
     def __init__(self):
         self.now, self.reads = 0.0, [0.0]
-        settings = KafkaSettings(request_timeout_s=30.0)
+        settings = KafkaSettings.default(request_timeout_s=30.0)
         self.connectivity = Connectivity(settings, lambda: self.reads, now=lambda: self.now)
 
     def error_at(self, now, *reads):

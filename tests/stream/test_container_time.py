@@ -6,14 +6,16 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stream.audio import Discontinuity
 from stream.decoding.reader import HOLE, AudioReader
 from stream.sources.file import FileSource, read_file
+from stream.sources.settings import FileSettings
 from stream.stages.align import Align
+from tests.examples import examples
 from tests.stream.media import lag, mux, noise, runs
 
 RATE = 48_000
@@ -70,7 +72,7 @@ def cuts_of(draw: st.DrawFn) -> list[tuple[int, int]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "codec", "error"), KINDS)
-@settings(max_examples=5)
+@examples(5)
 @given(cuts=cuts_of(), start_ms=st.integers(100, 20_000))
 def test_audio_beside_a_film_is_at_its_time_and_holes_have_their_length(
     tmp_path_factory: pytest.TempPathFactory,
@@ -96,7 +98,7 @@ def test_a_start_and_a_hole(tmp_path: Path, kind: str, codec: str, error: int) -
     path = tmp_path / f"a.{kind}"
     mux(path, SIGNAL, RATE, codec, start=20 * RATE, cuts=cuts, options=OPTIONS.get(kind))
     check(path, cuts, 20 * RATE if kind in HAS_ZERO else 0, error + 1_200, 2 * 4_608)
-    source = FileSource(path, chunk_s=0.7)
+    source = FileSource(path, settings=FileSettings.default(chunk_s=0.7))
     chunks = [chunk for batch in source for chunk in batch]
     behind = [b for a, b in pairwise(chunks) if b.start > a.end]
     assert [chunk.gap_reason for chunk in behind] == [HOLE]

@@ -30,6 +30,7 @@ def collection(folder: Path, rows: list[tuple[str, str, str, str]]) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_collection_is_a_source_for_each_repository(tmp_path: Path) -> None:
     place = collection(
         tmp_path / "more",

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -21,6 +21,7 @@ from stream.kafka.codec.dead_letter import (
 )
 from stream.kafka.records.consumer_record import Received, Unreadable
 from stream.kafka.records.size import batch_bytes
+from tests.examples import examples
 
 names = st.one_of(
     st.text(max_size=8),
@@ -35,7 +36,7 @@ def record(topic: str, at: int, message: Any, timestamp: int = 5) -> Any:
     return Received(topic, 0, at, timestamp, message.key, message.value, message.headers)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(keys, values, headers, st.integers(-1, 2**63 - 1), st.integers(700, 6000), st.text())
 def test_a_letter_fits_and_names_what_is_left(key, value, headers, timestamp, limit, reason):
     message = Received("audio", 3, 7, timestamp, key, value, headers)
@@ -54,7 +55,7 @@ def test_a_letter_fits_and_names_what_is_left(key, value, headers, timestamp, li
         ]
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.sampled_from([0, 300, 70_000, 400_000]), st.integers(5000, 100_000))
 def test_what_takes_no_room_is_left_whole(size, limit):
     message = Received("audio", 3, 7, 0, b"a", bytes(size), [])
@@ -168,7 +169,7 @@ class Topics(RuleBasedStateMachine):
 
 
 TestTopics = Topics.TestCase
-TestTopics.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestTopics.settings = examples(60, stateful_step_count=40)
 
 
 def test_nothing_in_a_letter_is_taken_for_granted() -> None:

@@ -8,12 +8,16 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
-from stream.demo.programme import assemble, programmes
+from stream.demo import programme
+from stream.demo.programme import programmes
 from stream.demo.summary import summary
 from stream.events import Match, Segment
+
+assemble = cache(programme.assemble)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from stream.kafka.settings import KafkaSettings
 
 def test_fetches_wait_as_long_as_those_of_airsift_run():
     async def wait_ms():
-        app = make_app(KafkaSettings(fetch_wait_ms=123))
+        app = make_app(KafkaSettings.default(fetch_wait_ms=123))
         thread = app.consumer._thread
         return thread._create_consumer(asyncio.get_running_loop())._fetch_max_wait_ms
 

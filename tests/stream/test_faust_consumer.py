@@ -42,7 +42,7 @@ def make(monkeypatch):
     monkeypatch.setattr(consumer_module.time, "monotonic", lambda: make.now)
 
     async def build(committed, topic):
-        consumer = FaustConsumer(KafkaSettings())
+        consumer = FaustConsumer(KafkaSettings.default())
         consumer.app.consumer._thread = topic
         consumer._begins = {0: committed}
         return consumer
@@ -121,7 +121,7 @@ class Consumer:
 
 def test_latest_is_where_the_group_began():
     async def run():
-        consumer = FaustConsumer(KafkaSettings(start_from="latest"))
+        consumer = FaustConsumer(KafkaSettings.default(start_from="latest"))
         faust = Consumer(7)
         consumer.app = SimpleNamespace(consumer=faust)
         await consumer._seek_committed()

@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import DecodeError, SourceError
@@ -20,7 +20,9 @@ from stream.audio import AudioChunk
 from stream.decoding.damage import split_sound
 from stream.decoding.reader import AudioReader
 from stream.sources.file import FileSource, read_file
+from stream.sources.settings import FileSettings
 from stream.testing import tone
+from tests.examples import examples
 from tests.stream.media import encode, noise
 
 
@@ -64,7 +66,7 @@ def test_every_format_gives_its_tone_in_place(
     path, rate = tmp_path / name, 48_000
     sound = np.concatenate([np.zeros(rate, np.float32), tone(1, rate), np.zeros(rate, np.float32)])
     encode(path, np.stack([sound, sound]), rate, codec, options=options)
-    source = FileSource(path, chunk_s=0.7)
+    source = FileSource(path, settings=FileSettings.default(chunk_s=0.7))
     decoded = np.concatenate([chunk.samples for chunk in chunks_of(source)])
     assert source.warnings == []
     assert source.rate == rate
@@ -86,7 +88,9 @@ def test_every_format_gives_its_tone_in_place(
 def test_chunks_of_any_length_follow_each_other(tmp_path: Path, chunk_s: float) -> None:
     sound = noise(2.5, 22_050, channels=2)
     encode(tmp_path / "a.wav", sound, 22_050, "pcm_f32le")
-    chunks = chunks_of(FileSource(tmp_path / "a.wav", "radio", chunk_s=chunk_s))
+    chunks = chunks_of(
+        FileSource(tmp_path / "a.wav", "radio", settings=FileSettings.default(chunk_s=chunk_s))
+    )
     assert {chunk.station for chunk in chunks} == {"radio"}
     assert [chunk.start for chunk in chunks] == [0, *(chunk.end for chunk in chunks[:-1])]
     decoded = np.concatenate([chunk.samples for chunk in chunks])
@@ -268,7 +272,7 @@ def test_packets_that_do_not_decode_are_jumped_over(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2 : len(data) // 2 + 8_000] = np.random.default_rng(1).bytes(8_000)
     path.write_bytes(data)
-    source = FileSource(path, chunk_s=1.0)
+    source = FileSource(path, settings=FileSettings.default(chunk_s=1.0))
     chunks = chunks_of(source)
     jumps = [(a, b) for a, b in pairwise(chunks) if b.start > a.end]
     assert jumps
@@ -285,7 +289,7 @@ def test_samples_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
     sound[40_000] = np.inf
     sound[50_000] = 1e30
     encode(path, sound, 16_000, "pcm_f32le")
-    source = FileSource(path, chunk_s=10.0)
+    source = FileSource(path, settings=FileSettings.default(chunk_s=10.0))
     chunks = chunks_of(source)
     spans = [(chunk.start, chunk.end) for chunk in chunks]
     assert spans == [(0, 20_000), (20_099, 40_000), (40_001, 50_000), (50_001, 64_000)]
@@ -303,7 +307,7 @@ def test_samples_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
 
 def test_nothing_but_nan_is_no_chunk_and_one_warning(tmp_path: Path) -> None:
     encode(tmp_path / "a.wav", np.full(48_000, np.nan, np.float32), 16_000, "pcm_f32le")
-    source = FileSource(tmp_path / "a.wav", chunk_s=1.0)
+    source = FileSource(tmp_path / "a.wav", settings=FileSettings.default(chunk_s=1.0))
     assert chunks_of(source) == []
     assert len(source.warnings) == 1
     assert len(read_file(tmp_path / "a.wav")) == 0
@@ -319,7 +323,7 @@ def test_many_damaged_places_are_counted_not_listed(tmp_path: Path) -> None:
     assert source.warnings[-1].endswith("80 more places are left out")
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(bad=st.sets(st.integers(0, 4_999), max_size=20), n=st.integers(1, 5_000))
 def test_splitting_keeps_every_sound_sample_apart_from_near_damage(bad: set[int], n: int) -> None:
     samples = np.arange(n, dtype=np.float32)

@@ -15,7 +15,9 @@ HEADERS = [("content-type", b"audio/mpeg"), ("start_sample", b"0")]
 class Partition:
     def __init__(self):
         self.at = 0.0
-        self.reader = PartitionReader(KafkaSettings(), 16_000, lambda *_: None, now=lambda: self.at)
+        self.reader = PartitionReader(
+            KafkaSettings.default(), 16_000, lambda *_: None, now=lambda: self.at
+        )
         self.reader.begin(0, 0, [])
 
     def take(self, offset, station, value):

@@ -18,7 +18,7 @@ from stream.kafka.codec.message import CODECS, ChunkDecoder, Message, encode
 from stream.kafka.settings import WireSettings
 from tests.stream.bare import FRAMES
 
-LIMITS = WireSettings(max_s=2.0)
+LIMITS = WireSettings.default(max_s=2.0)
 NAMES = ["schema", "content-type", "rate", "channels", "start_sample", "time_ms", "x"]
 KINDS = [b"audio/x-s16le", b"audio/x-f32le", b"audio/flac", b"audio/ogg", b"audio/mpeg"]
 KINDS += [b"audio/aac", b"audio/wav"]

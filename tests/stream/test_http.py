@@ -8,7 +8,7 @@ import pytest
 
 from airsift.errors import AirsiftError, DecodeError, SourceError
 from stream.sources.http import HttpSource
-from stream.sources.web_client import WebSettings
+from stream.sources.settings import HttpSettings
 from stream.testing import tone
 from tests.stream.media import encode, noise
 from tests.stream.web_server import (
@@ -158,7 +158,7 @@ def test_a_redirection_is_followed() -> None:
 def refusal(url: str) -> tuple[type[AirsiftError], str]:
     began = time.monotonic()
     with pytest.raises((SourceError, DecodeError)) as error:
-        HttpSource(url, "radio", WebSettings(timeout_s=2.0))
+        HttpSource(url, "radio", HttpSettings.default(timeout_s=2.0))
     assert time.monotonic() - began < 60
     message = str(error.value)
     assert message.startswith(f"{url}: ")
@@ -215,7 +215,7 @@ def test_after_once_working_a_refusal_is_waited_out() -> None:
 def test_closing_is_quick_even_while_the_server_is_silent(started: bool) -> None:
     answers = {"/live": stream(encoded(2), then=5)}
     with radio(answers) as (url, _):
-        source = HttpSource(f"{url}/live", "radio", WebSettings(timeout_s=60.0))
+        source = HttpSource(f"{url}/live", "radio", HttpSettings.default(timeout_s=60.0))
         if started:
             received_audio(source, until_s=1)
         began = time.monotonic()

@@ -9,7 +9,7 @@ import av
 import av.error
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import AirsiftError
@@ -17,6 +17,7 @@ from stream.decoding import container
 from stream.decoding.joined_files import find_parts
 from stream.decoding.reader import AudioReader
 from stream.testing import tone
+from tests.examples import examples
 from tests.stream.joined import HZ, KINDS, TAG_NAMES, TAGS, ape, id3, part
 from tests.stream.media import encode, noise, runs
 
@@ -265,7 +266,7 @@ def spans(data: bytes, name: str) -> list[list[tuple[int, int]]]:
     return find_parts(io.BytesIO(data), len(data), name)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     data=st.lists(
         st.sampled_from(

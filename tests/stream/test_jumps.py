@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk
@@ -17,6 +17,7 @@ from stream.kafka.checkpoint.record import StationRecord, as_record, read_record
 from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from stream.stages.align import Align
+from tests.examples import examples
 from tests.stream.doubles import snapshot
 
 RATE = 1000  # samples are milliseconds
@@ -44,7 +45,9 @@ class Reader:
 
     def join(self) -> None:
         self.at = self.committed
-        self.reader = PartitionReader(KafkaSettings(), RATE, self._refuse, now=lambda: self.clock)
+        self.reader = PartitionReader(
+            KafkaSettings.default(), RATE, self._refuse, now=lambda: self.clock
+        )
         self.reader.begin(0, self.committed, self.records.values())
 
     def _refuse(self, message: Any, reason: str) -> None:
@@ -124,7 +127,7 @@ def with_outliers(draw: Any) -> tuple[str, list[AudioHeaders]]:
     return by, stamps
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(with_outliers())
 def test_lone_outliers_change_nothing_and_become_dead_letters(
     drawn: tuple[str, list[AudioHeaders]],
@@ -141,7 +144,7 @@ def test_lone_outliers_change_nothing_and_become_dead_letters(
     assert all("the next message does not go on from there" in r for _, r in with_them.refused)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.sampled_from(COUNTS), FAR_MS, st.integers(2, 6), st.integers(1, 6))
 def test_a_jump_that_a_second_message_confirms_is_followed(
     by: str, far: int, after: int, before: int
@@ -228,7 +231,7 @@ def test_single_messages_with_pauses_between_them_are_all_processed(by: str) -> 
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     st.sampled_from(COUNTS),
     st.lists(

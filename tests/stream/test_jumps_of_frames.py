@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
+from tests.examples import examples
 from tests.stream.bare import Sent, messages, stream
 from tests.stream.frame_restarts import RATE, check_restarts
 
@@ -28,7 +29,9 @@ def moved(sent: Sent, made, seconds: int) -> Sent:
 
 def decoded(sent: list[Sent]) -> list[tuple[int, float | None, bytes]]:
     refused: list[str] = []
-    reader = PartitionReader(KafkaSettings(), RATE, lambda _, reason: refused.append(reason))
+    reader = PartitionReader(
+        KafkaSettings.default(), RATE, lambda _, reason: refused.append(reason)
+    )
     reader.begin(0, 0, [])
     found = []
     for offset, (value, headers, arrived_ms) in enumerate(sent):
@@ -40,7 +43,7 @@ def decoded(sent: list[Sent]) -> list[tuple[int, float | None, bytes]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("hint", ["start_sample", "time_ms", "nothing"])
 @pytest.mark.parametrize("made", STREAMS, ids=lambda made: made[0])
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(8, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_lone_outliers_leave_the_decoder_alone(made, hint, data):
     frames = stream(*made, seconds=6.0)
@@ -58,7 +61,7 @@ def test_lone_outliers_leave_the_decoder_alone(made, hint, data):
 @pytest.mark.slow
 @pytest.mark.parametrize("hint", ["start_sample", "time_ms", "nothing"])
 @pytest.mark.parametrize("made", STREAMS, ids=lambda made: made[0])
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(6, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_restarts_around_jumps_decode_the_same_samples(made, hint, data):
     frames = stream(*made)

@@ -3,7 +3,7 @@
 from functools import cache
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fingerprint.analysis.landmarks import Landmarks
@@ -11,6 +11,7 @@ from fingerprint.analysis.peaks import extract
 from fingerprint.settings import EDGE, HOP
 from stream.audio import AudioChunk
 from stream.stages.landmark_buffer import LandmarkBuffer
+from tests.examples import examples
 
 S = 16_000
 LENGTH = 20 * S
@@ -39,7 +40,7 @@ def same(a, b):
     )
 
 
-@settings(max_examples=12, deadline=None)
+@examples(12)
 @given(
     start=st.integers(0, 4 * S),
     questions=st.lists(st.integers(4 * S, LENGTH - EDGE), min_size=1, max_size=4).map(sorted),

@@ -20,7 +20,7 @@ from stream.kafka.settings import WireSettings
 from tests.stream.bare import FRAMES
 from tests.stream.media import ogg_of
 
-LIMITS = WireSettings(max_s=2.0)
+LIMITS = WireSettings.default(max_s=2.0)
 
 
 def file_of(codec: str, container: str, rate: int, seconds: float, layout: str = "mono") -> bytes:
@@ -96,7 +96,7 @@ def test_more_channels_than_allowed_are_refused():
         file.writeframes(bytes(12800))
     with pytest.raises(DecodeError, match="channels=64 is more than"):
         decode("audio/wav", buffer.getvalue())
-    strict = WireSettings(max_channels=2)
+    strict = WireSettings.default(max_channels=2)
     for codec, container in (("flac", "flac"), ("flac", "ogg"), ("libopus", "ogg")):
         with pytest.raises(DecodeError, match="channels=6 is more than"):
             FileDecoder(strict).decode(file_of(codec, container, 48000, 0.1, "5.1"), container)
@@ -138,7 +138,7 @@ def by_container(value: bytes, container: str) -> np.ndarray:
 @pytest.mark.parametrize("codec", ["opus", "mp3"])
 @pytest.mark.parametrize("rate", [8000, 16000, 24000, 48000])
 def test_files_without_a_container_give_the_same_samples(codec, rate):
-    rng, decoder = np.random.default_rng(0), ChunkDecoder(WireSettings())
+    rng, decoder = np.random.default_rng(0), ChunkDecoder(WireSettings.default())
     for n in (1, 311, 4000, 9601):
         message = encode(AudioChunk("a", 0, rng.uniform(-1, 1, n).astype(np.float32), rate), codec)
         if dict(message.headers)["content-type"] != b"audio/x-s16le":

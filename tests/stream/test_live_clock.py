@@ -7,10 +7,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.sources.live_clock import LiveClock, PositionedAudio
+from tests.examples import examples
 
 RATE = 100
 BLOCK = 50  # samples
@@ -137,7 +138,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     bursts=st.lists(bursts, min_size=1, max_size=4),
     road=st.lists(steps, max_size=10),
@@ -266,7 +267,7 @@ def test_a_server_that_becomes_ever_later_is_at_most_a_minute_late() -> None:
     assert {placed.reason for placed in server.chunks} == {"missing", "stall"}
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(st.lists(st.floats(0, 0.4), min_size=10, max_size=40), st.sampled_from([0.25, 0.5]))
 def test_jitter_is_no_gap(lates: list[float], lump_s: float) -> None:
     server = Server()

@@ -2,15 +2,13 @@ from __future__ import annotations
 
 import http.client
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,13 +16,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from airsift import config
 from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
+from stream.kafka.loopback import free_ports
 from stream.pipeline import Pipeline
 from stream.runner import Stop, run_source
 from stream.sources.base import Lost, Resumed, Source
 from stream.telemetry.activity import Activity
 from stream.telemetry.telemetry import Telemetry
 from stream.testing import ListSink, ListSource, ManualClock, programme, write_wav
+from tests.examples import examples
 from tests.stream.doubles import SMOOTH
+from tests.waiting import wait_until
 
 RATE = 16000
 NO_AUDIO = np.zeros(0, np.float32)
@@ -200,7 +201,7 @@ def test_a_loop_that_was_held_up_makes_no_station_silent():
     assert stations.live == 1
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     st.lists(
         st.tuples(
@@ -225,12 +226,6 @@ def test_live_and_silent_are_as_by_the_book(turns):
         assert dict(stations.ages_s(9)) == {s: clock.now - at for s, at in last.items()}
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def ask(port, path):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
@@ -245,16 +240,12 @@ def ask(port, path):
 
 def wait_for(port, path, enough):
     """Return the first answer to a GET that is enough."""
-    deadline = time.monotonic() + 90
-    while not enough(answer := ask(port, path)):
-        assert time.monotonic() < deadline, f"{path} still says {answer}"
-        time.sleep(0.05)
-    return answer
+    return wait_until(lambda: answer if enough(answer := ask(port, path)) else None)
 
 
 @pytest.mark.process
 def test_a_run_whose_reader_stops_reading(tmp_path):
-    path, port = tmp_path / "long.wav", free_port()
+    path, [port] = tmp_path / "long.wav", free_ports(1)
     write_wav(path, np.zeros(RATE * 1800, np.float32))
     sets = [f"watch.port={port}", "watch.stall_s=1", "file.chunk_s=10", "watch.log=json"]
     command = [sys.executable, "-m", "airsift", "run", "--source", str(path), "--sink", "jsonl:-"]

@@ -12,12 +12,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import SourceError
 from stream.sources.microphone import BlockQueue, _find
 from stream.testing import ManualClock, tone
+from tests.examples import examples
 from tests.stream.media import encode
 from tests.stream.pulse import null_device, playing, skip_unless_installed
 
@@ -111,7 +112,7 @@ def test_stalled_time_is_a_gap_unless_the_device_buffered_it(
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.lists(st.floats(0, 0.2), min_size=20, max_size=60), st.floats(-1e-4, 1e-4))
 def test_neither_jitter_nor_a_slow_clock_is_a_gap(lates: list[float], drift: float) -> None:
     clock = ManualClock(1000.0)
@@ -150,8 +151,8 @@ def test_a_device_without_a_clock_drops_at_least_one_sample() -> None:
 
 OPEN = (
     "from airsift.errors import SourceError\n"
-    "from stream.sources.microphone import MicrophoneSource\n"
-    "try: MicrophoneSource({device!r})\n"
+    "from stream.sources.microphone import MicrophoneSource, MicrophoneSettings\n"
+    "try: MicrophoneSource(settings=MicrophoneSettings.default(device={device!r}))\n"
     "except SourceError as error: print(error)\n"
 )
 
@@ -159,7 +160,7 @@ OPEN = (
 @pytest.mark.process
 def test_without_portaudio_the_error_names_the_package() -> None:
     hide = "import sys, ctypes.util\nctypes.util.find_library = lambda name: None\n"
-    run = [sys.executable, "-c", hide + OPEN.format(device=None)]
+    run = [sys.executable, "-c", hide + OPEN.format(device="")]
     done = subprocess.run(run, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("microphone: PortAudio library not found; install")
     assert "apt install libportaudio2" in done.stdout
@@ -168,8 +169,9 @@ def test_without_portaudio_the_error_names_the_package() -> None:
 
 RECORD = """\
 import json, sys, time
-from stream.sources.microphone import MicrophoneSource
-source = MicrophoneSource({device!r}, "mic", block_ms=50, queue_blocks={blocks})
+from stream.sources.microphone import MicrophoneSource, MicrophoneSettings
+settings = MicrophoneSettings.default(block_ms=50, queue_s={queue_s})
+source = MicrophoneSource("mic", settings)
 chunks, began = [], None
 for batch in source:
     chunks += batch
@@ -197,7 +199,7 @@ def test_a_machine_without_any_input_is_an_error() -> None:
 
     portaudio = SimpleNamespace(PortAudioError=LookupError, query_devices=query_devices)
     with pytest.raises(SourceError, match=r"microphone default: .* this machine has no input"):
-        _find(portaudio, None)  # type: ignore[arg-type]
+        _find(portaudio, "")  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +212,7 @@ def environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 
 
 def record(environ: dict[str, str], **settings: object) -> dict[str, list]:
-    values = {"device": None, "blocks": 100, "pause": 0.0, "seconds": 2.0, **settings}
+    values = {"queue_s": 5.0, "pause": 0.0, "seconds": 2.0, **settings}
     run = [sys.executable, "-c", RECORD.format(**values)]
     done = subprocess.run(run, env=environ, capture_output=True, check=True, timeout=60)
     assert done.stderr == b""
@@ -234,7 +236,7 @@ def test_a_tone_is_recorded_with_its_pitch_and_length(environ: dict[str, str]) -
 @pytest.mark.process
 @pytest.mark.audio
 def test_a_listener_who_sleeps_gets_a_gap_not_a_drift(environ: dict[str, str]) -> None:
-    recorded = record(environ, blocks=5, pause=2.0, seconds=3.0)
+    recorded = record(environ, queue_s=0.25, pause=2.0, seconds=3.0)
     rate, chunks = recorded["rate"], recorded["chunks"]
     jumps = [
         (before[1], after[0], after[2])
@@ -265,7 +267,7 @@ def test_an_unknown_device_is_named_with_those_there_are(
 @pytest.mark.long
 @pytest.mark.audio
 def test_a_process_that_stood_still_goes_on_at_the_right_time(environ: dict[str, str]) -> None:
-    values = {"device": None, "blocks": 20, "pause": 0.0, "seconds": 12.0}
+    values = {"queue_s": 1.0, "pause": 0.0, "seconds": 12.0}
     run = [sys.executable, "-c", RECORD.format(**values)]
     process = subprocess.Popen(run, env=environ, stdout=subprocess.PIPE)
     assert process.stdout is not None
@@ -287,8 +289,8 @@ def test_a_process_that_stood_still_goes_on_at_the_right_time(environ: dict[str,
 RECORD_ON = """\
 import sys, time
 from airsift.errors import SourceError
-from stream.sources.microphone import MicrophoneSource
-source = MicrophoneSource(None, "mic", absent_s={absent_s})
+from stream.sources.microphone import MicrophoneSource, MicrophoneSettings
+source = MicrophoneSource("mic", MicrophoneSettings.default(absent_s={absent_s}))
 end, began = 0, time.monotonic()
 try:
     for batch in source:

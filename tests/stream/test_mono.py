@@ -8,18 +8,19 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk, Discontinuity, EndOfStream
 from stream.stages.mono import MonoMixer, ToMono, mean
 from stream.telemetry.channel_faults import FAULTS
 from stream.testing import chunks_of, music_like, speech_like
+from tests.examples import examples
 
 RATE = 8000
 voice = partial(speech_like, rate=RATE)
 music = partial(music_like, rate=RATE)
-EXAMPLES = settings(max_examples=20, deadline=None)
+EXAMPLES = examples(20)
 
 
 def noise(seconds: float, channels: int, seed: int = 0) -> np.ndarray:

@@ -20,7 +20,7 @@ from stream.kafka.settings import KafkaSettings
 from tests.stream.doubles import snapshot
 
 RATE, SIZE = 16000, 1600
-SETTINGS = KafkaSettings(group="g", idle_s=30.0, forget_s=60.0)
+SETTINGS = KafkaSettings.default(group="g", idle_s=30.0, forget_s=60.0)
 
 
 class Topic:

@@ -31,7 +31,7 @@ def mp3(rate: int) -> bytes:
 
 def decode(value: bytes) -> AudioChunk:
     headers = [("content-type", b"audio/mpeg")]
-    return ChunkDecoder(WireSettings()).decode(b"a", value, headers, 0).chunk
+    return ChunkDecoder(WireSettings.default()).decode(b"a", value, headers, 0).chunk
 
 
 @pytest.mark.parametrize("tag", TAGS)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -16,6 +15,7 @@ from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.codec.message import encode
 from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
+from tests.examples import examples
 from tests.stream.containers import sizes
 
 RATE = 16_000
@@ -51,7 +51,7 @@ def garbage(offset: int, key: bytes | None, kind: str) -> Received:
 def new_reader(
     refuse: Callable[[Any, str], None] = lambda *_: None, **options: Any
 ) -> PartitionReader:
-    made = PartitionReader(KafkaSettings(**options), RATE, refuse)
+    made = PartitionReader(KafkaSettings.default(**options), RATE, refuse)
     made.begin(0, 0, [])
     return made
 
@@ -179,7 +179,7 @@ class Names(RuleBasedStateMachine):
         return self.offset - 1
 
 
-Names.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+Names.TestCase.settings = examples(40, stateful_step_count=30)
 TestNames = pytest.mark.slow(Names.TestCase)
 
 

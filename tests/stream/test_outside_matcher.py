@@ -1,5 +1,7 @@
 """An external matcher in the pipeline: two methods, without our catalogue."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,13 +12,11 @@ from stream.audio import AudioChunk
 from stream.events import Match
 from stream.pipeline import Pipeline
 from stream.stages.identify import Identify
-from stream.stages.query_times import IdentifySettings
 from tests.stream.doubles import SMOOTH
+from tests.stream.sample_matcher import TIMES
 
 RATE = 16_000
-IDENTIFY = IdentifySettings(
-    first=5 * RATE, interval=5 * RATE, query=20 * RATE, shortest=3 * RATE, tolerance=RATE
-)
+IDENTIFY = replace(TIMES, first=5 * RATE, query=20 * RATE, tolerance=RATE)
 
 
 class Service:

@@ -7,11 +7,12 @@ import io
 import av
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stream.sources.overlap import find_overlap
+from tests.examples import examples
 from tests.stream.media import encode
 
 RATES = [8_000, 22_050, 44_100]
@@ -32,7 +33,7 @@ AUDIO = {rate: music(40, rate) for rate in RATES}
 
 
 @pytest.mark.slow
-@settings(max_examples=40)
+@examples(40)
 @given(
     rate=st.sampled_from(RATES),
     end_s=st.floats(5, 20),

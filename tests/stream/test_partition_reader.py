@@ -16,7 +16,7 @@ RATE = 16000
 class Topic:
     def __init__(self, **options):
         self.refused = []
-        settings = KafkaSettings(**options)
+        settings = KafkaSettings.default(**options)
         self.next = self.at = 0
         self.reader = PartitionReader(settings, RATE, self.refuse, now=lambda: self.at)
 

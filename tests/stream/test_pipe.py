@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import DecodeError, SourceError
@@ -18,6 +18,7 @@ from stream.decoding.pipe_parts import PipePart, PipeWindow
 from stream.decoding.reader import AudioReader
 from stream.sources import file as file_module
 from stream.sources.file import FileSource
+from tests.examples import examples
 from tests.stream.joined import HZ, KINDS, TAG_NAMES, TAGS, part
 from tests.stream.media import mux, noise, runs
 from tests.stream.wave_files import INFO, PCM, WHOLE, form, wav
@@ -178,7 +179,7 @@ def all_of(data: bytes, name: str, sizes: Callable[[], int]) -> list[bytes]:
     return parts
 
 
-@settings(max_examples=80)
+@examples(80)
 @given(
     pieces=st.lists(
         st.sampled_from(

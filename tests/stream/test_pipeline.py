@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import SpecMismatch
@@ -16,6 +16,7 @@ from stream.events import Decision, Gap, Segment
 from stream.offline import ClipClassifier
 from stream.pipeline import Pipeline
 from stream.testing import chunks_of, programme
+from tests.examples import examples
 from tests.stream.doubles import SMOOTH
 
 RATE = 16000
@@ -42,7 +43,7 @@ def rounded(events):
 
 
 @pytest.mark.long
-@settings(max_examples=12, deadline=None)
+@examples(12)
 @given(st.lists(st.integers(1, 40 * RATE), max_size=25), st.integers(1, 5))
 def test_however_the_audio_is_cut_the_events_are_the_same(make, points, size):
     samples = programme(40)
@@ -128,7 +129,7 @@ def test_events_carry_the_time_of_the_source(make):
 
 
 @pytest.mark.long
-@settings(max_examples=8, deadline=None)
+@examples(8)
 @given(st.integers(1, 79))
 def test_a_restart_anywhere_repeats_nothing_and_loses_nothing(make, at):
     samples = programme(40)
@@ -182,7 +183,7 @@ def test_a_forgotten_station_emits_nothing_more(make):
     st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3), st.integers(0, 2)), max_size=6),
     st.floats(1e9, 2e9),
 )
-@settings(max_examples=10, deadline=None)
+@examples(10)
 def test_after_the_end_of_all_streams_a_pipeline_is_as_new(make, parts, unix):
     used, fresh, at = make(), make(), {"a": 0, "b": 0}
     for station, seconds, silence in parts:

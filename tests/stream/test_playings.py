@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fingerprint.analysis.landmarks import Landmarks
@@ -20,6 +20,7 @@ from stream.events import Decision, Match
 from stream.stages.identify import Identify
 from stream.stages.playings import PlayingRules, Playings
 from stream.stages.smooth import Smooth
+from tests.examples import examples
 from tests.stream.doubles import SMOOTH
 from tests.stream.sample_matcher import TIMES, S
 
@@ -151,7 +152,7 @@ OTHERS = st.builds(Part, st.sampled_from(["unknown", "speech"]), SECONDS)
 PROGRAMMES = st.lists(SONGS | OTHERS, min_size=1, max_size=6)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(PROGRAMMES)
 def test_laws_of_playings(parts):
     matches = published(parts)

@@ -124,7 +124,7 @@ def test_a_file_keeps_its_start_and_its_holes_behind_what_its_station_has(
     path = tmp_path / "a.mp4"
     mux(path, noise(8, rate)[0], rate, "flac", start=20 * rate, cuts=[(3 * rate, 5 * rate)])
     source = FileSource(path, "film")
-    out = list(_pieces(source, KafkaSettings(), _Cutter(500, ()), Stop(), lambda: False))
+    out = list(_pieces(source, KafkaSettings.default(), _Cutter(500, ()), Stop(), lambda: False))
     source.close()
     first = ((end_s or 0) + 20) * rate
     assert out[0].start == first

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fingerprint.settings import EDGE
@@ -14,6 +14,7 @@ from stream.audio import AudioChunk, Discontinuity, EndOfStream
 from stream.events import Decision, Match, Segment
 from stream.stages.identify import WITH_MUSIC, Identify
 from stream.stages.smooth import Smooth
+from tests.examples import examples
 from tests.stream.doubles import SMOOTH
 from tests.stream.sample_matcher import TIMES, S, SampleMatcher
 
@@ -23,7 +24,7 @@ P = {"s": (0.95, 0.05), "m": (0.05, 0.95), "b": (0.95, 0.95), ".": (0.05, 0.05)}
 runs = st.lists(
     st.tuples(st.sampled_from("smb."), st.integers(1, 30), st.booleans()), min_size=1, max_size=8
 )
-quick = settings(deadline=None, max_examples=20)
+quick = examples(20)
 
 
 class Counted(SampleMatcher):

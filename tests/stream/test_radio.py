@@ -18,7 +18,7 @@ from scipy.signal import fftconvolve
 
 from stream.audio import AudioChunk
 from stream.sources.http import HttpSource
-from stream.sources.web_client import WebSettings
+from stream.sources.settings import HttpSettings
 from tests.stream.radio_server import RATE, AacStation, Listener, OggStation, Station, programme
 from tests.stream.web_server import Request, length_s, radio
 
@@ -35,7 +35,7 @@ def received(
     """Listen for some time; check what holds of any live stream."""
     chunks: list[AudioChunk] = []
     with radio({"/live": station}) as (url, _):
-        settings = WebSettings(timeout_s=timeout_s, max_backoff_s=0.5)
+        settings = HttpSettings.default(timeout_s=timeout_s, max_backoff_s=0.5)
         source = HttpSource(f"{url}/live", "radio", settings, settle_s=settle_s)
         end = time.monotonic() + seconds
         try:
@@ -125,7 +125,9 @@ def test_a_stall_is_a_gap_only_if_its_audio_was_lost(lost: bool) -> None:
 def test_time_begins_with_the_first_audio_and_not_when_it_is_read() -> None:
     station = Station(PROGRAMME, 3.0, 5.0)
     with radio({"/live": station}) as (url, _):
-        source = HttpSource(f"{url}/live", "radio", WebSettings(timeout_s=3.0), settle_s=1.0)
+        source = HttpSource(
+            f"{url}/live", "radio", HttpSettings.default(timeout_s=3.0), settle_s=1.0
+        )
         opened = time.time()
         time.sleep(4.0)  # models are loaded meanwhile
         chunks = []

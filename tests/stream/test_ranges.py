@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model.frontend.rolling_cqt import RollingCQT
@@ -27,6 +27,7 @@ from stream.kafka.settings import KafkaSettings
 from stream.pipeline import Pipeline
 from stream.ranges import MAX_INDEX_S, MAX_TIME_S, is_time
 from stream.stages.clock import Clock
+from tests.examples import examples
 from tests.stream.doubles import SMOOTH
 
 RATE = 16_000
@@ -69,7 +70,7 @@ class Receiver:
     def __init__(self) -> None:
         self.refused: list[str] = []
         self.reader = PartitionReader(
-            KafkaSettings(), RATE, lambda _, reason: self.refused.append(reason)
+            KafkaSettings.default(), RATE, lambda _, reason: self.refused.append(reason)
         )
         self.reader.begin(0, 0, [])
         self.offset = 0
@@ -85,7 +86,7 @@ class Receiver:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("driver", [of_kafka_python, of_faust])
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(messages=MESSAGES)
 @example(messages=[({}, NOW_S * 10**6, 1)] * 3)  # a CreateTime in microseconds
 @example(messages=[({"time_ms": NOW_S * 1000}, -1, 1), ({"start_sample": 2**56}, -1, 1)] * 2)
@@ -133,7 +134,7 @@ def test_a_record_timestamp_that_cannot_be_does_not_matter_where_nothing_depends
     assert receiver.refused == []
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(messages=MESSAGES)
 def test_the_pipeline_takes_what_the_intake_gives(messages: list[Any], classifier: Any) -> None:
     receiver = Receiver()
@@ -155,7 +156,7 @@ def test_the_pipeline_takes_what_the_intake_gives(messages: list[Any], classifie
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.floats() | st.none(),
     st.integers(0, MAX_INDEX_S * RATE),
@@ -176,7 +177,7 @@ def test_the_clock_gives_times_that_can_be(first: Any, start: int, more: list[An
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     st.lists(
         st.none() | st.integers() | st.floats() | st.booleans() | st.text(max_size=3) | st.just([]),

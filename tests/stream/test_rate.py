@@ -4,12 +4,13 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk, Discontinuity, EndOfStream, rescale
 from stream.stages.resample import Resample
 from stream.testing import chunks_of
+from tests.examples import examples
 
 RATE = 16000
 
@@ -33,7 +34,7 @@ def concat(items) -> tuple[int, np.ndarray]:
 END = EndOfStream("a", 0, RATE)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.lists(st.integers(1, 44099), max_size=8), st.sampled_from([8000, 44100, 48000]))
 def test_any_cutting_gives_the_same_samples(points, rate):
     samples = music(rate, rate)
@@ -47,7 +48,7 @@ def test_any_cutting_gives_the_same_samples(points, rate):
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.integers(0, 320000), st.integers(0, 20000), st.sampled_from([8000, 44100, 48000]))
 def test_a_restart_at_the_reported_position_gives_the_same_bits(sample, session, rate):
     samples = music(10 * rate + rate // 2, rate)[session:]
@@ -100,7 +101,7 @@ def test_a_change_of_rate_in_chunks_shorter_than_the_new_grid_leaves_no_hole():
     assert len(values) == round((11094 + 11025) * RATE / 11025)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.integers(44100, 44540), st.sampled_from([8000, 11025, 22050, 24000, 48000]))
 def test_a_change_of_rate_neither_moves_time_nor_repeats_a_sample(n, rate):
     second = AudioChunk("a", rescale(n, 44100, rate), music(rate, rate), rate)

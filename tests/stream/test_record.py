@@ -4,7 +4,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.kafka.checkpoint.record import StationRecord, StreamCount, as_record, read_record
@@ -13,6 +13,7 @@ from stream.kafka.codec.frame_stream import NEW_STREAM, FrameEntry
 from stream.kafka.codec.timeline import TimelineState
 from stream.kafka.settings import KafkaSettings
 from stream.snapshot import why_no_snapshot
+from tests.examples import examples
 from tests.stream.damaged_json import change, places, replacement
 from tests.stream.doubles import snapshot
 
@@ -51,7 +52,7 @@ records = st.builds(
 
 
 @pytest.mark.slow
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(records, st.text(st.characters(codec="utf-8"), min_size=1, max_size=5))
 def test_a_record_holds_the_saved_values(saved, group):
     assert read_record(group, written(group, saved)) == saved
@@ -143,7 +144,7 @@ def test_what_is_no_record_costs_its_station_what_it_knew(caplog, value):
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.data())
 def test_damaged_records_are_read_whole_or_not_at_all(data):
     value = json.loads(written("us", REAL).value)
@@ -171,7 +172,7 @@ def test_others_records_are_read_as_before():
         written("us", REAL),
     )
     bad.value = bad.value[:40]
-    log = StateTopic(KafkaSettings(group="us"), None, lambda: None)
+    log = StateTopic(KafkaSettings.default(group="us"), None, lambda: None)
     found = {}
     for record in (written("us", REAL), good, bad):
         log._add(record, found)

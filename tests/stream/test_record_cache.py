@@ -29,7 +29,7 @@ class Loop:
         self.partitions = AssignedPartitions()
         for number in (0, 1):
             self.partitions.assign(PartitionState(number, 0))
-        decoder = ChunkDecoder(WireSettings())
+        decoder = ChunkDecoder(WireSettings.default())
         self.cache = RecordCache(
             self.partitions, decoder, 16000, idle_s, forget_s, now=lambda: self.now
         )

@@ -23,7 +23,7 @@ from stream.kafka.records.size import batch_bytes
 from stream.kafka.settings import KafkaSettings
 from stream.telemetry.collector import Collector
 
-SETTINGS = KafkaSettings()
+SETTINGS = KafkaSettings.default()
 
 
 def make_refusals(answers=None, now=lambda: 0.0):

@@ -5,12 +5,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import soxr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import DecodeError
 from stream.audio import rescale
 from stream.resampler import Resampler
+from tests.examples import examples
 
 RATES = [8_000, 11_025, 16_000, 22_050, 32_000, 44_056, 44_100, 48_000, 192_000]
 
@@ -26,7 +27,7 @@ def resample(samples: np.ndarray, resampler: Resampler, cuts: list[int]) -> np.n
     return np.concatenate([*out, resampler.push(samples[:0], last=True)])
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     rate=st.sampled_from(RATES),
     n=st.integers(0, 50_000),
@@ -38,7 +39,7 @@ def test_any_cutting_gives_the_offline_samples(rate: int, n: int, cuts: list[int
     np.testing.assert_array_equal(resample(samples, Resampler(rate, 16_000), cuts), whole)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(rate=st.integers(1_000, 192_000), n=st.integers(0, 20_000))
 def test_the_number_of_samples_is_that_of_the_ratio(rate: int, n: int) -> None:
     assert len(resample(noise(n), Resampler(rate, 16_000), [n // 3])) == rescale(n, rate, 16_000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import av
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk
@@ -13,6 +13,7 @@ from stream.kafka.codec.frame_stream import NEW_STREAM, FrameStream
 from stream.kafka.codec.message import CODECS, ChunkDecoder, encode
 from stream.kafka.codec.samples import read_frame
 from stream.kafka.settings import WireSettings
+from tests.examples import examples
 from tests.stream.bare import Sent, messages, stream
 from tests.stream.frame_restarts import check_restarts
 from tests.stream.media import ogg_of
@@ -39,9 +40,8 @@ ID3 = b"ID3\4\0\0" + bytes([0, 0, 3, 5]) + b"PRIV\xff\xfb\x90\xc0" * 48 + bytes(
 @pytest.mark.long
 @pytest.mark.parametrize("hint", ["nothing", "start_sample", "time_ms"])
 @pytest.mark.parametrize("made", STREAMS, ids=lambda made: "-".join(map(str, made)))
-@settings(
-    max_examples=3,
-    deadline=None,
+@examples(
+    3,
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
@@ -92,7 +92,7 @@ def test_decoding_in_blocks_is_not_audible(made):
     name = "mp3float" if made[0] == "mp3" else "aac"
     context = av.CodecContext.create(name, "r")
     whole = [read_frame(f) for frame in frames.frames for f in context.decode(av.Packet(frame))]
-    blocks = FrameStream(name, WireSettings()).push(b"".join(frames.frames))
+    blocks = FrameStream(name, WireSettings.default()).push(b"".join(frames.frames))
     assert np.array_equal(blocks.decoded.samples, np.concatenate(whole))
     assert len(frames.frames) > 130
 
@@ -109,9 +109,9 @@ def test_a_file_in_a_message_decodes_the_same_after_any_message(codec):
             made.append((b"a", value, [("content-type", b"audio/ogg")]))
         else:
             made.append(tuple(encode(chunk, codec)))
-    one = ChunkDecoder(WireSettings())
+    one = ChunkDecoder(WireSettings.default())
     for i, message in enumerate(made):
         after = one.decode(*message, kafka_offset=i)
-        alone = ChunkDecoder(WireSettings()).decode(*message)
+        alone = ChunkDecoder(WireSettings.default()).decode(*message)
         assert after.chunk.samples.tobytes() == alone.chunk.samples.tobytes()
         assert (after.begin.kafka_offset, after.begin.entry) == (i, NEW_STREAM)

@@ -24,7 +24,9 @@ class Worker:
     """PartitionReader and pipeline, without a broker."""
 
     def __init__(self, begin: int = 0, records: tuple = ()) -> None:
-        self.reader = PartitionReader(KafkaSettings(), RATE, lambda *_: None, now=lambda: 0.0)
+        self.reader = PartitionReader(
+            KafkaSettings.default(), RATE, lambda *_: None, now=lambda: 0.0
+        )
         self.pipeline = Pipeline(FRONT_END, CLASSIFIER, SMOOTH)
         self.at, self.final = begin, set()
         for station, snapshot in self.reader.begin(0, begin, records).items():

@@ -7,8 +7,8 @@ from kafka import errors as of_kafka_python
 from stream.kafka.client.rights import Right, missing_rights, principal, refusal, refused
 from stream.kafka.settings import KafkaSettings, SecuritySettings
 
-LOGIN = SecuritySettings(protocol="SASL_SSL", username="bob", password="x")
-SETTINGS = KafkaSettings(group="g", transactional_id="w-1", security=LOGIN)
+LOGIN = SecuritySettings.default(protocol="SASL_SSL", username="bob", password="x")
+SETTINGS = KafkaSettings.default(group="g", transactional_id="w-1", security=LOGIN)
 
 
 class Admin:
@@ -94,6 +94,6 @@ def test_the_line_names_principal_and_remedy():
     line = str(refusal(SETTINGS, [Right("Read", "group", "g"), Right("Write", "topic", "t")]))
     assert line.startswith("User:bob has no right to Read on group g, Write on topic t at ")
     assert line.endswith("--add --allow-principal User:bob --operation Read --group g")
-    certificate = SecuritySettings(protocol="SSL", certificate_file="c.pem")
-    assert "certificate_file='c.pem'" in principal(KafkaSettings(security=certificate))
-    assert principal(KafkaSettings()).startswith("User:ANONYMOUS")
+    certificate = SecuritySettings.default(protocol="SSL", certificate_file="c.pem")
+    assert "certificate_file='c.pem'" in principal(KafkaSettings.default(security=certificate))
+    assert principal(KafkaSettings.default()).startswith("User:ANONYMOUS")

@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift import config
@@ -21,6 +21,7 @@ from stream.audio import AudioChunk
 from stream.events import Decision
 from stream.pipeline import Pipeline
 from stream.testing import chunks_of, music_like, programme, speech_like
+from tests.examples import examples
 from tests.stream.doubles import SMOOTH
 
 RATE = 16000
@@ -80,17 +81,19 @@ def station_of(station, rate, start=0):
     return AudioChunk(station, start, samples, rate)
 
 
-# Station, rate and first sample: on the grid of steps, off it, and of another rate.
-PROGRAMMES = {
-    "a": station_of("a", 16000), "b": station_of("b", 16000, 4_321_987),
-    "c": station_of("c", 44100, 441_000), "d": station_of("d", 8000, 77),
-}  # fmt: skip
+@cache
+def programmes():
+    # Station, rate and first sample: on the grid of steps, off it, and of another rate.
+    return {
+        "a": station_of("a", 16000), "b": station_of("b", 16000, 4_321_987),
+        "c": station_of("c", 44100, 441_000), "d": station_of("d", 8000, 77),
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def expected():
     """Return the events of each programme alone, in one piece."""
-    return {name: lines(make().push([p], last=True)) for name, p in PROGRAMMES.items()}
+    return {name: lines(make().push([p], last=True)) for name, p in programmes().items()}
 
 
 def pieces_of(whole, cuts):
@@ -102,7 +105,7 @@ def pieces_of(whole, cuts):
 
 
 @pytest.mark.long
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.data())
 def test_cuts_batches_and_restarts_move_no_byte(expected, data):
     """Any stations together, each cut anywhere, in pushes of any size, restarted between them."""
@@ -111,9 +114,9 @@ def test_cuts_batches_and_restarts_move_no_byte(expected, data):
     pieces = [
         piece
         for name in chosen
-        for piece in pieces_of(PROGRAMMES[name], data.draw(st.lists(fraction, max_size=12)))
+        for piece in pieces_of(programmes()[name], data.draw(st.lists(fraction, max_size=12)))
     ]
-    pieces.sort(key=lambda p: (p.end - PROGRAMMES[p.station].start) / p.rate)
+    pieces.sort(key=lambda p: (p.end - programmes()[p.station].start) / p.rate)
     pushes = data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=6))
     restart_after = data.draw(st.integers(0, len(pieces)))
     stage, events, done = make(), [], 0
@@ -141,6 +144,7 @@ def restarted(stage, pieces):
     return other, again
 
 
+@pytest.mark.slow
 def test_the_programmes_cover_all_kinds_of_events(expected):
     printed = "".join(line for all_lines in expected.values() for line in all_lines)
     assert len(set(re.findall(r"label='(\w+)'", printed))) >= 3
@@ -149,8 +153,8 @@ def test_the_programmes_cover_all_kinds_of_events(expected):
     assert re.search(r"voice_odds=-?\d", printed)
 
 
-def test_what_is_decided_by_is_what_is_published(expected):
-    events = make().push([PROGRAMMES["a"]], last=True)
+def test_what_is_decided_by_is_what_is_published():
+    events = make().push([programmes()["a"]], last=True)
     decisions = [d for d in events if isinstance(d, Decision) and d.final]
     assert len(decisions) == SECONDS - 4
     for decision in decisions:
@@ -167,7 +171,7 @@ def test_where_rows_change_each_other_they_are_computed_alone(monkeypatch, caplo
     pipeline = build_pipeline(settings)
     (line,) = [record.getMessage() for record in caplog.records if record.name == "airsift.build"]
     assert "embed, magnitudes, octave 0" in line
-    chunks = [chunk for name in "ab" for chunk in pieces_of(PROGRAMMES[name], [0.3, 0.55, 0.8])]
+    chunks = [chunk for name in "ab" for chunk in pieces_of(programmes()[name], [0.3, 0.55, 0.8])]
     together = pipeline.push(chunks, last=True)
     one_by_one = [event for chunk in chunks for event in pipeline.push([chunk])]
     one_by_one += pipeline.push([], last=True)

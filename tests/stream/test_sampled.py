@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.decoding.file_parts import SplicedFile
 from stream.decoding.pcm_files import read_sampled
 from stream.decoding.reader import AudioReader
+from tests.examples import examples
 from tests.stream.media import encode, runs
 from tests.stream.wave_files import INFO, PCM, RATE, SIGNAL, WHOLE, form, wav, wide
 
@@ -47,7 +48,7 @@ def test_a_wav_file_that_is_cut_is_reported(tmp_path: Path, kind: str) -> None:
     assert "promises 4.00 s" in reader.problems[0]
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     stated=st.integers(0, 2 * len(PCM)), align=st.integers(0, 70), byte_rate=st.integers(0, 10**9)
 )
@@ -295,7 +296,7 @@ def test_any_bytes_are_a_file_within_their_bounds_or_none(data: bytes, magic: by
         assert found.stated >= 0
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     pieces=st.lists(st.binary(max_size=9) | st.tuples(st.integers(0, 99), st.integers(0, 99))),
     moves=st.lists(st.tuples(st.integers(0, 300), st.integers(0, 50)), max_size=20),

@@ -121,7 +121,7 @@ def asyncapi() -> dict[str, Any]:
 
 
 def test_the_document_names_all_topics(asyncapi: dict[str, Any]) -> None:
-    topics = TopicSettings()
+    topics = TopicSettings.default()
     addresses = {channel["address"] for channel in asyncapi["channels"].values()}
     assert addresses == {topics.audio, topics.dead_letters, *topics.events.values()}
 

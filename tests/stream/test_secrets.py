@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from airsift import config
-from airsift.build import web_settings
 from airsift.cli.config import show
 from airsift.errors import ConfigError
 from stream.kafka.client.security import joined, security_options, servers
@@ -77,14 +76,14 @@ def test_the_password_of_web_radios_is_in_a_file_and_shown_nowhere(tmp_path, cap
     path = tmp_path / "secret"
     path.write_text(f"{SECRET}\n")
     sets = ["http.username=bob", f"http.password_file={path}"]
-    settings = web_settings(config.load(None, sets, {}).config.http)
-    assert (settings.username, settings.password) == ("bob", SECRET)
+    settings = config.load(None, sets, {}).config.http
+    assert (settings.username, settings.password()) == ("bob", SECRET)
     assert SECRET not in repr(settings)
     show(None, sets)
     assert SECRET not in capsys.readouterr().out
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match=r"http\.password_file=.*secret' is not text"):
-        web_settings(config.load(None, sets, {}).config.http)
+        settings.password()
     for half in sets:
         with pytest.raises(ConfigError, match="belong together"):
             config.load(None, [half], {})

@@ -52,7 +52,7 @@ class FakeKafkaProducer:
 def make(monkeypatch, answers):
     producer = FakeKafkaProducer(answers)
     monkeypatch.setattr(module, "connect_producer", lambda settings, **_: producer)
-    return Producer(KafkaSettings()), producer
+    return Producer(KafkaSettings.default()), producer
 
 
 def test_what_the_broker_takes_for_a_repetition_is_sent_again(monkeypatch):
@@ -76,7 +76,7 @@ def test_it_is_sent_again_once_and_without_a_flush_too(monkeypatch):
 
 def test_in_a_transaction_nothing_is_sent_again():
     producer = FakeKafkaProducer([-1])
-    sender = Producer(KafkaSettings(), producer)
+    sender = Producer(KafkaSettings.default(), producer)
     sender.send("t", b"k", b"a", [])
     sender.flush()
     assert producer.sent == [b"a"]
@@ -153,7 +153,7 @@ def no_limits(settings, now=lambda: 0.0):
 def test_what_is_refused_costs_itself_alone(requests):
     verdicts = {bytes([n]): error for n, (_, error) in enumerate(requests)}
     broker = Broker(lambda _, value: verdicts[value] and verdicts[value]())
-    settings = KafkaSettings()
+    settings = KafkaSettings.default()
     refusals = no_limits(settings)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "connect_producer", broker.connect)
@@ -176,7 +176,7 @@ def test_what_is_refused_costs_itself_alone(requests):
 def test_a_broker_that_does_not_answer_is_no_refusal(monkeypatch):
     broker = Broker(lambda *_: KafkaTimeoutError("late"))
     monkeypatch.setattr(module, "connect_producer", broker.connect)
-    sender = Producer(KafkaSettings(), refusals=no_limits(KafkaSettings()))
+    sender = Producer(KafkaSettings.default(), refusals=no_limits(KafkaSettings.default()))
     sender.send("t", b"k", b"a", [])
     with pytest.raises(BrokerError, match="no Kafka broker answers"):
         sender.flush()
@@ -184,7 +184,7 @@ def test_a_broker_that_does_not_answer_is_no_refusal(monkeypatch):
 
 def test_a_topic_that_refuses_everything_is_left_alone_for_a_minute(monkeypatch):
     at = 0.0
-    settings = KafkaSettings()
+    settings = KafkaSettings.default()
     broker = Broker(lambda topic, _: TopicAuthorizationFailedError() if topic == "no" else None)
     monkeypatch.setattr(module, "connect_producer", broker.connect)
     refusals = no_limits(settings, lambda: at)

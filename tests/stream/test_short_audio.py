@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from model import classifier
@@ -27,6 +27,7 @@ from stream.runner import Stop, run_source
 from stream.sources.file import FileSource
 from stream.sources.microphone import BlockQueue
 from stream.testing import ListSink, ListSource, chunks_of, music_like, programme, write_wav
+from tests.examples import examples
 from tests.stream.doubles import SMOOTH, LoudnessClassifier
 from tests.stream.restarts import make, through_json
 
@@ -65,7 +66,7 @@ def check_early(events, *, over=True):
     return early
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(STARTS, st.integers(HALF, 9 * RATE))
 def test_every_sample_lies_in_a_final_decision_and_a_segment(start, length):
     events = make().push([AudioChunk("a", start, AUDIO[:length], RATE)], last=True)
@@ -82,7 +83,7 @@ def test_every_sample_lies_in_a_final_decision_and_a_segment(start, length):
     assert check_early(events) or length < 2.5 * RATE
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(STARTS, st.integers(1, HALF - HOP))
 def test_less_than_half_a_second_has_no_event(start, length):
     assert make().push([AudioChunk("a", start, AUDIO[:length], RATE)], last=True) == []
@@ -98,7 +99,7 @@ def test_half_a_second_is_enough_at_any_rate(rate, seconds):
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     start=STARTS,
     parts=st.lists(
@@ -217,7 +218,7 @@ def test_a_network_of_other_frames_judges_short_audio_too(name, start):
         check_early(events)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.integers(1, 12 * RATE))
 def test_windows_of_a_file_cover_it(length):
     clips = ClipClassifier(RollingCQT(), LoudnessClassifier(), "cpu")

@@ -5,12 +5,13 @@ import json
 from dataclasses import asdict, replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.audio import EndOfStream
 from stream.events import Decision, Segment
 from stream.stages.smooth import MAX_LOG_ODDS, SCALE, Smooth, SmoothSettings, log_odds
+from tests.examples import examples
 
 S = 16000
 SETTINGS = SmoothSettings(
@@ -55,7 +56,7 @@ def test_pictures(text, expected):
     assert run(text) == expected
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.integers(50, 150), st.booleans())
 def test_boundary_frames_date_what_windows_decide(fifth: int, comes: bool) -> None:
     """The windows are sure too early; the frames around their middles give the time."""
@@ -78,7 +79,7 @@ texts = st.lists(st.sampled_from("smb."), min_size=1, max_size=60).map("".join)
 probability = st.integers(0, 20).map(lambda tenths: tenths / 20)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.lists(st.tuples(probability, probability), min_size=1, max_size=80))
 def test_final_segments_cover_the_audio_without_overlap(values):
     items = [Decision("a", k * S, (k + 5) * S, S, None, *p) for k, p in enumerate(values)]
@@ -141,6 +142,7 @@ def test_stations_do_not_mix():
         assert [i for i in together if i.station == station] == Smooth(SETTINGS).push(alone)
 
 
+@pytest.mark.slow
 def test_hours_of_undecided_music_are_published_and_need_no_memory():
     smooth = Smooth(SETTINGS)
     out = []

@@ -6,11 +6,12 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk
 from stream.snapshot import Snapshot, why_no_snapshot
+from tests.examples import examples
 from tests.stream.damaged_json import change, places, replacement
 from tests.stream.restarts import RATE, chunks, make, through_json
 
@@ -42,7 +43,7 @@ def test_what_a_pipeline_gives_is_a_snapshot(real):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(st.data())
 def test_a_snapshot_is_restored_whole_or_not_at_all(real, data):
     """A restored pipeline goes on without an error."""

@@ -14,6 +14,7 @@ import pytest
 from airsift.errors import AirsiftError, SourceError
 from stream.decoding import spool
 from stream.sources.file import FileSource, read_file
+from stream.sources.settings import FileSettings
 from tests.stream.media import encode, noise
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def test_a_file_that_is_too_long_to_be_held_is_one_line(tmp_path, fifo) -> None:
     encode(tmp_path / "a.mp4", noise(20, RATE), RATE, "aac")
     data = (tmp_path / "a.mp4").read_bytes()
     with pytest.raises(SourceError) as error:
-        FileSource(send(fifo, data), max_spool=len(data) - 1)
+        FileSource(send(fifo, data), settings=FileSettings.default(max_spool_bytes=len(data) - 1))
     message = str(error.value)
     assert "\n" not in message
     assert "index at its end, a pipe cannot be searched" in message

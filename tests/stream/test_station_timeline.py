@@ -4,11 +4,12 @@ import itertools
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.kafka.codec.sample_count import TimelineRules, TimestampHint
 from stream.kafka.codec.timeline import Timeline
+from tests.examples import examples
 
 RATE = 1000  # samples are milliseconds
 RULES = TimelineRules(jump_s=0.5, pause_s=5.0, confirm_jump_s=10.0)
@@ -76,7 +77,7 @@ def test_it_resumes_where_it_was() -> None:
 LENGTHS = [20, 100, 500, 2000, 30_000]  # ms of a chunk
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.sampled_from(LENGTHS), st.lists(st.integers(-45, 45), min_size=1, max_size=60))
 def test_times_that_jitter_leave_no_gap(n: int, jitter: list[int]) -> None:
     times = [t + j for t, j in zip(on_time(n, len(jitter)), jitter, strict=True)]
@@ -84,7 +85,7 @@ def test_times_that_jitter_leave_no_gap(n: int, jitter: list[int]) -> None:
     assert {b - a for a, b in itertools.pairwise(positions)} <= {n}
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.sampled_from([200, 500, 2000]),
     st.lists(st.tuples(st.integers(0, 3), st.integers(-40, 40)), min_size=1, max_size=30),
@@ -142,7 +143,7 @@ def test_a_time_after_samples_without_any_goes_on() -> None:
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.lists(
         st.tuples(

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from wcwidth import wcswidth, wcwidth
 
@@ -27,6 +27,7 @@ from stream.sinks.format import in_cells, shortened, width_of, wrapped
 from stream.sinks.jsonl import JsonlSink
 from stream.sinks.live_table import Table
 from stream.telemetry.logs import LinesHandler, TextFormatter
+from tests.examples import examples
 from tests.terminal import SIZES, Terminal, strange
 
 RATE = 16_000
@@ -250,7 +251,7 @@ steps = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(steps, st.sampled_from(SIZES), names)
 def test_log_lines_stay_whole_above_the_table(steps, size: tuple[int, int], title: str) -> None:
     with pytest.MonkeyPatch.context() as patch, Terminal(size) as seen:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk
@@ -14,6 +14,7 @@ from stream.kafka.codec.message import ChunkDecoder, ResumePoint
 from stream.kafka.codec.timeline import read_timeline
 from stream.kafka.settings import WireSettings
 from stream.stages.clock import Clock
+from tests.examples import examples
 
 RATE = 8000
 N = 4000
@@ -39,7 +40,7 @@ def send(
 
 @pytest.mark.parametrize("by", HEADERS)
 def test_every_station_has_the_time_of_day(by: str) -> None:
-    decoder, clock = ChunkDecoder(WireSettings()), Clock()
+    decoder, clock = ChunkDecoder(WireSettings.default()), Clock()
     for i in range(20):
         chunk = send(decoder, by, i, late_ms=(7 * i) % 20)
         # By arrival alone, a message that is sent when it is complete is late by its length.
@@ -50,43 +51,43 @@ def test_every_station_has_the_time_of_day(by: str) -> None:
 
 
 def test_a_count_from_1970_needs_no_other_time() -> None:
-    chunk = send(ChunkDecoder(WireSettings()), "count from 1970", 3, arrived_ms=-(2**63))
+    chunk = send(ChunkDecoder(WireSettings.default()), "count from 1970", 3, arrived_ms=-(2**63))
     assert chunk.time == NOW_MS / 1000 + 1.5
 
 
 def test_a_count_from_0_without_any_time_has_none() -> None:
-    chunk = send(ChunkDecoder(WireSettings()), "count from 0", 3, arrived_ms=2**62)
+    chunk = send(ChunkDecoder(WireSettings.default()), "count from 0", 3, arrived_ms=2**62)
     assert chunk.time is None
 
 
 def test_audio_recorded_years_ago_has_the_time_of_its_count() -> None:
-    chunk = send(ChunkDecoder(WireSettings()), "count from 1970", 0, late_ms=10**11)
+    chunk = send(ChunkDecoder(WireSettings.default()), "count from 1970", 0, late_ms=10**11)
     assert chunk.time == NOW_MS / 1000
 
 
 def test_a_count_that_is_ahead_of_its_record_is_no_unix_time() -> None:
     before_ms = 3 * 10**10
-    chunk = send(ChunkDecoder(WireSettings()), "count from 1970", 0, late_ms=-before_ms)
+    chunk = send(ChunkDecoder(WireSettings.default()), "count from 1970", 0, late_ms=-before_ms)
     assert chunk.time == pytest.approx((NOW_MS - before_ms) / 1000)
 
 
 @pytest.mark.parametrize("off_ms", [10**10, -(10**10), 90_000])
 def test_one_wrong_record_timestamp_moves_no_time(off_ms: int) -> None:
-    decoder = ChunkDecoder(WireSettings())
+    decoder = ChunkDecoder(WireSettings.default())
     for i in range(12):
         chunk = send(decoder, "count from 0", i, late_ms=off_ms if i == 6 else 0)
         assert chunk.time == pytest.approx((NOW_MS + i * 500) / 1000, abs=0.01)
 
 
 def test_a_clock_of_records_that_was_set_is_followed() -> None:
-    decoder = ChunkDecoder(WireSettings())
+    decoder = ChunkDecoder(WireSettings.default())
     for i in range(12):
         chunk = send(decoder, "count from 0", i, late_ms=10**7 if i > 5 else 0)
     assert chunk.time == pytest.approx((NOW_MS + 11 * 500 + 10**7) / 1000, abs=0.01)
 
 
 def test_after_a_new_beginning_the_time_is_that_of_the_record() -> None:
-    decoder = ChunkDecoder(WireSettings())
+    decoder = ChunkDecoder(WireSettings.default())
     for i in range(3):
         send(decoder, "count from 0", 10_000 + i, arrived_ms=NOW_MS + (i + 1) * 500)
     for i in range(3):
@@ -96,21 +97,21 @@ def test_after_a_new_beginning_the_time_is_that_of_the_record() -> None:
     assert again.start / RATE == pytest.approx(5000 + 7200 + 1.0, abs=1.0)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(
     st.sampled_from(HEADERS),
     st.lists(st.integers(-200, 200), min_size=4, max_size=30),
     st.data(),
 )
 def test_a_restart_gives_the_same_times(by: str, jitter: list[int], data: Any) -> None:
-    whole = ChunkDecoder(WireSettings())
+    whole = ChunkDecoder(WireSettings.default())
     times, places = [], []
     for i, late_ms in enumerate(jitter):
         state = whole._stations.get("a")
         places.append(json.loads(json.dumps(state.timeline.state)) if state else [])
         times.append(send(whole, by, i, late_ms=late_ms).time)
     begin = data.draw(st.integers(1, len(jitter) - 1))
-    second = ChunkDecoder(WireSettings())
+    second = ChunkDecoder(WireSettings.default())
     second.resume("a", ResumePoint(0, 0, RATE, read_timeline(places[begin])))
     again = [send(second, by, i, late_ms=jitter[i]).time for i in range(begin, len(jitter))]
     assert again == times[begin:]

@@ -18,7 +18,7 @@ class Broker:
 
     def __init__(self, **topics):
         self.topics = topics
-        self.watch = TopicWatch(KafkaSettings(), topics, self.ask)
+        self.watch = TopicWatch(KafkaSettings.default(), topics, self.ask)
 
     def ask(self, names):
         if self.topics is None:

@@ -78,10 +78,10 @@ def test_without_a_default_the_first_is_read_that_is_no_commentary(tmp_path) -> 
     assert pitch(film(tmp_path / "a.mkv", *tracks)) == 600
 
 
-@pytest.fixture
-def languages(tmp_path) -> Path:
+@pytest.fixture(scope="module")
+def languages(tmp_path_factory) -> Path:
     return film(
-        tmp_path / "a.mkv",
+        tmp_path_factory.mktemp("languages") / "a.mkv",
         Made(400, language="eng"),
         Made(500, language="eng", title="Director's Commentary"),
         Made(600, DEFAULT, language="ger", title="Deutsch"),

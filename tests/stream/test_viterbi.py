@@ -4,11 +4,12 @@ import itertools
 import json
 from dataclasses import asdict
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from stream.stages.viterbi import N_STATES, Costs, Search
+from tests.examples import examples
 
 COSTS = Costs(change=8, margin=4, shortest=3, lag=9)
 
@@ -45,7 +46,7 @@ def every_path(n, start, label):
                     yield ((at, following), *rest)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(st.tuples(st.integers(-5, 5), st.integers(-5, 5)), min_size=1, max_size=10))
 def test_without_a_deadline_the_search_finds_the_best_of_all_sequences(evidence):
     """All sequences that begin with the decided label are tried."""

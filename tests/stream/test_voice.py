@@ -3,12 +3,11 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import SpecMismatch
@@ -21,33 +20,13 @@ from stream.stages.features import Columns
 from stream.stages.smooth import Smooth
 from stream.stages.voice import Voice
 from stream.testing import chunks_of
-from tests.stream.doubles import SMOOTH
+from tests.examples import examples
+from tests.stream.doubles import SMOOTH, Treble
 
 RATE = 16000
 FRONT_END = RollingCQT()
 VOICE = shipped.load(shipped.VOICE_WEIGHTS)
 VALUES = torch.rand(50 * 110, 144, generator=torch.Generator().manual_seed(3)) * 12
-
-
-class Treble:
-    """Calls a window female by how much of it lies in the upper half of the bins."""
-
-    def __init__(self, **facts: object) -> None:
-        known = {
-            "sample_rate": RATE, "hop": 320, "n_bins": 144, "bins_per_octave": 24,
-            "fmin_hz": 80.0, "compression": 10_000.0, "window_columns": 250, "step_columns": 50,
-        }  # fmt: skip
-        self.spec = SimpleNamespace(**{**known, **facts})
-        self.windows = 0
-
-    def embed(self, windows: torch.Tensor) -> torch.Tensor:
-        assert windows.shape[1:] == (250, 144)
-        self.windows += len(windows)
-        return windows
-
-    def decide(self, windows: torch.Tensor) -> torch.Tensor:
-        treble = (windows[:, :, 72:] - windows[:, :, :72]).mean(dim=(1, 2))
-        return torch.sigmoid(torch.stack([treble, -treble], dim=1))
 
 
 def voice() -> Voice:
@@ -96,7 +75,7 @@ def test_a_window_is_predicted_from_its_own_columns():
     assert out[2].voice_odds == pytest.approx(expected, abs=1e-3)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.booleans())
 def test_any_cutting_gives_the_same_odds(lengths, broken):
     """Pushes of whole seconds; a decision comes with the last of its columns."""
@@ -197,7 +176,7 @@ def test_each_segment_has_the_windows_within_it():
     ]  # fmt: skip
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.lists(st.sampled_from([None, None, -4.0, 3.0]), min_size=2, max_size=40), st.data())
 def test_a_snapshot_carries_the_voice_streak(values, data):
     items = [*odds(values), EndOfStream("a", 10**9, RATE)]

@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from email.utils import formatdate
 from pathlib import Path
@@ -17,8 +18,10 @@ from hypothesis import strategies as st
 
 from airsift.errors import AirsiftError, DecodeError, SourceError
 from stream.decoding.framing import frame_start
+from stream.kafka.loopback import free_ports
 from stream.sources.http import HttpSource
-from stream.sources.web_client import WebClient, WebSettings
+from stream.sources.settings import HttpSettings
+from stream.sources.web_client import WebClient
 from stream.sources.web_content import Kind, content_of, entries
 from stream.sources.web_errors import WebError, retry_after_s
 from stream.sources.web_file import Sign, WebFile, backoff_s, sign_of
@@ -39,10 +42,10 @@ from tests.stream.web_server import (
     whole,
 )
 
-QUICK = WebSettings(timeout_s=2.0, max_backoff_s=0.2)
+QUICK = HttpSettings.default(timeout_s=2.0, max_backoff_s=0.2)
 
 
-def refused(url: str, settings: WebSettings = QUICK) -> str:
+def refused(url: str, settings: HttpSettings = QUICK) -> str:
     with pytest.raises((SourceError, DecodeError)) as error:
         HttpSource(url, "radio", settings)
     message = str(error.value)
@@ -148,11 +151,6 @@ def test_redirections_that_lead_nowhere() -> None:
         assert len(visits) < 20
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tls", "dns", "refused", "no http", "drips", "cut"])
 def test_servers_that_are_none(kind: str) -> None:
@@ -168,7 +166,7 @@ def test_servers_that_are_none(kind: str) -> None:
                         time.sleep(pause_s)
 
     if kind == "refused":
-        assert "Connection refused" in refused(f"http://127.0.0.1:{free_port()}/live")
+        assert "Connection refused" in refused(f"http://127.0.0.1:{free_ports(1)[0]}/live")
         return
     if kind == "dns":
         assert "host name is not known" in refused("http://no-such-host.invalid/live")
@@ -258,7 +256,7 @@ def test_of_a_list_the_first_entry_that_plays_is_taken(path: str) -> None:
         "/page": whole(PAGES["a web page (HTML)"]),
     }
     with radio(answers) as (url, visits):
-        dead = f"http://127.0.0.1:{free_port()}/dead"
+        dead = f"http://127.0.0.1:{free_ports(1)[0]}/dead"
         for name, text in LISTS.items():
             answers[name] = whole(text.format(url=url, dead=dead).encode())
         with listening(url + path) as source:
@@ -502,7 +500,21 @@ def test_a_file_is_read_from_any_byte(at: int, n: int) -> None:
         file.close()
 
 
-def test_a_login_of_the_settings_is_for_the_server_of_the_address_alone() -> None:
+@pytest.fixture
+def login(tmp_path: Path) -> Callable[[str], HttpSettings]:
+    """Give a function from a password to settings with it."""
+
+    def settings(password: str) -> HttpSettings:
+        path = tmp_path / "password"
+        path.write_text(f"{password}\n", encoding="utf-8")
+        return HttpSettings.default(timeout_s=3.0, username="bob", password_file=str(path))
+
+    return settings
+
+
+def test_a_login_of_the_settings_is_for_the_server_of_the_address_alone(
+    login: Callable[[str], HttpSettings],
+) -> None:
     def answer(request: Request) -> None:
         seen.append((request.path, request.headers.get("Authorization")))
         whole(f"{there}/live.mp3\n".encode())(request)
@@ -517,15 +529,13 @@ def test_a_login_of_the_settings_is_for_the_server_of_the_address_alone() -> Non
     elsewhere["/live.mp3"] = foreign
     answers = {"/list.m3u": answer, "/old.m3u": reply(302, Location="/list.m3u")}
     with radio(elsewhere) as (there, _), radio(answers) as (url, _):
-        settings = WebSettings(timeout_s=2.0, username="bob", password="open sesame ü")
-        source = HttpSource(f"{url}/old.m3u", "radio", settings)
+        source = HttpSource(f"{url}/old.m3u", "radio", login("open sesame ü"))
         source.close()
     token = "Basic Ym9iOm9wZW4gc2VzYW1lIMO8"
     assert seen == [("/list.m3u", token), ("/live.mp3", None)]
-    assert "sesame" not in repr(settings)
 
 
-def test_hls_has_the_login_of_the_settings() -> None:
+def test_hls_has_the_login_of_the_settings(login: Callable[[str], HttpSettings]) -> None:
     lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:2", "#EXTINF:2,", "/0.ts", "#EXT-X-ENDLIST", ""]
     bodies = {"/a.m3u8": "\n".join(lines).encode(), "/0.ts": encoded(2, "aac", "mpegts")}
 
@@ -536,16 +546,14 @@ def test_hls_has_the_login_of_the_settings() -> None:
             whole(bodies[request.path])(request)
 
     with radio(dict.fromkeys(bodies, answer)) as (url, _):
-        settings = WebSettings(timeout_s=3.0, username="bob", password="open:/@s")
-        source = HttpSource(f"{url}/a.m3u8", "radio", settings)
+        source = HttpSource(f"{url}/a.m3u8", "radio", login("open:/@s"))
         assert length_s(received_audio(source)) == pytest.approx(2, abs=0.3)
         source.close()
 
 
-def test_a_refused_login_differs_from_a_missing_one() -> None:
+def test_a_refused_login_differs_from_a_missing_one(login: Callable[[str], HttpSettings]) -> None:
     with radio({"/live": reply(401, WWW_Authenticate="Basic")}) as (url, _):
-        settings = WebSettings(timeout_s=2.0, username="bob", password="open-sesame")
-        message = refused(f"{url}/live", settings)
+        message = refused(f"{url}/live", login("open-sesame"))
         assert "refuses the login (HTTP 401 Unauthorized); check http.username" in message
         assert "open-sesame" not in message
 

@@ -16,8 +16,9 @@ from airsift.cli.app import app
 from airsift.errors import SourceError
 from stream.sources import web_client
 from stream.sources.http import HttpSource
+from stream.sources.settings import HttpSettings
 from stream.sources.web_address import PublicOnly, check_scheme, is_public, public_name
-from stream.sources.web_client import WebClient, WebSettings
+from stream.sources.web_client import WebClient
 from tests.stream.web_server import (
     Answer,
     encoded,
@@ -101,13 +102,17 @@ def test_which_addresses_are_public(address: str, public: bool) -> None:
 def test_what_is_private_is_refused_by_name() -> None:
     with radio({"/live": stream(encoded(3), then=2)}) as (url, visits):
         with pytest.raises(SourceError, match=r"127\.0\.0\.1.*http\.allow_private=false") as error:
-            HttpSource(f"{url}/live?token={SECRET}", "radio", WebSettings(allow_private=False))
+            HttpSource(
+                f"{url}/live?token={SECRET}", "radio", HttpSettings.default(allow_private=False)
+            )
         assert SECRET not in str(error.value)
         assert visits == []
         for name in ("localhost", "127.1", "[::1]", "2130706433", "0x7f000001"):
             port = url.rpartition(":")[2]
             with pytest.raises(SourceError):
-                HttpSource(f"http://{name}:{port}/live", "radio", WebSettings(allow_private=False))
+                HttpSource(
+                    f"http://{name}:{port}/live", "radio", HttpSettings.default(allow_private=False)
+                )
         assert visits == []
 
 
@@ -134,7 +139,7 @@ def test_public_addresses_are_read_as_without_the_rule(inside: str) -> None:
         answers["/list.pls"] = whole(f"[playlist]\nFile1={url}/live\n".encode())
         for path, until_s in (("/live", 3), ("/a.mp3", 1e9), ("/list.pls", 3)):
             source = HttpSource(
-                url + path, "radio", WebSettings(timeout_s=3.0, allow_private=False)
+                url + path, "radio", HttpSettings.default(timeout_s=3.0, allow_private=False)
             )
             try:
                 assert length_s(received_audio(source, until_s=until_s)) >= 3
@@ -161,7 +166,9 @@ def test_nothing_on_the_way_leads_inside(inside: str) -> None:
         for path, answer in handler.items():
             answers[path] = answer
             with pytest.raises(SourceError, match=inside):
-                HttpSource(url + path, "radio", WebSettings(timeout_s=2.0, allow_private=False))
+                HttpSource(
+                    url + path, "radio", HttpSettings.default(timeout_s=2.0, allow_private=False)
+                )
             with pytest.raises(TimeoutError):
                 trap.accept()
         assert [v for v in visits if v in handler]
@@ -176,7 +183,7 @@ def test_a_list_from_the_network_names_only_the_web(entry: str) -> None:
     answers = {"/list.m3u": whole(f"#EXTM3U\n{entry}\n".encode())}
     only = pytest.raises(SourceError, match="only http:// and https:// are read")
     with radio(answers) as (url, _), only:
-        HttpSource(f"{url}/list.m3u", "radio", WebSettings(timeout_s=2.0))
+        HttpSource(f"{url}/list.m3u", "radio", HttpSettings.default(timeout_s=2.0))
 
 
 @pytest.mark.slow
@@ -189,7 +196,7 @@ def test_a_redirection_leads_only_to_the_web(path: str, target: str) -> None:
         answers = {path: lambda request: request.head(302, Location=where)}
         with radio(answers) as (url, _):
             with pytest.raises(SourceError):
-                HttpSource(url + path, "radio", WebSettings(timeout_s=2.0))
+                HttpSource(url + path, "radio", HttpSettings.default(timeout_s=2.0))
             with pytest.raises(TimeoutError):
                 trap.accept()
 
@@ -204,7 +211,7 @@ def test_a_playlist_of_hls_reads_no_file_and_calls_nobody(entry: str) -> None:
         answers["/etc/hostname"] = lambda request: request.head(404)
         with radio(answers) as (url, _):
             with pytest.raises(Exception, match=r"^http://127"):
-                HttpSource(f"{url}/a.m3u8", "radio", WebSettings(timeout_s=2.0))
+                HttpSource(f"{url}/a.m3u8", "radio", HttpSettings.default(timeout_s=2.0))
             with pytest.raises(TimeoutError):
                 trap.accept()
 
@@ -256,7 +263,7 @@ def test_a_login_is_not_taken_along_to_another_server() -> None:
         moved = {"/old.m3u": lambda request: request.head(302, Location=f"{there}/list.m3u")}
         with radio(moved) as (url, _):
             login = url.replace("http://", f"http://bob:{SECRET}@")
-            client = WebClient(f"{login}/old.m3u", WebSettings(timeout_s=2.0))
+            client = WebClient(f"{login}/old.m3u", HttpSettings.default(timeout_s=2.0))
             response = client.get(f"{login}/old.m3u")
             response.close()
     assert seen == [None]
@@ -266,7 +273,7 @@ def test_a_login_is_not_taken_along_to_another_server() -> None:
 @pytest.mark.slow
 def test_closing_ends_the_proxy(inside: str) -> None:
     with radio({"/live": stream(encoded(30), then=20)}) as (url, _):
-        source = HttpSource(f"{url}/live", "radio", WebSettings(allow_private=False))
+        source = HttpSource(f"{url}/live", "radio", HttpSettings.default(allow_private=False))
         received_audio(source, until_s=1)
         guard = source._client.guard
         assert guard is not None

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import DecodeError
@@ -10,6 +10,7 @@ from stream.audio import AudioChunk
 from stream.kafka.codec.message import CODECS, ChunkDecoder, Message, encode
 from stream.kafka.settings import WireSettings
 from stream.testing import tone
+from tests.examples import examples
 
 RATES = (8000, 16000, 44100, 48000)
 
@@ -17,7 +18,7 @@ RATES = (8000, 16000, 44100, 48000)
 def decode(
     message: Message, limits: WireSettings | None = None, arrived_ms: int | None = None
 ) -> AudioChunk:
-    return ChunkDecoder(limits or WireSettings()).decode(*message, arrived_ms).chunk
+    return ChunkDecoder(limits or WireSettings.default()).decode(*message, arrived_ms).chunk
 
 
 def with_headers(message: Message, **changes: str | None) -> Message:
@@ -32,7 +33,7 @@ def message() -> Message:
     return encode(AudioChunk("news", 32000, tone(0.1, 16000), 16000, 1_700_000_000.25), "pcm")
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     codec=st.sampled_from(CODECS),
     rate=st.sampled_from(RATES),
@@ -51,7 +52,7 @@ def test_every_codec_keeps_place_and_length(codec: str, rate: int, n: int, start
     assert len(chunk.samples) * rate == n * chunk.rate
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=50))
 def test_f32_is_lossless(values: list[float]) -> None:
     samples = np.array(values, np.float32)
@@ -61,7 +62,7 @@ def test_f32_is_lossless(values: list[float]) -> None:
 
 
 @pytest.mark.parametrize("codec", ["pcm", "flac"])
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(values=st.lists(st.integers(-32768, 32767), min_size=1, max_size=50))
 def test_16_bit_audio_survives_pcm_and_flac(codec: str, values: list[int]) -> None:
     samples = (np.array(values) / 32768).astype(np.float32)
@@ -74,7 +75,7 @@ def test_16_bit_audio_survives_pcm_and_flac(codec: str, values: list[int]) -> No
 def test_messages_of_lossy_codecs_join_without_a_click(codec: str, rate: int) -> None:
     n = rate // 2
     sent = tone(4 * n / rate, rate)
-    decoder = ChunkDecoder(WireSettings())
+    decoder = ChunkDecoder(WireSettings.default())
     decoded = np.concatenate(
         [
             decoder.decode(*encode(AudioChunk("a", i, sent[i : i + n], rate), codec)).chunk.samples
@@ -185,7 +186,7 @@ def test_a_key_that_is_no_station_is_refused(
     message: Message, key: bytes | None, pattern: str
 ) -> None:
     with pytest.raises(DecodeError, match=pattern):
-        ChunkDecoder(WireSettings()).decode(key, message.value, message.headers)
+        ChunkDecoder(WireSettings.default()).decode(key, message.value, message.headers)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
@@ -203,7 +204,7 @@ def test_a_bomb_is_stopped_at_the_limit() -> None:
 
 
 def test_a_configured_format_stands_in_for_headers(message: Message) -> None:
-    limits = WireSettings(default_content_type="audio/x-s16le", default_rate=16000)
+    limits = WireSettings.default(default_content_type="audio/x-s16le", default_rate=16000)
     chunk = decode(message._replace(headers=[]), limits, arrived_ms=1_000)
     assert np.array_equal(chunk.samples, decode(message).samples)
     assert (chunk.start, chunk.time) == (16000, 1.0)
@@ -242,13 +243,13 @@ def is_sound_or_refused(
     key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
 ) -> bool:
     try:
-        chunk = ChunkDecoder(WireSettings(max_s=1)).decode(key, value, headers).chunk
+        chunk = ChunkDecoder(WireSettings.default(max_s=1)).decode(key, value, headers).chunk
     except DecodeError as error:
         return len(str(error).splitlines()) == 1
     return bool(np.isfinite(chunk.samples).all()) and chunk.start >= 0
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.none() | st.binary(max_size=8), st.none() | st.binary(max_size=3000), HEADERS)
 def test_rubbish_is_refused_in_one_line(
     key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
@@ -257,14 +258,14 @@ def test_rubbish_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(value=st.binary(min_size=1, max_size=4000))
 def test_rubbish_of_every_type_is_refused_in_one_line(kind: bytes, value: bytes) -> None:
     assert is_sound_or_refused(b"a", value, [("content-type", kind), ("rate", b"16000")])
 
 
 @pytest.mark.parametrize("codec", CODECS)
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(
     damage=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=20),
     cut=st.integers(0, 10**6),

@@ -11,7 +11,7 @@ import pytest
 from stream.kafka.settings import WireSettings
 from tests.stream.hostile import KINDS, decode
 
-LIMITS = WireSettings()
+LIMITS = WireSettings.default()
 
 
 def processor_s(kind: str, value: bytes) -> float:
@@ -59,7 +59,7 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 kind, value = sys.argv[1], Path(sys.argv[2]).read_bytes()
-decoder = ChunkDecoder(WireSettings())
+decoder = ChunkDecoder(WireSettings.default())
 before = peak()
 try:
     decoder.decode(b"a", value, [("content-type", kind.encode())], 0)

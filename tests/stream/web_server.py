@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from stream.audio import AudioChunk
 from stream.sources.http import HttpSource
-from stream.sources.web_client import WebSettings
+from stream.sources.settings import HttpSettings
 from stream.testing import tone
 from tests.stream.media import encode
 
@@ -71,7 +71,7 @@ def radio(
 @contextmanager
 def listening(url: str, **settings: float) -> Iterator[HttpSource]:
     own = {"settle_s": settings.pop("settle_s", 0.5)}
-    web = WebSettings(**{"timeout_s": 20.0, "max_backoff_s": 0.5, **settings})  # type: ignore[arg-type]
+    web = HttpSettings.default(**{"timeout_s": 20.0, "max_backoff_s": 0.5, **settings})  # type: ignore[arg-type]
     source = HttpSource(url, "radio", web, **own)
     try:
         yield source
