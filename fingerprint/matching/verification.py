@@ -145,7 +145,7 @@ def verify(query: QueryMap, candidate: Candidate) -> Verification:
         return nothing
     cell = (frame - (start + candidate.lag)) * query.width + (bin_ + _EDGE)
     score = query.weight.take(cell + query.rows)
-    blocks = _by_blocks(score, frame)
+    blocks = _by_blocks(score, frame - (start + candidate.lag))
     total = blocks.sum(axis=1)
     near, wrong = total[: 2 * _NEAR + 1], total[2 * _NEAR + 1 :]
     best = int(near.argmax())

@@ -10,6 +10,7 @@ from fingerprint.analysis.landmarks import Landmarks
 from fingerprint.index.builder import MemSegment
 from fingerprint.index.segment_file import open_segment, write_merged
 from fingerprint.matching.candidates import _densest, find_candidates
+from fingerprint.matching.verification import QueryMap, verify
 from fingerprint.matching.warp import NO_WARP, Warp
 from fingerprint.settings import HOP
 
@@ -71,8 +72,15 @@ def indexed(groups):
 
 def answer(segments, query, warps, max_candidates, max_postings):
     pairs = hashes.query_pairs(query, 6, 6)
+    maps = {warp: QueryMap(query, warp) for warp in warps}
     return [
-        (each.votes, int(each.segment.tracks[each.track]), each.lag, each.warp)
+        (
+            each.votes,
+            int(each.segment.tracks[each.track]),
+            each.lag,
+            each.warp,
+            verify(maps[each.warp], each).z,
+        )
         for each in find_candidates(segments, pairs, warps, max_candidates, max_postings)
     ]
 
@@ -109,7 +117,7 @@ def test_a_new_track_is_looked_up_by_the_keys_of_the_whole_index():
     query = excerpt(TRACKS, TRACKS)
     for max_postings in (500, 2000):
         votes = [
-            [v for v, track, lag, _ in answer(segments, query, [NO_WARP], 9, max_postings)
+            [v for v, track, lag, *_ in answer(segments, query, [NO_WARP], 9, max_postings)
              if (track, lag) == (TRACKS, 60)]
             for segments in ([large, small], [both])
         ]  # fmt: skip
