@@ -42,7 +42,8 @@ class Classifier:
     def __init__(self, module: torch.jit.ScriptModule, spec: ModelSpec) -> None:
         self._module = module
         self.spec = spec
-        # Columns of a row: one step, and the columns before it in which its frames begin.
+        # Columns of a row: one step, and the columns before it in which its frames begin. Rows of
+        # five or ten steps would share those; with their first layers, that is a tenth of the time.
         self._row = spec.frames_before_step * spec.stride_columns + spec.step_columns
         columns = random_rows((self._row, spec.n_bins), scale=8.0)
         frames = random_rows((spec.window_frames, spec.frame_size))

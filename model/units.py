@@ -33,13 +33,14 @@ if TYPE_CHECKING:
 
     Function = Callable[..., Tensor | tuple[Tensor, ...]]
 
-# Rows of a unit. CPU time of a second of audio through the pipeline, in ms on an AMD EPYC, by the
-# allowed sizes:
+# Rows of a unit: those of the usual pushes, because rows of padding cost as much as others. CPU
+# time of a second of audio through the pipeline, in ms on a busy AMD EPYC, by the allowed sizes
+# (``python -m bench.speed.units``):
 #
-#                                1   2, 8     4     8    16
-#     a file, 10 s at a push   2.5    1.5   1.6   1.9   1.5
-#     one station, live        4.3    5.0   6.6   8.6  15.5
-#     eight stations, live     2.4    1.4   1.9   1.4   2.1
+#                                1   2, 8   1, 2, 5, 8, 10    16
+#     a file, 10 s at a push   2.8    1.7              1.4   2.2
+#     one station, live        4.2    4.9              4.5    13
+#     eight stations, live     2.8    1.7              1.7   2.8
 SIZES = (1, 2, 5, 8, 10)
 
 _FEW = 100  # numbers

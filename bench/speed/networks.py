@@ -2,8 +2,9 @@
 
 All networks train on the same windows in the same order and are validated on the same windows; the
 EMA state with the lowest cost counts. An interrupted training resumes. The cost is CPU time on one
-thread, the minimum of several rounds, of a 5 s window and of a minute in one piece. ``--only``
-runs the slow networks in a process of their own; ``--draw`` plots several JSON files.
+thread, the minimum of several rounds, of a 5 s window and of a minute in one piece; ``--cost``
+measures it alone, on networks that are not trained, for which it is the same. ``--only`` runs the
+slow networks in a process of their own; ``--draw`` plots several JSON files.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ def cpu_s(call: Callable[[], object], rounds: int = 12, seconds: float = 0.3) ->
 
 
 def cost(network: Any) -> tuple[float, float]:
-    """Return the milliseconds of one window, and of a second within a minute of windows."""
+    """Return the milliseconds of one window, and of a second within a minute of windows.
+
+    With the boundary head, if there is one, and in the form that is exported.
+    """
     module = classifier.script(inference_form(network.eval()))
     predict = module.predict if network.moments else module.decide
     window, minute = torch.rand(1, 250, 144) * 8, torch.rand(1, MINUTE, 144) * 8
@@ -131,6 +135,18 @@ def measure(report: Report, names: Sequence[str], folder: Path) -> None:
         )
 
 
+def measure_cost(report: Report, names: Sequence[str]) -> None:
+    for name in names:
+        network = presets.make(name, len(LABELS))
+        one, second = cost(network)
+        report.row(
+            name,
+            parameters=sum(values.numel() for values in network.parameters()),
+            window_ms=one,
+            stream_ms_per_s=second,
+        )
+
+
 def draw(files: Sequence[Path], image: Path) -> None:
     """Draw accuracy against the cost of a window."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -166,6 +182,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[*presets.PRESETS, *BASELINES])
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--cost", action="store_true", help="measure no accuracy")
     parser.add_argument("--draw", nargs="+", type=Path, help="JSON files, then the picture")
     options = parser.parse_args()
     if options.draw:
@@ -173,6 +190,11 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     presets.PRESETS.update(BASELINES)
+    if options.cost:
+        report = Report("Cost of networks")
+        measure_cost(report, options.only)
+        report.finish(options.json)
+        return
     options.folder.mkdir(parents=True, exist_ok=True)
     if options.corpus:
         train(options.only, options.corpus, options.folder, options.steps, options.batch)

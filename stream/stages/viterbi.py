@@ -146,9 +146,11 @@ class Search:
     def _normalise(self) -> None:
         """Make scores relative to the best one, so that they do not grow with time."""
         best = max(self.scores)
-        self.scores = [max(score - best, DROPPED) for score in self.scores]
+        floor = best + DROPPED
+        # Comparisons: with calls of `max`, a push takes 1.3 times as long.
+        self.scores = [score - best if score > floor else DROPPED for score in self.scores]
         for each in self.waiting:
-            each.scores = [max(score - best, DROPPED) for score in each.scores]
+            each.scores = [score - best if score > floor else DROPPED for score in each.scores]
 
     def _best(self) -> int:
         return self.scores.index(max(self.scores))

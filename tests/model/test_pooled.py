@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.networks.inference import inference_form
 from model.networks.pooled import Network
 from tests.examples import examples
 
@@ -54,3 +55,25 @@ def test_silence_and_the_loudest_columns_give_finite_answers(network: Network) -
 
 def test_it_is_small() -> None:
     assert sum(values.numel() for values in Network().parameters()) <= 400_000
+
+
+@pytest.mark.parametrize("refine", [0, 1, 2])
+def test_the_exported_form_is_the_same_function(refine: int) -> None:
+    """Whatever its layers learned, and for windows of any length."""
+    torch.manual_seed(refine)
+    network = Network(maps=(4, 8, 12, 16), frame_size=24, hidden=8, refine=refine)
+    for norm in network.modules():
+        if isinstance(norm, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
+            torch.nn.init.normal_(norm.bias)
+    network(torch.rand(8, 250, 144) * 12)  # statistics as after training
+    network.temperature.copy_(torch.tensor([1.5, 0.7]))
+    form = inference_form(network.eval())
+    columns = torch.rand(3, 250, 144) * 12
+    with torch.inference_mode():
+        frames = network.embed(columns)
+        torch.testing.assert_close(form.embed(columns), frames, atol=1e-4, rtol=1e-4)
+        for count in (1, 2, 5, 21, 22):
+            expected = network.decide(frames[:, :count])
+            torch.testing.assert_close(form.decide(frames[:, :count]), expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(form.predict(frames), network.predict(frames), atol=1e-5, rtol=0)

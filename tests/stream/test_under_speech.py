@@ -31,8 +31,9 @@ class HearsSpeech(LoudnessClassifier):
     def decide(self, frames: torch.Tensor) -> torch.Tensor:
         return torch.tensor([0.95, 0.05]).repeat(len(frames), 1)
 
-    def locate(self, frames: torch.Tensor) -> torch.Tensor:
-        return torch.tensor([0.95, 0.05]).repeat(len(frames), self.spec.moments, 1)
+    def predict(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        near = torch.tensor([0.95, 0.05]).repeat(len(frames), self.spec.moments, 1)
+        return self.decide(frames), near
 
 
 class Counted:
