@@ -111,6 +111,9 @@ def query_times(config: Config, rate: int) -> IdentifySettings:
         warp_every_n_queries=max(identify.warp_every_n_queries, 1),
         max_query=round(identify.max_query_s * rate),
         other_interval=round(identify.other_interval_s * rate),
+        short_interval=round(identify.short_interval_s * rate),
+        short_query=round(identify.short_query_s * rate),
+        warp_first=round(identify.warp_first_s * rate),
     )
 
 

@@ -79,11 +79,14 @@ class IdentifyConfig(Section, table="identify"):
     first_s: Seconds
     interval_s: Seconds
     other_interval_s: Seconds
+    short_interval_s: Seconds
+    short_query_s: Seconds
     query_s: Annotated[float, Field(gt=0, le=60)]
     max_query_s: Annotated[float, Field(gt=0, le=120)]
     shortest_s: Seconds
     tolerance_s: Annotated[float, Field(ge=0)]
     threshold: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    warp_first_s: Seconds
     warp_every_n_queries: Annotated[int, Field(ge=0, le=1000)]
 
     @model_validator(mode="after")

@@ -136,6 +136,11 @@ class StationPublisher(threading.Thread):
             time.sleep(0.05)
         yield from ()
 
+    def stop(self) -> None:
+        """Stop while the broker is there, also after a failure: a later scenario is alone."""
+        self._off.set()
+        self.join(10)
+
     def off(self) -> int:
         """Stop; return how many rounds of the plan the broker has."""
         self._off.set()

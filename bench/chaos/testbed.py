@@ -81,6 +81,7 @@ class Testbed:
         )
         self.publisher.hold_until = lambda: bool(self.subscriber.processed)
         self.publisher.start()
+        self._stack.callback(self.publisher.stop)
 
     def wait(self, ready: Callable[[], bool], what: str, within_s: float = TIMEOUT_S) -> None:
         """Wait until `ready`; `what` names it in the error."""

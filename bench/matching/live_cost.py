@@ -40,7 +40,7 @@ def measure(catalogue: Path, file: Path, label: Label) -> str:
     identify.matcher.extract = counted  # type: ignore[method-assign]
     matches = 0
     began = time.process_time()
-    for chunk in chunks_of(samples, SAMPLE_RATE, station="a"):
+    for chunk in chunks_of(samples, SAMPLE_RATE // 2, station="a"):
         items: list[AudioChunk | Decision | Segment] = [chunk]
         start = chunk.end - _WINDOW_S * SAMPLE_RATE
         if start >= 0:

@@ -172,10 +172,13 @@ class Identify(Stage):
         return out
 
     def _decision(self, state: IdentifyState, decision: Decision) -> list[Match]:
-        state.end = decision.end
-        if not state.query.is_due(decision.end, self.settings, playing=state.playing):
+        state.end, query = decision.end, state.query
+        if not query.is_due(decision.end, self.settings, playing=state.playing):
+            if query.short_is_due(decision.end, self.settings, playing=state.playing):
+                query.short = decision.end
+                return self._query(state, decision, decision.end - EDGE, short=True)
             return []
-        state.query.asked = decision.end
+        query.asked = decision.end
         out = self._query(state, decision, decision.end - EDGE)
         # Twice the interval without the track means it is over, whatever follows it.
         stale = decision.end - 2 * self.settings.interval
@@ -194,8 +197,14 @@ class Identify(Stage):
         state: IdentifyState,
         cause: Decision | Segment | Discontinuity | EndOfStream,
         end: int,
+        *,
+        short: bool = False,
     ) -> list[Match]:
-        """Query the audio up to `end`; return the matches that are new."""
+        """Query the audio up to `end`; return the matches that are new.
+
+        A short query has the last seconds only. If it finds a track, the long one follows: it finds
+        where the track began.
+        """
         if isinstance(cause, Discontinuity | EndOfStream):
             audio_end = certain = cause.start
         else:
@@ -205,14 +214,23 @@ class Identify(Stage):
         buffer.drop_audio(buffer.landmarks.end - EDGE)
         end = min(end, buffer.landmarks.end)
         start = query.from_sample(end, self.settings, playing=state.playing)
+        # The audio of a track that is over is in no later query, or it would be found again.
+        start = max(start, state.playings.ended)
         # While a track plays, its landmarks stay: all of them may be needed to match it again.
         longest = max(query.start, end - self.settings.longest)
         buffer.drop_landmarks(longest if state.playing else start)
         state.playings.forget(buffer.landmarks.start)
         if end - start < self.settings.shortest:
             return []
+        found: list[TrackMatch] = []
+        if short:
+            recent = max(start, query.known, end - self.settings.short_query)
+            found = self.matcher.match(buffer.landmarks.between(recent, end))
+            if not found:
+                return []
+        last = not isinstance(cause, Decision)
         out = []
-        for answer in self._answers(state, start, end, last=not isinstance(cause, Decision)):
+        for answer in self._answers(state, start, end, last=last) or found:
             out += state.playings.add(cause.station, answer, self.rules)
         query.known = max(query.known, state.playings.known)
         return out
@@ -220,22 +238,32 @@ class Identify(Stage):
     def _answers(
         self, state: IdentifyState, start: int, end: int, *, last: bool
     ) -> list[TrackMatch]:
-        """Query [start, end); then its music alone, then more, where that gives nothing."""
+        """Query [start, end); then its music alone, then more, where that gives nothing.
+
+        What no answer explains is left to the matcher with warp search, when that is due.
+        """
         query, landmarks = state.query, state.buffer.landmarks.between(0, end)
-        query.turns += 1
         answers = self.matcher.match(landmarks.between(start, end))
         music = query.music or 0
         if not answers and start < music <= end - self.settings.shortest:
             answers = self.matcher.match(landmarks.between(music, end))
         # Outside music the track has probably ended, and its past would only blur its end.
-        if not answers and query.music is not None and landmarks.start < start:
-            answers = self.matcher.match(landmarks)
-        if answers or self.warping is None:
+        earliest = max(landmarks.start, state.playings.ended)
+        if not answers and query.music is not None and earliest < start:
+            answers = self.matcher.match(landmarks.between(earliest, end))
+        explained = max((answer.query_end for answer in answers), default=start)
+        if answers and end - explained < self.settings.shortest:
+            query.warped = False
             return answers
-        if not query.warp_is_due(self.settings, playing=state.playing, last=last):
-            return []
-        start = min(query.searched, end - self.settings.query)
+        if self.warping is None or not query.warp_is_due(
+            end, self.settings, playing=state.playing, last=last
+        ):
+            return answers
+        start = min(max(query.searched, query.known), end - self.settings.query)
+        start = max(start, state.playings.ended)
         query.searched = end
-        answers = self.warping.match(landmarks.between(start, end))
-        query.warped = any(answer.speed != 1 or answer.pitch != 0 for answer in answers)
-        return answers
+        found = self.warping.match(landmarks.between(start, end))
+        found = [answer for answer in found if answer.query_end > explained]
+        if found:
+            query.warped = any(answer.speed != 1 or answer.pitch != 0 for answer in found)
+        return answers + found

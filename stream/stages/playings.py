@@ -93,6 +93,11 @@ class Playings:
         """Up to here the audio has a name."""
         return max((each.match.end for each in [*self.open, *self.over] if each.named), default=0)
 
+    @property
+    def ended(self) -> int:
+        """No track that is over plays behind this sample."""
+        return max((each.match.end for each in self.over), default=0)
+
     def add(self, station: str, answer: TrackMatch, rules: PlayingRules) -> list[Match]:
         """Add an answer; return its match if it is new, and nothing if it confirms a playing.
 
@@ -222,7 +227,8 @@ def _goes_on(playing: Playing, answer: TrackMatch, tolerance: int) -> bool:
     passed = round((answer.query_start - match.start) * answer.speed)
     apart = abs(answer.track_start - match.track_start - passed)
     if answer.track == match.track:
-        return apart <= tolerance
+        # It may be found again in another repeat, but not at its beginning: there it begins again.
+        return apart <= tolerance or answer.track_start > _LEAD_IN
     # The recording goes on behind the place where it was lost, or has begun again.
     lost = match.track_start + round((match.end - match.start) * answer.speed)
     return apart <= _COPY_TOLERANCE and answer.track_start >= lost - _LEAD_IN

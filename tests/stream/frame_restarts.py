@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import NamedTuple
 
 from stream.audio import AudioChunk
-from stream.kafka.checkpoint.partition_reader import PartitionReader
-from stream.kafka.checkpoint.record import as_record, read_record
 from stream.kafka.records.consumer_record import Received
-from stream.kafka.settings import KafkaSettings
 from tests.stream.bare import Sent
 from tests.stream.doubles import snapshot
+from tests.stream.partition import new_reader, read_back
 
 RATE = 16_000
 
@@ -26,18 +23,13 @@ class Read(NamedTuple):
 
 def read(sent: list[Sent], begin: int, end: int, records: list, oldest_of) -> Read:
     """Read messages from `begin` to `end`, and checkpoint with what `oldest_of(chunks)` needs."""
-    reader = PartitionReader(KafkaSettings.default(), RATE, lambda *_: None, now=lambda: 0.0)
-    reader.begin(0, begin, records)
+    reader = new_reader(begin, records)
     chunks = {}
     for offset, (value, headers, arrived_ms) in enumerate(sent[begin:end], begin):
         for chunk in reader.read(Received("audio", 0, offset, arrived_ms, b"a", value, headers)):
             chunks[chunk.start, chunk.rate, chunk.ends] = offset, chunk
     written = reader.checkpoint({"a": snapshot(oldest_of(chunks))} if chunks else {})
-    found = []
-    for partition, saved in written:
-        key, value, _ = as_record("us", partition, saved)
-        place = {"topic": "state", "partition": partition, "offset": 0, "key": key, "value": value}
-        found.append(read_record("us", SimpleNamespace(**place)))
+    found = [read_back(partition, saved) for partition, saved in written]
     return Read(chunks, reader.commit_offset(0), found or records)
 
 

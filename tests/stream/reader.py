@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 from stream.kafka.checkpoint.partition_reader import PartitionReader
-from stream.kafka.checkpoint.record import as_record, read_record
 from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
+from tests.stream.partition import read_back
 from tests.stream.restarts import RATE, make, through_json
 
 
@@ -69,10 +67,7 @@ class Group:
             assert other.restore(station, snapshot)
             assert other.snapshot(station) == snapshot
         for partition, saved in self.reader.checkpoint(snapshots):
-            key, value, _ = as_record("group", partition, saved)
-            record = SimpleNamespace(topic="state", partition=0, offset=0, key=key, value=value)
-            back = read_record("group", record)
-            assert not back.damaged
+            back = read_back(partition, saved)
             assert back == saved or saved.silent_s
             if back.snapshot is None:
                 self.records.pop(back.station, None)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.records.consumer_record import Received
-from stream.kafka.settings import KafkaSettings
 from tests.stream.bare import stream
 from tests.stream.containers import sizes
+from tests.stream.partition import new_reader
 
 FRAMES = stream("mp3", 16_000, "mono", 24_000).frames
 HEADERS = [("content-type", b"audio/mpeg"), ("start_sample", b"0")]
@@ -15,10 +14,7 @@ HEADERS = [("content-type", b"audio/mpeg"), ("start_sample", b"0")]
 class Partition:
     def __init__(self):
         self.at = 0.0
-        self.reader = PartitionReader(
-            KafkaSettings.default(), 16_000, lambda *_: None, now=lambda: self.at
-        )
-        self.reader.begin(0, 0, [])
+        self.reader = new_reader(now=lambda: self.at)
 
     def take(self, offset, station, value):
         message = Received("audio", 0, offset, 1_700_000_000_000, station, value, HEADERS)

@@ -12,13 +12,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk
-from stream.kafka.checkpoint.partition_reader import PartitionReader
-from stream.kafka.checkpoint.record import StationRecord, as_record, read_record
+from stream.kafka.checkpoint.record import StationRecord
 from stream.kafka.records.consumer_record import Received
-from stream.kafka.settings import KafkaSettings
 from stream.stages.align import Align
 from tests.examples import examples
 from tests.stream.doubles import snapshot
+from tests.stream.partition import new_reader, read_back
 
 RATE = 1000  # samples are milliseconds
 N = 500
@@ -45,10 +44,10 @@ class Reader:
 
     def join(self) -> None:
         self.at = self.committed
-        self.reader = PartitionReader(
-            KafkaSettings.default(), RATE, self._refuse, now=lambda: self.clock
-        )
-        self.reader.begin(0, self.committed, self.records.values())
+        self.reader = new_reader(
+            self.committed, self.records.values(),
+            rate=RATE, refuse=self._refuse, now=lambda: self.clock,
+        )  # fmt: skip
 
     def _refuse(self, message: Any, reason: str) -> None:
         self.refused.append((message.offset, reason))
@@ -65,11 +64,7 @@ class Reader:
         ends = {chunk.station: chunk.end for chunk in self.chunks}
         written = self.reader.checkpoint({s: snapshot(end) for s, end in ends.items()})
         for partition, saved in written:
-            key, value, _ = as_record("g", partition, saved)
-            record = Received("state", partition, 0, -1, key, value, [])
-            read = read_record("g", record)
-            assert read is not None
-            self.records[saved.station] = read
+            self.records[saved.station] = read_back(partition, saved)
         self.committed = self.reader.commit_offset(0)
 
     @property

@@ -6,12 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.records.consumer_record import Received
-from stream.kafka.settings import KafkaSettings
 from tests.examples import examples
 from tests.stream.bare import Sent, messages, stream
 from tests.stream.frame_restarts import RATE, check_restarts
+from tests.stream.partition import new_reader
 
 STREAMS = [("mp3", 44_100, "stereo", 128_000), ("aac", 24_000, "stereo", 32_000)]
 FAR_S = 100_000
@@ -29,10 +28,7 @@ def moved(sent: Sent, made, seconds: int) -> Sent:
 
 def decoded(sent: list[Sent]) -> list[tuple[int, float | None, bytes]]:
     refused: list[str] = []
-    reader = PartitionReader(
-        KafkaSettings.default(), RATE, lambda _, reason: refused.append(reason)
-    )
-    reader.begin(0, 0, [])
+    reader = new_reader(rate=RATE, refuse=lambda _, reason: refused.append(reason))
     found = []
     for offset, (value, headers, arrived_ms) in enumerate(sent):
         for chunk in reader.read(Received("audio", 0, offset, arrived_ms, b"a", value, headers)):

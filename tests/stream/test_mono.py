@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -39,7 +39,8 @@ def stereo(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.stack([left, right], axis=1)
 
 
-def programme(channels: int, seed: int) -> np.ndarray:
+@cache
+def programme(channels: int, seed: int = 7) -> np.ndarray:
     """Return 15 s in which everything happens to the channels."""
     rng, parts = np.random.default_rng(seed), []
     for k in range(6):
@@ -52,14 +53,11 @@ def programme(channels: int, seed: int) -> np.ndarray:
     return np.concatenate(parts).astype(np.float32)
 
 
-PROGRAMMES = {channels: programme(channels, 7) for channels in (2, 3, 6)}
-
-
 @pytest.mark.slow
 @EXAMPLES
 @given(data=st.data(), channels=st.sampled_from([2, 3, 6]), start=st.integers(0, 3000))
 def test_samples_do_not_depend_on_how_audio_is_cut(data, channels, start) -> None:
-    samples = PROGRAMMES[channels]
+    samples = programme(channels)
     cuts = data.draw(st.lists(st.integers(0, len(samples)), max_size=40))
     assert np.array_equal(mix(samples, start=start, cuts=cuts), mix(samples, start=start))
 
@@ -73,7 +71,7 @@ def test_samples_do_not_depend_on_how_audio_is_cut(data, channels, start) -> Non
     size=st.integers(50, 9000),
 )
 def test_what_is_repeated_from_where_it_is_needed_is_the_same(data, channels, start, size) -> None:
-    samples = PROGRAMMES[channels]
+    samples = programme(channels)
     chunks = chunks_of(samples, size, rate=RATE, start=start)
     stage = ToMono(RATE)
     stop = data.draw(st.integers(1, len(chunks)))

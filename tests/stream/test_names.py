@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -14,9 +11,9 @@ from stream.audio import AudioChunk
 from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.codec.message import encode
 from stream.kafka.records.consumer_record import Received
-from stream.kafka.settings import KafkaSettings
 from tests.examples import examples
 from tests.stream.containers import sizes
+from tests.stream.partition import new_reader
 
 RATE = 16_000
 MANY = 20_000
@@ -46,14 +43,6 @@ def garbage(offset: int, key: bytes | None, kind: str) -> Received:
     value, headers = GARBAGE[kind]
     encoded = [(name, text.encode()) for name, text in headers.items()]
     return Received("audio", 0, offset, -1, key, value, encoded)
-
-
-def new_reader(
-    refuse: Callable[[Any, str], None] = lambda *_: None, **options: Any
-) -> PartitionReader:
-    made = PartitionReader(KafkaSettings.default(**options), RATE, refuse)
-    made.begin(0, 0, [])
-    return made
 
 
 @pytest.mark.slow
@@ -114,7 +103,7 @@ def test_parts_of_frames_make_no_stations(caplog: pytest.LogCaptureFixture) -> N
 @pytest.mark.parametrize("key", [None, b"", b"\xff\xfe", b"x" * 201, b"a\nb", "\u200b".encode()])
 def test_names_that_cannot_be_cost_nothing(key: bytes | None) -> None:
     refused: list[str] = []
-    taken = new_reader(lambda _, reason: refused.append(reason))
+    taken = new_reader(refuse=lambda _, reason: refused.append(reason))
     before = sizes(taken)
     for i in range(50):
         taken.read(garbage(i, key, "odd bytes"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import cache
 
 import av
 import numpy as np
@@ -18,6 +19,7 @@ from tests.stream.media import encode
 RATES = [8_000, 22_050, 44_100]
 
 
+@cache
 def music(seconds: float, rate: int, seed: int = 0) -> NDArray[np.float32]:
     """Return audio that is nowhere like itself: low notes that are everywhere, and noise."""
     rng = np.random.default_rng(seed)
@@ -27,9 +29,6 @@ def music(seconds: float, rate: int, seed: int = 0) -> NDArray[np.float32]:
         2 * np.pi * 82 * np.arange(n) / rate
     )
     return (0.2 * noise + 0.2 * notes).astype(np.float32)
-
-
-AUDIO = {rate: music(40, rate) for rate in RATES}
 
 
 @pytest.mark.slow
@@ -43,7 +42,7 @@ AUDIO = {rate: music(40, rate) for rate in RATES}
 def test_a_repetition_is_found_to_the_sample(
     rate: int, end_s: float, overlap_s: float, new_s: float
 ) -> None:
-    audio, end = AUDIO[rate], round(end_s * rate)
+    audio, end = music(40, rate), round(end_s * rate)
     known = audio[round(rate * 2) : end]
     start = max(end - round(overlap_s * rate), 0)
     new = audio[start : start + round((overlap_s + new_s) * rate)]
@@ -54,7 +53,7 @@ def test_a_repetition_is_found_to_the_sample(
 
 @pytest.mark.parametrize("rate", RATES)
 def test_other_audio_is_no_repetition(rate: int) -> None:
-    audio = AUDIO[rate]
+    audio = music(40, rate)
     assert find_overlap(audio[: 10 * rate], audio[11 * rate : 25 * rate], rate) is None
     assert find_overlap(audio[: 10 * rate], music(9, rate, seed=5), rate) is None
     silence = np.zeros(5 * rate, np.float32)
@@ -66,7 +65,7 @@ def test_other_audio_is_no_repetition(rate: int) -> None:
 
 def test_a_jingle_that_is_played_twice_is_no_repetition() -> None:
     rate = 22_050
-    audio, jingle = AUDIO[rate], music(4, rate, seed=7)
+    audio, jingle = music(40, rate), music(4, rate, seed=7)
     known = np.concatenate([audio[: 5 * rate], jingle, audio[5 * rate : 9 * rate]])
     new = np.concatenate([audio[20 * rate : 22 * rate], jingle, audio[23 * rate : 28 * rate]])
     assert find_overlap(known, new, rate) is None
@@ -118,7 +117,7 @@ def test_what_is_decoded_again_from_its_middle_is_recognised(codec: str) -> None
 
 def test_what_is_damaged_at_its_beginning_is_recognised() -> None:
     rate = 44_100
-    audio = AUDIO[rate]
+    audio = music(40, rate)
     new = audio[7 * rate : 12 * rate].copy()
     new[: round(0.1 * rate)] = 0
     assert find_overlap(audio[: 9 * rate], new, rate) == 7 * rate

@@ -256,6 +256,14 @@ def test_a_song_that_goes_on_behind_its_end_has_another_playing():
     assert second.id != first.id
 
 
+def test_another_repeat_of_a_track_is_the_same_playing_but_its_beginning_is_another():
+    playings = Playings()
+    playings.add("r", answer("p", 0, 10, 30), RULES)
+    assert playings.add("r", answer("p", 12, 20, 70), RULES) == []
+    (again,) = playings.add("r", answer("p", 21, 31), RULES)
+    assert again.start == 21 * S
+
+
 def test_playings_are_remembered_while_a_query_covers_them():
     playings = Playings()
     playings.add("r", answer("p", 0, 10), RULES)

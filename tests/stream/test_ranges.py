@@ -17,18 +17,17 @@ from hypothesis import strategies as st
 from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk, Discontinuity
 from stream.events import Gap
-from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.checkpoint.record import as_record, read_record
 from stream.kafka.codec.sample_count import TimelineRules
 from stream.kafka.codec.timeline import Timeline, TimelineState, read_timeline
 from stream.kafka.faust.consumer import as_received
 from stream.kafka.records.consumer_record import Received
-from stream.kafka.settings import KafkaSettings
 from stream.pipeline import Pipeline
 from stream.ranges import MAX_INDEX_S, MAX_TIME_S, is_time
 from stream.stages.clock import Clock
 from tests.examples import examples
 from tests.stream.doubles import SMOOTH
+from tests.stream.partition import new_reader
 
 RATE = 16_000
 FRONT_END = RollingCQT()
@@ -69,10 +68,7 @@ def of_faust(offset: int, timestamp: int, value: bytes, headers: list[Any]) -> R
 class Receiver:
     def __init__(self) -> None:
         self.refused: list[str] = []
-        self.reader = PartitionReader(
-            KafkaSettings.default(), RATE, lambda _, reason: self.refused.append(reason)
-        )
-        self.reader.begin(0, 0, [])
+        self.reader = new_reader(refuse=lambda _, reason: self.refused.append(reason))
         self.offset = 0
 
     def read(self, driver: Any, fields: dict[str, int], timestamp: int, n: int) -> list[AudioChunk]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 from model import classifier as shipped
 from model.frontend.rolling_cqt import RollingCQT
 from stream.kafka.checkpoint.partition_reader import PartitionReader
-from stream.kafka.checkpoint.record import as_record, read_record
 from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from stream.pipeline import Pipeline
 from tests.stream import bare
 from tests.stream.doubles import SMOOTH
+from tests.stream.partition import read_back
 
 RATE = 16_000
 FRONT_END, CLASSIFIER = RollingCQT(), shipped.load()
@@ -47,13 +45,9 @@ class Worker:
 
     def checkpoint(self) -> tuple[int, tuple]:
         """Return what the group has then: the committed offset, and the records."""
-        records = []
-        for partition, saved in self.reader.checkpoint({"a": self.pipeline.snapshot("a")}):
-            message = as_record("us", partition, saved)
-            where = {"topic": "state", "partition": partition, "offset": 0}
-            stored = SimpleNamespace(key=message.key, value=message.value, **where)
-            records.append(read_record("us", stored))
-        return self.reader.commit_offset(0), tuple(records)
+        written = self.reader.checkpoint({"a": self.pipeline.snapshot("a")})
+        records = tuple(read_back(partition, saved) for partition, saved in written)
+        return self.reader.commit_offset(0), records
 
 
 @pytest.mark.long
