@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from fingerprint.index.segment import Segment
 
-# Postings read for one query, in all segments together: the lists of 1 500 hours of music, and a
-# sixth of those of 10 000 hours.
-MAX_QUERY_POSTINGS = 4_000_000
+# Postings read for one query, in all segments together: all of 800 hours of music, and a twelfth of
+# those of 10 000 hours.
+MAX_QUERY_POSTINGS = 2_000_000
 
 
 def look_up(

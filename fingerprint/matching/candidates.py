@@ -33,7 +33,7 @@ _PER_BIN = 0.03
 _SAME_FRAMES = 3
 # Share of the postings budget of a query that each warp may use in a search over many warps. In a
 # large catalogue that means fewer and rarer keys.
-_WARP_BUDGET = 0.05
+_WARP_BUDGET = 0.1
 MIN_VOTES = 3  # of a candidate
 # Up to this number of lags, counting the votes of each is cheapest.
 _MAX_COUNTED_LAGS = 500
@@ -116,7 +116,7 @@ def find_candidates(
     max_candidates : int > 0
         Candidates to return, of all warps together.
     max_postings : int > 0
-        Postings to read. A search over many warps reads a twentieth of them for each.
+        Postings to read. A search over many warps reads a tenth of them for each.
 
     Raises
     ------
