@@ -25,7 +25,7 @@ test: lint ## install, then lint, types and every test that is not marked long
 long: install ## the tests that take longer than ten seconds each
 	$(TESTS) -m "long and not fuzz" $(PYTEST)
 
-quick: install ## the tests that need no broker and no other process, and less than a second each; a minute
+quick: install ## the tests that need no broker and no other process, and less than half a second each
 	$(TESTS) --quiet --ignore=tests/integration -m "not process and not slow and not long and not fuzz" --hypothesis-profile=quick --durations=5 $(PYTEST)
 
 kills: install ## kill writers of a catalogue two hundred times, at random moments

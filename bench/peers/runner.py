@@ -70,7 +70,9 @@ def run(load, *, labels, how):
             took = {
                 "windows": len(timed["windows"]),
                 "windows_cpu_s": _took(window, timed["windows"]),
-                "programmes_cpu_s": _took(programme, timed["programmes"]) if programme else None,
+                "programmes_cpu_s": _took(programme, timed["programmes"])
+                if programme and timed["programmes"]
+                else None,
                 "peak_mb": peak_mb(),
                 "load": os.getloadavg()[0],
                 "at": time.strftime("%Y-%m-%d %H:%M"),

@@ -108,8 +108,8 @@ def clean(samples: Samples, random: np.random.Generator) -> Samples:
 
 
 PROBABILITIES: dict[Augmentation, float] = {
-    clean: 0.32, room: 0.16, far: 0.16, telephone: 0.08, overload: 0.05, low_pass: 0.07,
-    mp3: 0.06, opus: 0.05, g726: 0.05,
+    clean: 0.28, room: 0.16, far: 0.16, telephone: 0.08, overload: 0.05, low_pass: 0.07,
+    mp3: 0.06, opus: 0.09, g726: 0.05,
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 READ_SPEECH = "read speech"
 SONG_WITH_BAND = "song with band"
+RAP = "rap"
 
 # Speech of Debian packages, by the beginning of their names; the longest that fits.
 _DEBIAN_SPEECH = {
@@ -35,6 +36,9 @@ _DEBIAN: dict[tuple[str, Kind], str] = {
     ("xemacs21-basesupport", "noise"): "single sounds",
 }
 _GAMES: dict[Kind, str] = {"music": "game music", "noise": "game effects"}
+# Songs that are not sung, by repository and artist: JamendoLyrics.csv of f90/jamendolyrics names
+# the genre of each song.
+_SONGS = {("f90/jamendolyrics", "saru"): RAP}
 # Names in the index of a collection that are long, or that differ for one category.
 _COLLECTIONS = {
     "folk song": "field song",
@@ -53,6 +57,11 @@ def of_debian(package: str, kind: Kind, reader: Reader) -> str:
         fits = [name for name in _DEBIAN_SPEECH if package.startswith(name)]
         return _DEBIAN_SPEECH[max(fits, key=len)] if fits else kind
     return _DEBIAN.get((package, kind)) or _GAMES.get(kind, kind)
+
+
+def of_song(repository: str, artist: str) -> str:
+    """Return the category of a song of a repository: a song with a band, or rap."""
+    return _SONGS.get((repository, artist), SONG_WITH_BAND)
 
 
 def of_collection(kind: str) -> str:

@@ -273,7 +273,7 @@ def live(library: Library, scene: Scene) -> None:
     scene.add(clip, kind, start_s=random.uniform(0.0, 8.0), fades_s=(scene.fade(), scene.fade()))
     noise = library.audience() if random.random() < 0.5 else library
     scene.add(
-        noise.draw("noise", TAKE_SECONDS, random), "noise", level_db=random.uniform(-25.0, -3.0)
+        noise.draw("noise", TAKE_SECONDS, random), "noise", level_db=random.uniform(-25.0, 0.0)
     )
     scene.samples = augment.room(scene.samples, random)
 
@@ -311,7 +311,7 @@ def phone_in(library: Library, scene: Scene) -> None:
 
 
 SCENES: tuple[tuple[float, Make], ...] = (
-    (0.22, bed), (0.14, handover), (0.18, sequence), (0.16, noisy), (0.10, live), (0.10, song),
+    (0.21, bed), (0.14, handover), (0.16, sequence), (0.16, noisy), (0.13, live), (0.10, song),
     (0.10, phone_in),
 )  # fmt: skip
 

@@ -147,7 +147,7 @@ def song_items(folder: Path) -> list[Item]:
         Item(
             source_name(row["public_source"] or SONGS), row["file"], "singing",
             f"{SONGS}:{_slug(row['artist'])}", "recipe", licence=row["licence"],
-            category=categories.SONG_WITH_BAND,
+            category=categories.of_song(row["public_source"], row["artist"]),
         )
         for _, row in rows
     ]  # fmt: skip

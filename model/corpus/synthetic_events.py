@@ -44,7 +44,7 @@ def siren(n: int, random: np.random.Generator) -> Wave:
 
 
 def horn(n: int, random: np.random.Generator) -> Wave:
-    """Horns of cars, trains and ships: the same few tones repeated, with long pauses."""
+    """Horns of trains and ships: the same few tones repeated, with long pauses."""
     out = np.zeros(n)
     base, power = random.uniform(90, 500), random.uniform(0.6, 1.5)
     tones = base * np.array([1.0, random.uniform(1.15, 1.3), random.uniform(1.4, 1.7)])
@@ -58,6 +58,35 @@ def horn(n: int, random: np.random.Generator) -> Wave:
             if tone * k < RATE / 2
         )
         out[start : start + length] += held * _smooth(np.ones(length), 0.03)
+    return out
+
+
+def honking(n: int, random: np.random.Generator) -> Wave:
+    """Car horns in traffic: one or two buzzing tones of 250 to 600 Hz, tapped or held.
+
+    Up to four cars, near and far, each with its own horn, over the noise of a street. A pair of
+    horns is usually about a third apart.
+    """
+    street = coloured(n, random)
+    out: Wave = street * (10.0 ** random.uniform(-2.0, -0.2) / max(float(street.std()), 1e-9))
+    for _ in range(int(random.integers(1, 5))):
+        base = random.uniform(250, 600)
+        tones = [base, base * random.uniform(1.15, 1.3)][: random.integers(1, 3)]
+        bell = np.exp(random.uniform(np.log(800), np.log(4000)))
+        longest = 10.0 ** random.uniform(-0.7, 0.9)
+        gain = 10.0 ** random.uniform(-1.2, 0.0)
+        rate = random.uniform(0.1, 0.8) / min(longest, 2.0)
+        for start, length in _times(n, random, rate, (0.12, max(0.2, longest))):
+            time = np.arange(length) / RATE
+            # The diaphragm hits its stop in each period: a pulse wave, coloured by the bell.
+            buzz = _total(
+                np.sin(np.pi * k * 0.3) / k * np.sin(2 * np.pi * k * tone * time)
+                for tone in tones
+                for k in range(1, 24)
+                if k * tone < RATE / 2
+            )
+            held = buzz + 2.0 * _band(buzz, bell, 0.6)
+            out[start : start + length] += gain * held * _smooth(np.ones(length), 0.02)
     return out
 
 
@@ -215,7 +244,8 @@ def whistling(n: int, random: np.random.Generator) -> Wave:
 
 
 EVENTS: tuple[Noise, ...] = (
-    alarm, siren, horn, chirps, insects, barks, knocks, bell, water, creaks, rubble, whistling,
+    alarm, siren, horn, honking, chirps, insects, barks, knocks, bell, water, creaks, rubble,
+    whistling,
 )  # fmt: skip
 
 

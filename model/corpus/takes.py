@@ -40,7 +40,7 @@ Contents = Literal["source", "synthetic", "scenes"]
 
 # Numbers of synthetic takes.
 NOISE_TAKES = 66
-EVENT_TAKES = 132
+EVENT_TAKES = 195
 BEAT_TAKES = 160
 CONVERSATION_TAKES = 160
 CROWD_TAKES = 20

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from airsift.errors import ConfigError
+from model.corpus import categories
 from model.corpus.takes import SCENE
 from model.corpus.teacher import ROW_COLUMNS
 from model.mixing import AUDIBLE
@@ -49,6 +50,8 @@ INSTEAD = {"singing": "music"}
 # Maximum shift in bins: four semitones.
 TRANSPOSITION = 8
 SOURCE_BALANCE = 0.5
+# Most singing on air is songs with a band, and most singing in the corpus is not.
+CATEGORY_WEIGHTS = {categories.SONG_WITH_BAND: 2.0}
 # Share of sources with a simulated room. The rooms of `model.corpus.augment`, on samples, are more
 # realistic but fixed in the feature store; these are drawn for each source of each window.
 REVERBERATED = 0.3
@@ -235,19 +238,26 @@ class _Pool:
 
 
 def _pool(store: FeatureStore, kind: str, dropped: frozenset[int], source_balance: float) -> _Pool:
-    """Weight each package or group by its duration to the power `1 - source_balance`."""
+    """Weight each package or group by its duration to the power `1 - source_balance`.
+
+    Categories of `CATEGORY_WEIGHTS` count more.
+    """
     chosen = [
-        (each.balance_key, number, each.start, each.end)
+        (each, number)
         for number, each in enumerate(store.takes)
         if each.kind == kind and number not in dropped and each.end - each.start > WINDOW // 2
     ]
     total: dict[str, int] = {}
-    for source, _, start, end in chosen:
-        total[source] = total.get(source, 0) + end - start
-    weights = np.array(
-        [(end - start) / total[source] ** source_balance for source, _, start, end in chosen]
+    for each, _ in chosen:
+        total[each.balance_key] = total.get(each.balance_key, 0) + each.end - each.start
+    weights = np.array([
+        (each.end - each.start) / total[each.balance_key] ** source_balance
+        * CATEGORY_WEIGHTS.get(each.category, 1.0)
+        for each, _ in chosen
+    ])  # fmt: skip
+    spans = np.array([(number, each.start, each.end) for each, number in chosen], np.int64).reshape(
+        -1, 3
     )
-    spans = np.array([each[1:] for each in chosen], np.int64).reshape(-1, 3)
     return _Pool(spans, np.cumsum(weights))
 
 

@@ -33,6 +33,7 @@ def titles(shelf):
     return sorted(track.title for track in Catalogue.open(shelf).tracks())
 
 
+@pytest.mark.slow
 def test_names_that_are_not_utf_8_are_added_with_the_files_after_them(songs, tmp_path):
     shelf = songs / f"{BAD} shelf"
     done = airsift("add", songs, "--catalogue", shelf)

@@ -36,6 +36,7 @@ def test_stretches_give_the_matches_of_the_whole(shelf, seed, monkeypatch):
         assert abs(places[0] - places[1]) < RATE // 2
 
 
+@pytest.mark.slow
 def test_a_track_that_is_played_again_is_not_joined(shelf, monkeypatch):
     song = compose(3, 40.0)[: 20 * RATE]
     matcher = LandmarkMatcher(shelf)

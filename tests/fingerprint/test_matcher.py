@@ -114,6 +114,7 @@ def test_several_tracks_in_one_query_are_reported_in_order(shelf):
     assert (second.track_start - second.query_start) / RATE == pytest.approx(-1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_song_cut_in_two_is_reported_in_both_parts(tmp_path):
     """A strict beat makes a song match itself weakly at every bar: no part hides the other."""
     catalogue = Catalogue.create(tmp_path)

@@ -62,6 +62,7 @@ def _corpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(takes, "takes_of_part", takes_of_part)
 
 
+@pytest.mark.slow
 def test_parts_are_of_their_source_and_seed(tmp_path: Path) -> None:
     """Names with dots are names of their own, and another seed computes other parts."""
     for seed in (1, 2, 1):
@@ -78,6 +79,7 @@ def test_parts_are_of_their_source_and_seed(tmp_path: Path) -> None:
         assert len(list((tmp_path / feature_store.PARTS).iterdir())) == 2 * parts
 
 
+@pytest.mark.slow
 def test_a_part_is_reused_only_with_its_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +117,7 @@ def test_a_source_called_synthetic_is_a_source(
     assert list(takes.takes_of_part(tmp_path, part, 1)) == ["synthetic"]
 
 
+@pytest.mark.slow
 def test_tags_are_those_of_the_take_and_reach_the_windows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

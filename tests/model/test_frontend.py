@@ -85,6 +85,7 @@ def test_any_cutting_gives_the_same_columns(cuts: list[int], batch: int) -> None
     assert_same(compressed, push_in_pieces(COMPRESSED, samples, []), atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cuts", [[1], range(1, 30), [11, 12, 13]], ids=str)
 def test_reference_may_be_cut_too(reference: FrontEnd, cuts: Sequence[int]) -> None:
     samples = noise(30, batch=2)
@@ -166,6 +167,7 @@ def test_tones_equal_nnaudio(reference: FrontEnd, frequency_hz: float) -> None:
     assert_same(cqt(samples, RAW), cqt(samples, reference), atol=NNAUDIO_TOLERANCE)
 
 
+@pytest.mark.slow
 def test_front_ends_are_interchangeable(reference: FrontEnd) -> None:
     for name in ("sample_rate", "hop", "n_bins", "latency"):
         assert getattr(RAW, name) == getattr(reference, name)

@@ -121,6 +121,7 @@ def test_every_kind_of_scene_has_the_classes_it_is_named_for(
     assert seen == wanted
 
 
+@pytest.mark.slow
 def test_the_same_number_gives_the_same_scene(library: scenes.Library) -> None:
     first, second = (scenes.make(library, np.random.default_rng([1, 3, 7])) for _ in range(2))
     other = scenes.make(library, np.random.default_rng([1, 3, 8]))

@@ -33,6 +33,7 @@ groups = names | st.sampled_from(["anna", "phone", "choir:1"])
 digests = st.from_regex(r"[0-9a-f]{1,4}(:[0-9]{1,3})?", fullmatch=True)
 
 
+@pytest.mark.slow
 @examples(200)
 @given(
     st.lists(

@@ -60,6 +60,7 @@ def windows(pitch: float) -> torch.Tensor:
     return cqt(torch.from_numpy(tone)[None], RollingCQT())[0, :250]
 
 
+@pytest.mark.slow
 def test_windows_are_pooled_by_voice() -> None:
     """Two voices have their own pitch and one the other's: two thirds are right."""
     known = voices.known_voices()
@@ -79,6 +80,7 @@ def test_windows_are_pooled_by_voice() -> None:
     assert found.low < found.value < found.high
 
 
+@pytest.mark.slow
 def test_sources_are_measured_apart_and_so_are_speech_and_singing() -> None:
     """One woman of a source with trained voices speaks high; of another she sings low."""
     found = voices.accuracy_by_source(

@@ -90,6 +90,7 @@ def test_what_cannot_be_trained_on_is_refused_before_it_is_decoded(
         run("corpus", "build", tmp_path / "c", "--manifest", tmp_path / "mine.csv")
 
 
+@pytest.mark.slow
 def test_the_column_split_of_a_manifest_is_honoured(tmp_path: Path) -> None:
     lines = ["path,class,group,split"]
     for number, split in enumerate(("train", "validation", "test", "")):

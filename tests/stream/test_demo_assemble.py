@@ -43,11 +43,13 @@ def test_it_holds_what_radio_holds(programme):
     assert any(before.end > after.start for before, after in pairwise(programme.plays))
 
 
+@pytest.mark.slow
 def test_one_of_the_tracks_is_not_known():
     plays = [play for name in programmes() for play in assemble(name).plays]
     assert {play.known for play in plays} == {True, False}
 
 
+@pytest.mark.slow
 def test_it_is_loud_where_something_sounds_and_silent_elsewhere(programme):
     assert np.abs(programme.samples).max() <= 1.0
     for s in programme.stretches:

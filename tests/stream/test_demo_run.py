@@ -98,6 +98,7 @@ def test_a_speed_out_of_range_is_refused_in_one_line(demo):
     assert "Traceback" not in complaints
 
 
+@pytest.mark.slow
 def test_the_summary_of_the_truth_is_perfect_and_of_nothing_is_not():
     on_air = [assemble(name) for name in programmes()]
     events = [
@@ -132,6 +133,7 @@ def test_the_summary_draws_the_truth_above_the_detection():
     assert detected == " " * 9 + "  " + played[9:-2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [30, 40, 60, 80, 82, 200])
 def test_the_strips_fit_the_terminal_and_use_its_room(columns):
     lines = summary([assemble(name) for name in programmes()], [], columns)

@@ -55,6 +55,7 @@ def published(shelf, samples):
     return [item for item in out if isinstance(item, Match)]
 
 
+@pytest.mark.slow
 def test_copies_are_listed(shelf):
     tracks = shelf.tracks()
     versions = [track for track in tracks if track.title[0].isdigit()]

@@ -45,6 +45,7 @@ def test_the_number_of_samples_is_that_of_the_ratio(rate: int, n: int) -> None:
     assert len(resample(noise(n), Resampler(rate, 16_000), [n // 3])) == rescale(n, rate, 16_000)
 
 
+@pytest.mark.slow
 def test_an_hour_does_not_drift() -> None:
     resampler, minute = Resampler(11_025, 16_000), np.zeros(11_025 * 60, np.float32)
     counts = [len(resampler.push(minute)) for _ in range(60)]

@@ -153,6 +153,7 @@ def test_the_programmes_cover_all_kinds_of_events(expected):
     assert re.search(r"voice_odds=-?\d", printed)
 
 
+@pytest.mark.slow
 def test_what_is_decided_by_is_what_is_published():
     events = make().push([programmes()["a"]], last=True)
     decisions = [d for d in events if isinstance(d, Decision) and d.final]

@@ -122,6 +122,7 @@ def test_a_snapshot_goes_on_as_if_nothing_had_happened(text, at):
     assert first + other.push(items[at:]) == Smooth(SETTINGS).push(items)
 
 
+@pytest.mark.slow
 def test_a_snapshot_of_an_hour_is_small():
     stage = Smooth(SETTINGS)
     stage.push(decisions("m" * 3600))

@@ -90,6 +90,7 @@ def events_of(samples, catalogue, *, labels=None):
     return events, matcher.queries
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [None, HearsSpeech()], ids=["its own label", "labelled speech"])
 def test_a_track_under_loud_speech_is_one_playing_named_whole(programme, catalogue, labels):
     events, _ = events_of(programme, catalogue, labels=labels)
@@ -102,6 +103,7 @@ def test_a_track_under_loud_speech_is_one_playing_named_whole(programme, catalog
         assert found == {"speech"}
 
 
+@pytest.mark.slow
 def test_speech_and_silence_have_no_match_and_few_queries(speech, catalogue):
     quiet = np.zeros(60 * RATE, np.float32)
     for samples in (speech.astype(np.float32), quiet):

@@ -59,6 +59,7 @@ def reply(status: int, **headers: str) -> Answer:
     return lambda request: request.head(status, **headers)
 
 
+@pytest.mark.slow
 def test_each_refusal_is_one_line_with_its_way_out() -> None:
     answers = {
         f"/{status}": reply(status) for status in (401, 403, 404, 410, 418, 429, 451, 500, 503)
