@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stream.sources.base import Source
     from stream.stages.identify import Identify
     from stream.stages.query_times import IdentifySettings
+    from stream.stages.repeats import FindRepeats
     from stream.stages.smooth import SmoothSettings
 
 log = logging.getLogger(__name__)
@@ -117,6 +118,30 @@ def query_times(config: Config, rate: int) -> IdentifySettings:
     )
 
 
+def build_repeats(config: Config, rate: int) -> FindRepeats | None:
+    """Return the stage that finds repeats, if a folder is configured for them."""
+    if not config.repeats.folder:
+        return None
+    from fingerprint.settings import SAMPLE_RATE
+    from stream.stages.repeats import FindRepeats, RepeatSettings
+
+    if rate != SAMPLE_RATE:
+        raise ConfigError(
+            f"repeats.folder={config.repeats.folder!r}: repeats are found in audio at "
+            f"{SAMPLE_RATE} Hz, and model.path names a network for {rate} Hz; leave one of them "
+            "empty"
+        )
+    settings = RepeatSettings(
+        Path(config.repeats.folder), config.repeats.days, config.repeats.clip_s
+    )
+    if config.identify.catalogue:
+        from fingerprint.catalogue import Catalogue
+        from fingerprint.repeats.naming import title_in
+
+        settings.title_of = title_in(Catalogue.open(Path(config.identify.catalogue)))
+    return FindRepeats(settings)
+
+
 def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
     """Build everything between source and sinks.
 
@@ -137,6 +162,7 @@ def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
         device,
         voice,
         reorder_s=config.kafka.wire.reorder_ms / 1000 if reorder else 0.0,
+        repeats=build_repeats(config, rate),
     )
 
 

@@ -27,7 +27,12 @@ from stream.sources.settings import FileSettings, HttpSettings, MicrophoneSettin
 from stream.telemetry.settings import TelemetrySettings
 
 PREFIX = "AIRSIFT_"
-_PATHS = ("model.path", "model.voice_path", "identify.catalogue")  # and whatever ends in _file
+_PATHS = (
+    "model.path",
+    "model.voice_path",
+    "identify.catalogue",
+    "repeats.folder",
+)  # and whatever ends in _file
 # Old names of keys, refused with the new name.
 RENAMED = {
     "identify.evidence_s": "identify.max_query_s",
@@ -105,6 +110,14 @@ class IdentifyConfig(Section, table="identify"):
         return self
 
 
+class RepeatsConfig(Section, table="repeats"):
+    """What a station repeats: where it is stored, and how far back it is found."""
+
+    folder: str
+    days: Annotated[float, Field(gt=0, le=100)]
+    clip_s: Annotated[float, Field(ge=0, le=300)]
+
+
 class RunConfig(Section, table="run"):
     """The long-running consumer."""
 
@@ -117,6 +130,7 @@ class Config(Section):
     model: ModelConfig
     smoothing: SmoothingConfig
     identify: IdentifyConfig
+    repeats: RepeatsConfig
     file: FileSettings
     http: HttpSettings
     microphone: MicrophoneSettings

@@ -1,4 +1,6 @@
-"""The events that airsift publishes, and their JSON: decisions, segments, matches and gaps.
+"""The events that airsift publishes, and their JSON.
+
+Decisions, segments, matches, repeats and gaps.
 
 All times inside are integer samples at `rate` (the model's, 16 kHz); seconds appear only in
 the JSON. Intervals are half-open. Ids are functions of station, first sample and kind, so a
@@ -204,6 +206,41 @@ class Match(Event):
                 {"track": each.track, "title": each.title, "artist": each.artist}
                 for each in self.alternatives
             ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat(Event):
+    """A piece in [start, end) that the station played before; no catalogue is needed.
+
+    `cluster` names what is played, and is the same for every occurrence. `count` is the number of
+    occurrences in the window, with this one; `previous` is the first sample of the one before.
+    `label` is that of most of it, empty where unknown. `guess` says what it may be: "advert",
+    "jingle", "song", "bed", "programme open" or "other". `title` is empty until the cluster is in
+    the catalogue.
+    """
+
+    cluster: str
+    count: int
+    previous: int
+    label: str
+    guess: str
+    title: str = ""
+
+    kind: ClassVar[str] = "repeat"
+
+    @property
+    def id(self) -> str:
+        return f"{self.station}/{self.kind}/{self.start}/{self.cluster}"
+
+    def details(self) -> JsonObject:
+        return {
+            "cluster": self.cluster,
+            "count": self.count,
+            "previous_start_s": round(self.previous / self.rate, 3),
+            "label": self.label,
+            "guess": self.guess,
+            "title": self.title,
         }
 
 

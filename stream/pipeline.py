@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from model.classifier import Classifier
     from model.frontend.base import FrontEnd
     from stream.session import Item
+    from stream.stages.repeats import FindRepeats
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,8 @@ class Pipeline:
         Tells female from male voices.
     reorder_s : float >= 0
         Maximum seconds of audio that wait for a late chunk, see `Align`.
+    repeats : FindRepeats, optional
+        Finds what a station plays several times.
 
     Raises
     ------
@@ -87,6 +90,7 @@ class Pipeline:
         voice: Classifier | None = None,
         *,
         reorder_s: float = 0.0,
+        repeats: FindRepeats | None = None,
     ) -> None:
         spec = classifier.spec
         spec.check_front_end(front_end)
@@ -102,6 +106,7 @@ class Pipeline:
             *([Voice(voice, spec)] if voice else []),
             Smooth(smoothing),
             *([identify] if identify else []),
+            *([repeats] if repeats else []),
         )
         self.observer: Observer = NullObserver()
         self.sessions = Sessions()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stream.stages.features import Columns, ColumnsState
     from stream.stages.identify import IdentifyState
     from stream.stages.mono import MonoState
+    from stream.stages.repeats import RepeatsState
     from stream.stages.resample import ResampleState
     from stream.stages.smooth import SmoothState
     from stream.stages.voice import VoiceState
@@ -36,7 +37,7 @@ class Session:
     """One station between its first chunk and the time it is forgotten.
 
     A field is None until its stage has received something. Where audio breaks off, each stage
-    sets its field to None; `align` and `clock` go on over it.
+    sets its field to None; `align`, `clock` and `repeats` go on over it.
 
     Parameters
     ----------
@@ -58,6 +59,7 @@ class Session:
     voice: VoiceState | None = None
     smooth: SmoothState | None = None
     identify: IdentifyState | None = None
+    repeats: RepeatsState | None = None
     resume_column: int = 0
     restored: Snapshot | None = None
 

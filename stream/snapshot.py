@@ -18,6 +18,7 @@ from stream.ranges import Rate, Sample
 from stream.stages.classify import ClassifyPart
 from stream.stages.clock import ClockState
 from stream.stages.identify import IdentifyPart
+from stream.stages.repeats import RepeatsPart
 from stream.stages.smooth import SmoothState
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Snapshot(BaseModel):
         Sample at which the audio goes on.
     columns : int, optional
         First column of the next window.
-    clock, classify, voice, smooth, identify
+    clock, classify, voice, smooth, identify, repeats
         What these stages remember; None where they remember nothing.
     """
 
@@ -60,6 +61,7 @@ class Snapshot(BaseModel):
     voice: Sample | None
     smooth: SmoothState | None
     identify: IdentifyPart | None
+    repeats: RepeatsPart | None
 
     @classmethod
     def from_json(cls, value: object, station: str | None = None) -> Self:
@@ -121,6 +123,8 @@ class Snapshot(BaseModel):
             _check_smooth(self.smooth, end)
         if self.identify is not None:
             _check_identify(self.identify, end)
+        if self.repeats is not None and (problem := self.repeats.check(end)):
+            raise ValueError(problem)
         return self
 
 

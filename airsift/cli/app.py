@@ -20,6 +20,7 @@ from airsift.cli import (
     demo,
     evaluate,
     publish,
+    repeats,
     run,
     segment,
     tail,
@@ -43,12 +44,14 @@ app = typer.Typer(
 )
 app.command()(segment.segment)
 app.command()(classify.classify)
+app.command()(repeats.repeats)
 app.command()(run.run)
 app.command()(worker.worker)
 app.command()(broker.broker)
 app.command()(publish.publish)
 app.command()(tail.tail)
 app.add_typer(deadletter.app, name="deadletter", help="Messages that could not be decoded.")
+catalogue.app.command()(repeats.name)
 app.add_typer(catalogue.app, name="catalogue", help="The tracks that airsift can identify.")
 app.add_typer(corpus.app, name="corpus", help="The recordings that networks are trained on.")
 app.command()(train.train)

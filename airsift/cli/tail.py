@@ -22,7 +22,7 @@ def tail(
     topic: Annotated[
         list[str] | None,
         typer.Option(
-            help="decisions, segments, matches, gaps, dead-letters, or a topic's name; "
+            help="decisions, segments, matches, repeats, gaps, dead-letters, or a topic's name; "
             "repeatable. Default: all events but decisions."
         ),
     ] = None,
@@ -76,6 +76,9 @@ class _Event(TypedDict):
     title: str
     p_speech: float
     p_music: float
+    cluster: str
+    count: int
+    guess: str
 
 
 def as_line(record: ConsumerRecord) -> str:
@@ -103,6 +106,8 @@ def _content(kind: str, event: _Event) -> str:
         return f"{event['label']} {event['score']:.2f}{'' if event['final'] else ' ...'}"
     if kind == "match":
         return f"{song(event['artist'], event['title'])} (score {event['score']:g})"
+    if kind == "repeat":
+        return f"{event['title'] or event['guess']} ({event['count']} times, {event['cluster']})"
     if kind == "decision":
         more = "" if event["final"] else " ..."
         return f"speech {event['p_speech']:.2f}  music {event['p_music']:.2f}{more}"

@@ -20,6 +20,7 @@ class TopicSettings(Section, table="kafka.topics"):
     decisions: _Topic
     segments: _Topic
     matches: _Topic
+    repeats: _Topic
     gaps: _Topic
     dead_letters: _Topic
     state: _Topic
@@ -33,6 +34,7 @@ class TopicSettings(Section, table="kafka.topics"):
             "decision": self.decisions,
             "segment": self.segments,
             "match": self.matches,
+            "repeat": self.repeats,
             "gap": self.gaps,
         }
 

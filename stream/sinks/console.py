@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
-from stream.events import Decision, Event, Gap, Match, Segment
+from stream.events import Decision, Event, Gap, Match, Repeat, Segment
 from stream.lines import one_line
 from stream.sinks.base import Sink
 from stream.sinks.format import begin_of, end_of, song
@@ -93,6 +93,11 @@ def _what(event: Event) -> str:
         case Match():
             return (
                 f"{'song':<17}  {song(event.artist, event.title, event.track)} ({event.score:.2f})"
+            )
+        case Repeat():
+            times = f"{event.count} times"
+            return (
+                f"{'repeat':<17}  {one_line(event.title or event.guess)} ({times}, {event.cluster})"
             )
         case Gap():
             return f"{'gap':<17}  {one_line(event.reason)}"

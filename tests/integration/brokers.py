@@ -11,7 +11,16 @@ from stream.kafka.settings import KafkaSettings, TopicSettings
 KINDS = ("embedded", "kafka", "cluster")
 Broker = EmbeddedBroker | ApacheKafka
 
-_KINDS_OF_TOPICS = ("audio", "decisions", "segments", "matches", "gaps", "dead_letters", "state")
+_KINDS_OF_TOPICS = (
+    "audio",
+    "decisions",
+    "segments",
+    "matches",
+    "repeats",
+    "gaps",
+    "dead_letters",
+    "state",
+)
 _numbers = itertools.count()
 
 

@@ -127,7 +127,16 @@ def test_a_driver_on_topics_that_the_broker_recompresses(kafka, topic, driver, t
     """Each topic has another codec, including the topic of the worker's own snapshots."""
     names = {
         kind: f"{topic}.{kind}"
-        for kind in ("audio", "state", "decisions", "segments", "matches", "gaps", "dead_letters")
+        for kind in (
+            "audio",
+            "state",
+            "decisions",
+            "segments",
+            "matches",
+            "repeats",
+            "gaps",
+            "dead_letters",
+        )
     }
     settings = settings_for(kafka, group=topic, topics=TopicSettings.default(**names, partitions=1))
     for k, name in enumerate(names.values()):

@@ -26,7 +26,7 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kafka
 
-NAMES = ("audio", "decisions", "segments", "matches", "gaps", "dead_letters", "state")
+NAMES = ("audio", "decisions", "segments", "matches", "repeats", "gaps", "dead_letters", "state")
 # docs/operating.md, "Security": what a worker may do, and no more.
 RIGHTS = [
     ("topic", "audio", "READ"),

@@ -21,7 +21,7 @@ from tests.integration.segments import append, path_of
 from tests.stream.batches import BAD, BAD_RECORDS, batch, good, record
 from tests.waiting import wait_until
 
-KINDS = ("audio", "state", "decisions", "segments", "matches", "gaps", "dead_letters")
+KINDS = ("audio", "state", "decisions", "segments", "matches", "repeats", "gaps", "dead_letters")
 SECONDS = 30  # of audio among the damaged batches
 
 

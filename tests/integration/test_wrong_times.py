@@ -39,7 +39,16 @@ def messages(begin: int) -> list[tuple[AudioChunk, int | None]]:
 def test_wrong_counts_and_times_end_no_worker_and_move_no_station(apache_kafka, driver):
     environment = make_environment(apache_kafka, 1)
     prefix = f"{driver}{time.monotonic_ns()}"
-    names = ["audio", "decisions", "segments", "matches", "gaps", "dead_letters", "state"]
+    names = [
+        "audio",
+        "decisions",
+        "segments",
+        "matches",
+        "repeats",
+        "gaps",
+        "dead_letters",
+        "state",
+    ]
     for name in names:
         environment[f"AIRSIFT_KAFKA__TOPICS__{name.upper()}"] = f"{prefix}.{name}"
     environment["AIRSIFT_KAFKA__GROUP"] = prefix

@@ -1,0 +1,316 @@
+"""``airsift repeats``: what is played several times, in recordings or on a station."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from airsift.cli.common import (
+    ConfigOption,
+    SetOption,
+    complain,
+    load_config,
+    put,
+    say,
+    write_for_machines,
+)
+from stream.lines import iso_time, to_json
+from stream.sinks.format import clock, utc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airsift.config import Config
+    from airsift.json_types import JsonObject
+    from fingerprint.repeats.clusters import Cluster, Occurrence
+    from fingerprint.repeats.recordings import Recording
+    from fingerprint.repeats.store import Store
+
+StoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--store", metavar="FOLDER", help="Where repeats are stored; else repeats.folder."
+    ),
+]
+
+
+def repeats(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FILES]", help="Recordings, and folders of them."),
+    ] = None,
+    station: Annotated[
+        str | None, typer.Option(help="A station that `airsift run` has stored, instead.")
+    ] = None,
+    day: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM-DD", help="Of the station: what this day has.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    store: StoreOption = None,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Print the pieces that are played several times; no catalogue is needed.
+
+    With --store FOLDER, `airsift catalogue name` can name what was found. A running station is
+    searched if repeats.folder is set.
+    """
+    from airsift.errors import ConfigError
+
+    settings = load_config(config, sets)
+    if as_json:
+        write_for_machines()
+    root = store or (Path(settings.repeats.folder) if settings.repeats.folder else None)
+    if bool(paths) == (station is not None):
+        raise ConfigError("repeats: name recordings, or a station with --station; one of both")
+    if station is not None:
+        _print_station(station, _day(day), _root(root), settings, as_json=as_json)
+        return
+    if day is not None:
+        raise ConfigError(f"--day {day}: recordings have no days; leave it out")
+    with ExitStack() as stack:
+        if root is None:
+            root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="airsift-")))
+            complain(
+                "airsift: nothing is stored, so clusters cannot be named later; --store FOLDER "
+                "stores them"
+            )
+        failed = _search(paths or [], root, settings, as_json=as_json)
+    if failed:
+        raise typer.Exit(1)
+
+
+def name(
+    cluster: Annotated[str, typer.Argument(help="Id, as `airsift repeats` prints it.")],
+    title: Annotated[str, typer.Argument(help="Title under which it is found from now on.")],
+    kind: Annotated[str, typer.Option(help="What it is: advert, jingle, song, ...")] = "",
+    artist: Annotated[str, typer.Option(help="Who made it.")] = "",
+    store: StoreOption = None,
+    catalogue: Annotated[
+        str | None,
+        typer.Option("--catalogue", help="Folder of the catalogue; else identify.catalogue."),
+    ] = None,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Add what is played several times to the catalogue; no recording of it is needed."""
+    from airsift.errors import ConfigError
+    from fingerprint.catalogue import Catalogue
+    from fingerprint.repeats.naming import add_to, find_cluster
+
+    settings = load_config(config, sets)
+    root = store or (Path(settings.repeats.folder) if settings.repeats.folder else None)
+    if not title.strip():
+        raise ConfigError("the title is empty; give one")
+    folder = catalogue or settings.identify.catalogue
+    if not folder:
+        raise ConfigError(
+            "identify.catalogue is empty, so no catalogue is named: give --catalogue FOLDER, or "
+            "set the key"
+        )
+    found = find_cluster(_root(root), cluster)
+    opened = Catalogue.create(Path(folder))
+    track = add_to(opened, found, title, artist, kind)
+    say(f"{track.key}  {track.title}: {len(opened.tracks())} tracks in {opened.folder}")
+
+
+def _search(paths: list[Path], root: Path, settings: Config, *, as_json: bool) -> bool:
+    """Search recordings and print their repeats; return whether a file failed."""
+    from airsift.build import build_pipeline
+    from airsift.cli.folders import find_files
+    from airsift.cli.progress import files_bar
+    from airsift.errors import AirsiftError, SourceError
+    from fingerprint.repeats.store import Store, folder_of
+    from stream.repeats_of_files import RecordingSearch
+
+    found = find_files(paths)
+    for problem in found.problems:
+        complain(f"airsift: {problem}")
+    failed = bool(found.failed)
+    if not found.files:
+        raise SourceError("there are no recordings to search; name some")
+    pipeline = build_pipeline(
+        settings.model_copy(
+            update={
+                "repeats": settings.repeats.model_copy(update={"folder": ""}),
+                "identify": settings.identify.model_copy(update={"catalogue": ""}),
+            }
+        )
+    )
+    name_ = str(paths[0].absolute())
+    search = RecordingSearch(name_, Store(folder_of(root, name_)), pipeline)
+    with files_bar(len(found.files)) as advance:
+        for path in found.files:
+            advance(path.name)
+            warnings: list[str] = []
+            try:
+                search.add(path, warnings)
+            except (AirsiftError, OSError) as error:
+                from airsift.cli.common import in_words
+
+                message = in_words(error)
+                warnings.append(message if str(path) in message else f"{path}: {message}")
+            for warning in warnings:
+                complain(f"airsift: {warning}")
+            failed |= bool(warnings)
+        advance("")
+        search.finish(settings.repeats.clip_s)
+    _print(name_, search.store, search.clusters(), search.recordings, None, settings, as_json)
+    return failed
+
+
+def _print_station(
+    station: str, day: date | None, root: Path, settings: Config, *, as_json: bool
+) -> None:
+    from airsift.errors import SourceError
+    from fingerprint.repeats.clusters import clusters_of
+    from fingerprint.repeats.recordings import read_recordings
+    from fingerprint.repeats.store import Store, folder_of, stations_in
+
+    folder = folder_of(root, station)
+    if not folder.is_dir():
+        known = ", ".join(name for name, _ in stations_in(root)) or "none"
+        raise SourceError(f"{station}: {root} has no such station; it has {known}")
+    store = Store(folder)
+    clusters = clusters_of(station, store.runs()).all()
+    for problem in store.problems:
+        complain(f"airsift: {problem}")
+    _print(station, store, clusters, read_recordings(folder), day, settings, as_json)
+
+
+def _print(
+    station: str,
+    store: Store,
+    clusters: list[Cluster],
+    recordings: list[Recording],
+    day: date | None,
+    settings: Config,
+    as_json: bool,
+) -> None:
+    from fingerprint.settings import HOP, SAMPLE_RATE
+
+    title_of = _titles(settings)
+    shown = 0
+    for cluster in clusters:
+        some = [each for each in cluster.occurrences if day is None or _is_on(each, day)]
+        if not some:
+            continue
+        shown += 1
+        fields = _fields(station, store, cluster, some, recordings, title_of(cluster.id))
+        if as_json:
+            put(to_json(fields))
+            continue
+        length = clock(cluster.length * HOP / SAMPLE_RATE)
+        label = cluster.label.replace("_", " ")
+        times = f"{len(cluster.occurrences)} times"
+        head = f"{cluster.id}  {fields['guess']}, {times}, {length}, {label}".rstrip(", ")
+        say(f"{head}  {fields['title']}".rstrip())
+        for each in some:
+            say(f"  {_place(each, recordings)}")
+    if not shown and not as_json:
+        say("nothing is played several times")
+
+
+def _fields(
+    station: str,
+    store: Store,
+    cluster: Cluster,
+    occurrences: list[Occurrence],
+    recordings: list[Recording],
+    title: str,
+) -> JsonObject:
+    from fingerprint.repeats.kinds import guess
+    from fingerprint.repeats.recordings import place_of
+    from fingerprint.settings import HOP, SAMPLE_RATE
+
+    listed: list[JsonObject] = []
+    for each in occurrences:
+        start, end = each.start, each.end
+        place = place_of(recordings, start)
+        fields: JsonObject = {}
+        if place is not None:
+            fields["file"] = place.path
+            start, end = start - place.start, end - place.start
+        fields["start_s"] = round(max(start, 0) * HOP / SAMPLE_RATE, 2)
+        fields["end_s"] = round(end * HOP / SAMPLE_RATE, 2)
+        fields["time"] = None if place is not None else _time(each.start)
+        fields["label"] = each.label
+        listed.append(fields)
+    clip = store.clip(cluster.id)
+    return {
+        "cluster": cluster.id,
+        "station": station,
+        "guess": guess(cluster),
+        "title": title,
+        "label": cluster.label,
+        "count": len(cluster.occurrences),
+        "length_s": round(cluster.length * HOP / SAMPLE_RATE, 2),
+        "share": round(cluster.share, 3),
+        "clip": str(clip) if clip.exists() else None,
+        "occurrences": [*listed],
+    }
+
+
+def _place(each: Occurrence, recordings: list[Recording]) -> str:
+    from fingerprint.repeats.recordings import place_of
+    from fingerprint.settings import HOP, SAMPLE_RATE
+
+    place = place_of(recordings, each.start)
+    start = each.start if place is None else max(each.start - place.start, 0)
+    begin_s, length_s = start * HOP / SAMPLE_RATE, (each.end - each.start) * HOP / SAMPLE_RATE
+    if place is None and _time(each.start) is not None:
+        return f"{utc(begin_s)} - {utc(begin_s + length_s)[11:]}"
+    where = f"{clock(begin_s)} - {clock(begin_s + length_s)}"
+    return where if place is None else f"{where}  {place.path}"
+
+
+def _time(frame: int) -> str | None:
+    """Return the date of a frame that counts from 1970, as those of live stations do."""
+    from fingerprint.repeats.kinds import LIVE_S
+    from fingerprint.settings import HOP, SAMPLE_RATE
+    from stream.ranges import is_time
+
+    seconds = frame * HOP / SAMPLE_RATE
+    return iso_time(seconds) if seconds >= LIVE_S and is_time(seconds) else None
+
+
+def _is_on(each: Occurrence, day: date) -> bool:
+    from fingerprint.settings import HOP, SAMPLE_RATE
+
+    begin = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+    end = begin + timedelta(days=1).total_seconds()
+    return begin <= each.start * HOP / SAMPLE_RATE < end
+
+
+def _titles(settings: Config) -> Callable[[str], str]:
+    if not settings.identify.catalogue:
+        return lambda _: ""
+    from fingerprint.catalogue import Catalogue
+    from fingerprint.repeats.naming import title_in
+
+    return title_in(Catalogue.open(Path(settings.identify.catalogue)))
+
+
+def _day(text: str | None) -> date | None:
+    from airsift.errors import ConfigError
+
+    try:
+        return None if text is None else date.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"--day {text}: must be a date in UTC, as 2026-09-21") from None
+
+
+def _root(root: Path | None) -> Path:
+    from airsift.errors import ConfigError
+
+    if root is None:
+        raise ConfigError(
+            "repeats.folder is empty, so nothing says where repeats are stored: give --store "
+            "FOLDER, or set the key"
+        )
+    return root

@@ -1,0 +1,152 @@
+"""`airsift repeats` and `airsift catalogue name`, run as a user would."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import wave
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from airsift.cli.app import main
+from stream.testing import write_wav
+from tests.stream.media import encode
+from tests.stream.notes import notes
+
+RATE = 16_000
+
+
+def airsift(*arguments: object) -> subprocess.CompletedProcess[str]:
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    with (
+        mock.patch.object(sys, "argv", ["airsift", *map(str, arguments)]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with three recordings, two of which have a spot, and what is no recording."""
+    folder = tmp_path_factory.mktemp("my recordings")
+    spot = notes(8, 9)
+    for number, name in enumerate(("morning.mp3", "noon é.wav", "evening.mp3")):
+        made = notes(30, number)
+        if number != 2:
+            made[10 * RATE : 10 * RATE + len(spot)] = spot
+        if name.endswith(".wav"):
+            write_wav(folder / name, made)
+        else:
+            encode(folder / name, made, RATE, "libmp3lame")
+    (folder / "rubbish.mp3").write_bytes(b"no audio" * 100)
+    (folder / "empty.wav").write_bytes(b"")
+    (folder / "tiny.wav").write_bytes((folder / "noon é.wav").read_bytes()[:4000])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    store = tmp_path_factory.mktemp("store")
+    done = airsift("repeats", shelf, "--store", store, "--json")
+    assert done.returncode == 1
+    return store, done.stdout, done.stderr
+
+
+def test_a_folder_is_searched_and_each_bad_file_gets_a_line(
+    shelf: Path, found: tuple[Path, str, str]
+) -> None:
+    _, out, err = found
+    (cluster,) = [json.loads(line) for line in out.splitlines()]
+    assert cluster["count"] == 2
+    assert abs(cluster["length_s"] - 8) < 0.5
+    for each, name in zip(cluster["occurrences"], ("morning.mp3", "noon é.wav"), strict=True):
+        assert Path(each["file"]) == shelf / name
+        assert abs(each["start_s"] - 10) < 0.5
+        assert abs(each["end_s"] - 18) < 0.5
+    with wave.open(cluster["clip"]) as clip:
+        assert abs(clip.getnframes() / RATE - 8) < 0.5
+    assert [name for name in ("rubbish.mp3", "empty.wav") if name not in err] == []
+
+
+def test_people_read_it_in_80_columns(shelf: Path, found: tuple[Path, str, str]) -> None:
+    store, _, _ = found
+    done = airsift("repeats", "--station", str(shelf), "--store", store)
+    head, *places = done.stdout.splitlines()
+    assert done.returncode == 0
+    assert "2 times, 00:0" in head
+    assert len(head) < 80
+    assert [line[:21] for line in places] == ["  00:10.0 - 00:18.0  ", "  00:10.0 - 00:18.0  "]
+
+
+def test_a_cluster_is_named_and_matched(
+    shelf: Path, found: tuple[Path, str, str], tmp_path: Path
+) -> None:
+    store, out, _ = found
+    id_ = json.loads(out)["cluster"]
+    options = ("--store", store, "--catalogue", tmp_path / "shelf")
+    done = airsift("catalogue", "name", id_, "Soap", "--kind", "advert", *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    again = airsift("catalogue", "name", id_, "Soap", *options)
+    assert again.returncode == 1
+    assert "remove it first" in again.stderr
+    match = airsift("catalogue", "match", shelf / "morning.mp3", "--json", *options[2:])
+    (answer,) = [json.loads(line) for line in match.stdout.splitlines()]
+    assert (answer["title"], answer["extra"]["kind"]) == ("Soap", "advert")
+    listed = airsift(
+        "repeats", "--station", str(shelf), "--store", store, "--json",
+        "--set", f"identify.catalogue={tmp_path / 'shelf'}",
+    )  # fmt: skip
+    assert json.loads(listed.stdout)["title"] == "Soap"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "one of both"),
+        (["--station", "x"], "repeats.folder is empty"),
+        (["--station", "x", "--store", "STORE"], "no such station"),
+        (["--station", "x", "--store", "STORE", "--day", "soon"], "must be a date"),
+        (["x", "--day", "2026-09-21"], "leave it out"),
+    ],
+)
+def test_a_wrong_call_is_one_line_that_says_what_to_do(
+    found: tuple[Path, str, str], arguments: list[str], says: str
+) -> None:
+    done = airsift("repeats", *(str(found[0]) if a == "STORE" else a for a in arguments))
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_empty_folder_has_nothing_to_search(tmp_path: Path) -> None:
+    done = airsift("repeats", tmp_path, "--store", tmp_path / "store")
+    assert done.returncode == 1
+    assert "no recordings to search" in done.stderr
+
+
+def test_recordings_without_a_repeat_say_so(tmp_path: Path) -> None:
+    write_wav(tmp_path / "a.wav", notes(12, 5))
+    write_wav(tmp_path / "silent.wav", np.zeros(12 * RATE, np.float32))
+    done = airsift("repeats", tmp_path)
+    assert (done.returncode, done.stdout) == (0, "nothing is played several times\n")
+    assert "--store FOLDER stores them" in done.stderr
+
+
+def test_an_unknown_cluster_is_refused(found: tuple[Path, str, str], tmp_path: Path) -> None:
+    done = airsift(
+        "catalogue", "name", "nope", "Soap", "--store", found[0], "--catalogue", tmp_path / "c"
+    )
+    assert done.returncode == 1
+    assert "no station in" in done.stderr
