@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airsift.json_types import Json
 
-FORMAT = 3
+FORMAT = 4
 
 SAMPLE_RATE = 16_000  # Hz
 HOP = 256  # samples, 16 ms: the time unit of the index, called a frame

@@ -1,8 +1,13 @@
-"""Scaling of the index: query time, memory and recall for large catalogues.
+"""Scaling of the index: time, memory and recall of queries in large catalogues.
 
-The postings are simulated (see `simulated_index.py`); the matcher is the real one. Needs the music
-of the fingerprint benchmark (1.3 GB, downloaded once), 3 GB of disk, and up to ten minutes, or two
-with ``--quick``.
+A simulated index of 100 to 10 000 hours (see `simulated_index.py`) with real tracks, added last,
+is queried with clips of these tracks and of other music. The matcher is the real one. What is
+simulated competes with the real tracks: for the postings that a query may read, for the places
+that are verified, and for the name.
+
+The index holds the postings that these queries can read, so it needs 4 GB of disk and not 30.
+Needs the music of the fingerprint benchmark (1.3 GB, downloaded once), 4 GB of memory, and ten
+minutes; ``--quick`` stops at 1 000 hours.
 ``python -m bench.matching.scale [--quick] [--json FILE] [--picture FILE]``
 """
 
@@ -16,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
 
@@ -23,48 +29,82 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.matching import music as _music
-from bench.matching.degradations import DegradationContext, conditions
+from bench.matching.degradations import Condition, DegradationContext, conditions
 from bench.matching.music import RATE, load
-from bench.matching.simulated_index import Peaks, build, simulated
+from bench.matching.simulated_index import Blocks, ExpectedSegment, build
 from bench.memory import peak_mb
 from bench.report import Report, arguments
 from fingerprint.analysis import hashes
 from fingerprint.analysis.landmarks import Landmarks
 from fingerprint.analysis.peaks import extract
 from fingerprint.catalogue import Catalogue
-from fingerprint.matching import candidates
+from fingerprint.index.lookup import MAX_QUERY_POSTINGS, cheapest
+from fingerprint.matching.candidates import find_candidates, query_keys
 from fingerprint.matching.matcher import LandmarkMatcher
-from fingerprint.matching.warp import NO_WARP
-from fingerprint.track import Track
+from fingerprint.matching.warp import NO_WARP, warp_grid
 
-_CONDITIONS = ("clean", "telephone", "white noise 0 dB", "babble 0 dB", "speech 5 dB louder")
-# With a smaller budget, the lists are too short to separate rare from common keys.
-_MIN_BUDGET = 10_000
+_CONDITIONS = (
+    "clean",
+    "telephone",
+    "white noise 0 dB",
+    "babble 0 dB",
+    "speech 5 dB louder",
+)
+_SIZES = (100, 1_000, 10_000)  # hours
 _LEAD = RATE  # margin around a query for codecs
+_LENGTH = 10 * RATE
+_BOTH = 5  # queries with the second pass
+# The index is built for the keys of lists that together have this many times the postings that a
+# query may read, because the lengths of the lists are only expected ones.
+_MARGIN = 1.15
+
+
+@dataclass(frozen=True)
+class Query:
+    """Landmarks to look up, and the track they come from; empty if the catalogue has none."""
+
+    condition: str
+    track: str
+    landmarks: str  # packed
+
+    def unpacked(self) -> Landmarks:
+        return Landmarks.unpack(self.landmarks)
 
 
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--audio", type=Path, default=_music.default_folder(), metavar="FOLDER")
-    parser.add_argument("--quick", action="store_true", help="up to 1 000 hours, fewer questions")
+    parser.add_argument("--quick", action="store_true", help="up to 1 000 hours, fewer queries")
+    parser.add_argument("--hours", type=int, nargs="+", help="sizes, instead of 100 to 10 000")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the curve")
+    parser.add_argument("--known", nargs="+", default=_music.CATALOGUE, metavar="PACKAGE")
+    parser.add_argument(
+        "--rivals", nargs="+", default=_music.NEGATIVES["validation"], metavar="PACKAGE"
+    )
+    parser.add_argument("--unknown", nargs="+", default=_music.NEGATIVES["test"], metavar="PACKAGE")
     parser.add_argument("--measure", type=Path, metavar="FOLDER", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         measure(options.measure)
         return
     report = Report("fingerprint at scale")
-    rng = np.random.default_rng(0)
-    unknown = _music.NEGATIVES["validation"]
-    pool = music_landmarks(unknown, options.audio, hours=1.0 if options.quick else 4.0)
-    tracks = simulated(pool, 20 if options.quick else 100, rng)
-    hours = len(tracks) * 240 / 3600
-    queries = questions(options.audio, 10 if options.quick else 30)
-    for copies, files in sizes(hours, quick=options.quick):
-        row = at(tracks, copies, files, queries)
-        report.row(f"{hours * copies * files:,.0f} h", **row)
-        print(report.rows[-1], file=sys.stderr)
-    found(options, tracks, report)
+    tracks = _music.music(tuple(options.known), options.audio)
+    tracks = tracks[:: max(len(tracks) // (30 if options.quick else 70), 1)]
+    number = 10 if options.quick else 40
+    queries = known_queries(tracks, number, options.audio)
+    queries += unknown_queries(_music.music(tuple(options.unknown), options.audio), number // 2)
+    known = {path.stem: extract(load(path)) for path in tracks}
+    blocks = Blocks(rivals(options.rivals, options.audio, hours=1.0 if options.quick else 4.0))
+    rates = blocks.rates()
+    found: dict[str, dict[str, float]] = {}
+    for hours in options.hours or (_SIZES[:2] if options.quick else _SIZES):
+        shares, row = at(hours, blocks, rates, known, queries)
+        report.row(f"{hours:,} h", **row)
+        for name, share in shares.items():
+            found.setdefault(name, {})[f"{hours:,} h"] = share
+        print(report.rows[-1], shares, file=sys.stderr)
+    for name, by_size in found.items():
+        report.row(name, **by_size)
     report.finish(options.json)
     if options.picture:
         from bench.matching.scale_plot import draw
@@ -72,16 +112,8 @@ def main() -> None:
         draw(report.rows, options.picture)
 
 
-def sizes(hours: float, *, quick: bool) -> list[tuple[int, int]]:
-    """Return (copies of every list, segments) of the catalogues."""
-    small, large = max(round(100 / hours), 1), round(1000 / hours)
-    return (
-        [(small, 1), (large, 1)] if quick else [(small, 1), (large, 1), (large, 10), (large, 100)]
-    )
-
-
-def music_landmarks(packages: tuple[str, ...], audio: Path, hours: float) -> list[Landmarks]:
-    """Return the landmarks of some hours of music of all packages."""
+def rivals(packages: list[str], audio: Path, hours: float) -> list[Landmarks]:
+    """Return the landmarks of some hours of music, evenly from all packages."""
     files = [_music.music((package,), audio) for package in packages]
     some, left = [], hours * 3600 * RATE
     for path in chain.from_iterable(zip_longest(*files)):
@@ -92,133 +124,116 @@ def music_landmarks(packages: tuple[str, ...], audio: Path, hours: float) -> lis
     return some
 
 
-def questions(audio: Path, count: int) -> list[NDArray[np.float32]]:
-    """Return 10 s clips of music that is not in the simulated tracks."""
-    rng = np.random.default_rng(1)
-    files = _music.music(_music.CATALOGUE, audio)
-    out = []
-    for index in rng.choice(len(files), count, replace=False):
-        samples = load(files[index])
-        start = int(rng.integers(len(samples) - 10 * RATE))
-        out.append(samples[start : start + 10 * RATE])
-    return out
+def known_queries(tracks: list[Path], number: int, audio: Path) -> list[Query]:
+    """Return clips of 10 s of the tracks, `number` of each condition."""
+    speech = _music.speech(audio, max_clips=300)
+    return [
+        _query(condition, speech, tracks, seed)
+        for condition in conditions()
+        if condition.name in _CONDITIONS
+        for seed in range(number)
+    ]
+
+
+def unknown_queries(files: list[Path], number: int) -> list[Query]:
+    """Return clips of 10 s of music that is not in the catalogue."""
+    clean = Condition("", lambda samples, _: samples)
+    return [Query("", "", _query(clean, [], files, seed).landmarks) for seed in range(number)]
+
+
+def _query(
+    condition: Condition, speech: list[NDArray[np.float32]], files: list[Path], seed: int
+) -> Query:
+    rng = np.random.default_rng(seed)
+    path = files[rng.integers(len(files))]
+    samples = load(path)
+    for _ in range(50):
+        start = int(rng.integers(max(len(samples) - _LENGTH - 2 * _LEAD, 1)))
+        clip = samples[start : start + _LENGTH + 2 * _LEAD]
+        if _music.rms(clip) > 0.01:
+            break
+    clip = clip * np.float32(0.1 / max(_music.rms(clip), 1e-4))
+    clip = condition.apply(clip, DegradationContext(rng, speech))[_LEAD : _LEAD + _LENGTH]
+    return Query(condition.name, path.stem, extract(clip).pack())
 
 
 def at(
-    tracks: list[Peaks], copies: int, files: int, queries: list[NDArray[np.float32]]
-) -> dict[str, float]:
-    """Build a catalogue of a size, and measure it in a separate process."""
-    with tempfile.TemporaryDirectory(prefix="airsift-scale-") as folder:
-        shelf = Path(folder) / "shelf"
-        build(shelf, tracks, copies, files).close()
-        np.save(Path(folder) / "queries.npy", np.stack(queries))
-        command = [sys.executable, "-m", "bench.matching.scale", "--measure", folder]
+    hours: int,
+    blocks: Blocks,
+    rates: NDArray[np.float64],
+    known: dict[str, Landmarks],
+    queries: list[Query],
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Build a catalogue of a size; return what a new process finds in it, and what that takes."""
+    expected = ExpectedSegment(rates * hours)
+    lists, read, most = [], [], round(_MARGIN * MAX_QUERY_POSTINGS)
+    unknown = [query for query in queries if not query.track]
+    for query in queries:
+        pairs = hashes.query_pairs(query.unpacked(), 6, 6)
+        find_candidates([expected], pairs, [NO_WARP], 1, most)
+        if query in unknown[:_BOTH]:
+            find_candidates([expected], pairs, warp_grid(), 1, most)
+        keys, _, worth = query_keys(pairs, NO_WARP)
+        _, count = expected.lists(keys)
+        lists.append(float(count.mean()))
+        read.append(100 * len(cheapest(count, worth, MAX_QUERY_POSTINGS)) / max(len(count), 1))
+    blocks.want(expected.wanted)
+    with tempfile.TemporaryDirectory(prefix="airsift-scale-") as name:
+        folder = Path(name)
+        catalogue = build(folder / "shelf", blocks, hours, known, seed=hours)
+        segments = len(catalogue.segments)
+        catalogue.close()
+        (folder / "queries.json").write_text(json.dumps([asdict(query) for query in queries]))
+        command = [sys.executable, "-m", "bench.matching.scale", "--measure", name]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return figures
+    shares, costs = json.loads(done.stdout.splitlines()[-1])
+    return shares, {
+        "postings_million": round(float(rates.sum()) * hours / 1e6),
+        "segments": segments,
+        "list": float(np.median(lists)),
+        "keys_read_percent": float(np.median(read)),
+        **costs,
+    }
 
 
 def measure(folder: Path) -> None:
-    """Ask the catalogue in a folder; print the figures as JSON."""
+    """Query the catalogue in a folder; print the shares found, and the costs, as JSON."""
     for path in (folder / "shelf" / "segments").iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    queries = [extract(samples) for samples in np.load(folder / "queries.npy")]
+    queries = [Query(**fields) for fields in json.loads((folder / "queries.json").read_text())]
+    landmarks = [query.unpacked() for query in queries]
     before = peak_mb()
-    start = time.perf_counter()
+    start = time.process_time()
     catalogue = Catalogue.open(folder / "shelf")
-    opened = time.perf_counter() - start
+    opened = time.process_time() - start
     matcher = LandmarkMatcher(catalogue, warp_search=False)
-    cold = [_spent(matcher, landmarks, time.perf_counter) for landmarks in queries]
-    first = [_spent(matcher, landmarks, time.process_time) for landmarks in queries]
+    unknown = [each for query, each in zip(queries, landmarks, strict=True) if not query.track]
+    cold = [_spent(matcher, each, time.perf_counter) for each in unknown]
+    first = [_spent(matcher, each, time.process_time) for each in unknown]
     matcher.warp_search = True
-    both = [_spent(matcher, landmarks, time.process_time) for landmarks in queries[:10]]
-    resident = peak_mb()
-    lists, read = _lists(catalogue, queries)
-    print(
-        json.dumps(
-            {
-                "postings_million": round(catalogue.stats()["postings"] / 1e6),
-                "list": lists,
-                "keys_read_percent": read,
-                "open_ms": 1000 * opened,
-                "cold_wall_ms": 1000 * float(np.median(cold)),
-                "first_ms": 1000 * float(np.median(first)),
-                "both_ms": 1000 * float(np.median(both)),
-                "resident_mb": resident,
-                "without_index_mb": before,
-            }
-        )
-    )
-
-
-def _lists(catalogue: Catalogue, queries: list[Landmarks]) -> tuple[float, float]:
-    """Return the mean length of the lists of the queries, and the share of keys that are read."""
-    lengths, read = [], []
-    for landmarks in queries[:10]:
-        keys, _ = candidates.query_keys(hashes.query_pairs(landmarks, 6, 6), NO_WARP)
-        postings = 0
-        for part in catalogue.segments:
-            which, _ = part.look_up(keys)
-            known = len(np.unique(which))
-            part.max_postings = 2**62
-            every, _ = part.look_up(keys)
-            read.append(100 * known / max(len(np.unique(every)), 1))
-            postings += len(every)
-        lengths.append(postings / len(keys))
-    return float(np.median(lengths)), float(np.median(read))
-
-
-def found(options: argparse.Namespace, tracks: list[Peaks], report: Report) -> None:
-    """Report the recall of the first pass with the postings budget of larger catalogues.
-
-    Real tracks are added to the simulated ones. The budget is scaled down by the ratio of the
-    sizes, so that the same keys are left out.
-    """
-    wanted = 3 if options.quick else 10
-    music = _music.music(_music.CATALOGUE, options.audio)[:: 8 if options.quick else 3]
-    speech = _music.speech(options.audio, max_clips=100)
-    with tempfile.TemporaryDirectory(prefix="airsift-scale-") as folder:
-        catalogue = build(Path(folder) / "shelf", tracks, 1, 1)
-        known = {path.stem: load(path) for path in music}
-        with catalogue.writing():
-            for key, samples in known.items():
-                catalogue.add(samples, Track(key))
-        matcher = LandmarkMatcher(catalogue, warp_search=False)
-        every, here = catalogue.max_query_postings, catalogue.stats()["hours"]
-        scales = {"all lists": 2**62} | {
-            f"as at {size:,} h": round(every * here / size)
-            for size in (1000, 10_000, 100_000)
-            if every * here / size > _MIN_BUDGET
-        }
-        for condition in conditions():
-            if condition.name not in _CONDITIONS:
-                continue
-            right = dict.fromkeys(scales, 0)
-            for number in range(wanted * 4):
-                rng = np.random.default_rng(number)
-                key = list(known)[rng.integers(len(known))]
-                query = condition.apply(_clip(known[key], rng), DegradationContext(rng, speech))
-                landmarks = matcher.extract(query[_LEAD : _LEAD + 10 * RATE])
-                for scale, max_postings in scales.items():
-                    catalogue.max_query_postings = max_postings
-                    answers = matcher.match(landmarks)
-                    right[scale] += any(answer.track == key for answer in answers)
-            figures = {name: 100 * count / (wanted * 4) for name, count in right.items()}
-            report.row(f"found %: {condition.name}", **figures)
-            print(report.rows[-1], file=sys.stderr)
-        catalogue.close()
-
-
-def _clip(samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    length = 10 * RATE + 2 * _LEAD
-    for _ in range(50):
-        start = int(rng.integers(max(len(samples) - length, 1)))
-        clip = samples[start : start + length]
-        if _music.rms(clip) > 0.01:
-            break
-    return clip * np.float32(0.1 / max(_music.rms(clip), 1e-4))
+    both = [_spent(matcher, each, time.process_time) for each in unknown[:_BOTH]]
+    matcher.warp_search = False
+    right: dict[str, list[bool]] = {}
+    wrong = 0
+    for query, each in zip(queries, landmarks, strict=True):
+        tracks = {match.track for match in matcher.match(each)}
+        if query.track:
+            right.setdefault(query.condition, []).append(query.track in tracks)
+        else:
+            wrong += bool(tracks)
+    shares = {f"found %: {name}": 100 * float(np.mean(each)) for name, each in right.items()}
+    shares["unknown music named"] = wrong
+    costs = {
+        "open_ms": 1000 * opened,
+        "cold_wall_ms": 1000 * float(np.median(cold)),
+        "first_ms": 1000 * float(np.median(first)),
+        "both_ms": 1000 * float(np.median(both)),
+        "resident_mb": peak_mb(),
+        "without_index_mb": before,
+    }
+    print(json.dumps([shares, costs]))
 
 
 def _spent(matcher: LandmarkMatcher, landmarks: Landmarks, clock: Callable[[], float]) -> float:

@@ -22,12 +22,10 @@ _GREY = "#768390"
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Draw the rows of a report into an SVG or PNG file."""
     sizes = [row for row in rows if "first_ms" in row]
-    found = [row for row in rows if "all lists" in row]
+    found = [row for row in rows if row["name"].startswith("found %: ")]
     hours = [_hours(row["name"]) for row in sizes]
     with plt.rc_context({"font.size": 9, "text.color": _GREY, "axes.labelcolor": _GREY}):
-        count = 3 if found else 2  # an interrupted run has no recall
-        figure, every = plt.subplots(1, count, figsize=(10, 3), layout="constrained")
-        left, middle = every[:2]
+        figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
         for name, label, colour in _TIMES:
             left.loglog(hours, [row[name] for row in sizes], "o-", label=label, color=colour)
         left.set_ylabel("ms for a query of 10 s")
@@ -35,15 +33,12 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         middle.loglog(hours, [row["resident_mb"] for row in sizes], "o-", color="#2f6fde")
         middle.set_ylabel("MB resident")
         for row in found:
-            right = every[2]
-            shares = [row[name] for name in row if name.startswith("as at")]
-            at = [_hours(name.removeprefix("as at ")) for name in row if name.startswith("as at")]
-            right.semilogx(at, shares, "o-", label=row["name"].removeprefix("found %: "))
-        if found:
-            right.set_ylabel("% found by the first pass")
-            right.set_ylim(0, 102)
-            right.legend(frameon=False, fontsize=8)
-        for axes in every:
+            shares = [row[size["name"]] for size in sizes]
+            right.semilogx(hours, shares, "o-", label=row["name"].removeprefix("found %: "))
+        right.set_ylabel("% found by the first pass")
+        right.set_ylim(0, 102)
+        right.legend(frameon=False, fontsize=7)
+        for axes in (left, middle, right):
             axes.set_xlabel("hours in the catalogue")
             axes.tick_params(colors=_GREY, which="both")
             axes.grid(color=_GREY, alpha=0.2)

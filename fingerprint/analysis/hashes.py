@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 BIN_BITS = 8
 TIME_BITS = 6
 STEP_BITS = 7
+KEYS = 2 ** (BIN_BITS + TIME_BITS + STEP_BITS)  # all values of a key
 
 NO_KEY = np.uint32(2**32 - 1)  # no pair has this key
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from fingerprint.analysis import hashes
 from fingerprint.index.checks import PEAK_BLOCK
-from fingerprint.index.segment import Segment
+from fingerprint.index.segment import SPACE, Segment
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Frames between two tracks: no pair reaches from one into the other.
-_SPACE = 2 * hashes.MAX_FRAMES
+# Above this number of keys, a row for each possible key is smaller than the keys and their rows.
+MOST_KEYS = hashes.KEYS // 2
 
 
 class SegmentBuilder:
@@ -26,7 +26,7 @@ class SegmentBuilder:
         self.starts: list[int] = []
         self.frames: list[int] = []
         self.end = 0
-        self._peaks: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        self._peaks: list[tuple[NDArray[np.uint32], NDArray[np.uint8]]] = []
 
     def add(
         self, track: int, length: int, frame: NDArray[np.int64], bin_: NDArray[np.int64]
@@ -46,22 +46,23 @@ class SegmentBuilder:
         self.tracks.append(track)
         self.starts.append(start)
         self.frames.append(length)
-        self._peaks.append((frame + start, bin_))
-        self.end = start + length + _SPACE
+        # 5 bytes for each peak: a large segment has 200 million.
+        self._peaks.append(((frame + start).astype(np.uint32), bin_.astype(np.uint8)))
+        self.end = start + length + SPACE
         return start
 
     def arrays(self) -> dict[str, NDArray[np.integer]]:
         """Return the arrays of a segment that do not depend on hash keys."""
-        frame = np.concatenate([np.empty(0, np.int64), *(frame for frame, _ in self._peaks)])
-        bin_ = np.concatenate([np.empty(0, np.int64), *(bin_ for _, bin_ in self._peaks)])
-        edges = np.arange(0, self.end + PEAK_BLOCK, PEAK_BLOCK)
+        frame = np.concatenate([np.empty(0, np.uint32), *(frame for frame, _ in self._peaks)])
+        bin_ = np.concatenate([np.empty(0, np.uint8), *(bin_ for _, bin_ in self._peaks)])
+        edges = np.arange(0, self.end + PEAK_BLOCK, PEAK_BLOCK, dtype=np.uint32)
         return {
             "tracks": np.array(self.tracks, np.uint32),
             "starts": np.array(self.starts, np.int64),
             "frames": np.array(self.frames, np.int64),
             "peak_rows": np.searchsorted(frame, edges).astype(np.uint32),
-            "peak_frames": (frame % PEAK_BLOCK).astype(np.uint8),
-            "peak_bins": bin_.astype(np.uint8),
+            "peak_frames": frame.astype(np.uint8),  # modulo PEAK_BLOCK
+            "peak_bins": bin_,
         }
 
 
@@ -112,3 +113,14 @@ def to_rows(entries: NDArray[np.uint64]) -> tuple[NDArray[np.uint32], NDArray[np
     keys = (entries >> np.uint64(32)).astype(np.uint32)
     first = np.flatnonzero(np.diff(keys, prepend=keys[:1] + np.uint32(1)))
     return keys[first], np.append(first, len(keys)).astype(np.uint32)
+
+
+def to_table(
+    keys: NDArray[np.uint32], rows: NDArray[np.uint32]
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Return the smaller of two forms of (keys, rows): if most keys occur, rows of all keys."""
+    if len(keys) < MOST_KEYS:
+        return keys, rows
+    count = np.zeros(hashes.KEYS, np.uint32)
+    count[keys] = np.diff(rows)
+    return keys[:0], np.concatenate([rows[:1], np.cumsum(count, dtype=np.uint32)])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeGuard
 
 import numpy as np
 
+from fingerprint.analysis import hashes
 from fingerprint.settings import HOP, N_BINS, SAMPLE_RATE
 from fingerprint.track import Track, TrackPeaks
 
@@ -215,8 +216,11 @@ def check_arrays(arrays: Mapping[str, NDArray[np.integer]]) -> None:
         ends = starts + frames
         if ends[-1] > MAX_LINE_FRAMES or np.any(starts[1:] < ends[:-1]):
             raise ValueError("tracks overlap, or reach beyond the line of frames")
+    elif len(arrays["postings"]):
+        raise ValueError("postings belong to no track")
     keys, rows = arrays["keys"], arrays["rows"]
-    if len(rows) != len(keys) + 1 or np.any(keys[1:] <= keys[:-1]):
+    every = not len(keys) and len(rows) == hashes.KEYS + 1  # a row for each possible key
+    if not every and (len(rows) != len(keys) + 1 or np.any(keys[1:] <= keys[:-1])):
         raise ValueError("keys are out of order, or not one row each")
     _check_rows("rows", rows, len(arrays["postings"]))
     line = int(starts[-1] + frames[-1]) if len(starts) else 0

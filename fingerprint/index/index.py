@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from airsift.errors import CatalogueError
 from fingerprint.index.builder import MemSegment
 from fingerprint.index.checks import segment_path
-from fingerprint.index.segment import MAX_QUERY_POSTINGS, Segment, share_budget
+from fingerprint.index.lookup import MAX_QUERY_POSTINGS
+from fingerprint.index.segment import Segment
 from fingerprint.index.segment_file import open_segment
 
 if TYPE_CHECKING:
@@ -58,11 +59,9 @@ class Index:
 
     @property
     def segments(self) -> list[Segment]:
-        """The segments to search, each with its part of the postings budget."""
+        """The segments to search."""
         memory = [self.memory.segment()] if self.memory.tracks else []
-        segments = [*self.files.values(), *memory]
-        share_budget(segments, self.max_query_postings)
-        return segments
+        return [*self.files.values(), *memory]
 
     def refresh(self) -> bool:
         """Load changes by other processes; return whether there were any."""

@@ -1,9 +1,10 @@
 """One immutable segment of an index: sorted hash keys and their places in the tracks.
 
 The tracks of a segment lie end to end on one frame axis, with space between them; a posting is a
-frame on that axis, four bytes. Keys and postings are compressed sparse rows: the postings of
-`keys[i]` are `postings[rows[i]:rows[i + 1]]`. The peaks are stored too (two bytes each), so that
-the matcher can verify candidates.
+frame on that axis, four bytes. Keys and postings are compressed sparse rows: the list of postings
+of `keys[i]` is `postings[rows[i]:rows[i + 1]]`. A segment in which most keys occur has a row for
+every key and no `keys`: that is smaller, and a key is found without a search. The peaks are stored
+too (two bytes each), so that the matcher can verify candidates.
 
 The arrays lie in memory (:mod:`fingerprint.index.builder`) or in a mapped file
 (:mod:`fingerprint.index.segment_file`).
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fingerprint.analysis import hashes
 from fingerprint.index.checks import PEAK_BLOCK
 from fingerprint.settings import N_BINS
 
@@ -24,9 +26,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Postings read for one query, in all segments together. The lists of the commonest keys are
-# skipped: they are most of the work and carry the least information.
-MAX_QUERY_POSTINGS = 500_000
+    ReadLists = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.uint32]]
+
+# Frames between two tracks, 33 s. No pair reaches from one track into the other, and no query is
+# longer: the lag of a query in one track is never that in another.
+SPACE = 2048
+# Lists of more postings than this, on average, are copied one by one: a list then costs as much as
+# 40 postings gathered by their index.
+_LONG = 40
 
 
 class Segment:
@@ -39,23 +46,18 @@ class Segment:
     arrays : mapping of str to np.ndarray
         ``tracks``, ``starts``, ``frames`` (a row each), ``keys``, ``rows``, ``postings``,
         ``peak_rows``, ``peak_frames``, ``peak_bins``.
-    on_read : callable, optional
-        Called with the number of lists of postings that were read, and their bytes.
-
-    Attributes
-    ----------
-    max_postings : int
-        Postings that one :meth:`look_up` may return.
+    read_lists : callable, optional
+        Returns the postings of lists, given where they begin and their lengths; without it, they
+        are copied from the array.
     """
 
     def __init__(
         self,
         path: Path,
         arrays: Mapping[str, NDArray[np.integer]],
-        on_read: Callable[[int, int], None] | None = None,
+        read_lists: ReadLists | None = None,
     ) -> None:
         self.path = path
-        self.max_postings = MAX_QUERY_POSTINGS
         self.tracks = arrays["tracks"]
         self.starts = arrays["starts"]
         self.frames = arrays["frames"]
@@ -65,7 +67,7 @@ class Segment:
         self._peak_rows = arrays["peak_rows"]
         self._peak_frames = arrays["peak_frames"]
         self._peak_bins = arrays["peak_bins"]
-        self._on_read = on_read
+        self._read_lists = read_lists
 
     @property
     def size(self) -> int:
@@ -77,44 +79,45 @@ class Segment:
         """Length of the frame axis, with the spaces between tracks."""
         return int(self.starts[-1] + self.frames[-1]) if len(self.starts) else 0
 
-    def look_up(
-        self, keys: NDArray[np.uint32], part: float = 1.0
-    ) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
-        """Return the postings of the keys, and the key of each.
-
-        Above `max_postings`, only those of the rarest keys are returned, whole lists only.
+    def lists(self, keys: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return where the lists of postings of keys begin, and their lengths.
 
         Parameters
         ----------
         keys : np.ndarray [shape=(n,), uint32]
-            Keys; ascending ones are found fastest.
-        part : float in (0, 1]
-            Part of `max_postings` that this call may use.
+            Keys; ascending ones are found fastest. Values that are no keys have empty lists.
 
         Returns
         -------
-        which : np.ndarray [shape=(m,), intp]
-            Index into `keys`.
-        place : np.ndarray [shape=(m,), int32]
-            Frame on the segment's axis.
+        first, count : np.ndarray [shape=(n,), int64]
+            For :meth:`read`.
         """
-        row = np.searchsorted(self._keys, keys)
-        known = np.flatnonzero(row < len(self._keys))
-        known = known[self._keys[row[known]] == keys[known]]
-        row = row[known]
+        last = len(self._rows) - 2
+        if last == hashes.KEYS - 1:
+            row, known = np.minimum(keys, np.uint32(last)), keys < hashes.KEYS
+        elif last >= 0:
+            row = np.minimum(np.searchsorted(self._keys, keys), last)
+            known = self._keys[row] == keys
+        else:
+            return np.zeros(len(keys), np.int64), np.zeros(len(keys), np.int64)
         first = self._rows[row].astype(np.int64)
-        count = self._rows[row + 1].astype(np.int64) - first
-        total = int(count.sum())
-        if total > self.max_postings * part:
-            rarest = _rarest(count, self.max_postings * part)
-            known, first, count = known[rarest], first[rarest], count[rarest]
-            total = int(count.sum())
+        return first, (self._rows[row + 1] - first) * known
+
+    def read(self, first: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Return the postings of lists, one list after another: frames on the segment's axis."""
+        if not len(count):
+            return np.empty(0, np.int32)
+        if self._read_lists is not None:
+            return self._read_lists(first, count).view(np.int32)
         ends = np.cumsum(count)
-        index = np.arange(total) + np.repeat(first - ends + count, count)
-        place = self._postings[index].view(np.int32)
-        if self._on_read is not None:
-            self._on_read(len(count), place.nbytes)
-        return np.repeat(known, count), place
+        total = int(ends[-1])
+        if total > _LONG * len(count):
+            edges = zip(first.tolist(), (first + count).tolist(), strict=True)
+            some = np.concatenate([self._postings[start:end] for start, end in edges])
+        else:
+            index = np.arange(total) + np.repeat(first - ends + count, count)
+            some = self._postings[index]
+        return some.view(np.int32)
 
     def track_at(self, place: NDArray[np.int64] | NDArray[np.int32]) -> NDArray[np.intp]:
         """Return the row in `tracks` of each frame of the axis."""
@@ -138,26 +141,15 @@ class Segment:
         self, first_key: int, last_key: int
     ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Return (key, place) of every posting with a key in [first_key, last_key)."""
-        a, b = np.searchsorted(self._keys, (first_key, last_key))
-        rows = self._rows[a : b + 1].astype(np.int64)
+        if len(self._rows) == hashes.KEYS + 1:
+            a, b = min(first_key, hashes.KEYS), min(last_key, hashes.KEYS)
+            named = np.arange(a, b, dtype=np.uint32)
+        else:
+            a, b = np.searchsorted(self._keys, (first_key, last_key)).tolist()
+            named = self._keys[a:b]
         if a == b:
             return np.empty(0, np.uint32), np.empty(0, np.int64)
-        keys = np.repeat(self._keys[a:b], np.diff(rows))
-        place = self._postings[rows[0] : rows[-1]].astype(np.int64)
-        if self._on_read is not None:
-            self._on_read(1, 4 * len(place))
+        rows = self._rows[a : b + 1].astype(np.int64)
+        keys = np.repeat(named, np.diff(rows))
+        place = self.read(rows[:1], rows[-1:] - rows[:1]).astype(np.int64)
         return keys, place
-
-
-def _rarest(count: NDArray[np.int64], max_postings: float) -> NDArray[np.intp]:
-    """Return the rows of the shortest lists, with at most `max_postings` together."""
-    order = np.argsort(count, kind="stable")
-    kept = order[: np.searchsorted(np.cumsum(count[order]), max_postings, side="right")]
-    return np.sort(kept)
-
-
-def share_budget(segments: list[Segment], max_postings: int) -> None:
-    """Split the postings that one query may read over the segments, by their size."""
-    total = max(sum(segment.size for segment in segments), 1)
-    for segment in segments:
-        segment.max_postings = max(max_postings * segment.size // total, 1)

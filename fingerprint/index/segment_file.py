@@ -1,14 +1,17 @@
 """Segment files: a page of header, then arrays, written once and read through a memory map.
 
 Opening reads and checks only what leads to everything else (the tracks and the keys, a few
-megabytes). Postings and peaks are paged in as queries need them, and processes share the pages. A
-flipped bit in those cannot crash a look-up, only cost votes; :func:`verify` finds it.
+megabytes). Postings and peaks are read as queries need them, and processes share the pages in the
+system's cache. A flipped bit in those cannot crash a look-up, only cost votes; :func:`verify` finds
+it.
 """
 
 from __future__ import annotations
 
 import json
 import mmap
+import os
+import weakref
 import zlib
 from itertools import pairwise
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -19,7 +22,7 @@ from airsift.errors import CatalogueError
 from airsift.files import atomic
 from fingerprint import settings
 from fingerprint.analysis import hashes
-from fingerprint.index.builder import SegmentBuilder, to_rows
+from fingerprint.index.builder import SegmentBuilder, to_rows, to_table
 from fingerprint.index.checks import ArrayEntry, Header, check_arrays, check_layout, parse_object
 from fingerprint.index.segment import Segment
 
@@ -33,18 +36,16 @@ MAGIC = b"airsift segment\n"
 HEADER = 4096  # bytes
 _LOADED = ("tracks", "starts", "frames", "keys", "rows", "peak_rows")
 _MAPPED = ("postings", "peak_frames", "peak_bins")
-# Bytes of postings that a process keeps mapped. The system's page cache keeps more as long as there
-# is room: this bounds what counts as the process's own memory.
-_RESIDENT = 64 * 2**20
-_FAULT_AROUND = 64 * 2**10  # bytes; a page fault maps up to this much around it
+# A segment with more bytes of postings than this is not read through its map: a query needs lists
+# that are far apart, and the system maps 64 kB around each. These count as the process's memory,
+# and to map them costs more than to read the list.
+_MAX_MAPPED = 32 * 2**20
 _WAY_OUT = (
     "`airsift catalogue merge` takes the segment out, and then `add` with the same files makes "
     "its tracks anew"
 )
 # Postings sorted at once in a merge: 32 MB, about 150 MB with temporary arrays.
 _AT_ONCE = 4_000_000
-
-_LAST_KEY = 2 ** (hashes.BIN_BITS + hashes.TIME_BITS + hashes.STEP_BITS)
 
 
 def open_segment(path: Path) -> Segment:
@@ -67,7 +68,8 @@ def open_segment(path: Path) -> Segment:
         check_arrays(arrays)
     except ValueError as error:
         raise CatalogueError(f"{path}: is damaged ({error}); {_WAY_OUT}") from error
-    return Segment(path, arrays, _Pages(mapped, about["postings"]))
+    large = _bytes(about["postings"]) > _MAX_MAPPED
+    return Segment(path, arrays, _Lists(path, about["postings"]) if large else None)
 
 
 def verify(path: Path) -> None:
@@ -172,7 +174,7 @@ def _merge(
     """Yield (key << 32 | place) in order, one range of keys at a time to bound memory."""
     total = sum(segment.size for segment in segments)
     ranges = max(1, -(-total // _AT_ONCE))
-    edges = np.linspace(0, _LAST_KEY, ranges + 1).astype(np.int64).tolist()
+    edges = np.linspace(0, hashes.KEYS, ranges + 1).astype(np.int64).tolist()
     for first, last in pairwise(edges):
         parts = []
         for segment, move in zip(segments, moved, strict=True):
@@ -209,7 +211,7 @@ def _write_postings(
         ends.append(row[1:] + np.uint32(total))
         total += len(part)
     about["postings"] = {"dtype": "<u4", "count": total, "offset": offset, "crc32": checksum}
-    return np.concatenate(keys), np.concatenate(ends)
+    return to_table(np.concatenate(keys), np.concatenate(ends))
 
 
 def _write_array(
@@ -226,24 +228,25 @@ def _write_array(
     file.write(data)
 
 
-class _Pages:
-    """Unmaps the pages of postings when a process has touched many."""
+class _Lists:
+    """Reads lists of postings from a segment file."""
 
-    def __init__(self, mapped: mmap.mmap, postings: ArrayEntry) -> None:
-        self._map = mapped
-        self._touched = 0
-        self._start = -(-postings["offset"] // mmap.PAGESIZE) * mmap.PAGESIZE
-        end = postings["offset"] + _bytes(postings)
-        self._length = end // mmap.PAGESIZE * mmap.PAGESIZE - self._start
-        if self._length > 0:
-            # Lists are short and far apart: reading ahead would be wasted.
-            mapped.madvise(mmap.MADV_RANDOM, self._start, self._length)
+    def __init__(self, path: Path, postings: ArrayEntry) -> None:
+        self._path = path
+        self._offset = postings["offset"]
+        self._file = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+        os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_RANDOM)
 
-    def __call__(self, lists: int, size: int) -> None:
-        self._touched += lists * _FAULT_AROUND + size
-        if self._touched > _RESIDENT and self._length > _RESIDENT:
-            self._map.madvise(mmap.MADV_DONTNEED, self._start, self._length)
-            self._touched = 0
+    def __call__(self, first: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.uint32]:
+        out = np.empty(int(count.sum()), "<u4")
+        to, end = out.data.cast("B"), 0
+        offsets, sizes = self._offset + 4 * first, 4 * count
+        for offset, size in zip(offsets.tolist(), sizes.tolist(), strict=True):
+            start, end = end, end + size
+            if os.preadv(self._file, [to[start:end]], offset) != size:
+                raise CatalogueError(f"{self._path}: was cut short while in use; {_WAY_OUT}")
+        return out
 
 
 def _check(path: Path, name: str, array: NDArray[np.integer], about: ArrayEntry) -> None:

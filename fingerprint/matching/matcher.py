@@ -239,7 +239,13 @@ class LandmarkMatcher:
         pairs = (_RANK, _FAN_OUT) if len(warps) == 1 else (_WARPED_RANK, _WARPED_FAN_OUT)
         for index, piece in enumerate(pieces):
             query = hashes.query_pairs(piece, *pairs)
-            some = find_candidates(self.catalogue.segments, query, warps, max_candidates)
+            some = find_candidates(
+                self.catalogue.segments,
+                query,
+                warps,
+                max_candidates,
+                self.catalogue.max_query_postings,
+            )
             candidates += [(index, candidate) for candidate in some]
         candidates.sort(key=lambda found: -found[1].votes)
 

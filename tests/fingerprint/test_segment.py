@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from airsift.errors import CatalogueError
 from fingerprint.analysis import hashes
 from fingerprint.analysis.peaks import extract
+from fingerprint.index import builder, segment_file
 from fingerprint.index.builder import MemSegment
-from fingerprint.index.segment import share_budget
+from fingerprint.index.lookup import cheapest, look_up
 from fingerprint.index.segment_file import (
     HEADER,
     MAGIC,
@@ -105,40 +106,81 @@ def test_a_merge_of_nothing_is_an_empty_segment(files, tmp_path):
     write_merged(tmp_path / "none.seg", [open_segment(files[0])], set())
     segment = open_segment(tmp_path / "none.seg")
     assert (segment.size, segment.line) == (0, 0)
-    assert len(segment.look_up(np.array([5], np.uint32))[0]) == 0
+    assert len(read_all(segment, np.array([5], np.uint32))[0]) == 0
 
 
 def test_looking_up_finds_every_posting_of_a_key(files):
     segment = open_segment(files[1])
     keys, place = segment.entries(0, 2**32)
-    queried = np.array([keys[0], keys[len(keys) // 2], 2**21 - 1], np.uint32)
-    which, found = segment.look_up(queried)
+    queried = np.array([keys[0], keys[len(keys) // 2], 2**21 - 1, 2**32 - 1], np.uint32)
+    which, found = read_all(segment, queried)
     for index, key in enumerate(queried):
         assert sorted(found[which == index]) == sorted(place[keys == key])
 
 
-@pytest.mark.parametrize("most", [0, 1, 7, 100])
-def test_too_many_postings_are_cut_down_to_those_of_the_rarest_keys(most):
-    segment = in_memory(compose, 1, 2, 3)
-    keys, count = np.unique(segment.entries(0, 2**32)[0], return_counts=True)
-    segment.max_postings = 2 * most
-    which, place = segment.look_up(keys, part=0.5)
-    assert len(place) <= most
-    read = np.unique(which)
-    assert np.array_equal(np.bincount(which, minlength=len(keys))[read], count[read])
-    left = np.setdiff1d(np.arange(len(keys)), read)
-    assert len(place) + count[left].min() > most
-    if len(read):
-        assert count[read].max() <= count[left].min()
+def read_all(segment, keys):
+    """The postings of keys in one segment, and the key of each."""
+    found = list(look_up([segment], keys, np.ones(len(keys), np.float32), 10**6))
+    assert [each[0] for each in found] == [segment] * len(found)
+    return found[0][1:] if found else (np.empty(0, np.intp), np.empty(0, np.int32))
 
 
-def test_the_work_is_shared_by_size():
-    small, large = in_memory(compose, 1), in_memory(compose, 1, 2, 3)
-    share_budget([small, large], 1000)
-    assert small.max_postings + large.max_postings in (999, 1000)
-    assert large.max_postings / small.max_postings == pytest.approx(
-        large.size / small.size, rel=0.05
+@given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from([0.5, 1, 2]))), st.integers(0, 100))
+def test_lists_that_cost_least_for_their_worth_are_read_up_to_the_budget(lists, most):
+    count = np.array([length for length, _ in lists], np.int64)
+    worth = np.array([worth for _, worth in lists], np.float32)
+    read = cheapest(count, worth, most)
+    left = np.setdiff1d(np.arange(len(count)), read)
+    assert count[read].sum() <= most
+    if len(left):
+        price = count / worth
+        assert price[read].max(initial=0) <= price[left].min()
+        first = left[np.lexsort((left, price[left]))[0]]
+        assert count[read].sum() + count[first] > most
+
+
+@pytest.mark.parametrize("most", [0, 100, 1000, 10**6])
+def test_lists_are_read_whole_and_from_all_segments_or_none(most):
+    segments = [in_memory(compose, 1), in_memory(compose, 2, 3)]
+    keys, count = np.unique(
+        np.concatenate([segment.entries(0, 2**32)[0] for segment in segments]), return_counts=True
     )
+    read = np.zeros(len(keys), np.int64)
+    for _, which, place in look_up(segments, keys, np.ones(len(keys), np.float32), most):
+        assert len(which) == len(place)
+        read += np.bincount(which, minlength=len(keys))
+    assert read.sum() <= most
+    assert np.all((read == count) | (read == 0))
+    assert set(np.flatnonzero(read)) == set(cheapest(count, np.ones(len(keys)), most))
+
+
+def test_a_segment_of_most_keys_is_as_one_of_few(files, tmp_path, monkeypatch):
+    few = open_segment(files[1])
+    keys, place = few.entries(0, 2**32)
+    monkeypatch.setattr(builder, "MOST_KEYS", 1)
+    write_merged(tmp_path / "most.seg", [few], {2})
+    most = open_segment(tmp_path / "most.seg")
+    for a, b in zip(most.entries(0, 2**32), (keys, place), strict=True):
+        assert np.array_equal(a, b)
+    middle = int(keys[len(keys) // 2])
+    for a, b in zip(most.entries(5, middle), few.entries(5, middle), strict=True):
+        assert np.array_equal(a, b)
+    queried = np.concatenate([keys[:99], np.array([0, 2**21 - 1, 2**21, 2**32 - 1], np.uint32)])
+    for a, b in zip(read_all(most, queried), read_all(few, queried), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_lists_read_from_a_large_file_are_those_of_its_map(files, tmp_path, monkeypatch):
+    mapped = open_segment(files[1])
+    keys = np.unique(mapped.entries(0, 2**32)[0])[::3]
+    monkeypatch.setattr(segment_file, "_MAX_MAPPED", 0)
+    path = tmp_path / "large.seg"
+    path.write_bytes(files[1].read_bytes())
+    large = open_segment(path)
+    for a, b in zip(read_all(large, keys), read_all(mapped, keys), strict=True):
+        assert np.array_equal(a, b)
+    for a, b in zip(large.entries(0, 2**32), mapped.entries(0, 2**32), strict=True):
+        assert np.array_equal(a, b)
 
 
 def rewrite(path, target, change):
@@ -192,8 +234,8 @@ def test_a_flipped_bit_is_reported_or_harmless_and_verify_finds_it(files, tmp_pa
         segment = open_segment(path)
     except CatalogueError:
         return
-    _, place = segment.look_up(np.unique(open_segment(files[0]).entries(0, 2**32)[0]))
-    segment.track_at(place)
+    keys = np.unique(open_segment(files[0]).entries(0, 2**32)[0])
+    segment.track_at(read_all(segment, keys)[1])
     _, bins = segment.peaks(-50, 10**6)
     assert bins.max() < 208
 
