@@ -41,6 +41,7 @@ class Inference(nn.Module):
         self.context, self.stride = network.context, network.stride
         self.frame_size = network.frame_size
         self.moments, self.around = network.moments, network.around
+        self.near = network.frames_to_near.kernel_size[0]
         self.padding = PADDING
         layers = [*_folded(network.columns_to_maps), *_folded(network.maps_to_frames)]
         first, *separable, bins, last = layers
@@ -96,8 +97,8 @@ class Inference(nn.Module):
         pooled = self.pooled(refined)
         first = (refined.shape[1] - self.moments) // 2 - self.around // 2
         around = refined[:, first : first + self.moments + self.around - 1]
-        near = torch.relu_(self.frames_to_near(_rows(around, 11)))
-        moments = self.near_to_moments(_rows(near, self.around - 10))
+        near = torch.relu_(self.frames_to_near(_rows(around, self.near)))
+        moments = self.near_to_moments(_rows(near, self.around - self.near + 1))
         moments = moments + self.window_to_moments(pooled)[: len(frames)].unsqueeze(1)
         scores = self.scores(pooled)[: len(frames)]
         both = _probabilities(torch.cat([scores, moments.flatten(1)], dim=1))
