@@ -85,6 +85,7 @@ def answer(segments, query, warps, max_candidates, max_postings):
     ]
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(0, 3), min_size=TRACKS, max_size=TRACKS),
     st.permutations(range(1, TRACKS + 1)),

@@ -197,6 +197,7 @@ def test_many_lines_of_one_kind_are_few(tmp_path):
     assert len(rows.problems(files)) == 22
 
 
+@pytest.mark.slow
 def test_another_track_of_a_file_is_another_recording(tmp_path, caplog):
     import av
 

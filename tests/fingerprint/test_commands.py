@@ -99,6 +99,7 @@ def test_match_prints_track_and_position_as_json_and_as_text(shop, tmp_path):
     assert "Zoë - Erstes Lied" in words
 
 
+@pytest.mark.slow
 def test_match_reports_no_match(shop, tmp_path):
     _, catalogue, _ = shop
     write_wav(tmp_path / "unknown.wav", compose(77, 15.0))

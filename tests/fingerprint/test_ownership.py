@@ -60,6 +60,7 @@ def melody(seed, seconds):
     return (ends * np.sin(2 * np.pi * hz[:, None] * time)).astype(np.float32).ravel()
 
 
+@pytest.mark.slow
 def test_melodies_of_one_tempo_and_scale_are_not_one_another(tmp_path):
     """On the beat, every note of the scale is where another one is."""
     catalogue = Catalogue.create(tmp_path)

@@ -65,6 +65,7 @@ def test_a_piece_of_n_playings_is_one_cluster_of_n(whole: tuple[list, list[Clust
     assert at == [(spot, 520, 2), (jingle, 830, 3), (spot, 1100, 3), (jingle, 1450, 5)]
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(cuts=st.lists(st.integers(1, 93_000), max_size=8))
 def test_chunks_change_nothing(

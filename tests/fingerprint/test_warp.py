@@ -48,6 +48,7 @@ def match(shelf, samples):
     return matcher.match(matcher.extract(samples[: 10 * RATE]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("speed", [0.96, 0.98, 1.033, 1.05])
 def test_another_speed_is_found_and_reported(shelf, speed):
     music = compose(4, 40.0)[8 * RATE : 19 * RATE]

@@ -69,6 +69,7 @@ def test_music_under_speech_is_turned_down(monkeypatch):
     assert power_db(at(under, start, end)) == pytest.approx(full - 10, abs=0.01)
 
 
+@pytest.mark.slow
 def test_it_is_the_same_every_time():
     assert np.array_equal(assemble("north").samples, assemble("north").samples)
 

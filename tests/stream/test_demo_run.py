@@ -120,6 +120,7 @@ def test_the_summary_of_the_truth_is_perfect_and_of_nothing_is_not():
     assert "0 of 5 named, 0 wrong" in nothing
 
 
+@pytest.mark.slow
 def test_the_summary_draws_the_truth_above_the_detection():
     on_air = [assemble("north")]
     shift = [
@@ -146,6 +147,7 @@ def test_the_strips_fit_the_terminal_and_use_its_room(columns):
     assert len(strips[0]) - 9 == pytest.approx((len(strips[1]) - 9) * 146 / 151, abs=1)
 
 
+@pytest.mark.slow
 def test_a_wrong_name_is_reported():
     on_air = [assemble("south")]
     wrong = Match("south", 110_000, 120_000, 1000, None, "palace", "", "", 0, 1.0, True)

@@ -149,6 +149,7 @@ def test_hls_is_followed() -> None:
         assert length_s(received_audio(source)) == pytest.approx(4, abs=0.3)
 
 
+@pytest.mark.slow
 def test_a_redirection_is_followed() -> None:
     answers = {"/old": moved, "/live.mp3": stream(encoded(3), then=2)}
     with radio(answers) as (url, _), listening(f"{url}/old") as source:

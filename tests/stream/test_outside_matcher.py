@@ -63,6 +63,7 @@ def low(seconds):
     return tone.astype(np.float32)
 
 
+@pytest.mark.slow
 def test_an_outside_matcher_names_music_in_the_pipeline(classifier):
     service = Service(high(20, seed=1))
     programme = np.concatenate([low(10), service.track, low(10), high(10, seed=2), low(5)])

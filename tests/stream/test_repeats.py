@@ -214,6 +214,7 @@ def test_labels_are_the_latest_of_each_second() -> None:
     assert len(labels.text) == 900
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_s", [97.3, 118.0])
 def test_a_pipeline_that_is_restored_finds_the_same_repeats(
     audio: np.ndarray, tmp_path: Path, at_s: float

@@ -64,6 +64,7 @@ def found(shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     return store, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_a_folder_is_searched_and_each_bad_file_gets_a_line(
     shelf: Path, found: tuple[Path, str, str]
 ) -> None:
@@ -90,6 +91,7 @@ def test_people_read_it_in_80_columns(shelf: Path, found: tuple[Path, str, str])
     assert [line[:21] for line in places] == ["  00:10.0 - 00:18.0  ", "  00:10.0 - 00:18.0  "]
 
 
+@pytest.mark.slow
 def test_a_cluster_is_named_and_matched(
     shelf: Path, found: tuple[Path, str, str], tmp_path: Path
 ) -> None:
@@ -136,6 +138,7 @@ def test_an_empty_folder_has_nothing_to_search(tmp_path: Path) -> None:
     assert "no recordings to search" in done.stderr
 
 
+@pytest.mark.slow
 def test_recordings_without_a_repeat_say_so(tmp_path: Path) -> None:
     write_wav(tmp_path / "a.wav", notes(12, 5))
     write_wav(tmp_path / "silent.wav", np.zeros(12 * RATE, np.float32))

@@ -166,6 +166,7 @@ def test_what_is_decided_by_is_what_is_published():
         assert numbers == [round(p, 4) for p in numbers]
 
 
+@pytest.mark.slow
 def test_where_rows_change_each_other_they_are_computed_alone(monkeypatch, caplog):
     monkeypatch.setattr(units, "checked_sizes", lambda function, rows, sizes: (1,))
     settings = config.load(environ={}).config

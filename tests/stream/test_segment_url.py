@@ -153,6 +153,7 @@ def test_what_cannot_be_read_is_one_line(
         assert word.lower() in line.lower()
 
 
+@pytest.mark.slow
 def test_a_private_address_is_refused_by_configuration(host: str) -> None:
     options = ["--format", "jsonl", "--set", "http.allow_private=false"]
     done = CliRunner().invoke(app, ["classify", *options, f"http://{host}/a.mp3"])

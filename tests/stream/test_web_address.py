@@ -228,6 +228,7 @@ def guarded(data: bytes):
     return answer
 
 
+@pytest.mark.slow
 def test_a_login_opens_and_is_not_disclosed(tmp_path: Path) -> None:
     answers = {"/a.mp3": guarded(encoded(7)), "/list.m3u": guarded(b"#EXTM3U\na.mp3\n")}
     events = tmp_path / "events.jsonl"
