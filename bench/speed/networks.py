@@ -72,6 +72,13 @@ def cost(network: Any) -> tuple[float, float]:
         return one * 1e3, cpu_s(whole, rounds=5) * 1e3 / 60
 
 
+def size_and_cost(network: Any) -> dict[str, float]:
+    """Return the columns of the tables that do not depend on a training."""
+    one, second = cost(network)
+    parameters = sum(values.numel() for values in network.parameters())
+    return {"parameters": parameters, "window_ms": one, "stream_ms_per_s": second}
+
+
 def validation_windows(corpus: Path, folder: Path) -> validation.Validation:
     """Return the validation windows, stored by an earlier run on the same recordings or new."""
     recordings = takes.split_recordings(corpus, "validation")
@@ -124,12 +131,9 @@ def measure(report: Report, names: Sequence[str], folder: Path) -> None:
         network = presets.make(name, len(LABELS))
         network.load_state_dict(checkpoint.load(folder / name / "best.pt"))
         scores = validation.log_odds(network, windows.columns)
-        one, second = cost(network)
         report.row(
             name,
-            parameters=sum(values.numel() for values in network.parameters()),
-            window_ms=one,
-            stream_ms_per_s=second,
+            **size_and_cost(network),
             validation_error=validation.condition_error(scores, windows),
             validation_cost=validation.condition_cost(scores, windows),
         )
@@ -137,14 +141,7 @@ def measure(report: Report, names: Sequence[str], folder: Path) -> None:
 
 def measure_cost(report: Report, names: Sequence[str]) -> None:
     for name in names:
-        network = presets.make(name, len(LABELS))
-        one, second = cost(network)
-        report.row(
-            name,
-            parameters=sum(values.numel() for values in network.parameters()),
-            window_ms=one,
-            stream_ms_per_s=second,
-        )
+        report.row(name, **size_and_cost(presets.make(name, len(LABELS))))
 
 
 def draw(files: Sequence[Path], image: Path) -> None:

@@ -1,25 +1,7 @@
 """`airsift catalogue`, called in this process."""
 
-import io
-import subprocess
-import sys
-from contextlib import redirect_stderr, redirect_stdout
-from unittest import mock
+from functools import partial
 
-from airsift.cli.app import main
+from tests import command
 
-
-def airsift(*arguments):
-    """Call the command in this process, for speed, with what it would print."""
-    out, err = io.StringIO(), io.StringIO()
-    code = 0
-    with (
-        mock.patch.object(sys, "argv", ["airsift", "catalogue", *map(str, arguments)]),
-        redirect_stdout(out),
-        redirect_stderr(err),
-    ):
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+airsift = partial(command.airsift, "catalogue")

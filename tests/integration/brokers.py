@@ -11,15 +11,9 @@ from stream.kafka.settings import KafkaSettings, TopicSettings
 KINDS = ("embedded", "kafka", "cluster")
 Broker = EmbeddedBroker | ApacheKafka
 
-_KINDS_OF_TOPICS = (
-    "audio",
-    "decisions",
-    "segments",
-    "matches",
-    "repeats",
-    "gaps",
-    "dead_letters",
-    "state",
+# The keys of `[kafka.topics]` that name a topic; the first one, audio, is read.
+TOPICS = tuple(
+    key for key in TopicSettings.model_fields if key not in ("partitions", "replication")
 )
 _numbers = itertools.count()
 
@@ -37,7 +31,7 @@ def settings_of(broker: Broker) -> KafkaSettings:
     n = next(_numbers)
     nodes = len(broker.ports) if isinstance(broker, ApacheKafka) else 1
     topics = TopicSettings.default(
-        **{kind: f"test{n}.{kind}" for kind in _KINDS_OF_TOPICS}, partitions=3, replication=nodes
+        **{kind: f"test{n}.{kind}" for kind in TOPICS}, partitions=3, replication=nodes
     )
     return KafkaSettings.default(
         bootstrap_servers=broker.bootstrap_servers,

@@ -16,6 +16,7 @@ from stream.kafka.faust.privates import read_with
 from stream.kafka.records.partitions import Partitions
 from stream.kafka.settings import KafkaSettings, TopicSettings
 from stream.runner import Stop
+from tests.integration.brokers import TOPICS
 from tests.integration.road import DRIVERS, RATE, end, make_environment, start
 
 CODECS = ("gzip", "snappy", "lz4", "zstd")
@@ -125,19 +126,7 @@ async def send_by_faust(settings, topic):
 @pytest.mark.parametrize("turn", [0, 2])
 def test_a_driver_on_topics_that_the_broker_recompresses(kafka, topic, driver, turn):
     """Each topic has another codec, including the topic of the worker's own snapshots."""
-    names = {
-        kind: f"{topic}.{kind}"
-        for kind in (
-            "audio",
-            "state",
-            "decisions",
-            "segments",
-            "matches",
-            "repeats",
-            "gaps",
-            "dead_letters",
-        )
-    }
+    names = {kind: f"{topic}.{kind}" for kind in TOPICS}
     settings = settings_for(kafka, group=topic, topics=TopicSettings.default(**names, partitions=1))
     for k, name in enumerate(names.values()):
         configs = {"compression.type": CODECS[(k + turn) % 4]}

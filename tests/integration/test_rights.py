@@ -19,6 +19,7 @@ from stream.kafka.client.source import KafkaSource
 from stream.kafka.client.transactions import Transactions
 from stream.kafka.faust.worker import prepare_topics
 from stream.kafka.settings import KafkaSettings, TopicSettings
+from tests.integration.brokers import TOPICS
 from tests.integration.guarded import KINDS, SECRET, USER, as_acl, guarded, login, operator
 from tests.integration.live import OnAir
 from tests.integration.road import AIRSIFT, DRIVERS, end, make_environment
@@ -26,11 +27,10 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.kafka
 
-NAMES = ("audio", "decisions", "segments", "matches", "repeats", "gaps", "dead_letters", "state")
 # docs/operating.md, "Security": what a worker may do, and no more.
 RIGHTS = [
     ("topic", "audio", "READ"),
-    *(("topic", name, "WRITE") for name in NAMES[1:]),
+    *(("topic", name, "WRITE") for name in TOPICS[1:]),
     ("topic", "state", "READ"),
     ("group", "group", "READ"),
 ]
@@ -54,7 +54,7 @@ class Place:
     def __init__(self, broker):
         n = next(_numbers)
         self.broker = broker
-        self.names = {name: f"r{n}.{name.replace('_', '-')}" for name in NAMES}
+        self.names = {name: f"r{n}.{name.replace('_', '-')}" for name in TOPICS}
         self.resources = self.names | {
             "probe": f"{self.names['state']}.probe",
             "group": f"r{n}",

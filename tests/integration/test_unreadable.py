@@ -16,12 +16,12 @@ from stream.kafka.client.producer import Producer
 from stream.kafka.client.tail import follow
 from stream.kafka.settings import KafkaSettings, TopicSettings
 from stream.runner import Stop
+from tests.integration.brokers import TOPICS
 from tests.integration.road import DRIVERS, RATE, end, make_environment, start
 from tests.integration.segments import append, path_of
 from tests.stream.batches import BAD, BAD_RECORDS, batch, good, record
 from tests.waiting import wait_until
 
-KINDS = ("audio", "state", "decisions", "segments", "matches", "repeats", "gaps", "dead_letters")
 SECONDS = 30  # of audio among the damaged batches
 
 
@@ -75,18 +75,18 @@ def kafka(need_kafka):
     with ApacheKafka() as broker:
         settings = {driver: settings_of(broker, driver) for driver in DRIVERS}
         for each in settings.values():
-            ensure_topics(each, [getattr(each.topics, kind) for kind in KINDS])
+            ensure_topics(each, [getattr(each.topics, kind) for kind in TOPICS])
         broker.stop()
         for each in settings.values():
             append(broker, each.topics.audio, LOG)
-            for kind in KINDS[1:]:  # ours are damaged too
+            for kind in TOPICS[1:]:  # ours are damaged too
                 append(broker, getattr(each.topics, kind), BAD["codec 7"](0) + BAD["checksum"](3))
         broker.start()
         yield broker
 
 
 def settings_of(broker, driver):
-    names = {kind: f"{driver}.{kind}" for kind in KINDS}
+    names = {kind: f"{driver}.{kind}" for kind in TOPICS}
     return KafkaSettings.default(
         bootstrap_servers=broker.bootstrap_servers,
         group=driver,
@@ -100,7 +100,7 @@ def environment_of(broker, settings):
         "AIRSIFT_KAFKA__GROUP": settings.group,
         **{
             f"AIRSIFT_KAFKA__TOPICS__{kind.upper()}": getattr(settings.topics, kind)
-            for kind in KINDS
+            for kind in TOPICS
         },
     }
 
@@ -182,7 +182,7 @@ def test_a_driver_goes_on_behind_what_it_cannot_read(kafka, driver):
 
 def replay_sends_no_batch(settings):
     options = ["--set", f"kafka.bootstrap_servers={settings.bootstrap_servers}"]
-    for kind in KINDS:
+    for kind in TOPICS:
         options += ["--set", f"kafka.topics.{kind}={getattr(settings.topics, kind)}"]
     listed = CliRunner().invoke(app, ["deadletter", "list", *options])
     assert listed.exit_code == 0, listed.output
@@ -206,7 +206,7 @@ def test_what_the_broker_itself_cannot_read_is_passed_over(need_kafka, driver):
     """
     with ApacheKafka(properties={"log.index.interval.bytes": "20000"}) as broker:
         settings = settings_of(broker, driver)
-        ensure_topics(settings, [getattr(settings.topics, kind) for kind in KINDS])
+        ensure_topics(settings, [getattr(settings.topics, kind) for kind in TOPICS])
         send(settings, range(40), rate=1000)
         broker.stop()
         path = path_of(broker, settings.topics.audio)

@@ -17,6 +17,7 @@ from stream.kafka.codec.dead_letter import read_dead_letter
 from stream.kafka.codec.message import encode
 from stream.kafka.settings import KafkaSettings
 from stream.runner import Stop
+from tests.integration.brokers import TOPICS
 from tests.integration.road import DRIVERS, RATE, Subscriber, make_environment, of, start
 
 DAY = 86_400 * RATE
@@ -39,22 +40,12 @@ def messages(begin: int) -> list[tuple[AudioChunk, int | None]]:
 def test_wrong_counts_and_times_end_no_worker_and_move_no_station(apache_kafka, driver):
     environment = make_environment(apache_kafka, 1)
     prefix = f"{driver}{time.monotonic_ns()}"
-    names = [
-        "audio",
-        "decisions",
-        "segments",
-        "matches",
-        "repeats",
-        "gaps",
-        "dead_letters",
-        "state",
-    ]
-    for name in names:
+    for name in TOPICS:
         environment[f"AIRSIFT_KAFKA__TOPICS__{name.upper()}"] = f"{prefix}.{name}"
     environment["AIRSIFT_KAFKA__GROUP"] = prefix
     settings = KafkaSettings.default(bootstrap_servers=apache_kafka.bootstrap_servers)
     topics = settings.topics.model_copy(
-        update={**{name: f"{prefix}.{name}" for name in names}, "partitions": 1}
+        update={**{name: f"{prefix}.{name}" for name in TOPICS}, "partitions": 1}
     )
     settings = settings.model_copy(update={"topics": topics})
     # As older brokers do, which take messages of any time.

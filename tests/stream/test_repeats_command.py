@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
-import subprocess
-import sys
 import wave
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
 
-from airsift.cli.app import main
 from stream.testing import write_wav
+from tests.command import airsift
 from tests.stream.media import encode
 from tests.stream.notes import notes
 
 RATE = 16_000
-
-
-def airsift(*arguments: object) -> subprocess.CompletedProcess[str]:
-    out, err = io.StringIO(), io.StringIO()
-    code = 0
-    with (
-        mock.patch.object(sys, "argv", ["airsift", *map(str, arguments)]),
-        redirect_stdout(out),
-        redirect_stderr(err),
-    ):
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
