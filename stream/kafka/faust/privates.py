@@ -7,8 +7,10 @@ installed versions. `PRIVATE_NAMES` is the list.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import aiokafka.client  # type: ignore[import-untyped]
 from aiokafka.consumer.fetcher import FetchResult, PartitionRecords  # type: ignore[import-untyped]
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
     from stream.kafka.records.batches import RecordBatches
     from stream.kafka.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
 
 # Paths from an object of Faust's or aiokafka's, and what each is used for.
 PRIVATE_NAMES = {
@@ -158,6 +162,11 @@ def patch_aiokafka() -> None:
     aiokafka.client.AIOKafkaClient.send = send_and_note
 
 
+def log_stray_error(_: object, context: Mapping[str, Any]) -> None:
+    """Handle what nobody waits for any more: it ends the worker in other ways, in one line."""
+    log.debug("asyncio: %s", context.get("message"), exc_info=context.get("exception"))
+
+
 def _prepare_consumer(thread: AIOKafkaConsumerThread, settings: KafkaSettings) -> None:
     """Have the broker answer within `fetch_wait_ms` and answers read by `Partitions`.
 
@@ -172,6 +181,8 @@ def _prepare_consumer(thread: AIOKafkaConsumerThread, settings: KafkaSettings) -
         start = consumer.start
 
         async def start_prepared() -> None:
+            # The thread has a loop of its own.
+            asyncio.get_running_loop().set_exception_handler(log_stray_error)
             await start()
             read_with(Partitions(settings.wire.max_batch_bytes), consumer)
 

@@ -19,7 +19,7 @@ import asyncio
 import logging
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from faust.exceptions import ProducerSendError
@@ -34,7 +34,7 @@ from stream.kafka.client.state_topic import ensure_state_topic
 from stream.kafka.client.tail import waiting_messages
 from stream.kafka.client.topic_watch import TopicWatch
 from stream.kafka.faust.consumer import FaustConsumer, as_broker_error, as_received
-from stream.kafka.faust.privates import last_reads
+from stream.kafka.faust.privates import last_reads, log_stray_error
 from stream.kafka.faust.producer import FaustProducer
 from stream.kafka.faust.state_table import StateTable
 from stream.kafka.faust.watchdog import Watchdog
@@ -157,8 +157,7 @@ class Worker(MemberHealth, SourceStatus):
         return waiting
 
     async def _run(self, stop: Stop) -> None:
-        # What nobody waits for any more ends the worker in other ways, in one line.
-        asyncio.get_running_loop().set_exception_handler(_log_stray_error)
+        asyncio.get_running_loop().set_exception_handler(log_stray_error)
         self._consumer = consumer = FaustConsumer(self._settings)
         consumer.is_grown = lambda: self._moved.grown
         self._connectivity = Connectivity(self._settings, lambda: last_reads(consumer.app))
@@ -337,10 +336,6 @@ class Worker(MemberHealth, SourceStatus):
 
     def _waiting(self) -> str:
         return waiting_messages(self._settings, self._ours)
-
-
-def _log_stray_error(_: object, context: Mapping[str, Any]) -> None:
-    log.debug("asyncio: %s", context.get("message"), exc_info=context.get("exception"))
 
 
 def prepare_topics(settings: KafkaSettings) -> None:
