@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from contextlib import closing
 from importlib.metadata import version
@@ -101,3 +102,28 @@ def test_faust_and_aiokafka_have_the_private_names(kafka_settings):
 
     ensure_topics(kafka_settings, ["t"])
     asyncio.run(asyncio.wait_for(connected(), 60))
+
+
+def test_an_error_that_nobody_waits_for_is_not_printed_where_faust_fetches(kafka_settings, caplog):
+    """Of a commit, say, that is refused while the worker ends for the same reason."""
+
+    async def refused():
+        raise ValueError("refused")
+
+    async def fetching():
+        consumer = of_faust.fetch_thread(make_app(kafka_settings))._create_consumer(
+            asyncio.get_running_loop()
+        )
+        await consumer.start()
+        try:
+            task = asyncio.create_task(refused())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert task.done()
+            del task
+            gc.collect()
+        finally:
+            await consumer.stop()
+
+    asyncio.run(asyncio.wait_for(fetching(), 60))
+    assert not [each for each in caplog.records if "never retrieved" in each.getMessage()]
