@@ -5,11 +5,12 @@
     AudioChunk ─> align ─> clock ─> mono ─> resample ─> columns ─> classify ─> voice ─> smooth
     in any order   in order         at the model's rate  CQT     decisions          segments │
                                                                                              │
-    Event <────────────── dated by clock <────────────── matches of the catalogue <── identify
+    Event <── dated by clock <── what is played again <── repeats <── matches <────────── identify
 
 One list goes down the road. Each stage (`stream.session.Stage`) passes on every item and adds its
-own, so the audio that `identify` needs passes the stages between. A `Discontinuity` or an
-`EndOfStream` ends what each stage has of a station as it passes.
+own, so the audio that `identify` and `repeats` need passes the stages between. `voice`, `identify`
+and `repeats` are optional. A `Discontinuity` or an `EndOfStream` ends what each stage but `repeats`
+has of a station as it passes.
 
 The law: ``push(a) + push(b)`` equals ``push(a + b)`` for every station. A file is a stream that
 comes in one piece, and a restart that reads the audio from `Snapshot.oldest` on repeats the same

@@ -39,6 +39,7 @@ STAGES = {
     "voice": (327, 296, "female or male"),
     "smooth": (439, 296, "segments"),
     "identify": (551, 296, "matches"),
+    "repeats": (663, 296, "repeats, if on"),
 }
 BOX = (92, 34)
 
@@ -105,14 +106,14 @@ def draw(axes: Axes) -> None:
         note(axes, x + width / 2, y - 12 - 6 * result.count("\n"), result)
     for row in (
         ["align", "clock", "mono", "resample", "columns"],
-        ["classify", "voice", "smooth", "identify"],
+        ["classify", "voice", "smooth", "identify", "repeats"],
     ):
         for left, right in pairwise(row):
             (x1, y, _), (x2, *_) = STAGES[left], STAGES[right]
             arrow(axes, (x1 + width, y + height / 2), (x2, y + height / 2))
     first, second = 417, 313  # the middles of the two rows
     arrow(axes, (755, first), (762, first), (762, 358), (206, 358), (206, second), (215, second))
-    note(axes, 705, second + 12, "events, dated")
+    note(axes, 709, second + 26, "events, dated")
     note(axes, 484, 254, "one list of items: a stage replaces its own and passes on the others")
     arrow(axes, (176, 442), (194, 442), (194, first), (215, first))
     arrow(axes, (176, 324), (194, 324), (194, first), (215, first))
@@ -121,7 +122,7 @@ def draw(axes: Axes) -> None:
     frame(axes, (788, 236, 152, 282), "sinks", EDGE)
     for y, name in ((438, "console"), (356, "jsonl"), (274, "kafka topics")):
         box(axes, (800, y, 128, 46), name, EDGE)
-        arrow(axes, (643, second), (778, second), (778, y + 23), (800, y + 23))
+        arrow(axes, (755, second), (778, second), (778, y + 23), (800, y + 23))
     # Libraries.
     frame(axes, (330, 128, 230, 76), "model (runtime)", MODEL)
     note(axes, 445, 153, "frontend: the CQT\nclassifier: a TorchScript file")

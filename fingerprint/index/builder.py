@@ -14,8 +14,8 @@ from fingerprint.index.segment import SPACE, Segment
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Above this number of keys, a row for each possible key is smaller than the keys and their rows.
-MOST_KEYS = hashes.KEYS // 2
+# From this number of keys on, a row for each possible key is smaller than the keys and their rows.
+TABLE_FROM_KEYS = hashes.KEYS // 2
 
 
 class SegmentBuilder:
@@ -119,7 +119,7 @@ def to_table(
     keys: NDArray[np.uint32], rows: NDArray[np.uint32]
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """Return the smaller of two forms of (keys, rows): if most keys occur, rows of all keys."""
-    if len(keys) < MOST_KEYS:
+    if len(keys) < TABLE_FROM_KEYS:
         return keys, rows
     count = np.zeros(hashes.KEYS, np.uint32)
     count[keys] = np.diff(rows)

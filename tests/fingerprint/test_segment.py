@@ -157,7 +157,7 @@ def test_lists_are_read_whole_and_from_all_segments_or_none(most):
 def test_a_segment_of_most_keys_is_as_one_of_few(files, tmp_path, monkeypatch):
     few = open_segment(files[1])
     keys, place = few.entries(0, 2**32)
-    monkeypatch.setattr(builder, "MOST_KEYS", 1)
+    monkeypatch.setattr(builder, "TABLE_FROM_KEYS", 1)
     write_merged(tmp_path / "most.seg", [few], {2})
     most = open_segment(tmp_path / "most.seg")
     for a, b in zip(most.entries(0, 2**32), (keys, place), strict=True):
