@@ -1,4 +1,4 @@
-"""Order of the tests, and what `make quick` runs: tests that start no process and no broker, and are not slow.
+"""Order of the tests, and what `make quick` runs: tests without processes that are not slow.
 
 Such tests need no list. A test that starts another process carries the marker ``process``: by its
 folder, by the broker it asks for, or by hand. Whichever does so without it fails, and names the
