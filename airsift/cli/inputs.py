@@ -33,6 +33,11 @@ _STOP_S = 5.0  # to process and write what was read
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
+def is_address(name: str) -> bool:
+    """Return whether an input is a web address; a file of such a name needs ``./`` in front."""
+    return bool(_SCHEME.match(name))
+
+
 def open_input(
     name: str, config: Config, stop: Stop, track: str | None = None
 ) -> FileSource | UrlFile:
@@ -46,7 +51,7 @@ def open_input(
     AirsiftError
         It cannot be opened.
     """
-    if _SCHEME.match(name):
+    if is_address(name):
         from airsift.cli.web_input import UrlFile
 
         return UrlFile(name, config, stop, track)
@@ -84,7 +89,7 @@ def local_path(name: str) -> Path:
     SourceError
         It is an address.
     """
-    if _SCHEME.match(name):
+    if is_address(name):
         raise SourceError(
             f"{label_of(name)}: only `segment`, `classify`, `run` and `publish` read addresses; "
             "download the file, and give its path"
@@ -94,7 +99,7 @@ def local_path(name: str) -> Path:
 
 def label_of(name: str) -> str:
     """Return the name of an input for messages and rows, without an address's login and query."""
-    if not _SCHEME.match(name):
+    if not is_address(name):
         return str(Path(name))
     from stream.sources.web_address import public_name
 

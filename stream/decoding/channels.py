@@ -90,27 +90,30 @@ class ChannelWeights:
         Parameters
         ----------
         blocks : np.ndarray [shape=(channels, k, block), float32]
-            Samples; zeros fill a block that is not complete.
+            Samples; zeros fill a block that is not complete. The caller ignores numpy's warnings
+            of those that are not finite.
 
         Returns
         -------
         list of k np.ndarray [shape=(channels,), float32]
             Their absolute values add up to 1.
         """
-        with np.errstate(all="ignore"):  # audio that is not finite has no tiles
-            new = self._tiles(blocks)
-        total = np.trace(new, axis1=2, axis2=3)
+        new = self._tiles(blocks)
+        new_total = sum(new[..., c, c] for c in range(len(blocks)))
+        new_lost = (new_total > _LOST * new.sum(axis=(2, 3))) & (new_total > _FLOOR)
         power = np.concatenate([self._power, new])
-        total = np.concatenate([self._total, total])
-        lost = (total > _LOST * power.sum(axis=(2, 3))) & (total > _FLOOR)
+        total = np.concatenate([self._total, new_total])
+        lost = np.concatenate([self._lost, new_lost])
         # How many tiles the mean loses in each block's window, at most: few in nearly all.
-        counts = np.concatenate([[0], np.cumsum(lost.sum(axis=1))])
+        counts = np.concatenate([[0], lost.sum(axis=1).cumsum()])
         may_lose = counts[WINDOW + 1 :] - counts[1:-WINDOW] >= _MIN_TILES
         weights = [self.mean] * blocks.shape[1]
         for k in np.flatnonzero(may_lose).tolist():
             window = slice(k + 1, k + 1 + WINDOW)
             weights[k] = self._choose(power[window], total[window], lost[window])
-        self._power, self._total = power[-WINDOW:].copy(), total[-WINDOW:].copy()
+        self._power, self._total, self._lost = (
+            each[-WINDOW:].copy() for each in (power, total, lost)
+        )
         return weights
 
     def _tiles(self, blocks: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -129,7 +132,9 @@ class ChannelWeights:
             for b in range(a, channels):
                 product = parts[a] * parts[b]
                 power[..., a, b] = power[..., b, a] = np.add.reduceat(product, self._edges, axis=1)
-        return np.nan_to_num(power, nan=0.0, posinf=0.0, neginf=0.0)
+        if not np.isfinite(power.sum()):  # audio that is not finite has no tiles
+            power = np.nan_to_num(power, nan=0.0, posinf=0.0, neginf=0.0)
+        return power
 
     def _choose(
         self, power: NDArray[np.float32], total: NDArray[np.float32], lost: NDArray[np.bool_]

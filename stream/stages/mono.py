@@ -107,8 +107,9 @@ class MonoMixer:
         if front or back:
             blocks = np.pad(planes, ((0, 0), (front, back)))
         blocks = blocks.reshape(self._channels, -1, block)
-        weights = self._weights.push(blocks)
-        lines = self._faults.push(weights, _power(blocks))
+        with np.errstate(all="ignore"):  # samples may not be finite
+            weights = self._weights.push(blocks)
+            lines = self._faults.push(weights, _power(blocks))
         mixed, of_mean = mean(planes.T), self._weights.mean
         for i, mixture in enumerate(weights):
             before = mixture if self._before is None else self._before
@@ -248,9 +249,8 @@ def mean(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _power(blocks: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the mean square of each block's channels, shape [k, channels]."""
-    with np.errstate(all="ignore"):
-        power = np.vecdot(blocks, blocks) / blocks.shape[2]
-    return np.nan_to_num(power.T.astype(np.float64))
+    power = (np.vecdot(blocks, blocks) / blocks.shape[2]).T.astype(np.float64)
+    return power if np.isfinite(power).all() else np.nan_to_num(power)
 
 
 def _from(chunk: AudioChunk, start: int, before: AudioChunk | None) -> AudioChunk:
