@@ -114,8 +114,8 @@ def _weights(distance: NDArray[np.float64], cutoff: float, half: int) -> NDArray
     beta = 0.1102 * (STOP_DB - 8.7)
     inside = np.clip(1 - (distance / half) ** 2, 0, None)
     weights = np.sinc(cutoff * distance) * np.i0(beta * np.sqrt(inside)) * (inside > 0)
-    weights /= weights.sum(axis=1, keepdims=True)
-    return np.asarray(weights, np.float32)
+    scaled: NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return scaled
 
 
 class PolyphaseResampler:

@@ -249,7 +249,7 @@ def mean(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _power(blocks: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the mean square of each block's channels, shape [k, channels]."""
-    power = (np.vecdot(blocks, blocks) / blocks.shape[2]).T.astype(np.float64)
+    power: NDArray[np.float64] = np.vecdot(blocks, blocks).T.astype(np.float64) / blocks.shape[2]
     return power if np.isfinite(power).all() else np.nan_to_num(power)
 
 
