@@ -45,18 +45,20 @@ def l1_over_l2(weights: Tensor) -> Tensor:
     It does not change with the scale of the weights.
     """
     # The gradient of torch's norm is 0 at 0. The smallest number keeps 0 / 0 away and nothing else.
-    norm = torch.linalg.vector_norm(weights)
+    norm: Tensor = torch.linalg.vector_norm(weights)
     return l1(weights) / norm.clamp_min(torch.finfo(weights.dtype).tiny)
 
 
 def l21(weights: Tensor) -> Tensor:
     """Return the sum over filters of their Euclidean norms."""
-    return torch.linalg.vector_norm(weights, dim=1).sum()
+    norms: Tensor = torch.linalg.vector_norm(weights, dim=1)
+    return norms.sum()
 
 
 def l12(weights: Tensor) -> Tensor:
     """Return the Euclidean norm over filters of their sums of magnitudes."""
-    return torch.linalg.vector_norm(weights.abs().sum(dim=1))
+    norm: Tensor = torch.linalg.vector_norm(weights.abs().sum(dim=1))
+    return norm
 
 
 def elastic_net(weights: Tensor, share: float) -> Tensor:
