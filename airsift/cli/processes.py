@@ -46,10 +46,7 @@ def each_in_processes(
     jobs : int > 0
         Number of processes.
     """
-    # A pool of one process for each thread: an item that kills its process fails alone.
     pools: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
-    for _ in range(jobs):
-        pools.put(_one_process())
 
     def run(function: Callable[..., Returned], item: object, *rest: object) -> Returned:
         pool = pools.get()
@@ -68,6 +65,9 @@ def each_in_processes(
         )
 
     with _child_environment():
+        # A pool of one process for each thread: an item that kills its process fails alone.
+        for _ in range(jobs):
+            pools.put(_one_process())
         threads = ThreadPoolExecutor(jobs)
         left, waiting = iter(items), deque[tuple[Item, Future[Result]]]()
         is_left = True

@@ -193,8 +193,8 @@ def show_help(report: Report, folder: Path, rounds: int) -> None:
 
 
 TABLES = {
-    "speed": lambda report, folder, options: speed(report, 600, options.rounds),
-    "voice": lambda report, folder, options: voice(report, 600, options.rounds),
+    "speed": lambda report, folder, options: speed(report, options.seconds, options.rounds),
+    "voice": lambda report, folder, options: voice(report, options.seconds, options.rounds),
     "memory": lambda report, folder, options: memory(report, folder, options.hours),
     "start": lambda report, folder, options: start(report, folder, options.rounds),
     "help": lambda report, folder, options: show_help(report, folder, options.rounds),
@@ -204,6 +204,7 @@ TABLES = {
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--only", nargs="+", choices=list(TABLES), default=list(TABLES))
+    parser.add_argument("--seconds", type=int, default=600, help="of audio, for the first tables")
     parser.add_argument("--hours", type=float, default=3.0, help="length of the long file")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()

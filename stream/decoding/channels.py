@@ -121,9 +121,10 @@ class ChannelWeights:
         channels, k, _ = blocks.shape
         n, step, at = self._n, self._step, self._at
         end = at + n * step
-        low = blocks[..., at:end:step] * self._taper
+        low = blocks[..., at:end:step].copy()
         for i in range(at + 1, at + step):
-            low += blocks[..., i:end:step] * self._taper
+            low += blocks[..., i:end:step]
+        low *= self._taper
         # Each row is transformed alone: its bits do not depend on the other rows.
         spectra = np.ascontiguousarray(np.fft.rfft(low, axis=2)[..., self._bins])
         parts = spectra.view(np.float32)
