@@ -137,7 +137,9 @@ class Classifier(Protocol):
 class Backend(Protocol):
     """A library that computes."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name of the library in the configuration."""
 
     def front_end(self, model: Path) -> FrontEnd:
         """Return the front end of a model file."""

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from model.network import WindowNetwork
 
 
-
 class Classifier:
     """A network and its spec.
 

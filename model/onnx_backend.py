@@ -189,9 +189,7 @@ class OnnxClassifier:
         self.spec = spec = model.spec
         self._row = spec.frames_before_step * spec.stride_columns + spec.step_columns
         columns = random_rows((self._row, spec.n_bins), scale=8.0)
-        self._embed = Units(
-            "embed", _Function(model, "embed", ("columns",)), columns, NUMPY, SIZES
-        )
+        self._embed = Units("embed", _Function(model, "embed", ("columns",)), columns, NUMPY, SIZES)
         self._decide = _Function(model, "decide", ("frames",))
         whole = _Function(model, "predict", ("frames",)) if spec.moments else self._decide
         self._whole = self._windows("predict", whole, spec.window_frames)

@@ -112,7 +112,8 @@ class TorchClassifier:
 
 
 def _tensor(values: Array, device: str) -> Tensor:
-    return torch.from_numpy(values).to(device)
+    # torch takes no array that may only be read, as views of windows are.
+    return torch.from_numpy(np.require(values, requirements="W")).to(device)
 
 
 def _array(values: Tensor) -> Array:

@@ -15,7 +15,7 @@ copying each frame. The numbers are those of `model.frontend.kernels`.
 from __future__ import annotations
 
 from math import log
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -47,7 +47,7 @@ class _Graph:
         self.constants.append(numpy_helper.from_array(np.asarray(values, kind), name))
         return name
 
-    def add(self, kind: str, *inputs: str, name: str = "", **attributes: object) -> str:
+    def add(self, kind: str, *inputs: str, name: str = "", **attributes: Any) -> str:
         """Add an operation; return the name of its output."""
         name = name or f"value {len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
@@ -145,17 +145,13 @@ def _tail(octave: design.Octave, latency: int) -> int:
     return max(_framed(octave, latency), _filtered(octave))
 
 
-def _spectrum(
-    graph: _Graph, signal: str, octave: design.Octave, latency: int, scale: float
-) -> str:
+def _spectrum(graph: _Graph, signal: str, octave: design.Octave, latency: int, scale: float) -> str:
     """Add the cosine and sine parts of the new columns, (batch, 1, columns, 2 * bins)."""
     framed, width = _framed(octave, latency), len(octave.kernels)
     first = _tail(octave, latency) - framed
     frames = graph.cut(signal, first, width - octave.hop - framed, 3)
     kernels = graph.constant((octave.kernels.T * scale)[:, None, None])
-    spectrum = graph.add(
-        "Conv", frames, kernels, strides=[1, octave.hop], kernel_shape=[1, width]
-    )
+    spectrum = graph.add("Conv", frames, kernels, strides=[1, octave.hop], kernel_shape=[1, width])
     return graph.add("Transpose", spectrum, perm=[0, 2, 3, 1])
 
 

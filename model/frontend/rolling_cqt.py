@@ -20,8 +20,8 @@ from airsift.errors import ConfigError
 from model.frontend import kernels as design
 from model.frontend.base import (
     ROW_COLUMNS,
-    TensorFrontEnd,
     State,
+    TensorFrontEnd,
     checked_compression,
     columns_in,
     compress,

@@ -128,7 +128,7 @@ class Inference(nn.Module):
         return nn.functional.pad(pooled, (0, 0, 0, self.padding))
 
 
-class _Layer:
+class Layer:
     """A convolution and the batch normalisation after it, as one: in double precision."""
 
     def __init__(self, layer: nn.Conv1d | nn.Conv2d, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
@@ -164,7 +164,7 @@ class _Layer:
 class _Separable(nn.Module):
     """Convolve within each map, then across the maps at every place."""
 
-    def __init__(self, within: _Layer, across: _Layer) -> None:
+    def __init__(self, within: Layer, across: Layer) -> None:
         super().__init__()
         self.within = within.convolution()
         self.across = across.product()
@@ -177,7 +177,7 @@ class _Separable(nn.Module):
 class _Residual(nn.Module):
     """Add to each frame what a second around it says."""
 
-    def __init__(self, within: _Layer, across: _Layer) -> None:
+    def __init__(self, within: Layer, across: Layer) -> None:
         super().__init__()
         self.within = within.convolution()
         self.across = across.product()
@@ -188,15 +188,16 @@ class _Residual(nn.Module):
         return torch.relu_(self.across(near).add_(frames))
 
 
-def folded(layers: nn.Module) -> Iterator[_Layer]:
+def folded(layers: nn.Module) -> Iterator[Layer]:
     """Yield each convolution with the normalisation after it."""
     for layer, norm in pairwise(layers.children()):
         if isinstance(layer, nn.Conv1d | nn.Conv2d):
             assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
-            yield _Layer(layer, norm)
+            yield Layer(layer, norm)
 
 
 def product(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    """Return a matrix product with these weights."""
     made = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
     made.weight.data.copy_(weight.detach())
     if bias is not None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from model.network import WindowNetwork
-from model.networks.inference import folded, product
+from model.networks.inference import Layer, folded, product
 from model.networks.pooled import Network
 
 
@@ -39,9 +39,8 @@ class OnnxForm(nn.Module):
         self.columns_to_frames = nn.Sequential(
             *(each for layer in layers for each in (layer.convolution(), nn.ReLU()))
         )
-        self.refine = nn.ModuleList(
-            nn.ModuleList(layer.convolution() for layer in folded(each.get_submodule("layers")))
-            for each in network.refine
+        self.refine = nn.Sequential(
+            *(_Residual(*folded(each.get_submodule("layers"))) for each in network.refine)
         )
         dense, scores = (
             layer for layer in network.frames_to_scores if isinstance(layer, nn.Linear)
@@ -84,9 +83,8 @@ class OnnxForm(nn.Module):
 
     def refined(self, frames: Tensor) -> Tensor:
         """Compute refined frames, as `Network.refined`."""
-        for within, across in self.refine:
-            frames = torch.relu(_frames(across(torch.relu(within(_maps(frames))))) + frames)
-        return frames
+        refined: Tensor = self.refine(frames)
+        return refined
 
     def pooled(self, frames: Tensor) -> Tensor:
         """Pool refined frames, as `Network.pooled`."""
@@ -101,6 +99,18 @@ class OnnxForm(nn.Module):
         largest = frames.amax(dim=1, keepdim=True)
         pooled = torch.cat([centre, torch.sqrt(spread + 1e-5), mean, largest], dim=2)
         return pooled.squeeze(1)
+
+
+class _Residual(nn.Module):
+    """Add to each frame what a second around it says."""
+
+    def __init__(self, within: Layer, across: Layer) -> None:
+        super().__init__()
+        self.within, self.across = within.convolution(), across.convolution()
+
+    def forward(self, frames: Tensor) -> Tensor:
+        near = self.across(torch.relu(self.within(_maps(frames))))
+        return torch.relu(_frames(near) + frames)
 
 
 def _maps(frames: Tensor) -> Tensor:

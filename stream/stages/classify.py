@@ -75,7 +75,9 @@ class ClassifyState:
     end: int  # column after the last that came
     early: EarlyDecision | None = None
     columns: Array = field(default_factory=lambda: _NOTHING)  # the last of those that came
-    frames: Array = field(default_factory=lambda: _NOTHING)  # from the window's place on the grid on
+    frames: Array = field(
+        default_factory=lambda: _NOTHING
+    )  # from the window's place on the grid on
     skip: int = 0  # frames still to come that begin before that place
 
 
@@ -211,9 +213,7 @@ class Classify(Stage):
             state.frames = frames[row, n_windows * self.frames_in_step :].copy()
         return out
 
-    def _frames(
-        self, columns: Array, shape: _Shape, states: Sequence[ClassifyState]
-    ) -> Array:
+    def _frames(self, columns: Array, shape: _Shape, states: Sequence[ClassifyState]) -> Array:
         """Return the frames of each station from its window's place on the grid on."""
         frames = np.stack([state.frames for state in states])
         ahead = columns.shape[1] - shape.count - shape.begin % self.step
@@ -253,9 +253,7 @@ class Classify(Stage):
                 moments[row] += strong[row]
         return clips, moments
 
-    def _early(
-        self, frames: Array, columns: Array, shape: _Shape
-    ) -> tuple[list[list[float]], int]:
+    def _early(self, frames: Array, columns: Array, shape: _Shape) -> tuple[list[list[float]], int]:
         """Return the probabilities of the early decisions, if they are due, and where they end."""
         end = -(-(shape.absent + EARLY_COLUMNS) // self.step) * self.step
         if not shape.is_early or shape.begin + shape.count < end:
@@ -263,9 +261,7 @@ class Classify(Stage):
         cut = self._cut(frames, columns, shape, end)
         return self.classifier.decide(cut).tolist(), end
 
-    def _cut(
-        self, frames: Array, columns: Array, shape: _Shape, end: int
-    ) -> Array:
+    def _cut(self, frames: Array, columns: Array, shape: _Shape, end: int) -> Array:
         """Return the frames of a window from the first column of the audio to before `end`.
 
         Parameters
