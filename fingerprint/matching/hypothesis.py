@@ -103,7 +103,7 @@ class Hypothesis:
     def independent_score(self) -> float:
         """The score as if pieces were independent: it ranks hypotheses for the same audio.
 
-        How far wrong places agree from piece to piece differs between copies of a track, and
+        How far wrong lags agree from piece to piece differs between copies of a track, and
         must not decide between them.
         """
         z = sum(each.z for each in self.verifications) / math.sqrt(len(self.verifications))
