@@ -143,10 +143,12 @@ def test_everything_that_is_shipped_is_found_without_the_repository(
         "from stream.demo.programme import assemble, programmes\n"
         "from model.corpus import sources\n"
         "from model.evaluation import voices\n"
+        "from model.experiments import config\n"
         "from model.classifier import DEFAULT_WEIGHTS, VOICE_WEIGHTS, load\n"
         "from model.weights import SHIPPED\n"
         "assert default_file().parent.name == 'airsift', default_file()\n"
         "assert SHIPPED.is_file() and load(DEFAULT_WEIGHTS) and load(VOICE_WEIGHTS)\n"
+        "assert all(map(config.load, map(config.find, '12345678')))\n"
         "assert sources.debian_items() and voices.known_voices()\n"
         "assert all(len(assemble(name).samples) for name in programmes())\n"
     )
