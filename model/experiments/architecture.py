@@ -228,7 +228,8 @@ class ConvolutionalNetwork(nn.Module):
             # He initialisation: with torch's, signals fade from layer to layer, and plain gradient
             # descent spends its first epochs at chance.
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
         self.layers[name] = layer
         self.shapes[name] = after
         return after
