@@ -234,7 +234,8 @@ class KafkaSource(MemberHealth, Source):
 
     def _write(self, records: Sequence[tuple[int, StationRecord]]) -> None:
         """Store records, and note where they are."""
-        written = [(p, saved, self._state.write(p, saved)) for p, saved in records]
+        with self._producer.batched():
+            written = [(p, saved, self._state.write(p, saved)) for p, saved in records]
         self._producer.flush()
         for partition, saved, sent in written:
             self._unstored.note(partition, saved, refused=bool(sent.code))
