@@ -147,6 +147,7 @@ def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
 
     With `reorder` it waits for late chunks, as configured: for sources that may send them late.
     """
+    from stream.load import Load
     from stream.pipeline import Pipeline
 
     front_end, classifier, device = build_model(config)
@@ -163,6 +164,7 @@ def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
         voice,
         reorder_s=config.kafka.wire.reorder_ms / 1000 if reorder else 0.0,
         repeats=build_repeats(config, rate),
+        load=Load(config.run.overload_s),
     )
 
 

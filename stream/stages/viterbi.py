@@ -156,7 +156,8 @@ class Search:
     def _rebase(self) -> None:
         """Make scores relative to the best one, and sums of evidence to those until now."""
         best, (speech, music) = max(self.scores), self.sums
-        for each in [self, *self.waiting]:
+        every: list[Search | Waiting] = [self, *self.waiting]
+        for each in every:
             each.scores = [
                 score - best if score > DROPPED // 2 else DROPPED for score in each.scores
             ]

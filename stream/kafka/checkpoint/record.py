@@ -157,7 +157,7 @@ def as_record(group: str, partition: int, record: StationRecord) -> Message:
     key, headers = _key(group, record.station), [("schema", SCHEMA.encode())]
     if record.snapshot is None:
         return Message(key, None, headers)
-    fields = {
+    fields: JsonObject = {
         "schema": SCHEMA,
         "station": record.station,
         "partition": partition,
