@@ -86,7 +86,7 @@ class Subscriber:
         )
         self.events: list[dict] = []
 
-    def read_until(self, enough, timeout_s=900.0):
+    def read_until(self, enough, timeout_s=90.0):
         deadline = time.monotonic() + timeout_s
         while not enough(self.events):
             assert time.monotonic() < deadline, f"after {len(self.events)} events still not enough"
