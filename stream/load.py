@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable
 
 log = logging.getLogger(__name__)
@@ -53,7 +52,7 @@ class Load:
         The present level.
     behind_s : float
         Seconds behind, as last reported.
-    skipped : Counter
+    skipped : dict of str to float
         What was left out: ``warp_searches``, and ``identify_s`` of audio.
     """
 
@@ -63,7 +62,7 @@ class Load:
         self._calm_since: float | None = None
         self.level = 0
         self.behind_s = 0.0
-        self.skipped: Counter[str] = Counter(warp_searches=0, identify_s=0)
+        self.skipped: dict[str, float] = {"warp_searches": 0, "identify_s": 0}
 
     def update(self, behind_s: float) -> None:
         """Report how far behind the loop is, in seconds."""

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.frontend.rolling_cqt import RollingCQT
 from stream.load import CALM, CALM_S, MAX_LEVEL, Load
 from stream.pipeline import Pipeline
 from stream.runner import Runner, Stop
 from stream.stages.identify import Identify
 from stream.testing import RATE, ListSink, ManualClock, chunks_of, programme
 from tests.stream.doubles import SMOOTH
+from tests.stream.networks import FRONT_END
 from tests.stream.sample_matcher import TIMES, SampleMatcher
 
 LIMIT_S = 10.0
@@ -99,7 +99,7 @@ def test_every_second_is_decided_at_every_level(classifier):
     for reports in ([0.0] * seconds, [(second // 5) * LIMIT_S for second in range(seconds)]):
         load = Load(LIMIT_S, ManualClock())
         identify, sink = Identify(SampleMatcher(), TIMES), ListSink()
-        pipeline = Pipeline(RollingCQT(), classifier, SMOOTH, identify, load=load)
+        pipeline = Pipeline(FRONT_END, classifier, SMOOTH, identify, load=load)
         runner = Runner(pipeline, [sink], Stop())
         for chunk, behind_s in zip(chunks_of(samples, RATE), reports, strict=True):
             runner.step([chunk], behind_s)
