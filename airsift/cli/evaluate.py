@@ -45,7 +45,7 @@ def evaluate(
 ) -> None:
     """Measure a model on recordings it was not trained on, and print the tables."""
     from airsift.errors import ConfigError
-    from model import classifier
+    from model import classifier, weights
     from model.evaluation import (
         conditions,
         event_metrics,
@@ -68,7 +68,7 @@ def evaluate(
     output = model_card.ModelCard(card) if card else None
     if output:
         output.check()
-    file = model or classifier.DEFAULT_WEIGHTS
+    file = model or weights.DEFAULT_WEIGHTS
     loaded = classifier.load(file)
     complain(f"reading the {part} split of {corpus}")
     held_out = conditions.held_out_takes(corpus, part)
@@ -89,7 +89,7 @@ def evaluate(
     windows = voices.known_sources(voices.voice_windows(corpus, part))
     if windows:
         complain("the shipped network of voices")
-        voice = voices.voice_accuracy(classifier.load(classifier.VOICE_WEIGHTS), windows)
+        voice = voices.voice_accuracy(classifier.load(weights.VOICE_WEIGHTS), windows)
     cpu_s, size = predict.window_cpu_s(loaded), file.stat().st_size
     required = requirements.check_requirements(predictions, scores, voice, cpu_s, size, levels)
     block = tables.evaluation_block(required, predictions, scores, part, levels)

@@ -205,12 +205,28 @@ def test_what_a_worker_imports_holds_nothing_of_training(root):
     )
     loaded = {name for name in done.stdout.split() if name.startswith(TRAINING)}
     assert not loaded
+    assert not {"torch", "torchaudio", "nnAudio", "onnxruntime"} & set(done.stdout.split())
 
 
 def test_no_test_imports_from_another():
     wrong = re.compile(r"^\s*(?:from|import)\s+[\w.]*\b(?:test_\w+|conftest)\b", re.MULTILINE)
     for path in (ROOT / "tests").rglob("*.py"):
         assert not wrong.search(path.read_text()), path
+
+
+def test_the_engine_knows_neither_library_that_computes():
+    computing = {"torch", "torchaudio", "nnAudio", "onnxruntime"}
+    users = {
+        path.relative_to(ROOT).as_posix(): imports(path) & computing
+        for folder in ("stream", "airsift")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    training = {f"airsift/cli/{name}.py" for name in ("train", "experiment", "tensorboard")}
+    assert {path for path, used in users.items() if used} <= training
+    assert imports(ROOT / "model" / "onnx_backend.py") & computing == {"onnxruntime"}
+    for name in ("backend", "units", "spec", "weights", "short"):
+        text = (ROOT / "model" / f"{name}.py").read_text()
+        assert not re.search(r"^(import|from) (torch|onnxruntime|nnAudio)", text, re.M), name
 
 
 @pytest.mark.process
