@@ -30,6 +30,30 @@ VOICE_LABELS = ("female", "male")
 BOUNDARY_GRID_S = 0.2  # as far apart as the frames that date boundaries
 
 
+def log_parts(source: str, sinks: list[str], config: Config) -> None:
+    """Log what a service is about to load, read and publish."""
+    model = config.model.path or "the shipped one"
+    voice = (config.model.voice_path or "the shipped one") if config.model.voice else "none"
+    log.info(
+        "loads: network %s, network of voices %s, catalogue %s, repeats %s",
+        model,
+        voice,
+        config.identify.catalogue or "none",
+        config.repeats.folder or "none",
+    )
+    topics = config.kafka.topics
+    if source == "kafka":
+        log.info(
+            "reads: topic %s of %s, as a member of group %s; snapshots in topic %s",
+            topics.audio,
+            config.kafka.bootstrap_servers,
+            config.kafka.group,
+            topics.state,
+        )
+    if "kafka" in sinks:
+        log.info("publishes: topics %s", ", ".join(topics.events.values()))
+
+
 def model_rate(config: Config) -> int:
     """Return the sample rate of the configured network, in Hz, without loading it."""
     from model.weights import read_spec

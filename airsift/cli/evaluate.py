@@ -8,16 +8,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from airsift.cli.common import complain
-from model.spec import SAMPLE_RATE
 from stream.lines import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from model.corpus.sources import Split
@@ -175,8 +174,12 @@ def segmenter(model: Path) -> Callable[[Path], Timeline]:
     return segment_file
 
 
-def write_wav(path: Path, samples: NDArray[np.float32], rate: int = SAMPLE_RATE) -> None:
-    """Write mono samples as 16 bit PCM."""
+def write_wav(path: Path, samples: NDArray[np.float32]) -> None:
+    """Write mono samples at the corpus's rate as 16 bit PCM."""
+    import numpy as np
+
+    from model.spec import SAMPLE_RATE
+
     with wave.open(str(path), "wb") as out:
-        out.setparams((1, 2, rate, 0, "NONE", ""))
+        out.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
         out.writeframes(np.rint(samples * 32767.0).astype("<i2").tobytes())
