@@ -143,20 +143,24 @@ class Identify(Stage):
                     out += [item, *self._decision(state, item)]
                 case Discontinuity() | EndOfStream():
                     out += self._query_rest(state, item, item.start)
-                    out += state.playings.finish()
-                    out += state.shares.finish(state.playings.spans, self.settings.shortest)
+                    out += self._finish(state)
                     session.identify = session.landmarks = None
                     out.append(item)
                 case _:
                     out.append(item)
         return out
 
-    def _leave_out(self, session: Session, item: Item) -> list[Match]:
+    def _leave_out(self, session: Session, item: Item) -> list[Match | Share]:
         """End what is identified, as at a break: the machine is too slow for now."""
         if isinstance(item, AudioChunk):
             self.load.skipped["identify_s"] += len(item.samples) / item.rate
-        state, session.identify = session.identify, None
-        return state.playings.finish() if state is not None else []
+        state, session.identify, session.landmarks = session.identify, None, None
+        return self._finish(state) if state is not None else []
+
+    def _finish(self, state: IdentifyState) -> list[Match | Share]:
+        """End what plays and what is shared."""
+        out: list[Match | Share] = [*state.playings.finish()]
+        return out + state.shares.finish(state.playings.spans, self.settings.shortest)
 
     def oldest(self, session: Session, sample: int) -> int:
         """Return the first sample that a later query may need."""
