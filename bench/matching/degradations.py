@@ -21,7 +21,7 @@ Audio = NDArray[np.float32]
 # The limiter raises everything down to this peak level to full scale, and recovers this fast.
 _QUIET = 0.01
 _RELEASE_S = 0.1
-_DRIVE_DB = 12
+_DRIVE_DB = 20
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def _reverberant(music: Audio, context: DegradationContext) -> Audio:
 
 
 def _limited(music: Audio) -> Audio:
-    """Drive a limiter without attack 12 dB too far, and clip what is over full scale."""
+    """Drive a limiter without attack 20 dB too far, and clip what is over full scale."""
     level = np.abs(music)
     release = np.float32(np.exp(-1 / (_RELEASE_S * RATE)))
     peak = np.empty_like(level)
