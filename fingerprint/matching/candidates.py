@@ -57,6 +57,9 @@ class Candidate:
         Pairs that agree.
     warp : Warp
         How the query differs from the track.
+    lead : float >= 0
+        Votes relative to the next place with most: where a few notes or a loop agree with a query,
+        they do so at many places.
     """
 
     segment: Segment
@@ -64,6 +67,7 @@ class Candidate:
     lag: int
     votes: int
     warp: Warp
+    lead: float = 0.0
 
     def at(self, samples: int) -> Candidate:
         """Return the candidate as seen from `samples` later in the query."""
@@ -151,6 +155,10 @@ def find_candidates(
                 best += _in_segment(segment, lags, reach, max_candidates, floor, warp)
                 best.sort(key=_order)
                 del best[max_candidates:]
+    if best:
+        # A place that is not among them has too few votes to count.
+        following = best[1].votes if len(best) > 1 else MIN_VOTES
+        best[0] = replace(best[0], lead=best[0].votes / following)
     return best
 
 
