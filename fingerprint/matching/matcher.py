@@ -227,13 +227,13 @@ class LandmarkMatcher:
         if left and self.warp_search:
             warped, shared_warped = self._search(left, warp_grid(), MAX_WARPED_CANDIDATES)
             found, shared = found + warped, shared + shared_warped
-        matches = without_overlap(found)
-        shares = without_overlap(shared)
-        return matches, [
-            share
-            for share in shares
-            if not any(overlap(share, match) > MAX_OVERLAP for match in matches)
-        ]
+        # A share that explains the audio best is not named by another repeat of its loop.
+        only_shared = {id(match) for _, match in shared}
+        best = without_overlap(found + shared)
+        return (
+            [match for match in best if id(match) not in only_shared],
+            [match for match in best if id(match) in only_shared],
+        )
 
     def hypotheses(
         self, pieces: list[Landmarks], warps: list[Warp], max_candidates: int
@@ -249,9 +249,14 @@ class LandmarkMatcher:
         max_candidates : int > 0
             Candidates to verify for each piece.
         """
+        return self._hypotheses(Scorer(pieces), warps, max_candidates)
+
+    def _hypotheses(
+        self, scorer: Scorer, warps: list[Warp], max_candidates: int
+    ) -> list[tuple[Hypothesis, Track]]:
         candidates: list[tuple[int, Candidate]] = []
         pairs = (_RANK, _FAN_OUT) if len(warps) == 1 else (_WARPED_RANK, _WARPED_FAN_OUT)
-        for index, piece in enumerate(pieces):
+        for index, piece in enumerate(scorer.pieces):
             query = hashes.query_pairs(piece, *pairs)
             some = find_candidates(
                 self.catalogue.segments,
@@ -263,7 +268,6 @@ class LandmarkMatcher:
             candidates += [(index, candidate) for candidate in some]
         candidates.sort(key=lambda found: -found[1].votes)
 
-        scorer = Scorer(pieces)
         explained: dict[int, int] = {}  # votes of the candidate that covers the whole of a piece
         found = []
         for index, candidate in candidates:
@@ -274,7 +278,7 @@ class LandmarkMatcher:
             if track is None or hypothesis is None:
                 continue
             found.append((hypothesis, track))
-            covered = hypothesis.coverage(index, pieces[index])
+            covered = hypothesis.coverage(index, scorer.pieces[index])
             if hypothesis.score >= self.threshold and covered > _WHOLE:
                 explained[index] = candidate.votes
         return found
@@ -283,9 +287,10 @@ class LandmarkMatcher:
         self, pieces: list[Landmarks], warps: list[Warp], max_candidates: int
     ) -> tuple[list[Scored], list[Scored]]:
         """Return the matches and the shares."""
+        scorer = Scorer(pieces)
         found = [
             (hypothesis, track)
-            for hypothesis, track in self.hypotheses(pieces, warps, max_candidates)
+            for hypothesis, track in self._hypotheses(scorer, warps, max_candidates)
             if hypothesis.score >= self.threshold
         ]
         accepted = [hypothesis for hypothesis, _ in found]
@@ -294,7 +299,7 @@ class LandmarkMatcher:
         for hypothesis, track in found:
             for part in hypothesis.without(accepted):
                 if part.score >= self.threshold:
-                    kind = matches if is_own(part, pieces) else shares
+                    kind = matches if is_own(part, scorer) else shares
                     match = self._with_rivals(part, track, pieces, found)
                     kind.append((part.independent_score, match))
         return matches, shares
@@ -308,9 +313,8 @@ class LandmarkMatcher:
         hide the other's evidence. In the rest, the other is alone. The same track in the rest is
         its continuation, or a repeat of what was found.
         """
-        kept = without_overlap(found)
-        known = [*kept, *without_overlap(shared)]
-        found = [(score, match) for score, match in found if match in kept]
+        known = without_overlap(found + shared)
+        found = [(score, match) for score, match in found if match in known]
         for piece in pieces:
             for rest in rests(piece, known):
                 more, more_shared = self._search([rest], [NO_WARP], MAX_CANDIDATES)
