@@ -30,6 +30,10 @@ _UNWARPED = (5.6, 0.95)
 _WARPED = (7.6, 1.15)
 # Minimum score of a match: one false match in a hundred hours.
 THRESHOLD = 2.0
+# Twice the votes of any other place are worth this z; all leads together are worth less than what
+# a second of the track gives, so that two seconds of it are still no match.
+_BONUS = 0.75
+_MAX_BONUS = 1.5
 # A warped candidate above this z is refined in finer steps.
 _PROMISING_Z = 3.5
 # A piece below this z speaks against the track; after two such pieces the track is over.
@@ -58,6 +62,15 @@ def false_alarm_score(z: float, *, warped: bool) -> float:
     return (z - one_an_hour) / per_decade
 
 
+def lead_bonus(lead: float) -> float:
+    """Return what a candidate's lead in votes adds to z, 0 to `_MAX_BONUS`.
+
+    Votes are evidence of their own: a wrong place that agrees with the query's beat, notes or
+    sounds has no more of them than its repeats have.
+    """
+    return min(_BONUS * math.log2(lead), _MAX_BONUS)
+
+
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
     """A track in consecutive pieces of a query.
@@ -71,7 +84,7 @@ class Hypothesis:
     source : Candidate
         The track, and how the query differs from it.
     z : float
-        Standard deviations by which all pieces together support the track.
+        Standard deviations by which all pieces together support the track, and its lead in votes.
     score : float
         See `false_alarm_score`.
     """
@@ -234,7 +247,7 @@ class Scorer:
 
 
 def _hypothesis(first: int, run: list[Verification], source: Candidate) -> Hypothesis:
-    z = combined_z(run)
+    z = combined_z(run) + lead_bonus(source.lead)
     score = false_alarm_score(z, warped=source.warp != NO_WARP)
     return Hypothesis(first, first + len(run) - 1, run, source, z, score)
 
