@@ -13,6 +13,7 @@ from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from airsift.defaults import defaults
 from fingerprint.matching.verification import QueryMap, Verification, combined_z, verify
 from fingerprint.matching.warp import NO_WARP, Warp, finer_ratios, finer_shifts
 from fingerprint.settings import HOP
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 # real music and to made rhythmic music, which docs/fingerprint.md states apart.
 _UNWARPED = (5.6, 0.95)
 _WARPED = (7.6, 1.15)
-# Minimum score of a match: one false match in a hundred hours.
-THRESHOLD = 2.0
 # Twice the votes of any other place are worth this z; all leads together are worth less than what
 # a second of the track gives, so that two seconds of it are still no match.
 _BONUS = 0.75
@@ -46,6 +45,18 @@ _DECISIVE = 2.0
 _SAME_AUDIO = 0.4
 # Cached query maps, about a megabyte each.
 _MAX_MAPS = 100
+
+
+def _default_threshold() -> float:
+    section = defaults()["identify"]
+    assert isinstance(section, dict)
+    threshold = section["threshold"]
+    assert isinstance(threshold, float)
+    return threshold
+
+
+# Minimum score of a match, as configs/default.toml has it.
+THRESHOLD = _default_threshold()
 
 
 def false_alarm_score(z: float, *, warped: bool) -> float:
