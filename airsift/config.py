@@ -53,6 +53,7 @@ class ModelConfig(Section, table="model"):
     voice_path: str
     voice_sha256: _Sha256
     front_end: Literal["rolling", "nnaudio"]
+    backend: Literal["auto", "torch", "onnx"]
     device: str
     threads: Annotated[int, Field(ge=1)]
 

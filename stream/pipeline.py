@@ -45,8 +45,7 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from airsift.json_types import Json, JsonObject
-    from model.classifier import Classifier
-    from model.frontend.base import FrontEnd
+    from model.backend import Classifier, FrontEnd
     from stream.session import Item
     from stream.stages.repeats import FindRepeats
 
@@ -66,8 +65,6 @@ class Pipeline:
         How decisions become segments.
     identify : Identify, optional
         Names the music. Without one, nothing is named.
-    device : str
-        Where the front end and the networks are, in torch's words.
     voice : Classifier, optional
         Tells female from male voices.
     reorder_s : float >= 0
@@ -87,7 +84,6 @@ class Pipeline:
         classifier: Classifier,
         smoothing: SmoothSettings,
         identify: Identify | None = None,
-        device: str = "cpu",
         voice: Classifier | None = None,
         *,
         reorder_s: float = 0.0,
@@ -102,7 +98,7 @@ class Pipeline:
             self.clock,
             ToMono(self.rate),
             Resample(self.rate),
-            ComputeColumns(front_end, spec.step_columns, device),
+            ComputeColumns(front_end, spec.step_columns),
             Classify(classifier),
             *([Voice(voice, spec)] if voice else []),
             Smooth(smoothing),

@@ -36,6 +36,7 @@ SETTINGS = [
     "MKL_ENABLE_INSTRUCTIONS=AVX2",
     "MKL_CBWR=AVX2",
     "MKL_CBWR=COMPATIBLE",
+    "BACKEND=onnx",  # onnxruntime has no such settings
 ]
 
 

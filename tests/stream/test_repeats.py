@@ -16,12 +16,12 @@ from fingerprint.matching.matcher import LandmarkMatcher
 from fingerprint.repeats import finder
 from fingerprint.repeats.naming import add_to, find_cluster, title_in
 from fingerprint.repeats.store import folder_of
-from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk, Discontinuity, EndOfStream
 from stream.events import Decision, Repeat, Segment
 from stream.pipeline import Pipeline
 from stream.stages.repeats import FindRepeats, RepeatSettings, RepeatsPart, SecondLabels
 from tests.stream.doubles import SMOOTH, LoudnessClassifier
+from tests.stream.networks import FRONT_END
 from tests.stream.notes import notes
 
 RATE = 16_000
@@ -220,7 +220,7 @@ def test_a_pipeline_that_is_restored_finds_the_same_repeats(
     audio: np.ndarray, tmp_path: Path, at_s: float
 ) -> None:
     def pipeline(name: str) -> Pipeline:
-        return Pipeline(RollingCQT(), LoudnessClassifier(), SMOOTH, repeats=stage(tmp_path / name))
+        return Pipeline(FRONT_END, LoudnessClassifier(), SMOOTH, repeats=stage(tmp_path / name))
 
     def chunks(first: int, last: int) -> list[AudioChunk]:
         edges = [*range(first, last, RATE), last]

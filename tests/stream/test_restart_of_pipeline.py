@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from model import classifier as shipped
-from model.frontend.rolling_cqt import RollingCQT
 from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from stream.pipeline import Pipeline
 from tests.stream import bare
 from tests.stream.doubles import SMOOTH
+from tests.stream.networks import FRONT_END, shipped
 from tests.stream.partition import read_back
 
 RATE = 16_000
-FRONT_END, CLASSIFIER = RollingCQT(), shipped.load()
 
 
 class Worker:
@@ -25,7 +23,7 @@ class Worker:
         self.reader = PartitionReader(
             KafkaSettings.default(), RATE, lambda *_: None, now=lambda: 0.0
         )
-        self.pipeline = Pipeline(FRONT_END, CLASSIFIER, SMOOTH)
+        self.pipeline = Pipeline(FRONT_END, shipped(), SMOOTH)
         self.at, self.final = begin, set()
         for station, snapshot in self.reader.begin(0, begin, records).items():
             self.pipeline.restore(station, snapshot)
