@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 # real music and to made rhythmic music, which docs/fingerprint.md states apart.
 _UNWARPED = (5.6, 0.95)
 _WARPED = (7.6, 1.15)
-# Twice the votes of any other place are worth this z; all leads together are worth less than what
-# a second of the track gives, so that two seconds of it are still no match.
+# Twice the votes of any other place are worth this z, and leads count up to `_MAX_LEAD`, as far as
+# the track covers more than half of the piece: two seconds of a track lead too, and are no match.
 _BONUS = 0.75
-_MAX_BONUS = 1.5
+_MAX_LEAD = 4.0
 # A warped candidate above this z is refined in finer steps.
 _PROMISING_Z = 3.5
 # A piece below this z speaks against the track; after two such pieces the track is over.
@@ -71,15 +71,6 @@ def false_alarm_score(z: float, *, warped: bool) -> float:
     """
     one_an_hour, per_decade = _WARPED if warped else _UNWARPED
     return (z - one_an_hour) / per_decade
-
-
-def lead_bonus(lead: float) -> float:
-    """Return what a candidate's lead in votes adds to z, 0 to `_MAX_BONUS`.
-
-    Votes are evidence of their own: a wrong place that agrees with the query's beat, notes or
-    sounds has no more of them than its repeats have.
-    """
-    return min(_BONUS * math.log2(lead), _MAX_BONUS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +183,7 @@ class Scorer:
         found = self._verify(candidate, index)
         if warp != NO_WARP and found.z > _PROMISING_Z:
             candidate, found = self._refine(candidate, index, found)
+        candidate = replace(candidate, lead=self._counted_lead(candidate, index, found))
         verified = {index: found}
         self._follow(candidate, index, range(index + 1, len(self.pieces)), verified)
         self._follow(candidate, index, range(index - 1, -1, -1), verified)
@@ -223,6 +215,15 @@ class Scorer:
                 missed += 1
             if missed == 2:
                 return
+
+    def _counted_lead(self, candidate: Candidate, index: int, found: Verification) -> float:
+        """Return the lead in votes, smaller the less of the piece the track covers.
+
+        Votes are evidence of their own: a wrong place that agrees with the query's beat, notes or
+        sounds has no more of them than its repeats have.
+        """
+        covered = (found.last - found.first) / self.query_map(index, candidate.warp).frames
+        return float(min(candidate.lead, _MAX_LEAD) ** max(2 * covered - 1, 0))
 
     def query_map(self, index: int, warp: Warp) -> QueryMap:
         """Return the map of piece `index` under a warp."""
@@ -258,7 +259,7 @@ class Scorer:
 
 
 def _hypothesis(first: int, run: list[Verification], source: Candidate) -> Hypothesis:
-    z = combined_z(run) + lead_bonus(source.lead)
+    z = combined_z(run) + _BONUS * math.log2(source.lead)
     score = false_alarm_score(z, warped=source.warp != NO_WARP)
     return Hypothesis(first, first + len(run) - 1, run, source, z, score)
 
