@@ -196,6 +196,7 @@ def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
 
     With `reorder` it waits for late chunks, as configured: for sources that may send them late.
     """
+    from stream.load import Load
     from stream.pipeline import Pipeline
 
     backend = build_backend(config)
@@ -212,6 +213,7 @@ def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
         voice,
         reorder_s=config.kafka.wire.reorder_ms / 1000 if reorder else 0.0,
         repeats=build_repeats(config, rate),
+        load=Load(config.run.overload_s),
     )
 
 

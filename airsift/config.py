@@ -123,6 +123,7 @@ class RunConfig(Section, table="run"):
     """The long-running consumer."""
 
     checkpoint_s: Seconds
+    overload_s: Annotated[float, Field(ge=0, le=86_400)]
 
 
 class Config(Section):

@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, Strict
 
 from airsift.json_types import JsonObject
-from stream.lines import iso_time, to_json
+from stream.lines import iso_time, to_json_bytes
 from stream.ranges import Finite, Flag, Number, Rate, Sample, Text, Whole, is_time
 
 Label = Literal["speech", "music", "speech_over_music", "other"]
@@ -77,7 +77,11 @@ class Event:
 
     def to_json(self) -> str:
         """Return the event as one line of JSON."""
-        return to_json(self.to_dict())
+        return self.to_bytes().decode()
+
+    def to_bytes(self) -> bytes:
+        """Return the event as one line of JSON in UTF-8."""
+        return to_json_bytes(self.to_dict())
 
 
 @dataclass(frozen=True, slots=True)

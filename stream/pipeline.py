@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 
 from stream.audio import AudioChunk, Discontinuity, EndOfStream, end_of
 from stream.events import Decision, Event, Gap
+from stream.load import Load
 from stream.session import Session, Sessions, Stage
 from stream.snapshot import Snapshot
 from stream.stages.align import Align
@@ -71,6 +72,8 @@ class Pipeline:
         Maximum seconds of audio that wait for a late chunk, see `Align`.
     repeats : FindRepeats, optional
         Finds what a station plays several times.
+    load : Load, optional
+        What is left out while the loop is behind; without it, nothing is.
 
     Raises
     ------
@@ -88,6 +91,7 @@ class Pipeline:
         *,
         reorder_s: float = 0.0,
         repeats: FindRepeats | None = None,
+        load: Load | None = None,
     ) -> None:
         spec = classifier.spec
         spec.check_front_end(front_end)
@@ -105,6 +109,9 @@ class Pipeline:
             *([identify] if identify else []),
             *([repeats] if repeats else []),
         )
+        self.load = load or Load()
+        if identify is not None:
+            identify.load = self.load
         self.observer: Observer = NullObserver()
         self.sessions = Sessions()
         for stage in self.stages:

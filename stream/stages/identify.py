@@ -19,6 +19,7 @@ from fingerprint.analysis.landmarks import Landmarks
 from fingerprint.settings import EDGE
 from stream.audio import AudioChunk, Discontinuity, EndOfStream
 from stream.events import Decision, Match, Segment
+from stream.load import Load
 from stream.ranges import Sample
 from stream.session import Session, Sessions, Stage
 from stream.stages.landmark_buffer import LandmarkBuffer
@@ -93,6 +94,7 @@ class Identify(Stage):
         self.matcher = matcher
         self.warping = warping
         self.settings = settings
+        self.load = Load()
         self.rules = PlayingRules(settings.tolerance, settings.shortest, held=2 * settings.query)
 
     def push(self, items: Sequence[Item]) -> list[Item]:
@@ -103,6 +105,9 @@ class Identify(Stage):
         out: list[Item] = []
         for item in items:
             session = self.sessions[item.station]
+            if self.load.skips_identify:
+                out += [*self._leave_out(session, item), item]
+                continue
             state = session.identify
             if state is None and isinstance(item, AudioChunk | Decision | Segment):
                 state = session.identify = IdentifyState.begin(item.start)
@@ -125,6 +130,13 @@ class Identify(Stage):
                 case _:
                     out.append(item)
         return out
+
+    def _leave_out(self, session: Session, item: Item) -> list[Match]:
+        """End what is identified, as at a break: the machine is too slow for now."""
+        if isinstance(item, AudioChunk):
+            self.load.skipped["identify_s"] += len(item.samples) / item.rate
+        state, session.identify = session.identify, None
+        return state.playings.finish() if state is not None else []
 
     def oldest(self, session: Session, sample: int) -> int:
         """Return the first sample that a later query may need."""
@@ -258,6 +270,9 @@ class Identify(Stage):
         if self.warping is None or not query.warp_is_due(
             end, self.settings, playing=state.playing, last=last
         ):
+            return answers
+        if self.load.skips_warp_search:
+            self.load.skipped["warp_searches"] += 1
             return answers
         start = min(max(query.searched, query.known), end - self.settings.query)
         start = max(start, state.playings.ended)

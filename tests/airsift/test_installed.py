@@ -143,6 +143,7 @@ def test_everything_that_is_shipped_is_found_without_the_repository(
         "from stream.demo.programme import assemble, programmes\n"
         "from model.corpus import sources\n"
         "from model.evaluation import voices\n"
+        "from model.experiments import config\n"
         "from model.onnx_backend import OnnxBackend\n"
         "from model.torch_backend import TorchBackend\n"
         "from model.weights import DEFAULT_WEIGHTS, SHIPPED, VOICE_WEIGHTS\n"
@@ -150,6 +151,7 @@ def test_everything_that_is_shipped_is_found_without_the_repository(
         "assert SHIPPED.is_file()\n"
         "for backend in (OnnxBackend(), TorchBackend()):\n"
         "    assert backend.front_end(DEFAULT_WEIGHTS) and backend.classifier(VOICE_WEIGHTS)\n"
+        "assert all(map(config.load, map(config.find, '12345678')))\n"
         "assert sources.debian_items() and voices.known_voices()\n"
         "assert all(len(assemble(name).samples) for name in programmes())\n"
     )

@@ -67,7 +67,7 @@ def test_a_restart_after_any_message_changes_no_final_event(made, size, hint):
         stored.append((set(whole.final), *whole.checkpoint()))
     whole.note(whole.pipeline.push([], last=True))
     assert len(whole.final) > 30
-    assert any('"schema": "airsift.segment/1"' in line for line in whole.final)
+    assert any('"schema":"airsift.segment/1"' in line for line in whole.final)
     for end, (before, committed, records) in enumerate(stored, 1):
         second = Worker(committed, records)
         second.read(sent, len(sent))

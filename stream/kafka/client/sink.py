@@ -26,7 +26,7 @@ def as_message(event: Event) -> Message:
     """Return an event as a message of its topic."""
     schema = f"airsift.{event.kind}/1".encode()
     headers = [("schema", schema), ("content-type", b"application/json")]
-    return Message(event.station.encode(), event.to_json().encode(), headers)
+    return Message(event.station.encode(), event.to_bytes(), headers)
 
 
 class KafkaSink(Sink):
@@ -78,8 +78,9 @@ class KafkaSink(Sink):
                 f"kafka.max_pending_events={self._max_pending}",
                 retry_after_s=0.1,
             )
-        for event in events:
-            self._producer.send(self._topics[event.kind], *as_message(event))
+        with self._producer.batched():
+            for event in events:
+                self._producer.send(self._topics[event.kind], *as_message(event))
 
     @property
     def queued(self) -> int:

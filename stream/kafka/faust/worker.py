@@ -156,6 +156,11 @@ class Worker(MemberHealth, SourceStatus):
             waiting += max(end - at, 0) if end is not None and at >= 0 else 0
         return waiting
 
+    @property
+    def behind_s(self) -> float:
+        """Seconds that the loop is behind the newest messages of our partitions."""
+        return self._reader.behind_s
+
     async def _run(self, stop: Stop) -> None:
         asyncio.get_running_loop().set_exception_handler(log_stray_error)
         self._consumer = consumer = FaustConsumer(self._settings)
@@ -195,7 +200,8 @@ class Worker(MemberHealth, SourceStatus):
             await self._turn()
             if time.monotonic() >= next_checkpoint:
                 await self._checkpoint()
-                next_checkpoint = time.monotonic() + self._checkpoint_s
+                every_s = self._checkpoint_s * self._pipeline.load.checkpoint_factor
+                next_checkpoint = time.monotonic() + every_s
         await self._checkpoint()
 
     async def _turn(self) -> None:
@@ -203,7 +209,7 @@ class Worker(MemberHealth, SourceStatus):
         self._follow_topics()
         messages = await self._consumer.poll()
         await self._restore(messages)
-        self._runner.step(self._open(messages))
+        self._runner.step(self._open(messages), self.behind_s)
         if self._dead_letters.full:
             await asyncio.to_thread(self._dead_letters.flush)
         self._consumer.release(messages)
