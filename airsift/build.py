@@ -144,7 +144,7 @@ def build_identify(config: Config, rate: int) -> Identify | None:
     warping = None
     if identify.warp_every_n_queries:
         warping = LandmarkMatcher(catalogue, threshold=identify.threshold)
-    return Identify(plain, query_times(config, rate), warping)
+    return Identify(plain, query_times(config, rate), warping, share_landmarks=True)
 
 
 def query_times(config: Config, rate: int) -> IdentifySettings:
@@ -215,6 +215,20 @@ def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
         repeats=build_repeats(config, rate),
         load=Load(config.run.overload_s),
     )
+
+
+def event_kinds(config: Config) -> list[str]:
+    """Return the kinds of events that are published with a configuration.
+
+    Kafka needs a topic, and a right to write, for these alone. Matches always have theirs:
+    subscribers read it whether there is a catalogue or not.
+    """
+    kinds = ["decision", "segment", "match", "gap"]
+    if config.identify.catalogue:
+        kinds.append("share")
+    if config.repeats.folder:
+        kinds.append("repeat")
+    return kinds
 
 
 def check_units(parts: Sequence[FrontEnd | Classifier]) -> None:
@@ -313,7 +327,7 @@ def open_sink(name: str, config: Config, transactions: Transactions | None = Non
     if name == "kafka":
         from stream.kafka.client.sink import KafkaSink
 
-        return KafkaSink(config.kafka, transactions)
+        return KafkaSink(config.kafka, transactions, event_kinds(config))
     if name == "console":
         from stream.sinks.console import ConsoleSink
 

@@ -1,6 +1,6 @@
 """The events that airsift publishes, and their JSON.
 
-Decisions, segments, matches, repeats and gaps.
+Decisions, segments, matches, shares, repeats and gaps.
 
 All times inside are integer samples at `rate` (the model's, 16 kHz); seconds appear only in
 the JSON. Intervals are half-open. Ids are functions of station, first sample and kind, so a
@@ -210,6 +210,44 @@ class Match(Event):
                 {"track": each.track, "title": each.title, "artist": each.artist}
                 for each in self.alternatives
             ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Share(Event):
+    """A loop of a track, heard in [start, end) in another piece: the track itself does not play.
+
+    Producers build different pieces of the same loops, so a share names no music and is no match.
+    It is published once, when no later query can change it. `track_start` is a place in the track
+    that sounds like `start`, in samples at `rate`; a loop has several. `score` is the matcher's.
+    The other fields are those of a match.
+    """
+
+    track: Text
+    title: Text
+    artist: Text
+    track_start: TrackSample
+    score: Score
+    album: Text = ""
+    isrc: Text = ""
+    record_label: Text = ""
+
+    kind: ClassVar[str] = "share"
+
+    @property
+    def id(self) -> str:
+        return f"{self.station}/{self.kind}/{self.start}/{self.track}"
+
+    def details(self) -> JsonObject:
+        return {
+            "track": self.track,
+            "title": self.title,
+            "artist": self.artist,
+            "track_start_s": round(self.track_start / self.rate, 2),
+            "score": round(self.score, 3),
+            "album": self.album,
+            "isrc": self.isrc,
+            "record_label": self.record_label,
         }
 
 

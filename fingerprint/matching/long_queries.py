@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from fingerprint.analysis.landmarks import Landmarks
-    from fingerprint.matching.matcher import LandmarkMatcher, Matcher, TrackMatch
+    from fingerprint.matching.base import Matcher
+    from fingerprint.matching.matcher import LandmarkMatcher, TrackMatch
 
 _STRETCH = 300 * SAMPLE_RATE
 # One of two stretches has at least this much of a track that crosses their edge.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from fingerprint.analysis import hashes, peaks
 from fingerprint.matching.candidates import find_candidates
@@ -132,22 +132,6 @@ class Rival:
 
     match: TrackMatch
     strength: float
-
-
-class Matcher(Protocol):
-    """Names the music in audio. An external service can implement these two methods."""
-
-    def extract(self, samples: NDArray[np.float32]) -> Landmarks:
-        """Return the landmarks of mono audio at 16 kHz.
-
-        Landmarks further than `EDGE` (`fingerprint.settings`) from both ends must not depend on
-        audio beyond the ends: a stream extracts piece by piece, and joins the results.
-        """
-        ...
-
-    def match(self, landmarks: Landmarks) -> list[TrackMatch]:
-        """Return the tracks found, in order of time; none when in doubt."""
-        ...
 
 
 class LandmarkMatcher:
