@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -162,3 +165,11 @@ def test_nothing_in_gives_nothing_out(name: str) -> None:
 def test_what_is_no_batch_of_steps_is_refused(name: str, shape, stations, message) -> None:
     with pytest.raises(ValueError, match=message):
         front_end(name)(np.zeros(shape, np.float32), front_end(name).initial_state(stations))
+
+
+@pytest.mark.process
+def test_onnxruntime_keeps_no_identifier_and_so_reports_nothing(tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", "import model.onnx_backend"], env=environment, check=True)
+    assert not list(tmp_path.rglob("*"))
