@@ -30,7 +30,9 @@ from fingerprint.matching.matcher import LandmarkMatcher
 from fingerprint.track import Track
 
 Answer = tuple[str, int, float]
-QueryResult = dict[str, Any]  # "answers": list of Answer, "cpu_s": float, extras of airsift
+# "answers": list of Answer, "cpu_s": float, "spans": seconds of each in the query where they are
+# known, extras of airsift.
+QueryResult = dict[str, Any]
 Query = Callable[[Sequence[NDArray[np.int16]]], list[QueryResult]]
 
 _AUDFPRINT = ("audfprint2==0.1.2",)
@@ -72,6 +74,7 @@ def airsift(tracks: list[Path], work: Path) -> Query:
             out.append(
                 {
                     "answers": answers_of_query,
+                    "spans": [(a.query_start / RATE, a.query_end / RATE) for a in answers],
                     "cpu_s": extract + first,
                     "first": [a.track for a in alone],
                     "both_cpu_s": all_,
@@ -135,10 +138,10 @@ def chromaprint(tracks: list[Path], work: Path) -> Query:
     def run_queries(queries: Sequence[NDArray[np.int16]]) -> list[QueryResult]:
         out = []
         for query in queries:
-            start = _cpu()
+            start = cpu_s()
             bits = _fpcalc(query)
             if 2 * np.count_nonzero(np.diff(bits)) < len(bits) or not len(bits):
-                out.append({"answers": [], "cpu_s": _cpu() - start})
+                out.append({"answers": [], "cpu_s": cpu_s() - start})
                 continue
             places = len(line) - len(bits) + 1
             wrong = np.zeros(places, np.uint16)
@@ -150,29 +153,33 @@ def chromaprint(tracks: list[Path], work: Path) -> Query:
             share = float(wrong[best]) / (32 * len(bits))
             track = int(which[best])
             place = round((best - int(starts[track])) * _CHROMAPRINT_STEP_S * RATE)
-            out.append({"answers": [(keys[track], place, 1 - share)], "cpu_s": _cpu() - start})
+            out.append({"answers": [(keys[track], place, 1 - share)], "cpu_s": cpu_s() - start})
         return out
 
     return run_queries
 
 
-def audfprint(tracks: list[Path], work: Path) -> Query:
-    """Return a query function of audfprint2, run in its own virtual environment in `work`."""
+def audfprint(tracks: list[Path], work: Path, *, density: float = 20.0) -> Query:
+    """Return a query function of audfprint2, run in its own virtual environment in `work`.
+
+    `density` is that of hashes, in a second; 20 is its command line's default.
+    """
     python = work / "audfprint-venv" / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(python.parents[1])], check=True)
         subprocess.run([python, "-m", "pip", "install", "-q", *_AUDFPRINT], check=True)
     script = Path(__file__).with_name("audfprint_runner.py")
-    stored = work / "audfprint.pklz"
+    stored = work / f"audfprint-{density:g}.pklz"
+    command = [python, script, stored, str(density)]
     if not stored.exists():
-        subprocess.run([python, script, "index", stored, *tracks], check=True)
+        subprocess.run([*command, "index", *tracks], check=True)
 
     def run_queries(queries: Sequence[NDArray[np.int16]]) -> list[QueryResult]:
         with tempfile.NamedTemporaryFile(suffix=".npy") as file:
             np.save(file, np.stack(queries))
             file.flush()
             done = subprocess.run(
-                [python, script, "query", stored, file.name], check=True, stdout=subprocess.PIPE
+                [*command, "query", file.name], check=True, stdout=subprocess.PIPE
             )
         found: list[QueryResult] = json.loads(done.stdout)
         return found
@@ -190,7 +197,7 @@ def _fpcalc(samples: NDArray[np.int16]) -> NDArray[np.uint32]:
     return np.array(text.split(",") if text else [], np.uint32)
 
 
-def _cpu() -> float:
+def cpu_s() -> float:
     """Return the CPU seconds of this process and of those it has waited for."""
     own, others = (
         resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
