@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.matching import peers_page
 from bench.matching.answers import stored_answers
 from bench.matching.background import (
     GAPS_S,
@@ -24,7 +25,8 @@ from bench.matching.background import (
 from bench.matching.broadcast import Library
 from bench.matching.chains import CHAINS, chains
 from bench.matching.degradations import DegradationContext
-from bench.matching.peers import windows
+from bench.matching.peer_material import Clips, Material
+from bench.matching.peers import ChainResult, Contender, ProgrammeResult, compare, windows
 from bench.matching.programs import olaf_results, panako_results
 from model.spec import SAMPLE_RATE as RATE
 from stream.testing import music_like, speech_like
@@ -184,3 +186,65 @@ def test_stored_answers_are_not_asked_again(tmp_path: Path) -> None:
     assert len(stored_answers(lambda: run, queries, stored)) == 3
     assert len(stored_answers(lambda: run, [*queries, queries[0]], stored)) == 4
     assert asked == [3, 1]
+
+
+def test_each_matcher_has_the_best_of_its_settings(tmp_path: Path) -> None:
+    """Weak and strong settings of one matcher, of which the strong one finds all."""
+    programme = _programme()
+    clips = np.zeros((2, 10 * RATE), np.int16)
+    given = Material(
+        [tmp_path / "a.npy"], [Clips("chain", clips, ["a", "b"])], clips[:1], [programme]
+    )
+
+    def opened(strong: bool) -> Contender:
+        def run(queries: object) -> list[QueryResult]:
+            assert isinstance(queries, list)
+            none: QueryResult = {"answers": [], "cpu_s": 0.0}
+            if len(queries) == 1:  # negatives: named with a score of 3
+                return [{"answers": [("a", 0, 3.0)], "cpu_s": 0.0}]
+            if len(queries) == 2:
+                second = {"answers": [("b", 0, 9.0)], "cpu_s": 0.0} if strong else none
+                return [{"answers": [("a", 0, 9.0)], "cpu_s": 0.0}, second]
+            out = [none for _ in queries]  # windows of 2 s, one a second
+            out[1] = {"answers": [("a", 0, 9.0)], "cpu_s": 0.0}
+            if strong:
+                out[7] = {"answers": [("b", 0, 9.0)], "cpu_s": 0.0}
+            else:
+                out[4] = {"answers": [("b", 0, 2.0)], "cpu_s": 0.0}
+            return out
+
+        return Contender("made", "strong" if strong else "weak", lambda *_: run, (2,))
+
+    chains, programmes = compare(given, tmp_path, [opened(False), opened(True)])
+    assert chains["made"].settings == "strong"
+    assert chains["made"].threshold == 3.0
+    assert chains["made"].found == {"chain": 2}
+    assert chains["made"].wrong == {"chain": 0}
+    assert programmes["made"].tally.f1 == 1.0
+    _, alone = compare(given, tmp_path, [opened(False)])
+    # The threshold of the highest F1 leaves the wrong name out.
+    assert alone["made"].tally.precision == 1.0
+    assert alone["made"].tally.recall == 0.5
+
+
+def test_the_page_names_what_was_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "page.md"
+    mark = f"<!-- written by {peers_page.MARK}:"
+    page.write_text(f"{mark} begin -->{mark} end -->")
+    monkeypatch.setattr(peers_page, "PAGE", page)
+    monkeypatch.setattr(peers_page, "IMAGE", tmp_path / "figure.svg")
+    np.save(tmp_path / "0000.npy", np.zeros(RATE, np.int16))
+    clips = Clips("chain", np.zeros((4, RATE), np.int16), ["0000"] * 4)
+    given = Material([tmp_path / "0000.npy"], [clips], clips.samples, [_programme()])
+    counted = tally(_programme(), [Span(1.0, 4.0, "a", 1.0)])
+    peers_page.write(
+        given,
+        {"Olaf": ChainResult("built", 8.0, {"chain": 3}, {"chain": 1}, 0)},
+        {"Olaf": ProgrammeResult("built, windows of 8 s", counted)},
+    )
+    text = page.read_text()
+    assert "| chain | 3, 1 wrong |" in text
+    assert "| **all** | **75 %** |" in text
+    assert "| Olaf | 66.7 | 50.0 | **57.1** | 100 | 0 | 50 |" in text
+    assert "| Olaf | 0 | 0 | 1 | built, windows of 8 s |" in text
+    assert (tmp_path / "figure.svg").stat().st_size > 1000
