@@ -17,7 +17,7 @@ demo: install ## install, then run two stations, a broker and a catalogue
 JOBS ?= 2
 # An empty PYTHONDONTWRITEBYTECODE lets pytest keep what it makes of the tests' assertions: without
 # that, each worker makes it anew, which is a third of the time it needs to collect the tests.
-TESTS := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile
+TESTS := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder
 
 test: lint ## install, then lint, types and every test that is not marked long
 	$(TESTS) -m "not long and not fuzz" $(PYTEST)

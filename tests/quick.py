@@ -1,4 +1,4 @@
-"""What `make quick` runs: tests that start no process and no broker, and are not slow.
+"""Order of the tests, and what `make quick` runs: tests without processes that are not slow.
 
 Such tests need no list. A test that starts another process carries the marker ``process``: by its
 folder, by the broker it asks for, or by hand. Whichever does so without it fails, and names the
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing.util
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,19 @@ def mark(items: list[pytest.Item], fixtures: set[str]) -> None:
         names = set(getattr(item, "fixturenames", ()))
         if fixtures & names or integration in item.path.parents:
             item.add_marker(pytest.mark.process)
+
+
+def slowest_first(items: list[pytest.Item]) -> None:
+    """Put the files with tests of processes or slow ones first, the others keep their order.
+
+    Files are given out whole to two runs at once. What starts late ends late: if a slow file comes
+    last, one of the two waits for it with nothing to do.
+    """
+    waits = {"process": 4, "slow": 1}  # about the seconds of one such test
+    cost: Counter[Path] = Counter()
+    for item in items:
+        cost[item.path] += sum(waits.get(mark.name, 0) for mark in item.iter_markers())
+    items.sort(key=lambda item: -cost[item.path])
 
 
 def failing_where_unmarked(item: pytest.Item) -> Iterator[None]:

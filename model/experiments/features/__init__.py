@@ -1,0 +1,1 @@
+"""Features of windows: one module a family, `catalogue` for their names."""
