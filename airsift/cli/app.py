@@ -19,6 +19,7 @@ from airsift.cli import (
     deadletter,
     demo,
     evaluate,
+    experiment,
     publish,
     repeats,
     run,
@@ -57,6 +58,7 @@ app.add_typer(corpus.app, name="corpus", help="The recordings that networks are 
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(train.export)
+app.command()(experiment.experiment)
 app.command()(demo.demo)
 app.command(name="config")(config.show)
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from airsift.cli.common import complain
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from airsift.cli.tensorboard import writer
 
 Corpus = Annotated[Path, typer.Argument(help="Folder that `airsift corpus build` made.")]
 
@@ -56,7 +54,7 @@ def train(
         planned = plan.custom(corpus, config, tasks.load_task(config, **given), complain)
     settings, labels, input_keys = planned.settings, planned.labels, planned.input_keys
     with cache.exclusive(folder):
-        watch = _tensorboard_writer(folder) if tensorboard else None
+        watch = writer(folder) if tensorboard else None
         checkpoint.check(folder, settings, labels, input_keys)
         data = planned.prepare(folder)
         network = loop.train(
@@ -110,24 +108,3 @@ def export(
     card = file.with_suffix(".md")
     if model_card.begin_card(card, file, trained, spec, data):
         complain(f"{card}: the beginning of a model card")
-
-
-def _tensorboard_writer(folder: Path) -> Callable[[int, Mapping[str, float]], None]:
-    """Return a function that writes metrics for TensorBoard."""
-    from airsift.errors import ConfigError
-
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ConfigError(
-            "--tensorboard needs tensorboard: `pip install 'airsift[training]'` brings it"
-        ) from error
-    writer = SummaryWriter(str(folder / "tensorboard"))
-
-    def write(step: int, metrics: Mapping[str, float]) -> None:
-        for name, value in metrics.items():
-            writer.add_scalar(name.replace(" ", "_"), value, step)
-        if any(name.startswith("validation") for name in metrics):
-            writer.flush()
-
-    return write

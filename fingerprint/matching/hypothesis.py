@@ -13,6 +13,7 @@ from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from airsift.defaults import defaults
 from fingerprint.matching.verification import QueryMap, Verification, combined_z, verify
 from fingerprint.matching.warp import NO_WARP, Warp, finer_ratios, finer_shifts
 from fingerprint.settings import HOP
@@ -24,11 +25,10 @@ if TYPE_CHECKING:
     from fingerprint.matching.candidates import Candidate
 
 # z at which one false match in an hour is expected, and the z that makes it ten times rarer:
-# without a warp, and with one, because many warps are tried.
-_UNWARPED = (5.6, 0.75)
+# without a warp, and with one, because many warps are tried. Both lie between what was fitted to
+# real music and to made rhythmic music, which docs/fingerprint.md states apart.
+_UNWARPED = (5.6, 0.95)
 _WARPED = (7.6, 1.15)
-# Minimum score of a match: one false match in a hundred hours.
-THRESHOLD = 2.0
 # A warped candidate above this z is refined in finer steps.
 _PROMISING_Z = 3.5
 # A piece below this z speaks against the track; after two such pieces the track is over.
@@ -39,8 +39,20 @@ _SAME_FRAMES = 6
 # the two spans share this part of the shorter one.
 _DECISIVE = 2.0
 _SAME_AUDIO = 0.4
-# Cached query maps, about half a megabyte each.
+# Cached query maps, about a megabyte each.
 _MAX_MAPS = 100
+
+
+def _default_threshold() -> float:
+    section = defaults()["identify"]
+    assert isinstance(section, dict)
+    threshold = section["threshold"]
+    assert isinstance(threshold, float)
+    return threshold
+
+
+# Minimum score of a match, as configs/default.toml has it.
+THRESHOLD = _default_threshold()
 
 
 def false_alarm_score(z: float, *, warped: bool) -> float:
@@ -154,7 +166,7 @@ class Scorer:
     """
 
     def __init__(self, pieces: list[Landmarks]) -> None:
-        self._pieces = pieces
+        self.pieces = pieces
         self._maps: OrderedDict[tuple[int, Warp], QueryMap] = OrderedDict()  # latest last
         self._seen: defaultdict[object, list[int]] = defaultdict(list)
 
@@ -168,7 +180,7 @@ class Scorer:
         if warp != NO_WARP and found.z > _PROMISING_Z:
             candidate, found = self._refine(candidate, index, found)
         verified = {index: found}
-        self._follow(candidate, index, range(index + 1, len(self._pieces)), verified)
+        self._follow(candidate, index, range(index + 1, len(self.pieces)), verified)
         self._follow(candidate, index, range(index - 1, -1, -1), verified)
         for at, each in verified.items():
             self._seen[self._place(replace(candidate, warp=warp), at)].append(each.lag)
@@ -189,7 +201,7 @@ class Scorer:
         """
         here, lag, missed = index, verified[index].lag, 0
         for other in pieces:
-            samples = self._pieces[other].start - self._pieces[here].start
+            samples = self.pieces[other].start - self.pieces[here].start
             expected = replace(candidate, lag=lag).at(samples)
             verified[other] = self._verify(expected, other)
             if verified[other].z > _MIN_Z:
@@ -199,19 +211,23 @@ class Scorer:
             if missed == 2:
                 return
 
-    def _verify(self, candidate: Candidate, index: int) -> Verification:
-        key = (index, candidate.warp)
-        found = self._maps.pop(key, None) or QueryMap(self._pieces[index], candidate.warp)
+    def query_map(self, index: int, warp: Warp) -> QueryMap:
+        """Return the map of piece `index` under a warp."""
+        key = (index, warp)
+        found = self._maps.pop(key, None) or QueryMap(self.pieces[index], warp)
         self._maps[key] = found
         if len(self._maps) > _MAX_MAPS:
             self._maps.popitem(last=False)
-        return verify(found, candidate)
+        return found
+
+    def _verify(self, candidate: Candidate, index: int) -> Verification:
+        return verify(self.query_map(index, candidate.warp), candidate)
 
     def _refine(
         self, candidate: Candidate, index: int, found: Verification
     ) -> tuple[Candidate, Verification]:
         """Return the finer step of tempo, and then of pitch, with the largest gain."""
-        middle = (self._pieces[index].end - self._pieces[index].start) / 2 / HOP
+        middle = (self.pieces[index].end - self.pieces[index].start) / 2 / HOP
         best, best_found = candidate, found
         for finer_steps in (finer_ratios, finer_shifts):
             coarse = best

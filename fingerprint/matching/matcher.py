@@ -213,13 +213,13 @@ class LandmarkMatcher:
         if left and self.warp_search:
             warped, shared_warped = self._search(left, warp_grid(), MAX_WARPED_CANDIDATES)
             found, shared = found + warped, shared + shared_warped
-        matches = without_overlap(found)
-        shares = without_overlap(shared)
-        return matches, [
-            share
-            for share in shares
-            if not any(_overlap(share, match) > _MAX_OVERLAP for match in matches)
-        ]
+        # A share that explains the audio best is not named by another repeat of its loop.
+        only_shared = {id(match) for _, match in shared}
+        best = without_overlap(found + shared)
+        return (
+            [match for match in best if id(match) not in only_shared],
+            [match for match in best if id(match) in only_shared],
+        )
 
     def hypotheses(
         self, pieces: list[Landmarks], warps: list[Warp], max_candidates: int
@@ -235,9 +235,14 @@ class LandmarkMatcher:
         max_candidates : int > 0
             Candidates to verify for each piece.
         """
+        return self._hypotheses(Scorer(pieces), warps, max_candidates)
+
+    def _hypotheses(
+        self, scorer: Scorer, warps: list[Warp], max_candidates: int
+    ) -> list[tuple[Hypothesis, Track]]:
         candidates: list[tuple[int, Candidate]] = []
         pairs = (_RANK, _FAN_OUT) if len(warps) == 1 else (_WARPED_RANK, _WARPED_FAN_OUT)
-        for index, piece in enumerate(pieces):
+        for index, piece in enumerate(scorer.pieces):
             query = hashes.query_pairs(piece, *pairs)
             some = find_candidates(
                 self.catalogue.segments,
@@ -249,7 +254,6 @@ class LandmarkMatcher:
             candidates += [(index, candidate) for candidate in some]
         candidates.sort(key=lambda found: -found[1].votes)
 
-        scorer = Scorer(pieces)
         explained: dict[int, int] = {}  # votes of the candidate that covers the whole of a piece
         found = []
         for index, candidate in candidates:
@@ -260,7 +264,7 @@ class LandmarkMatcher:
             if track is None or hypothesis is None:
                 continue
             found.append((hypothesis, track))
-            covered = hypothesis.coverage(index, pieces[index])
+            covered = hypothesis.coverage(index, scorer.pieces[index])
             if hypothesis.score >= self.threshold and covered > _WHOLE:
                 explained[index] = candidate.votes
         return found
@@ -269,9 +273,10 @@ class LandmarkMatcher:
         self, pieces: list[Landmarks], warps: list[Warp], max_candidates: int
     ) -> tuple[list[tuple[float, TrackMatch]], list[tuple[float, TrackMatch]]]:
         """Return the matches and the shares, each with the score by which it competes."""
+        scorer = Scorer(pieces)
         found = [
             (hypothesis, track)
-            for hypothesis, track in self.hypotheses(pieces, warps, max_candidates)
+            for hypothesis, track in self._hypotheses(scorer, warps, max_candidates)
             if hypothesis.score >= self.threshold
         ]
         accepted = [hypothesis for hypothesis, _ in found]
@@ -280,7 +285,7 @@ class LandmarkMatcher:
         for hypothesis, track in found:
             for part in hypothesis.without(accepted):
                 if part.score >= self.threshold:
-                    kind = matches if is_own(part, pieces) else shares
+                    kind = matches if is_own(part, scorer) else shares
                     match = self._with_rivals(part, track, pieces, found)
                     kind.append((part.independent_score, match))
         return matches, shares

@@ -6,6 +6,9 @@ repeat elsewhere in the track at the same distance, which is the loop, and the o
 this place has. If the track itself plays, both are in the query, in proportion, whatever noise
 covers it. If only the repeating ones are there, clearly below proportion, the query shares the
 loop and is another piece. A track that is nothing but its loop has no other peaks, and is named.
+
+Upon the beat of a loop a peak is found far more often by chance than elsewhere. So what the track's
+own peaks gain is counted above what they have one or more loops earlier and later in the query.
 """
 
 from __future__ import annotations
@@ -16,14 +19,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fingerprint.matching.verification import QueryMap
 from fingerprint.settings import N_BINS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fingerprint.analysis.landmarks import Landmarks
-    from fingerprint.matching.hypothesis import Hypothesis
+    from fingerprint.matching.hypothesis import Hypothesis, Scorer
+    from fingerprint.matching.verification import QueryMap
 
 # Repeats are sought this far around the place, and not nearer than the notes of the place reach.
 _REACH = 1000  # frames, 16 s: four bars of slow music on both sides
@@ -33,10 +35,11 @@ _REPEATS = 8
 _APART = 30  # frames between two repeats
 _MAX_PIECES = 3  # counted, those with the largest z
 # The track's own peaks are missing if they are found less than this part as often as repeating
-# ones, both above chance, by this many standard deviations. Both were chosen by hand on a few
-# hundred queries of own music in strong noise, and of loops with another tune.
-_PROPORTION = 0.4
-_DEVIATIONS = 3.0
+# ones, both above chance, by this many standard deviations. Fitted to questions of 30 s with other
+# pieces over a loop of a track, of which 14 of 21 are told as such, and to 618 queries of own music
+# in noise, speech and rooms, 259 of them loop-based, of which two are lost.
+_PROPORTION = 0.5
+_DEVIATIONS = 2.5
 
 
 @dataclass(slots=True)
@@ -47,30 +50,30 @@ class _Count:
     found: int = 0
     by_chance: float = 0.0
 
-    def add(self, found: NDArray[np.bool_], at_wrong_places: NDArray[np.bool_]) -> None:
+    def add(self, found: NDArray[np.bool_], chance: NDArray[np.float64]) -> None:
         self.peaks += len(found)
         self.found += int(found.sum())
-        self.by_chance += float(at_wrong_places.sum()) / max(len(at_wrong_places), 1)
+        self.by_chance += float(chance.sum())
 
     def share(self, count: float) -> float:
         return count / max(self.peaks, 1)
 
 
-def is_own(hypothesis: Hypothesis, pieces: list[Landmarks]) -> bool:
+def is_own(hypothesis: Hypothesis, scorer: Scorer) -> bool:
     """Return whether a query contains the track, and not only a loop of it.
 
     Parameters
     ----------
     hypothesis : Hypothesis
         A track in pieces of the query.
-    pieces : list of Landmarks
-        All pieces of the query.
+    scorer : Scorer
+        The scorer of the query.
     """
     own, repeating = _Count(), _Count()
     indices = range(hypothesis.first, hypothesis.last + 1)
     by_z = sorted(indices, key=lambda at: -hypothesis.verifications[at - hypothesis.first].z)
     for index in by_z[:_MAX_PIECES]:
-        _count(hypothesis, index, pieces[index], own, repeating)
+        _count(hypothesis, index, scorer, own, repeating)
     if not own.peaks or not repeating.peaks:
         return True
     chance = own.share(own.by_chance)
@@ -81,13 +84,13 @@ def is_own(hypothesis: Hypothesis, pieces: list[Landmarks]) -> bool:
 
 
 def _count(
-    hypothesis: Hypothesis, index: int, piece: Landmarks, own: _Count, repeating: _Count
+    hypothesis: Hypothesis, index: int, scorer: Scorer, own: _Count, repeating: _Count
 ) -> None:
     """Add the peaks of one piece to both counts."""
     found = hypothesis.verifications[index - hypothesis.first]
     segment, track = hypothesis.source.segment, hypothesis.source.track
     start, length = int(segment.starts[track]), int(segment.frames[track])
-    query = QueryMap(piece, hypothesis.warp)
+    query = scorer.query_map(index, hypothesis.warp)
     low = max(found.lag - _REACH, 0)
     high = min(found.lag + query.frames + _REACH, length)
     if low >= high or found.first >= found.last:
@@ -96,12 +99,26 @@ def _count(
     frame = frame - start
     here = (frame >= found.lag + found.first) & (frame < found.lag + found.last)
     time, bins = np.clip(frame[here] - found.lag, 0, query.frames - 1), bin_[here]
-    hit = query.at(time, bins, np.zeros(1, np.int64))[0] > 0
-    wrong = query.at(time, bins, query.wrong_lags) > 0
+    hit = query.hits(time, bins)
     track_map = _TrackMap(frame, bin_)
-    again = track_map.has(frame[here], bins, track_map.repeats(frame[here][hit], bins[hit]))
-    own.add(hit[~again], wrong[:, ~again])
-    repeating.add(hit[again], wrong[:, again])
+    loops = track_map.repeats(frame[here][hit], bins[hit])
+    again = track_map.has(frame[here], bins, loops)
+    own.add(hit[~again], _chance_upon_the_beat(query, time, bins, loops)[~again])
+    repeating.add(hit[again], query.chance(bins)[again])
+
+
+def _chance_upon_the_beat(
+    query: QueryMap, time: NDArray[np.int64], bins: NDArray[np.int64], loops: list[int]
+) -> NDArray[np.float64]:
+    """Return the share of lags by whole loops at which peaks coincide with the query's.
+
+    Where none of them lies in the query, it is the share of all lags.
+    """
+    moved = time + np.array(loops, np.int64)[:, None]
+    inside = (moved >= 0) & (moved < query.frames)
+    hit = query.hits(np.clip(moved, 0, query.frames - 1), bins) & inside
+    lags = inside.sum(axis=0)
+    return np.where(lags, hit.sum(axis=0) / np.maximum(lags, 1), query.chance(bins))
 
 
 class _TrackMap:

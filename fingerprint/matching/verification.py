@@ -3,19 +3,22 @@
 The track's peaks at the candidate's place are laid over the query's. Each coincidence is weighted
 by its surprise: it counts for little where the query has peaks all the time at one frequency (a
 drone, a sustained note) or at all frequencies at once (a drum, a vowel). The sum is compared with
-the sums of the same peaks at 48 wrong places, which have the same density, notes and rhythm. A
-candidate's lag is the best of several frames, and so is that of each wrong place: otherwise most
-wrong places would lie beside the beat, and any two tracks of one tempo would look alike. The
-result z is the number of standard deviations by which the candidate stands out.
+the sums of the same peaks at every wrong lag, which have the same density, notes and rhythm. The
+result z is the number of deviations by which the candidate stands out.
+
+The deviation is that of the larger half of the sums. In rhythmic music most wrong lags lie beside
+the beat and a few upon it, and a wrong candidate lies upon it too: the few must count.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from fingerprint.settings import HOP, N_BINS
 
@@ -39,12 +42,11 @@ _BLUR = (
 # Where many peaks come at once, as with a drum or a vowel, a coincidence is no surprise.
 _DENSITY_FRAMES = 5
 _MIN_DENSITY = 0.25
-_NEAR = 3  # frames by which a candidate's lag may be wrong
-# Number of wrong places. None is nearer than _CLEAR frames, where a sustained note still overlaps
-# itself. Each has the best of these lags around it: peaks blur into the lags between.
-_WRONG = 48
-_AROUND = np.array([-2, 0, 2])
-_CLEAR = 12
+NEAR = 3  # frames by which a candidate's lag may be wrong
+# Every third lag is a wrong one, as peaks blur into the lags between; but for those nearer than
+# this, where a sustained note still overlaps itself.
+_CLEAR = 10
+_STEP = 3
 # Weights are summed over blocks of half a second. A block counts for at most _CAP of its standard
 # deviations: one drum beat or glissando on another gives dozens of coincidences at once.
 _BLOCK = 32  # frames
@@ -52,7 +54,7 @@ _CAP = 4.0
 # It also counts for at most this many deviations of the sum: a match then needs five blocks, and a
 # run of notes that two pieces share by chance, a second or so, is no match.
 _SHARE = 1.5
-# Where the wrong places have few coincidences, as in a fade, a few must not look like many
+# Where the wrong lags have few coincidences, as in a fade, a few must not look like many
 # deviations: a chance coincidence weighs up to log(frames), 6.4 in 10 s.
 _MIN_SPREAD = 5.0
 
@@ -70,47 +72,58 @@ class QueryMap:
 
     def __init__(self, landmarks: Landmarks, warp: Warp) -> None:
         scale = warp.time_ratio / HOP
-        self.frames = max(int((landmarks.end - landmarks.start) * scale) + 1, 2 * _CLEAR + 2)
+        self.frames = max(int((landmarks.end - landmarks.start) * scale) + 1, 4 * _CLEAR)
         frame = np.rint((landmarks.time - landmarks.start) * scale).astype(np.int64)
         bin_ = np.rint(landmarks.bin - np.float32(warp.pitch_bins)).astype(np.int64) + _EDGE
-        seen = (frame >= 0) & (frame < self.frames) & (bin_ >= 1) & (bin_ < N_BINS + 2 * _EDGE - 1)
         width = N_BINS + 2 * _EDGE
+        seen = (frame >= 0) & (frame < self.frames) & (bin_ >= 1) & (bin_ < width - 1)
         frame, bin_ = frame[seen], bin_[seen]
-        # One more frame at each end receives the blur.
-        hit = np.zeros((self.frames + 2) * width, np.float32)
+        length = self.frames + 2  # one more frame at each end receives the blur
+        hit = np.zeros(width * length, np.float32)
         blurred = []
         for value, around in _BLUR:
-            row, column = frame[:, None] + around[:, 0], bin_[:, None] + around[:, 1]
-            cell = (row + 1) * width + column
+            column, row = frame[:, None] + around[:, 0], bin_[:, None] + around[:, 1]
+            cell = row * length + column + 1
             hit[cell] = value
             blurred.append((value, row, column, cell))
         # Half a hit is added: a frequency without hits is rare, not impossible.
-        share = (hit.reshape(-1, width)[1:-1].sum(axis=0) + 0.5) / (self.frames + 1)
+        share = (hit.reshape(width, -1)[:, 1:-1].sum(axis=1) + 0.5) / (self.frames + 1)
         rare, calm = -np.log(share), -np.log(_density(frame, self.frames))
         calm = np.concatenate([calm[:1], calm, calm[-1:]])
         # Only cells with a hit get a weight, a thirteenth of all; the largest value last.
         for value, row, column, cell in blurred:
-            surprise = rare[column] + calm[row + 1]
+            surprise = rare[row] + calm[column + 1]
             hit[cell] = value * np.maximum(surprise, 0).astype(np.float32)
-        hit = hit[width:-width]
-        # Stored twice, so that reading past the end wraps around without a modulo.
-        self.weight = np.concatenate([hit, hit])
-        self.width = width
-        spread = np.linspace(_CLEAR, self.frames - _CLEAR - 1, _WRONG).astype(np.int64)
-        wrong = np.unique(spread) + _AROUND[:, None]
-        self.places = wrong.shape[1]
-        self.lags = np.concatenate([np.arange(-_NEAR, _NEAR + 1), wrong.ravel()])
-        # First row of each lag: wrapping around keeps the number of peaks equal.
-        self.rows = (-self.lags % self.frames)[:, None] * width
+        inside = hit.reshape(width, -1)[:, 1:-1]
+        # Stored twice, from NEAR frames before the start: the weights of a peak at all lags lie
+        # in one row, and wrapping around keeps the number of peaks equal.
+        twice = np.concatenate([inside[:, -NEAR:], inside, inside[:, :-NEAR]], axis=1)
+        self._cells = twice.ravel()
+        self._all_lags = sliding_window_view(self._cells, self.frames)
+        self._row = twice.shape[1]
+        self._expected = inside.mean(axis=1)
 
     @property
-    def wrong_lags(self) -> NDArray[np.int64]:
-        """All lags of the wrong places."""
-        return self.lags[2 * _NEAR + 1 :]
+    def wrong_lags(self) -> slice:
+        """The wrong ones of the lags of `at_all_lags`."""
+        return slice(NEAR + _CLEAR, self.frames + NEAR - _CLEAR + 1, _STEP)
 
-    def at(
-        self, frame: NDArray[np.int64], bin_: NDArray[np.int64], lags: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
+    def expected(self, bin_: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the mean weight of peaks over all lags."""
+        mean: NDArray[np.float32] = self._expected[bin_ + _EDGE]
+        return mean
+
+    def hits(self, frame: NDArray[np.int64], bin_: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which peaks coincide with the query's at lag 0."""
+        hit: NDArray[np.bool_] = self._cells[(bin_ + _EDGE) * self._row + frame + NEAR] > 0
+        return hit
+
+    def chance(self, bin_: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the share of all lags at which peaks coincide with the query's."""
+        filled: NDArray[np.float64] = (self._cells.reshape(-1, self._row) > 0).mean(axis=1)
+        return filled[bin_ + _EDGE]
+
+    def at_all_lags(self, frame: NDArray[np.int64], bin_: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the weight of each peak at each lag, wrapping around the query's end.
 
         Parameters
@@ -119,15 +132,14 @@ class QueryMap:
             Frames in [0, frames).
         bin_ : np.ndarray [shape=(n,)]
             Bins in [0, N_BINS).
-        lags : np.ndarray [shape=(lags,)]
-            Frames to shift the query by.
 
         Returns
         -------
-        np.ndarray [shape=(lags, n)]
+        np.ndarray [shape=(n, frames)]
+            At the lags `NEAR`, `NEAR` - 1 and so on down, so that column `NEAR` is lag 0.
         """
-        rows = (-lags % self.frames)[:, None] * self.width
-        return self.weight.take(frame * self.width + (bin_ + _EDGE) + rows)
+        weight: NDArray[np.float32] = self._all_lags[(bin_ + _EDGE) * self._row + frame]
+        return weight
 
 
 def _density(frame: NDArray[np.int64], frames: int) -> NDArray[np.float64]:
@@ -145,14 +157,14 @@ class Verification:
     lag : int
         Frame of the track at the query's start, corrected by the peaks.
     z : float
-        Standard deviations above the wrong places.
-    wrong : np.ndarray [shape=(wrong places,), float32]
-        The same for each wrong place; all pieces of a query have the same wrong places.
+        Deviations above the wrong lags.
+    wrong : np.ndarray [shape=(wrong lags,), float32]
+        The same for each wrong lag; all pieces of a query have the same wrong lags.
     first, last : int
         Frames of the track, half-open, between which the coincidences lie, from the query's start.
     gain : float
         Weight of all coincidences: comparable between warps of one query, where z is not, because
-        notes that are out of tune coincide less in the wrong places too.
+        notes that are out of tune coincide less at the wrong lags too.
     """
 
     lag: int
@@ -169,65 +181,76 @@ def verify(query: QueryMap, candidate: Candidate) -> Verification:
     length = int(candidate.segment.frames[candidate.track])
     first = start + max(candidate.lag, 0)
     last = start + min(candidate.lag + query.frames, length)
-    nothing = Verification(candidate.lag, 0.0, np.zeros(query.places, np.float32), 0, 0, 0.0)
+    none_wrong = np.zeros(len(range(query.frames)[query.wrong_lags]), np.float32)
+    nothing = Verification(candidate.lag, 0.0, none_wrong, 0, 0, 0.0)
     if first >= last:
         return nothing
     frame, bin_ = candidate.segment.peaks(first, last)
     if not len(frame):
         return nothing
     frame = frame - (start + candidate.lag)
-    weight = query.weight.take(frame * query.width + (bin_ + _EDGE) + query.rows)
-    blocks = _by_blocks(weight, frame)
-    total = blocks.sum(axis=1)
-    near, wrong = total[: 2 * _NEAR + 1], total[2 * _NEAR + 1 :]
-    wrong = wrong.reshape(len(_AROUND), -1).max(axis=0)
-    best = int(near.argmax())
-    spread = max(float(wrong.std()), _MIN_SPREAD)
-    capped = float(np.minimum(blocks[best], _SHARE * spread).sum())
-    mean = float(wrong.mean())
-    begin, end = _span(weight[best] - weight[2 * _NEAR + 1 :].mean(axis=0))
-    away = int(query.lags[best])
+    weight = query.at_all_lags(frame, bin_)
+    near, wrong = _by_blocks(weight, frame, query.wrong_lags)
+    best, total = int(near.sum(axis=0).argmax()), wrong.sum(axis=0)
+    spread, mean = max(_spread(total), _MIN_SPREAD), float(total.mean())
+    capped = float(np.minimum(near[:, best], _SHARE * spread).sum())
+    begin, end = _span(weight[:, best] - query.expected(bin_))
+    away = NEAR - best
     return Verification(
         candidate.lag + away,
         (capped - mean) / spread,
-        (wrong - np.float32(mean)) / np.float32(spread),
+        (total - np.float32(mean)) / np.float32(spread),
         max(int(frame[begin]) - away, 0),
         min(int(frame[end]) - away + 1, query.frames),
-        float(weight[best].sum()),
+        float(weight[:, best].sum()),
     )
 
 
 def combined_z(run: Sequence[Verification]) -> float:
-    """Return the standard deviations by which consecutive pieces of a query support a candidate.
+    """Return the deviations by which consecutive pieces of a query support a candidate.
 
     If pieces were independent, the sum of n z-scores would spread by the square root of n. But
-    music keeps its beat and its notes: a place that is wrong by whole bars gains a little in every
-    piece, and so may the candidate. So the sum is compared with the sums of the wrong places, each
+    music keeps its beat and its notes: a lag that is wrong by whole bars gains a little in every
+    piece, and so may the candidate. So the sum is compared with the sums at the wrong lags, each
     added up over the same pieces.
     """
-    places = min(len(each.wrong) for each in run)
-    wrong = np.sum([each.wrong[:places] for each in run], axis=0)
-    spread = max(float(wrong.std()) if places else 0.0, math.sqrt(len(run)))
-    return sum(each.z for each in run) / spread
+    lags = min(len(each.wrong) for each in run)
+    wrong = np.sum([each.wrong[:lags] for each in run], axis=0)
+    return sum(each.z for each in run) / max(_spread(wrong), math.sqrt(len(run)))
 
 
-def _by_blocks(score: NDArray[np.float32], frame: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return the weight of each lag in each block of time, above the mean of the wrong lags.
+def _spread(sums: NDArray[np.float32]) -> float:
+    """Return the standard deviation of sums as the larger half of them tells it."""
+    above = np.maximum(sums - sums.mean(), 0)
+    return math.sqrt(2 * float(np.square(above).mean()))
+
+
+def _by_blocks(
+    weight: NDArray[np.float32], frame: NDArray[np.int64], wrong_lags: slice
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the weight in each block of time, above the mean of the wrong lags.
 
     Parameters
     ----------
-    score : np.ndarray [shape=(lags, peaks)]
-        Weight of the coincidence of each peak at each lag, the near lags first.
+    weight : np.ndarray [shape=(peaks, lags)]
+        Weight of the coincidence of each peak at each lag.
     frame : np.ndarray [shape=(peaks,)]
         Frames of the peaks, ascending.
+    wrong_lags : slice
+        The wrong ones of the lags.
+
+    Returns
+    -------
+    near, wrong : np.ndarray [shape=(blocks, lags)]
     """
-    block = frame // _BLOCK
-    edges = np.flatnonzero(np.diff(block, prepend=block[0] - 1))
-    sums = np.add.reduceat(score, edges, axis=1)
-    wrong = sums[2 * _NEAR + 1 :]
-    sums -= wrong.mean(axis=0)
-    cap = _CAP * np.maximum(wrong.std(axis=0), _MIN_SPREAD)
-    return np.clip(sums, -cap, cap)
+    edges = np.flatnonzero(np.diff(frame // _BLOCK, prepend=-1, append=-1)).tolist()
+    # Several times faster than `np.add.reduceat` on this axis.
+    sums = np.stack([weight[a:b].sum(axis=0) for a, b in pairwise(edges)])
+    near, wrong = sums[:, : 2 * NEAR + 1], sums[:, wrong_lags]
+    mean = wrong.mean(axis=1, keepdims=True)
+    near, wrong = near - mean, wrong - mean
+    cap = _CAP * np.maximum(wrong.std(axis=1, keepdims=True), np.float32(_MIN_SPREAD))
+    return np.clip(near, -cap, cap), np.clip(wrong, -cap, cap)
 
 
 def _span(gain: NDArray[np.float32]) -> tuple[int, int]:

@@ -161,9 +161,9 @@ class TrainingRun:
             save(self.average.state_dict(), self.folder / "best.pt")
         save(self.average.state_dict(), self.folder / "last.pt")
         self.validations.append((self.step, self.cost, cost, error, self.best))
-        _table(self.folder / "validations.csv", VALIDATIONS, self.validations)
+        write_table(self.folder / "validations.csv", VALIDATIONS, self.validations)
         numbered = ((number, *row) for number, row in enumerate(self.batches, 1))
-        _table(self.folder / "batches.csv", BATCHES, numbered)
+        write_table(self.folder / "batches.csv", BATCHES, numbered)
         save(
             {
                 "settings": asdict(self.settings), "labels": list(self.labels),
@@ -265,7 +265,8 @@ def load(path: Path) -> Any:
         ) from error
 
 
-def _table(path: Path, header: Sequence[str], rows: Iterable[Sequence[float]]) -> None:
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[float]]) -> None:
+    """Write a CSV table; the first number of a row is a whole one."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -23,7 +23,7 @@ def can_draw() -> bool:
     return find_spec("matplotlib") is not None
 
 
-def draw(folder: Path, image: Path) -> None:
+def draw(folder: Path, image: Path, selected_by: Literal["cost", "error"] = "cost") -> None:
     """Plot the curves of a training.
 
     Parameters
@@ -32,6 +32,8 @@ def draw(folder: Path, image: Path) -> None:
         The training.
     image : Path
         PNG, SVG or PDF, by its suffix.
+    selected_by : str
+        What the column `best` of its validations is the lowest of so far.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -56,10 +58,10 @@ def draw(folder: Path, image: Path) -> None:
         axis.grid(visible=True, which="both", color="#eeeeee")
     cost.set_yscale("log")
     error.set_ylim(0.0, 3.0 * float(np.median(batches["error"])) + 0.02)
-    cost.step(
+    (cost if selected_by == "cost" else error).step(
         validations["step"], validations["best"], color="#d62728", where="post", label="best so far"
     )
-    best = int(np.argmin(validations["validation_cost"]))
+    best = int(np.argmin(validations[f"validation_{selected_by}"]))
     for axis in (cost, error):
         axis.axvline(validations["step"][best], color="#d62728", lw=0.8, ls=":", label="selected")
         axis.legend(loc="upper right", fontsize="small")

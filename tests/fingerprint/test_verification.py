@@ -1,32 +1,75 @@
-"""The z-scores add up over the pieces of a query as far as the pieces are independent."""
+"""What z counts: the wrong lags, and how the pieces of a query add up."""
 
 import numpy as np
 import pytest
 
-from fingerprint.matching.verification import Verification, combined_z
+from fingerprint.analysis.peaks import extract
+from fingerprint.matching.matcher import cut
+from fingerprint.matching.verification import NEAR, QueryMap, Verification, combined_z
+from fingerprint.matching.warp import NO_WARP
+from fingerprint.settings import N_BINS
+from tests.fingerprint.music import compose
 
-PLACES = 120
+LAGS = 200
 
 
 def shown(z, wrong):
     return Verification(0, z, wrong.astype(np.float32), 0, 600, 0.0)
 
 
+def noise(seed=0):
+    """Return sums at wrong lags, symmetric around 0, with a deviation of 1."""
+    half = np.random.default_rng(seed).standard_normal(LAGS // 2)
+    both = np.concatenate([half, -half])
+    return both / both.std()
+
+
 @pytest.mark.parametrize("pieces", [1, 2, 5])
 def test_pieces_that_have_nothing_in_common_add_up_as_noise_does(pieces):
     rng = np.random.default_rng(0)
-    wrong = np.linalg.qr(rng.standard_normal((PLACES, pieces + 1)))[0].T * np.sqrt(PLACES)
+    wrong = np.linalg.qr(rng.standard_normal((LAGS, pieces + 1)))[0].T * np.sqrt(LAGS)
     run = [shown(4.0, row - row.mean()) for row in wrong[:pieces]]
     assert combined_z(run) == pytest.approx(4.0 * np.sqrt(pieces), rel=0.1)
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 5])
-def test_pieces_in_which_the_same_wrong_places_gain_add_nothing(pieces):
-    wrong = np.random.default_rng(0).standard_normal(PLACES)
-    wrong = (wrong - wrong.mean()) / wrong.std()
-    assert combined_z([shown(4.0, wrong)] * pieces) == pytest.approx(4.0, rel=1e-5)
+def test_pieces_in_which_the_same_wrong_lags_gain_add_nothing(pieces):
+    assert combined_z([shown(4.0, noise())] * pieces) == pytest.approx(4.0, rel=1e-5)
 
 
 def test_pieces_that_contradict_each_other_are_not_worth_more_than_noise():
-    wrong = np.random.default_rng(0).standard_normal(PLACES)
+    wrong = noise()
     assert combined_z([shown(4.0, wrong), shown(4.0, -wrong)]) == pytest.approx(4.0 * np.sqrt(2))
+
+
+@pytest.mark.parametrize("share", [0.02, 0.05, 0.1])
+def test_a_few_wrong_lags_upon_the_beat_count_more_than_the_many_beside_it(share):
+    beat = np.zeros(LAGS)
+    beat[: int(share * LAGS)] = 1
+    beat = (beat - beat.mean()) / beat.std()
+    assert combined_z([shown(6.0, beat)] * 3) < 0.8 * combined_z([shown(6.0, noise())] * 3)
+
+
+@pytest.fixture(scope="module")
+def query():
+    (piece,) = cut(extract(compose(1, 6.0)))
+    return QueryMap(piece, NO_WARP)
+
+
+@pytest.mark.parametrize("lag", [NEAR, 1, 0, -1, -NEAR, -40, -200])
+def test_a_peak_at_a_lag_has_the_weight_of_a_peak_that_much_earlier(query, lag):
+    rng = np.random.default_rng(0)
+    frame, bin_ = rng.integers(0, query.frames, 500), rng.integers(0, N_BINS, 500)
+    weight = query.at_all_lags(frame, bin_)
+    earlier = query.at_all_lags((frame - lag) % query.frames, bin_)
+    np.testing.assert_array_equal(weight[:, NEAR - lag], earlier[:, NEAR])
+    np.testing.assert_array_equal(weight[:, NEAR] > 0, query.hits(frame, bin_))
+
+
+def test_no_wrong_lag_is_near_and_chance_is_what_all_lags_have(query):
+    lags = NEAR - np.arange(query.frames)[query.wrong_lags]
+    assert np.minimum(-lags % query.frames, lags % query.frames).min() >= 2 * NEAR
+    bins = np.arange(N_BINS)
+    weight = query.at_all_lags(np.zeros(N_BINS, np.int64), bins)
+    np.testing.assert_allclose(query.chance(bins), (weight > 0).mean(axis=1))
+    np.testing.assert_allclose(query.expected(bins), weight.mean(axis=1), rtol=1e-4)

@@ -1,0 +1,112 @@
+"""``airsift experiment``: the experiments of the 2015 report, on any audio."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from airsift.cli.common import complain, say
+from airsift.cli.tensorboard import writer
+
+if TYPE_CHECKING:
+    from model.experiments.config import Experiment
+    from model.experiments.runner import Place, Watcher
+
+ALL = "all"
+PAGE = "report2015.md"
+
+
+def experiment(
+    name: Annotated[
+        str, typer.Argument(help="Its number, 1 to 8; its name; a TOML file of yours; or all.")
+    ],
+    scale: Annotated[
+        str, typer.Option(help="tiny (minutes), small (hours), or full: the report's sizes.")
+    ] = "small",
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Your own audio: a CSV of path,class,group and, optionally, split."),
+    ] = None,
+    corpus: Annotated[
+        Path, typer.Option(help="Folder that `airsift corpus build` made, without --data.")
+    ] = Path("corpus"),
+    folder: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("experiments"),
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write the curves for TensorBoard as well.")
+    ] = False,
+) -> None:
+    """Run an experiment of the 2015 report, and write its table beside the report's figures.
+
+    An interrupted experiment resumes. Results are in FOLDER/SCALE/NAME: table.md, table.json, and a
+    folder for each row and seed with the initial, the best and the last network and the curves of
+    the training. `all` runs one after the other and writes FOLDER/SCALE/report2015.md.
+    """
+    import torch
+
+    from airsift.errors import AirsiftError, ConfigError
+    from model.experiments import config, runner, windows
+
+    torch.set_num_threads(threads)
+    size = next((each for each in config.SCALES if each == scale), None)
+    if size is None:
+        raise ConfigError(f"scale={scale!r} is unknown: use one of {', '.join(config.SCALES)}")
+    wanted = config.names() if name == ALL else [name]
+    loaded = [config.load(config.find(each)) for each in wanted]
+    results = folder / size
+    if data is not None:
+        # One folder for each manifest, so that another one does not remove its audio.
+        corpus = folder / "audio" / data.stem
+        windows.decode_manifest(data, corpus, complain)
+    place = runner.Place(corpus, results, size, device)
+    failed = []
+    for each in loaded:
+        try:
+            _run(each, place, writer if tensorboard else None)
+        except AirsiftError as error:
+            if name != ALL:
+                raise
+            failed.append(each.name)
+            complain(f"airsift: experiment {each.name}: {error}")
+    if name == ALL:
+        _write_page([each for each in loaded if each.name not in failed], results)
+    if failed:
+        raise ConfigError(
+            f"{len(failed)} of {len(loaded)} experiments could not be run ({', '.join(failed)}): "
+            "see the lines above; the others are complete"
+        )
+
+
+def _run(experiment: Experiment, place: Place, watcher: Watcher | None) -> None:
+    from airsift.files import write_whole
+    from model.experiments import runner, table
+
+    rows = runner.run(experiment, place, complain, watcher)
+    home = place.folder / experiment.name
+    text = table.markdown(experiment, rows)
+    made = json.dumps(table.as_json(experiment, rows), indent=1)
+    write_whole(home / "table.json", made.encode())
+    write_whole(home / "table.md", text.encode())
+    for line in text.splitlines():
+        say(line)
+
+
+def _write_page(experiments: list[Experiment], folder: Path) -> None:
+    """Write the tables of all experiments and the curves of their first seeds as one page."""
+    from airsift.files import write_whole
+    from model.experiments import runner
+
+    parts = [f"# The experiments of the 2015 report, at the scale {folder.name}\n"]
+    for each in experiments:
+        parts.append((folder / each.name / "table.md").read_text(encoding="utf-8"))
+        for row in each.rows:
+            image = runner.row_folder(each, row, folder) / "seed-1" / "training_curves.png"
+            if image.exists():
+                parts.append(f"![{row.name}]({image.relative_to(folder).as_posix()})\n")
+    if experiments:
+        write_whole(folder / PAGE, "\n".join(parts).encode())
+        complain(f"{folder / PAGE}: {len(experiments)} experiments")

@@ -1,0 +1,306 @@
+"""Run an experiment: its windows, its features, and each row with each seed.
+
+::
+
+    FOLDER/SCALE/
+      features/              features of windows, shared by rows and experiments
+      NAME/
+        ROW/seed-N/          see `model.experiments.trainer`
+        ROW/seed-N/result.json   predictions of the test windows: the row is done
+        table.md, table.json     written by `model.experiments.table`
+
+A row with an up-to-date result, here or in another experiment, is not run again: an interrupted
+experiment continues, and a row that two tables share is trained once.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from airsift.errors import ConfigError
+from airsift.files import write_whole
+from model.corpus import cache
+from model.corpus.sources import SPLITS
+from model.experiments import trainer, windows
+from model.experiments.architecture import ConvolutionalNetwork
+from model.experiments.baselines import Baseline
+from model.experiments.features import catalogue, store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from model.corpus.sources import Split
+    from model.experiments.config import Experiment, Row, Scale, Sizes, SplitKind
+    from model.experiments.features.base import Feature
+    from model.experiments.features.store import FeatureArrays
+    from model.experiments.trainer import Watch
+    from model.experiments.windows import Windows
+
+    # Makes the `watch` of a training from its folder.
+    Watcher = Callable[[Path], Watch]
+
+CODE = ("model.experiments.trainer", "model.experiments.baselines")
+RESULT = "result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one training of a row predicts.
+
+    Parameters
+    ----------
+    key : str
+        Hash of all inputs.
+    p : list of float
+        Probability of the positive class, of each test window.
+    seconds : float
+        Of the training.
+    parameters : int
+        Numbers that were trained; 0 for a baseline.
+    """
+
+    key: str
+    p: list[float]
+    seconds: float
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowResults:
+    """All results of a row, and what they are results of."""
+
+    row: Row
+    results: list[Result]
+    test: Windows
+    input_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an experiment is run, and how.
+
+    Parameters
+    ----------
+    corpus : Path
+        Folder of the recordings.
+    folder : Path
+        Results of all experiments at this scale.
+    scale : Scale
+        The extent.
+    device : str
+        'cpu' or 'cuda'.
+    """
+
+    corpus: Path
+    folder: Path
+    scale: Scale
+    device: str = "cpu"
+
+
+def run(
+    experiment: Experiment,
+    place: Place,
+    report: Callable[[str], None],
+    watcher: Watcher | None = None,
+) -> list[RowResults]:
+    """Run what is not done yet of an experiment.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The experiment.
+    place : Place
+        Corpus, folder, scale and device.
+    report : callable
+        Receives a line for each step that takes time.
+    watcher : callable, optional
+        Makes the `watch` of a training from its folder.
+
+    Returns
+    -------
+    list of RowResults
+        In the order of the rows.
+
+    Raises
+    ------
+    ConfigError
+        A network does not fit its feature, a split has too little audio, or the device is not
+        there. What was done stays.
+    """
+    _check_device(place.device)
+    sizes = experiment.scales[place.scale]
+    features = {name: catalogue.make(name) for name in {row.feature for row in experiment.rows}}
+    for row in experiment.rows:
+        _network(experiment, row, features[row.feature], seed=0)  # fail before hours of work
+    drawn: dict[tuple[SplitKind, int], dict[Split, Windows]] = {}
+    for row in experiment.rows:
+        spans = row.split, features[row.feature].samples
+        if spans not in drawn:
+            drawn[spans] = windows.draw(
+                place.corpus, experiment.windows, row.split, sizes, spans[1]
+            )
+    found = []
+    for number, row in enumerate(experiment.rows, 1):
+        feature = features[row.feature]
+        rows = drawn[row.split, feature.samples]
+        title = f"{experiment.name}, row {number} of {len(experiment.rows)}, {row.name}"
+        results = _row(experiment, row, feature, rows, place, title, report, watcher)
+        found.append(RowResults(row, results, rows["test"], feature.input_bytes))
+    return found
+
+
+def row_folder(experiment: Experiment, row: Row, folder: Path) -> Path:
+    """Return the folder of a row."""
+    safe = "".join(c if c.isalnum() else "-" for c in row.name.lower())
+    return folder / experiment.name / "-".join(part for part in safe.split("-") if part)
+
+
+def _row(
+    experiment: Experiment,
+    row: Row,
+    feature: Feature,
+    rows: Mapping[Split, Windows],
+    place: Place,
+    title: str,
+    report: Callable[[str], None],
+    watcher: Watcher | None,
+) -> list[Result]:
+    sizes = experiment.scales[place.scale]
+    key = _key(experiment, row, rows, sizes)
+    home = row_folder(experiment, row, place.folder)
+    seeds = range(1, sizes.seeds + 1)
+    found = {seed: _find(place.folder, home / f"seed-{seed}", f"{key}-{seed}") for seed in seeds}
+    if all(found.values()):
+        return [each for each in found.values() if each is not None]
+
+    def progress(done: int, total: int) -> None:
+        if done == total or done % (store.BATCH * 32) == 0:
+            report(f"{title}: {done} of {total} windows of {feature.name} computed")
+
+    arrays = store.stored(feature, rows, place.folder / "features", progress)
+    results = []
+    for seed in seeds:
+        folder = home / f"seed-{seed}"
+        with cache.exclusive(folder):
+            result = found[seed] or _trained(
+                experiment, row, feature, rows, arrays, place, seed, f"{key}-{seed}", folder,
+                partial(_report_seed, report, f"{title}, seed {seed} of {sizes.seeds}"),
+                watcher,
+            )  # fmt: skip
+            write_whole(folder / RESULT, json.dumps(asdict(result)).encode())
+        results.append(result)
+    return results
+
+
+def _report_seed(report: Callable[[str], None], title: str, line: str) -> None:
+    report(f"{title}: {line}")
+
+
+def _trained(
+    experiment: Experiment,
+    row: Row,
+    feature: Feature,
+    rows: Mapping[Split, Windows],
+    arrays: FeatureArrays,
+    place: Place,
+    seed: int,
+    key: str,
+    folder: Path,
+    report: Callable[[str], None],
+    watcher: Watcher | None,
+) -> Result:
+    if row.baseline is not None:
+        report("training")
+        began = time.perf_counter()
+        baseline = Baseline(row.baseline, seed)
+        baseline.fit(np.asarray(arrays.inputs["train"], np.float32), rows["train"].classes)
+        seconds = time.perf_counter() - began
+        p = baseline.predict(np.asarray(arrays.inputs["test"], np.float32))
+        return Result(key, p.tolist(), seconds, 0)
+    network = _network(experiment, row, feature, seed)
+    assert network is not None
+    network.standardise(torch.from_numpy(arrays.mean), torch.from_numpy(arrays.deviation))
+    data = {each: trainer.Labelled(arrays.inputs[each], rows[each].classes) for each in SPLITS}
+    training, epochs = experiment.training, experiment.scales[place.scale].epochs
+    settings = trainer.Settings(
+        epochs, training.batch, training.rate, training.momentum, seed, place.device
+    )
+    watch = None if watcher is None else watcher(folder)
+    seconds = trainer.train(network, data, settings, row.penalties, folder, key, report, watch)
+    p = trainer.predict(network, arrays.inputs["test"])
+    parameters = sum(each.numel() for each in network.parameters())
+    return Result(key, p.tolist(), seconds, parameters)
+
+
+def _network(
+    experiment: Experiment, row: Row, feature: Feature, seed: int
+) -> ConvolutionalNetwork | None:
+    """Return the untrained network of a row, or None for a baseline.
+
+    Raises
+    ------
+    ConfigError
+        A layer does not fit its input, or a penalty names no layer.
+    """
+    if row.layers is None:
+        return None
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = ConvolutionalNetwork(feature.shape, row.layers)
+        for penalty in row.penalties:
+            for layer in penalty.strengths:
+                network.weights(layer)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{experiment.name}: the row {row.name!r}, {feature.name} of shape {feature.shape}: "
+            f"{error}"
+        ) from error
+    return network
+
+
+def _key(experiment: Experiment, row: Row, rows: Mapping[Split, Windows], sizes: Sizes) -> str:
+    """Return the hash of everything that the results of a row depend on, without the seed."""
+    return cache.key_of(
+        row.key, [rows[split].key for split in SPLITS], sizes.epochs,
+        experiment.training.model_dump(), cache.code_version(store.CODE, *CODE),
+        cache.libraries(*store.LIBRARIES),
+    )  # fmt: skip
+
+
+def _find(folder: Path, home: Path, key: str) -> Result | None:
+    """Return the result of a row if it is there, or in a row of another experiment that is equal.
+
+    The network of three convolutions on the STFT is in three experiments.
+    """
+    others = sorted(folder.glob(f"*/*/{home.name}/{RESULT}"))
+    results = (_read(path, key) for path in (home / RESULT, *others))
+    return next((each for each in results if each is not None), None)
+
+
+def _read(path: Path, key: str) -> Result | None:
+    """Read a result, or return None if there is none of this key."""
+    try:
+        read = json.loads(path.read_bytes())
+        result = Result(
+            str(read["key"]), [float(each) for each in read["p"]], float(read["seconds"]),
+            int(read["parameters"]),
+        )  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return result if result.key == key else None
+
+
+def _check_device(device: str) -> None:
+    if device not in ("cpu", "cuda"):
+        raise ConfigError(f"device={device!r} is unknown: use cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device='cuda': this machine has no GPU that torch can use; use cpu")

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from model.experiments import config
+from tests.command import airsift
+from tests.model.experiments.manifest import write_manifest
+
+OWN = """
+title = "loud tones"
+question = "Does a network hear a tone?"
+tiny = { train = 24, validation = 12, test = 12, epochs = 6, seeds = 2 }
+small = { train = 24, validation = 12, test = 12, epochs = 3, seeds = 1 }
+full = { train = 24, validation = 12, test = 12, epochs = 3, seeds = 1 }
+[finding]
+text = "It does."
+f_at_least = { network = 80.0 }
+[windows]
+negative = ["speech"]
+positive = ["music"]
+[training]
+batch = 4
+[[rows]]
+name = "network"
+feature = "mfcc"
+network = "feature"
+[[rows]]
+name = "random forest"
+feature = "mfcc"
+baseline = "random-forest"
+"""
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_manifest(tmp_path_factory.mktemp("audio"))
+
+
+def run(name: object, folder: Path, *more: object) -> tuple[int, str, str]:
+    done = airsift("experiment", name, "--scale", "tiny", "--folder", folder, "--threads", 1, *more)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.slow
+def test_an_experiment_of_ones_own_on_own_audio(manifest, tmp_path) -> None:
+    pytest.importorskip("sklearn")
+    own = tmp_path / "own.toml"
+    own.write_text(OWN)
+    code, out, err = run(own, tmp_path, "--data", manifest, "--tensorboard")
+    assert code == 0, err
+    assert "own, row 1 of 2, network, seed 2 of 2: epoch 6 of 6: train cost" in err
+    home = tmp_path / "tiny" / "own"
+    assert (home / "table.md").read_text() in out + "\n"
+    table = json.loads((home / "table.json").read_text())
+    assert table["rows"][0]["f"][0] > 0.8
+    assert table["verdict"] == "held"
+    seed = home / "network" / "seed-1"
+    there = {path.name for path in seed.iterdir()}
+    assert there >= {"initial.pt", "best.pt", "last.pt", "training_curves.png", "result.json"}
+    assert list((seed / "tensorboard").glob("events.*"))
+
+    # Done: nothing is trained again.
+    before = (seed / "state.pt").stat().st_mtime_ns
+    code, again, err = run(own, tmp_path, "--data", manifest)
+    assert (code, again) == (0, out)
+    assert "epoch" not in err
+    assert (seed / "state.pt").stat().st_mtime_ns == before
+
+    # A result that was lost is trained again, and is the same.
+    (home / "network" / "seed-2" / "result.json").unlink()
+    (home / "network" / "seed-2" / "state.pt").unlink()
+    code, _, err = run(own, tmp_path, "--data", manifest)
+    assert "seed 2 of 2: epoch 1" in err
+    assert "seed 1 of 2" not in err
+    assert json.loads((home / "table.json").read_text())["rows"][0]["f"] == table["rows"][0]["f"]
+
+    # Other settings are not mixed with what is there.
+    own.write_text(OWN.replace("epochs = 6", "epochs = 7"))
+    code, _, err = run(own, tmp_path, "--data", manifest)
+    assert code == 1
+    assert "holds a training of other windows, layers or settings: name another --folder" in err
+
+
+@pytest.mark.slow
+def test_a_row_that_two_tables_share_is_trained_once(manifest, tmp_path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(OWN.replace('baseline = "random-forest"', 'network = "feature"'))
+    code, _, err = run(own, tmp_path, "--data", manifest)
+    assert code == 0, err
+    assert "row 1 of 2" in err
+    assert "row 2 of 2" not in err
+    (first, second) = json.loads((tmp_path / "tiny" / "own" / "table.json").read_text())["rows"]
+    assert first["f"] == second["f"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("9",), "experiment='9' is unknown: use all, the path of a TOML file, or one of 1-voice"),
+        (("1", "--scale", "huge"), "scale='huge' is unknown: use one of tiny, small, full"),
+        (("3", "--device", "tpu"), "device='tpu' is unknown: use cpu or cuda"),
+        (("6",), "holds no audio: run `airsift corpus build` first"),
+        (("6", "--data", "none.csv"), "none.csv cannot be read"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, message, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = airsift("experiment", *arguments)
+    assert done.returncode == 1
+    assert done.stderr.startswith("airsift: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.long
+def test_all_experiments_at_the_tiny_scale(manifest, tmp_path) -> None:
+    pytest.importorskip("librosa")
+    pytest.importorskip("sklearn")
+    began = time.process_time()
+    code, _, err = run("all", tmp_path, "--data", manifest)
+    assert code == 0, err
+    assert time.process_time() - began < 180  # on one core
+    page = (tmp_path / "tiny" / "report2015.md").read_text()
+    for name in config.names():
+        assert f"## Experiment {name}: " in page
+        for row in config.load(config.find(name)).rows:
+            assert f"| {row.name} | " in page
+    pictures = [part.partition(")")[0] for part in page.split("](")[1:]]
+    assert len(pictures) > 20
+    assert all((tmp_path / "tiny" / picture).is_file() for picture in pictures)
+
+
+@pytest.mark.slow
+def test_all_goes_on_after_an_experiment_that_lacks_audio(tmp_path, monkeypatch) -> None:
+    short = write_manifest(tmp_path, {"speech": 0, "music": 440})  # no voices
+    monkeypatch.setattr(config, "names", lambda: ["1-voice", "3-classifiers"])
+    code, _, err = run("all", tmp_path, "--data", short)
+    assert code == 1
+    assert "experiment 1-voice: there are 0 of" in err
+    assert "1 of 2 experiments could not be run (1-voice): see the lines above" in err
+    assert "## Experiment 3-classifiers" in (tmp_path / "tiny" / "report2015.md").read_text()
