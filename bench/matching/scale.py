@@ -5,7 +5,7 @@ is queried with clips of these tracks and of other music. The matcher is the rea
 simulated competes with the real tracks: for the postings that a query may read, for the places
 that are verified, and for the name.
 
-The index holds the postings that these queries can read, so it needs 4 GB of disk and not 30.
+The index holds the postings that these queries can read, so it needs 4.5 GB of disk and not 30.
 Needs the music of the fingerprint benchmark (1.3 GB, downloaded once). With ``--work FOLDER``
 queries and indexes stay there, and another run only measures.
 

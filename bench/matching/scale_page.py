@@ -91,14 +91,20 @@ def draw(rows: Sequence[Row]) -> None:
         for name, label, colour in _TIMES:
             left.loglog(hours, [row.costs[name] for row in rows], "o-", label=label, color=colour)
         left.set_ylabel("ms for a query of 10 s")
-        left.legend(frameon=False, fontsize=7)
-        middle.loglog(hours, [row.costs["resident_mb"] for row in rows], "o-", color="#2f6fde")
+        left.set_ylim(top=30 * max(row.costs[name] for row in rows for name, _, _ in _TIMES))
+        left.legend(frameon=False, fontsize=7, loc="upper left")
+        for name, label in (("resident_mb", "all"), ("without_index_mb", "without the index")):
+            middle.semilogx(hours, [row.costs[name] for row in rows], "o-", label=label)
         middle.set_ylabel("MB resident")
+        middle.set_ylim(bottom=0)
+        middle.legend(frameon=False, fontsize=7, loc="lower left")
         for name in rows[0].found_percent:
             right.semilogx(hours, [row.found_percent[name] for row in rows], "o-", label=name)
         right.set_ylabel("% found by the first pass")
-        right.set_ylim(0, 102)
-        right.legend(frameon=False, fontsize=7)
+        right.set_ylim(
+            min(79, *(share for row in rows for share in row.found_percent.values())), 101
+        )
+        right.legend(frameon=False, fontsize=7, loc="lower left")
         for axes in (left, middle, right):
             axes.set_xlabel("hours in the catalogue")
             axes.tick_params(colors=_GREY, which="both")
