@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -41,13 +42,18 @@ _AUDFPRINT = ("audfprint2==0.1.2",)
 _CHROMAPRINT_STEP_S = 4096 / 3 / 11_025
 
 
-def version(matcher: str) -> str:
-    """Return a matcher's name, and of airsift the state of its source: answers are of one."""
+def version(matcher: str, *more: ModuleType) -> str:
+    """Return a matcher's name, and of airsift the state of its source: answers are of one.
+
+    `more` are packages besides `fingerprint` that its answers depend on.
+    """
     if matcher != "airsift":
         return matcher
-    source = Path(fingerprint.__file__).parent
-    text = b"".join(path.read_bytes() for path in sorted(source.rglob("*.py")))
-    return f"airsift-{hashlib.sha256(text).hexdigest()[:8]}"
+    folders = [Path(str(package.__file__)).parent for package in (fingerprint, *more)]
+    files = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+    return (
+        f"airsift-{hashlib.sha256(b''.join(path.read_bytes() for path in files)).hexdigest()[:8]}"
+    )
 
 
 def airsift(tracks: list[Path], work: Path) -> Query:

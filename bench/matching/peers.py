@@ -11,25 +11,29 @@ threshold. airsift has what it is shipped with.
     python -m bench.matching.peers corpus/ --olaf olaf/bin/olaf_core --panako panako/panako
     python -m bench.matching.peers corpus/ --write-docs   # into docs/matching_peers.md
 
-Answers are stored under ``--work``, and an interrupted run resumes. A peer that is not there is
-left out. Only airsift's live engine is run anew each time.
+Answers are stored under ``--work``, airsift's for each state of its source, and an interrupted run
+resumes. A peer that is not there is left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+import airsift as application
+import model
+import stream
 from bench.matching import music, peers_page
 from bench.matching.answers import stored_answers
-from bench.matching.background import Span, Tally, tally, total
+from bench.matching.background import Background, Span, Tally, tally, total
 from bench.matching.broadcast import Broadcast
 from bench.matching.matchers import airsift, audfprint, chromaprint, open_catalogue, version
 from bench.matching.peer_material import Material, material
@@ -177,32 +181,45 @@ def windows(samples: NDArray[np.float32], window_s: int) -> list[NDArray[np.int1
 
 def whole_file(given: Material, work: Path) -> ProgrammeResult:
     """Ask airsift about programmes as `airsift catalogue match` does."""
-    matcher = LandmarkMatcher(open_catalogue(given.tracks, work))
-    tallies = []
-    for each in given.programmes:
+
+    def spans(programme: Background) -> list[Span]:
+        matcher = LandmarkMatcher(open_catalogue(given.tracks, work))
         extractor = LandmarkExtractor()
-        extractor.push(each.samples)
-        found = match_long(matcher, extractor.finish())
-        spans = [
+        extractor.push(programme.samples)
+        return [
             Span(match.query_start / RATE, match.query_end / RATE, match.track, match.score)
-            for match in found
+            for match in match_long(matcher, extractor.finish())
         ]
-        tallies.append(tally(each, spans))
-    return ProgrammeResult("`airsift catalogue match`", total(tallies))
+
+    stored = work / "answers" / f"{version('airsift')}-whole_file"
+    return ProgrammeResult("`airsift catalogue match`", _counted(given, stored, spans))
 
 
 def live(given: Material, work: Path) -> ProgrammeResult:
     """Send programmes through the engine; the final matches count."""
-    folder = open_catalogue(given.tracks, work).folder
-    tallies = []
-    for each in given.programmes:
-        names = names_of(Broadcast(each.name, each.samples, ()), folder)
-        spans = [
+
+    def spans(programme: Background) -> list[Span]:
+        folder = open_catalogue(given.tracks, work).folder
+        names = names_of(Broadcast(programme.name, programme.samples, ()), folder)
+        return [
             Span(name.match.start / RATE, name.match.end / RATE, name.match.track, 1.0)
             for name in names
         ]
-        tallies.append(tally(each, spans))
-    return ProgrammeResult("live, as published", total(tallies))
+
+    stored = work / "answers" / f"{version('airsift', application, model, stream)}-live"
+    return ProgrammeResult("live, as published", _counted(given, stored, spans))
+
+
+def _counted(given: Material, stored: Path, spans: Callable[[Background], list[Span]]) -> Tally:
+    """Return the seconds by result, with spans that are stored or new."""
+    stored.mkdir(parents=True, exist_ok=True)
+    tallies = []
+    for each in given.programmes:
+        place = stored / f"{file_name(each.name)}.json"
+        if not place.exists():
+            place.write_text(json.dumps([asdict(span) for span in spans(each)]))
+        tallies.append(tally(each, [Span(**fields) for fields in json.loads(place.read_text())]))
+    return total(tallies)
 
 
 def _answers(
