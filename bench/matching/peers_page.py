@@ -110,7 +110,7 @@ def draw(programmes: Mapping[str, ProgrammeResult]) -> None:
 
     mpl.rcParams["svg.hashsalt"] = "airsift"  # deterministic files
     figure, (left, middle, right) = plt.subplots(
-        1, 3, figsize=(10, 3.4), layout="constrained", width_ratios=(2, 1.5, 1.5)
+        1, 3, figsize=(10, 3.7), layout="constrained", width_ratios=(2, 1.5, 1.5)
     )
     tallies: dict[str, Tally] = {name: each.tally for name, each in programmes.items()}
     for name, counted in tallies.items():
@@ -120,12 +120,15 @@ def draw(programmes: Mapping[str, ProgrammeResult]) -> None:
             axes.plot(labels, shares, "o-", color=_COLOURS[name], label=name, markersize=4)
     left.set(xlabel="music below speech", ylabel="seconds named right, %", ylim=(0, 100))
     middle.set(xlabel="length of the music", ylim=(0, 100))
-    left.tick_params(axis="x", labelsize=7)
+    left.tick_params(axis="x", labelsize=7, rotation=15)
     names = list(tallies)[::-1]
     shares = [100 * tallies[name].f1 for name in names]
     right.barh(names, shares, color=[_COLOURS[name] for name in names])
     right.set(xlim=(0, 100), xlabel="F1 of seconds, %")
-    left.legend(frameon=False, fontsize=7)
+    figure.legend(
+        *left.get_legend_handles_labels(), loc="outside lower center", ncols=len(tallies),
+        frameon=False, fontsize=7,
+    )  # fmt: skip
     for axes in (left, middle, right):
         axes.grid(alpha=0.3)
         axes.set_axisbelow(True)
