@@ -4,6 +4,7 @@
 #   docker build --tag airsift .                                   for the CPU
 #   docker build --tag airsift --build-arg TORCH_INDEX=URL .       for the CPU, without GPU libraries
 #   docker build --tag airsift:cuda --build-arg DEVICE=cuda .      for a GPU
+#   docker build --tag airsift:edge --target edge .                for the CPU, without torch
 #   docker run --rm -e AIRSIFT_KAFKA__BOOTSTRAP_SERVERS=broker:9092 airsift
 FROM python:3.11-slim-bookworm AS build
 
@@ -28,9 +29,25 @@ COPY model model
 COPY fingerprint fingerprint
 RUN /opt/airsift/bin/pip install --no-deps --no-build-isolation .
 
-FROM python:3.11-slim-bookworm
+FROM python:3.11-slim-bookworm AS build-edge
 
-ARG DEVICE=cpu
+ENV PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1
+
+WORKDIR /build
+RUN python -m venv /opt/airsift
+COPY requirements-edge.lock ./
+RUN /opt/airsift/bin/pip install --no-deps --requirement requirements-edge.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY configs configs
+COPY airsift airsift
+COPY stream stream
+COPY model model
+COPY fingerprint fingerprint
+RUN /opt/airsift/bin/pip install --no-deps --no-build-isolation .
+
+FROM python:3.11-slim-bookworm AS service
+
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="airsift" \
       org.opencontainers.image.description="Finds speech and music in radio and podcasts as they arrive, and identifies the music." \
@@ -40,7 +57,6 @@ LABEL org.opencontainers.image.title="airsift" \
 # A new volume that is mounted at /catalogue gets the owner of this folder.
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin airsift \
     && install --directory --owner=10001 --group=10001 /catalogue
-COPY --from=build /opt/airsift /opt/airsift
 
 # Metrics and health are on loopback, for the check below; AIRSIFT_WATCH__ADDRESS=0.0.0.0 opens
 # them to Prometheus. HOME is the one folder that is always writable.
@@ -48,7 +64,6 @@ ENV PATH=/opt/airsift/bin:$PATH \
     HOME=/tmp \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    AIRSIFT_MODEL__DEVICE=${DEVICE} \
     AIRSIFT_WATCH__PORT=9464 \
     AIRSIFT_WATCH__LOG=json
 
@@ -60,3 +75,13 @@ HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9464/healthz', timeout=4)"]
 ENTRYPOINT ["airsift"]
 CMD ["run", "--source", "kafka", "--sink", "kafka"]
+
+FROM service AS edge
+
+COPY --from=build-edge /opt/airsift /opt/airsift
+
+FROM service
+
+ARG DEVICE=cpu
+ENV AIRSIFT_MODEL__DEVICE=${DEVICE}
+COPY --from=build /opt/airsift /opt/airsift

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test long quick kills install kafka lint bench chaos matching fuzz clean
+.PHONY: help demo test long quick kills install edge kafka lint bench chaos matching fuzz clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -43,6 +43,16 @@ $(STAMP): requirements.lock requirements-dev.lock pyproject.toml scripts/system-
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
+edge: .venv-edge/.installed ## make .venv-edge without torch, for a machine without a GPU: a tenth of the disk
+
+.venv-edge/.installed: requirements-edge.lock pyproject.toml scripts/system-packages
+	$(PYTHON) scripts/check_python.py
+	sh scripts/system-packages
+	test -x .venv-edge/bin/python || $(PYTHON) -m venv .venv-edge
+	.venv-edge/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-edge.lock
+	.venv-edge/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
 kafka: .kafka/.installed ## fetch Apache Kafka for the tests on it; needs Java 17 and Maven
 
 .kafka/.installed: scripts/apache_kafka.xml
@@ -55,8 +65,9 @@ lint: install ## ruff and mypy
 	$(BIN)/mypy
 
 bench: install ## measure the figures of docs/benchmarks.md
-	for name in frontend classifier pipeline decode worker_cost latency; do \
+	for name in frontend classifier backends pipeline decode files worker_cost latency; do \
 		$(BIN)/python -m bench.speed.$$name || exit 1; done
+	$(BIN)/python -m bench.profile
 	$(BIN)/python -m bench.figures.readme_timeline
 	$(BIN)/python -m bench.figures.architecture
 
@@ -70,4 +81,4 @@ fuzz: install ## decode thousands of damaged messages: no crash, no hang, no gro
 	$(BIN)/python -m pytest -m fuzz -s
 
 clean: ## remove the files of the targets above
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-edge .pytest_cache .mypy_cache .ruff_cache .hypothesis

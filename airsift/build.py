@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from airsift.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airsift.config import Config
-    from model.classifier import Classifier
-    from model.frontend.base import FrontEnd
+    from model.backend import Backend, Classifier, FrontEnd
     from stream.kafka.client.transactions import Transactions
     from stream.pipeline import Pipeline
     from stream.sinks.base import Sink
@@ -29,48 +30,96 @@ VOICE_LABELS = ("female", "male")
 BOUNDARY_GRID_S = 0.2  # as far apart as the frames that date boundaries
 
 
+def log_parts(source: str, sinks: list[str], config: Config) -> None:
+    """Log what a service is about to load, read and publish."""
+    model = config.model.path or "the shipped one"
+    voice = (config.model.voice_path or "the shipped one") if config.model.voice else "none"
+    log.info(
+        "loads: network %s, network of voices %s, catalogue %s, repeats %s",
+        model,
+        voice,
+        config.identify.catalogue or "none",
+        config.repeats.folder or "none",
+    )
+    topics = config.kafka.topics
+    if source == "kafka":
+        log.info(
+            "reads: topic %s of %s, as a member of group %s; snapshots in topic %s",
+            topics.audio,
+            config.kafka.bootstrap_servers,
+            config.kafka.group,
+            topics.state,
+        )
+    if "kafka" in sinks:
+        log.info("publishes: topics %s", ", ".join(topics.events.values()))
+
+
 def model_rate(config: Config) -> int:
     """Return the sample rate of the configured network, in Hz, without loading it."""
-    from model.classifier import DEFAULT_WEIGHTS, read_spec
+    from model.weights import read_spec
 
-    file = Path(config.model.path) if config.model.path else DEFAULT_WEIGHTS
-    return read_spec(file).sample_rate
-
-
-def build_model(config: Config) -> tuple[FrontEnd, Classifier, str]:
-    """Load the network and its front end; return them and their device."""
-    import torch
-
-    from model.classifier import DEFAULT_WEIGHTS, load
-    from model.frontend.rolling_cqt import make_front_end
-    from model.units import use_threads
-    from model.weights import check_trusted
-
-    device = config.model.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    elif device != "cpu" and not torch.cuda.is_available():
-        raise ConfigError(f"model.device={device!r}: there is no such device here; use auto or cpu")
-    use_threads(config.model.threads)
-    file = Path(config.model.path) if config.model.path else DEFAULT_WEIGHTS
-    check_trusted(file, config.model.sha256, "model.sha256")
-    classifier = load(file, device)
-    front_end = make_front_end(config.model.front_end, classifier.spec.compression).to(device)
-    return front_end, classifier, device
+    return read_spec(model_file(config)).sample_rate
 
 
-def build_voice(config: Config, device: str) -> Classifier | None:
+def model_file(config: Config) -> Path:
+    """Return the file of the configured network."""
+    from model.weights import DEFAULT_WEIGHTS
+
+    return Path(config.model.path) if config.model.path else DEFAULT_WEIGHTS
+
+
+def voice_file(config: Config) -> Path:
+    """Return the file of the configured network of voices."""
+    from model.weights import VOICE_WEIGHTS
+
+    return Path(config.model.voice_path) if config.model.voice_path else VOICE_WEIGHTS
+
+
+def build_backend(config: Config) -> Backend:
+    """Choose the library that computes; import it, and no other."""
+    from model.backend import open_backend
+
+    chosen = config.model
+    return open_backend(
+        chosen.backend,
+        device=chosen.device,
+        front_end=chosen.front_end,
+        threads=chosen.threads,
+        models=[model_file(config), *([voice_file(config)] if chosen.voice else [])],
+    )
+
+
+def build_model(config: Config, backend: Backend | None = None) -> tuple[FrontEnd, Classifier]:
+    """Load the network and its front end."""
+    backend = backend or build_backend(config)
+    file = model_file(config)
+    check_model(backend, file, config.model.sha256, "model.sha256")
+    return backend.front_end(file), backend.classifier(file)
+
+
+def build_voice(config: Config, backend: Backend) -> Classifier | None:
     """Load the network of voices, unless it is switched off."""
     if not config.model.voice:
         return None
-    from model.classifier import VOICE_WEIGHTS, load
-    from model.weights import check_trusted
-
-    file = Path(config.model.voice_path) if config.model.voice_path else VOICE_WEIGHTS
-    check_trusted(file, config.model.voice_sha256, "model.voice_sha256")
-    voice = load(file, device)
+    file = voice_file(config)
+    check_model(backend, file, config.model.voice_sha256, "model.voice_sha256")
+    voice = backend.classifier(file)
     voice.spec.check_labels(VOICE_LABELS, "model.voice_path")
     return voice
+
+
+def check_model(backend: Backend, file: Path, sha256: str, key: str) -> None:
+    """Refuse a model file whose hash is not configured.
+
+    A TorchScript file is a program, and only known ones are loaded. A file for onnxruntime is none:
+    it must be made of the file whose hash is configured, if one is.
+    """
+    from model.weights import check_source, check_trusted
+
+    if backend.name == "torch":
+        check_trusted(file, sha256, key)
+    elif sha256:
+        check_source(file, sha256, key)
 
 
 def build_identify(config: Config, rate: int) -> Identify | None:
@@ -95,7 +144,7 @@ def build_identify(config: Config, rate: int) -> Identify | None:
     warping = None
     if identify.warp_every_n_queries:
         warping = LandmarkMatcher(catalogue, threshold=identify.threshold)
-    return Identify(plain, query_times(config, rate), warping)
+    return Identify(plain, query_times(config, rate), warping, share_landmarks=True)
 
 
 def query_times(config: Config, rate: int) -> IdentifySettings:
@@ -147,34 +196,47 @@ def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
 
     With `reorder` it waits for late chunks, as configured: for sources that may send them late.
     """
+    from stream.load import Load
     from stream.pipeline import Pipeline
 
-    front_end, classifier, device = build_model(config)
+    backend = build_backend(config)
+    front_end, classifier = build_model(config, backend)
     classifier.spec.check_labels(LABELS, "model.path")
-    voice = build_voice(config, device)
-    check_units(front_end, classifier, voice, device)
+    voice = build_voice(config, backend)
+    check_units([front_end, classifier, *([voice] if voice else [])])
     rate = classifier.spec.sample_rate
     return Pipeline(
         front_end,
         classifier,
         smoothing(config, rate),
         build_identify(config, rate),
-        device,
         voice,
         reorder_s=config.kafka.wire.reorder_ms / 1000 if reorder else 0.0,
         repeats=build_repeats(config, rate),
+        load=Load(config.run.overload_s),
     )
 
 
-def check_units(
-    front_end: FrontEnd, classifier: Classifier, voice: Classifier | None, device: str
-) -> None:
+def event_kinds(config: Config) -> list[str]:
+    """Return the kinds of events that are published with a configuration.
+
+    Kafka needs a topic, and a right to write, for these alone. Matches always have theirs:
+    subscribers read it whether there is a catalogue or not.
+    """
+    kinds = ["decision", "segment", "match", "gap"]
+    if config.identify.catalogue:
+        kinds.append("share")
+    if config.repeats.folder:
+        kinds.append("repeat")
+    return kinds
+
+
+def check_units(parts: Sequence[FrontEnd | Classifier]) -> None:
     """Check on this machine that results depend neither on other stations nor on chunk sizes.
 
     Where they do, rows are computed one by one from now on, and a warning is logged.
     """
-    units = [*front_end.units, *classifier.units, *(voice.units if voice else [])]
-    alone = sorted({each.name for each in units if each.sizes(device) == (1,)})
+    alone = sorted({name for part in parts for name in part.unbatched()})
     if alone:
         log.warning(
             "on this processor the last bits of a result depend on what is computed with it: %s "
@@ -265,7 +327,7 @@ def open_sink(name: str, config: Config, transactions: Transactions | None = Non
     if name == "kafka":
         from stream.kafka.client.sink import KafkaSink
 
-        return KafkaSink(config.kafka, transactions)
+        return KafkaSink(config.kafka, transactions, event_kinds(config))
     if name == "console":
         from stream.sinks.console import ConsoleSink
 

@@ -53,6 +53,7 @@ class ModelConfig(Section, table="model"):
     voice_path: str
     voice_sha256: _Sha256
     front_end: Literal["rolling", "nnaudio"]
+    backend: Literal["auto", "torch", "onnx"]
     device: str
     threads: Annotated[int, Field(ge=1)]
 
@@ -122,6 +123,7 @@ class RunConfig(Section, table="run"):
     """The long-running consumer."""
 
     checkpoint_s: Seconds
+    overload_s: Annotated[float, Field(ge=0, le=86_400)]
 
 
 class Config(Section):

@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING
 
 from airsift import config
 from airsift.build import build_pipeline, smoothing
-from model.classifier import DEFAULT_WEIGHTS
 from model.evaluation.conditions import held_out_takes
 from model.evaluation.event_metrics import NEAR_S
 from model.evaluation.programmes import CLASSES, Programme, programmes
 from model.mixing import merge_spans
 from model.spec import SAMPLE_RATE
-from model.weights import sha256_of
+from model.weights import DEFAULT_WEIGHTS, sha256_of
 from stream.audio import EndOfStream
 from stream.events import Decision, Segment
 from stream.lines import to_json

@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model import classifier
+from model import classifier, weights
 from model.evaluation import voices
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _with_interval(each: Estimate) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.voices", description=__doc__)
     parser.add_argument("corpus", type=Path)
-    parser.add_argument("--model", type=Path, default=classifier.VOICE_WEIGHTS)
+    parser.add_argument("--model", type=Path, default=weights.VOICE_WEIGHTS)
     parser.add_argument("--split", choices=["test", "validation"], default="test")
     options = parser.parse_args()
     model = classifier.load(options.model)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from fingerprint.index.segment import Segment
 
 _DATABASE = "catalogue.db"
+# Tracks, and recordings, whose metadata stays in memory: some megabytes, and up to 100 MB where
+# each has 10 kB of further fields. Every candidate asks for its track.
+MAX_READ = 10_000
 
 
 class Catalogue:
@@ -125,12 +128,14 @@ class Catalogue:
     def track(self, number: int) -> Track | None:
         """Return the track with this number of the index, or None if it was removed."""
         if number not in self._tracks:
+            _drop_oldest(self._tracks)
             self._tracks[number] = self._metadata.track(number)
         return self._tracks[number]
 
     def copies(self, track: Track) -> list[Track]:
         """Return the other tracks with the recording of a track, in the order of adding."""
         if track.recording not in self._copies:
+            _drop_oldest(self._copies)
             self._copies[track.recording] = self._metadata.of_recording(track.recording)
         return [copy for copy in self._copies[track.recording] if copy.key != track.key]
 
@@ -258,3 +263,9 @@ class Catalogue:
         """Drop what was read of the tracks: it may have changed."""
         self._tracks.clear()
         self._copies.clear()
+
+
+def _drop_oldest(read: dict[int, Track | None] | dict[str, list[Track]]) -> None:
+    """Make room for one more, so that memory does not grow with the catalogue."""
+    if len(read) >= MAX_READ:
+        read.pop(next(iter(read)))  # type: ignore[call-overload]  # its own key

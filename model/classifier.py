@@ -1,9 +1,12 @@
-"""Load, run and save a trained network. The only file that uses TorchScript."""
+"""Load, run and save a trained network. The only file that uses TorchScript.
+
+TorchScript is deprecated since torch 2.9. It is still the only format that torch loads without the
+Python code of the network. What follows it is ONNX, see `model.export.onnx`.
+"""
 
 from __future__ import annotations
 
 import warnings
-import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,18 +17,14 @@ from torch import Tensor
 from airsift.errors import SpecMismatch
 from airsift.files import replacing
 from model.spec import ModelSpec
+from model.tensors import tensor_units
 from model.units import Units, random_rows
+from model.weights import DEFAULT_WEIGHTS, NO_MODEL, NO_SPEC, SPEC_FILE, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from model.network import WindowNetwork
-
-DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "airsift.pt"
-VOICE_WEIGHTS = DEFAULT_WEIGHTS.with_name("voice.pt")
-SPEC_FILE = "airsift.json"
-_NO_MODEL = "is not a TorchScript file: name one that `airsift export` wrote"
-_NO_SPEC = "carries no spec: name a file that `airsift export` wrote"
 
 
 class Classifier:
@@ -47,13 +46,13 @@ class Classifier:
         self._row = spec.frames_before_step * spec.stride_columns + spec.step_columns
         columns = random_rows((self._row, spec.n_bins), scale=8.0)
         frames = random_rows((spec.window_frames, spec.frame_size))
-        self._embed = Units("embed", module.embed, columns)
+        self._embed = tensor_units("embed", module.embed, columns)
         self._whole = (
-            Units("predict", module.predict, frames)
+            tensor_units("predict", module.predict, frames)
             if spec.moments
-            else Units("decide", module.decide, frames)
+            else tensor_units("decide", module.decide, frames)
         )
-        self._shorter: dict[int, Units] = {}  # by the number of frames
+        self._shorter: dict[int, Units[Tensor]] = {}  # by the number of frames
         self.units = [self._embed, self._whole]
 
     def embed(self, columns: Tensor) -> Tensor:
@@ -103,7 +102,7 @@ class Classifier:
             return self.predict(frames)[0]
         if n not in self._shorter:
             examples = random_rows((n, self.spec.frame_size))
-            self._shorter[n] = Units("decide", self._module.decide, examples)
+            self._shorter[n] = tensor_units("decide", self._module.decide, examples)
         with torch.inference_mode():
             return self._shorter[n](frames)[0]
 
@@ -151,12 +150,12 @@ def load(path: Path = DEFAULT_WEIGHTS, device: str | torch.device = "cpu") -> Cl
         with _quiet(), Path(path).open("rb") as file:
             module = torch.jit.load(file, map_location=device, _extra_files=extra)  # type: ignore[no-untyped-call]
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     except (RuntimeError, ValueError) as error:
-        raise SpecMismatch(f"{path} {_NO_MODEL}") from error
+        raise SpecMismatch(f"{path} {NO_MODEL}") from error
     text: str | bytes = extra[SPEC_FILE]
     if not text:
-        raise SpecMismatch(f"{path} {_NO_SPEC}")
+        raise SpecMismatch(f"{path} {NO_SPEC}")
     spec = ModelSpec.from_json(text.decode() if isinstance(text, bytes) else text)
     for name in ("embed", "decide", *(["predict"] if spec.moments else [])):
         if not hasattr(module, name):
@@ -164,34 +163,6 @@ def load(path: Path = DEFAULT_WEIGHTS, device: str | torch.device = "cpu") -> Cl
                 f"{path} has no method {name!r}: export the network again with this version"
             )
     return Classifier(module, spec)
-
-
-def read_spec(path: Path = DEFAULT_WEIGHTS) -> ModelSpec:
-    """Read the spec of a model file without loading the network.
-
-    Raises
-    ------
-    SpecMismatch
-        As `load`.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            ends = f"/extra/{SPEC_FILE}"
-            name = next((each for each in archive.namelist() if each.endswith(ends)), None)
-            text = archive.read(name).decode() if name else ""
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    except (zipfile.BadZipFile, UnicodeDecodeError) as error:
-        raise SpecMismatch(f"{path} {_NO_MODEL}") from error
-    if not text:
-        raise SpecMismatch(f"{path} {_NO_SPEC}")
-    return ModelSpec.from_json(text)
-
-
-def _unreadable(path: Path, error: OSError) -> SpecMismatch:
-    return SpecMismatch(
-        f"{path}: {error.strerror or 'it cannot be read'}: name a model file that is there"
-    )
 
 
 def script(network: WindowNetwork) -> torch.jit.ScriptModule:
@@ -212,11 +183,7 @@ def save(module: torch.jit.ScriptModule, spec: ModelSpec, path: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Suppress the warnings that TorchScript is deprecated.
-
-    It is the only format that torch loads without the Python code of the network. The exporter
-    also writes ONNX.
-    """
+    """Suppress the warnings that TorchScript is deprecated."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning, message=".*torch.jit.*")
         warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*torch.jit.*")

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airsift.errors import SpecMismatch
-
-if TYPE_CHECKING:
-    from model.frontend.base import FrontEnd
 
 SCHEMA = "airsift.model/1"
 
@@ -178,7 +175,7 @@ class ModelSpec:
                 f"{', '.join(labels)}: name one that was trained on these labels"
             )
 
-    def check_front_end(self, front_end: FrontEnd) -> None:
+    def check_front_end(self, front_end: object) -> None:
         """Refuse a front end that does not compute the columns that the network was trained on.
 
         Raises

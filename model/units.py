@@ -6,7 +6,7 @@ events of a station would depend on how its audio was divided into chunks, on ot
 restarts.
 
 Here the rows of a batch are computed in *units*: blocks of a fixed number of rows, zero-padded,
-each copied into new memory, which torch aligns::
+each copied into new, aligned memory::
 
     rows   a b c d e f g h i j k
     units  a b c d e f g h i j      10
@@ -17,21 +17,70 @@ depends on library and processor. This is checked on the machine before the firs
 fails is not used; if all fail, each row is a unit of its own.
 
 Each unit runs on one thread, because some convolutions differ with the number of threads. With
-several threads, several units run at once.
+several threads, several units run at once. The arrays may be numpy's or another library's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
 
-    Function = Callable[..., Tensor | tuple[Tensor, ...]]
+Array = NDArray[np.float32]
+
+
+class Rows(Protocol):
+    """An array of any library, whose first dimension is rows."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, key: Any, /) -> Any: ...
+    def __setitem__(self, key: Any, value: Any, /) -> None: ...
+
+
+A = TypeVar("A", bound=Rows)
+Function = Callable[..., tuple[A, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Library(Generic[A]):
+    """What units need of a library of arrays.
+
+    Parameters
+    ----------
+    empty : callable
+        Returns an array of the kind of the first argument and the shape of the second, in new
+        memory that is aligned as the library likes it; its numbers do not matter.
+    join : callable
+        Joins arrays along their rows.
+    equal : callable
+        Whether two arrays have the same bits.
+    place : callable
+        Where an array is and its kind of numbers: what a check on this machine holds for.
+    moved : callable
+        Returns an array at such a place.
+    in_threads : callable
+        Makes a function behave in other threads as in the calling one.
+    in_use : callable
+        Makes a function behave in the check as it does when it is used.
+    """
+
+    empty: Callable[[A, tuple[int, ...]], A]
+    join: Callable[[Sequence[A]], A]
+    equal: Callable[[A, A], bool]
+    place: Callable[[A], Hashable]
+    moved: Callable[[A, Hashable], A]
+    in_threads: Callable[[Function[A]], Function[A]]
+    in_use: Callable[[Function[A]], Function[A]]
+
 
 # Rows of a unit: those of the usual pushes, because rows of padding cost as much as others. CPU
 # time of a second of audio through the pipeline, in ms on a busy AMD EPYC, by the allowed sizes
@@ -48,6 +97,27 @@ _FEW = 100  # numbers
 _pool: ThreadPoolExecutor | None = None
 
 
+ALIGNMENT = 64  # bytes: a line of the cache, and the widest vector
+
+
+def _empty(like: Array, shape: tuple[int, ...]) -> Array:
+    count = int(np.prod(shape)) * like.itemsize
+    memory = np.empty(count + ALIGNMENT, np.uint8)
+    first = -memory.ctypes.data % ALIGNMENT
+    return memory[first : first + count].view(like.dtype).reshape(shape)
+
+
+NUMPY: Library[Array] = Library(
+    empty=_empty,
+    join=np.concatenate,
+    equal=np.array_equal,
+    place=lambda rows: rows.dtype,
+    moved=lambda rows, place: rows,
+    in_threads=lambda function: function,
+    in_use=lambda function: function,
+)
+
+
 def use_threads(count: int) -> None:
     """Set the number of threads: one unit on each, so that the number changes no bit.
 
@@ -56,14 +126,13 @@ def use_threads(count: int) -> None:
     count : int > 0
         Threads of the process for front end and networks.
     """
-    global _pool  # process-wide, as is torch's number of threads
-    torch.set_num_threads(1)
+    global _pool
     if _pool is not None:
         _pool.shutdown()
     _pool = ThreadPoolExecutor(count, thread_name_prefix="unit") if count > 1 else None
 
 
-class Units:
+class Units(Generic[A]):
     """Apply a function of rows to any number of rows, in units of fixed sizes.
 
     Parameters
@@ -71,10 +140,12 @@ class Units:
     name : str
         Name of the function, for the log.
     function : callable
-        Takes tensors whose first dimension is rows, and returns one such tensor or a tuple of
-        them. Each result row must be a function of its input row.
+        Takes arrays whose first dimension is rows, and returns a tuple of such arrays. Each
+        result row must be a function of its input row.
     examples : callable
         Returns the given number of random rows for each argument, for the check.
+    library : Library
+        That of the arrays.
     sizes : tuple of int > 0
         Allowed rows of a unit, ascending.
     """
@@ -82,70 +153,79 @@ class Units:
     def __init__(
         self,
         name: str,
-        function: Function,
-        examples: Callable[[int], tuple[Tensor, ...]],
+        function: Function[A],
+        examples: Callable[[int], tuple[A, ...]],
+        library: Library[A],
         sizes: tuple[int, ...] = SIZES,
     ) -> None:
         self.name = name
         self.function = function
         self.examples = examples
+        self.library = library
         self._wanted = sizes
-        self._found: dict[tuple[torch.device, torch.dtype], tuple[int, ...]] = {}
+        self._found: dict[Hashable, tuple[int, ...]] = {}
 
-    def sizes(
-        self, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
-    ) -> tuple[int, ...]:
-        """Return the sizes that passed the check on this machine; see `checked_sizes`."""
-        key = torch.device(device), dtype
-        if key not in self._found:
-            rows = tuple(each.to(*key) for each in self.examples(self._wanted[-1]))
-            with torch.inference_mode():
-                self._found[key] = checked_sizes(self._run, rows, self._wanted)
-        return self._found[key]
+    def sizes(self, place: Hashable = None) -> tuple[int, ...]:
+        """Return the sizes that passed the check on this machine; see `checked_sizes`.
 
-    def __call__(self, *rows: Tensor) -> tuple[Tensor, ...]:
+        Parameters
+        ----------
+        place : hashable
+            As `Library.place` returns it; None is where the examples are.
+        """
+        rows = self.examples(self._wanted[-1]) if place is None else ()
+        place = self.library.place(rows[0]) if place is None else place
+        if place not in self._found:
+            rows = rows or self.examples(self._wanted[-1])
+            moved = tuple(self.library.moved(each, place) for each in rows)
+            self._found[place] = checked_sizes(
+                self.library.in_use(self.function), moved, self._wanted, self.library
+            )
+        return self._found[place]
+
+    def __call__(self, *rows: A) -> tuple[A, ...]:
         """Apply the function.
 
         Parameters
         ----------
-        *rows : torch.Tensor [shape=(n, ...)]
+        *rows : array [shape=(n, ...)]
             The arguments, n >= 0.
 
         Returns
         -------
-        tuple of torch.Tensor [shape=(n, ...)]
+        tuple of array [shape=(n, ...)]
             The results.
         """
         count = len(rows[0])
-        blocks = list(_blocks(count, self.sizes(rows[0].device, rows[0].dtype)))
-        jobs = [tuple(_filled(each[a:b], size) for each in rows) for a, b, size in blocks]
+        blocks = list(_blocks(count, self.sizes(self.library.place(rows[0]))))
+        jobs = [
+            tuple(_filled(each[a:b], size, self.library) for each in rows) for a, b, size in blocks
+        ]
         if _pool is None or len(jobs) == 1:
-            done = [self._run(*job) for job in jobs]
+            done = [self.function(*job) for job in jobs]
         else:
-            run = _in_mode_of_caller(self._run)
+            run = self.library.in_threads(self.function)
             done = list(_pool.map(lambda job: run(*job), jobs))
         if len(done) == 1:
             return tuple(result[:count] for result in done[0])
-        return tuple(torch.cat(parts)[:count] for parts in zip(*done, strict=True))
-
-    def _run(self, *unit: Tensor) -> tuple[Tensor, ...]:
-        result = self.function(*unit)
-        return (result,) if isinstance(result, Tensor) else result
+        return tuple(self.library.join(parts)[:count] for parts in zip(*done, strict=True))
 
 
 def checked_sizes(
-    function: Callable[..., tuple[Tensor, ...]], rows: tuple[Tensor, ...], sizes: Sequence[int]
+    function: Function[A], rows: tuple[A, ...], sizes: Sequence[int], library: Library[A]
 ) -> tuple[int, ...]:
     """Find the unit sizes in which a row has the same bits at every position.
 
     Parameters
     ----------
     function : callable
-        As for `Units`, returning a tuple.
-    rows : tuple of torch.Tensor [shape=(sizes[-1], ...)]
+        As for `Units`.
+    rows : tuple of array [shape=(sizes[-1], ...)]
         Random arguments of the largest unit.
     sizes : sequence of int > 0
         Candidates, ascending.
+    library : Library
+        That of the arrays.
 
     Returns
     -------
@@ -154,37 +234,37 @@ def checked_sizes(
         smaller ones that agree with it; ``(1,)`` if there is none.
     """
     for number in range(len(sizes), 0, -1):
-        found = _agreeing(function, rows, sizes[:number])
+        found = _agreeing(function, rows, sizes[:number], library)
         if found:
             return found
     return (1,)
 
 
 def _agreeing(
-    function: Callable[..., tuple[Tensor, ...]], rows: tuple[Tensor, ...], sizes: Sequence[int]
+    function: Function[A], rows: tuple[A, ...], sizes: Sequence[int], library: Library[A]
 ) -> tuple[int, ...]:
     """Return the last size and those that agree with it, or nothing if the last one fails."""
     full = sizes[-1]
     # TorchScript optimises a function during its first calls.
     for _ in range(2):
-        expected = function(*(_filled(each[:full], full) for each in rows))
+        expected = function(*(_filled(each[:full], full, library) for each in rows))
 
     def agrees(size: int, positions: dict[int, int]) -> bool:
         """Compute a unit with rows at the given positions; compare with the expected rows."""
-        unit = tuple(each.new_zeros(size, *each.shape[1:]) for each in rows)
+        unit = tuple(_filled(each[:0], size, library) for each in rows)
         for position, row in positions.items():
             for filled, each in zip(unit, rows, strict=True):
                 filled[position] = each[row]
         found = function(*unit)
         return all(
-            torch.equal(result[position], wanted[row])
+            library.equal(result[position], wanted[row])
             for result, wanted in zip(found, expected, strict=True)
             for position, row in positions.items()
         )
 
     # Each row at another position than before, and one row alone at the first and last position.
     # Small rows may agree by chance: they are tried at every position.
-    few = max(result[0].numel() for result in expected) < _FEW
+    few = max(int(np.prod(result.shape[1:])) for result in expected) < _FEW
     turns = range(1, full) if few else (1, full // 2)
 
     def holds(size: int) -> bool:
@@ -197,9 +277,7 @@ def _agreeing(
     return tuple(size for size in sizes if size == full or holds(size))
 
 
-def random_rows(
-    *shapes: tuple[int, ...], scale: float = 1.0
-) -> Callable[[int], tuple[Tensor, ...]]:
+def random_rows(*shapes: tuple[int, ...], scale: float = 1.0) -> Callable[[int], tuple[Array, ...]]:
     """Return a generator of examples for `Units`: constant numbers of rising magnitude.
 
     Parameters
@@ -210,11 +288,11 @@ def random_rows(
         Upper bound. The first rows have small numbers, which do not saturate a sigmoid.
     """
 
-    def make(count: int) -> tuple[Tensor, ...]:
-        generator = torch.Generator().manual_seed(count)
-        rising = torch.linspace(scale / count, scale, count)
+    def make(count: int) -> tuple[Array, ...]:
+        generator = np.random.default_rng(count)
+        rising = np.linspace(scale / count, scale, count, dtype=np.float32)
         return tuple(
-            torch.rand(count, *shape, generator=generator) * rising.view(-1, *[1] * len(shape))
+            generator.random((count, *shape), np.float32) * rising.reshape(-1, *[1] * len(shape))
             for shape in shapes
         )
 
@@ -233,22 +311,9 @@ def _blocks(count: int, sizes: tuple[int, ...]) -> Iterator[tuple[int, int, int]
             return
 
 
-def _filled(rows: Tensor, size: int) -> Tensor:
+def _filled(rows: A, size: int, library: Library[A]) -> A:
     """Return a copy in new memory, zero-padded to `size` rows."""
-    unit = rows.new_empty(size, *rows.shape[1:])
-    unit[: len(rows)].copy_(rows)
-    unit[len(rows) :].zero_()
+    unit = library.empty(rows, (size, *rows.shape[1:]))
+    unit[: len(rows)] = rows
+    unit[len(rows) :] = 0
     return unit
-
-
-def _in_mode_of_caller(
-    function: Callable[..., tuple[Tensor, ...]],
-) -> Callable[..., tuple[Tensor, ...]]:
-    """Run the function in the modes of the calling thread: torch's modes are per thread."""
-    inference, grad = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
-
-    def run(*unit: Tensor) -> tuple[Tensor, ...]:
-        with torch.inference_mode(inference), torch.set_grad_enabled(grad):
-            return function(*unit)
-
-    return run

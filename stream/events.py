@@ -1,6 +1,6 @@
 """The events that airsift publishes, and their JSON.
 
-Decisions, segments, matches, repeats and gaps.
+Decisions, segments, matches, shares, repeats and gaps.
 
 All times inside are integer samples at `rate` (the model's, 16 kHz); seconds appear only in
 the JSON. Intervals are half-open. Ids are functions of station, first sample and kind, so a
@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, Strict
 
 from airsift.json_types import JsonObject
-from stream.lines import iso_time, to_json
+from stream.lines import iso_time, to_json_bytes
 from stream.ranges import Finite, Flag, Number, Rate, Sample, Text, Whole, is_time
 
 Label = Literal["speech", "music", "speech_over_music", "other"]
@@ -77,7 +77,11 @@ class Event:
 
     def to_json(self) -> str:
         """Return the event as one line of JSON."""
-        return to_json(self.to_dict())
+        return self.to_bytes().decode()
+
+    def to_bytes(self) -> bytes:
+        """Return the event as one line of JSON in UTF-8."""
+        return to_json_bytes(self.to_dict())
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +210,44 @@ class Match(Event):
                 {"track": each.track, "title": each.title, "artist": each.artist}
                 for each in self.alternatives
             ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Share(Event):
+    """A loop of a track, heard in [start, end) in another piece: the track itself does not play.
+
+    Producers build different pieces of the same loops, so a share names no music and is no match.
+    It is published once, when no later query can change it. `track_start` is a place in the track
+    that sounds like `start`, in samples at `rate`; a loop has several. `score` is the matcher's.
+    The other fields are those of a match.
+    """
+
+    track: Text
+    title: Text
+    artist: Text
+    track_start: TrackSample
+    score: Score
+    album: Text = ""
+    isrc: Text = ""
+    record_label: Text = ""
+
+    kind: ClassVar[str] = "share"
+
+    @property
+    def id(self) -> str:
+        return f"{self.station}/{self.kind}/{self.start}/{self.track}"
+
+    def details(self) -> JsonObject:
+        return {
+            "track": self.track,
+            "title": self.title,
+            "artist": self.artist,
+            "track_start_s": round(self.track_start / self.rate, 2),
+            "score": round(self.score, 3),
+            "album": self.album,
+            "isrc": self.isrc,
+            "record_label": self.record_label,
         }
 
 

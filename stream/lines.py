@@ -7,6 +7,8 @@ import re
 import unicodedata
 from datetime import UTC, datetime
 
+from pydantic_core import to_json as json_bytes
+
 from airsift.json_types import Json
 
 # Control codes of terminals, characters that end a line, and those that reverse its direction.
@@ -40,6 +42,24 @@ def to_json(value: Json) -> str:
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def to_json_bytes(value: Json) -> bytes:
+    """Return a value as one line of JSON in UTF-8 with control codes escaped, fast.
+
+    Unlike `to_json`, it puts no spaces between the parts.
+
+    Raises
+    ------
+    ValueError
+        A number is not finite.
+    """
+    data = json_bytes(value, inf_nan_mode="constants")
+    if b"NaN" in data or b"Infinity" in data:
+        json.dumps(value, allow_nan=False)  # raises, unless it is a part of a text
+    if data.isascii() and b"\x7f" not in data:
+        return data
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", data.decode()).encode()
 
 
 def to_cell(value: Json) -> Json:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from model.frontend.rolling_cqt import cqt
+from model.backend import columns_of
 from model.short import SHORTEST_COLUMNS, window_frames
 from stream.audio import AudioChunk, end_of
 from stream.sources.base import audio_of
@@ -22,8 +21,7 @@ from stream.stages.mono import ToMono
 from stream.stages.resample import Resample
 
 if TYPE_CHECKING:
-    from model.classifier import Classifier
-    from model.frontend.base import FrontEnd
+    from model.backend import Classifier, FrontEnd
     from stream.sources.base import Source
 
 
@@ -56,8 +54,6 @@ class ClipClassifier:
         Computes columns.
     classifier : Classifier
         Classifies windows.
-    device : str
-        Where both are, in torch's words.
 
     Raises
     ------
@@ -65,9 +61,8 @@ class ClipClassifier:
         The front end computes other columns than the network was trained on.
     """
 
-    def __init__(self, front_end: FrontEnd, classifier: Classifier, device: str) -> None:
+    def __init__(self, front_end: FrontEnd, classifier: Classifier) -> None:
         classifier.spec.check_front_end(front_end)
-        self.device = device
         self.front_end = front_end
         self.classifier = classifier
         spec = classifier.spec
@@ -105,9 +100,8 @@ class ClipClassifier:
         if not windows:
             return
         spec = self.classifier.spec
-        samples = torch.from_numpy(np.stack([window.samples for window in windows]))
-        with torch.inference_mode():
-            columns = cqt(samples.to(self.device), self.front_end)
+        samples = np.stack([window.samples for window in windows])
+        columns = columns_of(samples, self.front_end)
         frames = window_frames(self.classifier, columns[:, : spec.window_columns])
         for window, p in zip(windows, self.classifier.decide(frames).tolist(), strict=True):
             named = dict(zip(spec.labels, p, strict=True))

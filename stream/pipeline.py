@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 
 from stream.audio import AudioChunk, Discontinuity, EndOfStream, end_of
 from stream.events import Decision, Event, Gap
+from stream.load import Load
 from stream.session import Session, Sessions, Stage
 from stream.snapshot import Snapshot
 from stream.stages.align import Align
@@ -45,8 +46,7 @@ if TYPE_CHECKING:
     from collections import Counter
 
     from airsift.json_types import Json, JsonObject
-    from model.classifier import Classifier
-    from model.frontend.base import FrontEnd
+    from model.backend import Classifier, FrontEnd
     from stream.session import Item
     from stream.stages.repeats import FindRepeats
 
@@ -66,14 +66,14 @@ class Pipeline:
         How decisions become segments.
     identify : Identify, optional
         Names the music. Without one, nothing is named.
-    device : str
-        Where the front end and the networks are, in torch's words.
     voice : Classifier, optional
         Tells female from male voices.
     reorder_s : float >= 0
         Maximum seconds of audio that wait for a late chunk, see `Align`.
     repeats : FindRepeats, optional
         Finds what a station plays several times.
+    load : Load, optional
+        What is left out while the loop is behind; without it, nothing is.
 
     Raises
     ------
@@ -87,11 +87,11 @@ class Pipeline:
         classifier: Classifier,
         smoothing: SmoothSettings,
         identify: Identify | None = None,
-        device: str = "cpu",
         voice: Classifier | None = None,
         *,
         reorder_s: float = 0.0,
         repeats: FindRepeats | None = None,
+        load: Load | None = None,
     ) -> None:
         spec = classifier.spec
         spec.check_front_end(front_end)
@@ -102,13 +102,16 @@ class Pipeline:
             self.clock,
             ToMono(self.rate),
             Resample(self.rate),
-            ComputeColumns(front_end, spec.step_columns, device),
+            ComputeColumns(front_end, spec.step_columns),
             Classify(classifier),
             *([Voice(voice, spec)] if voice else []),
             Smooth(smoothing),
             *([identify] if identify else []),
             *([repeats] if repeats else []),
         )
+        self.load = load or Load()
+        if identify is not None:
+            identify.load = self.load
         self.observer: Observer = NullObserver()
         self.sessions = Sessions()
         for stage in self.stages:

@@ -18,6 +18,7 @@ import numpy as np
 import soxr
 
 from airsift.errors import DecodeError
+from stream.polyphase import PolyphaseResampler, filter_bank
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,11 +80,12 @@ class Resampler:
 
 
 class GridResampler:
-    """The same for a stream that must give the same bits wherever it was begun.
+    """`Resampler` for a stream that must give the same bits wherever it was begun.
 
-    soxr works in blocks from its beginning on, and a beginning elsewhere rounds differently. So a
-    new resampler begins at every multiple of `PERIOD_S`. It gets the same samples as the one
-    before it, and takes over after `WARM_UP_S`, when its beginning no longer matters::
+    It is for the few rates for which `stream.polyphase` has no weights; see `resampler_from`. soxr
+    works in blocks from its beginning on, and a beginning elsewhere rounds differently. So a new
+    resampler begins at every multiple of `PERIOD_S`. It gets the same samples as the one before
+    it, and takes over after `WARM_UP_S`, when its beginning no longer matters::
 
         grid         |           |           |
         resamplers   ────────────────┘
@@ -169,3 +171,20 @@ class _Part:
             self._at += len(samples)
         self._out.clear()
         return self.end is not None and self._at >= self.end
+
+
+def resampler_from(rate_in: int, rate_out: int, start: int) -> GridResampler | PolyphaseResampler:
+    """Return a resampler that gives the same bits wherever it begins.
+
+    Parameters
+    ----------
+    rate_in, rate_out : int > 0
+        As for `Resampler`.
+    start : int >= 0
+        Index of the first sample in, counted from the grid's zero; an output sample coincides
+        with it.
+    """
+    bank = filter_bank(rate_in, rate_out) if rate_in != rate_out else None
+    if bank is None:
+        return GridResampler(rate_in, rate_out, start)
+    return PolyphaseResampler(bank, start)

@@ -107,8 +107,12 @@ class Runner:
         self._changed: set[str] = set()
         pipeline.observer = observer
 
-    def step(self, items: Sequence[SourceItem]) -> None:
-        """Process items in their order, and write the events they complete."""
+    def step(self, items: Sequence[SourceItem], behind_s: float = 0.0) -> None:
+        """Process items in their order, and write the events they complete.
+
+        `behind_s` is how far the source says that they are behind its newest audio, in seconds.
+        """
+        self._pipeline.load.update(behind_s)
         chunks: list[AudioChunk] = []
         events: list[Event] = []
         for item in items:
@@ -201,12 +205,12 @@ def run_source(
     runner = Runner(pipeline, sinks, stop, observer)
     next_checkpoint = time.monotonic() + checkpoint_s
     for items in source:
-        runner.step(items)
+        runner.step(items, source.behind_s)
         if progress is not None and (chunks := audio_of(items)):
             progress({chunk.station: chunk.end / chunk.rate for chunk in chunks})
         if time.monotonic() >= next_checkpoint:
             runner.checkpoint(source)
-            next_checkpoint = time.monotonic() + checkpoint_s
+            next_checkpoint = time.monotonic() + checkpoint_s * pipeline.load.checkpoint_factor
         if stop.requested:
             break
     if not (source.resumable and stop.requested):

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from stream.audio import AudioChunk, Discontinuity, EndOfStream
-    from stream.events import Decision, Match, Segment
+    from stream.events import Decision, Match, Segment, Share
     from stream.snapshot import Snapshot
     from stream.stages.align import AlignState
     from stream.stages.classify import ClassifyState
     from stream.stages.clock import ClockState
     from stream.stages.features import Columns, ColumnsState
     from stream.stages.identify import IdentifyState
+    from stream.stages.landmark_buffer import SharedLandmarks
     from stream.stages.mono import MonoState
     from stream.stages.repeats import RepeatsState
     from stream.stages.resample import ResampleState
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     # What flows between the stages.
     Item: TypeAlias = (
-        AudioChunk | Columns | Decision | Segment | Match | Discontinuity | EndOfStream
+        AudioChunk | Columns | Decision | Segment | Match | Share | Discontinuity | EndOfStream
     )
 
 
@@ -45,6 +46,8 @@ class Session:
         Its name.
     resume_column : int >= 0
         After `Pipeline.restore`, the first column to compute; 0 otherwise.
+    landmarks : SharedLandmarks, optional
+        What `identify` and `repeats` both need; in no snapshot.
     restored : Snapshot, optional
         What the station was restored from, until a decision or a break goes beyond it.
     """
@@ -60,6 +63,7 @@ class Session:
     smooth: SmoothState | None = None
     identify: IdentifyState | None = None
     repeats: RepeatsState | None = None
+    landmarks: SharedLandmarks | None = None
     resume_column: int = 0
     restored: Snapshot | None = None
 

@@ -89,8 +89,10 @@ class Snapshot(BaseModel):
             raise ValueError("snapshot: a field is missing")
         identify = snapshot.identify
         playings = [*identify.playings, *identify.over] if identify else []
-        if station is not None and any(each.match.station != station for each in playings):
-            raise ValueError("playings: one is of another station")
+        named = [each.match.station for each in playings]
+        named += [each.station for each in identify.shares] if identify else []
+        if station is not None and any(each != station for each in named):
+            raise ValueError("identify: a match or a share is of another station")
         return snapshot
 
     @classmethod
@@ -178,6 +180,9 @@ def _check_identify(identify: IdentifyPart, end: int) -> None:
     for each in [*identify.playings, *identify.over]:
         _check(each.match.time is None, "playings: one that is dated")
         samples += [each.match.start, each.match.end]
+    for share in identify.shares:
+        _check(share.time is None and share.start < share.end, "shares: one that cannot be")
+        samples += [share.start, share.end]
     _check(max(samples) <= end, "identify lies after align")
 
 

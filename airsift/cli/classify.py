@@ -19,7 +19,7 @@ from airsift.cli.rows import Format, Rows
 from airsift.cli.segment import too_short
 
 if TYPE_CHECKING:
-    from airsift.cli.inputs import UrlFile
+    from airsift.cli.web_input import UrlFile
     from stream.offline import ClipClassifier
     from stream.runner import Stop
     from stream.sources.file import FileSource

@@ -9,13 +9,15 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from airsift import config as configuration
 from stream.lines import one_line
 from stream.sinks.terminal import aside
+
+if TYPE_CHECKING:
+    from airsift.config import Config
 
 DEBUG = "--debug"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -39,9 +41,11 @@ TrackOption = Annotated[
 ]
 
 
-def load_config(path: Path | None, sets: list[str] | None) -> configuration.Config:
+def load_config(path: Path | None, sets: list[str] | None) -> Config:
     """Return the merged configuration of a command."""
-    return configuration.load(path, sets or []).config
+    from airsift.config import load
+
+    return load(path, sets or []).config
 
 
 def report(error: BaseException) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from airsift import config as configuration
 from airsift.cli.common import ConfigOption, SetOption, say
 from stream.lines import to_json
 
 
 def show(config: ConfigOption = None, sets: SetOption = None) -> None:
     """Print every key, its value and where the value came from."""
+    from airsift import config as configuration
+
     loaded = configuration.load(config, sets or [])
     values = dict(configuration.flatten(loaded.config.model_dump(mode="json")))
     width = max(len(key) for key in values)

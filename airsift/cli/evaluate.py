@@ -8,16 +8,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from airsift.cli.common import complain
-from model.spec import SAMPLE_RATE
 from stream.lines import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from model.corpus.sources import Split
@@ -45,7 +44,7 @@ def evaluate(
 ) -> None:
     """Measure a model on recordings it was not trained on, and print the tables."""
     from airsift.errors import ConfigError
-    from model import classifier
+    from model import classifier, weights
     from model.evaluation import (
         conditions,
         event_metrics,
@@ -68,7 +67,7 @@ def evaluate(
     output = model_card.ModelCard(card) if card else None
     if output:
         output.check()
-    file = model or classifier.DEFAULT_WEIGHTS
+    file = model or weights.DEFAULT_WEIGHTS
     loaded = classifier.load(file)
     complain(f"reading the {part} split of {corpus}")
     held_out = conditions.held_out_takes(corpus, part)
@@ -89,7 +88,7 @@ def evaluate(
     windows = voices.known_sources(voices.voice_windows(corpus, part))
     if windows:
         complain("the shipped network of voices")
-        voice = voices.voice_accuracy(classifier.load(classifier.VOICE_WEIGHTS), windows)
+        voice = voices.voice_accuracy(classifier.load(weights.VOICE_WEIGHTS), windows)
     cpu_s, size = predict.window_cpu_s(loaded), file.stat().st_size
     required = requirements.check_requirements(predictions, scores, voice, cpu_s, size, levels)
     block = tables.evaluation_block(required, predictions, scores, part, levels)
@@ -175,8 +174,12 @@ def segmenter(model: Path) -> Callable[[Path], Timeline]:
     return segment_file
 
 
-def write_wav(path: Path, samples: NDArray[np.float32], rate: int = SAMPLE_RATE) -> None:
-    """Write mono samples as 16 bit PCM."""
+def write_wav(path: Path, samples: NDArray[np.float32]) -> None:
+    """Write mono samples at the corpus's rate as 16 bit PCM."""
+    import numpy as np
+
+    from model.spec import SAMPLE_RATE
+
     with wave.open(str(path), "wb") as out:
-        out.setparams((1, 2, rate, 0, "NONE", ""))
+        out.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
         out.writeframes(np.rint(samples * 32767.0).astype("<i2").tobytes())

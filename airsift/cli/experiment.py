@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ALL = "all"
 PAGE = "report2015.md"
+TRIAL = "A trial of the commands: with so few windows, neither figures nor findings mean anything."
 
 
 def experiment(
@@ -93,6 +94,8 @@ def _run(experiment: Experiment, place: Place, watcher: Watcher | None) -> None:
     write_whole(home / "table.md", text.encode())
     for line in text.splitlines():
         say(line)
+    if place.scale == "tiny":
+        complain(TRIAL)
 
 
 def _write_page(experiments: list[Experiment], folder: Path) -> None:
@@ -101,6 +104,8 @@ def _write_page(experiments: list[Experiment], folder: Path) -> None:
     from model.experiments import runner
 
     parts = [f"# The experiments of the 2015 report, at the scale {folder.name}\n"]
+    if folder.name == "tiny":
+        parts.append(f"{TRIAL}\n")
     for each in experiments:
         parts.append((folder / each.name / "table.md").read_text(encoding="utf-8"))
         for row in each.rows:

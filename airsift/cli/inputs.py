@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, suppress
-from dataclasses import replace
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from airsift.errors import SourceError
-from stream.audio import AudioChunk
-from stream.sources.base import Source
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from airsift.cli.web_input import UrlFile
     from airsift.config import Config
     from stream.runner import Stop
     from stream.sources.file import FileSource
@@ -34,6 +33,11 @@ _STOP_S = 5.0  # to process and write what was read
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
+def is_address(name: str) -> bool:
+    """Return whether an input is a web address; a file of such a name needs ``./`` in front."""
+    return bool(_SCHEME.match(name))
+
+
 def open_input(
     name: str, config: Config, stop: Stop, track: str | None = None
 ) -> FileSource | UrlFile:
@@ -47,7 +51,9 @@ def open_input(
     AirsiftError
         It cannot be opened.
     """
-    if _SCHEME.match(name):
+    if is_address(name):
+        from airsift.cli.web_input import UrlFile
+
         return UrlFile(name, config, stop, track)
     from stream.sources.file import FileSource
 
@@ -83,7 +89,7 @@ def local_path(name: str) -> Path:
     SourceError
         It is an address.
     """
-    if _SCHEME.match(name):
+    if is_address(name):
         raise SourceError(
             f"{label_of(name)}: only `segment`, `classify`, `run` and `publish` read addresses; "
             "download the file, and give its path"
@@ -93,70 +99,8 @@ def local_path(name: str) -> Path:
 
 def label_of(name: str) -> str:
     """Return the name of an input for messages and rows, without an address's login and query."""
-    if not _SCHEME.match(name):
+    if not is_address(name):
         return str(Path(name))
     from stream.sources.web_address import public_name
 
     return public_name(name)
-
-
-class UrlFile(Source):
-    """A file at a web address, with the interface of `FileSource`.
-
-    A live stream is read until `stop` is requested. Chunks have no time of day: the time of the
-    request says nothing about a recording.
-
-    Parameters
-    ----------
-    url : str
-        Its address, http or https.
-    config : Config
-        The configuration.
-    stop : Stop
-        Ends the reading.
-    track : str, optional
-        Number, language or title of the audio track; the default one unless given.
-
-    Attributes
-    ----------
-    station : str
-        The address without login and query.
-    decoded_s : float
-        Seconds of intact audio so far.
-    duration_s : float or None
-        As in `FileSource`.
-    warnings : list of str
-        As in `FileSource`.
-    """
-
-    def __init__(self, url: str, config: Config, stop: Stop, track: str | None = None) -> None:
-        from stream.sources.http import HttpSource
-
-        scheme, _, rest = url.partition("://")
-        url = f"{scheme.lower()}://{rest}"
-        self.station = label_of(url)
-        self.decoded_s = 0.0
-        self._stop = stop
-        chunk_s = config.file.chunk_s
-        self._source = HttpSource(
-            url,
-            self.station,
-            config.http,
-            file_block_s=chunk_s,
-            queue_s=max(3 * chunk_s, 30.0),
-            track=track,
-        )
-        self.warnings = self._source.warnings  # one line for each damage met so far
-        self.duration_s = self._source.duration_s
-
-    def __iter__(self) -> Iterator[list[AudioChunk]]:
-        for items in self._source:
-            chunks = [replace(chunk, time=None) for chunk in items]
-            self.decoded_s += sum(len(chunk.samples) / chunk.rate for chunk in chunks)
-            yield chunks
-            if self._stop.requested:
-                return
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._source.close()

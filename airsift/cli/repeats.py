@@ -167,7 +167,7 @@ def _search(paths: list[Path], root: Path, settings: Config, *, as_json: bool) -
 def _print_station(
     station: str, day: date | None, root: Path, settings: Config, *, as_json: bool
 ) -> None:
-    from airsift.errors import SourceError
+    from airsift.errors import ConfigError, SourceError
     from fingerprint.repeats.clusters import clusters_of
     from fingerprint.repeats.recordings import read_recordings
     from fingerprint.repeats.store import Store, folder_of, stations_in
@@ -180,6 +180,11 @@ def _print_station(
     clusters = clusters_of(station, store.runs()).all()
     for problem in store.problems:
         complain(f"airsift: {problem}")
+    if day is not None and any(_time(each.occurrences[0].start) is None for each in clusters):
+        raise ConfigError(
+            f"--day {day}: the samples of {station} do not count from 1970, so it has no days; "
+            "leave it out"
+        )
     _print(station, store, clusters, read_recordings(folder), day, settings, as_json)
 
 
@@ -213,7 +218,8 @@ def _print(
         for each in some:
             say(f"  {_place(each, recordings)}")
     if not shown and not as_json:
-        say("nothing is played several times")
+        on = "" if day is None else f" that has an occurrence on {day} (UTC)"
+        say(f"nothing is played several times{on}")
 
 
 def _fields(

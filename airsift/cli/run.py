@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stream.runner import Stop
+
+log = logging.getLogger(__name__)
 
 
 def run(
@@ -37,10 +41,13 @@ def run(
             "leave it out"
         )
     names = sink or ["console"]
+    is_service = source in ("kafka", "microphone") or "://" in source
+    began = time.monotonic()
 
     from airsift.build import (
         build_pipeline,
         check_sinks,
+        log_parts,
         open_sink,
         open_source,
         open_transactions,
@@ -57,11 +64,15 @@ def run(
             opening.callback(transactions.close)
         opened = open_source(source, station, settings, transactions, track=track)
         opening.callback(opened.close)
+        if is_service:
+            log_parts(source, names, settings)
         pipeline = build_pipeline(settings, reorder=source == "kafka")
         sinks = [open_sink(name, settings, transactions) for name in names]
         for each in sinks:
             opening.callback(each.close)
         telemetry.bind(opened, pipeline, sinks)
+        if is_service:
+            log.info("ready after %.1f s", time.monotonic() - began)
         every_s = settings.run.checkpoint_s
         with stop_on_signals() as stop, ExitStack() as stack:
             stack.enter_context(forgiving(stop, resumable=opened.resumable))

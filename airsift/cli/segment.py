@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,12 +17,20 @@ from airsift.cli.common import (
     load_config,
     report,
 )
-from airsift.cli.inputs import Inputs, ending_on_request, label_of, open_input
+from airsift.cli.inputs import Inputs, ending_on_request, is_address, label_of, open_input
 from airsift.cli.rows import Format, Rows
+from airsift.errors import AirsiftError
 from stream.lines import to_json
 
 if TYPE_CHECKING:
-    from stream.events import Event
+    from airsift.cli.processes import Run
+    from airsift.config import Config
+    from airsift.json_types import JsonObject
+    from stream.pipeline import Pipeline
+    from stream.runner import Stop
+
+    Write = Callable[[str, JsonObject], object]
+    Process = Callable[[list[str], Config, str | None, Write, Stop], bool]
 
 FIELDS = (
     "station",
@@ -51,53 +61,137 @@ def segment(
     catalogue: Annotated[
         str | None, typer.Option(help="Folder of the catalogue that identifies the music.")
     ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Processes; with 2 or more, several files at a time.")
+    ] = 1,
     track: TrackOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
-    """Print the segments of speech and music in files, and identify the music."""
+    """Print the segments of speech and music in files, and identify the music.
+
+    A folder stands for the audio files in it and below it.
+    """
     if catalogue is not None:
         sets = [*(sets or []), f"identify.catalogue={to_json(catalogue)}"]
     settings = load_config(config, sets)
 
-    from airsift.build import build_pipeline
-    from airsift.cli.progress import progress_bar
-    from airsift.errors import AirsiftError
-    from stream.runner import run_source, stop_on_signals
-    from stream.sinks.final import FinalEvents
+    from airsift.cli.folders import find_files
 
-    pipeline = build_pipeline(settings)
+    names: list[str] = []
+    failed = False
+    for name in files:
+        if is_address(name) or not Path(name).is_dir():
+            names.append(name)
+            continue
+        found = find_files([Path(name)])
+        for problem in found.problems:
+            complain(f"airsift: {problem}")
+        failed |= found.failed > 0
+        names += map(str, found.files)
+
+    from stream.runner import stop_on_signals
+
     rows = Rows(format, FIELDS)
 
-    def write(event: Event) -> None:
-        values = event.to_dict()
-        rows.write(values if format is Format.jsonl else values | {"schema": event.kind})
+    def write(kind: str, values: JsonObject) -> None:
+        rows.write(values if format is Format.jsonl else values | {"schema": kind})
 
-    sink = FinalEvents(write)
-    failed = False
+    jobs = min(jobs, len(names))
+    process = _in_processes(jobs) if jobs >= 2 else _here
     with stop_on_signals() as stop, ending_on_request(stop):
-        for name in files:
-            if stop.requested:
-                break
-            try:
-                source = open_input(name, settings, stop, track)
-                with closing(source), progress_bar(label_of(name), source.duration_s) as progress:
-                    run_source(
-                        source, pipeline, [sink], checkpoint_s=1.0, stop=stop, progress=progress
-                    )
-                for warning in source.warnings:
-                    complain(f"airsift: {warning}")
-                failed |= bool(source.warnings)
-                if source.station not in sink.decided and not stop.requested:
-                    raise too_short(label_of(name), source.decoded_s)
-            except AirsiftError as error:
-                report(error)
-                failed = True
-                sink.write(pipeline.push([], last=True))
+        failed |= not process(names, settings, track, write, stop)
     if stop.requested:
         raise typer.Exit(130)
     if failed:
         raise typer.Exit(1)
+
+
+def _here(names: list[str], settings: Config, track: str | None, write: Write, stop: Stop) -> bool:
+    """Process files one by one; write events as they come, and return whether all were read."""
+    from airsift.build import build_pipeline
+
+    pipeline = build_pipeline(settings)
+    is_whole = True
+    for name in names:
+        if stop.requested:
+            break
+        is_whole &= _segment_file(name, settings, track, pipeline, write, stop)
+    return is_whole
+
+
+def _segment_file(
+    name: str, settings: Config, track: str | None, pipeline: Pipeline, write: Write, stop: Stop
+) -> bool:
+    """Write the events of one file, and what is wrong with it; return whether it was read."""
+    from airsift.cli.progress import progress_bar
+    from stream.runner import run_source
+    from stream.sinks.final import FinalEvents
+
+    sink = FinalEvents(lambda event: write(event.kind, event.to_dict()))
+    try:
+        source = open_input(name, settings, stop, track)
+        with closing(source), progress_bar(label_of(name), source.duration_s) as progress:
+            run_source(source, pipeline, [sink], checkpoint_s=1.0, stop=stop, progress=progress)
+        for warning in source.warnings:
+            complain(f"airsift: {warning}")
+        if source.station not in sink.decided and not stop.requested:
+            raise too_short(label_of(name), source.decoded_s)
+    except AirsiftError as error:
+        report(error)
+        sink.write(pipeline.push([], last=True))
+        return False
+    return not source.warnings
+
+
+def _in_processes(jobs: int) -> Process:
+    """Return `_here` for several processes: events of a file come when it is done, in order."""
+
+    def process(
+        names: list[str], settings: Config, track: str | None, write: Write, stop: Stop
+    ) -> bool:
+        from airsift.cli.processes import each_in_processes
+        from airsift.cli.progress import files_bar
+
+        def work(name: str, run: Run) -> tuple[list[tuple[str, JsonObject]], bool]:
+            try:
+                return run(_collect, name, settings, track)
+            except AirsiftError as error:  # the process died
+                report(error)
+                return [], False
+
+        is_whole = True
+        with files_bar(len(names)) as advance:
+            for name, (events, is_read) in each_in_processes(work, names, jobs):
+                if stop.requested:
+                    break
+                advance(label_of(name))
+                for kind, values in events:
+                    write(kind, values)
+                is_whole &= is_read
+        return is_whole
+
+    return process
+
+
+_pipeline: Pipeline | None = None  # of a process that serves another one
+
+
+def _collect(
+    name: str, settings: Config, track: str | None
+) -> tuple[list[tuple[str, JsonObject]], bool]:
+    """Return the events of one file, and whether it was read."""
+    global _pipeline
+    from airsift.build import build_pipeline
+    from stream.runner import Stop
+
+    if _pipeline is None:
+        _pipeline = build_pipeline(settings)
+    events: list[tuple[str, JsonObject]] = []
+    is_read = _segment_file(
+        name, settings, track, _pipeline, lambda *event: events.append(event), Stop()
+    )
+    return events, is_read
 
 
 def too_short(name: str, decoded_s: float) -> Exception:

@@ -22,8 +22,8 @@ def tail(
     topic: Annotated[
         list[str] | None,
         typer.Option(
-            help="decisions, segments, matches, repeats, gaps, dead-letters, or a topic's name; "
-            "repeatable. Default: all events but decisions."
+            help="decisions, segments, matches, shares, repeats, gaps, dead-letters, or a topic's "
+            "name; repeatable. Default: segments, matches and gaps."
         ),
     ] = None,
     from_start: Annotated[
@@ -106,6 +106,8 @@ def _content(kind: str, event: _Event) -> str:
         return f"{event['label']} {event['score']:.2f}{'' if event['final'] else ' ...'}"
     if kind == "match":
         return f"{song(event['artist'], event['title'])} (score {event['score']:g})"
+    if kind == "share":
+        return f"a loop of {song(event['artist'], event['title'])} (score {event['score']:g})"
     if kind == "repeat":
         return f"{event['title'] or event['guess']} ({event['count']} times, {event['cluster']})"
     if kind == "decision":

@@ -79,15 +79,15 @@ def export(
         str, typer.Option(help="A statement of yours about the audio, for the file and the card.")
     ] = "",
     onnx: Annotated[
-        bool, typer.Option("--onnx/--no-onnx", help="Whether to write ONNX files as well.")
+        bool, typer.Option("--onnx/--no-onnx", help="Whether to write it for onnxruntime as well.")
     ] = True,
 ) -> None:
-    """Write the trained network for the other commands, and for onnxruntime.
+    """Write the trained network for the other commands.
 
-    FILE is TorchScript, which the other commands load; FILE's name with .embed.onnx and
-    .predict.onnx (.decide.onnx without a boundary head) is the same for programs without torch. A
-    model card is begun beside them, from the record of the training. All files are compared with
-    the trained network before they are written.
+    FILE is TorchScript; FILE's name with .onnx.zip instead of its ending is the same model for
+    onnxruntime, which is faster on a CPU and needs no torch. A model card is begun beside them,
+    from the record of the training. Both are compared with the trained network before they are
+    written.
     """
     from model.evaluation import model_card
     from model.export import onnx as onnx_files
@@ -101,10 +101,10 @@ def export(
     spec = write(trained.network, file, training_data=training_data, labels=trained.labels)
     complain(f"{file}: {file.stat().st_size} bytes, weights {spec.weights_sha256[:12]}")
     if onnx and onnx_files.can_write():
-        for each in onnx_files.write(trained.network, spec, file):
-            complain(f"{each}: {each.stat().st_size} bytes")
+        written = onnx_files.write(trained.network, spec, file)
+        complain(f"{written}: {written.stat().st_size} bytes")
     elif onnx:
-        complain("no ONNX files: `pip install 'airsift[training]'` brings what writes them")
+        complain("no file for onnxruntime: `pip install 'airsift[training]'` brings what writes it")
     card = file.with_suffix(".md")
     if model_card.begin_card(card, file, trained, spec, data):
         complain(f"{card}: the beginning of a model card")

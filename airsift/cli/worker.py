@@ -15,6 +15,7 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
             "Faust do not cover its checkpoints; use airsift run --source kafka --sink kafka"
         )
 
+    from airsift.build import build_pipeline, event_kinds, log_parts
     from airsift.cli.run import forgiving
     from airsift.malloc import give_back_large_blocks
     from airsift.shutdown import shutdown_deadline
@@ -25,12 +26,14 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
     give_back_large_blocks()  # before Faust's fetches
     # Before the worker joins, a signal ends the process at once: nothing can be lost yet.
     with open_telemetry(settings.watch) as telemetry:
-        prepare_topics(settings.kafka)  # before the networks, which take seconds to load
-        from airsift.build import build_pipeline
-
+        kinds = event_kinds(settings)
+        prepare_topics(settings.kafka, kinds)  # before the networks, which take seconds to load
+        log_parts("kafka", ["kafka"], settings)
         pipeline = build_pipeline(settings, reorder=True)
         every_s = settings.run.checkpoint_s
-        member = Worker(settings.kafka, pipeline, checkpoint_s=every_s, observer=telemetry)
+        member = Worker(
+            settings.kafka, pipeline, checkpoint_s=every_s, kinds=kinds, observer=telemetry
+        )
         telemetry.bind(member, pipeline, [])  # it has the attributes of a source
         with (
             stop_on_signals() as stop,

@@ -53,7 +53,7 @@ class Subscriber(threading.Thread):
         for line in lines:
             self.lines.append(line)
             self.last_line = time.monotonic()
-            if line.startswith('{"schema": "airsift.decision/'):
+            if line.startswith('{"schema":"airsift.decision/'):
                 event = json.loads(line)
                 processed = max(self.processed.get(event["station"], 0.0), event["end_s"])
                 self.processed[event["station"]] = processed

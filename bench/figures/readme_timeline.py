@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
-import torch
 
 mpl.use("agg")
 
@@ -21,6 +20,7 @@ from matplotlib import pyplot as plt
 from airsift import config as configuration
 from airsift.build import build_model, build_pipeline
 from bench.report import Report, arguments
+from model.backend import columns_of
 from stream.audio import AudioChunk
 from stream.demo.catalogue import build_catalogue
 from stream.demo.clips import RATE, parts
@@ -67,14 +67,10 @@ def columns(programme: Programme, config: Config) -> NDArray[Any]:
     front_end, *_ = build_model(config)
     samples = Resampler(RATE, front_end.sample_rate).push(programme.samples, last=True)
     block = front_end.sample_rate // COLUMNS_PER_S
-    whole = torch.from_numpy(samples[: len(samples) // block * block])[None]
-    with torch.inference_mode():
-        values, _ = front_end(whole, front_end.initial_state(1))
-    values = values[0, front_end.latency // front_end.hop :]
+    values = columns_of(samples[None, : len(samples) // block * block], front_end)[0]
     per_time = block // front_end.hop
     times = len(values) // per_time
-    grouped = values[: times * per_time].reshape(times, per_time, -1, 2).mean(dim=(1, 3))
-    return grouped.numpy().T
+    return values[: times * per_time].reshape(times, per_time, -1, 2).mean(axis=(1, 3)).T
 
 
 def draw(programme: Programme, events: list[Event], levels: NDArray[Any], path: Path) -> None:

@@ -18,6 +18,11 @@ from bench.matching.music import RATE, rms
 
 Audio = NDArray[np.float32]
 
+# The limiter raises everything down to this peak level to full scale, and recovers this fast.
+_QUIET = 0.01
+_RELEASE_S = 0.1
+_DRIVE_DB = 20
+
 
 @dataclass(frozen=True)
 class DegradationContext:
@@ -38,12 +43,14 @@ class DegradationContext:
 class Condition:
     """A degradation of music.
 
-    `speed` is the duration of the original per second of the result of `apply`.
+    `speed` is the duration of the original per second of the result of `apply`. A query of a
+    `crossfade` has the end of one track and the start of another.
     """
 
     name: str
     apply: Callable[[Audio, DegradationContext], Audio]
     speed: float = 1.0
+    crossfade: bool = False
 
 
 def conditions() -> list[Condition]:
@@ -55,12 +62,15 @@ def conditions() -> list[Condition]:
         Condition("GSM 06.10", lambda x, _: _gsm(_band(x))),
         Condition("equaliser", _equalised),
         Condition("white noise 0 dB", lambda x, s: _mixed(x, _white(len(x), s), 0)),
+        Condition("white noise 5 dB louder", lambda x, s: _mixed(x, _white(len(x), s), 5)),
         Condition("babble 0 dB", lambda x, s: _mixed(x, babble(len(x), s), 0)),
         Condition("babble 5 dB louder", lambda x, s: _mixed(x, babble(len(x), s), 5)),
         Condition("speech 5 dB louder", lambda x, s: _mixed(x, s.talk(len(x)), 5)),
         Condition("speech 10 dB louder", lambda x, s: _mixed(x, s.talk(len(x)), 10)),
         Condition("speech 15 dB louder", lambda x, s: _mixed(x, s.talk(len(x)), 15)),
         Condition("reverb 1 s", _reverberant),
+        Condition("limiter with clipping", lambda x, _: _limited(x)),
+        Condition("crossfade, both tracks", lambda x, _: x, crossfade=True),
         *(_resampled(percent) for percent in (2, -2, 4, -4, 8, -8)),
         *(_stretched(percent) for percent in (4, -4, 7, -8, 12, -12)),
         *(_resampled(percent, semitones) for percent, semitones in ((3, 1), (-5, 2), (7, -2))),
@@ -143,6 +153,18 @@ def _reverberant(music: Audio, context: DegradationContext) -> Audio:
     room /= np.sqrt(np.square(room).sum())
     room[0] += 0.5
     return signal.fftconvolve(music, room)[: len(music)].astype(np.float32)
+
+
+def _limited(music: Audio) -> Audio:
+    """Drive a limiter without attack 20 dB too far, and clip what is over full scale."""
+    level = np.abs(music)
+    release = np.float32(np.exp(-1 / (_RELEASE_S * RATE)))
+    peak = np.empty_like(level)
+    last = np.float32(_QUIET)
+    for index, value in enumerate(level):
+        last = max(value, last * release, np.float32(_QUIET))
+        peak[index] = last
+    return np.clip(music / peak * np.float32(10 ** (_DRIVE_DB / 20)), -1, 1).astype(np.float32)
 
 
 def _equalised(music: Audio, context: DegradationContext) -> Audio:

@@ -16,7 +16,7 @@ from bench.matching.broadcast import MIN_SONG_S, library, samples_in, talk
 from bench.matching.chains import chains
 from bench.matching.degradations import DegradationContext
 from bench.matching.music import RATE, rms
-from bench.matching.queries import PIECE_S, _as_int16, as_float, file_name
+from bench.matching.queries import PIECE_S, as_float, as_int16, file_name
 from fingerprint.analysis.peaks import extract
 from fingerprint.catalogue import Catalogue
 from fingerprint.duplicates import find_near_duplicate
@@ -108,7 +108,7 @@ def _make(corpus: Path, folder: Path) -> None:
             voice = audio.voices[int(rng.integers(len(audio.voices)))]
             changed = chain.apply(clip, DegradationContext(rng, voice))
             query = changed[_LEAD_S * RATE :][: PIECE_S * RATE]
-            rows.append(_as_int16(np.pad(query, (0, PIECE_S * RATE - len(query)))))
+            rows.append(as_int16(np.pad(query, (0, PIECE_S * RATE - len(query)))))
             tracks.append(numbers[key])
         np.save(_clips(folder, chain.name), np.stack(rows))
         names[chain.name] = tracks
@@ -119,10 +119,10 @@ def _make(corpus: Path, folder: Path) -> None:
     voices = [audio.voices[n % len(audio.voices)] for n in range(NEGATIVES // 3)]
     speech = [talk(voice, PIECE_S * RATE, random) for voice in voices]
     speech = [np.pad(clip, (0, PIECE_S * RATE - len(clip))) for clip in speech]
-    np.save(folder / "negatives.npy", np.stack([_as_int16(clip) for clip in music + speech]))
+    np.save(folder / "negatives.npy", np.stack([as_int16(clip) for clip in music + speech]))
     bits = {}
     for programme in backgrounds(audio, PROGRAMMES, MINUTES, SEED):
-        np.save(folder / f"{programme.name}.npy", _as_int16(programme.samples))
+        np.save(folder / f"{programme.name}.npy", as_int16(programme.samples))
         bits[programme.name] = [
             asdict(bit) | {"track": numbers.get(bit.track, "")} for bit in programme.bits
         ]

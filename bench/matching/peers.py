@@ -39,7 +39,7 @@ from bench.matching.matchers import airsift, audfprint, chromaprint, open_catalo
 from bench.matching.peer_material import Material, material
 from bench.matching.programmes import names_of
 from bench.matching.programs import olaf, panako
-from bench.matching.queries import _as_int16, file_name
+from bench.matching.queries import as_int16, file_name
 from bench.report import Report, arguments
 from fingerprint.analysis.track_landmarks import LandmarkExtractor
 from fingerprint.matching.hypothesis import THRESHOLD
@@ -176,7 +176,7 @@ def on_programmes(contender: Contender, given: Material, work: Path) -> Programm
 def windows(samples: NDArray[np.float32], window_s: int) -> list[NDArray[np.int16]]:
     """Return windows that overlap by half."""
     n = window_s * RATE
-    return [_as_int16(samples[at : at + n]) for at in range(0, len(samples) - n + 1, n // 2)]
+    return [as_int16(samples[at : at + n]) for at in range(0, len(samples) - n + 1, n // 2)]
 
 
 def whole_file(given: Material, work: Path) -> ProgrammeResult:

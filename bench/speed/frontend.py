@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from bench.report import Report, arguments, median_s
-from model.frontend.base import FrontEnd
+from model.frontend.base import TensorFrontEnd
 from model.frontend.rolling_cqt import make_front_end
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ BATCHES = [1, 2, 4, 8, 16, 32, 64, 256]
 SECONDS_PER_RESULT = 2.0
 
 
-def pushing(front_end: FrontEnd, batch: int, seconds: int) -> Callable[[], object]:
+def pushing(front_end: TensorFrontEnd, batch: int, seconds: int) -> Callable[[], object]:
     """Return a function that pushes the next `seconds` of every station."""
     samples = torch.rand(batch, seconds * front_end.sample_rate) - 0.5
     state = front_end.initial_state(batch)

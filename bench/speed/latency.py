@@ -33,7 +33,7 @@ from bench.report import Report, arguments
 from model.frontend.kernels import latency, octaves
 from stream.audio import AudioChunk
 from stream.kafka.client.connect import connect_producer, ensure_topics
-from stream.kafka.codec.message import encode
+from stream.kafka.codec.message import Message, encode
 from stream.kafka.settings import KafkaSettings, TopicSettings
 
 if TYPE_CHECKING:
@@ -67,17 +67,24 @@ LOADS = {
 }
 
 
-def produce(settings: KafkaSettings, load: Load, off: Event, spent: Any) -> None:
-    """Publish until `off`; stations have different phases, messages are sent when complete."""
+def pieces_of(codec: str, chunk_ms: int) -> tuple[list[Message], int]:
+    """Return the messages that stations send in turns, encoded beforehand, and their rate."""
     rng = np.random.default_rng(1)
-    rate = 48_000 if load.codec == "opus" else RATE
-    n = rate * load.chunk_ms // 1000
+    rate = RATE if codec == "pcm" else 48_000
+    n = rate * chunk_ms // 1000
     t = np.arange(VALUES * n) / rate
     tune = 220 * 2 ** (rng.integers(0, 24, len(t) * 4 // rate + 1) / 12)
     samples = 0.3 * np.sin(2 * np.pi * tune[(t * 4).astype(int)] * t)
     samples += 0.02 * rng.standard_normal(len(t))
     pieces = samples.astype(np.float32).reshape(VALUES, n)
-    values = [encode(AudioChunk("x", 0, piece, rate, 0.0), load.codec) for piece in pieces]
+    return [encode(AudioChunk("x", 0, piece, rate, 0.0), codec) for piece in pieces], rate
+
+
+def produce(settings: KafkaSettings, load: Load, off: Event, spent: Any) -> None:
+    """Publish until `off`; stations have different phases, messages are sent when complete."""
+    values, rate = pieces_of(load.codec, load.chunk_ms)
+    n = rate * load.chunk_ms // 1000
+    rng = np.random.default_rng(1)
     chunk_s = load.chunk_ms / 1000
     offsets = rng.random(load.stations) * chunk_s
     order = np.argsort(offsets)
@@ -189,12 +196,12 @@ def measure(driver: str, load: Load, seconds: float, kind: str) -> dict[str, flo
             for process in (producer, *others):
                 process.start()
             wait_until_current(decisions, load)
-            before = {name: sum(map(_cpu_s, each)) for name, each in pids.items()}
+            before = {name: sum(map(cpu_s, each)) for name, each in pids.items()}
             began = time.time()
             while time.time() < began + seconds:
                 read_decisions += next(decisions)
             took = time.time() - began
-            after = {name: sum(map(_cpu_s, each)) for name, each in pids.items()}
+            after = {name: sum(map(cpu_s, each)) for name, each in pids.items()}
             used = {name: (after[name] - before[name]) / took for name in pids}
             worker_mb = resident_mb(worker.pid)
             if worker.poll() is not None:
@@ -227,7 +234,8 @@ def measure(driver: str, load: Load, seconds: float, kind: str) -> dict[str, flo
     }
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """Return the CPU seconds of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,14 +1,16 @@
 """Speed of the pipeline on one thread, and memory and start time of `airsift segment`.
 
 The first table is a long file through the pipeline in pushes of 10 s, at the model's rate and at
-44.1 kHz. The second is speech only, with and without the network of voices, in turns. The third
-runs `airsift segment`: peak resident memory on a short and a long file, compared with ``import
-torch``, and the time to the first line, relative to that import, in pairs.
+others, in turns. The second is speech only, with and without the network of voices, in turns. The
+third runs `airsift segment`: peak resident memory on a short and a long file, compared with
+``import torch``, and the time to the first line, relative to that import, in pairs. The last is
+the time and the CPU of ``airsift --help``.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -44,28 +46,34 @@ def recording(seconds: int, rate: int) -> np.ndarray:
 
 
 def speed(report: Report, seconds: int, rounds: int) -> None:
-    for rate in (16_000, 44_100):
+    pipeline = build_pipeline(config.load(environ={}).config)
+    inputs: dict[str, tuple[list[AudioChunk], list[float]]] = {}
+    for rate, channels in ((16_000, 1), (44_100, 1), (44_100, 2), (48_000, 2)):
         samples = recording(seconds, rate)
-        pipeline = build_pipeline(config.load(environ={}).config)
+        if channels == 2:
+            later = np.roll(samples, rate // 100)
+            samples = np.stack([samples, 0.7 * samples + 0.3 * later], axis=1)
         step = 10 * rate
         chunks = [
             AudioChunk("file", start, samples[start : start + step], rate)
             for start in range(0, len(samples), step)
         ]
-        taken, cpu = [], []
-        for _ in range(rounds + 1):
-            start, start_cpu = time.perf_counter(), time.process_time()
-            events = sum(len(pipeline.push([chunk])) for chunk in chunks)
-            events += len(pipeline.push([], last=True))
-            taken.append(time.perf_counter() - start)
-            cpu.append(time.process_time() - start_cpu)
+        inputs[f"PCM at {rate} Hz, {channels} channel(s)"] = chunks, []
+    for _ in range(rounds + 1):  # in turns, so that a busy machine slows all of them
+        for chunks, cpu in inputs.values():
+            start = time.process_time()
+            for chunk in chunks:
+                pipeline.push([chunk])
+            pipeline.push([], last=True)
+            cpu.append(time.process_time() - start)
+    (_, first), *_ = inputs.values()
+    for name, (_, cpu) in inputs.items():
         report.row(
-            f"PCM at {rate} Hz to decisions and segments",
+            f"{name}, to decisions and segments",
             audio_s=seconds,
-            events=events,
-            seconds=median(taken[1:]),
-            x_real_time=seconds / median(taken[1:]),
+            cpu_s=median(cpu[1:]),
             x_real_time_of_cpu=seconds / median(cpu[1:]),
+            to_first=median(a / b for a, b in zip(cpu[1:], first[1:], strict=True)),
         )
 
 
@@ -172,18 +180,39 @@ def start(report: Report, folder: Path, rounds: int) -> None:
     )
 
 
+def show_help(report: Report, folder: Path, rounds: int) -> None:
+    command = [sys.executable, "-m", "airsift", "--help"]
+    seconds, cpu = [], []
+    for _ in range(rounds + 1):
+        used, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        subprocess.run(command, check=True, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+        seconds.append(time.perf_counter() - begun)
+        now = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu.append(now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime)
+    report.row("airsift --help", seconds=median(seconds[1:]), cpu_s=median(cpu[1:]))
+
+
+TABLES = {
+    "speed": lambda report, folder, options: speed(report, options.seconds, options.rounds),
+    "voice": lambda report, folder, options: voice(report, options.seconds, options.rounds),
+    "memory": lambda report, folder, options: memory(report, folder, options.hours),
+    "start": lambda report, folder, options: start(report, folder, options.rounds),
+    "help": lambda report, folder, options: show_help(report, folder, options.rounds),
+}
+
+
 def main() -> None:
     parser = arguments(__doc__)
+    parser.add_argument("--only", nargs="+", choices=list(TABLES), default=list(TABLES))
+    parser.add_argument("--seconds", type=int, default=600, help="of audio, for the first tables")
     parser.add_argument("--hours", type=float, default=3.0, help="length of the long file")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
     report = Report("From samples to decisions")
     with tempfile.TemporaryDirectory() as folder:
-        speed(report, 600, options.rounds)
-        voice(report, 600, options.rounds)
-        memory(report, Path(folder), options.hours)
-        start(report, Path(folder), options.rounds)
+        for name in options.only:
+            TABLES[name](report, Path(folder), options)
     report.finish(options.json)
 
 

@@ -19,7 +19,7 @@ from fingerprint.matching.warp import NO_WARP, Warp, finer_ratios, finer_shifts
 from fingerprint.settings import HOP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from fingerprint.analysis.landmarks import Landmarks
     from fingerprint.matching.candidates import Candidate
@@ -29,10 +29,19 @@ if TYPE_CHECKING:
 # real music and to made rhythmic music, which docs/fingerprint.md states apart.
 _UNWARPED = (5.6, 0.95)
 _WARPED = (7.6, 1.15)
+# Twice the votes of any other place are worth this z, and leads count up to `_MAX_LEAD`, as far as
+# the track covers more than half of the piece: two seconds of a track lead too, and are no match.
+_BONUS = 0.75
+_MAX_LEAD = 4.0
 # A warped candidate above this z is refined in finer steps.
 _PROMISING_Z = 3.5
 # A piece below this z speaks against the track; after two such pieces the track is over.
 _MIN_Z = 2.5
+# A piece at an end of a track counts from the first z on, and from the second on if its lag is
+# within this many frames of where the track goes on; see `without_chance`.
+_CERTAIN_Z = 4.5
+_MIN_END_Z = 3.3
+_MAX_AWAY = 1.5
 # Candidates that agree within this many frames at one piece are the same.
 _SAME_FRAMES = 6
 # A piece goes to another hypothesis whose z there is this many times larger, for the same audio:
@@ -82,7 +91,7 @@ class Hypothesis:
     source : Candidate
         The track, and how the query differs from it.
     z : float
-        Standard deviations by which all pieces together support the track.
+        Standard deviations by which all pieces together support the track, and its lead in votes.
     score : float
         See `false_alarm_score`.
     """
@@ -103,7 +112,7 @@ class Hypothesis:
     def independent_score(self) -> float:
         """The score as if pieces were independent: it ranks hypotheses for the same audio.
 
-        How far wrong places agree from piece to piece differs between copies of a track, and
+        How far wrong lags agree from piece to piece differs between copies of a track, and
         must not decide between them.
         """
         z = sum(each.z for each in self.verifications) / math.sqrt(len(self.verifications))
@@ -179,6 +188,7 @@ class Scorer:
         found = self._verify(candidate, index)
         if warp != NO_WARP and found.z > _PROMISING_Z:
             candidate, found = self._refine(candidate, index, found)
+        candidate = replace(candidate, lead=self._counted_lead(candidate, index, found))
         verified = {index: found}
         self._follow(candidate, index, range(index + 1, len(self.pieces)), verified)
         self._follow(candidate, index, range(index - 1, -1, -1), verified)
@@ -186,7 +196,10 @@ class Scorer:
             self._seen[self._place(replace(candidate, warp=warp), at)].append(each.lag)
         first, last = _best_run(verified)
         run = [verified[at] for at in range(first, last + 1)]
-        return _hypothesis(first, run, candidate)
+        frames = candidate.warp.time_ratio / HOP
+        starts = [self.pieces[at].start * frames for at in range(first, last + 1)]
+        begin, end = without_chance(run, starts)
+        return _hypothesis(first + begin, run[begin:end], candidate)
 
     def _follow(
         self,
@@ -210,6 +223,15 @@ class Scorer:
                 missed += 1
             if missed == 2:
                 return
+
+    def _counted_lead(self, candidate: Candidate, index: int, found: Verification) -> float:
+        """Return the lead in votes, smaller the less of the piece the track covers.
+
+        Votes are evidence of their own: a wrong place that agrees with the query's beat, notes or
+        sounds has no more of them than its repeats have.
+        """
+        covered = (found.last - found.first) / self.query_map(index, candidate.warp).frames
+        return float(min(candidate.lead, _MAX_LEAD) ** max(2 * covered - 1, 0))
 
     def query_map(self, index: int, warp: Warp) -> QueryMap:
         """Return the map of piece `index` under a warp."""
@@ -245,7 +267,7 @@ class Scorer:
 
 
 def _hypothesis(first: int, run: list[Verification], source: Candidate) -> Hypothesis:
-    z = combined_z(run)
+    z = combined_z(run) + _BONUS * math.log2(source.lead)
     score = false_alarm_score(z, warped=source.warp != NO_WARP)
     return Hypothesis(first, first + len(run) - 1, run, source, z, score)
 
@@ -253,6 +275,38 @@ def _hypothesis(first: int, run: list[Verification], source: Candidate) -> Hypot
 def _query_span(found: Verification, warp: Warp) -> tuple[float, float]:
     """Return where in the piece the coincidences lie, in frames of the query."""
     return found.first / warp.time_ratio, found.last / warp.time_ratio
+
+
+def without_chance(run: Sequence[Verification], starts: Sequence[float]) -> tuple[int, int]:
+    """Return which pieces of a run are left without those at its ends that fit by chance.
+
+    Where the track is over, talk and other music fit best at any of several lags. A piece at an end
+    counts if it is certain by itself, or fits at the lag at which the track goes on.
+
+    Parameters
+    ----------
+    run : sequence of Verification
+        One for each piece, in order of time.
+    starts : sequence of float
+        Where each piece begins, in frames of the track from any zero.
+
+    Returns
+    -------
+    first, end : int
+        Half-open; one piece or more.
+    """
+
+    def counts(here: int, beside: int) -> bool:
+        found = run[here]
+        away = found.lag - run[beside].lag - (starts[here] - starts[beside])
+        return found.z >= _CERTAIN_Z or (found.z >= _MIN_END_Z and abs(away) < _MAX_AWAY)
+
+    first, last = 0, len(run) - 1
+    while last > first and not counts(last, last - 1):
+        last -= 1
+    while last > first and not counts(first, first + 1):
+        first += 1
+    return first, last + 1
 
 
 def _best_run(verified: dict[int, Verification]) -> tuple[int, int]:

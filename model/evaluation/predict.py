@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from model.frontend.rolling_cqt import RollingCQT, cqt
+from model.backend import columns_of
+from model.frontend.rolling_cqt import RollingCQT
 from model.short import window_frames
+from model.torch_backend import TorchClassifier, TorchFrontEnd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -67,17 +69,15 @@ def predict(
     classifier: Classifier, conditions: Iterable[Condition]
 ) -> Iterator[ConditionPredictions]:
     """Predict each window without its surroundings, as ``airsift classify`` does."""
-    spec, front_end = classifier.spec, RollingCQT()
-    spec.check_front_end(front_end)
+    network, front_end = TorchClassifier(classifier), TorchFrontEnd(RollingCQT())
+    classifier.spec.check_front_end(front_end)
+    width = classifier.spec.window_columns
     for each in conditions:
-        with torch.inference_mode():
-            parts = [
-                classifier.decide(
-                    window_frames(classifier, cqt(block, front_end)[:, : spec.window_columns])
-                )
-                for block in torch.split(torch.from_numpy(each.samples), 16)
-            ]
-        probabilities = torch.cat(parts).double().numpy()
+        parts = []
+        for first in range(0, len(each.samples), 16):
+            columns = columns_of(each.samples[first : first + 16], front_end)[:, :width]
+            parts.append(network.decide(window_frames(network, columns)))
+        probabilities = np.concatenate(parts).astype(np.float64)
         unknown = [""] * len(each.groups)
         yield ConditionPredictions(
             each.name,

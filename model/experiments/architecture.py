@@ -224,6 +224,12 @@ class ConvolutionalNetwork(nn.Module):
         return self._put(name, convolution, (layer.maps, frames, bins))
 
     def _put(self, name: str, layer: nn.Module, after: tuple[int, ...]) -> tuple[int, ...]:
+        if name != OUTPUT and isinstance(layer, nn.Conv2d | nn.Linear):
+            # He initialisation: with torch's, signals fade from layer to layer, and plain gradient
+            # descent spends its first epochs at chance.
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
         self.layers[name] = layer
         self.shapes[name] = after
         return after

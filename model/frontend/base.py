@@ -22,8 +22,8 @@ State = dict[str, Tensor]
 ROW_COLUMNS = STEP_COLUMNS
 
 
-class FrontEnd(Protocol):
-    """From samples to columns, for a batch of stations."""
+class TensorFrontEnd(Protocol):
+    """From samples to columns, for a batch of stations, in tensors."""
 
     sample_rate: int
     hop: int
@@ -31,7 +31,7 @@ class FrontEnd(Protocol):
     bins_per_octave: int
     fmin_hz: float
     compression: float
-    units: list[Units]
+    units: list[Units[Tensor]]
 
     @property
     def latency(self) -> int:

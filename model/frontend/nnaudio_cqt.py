@@ -20,7 +20,8 @@ from model.frontend.base import (
     compress,
 )
 from model.spec import BINS_PER_OCTAVE, COMPRESSION, FMIN_HZ, HOP, N_BINS, SAMPLE_RATE
-from model.units import Units, random_rows
+from model.tensors import tensor_units
+from model.units import random_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +63,7 @@ class NnAudioCQT(nn.Module):
         )
         self._half = int(self.transform.kernel_width) // 2
         self._row = self.latency + self._half + ROW_COLUMNS * self.hop
-        self._transform = Units("nnAudio", self._transformed, random_rows((self._row,)))
+        self._transform = tensor_units("nnAudio", self._transformed, random_rows((self._row,)))
         self.units = [self._transform]
 
     @property

@@ -20,14 +20,15 @@ from airsift.errors import ConfigError
 from model.frontend import kernels as design
 from model.frontend.base import (
     ROW_COLUMNS,
-    FrontEnd,
     State,
+    TensorFrontEnd,
     checked_compression,
     columns_in,
     compress,
 )
 from model.spec import BINS_PER_OCTAVE, COMPRESSION, FMIN_HZ, HOP, N_BINS, SAMPLE_RATE
-from model.units import Units, random_rows
+from model.tensors import tensor_units
+from model.units import random_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +69,7 @@ class RollingCQT(nn.Module):
         ]
         # Registered so that `.to(device)` moves their matrices.
         self._registered = nn.ModuleList(self._octaves)
-        self._magnitude = Units(
+        self._magnitude = tensor_units(
             "magnitudes",
             self._compressed,
             random_rows((ROW_COLUMNS, len(octaves) * 2 * BINS_PER_OCTAVE)),
@@ -183,7 +184,7 @@ class _Octave(nn.Module):
         decimator = torch.tensor(design.decimator_matrix(self.outputs), dtype=torch.float32)
         self.register_buffer("kernels", matrix, persistent=False)
         self.register_buffer("decimator", decimator, persistent=False)
-        self.units = Units(
+        self.units = tensor_units(
             f"octave {octave.level}",
             self._transformed if last else self._transformed_and_halved,
             random_rows((self.tail + ROW_COLUMNS * self.hop,)),
@@ -209,14 +210,14 @@ class _Octave(nn.Module):
         return self._transformed(rows), (blocks @ decimator).view(len(rows), -1)
 
 
-def cqt(samples: Tensor, front_end: FrontEnd) -> Tensor:
+def cqt(samples: Tensor, front_end: TensorFrontEnd) -> Tensor:
     """Compute all columns of complete recordings, in one call.
 
     Parameters
     ----------
     samples : torch.Tensor [shape=(batch, n), float32]
         Mono at 16 kHz, full scale is +-1. Silence is assumed before and after.
-    front_end : FrontEnd
+    front_end : TensorFrontEnd
         On the device of the samples.
 
     Returns

@@ -43,7 +43,7 @@ class Inference(nn.Module):
         self.moments, self.around = network.moments, network.around
         self.near = network.frames_to_near.kernel_size[0]
         self.padding = PADDING
-        layers = [*_folded(network.columns_to_maps), *_folded(network.maps_to_frames)]
+        layers = [*folded(network.columns_to_maps), *folded(network.maps_to_frames)]
         first, *separable, bins, last = layers
         # (x - typical) / spread is linear, and the first layer has no padding.
         first.bias -= first.weight.sum(dim=(1, 2, 3)) * network.typical / network.spread
@@ -56,19 +56,19 @@ class Inference(nn.Module):
         self.bins_to_frames = bins.product()
         self.frames_to_frames = last.product()
         self.refine = nn.ModuleList(
-            _Residual(*_folded(each.get_submodule("layers"))) for each in network.refine
+            _Residual(*folded(each.get_submodule("layers"))) for each in network.refine
         )
         dense, scores = (
             layer for layer in network.frames_to_scores if isinstance(layer, nn.Linear)
         )
         temperature = network.temperature.double()
-        self.frames_to_hidden = _product(dense.weight, dense.bias)
-        self.hidden_to_scores = _product(
+        self.frames_to_hidden = product(dense.weight, dense.bias)
+        self.hidden_to_scores = product(
             scores.weight.double() / temperature.unsqueeze(1), scores.bias.double() / temperature
         )
         self.frames_to_near = _product_along(network.frames_to_near)
         self.near_to_moments = _product_along(network.near_to_moments)
-        self.window_to_moments = _product(network.window_to_moments.weight, None)
+        self.window_to_moments = product(network.window_to_moments.weight, None)
         self.register_buffer("tapers", _tapers((WINDOW_COLUMNS - self.context) // self.stride + 1))
         self.eval()
         for values in self.parameters():
@@ -128,7 +128,7 @@ class Inference(nn.Module):
         return nn.functional.pad(pooled, (0, 0, 0, self.padding))
 
 
-class _Layer:
+class Layer:
     """A convolution and the batch normalisation after it, as one: in double precision."""
 
     def __init__(self, layer: nn.Conv1d | nn.Conv2d, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
@@ -158,13 +158,13 @@ class _Layer:
 
     def product(self) -> nn.Linear:
         """Return the layer as a matrix product over (bins, maps) of one place."""
-        return _product(self.weight.permute(0, 2, 3, 1).flatten(1), self.bias)
+        return product(self.weight.permute(0, 2, 3, 1).flatten(1), self.bias)
 
 
 class _Separable(nn.Module):
     """Convolve within each map, then across the maps at every place."""
 
-    def __init__(self, within: _Layer, across: _Layer) -> None:
+    def __init__(self, within: Layer, across: Layer) -> None:
         super().__init__()
         self.within = within.convolution()
         self.across = across.product()
@@ -177,7 +177,7 @@ class _Separable(nn.Module):
 class _Residual(nn.Module):
     """Add to each frame what a second around it says."""
 
-    def __init__(self, within: _Layer, across: _Layer) -> None:
+    def __init__(self, within: Layer, across: Layer) -> None:
         super().__init__()
         self.within = within.convolution()
         self.across = across.product()
@@ -188,15 +188,16 @@ class _Residual(nn.Module):
         return torch.relu_(self.across(near).add_(frames))
 
 
-def _folded(layers: nn.Module) -> Iterator[_Layer]:
+def folded(layers: nn.Module) -> Iterator[Layer]:
     """Yield each convolution with the normalisation after it."""
     for layer, norm in pairwise(layers.children()):
         if isinstance(layer, nn.Conv1d | nn.Conv2d):
             assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
-            yield _Layer(layer, norm)
+            yield Layer(layer, norm)
 
 
-def _product(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+def product(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    """Return a matrix product with these weights."""
     made = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
     made.weight.data.copy_(weight.detach())
     if bias is not None:
@@ -206,7 +207,7 @@ def _product(weight: Tensor, bias: Tensor | None) -> nn.Linear:
 
 def _product_along(layer: nn.Conv1d) -> nn.Linear:
     """Return a convolution along frames as a matrix product for `_rows`."""
-    return _product(layer.weight.transpose(1, 2).flatten(1), layer.bias)
+    return product(layer.weight.transpose(1, 2).flatten(1), layer.bias)
 
 
 def _rows(values: Tensor, size: int) -> Tensor:

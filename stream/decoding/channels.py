@@ -15,7 +15,6 @@ makes the same choice.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -31,7 +30,7 @@ MAX_CHANNELS = 8  # with more, the mean is used: their tiles would cost more tha
 # hold too few independent values in 0.1 s.
 _EDGES_HZ = 300 * 2 ** (np.arange(13) / 3)
 _RATE = 11_025  # minimum sample rate at which tiles are computed
-_FACTOR = 128  # a transform's length is a multiple of this, for speed
+_EDGE = 0.85  # of a block that is transformed at least: the taper leaves little of its edges
 _LOST = 8.0  # power of all channels over that of the mixture, above which a tile is lost
 _RANGE = 1e-4  # power of the weakest tile that counts, relative to the strongest of the window
 _FLOOR = 1e-10  # mean square of a band's samples below which nothing counts
@@ -46,18 +45,6 @@ _CHANGE_WORTH = 0.75
 # changing a channel other than the last. They prevent a mixture from changing at random.
 _LEAVING_OUT = 0.01
 _OTHERS = 0.05
-
-
-class _Block(NamedTuple):
-    """The tiles of 0.1 s.
-
-    `power` has shape [bands, channels, channels]: products of two channels' spectra, summed over
-    a band; `total` [bands] is the power of all channels.
-    """
-
-    power: NDArray[np.float64]
-    total: NDArray[np.float64]
-    loses: bool
 
 
 class ChannelWeights:
@@ -81,66 +68,87 @@ class ChannelWeights:
     def __init__(self, channels: int, rate: int) -> None:
         self.block = max(rate // BLOCKS_PER_S, 1)
         self._step = max(rate // _RATE, 1)
-        self._n = max(self.block // self._step, 1)
-        self._taper = np.hanning(self._n + 2)[1:-1].astype(np.float32)
-        self._padded = -(-self._n // _FACTOR) * _FACTOR
-        self._bands = _bands(self._padded, rate / self._step)
+        self._n = _fast_length(max(self.block // self._step, 1))
+        self._at = (self.block - self._n * self._step) // 2
+        # Scaled so that squares of a spectrum add up to the mean square of the samples.
+        taper = np.hanning(self._n + 2)[1:-1] * np.sqrt(2) / (self._n * self._step)
+        self._taper = taper.astype(np.float32)
+        bands = _bands(self._n, rate / self._step)
+        self._bins = slice(int(bands[0]), int(bands[-1]))
+        self._edges = 2 * (bands[:-1] - bands[0])  # real and imaginary parts in turns
         self.mean = np.full(channels, 1 / channels, np.float32)
-        self._window: deque[_Block] = deque(maxlen=WINDOW)
+        # Of the latest blocks, the newest last: the power of each pair of channels in each tile,
+        # that of all channels together, and whether the mean loses the tile.
+        n_bands = len(self._edges)
+        self._power = np.zeros((WINDOW, n_bands, channels, channels), np.float32)
+        self._total = np.zeros((WINDOW, n_bands), np.float32)
+        self._lost = np.zeros((WINDOW, n_bands), np.bool_)
 
     def push(self, blocks: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Process the next blocks; return the weights of each.
 
         Parameters
         ----------
-        blocks : np.ndarray [shape=(k, block, channels), float32]
-            Samples; zeros fill a block that is not complete.
+        blocks : np.ndarray [shape=(channels, k, block), float32]
+            Samples; zeros fill a block that is not complete. The caller ignores numpy's warnings
+            of those that are not finite.
 
         Returns
         -------
         list of k np.ndarray [shape=(channels,), float32]
             Their absolute values add up to 1.
         """
-        with np.errstate(all="ignore"):  # audio that is not finite has no tiles
-            power = self._power(blocks)
-        total = np.trace(power, axis1=2, axis2=3)
-        lost = (total > _LOST * power.sum(axis=(2, 3))) & (total > _FLOOR)
-        weights = []
-        for tiles in zip(power, total, lost.any(axis=1).tolist(), strict=True):
-            self._window.append(_Block(*tiles))
-            weights.append(self._choose())
+        new = self._tiles(blocks)
+        new_total = sum(new[..., c, c] for c in range(len(blocks)))
+        new_lost = (new_total > _LOST * new.sum(axis=(2, 3))) & (new_total > _FLOOR)
+        power = np.concatenate([self._power, new])
+        total = np.concatenate([self._total, new_total])
+        lost = np.concatenate([self._lost, new_lost])
+        # How many tiles the mean loses in each block's window, at most: few in nearly all.
+        counts = np.concatenate([[0], lost.sum(axis=1).cumsum()])
+        may_lose = counts[WINDOW + 1 :] - counts[1:-WINDOW] >= _MIN_TILES
+        weights = [self.mean] * blocks.shape[1]
+        for k in np.flatnonzero(may_lose).tolist():
+            window = slice(k + 1, k + 1 + WINDOW)
+            weights[k] = self._choose(power[window], total[window], lost[window])
+        self._power, self._total, self._lost = (
+            each[-WINDOW:].copy() for each in (power, total, lost)
+        )
         return weights
 
-    def _power(self, blocks: NDArray[np.float32]) -> NDArray[np.float64]:
+    def _tiles(self, blocks: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the power of the blocks' tiles, shape [k, bands, channels, channels]."""
-        k, _, channels = blocks.shape
-        n, step = self._n, self._step
-        low = np.zeros((k, channels, n), np.float32)
-        for i in range(step):
-            low += blocks[:, i : n * step : step].transpose(0, 2, 1)
+        channels, k, _ = blocks.shape
+        n, step, at = self._n, self._step, self._at
+        end = at + n * step
+        low = blocks[..., at:end:step].copy()
+        for i in range(at + 1, at + step):
+            low += blocks[..., i:end:step]
+        low *= self._taper
         # Each row is transformed alone: its bits do not depend on the other rows.
-        spectra = np.fft.rfft(low * self._taper, self._padded, axis=2)
-        real, imag = spectra.real.astype(np.float64), spectra.imag.astype(np.float64)
-        power = np.empty((k, len(self._bands) - 1, channels, channels))
+        spectra = np.ascontiguousarray(np.fft.rfft(low, axis=2)[..., self._bins])
+        parts = spectra.view(np.float32)
+        power = np.empty((k, len(self._edges), channels, channels), np.float32)
         for a in range(channels):
             for b in range(a, channels):
-                product = real[:, a] * real[:, b] + imag[:, a] * imag[:, b]
-                summed = np.add.reduceat(product, self._bands, axis=1)[:, :-1]
-                power[..., a, b] = power[..., b, a] = summed * (2 / (n * step) ** 2)
-        return np.nan_to_num(power, nan=0.0, posinf=0.0, neginf=0.0)
+                product = parts[a] * parts[b]
+                power[..., a, b] = power[..., b, a] = np.add.reduceat(product, self._edges, axis=1)
+        if not np.isfinite(power.sum()):  # audio that is not finite has no tiles
+            power = np.nan_to_num(power, nan=0.0, posinf=0.0, neginf=0.0)
+        return power
 
-    def _choose(self) -> NDArray[np.float32]:
-        """Return the weights of the latest block."""
-        if not any(block.loses for block in self._window):
-            return self.mean
-        total = np.stack([block.total for block in self._window])
+    def _choose(
+        self, power: NDArray[np.float32], total: NDArray[np.float32], lost: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Return the weights of a block, from the tiles of its window."""
         counts = total > max(_RANGE * total.max(), _FLOOR)
+        of_mean = max(_share(lost[counts]), _OF_RECENT * _share(lost[-_RECENT:][counts[-_RECENT:]]))
+        if of_mean < _MAX_LOST:
+            return self.mean
         recent = np.zeros_like(counts)
         recent[-_RECENT:] = True
-        power = np.stack([block.power for block in self._window])
-        tiles = _Tiles(power[counts], total[counts], recent[counts])
-        best = np.ones(len(self.mean))
-        of_mean = share = tiles.lost(best)
+        tiles = _Tiles(power[counts].astype(np.float64), total[counts], recent[counts])
+        best, share = np.ones(len(self.mean)), of_mean
         while share >= _MAX_LOST:
             options = [(tiles.lost(option), cost, option) for option, cost in _changes(best)]
             options = [option for option in options if option[0] <= _CHANGE_WORTH * share]
@@ -157,7 +165,7 @@ class _Tiles(NamedTuple):
     """The tiles that count: `power` [n, channels, channels], `total` [n], `recent` [n]."""
 
     power: NDArray[np.float64]
-    total: NDArray[np.float64]
+    total: NDArray[np.float32]
     recent: NDArray[np.bool_]
 
     def lost(self, weights: NDArray[np.float64]) -> float:
@@ -183,6 +191,13 @@ def _changes(weights: NDArray[np.float64]) -> list[tuple[NDArray[np.float64], fl
             option[channel] = weight
             changed.append((option, of_all + _OTHERS * (channel != channels[-1])))
     return changed
+
+
+def _fast_length(n: int) -> int:
+    """Return the length, at most `n`, that is transformed fastest and leaves out little."""
+    lengths = (odd << k for odd in (1, 3, 5, 9) for k in range(20))
+    fit = [length for length in lengths if length <= n]
+    return next((length for length in fit if length >= _EDGE * n), max(fit))
 
 
 def _bands(n: int, rate: float) -> NDArray[np.intp]:

@@ -56,6 +56,25 @@ class Play:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Again:
+    """A part of a programme that comes twice more, each time `after_ms` after what was before."""
+
+    part: Part
+    samples: NDArray[np.float32]
+    after_ms: int
+
+    @property
+    def once_ms(self) -> int:
+        """Length of one time, in milliseconds."""
+        return _ms(len(self.samples))
+
+    @property
+    def length_ms(self) -> int:
+        """Length of both times, with the time before each, in milliseconds."""
+        return 2 * (self.after_ms + self.once_ms)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Programme:
     """The programme of a station, with its truth.
 
@@ -71,6 +90,8 @@ class Programme:
         In order, without holes, from 0 to the end of the programme.
     plays : tuple of Play
         In order of their starts; two overlap where they are crossfaded.
+    again : Again, optional
+        What is sent twice more behind it.
     """
 
     name: str
@@ -79,11 +100,17 @@ class Programme:
     samples: NDArray[np.float32]
     stretches: tuple[Stretch, ...]
     plays: tuple[Play, ...]
+    again: Again | None = None
 
     @property
     def length_ms(self) -> int:
         """Length in milliseconds."""
         return _ms(len(self.samples))
+
+    @property
+    def sent_ms(self) -> int:
+        """From its start to the end of what is sent again, in milliseconds."""
+        return self.length_ms + (self.again.length_ms if self.again else 0)
 
 
 def programmes() -> list[str]:
@@ -119,7 +146,13 @@ def assemble(name: str) -> Programme:
     ]
     samples = np.clip(mix, -1.0, 1.0)
     return Programme(
-        name, table["title"], table["codec"], samples, truth(items, length), tuple(plays)
+        name,
+        table["title"],
+        table["codec"],
+        samples,
+        truth(items, length),
+        tuple(plays),
+        _again(table["again"]) if "again" in table else None,
     )
 
 
@@ -149,11 +182,19 @@ class _Row(TypedDict):
     duck_db: NotRequired[float]
 
 
+class _AgainRow(TypedDict):
+    part: str
+    from_s: float
+    length_s: float
+    after_s: float
+
+
 class _Timeline(TypedDict):
     title: str
     codec: str
     length_s: float
     items: list[_Row]
+    again: NotRequired[_AgainRow]
 
 
 @cache
@@ -183,6 +224,13 @@ def _item(row: _Row, length: int) -> Item:
         max(edge, _samples(row.get("fade_out_s", 0.0))),
         row.get("duck_db", 0.0),
     )
+
+
+def _again(row: _AgainRow) -> Again:
+    part = parts()[row["part"]]
+    start = _samples(row["from_s"])
+    samples = decode(part)[start : start + _samples(row["length_s"])]
+    return Again(part, samples, round(row["after_s"] * 1000))
 
 
 def _fades(item: Item) -> NDArray[np.float32]:

@@ -6,12 +6,16 @@
                           ├─> audio topic ─> run ─────────┘        │
     programme ─> publish ─┘   (broker)       (pipeline)            └─> subscriber ─> console
 
-Its parts are those of `airsift publish`, `run` and `tail`, except the programmes and the end.
+Its parts are those of `airsift publish`, `run` and `tail`, except the programmes and the end. Ten
+minutes later one station sends an unknown song again, so it is found as a repeat; it is named as by
+`airsift catalogue name`, and sent once more.
 """
 
 from __future__ import annotations
 
+import math
 import tempfile
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -21,9 +25,9 @@ from airsift.build import build_pipeline
 from airsift.errors import BrokerError
 from stream.demo.catalogue import build_catalogue
 from stream.demo.programme import Programme, assemble, programmes
-from stream.demo.sources import EndingSource, ProgrammeSource
+from stream.demo.sources import SHORT_MS, EndingSource, ProgrammeSource
 from stream.demo.subscriber import Subscriber
-from stream.demo.summary import stretches_of, summary
+from stream.demo.summary import repeat_in, stretches_of, summary
 from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.publish import publish
 from stream.kafka.client.sink import KafkaSink
@@ -35,9 +39,14 @@ from stream.sinks.console import ConsoleSink
 from stream.sinks.terminal import DEFAULT_SIZE, is_terminal, size_of
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from airsift.config import Config
     from stream.events import Event
     from stream.pipeline import Pipeline
+
+_REPEAT_S = 10.0  # from the last segment of what came again to its repeat; else nothing is named
 
 
 def run(config: Config, speed: float, stop: Stop, out: TextIO) -> None:
@@ -65,7 +74,8 @@ def run(config: Config, speed: float, stop: Stop, out: TextIO) -> None:
 
     with tempfile.TemporaryDirectory(prefix="airsift-demo-") as folder, EmbeddedBroker() as broker:
         say(f"A Kafka broker of our own at {broker.bootstrap_servers}, for as long as this runs.")
-        tracks = build_catalogue(Path(folder))
+        catalogue, repeats = Path(folder) / "catalogue", Path(folder) / "repeats"
+        tracks = build_catalogue(catalogue)
         say(f"A catalogue of {len(tracks)} tracks:")
         for track in tracks:
             say(f"  {track.artist} - {track.title}")
@@ -74,7 +84,7 @@ def run(config: Config, speed: float, stop: Stop, out: TextIO) -> None:
         for programme in on_air:
             length_s = programme.length_ms / 1000
             say(f"  {programme.name:<6} {programme.title}, {length_s:.0f} s, as {programme.codec}")
-        own = _with(config, broker.bootstrap_servers, folder)
+        own = _with(config, broker.bootstrap_servers, catalogue, repeats)
         pipeline = build_pipeline(own)
         if stop.requested:
             return
@@ -107,15 +117,23 @@ def broadcast(
 
     def process() -> None:
         with closing(KafkaSource(config.kafka, rate=pipeline.rate)) as kafka:
-            source = EndingSource(kafka, {p.name: p.length_ms for p in on_air})
+            source = EndingSource(kafka, {p.name: p.sent_ms for p in on_air})
             with closing(KafkaSink(config.kafka)) as sink:
                 run_source(
                     source, pipeline, [sink], checkpoint_s=config.run.checkpoint_s, stop=stop
                 )
 
     def send(programme: Programme) -> None:
-        source = ProgrammeSource(programme)
-        publish(source, config.kafka, stop=stop, codec=programme.codec, speed=speed)
+        def put(samples: NDArray[np.float32], after_ms: int = 0) -> None:
+            source = ProgrammeSource(programme.name, samples, after_ms)
+            publish(source, config.kafka, stop=stop, codec=programme.codec, speed=speed)
+
+        put(programme.samples)
+        if programme.again is None:
+            return
+        put(programme.again.samples, programme.again.after_ms)
+        name_repeat(programme, config, subscriber, stop)
+        put(programme.again.samples, programme.again.after_ms)
 
     def end_all_on_failure(job: Future[None]) -> None:
         if job.exception() is not None:
@@ -139,8 +157,31 @@ def broadcast(
     return list(subscriber.events.values())
 
 
-def _with(config: Config, servers: str, catalogue: str) -> Config:
+def name_repeat(programme: Programme, config: Config, subscriber: Subscriber, stop: Stop) -> None:
+    """Wait for the repeat of what came again; add it to the catalogue as its part is called."""
+    from fingerprint.catalogue import Catalogue
+    from fingerprint.repeats.naming import add_to, find_cluster
+
+    assert programme.again is not None
+    part_end = programme.sent_ms - programme.again.length_ms // 2
+    until = math.inf
+    while (found := repeat_in(list(subscriber.events.values()), programme)) is None:
+        # A machine that is too busy is late with it. Its segment comes from the same audio.
+        segments = stretches_of(list(subscriber.events.values()), programme.name)
+        if until == math.inf and any(each.end >= part_end - SHORT_MS for each in segments):
+            until = time.monotonic() + _REPEAT_S
+        if stop.requested or time.monotonic() > until:
+            return
+        time.sleep(0.1)
+    part = programme.again.part
+    with closing(Catalogue.create(Path(config.identify.catalogue))) as catalogue:
+        stored = find_cluster(Path(config.repeats.folder), found.cluster)
+        add_to(catalogue, stored, part.title, part.artist, "song")
+
+
+def _with(config: Config, servers: str, catalogue: Path, repeats: Path) -> Config:
     # The user's Kafka settings do not fit this broker.
     kafka = KafkaSettings.default(bootstrap_servers=servers)
-    identify = config.identify.model_copy(update={"catalogue": catalogue})
-    return config.model_copy(update={"kafka": kafka, "identify": identify})
+    identify = config.identify.model_copy(update={"catalogue": str(catalogue)})
+    found = config.repeats.model_copy(update={"folder": str(repeats)})
+    return config.model_copy(update={"kafka": kafka, "identify": identify, "repeats": found})

@@ -13,8 +13,10 @@ from stream.sources.base import Source, SourceItem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from airsift.json_types import JsonObject
-    from stream.demo.programme import Programme
     from stream.kafka.client.source import KafkaSource
 
 SILENT_S = 30.0  # without audio; something is broken then
@@ -22,15 +24,26 @@ SHORT_MS = 100  # codecs round the end of a station by less
 
 
 class ProgrammeSource(Source):
-    """A programme, in chunks of a second."""
+    """The samples of a station, in chunks of a second.
 
-    def __init__(self, programme: Programme) -> None:
-        self._programme = programme
+    Parameters
+    ----------
+    station : str
+        The station.
+    samples : np.ndarray [shape=(n,), float32]
+        Mono at `RATE`.
+    after_ms : int >= 0
+        Milliseconds without audio before them.
+    """
+
+    def __init__(self, station: str, samples: NDArray[np.float32], after_ms: int = 0) -> None:
+        self._station, self._samples = station, samples
+        self._first = after_ms * RATE // 1000
 
     def __iter__(self) -> Iterator[list[AudioChunk]]:
-        name, samples = self._programme.name, self._programme.samples
-        for start in range(0, len(samples), RATE):
-            yield [AudioChunk(name, start, samples[start : start + RATE], RATE)]
+        for start in range(0, len(self._samples), RATE):
+            piece = self._samples[start : start + RATE]
+            yield [AudioChunk(self._station, self._first + start, piece, RATE)]
 
 
 class EndingSource(Source):

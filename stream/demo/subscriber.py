@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from stream.events import Decision, Event, Gap, Match, Segment
+from stream.events import Decision, Event, Gap, Match, Repeat, Segment, Share
 from stream.kafka.client.tail import follow
 
 if TYPE_CHECKING:
@@ -79,6 +79,25 @@ def event_of(document: dict[str, Any]) -> Event:
             round(document["track_start_s"] * MS),
             document["score"],
             document["final"],
+        )
+    if kind == "share":
+        return Share(
+            *common,
+            document["track"],
+            document["title"],
+            document["artist"],
+            round(document["track_start_s"] * MS),
+            document["score"],
+        )
+    if kind == "repeat":
+        return Repeat(
+            *common,
+            document["cluster"],
+            document["count"],
+            round(document["previous_start_s"] * MS),
+            document["label"],
+            document["guess"],
+            document["title"],
         )
     if kind == "gap":
         return Gap(*common, document["reason"])

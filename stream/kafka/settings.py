@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
 from airsift.defaults import Section
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 _Positive = Annotated[int, Field(gt=0)]
 _Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -20,6 +23,7 @@ class TopicSettings(Section, table="kafka.topics"):
     decisions: _Topic
     segments: _Topic
     matches: _Topic
+    shares: _Topic
     repeats: _Topic
     gaps: _Topic
     dead_letters: _Topic
@@ -34,9 +38,14 @@ class TopicSettings(Section, table="kafka.topics"):
             "decision": self.decisions,
             "segment": self.segments,
             "match": self.matches,
+            "share": self.shares,
             "repeat": self.repeats,
             "gap": self.gaps,
         }
+
+    def of_events(self, kinds: Collection[str] | None) -> dict[str, str]:
+        """Return the topics of some kinds of events; of all where `kinds` is None."""
+        return {kind: name for kind, name in self.events.items() if kinds is None or kind in kinds}
 
 
 class SecuritySettings(Section, table="kafka.security"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
-from stream.events import Decision, Event, Gap, Match, Repeat, Segment
+from stream.events import Decision, Event, Gap, Match, Repeat, Segment, Share
 from stream.lines import one_line
 from stream.sinks.base import Sink
 from stream.sinks.format import begin_of, end_of, song
@@ -94,6 +94,9 @@ def _what(event: Event) -> str:
             return (
                 f"{'song':<17}  {song(event.artist, event.title, event.track)} ({event.score:.2f})"
             )
+        case Share():
+            what = song(event.artist, event.title, event.track)
+            return f"{'share':<17}  a loop of {what} ({event.score:.2f})"
         case Repeat():
             times = f"{event.count} times"
             return (

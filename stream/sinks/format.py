@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from stream.lines import one_line
-from stream.ranges import is_time
 
 if TYPE_CHECKING:
     from stream.events import Event
@@ -34,6 +33,8 @@ def utc(time: float) -> str:
 
 
 def _when(event: Event, after_s: float) -> str:
+    from stream.ranges import is_time  # imports pydantic, which the help does without
+
     if event.time is None or not (is_time(event.time) and is_time(event.time + after_s)):
         return ""
     return utc(event.time + after_s)

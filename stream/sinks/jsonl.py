@@ -112,7 +112,7 @@ def _append_to(path: Path) -> BinaryIO:
         size = before.seek(0, os.SEEK_END)
         before.seek(max(size - _MAX_LINE, 0))
         rest = before.read().rpartition(b"\n")[2]
-    if rest.startswith(b'{"schema": "airsift.'):
+    if rest.startswith(b'{"schema":"airsift.'):
         file.truncate(size - len(rest))  # incomplete line of a killed process
     elif rest:
         file.write(b"\n")  # the last line of another program, without its end

@@ -64,6 +64,11 @@ class SourceStatus(Protocol):
         return 0
 
     @property
+    def behind_s(self) -> float:
+        """Seconds behind the newest audio, as far as is known. For the loop's thread."""
+        return 0.0
+
+    @property
     def queued(self) -> int:
         """Chunks that wait before the pipeline. For the loop's thread."""
         return 0

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.signal import fftconvolve, resample_poly
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,6 +75,8 @@ def _coarse(samples: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     """Return audio at a lower rate, without its lowest notes, which are in all music."""
     if factor == 1:
         return np.diff(samples, prepend=np.float32(0))
+    from scipy.signal import resample_poly  # takes long to import, and few streams break off
+
     low = resample_poly(samples, 1, factor).astype(np.float32)
     # Nor its highest ones: the search has steps of `factor` samples.
     return np.convolve(low, np.array([1, 2, 0, -2, -1], np.float32), "same")
@@ -89,6 +90,8 @@ def _correlations(
     Place k puts the first sample of `b` at ``k - (len(b) - 1)`` of `a`. It is 0 where they overlap
     by less than `shortest`, and where either is silent.
     """
+    from scipy.signal import fftconvolve
+
     products = fftconvolve(a, b[::-1]).astype(np.float64)
     start = np.arange(len(products)) - (len(b) - 1)
     low, high = np.maximum(start, 0), np.minimum(start + len(b), len(a))

@@ -15,10 +15,10 @@ early decision, which is not final::
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-import torch
+import numpy as np
 
 from model.short import SHORTEST_COLUMNS, window_frames
 from stream.audio import AudioChunk, Discontinuity, EndOfStream
@@ -28,7 +28,8 @@ from stream.session import Session, Sessions, Stage
 from stream.stages.features import MAX_ROWS, Columns
 
 if TYPE_CHECKING:
-    from model.classifier import Classifier
+    from model.backend import Classifier
+    from model.units import Array
     from stream.session import Item
 
 # Of a probability: what is published is what everything after this stage decides by. The rounding
@@ -39,7 +40,7 @@ DECIMALS = 4
 # 2 s where audio begins with a step, and after 1.5 s to 2.5 s elsewhere.
 EARLY_COLUMNS = 75
 
-_NOTHING = torch.zeros(0, 0)
+_NOTHING = np.zeros((0, 0), np.float32)
 
 
 class EarlyDecision(NamedTuple):
@@ -73,8 +74,10 @@ class ClassifyState:
     decided: int  # as in `ClassifyPart`
     end: int  # column after the last that came
     early: EarlyDecision | None = None
-    columns: torch.Tensor = _NOTHING  # the last of those that came
-    frames: torch.Tensor = _NOTHING  # from the window's place on the grid on
+    columns: Array = field(default_factory=lambda: _NOTHING)  # the last of those that came
+    frames: Array = field(
+        default_factory=lambda: _NOTHING
+    )  # from the window's place on the grid on
     skip: int = 0  # frames still to come that begin before that place
 
 
@@ -172,17 +175,17 @@ class Classify(Stage):
             state = session.classify = ClassifyState(span.start, span.start, span.start)
         if not len(state.columns):
             state.window, state.decided = span.start, max(span.start, state.decided)
-            spec, values = self.classifier.spec, span.values
+            spec = self.classifier.spec
             silence = self.tail + state.window % self.step
-            state.columns = values.new_zeros(silence, spec.n_bins)
-            state.frames = values.new_zeros(0, spec.frame_size)
+            state.columns = np.zeros((silence, spec.n_bins), np.float32)
+            state.frames = np.zeros((0, spec.frame_size), np.float32)
             state.skip = spec.frames_before_step
         return state
 
     def _compute(self, shape: _Shape, group: list[tuple[Columns, ClassifyState]]) -> list[Decision]:
         """Return the decisions of stations whose columns have one shape, those of each in order."""
         states = [state for _, state in group]
-        columns = torch.stack([torch.cat([state.columns, span.values]) for span, state in group])
+        columns = np.stack([np.concatenate([state.columns, span.values]) for span, state in group])
         frames = self._frames(columns, shape, states)
         n_windows = max((frames.shape[1] - self.frames_in_window) // self.frames_in_step + 1, 0)
         early, early_end = self._early(frames, columns, shape)
@@ -205,15 +208,14 @@ class Classify(Stage):
                 grid += self.step
                 state.window, state.early = grid, None
             state.end = span.start + shape.count
-            state.columns = columns[row, -self.tail :]
-            state.frames = frames[row, n_windows * self.frames_in_step :]
+            # Copies, so that a station does not hold the memory of the whole batch.
+            state.columns = columns[row, -self.tail :].copy()
+            state.frames = frames[row, n_windows * self.frames_in_step :].copy()
         return out
 
-    def _frames(
-        self, columns: torch.Tensor, shape: _Shape, states: Sequence[ClassifyState]
-    ) -> torch.Tensor:
+    def _frames(self, columns: Array, shape: _Shape, states: Sequence[ClassifyState]) -> Array:
         """Return the frames of each station from its window's place on the grid on."""
-        frames = torch.stack([state.frames for state in states])
+        frames = np.stack([state.frames for state in states])
         ahead = columns.shape[1] - shape.count - shape.begin % self.step
         columns = columns[:, ahead - self.before_step :]
         if columns.shape[1] < self.classifier.spec.context_columns:
@@ -222,10 +224,10 @@ class Classify(Stage):
         skip = min(states[0].skip, new.shape[1])  # one for the group
         for state in states:
             state.skip -= skip
-        return torch.cat([frames, new[:, skip:]], dim=1)
+        return np.concatenate([frames, new[:, skip:]], axis=1)
 
     def _decide(
-        self, frames: torch.Tensor, columns: torch.Tensor, shape: _Shape, n_windows: int
+        self, frames: Array, columns: Array, shape: _Shape, n_windows: int
     ) -> tuple[list[list[list[float]]], list[list[list[list[float]]]]]:
         """Return the probabilities of windows, and those of their moments, for each row."""
         spec, rows = self.classifier.spec, len(frames)
@@ -239,19 +241,19 @@ class Classify(Stage):
             frames = frames[:, self.frames_in_step :]
             n_windows -= 1
         if n_windows:
-            windows = frames.unfold(1, self.frames_in_window, self.frames_in_step)
-            windows = windows.transpose(2, 3).flatten(0, 1)
-            whole, near = self.classifier.predict(windows)
-            p = whole.cpu().view(rows, n_windows, 2).tolist()
-            strong = near.cpu().view(rows, n_windows, spec.moments, 2).tolist()
+            width, step = self.frames_in_window, self.frames_in_step
+            views = np.lib.stride_tricks.sliding_window_view(frames, width, axis=1)
+            windows = views[:, : (n_windows - 1) * step + 1 : step].transpose(0, 1, 3, 2)
+            flat = windows.reshape(rows * n_windows, width, spec.frame_size)
+            whole, near = self.classifier.predict(flat)
+            p = whole.reshape(rows, n_windows, 2).tolist()
+            strong = near.reshape(rows, n_windows, spec.moments, 2).tolist()
             for row in range(rows):
                 clips[row] += p[row]
                 moments[row] += strong[row]
         return clips, moments
 
-    def _early(
-        self, frames: torch.Tensor, columns: torch.Tensor, shape: _Shape
-    ) -> tuple[list[list[float]], int]:
+    def _early(self, frames: Array, columns: Array, shape: _Shape) -> tuple[list[list[float]], int]:
         """Return the probabilities of the early decisions, if they are due, and where they end."""
         end = -(-(shape.absent + EARLY_COLUMNS) // self.step) * self.step
         if not shape.is_early or shape.begin + shape.count < end:
@@ -259,16 +261,14 @@ class Classify(Stage):
         cut = self._cut(frames, columns, shape, end)
         return self.classifier.decide(cut).tolist(), end
 
-    def _cut(
-        self, frames: torch.Tensor, columns: torch.Tensor, shape: _Shape, end: int
-    ) -> torch.Tensor:
+    def _cut(self, frames: Array, columns: Array, shape: _Shape, end: int) -> Array:
         """Return the frames of a window from the first column of the audio to before `end`.
 
         Parameters
         ----------
-        frames : torch.Tensor [shape=(rows, n, frame_size)]
+        frames : np.ndarray [shape=(rows, n, frame_size)]
             From the step in which the window begins.
-        columns : torch.Tensor [shape=(rows, m, n_bins)]
+        columns : np.ndarray [shape=(rows, m, n_bins)]
             The last ones.
         shape : _Shape
             Where the audio and `columns` lie.
@@ -299,8 +299,8 @@ class Classify(Stage):
         absent = state.window % self.step
         length = state.end - state.window
         shape = _Shape(absent, length, absent, is_early=False)
-        columns = state.columns.unsqueeze(0)
-        cut = self._cut(state.frames.unsqueeze(0), columns, shape, absent + length)
+        columns = state.columns[None]
+        cut = self._cut(state.frames[None], columns, shape, absent + length)
         state.decided = state.end
         clip = self.classifier.decide(cut)[0].tolist()
         return [self._decision(session.station, state, clip, audio_end=end)]

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from stream.audio import AudioChunk
 from stream.session import Session, Sessions, Stage
 from stream.stages.align import Aligned
 
 if TYPE_CHECKING:
-    from model.frontend.base import FrontEnd
+    from model.backend import FrontEnd
+    from model.units import Array
 
 # Stations computed at once, so that what is between two parts of the front end stays small.
 MAX_ROWS = 16
@@ -30,7 +30,7 @@ class Columns:
         The station they belong to.
     start : int >= 0
         Index of the first column; column c is centred on sample c * hop.
-    values : torch.Tensor [shape=(n, n_bins)]
+    values : np.ndarray [shape=(n, n_bins)]
         Compressed magnitudes. They end with a whole step, or where the audio does.
     audio_end : int, optional
         Sample after the last, where the audio ends with these columns.
@@ -38,7 +38,7 @@ class Columns:
 
     station: str
     start: int
-    values: torch.Tensor
+    values: Array
     audio_end: int | None = None
 
 
@@ -50,7 +50,7 @@ class ColumnsState:
     next: int  # sample that the front end takes next
     column: int  # column that it gives next; those before `first` are thrown away
     first: int  # first column to return
-    state: dict[str, torch.Tensor] | None = None  # the front end's; None before its first samples
+    state: Array | None = None  # the front end's; None before its first samples
     pending: list[np.ndarray] = field(default_factory=list)  # samples from `next` on
     n_pending: int = 0
 
@@ -78,19 +78,16 @@ class ComputeColumns(Stage):
     Parameters
     ----------
     front_end : FrontEnd
-        The module that computes columns from samples, with explicit state.
+        Computes columns from samples, with explicit state.
     step : int > 0
         Columns in a step.
-    device : str
-        Where `front_end` is, in torch's words.
     """
 
     name = "columns"
 
-    def __init__(self, front_end: FrontEnd, step: int, device: str = "cpu") -> None:
+    def __init__(self, front_end: FrontEnd, step: int) -> None:
         self.sessions = Sessions()
         self.front_end = front_end
-        self.device = device
         self.hop = front_end.hop
         self.step = step
 
@@ -192,16 +189,16 @@ class ComputeColumns(Stage):
         return out
 
     def _compute(self, jobs: list[_Job]) -> list[Columns]:
-        samples = torch.from_numpy(np.stack([job.samples for job in jobs])).to(self.device)
-        fresh = self.front_end.initial_state(1)
-        states = [job.state.state or fresh for job in jobs]
-        state = {name: torch.cat([s[name] for s in states]) for name in fresh}
-        with torch.inference_mode():
-            columns, state = self.front_end(samples, state)
+        samples = np.stack([job.samples for job in jobs])
+        state = self.front_end.initial_state(len(jobs))
+        for row, job in enumerate(jobs):
+            if job.state.state is not None:
+                state[row] = job.state.state
+        columns, state = self.front_end(samples, state)
         out = []
         for row, job in enumerate(jobs):
             mine = job.state
-            mine.state = {name: tensor[row : row + 1] for name, tensor in state.items()}
+            mine.state = state[row].copy()  # not the memory of the whole batch
             start, end = max(mine.first, mine.column), mine.column + columns.shape[1]
             last = end if job.audio_end is None else min(-(-job.audio_end // self.hop), end)
             if start < last:

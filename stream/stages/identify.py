@@ -5,6 +5,8 @@ A query has the last seconds while a known track plays, and all the audio withou
 certain in thirty. The label says how often (`stream.stages.query_times`). The matcher with warp
 search, which costs ten times as much, is given the same music once, and only where the plain one
 finds nothing.
+
+Another piece that is made of a track's loop is no match, but a share (`stream.stages.shares`).
 """
 
 from __future__ import annotations
@@ -16,17 +18,21 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, Strict
 
 from fingerprint.analysis.landmarks import Landmarks
+from fingerprint.matching.base import SharesMatcher
 from fingerprint.settings import EDGE
 from stream.audio import AudioChunk, Discontinuity, EndOfStream
-from stream.events import Decision, Match, Segment
+from stream.events import Decision, Match, Segment, Share
+from stream.load import Load
 from stream.ranges import Sample
 from stream.session import Session, Sessions, Stage
-from stream.stages.landmark_buffer import LandmarkBuffer
+from stream.stages.landmark_buffer import LandmarkBuffer, SharedLandmarks
 from stream.stages.playings import Playing, PlayingRules, Playings
 from stream.stages.query_times import IdentifySettings, QueryState
+from stream.stages.shares import Shares
 
 if TYPE_CHECKING:
-    from fingerprint.matching.matcher import Matcher, TrackMatch
+    from fingerprint.matching.base import Matcher
+    from fingerprint.matching.matcher import TrackMatch
     from stream.session import Item
 
 WITH_MUSIC = ("music", "speech_over_music")
@@ -34,7 +40,9 @@ WITH_MUSIC = ("music", "speech_over_music")
 
 @dataclass(slots=True)
 class IdentifyState:
-    """A station's queries, its landmarks and its playings; `end` is that of the last decision.
+    """A station's queries, landmarks, playings and shares; `end` is that of the last decision.
+
+    `shared` are its latest landmarks for the stage `repeats`.
 
     All of it begins anew after a break in the audio.
     """
@@ -43,6 +51,8 @@ class IdentifyState:
     query: QueryState
     end: int = 0
     playings: Playings = field(default_factory=Playings)
+    shares: Shares = field(default_factory=Shares)
+    shared: SharedLandmarks | None = None
 
     @classmethod
     def begin(cls, start: int) -> IdentifyState:
@@ -63,6 +73,7 @@ class IdentifyPart:
     query: QueryState
     playings: Annotated[list[Playing], Field(max_length=1000)]
     over: Annotated[list[Playing], Field(max_length=1000)]
+    shares: Annotated[list[Share], Field(max_length=1000)]
     audio_from: Sample
     # Half a minute of music has 16 kB.
     landmarks: Annotated[str, Strict(), Field(max_length=1 << 20)]
@@ -82,17 +93,26 @@ class Identify(Stage):
         When to query it.
     warping : Matcher, optional
         Knows the same tracks also where their speed or pitch was changed.
+    share_landmarks : bool
+        Whether `repeats` may use its landmarks: only if the matcher extracts airsift's own.
     """
 
     name = "identify"
 
     def __init__(
-        self, matcher: Matcher, settings: IdentifySettings, warping: Matcher | None = None
+        self,
+        matcher: Matcher,
+        settings: IdentifySettings,
+        warping: Matcher | None = None,
+        *,
+        share_landmarks: bool = False,
     ) -> None:
         self.sessions = Sessions()
         self.matcher = matcher
         self.warping = warping
         self.settings = settings
+        self.share_landmarks = share_landmarks
+        self.load = Load()
         self.rules = PlayingRules(settings.tolerance, settings.shortest, held=2 * settings.query)
 
     def push(self, items: Sequence[Item]) -> list[Item]:
@@ -103,9 +123,13 @@ class Identify(Stage):
         out: list[Item] = []
         for item in items:
             session = self.sessions[item.station]
+            if self.load.skips_identify:
+                out += [*self._leave_out(session, item), item]
+                continue
             state = session.identify
             if state is None and isinstance(item, AudioChunk | Decision | Segment):
                 state = session.identify = IdentifyState.begin(item.start)
+                self._share_landmarks(session)
             if state is None:
                 out.append(item)
                 continue
@@ -119,12 +143,24 @@ class Identify(Stage):
                     out += [item, *self._decision(state, item)]
                 case Discontinuity() | EndOfStream():
                     out += self._query_rest(state, item, item.start)
-                    out += state.playings.finish()
-                    session.identify = None
+                    out += self._finish(state)
+                    session.identify = session.landmarks = None
                     out.append(item)
                 case _:
                     out.append(item)
         return out
+
+    def _leave_out(self, session: Session, item: Item) -> list[Match | Share]:
+        """End what is identified, as at a break: the machine is too slow for now."""
+        if isinstance(item, AudioChunk):
+            self.load.skipped["identify_s"] += len(item.samples) / item.rate
+        state, session.identify, session.landmarks = session.identify, None, None
+        return self._finish(state) if state is not None else []
+
+    def _finish(self, state: IdentifyState) -> list[Match | Share]:
+        """End what plays and what is shared."""
+        out: list[Match | Share] = [*state.playings.finish()]
+        return out + state.shares.finish(state.playings.spans, self.settings.shortest)
 
     def oldest(self, session: Session, sample: int) -> int:
         """Return the first sample that a later query may need."""
@@ -147,6 +183,7 @@ class Identify(Stage):
             replace(state.query),
             [replace(each) for each in state.playings.open],
             [replace(each) for each in state.playings.over],
+            list(state.shares.open),
             state.buffer.audio_from,
             state.buffer.landmarks.pack(),
         )
@@ -157,9 +194,16 @@ class Identify(Stage):
             replace(part.query),
             part.end,
             Playings(*([replace(each) for each in some] for some in (part.playings, part.over))),
+            Shares(list(part.shares)),
         )
+        self._share_landmarks(session)
 
-    def _segment(self, state: IdentifyState, segment: Segment) -> list[Match]:
+    def _share_landmarks(self, session: Session) -> None:
+        if self.share_landmarks and session.identify is not None:
+            shared = SharedLandmarks(session.identify.query.start)
+            session.landmarks = session.identify.shared = shared
+
+    def _segment(self, state: IdentifyState, segment: Segment) -> list[Match | Share]:
         query = state.query
         has_music = segment.label in WITH_MUSIC
         if has_music == (query.music is not None):
@@ -171,7 +215,7 @@ class Identify(Stage):
         query.music = None
         return out
 
-    def _decision(self, state: IdentifyState, decision: Decision) -> list[Match]:
+    def _decision(self, state: IdentifyState, decision: Decision) -> list[Match | Share]:
         state.end, query = decision.end, state.query
         if not query.is_due(decision.end, self.settings, playing=state.playing):
             if query.short_is_due(decision.end, self.settings, playing=state.playing):
@@ -181,12 +225,11 @@ class Identify(Stage):
         query.asked = decision.end
         out = self._query(state, decision, decision.end - EDGE)
         # Twice the interval without the track means it is over, whatever follows it.
-        stale = decision.end - 2 * self.settings.interval
-        return out + state.playings.finish(lambda match: match.end < stale)
+        return out + state.playings.finish(before=decision.end - 2 * self.settings.interval)
 
     def _query_rest(
         self, state: IdentifyState, cause: Segment | Discontinuity | EndOfStream, end: int
-    ) -> list[Match]:
+    ) -> list[Match | Share]:
         """Query what has no name where music or the audio ends."""
         if state.query.nameless(end) < self.settings.shortest:
             return []
@@ -199,8 +242,8 @@ class Identify(Stage):
         end: int,
         *,
         short: bool = False,
-    ) -> list[Match]:
-        """Query the audio up to `end`; return the matches that are new.
+    ) -> list[Match | Share]:
+        """Query the audio up to `end`; return matches that are new, and shares that are over.
 
         A short query has the last seconds only. If it finds a track, the long one follows: it finds
         where the track began.
@@ -210,7 +253,7 @@ class Identify(Stage):
         else:
             audio_end, certain = state.end, state.end - EDGE
         buffer, query = state.buffer, state.query
-        buffer.extend(self.matcher.extract, min(end, certain), audio_end)
+        buffer.extend(self.matcher.extract, min(end, certain), audio_end, state.shared)
         buffer.drop_audio(buffer.landmarks.end - EDGE)
         end = min(end, buffer.landmarks.end)
         start = query.from_sample(end, self.settings, playing=state.playing)
@@ -219,38 +262,64 @@ class Identify(Stage):
         # While a track plays, its landmarks stay: all of them may be needed to match it again.
         longest = max(query.start, end - self.settings.longest)
         buffer.drop_landmarks(longest if state.playing else start)
-        state.playings.forget(buffer.landmarks.start)
+        out: list[Match | Share] = []
+        before = buffer.landmarks.start
+        out += state.shares.finish(state.playings.spans, self.settings.shortest, before)
+        state.shares.cut(state.playings.forget(before))
         if end - start < self.settings.shortest:
-            return []
+            return out
         found: list[TrackMatch] = []
         if short:
             recent = max(start, query.known, end - self.settings.short_query)
             found = self.matcher.match(buffer.landmarks.between(recent, end))
             if not found:
-                return []
+                return out
         last = not isinstance(cause, Decision)
-        out = []
-        for answer in self._answers(state, start, end, last=last) or found:
-            out += state.playings.add(cause.station, answer, self.rules)
+        shares: list[TrackMatch] = []
+        answers = self._answers(state, start, end, shares, last=last) or found
+        for share in shares:
+            state.playings.hold(share, self.rules)
+            state.shares.add(cause.station, share)
+        for answer in answers:
+            # In a few seconds of a loop nothing tells the track from another piece.
+            plays = state.playings.is_playing(answer, self.rules)
+            if plays or not state.shares.explain(answer):
+                out += state.playings.add(cause.station, answer, self.rules)
         query.known = max(query.known, state.playings.known)
         return out
 
     def _answers(
-        self, state: IdentifyState, start: int, end: int, *, last: bool
+        self,
+        state: IdentifyState,
+        start: int,
+        end: int,
+        shares: list[TrackMatch],
+        *,
+        last: bool,
     ) -> list[TrackMatch]:
         """Query [start, end); then its music alone, then more, where that gives nothing.
 
-        What no answer explains is left to the matcher with warp search, when that is due.
+        What no answer explains is left to the matcher with warp search, when that is due. What the
+        audio shares with tracks is added to `shares`.
         """
+
+        def ask(matcher: Matcher, first: int, until: int) -> list[TrackMatch]:
+            part = landmarks.between(first, until)
+            if not isinstance(matcher, SharesMatcher):
+                return matcher.match(part)
+            found, shared = matcher.match_with_shares(part)
+            shares.extend(shared)
+            return found
+
         query, landmarks = state.query, state.buffer.landmarks.between(0, end)
-        answers = self.matcher.match(landmarks.between(start, end))
+        answers = ask(self.matcher, start, end)
         music = query.music or 0
         if not answers and start < music <= end - self.settings.shortest:
-            answers = self.matcher.match(landmarks.between(music, end))
+            answers = ask(self.matcher, music, end)
         # Outside music the track has probably ended, and its past would only blur its end.
         earliest = max(landmarks.start, state.playings.ended)
         if not answers and query.music is not None and earliest < start:
-            answers = self.matcher.match(landmarks.between(earliest, end))
+            answers = ask(self.matcher, earliest, end)
         explained = max((answer.query_end for answer in answers), default=start)
         if answers and end - explained < self.settings.shortest:
             query.warped = False
@@ -259,10 +328,13 @@ class Identify(Stage):
             end, self.settings, playing=state.playing, last=last
         ):
             return answers
+        if self.load.skips_warp_search:
+            self.load.skipped["warp_searches"] += 1
+            return answers
         start = min(max(query.searched, query.known), end - self.settings.query)
         start = max(start, state.playings.ended)
         query.searched = end
-        found = self.warping.match(landmarks.between(start, end))
+        found = ask(self.warping, start, end)
         found = [answer for answer in found if answer.query_end > explained]
         if found:
             query.warped = any(answer.speed != 1 or answer.pitch != 0 for answer in found)

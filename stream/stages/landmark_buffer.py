@@ -19,8 +19,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fingerprint.analysis.landmarks import Landmarks
-from fingerprint.settings import EDGE, HOP
+from fingerprint.settings import EDGE, HOP, SAMPLE_RATE
 from stream.audio import AudioChunk
+
+_KEPT = 60 * SAMPLE_RATE  # of shared landmarks: a block of `repeats`, and a long chunk behind it
+
+
+@dataclass(slots=True)
+class SharedLandmarks:
+    """The latest landmarks of a station, for the stage that needs them second.
+
+    They are no state: what is missing is extracted again, and is the same.
+
+    Parameters
+    ----------
+    begun : int
+        Where the audio began that they are of. After a break there are others.
+    landmarks : Landmarks
+        Extracted with `EDGE` around them, as far as the audio goes.
+    """
+
+    begun: int
+    landmarks: Landmarks = field(default_factory=Landmarks.none)
+
+    def from_(self, start: int, to: int) -> Landmarks:
+        """Return those from a sample on, up to another or as far as they go."""
+        if not self.landmarks.start <= start < self.landmarks.end:
+            return Landmarks.none(start)
+        return self.landmarks.between(start, to)
+
+    def add(self, new: Landmarks) -> None:
+        """Add landmarks that follow the others, or are later."""
+        here = self.landmarks
+        if new.start == here.end:
+            new = Landmarks.join([here, new])
+        elif new.end <= here.end:
+            return
+        self.landmarks = new.between(new.end - _KEPT, new.end)
 
 
 @dataclass(slots=True)
@@ -46,7 +81,11 @@ class LandmarkBuffer:
         self.landmarks = Landmarks.none(start)
 
     def extend(
-        self, extract: Callable[[NDArray[np.float32]], Landmarks], to: int, end: int
+        self,
+        extract: Callable[[NDArray[np.float32]], Landmarks],
+        to: int,
+        end: int,
+        shared: SharedLandmarks | None = None,
     ) -> None:
         """Find the landmarks up to a sample.
 
@@ -58,13 +97,20 @@ class LandmarkBuffer:
             They are certain up to here: the audio has come EDGE further, or ends.
         end : int
             No audio from here on is used.
+        shared : SharedLandmarks, optional
+            What another stage has extracted in the same way, and may use.
         """
+        if shared is not None:
+            known = shared.from_(self.landmarks.end, to)
+            self.landmarks = Landmarks.join([self.landmarks, known])
         start = self.landmarks.end
         if to <= start:
             return
         samples, first = self._samples(max(start - EDGE, self.audio_from), min(to + EDGE, end))
         new = extract(samples).shift(first).between(start, to)
         self.landmarks = Landmarks.join([self.landmarks, new])
+        if shared is not None:
+            shared.add(new)
 
     def drop_landmarks(self, before: int) -> None:
         """Drop the landmarks before a sample."""

@@ -44,26 +44,17 @@ class MonoMixer:
         Samples per second.
     start : int >= 0
         Index of the first sample.
-    has_mean : bool
-        Whether the mean of the channels comes with them, as one more channel.
-
-    Attributes
-    ----------
-    width : int
-        Channels of what is pushed.
     """
 
-    def __init__(self, channels: int, rate: int, start: int = 0, *, has_mean: bool = False) -> None:
-        self.width = channels + has_mean
+    def __init__(self, channels: int, rate: int, start: int = 0) -> None:
         self._channels = channels
-        self._has_mean = has_mean
         self._weights = self._faults = None
         if 1 < channels <= MAX_CHANNELS:
             self._weights = ChannelWeights(channels, rate)
             self._faults = ChannelFaults(channels)
         self._fade = max(round(_FADE_S * rate), 1)
         self._next = start  # index of the first sample held
-        self._held = np.zeros((0, self.width), np.float32)
+        self._held = np.zeros((0, channels), np.float32)
         self._before: NDArray[np.float32] | None = None  # the weights of the block before
 
     @property
@@ -76,8 +67,8 @@ class MonoMixer:
 
         Parameters
         ----------
-        samples : np.ndarray [shape=(n, width), float32]
-            What follows.
+        samples : np.ndarray [shape=(n, channels), float32]
+            What follows. Channels that lie apart in memory are mixed fastest.
 
         Returns
         -------
@@ -87,7 +78,7 @@ class MonoMixer:
             See `ChannelFaults`.
         """
         if self._weights is None:
-            return self._mean(samples), []
+            return mean(samples), []
         block = self._weights.block
         if self.held:
             samples = np.concatenate([self._held, samples])
@@ -111,21 +102,22 @@ class MonoMixer:
         assert self._faults is not None
         block = self._weights.block
         front, self._next = self._next % block, self._next + len(samples)
-        blocks = samples[:, : self._channels]
-        if front or (front + len(samples)) % block:
-            back = -(front + len(samples)) % block
-            blocks = np.pad(blocks, ((front, back), (0, 0)))
-        blocks = blocks.reshape(-1, block, self._channels)
-        weights = self._weights.push(blocks)
-        lines = self._faults.push(weights, _power(blocks))
-        mixed, of_mean = self._mean(samples), self._weights.mean
+        planes = np.ascontiguousarray(samples.T)
+        blocks, back = planes, -(front + len(samples)) % block
+        if front or back:
+            blocks = np.pad(planes, ((0, 0), (front, back)))
+        blocks = blocks.reshape(self._channels, -1, block)
+        with np.errstate(all="ignore"):  # samples may not be finite
+            weights = self._weights.push(blocks)
+            lines = self._faults.push(weights, _power(blocks))
+        mixed, of_mean = mean(planes.T), self._weights.mean
         for i, mixture in enumerate(weights):
             before = mixture if self._before is None else self._before
             self._before = mixture
             if mixture is before is of_mean:
                 continue
             a, b = max(i * block - front, 0), (i + 1) * block - front
-            part = samples[a:b]
+            part = planes[:, a:b].T
             mixed[a:b] = self._mixture(part, mixture)
             if mixture is not before and not np.array_equal(before, mixture):
                 n = min(self._fade, len(part))
@@ -139,14 +131,11 @@ class MonoMixer:
     ) -> NDArray[np.float32]:
         assert self._weights is not None
         if weights is self._weights.mean:
-            return self._mean(samples)
+            return mean(samples)
         total: NDArray[np.float32] = samples[:, 0] * weights[0]
         for channel in range(1, self._channels):
             total += samples[:, channel] * weights[channel]
         return total
-
-    def _mean(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        return samples[:, -1].copy() if self._has_mean else mean(samples)
 
 
 @dataclass(slots=True)
@@ -249,8 +238,10 @@ def _mixed(state: MonoState, samples: NDArray[np.float32], lines: list[str]) -> 
 def mean(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the mean over the channels of samples of shape [n, channels]."""
     channels = samples.shape[1]
-    total = samples[:, 0].copy()
-    for channel in range(1, channels):
+    if channels == 1:
+        return samples[:, 0].copy()
+    total: NDArray[np.float32] = samples[:, 0] + samples[:, 1]
+    for channel in range(2, channels):
         total += samples[:, channel]
     total /= np.float32(channels)
     return total
@@ -258,9 +249,8 @@ def mean(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _power(blocks: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the mean square of each block's channels, shape [k, channels]."""
-    with np.errstate(all="ignore"):
-        channels = [np.square(blocks[..., c]).mean(axis=1) for c in range(blocks.shape[2])]
-    return np.nan_to_num(np.stack(channels, axis=1).astype(np.float64))
+    power: NDArray[np.float64] = np.vecdot(blocks, blocks).T.astype(np.float64) / blocks.shape[2]
+    return power if np.isfinite(power).all() else np.nan_to_num(power)
 
 
 def _from(chunk: AudioChunk, start: int, before: AudioChunk | None) -> AudioChunk:

@@ -13,13 +13,12 @@ So the answers are joined here, by these laws:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fingerprint.settings import SAMPLE_RATE
 from stream.events import Alternative, Match
-from stream.ranges import Flag, Text
+from stream.ranges import Flag, Sample, Text
 
 if TYPE_CHECKING:
     from fingerprint.matching.matcher import TrackMatch
@@ -66,11 +65,15 @@ class Playing:
         What its track shares with copies of it.
     named : bool
         Whether it is published. Otherwise other recordings explain its audio as well.
+    held : int >= 0
+        Up to here its loop goes on. It is not over, but does not reach so far either, unless its
+        own sound follows.
     """
 
     match: Match
     recording: Text
     named: Flag = True
+    held: Sample = 0
 
 
 @dataclass(slots=True)
@@ -92,6 +95,12 @@ class Playings:
     def known(self) -> int:
         """Up to here the audio has a name."""
         return max((each.match.end for each in [*self.open, *self.over] if each.named), default=0)
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """Where tracks play that have a name."""
+        named = [each.match for each in [*self.open, *self.over] if each.named]
+        return [(match.start, match.end) for match in named]
 
     @property
     def ended(self) -> int:
@@ -131,10 +140,30 @@ class Playings:
         known.match = replace(known.match, alternatives=_alternatives(answer))
         return [self._name(known)]
 
-    def finish(self, over: Callable[[Match], bool] = lambda _: True) -> list[Match]:
-        """End the playings that are over; return them as final."""
-        ended = [each for each in self.open if over(each.match)]
-        self.open = [each for each in self.open if not over(each.match)]
+    def hold(self, share: TrackMatch, rules: PlayingRules) -> None:
+        """Hold the playing that a share is a part of, if there is one: it may go on behind it.
+
+        A song may have a break that is nothing but its loop.
+        """
+        for playing in self.open:
+            if playing.named and _is_at_its_place(playing.match, share, rules.tolerance):
+                playing.held = max(playing.held, share.query_end)
+
+    def is_playing(self, answer: TrackMatch, rules: PlayingRules) -> bool:
+        """Return whether the track of an answer plays already, under its name."""
+        return any(
+            each.named and _is_at_its_place(each.match, answer, rules.tolerance)
+            for each in self.open
+        )
+
+    def finish(self, before: int | None = None) -> list[Match]:
+        """End the playings that were over before a sample, or all; return them as final."""
+
+        def is_over(playing: Playing) -> bool:
+            return before is None or max(playing.match.end, playing.held) < before
+
+        ended = [each for each in self.open if is_over(each)]
+        self.open = [each for each in self.open if not is_over(each)]
         # Of several that explain the same audio, one that was played as a whole is the right one.
         whole = [each for each in ended if not each.named and _is_whole(each)]
         final = [each for each in ended if each.named]
@@ -147,9 +176,17 @@ class Playings:
         self.over += final
         return [each.match for each in final]
 
-    def forget(self, before: int) -> None:
-        """Forget the playings that were over before a sample: no later query covers them."""
+    def forget(self, before: int) -> list[tuple[int, int]]:
+        """Forget the playings that were over before a sample: no later query covers them.
+
+        Returns
+        -------
+        list of tuple of int
+            Their spans.
+        """
+        gone = [each.match for each in self.over if each.match.end <= before]
         self.over = [each for each in self.over if each.match.end > before]
+        return [(match.start, match.end) for match in gone]
 
     def _find(
         self, playings: list[Playing], answer: TrackMatch, rules: PlayingRules
@@ -232,6 +269,14 @@ def _goes_on(playing: Playing, answer: TrackMatch, tolerance: int) -> bool:
     # The recording goes on behind the place where it was lost, or has begun again.
     lost = match.track_start + round((match.end - match.start) * answer.speed)
     return apart <= _COPY_TOLERANCE and answer.track_start >= lost - _LEAD_IN
+
+
+def _is_at_its_place(match: Match, answer: TrackMatch, tolerance: int) -> bool:
+    """Return whether an answer overlaps a match, and continues it in the track."""
+    passed = round((answer.query_start - match.start) * answer.speed)
+    apart = abs(answer.track_start - match.track_start - passed)
+    common = _common(_span(answer), (match.start, match.end))
+    return answer.track == match.track and apart <= tolerance and common > 0
 
 
 def _extend(playing: Playing, answer: TrackMatch) -> None:

@@ -179,19 +179,19 @@ class FindRepeats(Stage):
                 case Segment() if state is not None:
                     state.labels.add(item.start, item.end, item.label)
                 case Discontinuity() if state is not None:
-                    out += self._flush(state, item.station, item.start)
+                    out += self._flush(state, session, item.start)
                     state.begun = item.end
                     begin = -(-item.end // HOP) * HOP
                     state.buffer = LandmarkBuffer(item.end, Landmarks.none(begin))
                 case EndOfStream() if state is not None:
-                    out += self._flush(state, item.station, item.start)
+                    out += self._flush(state, session, item.start)
                     out += self._events(
                         state, item.station, self._try(state, item.station, state.finder.finish)
                     )
                     session.repeats = None
             out.append(item)
             if isinstance(item, Decision) and item.final and state is not None:
-                out += self._decided(state, item)
+                out += self._decided(state, session, item.end)
         return out
 
     def oldest(self, session: Session, sample: int) -> int:
@@ -242,27 +242,29 @@ class FindRepeats(Stage):
             log.warning("%s", problem, extra={"station": station})
         return finder
 
-    def _decided(self, state: RepeatsState, decision: Decision) -> list[Repeat]:
+    def _decided(self, state: RepeatsState, session: Session, end: int) -> list[Repeat]:
         """Process the blocks whose landmarks are certain where a decision ends."""
         out: list[Repeat] = []
         while True:
             begin = state.buffer.landmarks.end
             to = (begin // _BLOCK + 1) * _BLOCK
-            if decision.end < to + EDGE:
+            if end < to + EDGE:
                 return out
-            out += self._advance(state, decision.station, to, to + EDGE)
+            out += self._advance(state, session, to, to + EDGE)
 
-    def _flush(self, state: RepeatsState, station: str, end: int) -> list[Repeat]:
+    def _flush(self, state: RepeatsState, session: Session, end: int) -> list[Repeat]:
         """Store the landmarks up to where the audio ends."""
         out: list[Repeat] = []
         while state.buffer.landmarks.end < end // HOP * HOP:
             block = (state.buffer.landmarks.end // _BLOCK + 1) * _BLOCK
-            out += self._advance(state, station, min(block, end // HOP * HOP), end)
+            out += self._advance(state, session, min(block, end // HOP * HOP), end)
         return out
 
-    def _advance(self, state: RepeatsState, station: str, to: int, end: int) -> list[Repeat]:
-        buffer = state.buffer
-        buffer.extend(self._extract, to, end)
+    def _advance(self, state: RepeatsState, session: Session, to: int, end: int) -> list[Repeat]:
+        buffer, station, shared = state.buffer, session.station, session.landmarks
+        if shared is not None and shared.begun != state.begun:
+            shared = None  # `identify` is behind a break already
+        buffer.extend(self._extract, to, end, shared)
         found = self._try(state, station, lambda: state.finder.add(buffer.landmarks))
         buffer.begin(to)
         out = self._events(state, station, found)

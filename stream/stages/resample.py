@@ -9,7 +9,8 @@ from math import gcd
 import numpy as np
 
 from stream.audio import AudioChunk, rescale
-from stream.resampler import GridResampler
+from stream.polyphase import PolyphaseResampler
+from stream.resampler import GridResampler, resampler_from
 from stream.session import Session, Sessions, Stage
 from stream.stages.align import Aligned
 
@@ -18,7 +19,9 @@ from stream.stages.align import Aligned
 class ResampleState:
     """A station's resampler, and where it is in samples at the model's rate."""
 
-    resampler: GridResampler | None  # None after a change of rate, until the new grid begins
+    resampler: (
+        GridResampler | PolyphaseResampler | None
+    )  # None after a change of rate, until the new grid begins
     rate: int  # of what comes in
     begin: int  # first sample out since the latest break
     start: int  # and since the latest change of the rate
@@ -84,7 +87,7 @@ class Resample(Stage):
                 return out
             chunk = aligned
             start = rescale(chunk.start, chunk.rate, self.rate)
-            resampler = GridResampler(chunk.rate, self.rate, chunk.start)
+            resampler = resampler_from(chunk.rate, self.rate, chunk.start)
             state = ResampleState(resampler, chunk.rate, start, start, start)
             session.resample = state
             if before is not None:

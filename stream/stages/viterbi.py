@@ -23,9 +23,11 @@ from pydantic import Field, Strict
 # Both classes, as (speech, music), of each label.
 STATES = ((False, False), (True, False), (False, True), (True, True))
 N_STATES = len(STATES)
-# Score of a hypothesis that contradicts what is final. Scores are relative to the best one; what
-# `Costs` and the evidence of `lag` cells can make of them is far above this.
+# Score of a hypothesis that contradicts what is final. Scores are relative to the best one of some
+# cells before; what `Costs` and the evidence since can make of them is far above half of this.
 DROPPED = -(10**9)
+# Cells after which scores and sums are made relative again, so that they do not grow with time.
+_REBASE_CELLS = 32
 
 Score = Annotated[int, Strict(), Field(ge=-(2**60), le=2**60)]
 Cell = Annotated[int, Strict(), Field(ge=0, le=2**60)]
@@ -34,6 +36,7 @@ Change = tuple[Cell, StateIndex]  # first cell, and the label from there on
 Path = tuple[Change, ...]  # changes that are not final
 Scores = Annotated[list[Score], Field(min_length=N_STATES, max_length=N_STATES)]
 Paths = Annotated[list[Path], Field(min_length=N_STATES, max_length=N_STATES)]
+Sums = tuple[Score, Score]  # of the evidence of speech and of music
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +66,8 @@ class Waiting:
     """The hypotheses before a cell; one that changes there is known `shortest` cells later."""
 
     scores: Scores
-    since: Scores  # evidence of each label from that cell on
     paths: Paths
+    sums: Sums  # before that cell: what came since is a difference
 
 
 @dataclass(slots=True)
@@ -87,6 +90,7 @@ class Search:
     scores: Scores = field(default_factory=lambda: [0] * N_STATES)
     paths: Paths = field(default_factory=lambda: [()] * N_STATES)
     waiting: list[Waiting] = field(default_factory=list)  # one for each of the last cells
+    sums: Sums = (0, 0)
 
     def copy(self) -> Search:
         """Return a search that can go on by itself."""
@@ -95,7 +99,7 @@ class Search:
             scores=[*self.scores],
             paths=[*self.paths],
             waiting=[
-                Waiting([*each.scores], [*each.since], [*each.paths]) for each in self.waiting
+                replace(each, scores=[*each.scores], paths=[*each.paths]) for each in self.waiting
             ],
         )
 
@@ -103,11 +107,11 @@ class Search:
         """Take the evidence of the next cell; return the changes that are final now."""
         if self.first is None:
             self.first = self.cell
-        evidence = (0, speech, music, speech + music)  # in the order of `STATES`
-        self.waiting.append(Waiting([*self.scores], [0] * N_STATES, [*self.paths]))
-        for each in self.waiting:
-            each.since = [then + now for then, now in zip(each.since, evidence, strict=True)]
-        self.scores = [then + now for then, now in zip(self.scores, evidence, strict=True)]
+        # Of the lists, `scores` is new with each cell, and `paths` is not.
+        self.waiting.append(Waiting(self.scores, [*self.paths], self.sums))
+        neither, only_speech, only_music, both = self.scores  # in the order of `STATES`
+        self.scores = [neither, only_speech + speech, only_music + music, both + speech + music]
+        self.sums = self.sums[0] + speech, self.sums[1] + music
         self.cell += 1
         if len(self.waiting) >= costs.shortest:
             changed = self.waiting.pop(0)
@@ -116,9 +120,9 @@ class Search:
                 self._enter(changed, at, costs)
         if self.label is None and self.cell - self.first >= costs.shortest:
             self.begin()
-        final = [] if self.label is None else self._commit(costs)
-        self._normalise()
-        return final
+        if self.cell % _REBASE_CELLS == 0:
+            self._rebase()
+        return [] if self.label is None else self._commit(costs)
 
     def finish(self) -> list[Change]:
         """End the evidence; return the changes of the best hypothesis."""
@@ -136,21 +140,28 @@ class Search:
             if path and path[0][0] < oldest:  # it was not final in time
                 scores[label] = DROPPED
         first, second = sorted(range(N_STATES), key=scores.__getitem__, reverse=True)[:2]
-        for label in range(N_STATES):
+        for label, gained in enumerate(self._gained(changed)):
             before = first if first != label else second
-            score = scores[before] - costs.change + changed.since[label]
+            score = scores[before] - costs.change + gained
             if score > self.scores[label] and scores[before] > DROPPED // 2:
                 self.scores[label] = score
                 self.paths[label] = (*changed.paths[before], (at, label))
 
-    def _normalise(self) -> None:
-        """Make scores relative to the best one, so that they do not grow with time."""
-        best = max(self.scores)
-        floor = best + DROPPED
-        # Comparisons: with calls of `max`, a push takes 1.3 times as long.
-        self.scores = [score - best if score > floor else DROPPED for score in self.scores]
-        for each in self.waiting:
-            each.scores = [score - best if score > floor else DROPPED for score in each.scores]
+    def _gained(self, waiting: Waiting) -> tuple[int, int, int, int]:
+        """Return the evidence of each label from a cell on."""
+        (speech_then, music_then), (speech, music) = waiting.sums, self.sums
+        speech, music = speech - speech_then, music - music_then
+        return 0, speech, music, speech + music
+
+    def _rebase(self) -> None:
+        """Make scores relative to the best one, and sums of evidence to those until now."""
+        best, (speech, music) = max(self.scores), self.sums
+        every: list[Search | Waiting] = [self, *self.waiting]
+        for each in every:
+            each.scores = [
+                score - best if score > DROPPED // 2 else DROPPED for score in each.scores
+            ]
+            each.sums = each.sums[0] - speech, each.sums[1] - music
 
     def _best(self) -> int:
         return self.scores.index(max(self.scores))
@@ -207,9 +218,12 @@ class Search:
         if max(others, default=DROPPED) > limit:
             return False
         for each in self.waiting:  # changes that have not lasted long enough yet
+            gains = self._gained(each)
+            if max(each.scores) - costs.change + max(gains) <= limit:
+                continue  # at most so much, with whatever label before
             for before, (score, path) in enumerate(zip(each.scores, each.paths, strict=True)):
                 if path[:1] != first:
-                    gained = max(gain for label, gain in enumerate(each.since) if label != before)
+                    gained = max(gain for label, gain in enumerate(gains) if label != before)
                     if score - costs.change + gained > limit:
                         return False
         return True

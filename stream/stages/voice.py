@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 
 from airsift.errors import SpecMismatch
 from model.spec import COLUMN_FIELDS
@@ -25,8 +25,9 @@ from stream.stages.classify import DECIMALS
 from stream.stages.features import Columns
 
 if TYPE_CHECKING:
-    from model.classifier import Classifier
+    from model.backend import Classifier
     from model.spec import ModelSpec
+    from model.units import Array
     from stream.session import Item
 
 # What both networks must agree on to classify the same columns.
@@ -108,9 +109,9 @@ class Voice(Stage):
         state.spans = _from(state.spans, first + self.step)
         return decision
 
-    def _odds(self, window: torch.Tensor) -> float:
+    def _odds(self, window: Array) -> float:
         """Return the log odds of a female voice, rounded as all that is decided by."""
-        frames = self.classifier.embed(window.unsqueeze(0))
+        frames = self.classifier.embed(window[None])
         probabilities = self.classifier.decide(frames)[0].tolist()
         female, male = (max(round(p, DECIMALS), MIN_PROBABILITY) for p in probabilities)
         return round(math.log(female / male), DECIMALS)
@@ -121,9 +122,9 @@ def _from(spans: list[Columns], first: int) -> list[Columns]:
     return [span for span in spans if span.start + len(span.values) > first]
 
 
-def _cut_out(spans: Sequence[Columns], first: int, last: int) -> torch.Tensor:
+def _cut_out(spans: Sequence[Columns], first: int, last: int) -> Array:
     """Return the columns [first, last) [shape=(last - first, n_bins)]."""
-    return torch.cat(
+    return np.concatenate(
         [
             span.values[max(first - span.start, 0) : max(last - span.start, 0)]
             for span in spans

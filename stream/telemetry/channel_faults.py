@@ -85,13 +85,16 @@ class ChannelFaults:
                     self._silent[one] = 0
                 elif levels[other] > _LOUD:
                     self._silent[one] += 1
-        if mixture.min() < 0:
+        lowest = min(mixture.tolist())
+        if lowest < 0:
             return _State("inverted", tuple(np.flatnonzero(mixture < 0).tolist()))
-        if mixture.min() == 0:
+        if lowest == 0:
             return _State("cancelled", tuple(np.flatnonzero(mixture == 0).tolist()))
         enough = _SILENT_S * BLOCKS_PER_S
+        if max(self._silent) < enough:
+            return _GOOD
         silent = tuple(c for c, blocks in enumerate(self._silent) if blocks >= enough)
-        return _State("silent", silent) if silent else _GOOD
+        return _State("silent", silent)
 
     def _line(self, state: _State) -> str:
         numbers = " and ".join(str(channel + 1) for channel in state.channels)

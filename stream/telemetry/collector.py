@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from stream.load import Load
 from stream.sources.base import SourceStatus
 from stream.stages.clock import LOUD_PPM
 from stream.telemetry.channel_faults import FAULTS
@@ -44,6 +45,17 @@ SOURCE = {
     "moved": ("airsift_kafka_stations_moved", "Stations that came from another partition."),
     "commits": ("airsift_kafka_commits", "Commits of offsets."),
     "commit_failures": ("airsift_kafka_commit_failures", "Commits that the group refused."),
+}
+# Key of what is left out while the loop is behind to name and help text.
+SKIPPED = {
+    "warp_searches": (
+        "airsift_warp_searches_skipped",
+        "Searches for changed speed and pitch that were left out, because the loop was behind.",
+    ),
+    "identify_s": (
+        "airsift_identify_skipped_seconds",
+        "Seconds of audio that were not identified, because the loop was behind.",
+    ),
 }
 # Attribute of other kinds of sources to name and help text.
 ATTRIBUTES = {
@@ -103,6 +115,14 @@ class Collector:
         """Yield the metrics as they are now."""
         yield from _counters(PIPELINE, self._pipeline.counts if self._pipeline else {})
         yield from _counters(SOURCE, self._source.counts)
+        load = self._pipeline.load if self._pipeline else Load()
+        yield from _counters(SKIPPED, load.skipped)
+        yield _gauge("airsift_behind_seconds", "Seconds behind the newest audio.", load.behind_s)
+        yield _gauge(
+            "airsift_load_level",
+            "What is left out because the loop is behind: 0 is nothing, 3 the most.",
+            load.level,
+        )
         yield _faults()
         yield self._refused()
         yield from _counters(ATTRIBUTES, {k: getattr(self._source, k) for k in ATTRIBUTES})

@@ -219,7 +219,7 @@ def image_environment(prefix):
 def test_the_image_copies_what_exists_and_docker_is_shown_it():
     shown = re.findall(r"^!(.*)$", (ROOT / ".dockerignore").read_text(), re.M)
     copied = [s for each in steps("COPY") if "--from" not in each for s in each.split()[:-1]]
-    assert sorted(copied) == sorted(shown)
+    assert set(copied) == set(shown)
     assert all((ROOT / source).exists() for source in copied)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) <= set(copied)
@@ -386,6 +386,6 @@ def test_nothing_that_runs_needs_what_the_image_leaves_out():
     for package in ("airsift", "stream", "model", "fingerprint"):
         for path in (ROOT / package).rglob("*.py"):
             # They make the windows of `airsift evaluate` and the tags of `airsift corpus build`.
-            if path.name in ("conditions.py", "teacher.py"):
+            if path.name in ("conditions.py", "teacher.py") or "experiments" in path.parts:
                 continue
             assert not re.search(r"^\s*(import|from) torchaudio", path.read_text(), re.M), path

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from airsift import config
 from airsift.cli.app import app
+from model.experiments import config as experiments
 from model.training import config as task
 from model.training import loop
 
@@ -135,6 +136,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 OF_A_TASK = {"docs/own_labels.md"}
+OF_AN_EXPERIMENT = {"docs/experiments.md"}
 
 
 def test_every_toml_shown_is_read(tmp_path: Path) -> None:
@@ -144,6 +146,9 @@ def test_every_toml_shown_is_read(tmp_path: Path) -> None:
             path.write_text(block)
             if where in OF_A_TASK:
                 assert task.load_task(path).labels
+            elif where in OF_AN_EXPERIMENT:
+                path.write_text(f"{experiments.find('8').read_text()}\n{block}")
+                assert experiments.load(path).rows[-1].penalties
             else:
                 config.load(path, environ={})
 

@@ -205,12 +205,54 @@ def test_what_a_worker_imports_holds_nothing_of_training(root):
     )
     loaded = {name for name in done.stdout.split() if name.startswith(TRAINING)}
     assert not loaded
+    assert not {"torch", "torchaudio", "nnAudio", "onnxruntime"} & set(done.stdout.split())
+
+
+# What takes longer to import than the command line takes to print its help.
+HEAVY = {"torch", "torchaudio", "onnxruntime", "nnAudio", "numpy", "scipy", "soxr", "av"}
+HEAVY |= {"pydantic", "kafka", "aiokafka", "faust", "sounddevice", "matplotlib", "mutagen"}
+
+
+@pytest.mark.process
+def test_the_command_line_imports_nothing_heavy():
+    program = "import sys, airsift.cli.app; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert not HEAVY & set(done.stdout.split())
+
+
+@pytest.mark.process
+def test_files_and_their_inputs_need_no_client_of_kafka_and_no_plots():
+    roots = "airsift.cli.segment, airsift.cli.web_input, airsift.config, stream.sources.file"
+    program = f"import sys, {roots}, stream.runner, stream.sinks.final; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert not {"kafka", "aiokafka", "faust", "sounddevice", "scipy", "matplotlib", "torch"} & set(
+        done.stdout.split()
+    )
 
 
 def test_no_test_imports_from_another():
     wrong = re.compile(r"^\s*(?:from|import)\s+[\w.]*\b(?:test_\w+|conftest)\b", re.MULTILINE)
     for path in (ROOT / "tests").rglob("*.py"):
         assert not wrong.search(path.read_text()), path
+
+
+def test_the_engine_knows_neither_library_that_computes():
+    computing = {"torch", "torchaudio", "nnAudio", "onnxruntime"}
+    users = {
+        path.relative_to(ROOT).as_posix(): imports(path) & computing
+        for folder in ("stream", "airsift")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    training = {f"airsift/cli/{name}.py" for name in ("train", "experiment", "tensorboard")}
+    assert {path for path, used in users.items() if used} <= training
+    assert imports(ROOT / "model" / "onnx_backend.py") & computing == {"onnxruntime"}
+    for name in ("backend", "units", "spec", "weights", "short"):
+        text = (ROOT / "model" / f"{name}.py").read_text()
+        assert not re.search(r"^(import|from) (torch|onnxruntime|nnAudio)", text, re.M), name
 
 
 @pytest.mark.process

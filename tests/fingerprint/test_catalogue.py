@@ -54,6 +54,21 @@ def test_a_track_that_could_not_be_read_back_is_not_stored(tmp_path, fields, mes
     assert catalogue.tracks() == []
 
 
+def test_metadata_in_memory_is_bounded(tmp_path, monkeypatch):
+    """Every candidate asks for its track: over the years, for all of them."""
+    made = Catalogue.create(tmp_path)
+    for seed in range(5):
+        made.add(compose(seed, 4.0), Track(f"k{seed}"))
+    catalogue = Catalogue.open(tmp_path)
+    reads = []
+    read = catalogue._metadata.track
+    monkeypatch.setattr(catalogue._metadata, "track", lambda n: (reads.append(n), read(n))[1])
+    monkeypatch.setattr("fingerprint.catalogue.MAX_READ", 3)
+    for number in (1, 2, 3, 3, 4, 1, 5, 5):
+        assert catalogue.track(number) == made.track(number)
+    assert reads == [1, 2, 3, 4, 1, 5]
+
+
 @pytest.mark.slow
 def test_many_tracks_are_merged_as_they_come_and_all_found(small_steps, tmp_path):
     catalogue = Catalogue.create(tmp_path)

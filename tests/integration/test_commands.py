@@ -65,6 +65,22 @@ def test_segment_writes_final_events_as_json_lines(recording):
     assert events[-1]["label"] == "other"
 
 
+def test_several_processes_write_the_same_lines_in_the_same_order(tmp_path):
+    for number, seconds in enumerate((12, 3, 6)):
+        write_wav(tmp_path / f"{number}.wav", tune(seconds))
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "noise.mp3").write_bytes(b"no audio " * 1000)
+    one = airsift("segment", tmp_path)
+    two = airsift("segment", "--jobs", "2", tmp_path)
+    assert (two.returncode, two.stdout) == (one.returncode, one.stdout)
+    assert one.returncode == 1
+    one_line(one, "noise.mp3")
+    one_line(two, "noise.mp3")
+    stations = [json.loads(line)["station"] for line in two.stdout.splitlines()]
+    assert stations == sorted(stations)
+    assert len(set(stations)) == 3
+
+
 def test_segment_as_csv_of_two_files(recording):
     result = airsift("segment", "--format", "csv", recording, recording)
     rows = list(csv.DictReader(io.StringIO(result.stdout)))

@@ -12,6 +12,8 @@ from kafka import TopicPartition
 from kafka.admin import ACLFilter, ACLOperation, ACLPermissionType, NewTopic, ResourcePatternFilter
 from kafka.admin import ACLResourcePatternType as Pattern
 
+from airsift import config
+from airsift.build import event_kinds
 from airsift.errors import BrokerError
 from stream.kafka.client.connect import connect_consumer
 from stream.kafka.client.sink import KafkaSink
@@ -162,6 +164,19 @@ def test_each_right_is_named_at_the_start(driver, right, place):
     assert expected(place, right) in line
     place.grant([right])
     OPENINGS[driver](place.settings(USER))
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_rights_on_topics_of_unused_kinds_are_not_needed(driver, place):
+    """Without a catalogue and repeats.folder nothing writes shares and repeats."""
+    unused = {("topic", name, "WRITE") for name in ("shares", "repeats")}
+    place.make(without=[place.names["shares"], place.names["repeats"]])
+    place.grant([each for each in RIGHTS if each not in unused])
+    settings, kinds = place.settings(USER), event_kinds(config.load(environ={}).config)
+    if driver == "worker":
+        prepare_topics(settings, kinds)
+    else:
+        KafkaSink(settings, kinds=kinds).close()
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

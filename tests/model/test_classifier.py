@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import SpecMismatch
-from model import classifier
+from model import classifier, weights
 from model.export import torchscript
 from model.networks import presets
 from model.networks.inference import inference_form
@@ -74,10 +74,10 @@ def test_a_file_that_is_not_a_model_is_refused_in_one_line(tmp_path: Path) -> No
         classifier.load(path)
     assert "\n" not in str(caught.value)
     with pytest.raises(SpecMismatch) as again:
-        classifier.read_spec(path)
+        weights.read_spec(path)
     assert str(again.value) == str(caught.value)
     with pytest.raises(SpecMismatch, match="No such file"):
-        classifier.read_spec(tmp_path / "missing.pt")
+        weights.read_spec(tmp_path / "missing.pt")
     with pytest.raises(SpecMismatch, match="No such file"):
         classifier.load(tmp_path / "missing.pt")
 
@@ -86,7 +86,7 @@ def test_a_file_that_is_not_a_model_is_refused_in_one_line(tmp_path: Path) -> No
 def test_a_torchscript_file_without_a_spec_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bare.pt"
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(path))
-    for read in (classifier.load, classifier.read_spec):
+    for read in (classifier.load, weights.read_spec):
         with pytest.raises(SpecMismatch, match="carries no spec"):
             read(path)
 
@@ -124,9 +124,9 @@ def test_a_spec_is_read_without_the_network(tmp_path: Path, rate: int) -> None:
     path = tmp_path / "other name.pt"
     spec = ModelSpec(sample_rate=rate, training_data="Lärm")
     classifier.save(torch.jit.script(torch.nn.Linear(2, 2)), spec, path)
-    assert classifier.read_spec(path) == spec
-    for shipped in (classifier.DEFAULT_WEIGHTS, classifier.VOICE_WEIGHTS):
-        assert classifier.read_spec(shipped) == classifier.load(shipped).spec
+    assert weights.read_spec(path) == spec
+    for shipped in (weights.DEFAULT_WEIGHTS, weights.VOICE_WEIGHTS):
+        assert weights.read_spec(shipped) == classifier.load(shipped).spec
 
 
 def test_the_shipped_weights_load_and_fit_the_front_end() -> None:
@@ -140,7 +140,7 @@ def test_the_shipped_weights_load_and_fit_the_front_end() -> None:
         training_data=shipped.spec.training_data,
         weights_sha256=shipped.spec.weights_sha256,
     )
-    assert classifier.DEFAULT_WEIGHTS.stat().st_size < 2_000_000
+    assert weights.DEFAULT_WEIGHTS.stat().st_size < 2_000_000
     quiet = shipped.decide(shipped.embed(torch.zeros(1, 250, 144)))
     assert float(quiet.max()) < 0.5
 
@@ -218,8 +218,10 @@ def test_no_batch_and_no_other_length_moves_a_bit_of_a_short_window(
 @pytest.mark.parametrize("length", [1, 25, 39, 40, 49, 50, 100, 250])
 def test_a_short_window_has_the_frames_that_it_has_and_at_least_one(length: int) -> None:
     from model.short import window_frames
+    from model.torch_backend import TorchClassifier
 
-    found = window_frames(SHIPPED, COLUMNS[:3, :length])
+    columns = COLUMNS[:3, :length].numpy()
+    found = torch.from_numpy(window_frames(TorchClassifier(SHIPPED), columns))
     assert found.shape == (3, max((length - 40) // 10, 0) + 1, SHIPPED.spec.frame_size)
     if length >= 40:
         assert torch.equal(found, frames_of_all()[:3, : found.shape[1]])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from airsift.errors import ConfigError
 from model import units
-from model.frontend.base import FrontEnd
+from model.frontend.base import TensorFrontEnd
 from model.frontend.kernels import bin_frequencies
 from model.frontend.rolling_cqt import RollingCQT, cqt, make_front_end
 from tests.examples import examples
@@ -32,12 +32,12 @@ NNAUDIO_TOLERANCE = 1e-4
 
 
 @pytest.fixture(scope="module", params=["rolling", "nnaudio"])
-def front_end(request: pytest.FixtureRequest) -> FrontEnd:
+def front_end(request: pytest.FixtureRequest) -> TensorFrontEnd:
     return make_front_end(request.param, compression=0)
 
 
 @pytest.fixture(scope="module")
-def reference() -> FrontEnd:
+def reference() -> TensorFrontEnd:
     return make_front_end("nnaudio", compression=0)
 
 
@@ -58,7 +58,7 @@ def impulse(sample: int, columns: int) -> Tensor:
     return samples
 
 
-def push_in_pieces(front_end: FrontEnd, samples: Tensor, cuts: Sequence[int]) -> Tensor:
+def push_in_pieces(front_end: TensorFrontEnd, samples: Tensor, cuts: Sequence[int]) -> Tensor:
     state = front_end.initial_state(len(samples))
     columns = []
     for begin, end in pairwise([0, *sorted(cuts), samples.shape[1] // HOP]):
@@ -87,33 +87,33 @@ def test_any_cutting_gives_the_same_columns(cuts: list[int], batch: int) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cuts", [[1], range(1, 30), [11, 12, 13]], ids=str)
-def test_reference_may_be_cut_too(reference: FrontEnd, cuts: Sequence[int]) -> None:
+def test_reference_may_be_cut_too(reference: TensorFrontEnd, cuts: Sequence[int]) -> None:
     samples = noise(30, batch=2)
     assert_same(
         push_in_pieces(reference, samples, cuts), push_in_pieces(reference, samples, []), atol=1e-6
     )
 
 
-def test_file_is_the_stream_without_its_latency(front_end: FrontEnd) -> None:
+def test_file_is_the_stream_without_its_latency(front_end: TensorFrontEnd) -> None:
     samples = noise(40)
     streamed = push_in_pieces(front_end, samples, [7, 9, 30])
     skip = front_end.latency // HOP
     assert_same(cqt(samples, front_end)[:, : 40 - skip], streamed[:, skip:])
 
 
-def test_file_need_not_be_whole_hops(front_end: FrontEnd) -> None:
+def test_file_need_not_be_whole_hops(front_end: TensorFrontEnd) -> None:
     columns = cqt(noise(10)[:, : 9 * HOP + 1], front_end)
     assert columns.shape == (1, 10, 144)
 
 
-def test_row_of_a_batch_is_that_station_alone(front_end: FrontEnd) -> None:
+def test_row_of_a_batch_is_that_station_alone(front_end: TensorFrontEnd) -> None:
     samples = noise(40, batch=5)
     together = cqt(samples, front_end)
     for row in range(5):
         assert_same(together[row : row + 1], cqt(samples[row : row + 1], front_end))
 
 
-def test_stations_may_change_batches_in_mid_stream(front_end: FrontEnd) -> None:
+def test_stations_may_change_batches_in_mid_stream(front_end: TensorFrontEnd) -> None:
     samples = noise(50, batch=3)
     whole = push_in_pieces(front_end, samples, [])
     first, state = front_end(samples[:, : 20 * HOP], front_end.initial_state(3))
@@ -129,14 +129,14 @@ def test_stations_may_change_batches_in_mid_stream(front_end: FrontEnd) -> None:
     assert_same(alone[0], whole[0, 20:])
 
 
-def test_state_that_was_given_is_not_changed(front_end: FrontEnd) -> None:
+def test_state_that_was_given_is_not_changed(front_end: TensorFrontEnd) -> None:
     _, state = front_end(noise(20), front_end.initial_state(1))
     before = {name: values.clone() for name, values in state.items()}
     front_end(noise(20, seed=1), state)
     assert all(torch.equal(before[name], state[name]) for name in state)
 
 
-def test_later_audio_does_not_change_earlier_columns(front_end: FrontEnd) -> None:
+def test_later_audio_does_not_change_earlier_columns(front_end: TensorFrontEnd) -> None:
     one, other = noise(60), noise(60, seed=1)
     other[:, : 30 * HOP] = one[:, : 30 * HOP]
     columns = push_in_pieces(front_end, torch.cat([one, other]), [])
@@ -155,20 +155,20 @@ def test_silence_before_the_audio_shifts_its_columns(shift: int) -> None:
 # --- the same as nnAudio ---
 
 
-def test_noise_equals_nnaudio(reference: FrontEnd) -> None:
+def test_noise_equals_nnaudio(reference: TensorFrontEnd) -> None:
     samples = noise(250, batch=2)
     expected = cqt(samples, reference)
     assert_same(cqt(samples, RAW), expected, atol=NNAUDIO_TOLERANCE * float(expected.max()))
 
 
 @pytest.mark.parametrize("frequency_hz", [60, 80, 440, 1000, 2450, 2560, 2700, 4000, 4974, 6000])
-def test_tones_equal_nnaudio(reference: FrontEnd, frequency_hz: float) -> None:
+def test_tones_equal_nnaudio(reference: TensorFrontEnd, frequency_hz: float) -> None:
     samples = tone(frequency_hz, 60)
     assert_same(cqt(samples, RAW), cqt(samples, reference), atol=NNAUDIO_TOLERANCE)
 
 
 @pytest.mark.slow
-def test_front_ends_are_interchangeable(reference: FrontEnd) -> None:
+def test_front_ends_are_interchangeable(reference: TensorFrontEnd) -> None:
     for name in ("sample_rate", "hop", "n_bins", "latency"):
         assert getattr(RAW, name) == getattr(reference, name)
     samples = noise(40) * 0.1
@@ -181,7 +181,7 @@ def test_front_ends_are_interchangeable(reference: FrontEnd) -> None:
 
 
 @pytest.mark.parametrize("bin_", [0, 1, 23, 24, 47, 48, 80, 95, 96, 119, 120, 142, 143])
-def test_tone_lights_its_bin(front_end: FrontEnd, bin_: int) -> None:
+def test_tone_lights_its_bin(front_end: TensorFrontEnd, bin_: int) -> None:
     column = cqt(tone(bin_frequencies()[bin_], 60), front_end)[0, 30]
     assert int(column.argmax()) == bin_
     # Hann tapers one bandwidth apart: half of it shows in the neighbours, nothing further on.
@@ -192,13 +192,13 @@ def test_tone_lights_its_bin(front_end: FrontEnd, bin_: int) -> None:
     assert float(column[far].max()) < 0.02
 
 
-def test_silence_gives_zeros(front_end: FrontEnd) -> None:
+def test_silence_gives_zeros(front_end: TensorFrontEnd) -> None:
     assert not cqt(torch.zeros(2, 30 * HOP), front_end).any()
     assert not cqt(torch.zeros(2, 30 * HOP), COMPRESSED).any()
 
 
 @pytest.mark.parametrize("gain", [0.0, 0.1, 10.0, -1.0])
-def test_gain_scales_the_magnitude(front_end: FrontEnd, gain: float) -> None:
+def test_gain_scales_the_magnitude(front_end: TensorFrontEnd, gain: float) -> None:
     samples = noise(40)
     expected = abs(gain) * cqt(samples, front_end)
     assert_same(cqt(gain * samples, front_end), expected, atol=1e-6 * max(1.0, abs(gain)))
@@ -220,7 +220,9 @@ def test_white_noise_falls_with_the_width_of_the_bins() -> None:
 
 
 @pytest.mark.parametrize("column", [0, 1, 20])
-def test_click_lights_the_column_it_is_the_centre_of(front_end: FrontEnd, column: int) -> None:
+def test_click_lights_the_column_it_is_the_centre_of(
+    front_end: TensorFrontEnd, column: int
+) -> None:
     magnitudes = cqt(impulse(column * HOP, 60), front_end)[0]
     assert (magnitudes.argmax(dim=0) == column).all()
     away = torch.arange(60).sub(column).abs()
@@ -242,7 +244,7 @@ def test_latency_is_as_short_as_it_can_be() -> None:
 # --- edges ---
 
 
-def test_nothing_in_gives_nothing_out(front_end: FrontEnd) -> None:
+def test_nothing_in_gives_nothing_out(front_end: TensorFrontEnd) -> None:
     state = front_end.initial_state(2)
     columns, after = front_end(torch.zeros(2, 0), state)
     assert columns.shape == (2, 0, 144)
@@ -269,7 +271,7 @@ def test_double_precision_is_a_conversion_away() -> None:
 @pytest.mark.parametrize("kind", ["rolling", "nnaudio"])
 def test_everything_moves_to_another_device(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # The meta device computes nothing, but refuses to mix with tensors left on the CPU.
-    monkeypatch.setattr(units, "checked_sizes", lambda function, rows, sizes: tuple(sizes))
+    monkeypatch.setattr(units, "checked_sizes", lambda function, rows, sizes, library: tuple(sizes))
     front_end = make_front_end(kind).to("meta")
     columns = cqt(torch.zeros(2, 10 * HOP, device="meta"), front_end)
     assert columns.device.type == "meta"
@@ -286,17 +288,17 @@ def test_cuda_equals_cpu(kind: str) -> None:
     assert_same(on_gpu.cpu(), expected, atol=1e-3)  # TF32 products, where they are switched on
 
 
-def test_samples_must_be_whole_hops(front_end: FrontEnd) -> None:
+def test_samples_must_be_whole_hops(front_end: TensorFrontEnd) -> None:
     with pytest.raises(ValueError, match=r"samples.shape\[1\]=321 must be a multiple of hop=320"):
         front_end(torch.zeros(1, 321), front_end.initial_state(1))
 
 
-def test_samples_must_be_a_batch(front_end: FrontEnd) -> None:
+def test_samples_must_be_a_batch(front_end: TensorFrontEnd) -> None:
     with pytest.raises(ValueError, match=r"samples.shape=\(320,\) must be \(batch, n\)"):
         front_end(torch.zeros(320), front_end.initial_state(1))
 
 
-def test_state_must_be_of_the_same_batch(front_end: FrontEnd) -> None:
+def test_state_must_be_of_the_same_batch(front_end: TensorFrontEnd) -> None:
     with pytest.raises(ValueError, match="samples of 2 stations and a state of 3"):
         front_end(torch.zeros(2, 320), front_end.initial_state(3))
 

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from model import classifier
+from model import classifier, weights
 from model.frontend.rolling_cqt import RollingCQT
-from model.units import SIZES, Units, checked_sizes, random_rows, use_threads
+from model.tensors import TORCH, tensor_units, use_threads
+from model.units import NUMPY, SIZES, Units, checked_sizes, random_rows
 from tests.examples import examples
 
-SHIPPED, VOICE = classifier.load(), classifier.load(classifier.VOICE_WEIGHTS)
+SHIPPED, VOICE = classifier.load(), classifier.load(weights.VOICE_WEIGHTS)
 FRONT_END = RollingCQT()
 EXAMPLES = random_rows((5,))
 ULP = 2.0**-20
+
+
+def tensors(count: int) -> tuple[Tensor, ...]:
+    return tuple(torch.from_numpy(each) for each in EXAMPLES(count))
 
 
 @pytest.fixture
@@ -70,7 +76,7 @@ def one_number(rows: Tensor) -> Tensor:
 def test_only_sizes_that_change_no_bit_are_used(
     function: Callable[[Tensor], Tensor], expected: tuple[int, ...]
 ) -> None:
-    assert checked_sizes(lambda rows: (function(rows),), EXAMPLES(8), (2, 8)) == expected
+    assert checked_sizes(lambda rows: (function(rows),), tensors(8), (2, 8), TORCH) == expected
 
 
 @pytest.mark.parametrize("function", [by_size, by_place, last_place_only, by_neighbours])
@@ -78,7 +84,7 @@ def test_only_sizes_that_change_no_bit_are_used(
 def test_rows_of_a_batch_equal_single_rows_with_every_library(
     function: Callable[[Tensor], Tensor], rows: int
 ) -> None:
-    units = Units("test", function, EXAMPLES)
+    units = tensor_units("test", function, EXAMPLES)
     values = torch.rand(rows, 5)
     alone = torch.cat([units(values[k : k + 1])[0] for k in range(rows)])
     assert torch.equal(units(values)[0], alone)
@@ -95,7 +101,7 @@ def test_a_function_never_sees_another_shape(rows: int) -> None:
         assert values.is_contiguous()
         return values + 1, more * 2
 
-    units = Units("test", function, random_rows((3,), (2, 2)))
+    units = tensor_units("test", function, random_rows((3,), (2, 2)))
     shapes.clear()
     values = torch.rand(3, rows).t()
     more = torch.rand(rows, 2, 2)
@@ -111,8 +117,10 @@ def test_a_function_never_sees_another_shape(rows: int) -> None:
 @pytest.mark.parametrize(
     "unit", [*SHIPPED.units, *VOICE.units, *FRONT_END.units], ids=lambda u: u.name
 )
-def test_no_batch_no_order_and_no_alignment_moves_a_bit(unit: Units, data: st.DataObject) -> None:
-    rows = unit.examples(19)
+def test_no_batch_no_order_and_no_alignment_moves_a_bit(
+    unit: Units[Tensor], data: st.DataObject
+) -> None:
+    rows = tuple(torch.as_tensor(each) for each in unit.examples(19))
     expected = [unit(*(each[k : k + 1] for each in rows)) for k in range(19)]
     chosen = data.draw(st.lists(st.integers(0, 18), min_size=1, max_size=24))
     shift = data.draw(st.integers(0, 15))
@@ -132,8 +140,8 @@ def moved(values: Tensor, by: int) -> Tensor:
 
 @pytest.mark.parametrize("unit", [*SHIPPED.units, *FRONT_END.units], ids=lambda u: u.name)
 @pytest.mark.usefixtures("one_thread_again")
-def test_the_number_of_threads_moves_no_bit(unit: Units) -> None:
-    rows, results = unit.examples(40), []
+def test_the_number_of_threads_moves_no_bit(unit: Units[Tensor]) -> None:
+    rows, results = tuple(torch.as_tensor(each) for each in unit.examples(40)), []
     for threads in (1, 2, 3):
         use_threads(threads)
         with torch.inference_mode():
@@ -145,10 +153,42 @@ def test_the_number_of_threads_moves_no_bit(unit: Units) -> None:
 @pytest.mark.usefixtures("one_thread_again")
 def test_threads_compute_in_the_mode_of_their_caller() -> None:
     use_threads(2)
-    units = Units("test", honest, EXAMPLES)
+    units = tensor_units("test", honest, EXAMPLES)
     values = torch.rand(40, 5, requires_grad=True)
     assert units(values)[0].requires_grad
     with torch.no_grad():
         assert not units(values)[0].requires_grad
     with torch.inference_mode():
         assert units(values)[0].is_inference()
+
+
+@examples(50)
+@given(st.integers(0, 40), st.integers(0, 15))
+def test_units_of_arrays_are_aligned_and_of_the_allowed_sizes(rows: int, shift: int) -> None:
+    seen = set()
+
+    def function(values: np.ndarray) -> tuple[np.ndarray, ...]:
+        seen.add(len(values))
+        assert values.ctypes.data % 64 == 0
+        assert values.flags.c_contiguous
+        return values + 1, values * 2
+
+    unit = Units("test", function, EXAMPLES, NUMPY)
+    memory = np.random.default_rng(rows).random(5 * rows + shift, np.float32)
+    values = memory[shift:].reshape(rows, 5)
+    plus, twice = unit(values)
+    np.testing.assert_array_equal(plus, values + 1)
+    np.testing.assert_array_equal(twice, values * 2)
+    assert seen <= set(SIZES)
+
+
+@pytest.mark.parametrize("function", [by_size, by_place, last_place_only, by_neighbours])
+def test_arrays_are_checked_as_tensors_are(function: Callable[[Tensor], Tensor]) -> None:
+    def of_arrays(rows: np.ndarray) -> tuple[np.ndarray, ...]:
+        return (function(torch.from_numpy(rows)).numpy(),)
+
+    unit = Units("test", of_arrays, EXAMPLES, NUMPY)
+    assert unit.sizes() == tensor_units("test", function, EXAMPLES).sizes()
+    values = np.random.default_rng(1).random((17, 5), np.float32)
+    alone = np.concatenate([unit(values[k : k + 1])[0] for k in range(17)])
+    np.testing.assert_array_equal(unit(values)[0], alone)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from model import classifier
+from model import classifier, weights
 from model.corpus import groups
 from model.corpus.recordings import Recording
 from model.evaluation import voices
@@ -125,7 +125,7 @@ def test_a_users_group_that_is_called_like_a_known_voice_is_another_voice() -> N
 
 
 def test_the_shipped_voice_model_is_small_and_fits_the_other() -> None:
-    voice, other = classifier.load(classifier.VOICE_WEIGHTS), classifier.load()
+    voice, other = classifier.load(weights.VOICE_WEIGHTS), classifier.load()
     assert voice.spec.labels == voices.LABELS
     assert voice.spec.window_columns == other.spec.window_columns
-    assert classifier.VOICE_WEIGHTS.stat().st_size < 200_000
+    assert weights.VOICE_WEIGHTS.stat().st_size < 200_000

@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airsift.errors import SpecMismatch
-from model.classifier import DEFAULT_WEIGHTS, VOICE_WEIGHTS
-from model.weights import check_trusted, sha256_of
+from model.weights import DEFAULT_WEIGHTS, VOICE_WEIGHTS, check_trusted, sha256_of
 
 KEY = "model.sha256"
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
+import numpy as np
 
 from model.spec import ModelSpec
+from model.units import Array
 from stream.stages.smooth import SmoothSettings
 
 RATE = 16_000
 SMOOTH = SmoothSettings(
     change_cost=2.0, max_delay=96_000, min_length=32_000, update=80_000, grid=3200
 )
+
+
+def sigmoid(scores: Array) -> Array:
+    """Return probabilities of log odds."""
+    return 1 / (1 + np.exp(-scores))
 
 
 class LoudnessClassifier:
@@ -24,17 +30,20 @@ class LoudnessClassifier:
 
     spec = ModelSpec(context_columns=20, stride_columns=10, frame_size=2, moments=5)
 
-    def embed(self, columns: torch.Tensor) -> torch.Tensor:
-        halves = columns.unflatten(2, (2, 72)).mean(3)
-        return halves.unfold(1, 20, 10).mean(3)
+    def embed(self, columns: Array) -> Array:
+        halves = columns.reshape(*columns.shape[:2], 2, 72).mean(3)
+        return np.lib.stride_tricks.sliding_window_view(halves, 20, axis=1)[:, ::10].mean(3)
 
-    def decide(self, frames: torch.Tensor) -> torch.Tensor:
-        return torch.sigmoid(frames.mean(1) - 1.0)
+    def decide(self, frames: Array) -> Array:
+        return sigmoid(frames.mean(1) - 1.0)
 
-    def predict(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def predict(self, frames: Array) -> tuple[Array, Array]:
         first = (self.spec.window_frames - self.spec.moments) // 2
-        near = torch.sigmoid(frames[:, first : first + self.spec.moments] - 1.0)
+        near = sigmoid(frames[:, first : first + self.spec.moments] - 1.0)
         return self.decide(frames), near
+
+    def unbatched(self) -> list[str]:
+        return []
 
 
 class Treble:
@@ -44,14 +53,20 @@ class Treble:
         self.spec = ModelSpec(**facts)
         self.windows = 0
 
-    def embed(self, windows: torch.Tensor) -> torch.Tensor:
+    def embed(self, windows: Array) -> Array:
         assert windows.shape[1:] == (250, 144)
         self.windows += len(windows)
         return windows
 
-    def decide(self, windows: torch.Tensor) -> torch.Tensor:
-        treble = (windows[:, :, 72:] - windows[:, :, :72]).mean(dim=(1, 2))
-        return torch.sigmoid(torch.stack([treble, -treble], dim=1))
+    def decide(self, windows: Array) -> Array:
+        treble = (windows[:, :, 72:] - windows[:, :, :72]).mean(axis=(1, 2))
+        return sigmoid(np.stack([treble, -treble], axis=1))
+
+    def predict(self, windows: Array) -> tuple[Array, Array]:
+        return self.decide(windows), np.zeros((len(windows), 0, 2), np.float32)
+
+    def unbatched(self) -> list[str]:
+        return []
 
 
 def snapshot(oldest: int, **more: Any) -> dict[str, Any]:

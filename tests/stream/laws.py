@@ -1,4 +1,7 @@
-"""What must hold on every processor, checked in one process: its environment chooses the processor.
+"""What must hold on every processor, checked in one process.
+
+Its environment chooses the processor, and with BACKEND the library.
+
 
 ``python tests/stream/laws.py FOLDER`` reads the programmes and the catalogue that
 `test_processors` made there. It prints the events of the programmes as JSON, or fails where they
@@ -9,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -24,7 +28,11 @@ from stream.testing import chunks_of
 
 
 def pipeline(folder: Path, threads: int) -> Pipeline:
-    sets = [f"identify.catalogue='{folder / 'catalogue'}'", f"model.threads={threads}"]
+    backend = os.environ.get("BACKEND", "torch")
+    sets = [
+        f"identify.catalogue='{folder / 'catalogue'}'", f"model.threads={threads}",
+        f"model.backend={backend}",
+    ]  # fmt: skip
     return build_pipeline(config.load(sets=sets, environ={}).config)
 
 

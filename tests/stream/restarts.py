@@ -13,17 +13,16 @@ import numpy as np
 from fingerprint.catalogue import Catalogue
 from fingerprint.matching.matcher import LandmarkMatcher
 from fingerprint.track import Track
-from model.frontend.rolling_cqt import RollingCQT
 from stream.pipeline import Pipeline
 from stream.stages.identify import Identify
 from stream.testing import chunks_of
 from tests.fingerprint.music import compose
 from tests.stream.doubles import SMOOTH, LoudnessClassifier, Treble
+from tests.stream.networks import FRONT_END
 from tests.stream.sample_matcher import TIMES
 
 RATE = 16000
 IDENTIFY = replace(TIMES, interval=3 * RATE, query=8 * RATE, warp_every_n_queries=4)
-FRONT_END = RollingCQT()
 CLASSIFIER = LoudnessClassifier()
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import torch
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +10,7 @@ from stream.stages.classify import Classify
 from stream.stages.features import Columns
 from tests.examples import examples
 
-COLUMNS = torch.rand(50 * 12, 144, generator=torch.Generator().manual_seed(1)) * 4
+COLUMNS = np.random.default_rng(1).random((50 * 12, 144), np.float32) * 4
 
 
 def spans(lengths, station="a", start=0):

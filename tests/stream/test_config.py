@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from airsift import config
+from airsift.build import event_kinds
 from airsift.config import Config
 from airsift.defaults import Section
 from airsift.errors import ConfigError
@@ -156,3 +157,20 @@ def test_every_key_that_names_a_file_is_known_as_one():
     values = dict(config.flatten(config.load(environ={}).config.model_dump()))
     paths = {key for key in values if config._is_path("x", key)}
     assert {key for key in values if re.search(r"(path|file|catalogue|folder)$", key)} == paths
+
+
+@pytest.mark.parametrize(
+    ("sets", "unused"),
+    [
+        ([], {"share", "repeat"}),
+        (["identify.catalogue='shelf'"], {"repeat"}),
+        (["repeats.folder='found'"], {"share"}),
+        (["identify.catalogue='shelf'", "repeats.folder='found'"], set()),
+    ],
+)
+def test_only_topics_of_events_that_are_published_are_needed(sets, unused):
+    settings = config.load(sets=sets, environ={}).config
+    topics = settings.kafka.topics
+    needed = topics.of_events(event_kinds(settings))
+    assert topics.events.keys() - needed.keys() == unused
+    assert needed.items() <= topics.events.items()

@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 from airsift.errors import BrokerError
 from stream.audio import AudioChunk
 from stream.demo import sources as air
-from stream.demo.programme import Programme
 from stream.demo.sources import EndingSource, ProgrammeSource
 from stream.demo.subscriber import MS, event_of
-from stream.events import Decision, Gap, Match, Segment
+from stream.events import Decision, Gap, Match, Repeat, Segment, Share
 
 PROBABILITY = st.floats(0, 1).map(lambda p: round(p, 3))
 TIMES = st.tuples(
@@ -37,6 +36,20 @@ EVENTS = st.one_of(
         st.integers(0, 10**6),
         PROBABILITY,
     ),
+    st.builds(
+        lambda t, words, at, score: Share(*t, words, words, words, at * 10, score),
+        TIMES,
+        st.text(),
+        st.integers(0, 10**6),
+        PROBABILITY,
+    ),
+    st.builds(
+        lambda t, words, count, at: Repeat(*t, words, count, at, "music", "song", words),
+        TIMES,
+        st.text(),
+        st.integers(2, 99),
+        st.integers(0, 10**9),
+    ),
     st.builds(lambda t, reason: Gap(*t, reason), TIMES, st.text()),
 )
 
@@ -52,15 +65,15 @@ def test_an_event_of_another_kind_is_refused_by_name():
         event_of(known | {"schema": "airsift.dream/1"})
 
 
-@given(st.integers(0, 3 * air.RATE))
-def test_a_programme_is_sent_whole(length):
+@given(st.integers(0, 3 * air.RATE), st.integers(0, 10**6))
+def test_a_programme_is_sent_whole(length, after_ms):
     samples = np.arange(length, dtype=np.float32)
-    programme = Programme("a", "A", "flac", samples, (), ())
-    chunks = [chunk for batch in ProgrammeSource(programme) for chunk in batch]
-    assert [chunk.start for chunk in chunks] == list(range(0, length, air.RATE))
+    chunks = [chunk for batch in ProgrammeSource("a", samples, after_ms) for chunk in batch]
+    first = after_ms * air.RATE // 1000
+    assert [chunk.start - first for chunk in chunks] == list(range(0, length, air.RATE))
     assert sum(len(chunk.samples) for chunk in chunks) == length
     for chunk in chunks:
-        assert np.array_equal(chunk.samples, samples[chunk.start : chunk.end])
+        assert np.array_equal(chunk.samples, samples[chunk.start - first : chunk.end - first])
 
 
 class EndlessSource:

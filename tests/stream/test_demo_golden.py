@@ -35,10 +35,11 @@ def row_of(event):
     return row | {"score": round(values["score"], 2)}
 
 
-def events_of(name, folder, catalogue):
+def events_of(name, folder, catalogue, backend):
     path = folder / f"{name}.wav"
     write_wav(path, assemble(name).samples, RATE)
-    config = configuration.load(sets=[f"identify.catalogue='{catalogue}'"], environ={}).config
+    chosen = [f"identify.catalogue='{catalogue}'", f"model.backend={backend}"]
+    config = configuration.load(sets=chosen, environ={}).config
     rows = []
     source = FileSource(path, name)
     run_source(
@@ -53,10 +54,11 @@ def events_of(name, folder, catalogue):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
 @pytest.mark.parametrize("name", programmes())
-def test_events_are_the_golden_ones(name, tmp_path, catalogue, request):
+def test_events_are_the_golden_ones(name, backend, tmp_path, catalogue, request):
     path = GOLDEN / f"{name}.json"
-    events = events_of(name, tmp_path, catalogue)
+    events = events_of(name, tmp_path, catalogue, backend)
     if request.config.getoption("--update-golden"):
         lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in events)
         path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")

@@ -15,7 +15,7 @@ import pytest
 from stream.demo import programme
 from stream.demo.programme import programmes
 from stream.demo.summary import summary
-from stream.events import Match, Segment
+from stream.events import Match, Repeat, Segment
 
 assemble = cache(programme.assemble)
 
@@ -69,6 +69,8 @@ def test_it_processes_both_stations_names_the_songs_and_leaves_nothing_behind(de
     assert (process.returncode, complaints) == (0, "")
     assert "5 of 5 named, 0 wrong" in output
     assert "Lincoln Domina - Hunting: not in the catalogue" in output
+    assert re.search(r"Hunting, again 10 min later: found as [0-9a-f]{10}, song, 2 times\n", output)
+    assert "`airsift catalogue name`, and played once more: recognised\n" in output
     assert float(re.search(r"  all +(\d+\.\d)%", output).group(1)) > 85
     assert "\x1b" not in output
     assert not answers(broker_of(output))
@@ -118,6 +120,25 @@ def test_the_summary_of_the_truth_is_perfect_and_of_nothing_is_not():
     nothing = "\n".join(summary(on_air, []))
     assert len(re.findall(" 0.0%", nothing)) == 5
     assert "0 of 5 named, 0 wrong" in nothing
+
+
+@pytest.mark.slow
+def test_the_summary_says_what_became_of_what_came_again():
+    south = assemble("south")
+    first = south.length_ms + 600_000
+    found = Repeat("south", first, first + 20_000, 1000, None, "59ffb420f9", 2, 0, "music", "song")
+    again = first + 620_000
+    named = Match("south", again, again + 20_000, 1000, None, "k", "Hunting", "", 0, 9.0, True)
+    missed = "Hunting, again 10 min later: missed"
+    assert missed in "\n".join(summary([south], []))
+    # The first playing, in the programme, is none that came again.
+    early = Repeat("south", 105_000, 136_000, 1000, None, "59ffb420f9", 2, 0, "music", "song")
+    assert missed in "\n".join(summary([south], [early]))
+    assert "played once more: missed" in "\n".join(summary([south], [found]))
+    text = "\n".join(summary([south], [found, named]))
+    assert "found as 59ffb420f9, song, 2 times" in text
+    assert "played once more: recognised" in text
+    assert "WRONG NAME" not in text
 
 
 @pytest.mark.slow

@@ -12,7 +12,6 @@ from prometheus_client import CollectorRegistry
 
 from airsift import config
 from airsift.errors import ConfigError
-from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
 from stream.kafka.health import Readiness
 from stream.pipeline import Pipeline
@@ -24,6 +23,7 @@ from stream.telemetry.server import serving
 from stream.telemetry.telemetry import Telemetry
 from stream.testing import ManualClock
 from tests.stream.doubles import SMOOTH
+from tests.stream.networks import FRONT_END
 
 RATE = 16000
 
@@ -85,7 +85,7 @@ class HeldSource(Source):
 def test_health_follows_the_loop(classifier):
     clock, source = ManualClock(1000.0), HeldSource()
     watch = Telemetry(config.load(environ={}).config.watch, now=clock)
-    pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
+    pipeline = Pipeline(FRONT_END, classifier, SMOOTH)
     watch.bind(source, pipeline, [])
     loop = threading.Thread(
         target=run_source,

@@ -14,7 +14,6 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from airsift import config
-from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
 from stream.kafka.loopback import free_ports
 from stream.pipeline import Pipeline
@@ -25,6 +24,7 @@ from stream.telemetry.telemetry import Telemetry
 from stream.testing import ListSink, ListSource, ManualClock, programme, write_wav
 from tests.examples import examples
 from tests.stream.doubles import SMOOTH
+from tests.stream.networks import FRONT_END
 from tests.waiting import wait_until
 
 RATE = 16000
@@ -66,7 +66,7 @@ def test_metrics_equal_the_run(classifier):
     ]
     source, sink = BusySource(batches), BusySink(refusals=4)
     source.counts = Counter(messages=7, dead_letters=2)
-    pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
+    pipeline = Pipeline(FRONT_END, classifier, SMOOTH)
     watch = Telemetry(watch_config(), wall=lambda: 5100.0)
     watch.bind(source, pipeline, [sink])
     run_source(source, pipeline, [sink], checkpoint_s=1e-9, stop=Stop(), observer=watch)
@@ -114,7 +114,7 @@ def test_being_watched_changes_nothing(classifier):
     reported = []
     for watch in (None, Telemetry(watch_config())):
         source, sink = ListSource([batch]), ListSink()
-        pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
+        pipeline = Pipeline(FRONT_END, classifier, SMOOTH)
         if watch is not None:
             watch.bind(source, pipeline, [sink])
         observer = {} if watch is None else {"observer": watch}
@@ -126,7 +126,7 @@ def test_being_watched_changes_nothing(classifier):
 def test_clocks_that_differ_give_no_negative_latency(classifier):
     watch = Telemetry(watch_config(), wall=lambda: 1.0)
     batch = [AudioChunk("a", 0, programme(10), RATE, time=5000.0)]
-    events = Pipeline(RollingCQT(), classifier, SMOOTH).push(batch)
+    events = Pipeline(FRONT_END, classifier, SMOOTH).push(batch)
     watch.on_batch(batch, events)
     values = read(watch)
     assert values["airsift_latency_seconds_count", ("kind", "decision")] > 0
@@ -281,7 +281,7 @@ class Bare(Source):
 
 def test_a_source_without_counts_or_queues_has_zeros(classifier):
     watch = Telemetry(watch_config())
-    watch.bind(Bare(), Pipeline(RollingCQT(), classifier, SMOOTH), [])
+    watch.bind(Bare(), Pipeline(FRONT_END, classifier, SMOOTH), [])
     watch.on_batch([], [])
     values = read(watch)
     assert values["airsift_dead_letters_total",] == values["airsift_lag_messages",] == 0
@@ -289,7 +289,7 @@ def test_a_source_without_counts_or_queues_has_zeros(classifier):
 
 def test_stations_that_drift_are_counted_without_series_of_their_own(classifier):
     watch = Telemetry(watch_config())
-    pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
+    pipeline = Pipeline(FRONT_END, classifier, SMOOTH)
     watch.bind(ListSource([]), pipeline, [])
     pipeline.clock.drifts_ppm = lambda: [("a", 199.0), ("b", -250.0), ("c", 200.0)]
     watch.on_batch([], [])

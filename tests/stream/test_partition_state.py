@@ -223,3 +223,18 @@ def test_a_released_partition_takes_its_pending_messages_along(again):
     assert partitions.pop_pending("b") is not None
     assert partitions.pop_pending("b") is None
     assert partitions.pending_bytes == 0
+
+
+@given(st.integers(1, 50), st.integers(0, 20))
+def test_how_far_it_is_behind_is_the_time_that_messages_wait(per_s: int, delay_s: int) -> None:
+    """Each second as many messages come, and those of `delay_s` ago are read."""
+    state = PartitionState(0, 0)
+    for now in range(100):
+        state.next_offset = max(now - delay_s, 0) * per_s
+        state.is_caught_up((now + 1) * per_s, float(now))
+    # A mark is set once a second.
+    assert abs(state.behind_s(100.0) - (delay_s + 1)) <= 1
+    state.next_offset = 101 * per_s
+    state.is_caught_up(101 * per_s, 100.0)
+    state.is_caught_up(101 * per_s, 100.5)
+    assert state.behind_s(100.5) == 0.5

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import SpecMismatch
-from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
 from stream.events import Decision, Gap, Segment
 from stream.offline import ClipClassifier
@@ -18,9 +17,9 @@ from stream.pipeline import Pipeline
 from stream.testing import chunks_of, programme
 from tests.examples import examples
 from tests.stream.doubles import SMOOTH
+from tests.stream.networks import FRONT_END
 
 RATE = 16000
-FRONT_END = RollingCQT()
 
 
 @pytest.fixture(scope="session")
@@ -208,4 +207,4 @@ def test_a_network_of_other_columns_is_refused(classifier, fact):
     with pytest.raises(SpecMismatch, match=rf"front end has {fact}=\S+ \(the model has"):
         Pipeline(FRONT_END, SimpleNamespace(spec=spec), SMOOTH)
     with pytest.raises(SpecMismatch, match=rf"front end has {fact}="):
-        ClipClassifier(FRONT_END, SimpleNamespace(spec=spec), "cpu")
+        ClipClassifier(FRONT_END, SimpleNamespace(spec=spec))

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk, Discontinuity
 from stream.events import Gap
 from stream.kafka.checkpoint.record import as_record, read_record
@@ -27,10 +26,10 @@ from stream.ranges import MAX_INDEX_S, MAX_TIME_S, is_time
 from stream.stages.clock import Clock
 from tests.examples import examples
 from tests.stream.doubles import SMOOTH
+from tests.stream.networks import FRONT_END
 from tests.stream.partition import new_reader
 
 RATE = 16_000
-FRONT_END = RollingCQT()
 NOW_S = 1_790_000_000
 EDGES = [0, 1, -1, 2**31, 2**43, 2**53, 2**56, 2**60, 2**63 - 1, -(2**63), NOW_S * RATE]
 EDGES += [NOW_S * 1000, NOW_S * 10**6, MAX_TIME_S * 1000 - 1, MAX_TIME_S * 1000, MAX_TIME_S * RATE]

@@ -11,18 +11,21 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from fingerprint.analysis import peaks
 from fingerprint.catalogue import Catalogue
 from fingerprint.matching.matcher import LandmarkMatcher
 from fingerprint.repeats import finder
 from fingerprint.repeats.naming import add_to, find_cluster, title_in
 from fingerprint.repeats.store import folder_of
-from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk, Discontinuity, EndOfStream
 from stream.events import Decision, Repeat, Segment
 from stream.pipeline import Pipeline
+from stream.stages.identify import Identify
 from stream.stages.repeats import FindRepeats, RepeatSettings, RepeatsPart, SecondLabels
 from tests.stream.doubles import SMOOTH, LoudnessClassifier
+from tests.stream.networks import FRONT_END
 from tests.stream.notes import notes
+from tests.stream.sample_matcher import TIMES
 
 RATE = 16_000
 SPOTS = (20.3, 100.0, 161.7)  # s
@@ -96,6 +99,47 @@ def test_chunks_change_nothing(
         out += repeats(made.push([item]))
     # Labels come with their decisions, so with large chunks the audio comes long before them.
     assert out == expected
+
+
+class Nothing:
+    """A matcher with airsift's landmarks and an empty catalogue."""
+
+    def extract(self, samples):
+        return peaks.extract(samples)
+
+    def match(self, landmarks):
+        return []
+
+
+@pytest.mark.parametrize("share", [False, True])
+@pytest.mark.parametrize("chunk_s", [1, 10])
+def test_the_landmarks_of_identify_are_not_extracted_again(
+    audio: np.ndarray,
+    expected: list[Repeat],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    share: bool,
+    chunk_s: int,
+) -> None:
+    samples = {"identify": 0, "repeats": 0}
+    extract, now = peaks.extract, "identify"
+
+    def counted(piece):
+        samples[now] += len(piece)
+        return extract(piece)
+
+    monkeypatch.setattr(peaks, "extract", counted)
+    identify, made = Identify(Nothing(), TIMES, share_landmarks=share), stage(tmp_path)
+    made.sessions = identify.sessions
+    out = []
+    for item in [*items(audio, 0, chunk_s * RATE), EndOfStream("a", len(audio), RATE)]:
+        now = "identify"
+        known = identify.push([item])
+        now = "repeats"
+        out += repeats(made.push(known))
+    assert out == expected
+    again = samples["repeats"] / len(audio)
+    assert again < 0.4 if share else again > 1.0
 
 
 @pytest.mark.parametrize("at_s", [8, 95, 107, 125, 170])
@@ -220,7 +264,7 @@ def test_a_pipeline_that_is_restored_finds_the_same_repeats(
     audio: np.ndarray, tmp_path: Path, at_s: float
 ) -> None:
     def pipeline(name: str) -> Pipeline:
-        return Pipeline(RollingCQT(), LoudnessClassifier(), SMOOTH, repeats=stage(tmp_path / name))
+        return Pipeline(FRONT_END, LoudnessClassifier(), SMOOTH, repeats=stage(tmp_path / name))
 
     def chunks(first: int, last: int) -> list[AudioChunk]:
         edges = [*range(first, last, RATE), last]

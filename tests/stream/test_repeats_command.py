@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fingerprint.repeats.alignment import Run
+from fingerprint.repeats.store import Store, StoredRun, folder_of
 from stream.testing import write_wav
 from tests.command import airsift
 from tests.stream.media import encode
@@ -133,3 +135,32 @@ def test_an_unknown_cluster_is_refused(found: tuple[Path, str, str], tmp_path: P
     )
     assert done.returncode == 1
     assert "no station in" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_day_of_a_station_is_what_it_played_on_it(tmp_path: Path) -> None:
+    hour, start = 225_000, 1_795_338_000 * 125 // 2  # frames; 2026-11-22 09:00 UTC
+    for name, first in (("Radio Ö", start), ("recording", 1_000)):
+        store = Store(folder_of(tmp_path, name))
+        runs = [Run(23 * hour, first + 23 * hour, first + 23 * hour + 1875, 3000, 800, 900)]
+        runs += [Run(2 * hour, first + 2 * hour, first + 2 * hour + 1875, 3000, 800, 900)]
+        store.add_runs([StoredRun(run, run.start // 1280, "c", "music") for run in runs])
+
+    def lines(name: str, *more: str) -> list[str]:
+        return airsift("repeats", "--station", name, "--store", tmp_path, *more).stdout.splitlines()
+
+    assert len(lines("Radio Ö")) == 4
+    head, *today = lines("Radio Ö", "--day", "2026-11-22")
+    assert "3 times" in head
+    assert [line[2:18] for line in today] == ["2026-11-22 09:00", "2026-11-22 11:00"]
+    assert [line[2:18] for line in lines("Radio Ö", "--day", "2026-11-23")[1:]] == [
+        "2026-11-23 08:00"
+    ]
+    (none,) = lines("Radio Ö", "--day", "2026-11-24")
+    assert "2026-11-24" in none
+    refused = airsift(
+        "repeats", "--station", "recording", "--store", tmp_path, "--day", "1970-01-01"
+    )
+    assert refused.returncode == 1
+    assert "do not count from 1970" in refused.stderr
+    assert len(lines("recording")) == 4

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from model import classifier as shipped
-from model.frontend.rolling_cqt import RollingCQT
 from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings
 from stream.pipeline import Pipeline
 from tests.stream import bare
 from tests.stream.doubles import SMOOTH
+from tests.stream.networks import FRONT_END, shipped
 from tests.stream.partition import read_back
 
 RATE = 16_000
-FRONT_END, CLASSIFIER = RollingCQT(), shipped.load()
 
 
 class Worker:
@@ -25,7 +23,7 @@ class Worker:
         self.reader = PartitionReader(
             KafkaSettings.default(), RATE, lambda *_: None, now=lambda: 0.0
         )
-        self.pipeline = Pipeline(FRONT_END, CLASSIFIER, SMOOTH)
+        self.pipeline = Pipeline(FRONT_END, shipped(), SMOOTH)
         self.at, self.final = begin, set()
         for station, snapshot in self.reader.begin(0, begin, records).items():
             self.pipeline.restore(station, snapshot)
@@ -69,7 +67,7 @@ def test_a_restart_after_any_message_changes_no_final_event(made, size, hint):
         stored.append((set(whole.final), *whole.checkpoint()))
     whole.note(whole.pipeline.push([], last=True))
     assert len(whole.final) > 30
-    assert any('"schema": "airsift.segment/1"' in line for line in whole.final)
+    assert any('"schema":"airsift.segment/1"' in line for line in whole.final)
     for end, (before, committed, records) in enumerate(stored, 1):
         second = Worker(committed, records)
         second.read(sent, len(sent))

@@ -5,20 +5,20 @@ import signal
 
 import pytest
 
-from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
 from stream.pipeline import Pipeline
 from stream.runner import Stop, run_source, stop_on_signals
 from stream.sources.base import Lost, Resumed
 from stream.testing import ListSink, ListSource, chunks_of, programme
 from tests.stream.doubles import SMOOTH
+from tests.stream.networks import FRONT_END
 
 RATE = 16000
 
 
 @pytest.fixture
 def pipeline(classifier):
-    return Pipeline(RollingCQT(), classifier, SMOOTH)
+    return Pipeline(FRONT_END, classifier, SMOOTH)
 
 
 def batches(samples, seconds=1):
@@ -62,7 +62,7 @@ def test_another_process_goes_on(classifier, pipeline):
     alone, before, after = ListSink(), ListSink(), ListSink()
     run_source(
         ListSource(batches(samples)),
-        Pipeline(RollingCQT(), classifier, SMOOTH),
+        Pipeline(FRONT_END, classifier, SMOOTH),
         [alone],
         checkpoint_s=9,
         stop=Stop(),
@@ -74,7 +74,7 @@ def test_another_process_goes_on(classifier, pipeline):
     second = ListSource([[Resumed(*each) for each in snapshots.items()], *again], resumable=True)
     run_source(
         second,
-        Pipeline(RollingCQT(), classifier, SMOOTH),
+        Pipeline(FRONT_END, classifier, SMOOTH),
         [after],
         checkpoint_s=9,
         stop=Stop(),
@@ -122,7 +122,7 @@ def test_an_end_is_published_before_it_is_settled(pipeline):
 @pytest.mark.parametrize("size", [4, 100])
 def test_how_items_are_divided_into_lists_changes_nothing(classifier, size):
     chunks = [chunk for batch in batches(programme(40)) for chunk in batch]
-    other = Pipeline(RollingCQT(), classifier, SMOOTH)
+    other = Pipeline(FRONT_END, classifier, SMOOTH)
     other.push(chunks[:25])
     snapshot = other.snapshot("a")
     again = [chunk for chunk in chunks if chunk.end > snapshot["oldest"]]
@@ -130,7 +130,7 @@ def test_how_items_are_divided_into_lists_changes_nothing(classifier, size):
     events = []
     for n in (1, size):
         source, sink = ListSource([items[k : k + n] for k in range(0, len(items), n)]), ListSink()
-        pipeline = Pipeline(RollingCQT(), classifier, SMOOTH)
+        pipeline = Pipeline(FRONT_END, classifier, SMOOTH)
         run_source(source, pipeline, [sink], checkpoint_s=9, stop=Stop())
         events.append([event.to_json() for event in sink.events])
     assert events[0] == events[1]

@@ -14,29 +14,21 @@ from hypothesis import strategies as st
 
 from airsift import config
 from airsift.build import build_pipeline
-from model import classifier as shipped
 from model import units
-from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk
 from stream.events import Decision
 from stream.pipeline import Pipeline
 from stream.testing import chunks_of, music_like, programme, speech_like
 from tests.examples import examples
 from tests.stream.doubles import SMOOTH
+from tests.stream.networks import FRONT_END, shipped, shipped_voice
 
 RATE = 16000
-FRONT_END = RollingCQT()
 SECONDS = 40
 
 
-@cache
-def networks():
-    return shipped.load(), shipped.load(shipped.VOICE_WEIGHTS)
-
-
 def make():
-    classifier, voice = networks()
-    return Pipeline(FRONT_END, classifier, SMOOTH, voice=voice)
+    return Pipeline(FRONT_END, shipped(), SMOOTH, voice=shipped_voice())
 
 
 def chunks(programme, station, rate, seconds=20, n_s=0.5):
@@ -168,11 +160,11 @@ def test_what_is_decided_by_is_what_is_published():
 
 @pytest.mark.slow
 def test_where_rows_change_each_other_they_are_computed_alone(monkeypatch, caplog):
-    monkeypatch.setattr(units, "checked_sizes", lambda function, rows, sizes: (1,))
+    monkeypatch.setattr(units, "checked_sizes", lambda *_: (1,))
     settings = config.load(environ={}).config
     pipeline = build_pipeline(settings)
     (line,) = [record.getMessage() for record in caplog.records if record.name == "airsift.build"]
-    assert "embed, magnitudes, octave 0" in line
+    assert "columns, embed, predict" in line
     chunks = [chunk for name in "ab" for chunk in pieces_of(programmes()[name], [0.3, 0.55, 0.8])]
     together = pipeline.push(chunks, last=True)
     one_by_one = [event for chunk in chunks for event in pipeline.push([chunk])]
@@ -183,6 +175,4 @@ def test_where_rows_change_each_other_they_are_computed_alone(monkeypatch, caplo
 def test_no_warning_where_the_law_holds(caplog):
     build_pipeline(config.load(environ={}).config)
     warnings = [record for record in caplog.records if record.name == "airsift.build"]
-    assert bool(warnings) == any(
-        unit.sizes() == (1,) for unit in [*networks()[0].units, *FRONT_END.units]
-    )
+    assert bool(warnings) == bool(FRONT_END.unbatched() + shipped().unbatched())

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from stream.audio import AudioChunk
-from stream.events import Alternative, Decision, Event, Gap, Match, Segment
+from stream.events import Alternative, Decision, Event, Gap, Match, Repeat, Segment, Share
 from stream.kafka.codec.message import CODECS, encode, encode_end
 from stream.kafka.settings import TopicSettings
 
@@ -31,6 +31,8 @@ EVENTS = [
         record_label="Label", track_duration=180 * RATE, extra={"work": "W7", "year": 1999},
         alternatives=(Alternative("b", "T", ""),),
     ),
+    Share("a", 0, 9 * RATE, RATE, 0.0, "key", "Title", "", 5, 3.5, "Album", "XX1234567890", "L"),
+    Repeat("a", 900 * RATE, 930 * RATE, RATE, None, "9c41e07b52", 3, 0, "music", "song"),
     Gap("a", 0, 1, RATE, None, "missing"),
 ]  # fmt: skip
 # What subscribers of version 1 rely on: fields may be added to it, and nothing else.
@@ -39,13 +41,15 @@ VERSION_1 = {
     "decision": [*COMMON, "p_speech", "p_music", "confidence", "final"],
     "segment": [*COMMON, "label", "score", "final"],
     "match": [*COMMON, "track", "title", "artist", "track_start_s", "score", "final"],
+    "share": [*COMMON, "track", "title", "artist", "track_start_s", "score"],
+    "repeat": [*COMMON, "cluster", "count", "previous_start_s", "label", "guess", "title"],
     "gap": [*COMMON, "reason"],
 }
 # Fields that came later: a message of before them is of version 1 all the same.
 OPTIONAL = {
-    "voice", "voice_score", "album", "isrc", "record_label", "track_duration_s", "extra",
-    "alternatives",
-}  # fmt: skip
+    "segment": {"voice", "voice_score"},
+    "match": {"album", "isrc", "record_label", "track_duration_s", "extra", "alternatives"},
+}
 TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -104,7 +108,9 @@ def test_the_schema_is_strict_enough_to_notice(event: Event) -> None:
     fields = event.to_dict()
     for name in fields:
         without = {k: v for k, v in fields.items() if k != name}
-        assert bool(problems(without, schema(event.kind))) == (name not in OPTIONAL)
+        assert bool(problems(without, schema(event.kind))) == (
+            name not in OPTIONAL.get(event.kind, ())
+        )
         assert problems({**fields, name: ["wrong"]}, schema(event.kind))
 
 

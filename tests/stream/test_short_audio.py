@@ -14,11 +14,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model import classifier
 from model.classifier import Classifier
-from model.frontend.rolling_cqt import RollingCQT
 from model.networks import presets
 from model.spec import ModelSpec
+from model.torch_backend import TorchClassifier
 from stream.audio import AudioChunk, end_of
 from stream.events import Decision, Gap, Segment
 from stream.offline import ClipClassifier
@@ -29,6 +28,7 @@ from stream.sources.microphone import BlockQueue
 from stream.testing import ListSink, ListSource, chunks_of, music_like, programme, write_wav
 from tests.examples import examples
 from tests.stream.doubles import SMOOTH, LoudnessClassifier
+from tests.stream.networks import FRONT_END, shipped
 from tests.stream.restarts import make, through_json
 
 RATE = 16_000
@@ -149,7 +149,7 @@ def test_an_early_decision_whose_audio_is_lost_becomes_final_as_it_was(came_s):
 def test_a_file_of_a_jingle_has_one_decision_and_one_segment(tmp_path):
     path = write_wav(tmp_path / "jingle.wav", music_like(1.2, seed=3))
     sink = ListSink()
-    pipeline = Pipeline(RollingCQT(), classifier.load(), SMOOTH)
+    pipeline = Pipeline(FRONT_END, shipped(), SMOOTH)
     with closing(FileSource(path)) as source:
         run_source(source, pipeline, [sink], checkpoint_s=60.0, stop=Stop())
     decision, segment = sink.events
@@ -171,7 +171,7 @@ def test_a_microphone_that_is_stopped_after_3_s_has_an_early_and_a_final_decisio
         blocks.put(samples[at : at + 480, None], at / 48_000, 0.0, False)
         pushes.append(blocks.read(0))
     pipeline = make()
-    latency_s = RollingCQT().latency / RATE
+    latency_s = FRONT_END.latency / RATE
     heard_s = []
 
     class Listening(ListSink):
@@ -209,7 +209,7 @@ def test_a_network_of_other_frames_judges_short_audio_too(name, start):
         context_columns=network.context, stride_columns=network.stride,
         frame_size=network.frame_size, moments=0,
     )  # fmt: skip
-    pipeline = Pipeline(RollingCQT(), Classifier(network, spec), SMOOTH)
+    pipeline = Pipeline(FRONT_END, TorchClassifier(Classifier(network, spec)), SMOOTH)
     for seconds in (0.5, 3, 6.3):
         samples = AUDIO[: round(seconds * RATE)]
         events = pipeline.push([AudioChunk("a", start, samples, RATE)], last=True)
@@ -221,7 +221,7 @@ def test_a_network_of_other_frames_judges_short_audio_too(name, start):
 @examples(15)
 @given(st.integers(1, 12 * RATE))
 def test_windows_of_a_file_cover_it(length):
-    clips = ClipClassifier(RollingCQT(), LoudnessClassifier(), "cpu")
+    clips = ClipClassifier(FRONT_END, LoudnessClassifier())
     with tempfile.TemporaryDirectory() as folder:
         path = write_wav(Path(folder) / "a.wav", AUDIO[:length])
         with closing(FileSource(path)) as source:

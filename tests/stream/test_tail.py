@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from airsift.cli.tail import _as_json, as_line
-from stream.events import Decision, Event, Gap, Match, Segment
+from stream.events import Decision, Event, Gap, Match, Segment, Share
 
 RATE = 16000
 NO_TIME = b'{"schema": "airsift.gap/1", "station": "a", "start_s": 0, "end_s": 1, "time": "x"}'
@@ -32,6 +32,10 @@ def record(value: bytes | None, headers: dict[str, bytes] | None = None) -> Simp
         (
             Match("news", 0, RATE, RATE, None, "t", "Title", "Artist", 0, 12.0, True),
             "00:00 - 00:01          news              match     Artist - Title (score 12)",
+        ),
+        (
+            Share("news", 0, RATE, RATE, None, "t", "Title", "Me", 0, 12.0),
+            "00:00 - 00:01          news              share     a loop of Me - Title (score 12)",
         ),
         (
             Gap("news", 0, RATE, RATE, None, "missing"),

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from airsift import config
 from airsift.build import build_identify, build_pipeline, smoothing
 from fingerprint.catalogue import Catalogue
 from fingerprint.track import Track
-from model.frontend.rolling_cqt import RollingCQT
+from model.units import Array
 from stream.events import Match, Segment
 from stream.pipeline import Pipeline
 from stream.sources.file import read_file
 from stream.testing import chunks_of
 from tests.stream.doubles import LoudnessClassifier
+from tests.stream.networks import FRONT_END
 
 RATE = 16_000
 DEMO = Path("stream/demo/audio")
@@ -28,11 +28,11 @@ READERS = ("reader-1098", "reader-3664", "reader-3983", "reader-6367")
 class HearsSpeech(LoudnessClassifier):
     """Finds speech in all audio, and music in none."""
 
-    def decide(self, frames: torch.Tensor) -> torch.Tensor:
-        return torch.tensor([0.95, 0.05]).repeat(len(frames), 1)
+    def decide(self, frames: Array) -> Array:
+        return np.tile(np.float32([0.95, 0.05]), (len(frames), 1))
 
-    def predict(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        near = torch.tensor([0.95, 0.05]).repeat(len(frames), self.spec.moments, 1)
+    def predict(self, frames: Array) -> tuple[Array, Array]:
+        near = np.tile(np.float32([0.95, 0.05]), (len(frames), self.spec.moments, 1))
         return self.decide(frames), near
 
 
@@ -81,7 +81,7 @@ def events_of(samples, catalogue, *, labels=None):
     identify = build_identify(chosen, RATE)
     identify.matcher = matcher = Counted(identify.matcher)
     if labels:
-        pipeline = Pipeline(RollingCQT(), labels, smoothing(chosen, RATE), identify)
+        pipeline = Pipeline(FRONT_END, labels, smoothing(chosen, RATE), identify)
     else:
         pipeline = build_pipeline(chosen)
         pipeline.stages = (*pipeline.stages[:-1], identify)

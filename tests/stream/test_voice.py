@@ -6,13 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import SpecMismatch
-from model import classifier as shipped
-from model.frontend.rolling_cqt import RollingCQT
 from stream.audio import AudioChunk, Discontinuity, EndOfStream
 from stream.events import Decision, Segment
 from stream.pipeline import Pipeline
@@ -22,11 +19,11 @@ from stream.stages.voice import Voice
 from stream.testing import chunks_of
 from tests.examples import examples
 from tests.stream.doubles import SMOOTH, Treble
+from tests.stream.networks import FRONT_END, shipped_voice
 
 RATE = 16000
-FRONT_END = RollingCQT()
-VOICE = shipped.load(shipped.VOICE_WEIGHTS)
-VALUES = torch.rand(50 * 110, 144, generator=torch.Generator().manual_seed(3)) * 12
+VOICE = shipped_voice()
+VALUES = np.random.default_rng(3).random((50 * 110, 144), np.float32) * 12
 
 
 def voice() -> Voice:

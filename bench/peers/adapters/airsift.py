@@ -10,12 +10,12 @@ def load():
     import torch
 
     from airsift.cli.evaluate import segmenter
-    from model import classifier
+    from model import classifier, weights
     from model.frontend.rolling_cqt import RollingCQT, cqt
     from stream.sources.file import read_file
 
     torch.set_num_threads(1)
-    file = Path(os.environ.get("AIRSIFT_MODEL") or classifier.DEFAULT_WEIGHTS)
+    file = Path(os.environ.get("AIRSIFT_MODEL") or weights.DEFAULT_WEIGHTS)
     loaded = classifier.load(file)
     front_end = RollingCQT()
 

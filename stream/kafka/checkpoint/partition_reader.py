@@ -129,7 +129,16 @@ class PartitionReader:
 
     def is_caught_up(self, partition: int, end: int | None) -> bool:
         """Return whether a partition that ends at `end` is read as fast as it is written."""
-        return self._partitions[partition].is_caught_up(end)
+        return self._partitions[partition].is_caught_up(end, self._now())
+
+    @property
+    def behind_s(self) -> float:
+        """How long the oldest of the newest messages known of a partition has waited, in seconds.
+
+        It needs no clock but ours, and is known where `is_caught_up` is called.
+        """
+        now = self._now()
+        return max((each.behind_s(now) for each in self._partitions.values()), default=0.0)
 
     def begin(
         self, partition: int, kafka_offset: int, records: Iterable[StationRecord]

@@ -168,6 +168,8 @@ class PartitionState:
         Whether the `skip_to` of its stations were compared with the end of the partition.
     end_mark : int, optional
         An earlier end of the partition, see `is_caught_up`.
+    marked_at, took_s : float
+        When that was the end, and how long the mark before took to be reached, in seconds.
     """
 
     number: int
@@ -180,6 +182,8 @@ class PartitionState:
     read_s: float = 0.0
     is_checked: bool = False
     end_mark: int | None = None
+    marked_at: float = 0.0
+    took_s: float = 0.0
 
     def commit_offset(self) -> int:
         """Return the first offset that a restart must read. It never decreases."""
@@ -194,7 +198,7 @@ class PartitionState:
         self.committable_offset = max(at, self.committable_offset)
         return self.committable_offset
 
-    def is_caught_up(self, end: int | None) -> bool:
+    def is_caught_up(self, end: int | None, now: float = 0.0) -> bool:
         """Return whether the partition is read as fast as it is written.
 
         A partition with many stations always has a next message, so being at its end is no
@@ -205,15 +209,29 @@ class PartitionState:
         ----------
         end : int, optional
             End of the partition; None if it is not known.
+        now : float
+            The clock, in seconds.
         """
         if end is None:
             return False
         if self.end_mark is None:
-            self.end_mark = end
+            self.end_mark, self.marked_at = end, now
         if self.next_offset < self.end_mark:
             return False
-        self.end_mark = end
+        self.took_s = now - self.marked_at
+        self.end_mark, self.marked_at = end, now
         return True
+
+    def behind_s(self, now: float) -> float:
+        """Return how long it takes, in seconds, from a message's arrival until it is read.
+
+        That is the time until the last mark was reached, or since the present one was set, if it
+        is not reached and that is longer already.
+        """
+        if self.end_mark is None:
+            return 0.0
+        waits = self.next_offset < self.end_mark
+        return max(self.took_s, now - self.marked_at if waits else 0.0)
 
 
 class AssignedPartitions(dict[int, PartitionState]):

@@ -6,7 +6,6 @@ anew and affects no other.
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
@@ -18,6 +17,7 @@ from airsift.json_types import JsonObject
 from stream.kafka.codec.frame_stream import NEW_STREAM, FrameEntry, read_entry
 from stream.kafka.codec.message import Message
 from stream.kafka.codec.timeline import TimelineState, read_timeline
+from stream.lines import to_json_bytes
 from stream.snapshot import oldest_of, why_no_snapshot
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def as_record(group: str, partition: int, record: StationRecord) -> Message:
     key, headers = _key(group, record.station), [("schema", SCHEMA.encode())]
     if record.snapshot is None:
         return Message(key, None, headers)
-    fields = {
+    fields: JsonObject = {
         "schema": SCHEMA,
         "station": record.station,
         "partition": partition,
@@ -166,13 +166,13 @@ def as_record(group: str, partition: int, record: StationRecord) -> Message:
         "start_sample": record.start,
         "rate": record.rate,
         "silent_s": round(record.silent_s, 1),
-        "place": record.timeline,
-        "entry": record.entry,
-        "count": record.count,
+        "place": list(record.timeline),
+        "entry": list(record.entry),
+        "count": list(record.count),
         "topic_id": record.topic_id,
         "snapshot": record.snapshot,
     }
-    return Message(key, json.dumps(fields, separators=(",", ":")).encode(), headers)
+    return Message(key, to_json_bytes(fields), headers)
 
 
 def read_record(group: str, message: ConsumerRecord) -> StationRecord | None:

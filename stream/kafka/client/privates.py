@@ -8,6 +8,7 @@ version. `PRIVATE_NAMES` is the list. `has_ended` reads the text of an error for
 from __future__ import annotations
 
 import itertools
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from kafka.errors import InvalidTxnStateError, KafkaError
@@ -15,7 +16,7 @@ from kafka.errors import InvalidTxnStateError, KafkaError
 from stream.kafka.records.partitions import NO_ERROR
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
     from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
     from kafka.consumer.fetcher import CompletedFetch, PartitionRecords
@@ -35,7 +36,8 @@ PRIVATE_NAMES = {
     "KafkaProducer._metadata.request_update": "learning of added partitions at once",
     "KafkaProducer._sender.add_topic": "keeping a topic in the metadata requests",
     "KafkaProducer._sender.force_close": "ending the sender thread after a failed close",
-    "KafkaProducer._sender.wakeup": "sending a request of a transaction at once",
+    "KafkaProducer._sender.wakeup": "sending a request of a transaction at once, and events in "
+    "batches",
     "KafkaProducer._transaction_manager": "waiting for a transaction with a time limit",
     "KafkaAdminClient._manager.cluster.cluster_id": "the cluster's id without a further right",
 }
@@ -82,6 +84,25 @@ def keep_topic(producer: KafkaProducer, topic: str) -> None:
 def force_close(producer: KafkaProducer) -> None:
     """End a producer's thread, which keeps running where `close` fails to flush."""
     producer._sender.force_close()
+
+
+@contextmanager
+def waking_up_once(producer: KafkaProducer) -> Iterator[None]:
+    """Have a producer's thread wake up after the block, instead of with each new batch.
+
+    Each wake-up is a system call, after which both threads contend for the interpreter.
+    """
+    sender = producer._sender
+    sender.wakeup = _stay_asleep
+    try:
+        yield
+    finally:
+        del sender.wakeup
+        sender.wakeup()
+
+
+def _stay_asleep() -> None:
+    """Do nothing."""
 
 
 def wake_up(producer: KafkaProducer) -> None:

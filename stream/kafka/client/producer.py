@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,12 +12,12 @@ from kafka.errors import KafkaError, UnknownError
 
 from airsift.errors import BrokerError
 from stream.kafka.client.connect import broker_errors, connect_producer, wait_for_partition
-from stream.kafka.client.privates import force_close, keep_topic
+from stream.kafka.client.privates import force_close, keep_topic, waking_up_once
 from stream.kafka.client.refusals import is_refusal
 from stream.kafka.records.size import batch_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from kafka import KafkaProducer
     from kafka.producer.future import FutureRecordMetadata
@@ -120,6 +121,12 @@ class Producer:
         self._one_by_one: KafkaProducer | None = None
         self._topics: set[str] = set()
 
+    @contextmanager
+    def batched(self) -> Iterator[None]:
+        """Send what is given in the block together, after it."""
+        with waking_up_once(self._producer):
+            yield
+
     @property
     def pending(self) -> int:
         """Messages that the broker has not acknowledged yet."""
@@ -193,9 +200,12 @@ class Producer:
         topic = message.topic
         if message.partition is not None:
             wait_for_partition(self._settings, producer, topic, message.partition)
-        doing = f"{len(message.value or b'')} bytes cannot be sent to topic {topic}"
-        with broker_errors(self._settings, doing, operation="Write"):
+        try:
             return producer.send(*message)
+        except Exception:
+            doing = f"{len(message.value or b'')} bytes cannot be sent to topic {topic}"
+            with broker_errors(self._settings, doing, operation="Write"):
+                raise
 
     def _await(self, producer: KafkaProducer) -> None:
         limit_s = self._settings.delivery_timeout_s

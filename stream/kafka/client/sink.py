@@ -15,7 +15,7 @@ from stream.sinks.base import Sink
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from stream.events import Event
     from stream.kafka.client.transactions import Transactions
@@ -26,7 +26,7 @@ def as_message(event: Event) -> Message:
     """Return an event as a message of its topic."""
     schema = f"airsift.{event.kind}/1".encode()
     headers = [("schema", schema), ("content-type", b"application/json")]
-    return Message(event.station.encode(), event.to_json().encode(), headers)
+    return Message(event.station.encode(), event.to_bytes(), headers)
 
 
 class KafkaSink(Sink):
@@ -38,6 +38,8 @@ class KafkaSink(Sink):
         Broker and topics. Topics that are missing are created.
     transactions : Transactions, optional
         The source's, with `exactly_once`; the source commits them, the caller closes them.
+    kinds : collection of str, optional
+        Kinds of events that will be published. Topics and rights of other kinds are not needed.
 
     Attributes
     ----------
@@ -50,8 +52,13 @@ class KafkaSink(Sink):
         No broker answers, or a topic is missing and cannot be created.
     """
 
-    def __init__(self, settings: KafkaSettings, transactions: Transactions | None = None) -> None:
-        self._topics = settings.topics.events
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        transactions: Transactions | None = None,
+        kinds: Collection[str] | None = None,
+    ) -> None:
+        self._topics = settings.topics.of_events(kinds)
         self._max_pending = settings.max_pending_events
         self._closed = transactions is not None
         ensure_topics(settings, {name: ["Write"] for name in self._topics.values()})
@@ -78,8 +85,9 @@ class KafkaSink(Sink):
                 f"kafka.max_pending_events={self._max_pending}",
                 retry_after_s=0.1,
             )
-        for event in events:
-            self._producer.send(self._topics[event.kind], *as_message(event))
+        with self._producer.batched():
+            for event in events:
+                self._producer.send(self._topics[event.kind], *as_message(event))
 
     @property
     def queued(self) -> int:

@@ -208,6 +208,11 @@ class KafkaSource(MemberHealth, Source):
                 waiting += max(end - self._reader.next_offset(tp.partition), 0)
         return waiting
 
+    @property
+    def behind_s(self) -> float:
+        """Seconds that the loop is behind the newest messages of our partitions."""
+        return self._reader.behind_s
+
     def checkpoint(self, snapshots: Mapping[str, Snapshot]) -> None:
         """Take steps 3 to 5 of the commit rule (`stream.runner.Runner`).
 
@@ -234,7 +239,8 @@ class KafkaSource(MemberHealth, Source):
 
     def _write(self, records: Sequence[tuple[int, StationRecord]]) -> None:
         """Store records, and note where they are."""
-        written = [(p, saved, self._state.write(p, saved)) for p, saved in records]
+        with self._producer.batched():
+            written = [(p, saved, self._state.write(p, saved)) for p, saved in records]
         self._producer.flush()
         for partition, saved, sent in written:
             self._unstored.note(partition, saved, refused=bool(sent.code))

@@ -125,6 +125,12 @@ class Transactions:
             message = Arguments(topic, value, key, headers, partition)
             return SentMessage(message, None, code=NOT_SENT)
 
+    @contextmanager
+    def batched(self) -> Iterator[None]:
+        """Send what is given in the block together, after it."""
+        with self._producer.batched():
+            yield
+
     def flush(self) -> None:
         """Wait until the broker has everything, still unpublished. See `Producer.flush`.
 

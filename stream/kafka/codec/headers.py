@@ -24,7 +24,7 @@ from airsift.errors import DecodeError
 from stream.ranges import MAX_RATE, MAX_TIME_MS, MAX_TIME_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from stream.kafka.settings import WireSettings
 
@@ -55,6 +55,8 @@ _RANGES = {
     "time_ms": (0, MAX_TIME_MS - 1),
 }
 _READ = ("schema", "content-type", *_RANGES, "end")
+# Spellings of the content type that need no parsing: one of them comes with nearly every message.
+_KIND_OF = {kind: kind for kind in KINDS} | {CONTENT_TYPES["opus"]: "audio/ogg"}
 
 _CUT = "airsift-truncated"
 _ATTEMPT = "airsift-attempt"
@@ -100,13 +102,7 @@ def read_headers(headers: Iterable[tuple[str, bytes]], limits: WireSettings) -> 
             f"header content-type is missing: send it with each message (such as "
             f"{CONTENT_TYPES['pcm']}), or set kafka.wire.default_content_type"
         )
-    kind, *parameters = (part.strip() for part in named.split(";"))
-    kind = kind.lower()
-    if kind not in KINDS:
-        known = ", ".join(KINDS)
-        raise DecodeError(f"header content-type={named[:40]!r} must be one of {known}")
-    if kind in RAW:
-        _add_parameters(texts, parameters)
+    kind = _KIND_OF.get(named) or _read_kind(named, texts)
     rate = _number(texts, "rate") or (limits.default_rate if kind in RAW else 0)
     channels = _number(texts, "channels") or limits.default_channels
     if kind in RAW and not rate:
@@ -122,8 +118,25 @@ def _texts(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
     """Return headers by lower-case name; a header in use may not contradict itself."""
     texts: dict[str, str] = {}
     for name, value in headers:
-        _add(texts, name.lower(), (value or b"").decode("utf-8", "replace").strip())
+        lower = name.lower()
+        text = value.decode("utf-8", "replace").strip() if value else ""
+        if lower in texts:
+            _add(texts, lower, text)
+        else:
+            texts[lower] = text
     return texts
+
+
+def _read_kind(named: str, texts: dict[str, str]) -> str:
+    """Return the kind of a content type, and add its parameters to the headers."""
+    kind, *parameters = (part.strip() for part in named.split(";"))
+    kind = kind.lower()
+    if kind not in KINDS:
+        known = ", ".join(KINDS)
+        raise DecodeError(f"header content-type={named[:40]!r} must be one of {known}")
+    if kind in RAW:
+        _add_parameters(texts, parameters)
+    return kind
 
 
 def _add_parameters(texts: dict[str, str], parameters: Iterable[str]) -> None:
@@ -150,11 +163,16 @@ def _number(texts: dict[str, str], name: str) -> int | None:
         return None
     min_, max_ = _RANGES[name]
     # int() accepts other scripts' digits, and needs minutes for a million of them.
-    if not (text.isascii() and text.isdigit() and len(text) < 20 and min_ <= int(text) <= max_):
-        raise DecodeError(
-            f"header {name}={text[:40]!r} must be a whole number from {min_} to {max_}, as text"
-        )
-    return int(text)
+    if (
+        text.isascii()
+        and text.isdigit()
+        and len(text) < 20
+        and min_ <= (number := int(text)) <= max_
+    ):
+        return number
+    raise DecodeError(
+        f"header {name}={text[:40]!r} must be a whole number from {min_} to {max_}, as text"
+    )
 
 
 class StreamEnd(NamedTuple):
@@ -167,7 +185,7 @@ class StreamEnd(NamedTuple):
     rate: int
 
 
-def read_end(headers: Iterable[tuple[str, bytes]]) -> StreamEnd | None:
+def read_end(headers: Sequence[tuple[str, bytes]]) -> StreamEnd | None:
     """Return the end of the stream that a message states; None if it states none.
 
     Raises
@@ -175,6 +193,8 @@ def read_end(headers: Iterable[tuple[str, bytes]]) -> StreamEnd | None:
     DecodeError
         A header is invalid.
     """
+    if not any(name.lower() == "end" for name, _ in headers):
+        return None
     texts = _texts(headers)
     text = texts.get("end", "").lower()
     if text in ("", "false"):

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 CODECS = tuple(CONTENT_TYPES)
 _END_SLACK_S = 0.1  # error of a stream's end, from producers that resample or pad
+_S16 = CONTENT_TYPES["pcm"]
 _LOUDEST = 100.0  # 40 dB over full scale: bytes of another format
 _SHORTEST_MP3 = 1152  # one frame; LAME's header cannot state a shorter length
 _OPUS_RATE, _OPUS_RATES = 48_000, (8_000, 12_000, 16_000, 24_000, 48_000)
@@ -444,10 +445,12 @@ def _decode_raw(value: bytes, fields: AudioHeaders, limits: WireSettings) -> Dec
         )
     data = np.frombuffer(value, dtype).reshape(-1, fields.channels)
     check_length(len(data), fields.rate, limits)
-    if dtype.kind == "i":
-        data = data.astype(np.float32) / 32768
+    if dtype.kind == "i":  # one pass; exact, because it is a power of two
+        samples = np.multiply(data, np.float32(1 / 32768), dtype=np.float32)
+    else:
+        samples = data.astype(np.float32)
     with np.errstate(over="ignore", invalid="ignore"):  # `_check` refuses it
-        return Decoded(of_channels(data.astype(np.float32)), fields.rate)
+        return Decoded(of_channels(samples), fields.rate)
 
 
 def _check(decoded: Decoded, fields: AudioHeaders) -> None:
@@ -461,7 +464,9 @@ def _check(decoded: Decoded, fields: AudioHeaders) -> None:
             "send the true rate or none"
         )
     samples = decoded.samples
-    loudest = float(np.abs(samples).max()) if len(samples) else 0.0
+    if not len(samples) or fields.content_type == _S16:  # whole numbers are within full scale
+        return
+    loudest = max(float(samples.max()), -float(samples.min()))  # NaN if one is
     if not loudest <= _LOUDEST:  # NaN is not
         raise DecodeError(
             f"samples of {fields.content_type} reach {loudest:g}, full scale is 1: they are "

@@ -46,7 +46,7 @@ from stream.telemetry.observer import NullObserver, Observer
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from faust.types.tuples import Message as FaustMessage
 
@@ -83,6 +83,8 @@ class Worker(MemberHealth, SourceStatus):
         Processes the stations' audio.
     checkpoint_s : float > 0
         Seconds between checkpoints.
+    kinds : collection of str, optional
+        Kinds of events that will be published. Topics and rights of other kinds are not needed.
     observer : Observer
         Is called after every iteration of the loop.
 
@@ -105,16 +107,18 @@ class Worker(MemberHealth, SourceStatus):
         pipeline: Pipeline,
         *,
         checkpoint_s: float,
+        kinds: Collection[str] | None = None,
         observer: Observer = NullObserver(),  # noqa: B008  # it has no state
     ) -> None:
         self._settings = settings
         self._pipeline = pipeline
         self._checkpoint_s = checkpoint_s
         self._observer = observer
-        prepare_topics(settings)
+        prepare_topics(settings, kinds)
         topics = settings.topics
+        self._events = topics.of_events(kinds)
         self._topics = TopicWatch(
-            settings, [topics.audio, topics.dead_letters, topics.state, *topics.events.values()]
+            settings, [topics.audio, topics.dead_letters, topics.state, *self._events.values()]
         )
         self._made_anew = dict.fromkeys((topics.audio, topics.state), 0)
         self._topics.start()
@@ -156,6 +160,11 @@ class Worker(MemberHealth, SourceStatus):
             waiting += max(end - at, 0) if end is not None and at >= 0 else 0
         return waiting
 
+    @property
+    def behind_s(self) -> float:
+        """Seconds that the loop is behind the newest messages of our partitions."""
+        return self._reader.behind_s
+
     async def _run(self, stop: Stop) -> None:
         asyncio.get_running_loop().set_exception_handler(log_stray_error)
         self._consumer = consumer = FaustConsumer(self._settings)
@@ -167,7 +176,7 @@ class Worker(MemberHealth, SourceStatus):
         )
         progress = self._watchdog.progress
         self._state = StateTable(self._settings, progress, self._count_unreadable)
-        events = _EventSink(self._producer, self._settings.topics.events)
+        events = _EventSink(self._producer, self._events)
         self._runner = Runner(self._pipeline, [events], stop, self._observer)
         self._watchdog.start()
         consumer.start()
@@ -195,7 +204,8 @@ class Worker(MemberHealth, SourceStatus):
             await self._turn()
             if time.monotonic() >= next_checkpoint:
                 await self._checkpoint()
-                next_checkpoint = time.monotonic() + self._checkpoint_s
+                every_s = self._checkpoint_s * self._pipeline.load.checkpoint_factor
+                next_checkpoint = time.monotonic() + every_s
         await self._checkpoint()
 
     async def _turn(self) -> None:
@@ -203,7 +213,7 @@ class Worker(MemberHealth, SourceStatus):
         self._follow_topics()
         messages = await self._consumer.poll()
         await self._restore(messages)
-        self._runner.step(self._open(messages))
+        self._runner.step(self._open(messages), self.behind_s)
         if self._dead_letters.full:
             await asyncio.to_thread(self._dead_letters.flush)
         self._consumer.release(messages)
@@ -338,8 +348,15 @@ class Worker(MemberHealth, SourceStatus):
         return waiting_messages(self._settings, self._ours)
 
 
-def prepare_topics(settings: KafkaSettings) -> None:
+def prepare_topics(settings: KafkaSettings, kinds: Collection[str] | None = None) -> None:
     """Create the topics that are missing, and check the rights on them.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        The broker and the topics.
+    kinds : collection of str, optional
+        Kinds of events that will be published: all if None.
 
     Raises
     ------
@@ -348,6 +365,6 @@ def prepare_topics(settings: KafkaSettings) -> None:
     """
     topics = settings.topics
     rights = {topics.audio: ["Read"]}
-    rights |= {name: ["Write"] for name in (topics.dead_letters, *topics.events.values())}
+    rights |= {name: ["Write"] for name in (topics.dead_letters, *topics.of_events(kinds).values())}
     ensure_topics(settings, rights, group=settings.group)
     ensure_state_topic(settings)

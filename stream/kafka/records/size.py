@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 _BATCH = 61  # a batch's own header, in format 2
+_LONGEST = 20  # bytes of all numbers that belong to a field or a message
+_CHARACTER = 4  # bytes, at most, in UTF-8
 
 
 def batch_bytes(
@@ -18,6 +20,16 @@ def batch_bytes(
     for name, content in headers:
         size += _field(name.encode()) + _field(content)
     return _BATCH + _varint(size) + size
+
+
+def max_batch_bytes(
+    key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
+) -> int:
+    """Return at least `batch_bytes`, at a fraction of its time."""
+    size = _BATCH + _LONGEST * (len(headers) + 2) + len(key or b"") + len(value or b"")
+    for name, content in headers:
+        size += _CHARACTER * len(name) + len(content or b"")
+    return size
 
 
 def _field(data: bytes | None) -> int:

@@ -112,6 +112,18 @@ def test_a_constant_bin_does_no_harm() -> None:
     assert network.deviation.eq(1).all()
 
 
+def test_signals_keep_their_size_through_many_layers() -> None:
+    torch.manual_seed(1)
+    layers = [*[Convolution(16, (3, 3))] * 6, *[Dense(64)] * 3]
+    network = ConvolutionalNetwork((1, 20, 20), layers)
+    values = torch.randn(20, 1, 20, 20)
+    for name, layer in network.layers.items():
+        values = layer(values.flatten(1) if len(network.shapes[name]) == 1 else values)
+        if name != "output":
+            assert 0.5 < values.std().item() < 3, name
+            values = values.relu()
+
+
 @pytest.mark.slow
 def test_the_first_layer_learns_to_tell_a_low_from_a_high_input() -> None:
     torch.manual_seed(1)
@@ -128,5 +140,5 @@ def test_the_first_layer_learns_to_tell_a_low_from_a_high_input() -> None:
         cost.backward()
         optimiser.step()
         costs.append(float(cost.detach()))
-    assert costs[0] == pytest.approx(math.log(2), abs=0.3)
+    assert costs[0] > math.log(2) / 2
     assert costs[-1] < 0.05
