@@ -7,6 +7,7 @@ results are stored under ``--audio``, and an interrupted run resumes.
 ``python -m bench.matching``                 everything, at the end the tables
 ``python -m bench.matching --quick``         20 queries a condition, half an hour of negatives
 ``python -m bench.matching --write-docs``    puts tables and figure into docs/fingerprint.md
+``python -m bench.matching --conditions "clean, 3 s" --only airsift``
 ``python -m bench.matching --costs-only``    CPU times and nothing else
 
 `bench.matching.hard` measures false names among hard kinds of audio, and calibrates scores.
@@ -15,22 +16,21 @@ results are stored under ``--audio``, and an interrupted run resumes.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from airsift.errors import AirsiftError
 from bench.matching import costs, music, page
-from bench.matching.matchers import MATCHERS, QueryResult, version
+from bench.matching.answers import stored_answers
+from bench.matching.degradations import Condition
+from bench.matching.matchers import MATCHERS, Query, QueryResult, version
 from bench.matching.queries import PIECE_S, file_name, make, negatives, query_sets
 from bench.matching.score import Figures, Tracks, score
 from bench.report import Report, arguments
 from fingerprint.matching.hypothesis import THRESHOLD
-
-# Queries answered between two writings of results.
-_AT_ONCE = 200
 
 
 def main() -> None:
@@ -41,10 +41,15 @@ def main() -> None:
     parser.add_argument("--negatives-h", type=float, default=2.5, metavar="H")
     parser.add_argument("--split", choices=("validation", "test"), default="test")
     parser.add_argument("--only", nargs="+", choices=list(MATCHERS), default=list(MATCHERS))
+    parser.add_argument(
+        "--conditions", nargs="+", metavar="NAME", help="only these, as 'clean, 10 s'"
+    )
     parser.add_argument("--quick", action="store_true", help="a small run in a folder of its own")
     parser.add_argument("--write-docs", action="store_true", help="into docs/fingerprint.md")
     parser.add_argument("--costs-only", action="store_true", help="CPU times; under 2 minutes")
     options = parser.parse_args()
+    if options.conditions and options.write_docs:
+        parser.error("--write-docs writes all conditions; leave --conditions out")
     if options.quick:
         options.queries, options.negatives_h = 20, 0.5
 
@@ -66,13 +71,14 @@ def run(
     options: argparse.Namespace, tracks: list[Path], work: Path
 ) -> tuple[dict[str, dict[str, Figures]], dict[str, Any]]:
     """Run the remaining queries of every matcher; return the results."""
+    wanted = chosen(options.conditions)
     silent = list(negatives(options.split, options.negatives_h, options.audio))
     kinds = [kind for kind, _ in silent]
     pieces = [piece for _, piece in silent]
     sound = Tracks(tracks)
     sets = [
         make(condition, seconds, options.split, options.queries, options.audio, work)
-        for condition, seconds in query_sets()
+        for condition, seconds in wanted
     ]
     table: dict[str, dict[str, Figures]] = {queries.name: {} for queries in sets}
     about: dict[str, Any] = {"thresholds": {}, "silence": {}}
@@ -103,25 +109,32 @@ def run(
     return table, about
 
 
+def chosen(names: list[str] | None) -> list[tuple[Condition, int]]:
+    """Return the conditions of these names, or all."""
+    sets = {
+        f"{condition.name}, {seconds} s": (condition, seconds)
+        for condition, seconds in query_sets()
+    }
+    if unknown := [name for name in names or () if name not in sets]:
+        raise AirsiftError(f"{unknown[0]!r} is no condition; there are {', '.join(sets)}")
+    return [sets[name] for name in names or sets]
+
+
 def answer_all(
     matcher: str, name: str, queries: list[Any], tracks: list[Path], audio: Path, work: Path
 ) -> list[QueryResult]:
     """Return the answers of a matcher, stored or new."""
+
+    def open_matcher() -> Query:
+        if matcher not in _query_functions:
+            _query_functions[matcher] = MATCHERS[matcher](tracks, audio)
+        return _query_functions[matcher]
+
     place = work / "answers" / version(matcher) / f"{file_name(name)}.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    known: list[QueryResult] = json.loads(place.read_text()) if place.exists() else []
-    if len(known) < len(queries):
-        run_queries = _query_functions.get(matcher) or MATCHERS[matcher](tracks, audio)
-        _query_functions[matcher] = run_queries
-    while len(known) < len(queries):
-        known += run_queries(queries[len(known) : len(known) + _AT_ONCE])
-        part = place.with_suffix(".part")
-        part.write_text(json.dumps(known))
-        part.rename(place)
-    return known
+    return stored_answers(open_matcher, queries, place)
 
 
-_query_functions: dict[str, Any] = {}
+_query_functions: dict[str, Query] = {}
 
 
 def _first(answers: list[QueryResult]) -> Figures:

@@ -18,6 +18,11 @@ from bench.matching.music import RATE, rms
 
 Audio = NDArray[np.float32]
 
+# The limiter raises everything down to this peak level to full scale, and recovers this fast.
+_QUIET = 0.01
+_RELEASE_S = 0.1
+_DRIVE_DB = 20
+
 
 @dataclass(frozen=True)
 class DegradationContext:
@@ -38,29 +43,34 @@ class DegradationContext:
 class Condition:
     """A degradation of music.
 
-    `speed` is the duration of the original per second of the result of `apply`.
+    `speed` is the duration of the original per second of the result of `apply`. A query of a
+    `crossfade` has the end of one track and the start of another.
     """
 
     name: str
     apply: Callable[[Audio, DegradationContext], Audio]
     speed: float = 1.0
+    crossfade: bool = False
 
 
 def conditions() -> list[Condition]:
     """Return all conditions, in the order of the table."""
     return [
         Condition("clean", lambda x, _: x),
-        Condition("MP3 64 kb/s", lambda x, _: _coded(x, "mp3", "libmp3lame", RATE, 64_000)),
-        Condition("telephone", lambda x, _: _coded(_band(x), "wav", "pcm_mulaw", 8_000)),
+        Condition("MP3 64 kb/s", lambda x, _: coded(x, "mp3", "libmp3lame", RATE, 64_000)),
+        Condition("telephone", lambda x, _: coded(_band(x), "wav", "pcm_mulaw", 8_000)),
         Condition("GSM 06.10", lambda x, _: _gsm(_band(x))),
         Condition("equaliser", _equalised),
         Condition("white noise 0 dB", lambda x, s: _mixed(x, _white(len(x), s), 0)),
+        Condition("white noise 5 dB louder", lambda x, s: _mixed(x, _white(len(x), s), 5)),
         Condition("babble 0 dB", lambda x, s: _mixed(x, babble(len(x), s), 0)),
         Condition("babble 5 dB louder", lambda x, s: _mixed(x, babble(len(x), s), 5)),
         Condition("speech 5 dB louder", lambda x, s: _mixed(x, s.talk(len(x)), 5)),
         Condition("speech 10 dB louder", lambda x, s: _mixed(x, s.talk(len(x)), 10)),
         Condition("speech 15 dB louder", lambda x, s: _mixed(x, s.talk(len(x)), 15)),
         Condition("reverb 1 s", _reverberant),
+        Condition("limiter with clipping", lambda x, _: _limited(x)),
+        Condition("crossfade, both tracks", lambda x, _: x, crossfade=True),
         *(_resampled(percent) for percent in (2, -2, 4, -4, 8, -8)),
         *(_stretched(percent) for percent in (4, -4, 7, -8, 12, -12)),
         *(_resampled(percent, semitones) for percent, semitones in ((3, 1), (-5, 2), (7, -2))),
@@ -108,13 +118,13 @@ def _resampled(percent: int, semitones: int = 0) -> Condition:
     if semitones:
         filters.append(("atempo", str(speed * RATE / rate)))
         name += f" and {semitones:+d} semitones"
-    return Condition(name, lambda x, _: _filtered(x, filters), speed if semitones else rate / RATE)
+    return Condition(name, lambda x, _: filtered(x, filters), speed if semitones else rate / RATE)
 
 
 def _stretched(percent: int) -> Condition:
     speed = 1 + percent / 100
     return Condition(
-        f"tempo {percent:+d} %", lambda x, _: _filtered(x, [("atempo", str(speed))]), speed
+        f"tempo {percent:+d} %", lambda x, _: filtered(x, [("atempo", str(speed))]), speed
     )
 
 
@@ -125,7 +135,7 @@ def _transposed(semitones: int) -> Condition:
         ("aresample", str(RATE)),
         ("atempo", str(1 / factor)),
     ]
-    return Condition(f"pitch {semitones:+d} semitones", lambda x, _: _filtered(x, filters))
+    return Condition(f"pitch {semitones:+d} semitones", lambda x, _: filtered(x, filters))
 
 
 def _mixed(music: Audio, other: Audio, louder_db: float) -> Audio:
@@ -145,6 +155,18 @@ def _reverberant(music: Audio, context: DegradationContext) -> Audio:
     return signal.fftconvolve(music, room)[: len(music)].astype(np.float32)
 
 
+def _limited(music: Audio) -> Audio:
+    """Drive a limiter without attack 20 dB too far, and clip what is over full scale."""
+    level = np.abs(music)
+    release = np.float32(np.exp(-1 / (_RELEASE_S * RATE)))
+    peak = np.empty_like(level)
+    last = np.float32(_QUIET)
+    for index, value in enumerate(level):
+        last = max(value, last * release, np.float32(_QUIET))
+        peak[index] = last
+    return np.clip(music / peak * np.float32(10 ** (_DRIVE_DB / 20)), -1, 1).astype(np.float32)
+
+
 def _equalised(music: Audio, context: DegradationContext) -> Audio:
     """Raise or lower four bands by up to 12 dB."""
     for hz in (120, 500, 2000, 5000):
@@ -162,7 +184,8 @@ def _band(music: Audio) -> Audio:
     return signal.sosfilt(band, music).astype(np.float32)
 
 
-def _filtered(samples: Audio, filters: list[tuple[str, str]]) -> Audio:
+def filtered(samples: Audio, filters: list[tuple[str, str]]) -> Audio:
+    """Apply FFmpeg's filters, given as (name, arguments), one after another."""
     graph = av.filter.Graph()
     source = last = graph.add_abuffer(
         sample_rate=RATE, format="fltp", layout="mono", time_base=f"1/{RATE}"
@@ -184,8 +207,8 @@ def _filtered(samples: Audio, filters: list[tuple[str, str]]) -> Audio:
             return np.concatenate(parts)
 
 
-def _coded(samples: Audio, container: str, codec: str, rate: int, bit_rate: int = 0) -> Audio:
-    """Encode and decode."""
+def coded(samples: Audio, container: str, codec: str, rate: int, bit_rate: int = 0) -> Audio:
+    """Encode and decode samples at `RATE`."""
     if rate != RATE:
         samples = signal.resample_poly(samples, rate, RATE).astype(np.float32)
     file = io.BytesIO()
@@ -193,7 +216,7 @@ def _coded(samples: Audio, container: str, codec: str, rate: int, bit_rate: int 
         stream = out.add_stream(codec, rate=rate, layout="mono")
         if bit_rate:
             stream.bit_rate = bit_rate
-        form = "fltp" if codec == "libmp3lame" else "s16"
+        form = "fltp" if codec in ("libmp3lame", "aac") else "s16"
         for packet in (*stream.encode(_frame(samples, form, rate)), *stream.encode(None)):
             out.mux(packet)
     file.seek(0)

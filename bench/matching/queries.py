@@ -25,6 +25,9 @@ PIECE_S = 10
 # Peak (of 32 768) below which a piece counts as silent.
 _SILENCE = 32
 _LEAD_S = 1.0  # margin around a query for codecs and rooms
+# Of a crossfade. The end and the start of a track are where it is this far below its own level.
+_FADE_S = 3.0
+_AUDIBLE = 0.1
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,9 @@ class Queries:
         Length of each.
     audio : np.ndarray [shape=(n, samples), int16]
         At 16 kHz.
-    truth : list of (str, int)
-        Of each: the track, and the sample of the track at its start.
+    truth : list of list of (str, int)
+        Of each: its tracks, and the sample of the track at the query's start, negative if the
+        track begins later.
     speed : float
         Seconds of the track in a second of the query.
     """
@@ -48,7 +52,7 @@ class Queries:
     name: str
     seconds: int
     audio: NDArray[np.int16]
-    truth: list[tuple[str, int]]
+    truth: list[list[tuple[str, int]]]
     speed: float
 
 
@@ -71,25 +75,32 @@ def make(
     place = work / "queries" / file_name(name)
     if not place.with_suffix(".json").exists():
         place.parent.mkdir(parents=True, exist_ok=True)
-        rows, truth = [], []
+        rows: list[NDArray[np.int16]] = []
+        truth: list[list[tuple[str, int]]] = []
         share = SPLITS[split]
         # Every other track by number: a package has tracks in both.
         tracks = music.music(music.CATALOGUE, audio)[share::2]
         speech = music.speech(audio, max_clips=2000)[share::2]
         for number in range(n):
             rng = np.random.default_rng([share, seconds, number])
+            if condition.crossfade:
+                query, places = _crossfade(tracks, seconds, rng)
+                rows.append(as_int16(query))
+                truth.append(places)
+                continue
             track = tracks[rng.integers(len(tracks))]
             start, clip = _cut(track, seconds * condition.speed + 2 * _LEAD_S, rng)
             changed = condition.apply(clip, DegradationContext(rng, speech))
             lead = int(_LEAD_S * RATE)
             query = changed[lead : lead + seconds * RATE]
-            rows.append(_as_int16(np.pad(query, (0, seconds * RATE - len(query)))))
-            truth.append((track.stem, start + round(lead * condition.speed)))
+            rows.append(as_int16(np.pad(query, (0, seconds * RATE - len(query)))))
+            truth.append([(track.stem, start + round(lead * condition.speed))])
         np.save(place.with_suffix(".npy"), np.stack(rows))
         place.with_suffix(".json").write_text(json.dumps(truth))
-    truth = [(key, place) for key, place in json.loads(place.with_suffix(".json").read_text())]
+    stored = json.loads(place.with_suffix(".json").read_text())
     samples = np.load(place.with_suffix(".npy"), mmap_mode="r")
-    return Queries(name, seconds, samples, truth, condition.speed)
+    known = [[(key, at) for key, at in places] for places in stored]
+    return Queries(name, seconds, samples, known, condition.speed)
 
 
 def negatives(split: str, hours: float, audio: Path) -> Iterator[tuple[str, NDArray[np.int16]]]:
@@ -110,10 +121,10 @@ def negatives(split: str, hours: float, audio: Path) -> Iterator[tuple[str, NDAr
     tracks = [music.load(path) for path in music.music(music.CATALOGUE, audio)[share::8]]
     for drone in drones(tracks, minutes, np.random.default_rng([9, share])):
         for at in range(0, len(drone) - n + 1, n):
-            yield "drones and ambience", _as_int16(drone[at : at + n])
+            yield "drones and ambience", as_int16(drone[at : at + n])
     talk = np.concatenate(music.speech(audio, max_clips=2000)[share::2])
     for at in range(0, min(len(talk), round(60 * minutes) * RATE) - n + 1, n):
-        yield "speech", _as_int16(talk[at : at + n])
+        yield "speech", as_int16(talk[at : at + n])
 
 
 def as_float(samples: NDArray[np.int16]) -> NDArray[np.float32]:
@@ -126,7 +137,8 @@ def file_name(name: str) -> str:
     return re.sub(r"[^a-z0-9+-]+", "_", name.lower()).strip("_")
 
 
-def _as_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+def as_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Return samples as a query has them."""
     # Half scale: speech that is 10 dB louder than the music must not clip.
     return np.clip(samples * 16384, -32768, 32767).astype(np.int16)
 
@@ -144,4 +156,40 @@ def _cut(path: Path, seconds: float, rng: np.random.Generator) -> tuple[int, NDA
         clip = track[start : start + length].astype(np.float32) / np.float32(32767)
         if music.rms(clip) > 0.01:
             break
-    return start, clip * np.float32(0.1 / max(music.rms(clip), 1e-4))
+    return start, _level(clip)
+
+
+def _crossfade(
+    tracks: list[Path], seconds: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], list[tuple[str, int]]]:
+    """Return the end of one track that fades into the start of another, and both places."""
+    first, second = rng.choice(len(tracks), 2, replace=False)
+    ending, beginning = music.load(tracks[first]), music.load(tracks[second])
+    _, end = _audible(ending)
+    begin, _ = _audible(beginning)
+    fade = round(_FADE_S * RATE)
+    length = (seconds * RATE + fade) // 2  # of either
+    gain = np.sqrt(np.linspace(0, 1, fade, dtype=np.float32))
+    out = np.zeros(seconds * RATE, np.float32)
+    start = max(end - length, 0)
+    clip = _level(ending[start:end])
+    clip[-fade:] *= gain[::-1]
+    out[length - len(clip) : length] += clip
+    clip = _level(beginning[begin : begin + length])
+    clip[:fade] *= gain
+    out[-length:][: len(clip)] += clip
+    places = [(first, end - length), (second, begin - (seconds * RATE - length))]
+    return out, [(tracks[which].stem, at) for which, at in places]
+
+
+def _audible(samples: NDArray[np.float32]) -> tuple[int, int]:
+    """Return the span between a track's first and its last audible tenth of a second."""
+    step = RATE // 10
+    blocks = samples[: len(samples) // step * step].reshape(-1, step)
+    level = np.sqrt(np.square(blocks).mean(axis=1))
+    loud = np.flatnonzero(level > _AUDIBLE * music.rms(samples))
+    return int(loud[0]) * step, (int(loud[-1]) + 1) * step
+
+
+def _level(clip: NDArray[np.float32]) -> NDArray[np.float32]:
+    return clip * np.float32(0.1 / max(music.rms(clip), 1e-4))

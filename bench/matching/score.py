@@ -15,6 +15,9 @@ from bench.matching.queries import Queries
 from fingerprint.analysis.spectrum import log_spectrum
 
 _EXACT_S = 0.1
+# What an answer may be, the best first.
+_KINDS = ("placed", "repeats", "displaced", "wrong")
+_WRONG = _KINDS.index("wrong")
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class Figures:
     """Number of queries by result, for one matcher and condition.
 
     `placed` and `displaced`: right track, at the right or at a wrong position. `repeats`: another
-    position with the same sound, in this track or another.
+    position with the same sound, in this track or another. A query of several tracks is found if
+    all of them are.
     """
 
     n: int
@@ -47,20 +51,22 @@ def score(
     queries: Queries, answers: Sequence[QueryResult], threshold: float, tracks: Tracks
 ) -> Figures:
     """Count the answers with a score above a threshold by result."""
-    counts = dict.fromkeys(("placed", "displaced", "repeats", "wrong"), 0)
+    counts = dict.fromkeys(_KINDS, 0)
     found = 0
-    for (key, truth), answered in zip(queries.truth, answers, strict=True):
-        kinds = {
-            tracks.kind(answer, key, truth, queries.seconds)
-            for answer in answered["answers"]
-            if answer[2] > threshold
-        }
-        found += bool(kinds - {"wrong"})
-        counts["wrong"] += "wrong" in kinds
-        for kind in ("placed", "repeats", "displaced"):
-            if kind in kinds:  # the best of several
-                counts[kind] += 1
-                break
+    for places, answered in zip(queries.truth, answers, strict=True):
+        given = [answer for answer in answered["answers"] if answer[2] > threshold]
+        kinds = np.array(
+            [
+                [_KINDS.index(tracks.kind(answer, *place, queries.seconds)) for place in places]
+                for answer in given
+            ]
+        ).reshape(len(given), len(places))
+        # Of several answers the best one for each track, and of several tracks the worst.
+        worst = int(kinds.min(axis=0, initial=_WRONG).max())
+        found += worst != _WRONG
+        counts["wrong"] += bool((kinds.min(axis=1, initial=_WRONG) == _WRONG).any())
+        if worst != _WRONG:
+            counts[_KINDS[worst]] += 1
     cpu_ms = 1000 * float(np.median([answered["cpu_s"] for answered in answers]))
     return Figures(len(answers), found, cpu_ms=cpu_ms, **counts)
 

@@ -37,6 +37,7 @@ _ANCHOR_BITS = np.uint32(2**hashes.BIN_BITS - 1)
 # over many warps. In a large catalogue that means fewer and rarer keys.
 _TEMPO_BUDGET = 0.1
 MIN_VOTES = 3  # of a candidate
+_FEW_VOTES = 5  # added to both sides of a lead: twice as many is little if they are few
 # Up to this number of lags, counting the votes of each is cheapest.
 _MAX_COUNTED_LAGS = 500
 
@@ -57,6 +58,9 @@ class Candidate:
         Pairs that agree.
     warp : Warp
         How the query differs from the track.
+    lead : float >= 1
+        Votes of the best place relative to those of the next one, 1 for all others: where a few
+        notes or a loop agree with a query, they do so at many places.
     """
 
     segment: Segment
@@ -64,6 +68,7 @@ class Candidate:
     lag: int
     votes: int
     warp: Warp
+    lead: float = 1.0
 
     def at(self, samples: int) -> Candidate:
         """Return the candidate as seen from `samples` later in the query."""
@@ -151,6 +156,11 @@ def find_candidates(
                 best += _in_segment(segment, lags, reach, max_candidates, floor, warp)
                 best.sort(key=_order)
                 del best[max_candidates:]
+    if best:
+        # A place that is not among them has too few votes to be a candidate.
+        following = best[1].votes if len(best) > 1 else MIN_VOTES
+        lead = (best[0].votes + _FEW_VOTES) / (following + _FEW_VOTES)
+        best[0] = replace(best[0], lead=lead)
     return best
 
 

@@ -7,10 +7,9 @@ both sides of an edge are joined.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fingerprint.matching.matcher import without_overlap
+from fingerprint.matching.spans import continues, join, without_overlap
 from fingerprint.settings import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 _STRETCH = 300 * SAMPLE_RATE
 # One of two stretches has at least this much of a track that crosses their edge.
 _OVERLAP = 60 * SAMPLE_RATE
-_TOLERANCE = SAMPLE_RATE  # places in a track that differ by less are the same
 
 
 def match_long(matcher: Matcher, landmarks: Landmarks) -> list[TrackMatch]:
@@ -47,8 +45,8 @@ def _joined(found: Iterable[TrackMatch]) -> list[TrackMatch]:
     joined: list[TrackMatch] = []
     for match in sorted(found, key=lambda match: match.query_start):
         for index, before in enumerate(joined):
-            if _continues(before, match):
-                joined[index] = _join(before, match)
+            if continues(before, match):
+                joined[index] = join(before, match)
                 break
         else:
             joined.append(match)
@@ -61,25 +59,3 @@ def _stretches(landmarks: Landmarks) -> Iterator[Landmarks]:
         yield landmarks.between(start, start + _STRETCH)
         start += _STRETCH - _OVERLAP
     yield landmarks.between(start, end)
-
-
-def _continues(before: TrackMatch, after: TrackMatch) -> bool:
-    """Return whether two matches belong to one playback of a track."""
-    if after.query_start > before.query_end + _TOLERANCE:
-        return False
-    if before.track != after.track:  # positions in two copies of a recording differ
-        return bool(before.recording) and before.recording == after.recording
-    passed = after.query_start - before.query_start
-    expected = before.track_start + passed * (before.speed + after.speed) / 2
-    return abs(after.track_start - expected) < _TOLERANCE
-
-
-def _join(before: TrackMatch, after: TrackMatch) -> TrackMatch:
-    longer = max(before, after, key=lambda match: match.query_end - match.query_start)
-    return replace(
-        before,
-        query_end=max(before.query_end, after.query_end),
-        score=max(before.score, after.score),
-        speed=longer.speed,
-        pitch=longer.pitch,
-    )

@@ -10,6 +10,17 @@ from fingerprint.analysis import hashes, peaks
 from fingerprint.matching.candidates import find_candidates
 from fingerprint.matching.hypothesis import THRESHOLD, Hypothesis, Scorer
 from fingerprint.matching.ownership import is_own
+from fingerprint.matching.spans import (
+    MAX_OVERLAP,
+    continues,
+    covers,
+    join,
+    overlap,
+    rests,
+    same_recording,
+    span_overlap,
+    without_overlap,
+)
 from fingerprint.matching.warp import NO_WARP, Warp, warp_grid
 from fingerprint.settings import HOP, SAMPLE_RATE
 from fingerprint.track import TrackName
@@ -43,8 +54,6 @@ _WHOLE = 0.8
 # A rival is a tie if it has this part of a match's strength and of its span. One that shares six of
 # ten seconds has less, and different encodings of the same audio have more.
 _TIE = 0.8
-# Two matches may overlap by this part of the shorter one; otherwise the weaker is dropped.
-_MAX_OVERLAP = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +143,9 @@ class Rival:
     strength: float
 
 
+Scored = tuple[float, TrackMatch]  # a match, and the score by which it competes
+
+
 class LandmarkMatcher:
     """The matcher of a catalogue.
 
@@ -192,8 +204,10 @@ class LandmarkMatcher:
         self.catalogue.refresh()
         pieces = cut(landmarks)
         found, shared = self._search(pieces, [NO_WARP], MAX_CANDIDATES)
+        if found:
+            found, shared = self._search_rests(pieces, found, shared)
         known = [match for _, match in found + shared]
-        left = [piece for piece in pieces if not any(_covers(match, piece) for match in known)]
+        left = [piece for piece in pieces if not any(covers(match, piece) for match in known)]
         if left and self.warp_search:
             warped, shared_warped = self._search(left, warp_grid(), MAX_WARPED_CANDIDATES)
             found, shared = found + warped, shared + shared_warped
@@ -255,8 +269,8 @@ class LandmarkMatcher:
 
     def _search(
         self, pieces: list[Landmarks], warps: list[Warp], max_candidates: int
-    ) -> tuple[list[tuple[float, TrackMatch]], list[tuple[float, TrackMatch]]]:
-        """Return the matches and the shares, each with the score by which it competes."""
+    ) -> tuple[list[Scored], list[Scored]]:
+        """Return the matches and the shares."""
         scorer = Scorer(pieces)
         found = [
             (hypothesis, track)
@@ -264,8 +278,8 @@ class LandmarkMatcher:
             if hypothesis.score >= self.threshold
         ]
         accepted = [hypothesis for hypothesis, _ in found]
-        matches: list[tuple[float, TrackMatch]] = []
-        shares: list[tuple[float, TrackMatch]] = []
+        matches: list[Scored] = []
+        shares: list[Scored] = []
         for hypothesis, track in found:
             for part in hypothesis.without(accepted):
                 if part.score >= self.threshold:
@@ -273,6 +287,33 @@ class LandmarkMatcher:
                     match = self._with_rivals(part, track, pieces, found)
                     kind.append((part.independent_score, match))
         return matches, shares
+
+    def _search_rests(
+        self, pieces: list[Landmarks], found: list[Scored], shared: list[Scored]
+    ) -> tuple[list[Scored], list[Scored]]:
+        """Search what the matches leave of their pieces; return all matches and shares.
+
+        Where one track fades into another, the louder one or its repeats take all candidates, and
+        hide the other's evidence. In the rest, the other is alone. The same track in the rest is
+        its continuation, or a repeat of what was found.
+        """
+        known = without_overlap(found + shared)
+        found = [(score, match) for score, match in found if match in known]
+        for piece in pieces:
+            for rest in rests(piece, known):
+                more, more_shared = self._search([rest], [NO_WARP], MAX_CANDIDATES)
+                shared = shared + more_shared
+                for score, match in more:
+                    same = [
+                        at for at, (_, other) in enumerate(found) if same_recording(match, other)
+                    ]
+                    if not same:
+                        found.append((score, match))
+                    for at in same:
+                        before, after = sorted((found[at][1], match), key=lambda m: m.query_start)
+                        if continues(before, after):
+                            found[at] = (found[at][0], join(before, after))
+        return found, shared
 
     def _with_rivals(
         self,
@@ -288,7 +329,7 @@ class LandmarkMatcher:
             if its_track.recording == track.recording or not other.overlaps(part):
                 continue
             rival = Rival(self._to_match(other, its_track, pieces), other.strength(part))
-            if _overlap(match, rival.match) > _MAX_OVERLAP:
+            if overlap(match, rival.match) > MAX_OVERLAP:
                 rivals.append(rival)
         return replace(match, rivals=tuple(rivals))
 
@@ -318,35 +359,9 @@ class LandmarkMatcher:
         )
 
 
-def _covers(match: TrackMatch, piece: Landmarks) -> bool:
-    """Return whether a match covers more than half of a piece."""
-    common = min(match.query_end, piece.end) - max(match.query_start, piece.start)
-    return common > 0.5 * (piece.end - piece.start)
-
-
 def cut(landmarks: Landmarks) -> list[Landmarks]:
     """Cut landmarks into pieces of equal length, about _PIECE each."""
     length = landmarks.end - landmarks.start
     count = max(1, round(length / _PIECE))
     edges = [landmarks.start + length * i // count for i in range(count + 1)]
     return [landmarks.between(a, b) for a, b in pairwise(edges)]
-
-
-def without_overlap(found: list[tuple[float, TrackMatch]]) -> list[TrackMatch]:
-    """Return (score, match) pairs as matches in order of time; where they overlap, the best one."""
-    kept: list[TrackMatch] = []
-    for _, match in sorted(found, key=lambda pair: -pair[0]):
-        if not any(_overlap(match, other) > _MAX_OVERLAP for other in kept):
-            kept.append(match)
-    return sorted(kept, key=lambda match: match.query_start)
-
-
-def _overlap(a: TrackMatch, b: TrackMatch) -> float:
-    """Return the part of the shorter match that lies in the other."""
-    shorter = min(a.query_end - a.query_start, b.query_end - b.query_start)
-    return span_overlap(a, b) / max(shorter, 1)
-
-
-def span_overlap(a: TrackMatch, b: TrackMatch) -> int:
-    """Return the samples of the query that two matches share; negative between two apart."""
-    return min(a.query_end, b.query_end) - max(a.query_start, b.query_start)

@@ -125,6 +125,20 @@ def test_a_new_track_is_looked_up_by_the_keys_of_the_whole_index():
         assert votes[0] == votes[1] != []
 
 
+def test_only_a_place_of_its_own_leads():
+    """A track that is there twice has the votes twice: neither of the two leads."""
+    (once,) = indexed([range(1, TRACKS + 1)])
+    twice = MemSegment()
+    for number in (1, 2):
+        twice.add(number, FRAMES, *tune(1))
+    pairs = hashes.query_pairs(excerpt(1, 1), 6, 6)
+    first, second, *others = find_candidates([once], pairs, [NO_WARP], 4)
+    assert first.lead == pytest.approx((first.votes + 5) / (second.votes + 5))
+    assert {each.lead for each in (second, *others)} == {1}
+    copies = find_candidates([twice.segment()], pairs, [NO_WARP], 4)[:2]
+    assert [each.lead for each in copies] == [1, 1]
+
+
 def test_a_query_longer_than_the_space_between_tracks_is_refused():
     short = excerpt(1, 2)
     time = short.time + 2048 * HOP * (short.time > 100 * HOP)

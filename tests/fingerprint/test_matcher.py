@@ -114,6 +114,57 @@ def test_several_tracks_in_one_query_are_reported_in_order(shelf):
     assert (second.track_start - second.query_start) / RATE == pytest.approx(-1, abs=0.1)
 
 
+def crossfade(ending, beginning, fade_s=3):
+    """Six and a half seconds of either, `fade_s` of them together."""
+    alone, fade = int((10 - fade_s) / 2 * RATE), fade_s * RATE
+    gain = np.sqrt(np.linspace(0, 1, fade, dtype=np.float32))
+    out = np.zeros(10 * RATE, np.float32)
+    out[: alone + fade] += ending[-(alone + fade) :] * np.append(np.ones(alone), gain[::-1])
+    out[alone:] += beginning[: alone + fade] * np.append(gain, np.ones(alone))
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("ending", "beginning", "gain_db"),
+    [
+        pytest.param(3, 7, 0, id="as loud"),
+        pytest.param(5, 2, -6, id="the next one is quieter"),
+        pytest.param(9, 1, 6, id="the next one is louder"),
+    ],
+)
+def test_both_tracks_of_a_crossfade_are_named(shelf, ending, beginning, gain_db):
+    query = crossfade(
+        compose(ending, 40.0), compose(beginning, 40.0) * np.float32(10 ** (gain_db / 20))
+    )
+    first, second = match(shelf, query)
+    assert (first.track, second.track) == (f"track-{ending}", f"track-{beginning}")
+    assert first.query_start < RATE
+    assert second.query_end > 9 * RATE
+    assert second.track_start - second.query_start == pytest.approx(-3.5 * RATE, abs=0.1 * RATE)
+
+
+@pytest.mark.slow
+def test_the_repeats_of_a_loop_do_not_hide_the_track_it_fades_into(tmp_path):
+    catalogue = Catalogue.create(tmp_path)
+    loop = np.tile(compose(20, 4.0), 6)
+    catalogue.add(loop, Track("loop"))
+    catalogue.add(compose(21, 24.0), Track("next"))
+    assert [m.track for m in match(catalogue, crossfade(loop, compose(21, 24.0)))] == [
+        "loop",
+        "next",
+    ]
+
+
+@pytest.mark.slow
+def test_what_follows_a_track_is_not_named_after_it(shelf):
+    song = compose(3, 40.0)
+    for follows in (compose(100, 6.0), noise(6, 0.1), compose(101, 6.0)):
+        (found,) = match(shelf, np.concatenate([cut(song, 36, 4), follows]))
+        assert found.track == "track-3"
+        assert found.query_end < 5.5 * RATE
+
+
 @pytest.mark.slow
 def test_a_song_cut_in_two_is_reported_in_both_parts(tmp_path):
     """A strict beat makes a song match itself weakly at every bar: no part hides the other."""
