@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
 
 def machine() -> dict[str, str | float]:
@@ -115,6 +115,19 @@ class Report:
         if json_path is not None:
             results = {"title": self.title, "machine": host, "rows": self.rows}
             json_path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+
+
+def table_lines(head: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table."""
+    return [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *body]]
+
+
+def write_section(page: Path, script: str, body: str) -> None:
+    """Replace what `script` wrote into a page: the text between its two marks."""
+    begin, end = (f"<!-- written by {script}: {word} -->" for word in ("begin", "end"))
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    page.write_text(f"{before}{begin}\n\n{body}\n\n{end}{after}", encoding="utf-8")
 
 
 def _text(value: float | str) -> str:

@@ -110,8 +110,8 @@ def comparable(line: str, *, reasons: bool) -> str:
 
 def _rank(form: str) -> tuple[bool, int]:
     """Return the rank of a version: the final one wins, else the longest."""
-    end = form.index('"end_sample": ') + len('"end_sample": ')
-    return '"final": true' in form, int(form[end : form.index(",", end)])
+    end = form.index('"end_sample":') + len('"end_sample":')
+    return '"final":true' in form, int(form[end : form.index(",", end)])
 
 
 def _many(items: Iterable[Message], size: int) -> Iterator[list[Message]]:

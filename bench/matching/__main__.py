@@ -16,7 +16,6 @@ results are stored under ``--audio``, and an interrupted run resumes.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,15 +24,13 @@ import numpy as np
 
 from airsift.errors import AirsiftError
 from bench.matching import costs, music, page
+from bench.matching.answers import stored_answers
 from bench.matching.degradations import Condition
-from bench.matching.matchers import MATCHERS, QueryResult, version
+from bench.matching.matchers import MATCHERS, Query, QueryResult, version
 from bench.matching.queries import PIECE_S, file_name, make, negatives, query_sets
 from bench.matching.score import Figures, Tracks, score
 from bench.report import Report, arguments
 from fingerprint.matching.hypothesis import THRESHOLD
-
-# Queries answered between two writings of results.
-_AT_ONCE = 200
 
 
 def main() -> None:
@@ -127,21 +124,17 @@ def answer_all(
     matcher: str, name: str, queries: list[Any], tracks: list[Path], audio: Path, work: Path
 ) -> list[QueryResult]:
     """Return the answers of a matcher, stored or new."""
+
+    def open_matcher() -> Query:
+        if matcher not in _query_functions:
+            _query_functions[matcher] = MATCHERS[matcher](tracks, audio)
+        return _query_functions[matcher]
+
     place = work / "answers" / version(matcher) / f"{file_name(name)}.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    known: list[QueryResult] = json.loads(place.read_text()) if place.exists() else []
-    if len(known) < len(queries):
-        run_queries = _query_functions.get(matcher) or MATCHERS[matcher](tracks, audio)
-        _query_functions[matcher] = run_queries
-    while len(known) < len(queries):
-        known += run_queries(queries[len(known) : len(known) + _AT_ONCE])
-        part = place.with_suffix(".part")
-        part.write_text(json.dumps(known))
-        part.rename(place)
-    return known
+    return stored_answers(open_matcher, queries, place)
 
 
-_query_functions: dict[str, Any] = {}
+_query_functions: dict[str, Query] = {}
 
 
 def _first(answers: list[QueryResult]) -> Figures:

@@ -1,7 +1,7 @@
 """audfprint2 on arrays of samples; run by its own virtual environment's Python.
 
-``audfprint_runner.py index TABLE TRACK.npy...`` or ``audfprint_runner.py query TABLE QUERIES.npy``,
-which prints the answers as JSON. The settings are those of its command line.
+``audfprint_runner.py TABLE DENSITY index TRACK.npy...``, or ``query QUERIES.npy`` instead of
+``index``, which prints the answers as JSON. The other settings are those of its command line.
 """
 
 import json
@@ -19,8 +19,8 @@ SHIFTS = 4  # of a query: its command line's default for matching
 
 
 def main() -> None:
-    what, table, *files = sys.argv[1:]
-    analyzer = Analyzer(density=20.0)
+    table, density, what, *files = sys.argv[1:]
+    analyzer = Analyzer(density=float(density))
     if what == "index":
         stored = HashTable(hashbits=20, depth=100, maxtime=16384)
         for file in map(Path, files):
@@ -30,19 +30,22 @@ def main() -> None:
     stored = HashTable(table)
     matcher = Matcher()
     matcher.window = 2
+    matcher.find_time_range = True
     out = []
     for query in np.load(files[0]):
         start = time.process_time()
         found = matcher.match_hashes(stored, hashes(analyzer, query, SHIFTS))
-        answers = [
-            (
-                stored.names[int(row[0])],
-                round(int(row[2]) * analyzer.n_hop / analyzer.target_sr * RATE),
-                float(row[1]),
-            )
-            for row in found[:1]
-        ]
-        out.append({"answers": answers, "cpu_s": time.process_time() - start})
+        step = analyzer.n_hop / analyzer.target_sr
+        out.append(
+            {
+                "answers": [
+                    (stored.names[int(row[0])], round(int(row[2]) * step * RATE), float(row[1]))
+                    for row in found[:1]
+                ],
+                "spans": [(float(row[5]) * step, float(row[6]) * step) for row in found[:1]],
+                "cpu_s": time.process_time() - start,
+            }
+        )
     json.dump(out, sys.stdout)
 
 

@@ -130,15 +130,15 @@ def library(corpus: Path, split: Split, seed: int) -> Library:
     voices = _voices(corpus, recordings)
     of_adverts = max(len(voices) // 3, 1)
     out = Library(
-        {f"{each.source}:{each.path}": _samples(corpus, each) for each in rest[new:]},
-        [_samples(corpus, each) for each in rest[:new]],
+        {f"{each.source}:{each.path}": samples_in(corpus, each) for each in rest[new:]},
+        [samples_in(corpus, each) for each in rest[:new]],
         voices[of_adverts:],
     )
     for number, each in enumerate(made):
-        samples = _samples(corpus, each)
+        samples = samples_in(corpus, each)
         if number < JINGLES:
-            jingle = _part(samples, random.uniform(4.0, 8.0), random)
-            out.jingles[f"jingle {number + 1}"] = _faded(jingle, 0, len(jingle) // 4)
+            jingle = excerpt(samples, random.uniform(4.0, 8.0), random)
+            out.jingles[f"jingle {number + 1}"] = faded(jingle, 0, len(jingle) // 4)
         else:
             spot = _advert(samples, voices[:of_adverts], random)
             out.adverts[f"advert {number - JINGLES + 1}"] = spot
@@ -237,14 +237,14 @@ class _Desk:
         if what == "talk":
             self._put(self._talk(self.random.uniform(4.0, 15.0)))
         elif what == "unknown music":
-            self._put(_levelled(_part(unknown, self.random.uniform(10.0, 30.0), self.random)))
+            self._put(levelled(excerpt(unknown, self.random.uniform(10.0, 30.0), self.random)))
         elif what == "unknown advert":
             self._put(_advert(unknown, self.audio.voices, self.random))
 
     def _song(self, kind: str) -> tuple[str, str, Samples]:
         track = self._next("song", self.audio.songs)
         seconds = self.random.uniform(15.0, MIN_SONG_S)
-        return track, kind, _part(self.audio.songs[track], seconds, self.random)
+        return track, kind, excerpt(self.audio.songs[track], seconds, self.random)
 
     def _next(self, name: str, tracks: dict[str, Samples]) -> str:
         """Return the next track: each once, then each again in another order."""
@@ -255,7 +255,7 @@ class _Desk:
 
     def _talk(self, seconds: float) -> Samples:
         voice = self.audio.voices[int(self.random.integers(len(self.audio.voices)))]
-        return _talk(voice, round(seconds * RATE), self.random)
+        return talk(voice, round(seconds * RATE), self.random)
 
     def _ducking(self, length: int, talk: tuple[int, int]) -> Samples:
         depth_db = float(self.random.uniform(*DUCKED_DB))
@@ -264,18 +264,18 @@ class _Desk:
     def _play(
         self, track: str, kind: str, samples: Samples, *, fade_in_: int = 0, fade_out: int = 0
     ) -> None:
-        samples = _levelled(samples, float(self.random.uniform(-LEVELS_DB, LEVELS_DB)))
+        samples = levelled(samples, float(self.random.uniform(-LEVELS_DB, LEVELS_DB)))
         start = self.end
-        self._put(_faded(samples, fade_in_, fade_out))
+        self._put(faded(samples, fade_in_, fade_out))
         first, last = start + _inaudible(fade_in_), self.end - _inaudible(fade_out)
         self.playings.append(Playing(track, kind, first, last))
 
     def _put(self, samples: Samples) -> None:
-        self.parts.append((self.end, _faded(samples, EDGE, EDGE)))
+        self.parts.append((self.end, faded(samples, EDGE, EDGE)))
         self.end += len(samples)
 
 
-def _samples(corpus: Path, recording: Recording) -> Samples:
+def samples_in(corpus: Path, recording: Recording) -> Samples:
     return samples_of(corpus, recording).astype(np.float32) / np.float32(32768)
 
 
@@ -291,15 +291,17 @@ def _voices(corpus: Path, recordings: Sequence[Recording]) -> list[list[Samples]
         total[each.group] += each.end - each.start
     groups = sorted(group for group, samples in total.items() if samples >= 60 * RATE)
     voices = [[each for each in speech if each.group == group] for group in groups]
-    return [[clip for each in voice for clip in _clips(_samples(corpus, each))] for voice in voices]
+    return [
+        [clip for each in voice for clip in _clips(samples_in(corpus, each))] for voice in voices
+    ]
 
 
 def _clips(samples: Samples) -> list[Samples]:
     cuts = [samples[at : at + MAX_CLIP] for at in range(0, len(samples), MAX_CLIP)]
-    return [_levelled(trimmed(cut)) for cut in cuts if len(cut) >= MIN_CLIP]
+    return [levelled(trimmed(cut)) for cut in cuts if len(cut) >= MIN_CLIP]
 
 
-def _talk(voice: Sequence[Samples], length: int, random: np.random.Generator) -> Samples:
+def talk(voice: Sequence[Samples], length: int, random: np.random.Generator) -> Samples:
     """Return at most `length` samples of one voice, with pauses."""
     parts: list[Samples] = []
     while sum(map(len, parts)) < length:
@@ -312,27 +314,27 @@ def _advert(
     music: Samples, voices: Sequence[Sequence[Samples]], random: np.random.Generator
 ) -> Samples:
     """Return a spot: a voice over music."""
-    bed = _levelled(_part(music, random.uniform(10.0, 25.0), random))
-    talk = _talk(voices[int(random.integers(len(voices)))], len(bed) * 3 // 4, random)
-    at = int(random.integers(len(bed) - len(talk) + 1))
-    bed *= ducking_gain(0, len(bed), [(at, at + len(talk))], RATE // 4, 8.0)
-    bed[at : at + len(talk)] += talk
+    bed = levelled(excerpt(music, random.uniform(10.0, 25.0), random))
+    over = talk(voices[int(random.integers(len(voices)))], len(bed) * 3 // 4, random)
+    at = int(random.integers(len(bed) - len(over) + 1))
+    bed *= ducking_gain(0, len(bed), [(at, at + len(over))], RATE // 4, 8.0)
+    bed[at : at + len(over)] += over
     return bed
 
 
-def _part(samples: Samples, seconds: float, random: np.random.Generator) -> Samples:
+def excerpt(samples: Samples, seconds: float, random: np.random.Generator) -> Samples:
     """Return a random part that begins and ends with sound."""
     length = min(round(seconds * RATE), len(samples))
     at = int(random.integers(len(samples) - length + 1))
     return trimmed(samples[at : at + length])
 
 
-def _levelled(samples: Samples, gain_db: float = 0.0) -> Samples:
+def levelled(samples: Samples, gain_db: float = 0.0) -> Samples:
     gain = LEVEL * 10.0 ** (gain_db / 20.0) / max(rms(samples), 1e-4)
     return samples * np.float32(gain)
 
 
-def _faded(samples: Samples, start: int, end: int) -> Samples:
+def faded(samples: Samples, start: int, end: int) -> Samples:
     samples = samples.copy()
     if start:
         samples[:start] *= fade_in(start)

@@ -57,8 +57,8 @@ def conditions() -> list[Condition]:
     """Return all conditions, in the order of the table."""
     return [
         Condition("clean", lambda x, _: x),
-        Condition("MP3 64 kb/s", lambda x, _: _coded(x, "mp3", "libmp3lame", RATE, 64_000)),
-        Condition("telephone", lambda x, _: _coded(_band(x), "wav", "pcm_mulaw", 8_000)),
+        Condition("MP3 64 kb/s", lambda x, _: coded(x, "mp3", "libmp3lame", RATE, 64_000)),
+        Condition("telephone", lambda x, _: coded(_band(x), "wav", "pcm_mulaw", 8_000)),
         Condition("GSM 06.10", lambda x, _: _gsm(_band(x))),
         Condition("equaliser", _equalised),
         Condition("white noise 0 dB", lambda x, s: _mixed(x, _white(len(x), s), 0)),
@@ -118,13 +118,13 @@ def _resampled(percent: int, semitones: int = 0) -> Condition:
     if semitones:
         filters.append(("atempo", str(speed * RATE / rate)))
         name += f" and {semitones:+d} semitones"
-    return Condition(name, lambda x, _: _filtered(x, filters), speed if semitones else rate / RATE)
+    return Condition(name, lambda x, _: filtered(x, filters), speed if semitones else rate / RATE)
 
 
 def _stretched(percent: int) -> Condition:
     speed = 1 + percent / 100
     return Condition(
-        f"tempo {percent:+d} %", lambda x, _: _filtered(x, [("atempo", str(speed))]), speed
+        f"tempo {percent:+d} %", lambda x, _: filtered(x, [("atempo", str(speed))]), speed
     )
 
 
@@ -135,7 +135,7 @@ def _transposed(semitones: int) -> Condition:
         ("aresample", str(RATE)),
         ("atempo", str(1 / factor)),
     ]
-    return Condition(f"pitch {semitones:+d} semitones", lambda x, _: _filtered(x, filters))
+    return Condition(f"pitch {semitones:+d} semitones", lambda x, _: filtered(x, filters))
 
 
 def _mixed(music: Audio, other: Audio, louder_db: float) -> Audio:
@@ -184,7 +184,8 @@ def _band(music: Audio) -> Audio:
     return signal.sosfilt(band, music).astype(np.float32)
 
 
-def _filtered(samples: Audio, filters: list[tuple[str, str]]) -> Audio:
+def filtered(samples: Audio, filters: list[tuple[str, str]]) -> Audio:
+    """Apply FFmpeg's filters, given as (name, arguments), one after another."""
     graph = av.filter.Graph()
     source = last = graph.add_abuffer(
         sample_rate=RATE, format="fltp", layout="mono", time_base=f"1/{RATE}"
@@ -206,8 +207,8 @@ def _filtered(samples: Audio, filters: list[tuple[str, str]]) -> Audio:
             return np.concatenate(parts)
 
 
-def _coded(samples: Audio, container: str, codec: str, rate: int, bit_rate: int = 0) -> Audio:
-    """Encode and decode."""
+def coded(samples: Audio, container: str, codec: str, rate: int, bit_rate: int = 0) -> Audio:
+    """Encode and decode samples at `RATE`."""
     if rate != RATE:
         samples = signal.resample_poly(samples, rate, RATE).astype(np.float32)
     file = io.BytesIO()
@@ -215,7 +216,7 @@ def _coded(samples: Audio, container: str, codec: str, rate: int, bit_rate: int 
         stream = out.add_stream(codec, rate=rate, layout="mono")
         if bit_rate:
             stream.bit_rate = bit_rate
-        form = "fltp" if codec == "libmp3lame" else "s16"
+        form = "fltp" if codec in ("libmp3lame", "aac") else "s16"
         for packet in (*stream.encode(_frame(samples, form, rate)), *stream.encode(None)):
             out.mux(packet)
     file.seek(0)

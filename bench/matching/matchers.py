@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,9 @@ from fingerprint.matching.matcher import LandmarkMatcher
 from fingerprint.track import Track
 
 Answer = tuple[str, int, float]
-QueryResult = dict[str, Any]  # "answers": list of Answer, "cpu_s": float, extras of airsift
+# "answers": list of Answer, "cpu_s": float, "spans": seconds of each in the query where they are
+# known, extras of airsift.
+QueryResult = dict[str, Any]
 Query = Callable[[Sequence[NDArray[np.int16]]], list[QueryResult]]
 
 _AUDFPRINT = ("audfprint2==0.1.2",)
@@ -39,13 +42,18 @@ _AUDFPRINT = ("audfprint2==0.1.2",)
 _CHROMAPRINT_STEP_S = 4096 / 3 / 11_025
 
 
-def version(matcher: str) -> str:
-    """Return a matcher's name, and of airsift the state of its source: answers are of one."""
+def version(matcher: str, *more: ModuleType) -> str:
+    """Return a matcher's name, and of airsift the state of its source: answers are of one.
+
+    `more` are packages besides `fingerprint` that its answers depend on.
+    """
     if matcher != "airsift":
         return matcher
-    source = Path(fingerprint.__file__).parent
-    text = b"".join(path.read_bytes() for path in sorted(source.rglob("*.py")))
-    return f"airsift-{hashlib.sha256(text).hexdigest()[:8]}"
+    folders = [Path(str(package.__file__)).parent for package in (fingerprint, *more)]
+    files = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+    return (
+        f"airsift-{hashlib.sha256(b''.join(path.read_bytes() for path in files)).hexdigest()[:8]}"
+    )
 
 
 def airsift(tracks: list[Path], work: Path) -> Query:
@@ -72,6 +80,7 @@ def airsift(tracks: list[Path], work: Path) -> Query:
             out.append(
                 {
                     "answers": answers_of_query,
+                    "spans": [(a.query_start / RATE, a.query_end / RATE) for a in answers],
                     "cpu_s": extract + first,
                     "first": [a.track for a in alone],
                     "both_cpu_s": all_,
@@ -135,10 +144,10 @@ def chromaprint(tracks: list[Path], work: Path) -> Query:
     def run_queries(queries: Sequence[NDArray[np.int16]]) -> list[QueryResult]:
         out = []
         for query in queries:
-            start = _cpu()
+            start = cpu_s()
             bits = _fpcalc(query)
             if 2 * np.count_nonzero(np.diff(bits)) < len(bits) or not len(bits):
-                out.append({"answers": [], "cpu_s": _cpu() - start})
+                out.append({"answers": [], "cpu_s": cpu_s() - start})
                 continue
             places = len(line) - len(bits) + 1
             wrong = np.zeros(places, np.uint16)
@@ -150,29 +159,33 @@ def chromaprint(tracks: list[Path], work: Path) -> Query:
             share = float(wrong[best]) / (32 * len(bits))
             track = int(which[best])
             place = round((best - int(starts[track])) * _CHROMAPRINT_STEP_S * RATE)
-            out.append({"answers": [(keys[track], place, 1 - share)], "cpu_s": _cpu() - start})
+            out.append({"answers": [(keys[track], place, 1 - share)], "cpu_s": cpu_s() - start})
         return out
 
     return run_queries
 
 
-def audfprint(tracks: list[Path], work: Path) -> Query:
-    """Return a query function of audfprint2, run in its own virtual environment in `work`."""
+def audfprint(tracks: list[Path], work: Path, *, density: float = 20.0) -> Query:
+    """Return a query function of audfprint2, run in its own virtual environment in `work`.
+
+    `density` is that of hashes, in a second; 20 is its command line's default.
+    """
     python = work / "audfprint-venv" / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(python.parents[1])], check=True)
         subprocess.run([python, "-m", "pip", "install", "-q", *_AUDFPRINT], check=True)
     script = Path(__file__).with_name("audfprint_runner.py")
-    stored = work / "audfprint.pklz"
+    stored = work / f"audfprint-{density:g}.pklz"
+    command = [python, script, stored, str(density)]
     if not stored.exists():
-        subprocess.run([python, script, "index", stored, *tracks], check=True)
+        subprocess.run([*command, "index", *tracks], check=True)
 
     def run_queries(queries: Sequence[NDArray[np.int16]]) -> list[QueryResult]:
         with tempfile.NamedTemporaryFile(suffix=".npy") as file:
             np.save(file, np.stack(queries))
             file.flush()
             done = subprocess.run(
-                [python, script, "query", stored, file.name], check=True, stdout=subprocess.PIPE
+                [*command, "query", file.name], check=True, stdout=subprocess.PIPE
             )
         found: list[QueryResult] = json.loads(done.stdout)
         return found
@@ -190,7 +203,7 @@ def _fpcalc(samples: NDArray[np.int16]) -> NDArray[np.uint32]:
     return np.array(text.split(",") if text else [], np.uint32)
 
 
-def _cpu() -> float:
+def cpu_s() -> float:
     """Return the CPU seconds of this process and of those it has waited for."""
     own, others = (
         resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.matching.score import Figures
+from bench.report import table_lines, write_section
 
 PAGE = Path(__file__).parents[2] / "docs" / "fingerprint.md"
 IMAGE = Path(__file__).parents[2] / "docs" / "figures" / "fingerprint.svg"
-_BEGIN = "<!-- written by bench/matching/__main__.py: begin -->"
-_END = "<!-- written by bench/matching/__main__.py: end -->"
+_SCRIPT = "bench/matching/__main__.py"
 _COLOURS = {"airsift": "#2f6fde", "Chromaprint": "#c9741c", "audfprint": "#768390"}
 
 Table = Mapping[str, Mapping[str, Figures]]  # by condition, then by matcher
@@ -19,11 +19,8 @@ Table = Mapping[str, Mapping[str, Figures]]  # by condition, then by matcher
 
 def write(table: Table, about: Mapping[str, Any]) -> None:
     """Replace the text between the two marks, and draw the plot."""
-    text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
     body = "\n\n".join([_introduction(about), _conditions(table), _silence(about)])
-    PAGE.write_text(f"{before}{_BEGIN}\n\n{body}\n\n{_END}{after}", encoding="utf-8")
+    write_section(PAGE, _SCRIPT, body)
     draw(table)
 
 
@@ -73,22 +70,17 @@ def _conditions(table: Table) -> str:
     matchers = [name for name in next(iter(table.values())) if name not in others]
     head = ["condition", "found %", "by the first pass %", "wrong", "place within 0.1 s %"]
     head += ["in a repeat", *(f"{name} %" for name in matchers)]
-    lines = [_row(head), _row(["---"] * len(head))]
+    body = []
     for name, row in table.items():
         own = row["airsift"]
         cells = [name, f"**{own.found_percent:.0f}**", f"{row['first pass'].found_percent:.0f}"]
         cells += [str(own.wrong), f"{own.place_percent:.0f}", str(own.repeats)]
         cells += [f"{row[matcher].found_percent:.0f}" for matcher in matchers]
-        lines.append(_row(cells))
-    return "\n".join(lines)
+        body.append(cells)
+    return "\n".join(table_lines(head, body))
 
 
 def _silence(about: Mapping[str, Any]) -> str:
-    lines = [_row(["not in the catalogue", "hours", "false matches"]), _row(["---"] * 3)]
-    for kind, (hours, false) in about["silence"].items():
-        lines.append(_row([kind, f"{hours:.1f}", str(false)]))
-    return "\n".join(lines)
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    head = ["not in the catalogue", "hours", "false matches"]
+    body = [[kind, f"{hours:.1f}", str(false)] for kind, (hours, false) in about["silence"].items()]
+    return "\n".join(table_lines(head, body))

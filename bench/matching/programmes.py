@@ -24,7 +24,7 @@ import numpy as np
 from airsift import config
 from airsift.build import build_pipeline
 from bench.matching.broadcast import Library, Playing, broadcasts, library
-from bench.report import Report, arguments
+from bench.report import Report, arguments, table_lines, write_section
 from fingerprint.analysis.peaks import extract
 from fingerprint.catalogue import Catalogue
 from fingerprint.duplicates import find_near_duplicate
@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     from bench.matching.broadcast import Broadcast
 
 PAGE = Path(__file__).parents[2] / "docs" / "fingerprint.md"
-_BEGIN = "<!-- written by bench/matching/programmes.py: begin -->"
-_END = "<!-- written by bench/matching/programmes.py: end -->"
+_SCRIPT = "bench/matching/programmes.py"
 SEEDS = {"validation": 1, "test": 3}
 # The events are the same for every size of chunks; large ones are processed faster.
 CHUNK = 10 * RATE
@@ -205,28 +204,22 @@ def kinds(total: Score) -> list[tuple[str, str, str, str, str]]:
 
 def write_page(scores: Sequence[Score], total: Score, audio: Library) -> None:
     """Replace the text between the two marks."""
-    text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
     head = ["", "asked", *(f"programme {n}" for n in range(1, len(scores) + 1)), "all"]
     lines = [
         f"The catalogue has {len(audio.songs)} songs, {len(audio.jingles)} jingles and "
         f"{len(audio.adverts)} adverts; {len(audio.unknown)} other",
         "tracks of the same sources play too.",
         "",
-        *_table(head, [[name, asked, *cells] for name, asked, cells in rows([*scores, total])]),
+        *table_lines(
+            head, [[name, asked, *cells] for name, asked, cells in rows([*scores, total])]
+        ),
         "",
-        *_table(
+        *table_lines(
             ["kind of playing", "found", "first name, median", "start, p90", "end, p90"],
             [list(row) for row in kinds(total)],
         ),
     ]
-    body = "\n".join(lines)
-    PAGE.write_text(f"{before}{_BEGIN}\n\n{body}\n\n{_END}{after}", encoding="utf-8")
-
-
-def _table(head: list[str], body: list[list[str]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *body]]
+    write_section(PAGE, _SCRIPT, "\n".join(lines))
 
 
 def _print_all(broadcast: Broadcast, found: Score) -> None:

@@ -85,7 +85,7 @@ def make(
             rng = np.random.default_rng([share, seconds, number])
             if condition.crossfade:
                 query, places = _crossfade(tracks, seconds, rng)
-                rows.append(_as_int16(query))
+                rows.append(as_int16(query))
                 truth.append(places)
                 continue
             track = tracks[rng.integers(len(tracks))]
@@ -93,7 +93,7 @@ def make(
             changed = condition.apply(clip, DegradationContext(rng, speech))
             lead = int(_LEAD_S * RATE)
             query = changed[lead : lead + seconds * RATE]
-            rows.append(_as_int16(np.pad(query, (0, seconds * RATE - len(query)))))
+            rows.append(as_int16(np.pad(query, (0, seconds * RATE - len(query)))))
             truth.append([(track.stem, start + round(lead * condition.speed))])
         np.save(place.with_suffix(".npy"), np.stack(rows))
         place.with_suffix(".json").write_text(json.dumps(truth))
@@ -121,10 +121,10 @@ def negatives(split: str, hours: float, audio: Path) -> Iterator[tuple[str, NDAr
     tracks = [music.load(path) for path in music.music(music.CATALOGUE, audio)[share::8]]
     for drone in drones(tracks, minutes, np.random.default_rng([9, share])):
         for at in range(0, len(drone) - n + 1, n):
-            yield "drones and ambience", _as_int16(drone[at : at + n])
+            yield "drones and ambience", as_int16(drone[at : at + n])
     talk = np.concatenate(music.speech(audio, max_clips=2000)[share::2])
     for at in range(0, min(len(talk), round(60 * minutes) * RATE) - n + 1, n):
-        yield "speech", _as_int16(talk[at : at + n])
+        yield "speech", as_int16(talk[at : at + n])
 
 
 def as_float(samples: NDArray[np.int16]) -> NDArray[np.float32]:
@@ -137,7 +137,8 @@ def file_name(name: str) -> str:
     return re.sub(r"[^a-z0-9+-]+", "_", name.lower()).strip("_")
 
 
-def _as_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+def as_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Return samples as a query has them."""
     # Half scale: speech that is 10 dB louder than the music must not clip.
     return np.clip(samples * 16384, -32768, 32767).astype(np.int16)
 

@@ -29,7 +29,7 @@ from scipy import signal
 
 from bench.matching.music import default_folder
 from bench.matching.repeat_programme import RATE, Material, Playing, Programme
-from bench.report import Report, arguments, machine
+from bench.report import Report, arguments, machine, write_section
 from fingerprint.analysis.landmarks import Landmarks
 from fingerprint.analysis.track_landmarks import LandmarkExtractor
 from fingerprint.repeats.alignment import BLOCK
@@ -43,8 +43,7 @@ if TYPE_CHECKING:
     from fingerprint.repeats.clusters import Cluster, Occurrence
 
 PAGE = Path(__file__).parents[2] / "docs" / "repeats.md"
-_BEGIN = "<!-- written by bench/matching/repeats.py: begin -->"
-_END = "<!-- written by bench/matching/repeats.py: end -->"
+_SCRIPT = "bench/matching/repeats.py"
 _HOUR = 3600 * RATE
 _SPOTS_A_DAY = 60
 _BLOCK = BLOCK * HOP  # samples
@@ -285,12 +284,7 @@ def write(
     figures: Figures, costs: dict[str, float], windows: list[tuple[int, float, float]]
 ) -> None:
     """Replace the text between the two marks."""
-    text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    PAGE.write_text(
-        f"{before}{_BEGIN}\n\n{_tables(figures, costs, windows)}\n\n{_END}{after}", encoding="utf-8"
-    )
+    write_section(PAGE, _SCRIPT, _tables(figures, costs, windows))
 
 
 def _tables(

@@ -5,10 +5,14 @@ is queried with clips of these tracks and of other music. The matcher is the rea
 simulated competes with the real tracks: for the postings that a query may read, for the places
 that are verified, and for the name.
 
-The index holds the postings that these queries can read, so it needs 4 GB of disk and not 30.
-Needs the music of the fingerprint benchmark (1.3 GB, downloaded once), 4 GB of memory, and ten
-minutes; ``--quick`` stops at 1 000 hours.
-``python -m bench.matching.scale [--quick] [--json FILE] [--picture FILE]``
+The index holds the postings that these queries can read, so it needs 4.5 GB of disk and not 30.
+Needs the music of the fingerprint benchmark (1.3 GB, downloaded once). With ``--work FOLDER``
+queries and indexes stay there, and another run only measures.
+
+``python -m bench.matching.scale``                everything
+``python -m bench.matching.scale --quick``        up to 1 000 hours, a quarter of the queries
+``python -m bench.matching.scale --write-docs``   puts tables and figure into
+docs/large_catalogues.md
 """
 
 from __future__ import annotations
@@ -16,11 +20,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -31,6 +36,7 @@ from numpy.typing import NDArray
 from bench.matching import music as _music
 from bench.matching.degradations import Condition, DegradationContext, conditions
 from bench.matching.music import RATE, load
+from bench.matching.queries import SPLITS
 from bench.matching.simulated_index import Blocks, ExpectedSegment, build
 from bench.memory import peak_mb
 from bench.report import Report, arguments
@@ -59,6 +65,30 @@ _BOTH = 5  # queries with the second pass
 _MARGIN = 1.15
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a catalogue of a size does.
+
+    Parameters
+    ----------
+    hours, queries : int
+        Simulated hours, and queries of known and unknown music.
+    found_percent : dict of str to float
+        By condition, of the queries of known music.
+    wrong, false : int
+        Queries of known music that were given another track, and of unknown music any.
+    costs : dict of str to float
+        Times and sizes, with the unit as suffix.
+    """
+
+    hours: int
+    queries: int
+    found_percent: dict[str, float]
+    wrong: int
+    false: int
+    costs: dict[str, float]
+
+
 @dataclass(frozen=True)
 class Query:
     """Landmarks to look up, and the track they come from; empty if the catalogue has none."""
@@ -76,7 +106,8 @@ def main() -> None:
     parser.add_argument("--audio", type=Path, default=_music.default_folder(), metavar="FOLDER")
     parser.add_argument("--quick", action="store_true", help="up to 1 000 hours, fewer queries")
     parser.add_argument("--hours", type=int, nargs="+", help="sizes, instead of 100 to 10 000")
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the curve")
+    parser.add_argument("--work", type=Path, metavar="FOLDER", help="keep indexes here")
+    parser.add_argument("--write-docs", action="store_true", help="into docs/large_catalogues.md")
     parser.add_argument("--known", nargs="+", default=_music.CATALOGUE, metavar="PACKAGE")
     parser.add_argument(
         "--rivals", nargs="+", default=_music.NEGATIVES["validation"], metavar="PACKAGE"
@@ -85,10 +116,45 @@ def main() -> None:
     parser.add_argument("--measure", type=Path, metavar="FOLDER", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        measure(options.measure)
+        print(json.dumps(asdict(measure(options.measure))))
         return
+    with tempfile.TemporaryDirectory(prefix="airsift-scale-") as name:
+        rows = run(options, options.work or Path(name))
     report = Report("fingerprint at scale")
-    tracks = _music.music(tuple(options.known), options.audio)
+    for row in rows:
+        report.row(f"{row.hours:,} h", **row.costs)
+    for condition in rows[0].found_percent:
+        report.row(
+            f"found %: {condition}",
+            **{f"{row.hours:,} h": row.found_percent[condition] for row in rows},
+        )
+    for row in rows:
+        report.row(f"{row.hours:,} h", wrong_tracks=row.wrong, unknown_music_named=row.false)
+    report.finish(options.json)
+    if options.write_docs:
+        from bench.matching import scale_page
+
+        scale_page.write(rows)
+
+
+def run(options: argparse.Namespace, work: Path) -> list[Row]:
+    """Measure catalogues of all sizes, each in a new process."""
+    sizes = options.hours or (_SIZES[:2] if options.quick else _SIZES)
+    if not all((work / str(hours) / "whole").exists() for hours in sizes):
+        _prepare(options, work, sizes)
+    rows = []
+    for hours in sizes:
+        command = [sys.executable, "-m", "bench.matching.scale", "--measure", work / str(hours)]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        rows.append(Row(**json.loads(done.stdout.splitlines()[-1])))
+        print(rows[-1], file=sys.stderr, flush=True)
+    return rows
+
+
+def _prepare(options: argparse.Namespace, work: Path, sizes: Sequence[int]) -> None:
+    """Build the catalogues that are not there."""
+    # The tracks and voices with which nothing was chosen, see `queries`.
+    tracks = _music.music(tuple(options.known), options.audio)[SPLITS["test"] :: 2]
     tracks = tracks[:: max(len(tracks) // (30 if options.quick else 70), 1)]
     number = 10 if options.quick else 40
     queries = known_queries(tracks, number, options.audio)
@@ -96,20 +162,13 @@ def main() -> None:
     known = {path.stem: extract(load(path)) for path in tracks}
     blocks = Blocks(rivals(options.rivals, options.audio, hours=1.0 if options.quick else 4.0))
     rates = blocks.rates()
-    found: dict[str, dict[str, float]] = {}
-    for hours in options.hours or (_SIZES[:2] if options.quick else _SIZES):
-        shares, row = at(hours, blocks, rates, known, queries)
-        report.row(f"{hours:,} h", **row)
-        for name, share in shares.items():
-            found.setdefault(name, {})[f"{hours:,} h"] = share
-        print(report.rows[-1], shares, file=sys.stderr)
-    for name, by_size in found.items():
-        report.row(name, **by_size)
-    report.finish(options.json)
-    if options.picture:
-        from bench.matching.scale_plot import draw
-
-        draw(report.rows, options.picture)
+    for hours in sizes:
+        folder = work / str(hours)
+        if not (folder / "whole").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            prepare(folder, hours, blocks, rates, known, queries)
+            (folder / "whole").touch()
+            print(f"{hours:,} h are built", file=sys.stderr, flush=True)
 
 
 def rivals(packages: list[str], audio: Path, hours: float) -> list[Landmarks]:
@@ -126,7 +185,7 @@ def rivals(packages: list[str], audio: Path, hours: float) -> list[Landmarks]:
 
 def known_queries(tracks: list[Path], number: int, audio: Path) -> list[Query]:
     """Return clips of 10 s of the tracks, `number` of each condition."""
-    speech = _music.speech(audio, max_clips=300)
+    speech = _music.speech(audio, max_clips=600)[SPLITS["test"] :: 2]
     return [
         _query(condition, speech, tracks, seed)
         for condition in conditions()
@@ -157,52 +216,49 @@ def _query(
     return Query(condition.name, path.stem, extract(clip).pack())
 
 
-def at(
+def prepare(
+    folder: Path,
     hours: int,
     blocks: Blocks,
     rates: NDArray[np.float64],
     known: dict[str, Landmarks],
     queries: list[Query],
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Build a catalogue of a size; return what a new process finds in it, and what that takes."""
+) -> None:
+    """Build a catalogue of a size, with the postings that the queries may read."""
     expected = ExpectedSegment(rates * hours)
-    lists, read, most = [], [], round(_MARGIN * MAX_QUERY_POSTINGS)
+    lists, read, limit = [], [], round(_MARGIN * MAX_QUERY_POSTINGS)
     unknown = [query for query in queries if not query.track]
     for query in queries:
         pairs = hashes.query_pairs(query.unpacked(), 6, 6)
-        find_candidates([expected], pairs, [NO_WARP], 1, most)
+        find_candidates([expected], pairs, [NO_WARP], 1, limit)
         if query in unknown[:_BOTH]:
-            find_candidates([expected], pairs, warp_grid(), 1, most)
+            find_candidates([expected], pairs, warp_grid(), 1, limit)
         keys, _, worth = query_keys(pairs, NO_WARP)
         _, count = expected.lists(keys)
         lists.append(float(count.mean()))
         read.append(100 * len(cheapest(count, worth, MAX_QUERY_POSTINGS)) / max(len(count), 1))
     blocks.want(expected.wanted)
-    with tempfile.TemporaryDirectory(prefix="airsift-scale-") as name:
-        folder = Path(name)
-        catalogue = build(folder / "shelf", blocks, hours, known, seed=hours)
-        segments = len(catalogue.segments)
-        catalogue.close()
-        (folder / "queries.json").write_text(json.dumps([asdict(query) for query in queries]))
-        command = [sys.executable, "-m", "bench.matching.scale", "--measure", name]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    shares, costs = json.loads(done.stdout.splitlines()[-1])
-    return shares, {
+    folder.mkdir(parents=True)
+    catalogue = build(folder / "shelf", blocks, hours, known, seed=hours)
+    about = {
         "postings_million": round(float(rates.sum()) * hours / 1e6),
-        "segments": segments,
+        "segments": len(catalogue.segments),
         "list": float(np.median(lists)),
         "keys_read_percent": float(np.median(read)),
-        **costs,
     }
+    catalogue.close()
+    stored = {"hours": hours, "about": about, "queries": [asdict(query) for query in queries]}
+    (folder / "queries.json").write_text(json.dumps(stored))
 
 
-def measure(folder: Path) -> None:
-    """Query the catalogue in a folder; print the shares found, and the costs, as JSON."""
+def measure(folder: Path) -> Row:
+    """Query the catalogue in a folder."""
     for path in (folder / "shelf" / "segments").iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    queries = [Query(**fields) for fields in json.loads((folder / "queries.json").read_text())]
+    stored = json.loads((folder / "queries.json").read_text())
+    queries = [Query(**fields) for fields in stored["queries"]]
     landmarks = [query.unpacked() for query in queries]
     before = peak_mb()
     start = time.process_time()
@@ -215,17 +271,16 @@ def measure(folder: Path) -> None:
     matcher.warp_search = True
     both = [_spent(matcher, each, time.process_time) for each in unknown[:_BOTH]]
     matcher.warp_search = False
-    right: dict[str, list[bool]] = {}
-    wrong = 0
+    found: dict[str, list[bool]] = {}
+    wrong = false = 0
     for query, each in zip(queries, landmarks, strict=True):
         tracks = {match.track for match in matcher.match(each)}
         if query.track:
-            right.setdefault(query.condition, []).append(query.track in tracks)
+            found.setdefault(query.condition, []).append(query.track in tracks)
+            wrong += bool(tracks - {query.track})
         else:
-            wrong += bool(tracks)
-    shares = {f"found %: {name}": 100 * float(np.mean(each)) for name, each in right.items()}
-    shares["unknown music named"] = wrong
-    costs = {
+            false += bool(tracks)
+    costs = stored["about"] | {
         "open_ms": 1000 * opened,
         "cold_wall_ms": 1000 * float(np.median(cold)),
         "first_ms": 1000 * float(np.median(first)),
@@ -233,7 +288,8 @@ def measure(folder: Path) -> None:
         "resident_mb": peak_mb(),
         "without_index_mb": before,
     }
-    print(json.dumps([shares, costs]))
+    percent = {name: 100 * float(np.mean(each)) for name, each in found.items()}
+    return Row(stored["hours"], len(queries), percent, wrong, false, costs)
 
 
 def _spent(matcher: LandmarkMatcher, landmarks: Landmarks, clock: Callable[[], float]) -> float:
