@@ -5,7 +5,7 @@
     AudioChunk ─> align ─> clock ─> mono ─> resample ─> columns ─> classify ─> voice ─> smooth
     in any order   in order         at the model's rate  CQT     decisions          segments │
                                                                                              │
-    Event <── dated by clock <── what is played again <── repeats <── matches <────────── identify
+    Event <── dated by clock <── what is played again <── repeats <── matches, shares <── identify
 
 One list goes down the road. Each stage (`stream.session.Stage`) passes on every item and adds its
 own, so the audio that `identify` and `repeats` need passes the stages between. `voice`, `identify`
