@@ -190,8 +190,8 @@ class ComputeColumns(Stage):
 
     def _compute(self, jobs: list[_Job]) -> list[Columns]:
         samples = np.empty((len(jobs), jobs[0].count), np.float32)
-        for row, job in zip(samples, jobs, strict=True):
-            _take(job.state, row)
+        for taken, job in zip(samples, jobs, strict=True):
+            _take(job.state, taken)
         state = self.front_end.initial_state(len(jobs))
         for row, job in enumerate(jobs):
             if job.state.state is not None:
