@@ -88,6 +88,7 @@ class ChannelWeights:
         self._total = np.zeros((WINDOW, n_bands), np.float32)
         self._lost = np.zeros((WINDOW, n_bands), np.bool_)
         self._power = [np.zeros((len(self._pairs), WINDOW, n_bands), np.float32)]
+        self._n_power = WINDOW  # blocks in all pieces
 
     def push(self, blocks: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Process the next blocks; return the weights of each.
@@ -119,7 +120,7 @@ class ChannelWeights:
                 window = slice(k + 1, k + 1 + WINDOW)
                 weights[k] = self._choose(power[window], total[window], float(shares[k]))
         self._total, self._lost = total[-WINDOW:].copy(), lost[-WINDOW:].copy()
-        self._forget_power()
+        self._forget_power(blocks.shape[1])
         return weights
 
     def _tiles(self, blocks: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -151,14 +152,14 @@ class ChannelWeights:
             square[..., a, b] = square[..., b, a] = each
         return square
 
-    def _forget_power(self) -> None:
-        """Drop what is older than the window of the next block."""
-        if self._power[-1].shape[1] >= WINDOW:
-            self._power = [self._power[-1][:, -WINDOW:].copy()]
+    def _forget_power(self, new: int) -> None:
+        """Drop what is older than the window of the next block, after `new` blocks."""
+        if new >= WINDOW:
+            self._power, self._n_power = [self._power[-1][:, -WINDOW:].copy()], WINDOW
             return
-        n = sum(piece.shape[1] for piece in self._power)
-        while n - self._power[0].shape[1] >= WINDOW:
-            n -= self._power.pop(0).shape[1]
+        self._n_power += new
+        while self._n_power - self._power[0].shape[1] >= WINDOW:
+            self._n_power -= self._power.pop(0).shape[1]
 
     def _choose(
         self, power: NDArray[np.float32], total: NDArray[np.float32], of_mean: float

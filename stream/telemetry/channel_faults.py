@@ -80,9 +80,7 @@ class ChannelFaults:
                     FAULTS[state.kind] += 1
         return lines
 
-    def _are_good(
-        self, weights: Sequence[NDArray[np.float32]], power: NDArray[np.float64]
-    ) -> bool:
+    def _are_good(self, weights: Sequence[NDArray[np.float32]], power: NDArray[np.float64]) -> bool:
         """Return whether blocks are like those before, all without fault; if so, count them.
 
         Nearly all audio is so, and this takes one step for all blocks instead of one for each.
