@@ -172,8 +172,10 @@ class PolyphaseResampler:
             line,
             strides=(4 * unit_in, 4 * bank.stride, 4 * bank.block_in, 4),
         )
-        sums = np.matmul(windows, bank.weights).transpose(0, 2, 1, 3).reshape(-1)
-        out: NDArray[np.float32] = sums[self._next - first * unit_out : stop - first * unit_out]
+        sums = np.empty((after - first, bank.rows, groups, GROUP), np.float32)
+        np.matmul(windows, bank.weights, out=sums.transpose(0, 2, 1, 3))
+        front = first * unit_out
+        out: NDArray[np.float32] = sums.reshape(-1)[self._next - front : stop - front]
         self._next = stop
         needed = max(stop // unit_out * unit_in - bank.half, self._at)
         self._held = line[needed - origin : end - origin].copy()

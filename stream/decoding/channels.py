@@ -45,6 +45,7 @@ _CHANGE_WORTH = 0.75
 # changing a channel other than the last. They prevent a mixture from changing at random.
 _LEAVING_OUT = 0.01
 _OTHERS = 0.05
+_TOGETHER = 128  # windows that are counted at a time: more would not fit the cache
 
 
 class ChannelWeights:
@@ -66,6 +67,9 @@ class ChannelWeights:
     """
 
     def __init__(self, channels: int, rate: int) -> None:
+        from scipy import fft  # takes long to import, and mono audio does without
+
+        self._rfft = fft.rfft  # several rows at a time: half of numpy's time
         self.block = max(rate // BLOCKS_PER_S, 1)
         self._step = max(rate // _RATE, 1)
         self._n = _fast_length(max(self.block // self._step, 1))
@@ -77,12 +81,14 @@ class ChannelWeights:
         self._bins = slice(int(bands[0]), int(bands[-1]))
         self._edges = 2 * (bands[:-1] - bands[0])  # real and imaginary parts in turns
         self.mean = np.full(channels, 1 / channels, np.float32)
-        # Of the latest blocks, the newest last: the power of each pair of channels in each tile,
-        # that of all channels together, and whether the mean loses the tile.
+        self._pairs = [(a, b) for a in range(channels) for b in range(a, channels)]
+        # Of the latest blocks, the newest last: the power of all channels together in each tile,
+        # and whether the mean loses the tile; in pieces, the power of each pair of channels.
         n_bands = len(self._edges)
-        self._power = np.zeros((WINDOW, n_bands, channels, channels), np.float32)
         self._total = np.zeros((WINDOW, n_bands), np.float32)
         self._lost = np.zeros((WINDOW, n_bands), np.bool_)
+        self._power = [np.zeros((len(self._pairs), WINDOW, n_bands), np.float32)]
+        self._n_power = WINDOW  # blocks in all pieces
 
     def push(self, blocks: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Process the next blocks; return the weights of each.
@@ -99,52 +105,67 @@ class ChannelWeights:
             Their absolute values add up to 1.
         """
         new = self._tiles(blocks)
-        new_total = sum(new[..., c, c] for c in range(len(blocks)))
-        new_lost = (new_total > _LOST * new.sum(axis=(2, 3))) & (new_total > _FLOOR)
-        power = np.concatenate([self._power, new])
-        total = np.concatenate([self._total, new_total])
-        lost = np.concatenate([self._lost, new_lost])
-        # How many tiles the mean loses in each block's window, at most: few in nearly all.
-        counts = np.concatenate([[0], lost.sum(axis=1).cumsum()])
-        may_lose = counts[WINDOW + 1 :] - counts[1:-WINDOW] >= _MIN_TILES
+        alone = [i for i, (a, b) in enumerate(self._pairs) if a == b]
+        total = new[alone].sum(axis=0)
+        of_mean = 2 * new.sum(axis=0) - total  # each pair of two channels counts twice
+        lost = (total > _LOST * of_mean) & (total > _FLOOR)
+        total, lost = np.concatenate([self._total, total]), np.concatenate([self._lost, lost])
+        self._power.append(new)
         weights = [self.mean] * blocks.shape[1]
-        for k in np.flatnonzero(may_lose).tolist():
-            window = slice(k + 1, k + 1 + WINDOW)
-            weights[k] = self._choose(power[window], total[window], lost[window])
-        self._power, self._total, self._lost = (
-            each[-WINDOW:].copy() for each in (power, total, lost)
-        )
+        shares = _shares(total, lost)
+        needed = np.flatnonzero(shares >= _MAX_LOST).tolist()
+        if needed:
+            power = self._power_of_latest(len(total))
+            for k in needed:
+                window = slice(k + 1, k + 1 + WINDOW)
+                weights[k] = self._choose(power[window], total[window], float(shares[k]))
+        self._total, self._lost = total[-WINDOW:].copy(), lost[-WINDOW:].copy()
+        self._forget_power(blocks.shape[1])
         return weights
 
     def _tiles(self, blocks: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the power of the blocks' tiles, shape [k, bands, channels, channels]."""
-        channels, k, _ = blocks.shape
+        """Return the power of the blocks' tiles, shape [pairs, k, bands]."""
         n, step, at = self._n, self._step, self._at
         end = at + n * step
-        low = blocks[..., at:end:step].copy()
-        for i in range(at + 1, at + step):
+        low = blocks[..., at:end:step]
+        low = low + blocks[..., at + 1 : end : step] if step > 1 else low.copy()
+        for i in range(at + 2, at + step):
             low += blocks[..., i:end:step]
         low *= self._taper
         # Each row is transformed alone: its bits do not depend on the other rows.
-        spectra = np.ascontiguousarray(np.fft.rfft(low, axis=2)[..., self._bins])
+        spectra = np.ascontiguousarray(self._rfft(low, axis=2, overwrite_x=True)[..., self._bins])
         parts = spectra.view(np.float32)
-        power = np.empty((k, len(self._edges), channels, channels), np.float32)
-        for a in range(channels):
-            for b in range(a, channels):
-                product = parts[a] * parts[b]
-                power[..., a, b] = power[..., b, a] = np.add.reduceat(product, self._edges, axis=1)
+        products = np.empty((len(self._pairs), *parts.shape[1:]), np.float32)
+        for product, (a, b) in zip(products, self._pairs, strict=True):
+            np.multiply(parts[a], parts[b], out=product)
+        power: NDArray[np.float32] = np.add.reduceat(products, self._edges, axis=2)
         if not np.isfinite(power.sum()):  # audio that is not finite has no tiles
             power = np.nan_to_num(power, nan=0.0, posinf=0.0, neginf=0.0)
         return power
 
+    def _power_of_latest(self, n: int) -> NDArray[np.float32]:
+        """Return the power of the `n` latest blocks, shape [n, bands, channels, channels]."""
+        power = np.concatenate(self._power, axis=1)[:, -n:]
+        channels = len(self.mean)
+        square = np.empty((*power.shape[1:], channels, channels), np.float32)
+        for each, (a, b) in zip(power, self._pairs, strict=True):
+            square[..., a, b] = square[..., b, a] = each
+        return square
+
+    def _forget_power(self, new: int) -> None:
+        """Drop what is older than the window of the next block, after `new` blocks."""
+        if new >= WINDOW:
+            self._power, self._n_power = [self._power[-1][:, -WINDOW:].copy()], WINDOW
+            return
+        self._n_power += new
+        while self._n_power - self._power[0].shape[1] >= WINDOW:
+            self._n_power -= self._power.pop(0).shape[1]
+
     def _choose(
-        self, power: NDArray[np.float32], total: NDArray[np.float32], lost: NDArray[np.bool_]
+        self, power: NDArray[np.float32], total: NDArray[np.float32], of_mean: float
     ) -> NDArray[np.float32]:
-        """Return the weights of a block, from the tiles of its window."""
+        """Return the weights of a block, from the tiles of its window and the mean's share."""
         counts = total > max(_RANGE * total.max(), _FLOOR)
-        of_mean = max(_share(lost[counts]), _OF_RECENT * _share(lost[-_RECENT:][counts[-_RECENT:]]))
-        if of_mean < _MAX_LOST:
-            return self.mean
         recent = np.zeros_like(counts)
         recent[-_RECENT:] = True
         tiles = _Tiles(power[counts].astype(np.float64), total[counts], recent[counts])
@@ -177,6 +198,30 @@ class _Tiles(NamedTuple):
 def _share(lost: NDArray[np.bool_]) -> float:
     count = int(lost.sum())
     return count / len(lost) if count >= _MIN_TILES else 0.0
+
+
+def _shares(total: NDArray[np.float32], lost: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the share of tiles lost by each block's window, after the first `WINDOW` blocks."""
+    shares = np.zeros(len(total) - WINDOW)
+    counts = lost.sum(axis=1).cumsum()
+    # How many tiles are lost in each window, at most: few in much of all audio.
+    may_lose = np.flatnonzero(counts[WINDOW:] - counts[:-WINDOW] >= _MIN_TILES)
+    for a in range(0, len(may_lose), _TOGETHER):
+        some = may_lose[a : a + _TOGETHER]
+        rows = some[:, None] + np.arange(1, WINDOW + 1)
+        totals = total[rows]
+        count = totals > np.maximum(_RANGE * totals.max(axis=(1, 2), keepdims=True), _FLOOR)
+        gone = lost[rows] & count
+        recent = _share_of_each(gone[:, -_RECENT:], count[:, -_RECENT:])
+        shares[some] = np.maximum(_share_of_each(gone, count), _OF_RECENT * recent)
+    return shares
+
+
+def _share_of_each(lost: NDArray[np.bool_], count: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return `_share` of each window, of the tiles that count."""
+    n, of = lost.sum(axis=(1, 2)), count.sum(axis=(1, 2))
+    share: NDArray[np.float64] = np.where(n >= _MIN_TILES, n, 0) / np.maximum(of, 1)
+    return share
 
 
 def _changes(weights: NDArray[np.float64]) -> list[tuple[NDArray[np.float64], float]]:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.audio import AudioChunk, Discontinuity, EndOfStream
+from stream.decoding.channels import ChannelWeights
 from stream.stages.mono import MonoMixer, ToMono, mean
 from stream.telemetry.channel_faults import FAULTS
 from stream.testing import chunks_of, music_like, speech_like
@@ -268,3 +269,14 @@ def test_audio_that_is_not_finite_harms_no_other_block() -> None:
     mixed, expected = mix(spoilt), mix(samples)
     assert np.array_equal(mixed[:8000], expected[:8000])
     assert power_share(mixed[16_000:], music(20)[16_000:]) > 0.99
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+@pytest.mark.parametrize("rate", [RATE, 44_100])
+def test_the_tiles_of_a_block_have_the_same_bits_alone_and_among_others(channels, rate) -> None:
+    """Several rows are transformed at a time, and the last ones one by one."""
+    weights = ChannelWeights(channels, rate)
+    blocks = np.random.default_rng(1).standard_normal((channels, 11, weights.block), np.float32)
+    together = weights._tiles(blocks)
+    for a, b in itertools.combinations(range(12), 2):
+        assert np.array_equal(weights._tiles(blocks[:, a:b]), together[:, a:b])
