@@ -178,24 +178,35 @@ def columns_of(samples: Array, front_end: FrontEnd) -> Array:
     return columns[:, first : first + count]
 
 
-def check_steps(samples: Array, state: Array, step: int) -> None:
+def check_batch(shape: Sequence[int], stations: int, step: int, unit: str = "one step") -> None:
     """Refuse what a front end cannot take.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        That of the samples.
+    stations : int
+        Of how many stations the state is.
+    step : int > 0
+        Samples that a call takes a multiple of.
+    unit : str
+        What `step` is, for the message.
 
     Raises
     ------
     ValueError
         The samples are not a batch of whole steps, or the state is of another batch.
     """
-    if samples.ndim != 2:
-        raise ValueError(f"samples.shape={samples.shape} must be (batch, n): add a batch")
-    if samples.shape[1] % step:
+    if len(shape) != 2:
+        raise ValueError(f"samples.shape={tuple(shape)} must be (batch, n): add a batch")
+    if shape[1] % step:
         raise ValueError(
-            f"samples.shape[1]={samples.shape[1]} must be a multiple of {step}, one step: keep the "
+            f"samples.shape[1]={shape[1]} must be a multiple of {step}, {unit}: keep the "
             "rest for the next call"
         )
-    if len(state) != len(samples):
+    if stations != shape[0]:
         raise ValueError(
-            f"samples of {len(samples)} stations and a state of {len(state)} must be one batch: "
+            f"samples of {shape[0]} stations and a state of {stations} must be one batch: "
             "start with initial_state(batch)"
         )
 

@@ -18,7 +18,7 @@ import numpy as np
 import onnxruntime
 
 from airsift.errors import SpecMismatch
-from model.backend import check_steps
+from model.backend import check_batch
 from model.spec import STEP_COLUMNS
 from model.units import NUMPY, Array, Units, random_rows
 from model.weights import onnx_file, read_manifest, read_spec
@@ -140,7 +140,7 @@ class OnnxFrontEnd:
         return np.zeros((batch, self._history), np.float32)
 
     def __call__(self, samples: Array, state: Array) -> tuple[Array, Array]:
-        check_steps(samples, state, self._step)
+        check_batch(samples.shape, len(state), self._step)
         columns: list[Array] = []
         length, at = samples.shape[1], 0
         while at < length:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from model import classifier, tensors
-from model.backend import check_steps
+from model.backend import check_batch
 from model.frontend.rolling_cqt import make_front_end
 from model.spec import STEP_COLUMNS
 from model.weights import read_spec
@@ -71,7 +71,7 @@ class TorchFrontEnd:
         return np.zeros(history.shape, np.float32)
 
     def __call__(self, samples: Array, state: Array) -> tuple[Array, Array]:
-        check_steps(samples, state, STEP_COLUMNS * self.hop)
+        check_batch(samples.shape, len(state), STEP_COLUMNS * self.hop)
         with torch.inference_mode():
             columns, after = self._front_end(
                 _tensor(samples, self._device), {"history": _tensor(state, self._device)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from torch import Tensor
 
 from airsift.errors import ConfigError
+from model.backend import check_batch
 from model.spec import STEP_COLUMNS
 
 if TYPE_CHECKING:
@@ -72,16 +73,5 @@ def columns_in(samples: Tensor, history: Tensor, hop: int) -> int:
     ValueError
         The samples are not a batch of whole hops, or the history is of another batch.
     """
-    if samples.ndim != 2:
-        raise ValueError(f"samples.shape={tuple(samples.shape)} must be (batch, n): add a batch")
-    if samples.shape[1] % hop:
-        raise ValueError(
-            f"samples.shape[1]={samples.shape[1]} must be a multiple of hop={hop}: "
-            "keep the rest for the next call"
-        )
-    if len(history) != len(samples):
-        raise ValueError(
-            f"samples of {len(samples)} stations and a state of {len(history)} must be one "
-            "batch: start with initial_state(batch)"
-        )
+    check_batch(samples.shape, len(history), hop, "one hop")
     return samples.shape[1] // hop

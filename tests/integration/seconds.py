@@ -16,6 +16,7 @@ from stream.kafka.client.sink import KafkaSink
 from stream.kafka.client.source import KafkaSource
 from stream.kafka.client.transactions import Transactions
 from stream.kafka.codec.message import encode
+from stream.load import Load
 from stream.runner import Stop, run_source
 from stream.telemetry.observer import NullObserver
 from tests.integration.source_reader import read_all
@@ -33,6 +34,7 @@ class Seconds:
 
     def __init__(self):
         self._next = {}
+        self.load = Load()
 
     def push(self, chunks, *, last=False):
         events = []

@@ -33,9 +33,11 @@ from types import SimpleNamespace
 from airsift import build
 from airsift.cli.app import main
 from stream.events import Decision
+from stream.load import Load
 
 class Simple:
     rate = 16000
+    load = Load()
     def __init__(self):
         self.counts, self.ends = {}, {}
         self.clock = SimpleNamespace(drifts_ppm=list)

@@ -23,12 +23,14 @@ RATE = 16000
 # A worker that forgets after two seconds, and whose pipeline prints its input.
 WORKER = """
 import sys
+from stream.load import Load
 from stream.runner import stop_on_signals
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.faust.worker import Worker
 
 class Told:
     rate = 16000
+    load = Load()
     def __init__(self):
         self.ends = {}
     def push(self, chunks):

@@ -17,6 +17,7 @@ from stream.kafka.settings import KafkaSettings
 # A pipeline that ignores its input, in a worker that gets stuck at its second message.
 STALLING = """
 import asyncio, sys, threading
+from stream.load import Load
 from stream.runner import Stop
 from stream.kafka.faust.consumer import FaustConsumer
 from stream.kafka.settings import KafkaSettings
@@ -24,6 +25,7 @@ from stream.kafka.faust.worker import Worker
 
 class Deaf:
     rate = 16000
+    load = Load()
     pushes = 0
     def push(self, chunks):
         self.pushes += len(chunks)

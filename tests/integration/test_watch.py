@@ -16,6 +16,7 @@ from stream.kafka.client.producer import Producer
 from stream.kafka.client.sink import KafkaSink
 from stream.kafka.client.source import KafkaSource
 from stream.kafka.codec.message import encode
+from stream.load import Load
 from stream.runner import Stop, run_source
 from stream.stages.clock import Clock
 from stream.telemetry.observer import Observer
@@ -29,7 +30,7 @@ class Stopping:
     """In place of a pipeline: counts what comes, until everything has."""
 
     def __init__(self, stop: Stop) -> None:
-        self.clock = Clock()
+        self.clock, self.load = Clock(), Load()
         self.counts = {"chunks": 0}
         self.stop = stop
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +18,7 @@ WINDOW = 5 * SAMPLE_RATE  # samples
 HOP = 186
 
 
-class Feature(nn.Module):
+class Feature(nn.Module, ABC):
     """From windows of samples to (channels, frames, bins).
 
     Parameters
@@ -33,9 +35,9 @@ class Feature(nn.Module):
         super().__init__()
         self.name, self.shape, self.samples = name, shape, samples
 
+    @abstractmethod
     def compute(self, windows: Tensor) -> Tensor:
         """Compute the feature of checked windows; see `forward`."""
-        raise NotImplementedError
 
     def forward(self, windows: Tensor) -> Tensor:
         """Compute the feature of windows, each on its own.
