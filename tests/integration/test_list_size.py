@@ -1,4 +1,4 @@
-"""What one poll returns reaches the pipeline in lists of bounded size, and loses nothing between them."""
+"""What one poll returns is passed on in lists of bounded size, and nothing is lost between them."""
 
 from __future__ import annotations
 
