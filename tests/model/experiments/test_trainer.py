@@ -30,7 +30,7 @@ def labelled(count: int, seed: int) -> Labelled:
     inputs = random.standard_normal((count, *SHAPE))
     inputs[classes == 0, :, :, :5] += 1
     inputs[classes == 1, :, :, 5:] += 1
-    return Labelled(inputs.astype(np.float16), classes)
+    return Labelled(inputs.astype(np.float16), classes, classes.astype(np.float32))
 
 
 DATA = {"train": labelled(80, 1), "validation": labelled(30, 2), "test": labelled(40, 3)}
