@@ -101,7 +101,7 @@ def test_a_row_that_two_tables_share_is_trained_once(manifest, tmp_path) -> None
     ("arguments", "message"),
     [
         (
-            ("10",),
+            ("11",),
             "experiment='11' is unknown: use all, the path of a TOML file, or one of 1-voice",
         ),
         (("1", "--scale", "huge"), "scale='huge' is unknown: use one of tiny, small, full"),
