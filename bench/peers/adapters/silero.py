@@ -5,7 +5,7 @@ import warnings
 from bench.peers.runner import run
 
 
-def load():
+def timestamps(onnx=False):
     import numpy as np
     import torch
 
@@ -13,7 +13,7 @@ def load():
     from silero_vad import get_speech_timestamps, load_silero_vad
 
     torch.set_num_threads(1)
-    model = load_silero_vad()
+    model = load_silero_vad(onnx=onnx)
 
     def process(path):
         import wave
@@ -28,4 +28,5 @@ def load():
     return process, process
 
 
-run(load, labels=["speech"], how="get_speech_timestamps, its thresholds")
+if __name__ == "__main__":
+    run(timestamps, labels=["speech"], how="get_speech_timestamps, its thresholds")
