@@ -121,7 +121,9 @@ def _run(experiment: Experiment, place: Place, watcher: Watcher | None) -> None:
 
 def _is_invariances(name: str) -> bool:
     """Return whether a name is that of the invariances, or of a file of their form."""
-    return Path(name).stem.startswith("invariances")
+    return name == "invariances" or (
+        name.endswith(".toml") and Path(name).name.startswith("invariances")
+    )
 
 
 def _compare_invariances(name: str, place: Place) -> None:

@@ -295,7 +295,7 @@ def find(name: str) -> Path:
     if not found:
         raise ConfigError(
             f"experiment={name!r} is unknown: use all, the path of a TOML file, or one of "
-            f"{', '.join(names())}"
+            f"{', '.join([*names(), Path(INVARIANCES).stem])}"
         )
     return folder() / f"{found[0]}.toml"
 

@@ -193,7 +193,7 @@ def stretched(samples: Samples, tempo: float) -> Samples:
     frame.sample_rate = SAMPLE_RATE
     source.push(frame)
     source.push(None)
-    parts = []
+    parts: list[Samples] = []
     while True:
         try:
             pulled = sink.pull()
