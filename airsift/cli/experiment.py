@@ -93,7 +93,11 @@ def experiment(
             failed.append(each.name)
             complain(f"airsift: experiment {each.name}: {error}")
     if name == ALL and INVARIANT in {each.name for each in loaded} - set(failed):
-        _compare_invariances("invariances", place)
+        try:
+            _compare_invariances("invariances", place)
+        except AirsiftError as error:
+            failed.append("invariances")
+            complain(f"airsift: experiment invariances: {error}")
     if name == ALL:
         _write_page([each for each in loaded if each.name not in failed], results)
     if failed:
