@@ -206,8 +206,9 @@ def measure(
         Receives a line for each change that is measured.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    code = sorted({name for each, _ in networks.values() for name in catalogue.make(each).code})
     key = cache.key_of(
-        test.key, list(keys), cache.code_version(CODE, store.CODE),
+        test.key, list(keys), cache.code_version(CODE, *code),
         cache.libraries(*LIBRARIES, *store.LIBRARIES),
     )  # fmt: skip
     found: dict[Change, Numbers] = {}
