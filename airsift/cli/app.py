@@ -20,6 +20,7 @@ from airsift.cli import (
     demo,
     evaluate,
     experiment,
+    explain,
     publish,
     repeats,
     run,
@@ -59,6 +60,7 @@ app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(train.export)
 app.command()(experiment.experiment)
+app.command()(explain.explain)
 app.command()(demo.demo)
 app.command(name="config")(config.show)
 
