@@ -166,7 +166,7 @@ def explain(
                 (values if values.dim() else values.view(1, 1)).cpu().numpy(), shown.numpy(),
                 heard(shown) if strength > 0 else None,
             ))  # fmt: skip
-        report(f"{name}: {min(count, len(projected))} maps of {maps.shape[1]}")
+        report(f"{name}: {min(count, len(projected))} of {maps.shape[1]} maps")
     resynthesis = heard(inputs[0].cpu())
     return Explanation(
         audio, inputs[0].cpu().numpy(), resynthesis,

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def write_rows(folder: Path, name: str) -> list[Path]:
-    """Write a state for each row of an experiment that has a network, with random weights."""
+def write_rows(folder: Path, name: str, feature: str = "") -> list[Path]:
+    """Write a state for each row of an experiment with a network (on a feature): random weights."""
     described = config.load(config.find(name))
     files = []
     for seed, row in enumerate(described.rows):
-        if row.layers is None:
+        if row.layers is None or (feature and row.feature != feature):
             continue
         torch.manual_seed(seed)
         network = ConvolutionalNetwork(catalogue.make(row.feature).shape, row.layers)
