@@ -90,6 +90,23 @@ def mosaic(filters: Floats, limit: int = 2 * _ACROSS) -> Floats:
     return made
 
 
+def structure(filters: Floats) -> float:
+    """Return the mean share of a filter's energy that one time course of one spectrum has.
+
+    It is 1 for a filter that is a product of both. For a filter of random numbers it depends on
+    its size alone, so it is compared with that of the network before its training.
+
+    Parameters
+    ----------
+    filters : np.ndarray [shape=(filters, channels, frames, bins)]
+        The weights; those that are all 0 do not count.
+    """
+    channels = filters.reshape(-1, *filters.shape[2:]).astype(np.float64)
+    energies = np.square(np.linalg.svd(channels, compute_uv=False))
+    sums = energies.sum(1)
+    return float((energies[sums > 0, 0] / sums[sums > 0]).mean()) if (sums > 0).any() else 0.0
+
+
 def draw_sheet(groups: Sequence[tuple[str, Floats]], path: Path) -> None:
     """Draw the filters of the first layer of one or more networks as one PNG.
 

@@ -24,6 +24,7 @@ from model import weights
 from model.backend import columns_of
 from model.experiments.runner import row_folder
 from model.explain.chain import Chain, Layer, named
+from model.explain.pictures import structure
 from model.frontend.kernels import bin_frequencies
 from model.frontend.rolling_cqt import make_front_end
 from model.networks.onnx_form import OnnxForm, onnx_form
@@ -104,8 +105,12 @@ class Subject:
         elif self.hertz is not None:
             span = f"{bins * (self.hertz[1] - self.hertz[0]):.0f} Hz"
         seconds = frames * self.seconds / self.chain.shape[1]
-        title = f"{self.name}: {len(self.chain.filters)} filters of {seconds:.2f} s by {span}"
-        return title, self.chain.filters.cpu().numpy()
+        filters = self.chain.filters.cpu().numpy()
+        title = (
+            f"{self.name}: {len(filters)} filters of {seconds:.2f} s by {span}, structure "
+            f"{structure(filters):.2f}"
+        )
+        return title, filters
 
 
 def read(path: Path, experiment: Path | None = None, device: str = "cpu") -> Subject:
@@ -239,8 +244,9 @@ def _of_experiment(file: Path, toml: Path | None, device: str) -> Subject:
         scores: Tensor = network(inputs)
         return scores[:, 1:2] - scores[:, 0:1]
 
+    state = "" if file.name == STATES[0] else f", {file.stem}"
     return Subject(
-        f"{described.name}, {row.name}", chain, (" or ".join(described.windows.positive),),
+        f"{described.name}, {row.name}{state}", chain, (" or ".join(described.windows.positive),),
         feature.samples, lambda windows: feature(windows).to(device), log_odds,
         *_meaning(row.feature, feature),
     )  # fmt: skip

@@ -36,6 +36,18 @@ def test_greys() -> None:
     assert (pictures.signed(np.zeros((1, 2), np.float32), 0.0) == pictures.ZERO).all()
 
 
+def test_structure_is_the_share_of_one_course_of_one_spectrum() -> None:
+    course, spectrum = np.array([1.0, -2.0, 0.5]), np.array([1.0, 0.0, 3.0, -1.0])
+    product = np.outer(course, spectrum)[None, None].astype(np.float32)
+    assert pictures.structure(product) == pytest.approx(1)
+    two = np.eye(2, dtype=np.float32)[None, None]  # two courses of equal energy
+    assert pictures.structure(two) == pytest.approx(0.5)
+    padded = product[:, :, :2, :2]
+    assert pictures.structure(np.concatenate([padded, two])) == pytest.approx(0.75)
+    assert pictures.structure(np.concatenate([two, 0 * two])) == pytest.approx(0.5)
+    assert pictures.structure(0 * two) == 0
+
+
 @pytest.mark.slow
 def test_a_sheet_has_the_strongest_filters_in_their_order(tmp_path) -> None:
     filters = np.zeros((5, 1, 2, 3), np.float32)
