@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airsift.errors import Backpressure
+from airsift.malloc import give_back_free_pages
 from stream.audio import AudioChunk
 from stream.sources.base import Resumed, audio_of
 from stream.telemetry.observer import NullObserver, Observer
@@ -141,6 +142,7 @@ class Runner:
         snapshots = self.snapshots()
         with self.timed("settle"):
             source.checkpoint(snapshots)
+        give_back_free_pages()
 
     def snapshots(self) -> dict[str, JsonObject]:
         """Return the snapshots of the stations that have changed since this was last called."""

@@ -1,44 +1,47 @@
-"""A real browser for tests of pages: Chromium without a window, driven through a pipe.
+"""A real browser for tests of HTML pages: Chromium, driven over two pipes.
 
-Chromium takes commands of its DevTools protocol on file descriptor 3 and answers on 4, as JSON
-that ends with a zero byte; that needs no driver and no port.
+The protocol is the DevTools protocol; messages are JSON with a zero byte behind each.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import select
 import shutil
-import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-_TIMEOUT_S = 60.0
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+_WAIT_S = 60.0
 
 
 class Page:
-    """A page that is open.
+    """One page of the browser.
 
     Attributes
     ----------
-    problems : list of str
-        Errors and warnings of its console, exceptions, and requests to anywhere but the page.
+    requests : list of str
+        Addresses that the page asked for, without `data:` ones.
+    errors : list of str
+        What scripts raised or logged as an error.
     """
 
-    def __init__(self, write: int, read: int) -> None:
-        self._write, self._read = write, read
+    def __init__(self, commands: int, answers: int) -> None:
+        self.requests: list[str] = []
+        self.errors: list[str] = []
+        self._commands = os.fdopen(commands, "wb", buffering=0)
+        self._answers = os.fdopen(answers, "rb", buffering=0)
+        self._pending = b""
         self._number = 0
-        self._rest = b""
-        self._session = ""
-        self.problems: list[str] = []
+        self._session: str | None = None
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
@@ -46,113 +49,118 @@ class Page:
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Call a command of the protocol and return its result."""
+        """Send a command; return its result."""
         self._number += 1
-        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
-        if self._session:
+        message = {"id": self._number, "method": method, "params": parameters}
+        if self._session is not None:
             message["sessionId"] = self._session
-        os.write(self._write, json.dumps(message).encode() + b"\0")
+        self._commands.write(json.dumps(message).encode() + b"\0")
         while True:
             answer = self._next()
             if answer.get("id") == self._number:
-                assert "error" not in answer, (method, answer["error"])
-                result: dict[str, Any] = answer["result"]
-                return result
+                assert "error" not in answer, answer
+                return answer["result"]
             self._note(answer)
 
-    def open(
-        self, address: str, *, width: int = 1280, height: int = 900, dark: bool = False
-    ) -> None:
-        """Open an address in a window of this size, light or dark."""
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width, height=height, deviceScaleFactor=1, mobile=width < 600,
-        )  # fmt: skip
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.problems.clear()
-        self.call("Page.navigate", url=address)
+    def open(self, path: Path) -> None:
+        """Open a file, and wait until it is loaded."""
+        self.call("Page.navigate", url=path.resolve().as_uri())
+        self.wait_for("document.readyState === 'complete' && location.protocol === 'file:'")
 
-    def run(self, script: str) -> Any:
-        """Return what an expression is worth; a promise is awaited."""
-        done = self.call(
-            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True,
-            userGesture=True,
-        )  # fmt: skip
-        assert "exceptionDetails" not in done, done["exceptionDetails"]
-        return done["result"].get("value")
+    def evaluate(self, script: str) -> Any:
+        """Return the value of an expression."""
+        result = self.call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in result, result
+        return result["result"].get("value")
 
-    def wait(self, condition: str) -> None:
+    def wait_for(self, condition: str) -> None:
         """Wait until an expression is true."""
-        end = time.monotonic() + _TIMEOUT_S
-        while not self.run(condition):
-            assert time.monotonic() < end, f"never true: {condition}; {self.problems}"
+        end = time.monotonic() + _WAIT_S
+        while not self.evaluate(condition):
+            assert time.monotonic() < end, f"never true: {condition}"
             time.sleep(0.05)
+
+    def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
+        """Move, press, release or turn the wheel, as a user does."""
+        self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Drag with the left button."""
+        self.mouse("mousePressed", *start, button="left", clickCount=1)
+        self.mouse("mouseMoved", *end, button="left", buttons=1)
+        self.mouse("mouseReleased", *end, button="left", clickCount=1)
 
     def press(self, key: str, code: int) -> None:
         """Press a key, by its name and its virtual key code."""
         for kind in ("rawKeyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code)
 
-    def picture(self, path: Path) -> None:
-        """Write a screenshot of the visible part."""
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+    def resize(self, width: int, height: int = 900, *, dark: bool = False) -> None:
+        """Show pages in a window of this size, as a phone below 600, light or dark."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=height, deviceScaleFactor=1, mobile=width < 600,
+        )  # fmt: skip
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+
+    def close(self) -> None:
+        """End the browser."""
+        self._session = None
+        self.call("Browser.close")
+        self._commands.close()
+        self._answers.close()
 
     def _next(self) -> dict[str, Any]:
-        while b"\0" not in self._rest:
-            ready, _, _ = select.select([self._read], [], [], _TIMEOUT_S)
-            assert ready, "the browser does not answer"
-            part = os.read(self._read, 1 << 20)
-            assert part, "the browser has ended"
-            self._rest += part
-        message, _, self._rest = self._rest.partition(b"\0")
-        found: dict[str, Any] = json.loads(message)
-        return found
+        while b"\0" not in self._pending:
+            more = self._answers.read(1 << 16)
+            assert more, "the browser ended"
+            self._pending += more
+        message, _, self._pending = self._pending.partition(b"\0")
+        return json.loads(message)
 
     def _note(self, event: dict[str, Any]) -> None:
-        method, said = event.get("method"), event.get("params", {})
-        if method == "Runtime.exceptionThrown":
-            self.problems.append(str(said["exceptionDetails"]))
-        elif method == "Log.entryAdded" and said["entry"]["level"] in ("error", "warning"):
-            self.problems.append(said["entry"]["text"])
-        elif method == "Runtime.consoleAPICalled" and said["type"] in ("error", "warning"):
-            self.problems.append(str(said["args"]))
-        elif method == "Network.requestWillBeSent":
-            url = said["request"]["url"]
-            if not url.startswith(("data:", "file:", "about:", "blob:")):
-                self.problems.append(f"request to {url}")
+        match event.get("method"):
+            case "Network.requestWillBeSent":
+                url = event["params"]["request"]["url"]
+                if not url.startswith("data:"):
+                    self.requests.append(url)
+            case "Runtime.exceptionThrown":
+                self.errors.append(str(event["params"]["exceptionDetails"]))
+            case "Log.entryAdded" if event["params"]["entry"]["level"] == "error":
+                self.errors.append(event["params"]["entry"]["text"])
 
 
 @contextmanager
 def browser(folder: Path) -> Iterator[Page]:
-    """Start Chromium with a profile in a folder; it ends with the block.
+    """Give a page of a browser whose files are in a folder.
 
-    The test is skipped where there is none, but on CI, where it must be installed.
+    Without a browser the test is skipped, but on CI it fails: scripts/system-packages brings one.
     """
-    program = shutil.which("chromium") or shutil.which("google-chrome")
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
         assert not os.environ.get("CI"), "chromium is not installed: see scripts/system-packages"
-        pytest.skip("needs chromium")
-    to_browser, write = os.pipe()
-    read, from_browser = os.pipe()
-    # The browser wants its ends as 3 and 4.
-    command = f'exec "$0" "$@" 3<&{to_browser} 4>&{from_browser}'
-    options = [
-        "--headless", "--no-sandbox", "--disable-gpu", "--mute-audio", "--no-first-run",
-        "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update",
-        "--remote-debugging-pipe", f"--user-data-dir={folder}",
-    ]  # fmt: skip
+        pytest.skip("needs Chromium")
+    commands_out, commands = os.pipe()
+    answers, answers_in = os.pipe()
+    # The browser reads commands from its descriptor 3, and answers at 4.
+    shell = f'exec "$0" "$@" 3<&{commands_out} 4>&{answers_in}'
     process = subprocess.Popen(
-        ["/bin/bash", "-c", command, program, *options],
-        pass_fds=(to_browser, from_browser), stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        ["/bin/bash", "-c", shell, program, "--headless=new", "--no-sandbox", "--disable-gpu",
+         "--no-first-run", "--remote-debugging-pipe", f"--user-data-dir={folder / 'browser'}",
+         "--window-size=1200,1000", "--autoplay-policy=no-user-gesture-required"],
+        pass_fds=(commands_out, answers_in), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    os.close(to_browser)
-    os.close(from_browser)
+    os.close(commands_out)
+    os.close(answers_in)
     try:
-        yield Page(write, read)
+        page = Page(commands, answers)
+        yield page
+        page.close()
+        process.wait(20)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        os.close(write)
-        os.close(read)
+        if process.poll() is None:
+            process.kill()
+            process.wait()

@@ -208,8 +208,10 @@ class Classify(Stage):
                 grid += self.step
                 state.window, state.early = grid, None
             state.end = span.start + shape.count
-            # Copies, so that a station does not hold the memory of the whole batch.
-            state.columns = columns[row, -self.tail :].copy()
+            # Copies, so that a station does not hold the memory of the whole batch. A span that is
+            # all of it is shared with `voice`.
+            is_all = len(span.values) == self.tail
+            state.columns = span.values if is_all else columns[row, -self.tail :].copy()
             state.frames = frames[row, n_windows * self.frames_in_step :].copy()
         return out
 

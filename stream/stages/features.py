@@ -59,7 +59,7 @@ class ColumnsState:
 class _Job:
     station: str
     state: ColumnsState
-    samples: np.ndarray
+    count: int  # samples to take from what is pending
     audio_end: int | None = None  # sample after the last, where they are the last of the audio
 
 
@@ -159,7 +159,7 @@ class ComputeColumns(Stage):
             known = state.next + state.n_pending - self.front_end.latency
             n = known // per_step * per_step + self.front_end.latency - state.next
             if n > 0:
-                yield _Job(station, state, _pop(state, n))
+                yield _Job(station, state, n)
 
     def _rest(self, session: Session, audio_end: int) -> Iterable[_Job]:
         """Yield what is left of a station, with zeros enough to complete its last step."""
@@ -175,13 +175,13 @@ class ComputeColumns(Stage):
             missing = max(n - state.n_pending, 0)
             state.pending.append(np.zeros(missing, np.float32))
             state.n_pending += missing
-            yield _Job(session.station, state, _pop(state, n), audio_end)
+            yield _Job(session.station, state, n, audio_end)
 
     def _run(self, jobs: Iterable[_Job]) -> list[Columns]:
         """Compute the jobs, those of equal length together."""
         by_length: dict[int, list[_Job]] = {}
         for job in jobs:
-            by_length.setdefault(len(job.samples), []).append(job)
+            by_length.setdefault(job.count, []).append(job)
         out: list[Columns] = []
         for group in by_length.values():
             for i in range(0, len(group), MAX_ROWS):
@@ -189,7 +189,9 @@ class ComputeColumns(Stage):
         return out
 
     def _compute(self, jobs: list[_Job]) -> list[Columns]:
-        samples = np.stack([job.samples for job in jobs])
+        samples = np.empty((len(jobs), jobs[0].count), np.float32)
+        for taken, job in zip(samples, jobs, strict=True):
+            _take(job.state, taken)
         state = self.front_end.initial_state(len(jobs))
         for row, job in enumerate(jobs):
             if job.state.state is not None:
@@ -202,16 +204,28 @@ class ComputeColumns(Stage):
             start, end = max(mine.first, mine.column), mine.column + columns.shape[1]
             last = end if job.audio_end is None else min(-(-job.audio_end // self.hop), end)
             if start < last:
-                values = columns[row, start - mine.column : last - mine.column]
+                # Copies, because later stages keep them for seconds, and not the whole batch.
+                values = columns[row, start - mine.column : last - mine.column].copy()
                 out.append(Columns(job.station, start, values, job.audio_end))
             mine.column = end
         return out
 
 
-def _pop(state: ColumnsState, n: int) -> np.ndarray:
-    """Take the next `n` samples from what is pending."""
-    samples = state.pending[0] if len(state.pending) == 1 else np.concatenate(state.pending)
-    state.pending = [samples[n:]] if len(samples) > n else []
-    state.n_pending -= n
-    state.next += n
-    return samples[:n]
+def _take(state: ColumnsState, row: np.ndarray) -> None:
+    """Fill a row with the next samples of what is pending."""
+    filled = used = 0
+    for piece in state.pending:
+        if filled + len(piece) > len(row):
+            break
+        row[filled : filled + len(piece)] = piece
+        filled += len(piece)
+        used += 1
+    rest = state.pending[used:]
+    if filled < len(row):
+        n = len(row) - filled
+        row[filled:] = rest[0][:n]
+        # A copy: a view would keep the samples that are taken until the next step is complete.
+        rest[0] = rest[0][n:].copy()
+    state.pending = rest
+    state.n_pending -= len(row)
+    state.next += len(row)

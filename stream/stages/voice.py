@@ -106,7 +106,7 @@ class Voice(Stage):
         if state.streak % EVERY == FIRST:
             window = _cut_out(state.spans, first, first + self.window)
             decision = replace(decision, voice_odds=self._odds(window))
-        state.spans = _from(state.spans, first + self.step)
+        state.spans = _from(state.spans, first + windows_until_due(state.streak) * self.step)
         return decision
 
     def _odds(self, window: Array) -> float:
@@ -115,6 +115,24 @@ class Voice(Stage):
         probabilities = self.classifier.decide(frames)[0].tolist()
         female, male = (max(round(p, DECIMALS), MIN_PROBABILITY) for p in probabilities)
         return round(math.log(female / male), DECIMALS)
+
+
+def windows_until_due(streak: int) -> int:
+    """Return how many windows after this one the next can be classified at the earliest.
+
+    The columns before that window are needed no more.
+
+    Parameters
+    ----------
+    streak : int >= 0
+        Decisions in a row for speech, this one included.
+
+    Returns
+    -------
+    int > 0
+        At most `FIRST` + 1: the next window may end the streak, and the one after begin another.
+    """
+    return min((FIRST - streak - 1) % EVERY + 1, FIRST + 1)
 
 
 def _from(spans: list[Columns], first: int) -> list[Columns]:

@@ -44,6 +44,7 @@ SHARED = {
     "airsift.errors",
     "airsift.files",
     "airsift.json_types",
+    "airsift.malloc",
     "airsift.__version__",
 }
 LIBRARIES = {"stream": {"model", "fingerprint"}, "model": set(), "fingerprint": set()}

@@ -111,3 +111,17 @@ def test_a_session_shorter_than_a_step_has_all_its_columns(start, length):
     assert first == start // 320
     whole = columns_of(samples[None], FRONT_END)[0]
     np.testing.assert_allclose(values, whole, atol=1e-3, rtol=1e-4)
+
+
+def test_a_station_holds_only_the_samples_of_its_unfinished_step():
+    """Views would keep whole chunks, and the columns of stations that were computed together."""
+    computing = stage()
+    chunks = [AudioChunk(f"s{k}", 0, np.ones(10 * RATE + 7, np.float32), RATE) for k in range(5)]
+    out = computing.push(chunks)
+    for session in computing.sessions.values():
+        held = session.columns.pending
+        assert sum(piece.nbytes for piece in held) <= 4 * RATE
+        assert all(piece.base is None for piece in held)
+    found = [item for item in out if isinstance(item, Columns)]
+    assert len(found) == 5
+    assert all(item.values.base is None for item in found)

@@ -1,4 +1,4 @@
-"""Large freed blocks are returned to the system, whatever was freed before."""
+"""Freed memory is returned to the system, whatever was freed before."""
 
 from __future__ import annotations
 
@@ -36,5 +36,32 @@ print(resident_mb() - before)
 @pytest.mark.parametrize(("how", "least", "most"), [("given back", 0, 20), ("held", 100, 200)])
 def test_large_blocks_leave_no_holes(how, least, most):
     child = [sys.executable, "-c", HOLES, how]
+    grown = subprocess.run(child, capture_output=True, text=True, check=True)
+    assert least <= float(grown.stdout) <= most
+
+
+# Pages that are free between blocks that are still used.
+PAGES = """
+import sys
+from pathlib import Path
+from airsift.malloc import give_back_free_pages
+
+def resident_mb():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+before = resident_mb()
+blocks = [b"x" * 100_000 for _ in range(1000)]
+del blocks[::2], blocks[::2]  # a quarter is left, the last of all among them
+if sys.argv[1] == "given back":
+    assert give_back_free_pages()
+print(resident_mb() - before)
+"""
+
+
+@pytest.mark.process
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc")
+@pytest.mark.parametrize(("how", "least", "most"), [("given back", 20, 35), ("held", 80, 120)])
+def test_free_pages_between_blocks_are_returned(how, least, most):
+    child = [sys.executable, "-c", PAGES, how]
     grown = subprocess.run(child, capture_output=True, text=True, check=True)
     assert least <= float(grown.stdout) <= most

@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _COMMIT_MS = 3000  # kafka-python tries for ever without; a stop must not wait for a broker
+# Bytes of samples in one list of items, so that they do not grow with what one poll returns. That
+# many are enough for full units of rows, see `model.units`.
+_MAX_DECODED = 8 << 20
 _CLOSE_MS = 1000  # leaving the group is a courtesy
 
 
@@ -178,12 +181,17 @@ class KafkaSource(MemberHealth, Source):
             items += [Resumed(station, snapshot) for station, snapshot in resumed.items()]
             ends, forgotten = self._reader.tick(self._listening())
             items += [*ends, *(Lost(station) for station in sorted(forgotten))]
+            decoded = 0
             for tp, messages in polled.items():
                 for message in messages:
                     chunks = self._read(tp.partition, message)
                     moved = self._reader.pop_resumed()
                     items += [Resumed(station, snapshot) for station, snapshot in moved.items()]
                     items += chunks
+                    decoded += sum(chunk.samples.nbytes for chunk in chunks)
+                    if decoded >= _MAX_DECODED:
+                        yield items
+                        items, decoded = [], 0
             yield items
 
     def stop(self) -> None:

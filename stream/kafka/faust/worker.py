@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from aiokafka.errors import KafkaError  # type: ignore[import-untyped]
 from faust.exceptions import ProducerSendError
 
+from airsift.malloc import give_back_free_pages
 from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.dead_letters import DeadLetterProducer
@@ -300,6 +301,7 @@ class Worker(MemberHealth, SourceStatus):
             return
         with self._runner.timed("settle"):
             await self._store_and_commit()
+        give_back_free_pages()
 
     async def _store_and_commit(self) -> None:
         """Take steps 2 to 5."""

@@ -48,50 +48,56 @@ def test_it_is_seen_heard_and_used_by_keyboard(parts, tmp_path) -> None:
     file = tmp_path / "explanation.html"
     file.write_text(rendered(parts)[0], encoding="utf-8")
     backgrounds = set()
-    with browser(tmp_path / "profile") as tab:
+    with browser(tmp_path) as tab:
         for width, dark in ((1280, False), (390, True), (1280, True), (390, False)):
-            tab.open(file.as_uri(), width=width, dark=dark)
-            tab.wait("document.body?.dataset.ready === 'yes'")
-            assert tab.run("document.documentElement.scrollWidth <= innerWidth")
-            backgrounds.add((dark, tab.run("getComputedStyle(document.body).backgroundColor")))
-            assert tab.run("document.title") == f"A {HOSTILE}"
+            tab.resize(width, dark=dark)
+            tab.open(file)
+            tab.wait_for("document.body?.dataset.ready === 'yes'")
+            assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            backgrounds.add((dark, tab.evaluate("getComputedStyle(document.body).backgroundColor")))
+            assert tab.evaluate("document.title") == f"A {HOSTILE}"
             # Nothing is wider than the window, and every picture has pixels of several colours.
             colours = """[...document.querySelectorAll('.picture canvas')].map((canvas) => new Set(
                 new Uint32Array(canvas.getContext('2d').getImageData(0, 0, canvas.width,
                 canvas.height).data.buffer)).size)"""
-            assert min(tab.run(colours)) > 4
-            assert tab.problems == []
+            assert min(tab.evaluate(colours)) > 4
+            assert tab.errors == []
         assert len(backgrounds) == 2
 
         # By keyboard alone: the three sliders are the first three stops.
-        tab.open(file.as_uri())
-        tab.wait("document.body?.dataset.ready === 'yes'")
+        tab.resize(1280)
+        tab.open(file)
+        tab.wait_for("document.body?.dataset.ready === 'yes'")
         for slider, said, value in (
             ("layer", "layer-said", "dense 1, 100"),
             ("map", "map-said", "(2 of 2)"),
             ("time", "time-said", "0.01 s"),
         ):
             tab.press(*TAB)
-            assert tab.run("document.activeElement.id") == slider
-            before = tab.run("kept.querySelector('canvas').toDataURL()")
+            assert tab.evaluate("document.activeElement.id") == slider
+            before = tab.evaluate("kept.querySelector('canvas').toDataURL()")
             tab.press(*ARROW_RIGHT)
-            tab.wait(f"at('{said}').textContent.includes('{value}')")
+            tab.wait_for(f"at('{said}').textContent.includes('{value}')")
             if slider != "time":
-                tab.wait(f"kept.querySelector('canvas').toDataURL() !== {before!r}")
-        assert tab.run("at('time').getAttribute('aria-valuetext')") == "0.01 seconds"
+                tab.wait_for(f"kept.querySelector('canvas').toDataURL() !== {before!r}")
+        assert tab.evaluate("at('time').getAttribute('aria-valuetext')") == "0.01 seconds"
 
         # The time slider seeks the players, and a player moves it.
-        tab.run("at('time').value = 2; at('time').dispatchEvent(new Event('input'))")
-        tab.wait("at('original').currentTime === 2 && at('kept-sound').currentTime === 2")
+        tab.evaluate("at('time').value = 2; at('time').dispatchEvent(new Event('input'))")
+        tab.wait_for("at('original').currentTime === 2 && at('kept-sound').currentTime === 2")
         for player in ("original", "kept-sound", "again"):
-            assert tab.run(f"at('{player}').duration") == 5
-            tab.run(f"at('{player}').play()")
-            tab.wait("+at('time').value > 2.05")
-            tab.run("at('time').value = 2")
-        assert tab.run("at('original').paused")  # the last one plays alone
-        assert tab.run("document.querySelectorAll('#exciting-list audio').length") == 1
-        assert tab.run("getComputedStyle(document.querySelector('#window .cursor')).left") != "0px"
-        assert tab.problems == []
+            assert tab.evaluate(f"at('{player}').duration") == 5
+            tab.evaluate(f"at('{player}').play()")
+            tab.wait_for("+at('time').value > 2.05")
+            tab.evaluate("at('time').value = 2")
+        assert tab.evaluate("at('original').paused")  # the last one plays alone
+        assert tab.evaluate("document.querySelectorAll('#exciting-list audio').length") == 1
+        assert (
+            tab.evaluate("getComputedStyle(document.querySelector('#window .cursor')).left")
+            != "0px"
+        )
+        assert set(tab.requests) == {file.as_uri()}
+        assert tab.errors == []
 
 
 def test_the_page_is_no_larger_than_its_limit(parts) -> None:
