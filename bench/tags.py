@@ -6,9 +6,9 @@
     python -m bench.tags corpus/ --split validation  # for choosing the threshold
     python -m bench.tags corpus/ --write-docs        # into docs/tags.md
 
-The corpus is one of `airsift corpus build`. Half of the files are speech: voices alone, and podcasts
-with a musical opener and music under a part of the talk. Half are music, a third of it songs.
-Formats and lengths (10 s to 5 min) vary. One tag in ten is of the other class.
+The corpus is one of `airsift corpus build`. Half of the files are speech: voices alone, and
+podcasts with a musical opener and music under a part of the talk. Half are music, a third of it
+songs. Formats and lengths (10 s to 5 min) vary. One tag in ten is of the other class.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ SONGS = 1 / 3  # of the files of music
 OPENER_S, BED_DB = 8.0, -10.0
 FORMATS = (
     ("mp3", "libmp3lame"),
-    ("ogg", "libvorbis"),
+    ("wav", "pcm_s16le"),
     ("opus", "libopus"),
     ("m4a", "aac"),
     ("flac", "flac"),

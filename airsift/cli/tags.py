@@ -14,7 +14,6 @@ from airsift.cli.common import (
     complain,
     in_words,
     load_config,
-    report,
     say,
 )
 from airsift.cli.inputs import ending_on_request
@@ -77,7 +76,7 @@ def check(
     ],
     threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Least confidence that is listed; 0.6 unless given."),
+        typer.Option(min=0, max=1, help="Least confidence that is listed; 0.5 unless given."),
     ] = None,
     seconds: Annotated[
         float,

@@ -75,7 +75,7 @@ def own_tags(path: Path) -> tuple[str, ...]:
             tags.append("audiobook")
         if stored.get("pcst") or "PCST" in stored:
             tags.append("podcast")
-    except Exception:  # noqa: S110, BLE001 mutagen raises all kinds on damaged tags
+    except Exception:  # noqa: S110 mutagen raises all kinds on damaged tags
         pass
     if not tags:
         tags += _container_tags(path)

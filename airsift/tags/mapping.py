@@ -88,7 +88,7 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def split_tags(text: str) -> list[str]:
-    """Return the tags in a cell of a table, separated by one of ``; , | / \\``."""
+    """Return the tags in a cell of a table, separated by a comma, semicolon, slash or bar."""
     return [tag for part in _BETWEEN_TAGS.split(text) if (tag := part.strip())]
 
 
