@@ -1,136 +1,148 @@
-"""A page in a real browser: Chromium without a window, through its DevTools pipe."""
+"""A real browser for tests of HTML pages: Chromium, driven over two pipes.
+
+The protocol is the DevTools protocol; messages are JSON with a zero byte behind each.
+"""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import subprocess
 import time
-from pathlib import Path
-from typing import Any, Self
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-CHROMIUM = next(
-    (
-        found
-        for name in ("chromium", "chromium-browser", "google-chrome")
-        if (found := shutil.which(name))
-    ),
-    None,
-)
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+_WAIT_S = 60.0
 
 
 class Page:
-    """A page of a browser with a profile of its own.
+    """One page of the browser.
 
-    Parameters
+    Attributes
     ----------
-    url : str
-        What it shows.
-    profile : Path
-        Folder of the profile: what the page stores is there for the next browser.
-    downloads : Path
-        Folder for what the page saves.
+    requests : list of str
+        Addresses that the page asked for, without `data:` ones.
+    errors : list of str
+        What scripts raised or logged as an error.
     """
 
-    def __init__(self, url: str, profile: Path, downloads: Path) -> None:
-        assert CHROMIUM is not None
-        read, self._to = os.pipe()
-        self._from, write = os.pipe()
-        command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--mute-audio"]
-        command += ["--remote-debugging-pipe", f"--user-data-dir={profile}", "--no-first-run"]
-        command += ["--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required"]
-
-        # Chromium reads commands from descriptor 3 and writes answers to 4.
-        ends = [fcntl.fcntl(each, fcntl.F_DUPFD_CLOEXEC, 10) for each in (read, write)]
-
-        def connect() -> None:
-            os.dup2(ends[0], 3)
-            os.dup2(ends[1], 4)
-
-        self._process = subprocess.Popen(
-            [*command, "about:blank"],
-            close_fds=False,
-            preexec_fn=connect,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for each in (read, write, *ends):
-            os.close(each)
-        self._buffer, self._id, self._session = b"", 0, ""
+    def __init__(self, commands: int, answers: int) -> None:
+        self.requests: list[str] = []
         self.errors: list[str] = []
-        target = self._call("Target.createTarget", url="about:blank")["targetId"]
-        attached = self._call("Target.attachToTarget", targetId=target, flatten=True)
+        self._commands = os.fdopen(commands, "wb", buffering=0)
+        self._answers = os.fdopen(answers, "rb", buffering=0)
+        self._pending = b""
+        self._number = 0
+        self._session: str | None = None
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
-        self._call("Runtime.enable")
-        self._call("Page.enable")
-        self._call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(downloads))
-        self._call("Page.navigate", url=url)
-        self.wait_for("document.readyState === 'complete'")
+        for domain in ("Page", "Runtime", "Network", "Log"):
+            self.call(f"{domain}.enable")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._session = ""
-        try:
-            self._call("Browser.close")  # writes what pages have stored
-            self._process.wait(10)
-        finally:
-            if self._process.poll() is None:
-                self._process.kill()
-                self._process.wait()
-            os.close(self._to)
-            os.close(self._from)
-
-    def run(self, script: str) -> Any:
-        """Return the value of an expression of JavaScript in the page."""
-        answer = self._call(
-            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
-        )
-        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
-        return answer["result"].get("value")
-
-    def wait_for(self, script: str, timeout_s: float = 20.0) -> None:
-        """Wait until an expression is true."""
-        deadline = time.monotonic() + timeout_s
-        while not self.run(script):
-            assert time.monotonic() < deadline, script
-            time.sleep(0.05)
-
-    def resize(self, width: int, height: int) -> None:
-        """Set the size of the page, in pixels."""
-        self._call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
-
-    def _call(self, method: str, **parameters: object) -> Any:
-        self._id += 1
-        message: dict[str, Any] = {"id": self._id, "method": method, "params": parameters}
-        if self._session:
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send a command; return its result."""
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters}
+        if self._session is not None:
             message["sessionId"] = self._session
-        os.write(self._to, json.dumps(message).encode() + b"\0")
+        self._commands.write(json.dumps(message).encode() + b"\0")
         while True:
             answer = self._next()
-            if answer.get("method") == "Runtime.exceptionThrown":
-                self.errors.append(str(answer["params"]["exceptionDetails"]))
-            if answer.get("id") == self._id:
-                assert "error" not in answer, answer["error"]
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer
                 return answer["result"]
+            self._note(answer)
 
-    def _next(self) -> Any:
-        while b"\0" not in self._buffer:
-            piece = os.read(self._from, 1 << 16)
-            assert piece, "the browser has ended"
-            self._buffer += piece
-        line, _, self._buffer = self._buffer.partition(b"\0")
-        return json.loads(line)
+    def open(self, path: Path) -> None:
+        """Open a file, and wait until it is loaded."""
+        self.call("Page.navigate", url=path.resolve().as_uri())
+        self.wait_for("document.readyState === 'complete' && location.protocol === 'file:'")
+
+    def evaluate(self, script: str) -> Any:
+        """Return the value of an expression."""
+        result = self.call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in result, result
+        return result["result"].get("value")
+
+    def wait_for(self, condition: str) -> None:
+        """Wait until an expression is true."""
+        end = time.monotonic() + _WAIT_S
+        while not self.evaluate(condition):
+            assert time.monotonic() < end, f"never true: {condition}"
+            time.sleep(0.05)
+
+    def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
+        """Move, press, release or turn the wheel, as a user does."""
+        self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Drag with the left button."""
+        self.mouse("mousePressed", *start, button="left", clickCount=1)
+        self.mouse("mouseMoved", *end, button="left", buttons=1)
+        self.mouse("mouseReleased", *end, button="left", clickCount=1)
+
+    def close(self) -> None:
+        """End the browser."""
+        self._session = None
+        self.call("Browser.close")
+        self._commands.close()
+        self._answers.close()
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._pending:
+            more = self._answers.read(1 << 16)
+            assert more, "the browser ended"
+            self._pending += more
+        message, _, self._pending = self._pending.partition(b"\0")
+        return json.loads(message)
+
+    def _note(self, event: dict[str, Any]) -> None:
+        match event.get("method"):
+            case "Network.requestWillBeSent":
+                url = event["params"]["request"]["url"]
+                if not url.startswith("data:"):
+                    self.requests.append(url)
+            case "Runtime.exceptionThrown":
+                self.errors.append(str(event["params"]["exceptionDetails"]))
+            case "Log.entryAdded" if event["params"]["entry"]["level"] == "error":
+                self.errors.append(event["params"]["entry"]["text"])
+
+
+@contextmanager
+def browser(folder: Path) -> Iterator[Page]:
+    """Give a page of a browser whose files are in a folder; skip the test without a browser."""
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        pytest.skip("needs Chromium")
+    commands_out, commands = os.pipe()
+    answers, answers_in = os.pipe()
+    # The browser reads commands from its descriptor 3, and answers at 4.
+    shell = f'exec "$0" "$@" 3<&{commands_out} 4>&{answers_in}'
+    process = subprocess.Popen(
+        ["/bin/bash", "-c", shell, program, "--headless=new", "--no-sandbox", "--disable-gpu",
+         "--no-first-run", "--remote-debugging-pipe", f"--user-data-dir={folder / 'browser'}",
+         "--window-size=1200,1000", "--autoplay-policy=no-user-gesture-required"],
+        pass_fds=(commands_out, answers_in), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    os.close(commands_out)
+    os.close(answers_in)
+    try:
+        page = Page(commands, answers)
+        yield page
+        page.close()
+        process.wait(20)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()

@@ -20,6 +20,7 @@ from airsift.cli import (
     demo,
     evaluate,
     experiment,
+    plot,
     publish,
     repeats,
     run,
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 app.command()(segment.segment)
 app.command()(classify.classify)
+app.command()(plot.plot)
 app.command()(repeats.repeats)
 app.command()(run.run)
 app.command()(worker.worker)

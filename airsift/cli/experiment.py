@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +23,7 @@ TRIAL = "A trial of the commands: with so few windows, neither figures nor findi
 
 def experiment(
     name: Annotated[
-        str, typer.Argument(help="Its number, 1 to 8; its name; a TOML file of yours; or all.")
+        str, typer.Argument(help="Its number, 1 to 9; its name; a TOML file of yours; or all.")
     ],
     scale: Annotated[
         str, typer.Option(help="tiny (minutes), small (hours), or full: the report's sizes.")
@@ -37,6 +38,10 @@ def experiment(
     folder: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("experiments"),
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the teacher's files, for experiments with distillation."),
+    ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write the curves for TensorBoard as well.")
     ] = False,
@@ -45,7 +50,8 @@ def experiment(
 
     An interrupted experiment resumes. Results are in FOLDER/SCALE/NAME: table.md, table.json, and a
     folder for each row and seed with the initial, the best and the last network and the curves of
-    the training. `all` runs one after the other and writes FOLDER/SCALE/report2015.md.
+    the training. `all` runs one after the other and writes FOLDER/SCALE/report2015.md; without
+    --teacher, experiments with distillation are left out.
     """
     import torch
 
@@ -58,12 +64,16 @@ def experiment(
         raise ConfigError(f"scale={scale!r} is unknown: use one of {', '.join(config.SCALES)}")
     wanted = config.names() if name == ALL else [name]
     loaded = [config.load(config.find(each)) for each in wanted]
+    if name == ALL and teacher is None:
+        for each in filter(attrgetter("has_teacher"), loaded):
+            complain(f"{each.name} is left out: its teacher is not part of airsift; see --teacher")
+        loaded = [each for each in loaded if not each.has_teacher]
     results = folder / size
     if data is not None:
         # One folder for each manifest, so that another one does not remove its audio.
         corpus = folder / "audio" / data.stem
         windows.decode_manifest(data, corpus, complain)
-    place = runner.Place(corpus, results, size, device)
+    place = runner.Place(corpus, results, size, device, teacher)
     failed = []
     for each in loaded:
         try:

@@ -114,6 +114,8 @@ class Finding(_Table):
     ----------
     text : str
         One sentence.
+    expected : bool
+        Whether it is an expectation of ours: the report did not try it.
     better : list of two names
         The first row has the higher F.
     f_at_least, error_at_most : dict of str to float
@@ -121,6 +123,7 @@ class Finding(_Table):
     """
 
     text: str
+    expected: bool = False
     better: list[tuple[str, str]] = []
     f_at_least: dict[str, float] = {}
     error_at_most: dict[str, float] = {}
@@ -135,12 +138,15 @@ class _Row(_Table):
     dense: Annotated[int, Field(ge=0)] | None = None
     split: SplitKind | None = None
     penalties: list[_Penalty] = []
+    teacher: Annotated[float, Field(ge=0, le=1)] = 0.0
     reported: Reported = Reported()
 
     @model_validator(mode="after")
     def _one_model(self) -> _Row:
         if (self.network is None) == (self.baseline is None):
             raise ValueError("a row has a network or a baseline, not both")
+        if self.teacher and self.network is None:
+            raise ValueError("a baseline learns classes, and not from a teacher")
         return self
 
 
@@ -192,6 +198,9 @@ class Row:
         See `WindowChoice`.
     penalties : tuple of Penalty
         Added to the cost.
+    teacher : float in [0, 1]
+        Weight of a teacher's probabilities in what the network learns from; see
+        `model.experiments.distillation`.
     reported : Reported
         The report's figures.
     """
@@ -202,6 +211,7 @@ class Row:
     baseline: str | None
     split: SplitKind
     penalties: tuple[Penalty, ...]
+    teacher: float
     reported: Reported
 
     @property
@@ -209,7 +219,7 @@ class Row:
         """Hash of what its result depends on, without its windows and training."""
         layers = [[type(each).__name__, repr(each)] for each in self.layers or ()]
         penalties = [[each.kind, dict(each.strengths), each.share] for each in self.penalties]
-        return key_of(self.feature, layers, self.baseline, self.split, penalties)
+        return key_of(self.feature, layers, self.baseline, self.split, penalties, self.teacher)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +252,11 @@ class Experiment:
     training: Training
     scales: Mapping[Scale, Sizes]
     rows: tuple[Row, ...]
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether a row learns from a teacher."""
+        return any(row.teacher for row in self.rows)
 
 
 def folder() -> Path:
@@ -358,7 +373,7 @@ def _row(
         raise ConfigError(f"{path}: the row {read.name!r}: {error}") from error
     return Row(
         read.name, read.feature, layers, read.baseline, read.split or split, penalties,
-        read.reported,
+        read.teacher, read.reported,
     )  # fmt: skip
 
 

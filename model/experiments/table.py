@@ -133,13 +133,14 @@ def markdown(experiment: Experiment, rows: Sequence[RowResults]) -> str:
             f"{'' if theirs.error is None else _number(theirs.error)} |"
         )
     parts = compare(experiment, rows)
+    said = "Expected" if experiment.finding.expected else "The report found"
     test = rows[0].test
     lines += [
         "",
         f"{len(test)} test windows of {len(set(test.groups))} groups, recall, precision and F of "
         f"{' or '.join(experiment.windows.positive)}, in percent, with 95 % intervals over groups.",
         "",
-        f"The report found: {experiment.finding.text} **Here: {verdict(parts)}.** "
+        f"{said}: {experiment.finding.text} **Here: {verdict(parts)}.** "
         + " ".join(f"{part.text}: {part.verdict}." for part in parts),
         "",
     ]

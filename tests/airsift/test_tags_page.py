@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,9 @@ from airsift.tags.listening import Content
 from airsift.tags.mapping import Claim
 from airsift.tags.page import write_page
 from stream.testing import tone, write_wav
-from tests.browser import Page, needs_browser
+from tests.browser import Page, browser
 
-pytestmark = [pytest.mark.process, pytest.mark.slow, needs_browser]
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 # Names that would break a page, a link or a table.
 NAMES = ['a "quoted", name.wav', "</script><b>x.wav", "50% #1? ü.wav", "c:colon.wav"]
 
@@ -46,8 +48,16 @@ def names() -> list[str]:
     return [name.replace("/", "_") for name in NAMES]
 
 
+@contextmanager
+def opened(path: Path, profile: Path, saved: Path) -> Iterator[Page]:
+    with browser(profile) as page:
+        page.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(saved))
+        page.open(path)
+        yield page
+
+
 def press(page: Page, key: str) -> None:
-    page.run(
+    page.evaluate(
         f"document.body.dispatchEvent(new KeyboardEvent('keydown', "
         f"{{key: '{key}', bubbles: true}}))"
     )
@@ -57,11 +67,11 @@ def test_decisions_are_kept_and_exported_and_read_back(
     made: tuple[Path, Path], tmp_path: Path
 ) -> None:
     path, saved = made
-    with Page(path.as_uri(), tmp_path / "profile", saved) as page:
-        assert page.run("document.querySelectorAll('.row').length") == 100
-        shown = page.run("[...document.querySelectorAll('.path')].map(e => e.textContent)")
+    with opened(path, tmp_path, saved) as page:
+        assert page.evaluate("document.querySelectorAll('.row').length") == 100
+        shown = page.evaluate("[...document.querySelectorAll('.path')].map(e => e.textContent)")
         assert shown[:4] == names()
-        page.run("document.querySelectorAll('.row')[0].querySelector('.wrong').click()")
+        page.evaluate("document.querySelectorAll('.row')[0].querySelector('.wrong').click()")
         press(page, "j")
         press(page, "r")
         press(page, "j")
@@ -69,13 +79,13 @@ def test_decisions_are_kept_and_exported_and_read_back(
         press(page, "u")  # taken back
         press(page, "j")
         press(page, "w")
-        assert page.run("document.getElementById('count').textContent").startswith("3 of 234")
+        assert page.evaluate("document.getElementById('count').textContent").startswith("3 of 234")
         assert not page.errors
-    with Page(path.as_uri(), tmp_path / "profile", saved) as page:  # the browser was closed
-        assert page.run("document.getElementById('count').textContent").startswith("3 of 234")
-        page.run("document.getElementById('open').click()")
-        assert page.run("document.querySelector('.path').textContent") == names()[2]
-        page.run("document.getElementById('export').click()")
+    with opened(path, tmp_path, saved) as page:  # the browser was closed
+        assert page.evaluate("document.getElementById('count').textContent").startswith("3 of 234")
+        page.evaluate("document.getElementById('open').click()")
+        assert page.evaluate("document.querySelector('.path').textContent") == names()[2]
+        page.evaluate("document.getElementById('export').click()")
         deadline = time.monotonic() + 20
         while not (saved / "decisions.csv").exists():
             assert time.monotonic() < deadline
@@ -92,24 +102,32 @@ def test_every_name_plays_from_where_the_tags_are_contradicted(
     made: tuple[Path, Path], tmp_path: Path
 ) -> None:
     path, saved = made
-    with Page(path.as_uri(), tmp_path / "profile", saved) as page:
+    with opened(path, tmp_path, saved) as page:
         for index in range(len(NAMES)):
-            page.run(f"document.querySelectorAll('.row')[{index}].querySelector('.play').click()")
+            page.evaluate(
+                f"document.querySelectorAll('.row')[{index}].querySelector('.play').click()"
+            )
             page.wait_for("player.readyState > 2 && !player.paused && player.currentTime >= 5")
-            page.run("player.pause()")
-        # A file that is gone says so, and the page goes on.
-        page.run("document.querySelectorAll('.row')[4].querySelector('.play').click()")
-        page.wait_for("document.querySelector('#now a') !== null")
+            page.evaluate("player.pause()")
         assert not page.errors
+        # A file that is gone says so, and the page goes on.
+        page.evaluate("document.querySelectorAll('.row')[4].querySelector('.play').click()")
+        page.wait_for("document.querySelector('#now a') !== null")
 
 
 def test_it_fits_a_narrow_window_and_turns_pages(made: tuple[Path, Path], tmp_path: Path) -> None:
     path, saved = made
-    with Page(path.as_uri(), tmp_path / "profile", saved) as page:
+    with opened(path, tmp_path, saved) as page:
         for width in (1400, 360):
-            page.resize(width, 800)
-            assert page.run("document.documentElement.scrollWidth") <= width
-        page.run("document.getElementById('next').click()")
-        page.run("document.getElementById('next').click()")
-        assert page.run("document.querySelectorAll('.row').length") == 34
-        assert page.run("document.getElementById('next').disabled") is True
+            page.call(
+                "Emulation.setDeviceMetricsOverride",
+                width=width,
+                height=800,
+                deviceScaleFactor=1,
+                mobile=False,
+            )
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.evaluate("document.getElementById('next').click()")
+        page.evaluate("document.getElementById('next').click()")
+        assert page.evaluate("document.querySelectorAll('.row').length") == 34
+        assert page.evaluate("document.getElementById('next').disabled") is True
