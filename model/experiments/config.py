@@ -7,6 +7,7 @@ not.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -269,7 +270,8 @@ def folder() -> Path:
 
 def names() -> list[str]:
     """Return the names of the project's experiments, in order."""
-    return sorted(path.stem for path in folder().glob("*.toml") if path.name != NETWORKS)
+    found = [path.stem for path in folder().glob("*.toml") if path.name != NETWORKS]
+    return sorted(found, key=lambda name: (int(re.sub(r"\D.*", "", name) or 0), name))
 
 
 def find(name: str) -> Path:
