@@ -7,6 +7,7 @@ not.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ Scale = Literal["tiny", "small", "full"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
 SplitKind = Literal["sources", "windows"]
 NETWORKS = "networks.toml"
+INVARIANCES = "invariances.toml"  # of another form: see `model.experiments.invariances`
 T = TypeVar("T", bound=BaseModel)
 
 Positive = Annotated[int, Field(ge=1)]
@@ -114,6 +116,8 @@ class Finding(_Table):
     ----------
     text : str
         One sentence.
+    expected : bool
+        Whether it is an expectation of ours: the report did not try it.
     better : list of two names
         The first row has the higher F.
     f_at_least, error_at_most : dict of str to float
@@ -121,6 +125,7 @@ class Finding(_Table):
     """
 
     text: str
+    expected: bool = False
     better: list[tuple[str, str]] = []
     f_at_least: dict[str, float] = {}
     error_at_most: dict[str, float] = {}
@@ -135,12 +140,15 @@ class _Row(_Table):
     dense: Annotated[int, Field(ge=0)] | None = None
     split: SplitKind | None = None
     penalties: list[_Penalty] = []
+    teacher: Annotated[float, Field(ge=0, le=1)] = 0.0
     reported: Reported = Reported()
 
     @model_validator(mode="after")
     def _one_model(self) -> _Row:
         if (self.network is None) == (self.baseline is None):
             raise ValueError("a row has a network or a baseline, not both")
+        if self.teacher and self.network is None:
+            raise ValueError("a baseline learns classes, and not from a teacher")
         return self
 
 
@@ -192,6 +200,9 @@ class Row:
         See `WindowChoice`.
     penalties : tuple of Penalty
         Added to the cost.
+    teacher : float in [0, 1]
+        Weight of a teacher's probabilities in what the network learns from; see
+        `model.experiments.distillation`.
     reported : Reported
         The report's figures.
     """
@@ -202,6 +213,7 @@ class Row:
     baseline: str | None
     split: SplitKind
     penalties: tuple[Penalty, ...]
+    teacher: float
     reported: Reported
 
     @property
@@ -209,7 +221,7 @@ class Row:
         """Hash of what its result depends on, without its windows and training."""
         layers = [[type(each).__name__, repr(each)] for each in self.layers or ()]
         penalties = [[each.kind, dict(each.strengths), each.share] for each in self.penalties]
-        return key_of(self.feature, layers, self.baseline, self.split, penalties)
+        return key_of(self.feature, layers, self.baseline, self.split, penalties, self.teacher)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +255,11 @@ class Experiment:
     scales: Mapping[Scale, Sizes]
     rows: tuple[Row, ...]
 
+    @property
+    def has_teacher(self) -> bool:
+        """Whether a row learns from a teacher."""
+        return any(row.teacher for row in self.rows)
+
 
 def folder() -> Path:
     """Return the folder of the project's experiments."""
@@ -254,7 +271,9 @@ def folder() -> Path:
 
 def names() -> list[str]:
     """Return the names of the project's experiments, in order."""
-    return sorted(path.stem for path in folder().glob("*.toml") if path.name != NETWORKS)
+    others = (NETWORKS, INVARIANCES)
+    found = [path.stem for path in folder().glob("*.toml") if path.name not in others]
+    return sorted(found, key=lambda name: (int(re.sub(r"\D.*", "", name) or 0), name))
 
 
 def find(name: str) -> Path:
@@ -277,7 +296,7 @@ def find(name: str) -> Path:
     if not found:
         raise ConfigError(
             f"experiment={name!r} is unknown: use all, the path of a TOML file, or one of "
-            f"{', '.join(names())}"
+            f"{', '.join([*names(), Path(INVARIANCES).stem])}"
         )
     return folder() / f"{found[0]}.toml"
 
@@ -290,7 +309,7 @@ def load(path: Path) -> Experiment:
     ConfigError
         A file cannot be read, or a key, a name or a value is wrong; the message says which.
     """
-    read = _parsed(path, _File)
+    read = parsed(path, _File)
     beside = path.with_name(NETWORKS)
     networks = load_networks(beside if beside.is_file() else folder() / NETWORKS)
     rows = tuple(_row(path, row, read.windows.split, networks) for row in read.rows)
@@ -319,7 +338,7 @@ def load_networks(path: Path) -> dict[str, tuple[Layer, ...]]:
     ConfigError
         As for `load`.
     """
-    read = _parsed(path, _Networks)
+    read = parsed(path, _Networks)
     return {name: tuple(map(_layer, layers)) for name, layers in read.networks.items()}
 
 
@@ -358,11 +377,18 @@ def _row(
         raise ConfigError(f"{path}: the row {read.name!r}: {error}") from error
     return Row(
         read.name, read.feature, layers, read.baseline, read.split or split, penalties,
-        read.reported,
+        read.teacher, read.reported,
     )  # fmt: skip
 
 
-def _parsed(path: Path, schema: type[T]) -> T:
+def parsed(path: Path, schema: type[T]) -> T:
+    """Read a TOML file of a form.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be read, or is of another form; the message says where.
+    """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         return schema.model_validate(values)

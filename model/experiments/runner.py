@@ -26,9 +26,9 @@ import torch
 
 from airsift.errors import ConfigError
 from airsift.files import write_whole
-from model.corpus import cache
+from model.corpus import cache, teacher
 from model.corpus.sources import SPLITS
-from model.experiments import trainer, windows
+from model.experiments import distillation, trainer, windows
 from model.experiments.architecture import ConvolutionalNetwork
 from model.experiments.baselines import Baseline
 from model.experiments.features import catalogue, store
@@ -97,12 +97,15 @@ class Place:
         The extent.
     device : str
         'cpu' or 'cuda'.
+    teacher : Path, optional
+        Folder of the teacher's files, for rows that learn from it.
     """
 
     corpus: Path
     folder: Path
     scale: Scale
     device: str = "cpu"
+    teacher: Path | None = None
 
 
 def run(
@@ -136,6 +139,11 @@ def run(
         there. What was done stays.
     """
     _check_device(place.device)
+    if experiment.has_teacher and place.teacher is None:
+        raise ConfigError(
+            f"{experiment.name}: rows of it learn from a teacher: name the folder of its files, "
+            f"{teacher.FILE} and {teacher.CLASSES}, with --teacher"
+        )
     sizes = experiment.scales[place.scale]
     features = {name: catalogue.make(name) for name in {row.feature for row in experiment.rows}}
     for row in experiment.rows:
@@ -174,7 +182,7 @@ def _row(
     watcher: Watcher | None,
 ) -> list[Result]:
     sizes = experiment.scales[place.scale]
-    key = _key(experiment, row, rows, sizes)
+    key = _key(experiment, row, feature, rows, sizes)
     home = row_folder(experiment, row, place.folder)
     seeds = range(1, sizes.seeds + 1)
     found = {seed: _find(place.folder, home / f"seed-{seed}", f"{key}-{seed}") for seed in seeds}
@@ -228,7 +236,17 @@ def _trained(
     network = _network(experiment, row, feature, seed)
     assert network is not None
     network.standardise(torch.from_numpy(arrays.mean), torch.from_numpy(arrays.deviation))
-    data = {each: trainer.Labelled(arrays.inputs[each], rows[each].classes) for each in SPLITS}
+    targets = {each: rows[each].classes.astype(np.float32) for each in SPLITS}
+    if row.teacher:
+        assert place.teacher is not None
+        found = distillation.stored(
+            rows["train"], experiment.windows, place.teacher, place.folder / "features", report
+        )
+        targets["train"] = distillation.mixed(rows["train"].classes, found, row.teacher)
+    data = {
+        each: trainer.Labelled(arrays.inputs[each], rows[each].classes, targets[each])
+        for each in SPLITS
+    }
     training, epochs = experiment.training, experiment.scales[place.scale].epochs
     settings = trainer.Settings(
         epochs, training.batch, training.rate, training.momentum, seed, place.device
@@ -267,11 +285,14 @@ def _network(
     return network
 
 
-def _key(experiment: Experiment, row: Row, rows: Mapping[Split, Windows], sizes: Sizes) -> str:
+def _key(
+    experiment: Experiment, row: Row, feature: Feature, rows: Mapping[Split, Windows], sizes: Sizes
+) -> str:
     """Return the hash of everything that the results of a row depend on, without the seed."""
+    code = (*feature.code, *CODE, *((distillation.CODE,) if row.teacher else ()))
     return cache.key_of(
         row.key, [rows[split].key for split in SPLITS], sizes.epochs,
-        experiment.training.model_dump(), cache.code_version(store.CODE, *CODE),
+        experiment.training.model_dump(), cache.code_version(*code),
         cache.libraries(*store.LIBRARIES),
     )  # fmt: skip
 

@@ -82,10 +82,14 @@ class Labelled:
         Features.
     classes : np.ndarray [shape=(n,), int]
         0 or 1.
+    targets : np.ndarray [shape=(n,), float32]
+        Probability of class 1 that the network learns from: the classes, or mixed with those of a
+        teacher, see `model.experiments.distillation`.
     """
 
     inputs: NDArray[np.float16]
     classes: NDArray[np.intp]
+    targets: NDArray[np.float32]
 
 
 def train(
@@ -192,11 +196,12 @@ class _Run:
         device = self.network.mean.device
         for chosen in _batches(len(data.classes), self.settings, self.epoch):
             classes = torch.from_numpy(data.classes[chosen]).to(device)
+            targets = torch.from_numpy(data.targets[chosen]).to(device)
             scores = self.network(_tensor(data.inputs[chosen], device))
-            cost = nn.functional.nll_loss(scores, classes)
+            cost = -(targets * scores[:, 1] + (1 - targets) * scores[:, 0]).mean()
             total = cost + regularisation.total(self.network, penalties)
             self.optimiser.zero_grad()
-            total.backward()  # type: ignore[no-untyped-call]
+            total.backward()
             self.optimiser.step()
             error = (scores.detach().argmax(1) != classes).float().mean().item()
             self.batches.append((cost.item(), error))

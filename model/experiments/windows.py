@@ -75,12 +75,33 @@ class Windows:
 
     def samples(self, first: int, last: int) -> NDArray[np.float32]:
         """Return the samples of windows [shape=(last - first, length)], in [-1, 1)."""
-        rows = zip(self.recordings[first:last], self.starts[first:last], strict=True)
-        cut = [
-            recordings.samples_of(self.corpus, each)[start : start + self.length]
-            for each, start in rows
-        ]
-        return np.stack(cut).astype(np.float32) / np.float32(32768)
+        return self.surroundings(first, last, self.length)
+
+    def surroundings(self, first: int, last: int, length: int) -> NDArray[np.float32]:
+        """Return the audio around the centres of windows, for a listener that needs more of it.
+
+        Parameters
+        ----------
+        first, last : int
+            The windows.
+        length : int >= the windows'
+            Samples. Where a recording begins or ends within them, the part of it that is nearest
+            is returned, and zeros behind if it is shorter.
+
+        Returns
+        -------
+        np.ndarray [shape=(last - first, length), float32]
+            In [-1, 1).
+        """
+        rows = list(zip(self.recordings[first:last], self.starts[first:last], strict=True))
+        found = np.zeros((len(rows), length), np.float32)
+        for out, (each, start) in zip(found, rows, strict=True):
+            samples = recordings.samples_of(self.corpus, each)
+            begin = start - (length - self.length) // 2
+            begin = max(0, min(begin, len(samples) - length))
+            cut = samples[begin : begin + length]
+            out[: len(cut)] = cut / np.float32(32768)
+        return found
 
 
 def decode_manifest(

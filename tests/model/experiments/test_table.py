@@ -29,7 +29,7 @@ def windows(groups: int, each: int = 2) -> Windows:
 
 
 def results(name: str, *p: list[float], of: Windows, reported: Reported | None = None):
-    row = Row(name, "cqt", (), None, "sources", (), reported or Reported())
+    row = Row(name, "cqt", (), None, "sources", (), 0.0, reported or Reported())
     trained = [Result("k", each, seconds, 7) for seconds, each in enumerate(p, 1)]
     return RowResults(row, trained, of, 2048)
 

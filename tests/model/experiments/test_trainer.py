@@ -30,7 +30,7 @@ def labelled(count: int, seed: int) -> Labelled:
     inputs = random.standard_normal((count, *SHAPE))
     inputs[classes == 0, :, :, :5] += 1
     inputs[classes == 1, :, :, 5:] += 1
-    return Labelled(inputs.astype(np.float16), classes)
+    return Labelled(inputs.astype(np.float16), classes, classes.astype(np.float32))
 
 
 DATA = {"train": labelled(80, 1), "validation": labelled(30, 2), "test": labelled(40, 3)}
@@ -52,6 +52,18 @@ def test_a_network_learns_and_says_so(tmp_path) -> None:
     assert len(lines) == 4
     assert lines[0].startswith("epoch 1 of 4: train cost 0.")
     assert "(best " in lines[3]
+
+
+def test_targets_between_the_classes_are_what_it_learns(tmp_path) -> None:
+    data = labelled(80, 1)
+    soft = Labelled(data.inputs, data.classes, np.where(data.classes == 1, 0.7, 0.3).astype("f4"))
+    trained = network()
+    settings = Settings(epochs=30, batch=16, rate=0.03, momentum=0.9, seed=1)
+    trainer.train(trained, {**DATA, "train": soft}, settings, [], tmp_path, "k", lambda line: None)
+    trained.load_state_dict(torch.load(tmp_path / "last.pt"))
+    p = trainer.predict(trained, data.inputs)
+    assert p[data.classes == 1].mean() == pytest.approx(0.7, abs=0.05)
+    assert p[data.classes == 0].mean() == pytest.approx(0.3, abs=0.05)
 
 
 def test_every_batch_and_every_validation_is_recorded(tmp_path) -> None:
