@@ -4,6 +4,7 @@
 
     python -m bench.voices corpus/                      # the shipped voice.pt, test split
     python -m bench.voices corpus/ --model other.pt --split validation
+    python -m bench.voices corpus/ --music -10 -5 0     # with music under the voices, in dB
 
 The corpus is one of `airsift corpus build`; sources that it lacks have no row.
 """
@@ -49,11 +50,19 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--model", type=Path, default=weights.VOICE_WEIGHTS)
     parser.add_argument("--split", choices=["test", "validation"], default="test")
+    parser.add_argument("--music", type=float, nargs="+", metavar="DB")
     options = parser.parse_args()
     model = classifier.load(options.model)
-    for augmented in (False, True):
-        how = "in rooms, through telephones, codecs and similar" if augmented else "as recorded"
-        windows = voices.voice_windows(options.corpus, options.split, augmented=augmented)
+    conditions: list[tuple[str, bool, float | None]] = [
+        ("as recorded", False, None),
+        ("in rooms, through telephones, codecs and similar", True, None),
+    ]
+    if options.music:
+        conditions = [(f"with music at {level:+g} dB", False, level) for level in options.music]
+    for how, augmented, level in conditions:
+        windows = voices.voice_windows(
+            options.corpus, options.split, augmented=augmented, music_db=level
+        )
         print(f"\n{how}\n")
         print("\n".join(table(voices.accuracy_by_source(model, windows))))
 

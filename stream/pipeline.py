@@ -150,6 +150,7 @@ class Pipeline:
             began = time.perf_counter()
             items = stage.push(items)
             self.observer.on_call(stage.name, time.perf_counter() - began)
+        self.observer.on_items(items)
         events: list[Event] = []
         for item in items:
             match item:

@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from airsift.errors import ConfigError
 from model.corpus import groups as tables
 from model.corpus import recordings as corpus
+from model.corpus import takes
 from model.evaluation import metrics
 from model.training import dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from model.classifier import Classifier
@@ -29,10 +32,13 @@ if TYPE_CHECKING:
     from model.corpus.sources import Kind, Split
     from model.evaluation.metrics import Estimate, Flags, Numbers
 
+    Samples = NDArray[np.float32]
+
 LABELS = ("female", "male")
 KINDS: tuple[Kind, ...] = ("speech", "singing")
 # Below this probability of the likelier voice `airsift` gives no answer, see `stream.events`.
 ANSWER = 0.7
+_SEED = 5  # of the music under voices
 
 
 class VoiceWindow(NamedTuple):
@@ -88,7 +94,9 @@ def known_recordings(recordings: Iterable[Recording], split: Split) -> list[Reco
     return tables.split_of_table(voices, table.splits, split)
 
 
-def voice_windows(folder: Path, split: Split, *, augmented: bool = False) -> list[VoiceWindow]:
+def voice_windows(
+    folder: Path, split: Split, *, augmented: bool = False, music_db: float | None = None
+) -> list[VoiceWindow]:
     """Return windows of a split's known voices, at most eight of each for speech and singing.
 
     Parameters
@@ -99,9 +107,39 @@ def voice_windows(folder: Path, split: Split, *, augmented: bool = False) -> lis
         As in `model/voices.tsv`.
     augmented : bool
         Whether through rooms, telephones, codecs and similar.
+    music_db : float, optional
+        Level of music under each voice, relative to it; the music is of the same split of the
+        corpus.
+
+    Raises
+    ------
+    ConfigError
+        The split has no music.
     """
-    chosen = known_recordings(corpus.read_index(folder), split)
-    return [VoiceWindow(*each) for each in dataset.windows(folder, chosen, augmented=augmented)]
+    listed = corpus.read_index(folder)
+    chosen = known_recordings(listed, split)
+    change = None if music_db is None else _music_under(folder, listed, split, music_db)
+    found = dataset.windows(folder, chosen, augmented=augmented, change=change)
+    return [VoiceWindow(*each) for each in found]
+
+
+def _music_under(
+    folder: Path, listed: Sequence[Recording], split: Split, music_db: float
+) -> Callable[[Samples], Samples]:
+    """Return a function that adds music; the same voices get the same music at every level."""
+    chosen = [each for each in takes.select_split(listed, split) if each.kind == "music"]
+    music = [each.samples for each in takes.takes(folder, chosen, _SEED, augmented=False)]
+    if not music:
+        raise ConfigError(f"{folder}: the {split} split has no music: add recordings of it")
+    random = np.random.default_rng(_SEED)
+
+    def change(samples: Samples) -> Samples:
+        other = np.resize(music[int(random.integers(len(music)))], len(samples))
+        ratio = np.sqrt(np.square(samples).mean() / max(float(np.square(other).mean()), 1e-12))
+        mixed: Samples = samples + other * np.float32(ratio * 10.0 ** (music_db / 20.0))
+        return mixed
+
+    return change
 
 
 def voice_accuracy(classifier: Classifier, windows: Sequence[VoiceWindow]) -> Estimate:

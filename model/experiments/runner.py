@@ -182,7 +182,7 @@ def _row(
     watcher: Watcher | None,
 ) -> list[Result]:
     sizes = experiment.scales[place.scale]
-    key = _key(experiment, row, rows, sizes)
+    key = _key(experiment, row, feature, rows, sizes)
     home = row_folder(experiment, row, place.folder)
     seeds = range(1, sizes.seeds + 1)
     found = {seed: _find(place.folder, home / f"seed-{seed}", f"{key}-{seed}") for seed in seeds}
@@ -285,9 +285,11 @@ def _network(
     return network
 
 
-def _key(experiment: Experiment, row: Row, rows: Mapping[Split, Windows], sizes: Sizes) -> str:
+def _key(
+    experiment: Experiment, row: Row, feature: Feature, rows: Mapping[Split, Windows], sizes: Sizes
+) -> str:
     """Return the hash of everything that the results of a row depend on, without the seed."""
-    code = (store.CODE, *CODE, *((distillation.CODE,) if row.teacher else ()))
+    code = (*feature.code, *CODE, *((distillation.CODE,) if row.teacher else ()))
     return cache.key_of(
         row.key, [rows[split].key for split in SPLITS], sizes.epochs,
         experiment.training.model_dump(), cache.code_version(*code),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     # Columns, their targets, and their take.
     Computed = tuple[NDArray[np.float16], NDArray[np.float16], TakeRow]
+    Samples = NDArray[np.float32]
 
 SEED = 100
 # Classes that are only mixed under others come from the store of the corpus, up to 2 h.
@@ -196,7 +197,11 @@ def validation(task: Task, folder: Path, split: Split = "validation") -> Validat
 
 
 def windows(
-    folder: Path, chosen: Sequence[Recording], *, augmented: bool
+    folder: Path,
+    chosen: Sequence[Recording],
+    *,
+    augmented: bool,
+    change: Callable[[Samples], Samples] | None = None,
 ) -> Iterator[tuple[Tensor, str, str]]:
     """Yield windows with an active class, up to `MAX_WINDOWS_PER_GROUP` of a group and class.
 
@@ -208,6 +213,8 @@ def windows(
         Of one split.
     augmented : bool
         Whether to augment the takes.
+    change : callable, optional
+        Applied to the samples of each take; it keeps their number.
 
     Yields
     ------
@@ -223,8 +230,9 @@ def windows(
         if not starts:
             continue
         counted[take.group, take.kind] += len(starts)
+        samples = take.samples if change is None else change(take.samples)
         with torch.inference_mode():
-            columns = cqt(torch.from_numpy(take.samples)[None], front_end)[0]
+            columns = cqt(torch.from_numpy(samples)[None], front_end)[0]
         for start in starts:
             yield columns[start : start + WINDOW], take.group, take.kind
 

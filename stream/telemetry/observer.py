@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from stream.events import Event
+    from stream.session import Item
     from stream.sources.base import SourceItem
 
 
@@ -15,6 +16,10 @@ class Observer(Protocol):
 
     def on_batch(self, items: Sequence[SourceItem], events: Sequence[Event]) -> None:
         """Record that `items` were processed, and that every sink has accepted `events`."""
+        return
+
+    def on_items(self, items: Sequence[Item]) -> None:
+        """Look at all that leaves the last stage: audio at the model's rate, columns and events."""
         return
 
     def on_backpressure(self) -> None:

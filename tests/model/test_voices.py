@@ -3,19 +3,25 @@ from __future__ import annotations
 from collections import Counter
 from importlib.resources import files
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from airsift.errors import ConfigError
 from model import classifier, weights
-from model.corpus import groups
+from model.corpus import groups, recordings
 from model.corpus.recordings import Recording
+from model.corpus.sources import KINDS, manifest_items
 from model.evaluation import voices
 from model.evaluation.voices import VoiceWindow
 from model.frontend.rolling_cqt import RollingCQT, cqt
+from stream.testing import tone, write_wav
 
 RATE = 16_000
+# Bins of 200 Hz and 1 kHz: 24 an octave from 80 Hz.
+VOICE, MUSIC = 32, 87
 
 
 class ByPitch:
@@ -112,7 +118,7 @@ def test_only_speech_of_sources_with_trained_voices_counts_as_held_out_speakers(
 def test_a_users_group_that_is_called_like_a_known_voice_is_another_voice() -> None:
     table = groups.read_groups(files("model") / "voices.tsv")
     known = next(group for group, split in table.splits.items() if split == "test")
-    recordings = [
+    listed = [
         Recording("s", group, "speech", group, 0, 1, digest, origin)
         for digest, group, origin in (
             ("a", known, "recipe"),
@@ -120,8 +126,8 @@ def test_a_users_group_that_is_called_like_a_known_voice_is_another_voice() -> N
             ("c", known, "own"),
         )
     ]
-    assert voices.known_recordings(recordings, "test") == recordings[:1]
-    assert voices.known_recordings(recordings, "train") == []
+    assert voices.known_recordings(listed, "test") == listed[:1]
+    assert voices.known_recordings(listed, "train") == []
 
 
 def test_the_shipped_voice_model_is_small_and_fits_the_other() -> None:
@@ -129,3 +135,52 @@ def test_the_shipped_voice_model_is_small_and_fits_the_other() -> None:
     assert voice.spec.labels == voices.LABELS
     assert voice.spec.window_columns == other.spec.window_columns
     assert weights.VOICE_WEIGHTS.stat().st_size < 200_000
+
+
+@pytest.fixture(scope="module")
+def one_voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a corpus of one known voice, 200 Hz, and music of 1 kHz in another split and this."""
+    folder = tmp_path_factory.mktemp("voices")
+    known = next(
+        group
+        for group, split in groups.read_groups(files("model") / "voices.tsv").splits.items()
+        if split == "test" and group.startswith("ravdess:")
+    )
+    rows = ["path,class,group,split"]
+    for name, kind, group, hertz in (
+        ("voice", "speech", known, 200.0),
+        ("song", "music", "a song", 1000.0),
+    ):
+        write_wav(folder / f"{name}.wav", tone(16, hz=hertz, level=0.2))
+        rows.append(f"{name}.wav,{kind},{group},test")
+    (folder / "mine.csv").write_text("\n".join(rows) + "\n")
+    items = manifest_items(folder / "mine.csv", KINDS)
+    job = recordings.manifest_job(folder / "mine.csv", items)
+    recordings.build([job], folder / "corpus", lambda line: None, workers=1)
+    return folder / "corpus"
+
+
+def test_music_under_a_voice_has_the_level_that_was_asked(one_voice, monkeypatch) -> None:
+    """The energy at 1 kHz, beside that at 200 Hz, follows the level decibel by decibel."""
+    # A voice of one's own counts here as one of the recipe.
+    monkeypatch.setattr(
+        voices, "known_recordings",
+        lambda listed, split: [each for each in listed if each.kind == "speech"],
+    )  # fmt: skip
+
+    def spectrum(music_db: float | None) -> list[float]:
+        found = voices.voice_windows(one_voice, "test", music_db=music_db)
+        columns = torch.stack([each.columns for each in found])
+        magnitude = (2**columns - 1).square().mean((0, 1))  # log2(1 + C s)
+        return [10 * float(magnitude[at - 1 : at + 2].sum().log10()) for at in (VOICE, MUSIC)]
+
+    alone = spectrum(None)
+    assert alone[0] > alone[1] + 40
+    gaps = {level: np.subtract(*spectrum(level)[::-1]) for level in (-10.0, 0.0, 6.0)}
+    assert gaps[0.0] - gaps[-10.0] == pytest.approx(10, abs=0.5)
+    assert gaps[6.0] - gaps[0.0] == pytest.approx(6, abs=0.5)
+
+
+def test_a_split_without_music_is_refused(one_voice) -> None:
+    with pytest.raises(ConfigError, match="the validation split has no music: add recordings"):
+        voices.voice_windows(one_voice, "validation", music_db=0.0)

@@ -67,6 +67,11 @@ class Feature(nn.Module, ABC):
         return values
 
     @property
+    def code(self) -> tuple[str, ...]:
+        """The modules that compute it, without those that they import."""
+        return (type(self).__module__,)
+
+    @property
     def input_bytes(self) -> int:
         """Bytes of one input of a network, as float32."""
         channels, frames, bins = self.shape

@@ -9,6 +9,7 @@ from airsift.errors import ConfigError
 from model.experiments.features.chroma import Chroma
 from model.experiments.features.cqt import CQT
 from model.experiments.features.mfcc import MFCC
+from model.experiments.features.separation import HarmonicPercussive
 from model.experiments.features.stack import Delta, Stack
 from model.experiments.features.stft import RESOLUTIONS_MS, STFT, Resolutions
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 FEATURES: dict[str, Callable[[], Feature]] = {
     "cqt": CQT,
+    "cqt-separated": HarmonicPercussive,
     **{f"stft-{each}": partial(STFT, each) for each in RESOLUTIONS_MS},
     "mfcc": MFCC,
     "chroma": Chroma,

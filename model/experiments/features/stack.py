@@ -29,6 +29,10 @@ class Delta(Feature):
         super().__init__(f"delta-{of.name}", of.shape, of.samples)
         self.of = of
 
+    @property
+    def code(self) -> tuple[str, ...]:
+        return *super().code, *self.of.code
+
     def compute(self, windows: Tensor) -> Tensor:
         return delta(self.of(windows))
 
@@ -59,6 +63,11 @@ class Stack(Feature):
         name = "+".join(each.name for each in parts)
         super().__init__(name, (channels, *first.shape[1:]), first.samples)
         self.parts = nn.ModuleList(parts)
+        self._code = tuple(name for each in parts for name in each.code)
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        return *super().code, *self._code
 
     def compute(self, windows: Tensor) -> Tensor:
         return torch.cat([part(windows) for part in self.parts], dim=1)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from model.experiments.windows import Windows
 
 BATCH = 32  # windows
-CODE = "model.experiments.features.catalogue"
 LIBRARIES = ("numpy", "torch", "torchaudio", "nnAudio")
 
 
@@ -75,7 +74,7 @@ def stored(
     """
     folder.mkdir(parents=True, exist_ok=True)
     keys = [windows[split].key for split in SPLITS]
-    code, libraries = cache.code_version(CODE), cache.libraries(*LIBRARIES)
+    code, libraries = cache.code_version(*feature.code), cache.libraries(*LIBRARIES)
     key = cache.key_of(feature.name, keys, code, libraries)
     index = folder / f"{feature.name}-{key[:16]}.json"
     arrays = {split: folder / f"{feature.name}-{key[:16]}-{split}.npy" for split in SPLITS}

@@ -101,8 +101,8 @@ def test_a_row_that_two_tables_share_is_trained_once(manifest, tmp_path) -> None
     ("arguments", "message"),
     [
         (
-            ("10",),
-            "experiment='10' is unknown: use all, the path of a TOML file, or one of 1-voice",
+            ("11",),
+            "experiment='11' is unknown: use all, the path of a TOML file, or one of 1-voice",
         ),
         (("1", "--scale", "huge"), "scale='huge' is unknown: use one of tiny, small, full"),
         (("3", "--device", "tpu"), "device='tpu' is unknown: use cpu or cuda"),

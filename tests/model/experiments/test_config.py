@@ -51,13 +51,15 @@ def own(folder: Path, text: str) -> Path:
 
 def test_there_are_the_eight_experiments_of_the_report_and_ours() -> None:
     numbers = [name.partition("-")[0] for name in config.names()]
-    assert numbers == [*"123456789", "9b"]
+    assert numbers == [*"123456789", "9b", "10"]
     ours = [each.name for each in map(loaded, numbers) if each.finding.expected]
-    assert ours == ["9-distillation", "9b-distillation-of-voices"]
+    assert ours == ["9-distillation", "9b-distillation-of-voices", "10-separation"]
 
 
-@pytest.mark.parametrize(("ours", "reports", "row"), [("9", "7", 0), ("9b", "1", 1)])
-def test_a_row_without_the_teacher_is_one_of_the_reports(ours, reports, row) -> None:
+@pytest.mark.parametrize(
+    ("ours", "reports", "row"), [("9", "7", 0), ("9b", "1", 1), ("10", "5", 2)]
+)
+def test_a_row_without_the_novelty_is_one_of_the_reports(ours, reports, row) -> None:
     """So it is trained once for both tables."""
     mine, theirs = loaded(ours), loaded(reports)
     assert mine.rows[0].key == theirs.rows[row].key
@@ -161,7 +163,7 @@ def test_a_mistake_in_a_file_is_one_line_with_the_key(tmp_path, change, message)
 
 
 def test_what_is_not_there_is_refused(tmp_path) -> None:
-    with pytest.raises(ConfigError, match=r"'10' is unknown: use all, the path .* 1-voice"):
-        config.find("10")
+    with pytest.raises(ConfigError, match=r"'11' is unknown: use all, the path .* 1-voice"):
+        config.find("11")
     with pytest.raises(ConfigError, match=re.escape(f"{tmp_path / 'no.toml'} cannot be read")):
         config.load(tmp_path / "no.toml")

@@ -7,19 +7,21 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from airsift.errors import ConfigError
 from model.corpus.decoding import decode
 from model.experiments import optional
-from model.experiments.features import catalogue, stack
+from model.experiments.features import catalogue, separation, stack
 from model.experiments.features.base import WINDOW, Feature
 
 ROOT = Path(__file__).parents[3]
 RATE = 16_000
 COMPRESSION = 10_000
-# The shapes of Tables 4.2 and 4.6, and of experiment 1.
+# The shapes of Tables 4.2 and 4.6, of experiment 1, and of the CQT in two parts.
 SHAPES = {
     "cqt": (1, 216, 144),
+    "cqt-separated": (2, 216, 144),
     "stft-20": (1, 431, 700),
     "stft-40": (1, 216, 700),
     "stft-80": (1, 108, 700),
@@ -61,7 +63,7 @@ def compressed(magnitudes: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_shapes_are_those_of_the_report(name, made) -> None:
+def test_shapes_are_as_stated(name, made) -> None:
     feature = made[name]
     assert feature.shape == SHAPES[name]
     windows = torch.from_numpy(np.stack([sound("speech"), sound("noise")]))
@@ -70,7 +72,7 @@ def test_shapes_are_those_of_the_report(name, made) -> None:
     assert feature.input_bytes == 4 * np.prod(SHAPES[name])
 
 
-def test_every_feature_has_a_shape_of_the_report() -> None:
+def test_every_feature_has_a_stated_shape() -> None:
     assert set(catalogue.FEATURES) == set(SHAPES)
 
 
@@ -167,6 +169,48 @@ def test_the_delta_is_librosas(which, made, librosa) -> None:
     np.testing.assert_allclose(found, wanted, atol=1e-3)
 
 
+@pytest.mark.parametrize("which", SOUNDS)
+def test_the_separation_is_librosas(which, made, librosa) -> None:
+    cqt = (2 ** computed(made["cqt"], sound(which))[0] - 1) / COMPRESSION
+    found = separation.separate(torch.from_numpy(cqt)[None])
+    wanted = librosa.decompose.hpss(cqt.T)
+    for part, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(part[0].T, theirs, atol=1e-6)
+
+
+@given(
+    arrays(
+        np.float32,
+        (2, 40, 36),
+        elements=st.just(0) | st.floats(2**-30, 1, width=32),
+        fill=st.just(0),
+    )
+)
+@settings(max_examples=30)
+def test_both_parts_make_up_the_whole(values) -> None:
+    harmonic, percussive = separation.separate(torch.from_numpy(values))
+    assert (harmonic >= 0).all()
+    assert (percussive >= 0).all()
+    np.testing.assert_allclose(harmonic + percussive, values, rtol=1e-6)
+
+
+def test_what_lasts_is_harmonic_and_what_is_broad_is_percussive(made) -> None:
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(WINDOW) / RATE).astype(np.float32)
+    clicks = np.zeros(WINDOW, np.float32)
+    clicks[RATE::RATE] = 0.9
+    for samples, most, least in ((tone, 0, 1), (clicks, 1, 0)):
+        parts = computed(made["cqt-separated"], samples).sum((1, 2))
+        assert parts[most] > 3 * parts[least]
+
+
+def test_a_feature_is_known_by_its_own_code(made) -> None:
+    """Features are kept on disk: a change of one must not compute the others again."""
+    assert made["cqt"].code == ("model.experiments.features.cqt",)
+    whole = made["chroma+mfcc+delta-mfcc"].code
+    parts = {f"model.experiments.features.{name}" for name in ("chroma", "mfcc", "stack")}
+    assert set(whole) == parts
+
+
 @given(slope=st.floats(-10, 10), start=st.floats(-100, 100))
 @settings(max_examples=20)
 def test_the_delta_of_a_line_is_its_slope(slope, start) -> None:
@@ -199,7 +243,7 @@ def test_a_stack_has_its_parts_as_channels(made) -> None:
 
 
 def test_what_cannot_be_computed_is_refused_by_name(made, monkeypatch) -> None:
-    with pytest.raises(ConfigError, match=r"feature='mel' is unknown: use one of cqt, stft-20"):
+    with pytest.raises(ConfigError, match=r"feature='mel' is unknown: use one of cqt, cqt-sep"):
         catalogue.make("mel")
     with pytest.raises(ConfigError, match=r"\(2, 79999\) for the feature mfcc.*5 s at 16000 Hz"):
         made["mfcc"](torch.zeros(2, 79_999))
