@@ -98,7 +98,7 @@ def test_every_second_is_decided_at_every_level(classifier):
     outcomes = []
     for reports in ([0.0] * seconds, [(second // 5) * LIMIT_S for second in range(seconds)]):
         load = Load(LIMIT_S, ManualClock())
-        identify, sink = Identify(SampleMatcher(), TIMES), ListSink()
+        identify, sink = Identify(SampleMatcher(), TIMES, load=load), ListSink()
         pipeline = Pipeline(FRONT_END, classifier, SMOOTH, identify, load=load)
         runner = Runner(pipeline, [sink], Stop())
         for chunk, behind_s in zip(chunks_of(samples, RATE), reports, strict=True):
@@ -109,3 +109,11 @@ def test_every_second_is_decided_at_every_level(classifier):
         outcomes.append([event for event in sink.events if event.kind != "match"])
     assert outcomes[0] == outcomes[1] != []
     assert load.skipped["identify_s"] == seconds - 10
+
+
+@pytest.mark.slow
+def test_a_stage_with_another_load_than_the_pipeline_is_refused(classifier):
+    identify = Identify(SampleMatcher(), TIMES)
+    with pytest.raises(ValueError, match="give both the same one"):
+        Pipeline(FRONT_END, classifier, SMOOTH, identify, load=Load(LIMIT_S))
+    assert Pipeline(FRONT_END, classifier, SMOOTH, identify).load is identify.load
