@@ -44,7 +44,8 @@ class SlowWorker:
         self.clock = ManualClock()
         self.factor = factor
         self.load = Load(limit_s, self.clock)
-        self.identify, self.sink = Identify(SampleMatcher(), TIMES), ListSink()
+        self.identify = Identify(SampleMatcher(), TIMES, load=self.load)
+        self.sink = ListSink()
         self.pipeline = Pipeline(FRONT_END, classifier, SMOOTH, self.identify, load=self.load)
         self.runner = Runner(self.pipeline, [self.sink], Stop())
         self.reader = PartitionReader(
