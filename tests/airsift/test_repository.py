@@ -185,6 +185,7 @@ CLIENTS = ("stream.kafka.client", "stream.kafka.faust")
 TRAINING = (
     *(f"model.{part}" for part in ("networks", "corpus", "training", "evaluation", "export")),
     "model.experiments",
+    "model.explain",
     "bench",
 )
 ROOTS = (
@@ -248,7 +249,9 @@ def test_the_engine_knows_neither_library_that_computes():
         for folder in ("stream", "airsift")
         for path in (ROOT / folder).rglob("*.py")
     }
-    training = {f"airsift/cli/{name}.py" for name in ("train", "experiment", "tensorboard")}
+    training = {
+        f"airsift/cli/{name}.py" for name in ("train", "experiment", "explain", "tensorboard")
+    }
     assert {path for path, used in users.items() if used} <= training
     assert imports(ROOT / "model" / "onnx_backend.py") & computing == {"onnxruntime"}
     for name in ("backend", "units", "spec", "weights", "short"):
