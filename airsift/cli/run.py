@@ -52,7 +52,7 @@ def run(
         open_source,
         open_transactions,
     )
-    from airsift.malloc import keep_all_objects
+    from airsift.malloc import give_back_large_blocks, keep_all_objects
     from airsift.shutdown import shutdown_deadline
     from stream.runner import run_source, stop_on_signals
     from stream.telemetry.telemetry import open_telemetry
@@ -60,6 +60,8 @@ def run(
     check_sinks(names)
     # Before the loop a signal ends the process at once: nothing can be lost yet.
     with open_telemetry(settings.watch) as telemetry, ExitStack() as opening:
+        if is_service:
+            give_back_large_blocks()
         transactions = open_transactions(source, names, settings)
         if transactions is not None:
             opening.callback(transactions.close)
