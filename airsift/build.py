@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from airsift.config import Config
     from model.backend import Backend, Classifier, FrontEnd
     from stream.kafka.client.transactions import Transactions
+    from stream.load import Load
     from stream.pipeline import Pipeline
     from stream.sinks.base import Sink
     from stream.sources.base import Source
@@ -122,8 +123,11 @@ def check_model(backend: Backend, file: Path, sha256: str, key: str) -> None:
         check_source(file, sha256, key)
 
 
-def build_identify(config: Config, rate: int) -> Identify | None:
-    """Open the configured catalogue, if any, for music at `rate`."""
+def build_identify(config: Config, rate: int, load: Load | None = None) -> Identify | None:
+    """Open the configured catalogue, if any, for music at `rate`.
+
+    With `load`, the stage leaves out what that says.
+    """
     identify = config.identify
     if not identify.catalogue:
         return None
@@ -144,7 +148,7 @@ def build_identify(config: Config, rate: int) -> Identify | None:
     warping = None
     if identify.warp_every_n_queries:
         warping = LandmarkMatcher(catalogue, threshold=identify.threshold)
-    return Identify(plain, query_times(config, rate), warping, share_landmarks=True)
+    return Identify(plain, query_times(config, rate), warping, share_landmarks=True, load=load)
 
 
 def query_times(config: Config, rate: int) -> IdentifySettings:
@@ -204,16 +208,16 @@ def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
     classifier.spec.check_labels(LABELS, "model.path")
     voice = build_voice(config, backend)
     check_units([front_end, classifier, *([voice] if voice else [])])
-    rate = classifier.spec.sample_rate
+    rate, load = classifier.spec.sample_rate, Load(config.run.overload_s)
     return Pipeline(
         front_end,
         classifier,
         smoothing(config, rate),
-        build_identify(config, rate),
+        build_identify(config, rate, load),
         voice,
         reorder_s=config.kafka.wire.reorder_ms / 1000 if reorder else 0.0,
         repeats=build_repeats(config, rate),
-        load=Load(config.run.overload_s),
+        load=load,
     )
 
 

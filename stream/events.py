@@ -160,18 +160,12 @@ class Alternative:
 
 
 @dataclass(frozen=True, slots=True)
-class Match(Event):
-    """A track of the catalogue that plays in [start, end).
+class TrackEvent(Event):
+    """What is known of a track of the catalogue in [start, end).
 
-    `track` is the catalogue's key, `track_start` the position in the track (in samples at
-    `rate`) that plays at `start`; `score` is the matcher's. `final` is False while the
-    track is still playing: a later event with the same id replaces this one.
-
-    `album`, `isrc`, `record_label`, `track_duration` (in samples at `rate`) and `extra`
-    are the catalogue's; empty, and None, where it does not know them.
-
-    `alternatives` are the other tracks that may be playing: those with the same recording, and
-    those that share the audio so far.
+    `track` is the catalogue's key; `track_start` the position in the track that sounds like
+    `start`, in samples at `rate`; `score` the matcher's. `album`, `isrc` and `record_label` are
+    the catalogue's, and empty where it does not know them.
     """
 
     track: Text
@@ -179,31 +173,51 @@ class Match(Event):
     artist: Text
     track_start: TrackSample
     score: Score
-    final: Flag
-    album: Text = ""
-    isrc: Text = ""
-    record_label: Text = ""
-    track_duration: Sample | None = None
-    extra: Extra = field(default_factory=dict)
-    alternatives: Annotated[tuple[Alternative, ...], Field(max_length=1000)] = ()
-
-    kind: ClassVar[str] = "match"
+    album: Text = field(default="", kw_only=True)
+    isrc: Text = field(default="", kw_only=True)
+    record_label: Text = field(default="", kw_only=True)
 
     @property
     def id(self) -> str:
         return f"{self.station}/{self.kind}/{self.start}/{self.track}"
 
-    def details(self) -> JsonObject:
+    def _where(self) -> JsonObject:
         return {
             "track": self.track,
             "title": self.title,
             "artist": self.artist,
             "track_start_s": round(self.track_start / self.rate, 2),
             "score": round(self.score, 3),
+        }
+
+    def _record(self) -> JsonObject:
+        return {"album": self.album, "isrc": self.isrc, "record_label": self.record_label}
+
+
+@dataclass(frozen=True, slots=True)
+class Match(TrackEvent):
+    """A track of the catalogue that plays in [start, end).
+
+    `final` is False while the track is still playing: a later event with the same id replaces
+    this one. `track_duration` (in samples at `rate`) and `extra` are the catalogue's; None, and
+    empty, where it does not know them.
+
+    `alternatives` are the other tracks that may be playing: those with the same recording, and
+    those that share the audio so far.
+    """
+
+    final: Flag
+    track_duration: Sample | None = None
+    extra: Extra = field(default_factory=dict)
+    alternatives: Annotated[tuple[Alternative, ...], Field(max_length=1000)] = ()
+
+    kind: ClassVar[str] = "match"
+
+    def details(self) -> JsonObject:
+        return {
+            **self._where(),
             "final": self.final,
-            "album": self.album,
-            "isrc": self.isrc,
-            "record_label": self.record_label,
+            **self._record(),
             "track_duration_s": self.track_duration and round(self.track_duration / self.rate, 3),
             "extra": self.extra,
             "alternatives": [
@@ -214,41 +228,18 @@ class Match(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Share(Event):
+class Share(TrackEvent):
     """A loop of a track, heard in [start, end) in another piece: the track itself does not play.
 
     Producers build different pieces of the same loops, so a share names no music and is no match.
-    It is published once, when no later query can change it. `track_start` is a place in the track
-    that sounds like `start`, in samples at `rate`; a loop has several. `score` is the matcher's.
-    The other fields are those of a match.
+    It is published once, when no later query can change it. A loop has several places that sound
+    like `start`; `track_start` is one of them.
     """
-
-    track: Text
-    title: Text
-    artist: Text
-    track_start: TrackSample
-    score: Score
-    album: Text = ""
-    isrc: Text = ""
-    record_label: Text = ""
 
     kind: ClassVar[str] = "share"
 
-    @property
-    def id(self) -> str:
-        return f"{self.station}/{self.kind}/{self.start}/{self.track}"
-
     def details(self) -> JsonObject:
-        return {
-            "track": self.track,
-            "title": self.title,
-            "artist": self.artist,
-            "track_start_s": round(self.track_start / self.rate, 2),
-            "score": round(self.score, 3),
-            "album": self.album,
-            "isrc": self.isrc,
-            "record_label": self.record_label,
-        }
+        return {**self._where(), **self._record()}
 
 
 @dataclass(frozen=True, slots=True)

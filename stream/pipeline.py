@@ -73,10 +73,13 @@ class Pipeline:
     repeats : FindRepeats, optional
         Finds what a station plays several times.
     load : Load, optional
-        What is left out while the loop is behind; without it, nothing is.
+        What is left out while the loop is behind; without it, what `identify` was given, if there
+        is one. Both have the same.
 
     Raises
     ------
+    ValueError
+        `identify` was given another load.
     SpecMismatch
         The front end computes other columns than one of the networks was trained on.
     """
@@ -109,9 +112,9 @@ class Pipeline:
             *([identify] if identify else []),
             *([repeats] if repeats else []),
         )
-        self.load = load or Load()
-        if identify is not None:
-            identify.load = self.load
+        if load is not None and identify is not None and identify.load is not load:
+            raise ValueError("identify has another load than the pipeline; give both the same one")
+        self.load = load or (identify.load if identify else Load())
         self.observer: Observer = NullObserver()
         self.sessions = Sessions()
         for stage in self.stages:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airsift.errors import Backpressure
-from airsift.malloc import give_back_free_pages
+from airsift.malloc import collector_paused, give_back_free_pages
 from stream.audio import AudioChunk
 from stream.sources.base import Resumed, audio_of
 from stream.telemetry.observer import NullObserver, Observer
@@ -146,7 +146,9 @@ class Runner:
 
     def snapshots(self) -> dict[str, JsonObject]:
         """Return the snapshots of the stations that have changed since this was last called."""
-        snapshots = {station: self._pipeline.snapshot(station) for station in sorted(self._changed)}
+        stations = sorted(self._changed)
+        with collector_paused():
+            snapshots = {station: self._pipeline.snapshot(station) for station in stations}
         self._changed.clear()
         return snapshots
 

@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     from model.experiments.runner import Place, Watcher
 
 ALL = "all"
+INVARIANT = "5-features"  # the experiment whose networks `invariances` compares
 PAGE = "report2015.md"
 TRIAL = "A trial of the commands: with so few windows, neither figures nor findings mean anything."
 
 
 def experiment(
     name: Annotated[
-        str, typer.Argument(help="Its number, 1 to 9; its name; a TOML file of yours; or all.")
+        str,
+        typer.Argument(
+            help="Its number, 1 to 9; its name; a TOML file of yours; invariances; or all."
+        ),
     ],
     scale: Annotated[
         str, typer.Option(help="tiny (minutes), small (hours), or full: the report's sizes.")
@@ -51,7 +55,9 @@ def experiment(
     An interrupted experiment resumes. Results are in FOLDER/SCALE/NAME: table.md, table.json, and a
     folder for each row and seed with the initial, the best and the last network and the curves of
     the training. `all` runs one after the other and writes FOLDER/SCALE/report2015.md; without
-    --teacher, experiments with distillation are left out.
+    --teacher, experiments with distillation are left out. `invariances` changes the test windows of
+    experiment 5 in pitch, tempo, level and equalisation, and compares what its networks on the CQT
+    and on the STFT lose.
     """
     import torch
 
@@ -62,7 +68,7 @@ def experiment(
     size = next((each for each in config.SCALES if each == scale), None)
     if size is None:
         raise ConfigError(f"scale={scale!r} is unknown: use one of {', '.join(config.SCALES)}")
-    wanted = config.names() if name == ALL else [name]
+    wanted = [] if _is_invariances(name) else config.names() if name == ALL else [name]
     loaded = [config.load(config.find(each)) for each in wanted]
     if name == ALL and teacher is None:
         for each in filter(attrgetter("has_teacher"), loaded):
@@ -74,6 +80,9 @@ def experiment(
         corpus = folder / "audio" / data.stem
         windows.decode_manifest(data, corpus, complain)
     place = runner.Place(corpus, results, size, device, teacher)
+    if _is_invariances(name):
+        _compare_invariances(name, place)
+        return
     failed = []
     for each in loaded:
         try:
@@ -83,6 +92,12 @@ def experiment(
                 raise
             failed.append(each.name)
             complain(f"airsift: experiment {each.name}: {error}")
+    if name == ALL and INVARIANT in {each.name for each in loaded} - set(failed):
+        try:
+            _compare_invariances("invariances", place)
+        except AirsiftError as error:
+            failed.append("invariances")
+            complain(f"airsift: experiment invariances: {error}")
     if name == ALL:
         _write_page([each for each in loaded if each.name not in failed], results)
     if failed:
@@ -108,6 +123,36 @@ def _run(experiment: Experiment, place: Place, watcher: Watcher | None) -> None:
         complain(TRIAL)
 
 
+def _is_invariances(name: str) -> bool:
+    """Return whether a name is that of the invariances, or of a file of their form."""
+    return name == "invariances" or (
+        name.endswith(".toml") and Path(name).name.startswith("invariances")
+    )
+
+
+def _compare_invariances(name: str, place: Place) -> None:
+    from airsift.files import write_whole
+    from model.experiments import config, invariances
+    from model.training import plot
+
+    own = Path(name)
+    path = own if own.suffix == ".toml" else config.folder() / config.INVARIANCES
+    of = invariances.load(path, place.scale)
+    measured = invariances.run(of, place, complain)
+    home = place.folder / invariances.NAME
+    text = invariances.markdown(of, measured)
+    if plot.can_draw():
+        invariances.draw(measured, home / "curves.png")
+        text += "\n![Accuracy over the amount of each change](curves.png)\n"
+    made = json.dumps(invariances.as_json(measured), indent=1)
+    write_whole(home / "table.json", made.encode())
+    write_whole(home / "table.md", text.encode())
+    for line in text.splitlines():
+        say(line)
+    if place.scale == "tiny":
+        complain(TRIAL)
+
+
 def _write_page(experiments: list[Experiment], folder: Path) -> None:
     """Write the tables of all experiments and the curves of their first seeds as one page."""
     from airsift.files import write_whole
@@ -122,6 +167,10 @@ def _write_page(experiments: list[Experiment], folder: Path) -> None:
             image = runner.row_folder(each, row, folder) / "seed-1" / "training_curves.png"
             if image.exists():
                 parts.append(f"![{row.name}]({image.relative_to(folder).as_posix()})\n")
+    changes = folder / "invariances" / "table.md"
+    if INVARIANT in {each.name for each in experiments} and changes.exists():
+        text = changes.read_text(encoding="utf-8")
+        parts.append(text.replace("](curves.png)", "](invariances/curves.png)"))
     if experiments:
         write_whole(folder / PAGE, "\n".join(parts).encode())
         complain(f"{folder / PAGE}: {len(experiments)} experiments")

@@ -52,6 +52,7 @@ def run(
         open_source,
         open_transactions,
     )
+    from airsift.malloc import keep_all_objects
     from airsift.shutdown import shutdown_deadline
     from stream.runner import run_source, stop_on_signals
     from stream.telemetry.telemetry import open_telemetry
@@ -71,6 +72,7 @@ def run(
         for each in sinks:
             opening.callback(each.close)
         telemetry.bind(opened, pipeline, sinks)
+        keep_all_objects()
         if is_service:
             log.info("ready after %.1f s", time.monotonic() - began)
         every_s = settings.run.checkpoint_s

@@ -1,4 +1,4 @@
-"""airsift, Chromaprint and audfprint behind one interface.
+"""airsift, Chromaprint, audfprint and a trained matcher behind one interface.
 
 All receive the same tracks and the same queries as 16-bit samples. The answers for a query are the
 track, the sample of the track at the query's start, a score (higher is better), and CPU seconds.
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 import fingerprint
 from airsift.errors import AirsiftError, CatalogueError
 from bench.matching.music import RATE, load
+from bench.matching.pairwise_matcher import pairwise
 from bench.matching.queries import as_float
 from fingerprint.catalogue import Catalogue
 from fingerprint.matching.matcher import LandmarkMatcher
@@ -36,6 +37,7 @@ Answer = tuple[str, int, float]
 QueryResult = dict[str, Any]
 Query = Callable[[Sequence[NDArray[np.int16]]], list[QueryResult]]
 
+PAIRWISE = "pairwise boosted"
 _AUDFPRINT = ("audfprint2==0.1.2",)
 # Chromaprint's own steps: 4096 samples at 11 025 Hz, of which a third is new; the first value
 # of a fingerprint speaks for 16 of them.
@@ -43,10 +45,14 @@ _CHROMAPRINT_STEP_S = 4096 / 3 / 11_025
 
 
 def version(matcher: str, *more: ModuleType) -> str:
-    """Return a matcher's name, and of airsift the state of its source: answers are of one.
+    """Return a matcher's name, and of our own ones the state of their source: answers are of one.
 
     `more` are packages besides `fingerprint` that its answers depend on.
     """
+    if matcher == PAIRWISE:
+        own = sorted(Path(__file__).parent.glob("pairwise*"))
+        state = hashlib.sha256(b"".join(path.read_bytes() for path in own)).hexdigest()
+        return f"pairwise-{state[:8]}"
     if matcher != "airsift":
         return matcher
     folders = [Path(str(package.__file__)).parent for package in (fingerprint, *more)]
@@ -211,4 +217,9 @@ def cpu_s() -> float:
     return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
 
 
-MATCHERS = {"airsift": airsift, "Chromaprint": chromaprint, "audfprint": audfprint}
+MATCHERS = {
+    "airsift": airsift,
+    "Chromaprint": chromaprint,
+    "audfprint": audfprint,
+    PAIRWISE: pairwise,
+}

@@ -12,7 +12,12 @@ from bench.report import table_lines, write_section
 PAGE = Path(__file__).parents[2] / "docs" / "fingerprint.md"
 IMAGE = Path(__file__).parents[2] / "docs" / "figures" / "fingerprint.svg"
 _SCRIPT = "bench/matching/__main__.py"
-_COLOURS = {"airsift": "#2f6fde", "Chromaprint": "#c9741c", "audfprint": "#768390"}
+_COLOURS = {
+    "airsift": "#2f6fde",
+    "Chromaprint": "#c9741c",
+    "audfprint": "#768390",
+    "pairwise boosted": "#3a9a5b",
+}
 
 Table = Mapping[str, Mapping[str, Figures]]  # by condition, then by matcher
 

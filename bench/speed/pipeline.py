@@ -2,13 +2,16 @@
 
 The first table is a long file through the pipeline in pushes of 10 s, at the model's rate and at
 others, in turns. The second is speech only, with and without the network of voices, in turns. The
-third runs `airsift segment`: peak resident memory on a short and a long file, compared with
-``import torch``, and the time to the first line, relative to that import, in pairs. The last is
-the time and the CPU of ``airsift --help``.
+third is an hour of which half is music, with a catalogue of 150 tracks made by rule and without
+one, in turns: the music is the catalogue's, or other music. The fourth runs `airsift segment`: peak
+resident memory on a short and a long file, compared with ``import torch``, and the time to the
+first line, relative to that import, in pairs. The last is the time and the CPU of
+``airsift --help``.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import subprocess
@@ -25,14 +28,20 @@ import torch
 
 from airsift import config
 from airsift.build import build_pipeline
+from bench.matching import synthesis
 from bench.memory import peak_mb
 from bench.report import Report, arguments
+from fingerprint.catalogue import Catalogue
+from fingerprint.track import Track
 from stream.audio import AudioChunk
 from stream.demo.clips import RATE, decode, parts
-from stream.events import Decision
+from stream.events import Decision, Match
+from stream.testing import chunks_of
 
 SEGMENT = [sys.executable, "-m", "airsift", "segment"]
 IMPORT = [sys.executable, "-c", "import torch"]
+TRACKS, TRACK_S = 150, 90
+TURN = 60 * 16_000  # samples of speech, and then of music
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
@@ -116,6 +125,56 @@ def voice(report: Report, seconds: int, rounds: int) -> None:
     )
 
 
+def made_music(number: int, seconds: float) -> np.ndarray:
+    """Return piece `number` of music made by rule."""
+    kinds = (synthesis.electronic, synthesis.chip, synthesis.tones, synthesis.pads)
+    rng = np.random.default_rng([5, number])
+    made = kinds[number % len(kinds)](rng, synthesis.pack(number), seconds)
+    return (0.1 / max(float(np.sqrt(np.mean(made**2))), 1e-4) * made).astype(np.float32)
+
+
+def catalogue(report: Report, folder: Path, hours: float, rounds: int) -> None:
+    stored = Catalogue.create(folder / "catalogue")
+    for number in range(TRACKS):
+        name = f"track {number}"
+        stored.add(made_music(number, TRACK_S), Track(name, title=name))
+    stored.merge()
+    stored.close()
+    spoken = speech(round(1800 * hours), 16_000)
+    path = json.dumps(str(folder / "catalogue"))
+    pipelines = {
+        sets: build_pipeline(config.load(sets=list(sets), environ={}).config)
+        for sets in ((), (f"identify.catalogue={path}",))
+    }
+    for name, first in (("of the catalogue", 0), ("that is not in it", TRACKS)):
+        turns = [spoken[start : start + TURN] for start in range(0, len(spoken), TURN)]
+        music = [made_music(first + 7 * k % TRACKS, TRACK_S)[:TURN] for k in range(len(turns))]
+        samples = np.concatenate([part for pair in zip(turns, music, strict=True) for part in pair])
+        taken: dict[tuple[str, ...], list[float]] = {sets: [] for sets in pipelines}
+        matches = 0
+        for _ in range(rounds):
+            for sets, pipeline in pipelines.items():
+                start = time.process_time()
+                events = [
+                    event
+                    for chunk in chunks_of(samples, 16_000)
+                    for event in pipeline.push([chunk])
+                ]
+                events += pipeline.push([], last=True)
+                taken[sets].append(time.process_time() - start)
+                matches = sum(isinstance(event, Match) and event.final for event in events)
+        without, with_it = (median(cpu) for cpu in taken.values())
+        report.row(
+            f"half speech, half music {name}",
+            audio_s=len(samples) / 16_000,
+            matches=matches,
+            cpu_s=with_it,
+            x_real_time_of_cpu=len(samples) / 16_000 / with_it,
+            x_without=len(samples) / 16_000 / without,
+            ratio=median(b / a for a, b in zip(*taken.values(), strict=True)),
+        )
+
+
 def write_wav(path: Path, seconds: int) -> None:
     minute = (recording(60, 44_100) * 32000).astype("<i2").tobytes()
     with wave.open(str(path), "wb") as file:
@@ -195,6 +254,9 @@ def show_help(report: Report, folder: Path, rounds: int) -> None:
 TABLES = {
     "speed": lambda report, folder, options: speed(report, options.seconds, options.rounds),
     "voice": lambda report, folder, options: voice(report, options.seconds, options.rounds),
+    "catalogue": lambda report, folder, options: catalogue(
+        report, folder, options.music_hours, min(options.rounds, 3)
+    ),
     "memory": lambda report, folder, options: memory(report, folder, options.hours),
     "start": lambda report, folder, options: start(report, folder, options.rounds),
     "help": lambda report, folder, options: show_help(report, folder, options.rounds),
@@ -206,6 +268,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(TABLES), default=list(TABLES))
     parser.add_argument("--seconds", type=int, default=600, help="of audio, for the first tables")
     parser.add_argument("--hours", type=float, default=3.0, help="length of the long file")
+    parser.add_argument("--music-hours", type=float, default=1.0, help="of speech and music")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -13,6 +13,8 @@ from fingerprint.settings import HOP, N_BINS, RANK_BINS, RANK_FRAMES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fingerprint.analysis.live_spectrum import LiveSpectrum
+
 # A peak is the largest value within +-REACH_FRAMES and +-REACH_BINS ...
 _REACH_FRAMES = 3
 _REACH_BINS = 3
@@ -46,9 +48,32 @@ def extract(samples: NDArray[np.float32]) -> Landmarks:
         Times count from the first sample. Landmarks more than `EDGE` from both ends do not depend
         on audio beyond the ends.
     """
-    if not np.isfinite(samples).all():
-        samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
-    spectrum = log_spectrum(samples)
+    return landmarks_of(log_spectrum(samples), len(samples))
+
+
+def extract_next(samples: NDArray[np.float32], start: int, spectrum: LiveSpectrum) -> Landmarks:
+    """Return the landmarks of a piece of audio that comes piece by piece.
+
+    Parameters
+    ----------
+    samples : np.ndarray [shape=(n,), float32]
+        The piece; it overlaps the one before it.
+    start : int
+        Where it begins, in samples, a multiple of HOP.
+    spectrum : LiveSpectrum
+        Of the same audio.
+
+    Returns
+    -------
+    Landmarks
+        Times count from the beginning of the audio. Those that are more than `EDGE` from both ends
+        of the piece equal those of :func:`extract` for any audio around.
+    """
+    return landmarks_of(spectrum.of(samples, start), len(samples)).shift(start)
+
+
+def landmarks_of(spectrum: NDArray[np.float32], length: int) -> Landmarks:
+    """Return the landmarks of a spectrum of `length` samples."""
     found = [
         _peaks(spectrum, start, min(start + _BLOCK, len(spectrum)))
         for start in range(0, len(spectrum), _BLOCK)
@@ -62,7 +87,7 @@ def extract(samples: NDArray[np.float32]) -> Landmarks:
     bin_ = (bins[keep] + fine_bin[keep] / 8).astype(np.float32)
     # A refined time may pass that of a neighbour: sort again.
     order = np.lexsort((bin_, time))
-    return Landmarks(time[order], bin_[order], rank[keep][order], 0, len(samples))
+    return Landmarks(time[order], bin_[order], rank[keep][order], 0, length)
 
 
 def _peaks(spectrum: NDArray[np.float32], start: int, end: int) -> tuple[NDArray[np.int32], ...]:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 # Power below this is digital silence: far under the rounding noise of 16-bit audio (1e-13), so
 # landmarks do not depend on the level of a recording.
 _FLOOR = 1e-20
-_BLOCK = 128  # columns transformed at once: their spectra stay in the cache
+_BLOCK = 128  # columns: every product has this many rows, so that each is computed alike
+_TURN = 32  # columns transformed at once: their spectra stay in the cache
 
 
 def log_spectrum(samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -29,34 +30,47 @@ def log_spectrum(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     Parameters
     ----------
     samples : np.ndarray [shape=(n,), float32]
-        Mono audio at 16 kHz.
+        Mono audio at 16 kHz. What is not finite is taken for silence.
 
     Returns
     -------
     np.ndarray [shape=(1 + n // HOP, N_BINS), float32]
         Column t is centred on sample t * HOP; the audio is padded with zeros.
     """
-    columns = 1 + len(samples) // HOP
-    # Whole blocks only: every column is then computed by the same instructions.
-    blocks = -(-columns // _BLOCK)
+    return log_columns(samples, 0, 1 + len(samples) // HOP)
+
+
+def log_columns(samples: NDArray[np.float32], first: int, end: int) -> NDArray[np.float32]:
+    """Return the columns [first, end) of :func:`log_spectrum`."""
+    used = samples[max(first * HOP - TAPER // 2, 0) : max(end * HOP + TAPER // 2, 0)]
+    if not np.isfinite(used).all():
+        used = np.nan_to_num(used, nan=0.0, posinf=0.0, neginf=0.0)
+    blocks = -(-(end - first) // _BLOCK)
     padded = np.zeros(TAPER + blocks * _BLOCK * HOP, np.float32)
-    padded[TAPER // 2 : TAPER // 2 + len(samples)] = samples
+    before = max(TAPER // 2 - first * HOP, 0)
+    padded[before : before + len(used)] = used[: len(padded) - before]
     frames = np.lib.stride_tricks.sliding_window_view(padded, TAPER)[::HOP]
 
-    taper, octaves = _taper(), _octaves()
+    taper, octaves, (low, high) = _taper(), _octaves(), _used()
     out = np.empty((blocks * _BLOCK, N_BINS), np.float32)
-    cut = np.empty((_BLOCK, TAPER), np.float32)
+    power = np.zeros((_BLOCK, high - low), np.float32)
+    cut = np.empty((_TURN, TAPER), np.float32)
+    squares = np.empty((_TURN, 2 * (high - low)), np.float32)
     for start in range(0, blocks * _BLOCK, _BLOCK):
-        np.multiply(frames[start : start + _BLOCK], taper, out=cut)
-        spectrum = fft.rfft(cut, overwrite_x=True)
-        power = np.square(spectrum.real)
-        power += np.square(spectrum.imag)
-        for low, kernel, to in octaves:
-            part = power[:, low : low + len(kernel)]
+        # The rest of the last block is not transformed: its rows of the product are not used.
+        for turn in range(start, min(start + _BLOCK, end - first), _TURN):
+            np.multiply(frames[turn : turn + _TURN], taper, out=cut)
+            spectrum = fft.rfft(cut, overwrite_x=True).view(np.float32)
+            np.square(spectrum[:, 2 * low : 2 * high], out=squares)
+            here = power[turn - start : turn - start + _TURN]
+            np.add(squares[:, 0::2], squares[:, 1::2], out=here)
+        for at, kernel, to in octaves:
+            part = power[:, at - low : at - low + len(kernel)]
             np.matmul(part, kernel, out=out[start : start + _BLOCK, to])
+    out = out[: end - first]
     out += np.float32(_FLOOR)
     np.log2(out, out=out)
-    return out[:columns]
+    return out
 
 
 @cache
@@ -91,3 +105,10 @@ def _octaves() -> list[tuple[int, NDArray[np.float32], slice]]:
         dense = kernel[used[0] : used[-1] + 1, bins]
         parts.append((int(used[0]), np.ascontiguousarray(dense, np.float32), bins))
     return parts
+
+
+@cache
+def _used() -> tuple[int, int]:
+    """Return the FFT bins that any kernel uses, half-open."""
+    octaves = _octaves()
+    return octaves[0][0], max(low + len(kernel) for low, kernel, _ in octaves)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fingerprint.analysis.landmarks import Landmarks
+    from fingerprint.analysis.live_spectrum import LiveSpectrum
     from fingerprint.matching.matcher import TrackMatch
 
 
@@ -25,6 +26,20 @@ class Matcher(Protocol):
 
     def match(self, landmarks: Landmarks) -> list[TrackMatch]:
         """Return the tracks found, in order of time; none when in doubt."""
+        ...
+
+
+@runtime_checkable
+class LiveMatcher(Matcher, Protocol):
+    """A matcher that does not analyse the audio again in which two pieces overlap."""
+
+    def extract_next(
+        self, samples: NDArray[np.float32], start: int, spectrum: LiveSpectrum
+    ) -> Landmarks:
+        """Return the landmarks of a piece that begins at sample `start`, on the audio's time axis.
+
+        As :meth:`Matcher.extract`; `spectrum` is kept from one piece of the audio to the next.
+        """
         ...
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from airsift.json_types import JsonScalar
     from fingerprint.analysis.landmarks import Landmarks
+    from fingerprint.analysis.live_spectrum import LiveSpectrum
     from fingerprint.catalogue import Catalogue
     from fingerprint.matching.candidates import Candidate
     from fingerprint.track import Track
@@ -170,6 +171,12 @@ class LandmarkMatcher:
     def extract(self, samples: NDArray[np.float32]) -> Landmarks:
         """Return the landmarks of mono audio at 16 kHz."""
         return peaks.extract(samples)
+
+    def extract_next(
+        self, samples: NDArray[np.float32], start: int, spectrum: LiveSpectrum
+    ) -> Landmarks:
+        """Return the landmarks of a piece of live audio; each column is computed once."""
+        return peaks.extract_next(samples, start, spectrum)
 
     def match(self, landmarks: Landmarks) -> list[TrackMatch]:
         """Return the tracks in a stretch of audio.

@@ -99,14 +99,13 @@ class QueryMap:
         # in one row, and wrapping around keeps the number of peaks equal.
         twice = np.concatenate([inside[:, -NEAR:], inside, inside[:, :-NEAR]], axis=1)
         self._cells = twice.ravel()
-        self._all_lags = sliding_window_view(self._cells, self.frames)
+        # The lags that are compared, and no others: a third of all.
+        self.wrong_lags = range(NEAR + _CLEAR, self.frames + NEAR - _CLEAR + 1, _STEP)
+        self._near = sliding_window_view(self._cells, 2 * NEAR + 1)
+        reach = self.wrong_lags[-1] - self.wrong_lags[0] + 1
+        self._wrong = sliding_window_view(self._cells[self.wrong_lags[0] :], reach)[:, ::_STEP]
         self._row = twice.shape[1]
         self._expected = inside.mean(axis=1)
-
-    @property
-    def wrong_lags(self) -> slice:
-        """The wrong ones of the lags of `at_all_lags`."""
-        return slice(NEAR + _CLEAR, self.frames + NEAR - _CLEAR + 1, _STEP)
 
     def expected(self, bin_: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the mean weight of peaks over all lags."""
@@ -123,8 +122,10 @@ class QueryMap:
         filled: NDArray[np.float64] = (self._cells.reshape(-1, self._row) > 0).mean(axis=1)
         return filled[bin_ + _EDGE]
 
-    def at_all_lags(self, frame: NDArray[np.int64], bin_: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the weight of each peak at each lag, wrapping around the query's end.
+    def at_lags(
+        self, frame: NDArray[np.int64], bin_: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the weight of each peak at several lags, wrapping around the query's end.
 
         Parameters
         ----------
@@ -135,11 +136,15 @@ class QueryMap:
 
         Returns
         -------
-        np.ndarray [shape=(n, frames)]
-            At the lags `NEAR`, `NEAR` - 1 and so on down, so that column `NEAR` is lag 0.
+        near : np.ndarray [shape=(n, 2 * NEAR + 1)]
+            At the lags `NEAR` to -`NEAR`, so that column `NEAR` is lag 0.
+        wrong : np.ndarray [shape=(n, wrong lags)]
+            At `NEAR` less each of `wrong_lags`.
         """
-        weight: NDArray[np.float32] = self._all_lags[(bin_ + _EDGE) * self._row + frame]
-        return weight
+        at = (bin_ + _EDGE) * self._row + frame
+        near: NDArray[np.float32] = self._near[at]
+        wrong: NDArray[np.float32] = self._wrong[at]
+        return near, wrong
 
 
 def _density(frame: NDArray[np.int64], frames: int) -> NDArray[np.float64]:
@@ -181,7 +186,7 @@ def verify(query: QueryMap, candidate: Candidate) -> Verification:
     length = int(candidate.segment.frames[candidate.track])
     first = start + max(candidate.lag, 0)
     last = start + min(candidate.lag + query.frames, length)
-    none_wrong = np.zeros(len(range(query.frames)[query.wrong_lags]), np.float32)
+    none_wrong = np.zeros(len(query.wrong_lags), np.float32)
     nothing = Verification(candidate.lag, 0.0, none_wrong, 0, 0, 0.0)
     if first >= last:
         return nothing
@@ -189,8 +194,8 @@ def verify(query: QueryMap, candidate: Candidate) -> Verification:
     if not len(frame):
         return nothing
     frame = frame - (start + candidate.lag)
-    weight = query.at_all_lags(frame, bin_)
-    near, wrong = _by_blocks(weight, frame, query.wrong_lags)
+    weight, at_wrong = query.at_lags(frame, bin_)
+    near, wrong = _by_blocks(weight, at_wrong, frame)
     best, total = int(near.sum(axis=0).argmax()), wrong.sum(axis=0)
     spread, mean = max(_spread(total), _MIN_SPREAD), float(total.mean())
     capped = float(np.minimum(near[:, best], _SHARE * spread).sum())
@@ -226,18 +231,16 @@ def _spread(sums: NDArray[np.float32]) -> float:
 
 
 def _by_blocks(
-    weight: NDArray[np.float32], frame: NDArray[np.int64], wrong_lags: slice
+    near: NDArray[np.float32], wrong: NDArray[np.float32], frame: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the weight in each block of time, above the mean of the wrong lags.
 
     Parameters
     ----------
-    weight : np.ndarray [shape=(peaks, lags)]
+    near, wrong : np.ndarray [shape=(peaks, lags)]
         Weight of the coincidence of each peak at each lag.
     frame : np.ndarray [shape=(peaks,)]
         Frames of the peaks, ascending.
-    wrong_lags : slice
-        The wrong ones of the lags.
 
     Returns
     -------
@@ -245,8 +248,9 @@ def _by_blocks(
     """
     edges = np.flatnonzero(np.diff(frame // _BLOCK, prepend=-1, append=-1)).tolist()
     # Several times faster than `np.add.reduceat` on this axis.
-    sums = np.stack([weight[a:b].sum(axis=0) for a, b in pairwise(edges)])
-    near, wrong = sums[:, : 2 * NEAR + 1], sums[:, wrong_lags]
+    near, wrong = (
+        np.stack([weight[a:b].sum(axis=0) for a, b in pairwise(edges)]) for weight in (near, wrong)
+    )
     mean = wrong.mean(axis=1, keepdims=True)
     near, wrong = near - mean, wrong - mean
     cap = _CAP * np.maximum(wrong.std(axis=1, keepdims=True), np.float32(_MIN_SPREAD))

@@ -31,6 +31,7 @@ Scale = Literal["tiny", "small", "full"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
 SplitKind = Literal["sources", "windows"]
 NETWORKS = "networks.toml"
+INVARIANCES = "invariances.toml"  # of another form: see `model.experiments.invariances`
 T = TypeVar("T", bound=BaseModel)
 
 Positive = Annotated[int, Field(ge=1)]
@@ -270,7 +271,8 @@ def folder() -> Path:
 
 def names() -> list[str]:
     """Return the names of the project's experiments, in order."""
-    found = [path.stem for path in folder().glob("*.toml") if path.name != NETWORKS]
+    others = (NETWORKS, INVARIANCES)
+    found = [path.stem for path in folder().glob("*.toml") if path.name not in others]
     return sorted(found, key=lambda name: (int(re.sub(r"\D.*", "", name) or 0), name))
 
 
@@ -294,7 +296,7 @@ def find(name: str) -> Path:
     if not found:
         raise ConfigError(
             f"experiment={name!r} is unknown: use all, the path of a TOML file, or one of "
-            f"{', '.join(names())}"
+            f"{', '.join([*names(), Path(INVARIANCES).stem])}"
         )
     return folder() / f"{found[0]}.toml"
 
@@ -307,7 +309,7 @@ def load(path: Path) -> Experiment:
     ConfigError
         A file cannot be read, or a key, a name or a value is wrong; the message says which.
     """
-    read = _parsed(path, _File)
+    read = parsed(path, _File)
     beside = path.with_name(NETWORKS)
     networks = load_networks(beside if beside.is_file() else folder() / NETWORKS)
     rows = tuple(_row(path, row, read.windows.split, networks) for row in read.rows)
@@ -336,7 +338,7 @@ def load_networks(path: Path) -> dict[str, tuple[Layer, ...]]:
     ConfigError
         As for `load`.
     """
-    read = _parsed(path, _Networks)
+    read = parsed(path, _Networks)
     return {name: tuple(map(_layer, layers)) for name, layers in read.networks.items()}
 
 
@@ -379,7 +381,14 @@ def _row(
     )  # fmt: skip
 
 
-def _parsed(path: Path, schema: type[T]) -> T:
+def parsed(path: Path, schema: type[T]) -> T:
+    """Read a TOML file of a form.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be read, or is of another form; the message says where.
+    """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         return schema.model_validate(values)

@@ -127,8 +127,8 @@ def markdown(experiment: Experiment, rows: Sequence[RowResults]) -> str:
         )
         seeds = " ".join(f"{100 * seed:.1f}" for seed in each.seeds)
         lines.append(
-            f"| {each.name} | {_interval(each.recall)} | {_interval(each.precision)} | "
-            f"{_interval(each.f)} | {seeds} | {_interval(each.error)} | {each.seconds:.0f} s | "
+            f"| {each.name} | {interval(each.recall)} | {interval(each.precision)} | "
+            f"{interval(each.f)} | {seeds} | {interval(each.error)} | {each.seconds:.0f} s | "
             f"{each.input_bytes / 1024:.0f} KiB | {each.parameters or ''} | {of_report} | "
             f"{'' if theirs.error is None else _number(theirs.error)} |"
         )
@@ -185,17 +185,17 @@ def _better(first: RowResults, second: RowResults) -> Comparison:
         found = metrics.estimate(_difference, _pool([first, second]))
         difference, low, high = found.value, found.low, found.high
     text = f"{names} by {100 * difference:.1f} ({100 * low:.1f} to {100 * high:.1f})"
-    return Comparison(text, _decided(low, high, strict=True))
+    return Comparison(text, decided(low, high, strict=True))
 
 
 def _limit(name: str, value: Estimate, limit: float, *, above: bool) -> Comparison:
     word = "at least" if above else "at most"
-    text = f"{name} {word} {100 * limit:g}, here {_interval(value)}"
+    text = f"{name} {word} {100 * limit:g}, here {interval(value)}"
     low, high = value.low - limit, value.high - limit
-    return Comparison(text, _decided(low, high) if above else _decided(-high, -low))
+    return Comparison(text, decided(low, high) if above else decided(-high, -low))
 
 
-def _decided(low: float, high: float, *, strict: bool = False) -> Verdict:
+def decided(low: float, high: float, *, strict: bool = False) -> Verdict:
     """Return the verdict on "the value is at least 0", or above 0, from its interval."""
     if low > 0 or (low == 0 and not strict):
         return "held"
@@ -235,7 +235,8 @@ def _difference(p: Numbers, truth: Flags, weights: Numbers) -> float:
     return f(p[:, :2], truth, weights) - f(p[:, 2:], truth, weights)
 
 
-def _interval(value: Estimate) -> str:
+def interval(value: Estimate) -> str:
+    """Return a share and its interval, in percent."""
     return f"{100 * value.value:.1f} ({100 * value.low:.1f}-{100 * value.high:.1f})"
 
 

@@ -25,7 +25,7 @@ from stream.events import Decision, Match, Segment, Share
 from stream.load import Load
 from stream.ranges import Sample
 from stream.session import Session, Sessions, Stage
-from stream.stages.landmark_buffer import LandmarkBuffer, SharedLandmarks
+from stream.stages.landmark_buffer import LandmarkBuffer, SharedLandmarks, extract_of
 from stream.stages.playings import Playing, PlayingRules, Playings
 from stream.stages.query_times import IdentifySettings, QueryState
 from stream.stages.shares import Shares
@@ -95,6 +95,8 @@ class Identify(Stage):
         Knows the same tracks also where their speed or pitch was changed.
     share_landmarks : bool
         Whether `repeats` may use its landmarks: only if the matcher extracts airsift's own.
+    load : Load, optional
+        What is left out while the machine is too slow; without it, nothing is.
     """
 
     name = "identify"
@@ -106,13 +108,15 @@ class Identify(Stage):
         warping: Matcher | None = None,
         *,
         share_landmarks: bool = False,
+        load: Load | None = None,
     ) -> None:
         self.sessions = Sessions()
         self.matcher = matcher
+        self.extract = extract_of(matcher)
         self.warping = warping
         self.settings = settings
         self.share_landmarks = share_landmarks
-        self.load = Load()
+        self.load = load or Load()
         self.rules = PlayingRules(settings.tolerance, settings.shortest, held=2 * settings.query)
 
     def push(self, items: Sequence[Item]) -> list[Item]:
@@ -253,7 +257,7 @@ class Identify(Stage):
         else:
             audio_end, certain = state.end, state.end - EDGE
         buffer, query = state.buffer, state.query
-        buffer.extend(self.matcher.extract, min(end, certain), audio_end, state.shared)
+        buffer.extend(self.extract, min(end, certain), audio_end, state.shared)
         buffer.drop_audio(buffer.landmarks.end - EDGE)
         end = min(end, buffer.landmarks.end)
         start = query.from_sample(end, self.settings, playing=state.playing)

@@ -14,15 +14,28 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fingerprint.analysis.landmarks import Landmarks
+from fingerprint.analysis.live_spectrum import LiveSpectrum
+from fingerprint.matching.base import LiveMatcher, Matcher
 from fingerprint.settings import EDGE, HOP, SAMPLE_RATE
 from stream.audio import AudioChunk
 
 _KEPT = 60 * SAMPLE_RATE  # of shared landmarks: a block of `repeats`, and a long chunk behind it
+
+# Finds the landmarks of a piece of audio, from its first sample and the spectrum up to it.
+Extract: TypeAlias = Callable[[NDArray[np.float32], int, LiveSpectrum], Landmarks]
+
+
+def extract_of(matcher: Matcher) -> Extract:
+    """Return how a matcher extracts; one from outside may do so from the whole piece alone."""
+    if isinstance(matcher, LiveMatcher):
+        return matcher.extract_next
+    return lambda samples, start, _: matcher.extract(samples).shift(start)
 
 
 @dataclass(slots=True)
@@ -70,11 +83,14 @@ class LandmarkBuffer:
         Of the station's music, up to where they are certain.
     audio : deque of AudioChunk
         From about `audio_from` on.
+    spectrum : LiveSpectrum
+        Columns of it that are known; in no snapshot, they are computed again from the audio.
     """
 
     audio_from: int = 0
     landmarks: Landmarks = field(default_factory=Landmarks.none)
     audio: deque[AudioChunk] = field(default_factory=deque)
+    spectrum: LiveSpectrum = field(default_factory=LiveSpectrum)
 
     def begin(self, start: int) -> None:
         """Drop all landmarks, and begin anew at a sample."""
@@ -82,7 +98,7 @@ class LandmarkBuffer:
 
     def extend(
         self,
-        extract: Callable[[NDArray[np.float32]], Landmarks],
+        extract: Extract,
         to: int,
         end: int,
         shared: SharedLandmarks | None = None,
@@ -92,7 +108,7 @@ class LandmarkBuffer:
         Parameters
         ----------
         extract : callable
-            The matcher's.
+            See `extract_of`.
         to : int
             They are certain up to here: the audio has come EDGE further, or ends.
         end : int
@@ -107,7 +123,8 @@ class LandmarkBuffer:
         if to <= start:
             return
         samples, first = self._samples(max(start - EDGE, self.audio_from), min(to + EDGE, end))
-        new = extract(samples).shift(first).between(start, to)
+        new = extract(samples, first, self.spectrum).between(start, to)
+        self.spectrum.forget_before(to - EDGE)
         self.landmarks = Landmarks.join([self.landmarks, new])
         if shared is not None:
             shared.add(new)

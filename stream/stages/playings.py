@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from fingerprint.settings import SAMPLE_RATE
 from stream.events import Alternative, Match
 from stream.ranges import Flag, Sample, Text
+from stream.stages.track_fields import track_fields
 
 if TYPE_CHECKING:
     from fingerprint.matching.matcher import TrackMatch
@@ -292,20 +293,8 @@ def _extend(playing: Playing, answer: TrackMatch) -> None:
 
 def _playing(station: str, answer: TrackMatch) -> Playing:
     match = Match(
-        station,
-        answer.query_start,
-        answer.query_end,
-        answer.rate,
-        None,
-        answer.track,
-        answer.title,
-        answer.artist,
-        answer.track_start,
-        answer.score,
+        **track_fields(station, answer),
         final=False,
-        album=answer.album,
-        isrc=answer.isrc,
-        record_label=answer.label,
         track_duration=answer.duration or None,
         extra=answer.extra,
         alternatives=_alternatives(answer),

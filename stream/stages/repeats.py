@@ -159,11 +159,11 @@ class FindRepeats(Stage):
     name = "repeats"
 
     def __init__(self, settings: RepeatSettings) -> None:
-        from fingerprint.analysis.peaks import extract  # brings scipy, which other workers spare
+        from fingerprint.analysis.peaks import extract_next  # brings scipy, others spare it
 
         self.sessions = Sessions()
         self.settings = settings
-        self._extract = extract
+        self._extract = extract_next
 
     def push(self, items: Sequence[Item]) -> list[Item | Repeat]:
         """Return `items`, with the repeats that become known behind each; of a break, before it."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from stream.events import Share
+from stream.stages.track_fields import track_fields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,7 @@ class Shares:
 
     def add(self, station: str, answer: TrackMatch) -> None:
         """Add what a query shares with a track."""
-        share = _share(station, answer)
+        share = Share(**track_fields(station, answer))
         for other in self.open:
             if _common(_span(other), _span(share)) > 0:
                 share = _joined(other, share)
@@ -70,24 +71,6 @@ class Shares:
         over = [each for each in self.open if before is None or each.end <= before]
         self.open = self.open[len(over) :]
         return [each for each in _without(over, playings) if each.end - each.start >= shortest]
-
-
-def _share(station: str, answer: TrackMatch) -> Share:
-    return Share(
-        station,
-        answer.query_start,
-        answer.query_end,
-        answer.rate,
-        None,
-        answer.track,
-        answer.title,
-        answer.artist,
-        answer.track_start,
-        answer.score,
-        album=answer.album,
-        isrc=answer.isrc,
-        record_label=answer.label,
-    )
 
 
 def _joined(a: Share, b: Share) -> Share:

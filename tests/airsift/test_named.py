@@ -19,6 +19,7 @@ from pydantic import BaseModel
 
 from airsift import config
 from airsift.cli.app import app
+from airsift.tags.mapping import load_map
 from model.experiments import config as experiments
 from model.training import config as task
 from model.training import loop
@@ -137,6 +138,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 OF_A_TASK = {"docs/own_labels.md"}
 OF_AN_EXPERIMENT = {"docs/experiments.md"}
+OF_TAGS = {"docs/tags.md"}
 
 
 def test_every_toml_shown_is_read(tmp_path: Path) -> None:
@@ -149,6 +151,8 @@ def test_every_toml_shown_is_read(tmp_path: Path) -> None:
             elif where in OF_AN_EXPERIMENT:
                 path.write_text(f"{experiments.find('8').read_text()}\n{block}")
                 assert experiments.load(path).rows[-1].penalties
+            elif where in OF_TAGS:
+                load_map(path)
             else:
                 config.load(path, environ={})
 

@@ -12,6 +12,7 @@ import pytest
 from aiokafka.conn import AIOKafkaConnection
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from kafka.consumer.fetcher import Fetcher
+from kafka.protocol.frame import KafkaBytes
 
 from stream.kafka.client import privates as of_kafka
 from stream.kafka.client.connect import (
@@ -65,6 +66,8 @@ def test_kafka_python_has_the_private_names(kafka_settings):
                 "KafkaProducer": producer,
                 "KafkaAdminClient": admin,
                 "Fetcher": Fetcher,
+                "KafkaTCPTransport": next(iter(consumer._manager._conns.values())).transport,
+                "KafkaBytes": KafkaBytes(1),
             }
             file = "stream/kafka/client/privates.py"
             check(of_kafka.PRIVATE_NAMES, roots, ["kafka-python"], file)

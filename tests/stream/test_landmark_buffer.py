@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fingerprint.analysis.landmarks import Landmarks
-from fingerprint.analysis.peaks import extract
+from fingerprint.analysis.peaks import extract, extract_next
 from fingerprint.settings import EDGE, HOP
 from stream.audio import AudioChunk
 from stream.stages.landmark_buffer import LandmarkBuffer
@@ -53,7 +53,7 @@ def test_piece_by_piece_is_as_the_whole(start, questions, chunk, restart):
     chunks = [AudioChunk("a", k, music()[k : k + chunk], S) for k in range(0, LENGTH, chunk)]
     buffer.audio.extend(chunks)
     for index, to in enumerate(questions):
-        buffer.extend(extract, to, to + EDGE)
+        buffer.extend(extract_next, to, to + EDGE)
         buffer.drop_audio(buffer.landmarks.end - EDGE)
         if index == restart:
             buffer = LandmarkBuffer(buffer.audio_from, Landmarks.unpack(buffer.landmarks.pack()))
@@ -67,15 +67,15 @@ def test_where_the_audio_ends_it_is_as_the_whole_too():
     buffer = LandmarkBuffer()
     buffer.begin(0)
     buffer.audio.append(AudioChunk("a", 0, music(), S))
-    buffer.extend(extract, 7 * S, 7 * S + EDGE)
-    buffer.extend(extract, LENGTH, LENGTH)
+    buffer.extend(extract_next, 7 * S, 7 * S + EDGE)
+    buffer.extend(extract_next, LENGTH, LENGTH)
     assert same(buffer.landmarks, whole().between(0, LENGTH))
 
 
 def test_without_its_audio_there_are_no_landmarks():
     buffer = LandmarkBuffer()
     buffer.begin(S)
-    buffer.extend(extract, 5 * S, 5 * S + EDGE)
+    buffer.extend(extract_next, 5 * S, 5 * S + EDGE)
     assert len(buffer.landmarks) == 0
 
 

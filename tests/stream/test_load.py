@@ -98,7 +98,7 @@ def test_every_second_is_decided_at_every_level(classifier):
     outcomes = []
     for reports in ([0.0] * seconds, [(second // 5) * LIMIT_S for second in range(seconds)]):
         load = Load(LIMIT_S, ManualClock())
-        identify, sink = Identify(SampleMatcher(), TIMES), ListSink()
+        identify, sink = Identify(SampleMatcher(), TIMES, load=load), ListSink()
         pipeline = Pipeline(FRONT_END, classifier, SMOOTH, identify, load=load)
         runner = Runner(pipeline, [sink], Stop())
         for chunk, behind_s in zip(chunks_of(samples, RATE), reports, strict=True):
@@ -109,3 +109,28 @@ def test_every_second_is_decided_at_every_level(classifier):
         outcomes.append([event for event in sink.events if event.kind != "match"])
     assert outcomes[0] == outcomes[1] != []
     assert load.skipped["identify_s"] == seconds - 10
+
+
+@pytest.mark.slow
+def test_a_stage_with_another_load_than_the_pipeline_is_refused(classifier):
+    identify = Identify(SampleMatcher(), TIMES)
+    with pytest.raises(ValueError, match="give both the same one"):
+        Pipeline(FRONT_END, classifier, SMOOTH, identify, load=Load(LIMIT_S))
+    assert Pipeline(FRONT_END, classifier, SMOOTH, identify).load is identify.load
+
+
+@pytest.mark.slow
+def test_segments_are_published_at_the_same_time_with_and_without_a_catalogue(classifier):
+    """After every chunk, the same decisions and segments are out, in the same order."""
+    published = []
+    for identify in (None, Identify(SampleMatcher(), TIMES)):
+        pipeline, sink = Pipeline(FRONT_END, classifier, SMOOTH, identify), ListSink()
+        runner, after_each = Runner(pipeline, [sink], Stop()), []
+        for chunk in chunks_of(programme(30), RATE // 2):
+            runner.step([chunk], 0.0)
+            after_each.append([event for event in sink.events if event.kind != "match"])
+        runner.end()
+        published.append(after_each)
+        assert any(event.kind == "match" for event in sink.events) == (identify is not None)
+    assert published[0] == published[1]
+    assert any(event.kind == "segment" for event in published[0][-1])

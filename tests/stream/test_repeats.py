@@ -122,13 +122,13 @@ def test_the_landmarks_of_identify_are_not_extracted_again(
     chunk_s: int,
 ) -> None:
     samples = {"identify": 0, "repeats": 0}
-    extract, now = peaks.extract, "identify"
+    extract, now = peaks.extract_next, "identify"
 
-    def counted(piece):
+    def counted(piece, start, spectrum):
         samples[now] += len(piece)
-        return extract(piece)
+        return extract(piece, start, spectrum)
 
-    monkeypatch.setattr(peaks, "extract", counted)
+    monkeypatch.setattr(peaks, "extract_next", counted)
     identify, made = Identify(Nothing(), TIMES, share_landmarks=share), stage(tmp_path)
     made.sessions = identify.sessions
     out = []

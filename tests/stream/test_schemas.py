@@ -31,7 +31,8 @@ EVENTS = [
         record_label="Label", track_duration=180 * RATE, extra={"work": "W7", "year": 1999},
         alternatives=(Alternative("b", "T", ""),),
     ),
-    Share("a", 0, 9 * RATE, RATE, 0.0, "key", "Title", "", 5, 3.5, "Album", "XX1234567890", "L"),
+    Share("a", 0, 9 * RATE, RATE, 0.0, "key", "Title", "", 5, 3.5, album="Album",
+          isrc="XX1234567890", record_label="L"),
     Repeat("a", 900 * RATE, 930 * RATE, RATE, None, "9c41e07b52", 3, 0, "music", "song"),
     Gap("a", 0, 1, RATE, None, "missing"),
 ]  # fmt: skip

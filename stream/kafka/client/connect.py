@@ -33,7 +33,12 @@ from kafka.errors import (
 
 from airsift.errors import BrokerError, ConfigError
 from stream.kafka.client.net_client import NetClient
-from stream.kafka.client.privates import keep_late_assignments, read_with, update_metadata
+from stream.kafka.client.privates import (
+    keep_late_assignments,
+    read_large_pieces,
+    read_with,
+    update_metadata,
+)
 from stream.kafka.client.rights import UNKNOWN_TOPIC, missing_rights, refusal, refused
 from stream.kafka.client.security import check_tls, explain, joined, security_options, servers
 from stream.kafka.records.partitions import Partitions
@@ -120,6 +125,7 @@ def connect_consumer(
     BrokerError
         If no broker answers within `connect_timeout_s`.
     """
+    read_large_pieces()
     with _connecting(settings):
         consumer = KafkaConsumer(
             **{

@@ -8,10 +8,13 @@ version. `PRIVATE_NAMES` is the list. `has_ended` reads the text of an error for
 from __future__ import annotations
 
 import itertools
+import ssl
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from kafka.errors import InvalidTxnStateError, KafkaError
+from kafka.errors import InvalidTxnStateError, KafkaConnectionError, KafkaError
+from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
+from kafka.protocol.frame import KafkaBytes
 
 from stream.kafka.records.partitions import NO_ERROR
 
@@ -40,7 +43,52 @@ PRIVATE_NAMES = {
     "batches",
     "KafkaProducer._transaction_manager": "waiting for a transaction with a time limit",
     "KafkaAdminClient._manager.cluster.cluster_id": "the cluster's id without a further right",
+    "KafkaTCPTransport._sock_recv": "reading sockets in large pieces",
+    "KafkaTCPTransport._sock": "the same",
+    "KafkaBytes._idx": "copying what was fetched once",
 }
+
+_READ_BYTES = 256 * 1024
+_WOULD_BLOCK = (
+    BlockingIOError,
+    InterruptedError,
+    ssl.SSLWantReadError,
+    ssl.SSLWantWriteError,
+)
+
+
+def read_large_pieces() -> None:
+    """Have kafka-python read sockets in pieces of 256 kB, and copy what it has fetched once.
+
+    Its own pieces are 4 kB, eight for a second of one station. Each is a system call, behind which
+    its thread waits until the loop lets go of the interpreter.
+    """
+    KafkaTCPTransport._sock_recv = KafkaSSLTransport._sock_recv = _receive
+    KafkaBytes.read = _read_bytes
+
+
+def _receive(transport: KafkaTCPTransport) -> tuple[bytes, KafkaError | None]:
+    """Return all that waits in a socket, and why nothing more can come."""
+    pieces: list[bytes] = []
+    error: KafkaError | None = None
+    try:
+        while piece := transport._sock.recv(_READ_BYTES):
+            pieces.append(piece)
+        error = KafkaConnectionError("socket disconnected")
+    except _WOULD_BLOCK:
+        pass
+    except Exception as reason:
+        error = KafkaConnectionError(reason)
+    return b"".join(pieces), error
+
+
+def _read_bytes(buffer: KafkaBytes, nbytes: int | None = None) -> bytes:
+    """Return the next bytes of an answer, without the library's copy of the copy."""
+    start = buffer._idx
+    end = len(buffer) if nbytes is None else min(start + nbytes, len(buffer))
+    buffer._idx = end
+    with memoryview(buffer) as view:
+        return bytes(view[start:end])
 
 
 def last_reads(consumer: KafkaConsumer) -> list[float]:

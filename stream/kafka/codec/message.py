@@ -447,10 +447,9 @@ def _decode_raw(value: bytes, fields: AudioHeaders, limits: WireSettings) -> Dec
     check_length(len(data), fields.rate, limits)
     if dtype.kind == "i":  # one pass; exact, because it is a power of two
         samples = np.multiply(data, np.float32(1 / 32768), dtype=np.float32)
-    else:
-        samples = data.astype(np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):  # `_check` refuses it
         return Decoded(of_channels(samples), fields.rate)
+    with np.errstate(over="ignore", invalid="ignore"):  # `_check` refuses it
+        return Decoded(of_channels(data.astype(np.float32)), fields.rate)
 
 
 def _check(decoded: Decoded, fields: AudioHeaders) -> None:
