@@ -43,14 +43,17 @@ $(STAMP): requirements.lock requirements-dev.lock pyproject.toml scripts/system-
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
+# Compiled Python files of all packages would be a sixth of the disk. The first file that is segmented
+# shows that the environment works, and compiles what is imported.
 edge: .venv-edge/.installed ## make .venv-edge without torch, for a machine without a GPU: a tenth of the disk
 
 .venv-edge/.installed: requirements-edge.lock pyproject.toml scripts/system-packages
 	$(PYTHON) scripts/check_python.py
 	sh scripts/system-packages
 	test -x .venv-edge/bin/python || $(PYTHON) -m venv .venv-edge
-	.venv-edge/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-edge.lock
-	.venv-edge/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	.venv-edge/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --requirement requirements-edge.lock
+	.venv-edge/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --no-build-isolation --editable .
+	PYTHONDONTWRITEBYTECODE= .venv-edge/bin/airsift segment stream/demo/audio/announcer.opus > .venv-edge/first-segments.jsonl
 	touch $@
 
 kafka: .kafka/.installed ## fetch Apache Kafka for the tests on it; needs Java 17 and Maven
@@ -65,7 +68,7 @@ lint: install ## ruff and mypy
 	$(BIN)/mypy
 
 bench: install ## measure the figures of docs/benchmarks.md
-	for name in frontend classifier backends pipeline decode files worker_cost latency; do \
+	for name in frontend classifier backends pipeline decode messages files worker_cost latency; do \
 		$(BIN)/python -m bench.speed.$$name || exit 1; done
 	$(BIN)/python -m bench.profile
 	$(BIN)/python -m bench.figures.readme_timeline

@@ -22,6 +22,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Returned = TypeVar("Returned")
 
+_SORTED = 8  # items per process, at the end of a list, that are sorted by cost
+
 
 class Run(Protocol):
     """Runs a function of a module in a process, and returns its result."""
@@ -32,7 +34,10 @@ class Run(Protocol):
 
 
 def each_in_processes(
-    work: Callable[[Item, Run], Result], items: Sequence[Item], jobs: int
+    work: Callable[[Item, Run], Result],
+    items: Sequence[Item],
+    jobs: int,
+    cost: Callable[[Item], float] | None = None,
 ) -> Iterator[tuple[Item, Result]]:
     """Work on items; yield each with its result, in their order.
 
@@ -45,6 +50,9 @@ def each_in_processes(
         What to work on.
     jobs : int > 0
         Number of processes.
+    cost : callable, optional
+        Estimates the work on an item, in any unit. The last items are then begun in the order of
+        their cost, so that the processes end at about the same time.
     """
     pools: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
 
@@ -69,24 +77,34 @@ def each_in_processes(
         for _ in range(jobs):
             pools.put(_one_process())
         threads = ThreadPoolExecutor(jobs)
-        left, waiting = iter(items), deque[tuple[Item, Future[Result]]]()
-        is_left = True
+        order = order_of_work(items, jobs, cost)
+        futures: dict[int, Future[Result]] = {}  # of items that were not yielded yet
         try:
-            while True:
-                while is_left and len(waiting) < 2 * jobs:
-                    for item in left:
-                        waiting.append((item, threads.submit(work, item, run)))
-                        break
-                    else:
-                        is_left = False
-                if not waiting:
-                    return
-                item, future = waiting.popleft()
-                yield item, future.result()
+            for i in range(len(items)):
+                # Results of items that are done early wait here: a bounded number.
+                while order and (i not in futures or len(futures) < 2 * jobs):
+                    begun = order.popleft()
+                    futures[begun] = threads.submit(work, items[begun], run)
+                yield items[i], futures.pop(i).result()
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
             while not pools.empty():
                 pools.get().shutdown(wait=False)
+
+
+def order_of_work(
+    items: Sequence[Item], jobs: int, cost: Callable[[Item], float] | None
+) -> deque[int]:
+    """Return the indices of items in the order in which work on them begins.
+
+    Only the last ones are sorted, the costliest first: results of all items would wait for the
+    first item otherwise, if it is the cheapest.
+    """
+    order = list(range(len(items)))
+    if cost is not None:
+        tail = max(len(order) - _SORTED * jobs, 0)
+        order[tail:] = sorted(order[tail:], key=lambda i: -cost(items[i]))
+    return deque(order)
 
 
 def _one_process() -> ProcessPoolExecutor:

@@ -162,7 +162,7 @@ def _in_processes(jobs: int) -> Process:
 
         is_whole = True
         with files_bar(len(names)) as advance:
-            for name, (events, is_read) in each_in_processes(work, names, jobs):
+            for name, (events, is_read) in each_in_processes(work, names, jobs, _bytes_of):
                 if stop.requested:
                     break
                 advance(label_of(name))
@@ -172,6 +172,14 @@ def _in_processes(jobs: int) -> Process:
         return is_whole
 
     return process
+
+
+def _bytes_of(name: str) -> float:
+    """Return the size of a file, to which its length is roughly proportional."""
+    try:
+        return Path(name).stat().st_size
+    except OSError:  # an address, or a file that will be reported
+        return 0.0
 
 
 _pipeline: Pipeline | None = None  # of a process that serves another one

@@ -2,8 +2,9 @@
 
 Each frame of a query is looked up twice, by the lower and by the upper 16 of its 32 bits: both are
 rarely wrong at once. A hit votes for an offset of the query in the catalogue. At the offsets with
-the most votes all bits are compared, as by Haitsma and Kalker; the score is the share of equal
-bits.
+the most votes all bits are compared, as by Haitsma and Kalker, and the most equal one is the
+answer. Its score is the agreement beyond chance (Cohen's kappa): in a drone every frame has the
+same bits, and two drones that share them by chance score 0.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import numpy as np
 
 from bench.matching.music import load
 from bench.matching.pairwise import (
-    BITS,
     HOP,
     PARAMETERS,
+    bit_error,
     load_filters,
     spectral_image,
     sub_fingerprints,
@@ -74,7 +75,7 @@ class PairwiseIndex:
             self._halves.append((frames[order], first))
 
     def query(self, samples: NDArray[np.float32]) -> tuple[str, int, float] | None:
-        """Return the best track, its sample at the query's start, and the share of equal bits.
+        """Return the best track, its sample at the query's start, and the agreement of the bits.
 
         None where the query has too little sound, or nothing is found.
         """
@@ -89,7 +90,8 @@ class PairwiseIndex:
         if best_score < 0:
             return None
         track = self._track(best + len(bits) // 2)
-        return self.keys[track], (best - int(self.starts[track])) * HOP, best_score
+        place = (best - int(self.starts[track])) * HOP
+        return self.keys[track], place, agreement(*self._common(bits, sound, best))
 
     def _candidates(self, bits: NDArray[np.uint32], frames: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the offsets with the most votes; a vote counts for the next offset, too."""
@@ -106,17 +108,22 @@ class PairwiseIndex:
         return np.unique(np.concatenate([top - 1, top, top + 1]))
 
     def _score(self, bits: NDArray[np.uint32], sound: NDArray[np.bool_], offset: int) -> float:
-        """Return the share of equal bits where both sound, within the track; -1 if too few do."""
+        """Return the share of equal bits where both sound; -1 if half of the query does not."""
+        mine, other = self._common(bits, sound, offset)
+        if 2 * len(mine) < len(bits):
+            return -1.0
+        return 1 - bit_error(mine, other)
+
+    def _common(
+        self, bits: NDArray[np.uint32], sound: NDArray[np.bool_], offset: int
+    ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+        """Return the frames of query and track that lie on each other, and both sound."""
         track = self._track(offset + len(bits) // 2)
         low, high = int(self.starts[track]), int(self.starts[track + 1])
         begin, end = max(offset, low), min(offset + len(bits), high)
         mine = slice(begin - offset, end - offset)
         both = sound[mine] & self.sound[begin:end]
-        count = int(np.count_nonzero(both))
-        if 2 * count < len(bits):
-            return -1.0
-        wrong = np.bitwise_count(bits[mine] ^ self.line[begin:end])[both].sum()
-        return 1 - float(wrong) / (BITS * count)
+        return bits[mine][both], self.line[begin:end][both]
 
     def _track(self, frame: int) -> int:
         place = int(np.searchsorted(self.starts, frame, side="right")) - 1
@@ -153,6 +160,19 @@ def pairwise(tracks: list[Path], work: Path) -> Query:
         return out
 
     return run_queries
+
+
+def agreement(first: NDArray[np.uint32], second: NDArray[np.uint32]) -> float:
+    """Return the agreement of two fingerprints beyond chance: 1 if they are equal, 0 by chance.
+
+    Chance is what fingerprints with as many ones in each bit would share in any order.
+    """
+    ones = [
+        np.unpackbits(np.ascontiguousarray(each)[:, None].view(np.uint8), axis=1).mean(axis=0)
+        for each in (first, second)
+    ]
+    chance = float((ones[0] * ones[1] + (1 - ones[0]) * (1 - ones[1])).mean())
+    return (1 - bit_error(first, second) - chance) / max(1 - chance, 1e-9)
 
 
 def _half(bits: NDArray[np.uint32], low: int) -> NDArray[np.int64]:

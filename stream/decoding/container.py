@@ -230,8 +230,13 @@ class ContainerDecoder:
         """Yield all frames, once, with jumps counted in samples at `rate`."""
         tick_s = self._tick[0] / self._tick[1]
         wrap_s = _WRAPS_S.get(self.kind)
-        tracker = TimestampTracker[_Decoded](rate, tick_s, wrap_s, is_stamped=self._is_stamped)
+        tracker = TimestampTracker[_Decoded](rate, tick_s, wrap_s)
         self._timestamps = tracker
+        if not self._is_stamped:  # a count of samples, without a queue
+            for item in chain([self._first], self._decoded):
+                jump = round(item.lost_s * rate) if item.damage else 0
+                yield PlacedFrame(item.frame, jump, item.damage, 0.0)
+            return
         is_first = True
         for placed in self._placed(tracker):
             jump = placed.jump

@@ -89,7 +89,7 @@ class Downmix:
     def _mixed(self, frame: AudioFrame | None) -> list[NDArray[np.float32]]:
         if frame is None:
             return []
-        mono = self._warned(self._mixer.push(planes_of(frame).T))
+        mono = self._warned(self._mixer.push(planes_of([frame]).T))
         samples = self._resampler.push(mono)
         return [samples] if len(samples) else []
 

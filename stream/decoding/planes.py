@@ -1,4 +1,4 @@
-"""The samples of a decoded frame, channel by channel.
+"""The samples of decoded frames, channel by channel.
 
 PyAV's `to_ndarray` is not called: on planar frames of eight channels (7.1), version 18 reads past
 the list of planes. The list itself has one entry too many there, and is not read where there are
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from av.audio.frame import AudioFrame
     from numpy.typing import NDArray
 
@@ -25,29 +27,39 @@ def is_readable(frame: AudioFrame) -> bool:
     return not frame.format.is_planar or frame.layout.nb_channels <= _MAX_PLANES
 
 
-def planes_of(frame: AudioFrame) -> NDArray[np.float32]:
-    """Return a copy of the samples, full scale +-1.
+def planes_of(frames: Sequence[AudioFrame]) -> NDArray[np.float32]:
+    """Return a copy of the samples of consecutive frames, full scale +-1.
 
     Parameters
     ----------
-    frame : AudioFrame
-        Of any sample format.
+    frames : sequence of AudioFrame
+        At least one; all of one sample format and number of channels.
 
     Returns
     -------
     np.ndarray [shape=(channels, n), float32]
         Each channel in one piece.
     """
-    kind, channels, n = frame.format.name.removesuffix("p"), frame.layout.nb_channels, frame.samples
+    first = frames[0]
+    kind, channels = first.format.name.removesuffix("p"), first.layout.nb_channels
     dtype = np.dtype(_DTYPES[kind])
-    out = np.empty((channels, n), np.float32)
+    lengths = [frame.samples for frame in frames]
+    out = np.empty((channels, sum(lengths)), np.float32)
     with np.errstate(over="ignore", invalid="ignore"):  # the caller refuses it
-        if frame.format.is_planar:
-            for samples, plane in zip(out, frame.planes, strict=False):
-                samples[:] = np.frombuffer(memoryview(plane), dtype, n)
+        if first.format.is_planar:
+            planes = [frame.planes for frame in frames]
+            for channel, samples in enumerate(out):
+                parts = [
+                    np.frombuffer(memoryview(of_frame[channel]), dtype, n)
+                    for of_frame, n in zip(planes, lengths, strict=True)
+                ]
+                np.concatenate(parts, out=samples, casting="unsafe")
         else:
-            packed = np.frombuffer(memoryview(frame.planes[0]), dtype, n * channels)
-            out[:] = packed.reshape(n, channels).T
+            at = 0
+            for frame, n in zip(frames, lengths, strict=True):
+                packed = np.frombuffer(memoryview(frame.planes[0]), dtype, n * channels)
+                out[:, at : at + n] = packed.reshape(n, channels).T
+                at += n
     if kind in _SCALES:
         out *= np.float32(_SCALES[kind])
     if kind == "u8":

@@ -59,7 +59,7 @@ class _Queued(Generic[Item]):
 
 
 class TimestampTracker(Generic[Item]):
-    """Positions the frames of one stream.
+    """Positions the frames of one stream; those before its first timestamp are queued.
 
     Parameters
     ----------
@@ -69,8 +69,6 @@ class TimestampTracker(Generic[Item]):
         Seconds between two neighbouring stamps.
     wrap_s : float, optional
         Seconds after which stamps begin again at 0.
-    is_stamped : bool
-        Whether frames have timestamps; frames before the first timestamp are then queued.
 
     Attributes
     ----------
@@ -80,11 +78,9 @@ class TimestampTracker(Generic[Item]):
         Stamp, on the line of the latest ones, at which the audio placed so far ends.
     """
 
-    def __init__(
-        self, rate: int, tick_s: float, wrap_s: float | None = None, *, is_stamped: bool = True
-    ) -> None:
+    def __init__(self, rate: int, tick_s: float, wrap_s: float | None = None) -> None:
         self.rate = rate
-        self._waits = is_stamped  # for the first stamp
+        self._waits = True  # for the first stamp
         self.start_s: float | None = None
         self._wrap_s = wrap_s
         self._tolerance_s = max(TOLERANCE_S, 2.5 * tick_s)
@@ -122,6 +118,9 @@ class TimestampTracker(Generic[Item]):
         self._count += lost
         ahead = None if stamp_s is None else self._ahead(stamp_s)
         self._count += seconds * self.rate
+        if not self._queue and not self._waits and self._fits(ahead):  # nearly every frame
+            self._follow(ahead)
+            return [Placed(item, lost)]
         self._queue.append(_Queued(Placed(item, lost), seconds, lost, ahead))
         self._queued_s += seconds
         self._waits &= self.start_s is None and len(self._queue) < _MAX_QUEUED
@@ -149,16 +148,20 @@ class TimestampTracker(Generic[Item]):
     def _release(self) -> list[Placed[Item]]:
         """Return the frames at the front whose timestamps fit the count."""
         out = []
-        while self._queue and self._fits(self._queue[0]):
+        while self._queue and self._fits(self._queue[0].ahead):
             first = self._queue.popleft()
             self._queued_s -= first.seconds
-            if first.ahead is not None:
-                self._drift_s += (first.ahead - self._drift_s) * _FOLLOW
+            self._follow(first.ahead)
             out.append(first.placed)
         return out
 
-    def _fits(self, queued: _Queued[Item]) -> bool:
-        return queued.ahead is None or abs(queued.ahead - self._drift_s) <= self._tolerance_s
+    def _fits(self, ahead: float | None) -> bool:
+        return ahead is None or abs(ahead - self._drift_s) <= self._tolerance_s
+
+    def _follow(self, ahead: float | None) -> None:
+        """Follow the drift of a stamp that fits."""
+        if ahead is not None:
+            self._drift_s += (ahead - self._drift_s) * _FOLLOW
 
     def _is_confirmed(self) -> bool:
         return self._queued_s >= CONFIRM_S or len(self._queue) >= _MAX_QUEUED
@@ -168,7 +171,7 @@ class TimestampTracker(Generic[Item]):
         first, newest = self._queue[0].ahead, self._queue[-1].ahead
         if first is None or newest is None:
             return False
-        return self._fits(self._queue[-1]) or (first > self._drift_s) != (newest > self._drift_s)
+        return self._fits(newest) or (first > self._drift_s) != (newest > self._drift_s)
 
     def _decide(self) -> None:
         """Decide on the timestamp of the first queued frame."""

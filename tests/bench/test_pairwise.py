@@ -23,7 +23,7 @@ from bench.matching.pairwise import (
     spectral_image,
     sub_fingerprints,
 )
-from bench.matching.pairwise_matcher import PairwiseIndex
+from bench.matching.pairwise_matcher import PairwiseIndex, agreement
 from bench.matching.pairwise_training import QUANTILES, boost, candidates
 from tests.fingerprint.music import compose
 
@@ -118,6 +118,15 @@ def test_boosting_finds_the_filter_that_tells_pairs_apart() -> None:
     assert np.quantile(spread, QUANTILES[0]) <= threshold <= np.quantile(spread, QUANTILES[-1])
 
 
+def test_agreement_is_beyond_chance() -> None:
+    random = np.random.default_rng(0)
+    one, other = random.integers(1 << 32, size=(2, 400), dtype=np.uint32)
+    assert agreement(one, one) == pytest.approx(1)
+    assert agreement(one, other) == pytest.approx(0, abs=0.05)
+    drone = np.full(400, 0x5A5A1234, np.uint32)
+    assert agreement(drone, drone) == 0  # every frame is like every other
+
+
 def test_filters_are_read_as_written(tmp_path: Path) -> None:
     some = [BoxFilter(1, 2, 3, 4, 0.5), BoxFilter(4, 0, 1, 2, -1.25)]
     save_filters(some, 'a "note"', tmp_path / "p.json")
@@ -138,7 +147,7 @@ def test_a_part_of_a_track_is_found_where_it_is(tracks: list[np.ndarray], start_
     track, place, score = found
     assert track == "c"
     assert abs(place - start) <= HOP
-    assert score > 0.8
+    assert score > 0.6
     other = index.query(compose(99, 10.0))
     assert other is None or other[2] < score - 0.1
     assert index.query(np.zeros(10 * RATE, np.float32)) is None

@@ -153,12 +153,6 @@ def test_frames_before_the_first_stamp_are_dated_from_it(known: int, holes: dict
     assert jumps(placed) == holes
 
 
-def test_without_stamps_nothing_is_held() -> None:
-    timeline = TimestampTracker[int](RATE, 1e-3, is_stamped=False)
-    for i in range(100):
-        assert [placed.item for placed in timeline.push(i, 0.02, None)] == [i]
-
-
 def test_no_stamps_are_no_holes_and_nothing_is_held() -> None:
     timeline = TimestampTracker[int](RATE, 1e-3)
     timeline.push(0, 0.02, 5.0)

@@ -101,6 +101,8 @@ def decode_ogg(value: bytes, decoders: OpusDecoders, limits: WireSettings) -> De
     """
     streams: list[_Stream] = []
     decoded = collect(_frames(value, decoders, streams), limits)
+    if len(streams) == 1:
+        return decoded._replace(samples=decoded.samples[streams[0].audio()])
     parts, at = [], 0
     for stream in streams:
         parts.append(decoded.samples[at : at + stream.decoded][stream.audio()])

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from av.audio.resampler import AudioResampler
 
 from airsift.errors import DecodeError
 from stream.decoding.channels import MAX_CHANNELS
+from stream.decoding.planes import is_readable, planes_of
 from stream.stages.mono import mean
 
 if TYPE_CHECKING:
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from stream.kafka.settings import WireSettings
-
-_SCALE = {"u8": 2**7, "s16": 2**15, "s32": 2**31, "s64": 2**63}
 
 
 class Decoded(NamedTuple):
@@ -61,47 +61,41 @@ def check_length(n: int, rate: int, limits: WireSettings) -> None:
 def collect(frames: Iterable[AudioFrame | int], limits: WireSettings, rate: int = 0) -> Decoded:
     """Join frames; a number is the length in samples of a damaged one, which becomes silence."""
     parts: list[NDArray[np.float32]] = []
+    alike: list[AudioFrame] = []  # consecutive frames of one kind, read at once
+    kind = ("", 0, 0)  # of `alike`: format, channels, rate
     total = 0
     for frame in frames:
         if isinstance(frame, int):
+            parts += _read(alike)
+            alike = []
             parts.append(np.zeros(frame, np.float32))
+            total += frame
         else:
-            if rate and frame.sample_rate != rate and parts:
-                raise DecodeError(
-                    f"the rate changes from {rate} to {frame.sample_rate} within one message; "
-                    "begin a new message where the rate changes"
-                )
-            rate = frame.sample_rate
-            check_shape(frame.layout.nb_channels, rate, limits)
-            parts.append(read_frame(frame))
-        total += len(parts[-1])
+            its_kind = (frame.format.name, frame.layout.nb_channels, frame.sample_rate)
+            if its_kind != kind:
+                if rate and its_kind[2] != rate and (parts or alike):
+                    raise DecodeError(
+                        f"the rate changes from {rate} to {its_kind[2]} within one message; "
+                        "begin a new message where the rate changes"
+                    )
+                parts += _read(alike)
+                alike = []
+                kind, rate = its_kind, its_kind[2]
+                check_shape(kind[1], rate, limits)
+            alike.append(frame)
+            total += frame.samples
         check_length(total, rate or limits.max_rate, limits)
-    return Decoded(_joined(parts), rate)
+    return Decoded(_joined(parts + _read(alike)), rate)
 
 
-def read_frame(frame: AudioFrame) -> NDArray[np.float32]:
-    """Return samples in the shape of `Decoded`, full scale +-1.
-
-    Planes are read one by one, see `stream.decoding.downmix`.
-    """
-    kind = frame.format.name.removesuffix("p")
-    dtype = np.dtype(
-        {"flt": "f4", "dbl": "f8", "s16": "i2", "s32": "i4", "s64": "i8"}.get(kind, "u1")
-    )
-    channels = frame.layout.nb_channels
-    if frame.format.is_planar or channels == 1:
-        count = frame.samples
-        planes = [
-            np.frombuffer(memoryview(plane), dtype, count) for plane in frame.planes[:channels]
-        ]
-        data = np.stack(planes, axis=1)
-    else:
-        data = np.frombuffer(memoryview(frame.planes[0]), dtype, frame.samples * channels)
-        data = data.reshape(-1, channels)
-    with np.errstate(over="ignore", invalid="ignore"):  # the caller refuses it
-        if kind in _SCALE:
-            data = data / _SCALE[kind] - (1.0 if kind == "u8" else 0.0)
-        return of_channels(data.astype(np.float32))
+def _read(frames: list[AudioFrame]) -> list[NDArray[np.float32]]:
+    """Return the samples of frames of one kind as one part, in the shape of `Decoded`."""
+    if not frames:
+        return []
+    if not is_readable(frames[0]):
+        packer = AudioResampler(frames[0].format.packed, frames[0].layout, frames[0].sample_rate)
+        frames = [packed for frame in frames for packed in packer.resample(frame)]
+    return [of_channels(planes_of(frames).T)]
 
 
 def of_channels(data: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -116,6 +110,8 @@ def _joined(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Join parts; channels of parts with fewer channels are repeated."""
     if not parts:
         return np.zeros(0, np.float32)
+    if len(parts) == 1:
+        return parts[0]
     channels = max(1 if part.ndim == 1 else part.shape[1] for part in parts)
     if channels == 1:
         return np.concatenate(parts)
