@@ -103,7 +103,9 @@ def main() -> None:
         seconds = (time.process_time() - began) / len(wanted)
         made = [torch.nn.functional.pad(each, (0, WINDOW - len(each))) for each in made]
         scores = [sound.convergence(a, magnitudes(b)) for a, b in zip(wanted, made, strict=True)]
-        print(f"| {name} | {np.mean(scores):.3f} | {max(scores):.3f} | {seconds:.1f} s |", flush=True)
+        print(
+            f"| {name} | {np.mean(scores):.3f} | {max(scores):.3f} | {seconds:.1f} s |", flush=True
+        )
 
 
 if __name__ == "__main__":
