@@ -20,7 +20,7 @@ import onnxruntime
 from airsift.errors import SpecMismatch
 from model.backend import check_batch
 from model.spec import STEP_COLUMNS
-from model.units import NUMPY, Array, Units, random_rows
+from model.units import NUMPY, Array, Units, overlapping, random_rows
 from model.weights import onnx_file, read_manifest, read_spec
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class OnnxFrontEnd:
 
         def units(steps: int, sizes: tuple[int, ...]) -> Units[Array]:
             examples = random_rows((steps * self._step,), (self._history,))
-            return Units("columns", function, examples, NUMPY, sizes)
+            return Units("columns", function, examples, NUMPY, sizes, reuse=True)
 
         self._one, self._more = units(1, SIZES), units(STEPS, SIZES[:2])
         self._joins: bool | None = None
@@ -189,7 +189,8 @@ class OnnxClassifier:
         self.spec = spec = model.spec
         self._row = spec.frames_before_step * spec.stride_columns + spec.step_columns
         columns = random_rows((self._row, spec.n_bins), scale=8.0)
-        self._embed = Units("embed", _Function(model, "embed", ("columns",)), columns, NUMPY, SIZES)
+        embed = _Function(model, "embed", ("columns",))
+        self._embed = Units("embed", embed, columns, NUMPY, SIZES, reuse=True)
         self._decide = _Function(model, "decide", ("frames",))
         whole = _Function(model, "predict", ("frames",)) if spec.moments else self._decide
         self._whole = self._windows("predict", whole, spec.window_frames)
@@ -204,9 +205,8 @@ class OnnxClassifier:
         missing = self._row + (steps - 1) * spec.step_columns - length
         if missing > 0:
             columns = np.pad(columns, ((0, 0), (0, missing), (0, 0)))
-        rows = np.lib.stride_tricks.sliding_window_view(columns, self._row, axis=1)
-        rows = rows[:, : (steps - 1) * spec.step_columns + 1 : spec.step_columns]
-        rows = rows.transpose(0, 1, 3, 2).reshape(batch * steps, self._row, n_bins)
+        rows = overlapping(columns, self._row, spec.step_columns, steps)
+        rows = rows.reshape(batch * steps, self._row, n_bins)
         (frames,) = self._embed(rows)
         return frames.reshape(batch, steps * in_step, spec.frame_size)[:, :count]
 
@@ -229,4 +229,4 @@ class OnnxClassifier:
 
     def _windows(self, name: str, function: _Function, frames: int) -> Units[Array]:
         examples = random_rows((frames, self.spec.frame_size))
-        return Units(name, function, examples, NUMPY, SIZES)
+        return Units(name, function, examples, NUMPY, SIZES, reuse=True)

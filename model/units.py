@@ -6,7 +6,7 @@ events of a station would depend on how its audio was divided into chunks, on ot
 restarts.
 
 Here the rows of a batch are computed in *units*: blocks of a fixed number of rows, zero-padded,
-each copied into new, aligned memory::
+each copied into aligned memory of its own::
 
     rows   a b c d e f g h i j k
     units  a b c d e f g h i j      10
@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -101,7 +102,7 @@ ALIGNMENT = 64  # bytes: a line of the cache, and the widest vector
 
 
 def _empty(like: Array, shape: tuple[int, ...]) -> Array:
-    count = int(np.prod(shape)) * like.itemsize
+    count = prod(shape) * like.itemsize
     memory = np.empty(count + ALIGNMENT, np.uint8)
     first = -memory.ctypes.data % ALIGNMENT
     return memory[first : first + count].view(like.dtype).reshape(shape)
@@ -148,6 +149,9 @@ class Units(Generic[A]):
         That of the arrays.
     sizes : tuple of int > 0
         Allowed rows of a unit, ascending.
+    reuse : bool
+        Whether no result shares memory with an argument. The rows of a unit are then copied into
+        memory that is still in the cache from the unit before; otherwise into new memory.
     """
 
     def __init__(
@@ -157,12 +161,16 @@ class Units(Generic[A]):
         examples: Callable[[int], tuple[A, ...]],
         library: Library[A],
         sizes: tuple[int, ...] = SIZES,
+        *,
+        reuse: bool = False,
     ) -> None:
         self.name = name
         self.function = function
         self.examples = examples
         self.library = library
         self._wanted = sizes
+        # By shape; a unit that runs has its own. Threads may take and give back at once.
+        self._spare: dict[tuple[int, ...], list[A]] | None = {} if reuse else None
         self._found: dict[Hashable, tuple[int, ...]] = {}
 
     def sizes(self, place: Hashable = None) -> tuple[int, ...]:
@@ -198,17 +206,36 @@ class Units(Generic[A]):
         """
         count = len(rows[0])
         blocks = list(_blocks(count, self.sizes(self.library.place(rows[0]))))
-        jobs = [
-            tuple(_filled(each[a:b], size, self.library) for each in rows) for a, b, size in blocks
-        ]
-        if _pool is None or len(jobs) == 1:
-            done = [self.function(*job) for job in jobs]
+
+        def run(block: tuple[int, int, int]) -> tuple[A, ...]:
+            first, after, size = block
+            unit = tuple(self._filled(each[first:after], size) for each in rows)
+            done = self.function(*unit)
+            self._give_back(unit)
+            return done
+
+        if _pool is None or len(blocks) == 1:
+            done = [run(block) for block in blocks]
         else:
-            run = self.library.in_threads(self.function)
-            done = list(_pool.map(lambda job: run(*job), jobs))
+            done = list(_pool.map(self.library.in_threads(run), blocks))
         if len(done) == 1:
             return tuple(result[:count] for result in done[0])
         return tuple(self.library.join(parts)[:count] for parts in zip(*done, strict=True))
+
+    def _filled(self, rows: A, size: int) -> A:
+        if self._spare is None:
+            return _filled(rows, size, self.library)
+        shape = (size, *rows.shape[1:])
+        try:
+            unit = self._spare[shape].pop()
+        except (KeyError, IndexError):
+            unit = self.library.empty(rows, shape)
+        return _fill(unit, rows)
+
+    def _give_back(self, unit: tuple[A, ...]) -> None:
+        if self._spare is not None:
+            for each in unit:
+                self._spare.setdefault(each.shape, []).append(each)
 
 
 def checked_sizes(
@@ -277,6 +304,34 @@ def _agreeing(
     return tuple(size for size in sizes if size == full or holds(size))
 
 
+def overlapping(values: Array, length: int, step: int, count: int) -> Array:
+    """Return stretches that begin `step` apart, as a view that is not written to.
+
+    numpy's `sliding_window_view` takes longer than a unit's copy.
+
+    Parameters
+    ----------
+    values : np.ndarray [shape=(batch, n, width)]
+        The last stretch ends within them.
+    length, step, count : int > 0
+        Of a stretch, between two of them, and how many.
+
+    Returns
+    -------
+    np.ndarray [shape=(batch, count, length, width)]
+    """
+    batch, n, width = values.shape
+    if (count - 1) * step + length > n:
+        raise ValueError(f"{count} stretches of {length} every {step} do not fit into {n}")
+    of_batch, of_row, of_value = values.strides
+    return np.lib.stride_tricks.as_strided(
+        values,
+        (batch, count, length, width),
+        (of_batch, step * of_row, of_row, of_value),
+        writeable=False,
+    )
+
+
 def random_rows(*shapes: tuple[int, ...], scale: float = 1.0) -> Callable[[int], tuple[Array, ...]]:
     """Return a generator of examples for `Units`: constant numbers of rising magnitude.
 
@@ -313,7 +368,11 @@ def _blocks(count: int, sizes: tuple[int, ...]) -> Iterator[tuple[int, int, int]
 
 def _filled(rows: A, size: int, library: Library[A]) -> A:
     """Return a copy in new memory, zero-padded to `size` rows."""
-    unit = library.empty(rows, (size, *rows.shape[1:]))
+    return _fill(library.empty(rows, (size, *rows.shape[1:])), rows)
+
+
+def _fill(unit: A, rows: A) -> A:
     unit[: len(rows)] = rows
-    unit[len(rows) :] = 0
+    if len(rows) < len(unit):
+        unit[len(rows) :] = 0
     return unit

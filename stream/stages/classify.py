@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from model.short import SHORTEST_COLUMNS, window_frames
+from model.units import overlapping
 from stream.audio import AudioChunk, Discontinuity, EndOfStream
 from stream.events import Decision
 from stream.ranges import Probability, Sample
@@ -185,7 +186,7 @@ class Classify(Stage):
     def _compute(self, shape: _Shape, group: list[tuple[Columns, ClassifyState]]) -> list[Decision]:
         """Return the decisions of stations whose columns have one shape, those of each in order."""
         states = [state for _, state in group]
-        columns = np.stack([np.concatenate([state.columns, span.values]) for span, state in group])
+        columns = _stacked([np.concatenate([state.columns, span.values]) for span, state in group])
         frames = self._frames(columns, shape, states)
         n_windows = max((frames.shape[1] - self.frames_in_window) // self.frames_in_step + 1, 0)
         early, early_end = self._early(frames, columns, shape)
@@ -217,7 +218,7 @@ class Classify(Stage):
 
     def _frames(self, columns: Array, shape: _Shape, states: Sequence[ClassifyState]) -> Array:
         """Return the frames of each station from its window's place on the grid on."""
-        frames = np.stack([state.frames for state in states])
+        frames = _stacked([state.frames for state in states])
         ahead = columns.shape[1] - shape.count - shape.begin % self.step
         columns = columns[:, ahead - self.before_step :]
         if columns.shape[1] < self.classifier.spec.context_columns:
@@ -244,8 +245,7 @@ class Classify(Stage):
             n_windows -= 1
         if n_windows:
             width, step = self.frames_in_window, self.frames_in_step
-            views = np.lib.stride_tricks.sliding_window_view(frames, width, axis=1)
-            windows = views[:, : (n_windows - 1) * step + 1 : step].transpose(0, 1, 3, 2)
+            windows = overlapping(frames, width, step, n_windows)
             flat = windows.reshape(rows * n_windows, width, spec.frame_size)
             whole, near = self.classifier.predict(flat)
             p = whole.reshape(rows, n_windows, 2).tolist()
@@ -331,3 +331,8 @@ class Classify(Stage):
         return Decision(
             station, start, end, rate, None, p_speech, p_music, boundary_frames=frames, final=final
         )
+
+
+def _stacked(rows: Sequence[Array]) -> Array:
+    """Return rows as one array; a single one is not copied."""
+    return rows[0][None] if len(rows) == 1 else np.stack(rows)

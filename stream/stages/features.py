@@ -204,8 +204,9 @@ class ComputeColumns(Stage):
             start, end = max(mine.first, mine.column), mine.column + columns.shape[1]
             last = end if job.audio_end is None else min(-(-job.audio_end // self.hop), end)
             if start < last:
-                # Copies, because later stages keep them for seconds, and not the whole batch.
-                values = columns[row, start - mine.column : last - mine.column].copy()
+                values = columns[row, start - mine.column : last - mine.column]
+                if len(jobs) > 1:  # later stages keep them for seconds, and not the whole batch
+                    values = values.copy()
                 out.append(Columns(job.station, start, values, job.audio_end))
             mine.column = end
         return out

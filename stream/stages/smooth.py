@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -27,7 +27,7 @@ from stream.audio import Discontinuity, EndOfStream
 from stream.events import VOICE_SURE, Decision, Label, Segment, VoiceLabel
 from stream.ranges import Number, Rate, Sample
 from stream.session import Session, Sessions, Stage
-from stream.stages.viterbi import STATES, Costs, Search
+from stream.stages.viterbi import STATES, Change, Costs, Search
 
 if TYPE_CHECKING:
     from stream.session import Item
@@ -169,27 +169,31 @@ class Smooth(Stage):
         speech = log_odds(p[0], settings.speech_level)
         music = log_odds(p[1], settings.music_level)
         since, speech_then, music_then = state.last or (at, speech, music)
+        search, half, costs = state.search, grid // 2, self._costs(state.rate)
         # The first frame is some seconds after the start: there is no evidence before it.
-        state.search.cell = max(since // grid, state.search.cell)
-        costs, out = self._costs(state.rate), list[Segment]()
-        while (middle := state.search.cell * grid + grid // 2) <= at:
-            share = (middle - since) / (at - since) if at > since else 1.0
-            out += self._cell(
-                station,
-                state,
-                round(speech_then + share * (speech - speech_then)),
-                round(music_then + share * (music - music_then)),
-                costs,
-            )
+        search.cell = max(since // grid, search.cell)
+        out: list[Segment] = []
+        while (middle := search.cell * grid + half) <= at:
+            if middle == at or at == since:
+                evidence = round(speech), round(music)
+            else:
+                share = (middle - since) / (at - since)
+                evidence = (
+                    round(speech_then + share * (speech - speech_then)),
+                    round(music_then + share * (music - music_then)),
+                )
+            label = search.label
+            if changes := search.push(*evidence, costs):
+                out += self._changed(station, state, label, changes)
         state.last = at, speech, music
         return out
 
-    def _cell(
-        self, station: str, state: SmoothState, speech: int, music: int, costs: Costs
+    def _changed(
+        self, station: str, state: SmoothState, label: int | None, changes: list[Change]
     ) -> list[Segment]:
+        """Return the segments that end with changes; the first of them has `label`."""
         out: list[Segment] = []
-        label = state.search.label
-        for cell, following in state.search.push(speech, music, costs):
+        for cell, following in changes:
             assert label is not None  # it is decided before any change
             out.append(self._final(station, state, label, cell * self.settings.grid))
             label = following
@@ -202,12 +206,12 @@ class Smooth(Stage):
             _, speech, music = state.last
             last = min((end - grid // 2 - 1) // grid, search.cell + costs.shortest - 1)
             while search.cell <= last:
-                out += self._cell(station, state, round(speech), round(music), costs)
-        label = search.begin()
-        for cell, following in search.finish():
-            out.append(self._final(station, state, label, cell * grid))
-            label = following
-        return [*out, self._final(station, state, label, end)]
+                before = search.label
+                changes = search.push(round(speech), round(music), costs)
+                out += self._changed(station, state, before, changes)
+        label, rest = search.begin(), search.finish()
+        out += self._changed(station, state, label, rest)
+        return [*out, self._final(station, state, rest[-1][1] if rest else label, end)]
 
     def _update(self, station: str, state: SmoothState) -> list[Segment]:
         """Return the open segment, if it is time to publish it."""
@@ -240,6 +244,7 @@ class Smooth(Stage):
         )
 
 
+@lru_cache(maxsize=4096)  # probabilities have four decimals, and mostly lie near 0 and 1
 def log_odds(p: float, level: float) -> float:
     """Return log odds in units of 1 / `SCALE`, zero where `p` is `level`, within the limits."""
     limit = MAX_LOG_ODDS * SCALE
@@ -256,7 +261,8 @@ def _forget_sums(state: SmoothState, before: int) -> None:
 
 def _add(state: SmoothState, at: int, values: Sequence[float]) -> None:
     before = state.sums[-1][1] if state.sums else state.base
-    sums = [round(a + b, DECIMALS) for a, b in zip(before, values, strict=True)]
+    # Sums are round already, and rounding takes longer than all else here.
+    sums = [round(a + b, DECIMALS) if b else a for a, b in zip(before, values, strict=True)]
     state.sums.append((at, sums))
 
 

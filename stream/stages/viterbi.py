@@ -122,7 +122,9 @@ class Search:
             self.begin()
         if self.cell % _REBASE_CELLS == 0:
             self._rebase()
-        return [] if self.label is None else self._commit(costs)
+        if self.label is None or not any(self.paths):
+            return []
+        return self._commit(costs)
 
     def finish(self) -> list[Change]:
         """End the evidence; return the changes of the best hypothesis."""
@@ -139,12 +141,19 @@ class Search:
         for label, path in enumerate(changed.paths):
             if path and path[0][0] < oldest:  # it was not final in time
                 scores[label] = DROPPED
-        first, second = sorted(range(N_STATES), key=scores.__getitem__, reverse=True)[:2]
+        best, own = max(scores), self.scores
+        first, limit = scores.index(best), best - costs.change
+        # The label before is the best one of the others: for all labels but one, the best of all.
         for label, gained in enumerate(self._gained(changed)):
-            before = first if first != label else second
+            if limit + gained <= own[label]:
+                continue
+            before = first
+            if label == first:
+                others = (other for other in range(N_STATES) if other != label)
+                before = max(others, key=scores.__getitem__)
             score = scores[before] - costs.change + gained
-            if score > self.scores[label] and scores[before] > DROPPED // 2:
-                self.scores[label] = score
+            if score > own[label] and scores[before] > DROPPED // 2:
+                own[label] = score
                 self.paths[label] = (*changed.paths[before], (at, label))
 
     def _gained(self, waiting: Waiting) -> tuple[int, int, int, int]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from model import classifier, weights
 from model.frontend.rolling_cqt import RollingCQT
 from model.tensors import TORCH, tensor_units, use_threads
-from model.units import NUMPY, SIZES, Units, checked_sizes, random_rows
+from model.units import NUMPY, SIZES, Units, checked_sizes, overlapping, random_rows
 from tests.examples import examples
 
 SHIPPED, VOICE = classifier.load(), classifier.load(weights.VOICE_WEIGHTS)
@@ -192,3 +192,52 @@ def test_arrays_are_checked_as_tensors_are(function: Callable[[Tensor], Tensor])
     values = np.random.default_rng(1).random((17, 5), np.float32)
     alone = np.concatenate([unit(values[k : k + 1])[0] for k in range(17)])
     np.testing.assert_array_equal(unit(values)[0], alone)
+
+
+@examples(30)
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=6), st.sampled_from((1, 3)))
+@pytest.mark.usefixtures("one_thread_again")
+def test_memory_that_is_used_again_moves_no_bit(calls: list[int], threads: int) -> None:
+    use_threads(threads)
+    plain = Units("test", lambda values: (values * 2, values.sum(axis=1)), EXAMPLES, NUMPY)
+    again = Units("test", plain.function, EXAMPLES, NUMPY, reuse=True)
+    rng = np.random.default_rng(len(calls))
+    kept = []
+    for rows in calls:
+        values = rng.random((rows, 5), np.float32)
+        kept.append((plain(values), again(values)))
+    for expected, found in kept:  # after all calls: a later one has not written to its results
+        for one, other in zip(expected, found, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_units_are_copied_into_the_same_memory_if_asked_to() -> None:
+    places = []
+
+    def function(values: np.ndarray) -> tuple[np.ndarray, ...]:
+        places.append(values.ctypes.data)
+        return (values + 1,)
+
+    unit = Units("test", function, EXAMPLES, NUMPY, (4,), reuse=True)
+    unit.sizes()
+    places.clear()
+    for rows in (4, 2, 9):  # the last are three units
+        unit(np.zeros((rows, 5), np.float32))
+    assert len(places) == 5
+    assert len(set(places)) == 1
+
+
+@examples(50)
+@given(
+    st.integers(1, 3), st.integers(1, 6), st.integers(1, 4), st.integers(1, 5), st.integers(0, 3)
+)
+def test_overlapping_stretches_are_those_of_numpy(
+    batch: int, length: int, step: int, count: int, more: int
+) -> None:
+    n = (count - 1) * step + length + more
+    values = np.arange(batch * (n + 2) * 3, dtype=np.float32).reshape(batch, n + 2, 3)[:, 1:-1]
+    every = np.lib.stride_tricks.sliding_window_view(values, length, axis=1)
+    expected = every[:, : (count - 1) * step + 1 : step].transpose(0, 1, 3, 2)
+    np.testing.assert_array_equal(overlapping(values, length, step, count), expected)
+    with pytest.raises(ValueError, match="do not fit"):
+        overlapping(values, length + more + 1, step, count)

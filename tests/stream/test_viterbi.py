@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from stream.stages.viterbi import N_STATES, Costs, Search
+from stream.stages.viterbi import DROPPED, N_STATES, Costs, Search
 from tests.examples import examples
 
 COSTS = Costs(change=8, margin=4, shortest=3, lag=9)
@@ -113,3 +113,31 @@ def test_more_evidence_for_a_change_makes_it_final_sooner():
         return known[0] - changes[0][0]
 
     assert delay(5) < delay(1) <= COSTS.lag
+
+
+class PlainSearch(Search):
+    """Compares every label with every other, and leaves nothing out."""
+
+    def _enter(self, changed, at, costs):
+        for label, path in enumerate(changed.paths):
+            if path and path[0][0] < self.cell - costs.lag:
+                changed.scores[label] = DROPPED
+        for label, gained in enumerate(self._gained(changed)):
+            others = [each for each in range(N_STATES) if each != label]
+            before = max(others, key=lambda each: (changed.scores[each], -each))
+            score = changed.scores[before] - costs.change + gained
+            if score > self.scores[label] and changed.scores[before] > DROPPED // 2:
+                self.scores[label] = score
+                self.paths[label] = (*changed.paths[before], (at, label))
+
+
+@examples(200)
+@given(cells, st.integers(0, 12))
+def test_the_fast_search_is_the_plain_one(evidence, change):
+    """Scores, paths and what waits are the same after every cell, with ties among the labels."""
+    costs = Costs(change, change // 2, COSTS.shortest, COSTS.lag)
+    fast, plain = Search(0, 0), PlainSearch(0, 0)
+    for speech, music in evidence:
+        assert fast.push(speech, music, costs) == plain.push(speech, music, costs)
+        assert asdict(fast) == asdict(plain)
+    assert fast.finish() == plain.finish()
