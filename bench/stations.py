@@ -162,7 +162,8 @@ def grow(
         stations = Stations(bed, codec, chunk_ms)
         chunk_s = -(-chunk_ms // 1000)
         for count in counts:
-            stations.advance(count, max(LEAD_S, 2 * chunk_s))
+            # Until there are decisions about new stations: their first seconds are not measured.
+            stations.advance(count, max(LEAD_S, 2 * chunk_s) + 3 * chunk_s)
             rounds = min(max(MIN_STATION_S // count, 6), MAX_ROUNDS) // chunk_s * chunk_s or chunk_s
             before = _used(bed)
             stations.advance(count, rounds)
@@ -192,17 +193,19 @@ def _used(bed: Testbed) -> tuple[float, float, float]:
 def arithmetic(report: Report, name: str, rows: Sequence[dict[str, float]], codec: str) -> None:
     """Report what many stations would take, by the largest measurement."""
     few, many = rows[0], rows[-1]
-    added = max(many["stations"] - few["stations"], 1)
-    station_mb = (many["worker_mb"] - few["worker_mb"]) / added
+    added = many["stations"] - few["stations"]
+    memory = {}
+    if added:
+        station_mb = (many["worker_mb"] - few["worker_mb"]) / added
+        memory = {"station_kb": 1024 * station_mb, "memory_gb": MANY * station_mb / 1024}
     values, _ = pieces_of(codec, int(many["chunk_ms"]))
     byte_rate = len(values[0].value or b"") * 1000 / many["chunk_ms"]
     report.row(
         f"{name}, {MANY:,} stations",
         worker_cores=MANY * many["worker_ms"] / 1000,
         broker_cores=MANY * many["broker_ms"] / 1000,
-        station_kb=1024 * station_mb,
-        memory_gb=MANY * station_mb / 1024,
         gbit_per_s=8 * MANY * byte_rate / 1e9,
+        **memory,
     )
 
 
@@ -244,8 +247,9 @@ def plot(path: Path, curves: dict[str, list[dict[str, float]]]) -> None:
     for name, rows in curves.items():
         x = [row["stations"] for row in rows]
         y = [row["stations"] * row["worker_ms"] / 1000 for row in rows]
-        full = 1000 / rows[-1]["worker_ms"]
-        axes.plot(x, y, marker="o", label=f"{name}: a core is full at {full:,.0f}")
+        # Between the measurements, as the line is drawn; beyond them, as the largest one.
+        full = np.interp(0.0, np.log(y), np.log(x), right=np.log(x[-1] / y[-1]))
+        axes.plot(x, y, marker="o", label=f"{name}: a core is full at {np.exp(full):,.0f}")
     axes.axhline(1.0, color="grey", linewidth=0.8)
     axes.set(xscale="log", yscale="log", xlabel="stations", ylabel="cores of the worker")
     axes.legend()
