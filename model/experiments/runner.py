@@ -193,7 +193,8 @@ def _row(
         if done == total or done % (store.BATCH * 32) == 0:
             report(f"{title}: {done} of {total} windows of {feature.name} computed")
 
-    arrays = store.stored(feature, rows, place.folder / "features", progress)
+    with cache.building(place.folder / "features", report):  # other experiments have them too
+        arrays = store.stored(feature, rows, place.folder / "features", progress)
     results = []
     for seed in seeds:
         folder = home / f"seed-{seed}"
@@ -239,9 +240,11 @@ def _trained(
     targets = {each: rows[each].classes.astype(np.float32) for each in SPLITS}
     if row.teacher:
         assert place.teacher is not None
-        found = distillation.stored(
-            rows["train"], experiment.windows, place.teacher, place.folder / "features", report
-        )
+        heard = place.folder / "features"
+        with cache.building(heard, report):
+            found = distillation.stored(
+                rows["train"], experiment.windows, place.teacher, heard, report
+            )
         targets["train"] = distillation.mixed(rows["train"].classes, found, row.teacher)
     data = {
         each: trainer.Labelled(arrays.inputs[each], rows[each].classes, targets[each])

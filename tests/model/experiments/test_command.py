@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from model.experiments import config
+from model.corpus import cache
+from model.experiments import config, windows
 from tests.command import airsift
 from tests.model.experiments.manifest import write_manifest
 
@@ -95,6 +98,38 @@ def test_a_row_that_two_tables_share_is_trained_once(manifest, tmp_path) -> None
     assert "row 2 of 2" not in err
     (first, second) = json.loads((tmp_path / "tiny" / "own" / "table.json").read_text())["rows"]
     assert first["f"] == second["f"]
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_two_experiments_at_once_share_their_features(manifest, tmp_path) -> None:
+    """What one computes, the other waits for and takes."""
+    command = [sys.executable, "-m", "airsift", "experiment"]
+    corpus = tmp_path / "corpus"
+    windows.decode_manifest(manifest, corpus, lambda line: None)
+    options = ["--scale", "tiny", "--folder", tmp_path, "--threads", "1", "--corpus", corpus]
+    names = ("one", "two")
+    for name in names:
+        (tmp_path / f"{name}.toml").write_text(OWN.replace("seeds = 2", "seeds = 1"))
+    # As if a third one computed: both have to wait.
+    with cache.building(tmp_path / "tiny" / "features", lambda line: None):
+        both = [
+            subprocess.Popen(
+                [*command, tmp_path / f"{name}.toml", *options],
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            )
+            for name in names
+        ]  # fmt: skip
+        for each in both:
+            assert each.stderr is not None
+            seen = []
+            while "features: waiting for it" not in "".join(seen):
+                seen.append(each.stderr.readline())
+                assert seen[-1], seen
+    for each in both:
+        _, err = each.communicate(timeout=120)
+        assert each.returncode == 0, err
+    assert len(list((tmp_path / "tiny" / "features").glob("mfcc-*.json"))) == 1
 
 
 @pytest.mark.parametrize(
