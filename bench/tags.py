@@ -25,9 +25,9 @@ import av
 import numpy as np
 
 from airsift.config import load
+from airsift.tags.analysis import analyse, build_analysis
 from airsift.tags.catalogue import Entry
 from airsift.tags.judging import THRESHOLD, Verdict
-from airsift.tags.listening import analyse, build_listener
 from airsift.tags.mapping import Claim, load_map
 from bench.matching.broadcast import excerpt, levelled, samples_in, talk
 from bench.report import Report, arguments, table_lines, write_section
@@ -178,7 +178,7 @@ def main() -> None:
 
 def _analyse(made: Sequence[Made], seconds: float) -> tuple[list[Verdict], float, float]:
     """Return the verdicts, and the seconds that they took."""
-    pipeline, terms = build_listener(load(None, []).config), load_map()
+    pipeline, terms = build_analysis(load(None, []).config), load_map()
     verdicts = []
     cpu_s, wall_s = time.process_time(), time.perf_counter()
     for each in made:

@@ -13,6 +13,7 @@ from airsift.cli.common import complain, say
 from airsift.cli.tensorboard import writer
 
 if TYPE_CHECKING:
+    from airsift.json_types import JsonObject
     from model.experiments.config import Experiment
     from model.experiments.runner import Place, Watcher
 
@@ -26,7 +27,7 @@ def experiment(
     name: Annotated[
         str,
         typer.Argument(
-            help="Its number, 1 to 9; its name; a TOML file of yours; invariances; or all."
+            help="Its number, 1 to 10; its name; a TOML file of yours; invariances; or all."
         ),
     ],
     scale: Annotated[
@@ -108,14 +109,18 @@ def experiment(
 
 
 def _run(experiment: Experiment, place: Place, watcher: Watcher | None) -> None:
-    from airsift.files import write_whole
     from model.experiments import runner, table
 
     rows = runner.run(experiment, place, complain, watcher)
-    home = place.folder / experiment.name
-    text = table.markdown(experiment, rows)
-    made = json.dumps(table.as_json(experiment, rows), indent=1)
-    write_whole(home / "table.json", made.encode())
+    text, values = table.markdown(experiment, rows), table.as_json(experiment, rows)
+    _write_table(place, place.folder / experiment.name, text, values)
+
+
+def _write_table(place: Place, home: Path, text: str, values: JsonObject) -> None:
+    """Write a table as text and as values into a folder, and print it."""
+    from airsift.files import write_whole
+
+    write_whole(home / "table.json", json.dumps(values, indent=1).encode())
     write_whole(home / "table.md", text.encode())
     for line in text.splitlines():
         say(line)
@@ -131,8 +136,7 @@ def _is_invariances(name: str) -> bool:
 
 
 def _compare_invariances(name: str, place: Place) -> None:
-    from airsift.files import write_whole
-    from model.experiments import config, invariances
+    from model.experiments import config, invariances, invariances_table
     from model.training import plot
 
     own = Path(name)
@@ -140,17 +144,11 @@ def _compare_invariances(name: str, place: Place) -> None:
     of = invariances.load(path, place.scale)
     measured = invariances.run(of, place, complain)
     home = place.folder / invariances.NAME
-    text = invariances.markdown(of, measured)
+    text = invariances_table.markdown(of, measured)
     if plot.can_draw():
-        invariances.draw(measured, home / "curves.png")
+        invariances_table.draw(measured, home / "curves.png")
         text += "\n![Accuracy over the amount of each change](curves.png)\n"
-    made = json.dumps(invariances.as_json(measured), indent=1)
-    write_whole(home / "table.json", made.encode())
-    write_whole(home / "table.md", text.encode())
-    for line in text.splitlines():
-        say(line)
-    if place.scale == "tiny":
-        complain(TRIAL)
+    _write_table(place, home, text, invariances_table.as_json(measured))
 
 
 def _write_page(experiments: list[Experiment], folder: Path) -> None:

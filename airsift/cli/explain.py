@@ -44,7 +44,7 @@ def explain(
     ] = 4,
     corpus: Annotated[
         Path | None,
-        typer.Option(help="Folder of `airsift corpus build`: find what excites the maps most."),
+        typer.Option(help="Folder of `airsift corpus build`: find maximally activating windows."),
     ] = None,
     windows: Annotated[int, typer.Option(min=1, help="Windows of the corpus to try.")] = 500,
     experiment: Annotated[
@@ -66,8 +66,8 @@ def explain(
     from model.corpus.recordings import read_index
     from model.experiments.optional import needed
     from model.explain import page, pictures
+    from model.explain.activation import maximally_activating
     from model.explain.chain import check_map
-    from model.explain.exciting import most_exciting
     from model.explain.explanation import explain as explain_window
     from model.explain.subject import read, rows_of
 
@@ -106,7 +106,7 @@ def explain(
         chosen = [map] if map is not None else list(range(min(maps, sizes[layers[-1]][0])))
         if found is not None:  # those that are shown
             chosen = [each.number for each in found.reconstructions if each.layer == layers[-1]]
-        strongest = most_exciting(
+        strongest = maximally_activating(
             subject, corpus, layers[-1], chosen,
             windows=windows, each=3, report=report_windows,
         )  # fmt: skip
@@ -166,4 +166,4 @@ def write_sounds(found: Explanation, folder: Path) -> None:
 def report_windows(done: int, total: int) -> None:
     """Report each hundred windows."""
     if done == total or done % 160 == 0:
-        complain(f"{done} of {total} windows of the corpus heard")
+        complain(f"{done} of {total} windows of the corpus analysed")

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from airsift.cli.processes import Run
     from airsift.config import Config
+    from airsift.tags.analysis import Content
     from airsift.tags.catalogue import Entry
     from airsift.tags.judging import Sorted, Verdict
-    from airsift.tags.listening import Content
     from airsift.tags.mapping import Claim
     from airsift.tags.store import Store
     from stream.pipeline import Pipeline
@@ -240,10 +240,10 @@ _pipeline: Pipeline | None = None  # of this process
 def _analyse(path: Path, settings: Config, seconds: float) -> Analysed:
     """Return the content of a file, and a line for each thing that is wrong with it."""
     global _pipeline
-    from airsift.tags.listening import analyse, build_listener
+    from airsift.tags.analysis import analyse, build_analysis
 
     if _pipeline is None:
-        _pipeline = build_listener(settings)
+        _pipeline = build_analysis(settings)
     problems: list[str] = []
     try:
         return analyse(path, seconds, _pipeline, problems), problems

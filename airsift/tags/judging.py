@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from scipy.special import betainc
 
-from airsift.tags.listening import PIECE_S
+from airsift.tags.analysis import PIECE_S
 from airsift.tags.mapping import Claim
 
 if TYPE_CHECKING:
     from airsift.json_types import JsonObject
+    from airsift.tags.analysis import Content
     from airsift.tags.catalogue import Entry
-    from airsift.tags.listening import Content
     from airsift.tags.mapping import TagMap
 
 THRESHOLD = 0.5  # chosen on the validation split, see docs/tags.md

@@ -14,7 +14,7 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 from airsift.errors import ConfigError
-from airsift.tags.listening import Content
+from airsift.tags.analysis import Content
 from stream.lines import to_json, utf8
 
 if TYPE_CHECKING:

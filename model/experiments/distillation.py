@@ -1,6 +1,6 @@
 """Distillation: a network learns from a teacher's probabilities as well as from the classes.
 
-The teacher is the tagger of `model.corpus.teacher`. It listens to the 5 s around the centre of each
+The teacher is the tagger of `model.corpus.teacher`. It analyses the 5 s around the centre of each
 training window, also where the network has 150 ms. Validation and test have the classes alone.
 """
 
@@ -77,7 +77,7 @@ def probabilities(
     folder : Path
         The teacher's files.
     progress : callable
-        Receives how many windows are heard, and of how many.
+        Receives how many windows are analysed, and of how many.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def stored(
     features: Path,
     report: Callable[[str], None],
 ) -> NDArray[np.float32]:
-    """Return `probabilities`, computed once and kept in the folder of the features."""
+    """Return `probabilities`, computed once and stored in the folder of the features."""
     key = cache.key_of(
         windows.key, choice.negative, choice.positive, teacher.SHA256, cache.code_version(CODE)
     )
@@ -121,12 +121,12 @@ def stored(
 
     def progress(done: int, total: int) -> None:
         if done == total or done % (_BATCH * 64) == 0:
-            report(f"the teacher has heard {done} of {total} windows")
+            report(f"teacher: {done} of {total} windows analysed")
 
     if not file.exists():
-        heard = probabilities(windows, choice, folder, progress)
+        computed = probabilities(windows, choice, folder, progress)
         with replacing(file) as partial, partial.open("wb") as out:
-            np.save(out, heard)
+            np.save(out, computed)
     try:
         read: NDArray[np.float32] = np.load(file)
     except (OSError, ValueError, EOFError) as error:

@@ -240,10 +240,10 @@ def _trained(
     targets = {each: rows[each].classes.astype(np.float32) for each in SPLITS}
     if row.teacher:
         assert place.teacher is not None
-        heard = place.folder / "features"
-        with cache.building(heard, report):
+        stored = place.folder / "features"
+        with cache.building(stored, report):
             found = distillation.stored(
-                rows["train"], experiment.windows, place.teacher, heard, report
+                rows["train"], experiment.windows, place.teacher, stored, report
             )
         targets["train"] = distillation.mixed(rows["train"].classes, found, row.teacher)
     data = {

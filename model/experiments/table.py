@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from model.evaluation.metrics import Flags, Numbers
     from model.experiments.config import Experiment, Reported
     from model.experiments.runner import RowResults
+    from model.experiments.windows import Windows
 
 POSITIVE = 1
 Verdict = Literal["held", "contradicted", "open"]
@@ -133,14 +134,14 @@ def markdown(experiment: Experiment, rows: Sequence[RowResults]) -> str:
             f"{'' if theirs.error is None else _number(theirs.error)} |"
         )
     parts = compare(experiment, rows)
-    said = "Expected" if experiment.finding.expected else "The report found"
+    source = "Expected" if experiment.finding.expected else "The report found"
     test = rows[0].test
     lines += [
         "",
         f"{len(test)} test windows of {len(set(test.groups))} groups, recall, precision and F of "
         f"{' or '.join(experiment.windows.positive)}, in percent, with 95 % intervals over groups.",
         "",
-        f"{said}: {experiment.finding.text} **Here: {verdict(parts)}.** "
+        f"{source}: {experiment.finding.text} **Here: {verdict(parts)}.** "
         + " ".join(f"{part.text}: {part.verdict}." for part in parts),
         "",
     ]
@@ -202,19 +203,31 @@ def decided(low: float, high: float, *, strict: bool = False) -> Verdict:
     return "contradicted" if high < 0 else "open"
 
 
+def pool(test: Windows, p: Numbers) -> Pool:
+    """Pool probabilities of the same test windows, repeated over seeds or changes.
+
+    Parameters
+    ----------
+    test : Windows
+        The windows.
+    p : np.ndarray [shape=(times * n, columns)]
+        Of all windows, one repetition after the other.
+    """
+    times = len(p) // len(test)
+    names, place = np.unique(test.groups, return_inverse=True)
+    strata = np.array([test.classes[place == number][0] for number in range(len(names))], np.intp)
+    classes: NDArray[np.intp] = np.tile(test.classes, times)
+    truth = np.stack([classes == 0, classes == 1], axis=1)
+    return Pool(p, truth, np.tile(place, times), strata)
+
+
 def _pool(rows: Sequence[RowResults]) -> Pool:
     """Pool the test windows of all seeds; each row adds its two probabilities as columns."""
-    test = rows[0].test
-    seeds = len(rows[0].results)
     columns = []
     for each in rows:
         p = np.concatenate([np.array(result.p) for result in each.results])
         columns += [1 - p, p]
-    names, place = np.unique(test.groups, return_inverse=True)
-    strata = np.array([test.classes[place == number][0] for number in range(len(names))], np.intp)
-    classes: NDArray[np.intp] = np.tile(test.classes, seeds)
-    truth = np.stack([classes == 0, classes == 1], axis=1)
-    return Pool(np.stack(columns, axis=1), truth, np.tile(place, seeds), strata)
+    return pool(rows[0].test, np.stack(columns, axis=1))
 
 
 def _f(p: Sequence[float], classes: NDArray[np.intp]) -> float:

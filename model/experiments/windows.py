@@ -78,7 +78,7 @@ class Windows:
         return self.surroundings(first, last, self.length)
 
     def surroundings(self, first: int, last: int, length: int) -> NDArray[np.float32]:
-        """Return the audio around the centres of windows, for a listener that needs more of it.
+        """Return the audio around the centres of windows, for a model that needs a longer context.
 
         Parameters
         ----------

@@ -142,7 +142,7 @@ def explain(
         sound.ConstantQ(subject.cqt_hop, subject.chain.shape[1]) if subject.cqt_hop else None
     )
 
-    def heard(values: Tensor) -> Floats | None:
+    def audio_of(values: Tensor) -> Floats | None:
         if transform is None:
             return None
         magnitudes = (torch.exp2(values[0]) - 1) / subject.compression
@@ -164,10 +164,10 @@ def explain(
             found.append(Reconstruction(
                 name, each, strength,
                 (values if values.dim() else values.view(1, 1)).cpu().numpy(), shown.numpy(),
-                heard(shown) if strength > 0 else None,
+                audio_of(shown) if strength > 0 else None,
             ))  # fmt: skip
         report(f"{name}: {min(count, len(projected))} of {maps.shape[1]} maps")
-    resynthesis = heard(inputs[0].cpu())
+    resynthesis = audio_of(inputs[0].cpu())
     return Explanation(
         audio, inputs[0].cpu().numpy(), resynthesis,
         None if resynthesis is None else _converged(subject, inputs[0].cpu(), resynthesis),

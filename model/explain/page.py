@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from model.explain.exciting import Exciting
+    from model.explain.activation import Activation
     from model.explain.explanation import Explanation
     from model.explain.subject import Subject
 
@@ -35,8 +35,8 @@ def render(
     subject: Subject,
     filters: Sequence[tuple[str, Floats]],
     explanation: Explanation | None,
-    exciting: Mapping[int, Sequence[Exciting]],
-    exciting_layer: str,
+    activations: Mapping[int, Sequence[Activation]],
+    activation_layer: str,
     title: str,
     report: Callable[[str], None],
     limit: int = LIMIT,
@@ -51,9 +51,9 @@ def render(
         Title and first filters of each network.
     explanation : Explanation, optional
         Of one window.
-    exciting : mapping of int to sequence of Exciting
-        For maps of `exciting_layer`, the windows that excite them most.
-    exciting_layer : str
+    activations : mapping of int to sequence of Activation
+        For maps of `activation_layer`, the windows that activate them most.
+    activation_layer : str
         The layer.
     title : str
         What is explained.
@@ -73,13 +73,13 @@ def render(
     sounds: list[tuple[float, Json]] = []
     if explanation is not None:
         data |= _explained(subject, explanation, sounds)
-    data["excitingLayer"] = exciting_layer
-    data["exciting"] = [
+    data["activationLayer"] = activation_layer
+    data["activation"] = [
         {
             "map": number,
-            "windows": [_exciting(subject, each, sounds) for each in found],
+            "windows": [_activation(subject, each, sounds) for each in found],
         }
-        for number, found in exciting.items()
+        for number, found in activations.items()
     ]
     page = _filled(title, data)
     left_out = 0
@@ -151,7 +151,7 @@ def _explained(
     }  # fmt: skip
 
 
-def _exciting(subject: Subject, each: Exciting, sounds: list[tuple[float, Json]]) -> Json:
+def _activation(subject: Subject, each: Activation, sounds: list[tuple[float, Json]]) -> Json:
     import torch
 
     values = subject.features(torch.from_numpy(each.samples)[None])[0].cpu().numpy()

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 
 from airsift.config import load
 from airsift.errors import CatalogueError, ConfigError, DecodeError
+from airsift.tags.analysis import Content, analyse, build_analysis
 from airsift.tags.catalogue import Entry, own_tags, read_entries
 from airsift.tags.decisions import read_decisions
 from airsift.tags.judging import Sorted, Verdict, claims_of, judge
-from airsift.tags.listening import Content, analyse, build_listener
 from airsift.tags.listing import lines_of
 from airsift.tags.mapping import Claim, TagMap, load_map, split_tags
 from airsift.tags.store import Store
@@ -223,7 +223,7 @@ def test_a_short_file_is_analysed_as_segment_does(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     parts = [speech_like(12.0), music_like(18.0)]
     write_wav(path, np.concatenate(parts))
-    content = analyse(path, 60.0, build_listener(load(None, []).config), [])
+    content = analyse(path, 60.0, build_analysis(load(None, []).config), [])
     done = airsift("segment", path)
     segments = [json.loads(line) for line in done.stdout.splitlines()]
     total = sum(each["end_s"] - each["start_s"] for each in segments)
@@ -238,7 +238,7 @@ def test_a_short_file_is_analysed_as_segment_does(tmp_path: Path) -> None:
 def test_a_long_file_is_analysed_in_pieces(tmp_path: Path) -> None:
     path = tmp_path / "a.flac"
     encode(path, np.concatenate([music_like(150.0), speech_like(150.0)]), RATE, "flac")
-    pipeline = build_listener(load(None, []).config)
+    pipeline = build_analysis(load(None, []).config)
     content = analyse(path, 60.0, pipeline, [])
     assert content.analysed_s == pytest.approx(60, abs=0.5)
     assert content.duration_s == pytest.approx(300, abs=0.1)
@@ -250,7 +250,7 @@ def test_a_long_file_is_analysed_in_pieces(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seconds", [0.0, 60.0])
 def test_a_file_that_is_no_audio_is_told(seconds: float, tmp_path: Path) -> None:
-    pipeline = build_listener(load(None, []).config)
+    pipeline = build_analysis(load(None, []).config)
     (tmp_path / "text.mp3").write_text("no audio " * 400)
     write_wav(tmp_path / "short.wav", tone(0.2))
     with pytest.raises(DecodeError, match=r"text\.mp3"):

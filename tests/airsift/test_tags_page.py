@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from airsift.tags.analysis import Content
 from airsift.tags.catalogue import Entry
 from airsift.tags.decisions import read_decisions
 from airsift.tags.judging import Verdict
-from airsift.tags.listening import Content
 from airsift.tags.mapping import Claim
 from airsift.tags.page import write_page
 from stream.testing import tone, write_wav

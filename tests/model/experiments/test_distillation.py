@@ -31,7 +31,7 @@ def corpus(tmp_path_factory) -> Path:
 
 
 class LoudTones(torch.nn.Module):
-    """A teacher that hears music in a level of -14 dB or more: the tones of the manifest."""
+    """A teacher that finds music in a level of -14 dB or more: the tones of the manifest."""
 
     names = ("Speech", "Rain", "Music")
 
@@ -56,26 +56,26 @@ def test_targets_lie_between_the_classes_and_the_teacher(weight, teachers) -> No
 
 
 @pytest.mark.parametrize("length", [2400, 80_000])
-def test_the_teacher_hears_5_s_and_names_one_of_both_classes(corpus, monkeypatch, length) -> None:
-    heard = LoudTones()
-    monkeypatch.setattr(teacher, "load_teacher", lambda folder: heard)
+def test_the_teacher_analyses_5_s_and_finds_the_class(corpus, monkeypatch, length) -> None:
+    tagger = LoudTones()
+    monkeypatch.setattr(teacher, "load_teacher", lambda folder: tagger)
     drawn = windows.draw(corpus, CHOICE, "sources", SIZES, length)["train"]
     p = distillation.probabilities(drawn, CHOICE, corpus, lambda done, total: None)
-    assert set(heard.lengths) == {5 * teacher.RATE}
+    assert set(tagger.lengths) == {5 * teacher.RATE}
     assert np.array_equal(p > 0.5, drawn.classes == 1)
     # Rain, which is neither, does not count: both probabilities are of the two classes alone.
     assert p[drawn.classes == 1] == pytest.approx(np.float32(1 / (1 + np.exp(-4))), abs=1e-3)
 
 
-def test_what_was_heard_is_kept(corpus, tmp_path, monkeypatch) -> None:
+def test_probabilities_are_computed_once(corpus, tmp_path, monkeypatch) -> None:
     drawn = windows.draw(corpus, CHOICE, "sources", SIZES, 80_000)["train"]
-    heard = LoudTones()
-    monkeypatch.setattr(teacher, "load_teacher", lambda folder: heard)
+    tagger = LoudTones()
+    monkeypatch.setattr(teacher, "load_teacher", lambda folder: tagger)
     first = distillation.stored(drawn, CHOICE, corpus, tmp_path, lambda line: None)
-    calls = len(heard.lengths)
+    calls = len(tagger.lengths)
     again = distillation.stored(drawn, CHOICE, corpus, tmp_path, lambda line: None)
     assert np.array_equal(first, again)
-    assert len(heard.lengths) == calls
+    assert len(tagger.lengths) == calls
     (file,) = tmp_path.glob("teacher-*.npy")
     file.write_bytes(b"\x93NUMPY")
     with pytest.raises(ConfigError, match=r"is damaged .* remove it and start again"):

@@ -8,7 +8,7 @@ import pytest
 
 from airsift.errors import ConfigError
 from model.corpus.recordings import Recording
-from model.experiments import config, invariances
+from model.experiments import config, invariances, invariances_table
 from model.experiments.invariances import Measured
 from model.experiments.transformations import Change
 from model.experiments.windows import Windows
@@ -41,13 +41,13 @@ def measured(wrong: tuple[int, int], wrong_up: tuple[int, int], seeds: int = 2) 
 
 def test_figures_are_those_counted_by_hand() -> None:
     found = measured((8, 16), (16, 40))
-    assert invariances.accuracy(found, 0).value == pytest.approx(72 / 80)
-    assert invariances.accuracy(found, 1, UP).value == pytest.approx(40 / 80)
-    assert invariances.lead(found, []).value == pytest.approx(8 / 80)
-    assert invariances.lead(found, [UP]).value == pytest.approx(24 / 80)
-    assert invariances.saved(found, [UP]).value == pytest.approx(24 / 80 - 8 / 80)
-    assert invariances.saved(found, [UP, LOUD]).value == pytest.approx(8 / 80)
-    unchanged = invariances.saved(found, [LOUD])
+    assert invariances_table.accuracy(found, 0).value == pytest.approx(72 / 80)
+    assert invariances_table.accuracy(found, 1, UP).value == pytest.approx(40 / 80)
+    assert invariances_table.lead(found, []).value == pytest.approx(8 / 80)
+    assert invariances_table.lead(found, [UP]).value == pytest.approx(24 / 80)
+    assert invariances_table.retained(found, [UP]).value == pytest.approx(24 / 80 - 8 / 80)
+    assert invariances_table.retained(found, [UP, LOUD]).value == pytest.approx(8 / 80)
+    unchanged = invariances_table.retained(found, [LOUD])
     assert (unchanged.value, unchanged.low, unchanged.high) == (0, 0, 0)
 
 
@@ -61,7 +61,7 @@ def test_figures_are_those_counted_by_hand() -> None:
     ],
 )
 def test_the_hope_is_decided_by_the_intervals_of_the_differences(wrong, wrong_up, verdicts) -> None:
-    parts = invariances.compare(measured(wrong, wrong_up))
+    parts = invariances_table.compare(measured(wrong, wrong_up))
     assert [part.verdict for part in parts] == verdicts
     assert parts[0].text.startswith("transposed windows, accuracy of CQT above STFT by ")
     assert parts[1].text.startswith("CQT loses less by transposition by ")

@@ -68,11 +68,11 @@ def test_the_folder_of_an_experiment_and_a_corpus(rows, tmp_path) -> None:
         "convolution 1", "--map", 3, "--output", output, *THREADS,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "20 of 20 windows of the corpus heard" in done.stderr
+    assert "20 of 20 windows of the corpus analysed" in done.stderr
     page = (output / "explanation.html").read_text()
     for name in ("without", "L1", "L2", "elastic net", "L1/L2", "L21", "L12"):
         assert f"8-penalties, {name}: " in page
-    assert '"excitingLayer":"convolution 1","exciting":[{"map":3,"windows":[{' in page
+    assert '"activationLayer":"convolution 1","activation":[{"map":3,"windows":[{' in page
 
 
 @pytest.mark.parametrize(

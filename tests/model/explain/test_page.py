@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from model.explain import page
-from model.explain.exciting import Exciting
+from model.explain.activation import Activation
 from model.explain.explanation import explain
 from model.explain.subject import read
 from stream.testing import music_like
@@ -33,7 +33,7 @@ def parts(tmp_path_factory):
 
 def rendered(parts, limit: int = page.LIMIT) -> tuple[str, list[str]]:
     subject, explanation = parts
-    one = Exciting(2.5, "mine", f"a {HOSTILE}.wav", "music", 16_000, music_like(5.0, seed=2))
+    one = Activation(2.5, "mine", f"a {HOSTILE}.wav", "music", 16_000, music_like(5.0, seed=2))
     lines: list[str] = []
     made = page.render(
         subject, [subject.filters], explanation, {4: [one]}, "pool 1", f"A {HOSTILE}",
@@ -91,7 +91,7 @@ def test_it_is_seen_heard_and_used_by_keyboard(parts, tmp_path) -> None:
             tab.wait_for("+at('time').value > 2.05")
             tab.evaluate("at('time').value = 2")
         assert tab.evaluate("at('original').paused")  # the last one plays alone
-        assert tab.evaluate("document.querySelectorAll('#exciting-list audio').length") == 1
+        assert tab.evaluate("document.querySelectorAll('#activation-list audio').length") == 1
         assert (
             tab.evaluate("getComputedStyle(document.querySelector('#window .cursor')).left")
             != "0px"

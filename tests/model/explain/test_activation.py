@@ -6,7 +6,7 @@ import torch
 
 from airsift.errors import ConfigError
 from model.experiments import windows
-from model.explain.exciting import most_exciting
+from model.explain.activation import maximally_activating
 from model.explain.subject import Subject
 from tests.model.experiments.manifest import write_manifest
 
@@ -36,7 +36,7 @@ def subject_of() -> Subject:
 
 def test_the_strongest_windows_are_found_each_of_another_recording(corpus) -> None:
     told = []
-    found = most_exciting(
+    found = maximally_activating(
         subject_of(), corpus, "convolution 1", [0, 1], windows=60, each=3,
         report=lambda done, total: told.append((done, total)),
     )  # fmt: skip
@@ -57,7 +57,7 @@ def test_recordings_that_are_too_short_are_refused_in_one_line(tmp_path) -> None
     manifest = write_manifest(tmp_path, {"speech": 0}, seconds=2)
     windows.decode_manifest(manifest, tmp_path / "corpus", lambda line: None)
     with pytest.raises(ConfigError, match="has no recording of 5 s or more"):
-        most_exciting(
+        maximally_activating(
             subject_of(), tmp_path / "corpus", "convolution 1", [0], windows=4, each=1,
             report=lambda done, total: None,
         )  # fmt: skip

@@ -25,8 +25,8 @@ _BATCH = 16  # windows
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Exciting:
-    """A window and how strongly it excites a map.
+class Activation:
+    """A window and how strongly it activates a map.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Exciting:
         return f"{self.kind}: {self.source}, {self.path}, from {self.start / SAMPLE_RATE:.1f} s"
 
 
-def most_exciting(
+def maximally_activating(
     subject: Subject,
     corpus: Path,
     layer: str,
@@ -63,7 +63,7 @@ def most_exciting(
     each: int,
     report: Callable[[int, int], None],
     seed: int = 1,
-) -> dict[int, list[Exciting]]:
+) -> dict[int, list[Activation]]:
     """Find the windows that excite maps most.
 
     Parameters
@@ -99,7 +99,7 @@ def most_exciting(
         )
     random = np.random.default_rng(seed)
     drawn = [listed[place] for place in random.integers(len(listed), size=windows)]
-    best: dict[int, list[tuple[float, int, Exciting]]] = {number: [] for number in maps}
+    best: dict[int, list[tuple[float, int, Activation]]] = {number: [] for number in maps}
     for first in range(0, windows, _BATCH):
         some = drawn[first : first + _BATCH]
         starts = [int(random.integers(one.end - one.start - subject.samples + 1)) for one in some]
@@ -117,7 +117,7 @@ def most_exciting(
         for row, (one, start, samples) in enumerate(zip(some, starts, audio, strict=True)):
             for number in maps:
                 strength = float(peaks[row, number])
-                found = Exciting(strength, one.source, one.path, one.kind, start, samples)
+                found = Activation(strength, one.source, one.path, one.kind, start, samples)
                 _keep(best[number], (strength, first + row, found), each)
         report(min(first + _BATCH, windows), windows)
     return {
@@ -127,7 +127,7 @@ def most_exciting(
 
 
 def _keep(
-    kept: list[tuple[float, int, Exciting]], new: tuple[float, int, Exciting], limit: int
+    kept: list[tuple[float, int, Activation]], new: tuple[float, int, Activation], limit: int
 ) -> None:
     """Add a window to the best ones: one of each recording, `limit` at most."""
     place = (new[2].source, new[2].path)

@@ -56,7 +56,7 @@ class Content:
     music_at: tuple[float, ...]
 
 
-def build_listener(config: Config) -> Pipeline:
+def build_analysis(config: Config) -> Pipeline:
     """Return the pipeline of ``airsift segment`` without names, voices and repeats."""
     from airsift.build import build_pipeline
 
@@ -85,7 +85,7 @@ def analyse(path: Path, seconds: float, pipeline: Pipeline, problems: list[str])
     seconds : float >= 0
         Seconds to analyse of a longer file, in pieces of 10 s; 0: all of it.
     pipeline : Pipeline
-        From `build_listener`.
+        From `build_analysis`.
     problems : list of str
         Takes a line for each damage.
 
