@@ -18,8 +18,8 @@ mpl.use("agg")
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from airsift.cli.explain import window_of
 from model.explain import pictures
+from model.explain.audio import window_of
 from model.explain.explanation import explain
 from model.explain.subject import SHIPPED, read
 
