@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from airsift.files import replacing
 from model.experiments import runner
 from model.explain import pictures
 from model.explain.audio import window_of, write_opus
@@ -165,12 +164,11 @@ def _draw(whole: Floats, found: Sequence[Reconstruction], seconds: float, image:
     """Draw the window and what maps keep of it, side by side."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from PIL import Image  # comes with matplotlib
 
     shown = [("the window", whole)]
     shown += [(f"map {each.number} of {each.layer}", each.input) for each in found]
     figure = Figure(figsize=(2.4 * len(shown), 2.6), layout="constrained")
-    canvas: Any = FigureCanvasAgg(figure)
+    FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(shown), squeeze=False)[0]
     low, high = float(bin_frequencies()[0]), float(bin_frequencies()[-1])
     for axis, (title, values) in zip(axes, shown, strict=True):
@@ -182,9 +180,4 @@ def _draw(whole: Floats, found: Sequence[Reconstruction], seconds: float, image:
         axis.set_xlabel("seconds", fontsize=8)
         axis.set_yticks([])
     axes[0].set_ylabel(f"{low:.0f} Hz to {high:.0f} Hz", fontsize=8)
-    figure.set_dpi(75)
-    canvas.draw()
-    # A palette: a third of the size.
-    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    with replacing(image) as partial, partial.open("wb") as out:
-        picture.quantize(64).save(out, format="png", optimize=True)
+    pictures.save(figure, image, dpi=75)

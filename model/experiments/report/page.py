@@ -51,17 +51,17 @@ class _Entry:
     text: str | None
     values: Mapping[str, Any] | None
     complete: bool
+    wanted: int  # trainings
 
     @property
     def state(self) -> str:
         """What holds here of its finding, or how much of it is done."""
         if self.values is None:
             return "not run"
-        verdict = str(self.values["verdict"])
         if self.complete:
-            return f"**{verdict}**"
-        rows = len(self.values["rows"])
-        return f"{verdict}; in part: {rows} of {len(self.study.trained.rows)} rows"
+            return f"**{self.values['verdict']}**"
+        done = sum(len(row["seeds"]) for row in self.values["rows"])
+        return f"{self.values['verdict']}; in part: {done} of {self.wanted} trainings"
 
 
 def write(
@@ -158,6 +158,7 @@ def _keep_only(parts: Path, names: set[str]) -> None:
 
 def _entry(study: Study, place: Place, report: Callable[[str], None]) -> _Entry:
     home = place.folder / study.name
+    wanted = len(study.trained.rows) * study.trained.scales[place.scale].seeds
     try:
         text = (home / kinds.TEXT).read_text(encoding="utf-8")
         values = json.loads((home / kinds.VALUES).read_bytes())
@@ -166,7 +167,7 @@ def _entry(study: Study, place: Place, report: Callable[[str], None]) -> _Entry:
     else:
         # The page has the picture in a folder of its own.
         text = re.sub(rf"\n!\[[^\]]*\]\({kinds.PICTURE}\)\n", "", text)
-        return _Entry(study, text, values, complete=True)
+        return _Entry(study, text, values, complete=True, wanted=wanted)
     found = None
     if home.is_dir():
         try:
@@ -174,8 +175,8 @@ def _entry(study: Study, place: Place, report: Callable[[str], None]) -> _Entry:
         except ConfigError as error:
             report(f"{study.name}: what is done of it cannot be shown: {error}")
     if found is None:
-        return _Entry(study, None, None, complete=False)
-    return _Entry(study, found.text, found.values, complete=False)
+        return _Entry(study, None, None, complete=False, wanted=wanted)
+    return _Entry(study, found.text, found.values, complete=False, wanted=wanted)
 
 
 def _summary(entries: Sequence[_Entry]) -> list[str]:
