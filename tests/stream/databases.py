@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stream.history.address import Address, address_of, open_engine
 from stream.history.reader import History
+from stream.history.schema import events
 from stream.history.settings import DatabaseSettings, KeepDays
 from stream.history.writer import Writer
 
@@ -35,6 +36,19 @@ class Base:
         engine = open_engine(self.address, connect_timeout_s=2)
         try:
             yield Writer(engine, self.address.name)
+        finally:
+            engine.dispose()
+
+    @contextmanager
+    def emptied(self) -> Iterator[Writer]:
+        """Give a writer, with no event in the database."""
+        engine = open_engine(self.address, connect_timeout_s=2)
+        try:
+            writer = Writer(engine, self.address.name)
+            writer.open()
+            with engine.begin() as connection:
+                connection.execute(events.delete())
+            yield writer
         finally:
             engine.dispose()
 

@@ -22,7 +22,7 @@ from tests.stream.stored_events import NEW_YEAR, RATE, events, storable
 DAY_MS = 86_400_000
 NOW_MS = NEW_YEAR * 1000 + 10 * DAY_MS
 few = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 lists = st.lists(events(st.sampled_from(["a", "b"])), max_size=12)
 
@@ -42,13 +42,6 @@ def match(track="t1", start_s=0, length_s=60, title="Title", artist="Artist", **
     )
 
 
-def clear(base: Base) -> None:
-    with base.writer() as writer:
-        writer.open()
-    with open_engine(base.address, connect_timeout_s=2).begin() as connection:
-        connection.execute(text("DELETE FROM airsift_events"))
-
-
 def stored(base: Base) -> list[dict[str, object]]:
     with base.history() as history:
         return [published(row) for row in history.rows(undated=True)]
@@ -58,9 +51,8 @@ def stored(base: Base) -> list[dict[str, object]]:
 @few
 @given(lists, st.integers(1, 5))
 def test_what_is_written_is_read_and_writing_it_again_changes_nothing(base, written, size):
-    clear(base)
     rows = [row_of(event) for event in written]
-    with base.writer() as writer:
+    with base.emptied() as writer:
         for again in (1, 2):
             for begin in range(0, len(rows), size):
                 writer.write(rows[begin : begin + size])
@@ -77,9 +69,8 @@ def test_what_is_written_is_read_and_writing_it_again_changes_nothing(base, writ
     lists, st.integers(-10, 4 * 86_400), st.integers(1, 2 * 86_400), st.sampled_from(["a", None])
 )
 def test_a_range_has_what_sounds_in_it(base, written, since_s, length_s, station):
-    clear(base)
     rows = [row_of(event) for event in written]
-    with base.writer() as writer:
+    with base.emptied() as writer:
         writer.write(rows)
     since = NEW_YEAR * 1000 + since_s * 1000
     until = since + length_s * 1000
