@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+
 from airsift.errors import ConfigError
 
 PASSWORD = "s3cret-word"  # noqa: S105 - of a server that lives as long as a test
@@ -53,6 +55,7 @@ class Postgres:
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._count = 0
+        self._emptied = ""
         password = folder / "password"
         password.write_text(PASSWORD)
         self._run(
@@ -90,6 +93,16 @@ class Postgres:
         name = f"history{self._count}"
         self.sql(f"CREATE DATABASE {name}")
         return self.url(name)
+
+    def emptied(self) -> str:
+        """Return the URL of a database without tables: faster than a new one."""
+        if not self._emptied:
+            self._emptied = self.create()
+        with psycopg.connect(self._emptied, autocommit=True) as connection:
+            connection.execute("SET lock_timeout = '20s'")  # someone has left a transaction open
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+        return self._emptied
 
     def url(self, name: str = "postgres", password: str = PASSWORD) -> str:
         """Return the address of a database of it."""

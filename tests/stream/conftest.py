@@ -30,4 +30,4 @@ def base(request: pytest.FixtureRequest, tmp_path: Path) -> Base:
     if request.param == "sqlite":
         return Base(tmp_path / "history.db")
     server: Postgres = request.getfixturevalue("postgres")
-    return Base(server.create())
+    return Base(server.emptied())

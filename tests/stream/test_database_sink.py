@@ -59,6 +59,7 @@ def test_events_are_there_after_a_flush(settings):
     assert sink.queued == 0
 
 
+@pytest.mark.slow
 def test_a_run_from_source_to_history(settings, classifier):
     sink, list_sink = DatabaseSink(settings), ListSink()
 
@@ -81,6 +82,7 @@ def quick_locks(monkeypatch):
     monkeypatch.setattr("stream.history.address._SQLITE_WAIT_S", 0.1)
 
 
+@pytest.mark.slow
 def test_a_locked_database_stops_nothing_and_nothing_is_lost(tmp_path, quick_locks, caplog):
     settings = database_settings(tmp_path / "h.db", tmp_path, flush_timeout_s=0.3)
     sink = DatabaseSink(settings)
@@ -192,7 +194,7 @@ def test_a_server_that_is_away_at_the_start(tmp_path, caplog):
 @pytest.mark.process
 @pytest.mark.parametrize("change", ["password", "database", "user", "host"])
 def test_a_refused_login_is_an_error_at_once_without_the_password(postgres, tmp_path, change):
-    url = postgres.create()
+    url = postgres.emptied()
     url = {
         "password": url.replace(PASSWORD, "wrong-word"),
         "database": url + "x",
@@ -208,7 +210,7 @@ def test_a_refused_login_is_an_error_at_once_without_the_password(postgres, tmp_
 
 @pytest.mark.process
 def test_the_password_may_be_in_a_file(postgres, tmp_path):
-    url = postgres.create().replace(f":{PASSWORD}", "")
+    url = postgres.emptied().replace(f":{PASSWORD}", "")
     secret = tmp_path / "password"
     secret.write_text(f"{PASSWORD}\n")
     settings = database_settings(url, tmp_path, password_file=str(secret))
@@ -292,6 +294,7 @@ def test_one_row_that_is_refused_costs_only_itself(settings, caplog):
     assert "not stored" in caplog.text
 
 
+@pytest.mark.slow
 def test_several_sinks_at_once(settings):
     def work(number):
         sink = DatabaseSink(settings)

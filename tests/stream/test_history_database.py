@@ -170,6 +170,7 @@ def test_undated_events_are_kept_and_come_on_request(base):
         assert history.spans()[0].first_ms is None
 
 
+@pytest.mark.slow
 def test_several_writers_at_once_lose_nothing(base):
     errors = []
 

@@ -4,7 +4,7 @@ import json
 from itertools import permutations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.events import Gap, Segment
@@ -12,11 +12,15 @@ from stream.history.rows import MAX_KEY, Row, latest, published, row_of, short_k
 from tests.stream.stored_events import RATE, events, storable
 
 
+@pytest.mark.slow
+@settings(max_examples=50)
 @given(events())
 def test_what_was_stored_is_what_was_published(event):
     assert published(row_of(event)) == storable(event.to_dict())
 
 
+@pytest.mark.slow
+@settings(max_examples=50)
 @given(events())
 def test_a_row_survives_the_spool(event):
     row = row_of(event)
@@ -25,6 +29,8 @@ def test_a_row_survives_the_spool(event):
     assert Row.from_json(line) == row
 
 
+@pytest.mark.slow
+@settings(max_examples=50)
 @given(events(), events())
 def test_rows_have_one_key_where_events_have_one_id_and_no_more(first, second):
     same = first.id == second.id and first.kind == second.kind
