@@ -70,7 +70,7 @@ def test_another_process_goes_on(classifier, pipeline):
     first = ListSource(batches(samples), resumable=True, stop=stop, stop_at=21)
     run_source(first, pipeline, [before], checkpoint_s=9, stop=stop)
     snapshots = first.checkpoints[-1]
-    again = [b for b in batches(samples) if b[0].end > snapshots["a"]["oldest"]]
+    again = [b for b in batches(samples) if b[0].end > snapshots["a"].oldest]
     second = ListSource([[Resumed(*each) for each in snapshots.items()], *again], resumable=True)
     run_source(
         second,
@@ -125,7 +125,7 @@ def test_how_items_are_divided_into_lists_changes_nothing(classifier, size):
     other = Pipeline(FRONT_END, classifier, SMOOTH)
     other.push(chunks[:25])
     snapshot = other.snapshot("a")
-    again = [chunk for chunk in chunks if chunk.end > snapshot["oldest"]]
+    again = [chunk for chunk in chunks if chunk.end > snapshot.oldest]
     items = [*chunks[:15], Lost("a"), Resumed("a", snapshot), *again]
     events = []
     for n in (1, size):
