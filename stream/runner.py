@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airsift.errors import Backpressure
-from airsift.malloc import collector_paused, give_back_free_pages
+from airsift.malloc import give_back_free_pages
 from stream.audio import AudioChunk
 from stream.sources.base import Resumed, audio_of
 from stream.telemetry.observer import NullObserver, Observer
@@ -147,8 +147,7 @@ class Runner:
     def snapshots(self) -> dict[str, StoredSnapshot]:
         """Return the snapshots of the stations that have changed since this was last called."""
         stations = sorted(self._changed)
-        with collector_paused():
-            snapshots = {station: self._pipeline.snapshot(station) for station in stations}
+        snapshots = {station: self._pipeline.snapshot(station) for station in stations}
         self._changed.clear()
         return snapshots
 

@@ -36,7 +36,7 @@ def test_nothing_is_settled_before_it_is_flushed(pipeline):
     source = Strict(batches(programme(20)))
     run_source(source, pipeline, [sink], checkpoint_s=1e-9, stop=Stop())
     assert len(source.checkpoints) == 21
-    assert source.checkpoints[10]["a"]["oldest"] > 5 * RATE
+    assert source.checkpoints[10]["a"].oldest > 5 * RATE
 
 
 def test_a_full_sink_gets_the_same_events_again_and_no_other_sink_does(pipeline):
@@ -114,8 +114,8 @@ def test_an_end_is_published_before_it_is_settled(pipeline):
 
     source, stop = Strict(audio, resumable=True), Stop()
     run_source(source, pipeline, [sink], checkpoint_s=1e-9, stop=stop)
-    assert source.checkpoints[-3]["a"]["align"] == 20 * RATE
-    assert source.checkpoints[-3]["a"]["smooth"] is None
+    assert source.checkpoints[-3]["a"].to_json()["align"] == 20 * RATE
+    assert source.checkpoints[-3]["a"].to_json()["smooth"] is None
     assert "a" not in pipeline.sessions
 
 
