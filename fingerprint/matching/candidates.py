@@ -144,13 +144,15 @@ def find_candidates(
         shifted = keys - bins
         shifted[(keys & _ANCHOR_BITS) < bins] = hashes.NO_KEY
         rows = np.arange(len(shifts) + 1) * len(keys)
-        worths = np.tile(worth, len(shifts))
+        times, worths = np.tile(time, len(shifts)), np.tile(worth, len(shifts))
         budget = round(share * max_postings)
-        for segment, which, place in look_up(segments, shifted.ravel(), worths, budget):
-            edges = np.searchsorted(which, rows)
+        for segment, which, count, place in look_up(segments, shifted.ravel(), worths, budget):
+            ends = np.cumsum(count, dtype=np.int64)
+            edges = np.concatenate([[0], ends])[np.searchsorted(which, rows)].tolist()
+            place -= np.repeat(times[which], count)
             for row, shift in enumerate(shifts):
-                some = slice(edges[row], edges[row + 1])
-                lags = np.sort(place[some] - time[which[some] - rows[row]])
+                lags = place[edges[row] : edges[row + 1]]
+                lags.sort()
                 floor = best[-1].votes if len(best) == max_candidates else MIN_VOTES
                 warp = Warp(ratio, shift)
                 best += _in_segment(segment, lags, reach, max_candidates, floor, warp)
@@ -182,6 +184,8 @@ def _in_segment(
         return []
     # A candidate rules out at most the lags within _SAME_FRAMES of it.
     value, votes = _densest(lags, (1 + 2 * _SAME_FRAMES) * max_candidates, min_votes)
+    if not len(value):
+        return []
     # A lag is at most the query's length before the first frame of its track.
     track = segment.track_at(value + (reach + _SAME_FRAMES))
     lag = value - segment.starts[track]
@@ -237,6 +241,8 @@ def _densest(
     # longer runs until few are left is far cheaper than counting the votes of every lag.
     run = min_votes
     values = _run_starts(lags, run)
+    if not len(values):
+        return values, np.empty(0, np.int64)
     while len(values) > _MAX_COUNTED_LAGS:
         run *= 2
         fewer = _run_starts(lags, run)
@@ -259,4 +265,6 @@ def _run_starts(lags: NDArray[np.int32], run: int) -> NDArray[np.int32]:
         return lags[:0]
     close = lags[run - 1 :] - lags[: len(lags) - run + 1] <= 2
     starts = lags[: len(close)][close]
+    if not len(starts):
+        return starts
     return starts[np.diff(starts, prepend=starts[:1] - 1) > 0]

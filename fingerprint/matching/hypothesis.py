@@ -190,8 +190,11 @@ class Scorer:
             candidate, found = self._refine(candidate, index, found)
         candidate = replace(candidate, lead=self._counted_lead(candidate, index, found))
         verified = {index: found}
-        self._follow(candidate, index, range(index + 1, len(self.pieces)), verified)
-        self._follow(candidate, index, range(index - 1, -1, -1), verified)
+        # A place that speaks against its track already is followed nowhere: where the track plays
+        # in another piece, that piece has the candidate.
+        if found.z > _MIN_Z:
+            self._follow(candidate, index, range(index + 1, len(self.pieces)), verified)
+            self._follow(candidate, index, range(index - 1, -1, -1), verified)
         for at, each in verified.items():
             self._seen[self._place(replace(candidate, warp=warp), at)].append(each.lag)
         first, last = _best_run(verified)
