@@ -27,11 +27,11 @@ class KeyRanks:
 
     Parameters
     ----------
-    keys : np.ndarray [shape=(n,), uint32], ascending
+    keys : np.ndarray of int [shape=(n,)], ascending
         n > 0 different keys in [0, `hashes.KEYS`).
     """
 
-    def __init__(self, keys: NDArray[np.uint32]) -> None:
+    def __init__(self, keys: NDArray[np.integer]) -> None:
         is_key = np.zeros(hashes.KEYS, np.bool_)
         is_key[keys] = True
         self._words = np.packbits(is_key, bitorder="little").view("<u8").astype(np.uint64)

@@ -12,6 +12,7 @@ from fingerprint.analysis import hashes
 from fingerprint.index.lookup import MAX_QUERY_POSTINGS, look_up
 from fingerprint.index.segment import SPACE
 from fingerprint.matching.warp import Warp
+from fingerprint.matching.work import Work
 from fingerprint.settings import HOP
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def find_candidates(
     warps: Sequence[Warp],
     max_candidates: int,
     max_postings: int = MAX_QUERY_POSTINGS,
+    work: Work | None = None,
 ) -> list[Candidate]:
     """Return the places of an index with most votes, best first.
 
@@ -125,6 +127,8 @@ def find_candidates(
         Candidates to return, of all warps together.
     max_postings : int > 0
         Postings to read. A search over many warps reads a tenth of them for each tempo.
+    work : Work, optional
+        Where what is done is counted.
 
     Raises
     ------
@@ -132,6 +136,8 @@ def find_candidates(
         The query is longer than the space between two tracks.
     """
     best: list[Candidate] = []
+    work = work or Work()
+    work.add_piece()
     share = 1.0 if len(warps) == 1 else _TEMPO_BUDGET
     for ratio, group in groupby(warps, key=lambda warp: warp.time_ratio):
         shifts = [warp.pitch_bins for warp in group]
@@ -146,7 +152,9 @@ def find_candidates(
         rows = np.arange(len(shifts) + 1) * len(keys)
         times, worths = np.tile(time, len(shifts)), np.tile(worth, len(shifts))
         budget = round(share * max_postings)
+        work.add_look_up(keys=shifted.size, postings=0)
         for segment, which, count, place in look_up(segments, shifted.ravel(), worths, budget):
+            work.add_look_up(keys=0, postings=len(place))
             ends = np.cumsum(count, dtype=np.int64)
             edges = np.concatenate([[0], ends])[np.searchsorted(which, rows)].tolist()
             place -= np.repeat(times[which], count)

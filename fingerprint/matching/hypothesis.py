@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from airsift.defaults import defaults
 from fingerprint.matching.verification import QueryMap, Verification, combined_z, verify
 from fingerprint.matching.warp import NO_WARP, Warp, finer_ratios, finer_shifts
+from fingerprint.matching.work import Work
 from fingerprint.settings import HOP
 
 if TYPE_CHECKING:
@@ -172,10 +173,13 @@ class Scorer:
     ----------
     pieces : list of Landmarks
         Pieces of the query, in order of time.
+    work : Work, optional
+        Where what is done is counted.
     """
 
-    def __init__(self, pieces: list[Landmarks]) -> None:
+    def __init__(self, pieces: list[Landmarks], work: Work | None = None) -> None:
         self.pieces = pieces
+        self._work = work or Work()
         self._maps: OrderedDict[tuple[int, Warp], QueryMap] = OrderedDict()  # latest last
         self._seen: defaultdict[object, list[int]] = defaultdict(list)
 
@@ -239,13 +243,17 @@ class Scorer:
     def query_map(self, index: int, warp: Warp) -> QueryMap:
         """Return the map of piece `index` under a warp."""
         key = (index, warp)
-        found = self._maps.pop(key, None) or QueryMap(self.pieces[index], warp)
+        found = self._maps.pop(key, None)
+        if found is None:
+            self._work.add_map()
+            found = QueryMap(self.pieces[index], warp)
         self._maps[key] = found
         if len(self._maps) > _MAX_MAPS:
             self._maps.popitem(last=False)
         return found
 
     def _verify(self, candidate: Candidate, index: int) -> Verification:
+        self._work.add_verification()
         return verify(self.query_map(index, candidate.warp), candidate)
 
     def _refine(
