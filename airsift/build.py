@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from stream.stages.repeats import FindRepeats
     from stream.stages.smooth import SmoothSettings
     from stream.stages.work_budget import WorkBudget
+    from stream.stations.entry import StationEntry
+    from stream.stations.source import StationsSource
 
 log = logging.getLogger(__name__)
 
@@ -339,6 +341,36 @@ def open_source(
     from stream.sources.file import FileSource
 
     return FileSource(Path(name), station, config.file, track=track)
+
+
+def open_stations(path: Path, config: Config) -> StationsSource:
+    """Open all stations of a list as one source.
+
+    Raises
+    ------
+    ConfigError
+        The list cannot be read, or no station of it can be used.
+    """
+    from stream.stations.source import StationsSource
+
+    def open_one(entry: StationEntry) -> Source:
+        track = entry.track or None
+        if entry.kind == "web":
+            from stream.sources.http import HttpSource
+
+            settings = entry.http_settings(config.http)
+            return HttpSource(entry.source, entry.name, settings, track=track)
+        if entry.kind == "microphone":
+            from stream.sources.microphone import MicrophoneSource
+
+            device = entry.device or config.microphone.device
+            settings_of_device = config.microphone.model_copy(update={"device": device})
+            return MicrophoneSource(entry.name, settings_of_device)
+        from stream.sources.file import FileSource
+
+        return FileSource(Path(entry.source), entry.name, config.file, track=track)
+
+    return StationsSource(path, open_one, config.http)
 
 
 def check_sinks(names: list[str]) -> None:

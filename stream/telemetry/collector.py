@@ -131,6 +131,11 @@ class Collector:
         yield _gauge("airsift_stations_live", "Live stations.", self._activity.live)
         yield _gauge("airsift_stations_silent", "Silent stations.", self._activity.silent)
         yield _gauge(
+            "airsift_stations_failing",
+            "Stations of --stations whose source cannot be opened, or has failed.",
+            self._source.failing,
+        )
+        yield _gauge(
             "airsift_stations_drifting",
             f"Stations that drift by {LOUD_PPM:g} parts per million or more.",
             self._drifting,
