@@ -47,7 +47,7 @@ class Simple:
         return [Decision(c.station, c.start, c.end, c.rate, None, 0.5, 0.5) for c in chunks]
     def snapshot(self, station):
         at = self.ends[station]
-        parts = ("columns", "clock", "classify", "voice", "smooth", "identify", "repeats")
+        parts = ("columns", "clock", "classify", "voice", "smooth", "identify", "work", "repeats")
         nothing = dict.fromkeys(parts)
         fields = {"version": 1, "rate": 16000, "hop": 320, "oldest": at, "align": at, **nothing}
         return StoredSnapshot.of_json(fields)

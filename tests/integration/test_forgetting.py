@@ -41,7 +41,7 @@ class Told:
         return []
     def snapshot(self, station):
         at = self.ends[station]
-        parts = ("columns", "clock", "classify", "voice", "smooth", "identify", "repeats")
+        parts = ("columns", "clock", "classify", "voice", "smooth", "identify", "work", "repeats")
         nothing = dict.fromkeys(parts)
         fields = {"version": 1, "rate": 16000, "hop": 320, "oldest": at, "align": at, **nothing}
         return StoredSnapshot.of_json(fields)
