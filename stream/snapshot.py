@@ -20,6 +20,7 @@ from stream.stages.clock import ClockState
 from stream.stages.identify import IdentifyPart
 from stream.stages.repeats import RepeatsPart
 from stream.stages.smooth import SmoothState
+from stream.stages.work_budget import Accounts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,6 +47,8 @@ class Snapshot(BaseModel):
         First column of the next window.
     clock, classify, voice, smooth, identify, repeats
         What these stages remember; None where they remember nothing.
+    work
+        What the queries of `identify` may still cost; None where nothing bounds them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,6 +64,7 @@ class Snapshot(BaseModel):
     voice: Sample | None
     smooth: SmoothState | None
     identify: IdentifyPart | None
+    work: Accounts | None
     repeats: RepeatsPart | None
 
     @classmethod
@@ -125,6 +129,8 @@ class Snapshot(BaseModel):
             _check_smooth(self.smooth, end)
         if self.identify is not None:
             _check_identify(self.identify, end)
+        if self.work is not None:
+            _check(self.work.at <= end, "work lies after align")
         if self.repeats is not None and (problem := self.repeats.check(end)):
             raise ValueError(problem)
         return self
