@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from stream.stages.query_times import IdentifySettings
     from stream.stages.repeats import FindRepeats
     from stream.stages.smooth import SmoothSettings
+    from stream.stages.work_budget import WorkBudget
     from stream.stations.entry import StationEntry
     from stream.stations.source import StationsSource
 
@@ -151,7 +152,28 @@ def build_identify(config: Config, rate: int, load: Load | None = None) -> Ident
     warping = None
     if identify.warp_every_n_queries:
         warping = LandmarkMatcher(catalogue, threshold=identify.threshold)
-    return Identify(plain, query_times(config, rate), warping, share_landmarks=True, load=load)
+    return Identify(
+        plain,
+        query_times(config, rate),
+        warping,
+        share_landmarks=True,
+        load=load,
+        budget=work_budget(config, rate),
+    )
+
+
+def work_budget(config: Config, rate: int) -> WorkBudget | None:
+    """Return what the queries of a station may cost; None for anything.
+
+    At once it is what the longest query's audio is worth, of each kind.
+    """
+    from stream.stages.work_budget import WorkBudget
+
+    identify = config.identify
+    if not identify.max_work:
+        return None
+    burst = max(round(identify.max_work * identify.max_query_s), 1)
+    return WorkBudget(identify.max_work, burst, rate)
 
 
 def query_times(config: Config, rate: int) -> IdentifySettings:

@@ -23,7 +23,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stream.audio import AudioChunk, Discontinuity, EndOfStream, end_of
@@ -43,11 +45,9 @@ from stream.stages.voice import Voice
 from stream.telemetry.observer import NullObserver, Observer
 
 if TYPE_CHECKING:
-    from collections import Counter
-
-    from airsift.json_types import Json, JsonObject
     from model.backend import Classifier, FrontEnd
     from stream.session import Item
+    from stream.snapshot import StoredSnapshot
     from stream.stages.repeats import FindRepeats
 
 log = logging.getLogger(__name__)
@@ -125,6 +125,12 @@ class Pipeline:
         """Chunks that came, were dropped, late, trimmed and reordered, and gaps found."""
         return self.align.counts
 
+    @property
+    def queries_skipped(self) -> Counter[str]:
+        """Queries of each kind that were left out, because a station's budget was spent."""
+        identify = next((stage for stage in self.stages if isinstance(stage, Identify)), None)
+        return identify.paid.skipped if identify else Counter()
+
     def push(self, chunks: Sequence[AudioChunk], *, last: bool = False) -> list[Event]:
         """Take the next chunks of any stations; return the events they complete.
 
@@ -169,28 +175,24 @@ class Pipeline:
         """Drop a station without ending it: another worker goes on with it."""
         self.sessions.pop(station, None)
 
-    def snapshot(self, station: str) -> JsonObject:
+    def snapshot(self, station: str) -> StoredSnapshot:
         """Return what `restore` needs to go on with a station in another process.
 
         It is small, because audio is not in it: the audio from its ``oldest`` sample on must be
         pushed again. Until the first decision or break after `restore`, it is the snapshot that was
         restored: nothing else is known, and nothing has been published since.
-
-        Returns
-        -------
-        dict
-            Of JSON's types: `Snapshot.to_json`.
         """
         session = self.sessions.get(station) or Session(station)  # `get` makes none
         if session.restored is not None:
-            return session.restored.to_json()
+            return session.restored.encode()
         parts = {stage.name: stage.snapshot(session) for stage in self.stages}
+        parts["work"] = session.work
         oldest: int = self.align.snapshot(session)
         for stage in reversed(self.stages):
             oldest = stage.oldest(session, oldest)
-        return Snapshot.of(parts, rate=self.rate, hop=self.hop, oldest=oldest).to_json()
+        return Snapshot.of(parts, rate=self.rate, hop=self.hop, oldest=oldest).encode()
 
-    def restore(self, station: str, stored: Mapping[str, Json]) -> bool:
+    def restore(self, station: str, stored: StoredSnapshot) -> bool:
         """Go on with a station where a snapshot was taken; decisions before it are not repeated.
 
         Returns
@@ -201,7 +203,7 @@ class Pipeline:
         """
         self.forget(station)
         try:
-            snapshot = Snapshot.from_json(stored, station)
+            snapshot = Snapshot.from_json(stored.to_json(), station)
             if (snapshot.rate, snapshot.hop) != (self.rate, self.hop):
                 raise ValueError("it is of a model with other columns")
         except ValueError as error:
@@ -209,6 +211,7 @@ class Pipeline:
             return False
         session = self.sessions[station]
         session.restored = snapshot
+        session.work = replace(snapshot.work) if snapshot.work else None
         for stage in self.stages:
             part = getattr(snapshot, stage.name, None)
             if part is not None:

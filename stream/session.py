@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from stream.stages.resample import ResampleState
     from stream.stages.smooth import SmoothState
     from stream.stages.voice import VoiceState
+    from stream.stages.work_budget import Accounts
 
     # What flows between the stages.
     Item: TypeAlias = (
@@ -46,6 +47,8 @@ class Session:
         Its name.
     resume_column : int >= 0
         After `Pipeline.restore`, the first column to compute; 0 otherwise.
+    work : Accounts, optional
+        What the queries of `identify` may still cost; a break in the audio changes nothing.
     landmarks : SharedLandmarks, optional
         What `identify` and `repeats` both need; in no snapshot.
     restored : Snapshot, optional
@@ -63,6 +66,7 @@ class Session:
     smooth: SmoothState | None = None
     identify: IdentifyState | None = None
     repeats: RepeatsState | None = None
+    work: Accounts | None = None
     landmarks: SharedLandmarks | None = None
     resume_column: int = 0
     restored: Snapshot | None = None
@@ -99,11 +103,14 @@ class Stage(Protocol):
         ...
 
     def snapshot(self, session: Session) -> object:
-        """Return what `restore` needs to continue; None for a stage that needs only the audio."""
+        """Return what `restore` needs to continue; None for a stage that needs only the audio.
+
+        It may be the session's own state: it holds until the station's next item.
+        """
         return None
 
     def restore(self, session: Session, part: Any) -> None:
-        """Continue where `part` was the snapshot."""
+        """Continue where `part` was the snapshot, and change nothing in it."""
         return
 
     def oldest(self, session: Session, sample: int) -> int:
