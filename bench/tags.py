@@ -4,6 +4,7 @@
 
     python -m bench.tags corpus/                     # of the test split
     python -m bench.tags corpus/ --split validation  # for choosing the threshold
+    python -m bench.tags corpus/ --jobs 1 2          # throughput of the command as well
     python -m bench.tags corpus/ --write-docs        # into docs/tags.md
 
 The corpus is one of `airsift corpus build`. Half of the files are speech: voices alone, and
@@ -15,10 +16,14 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 import av
@@ -155,17 +160,29 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=60.0, help="as of the command")
     parser.add_argument("--list", action="store_true", help="every file that is judged wrongly")
+    parser.add_argument(
+        "--jobs", type=int, nargs="+", default=[], help="measure the command with each of these"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="with --jobs, one after the other")
     parser.add_argument("--write-docs", action="store_true", help="into docs/tags.md")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="airsift-bench-") as folder:
         maker = Maker(options.corpus, options.split, SEEDS[options.split])
         made = maker.catalogue(options.files, Path(folder))
         verdicts, cpu_s, wall_s = _analyse(made, options.seconds)
+        speeds = _throughput(Path(folder), options.jobs, options.rounds, options.seconds)
     report = Report(f"tags, {options.split} split")
     rows = [_counts(made, verdicts, threshold) for threshold in THRESHOLDS]
     for row in rows:
         report.row(f"threshold {row[0]}", **dict(zip(_HEAD[1:], row[1:], strict=True)))
     report.row("speed", cpu_s_per_file=cpu_s / len(made), files_per_s=len(made) / wall_s)
+    for speed in speeds:
+        report.row(
+            f"--jobs {speed.jobs}",
+            files_per_s=len(made) / median(speed.wall_s),
+            times=median(speed.ratios(speeds[0])),
+            cpu_s_per_file=median(speed.cpu_s) / len(made),
+        )
     if options.list:
         for each, verdict in zip(made, verdicts, strict=True):
             if (verdict.confidence >= THRESHOLD) != each.is_wrong:
@@ -173,6 +190,8 @@ def main() -> None:
     if options.write_docs:
         minutes = sum(verdict.content.duration_s for verdict in verdicts) / 60
         write_section(PAGE, _SCRIPT, _section(made, rows, minutes, cpu_s))
+        if speeds:
+            write_section(PAGE, f"{_SCRIPT} --jobs", _speed_section(len(made), speeds))
     report.finish(options.json)
 
 
@@ -187,6 +206,44 @@ def _analyse(made: Sequence[Made], seconds: float) -> tuple[list[Verdict], float
         content = analyse(each.path, seconds, pipeline, [])
         verdicts.append(Verdict(Entry(each.path, each.path.name, (each.tag,)), claim, content))
     return verdicts, time.process_time() - cpu_s, time.perf_counter() - wall_s
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Seconds that the command took with so many processes, in each round."""
+
+    jobs: int
+    wall_s: list[float]
+    cpu_s: list[float]
+
+    def ratios(self, other: Speed) -> list[float]:
+        """Return how many times as fast it was as the other, in the same round."""
+        return [b / a for a, b in zip(self.wall_s, other.wall_s, strict=True)]
+
+
+def _throughput(folder: Path, jobs: Sequence[int], rounds: int, seconds: float) -> list[Speed]:
+    """Run the command on the catalogue in a folder, in rounds of all numbers of processes.
+
+    So other work on the machine slows all of them. Each run has a store of its own, and analyses
+    everything.
+    """
+    speeds = [Speed(each, [], []) for each in jobs]
+    for number in range(rounds):
+        for speed in speeds:
+            command = [
+                sys.executable, "-m", "airsift", "tags", "check", str(folder / "catalogue.csv"),
+                "--seconds", str(seconds), "--jobs", str(speed.jobs), "--format", "jsonl",
+                "--store", str(folder / f"store-{speed.jobs}-{number}"),
+            ]  # fmt: skip
+            began, before = time.perf_counter(), os.times()
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            after = os.times()
+            speed.wall_s.append(time.perf_counter() - began)
+            speed.cpu_s.append(
+                after.children_user - before.children_user
+                + after.children_system - before.children_system
+            )  # fmt: skip
+    return speeds
 
 
 _HEAD = ("threshold", "listed", "planted among them", "precision %", "recall %")
@@ -240,6 +297,23 @@ def _section(
         f"{len(made)} files ({minutes / 60:.1f} h): {kinds}. {planted} have a wrong tag.\n"
         f"{cpu_s / len(made):.2f} s of CPU a file on one thread, decoding included.\n\n"
         + "\n".join(table_lines(_HEAD, body))
+    )
+
+
+def _speed_section(count: int, speeds: Sequence[Speed]) -> str:
+    body = [
+        [
+            str(speed.jobs),
+            f"{count / median(speed.wall_s):.1f}",
+            f"{median(speed.ratios(speeds[0])):.2f}",
+            f"{median(speed.cpu_s) / count:.2f}",
+        ]
+        for speed in speeds
+    ]
+    return (
+        f"{count} files, {len(speeds[0].wall_s)} rounds on {os.cpu_count()} cores, medians; the "
+        "ratio is within a round.\n\n"
+        + "\n".join(table_lines(("`--jobs`", "files a second", "times", "s of CPU a file"), body))
     )
 
 

@@ -10,11 +10,7 @@ import typer
 from airsift.cli.common import complain
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from model.explain.explanation import Explanation
-    from model.explain.subject import Subject
 
 PAGE = "explanation.html"
 SHEET = "filters.png"
@@ -67,6 +63,7 @@ def explain(
     from model.experiments.optional import needed
     from model.explain import page, pictures
     from model.explain.activation import maximally_activating
+    from model.explain.audio import window_of
     from model.explain.chain import check_map
     from model.explain.explanation import explain as explain_window
     from model.explain.subject import read, rows_of
@@ -114,37 +111,6 @@ def explain(
     made = page.render(subject, filters, found, strongest, layers[-1], title, complain)
     write_whole(output / PAGE, made.encode())
     complain(f"{output / PAGE}: {len(made) / 1e6:.1f} MB")
-
-
-def window_of(audio: Path, start: float, subject: Subject) -> NDArray[np.float32]:
-    """Return a window of a file.
-
-    Raises
-    ------
-    SourceError, DecodeError
-        The file cannot be read, or ends before the window does.
-    """
-    import numpy as np
-
-    from airsift.errors import SourceError
-    from model.corpus.decoding import decode
-    from model.spec import SAMPLE_RATE
-
-    try:
-        data = audio.read_bytes()
-    except OSError as error:
-        raise SourceError(
-            f"{audio} cannot be read: {error.strerror or error}; check the path"
-        ) from error
-    samples = decode(data, audio.name, seconds=start + subject.seconds + 1.0)
-    first = round(start * SAMPLE_RATE)
-    found = samples[first : first + subject.samples]
-    if len(found) < subject.samples:
-        raise SourceError(
-            f"{audio} has {len(found) / SAMPLE_RATE:.2f} s from {start:g} s on, and a window of "
-            f"this network is {subject.seconds:g} s: name a longer file, or an earlier --start"
-        )
-    return found.astype(np.float32) / np.float32(32768)
 
 
 def write_sounds(found: Explanation, folder: Path) -> None:

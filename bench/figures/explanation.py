@@ -16,10 +16,9 @@ import numpy as np
 mpl.use("agg")
 
 from matplotlib import pyplot as plt
-from PIL import Image
 
-from airsift.cli.explain import window_of
 from model.explain import pictures
+from model.explain.audio import window_of
 from model.explain.explanation import explain
 from model.explain.subject import SHIPPED, read
 
@@ -67,11 +66,7 @@ def main() -> None:
         axis.set_xlabel("seconds", fontsize=8)
     axes[0, 0].set_ylabel("80 Hz to 5 kHz", fontsize=8)
     axes[1, 0].set_ylabel("80 Hz to 5 kHz", fontsize=8)
-    figure.set_dpi(75)
-    figure.canvas.draw()
-    # A palette: a third of the size, for a page that is read more often than it is measured.
-    picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
-    picture.quantize(128).save(folder / "explain_layers.png", optimize=True)
+    pictures.save(figure, folder / "explain_layers.png", dpi=75)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Experiments and networks, from the TOML files of configs/experiments.
 
 ``networks.toml`` has the networks by name; every other file is an experiment, called by its name or
-its number. An experiment of one's own is any file of the same form, beside a ``networks.toml`` or
-not.
+its number. `load` reads those that are a table of rows; `model.experiments.kinds` reads any. An
+experiment of one's own is any file of the same form, beside a ``networks.toml`` or not.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ Scale = Literal["tiny", "small", "full"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
 SplitKind = Literal["sources", "windows"]
 NETWORKS = "networks.toml"
-INVARIANCES = "invariances.toml"  # of another form: see `model.experiments.invariances`
 T = TypeVar("T", bound=BaseModel)
 
 Positive = Annotated[int, Field(ge=1)]
@@ -109,8 +108,8 @@ class _Penalty(_Table):
     share: float = 0.5
 
 
-class Finding(_Table):
-    """What the report found, and when it holds here.
+class Statement(_Table):
+    """What the report found or hoped, which an experiment is about.
 
     Attributes
     ----------
@@ -118,14 +117,23 @@ class Finding(_Table):
         One sentence.
     expected : bool
         Whether it is an expectation of ours: the report did not try it.
+    """
+
+    text: str
+    expected: bool = False
+
+
+class Finding(Statement):
+    """What the report found, and when it holds here.
+
+    Attributes
+    ----------
     better : list of two names
         The first row has the higher F.
     f_at_least, error_at_most : dict of str to float
         Row to percent.
     """
 
-    text: str
-    expected: bool = False
     better: list[tuple[str, str]] = []
     f_at_least: dict[str, float] = {}
     error_at_most: dict[str, float] = {}
@@ -260,6 +268,11 @@ class Experiment:
         """Whether a row learns from a teacher."""
         return any(row.teacher for row in self.rows)
 
+    def training_key(self, row: Row, scale: Scale) -> str:
+        """Hash of what the trainings of a row depend on, without the recordings and the seed."""
+        sizes = self.scales[scale].model_dump(exclude={"seeds"})
+        return key_of(row.key, self.windows.model_dump(), sizes, self.training.model_dump())
+
 
 def folder() -> Path:
     """Return the folder of the project's experiments."""
@@ -270,10 +283,9 @@ def folder() -> Path:
 
 
 def names() -> list[str]:
-    """Return the names of the project's experiments, in order."""
-    others = (NETWORKS, INVARIANCES)
-    found = [path.stem for path in folder().glob("*.toml") if path.name not in others]
-    return sorted(found, key=lambda name: (int(re.sub(r"\D.*", "", name) or 0), name))
+    """Return the names of the project's experiments: by number, then those without one."""
+    found = [path.stem for path in folder().glob("*.toml") if path.name != NETWORKS]
+    return sorted(found, key=lambda name: (float(re.sub(r"\D.*", "", name) or "inf"), name))
 
 
 def find(name: str) -> Path:
@@ -295,14 +307,14 @@ def find(name: str) -> Path:
     found = [each for each in names() if name in (each, each.partition("-")[0])]
     if not found:
         raise ConfigError(
-            f"experiment={name!r} is unknown: use all, the path of a TOML file, or one of "
-            f"{', '.join([*names(), Path(INVARIANCES).stem])}"
+            f"experiment={name!r} is unknown: use all, report, the path of a TOML file, or one of "
+            f"{', '.join(names())}"
         )
     return folder() / f"{found[0]}.toml"
 
 
 def load(path: Path) -> Experiment:
-    """Read an experiment.
+    """Read an experiment that is a table of rows.
 
     Raises
     ------
@@ -389,15 +401,27 @@ def parsed(path: Path, schema: type[T]) -> T:
     ConfigError
         It cannot be read, or is of another form; the message says where.
     """
+    values = raw(path)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
         return schema.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {_first(error.errors()[0])}") from error
+
+
+def raw(path: Path) -> dict[str, object]:
+    """Read a TOML file of any form.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be read.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} is no TOML file: {error}") from error
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {_first(error.errors()[0])}") from error
 
 
 def _first(error: ErrorDetails) -> str:

@@ -7,7 +7,7 @@ over groups: that of the accuracies, and that of what is lost against the unchan
 
 ::
 
-    FOLDER/SCALE/invariances/
+    FOLDER/SCALE/NAME/
       changes/CHANGE.json     probabilities of each row and seed: the change is done
       table.md, table.json, curves.png
 """
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -27,6 +28,7 @@ from airsift.files import write_whole
 from model.corpus import cache
 from model.experiments import config, runner, trainer
 from model.experiments.architecture import ConvolutionalNetwork
+from model.experiments.config import Statement
 from model.experiments.features import catalogue, store
 from model.experiments.transformations import KINDS, Change, changed
 from model.training import checkpoint
@@ -37,10 +39,9 @@ if TYPE_CHECKING:
 
     from model.evaluation.metrics import Numbers
     from model.experiments.config import Experiment, Row
-    from model.experiments.runner import Place, RowResults
+    from model.experiments.runner import Place, RowResults, Watcher
     from model.experiments.windows import Windows
 
-NAME = "invariances"
 CODE = "model.experiments.transformations"
 LIBRARIES = ("av", "numpy", "scipy", "soxr")
 _BATCH = 16  # windows
@@ -65,6 +66,7 @@ class _File(BaseModel):
 
     title: str
     question: str
+    finding: Statement
     experiment: str
     better: str
     than: str
@@ -78,15 +80,22 @@ class Comparisons:
 
     Parameters
     ----------
-    question : str
+    name : str
+        The name of its file.
+    title, question : str
         For its page.
+    finding : Statement
+        What is hoped: that the first row is better under transposition.
     experiment : Experiment
         With two rows: the one that is hoped to be better, and the other one.
     changes : list of Change
         Without the identity.
     """
 
+    name: str
+    title: str
     question: str
+    finding: Statement
     experiment: Experiment
     changes: list[Change]
 
@@ -118,7 +127,7 @@ Networks = dict[str, tuple[str, "Sequence[ConvolutionalNetwork]"]]
 
 
 def load(path: Path, scale: str) -> Comparisons:
-    """Read a file of the form of ``invariances.toml``.
+    """Read a comparison under changes, a file of the form of ``invariances.toml``.
 
     Parameters
     ----------
@@ -148,10 +157,17 @@ def load(path: Path, scale: str) -> Comparisons:
         raise ConfigError(f"{path}: {read.better!r} and {read.than!r} have other test windows")
     chosen = read.tiny if scale == "tiny" else read.changes
     changes = [each for each in chosen.listed() if not each.is_identity]
-    return Comparisons(read.question, replace(experiment, rows=rows), changes)
+    return Comparisons(
+        path.stem, read.title, read.question, read.finding, replace(experiment, rows=rows), changes
+    )
 
 
-def run(of: Comparisons, place: Place, report: Callable[[str], None]) -> Measured:
+def run(
+    of: Comparisons,
+    place: Place,
+    report: Callable[[str], None],
+    watcher: Watcher | None = None,
+) -> Measured:
     """Train what is missing of the two rows, and measure what is missing of the changes.
 
     Raises
@@ -159,18 +175,21 @@ def run(of: Comparisons, place: Place, report: Callable[[str], None]) -> Measure
     ConfigError
         As for `runner.run`. What was done stays.
     """
-    results = runner.run(of.experiment, place, report)
+    results = runner.run(of.experiment, place, report, watcher)
     networks: Networks = {
         each.row.name: (each.row.feature, _trained(of.experiment, each, place)) for each in results
     }
     test = results[0].test
     if results[1].test.key != test.key:
         raise ConfigError(
-            f"{NAME}: the windows of {results[0].row.name!r} and {results[1].row.name!r} have "
+            f"{of.name}: the windows of {results[0].row.name!r} and {results[1].row.name!r} have "
             "other lengths: compare features of one length"
         )
     keys = [result.key for each in results for result in each.results]
-    return measure(networks, test, of.changes, place.folder / NAME / "changes", keys, report)
+    folder = place.folder / of.name / "changes"
+    return measure(
+        networks, test, of.changes, folder, keys, partial(runner.report_as, report, of.name)
+    )
 
 
 def measure(
@@ -212,7 +231,7 @@ def measure(
         file = folder / f"{name.replace(' ', '-')}.json"
         there = _read(file, key)
         if there is None:
-            report(f"{NAME}: {number} of {len(wanted)}, {name}")
+            report(f"{number} of {len(wanted)}, {name}")
             there = _predicted(networks, test, change)
             values = {"key": key, "p": there.tolist()}
             write_whole(file, json.dumps(values).encode())

@@ -6,17 +6,17 @@ is right, with the intervals of a bootstrap over groups.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from airsift.files import replacing
 from model.evaluation import metrics
-from model.experiments.table import Comparison, decided, interval, pool, verdict
+from model.experiments.table import Comparison, conclusion, decided, interval, pool, verdict
 from model.experiments.transformations import KINDS, UNITS, Change, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from airsift.json_types import JsonObject
@@ -62,7 +62,7 @@ def markdown(of: Comparisons, measured: Measured) -> str:
     """Return the section of a page: question, table and verdict."""
     first, second = measured.names
     lines = [
-        "## Invariances", "", of.question, "",
+        f"## Experiment {of.name}: {of.title}", "", of.question, "",
         f"| change of the test windows | {first} | {second} | {first} above {second} |",
         "|---|---|---|---|",
     ]  # fmt: skip
@@ -79,18 +79,17 @@ def markdown(of: Comparisons, measured: Measured) -> str:
         f"Accuracy in percent, {len(test)} test windows of {len(set(test.groups))} groups, "
         f"{seeds} network{'s' if seeds > 1 else ''} each, with 95 % intervals over groups.",
         "",
-        f"The report hopes that {first} is better under transposition. "
-        f"**Here: {verdict(parts)}.** "
-        + " ".join(f"{part.text}: {part.verdict}." for part in parts),
+        conclusion("The report hopes", of.finding, parts),
         "",
     ]
     return "\n".join(lines)
 
 
-def as_json(measured: Measured) -> JsonObject:
-    """Return the table as plain values, for programs."""
+def as_json(of: Comparisons, measured: Measured) -> JsonObject:
+    """Return the table as plain values, for programs and for the picture."""
     parts = compare(measured)
     return {
+        "experiment": of.name,
         "verdict": verdict(parts),
         "parts": [{"text": part.text, "verdict": part.verdict} for part in parts],
         "changes": [
@@ -108,33 +107,38 @@ def as_json(measured: Measured) -> JsonObject:
     }
 
 
-def draw(measured: Measured, image: Path) -> None:
-    """Draw the accuracy of both rows over the amount of each kind of change, as a PNG."""
+def draw(of: Comparisons, values: Mapping[str, Any], image: Path) -> None:
+    """Draw the accuracy of both rows over the amount of each kind of change, as a PNG.
+
+    Parameters
+    ----------
+    of : Comparisons
+        What was compared.
+    values : mapping
+        As `as_json` returns them.
+    image : Path
+        The file.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    kinds = [kind for kind in KINDS if any(each.kind == kind for each in measured.changed)]
+    plain, *changed = values["changes"]
+    kinds = [kind for kind in KINDS if any(each["kind"] == kind for each in changed)]
     figure = Figure(figsize=(10, 3 * -(-len(kinds) // 3)), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(-(-len(kinds) // 3), 3, sharey=True, squeeze=False).flat
     for panel, kind in zip(panels, kinds, strict=False):
-        zero = Change(kind, 1.0 if kind == "tempo" else 0.0)
-        there = [each for each in measured.changed if each.kind == kind]
-        changes = sorted([zero, *there], key=lambda each: each.amount)
-        amounts = [each.amount for each in changes]
-        for row, (name, colour, mark) in enumerate(
-            zip(measured.names, COLOURS, ("o-", "s--"), strict=True)
-        ):
-            values = [accuracy(measured, row, None if c is zero else c) for c in changes]
-            low, middle, high = (
-                [100 * getattr(value, part) for value in values]
-                for part in ("low", "value", "high")
-            )
+        zero = {**plain, "amount": 1.0 if kind == "tempo" else 0.0}
+        there = [each for each in changed if each["kind"] == kind]
+        changes = sorted([zero, *there], key=lambda each: each["amount"])
+        amounts = [each["amount"] for each in changes]
+        for row, colour, mark in zip(of.experiment.rows, COLOURS, ("o-", "s--"), strict=True):
+            middle, low, high = 100 * np.array([each[row.name] for each in changes]).T
             panel.fill_between(amounts, low, high, color=colour, alpha=0.15, lw=0)
-            panel.plot(amounts, middle, mark, color=colour, ms=4, lw=1.4, label=name)
+            panel.plot(amounts, middle, mark, color=colour, ms=4, lw=1.4, label=row.name)
         panel.set_xlabel(f"{kind} ({UNITS[kind]})")
         panel.grid(color="#e5e5e5")
-        panel.axvline(zero.amount, color="#999999", lw=0.8, ls=":")
+        panel.axvline(zero["amount"], color="#999999", lw=0.8, ls=":")
     for panel in list(panels):
         panel.set_visible(False)
     axes = figure.axes

@@ -7,18 +7,19 @@
       NAME/
         ROW/seed-N/          see `model.experiments.trainer`
         ROW/seed-N/result.json   predictions of the test windows: the row is done
-        table.md, table.json     written by `model.experiments.table`
+        table.md, table.json, curves.png   written by `model.experiments.kinds`
 
 A row with an up-to-date result, here or in another experiment, is not run again: an interrupted
-experiment continues, and a row that two tables share is trained once.
+experiment continues, and a row that two tables share is trained once. Experiments that run at once
+wait for each other's recordings, features and trainings.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +29,7 @@ from airsift.errors import ConfigError
 from airsift.files import write_whole
 from model.corpus import cache, teacher
 from model.corpus.sources import SPLITS
-from model.experiments import distillation, trainer, windows
+from model.experiments import config, distillation, trainer, windows
 from model.experiments.architecture import ConvolutionalNetwork
 from model.experiments.baselines import Baseline
 from model.experiments.features import catalogue, store
@@ -144,24 +145,64 @@ def run(
             f"{experiment.name}: rows of it learn from a teacher: name the folder of its files, "
             f"{teacher.FILE} and {teacher.CLASSES}, with --teacher"
         )
-    sizes = experiment.scales[place.scale]
     features = {name: catalogue.make(name) for name in {row.feature for row in experiment.rows}}
     for row in experiment.rows:
         _network(experiment, row, features[row.feature], seed=0)  # fail before hours of work
-    drawn: dict[tuple[SplitKind, int], dict[Split, Windows]] = {}
-    for row in experiment.rows:
-        spans = row.split, features[row.feature].samples
-        if spans not in drawn:
-            drawn[spans] = windows.draw(
-                place.corpus, experiment.windows, row.split, sizes, spans[1]
-            )
+    drawn = _draw(experiment, place, report)
     found = []
     for number, row in enumerate(experiment.rows, 1):
         feature = features[row.feature]
-        rows = drawn[row.split, feature.samples]
+        rows = drawn[row.name]
         title = f"{experiment.name}, row {number} of {len(experiment.rows)}, {row.name}"
         results = _row(experiment, row, feature, rows, place, title, report, watcher)
         found.append(RowResults(row, results, rows["test"], feature.input_bytes))
+    return found
+
+
+def done(experiment: Experiment, place: Place, report: Callable[[str], None]) -> list[RowResults]:
+    """Return what is trained already of an experiment, without training anything.
+
+    Returns
+    -------
+    list of RowResults
+        Of the rows with at least one up-to-date training, in their order.
+
+    Raises
+    ------
+    ConfigError
+        The recordings are not there, or do not suffice.
+    """
+    sizes = experiment.scales[place.scale]
+    drawn = _draw(experiment, place, report)
+    found = []
+    for row in experiment.rows:
+        feature, rows = catalogue.make(row.feature), drawn[row.name]
+        key = _key(experiment, row, feature, rows, sizes)
+        home = row_folder(experiment, row, place.folder)
+        results = [
+            _find(place.folder, home / f"seed-{seed}", f"{key}-{seed}")
+            for seed in range(1, sizes.seeds + 1)
+        ]
+        there = [each for each in results if each is not None]
+        if there:
+            found.append(RowResults(row, there, rows["test"], feature.input_bytes))
+    return found
+
+
+def _draw(
+    experiment: Experiment, place: Place, report: Callable[[str], None]
+) -> dict[str, dict[Split, Windows]]:
+    """Return the windows of each row by its name: rows of one split and length share them."""
+    sizes = experiment.scales[place.scale]
+    drawn: dict[tuple[SplitKind, int], dict[Split, Windows]] = {}
+    found = {}
+    for row in experiment.rows:
+        spans = row.split, catalogue.make(row.feature).samples
+        if spans not in drawn:
+            drawn[spans] = windows.draw(
+                place.corpus, experiment.windows, row.split, sizes, spans[1], report
+            )
+        found[row.name] = drawn[spans]
     return found
 
 
@@ -169,6 +210,44 @@ def row_folder(experiment: Experiment, row: Row, folder: Path) -> Path:
     """Return the folder of a row."""
     safe = "".join(c if c.isalnum() else "-" for c in row.name.lower())
     return folder / experiment.name / "-".join(part for part in safe.split("-") if part)
+
+
+def training_folder(
+    experiment: Experiment, row: Row, seed: int, folder: Path, scale: Scale
+) -> Path | None:
+    """Return where a row's network was trained: in its folder, or in that of an equal row.
+
+    Parameters
+    ----------
+    experiment, row : Experiment, Row
+        The row. Equal ones are looked for in the project's experiments.
+    seed : int > 0
+        The training.
+    folder : Path
+        Results of all experiments at this scale.
+    scale : Scale
+        The scale.
+
+    Returns
+    -------
+    Path or None
+        The folder with ``best.pt``; None if it is not trained.
+    """
+    key = experiment.training_key(row, scale)
+    equal = [
+        (other, each)
+        for other in _of_the_project()
+        for each in other.rows
+        if other.training_key(each, scale) == key
+    ]
+    homes = (row_folder(*one, folder) / f"seed-{seed}" for one in [(experiment, row), *equal])
+    return next((home for home in homes if (home / "best.pt").is_file()), None)
+
+
+@functools.cache
+def _of_the_project() -> tuple[Experiment, ...]:
+    found = [config.find(name) for name in config.names()]
+    return tuple(config.load(path) for path in found if "rows" in config.raw(path))
 
 
 def _row(
@@ -198,10 +277,11 @@ def _row(
     results = []
     for seed in seeds:
         folder = home / f"seed-{seed}"
-        with cache.exclusive(folder):
-            result = found[seed] or _trained(
+        with cache.building(folder, report):
+            # Another command may have trained it while this one waited.
+            result = found[seed] or _read(folder / RESULT, f"{key}-{seed}") or _trained(
                 experiment, row, feature, rows, arrays, place, seed, f"{key}-{seed}", folder,
-                partial(_report_seed, report, f"{title}, seed {seed} of {sizes.seeds}"),
+                functools.partial(report_as, report, f"{title}, seed {seed} of {sizes.seeds}"),
                 watcher,
             )  # fmt: skip
             write_whole(folder / RESULT, json.dumps(asdict(result)).encode())
@@ -209,7 +289,8 @@ def _row(
     return results
 
 
-def _report_seed(report: Callable[[str], None], title: str, line: str) -> None:
+def report_as(report: Callable[[str], None], title: str, line: str) -> None:
+    """Report a line under a title."""
     report(f"{title}: {line}")
 
 

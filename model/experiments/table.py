@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from airsift.json_types import JsonObject
     from model.evaluation.metrics import Flags, Numbers
-    from model.experiments.config import Experiment, Reported
+    from model.experiments.config import Experiment, Reported, Statement
     from model.experiments.runner import RowResults
     from model.experiments.windows import Windows
 
@@ -90,16 +90,32 @@ def figures(results: RowResults) -> Figures:
 
 
 def compare(experiment: Experiment, rows: Sequence[RowResults]) -> list[Comparison]:
-    """Return what holds of the finding of an experiment, part by part."""
+    """Return what holds of the finding of an experiment, part by part.
+
+    A part about a row that is not trained is open.
+    """
     named = {each.row.name: each for each in rows}
     finding = experiment.finding
-    found = [_better(named[first], named[second]) for first, second in finding.better]
+    found = []
+    for pair in finding.better:
+        if missing := [name for name in pair if name not in named]:
+            found.append(_missing(f"F of {pair[0]} above {pair[1]}", missing))
+        else:
+            found.append(_better(named[pair[0]], named[pair[1]]))
     for name, percent in finding.f_at_least.items():
-        f = figures(named[name]).f
-        found.append(_limit(f"F of {name}", f, percent / 100, above=True))
+        title = f"F of {name}"
+        found.append(
+            _limit(title, figures(named[name]).f, percent / 100, above=True)
+            if name in named
+            else _missing(title, [name])
+        )
     for name, percent in finding.error_at_most.items():
-        error = figures(named[name]).error
-        found.append(_limit(f"error of {name}", error, percent / 100, above=False))
+        title = f"error of {name}"
+        found.append(
+            _limit(title, figures(named[name]).error, percent / 100, above=False)
+            if name in named
+            else _missing(title, [name])
+        )
     return found
 
 
@@ -109,6 +125,13 @@ def verdict(parts: Sequence[Comparison]) -> Verdict:
     if "contradicted" in verdicts:
         return "contradicted"
     return "open" if "open" in verdicts else "held"
+
+
+def conclusion(source: str, finding: Statement, parts: Sequence[Comparison]) -> str:
+    """Return the line about a finding: what is said, by whom, and what holds here of its parts."""
+    source = "Expected" if finding.expected else source
+    held = " ".join(f"{part.text}: {part.verdict}." for part in parts)
+    return f"{source}: {finding.text} **Here: {verdict(parts)}.** {held}"
 
 
 def markdown(experiment: Experiment, rows: Sequence[RowResults]) -> str:
@@ -134,15 +157,13 @@ def markdown(experiment: Experiment, rows: Sequence[RowResults]) -> str:
             f"{'' if theirs.error is None else _number(theirs.error)} |"
         )
     parts = compare(experiment, rows)
-    source = "Expected" if experiment.finding.expected else "The report found"
     test = rows[0].test
     lines += [
         "",
         f"{len(test)} test windows of {len(set(test.groups))} groups, recall, precision and F of "
         f"{' or '.join(experiment.windows.positive)}, in percent, with 95 % intervals over groups.",
         "",
-        f"{source}: {experiment.finding.text} **Here: {verdict(parts)}.** "
-        + " ".join(f"{part.text}: {part.verdict}." for part in parts),
+        conclusion("The report found", experiment.finding, parts),
         "",
     ]
     return "\n".join(lines)
@@ -187,6 +208,10 @@ def _better(first: RowResults, second: RowResults) -> Comparison:
         difference, low, high = found.value, found.low, found.high
     text = f"{names} by {100 * difference:.1f} ({100 * low:.1f} to {100 * high:.1f})"
     return Comparison(text, decided(low, high, strict=True))
+
+
+def _missing(text: str, names: Sequence[str]) -> Comparison:
+    return Comparison(f"{text} ({' and '.join(names)} not trained)", "open")
 
 
 def _limit(name: str, value: Estimate, limit: float, *, above: bool) -> Comparison:

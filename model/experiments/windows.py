@@ -135,7 +135,12 @@ def decode_manifest(
 
 
 def draw(
-    corpus: Path, choice: WindowChoice, split: SplitKind, sizes: Sizes, length: int
+    corpus: Path,
+    choice: WindowChoice,
+    split: SplitKind,
+    sizes: Sizes,
+    length: int,
+    report: Callable[[str], None] | None = None,
 ) -> dict[Split, Windows]:
     """Draw the windows of an experiment.
 
@@ -151,6 +156,8 @@ def draw(
         Windows of each split; half of them are of each class.
     length : int > 0
         Samples of a window.
+    report : callable, optional
+        Receives a line where another command is decoding the recordings: this one waits for it.
 
     Returns
     -------
@@ -165,7 +172,7 @@ def draw(
     counts: dict[Split, int] = {
         "train": sizes.train, "validation": sizes.validation, "test": sizes.test,
     }  # fmt: skip
-    listed = recordings.read_index(corpus)
+    listed = _listed(corpus, report)
     draw_class = _draw_grid if split == "windows" else _draw_groups
     parts: dict[Split, list[Windows]] = {each: [] for each in SPLITS}
     for number, kinds in enumerate((choice.negative, choice.positive)):
@@ -179,6 +186,17 @@ def draw(
             of = np.full(len(rows), number, np.intp)
             parts[name].append(Windows(corpus, length, [each for each, _ in rows], starts, of))
     return {name: _joined(each) for name, each in parts.items()}
+
+
+def _listed(corpus: Path, report: Callable[[str], None] | None) -> list[Recording]:
+    """List the recordings of a corpus; wait for another command that decodes them."""
+    try:
+        return recordings.read_index(corpus)
+    except ConfigError:
+        if report is None or not (corpus / recordings.AUDIO).is_dir():
+            raise
+    with cache.building(corpus, report):
+        return recordings.read_index(corpus)
 
 
 Drawn = dict["Split", list[tuple["Recording", int]]]

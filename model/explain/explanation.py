@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -134,22 +135,43 @@ def explain(
     ConfigError
         A layer or a map is unknown, or captum is missing.
     """
+    inputs = input_of(subject, audio)
     with torch.no_grad():
-        inputs = subject.features(torch.from_numpy(audio)[None])
-        trace = subject.chain.trace(inputs)
         p = torch.sigmoid(subject.log_odds(inputs))[0].tolist()
-    transform = (
-        sound.ConstantQ(subject.cqt_hop, subject.chain.shape[1]) if subject.cqt_hop else None
-    )
+    found = reconstruct(subject, audio, layers=layers, number=number, count=count, report=report)
+    resynthesis = audio_of(subject, inputs[0].cpu())
+    return Explanation(
+        audio, inputs[0].cpu().numpy(), resynthesis,
+        None if resynthesis is None else _converged(subject, inputs[0].cpu(), resynthesis),
+        dict(zip(subject.labels, p, strict=True)),
+        found, _attributions(subject, inputs[0], report),
+    )  # fmt: skip
 
-    def audio_of(values: Tensor) -> Floats | None:
-        if transform is None:
-            return None
-        magnitudes = (torch.exp2(values[0]) - 1) / subject.compression
-        made = sound.griffin_lim(transform, magnitudes)[: subject.samples]
-        made = torch.nn.functional.pad(made, (0, subject.samples - len(made)))
-        return (made / made.abs().max().clamp_min(1.0)).numpy()
 
+def reconstruct(
+    subject: Subject,
+    audio: Floats,
+    *,
+    layers: Sequence[str],
+    number: int | None,
+    count: int,
+    report: Callable[[str], None],
+) -> list[Reconstruction]:
+    """Return what maps of layers keep of a window: by layer, strongest first.
+
+    Parameters
+    ----------
+    subject, audio, layers, number, count, report
+        As for `explain`.
+
+    Raises
+    ------
+    ConfigError
+        A layer or a map is unknown.
+    """
+    inputs = input_of(subject, audio)
+    with torch.no_grad():
+        trace = subject.chain.trace(inputs)
     found = []
     for name in layers:
         maps = trace.maps[name]
@@ -164,16 +186,33 @@ def explain(
             found.append(Reconstruction(
                 name, each, strength,
                 (values if values.dim() else values.view(1, 1)).cpu().numpy(), shown.numpy(),
-                audio_of(shown) if strength > 0 else None,
+                audio_of(subject, shown) if strength > 0 else None,
             ))  # fmt: skip
         report(f"{name}: {min(count, len(projected))} of {maps.shape[1]} maps")
-    resynthesis = audio_of(inputs[0].cpu())
-    return Explanation(
-        audio, inputs[0].cpu().numpy(), resynthesis,
-        None if resynthesis is None else _converged(subject, inputs[0].cpu(), resynthesis),
-        dict(zip(subject.labels, p, strict=True)),
-        found, _attributions(subject, inputs[0], report),
-    )  # fmt: skip
+    return found
+
+
+def input_of(subject: Subject, audio: Floats) -> Tensor:
+    """Return the feature of a window [shape=(1, channels, frames, bins)]."""
+    with torch.no_grad():
+        return subject.features(torch.from_numpy(audio)[None])
+
+
+def audio_of(subject: Subject, values: Tensor) -> Floats | None:
+    """Return the audio of an input [shape=(1, frames, bins)], if it is a constant-Q transform."""
+    if not subject.cqt_hop:
+        return None
+    transform = _transform(subject.cqt_hop, subject.chain.shape[1])
+    magnitudes = (torch.exp2(values[0]) - 1) / subject.compression
+    made = sound.griffin_lim(transform, magnitudes)[: subject.samples]
+    made = torch.nn.functional.pad(made, (0, subject.samples - len(made)))
+    found: Floats = (made / made.abs().max().clamp_min(1.0)).numpy()
+    return found
+
+
+@lru_cache(maxsize=1)
+def _transform(hop: int, columns: int) -> sound.ConstantQ:
+    return sound.ConstantQ(hop, columns)
 
 
 def as_input(subject: Subject, inputs: Tensor, projected: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ZERO = 128  # the grey of 0 in a picture with both signs
 _GAP = 1  # cells between two filters of a sheet
 _ACROSS = 20  # filters
+_COLOURS = 64
 
 
 def png(values: NDArray[np.uint8]) -> bytes:
@@ -143,5 +144,15 @@ def draw_sheet(groups: Sequence[tuple[str, Floats]], path: Path) -> None:
         axis.set_xticks([])
         axis.set_yticks([])
     figure.suptitle("Filters of the first layer", fontsize=10)
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=110)
+    save(figure, path, dpi=110)
+
+
+def save(figure: Any, path: Path, *, dpi: int) -> None:
+    """Write a figure of matplotlib's Agg canvas as a PNG with a palette: a third of the size."""
+    from PIL import Image  # comes with matplotlib
+
+    figure.set_dpi(dpi)
+    figure.canvas.draw()
+    picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
+    with replacing(path) as partial, partial.open("wb") as out:
+        picture.quantize(_COLOURS).save(out, format="png", optimize=True)

@@ -22,7 +22,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from airsift.errors import ConfigError, SpecMismatch
 from model import weights
 from model.backend import columns_of
-from model.experiments.runner import row_folder
+from model.experiments.config import SCALES
+from model.experiments.runner import row_folder, training_folder
 from model.explain.chain import Chain, Layer, named
 from model.explain.pictures import structure
 from model.frontend.kernels import bin_frequencies
@@ -147,6 +148,9 @@ def read(path: Path, experiment: Path | None = None, device: str = "cpu") -> Sub
 def find(path: Path) -> Path:
     """Return the file of a network: of a folder, the best state of its first seed.
 
+    A row of an experiment may be trained in the folder of an equal row, see
+    `model.experiments.runner.training_folder`.
+
     Raises
     ------
     ConfigError
@@ -156,7 +160,7 @@ def find(path: Path) -> Path:
         return weights.DEFAULT_WEIGHTS
     if path.is_dir():
         there = (path / "network.pt", path / "best.pt", path / "seed-1" / "best.pt")
-        found = next((each for each in there if each.is_file()), None)
+        found = next((each for each in there if each.is_file()), _equal_row(path))
         if found is None:
             raise ConfigError(
                 f"{path} holds no network: name the folder of a row of an experiment, a best.pt, "
@@ -164,6 +168,8 @@ def find(path: Path) -> Path:
             )
         return found
     if not path.is_file():
+        if (elsewhere := _equal_row(path)) is not None:
+            return elsewhere
         raise ConfigError(
             f"{path} is not there: name a best.pt of `airsift experiment`, an exported model, or "
             f"`{SHIPPED}`"
@@ -186,13 +192,46 @@ def rows_of(folder: Path, experiment: Path | None = None) -> list[Path]:
     list of Path
         In the order of the experiment's table; empty if this is another folder.
     """
-    found = sorted(folder.glob("*/seed-1/best.pt"))
-    if not found:
+    described = _experiment_of(folder, experiment)
+    if described is None:
         return []
-    described, _ = _row_of(found[0], experiment)
-    order = [row_folder(described, row, Path()).name for row in described.rows]
-    rows = [each for each in found if each.parents[1].name in order]
-    return sorted(rows, key=lambda each: order.index(each.parents[1].name))
+    rows = (row for row in described.rows if row.layers is not None)
+    return [state for row in rows for state in _states(described, row, folder.resolve())]
+
+
+def _states(described: Experiment, row: Row, home: Path) -> list[Path]:
+    """Return the best state of a row's first seed, of the experiment with this folder."""
+    results = home.parent
+    own = home / row_folder(described, row, Path()).name / "seed-1" / STATES[0]
+    if own.is_file():
+        return [own]
+    scale = next((each for each in SCALES if each == results.name), None)
+    folder = None if scale is None else training_folder(described, row, 1, results, scale)
+    return [] if folder is None else [folder / STATES[0]]
+
+
+def _experiment_of(folder: Path, toml: Path | None) -> Experiment | None:
+    """Return the experiment whose results are in a folder, or None if it is another folder."""
+    from model.experiments import config
+
+    if toml is not None:
+        return config.load(toml) if any(folder.glob("*/seed-1/*.pt")) else None
+    name = folder.resolve().name
+    if name not in config.names() or "rows" not in config.raw(config.find(name)):
+        return None
+    return config.load(config.find(name))
+
+
+def _equal_row(path: Path) -> Path | None:
+    """Return the state of the row whose folder this is, which is trained in another one."""
+    home = path.resolve().parent
+    described = _experiment_of(home, None)
+    if described is None:
+        return None
+    for row in described.rows:
+        if row_folder(described, row, Path()).name == path.name and row.layers is not None:
+            return next(iter(_states(described, row, home)), None)
+    return None
 
 
 def check_device(device: str) -> None:

@@ -425,3 +425,30 @@ def test_after_a_kill_only_what_is_missing_is_analysed(
     assert len(done.stdout.splitlines()) == 30
     paths = [json.loads(line)["path"] for line in after.splitlines() if line.endswith(b"}")]
     assert len(paths) == len(set(paths)) == 60  # none was analysed twice
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_the_output_is_the_same_with_any_number_of_processes(shelf: Path, tmp_path: Path) -> None:
+    rows = [("path", "genre")]
+    for number in range(13):
+        name = f"{number}.wav"
+        if number == 7:  # one line of its own, in its place
+            (tmp_path / name).write_text("no audio")
+        else:
+            os.link(shelf / f"{number % 6}.wav", tmp_path / name)
+        rows.append((name, "Rock"))
+    with (tmp_path / "c.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    found = []
+    for jobs in (1, 2, 3):
+        done = airsift(
+            "tags", "check", tmp_path / "c.csv", "--store", tmp_path / f"store-{jobs}", "--jobs",
+            jobs, "--format", "jsonl",
+        )  # fmt: skip
+        found.append((done.returncode, done.stdout, done.stderr))
+    assert found[0] == found[1] == found[2]
+    assert found[0][0] == 1
+    assert found[0][1].count("\n") == 7
+    stores = [(tmp_path / f"store-{jobs}").read_bytes() for jobs in (1, 2, 3)]
+    assert stores[0] == stores[1] == stores[2]

@@ -4,12 +4,14 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from model.corpus import cache
-from model.experiments import config, windows
+from model.experiments import config, kinds, windows
+from model.experiments.report.page import linked
 from tests.command import airsift
 from tests.model.experiments.manifest import write_manifest
 
@@ -100,36 +102,82 @@ def test_a_row_that_two_tables_share_is_trained_once(manifest, tmp_path) -> None
     assert first["f"] == second["f"]
 
 
+def begin(names: Sequence[object], *more: object) -> list[subprocess.Popen[str]]:
+    """Start experiments at the tiny scale, each in a process."""
+    command = [sys.executable, "-m", "airsift", "experiment"]
+    options = ["--scale", "tiny", "--threads", "1", *more]
+    return [
+        subprocess.Popen(
+            [*map(str, (*command, name, *options))],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )
+        for name in names
+    ]  # fmt: skip
+
+
+def wait_for(line: str, process: subprocess.Popen[str]) -> None:
+    """Read what a process says until a line ends so."""
+    assert process.stderr is not None
+    seen = [""]
+    while not seen[-1].rstrip("\n").endswith(line):
+        seen.append(process.stderr.readline())
+        assert seen[-1], seen
+
+
+def end_well(processes: Sequence[subprocess.Popen[str]]) -> str:
+    """Wait for processes; return what the last one said."""
+    for each in processes:
+        _, err = each.communicate(timeout=120)
+        assert each.returncode == 0, err
+    return err
+
+
 @pytest.mark.slow
 @pytest.mark.process
 def test_two_experiments_at_once_share_their_features(manifest, tmp_path) -> None:
     """What one computes, the other waits for and takes."""
-    command = [sys.executable, "-m", "airsift", "experiment"]
     corpus = tmp_path / "corpus"
     windows.decode_manifest(manifest, corpus, lambda line: None)
-    options = ["--scale", "tiny", "--folder", tmp_path, "--threads", "1", "--corpus", corpus]
-    names = ("one", "two")
-    for name in names:
-        (tmp_path / f"{name}.toml").write_text(OWN.replace("seeds = 2", "seeds = 1"))
+    files = [tmp_path / "one.toml", tmp_path / "two.toml"]
+    for file in files:
+        file.write_text(OWN.replace("seeds = 2", "seeds = 1"))
     # As if a third one computed: both have to wait.
     with cache.building(tmp_path / "tiny" / "features", lambda line: None):
-        both = [
-            subprocess.Popen(
-                [*command, tmp_path / f"{name}.toml", *options],
-                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            )
-            for name in names
-        ]  # fmt: skip
+        both = begin(files, "--folder", tmp_path, "--corpus", corpus)
         for each in both:
-            assert each.stderr is not None
-            seen = []
-            while "features: waiting for it" not in "".join(seen):
-                seen.append(each.stderr.readline())
-                assert seen[-1], seen
-    for each in both:
-        _, err = each.communicate(timeout=120)
-        assert each.returncode == 0, err
+            wait_for("features: waiting for it", each)
+    end_well(both)
     assert len(list((tmp_path / "tiny" / "features").glob("mfcc-*.json"))) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_two_experiments_at_once_on_one_manifest_share_its_audio(manifest, tmp_path) -> None:
+    """One decodes it, and the other waits."""
+    corpus = tmp_path / "audio" / manifest.stem
+    files = [tmp_path / "one.toml", tmp_path / "two.toml"]
+    for file in files:
+        file.write_text(OWN.replace("seeds = 2", "seeds = 1"))
+    with cache.building(corpus, lambda line: None):
+        both = begin(files, "--folder", tmp_path, "--data", manifest)
+        for each in both:
+            wait_for(f"building {corpus}: waiting for it", each)
+    end_well(both)
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_the_same_experiment_twice_at_once_is_trained_once(manifest, tmp_path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(OWN.replace("seeds = 2", "seeds = 1"))
+    seed = tmp_path / "tiny" / "own" / "network" / "seed-1"
+    with cache.building(seed, lambda line: None):
+        both = begin([own, own], "--folder", tmp_path, "--data", manifest)
+        for each in both:
+            wait_for(f"building {seed}: waiting for it", each)
+    said = "".join(each.communicate(timeout=120)[1] for each in both)
+    assert [each.returncode for each in both] == [0, 0]
+    assert said.count("epoch 1 of 6") == 1
 
 
 @pytest.mark.parametrize(
@@ -137,12 +185,14 @@ def test_two_experiments_at_once_share_their_features(manifest, tmp_path) -> Non
     [
         (
             ("11",),
-            "experiment='11' is unknown: use all, the path of a TOML file, or one of 1-voice",
+            "experiment='11' is unknown: use all, report, the path of a TOML file, or one of 1",
         ),
         (("1", "--scale", "huge"), "scale='huge' is unknown: use one of tiny, small, full"),
         (("3", "--device", "tpu"), "device='tpu' is unknown: use cpu or cuda"),
         (("6",), "holds no audio: run `airsift corpus build` first"),
         (("6", "--data", "none.csv"), "none.csv cannot be read"),
+        (("6", "--docs", "docs"), "--docs docs is for the page of `all` and `report`, not for 6"),
+        (("report",), "experiments/small has no results: run `airsift experiment all --scale"),
     ],
 )
 def test_bad_input_is_one_line(arguments, message, tmp_path, monkeypatch) -> None:
@@ -159,21 +209,33 @@ def test_all_experiments_at_the_tiny_scale(manifest, tmp_path) -> None:
     pytest.importorskip("librosa")
     pytest.importorskip("sklearn")
     began = time.process_time()
-    code, _, err = run("all", tmp_path, "--data", manifest)
+    code, _, err = run("all", tmp_path, "--data", manifest, "--docs", tmp_path / "docs")
     assert code == 0, err
     assert time.process_time() - began < 180  # on one core
-    page = (tmp_path / "tiny" / "report2015.md").read_text()
+    page = (tmp_path / "docs" / "report2015.md").read_text()
+    assert page == (tmp_path / "tiny" / "report2015.md").read_text()
     for name in config.names():
-        has_teacher = config.load(config.find(name)).has_teacher
+        study = kinds.read(config.find(name), "tiny")
+        has_teacher = study.trained.has_teacher
         assert (f"{name} is left out: its teacher is not part of airsift" in err) == has_teacher
         assert (f"## Experiment {name}: " in page) != has_teacher
+        assert (f"![{study.title}](report2015/{name}.png)" in page) != has_teacher
         if has_teacher:
             continue
-        for row in config.load(config.find(name)).rows:
-            assert f"| {row.name} | " in page
-    pictures = [part.partition(")")[0] for part in page.split("](")[1:]]
-    assert len(pictures) > 20
-    assert all((tmp_path / "tiny" / picture).is_file() for picture in pictures)
+        for row in study.trained.rows:
+            assert f"| {row.name} | " in page or f" {row.name} |" in page
+    for name in ("6-l1", "8-penalties"):
+        assert f"](report2015/{name}-filters.png)" in page
+    files = {path.name: path for path in (tmp_path / "docs" / "report2015").iterdir()}
+    assert set(files) == linked(page)
+    sizes = {
+        suffix: sum(path.stat().st_size for path in files.values() if path.suffix == suffix)
+        for suffix in (".png", ".opus")
+    }
+    # It can be committed.
+    assert sizes[".png"] < 1_500_000
+    assert 0 < sizes[".opus"] < 300_000
+    assert len([name for name in files if "-map-" in name]) == 3
 
 
 @pytest.mark.slow
@@ -186,4 +248,5 @@ def test_all_goes_on_after_an_experiment_that_lacks_audio(tmp_path, monkeypatch)
     assert "1 of 2 experiments could not be run (1-voice): see the lines above" in err
     page = (tmp_path / "tiny" / "report2015.md").read_text()
     assert "## Experiment 3-classifiers" in page
+    assert "| 1-voice: a female or a male voice | The error is 1 %. | not run |" in page
     assert "neither figures nor findings mean anything" in page

@@ -50,8 +50,9 @@ def own(folder: Path, text: str) -> Path:
 
 
 def test_there_are_the_eight_experiments_of_the_report_and_ours() -> None:
-    numbers = [name.partition("-")[0] for name in config.names()]
+    *numbers, last = [name.partition("-")[0] for name in config.names()]
     assert numbers == [*"123456789", "9b", "10"]
+    assert last == "invariances"
     ours = [each.name for each in map(loaded, numbers) if each.finding.expected]
     assert ours == ["9-distillation", "9b-distillation-of-voices", "10-separation"]
 
@@ -163,7 +164,7 @@ def test_a_mistake_in_a_file_is_one_line_with_the_key(tmp_path, change, message)
 
 
 def test_what_is_not_there_is_refused(tmp_path) -> None:
-    with pytest.raises(ConfigError, match=r"'11' is unknown: use all, the path .* 1-voice"):
+    with pytest.raises(ConfigError, match=r"'11' is unknown: use all, report, .* 1-voice"):
         config.find("11")
     with pytest.raises(ConfigError, match=re.escape(f"{tmp_path / 'no.toml'} cannot be read")):
         config.load(tmp_path / "no.toml")

@@ -100,6 +100,8 @@ question = "What is lost?"
 experiment = "own.toml"
 better = "CQT"
 than = "STFT"
+[finding]
+text = "The first is better."
 [changes]
 transposition = [-2]
 [tiny]
@@ -112,7 +114,7 @@ level = [-20, 0]
 def test_the_command_measures_each_change_once(manifest, tmp_path) -> None:
     pytest.importorskip("librosa")
     (tmp_path / "own.toml").write_text(OWN)
-    own = tmp_path / "invariances.toml"
+    own = tmp_path / "shifts.toml"  # any name
     own.write_text(CHANGES)
 
     def run() -> tuple[int, str, str]:
@@ -122,13 +124,14 @@ def test_the_command_measures_each_change_once(manifest, tmp_path) -> None:
 
     code, out, err = run()
     assert code == 0, err
-    assert "invariances: 4 of 4, level -20 dB" in err
-    home = tmp_path / "tiny" / "invariances"
+    assert "shifts: 4 of 4, level -20 dB" in err
+    home = tmp_path / "tiny" / "shifts"
     assert (home / "table.md").read_text() in out + "\n"
     assert (home / "curves.png").read_bytes()[:4] == b"\x89PNG"
     for line in ("| none | ", "| transposition -4 semitones | ", "| level -20 dB | "):
         assert line in out
-    assert "The report hopes that CQT is better under transposition. **Here: " in out
+    assert "The report hopes: The first is better. **Here: " in out
+    assert json.loads((home / "table.json").read_text())["verdict"] in out
     # Unchanged windows have the probabilities that the experiment found.
     for number, row in enumerate(("cqt", "stft")):
         found = json.loads((tmp_path / "tiny" / "own" / row / "seed-1" / "result.json").read_text())
@@ -139,8 +142,8 @@ def test_the_command_measures_each_change_once(manifest, tmp_path) -> None:
     (home / "changes" / "transposition-+4-semitones.json").unlink()
     code, again, err = run()
     assert (code, again) == (0, out)
-    assert [line for line in err.splitlines() if line.startswith("invariances")] == [
-        "invariances: 3 of 4, transposition +4 semitones"
+    assert [line for line in err.splitlines() if line.startswith("shifts")] == [
+        "shifts: 3 of 4, transposition +4 semitones"
     ]
     (tmp_path / "tiny" / "own" / "cqt" / "seed-1" / "best.pt").unlink()
     code, _, err = run()
@@ -150,13 +153,12 @@ def test_the_command_measures_each_change_once(manifest, tmp_path) -> None:
 
 def test_the_projects_file_names_two_rows_of_experiment_5() -> None:
     for scale in config.SCALES:
-        found = invariances.load(config.folder() / config.INVARIANCES, scale)
+        found = invariances.load(config.find("invariances"), scale)
         assert [row.name for row in found.experiment.rows] == ["CQT", "STFT"]
         assert found.experiment.name == "5-features"
         assert {change.kind for change in found.changes} == set(invariances.KINDS)
     amounts = {c.amount for c in found.changes if c.kind == "transposition"}
     assert amounts == set(range(-6, 7)) - {0}
-    assert "invariances" not in config.names()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import torch
 
 from airsift.errors import ConfigError
+from model.corpus import cache
 from model.corpus.sources import SPLITS
 from model.experiments import windows
 from model.experiments.config import Sizes, WindowChoice
@@ -71,6 +74,29 @@ def test_the_same_corpus_gives_the_same_windows_at_every_length_of_training(corp
     }
     shorter = windows.draw(corpus, CHOICE, "sources", SIZES, LENGTH // 2)
     assert shorter["train"].key != first["train"].key
+
+
+def test_drawing_waits_for_a_build_of_its_recordings(corpus) -> None:
+    """A second command on the same manifest looks for changes while the first one draws."""
+    expected = windows.draw(corpus, CHOICE, "sources", SIZES, LENGTH)
+    waits, said = threading.Event(), []
+
+    def report(line: str) -> None:
+        said.append(line)
+        waits.set()
+
+    with ThreadPoolExecutor(1) as other:
+        with cache.building(corpus, report), cache.changing(corpus):
+            drawn = other.submit(windows.draw, corpus, CHOICE, "sources", SIZES, LENGTH, report)
+            assert waits.wait(10)
+            assert not drawn.done()
+        assert drawn.result(10)["test"].key == expected["test"].key
+    assert said == [f"another command is building {corpus}: waiting for it"]
+    # One that was interrupted is nothing to wait for.
+    (corpus / cache.UNFINISHED).touch()
+    with pytest.raises(ConfigError, match="a build of it was interrupted"):
+        windows.draw(corpus, CHOICE, "sources", SIZES, LENGTH, report)
+    (corpus / cache.UNFINISHED).unlink()
 
 
 def test_voices_of_a_manifest_are_its_classes(corpus) -> None:

@@ -1,0 +1,1 @@
+"""The page of all experiments, with pictures and sounds: `page` writes it."""
