@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stream.sinks.base import Sink
     from stream.sources.base import Source
     from stream.stages.identify import Identify
+    from stream.stages.levels import Levels
     from stream.stages.query_times import IdentifySettings
     from stream.stages.repeats import FindRepeats
     from stream.stages.smooth import SmoothSettings
@@ -195,10 +196,20 @@ def build_repeats(config: Config, rate: int) -> FindRepeats | None:
     return FindRepeats(settings)
 
 
-def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
+def build_levels(config: Config, rate: int) -> Levels | None:
+    """Return the stage that measures levels, if that is configured; events count at `rate`."""
+    if not config.levels.enabled:
+        return None
+    from stream.stages.levels import Levels
+
+    return Levels(rate, config.levels.interval_s, config.levels.integrated_s)
+
+
+def build_pipeline(config: Config, *, reorder: bool = False, with_levels: bool = False) -> Pipeline:
     """Build everything between source and sinks.
 
     With `reorder` it waits for late chunks, as configured: for sources that may send them late.
+    With `with_levels` it measures levels, if configured: for commands that publish them.
     """
     from stream.load import Load
     from stream.pipeline import Pipeline
@@ -217,6 +228,7 @@ def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
         voice,
         reorder_s=config.kafka.wire.reorder_ms / 1000 if reorder else 0.0,
         repeats=build_repeats(config, rate),
+        levels=build_levels(config, rate) if with_levels else None,
         load=load,
     )
 
@@ -232,6 +244,8 @@ def event_kinds(config: Config) -> list[str]:
         kinds.append("share")
     if config.repeats.folder:
         kinds.append("repeat")
+    if config.levels.enabled:
+        kinds.append("level")
     return kinds
 
 

@@ -69,7 +69,7 @@ def run(
         opening.callback(opened.close)
         if is_service:
             log_parts(source, names, settings)
-        pipeline = build_pipeline(settings, reorder=source == "kafka")
+        pipeline = build_pipeline(settings, reorder=source == "kafka", with_levels=True)
         sinks = [open_sink(name, settings, transactions) for name in names]
         for each in sinks:
             opening.callback(each.close)

@@ -269,7 +269,9 @@ def test_a_rate_too_low_for_the_shelf_has_the_high_pass_alone() -> None:
     for rate in (1000, 2000, 3363, 3999):
         t = np.arange(20 * rate) / rate
         samples = (0.1 * np.sin(2 * np.pi * 200 * t)).astype(np.float32)[:, None]
-        assert Shown(samples, rate).integrated == pytest.approx(-24.01, abs=0.1)  # the high-pass: -0.31 dB
+        assert Shown(samples, rate).integrated == pytest.approx(
+            -24.01, abs=0.1
+        )  # the high-pass: -0.31 dB
 
 
 @pytest.mark.parametrize("rate", [8000, 11_025, 22_255])
