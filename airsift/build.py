@@ -305,8 +305,12 @@ def open_source(
     transactions: Transactions | None = None,
     *,
     track: str | None = None,
+    for_levels: bool = False,
 ) -> Source:
     """Open the source that ``--source`` names.
+
+    With `for_levels` files and web radios leave it to the pipeline to mix their channels, and web
+    radios are asked for titles.
 
     Raises
     ------
@@ -327,10 +331,17 @@ def open_source(
         from stream.sources.http import HttpSource
         from stream.sources.web_address import public_name
 
-        return HttpSource(name, station or public_name(name), config.http, track=track)
+        return HttpSource(
+            name,
+            station or public_name(name),
+            config.http,
+            track=track,
+            keep_channels=for_levels,
+            titles=for_levels,
+        )
     from stream.sources.file import FileSource
 
-    return FileSource(Path(name), station, config.file, track=track)
+    return FileSource(Path(name), station, config.file, track=track, keep_channels=for_levels)
 
 
 def check_sinks(names: list[str]) -> None:

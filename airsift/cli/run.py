@@ -65,7 +65,14 @@ def run(
         transactions = open_transactions(source, names, settings)
         if transactions is not None:
             opening.callback(transactions.close)
-        opened = open_source(source, station, settings, transactions, track=track)
+        opened = open_source(
+            source,
+            station,
+            settings,
+            transactions,
+            track=track,
+            for_levels=settings.levels.enabled,
+        )
         opening.callback(opened.close)
         if is_service:
             log_parts(source, names, settings)

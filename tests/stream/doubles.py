@@ -73,6 +73,6 @@ def snapshot(oldest: int, **more: Any) -> dict[str, Any]:
     """Return the snapshot of a station that has no open segment."""
     return {
         "version": 1, "rate": 16_000, "hop": 320, "oldest": oldest, "align": oldest,
-        "columns": None, "clock": None, "levels": None, "classify": None, "voice": None, "smooth": None,
-        "identify": None, "repeats": None, **more,
+        "columns": None, "clock": None, "levels": None, "classify": None, "voice": None,
+        "smooth": None, "identify": None, "repeats": None, **more,
     }  # fmt: skip

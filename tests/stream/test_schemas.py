@@ -34,9 +34,10 @@ EVENTS = [
     Share("a", 0, 9 * RATE, RATE, 0.0, "key", "Title", "", 5, 3.5, album="Album",
           isrc="XX1234567890", record_label="L"),
     Repeat("a", 900 * RATE, 930 * RATE, RATE, None, "9c41e07b52", 3, 0, "music", "song"),
-    Level("a", 0, 5 * RATE, RATE, 0.0, -20.5, (-20.0, -21.0), -3.2, -18.0, -19.0, -23.0, 0.5, 12, 0.3,
-          (2,), True, "Artist - Title"),
-    Level("a", 0, 5, RATE, None, -120.0, (-120.0,), -120.0, None, None, None, None, 0, 5.0, (), False),
+    Level("a", 0, 5 * RATE, RATE, 0.0, -20.5, (-20.0, -21.0), -3.2, -18.0, -19.0, -23.0, 0.5, 12,
+          0.3, (2,), True, "Artist - Title"),
+    Level("a", 0, 5, RATE, None, -120.0, (-120.0,), -120.0, None, None, None, None, 0, 5.0, (),
+          False),
     Gap("a", 0, 1, RATE, None, "missing"),
 ]  # fmt: skip
 # What subscribers of version 1 rely on: fields may be added to it, and nothing else.
