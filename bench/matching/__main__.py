@@ -6,7 +6,8 @@ results are stored under ``--audio``, and an interrupted run resumes.
 
 ``python -m bench.matching``                 everything, at the end the tables
 ``python -m bench.matching --quick``         20 queries a condition, half an hour of negatives
-``python -m bench.matching --write-docs``    puts tables and figure into docs/fingerprint.md
+``python -m bench.matching --write-docs``    puts tables and figure into docs/fingerprint.md;
+                                             with --only, the columns of these matchers alone
 ``python -m bench.matching --conditions "clean, 3 s" --only airsift``
 ``python -m bench.matching --costs-only``    CPU times and nothing else
 

@@ -1,4 +1,7 @@
-"""Tables and plot of the fingerprint benchmark, written into docs/fingerprint.md."""
+"""Tables and plot of the fingerprint benchmark, written into docs/fingerprint.md.
+
+``python -m bench.matching.page`` writes them again from what is stored, and measures nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.matching.measured import OWN, Shown, load, merged, save
 from bench.matching.score import Figures
 from bench.report import table_lines, write_section
 
@@ -19,17 +23,31 @@ _COLOURS = {
     "pairwise boosted": "#3a9a5b",
 }
 
-Table = Mapping[str, Mapping[str, Figures]]  # by condition, then by matcher
+
+def write(table: Mapping[str, Mapping[str, Figures]], about: Mapping[str, Any]) -> None:
+    """Store the results of a run, and write everything that is stored into the page and plot."""
+    shown = merged(load(), table, about)
+    save(shown)
+    rewrite(shown)
 
 
-def write(table: Table, about: Mapping[str, Any]) -> None:
+def rewrite(shown: Shown) -> None:
     """Replace the text between the two marks, and draw the plot."""
-    body = "\n\n".join([_introduction(about), _conditions(table), _silence(about)])
-    write_section(PAGE, _SCRIPT, body)
-    draw(table)
+    write_section(PAGE, _SCRIPT, section(shown))
+    draw(shown)
 
 
-def draw(table: Table) -> None:
+def section(shown: Shown) -> str:
+    """Return the text of the page."""
+    return "\n\n".join([_introduction(shown), _conditions(shown), _silence(shown)])
+
+
+def rows(shown: Shown) -> list[str]:
+    """Return the conditions of the table: those of airsift, in the order of its run."""
+    return list(shown.matchers[OWN].cells)
+
+
+def draw(shown: Shown) -> None:
     """Plot the recall of each matcher by condition."""
     import matplotlib as mpl
 
@@ -37,13 +55,15 @@ def draw(table: Table) -> None:
     import matplotlib.pyplot as plt
 
     mpl.rcParams["svg.hashsalt"] = "airsift"  # deterministic files
-    names = list(table)[::-1]
-    matchers = [name for name in next(iter(table.values())) if name in _COLOURS]
+    names = rows(shown)[::-1]
+    matchers = [name for name in shown.matchers if name in _COLOURS]
     figure, axes = plt.subplots(figsize=(8, 0.34 * len(names) + 1.2), layout="constrained")
     height = 0.8 / len(matchers)
     for index, matcher in enumerate(matchers):
-        shares = [table[name][matcher].found_percent for name in names]
-        places = [row + height * (len(matchers) / 2 - index - 0.5) for row in range(len(names))]
+        cells = shown.matchers[matcher].cells
+        there = [place for place, name in enumerate(names) if name in cells]
+        shares = [cells[names[place]].found for place in there]
+        places = [place + height * (len(matchers) / 2 - index - 0.5) for place in there]
         axes.barh(places, shares, height, label=matcher, color=_COLOURS[matcher])
     axes.set_yticks(range(len(names)), names)
     axes.set(xlim=(0, 100), ylim=(-0.6, len(names) - 0.4), xlabel="queries found, %")
@@ -57,35 +77,52 @@ def draw(table: Table) -> None:
     plt.close(figure)
 
 
-def _introduction(about: Mapping[str, Any]) -> str:
-    thresholds = ", ".join(
-        f"{name} {threshold:.3g}" for name, threshold in about["thresholds"].items()
-    )
-    return (
-        f"{about['tracks']} tracks ({about['hours']:.1f} h), {about['queries']} queries a "
-        f"condition, {about['negative_hours']:.1f} h of audio that\n"
-        "is not in the catalogue. The other two have the threshold, set on these same negatives, "
-        "at which\nthey say nothing false; airsift has the one it is shipped with, set on other "
-        f"audio. Thresholds:\n{thresholds}."
-    )
+def _introduction(shown: Shown) -> str:
+    own = shown.matchers[OWN]
+    apart = [
+        f"{name} was measured apart, with {each.queries} queries a condition and thresholds on "
+        f'{each.negative_hours:.1f} h; "-": not measured.'
+        for name, each in shown.matchers.items()
+        if (each.queries, each.negative_hours) != (own.queries, own.negative_hours)
+    ]
+    thresholds = ", ".join(f"{name} {each.threshold:.3g}" for name, each in shown.matchers.items())
+    return "\n".join([
+        f"{shown.about['tracks']} tracks ({shown.about['hours']:.1f} h), {own.queries} queries a "
+        f"condition, {own.negative_hours:.1f} h of audio that",
+        "is not in the catalogue. The others have the threshold, set on these same negatives, at "
+        "which",
+        "they say nothing false; airsift has the one it is shipped with, set on other audio. "
+        f"Thresholds:\n{thresholds}.",
+        *apart,
+    ])  # fmt: skip
 
 
-def _conditions(table: Table) -> str:
-    others = ("airsift", "first pass")
-    matchers = [name for name in next(iter(table.values())) if name not in others]
+def _conditions(shown: Shown) -> str:
+    others = [name for name in shown.matchers if name != OWN]
     head = ["condition", "found %", "by the first pass %", "wrong", "place within 0.1 s %"]
-    head += ["in a repeat", *(f"{name} %" for name in matchers)]
+    head += ["in a repeat", *(f"{name} %" for name in others)]
     body = []
-    for name, row in table.items():
-        own = row["airsift"]
-        cells = [name, f"**{own.found_percent:.0f}**", f"{row['first pass'].found_percent:.0f}"]
-        cells += [str(own.wrong), f"{own.place_percent:.0f}", str(own.repeats)]
-        cells += [f"{row[matcher].found_percent:.0f}" for matcher in matchers]
+    for name in rows(shown):
+        own = shown.matchers[OWN].cells[name]
+        cells = [name, f"**{own.found:.0f}**", *map(_number, (own.first, own.wrong, own.place))]
+        cells.append(_number(own.repeats))
+        for other in others:
+            cell = shown.matchers[other].cells.get(name)
+            cells.append("-" if cell is None else _number(cell.found))
         body.append(cells)
     return "\n".join(table_lines(head, body))
 
 
-def _silence(about: Mapping[str, Any]) -> str:
+def _silence(shown: Shown) -> str:
     head = ["not in the catalogue", "hours", "false matches"]
-    body = [[kind, f"{hours:.1f}", str(false)] for kind, (hours, false) in about["silence"].items()]
+    silence = shown.about["silence"]
+    body = [[kind, f"{hours:.1f}", str(false)] for kind, (hours, false) in silence.items()]
     return "\n".join(table_lines(head, body))
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
+
+
+if __name__ == "__main__":
+    rewrite(load())
