@@ -101,17 +101,18 @@ class Loudness:
 
         None where there are less than 0.4 s so far.
         """
-        highest: float | None = None
-        for power in powers:
-            self.powers.append(round(power, DECIMALS))
-            if len(self.powers) < MOMENTARY:
-                continue
-            lufs = loudness(sum(self.powers[-MOMENTARY:]) / MOMENTARY)
-            highest = lufs if highest is None else max(highest, lufs)
+        begin = max(len(self.powers) - MOMENTARY + 1, 0)
+        self.powers += [round(power, DECIMALS) for power in powers]
+        last = self.powers[begin:]
+        found = [
+            loudness((a + b + c + d) / MOMENTARY)
+            for a, b, c, d in zip(last, last[1:], last[2:], last[3:], strict=False)
+        ]
+        for lufs in found:
             if lufs >= GATE_LUFS:
                 self.histogram.add(lufs)
         del self.powers[:-SHORT_TERM]
-        return highest
+        return max(found, default=None)
 
     def break_off(self) -> None:
         """Begin anew with the next block; what was counted stays."""

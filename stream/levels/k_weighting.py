@@ -4,7 +4,7 @@ K-weighting is a shelf of +4 dB above 1.7 kHz and a high-pass at 38 Hz, two recu
 second order. Their coefficients are computed for the rate from the analogue filters that the
 standard's table for 48 kHz is made of, as libebur128 and FFmpeg do.
 
-Numpy has no recursive filter, and a loop in Python takes 500 times as long. So the two filters are
+Numpy has no recursive filter, and a loop in Python takes a thousand times as long. So the two filters are
 one system with four states, and a second of audio is three levels of matrix products::
 
     rows      of 24 samples: what they add to each other, and to the state behind them
@@ -185,7 +185,8 @@ def block_sums(samples: NDArray[np.float32]) -> NDArray[np.float64]:
     channels, rate = samples.shape
     if rate % BLOCKS_PER_S == 0:
         blocks = samples.reshape(channels, BLOCKS_PER_S, -1)
-        return np.vecdot(blocks, blocks).astype(np.float64)
+        sums: NDArray[np.float64] = np.vecdot(blocks, blocks).astype(np.float64)
+        return sums
     edges = block_edges(rate)
     parts = [samples[:, a:b] for a, b in pairwise(edges)]
     return np.stack([np.vecdot(part, part) for part in parts], axis=1).astype(np.float64)

@@ -49,9 +49,8 @@ def marks_of(samples: NDArray[np.float32], magnitudes: NDArray[np.float32]) -> l
     before, marks = samples.shape[1] - magnitudes.shape[1] + 1, list[int]()
     rate = magnitudes.shape[1]
     for begin, end in ((0, rate // 2), (rate // 2, rate)):
-        half = magnitudes[:, begin:end]
-        places = half.argmax(axis=1).tolist()
-        peaks = [float(values[place]) for values, place in zip(half, places, strict=True)]
+        places = [int(values[begin:end].argmax()) for values in magnitudes]
+        peaks = [float(values[begin + at]) for values, at in zip(magnitudes, places, strict=True)]
         if peak := max(peaks):
             at = before + begin + places[peaks.index(peak)]
             marks.append(zlib.crc32(samples[:, at - MARK : at].tobytes()))

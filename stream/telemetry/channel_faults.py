@@ -115,9 +115,9 @@ class ChannelFaults:
     def _state(self, mixture: NDArray[np.float32], levels: list[float]) -> _State:
         for pair in PAIRS.get(self._channels, []):
             for one, other in (pair, pair[::-1]):
-                silent = is_silent_beside(levels[one], levels[other])
-                if silent is not None:
-                    self._silent[one] = self._silent[one] + 1 if silent else 0
+                is_silent = is_silent_beside(levels[one], levels[other])
+                if is_silent is not None:
+                    self._silent[one] = self._silent[one] + 1 if is_silent else 0
         lowest = min(mixture.tolist())
         if lowest < 0:
             return _State("inverted", tuple(np.flatnonzero(mixture < 0).tolist()))

@@ -40,7 +40,8 @@ class Told:
         return []
     def snapshot(self, station):
         at = self.ends[station]
-        nothing = dict.fromkeys(("columns", "clock", "levels", "voice", "smooth", "identify", "repeats"))
+        names = "columns", "clock", "levels", "voice", "smooth", "identify", "repeats"
+        nothing = dict.fromkeys(names)
         return {"version": 1, "rate": 16000, "hop": 320, "oldest": at, "align": at, **nothing}
     def restore(self, station, snapshot):
         print("resumed", station, snapshot["oldest"], flush=True)
