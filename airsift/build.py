@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from stream.stages.query_times import IdentifySettings
     from stream.stages.repeats import FindRepeats
     from stream.stages.smooth import SmoothSettings
+    from stream.stages.work_budget import WorkBudget
+    from stream.stations.entry import StationEntry
+    from stream.stations.source import StationsSource
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +152,28 @@ def build_identify(config: Config, rate: int, load: Load | None = None) -> Ident
     warping = None
     if identify.warp_every_n_queries:
         warping = LandmarkMatcher(catalogue, threshold=identify.threshold)
-    return Identify(plain, query_times(config, rate), warping, share_landmarks=True, load=load)
+    return Identify(
+        plain,
+        query_times(config, rate),
+        warping,
+        share_landmarks=True,
+        load=load,
+        budget=work_budget(config, rate),
+    )
+
+
+def work_budget(config: Config, rate: int) -> WorkBudget | None:
+    """Return what the queries of a station may cost; None for anything.
+
+    At once it is what the longest query's audio is worth, of each kind.
+    """
+    from stream.stages.work_budget import WorkBudget
+
+    identify = config.identify
+    if not identify.max_work:
+        return None
+    burst = max(round(identify.max_work * identify.max_query_s), 1)
+    return WorkBudget(identify.max_work, burst, rate)
 
 
 def query_times(config: Config, rate: int) -> IdentifySettings:
@@ -342,6 +366,47 @@ def open_source(
     from stream.sources.file import FileSource
 
     return FileSource(Path(name), station, config.file, track=track, keep_channels=for_levels)
+
+
+def open_stations(path: Path, config: Config) -> StationsSource:
+    """Open all stations of a list as one source.
+
+    Raises
+    ------
+    ConfigError
+        The list cannot be read, or no station of it can be used.
+    """
+    from stream.stations.source import StationsSource
+
+    for_levels = config.levels.enabled
+
+    def open_one(entry: StationEntry) -> Source:
+        track = entry.track or None
+        if entry.kind == "web":
+            from stream.sources.http import HttpSource
+
+            settings = entry.http_settings(config.http)
+            return HttpSource(
+                entry.source,
+                entry.name,
+                settings,
+                track=track,
+                keep_channels=for_levels,
+                titles=for_levels,
+            )
+        if entry.kind == "microphone":
+            from stream.sources.microphone import MicrophoneSource
+
+            device = entry.device or config.microphone.device
+            settings_of_device = config.microphone.model_copy(update={"device": device})
+            return MicrophoneSource(entry.name, settings_of_device)
+        from stream.sources.file import FileSource
+
+        return FileSource(
+            Path(entry.source), entry.name, config.file, track=track, keep_channels=for_levels
+        )
+
+    return StationsSource(path, open_one, config.http)
 
 
 def check_sinks(names: list[str]) -> None:

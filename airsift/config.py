@@ -94,6 +94,7 @@ class IdentifyConfig(Section, table="identify"):
     threshold: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     warp_first_s: Seconds
     warp_every_n_queries: Annotated[int, Field(ge=0, le=1000)]
+    max_work: Annotated[int, Field(ge=0, le=10**9)]
 
     @model_validator(mode="after")
     def _check_lengths(self) -> IdentifyConfig:

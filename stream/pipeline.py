@@ -25,7 +25,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stream.audio import AudioChunk, Discontinuity, EndOfStream, end_of
@@ -45,8 +47,6 @@ from stream.stages.voice import Voice
 from stream.telemetry.observer import NullObserver, Observer
 
 if TYPE_CHECKING:
-    from collections import Counter
-
     from airsift.json_types import Json, JsonObject
     from model.backend import Classifier, FrontEnd
     from stream.session import Item
@@ -132,6 +132,12 @@ class Pipeline:
         """Chunks that came, were dropped, late, trimmed and reordered, and gaps found."""
         return self.align.counts
 
+    @property
+    def queries_skipped(self) -> Counter[str]:
+        """Queries of each kind that were left out, because a station's budget was spent."""
+        identify = next((stage for stage in self.stages if isinstance(stage, Identify)), None)
+        return identify.paid.skipped if identify else Counter()
+
     def push(self, chunks: Sequence[AudioChunk], *, last: bool = False) -> list[Event]:
         """Take the next chunks of any stations; return the events they complete.
 
@@ -193,6 +199,7 @@ class Pipeline:
         if session.restored is not None:
             return session.restored.to_json()
         parts = {stage.name: stage.snapshot(session) for stage in self.stages}
+        parts["work"] = session.work
         oldest: int = self.align.snapshot(session)
         for stage in reversed(self.stages):
             oldest = stage.oldest(session, oldest)
@@ -217,6 +224,7 @@ class Pipeline:
             return False
         session = self.sessions[station]
         session.restored = snapshot
+        session.work = replace(snapshot.work) if snapshot.work else None
         for stage in self.stages:
             part = getattr(snapshot, stage.name, None)
             if part is not None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from stream.stages.resample import ResampleState
     from stream.stages.smooth import SmoothState
     from stream.stages.voice import VoiceState
+    from stream.stages.work_budget import Accounts
 
     # What flows between the stages.
     Item: TypeAlias = (
@@ -55,6 +56,8 @@ class Session:
         Its name.
     resume_column : int >= 0
         After `Pipeline.restore`, the first column to compute; 0 otherwise.
+    work : Accounts, optional
+        What the queries of `identify` may still cost; a break in the audio changes nothing.
     landmarks : SharedLandmarks, optional
         What `identify` and `repeats` both need; in no snapshot.
     restored : Snapshot, optional
@@ -73,6 +76,7 @@ class Session:
     smooth: SmoothState | None = None
     identify: IdentifyState | None = None
     repeats: RepeatsState | None = None
+    work: Accounts | None = None
     landmarks: SharedLandmarks | None = None
     resume_column: int = 0
     restored: Snapshot | None = None

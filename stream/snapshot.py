@@ -21,6 +21,7 @@ from stream.stages.identify import IdentifyPart
 from stream.stages.levels import Programme
 from stream.stages.repeats import RepeatsPart
 from stream.stages.smooth import SmoothState
+from stream.stages.work_budget import Accounts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,6 +48,8 @@ class Snapshot(BaseModel):
         First column of the next window.
     clock, levels, classify, voice, smooth, identify, repeats
         What these stages remember; None where they remember nothing.
+    work
+        What the queries of `identify` may still cost; None where nothing bounds them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +66,7 @@ class Snapshot(BaseModel):
     voice: Sample | None
     smooth: SmoothState | None
     identify: IdentifyPart | None
+    work: Accounts | None
     repeats: RepeatsPart | None
 
     @classmethod
@@ -129,6 +133,8 @@ class Snapshot(BaseModel):
             _check_smooth(self.smooth, end)
         if self.identify is not None:
             _check_identify(self.identify, end)
+        if self.work is not None:
+            _check(self.work.at <= end, "work lies after align")
         if self.repeats is not None and (problem := self.repeats.check(end)):
             raise ValueError(problem)
         return self

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,12 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stream.runner import Stop
+    from stream.sources.base import Source
+    from stream.stations.source import StationsSource
 
 log = logging.getLogger(__name__)
 
 
 def run(
-    source: Annotated[str, typer.Option(help="kafka, microphone, a file or a URL.")],
+    source: Annotated[str | None, typer.Option(help="kafka, microphone, a file or a URL.")] = None,
     sink: Annotated[
         list[str] | None,
         typer.Option(help="console, jsonl:FILE (- for standard output) or kafka; repeatable."),
@@ -29,19 +33,22 @@ def run(
     station: Annotated[
         str | None, typer.Option(help="Name of the station; default: from the source.")
     ] = None,
+    stations: Annotated[
+        Path | None,
+        typer.Option(help="Instead of --source: a TOML file of stations, all in this process."),
+    ] = None,
     track: TrackOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
-    """Process a source until it ends, or until SIGINT or SIGTERM."""
+    """Process a source until it ends, or until SIGINT or SIGTERM.
+
+    With --stations, SIGHUP or a change of the file adds, changes and removes stations.
+    """
     settings = load_config(config, sets)
-    if source == "kafka" and station is not None:
-        raise ConfigError(
-            f"--station {station} with --source kafka: the messages' keys name the stations; "
-            "leave it out"
-        )
+    _check(source, stations, station, track)
     names = sink or ["console"]
-    is_service = source in ("kafka", "microphone") or "://" in source
+    is_service = source is None or source in ("kafka", "microphone") or "://" in source
     began = time.monotonic()
 
     from airsift.build import (
@@ -50,6 +57,7 @@ def run(
         log_parts,
         open_sink,
         open_source,
+        open_stations,
         open_transactions,
     )
     from airsift.malloc import give_back_large_blocks, keep_all_objects
@@ -62,20 +70,25 @@ def run(
     with open_telemetry(settings.watch) as telemetry, ExitStack() as opening:
         if is_service:
             give_back_large_blocks()
-        transactions = open_transactions(source, names, settings)
+        transactions = open_transactions(source or "", names, settings)
         if transactions is not None:
             opening.callback(transactions.close)
-        opened = open_source(
-            source,
-            station,
-            settings,
-            transactions,
-            track=track,
-            for_levels=settings.levels.enabled,
-        )
+        opened: Source
+        if stations is not None:
+            opened = listed = open_stations(stations, settings)
+            opening.enter_context(reload_on_signal(listed))
+        else:
+            opened = open_source(
+                source or "",
+                station,
+                settings,
+                transactions,
+                track=track,
+                for_levels=settings.levels.enabled,
+            )
         opening.callback(opened.close)
         if is_service:
-            log_parts(source, names, settings)
+            log_parts(source or f"the stations of {stations}", names, settings)
         pipeline = build_pipeline(settings, reorder=source == "kafka", with_levels=True)
         sinks = [open_sink(name, settings, transactions) for name in names]
         for each in sinks:
@@ -96,6 +109,44 @@ def run(
         complain(f"airsift: {warning}")
     if opened.warnings:
         raise typer.Exit(1)
+
+
+def _check(
+    source: str | None, stations: Path | None, station: str | None, track: str | None
+) -> None:
+    """Refuse options that contradict each other.
+
+    Raises
+    ------
+    ConfigError
+        They do.
+    """
+    if (source is None) == (stations is None):
+        have = "neither is given" if source is None else "both are given"
+        raise ConfigError(f"--source and --stations: {have}; name one of them")
+    if stations is not None and (station is not None or track is not None):
+        raise ConfigError(
+            "--station and --track are for one --source: set name and track in the file of "
+            "--stations"
+        )
+    if source == "kafka" and station is not None:
+        raise ConfigError(
+            f"--station {station} with --source kafka: the messages' keys name the stations; "
+            "leave it out"
+        )
+
+
+@contextmanager
+def reload_on_signal(listed: StationsSource) -> Iterator[None]:
+    """Read the list of stations again at SIGHUP, where the system has it."""
+    if not hasattr(signal, "SIGHUP"):
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, lambda *_: listed.reload())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @contextmanager

@@ -222,6 +222,8 @@ def check_arrays(arrays: Mapping[str, NDArray[np.integer]]) -> None:
     every = not len(keys) and len(rows) == hashes.KEYS + 1  # a row for each possible key
     if not every and (len(rows) != len(keys) + 1 or np.any(keys[1:] <= keys[:-1])):
         raise ValueError("keys are out of order, or not one row each")
+    if np.any(keys[-1:] >= hashes.KEYS):
+        raise ValueError(f"key {keys[-1]} is none, they end at {hashes.KEYS - 1}")
     _check_rows("rows", rows, len(arrays["postings"]))
     line = int(starts[-1] + frames[-1]) if len(starts) else 0
     peak_rows = arrays["peak_rows"]

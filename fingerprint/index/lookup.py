@@ -30,7 +30,7 @@ def look_up(
     keys: NDArray[np.uint32],
     worth: NDArray[np.float32],
     max_postings: int,
-) -> Iterator[tuple[Segment, NDArray[np.intp], NDArray[np.int32]]]:
+) -> Iterator[tuple[Segment, NDArray[np.intp], NDArray[np.int64], NDArray[np.int32]]]:
     """Yield the postings of keys in each segment.
 
     Parameters
@@ -38,7 +38,7 @@ def look_up(
     segments : sequence of Segment
         The index.
     keys : np.ndarray [shape=(n,), uint32]
-        Keys; ascending ones are found fastest.
+        Keys.
     worth : np.ndarray [shape=(n,), float32] > 0
         What a posting of each key is worth, on any scale.
     max_postings : int >= 0
@@ -50,9 +50,11 @@ def look_up(
     segment : Segment
         One in which there are any.
     which : np.ndarray [shape=(m,), intp], ascending
-        Index into `keys` of each posting.
-    place : np.ndarray [shape=(m,), int32]
-        Frame on the segment's axis.
+        Index into `keys` of each list of postings that is not empty.
+    count : np.ndarray [shape=(m,), int64] > 0
+        Postings of each.
+    place : np.ndarray [shape=(sum of count,), int32]
+        Frame of each posting on the segment's axis, list by list.
     """
     found = [segment.lists(keys) for segment in segments]
     total = np.sum([count for _, count in found], axis=0, dtype=np.int64)
@@ -60,7 +62,7 @@ def look_up(
     for segment, (first, count) in zip(segments, found, strict=True):
         here = kept[count[kept] > 0]
         if len(here):
-            yield segment, np.repeat(here, count[here]), segment.read(first[here], count[here])
+            yield segment, here, count[here], segment.read(first[here], count[here])
 
 
 def cheapest(

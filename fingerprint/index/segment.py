@@ -12,12 +12,14 @@ The arrays lie in memory (:mod:`fingerprint.index.builder`) or in a mapped file
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fingerprint.analysis import hashes
 from fingerprint.index.checks import PEAK_BLOCK
+from fingerprint.index.key_ranks import KeyRanks
 from fingerprint.settings import N_BINS
 
 if TYPE_CHECKING:
@@ -69,6 +71,10 @@ class Segment:
         self._peak_bins = arrays["peak_bins"]
         self._read_lists = read_lists
 
+    @cached_property
+    def _ranks(self) -> KeyRanks:
+        return KeyRanks(self._keys)
+
     @property
     def size(self) -> int:
         """Postings in the segment."""
@@ -85,7 +91,7 @@ class Segment:
         Parameters
         ----------
         keys : np.ndarray [shape=(n,), uint32]
-            Keys; ascending ones are found fastest. Values that are no keys have empty lists.
+            Keys, in any order. Values that are no keys have empty lists.
 
         Returns
         -------
@@ -96,8 +102,7 @@ class Segment:
         if last == hashes.KEYS - 1:
             row, known = np.minimum(keys, np.uint32(last)), keys < hashes.KEYS
         elif last >= 0:
-            row = np.minimum(np.searchsorted(self._keys, keys), last)
-            known = self._keys[row] == keys
+            row, known = self._ranks.find(keys)
         else:
             return np.zeros(len(keys), np.int64), np.zeros(len(keys), np.int64)
         first = self._rows[row].astype(np.int64)

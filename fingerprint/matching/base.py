@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fingerprint.analysis.landmarks import Landmarks
     from fingerprint.analysis.live_spectrum import LiveSpectrum
     from fingerprint.matching.matcher import TrackMatch
+    from fingerprint.matching.work import Work
 
 
 class Matcher(Protocol):
@@ -53,3 +54,13 @@ class SharesMatcher(Matcher, Protocol):
     def match_with_shares(self, landmarks: Landmarks) -> tuple[list[TrackMatch], list[TrackMatch]]:
         """Return the tracks found, and those of which there is only a loop, in order of time."""
         ...
+
+
+@runtime_checkable
+class CountingMatcher(Matcher, Protocol):
+    """A matcher that counts its work, so that the work for a station can be bounded.
+
+    One without this attribute must bound it by itself.
+    """
+
+    work: Work

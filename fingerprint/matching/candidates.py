@@ -12,6 +12,7 @@ from fingerprint.analysis import hashes
 from fingerprint.index.lookup import MAX_QUERY_POSTINGS, look_up
 from fingerprint.index.segment import SPACE
 from fingerprint.matching.warp import Warp
+from fingerprint.matching.work import Work
 from fingerprint.settings import HOP
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def find_candidates(
     warps: Sequence[Warp],
     max_candidates: int,
     max_postings: int = MAX_QUERY_POSTINGS,
+    work: Work | None = None,
 ) -> list[Candidate]:
     """Return the places of an index with most votes, best first.
 
@@ -125,6 +127,8 @@ def find_candidates(
         Candidates to return, of all warps together.
     max_postings : int > 0
         Postings to read. A search over many warps reads a tenth of them for each tempo.
+    work : Work, optional
+        Where what is done is counted.
 
     Raises
     ------
@@ -132,6 +136,8 @@ def find_candidates(
         The query is longer than the space between two tracks.
     """
     best: list[Candidate] = []
+    work = work or Work()
+    work.add_piece()
     share = 1.0 if len(warps) == 1 else _TEMPO_BUDGET
     for ratio, group in groupby(warps, key=lambda warp: warp.time_ratio):
         shifts = [warp.pitch_bins for warp in group]
@@ -144,13 +150,17 @@ def find_candidates(
         shifted = keys - bins
         shifted[(keys & _ANCHOR_BITS) < bins] = hashes.NO_KEY
         rows = np.arange(len(shifts) + 1) * len(keys)
-        worths = np.tile(worth, len(shifts))
+        times, worths = np.tile(time, len(shifts)), np.tile(worth, len(shifts))
         budget = round(share * max_postings)
-        for segment, which, place in look_up(segments, shifted.ravel(), worths, budget):
-            edges = np.searchsorted(which, rows)
+        work.add_look_up(keys=shifted.size, postings=0)
+        for segment, which, count, place in look_up(segments, shifted.ravel(), worths, budget):
+            work.add_look_up(keys=0, postings=len(place))
+            ends = np.cumsum(count, dtype=np.int64)
+            edges = np.concatenate([[0], ends])[np.searchsorted(which, rows)].tolist()
+            place -= np.repeat(times[which], count)
             for row, shift in enumerate(shifts):
-                some = slice(edges[row], edges[row + 1])
-                lags = np.sort(place[some] - time[which[some] - rows[row]])
+                lags = place[edges[row] : edges[row + 1]]
+                lags.sort()
                 floor = best[-1].votes if len(best) == max_candidates else MIN_VOTES
                 warp = Warp(ratio, shift)
                 best += _in_segment(segment, lags, reach, max_candidates, floor, warp)
@@ -182,6 +192,8 @@ def _in_segment(
         return []
     # A candidate rules out at most the lags within _SAME_FRAMES of it.
     value, votes = _densest(lags, (1 + 2 * _SAME_FRAMES) * max_candidates, min_votes)
+    if not len(value):
+        return []
     # A lag is at most the query's length before the first frame of its track.
     track = segment.track_at(value + (reach + _SAME_FRAMES))
     lag = value - segment.starts[track]
@@ -237,6 +249,8 @@ def _densest(
     # longer runs until few are left is far cheaper than counting the votes of every lag.
     run = min_votes
     values = _run_starts(lags, run)
+    if not len(values):
+        return values, np.empty(0, np.int64)
     while len(values) > _MAX_COUNTED_LAGS:
         run *= 2
         fewer = _run_starts(lags, run)
@@ -259,4 +273,6 @@ def _run_starts(lags: NDArray[np.int32], run: int) -> NDArray[np.int32]:
         return lags[:0]
     close = lags[run - 1 :] - lags[: len(lags) - run + 1] <= 2
     starts = lags[: len(close)][close]
+    if not len(starts):
+        return starts
     return starts[np.diff(starts, prepend=starts[:1] - 1) > 0]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from airsift.defaults import defaults
 from fingerprint.matching.verification import QueryMap, Verification, combined_z, verify
 from fingerprint.matching.warp import NO_WARP, Warp, finer_ratios, finer_shifts
+from fingerprint.matching.work import Work
 from fingerprint.settings import HOP
 
 if TYPE_CHECKING:
@@ -172,10 +173,13 @@ class Scorer:
     ----------
     pieces : list of Landmarks
         Pieces of the query, in order of time.
+    work : Work, optional
+        Where what is done is counted.
     """
 
-    def __init__(self, pieces: list[Landmarks]) -> None:
+    def __init__(self, pieces: list[Landmarks], work: Work | None = None) -> None:
         self.pieces = pieces
+        self._work = work or Work()
         self._maps: OrderedDict[tuple[int, Warp], QueryMap] = OrderedDict()  # latest last
         self._seen: defaultdict[object, list[int]] = defaultdict(list)
 
@@ -190,8 +194,11 @@ class Scorer:
             candidate, found = self._refine(candidate, index, found)
         candidate = replace(candidate, lead=self._counted_lead(candidate, index, found))
         verified = {index: found}
-        self._follow(candidate, index, range(index + 1, len(self.pieces)), verified)
-        self._follow(candidate, index, range(index - 1, -1, -1), verified)
+        # A place that speaks against its track already is followed nowhere: where the track plays
+        # in another piece, that piece has the candidate.
+        if found.z > _MIN_Z:
+            self._follow(candidate, index, range(index + 1, len(self.pieces)), verified)
+            self._follow(candidate, index, range(index - 1, -1, -1), verified)
         for at, each in verified.items():
             self._seen[self._place(replace(candidate, warp=warp), at)].append(each.lag)
         first, last = _best_run(verified)
@@ -236,13 +243,17 @@ class Scorer:
     def query_map(self, index: int, warp: Warp) -> QueryMap:
         """Return the map of piece `index` under a warp."""
         key = (index, warp)
-        found = self._maps.pop(key, None) or QueryMap(self.pieces[index], warp)
+        found = self._maps.pop(key, None)
+        if found is None:
+            self._work.add_map()
+            found = QueryMap(self.pieces[index], warp)
         self._maps[key] = found
         if len(self._maps) > _MAX_MAPS:
             self._maps.popitem(last=False)
         return found
 
     def _verify(self, candidate: Candidate, index: int) -> Verification:
+        self._work.add_verification()
         return verify(self.query_map(index, candidate.warp), candidate)
 
     def _refine(

@@ -22,6 +22,7 @@ from fingerprint.matching.spans import (
     without_overlap,
 )
 from fingerprint.matching.warp import NO_WARP, Warp, warp_grid
+from fingerprint.matching.work import Work
 from fingerprint.settings import HOP, SAMPLE_RATE
 from fingerprint.track import TrackName
 
@@ -159,6 +160,11 @@ class LandmarkMatcher:
     warp_search : bool
         Whether to search for changed speed, tempo and pitch where nothing else is found; costs
         ten times as much as the first pass.
+
+    Attributes
+    ----------
+    work : Work
+        What all its searches together have done.
     """
 
     def __init__(
@@ -167,6 +173,7 @@ class LandmarkMatcher:
         self.catalogue = catalogue
         self.threshold = threshold
         self.warp_search = warp_search
+        self.work = Work()
 
     def extract(self, samples: NDArray[np.float32]) -> Landmarks:
         """Return the landmarks of mono audio at 16 kHz."""
@@ -240,7 +247,7 @@ class LandmarkMatcher:
         max_candidates : int > 0
             Candidates to verify for each piece.
         """
-        return self._hypotheses(Scorer(pieces), warps, max_candidates)
+        return self._hypotheses(Scorer(pieces, self.work), warps, max_candidates)
 
     def _hypotheses(
         self, scorer: Scorer, warps: list[Warp], max_candidates: int
@@ -255,6 +262,7 @@ class LandmarkMatcher:
                 warps,
                 max_candidates,
                 self.catalogue.max_query_postings,
+                self.work,
             )
             candidates += [(index, candidate) for candidate in some]
         candidates.sort(key=lambda found: -found[1].votes)
@@ -278,7 +286,7 @@ class LandmarkMatcher:
         self, pieces: list[Landmarks], warps: list[Warp], max_candidates: int
     ) -> tuple[list[Scored], list[Scored]]:
         """Return the matches and the shares."""
-        scorer = Scorer(pieces)
+        scorer = Scorer(pieces, self.work)
         found = [
             (hypothesis, track)
             for hypothesis, track in self._hypotheses(scorer, warps, max_candidates)

@@ -4,8 +4,8 @@ K-weighting is a shelf of +4 dB above 1.7 kHz and a high-pass at 38 Hz, two recu
 second order. Their coefficients are computed for the rate from the analogue filters that the
 standard's table for 48 kHz is made of, as libebur128 and FFmpeg do.
 
-Numpy has no recursive filter, and a loop in Python takes a thousand times as long. So the two filters are
-one system with four states, and a second of audio is three levels of matrix products::
+Numpy has no recursive filter, and a loop in Python takes a thousand times as long. So the two
+filters are one system with four states, and a second of audio is three levels of matrix products::
 
     rows      of 24 samples: what they add to each other, and to the state behind them
     groups    of 16 rows: from what each row adds to the state before each row

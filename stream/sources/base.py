@@ -84,6 +84,11 @@ class SourceStatus(Protocol):
         return frozenset()
 
     @property
+    def failing(self) -> int:
+        """Stations whose audio cannot be received at present. Safe in any thread."""
+        return 0
+
+    @property
     def topic_partitions(self) -> int:
         """Partitions of the audio topic, as last seen. Safe in any thread."""
         return 0

@@ -7,6 +7,8 @@ search, which costs ten times as much, is given the same music once, and only wh
 finds nothing.
 
 Another piece that is made of a track's loop is no match, but a share (`stream.stages.shares`).
+
+A budget bounds what all of this costs (`stream.stages.work_budget`).
 """
 
 from __future__ import annotations
@@ -18,7 +20,6 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, Strict
 
 from fingerprint.analysis.landmarks import Landmarks
-from fingerprint.matching.base import SharesMatcher
 from fingerprint.settings import EDGE
 from stream.audio import AudioChunk, Discontinuity, EndOfStream
 from stream.events import Decision, Match, Segment, Share
@@ -26,6 +27,7 @@ from stream.load import Load
 from stream.ranges import Sample
 from stream.session import Session, Sessions, Stage
 from stream.stages.landmark_buffer import LandmarkBuffer, SharedLandmarks, extract_of
+from stream.stages.paid_queries import PaidQueries
 from stream.stages.playings import Playing, PlayingRules, Playings
 from stream.stages.query_times import IdentifySettings, QueryState
 from stream.stages.shares import Shares
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from fingerprint.matching.base import Matcher
     from fingerprint.matching.matcher import TrackMatch
     from stream.session import Item
+    from stream.stages.work_budget import Kind, WorkBudget
 
 WITH_MUSIC = ("music", "speech_over_music")
 
@@ -97,6 +100,8 @@ class Identify(Stage):
         Whether `repeats` may use its landmarks: only if the matcher extracts airsift's own.
     load : Load, optional
         What is left out while the machine is too slow; without it, nothing is.
+    budget : WorkBudget, optional
+        What the queries of a station may cost; without it, anything.
     """
 
     name = "identify"
@@ -109,6 +114,7 @@ class Identify(Stage):
         *,
         share_landmarks: bool = False,
         load: Load | None = None,
+        budget: WorkBudget | None = None,
     ) -> None:
         self.sessions = Sessions()
         self.matcher = matcher
@@ -117,6 +123,7 @@ class Identify(Stage):
         self.settings = settings
         self.share_landmarks = share_landmarks
         self.load = load or Load()
+        self.paid = PaidQueries(budget)
         self.rules = PlayingRules(settings.tolerance, settings.shortest, held=2 * settings.query)
 
     def push(self, items: Sequence[Item]) -> list[Item]:
@@ -149,6 +156,8 @@ class Identify(Stage):
                     out += self._query_rest(state, item, item.start)
                     out += self._finish(state)
                     session.identify = session.landmarks = None
+                    if isinstance(item, EndOfStream):
+                        session.work = None
                     out.append(item)
                 case _:
                     out.append(item)
@@ -272,15 +281,21 @@ class Identify(Stage):
         state.shares.cut(state.playings.forget(before))
         if end - start < self.settings.shortest:
             return out
-        found: list[TrackMatch] = []
-        if short:
-            recent = max(start, query.known, end - self.settings.short_query)
-            found = self.matcher.match(buffer.landmarks.between(recent, end))
-            if not found:
-                return out
-        last = not isinstance(cause, Decision)
+        session = self.sessions[cause.station]
+        self.paid.fill(session, audio_end)
+        answers: list[TrackMatch] = []
         shares: list[TrackMatch] = []
-        answers = self._answers(state, start, end, shares, last=last) or found
+        if short:
+            recent = buffer.landmarks.between(
+                max(start, query.known, end - self.settings.short_query), end
+            )
+            if self.paid.may(session, "short"):
+                answers = self.paid.match(session, "short", self.matcher, recent)
+            if not answers:
+                return out
+        # What confirms a track that plays is short too, and goes without as late.
+        kind: Kind = "short" if state.playing else "long"
+        answers = self._answers(state, cause, kind, start, end, shares) or answers
         for share in shares:
             state.playings.hold(share, self.rules)
             state.shares.add(cause.station, share)
@@ -295,11 +310,11 @@ class Identify(Stage):
     def _answers(
         self,
         state: IdentifyState,
+        cause: Decision | Segment | Discontinuity | EndOfStream,
+        kind: Kind,
         start: int,
         end: int,
         shares: list[TrackMatch],
-        *,
-        last: bool,
     ) -> list[TrackMatch]:
         """Query [start, end); then its music alone, then more, where that gives nothing.
 
@@ -307,27 +322,25 @@ class Identify(Stage):
         audio shares with tracks is added to `shares`.
         """
 
-        def ask(matcher: Matcher, first: int, until: int) -> list[TrackMatch]:
-            part = landmarks.between(first, until)
-            if not isinstance(matcher, SharesMatcher):
-                return matcher.match(part)
-            found, shared = matcher.match_with_shares(part)
-            shares.extend(shared)
-            return found
+        def ask(matcher: Matcher, first: int, *, kind: Kind = kind) -> list[TrackMatch]:
+            return self.paid.match(session, kind, matcher, landmarks.between(first, end), shares)
 
+        session = self.sessions[cause.station]
         query, landmarks = state.query, state.buffer.landmarks.between(0, end)
-        answers = ask(self.matcher, start, end)
+        affordable = self.paid.may(session, kind)
+        answers = ask(self.matcher, start) if affordable else []
         music = query.music or 0
-        if not answers and start < music <= end - self.settings.shortest:
-            answers = ask(self.matcher, music, end)
+        if affordable and not answers and start < music <= end - self.settings.shortest:
+            answers = ask(self.matcher, music)
         # Outside music the track has probably ended, and its past would only blur its end.
         earliest = max(landmarks.start, state.playings.ended)
-        if not answers and query.music is not None and earliest < start:
-            answers = ask(self.matcher, earliest, end)
+        if affordable and not answers and query.music is not None and earliest < start:
+            answers = ask(self.matcher, earliest)
         explained = max((answer.query_end for answer in answers), default=start)
         if answers and end - explained < self.settings.shortest:
             query.warped = False
             return answers
+        last = not isinstance(cause, Decision)
         if self.warping is None or not query.warp_is_due(
             end, self.settings, playing=state.playing, last=last
         ):
@@ -338,7 +351,9 @@ class Identify(Stage):
         start = min(max(query.searched, query.known), end - self.settings.query)
         start = max(start, state.playings.ended)
         query.searched = end
-        found = ask(self.warping, start, end)
+        if not self.paid.may(session, "warp"):
+            return answers
+        found = ask(self.warping, start, kind="warp")
         found = [answer for answer in found if answer.query_end > explained]
         if found:
             query.warped = any(answer.speed != 1 or answer.pitch != 0 for answer in found)

@@ -12,6 +12,7 @@ from stream.load import Load
 from stream.sinks.format import OPPOSITE
 from stream.sources.base import SourceStatus
 from stream.stages.clock import LOUD_PPM
+from stream.stages.work_budget import KINDS
 from stream.telemetry.channel_faults import FAULTS
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ class Collector:
         yield from _counters(SOURCE, self._source.counts)
         load = self._pipeline.load if self._pipeline else Load()
         yield from _counters(SKIPPED, load.skipped)
+        yield _queries_skipped(self._pipeline.queries_skipped if self._pipeline else {})
         yield _gauge("airsift_behind_seconds", "Seconds behind the newest audio.", load.behind_s)
         yield _gauge(
             "airsift_load_level",
@@ -153,6 +155,11 @@ class Collector:
         yield from _counters(ATTRIBUTES, {k: getattr(self._source, k) for k in ATTRIBUTES})
         yield _gauge("airsift_stations_live", "Live stations.", self._activity.live)
         yield _gauge("airsift_stations_silent", "Silent stations.", self._activity.silent)
+        yield _gauge(
+            "airsift_stations_failing",
+            "Stations of --stations whose source cannot be opened, or has failed.",
+            self._source.failing,
+        )
         yield _gauge(
             "airsift_stations_drifting",
             f"Stations that drift by {LOUD_PPM:g} parts per million or more.",
@@ -245,6 +252,18 @@ def _counters(
 ) -> Iterator[CounterMetricFamily]:
     for key, (name, help_text) in known.items():
         yield CounterMetricFamily(name, help_text, counts.get(key, 0))
+
+
+def _queries_skipped(skipped: Mapping[str, int]) -> CounterMetricFamily:
+    """Return the queries that a station's budget did not allow, by kind."""
+    family = CounterMetricFamily(
+        "airsift_queries_skipped",
+        "Queries that were left out because their station had spent identify.max_work, by kind.",
+        labels=["query"],
+    )
+    for kind in KINDS:
+        family.add_metric([kind], skipped.get(kind, 0))
+    return family
 
 
 def _faults() -> CounterMetricFamily:

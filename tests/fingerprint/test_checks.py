@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from airsift.errors import CatalogueError
+from fingerprint.analysis import hashes
 from fingerprint.analysis.peaks import extract
 from fingerprint.catalogue import Catalogue
 from fingerprint.index import checks, merge
@@ -239,3 +240,15 @@ def test_a_sealed_lie_is_refused_or_harmless(original, tmp_path_factory, values)
     used(copy, compose)
     merge.merge_all(Catalogue.open(copy)._index)
     shutil.rmtree(copy)
+
+
+@pytest.mark.parametrize("key", [hashes.KEYS, 2**32 - 1])
+def test_no_key_of_a_file_is_above_those_that_there_are(key):
+    arrays = {
+        "tracks": np.array([1]), "starts": np.array([0]), "frames": np.array([9]),
+        "keys": np.array([5, key], np.uint32), "rows": np.array([0, 1, 2]),
+        "postings": np.array([3, 4]), "peak_rows": np.array([0, 0]),
+        "peak_frames": np.array([], np.uint8), "peak_bins": np.array([], np.uint8),
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=f"key {key} is none, they end at 2097151"):
+        checks.check_arrays(arrays)

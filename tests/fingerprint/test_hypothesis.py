@@ -1,4 +1,7 @@
-"""Where a track ends in a query: pieces behind it that fit by chance do not count."""
+"""A candidate over the pieces of a query: where it is followed, and where its track ends.
+
+Pieces behind it that fit by chance do not count.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fingerprint.matching.hypothesis import without_chance
+from fingerprint.analysis import hashes
+from fingerprint.analysis.peaks import extract
+from fingerprint.index.builder import MemSegment
+from fingerprint.matching.candidates import Candidate
+from fingerprint.matching.hypothesis import Scorer, without_chance
+from fingerprint.matching.matcher import cut
 from fingerprint.matching.verification import Verification
+from fingerprint.matching.warp import NO_WARP
+from fingerprint.settings import HOP
+from tests.fingerprint.music import compose
 
 STEP = 625  # frames, 10 s
 
@@ -52,3 +63,19 @@ def test_a_query_that_is_warped_goes_on_at_the_lag_of_its_tempo():
     run = [piece(0, 8.0), piece(1, 3.8, 13)]  # 2 % faster: 13 frames more in 10 s
     assert without_chance(run, [0.0, STEP * 1.02]) == (0, 2)
     assert without_chance(run, [0.0, STEP]) == (0, 1)
+
+
+@pytest.mark.parametrize(("lag", "verified"), [(0, [0, 1, 2]), (777, [1])])
+def test_only_a_place_that_its_own_piece_supports_is_followed(monkeypatch, lag, verified):
+    samples = compose(1, 40.0)
+    stored = MemSegment()
+    stored.add(1, 1 + len(samples) // HOP, *hashes.quantised(extract(samples)))
+    pieces = cut(extract(samples[: 30 * 16_000]))
+    scorer, asked = Scorer(pieces), []
+    verify = scorer._verify
+    monkeypatch.setattr(scorer, "_verify", lambda c, at: asked.append(at) or verify(c, at))
+    here = round(pieces[1].start / HOP) + lag
+    found = scorer.score(Candidate(stored.segment(), 0, here, 50, NO_WARP), 1)
+    assert sorted(asked) == verified
+    assert found is not None
+    assert (found.first, found.last) == (verified[0], verified[-1])

@@ -40,7 +40,7 @@ class Told:
         return []
     def snapshot(self, station):
         at = self.ends[station]
-        names = "columns", "clock", "levels", "voice", "smooth", "identify", "repeats"
+        names = "columns", "clock", "levels", "voice", "smooth", "identify", "work", "repeats"
         nothing = dict.fromkeys(names)
         return {"version": 1, "rate": 16000, "hop": 320, "oldest": at, "align": at, **nothing}
     def restore(self, station, snapshot):

@@ -145,7 +145,7 @@ ends = {}
 def snapshot_at(at):
     return {"version": 1, "rate": 16000, "hop": 320, "oldest": at, "align": at, "columns": None,
                "levels": None, "classify": None, "clock": None, "voice": None, "smooth": None,
-               "identify": None, "repeats": None}
+               "identify": None, "work": None, "repeats": None}
 for batch in source:
     for item in batch:
         if isinstance(item, Resumed):

@@ -74,5 +74,5 @@ def snapshot(oldest: int, **more: Any) -> dict[str, Any]:
     return {
         "version": 1, "rate": 16_000, "hop": 320, "oldest": oldest, "align": oldest,
         "columns": None, "clock": None, "levels": None, "classify": None, "voice": None,
-        "smooth": None, "identify": None, "repeats": None, **more,
+        "smooth": None, "identify": None, "work": None, "repeats": None, **more,
     }  # fmt: skip

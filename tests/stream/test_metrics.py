@@ -19,13 +19,16 @@ from stream.kafka.loopback import free_ports
 from stream.pipeline import Pipeline
 from stream.runner import Stop, run_source
 from stream.sources.base import Lost, Resumed, Source
+from stream.stages.identify import Identify
 from stream.stages.levels import Levels
+from stream.stages.work_budget import KINDS
 from stream.telemetry.activity import Activity
 from stream.telemetry.telemetry import Telemetry
 from stream.testing import ListSink, ListSource, ManualClock, programme, tone, write_wav
 from tests.examples import examples
 from tests.stream.doubles import SMOOTH
 from tests.stream.networks import FRONT_END
+from tests.stream.sample_matcher import TIMES, SampleMatcher
 from tests.waiting import wait_until
 
 RATE = 16000
@@ -312,6 +315,24 @@ def test_levels_are_gauges_of_stations_and_their_faults_are_counted(classifier):
     dead = ("airsift_station_fault", ("fault", "dead_channel"))
     assert values[(*dead, ("station", "b"))] == 1
     assert values[(*dead, ("station", "a"))] == 0
+
+
+def skipped(watch):
+    values = read(watch)
+    return [values["airsift_queries_skipped_total", ("query", kind)] for kind in KINDS]
+
+
+def test_queries_that_a_budget_left_out_are_counted_by_kind(classifier):
+    watch = Telemetry(watch_config())
+    identify = Identify(SampleMatcher(), TIMES)
+    for pipeline in (
+        Pipeline(FRONT_END, classifier, SMOOTH),
+        Pipeline(FRONT_END, classifier, SMOOTH, identify),
+    ):
+        watch.bind(ListSource([]), pipeline, [])
+        assert skipped(watch) == [0, 0, 0]
+    identify.paid.skipped.update({"warp": 3, "long": 1})
+    assert skipped(watch) == [0, 1, 3]
 
 
 def test_stations_that_drift_are_counted_without_series_of_their_own(classifier):

@@ -1,0 +1,210 @@
+"""A file that lists stations: what it may hold, and which of it can be used.
+
+::
+
+    [[stations]]
+    name = "radio-one"
+    source = "https://radio.example/live.mp3"   # or a file, or "microphone"
+
+    [[stations]]
+    name = "desk"
+    source = "microphone:USB"
+    group = "studio"
+
+A station that cannot be used is a line of what is wrong with it, and the others are used.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from airsift.errors import ConfigError
+from airsift.json_types import Json
+from stream.lines import one_line
+from stream.sources.settings import HttpSettings
+
+MICROPHONE = "microphone"
+_TABLE = "stations"
+
+# The name is a key in JSON, in Kafka and of time series: as any text, but one line of it.
+_Name = Annotated[str, Field(min_length=1, max_length=200)]
+_Word = Annotated[str, Field(max_length=200)]
+
+
+class StationEntry(BaseModel):
+    """A station of the list.
+
+    Parameters
+    ----------
+    name : str
+        Station of its audio and its events; each once in the list.
+    source : str
+        An address (``http://``, ``https://``), a file, ``microphone``, or ``microphone:DEVICE``.
+    group : str
+        A word that several stations share.
+    enabled : bool
+        Whether it is received.
+    track : str
+        Number, language or title of the audio track; empty for the container's default.
+    http : dict
+        Keys of the section ``[http]`` of the configuration that differ for this station.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: _Name
+    source: Annotated[str, Field(min_length=1, max_length=4_000)]
+    group: _Word = ""
+    enabled: bool = True
+    track: _Word = ""
+    http: dict[str, str | int | float | bool] = {}
+
+    @field_validator("name", "group", "source", "track")
+    @classmethod
+    def _check_line(cls, text: str) -> str:
+        if one_line(text) != text or text != text.strip():
+            raise ValueError("must be one line without spaces around it or invisible characters")
+        text.encode()  # no half of a surrogate pair
+        return text
+
+    @property
+    def kind(self) -> Literal["web", "microphone", "file"]:
+        """What `source` names."""
+        if "://" in self.source:
+            return "web"
+        is_device = self.source == MICROPHONE or self.source.startswith(f"{MICROPHONE}:")
+        return "microphone" if is_device else "file"
+
+    @property
+    def device(self) -> str:
+        """Of ``microphone:DEVICE``, the device; else empty."""
+        return self.source.partition(":")[2] if self.kind == "microphone" else ""
+
+    def http_settings(self, settings: HttpSettings) -> HttpSettings:
+        """Return the section ``[http]`` with the keys of this station."""
+        return HttpSettings.model_validate({**settings.model_dump(), **self.http})
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A station that cannot be used.
+
+    Parameters
+    ----------
+    name : str
+        Its name; empty where it has none that can be used.
+    text : str
+        The station, what is wrong, and the rule.
+    """
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StationList:
+    """What a file lists.
+
+    Parameters
+    ----------
+    entries : tuple of StationEntry
+        In the order of the file, those that are not enabled too.
+    problems : tuple of Problem
+        The others.
+    """
+
+    entries: tuple[StationEntry, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def enabled(self) -> dict[str, StationEntry]:
+        """The stations to receive, by name."""
+        return {each.name: each for each in self.entries if each.enabled}
+
+
+def read_stations(path: Path, http: HttpSettings) -> StationList:
+    """Read a file that lists stations.
+
+    Parameters
+    ----------
+    path : Path
+        A TOML file with tables ``[[stations]]``. Files that it names are relative to its folder.
+    http : HttpSettings
+        The section ``[http]`` of the configuration, for what a station does not set.
+
+    Raises
+    ------
+    ConfigError
+        It cannot be read, is no TOML, or has other tables.
+    """
+    try:
+        read = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; name a TOML file of [[stations]]") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} is no TOML: {error}; mend that line") from error
+    others = sorted(set(read) - {_TABLE})
+    tables = read.get(_TABLE, [])
+    if others or not isinstance(tables, list):
+        what = f"has {', '.join(others)}" if others else f"has a {_TABLE} that is no list"
+        raise ConfigError(f"{path} {what}: it may hold tables [[{_TABLE}]] alone")
+    entries: dict[str, StationEntry] = {}
+    problems = []
+    for number, table in enumerate(tables, 1):
+        try:
+            entry = _entry(table, path.parent, http)
+            if entry.name in entries:
+                raise ValueError("has the name of a station above: give it another")
+            entries[entry.name] = entry
+        except ValueError as error:
+            name = _name_of(table)
+            known = "" if name in entries else name
+            shown = f" {name}" if name else ""
+            problems.append(
+                Problem(known, f"{path}: station {number}{shown} is left out: {_in_words(error)}")
+            )
+    return StationList(tuple(entries.values()), tuple(problems))
+
+
+def _entry(table: object, folder: Path, http: HttpSettings) -> StationEntry:
+    """Return a station whose file is an absolute path.
+
+    Raises
+    ------
+    ValueError
+        A key is unknown or its value out of range.
+    """
+    entry = StationEntry.model_validate(table)
+    try:
+        entry.http_settings(http)
+    except ValidationError as error:
+        raise ValueError(f"http: {_in_words(error)}") from error
+    if entry.kind == "file":
+        path = folder / Path(entry.source).expanduser()
+        return entry.model_copy(update={"source": str(path.absolute())})
+    scheme = entry.source.partition("://")[0].lower()
+    if entry.kind == "web" and scheme not in ("http", "https"):
+        raise ValueError(f"source={entry.source}: the scheme {scheme} must be http or https")
+    return entry
+
+
+def _name_of(table: object) -> str:
+    """Return the name of a station that cannot be used, if it has one."""
+    name: Json = table.get("name") if isinstance(table, Mapping) else None
+    return one_line(name)[:200] if isinstance(name, str) else ""
+
+
+def _in_words(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    lines: Sequence[str] = [
+        f"{'.'.join(map(str, each['loc'])) or 'it'}: {each['msg'].removeprefix('Value error, ')}"
+        for each in error.errors(include_url=False)
+    ]
+    return "; ".join(one_line(line) for line in lines)
