@@ -4,8 +4,8 @@
 
     python -m bench.tags corpus/                     # of the test split
     python -m bench.tags corpus/ --split validation  # for choosing the threshold
-    python -m bench.tags corpus/ --jobs 1 2          # throughput of the command as well
     python -m bench.tags corpus/ --write-docs        # into docs/tags.md
+    python -m bench.tags corpus/ --jobs 1 2 --write-docs   # the throughput instead
 
 The corpus is one of `airsift corpus build`. Half of the files are speech: voices alone, and
 podcasts with a musical opener and music under a part of the talk. Half are music, a third of it
@@ -35,7 +35,7 @@ from airsift.tags.catalogue import Entry
 from airsift.tags.judging import THRESHOLD, Verdict
 from airsift.tags.mapping import Claim, load_map
 from bench.matching.broadcast import excerpt, levelled, samples_in, talk
-from bench.report import Report, arguments, table_lines, write_section
+from bench.report import Report, arguments, machine, table_lines, write_section
 from model.corpus.takes import split_recordings
 from model.spec import SAMPLE_RATE as RATE
 
@@ -189,9 +189,10 @@ def main() -> None:
                 print(each.path.name, each.kind, each.tag, verdict.to_dict())
     if options.write_docs:
         minutes = sum(verdict.content.duration_s for verdict in verdicts) / 60
-        write_section(PAGE, _SCRIPT, _section(made, rows, minutes, cpu_s))
         if speeds:
             write_section(PAGE, f"{_SCRIPT} --jobs", _speed_section(len(made), speeds))
+        else:
+            write_section(PAGE, _SCRIPT, _section(made, rows, minutes, cpu_s))
     report.finish(options.json)
 
 
@@ -311,8 +312,8 @@ def _speed_section(count: int, speeds: Sequence[Speed]) -> str:
         for speed in speeds
     ]
     return (
-        f"{count} files, {len(speeds[0].wall_s)} rounds on {os.cpu_count()} cores, medians; the "
-        "ratio is within a round.\n\n"
+        f"{count} files, {len(speeds[0].wall_s)} rounds on {os.cpu_count()} cores (load average "
+        f"{machine()['load']}), medians; the ratio is within a round.\n\n"
         + "\n".join(table_lines(("`--jobs`", "files a second", "times", "s of CPU a file"), body))
     )
 

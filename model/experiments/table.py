@@ -211,7 +211,7 @@ def _better(first: RowResults, second: RowResults) -> Comparison:
 
 
 def _missing(text: str, names: Sequence[str]) -> Comparison:
-    return Comparison(f"{text} ({' and '.join(names)} not trained)", "open")
+    return Comparison(f"{text} (not trained: {'; '.join(names)})", "open")
 
 
 def _limit(name: str, value: Estimate, limit: float, *, above: bool) -> Comparison:

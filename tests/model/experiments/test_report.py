@@ -50,7 +50,7 @@ def test_a_page_is_made_of_what_is_there(done: Place) -> None:
     text, said = write(done)
     assert "Not done, or in part: 5-features, 10-separation, invariances." in text
     assert "| open; in part: 6 of 12 trainings |" in text  # with the one that experiment 3 trained
-    assert "(MFCC not trained): open." in text
+    assert "(not trained: MFCC): open." in text
     assert "This experiment is not finished: open; in part: 6 of 12 trainings." in text
     assert "10-separation: not run" in said
     assert "## Experiment 10-separation" not in text

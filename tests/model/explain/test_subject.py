@@ -12,7 +12,7 @@ from model import classifier, weights
 from model.corpus.decoding import decode
 from model.experiments.architecture import ConvolutionalNetwork
 from model.experiments.features import catalogue
-from model.explain.subject import SHIPPED, Subject, read, rows_of
+from model.explain.subject import SHIPPED, Subject, find, read, rows_of
 from model.networks import presets
 from tests.model.explain.networks import write_rows, write_training
 
@@ -95,6 +95,23 @@ def test_the_rows_of_a_folder_are_in_the_order_of_its_table(tmp_path: Path) -> N
     assert title[0].startswith(
         "8-penalties, without: 20 filters of 0.23 s by 3.0 octaves, structure 0."
     )
+
+
+@pytest.mark.slow
+def test_a_row_that_is_trained_in_another_folder_is_found(tmp_path: Path) -> None:
+    """The CQT of experiment 10 is a row of experiment 4 too, at the small scale."""
+    write_rows(tmp_path / "small", "4", "cqt")
+    there = tmp_path / "small" / "4-depth" / "cqt-3-convolutions" / "seed-1" / "best.pt"
+    home = tmp_path / "small" / "10-separation"
+    assert find(home / "cqt") == there
+    assert rows_of(home) == [there]
+    (home / "cqt" / "seed-1").mkdir(parents=True)
+    assert find(home / "cqt") == there
+    with pytest.raises(ConfigError, match="is not there: name a"):
+        find(home / "cqt-separated")
+    shutil.copytree(tmp_path / "small", tmp_path / "tiny")
+    with pytest.raises(ConfigError, match="holds no network"):
+        find(tmp_path / "tiny" / "10-separation" / "cqt")
 
 
 @pytest.fixture
