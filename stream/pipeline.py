@@ -26,7 +26,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -47,9 +47,9 @@ from stream.stages.voice import Voice
 from stream.telemetry.observer import NullObserver, Observer
 
 if TYPE_CHECKING:
-    from airsift.json_types import Json, JsonObject
     from model.backend import Classifier, FrontEnd
     from stream.session import Item
+    from stream.snapshot import StoredSnapshot
     from stream.stages.levels import Levels
     from stream.stages.repeats import FindRepeats
 
@@ -183,29 +183,24 @@ class Pipeline:
         """Drop a station without ending it: another worker goes on with it."""
         self.sessions.pop(station, None)
 
-    def snapshot(self, station: str) -> JsonObject:
+    def snapshot(self, station: str) -> StoredSnapshot:
         """Return what `restore` needs to go on with a station in another process.
 
         It is small, because audio is not in it: the audio from its ``oldest`` sample on must be
         pushed again. Until the first decision or break after `restore`, it is the snapshot that was
         restored: nothing else is known, and nothing has been published since.
-
-        Returns
-        -------
-        dict
-            Of JSON's types: `Snapshot.to_json`.
         """
         session = self.sessions.get(station) or Session(station)  # `get` makes none
         if session.restored is not None:
-            return session.restored.to_json()
+            return session.restored.encode()
         parts = {stage.name: stage.snapshot(session) for stage in self.stages}
         parts["work"] = session.work
         oldest: int = self.align.snapshot(session)
         for stage in reversed(self.stages):
             oldest = stage.oldest(session, oldest)
-        return Snapshot.of(parts, rate=self.rate, hop=self.hop, oldest=oldest).to_json()
+        return Snapshot.of(parts, rate=self.rate, hop=self.hop, oldest=oldest).encode()
 
-    def restore(self, station: str, stored: Mapping[str, Json]) -> bool:
+    def restore(self, station: str, stored: StoredSnapshot) -> bool:
         """Go on with a station where a snapshot was taken; decisions before it are not repeated.
 
         Returns
@@ -216,7 +211,7 @@ class Pipeline:
         """
         self.forget(station)
         try:
-            snapshot = Snapshot.from_json(stored, station)
+            snapshot = Snapshot.from_json(stored.to_json(), station)
             if (snapshot.rate, snapshot.hop) != (self.rate, self.hop):
                 raise ValueError("it is of a model with other columns")
         except ValueError as error:

@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airsift.errors import Backpressure
-from airsift.malloc import collector_paused, give_back_free_pages
+from airsift.malloc import give_back_free_pages
 from stream.audio import AudioChunk
 from stream.sources.base import Resumed, audio_of
 from stream.telemetry.observer import NullObserver, Observer
 
 if TYPE_CHECKING:
-    from airsift.json_types import JsonObject
     from stream.events import Event
     from stream.pipeline import Pipeline
     from stream.sinks.base import Sink
+    from stream.snapshot import StoredSnapshot
     from stream.sources.base import Source, SourceItem
 
 
@@ -144,11 +144,10 @@ class Runner:
             source.checkpoint(snapshots)
         give_back_free_pages()
 
-    def snapshots(self) -> dict[str, JsonObject]:
+    def snapshots(self) -> dict[str, StoredSnapshot]:
         """Return the snapshots of the stations that have changed since this was last called."""
         stations = sorted(self._changed)
-        with collector_paused():
-            snapshots = {station: self._pipeline.snapshot(station) for station in stations}
+        snapshots = {station: self._pipeline.snapshot(station) for station in stations}
         self._changed.clear()
         return snapshots
 

@@ -113,11 +113,14 @@ class Stage(Protocol):
         ...
 
     def snapshot(self, session: Session) -> object:
-        """Return what `restore` needs to continue; None for a stage that needs only the audio."""
+        """Return what `restore` needs to continue; None for a stage that needs only the audio.
+
+        It may be the session's own state: it holds until the station's next item.
+        """
         return None
 
     def restore(self, session: Session, part: Any) -> None:
-        """Continue where `part` was the snapshot."""
+        """Continue where `part` was the snapshot, and change nothing in it."""
         return
 
     def oldest(self, session: Session, sample: int) -> int:

@@ -60,7 +60,11 @@ def run(
         open_stations,
         open_transactions,
     )
-    from airsift.malloc import give_back_large_blocks, keep_all_objects
+    from airsift.malloc import (
+        give_back_large_blocks,
+        keep_all_objects,
+        search_rarely_for_garbage,
+    )
     from airsift.shutdown import shutdown_deadline
     from stream.runner import run_source, stop_on_signals
     from stream.telemetry.telemetry import open_telemetry
@@ -95,6 +99,8 @@ def run(
             opening.callback(each.close)
         telemetry.bind(opened, pipeline, sinks)
         keep_all_objects()
+        if source == "kafka":
+            search_rarely_for_garbage()
         if is_service:
             log.info("ready after %.1f s", time.monotonic() - began)
         every_s = settings.run.checkpoint_s

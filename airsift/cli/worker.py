@@ -17,7 +17,11 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
 
     from airsift.build import build_pipeline, event_kinds, log_parts
     from airsift.cli.run import forgiving
-    from airsift.malloc import give_back_large_blocks, keep_all_objects
+    from airsift.malloc import (
+        give_back_large_blocks,
+        keep_all_objects,
+        search_rarely_for_garbage,
+    )
     from airsift.shutdown import shutdown_deadline
     from stream.kafka.faust.worker import Worker, prepare_topics
     from stream.runner import stop_on_signals
@@ -36,6 +40,7 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
         )
         telemetry.bind(member, pipeline, [])  # it has the attributes of a source
         keep_all_objects()
+        search_rarely_for_garbage()
         with (
             stop_on_signals() as stop,
             forgiving(stop, resumable=True),

@@ -167,8 +167,7 @@ class Levels(Stage):
         ]
 
     def snapshot(self, session: Session) -> Programme | None:
-        state = session.levels
-        return state.programme.copy() if state is not None and state.programme else None
+        return session.levels.programme if session.levels is not None else None
 
     def restore(self, session: Session, part: Programme) -> None:
         """Continue where `part` was the snapshot; audio before it is measured for decisions."""
