@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stream.sinks.base import Sink
     from stream.sources.base import Source
     from stream.stages.identify import Identify
+    from stream.stages.levels import Levels
     from stream.stages.query_times import IdentifySettings
     from stream.stages.repeats import FindRepeats
     from stream.stages.smooth import SmoothSettings
@@ -220,10 +221,20 @@ def build_repeats(config: Config, rate: int) -> FindRepeats | None:
     return FindRepeats(settings)
 
 
-def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
+def build_levels(config: Config, rate: int) -> Levels | None:
+    """Return the stage that measures levels, if that is configured; events count at `rate`."""
+    if not config.levels.enabled:
+        return None
+    from stream.stages.levels import Levels
+
+    return Levels(rate, config.levels.interval_s, config.levels.integrated_s)
+
+
+def build_pipeline(config: Config, *, reorder: bool = False, with_levels: bool = False) -> Pipeline:
     """Build everything between source and sinks.
 
     With `reorder` it waits for late chunks, as configured: for sources that may send them late.
+    With `with_levels` it measures levels, if configured: for commands that publish them.
     """
     from stream.load import Load
     from stream.pipeline import Pipeline
@@ -242,6 +253,7 @@ def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
         voice,
         reorder_s=config.kafka.wire.reorder_ms / 1000 if reorder else 0.0,
         repeats=build_repeats(config, rate),
+        levels=build_levels(config, rate) if with_levels else None,
         load=load,
     )
 
@@ -257,6 +269,8 @@ def event_kinds(config: Config) -> list[str]:
         kinds.append("share")
     if config.repeats.folder:
         kinds.append("repeat")
+    if config.levels.enabled:
+        kinds.append("level")
     return kinds
 
 
@@ -316,8 +330,12 @@ def open_source(
     transactions: Transactions | None = None,
     *,
     track: str | None = None,
+    for_levels: bool = False,
 ) -> Source:
     """Open the source that ``--source`` names.
+
+    With `for_levels` files and web radios leave it to the pipeline to mix their channels, and web
+    radios are asked for titles.
 
     Raises
     ------
@@ -338,10 +356,17 @@ def open_source(
         from stream.sources.http import HttpSource
         from stream.sources.web_address import public_name
 
-        return HttpSource(name, station or public_name(name), config.http, track=track)
+        return HttpSource(
+            name,
+            station or public_name(name),
+            config.http,
+            track=track,
+            keep_channels=for_levels,
+            titles=for_levels,
+        )
     from stream.sources.file import FileSource
 
-    return FileSource(Path(name), station, config.file, track=track)
+    return FileSource(Path(name), station, config.file, track=track, keep_channels=for_levels)
 
 
 def open_stations(path: Path, config: Config) -> StationsSource:
@@ -354,13 +379,22 @@ def open_stations(path: Path, config: Config) -> StationsSource:
     """
     from stream.stations.source import StationsSource
 
+    for_levels = config.levels.enabled
+
     def open_one(entry: StationEntry) -> Source:
         track = entry.track or None
         if entry.kind == "web":
             from stream.sources.http import HttpSource
 
             settings = entry.http_settings(config.http)
-            return HttpSource(entry.source, entry.name, settings, track=track)
+            return HttpSource(
+                entry.source,
+                entry.name,
+                settings,
+                track=track,
+                keep_channels=for_levels,
+                titles=for_levels,
+            )
         if entry.kind == "microphone":
             from stream.sources.microphone import MicrophoneSource
 
@@ -369,7 +403,9 @@ def open_stations(path: Path, config: Config) -> StationsSource:
             return MicrophoneSource(entry.name, settings_of_device)
         from stream.sources.file import FileSource
 
-        return FileSource(Path(entry.source), entry.name, config.file, track=track)
+        return FileSource(
+            Path(entry.source), entry.name, config.file, track=track, keep_channels=for_levels
+        )
 
     return StationsSource(path, open_one, config.http)
 

@@ -123,6 +123,23 @@ class RepeatsConfig(Section, table="repeats"):
     clip_s: Annotated[float, Field(ge=0, le=300)]
 
 
+class LevelsConfig(Section, table="levels"):
+    """Whether the levels of stations are measured, and how often they are published."""
+
+    enabled: bool
+    interval_s: Annotated[int, Field(ge=1, le=3600)]
+    integrated_s: Annotated[int, Field(ge=1, le=31 * 86_400)]
+
+    @model_validator(mode="after")
+    def _check_multiple(self) -> LevelsConfig:
+        if self.integrated_s % self.interval_s:
+            raise ValueError(
+                f"integrated_s={self.integrated_s} must be a multiple of "
+                f"interval_s={self.interval_s}"
+            )
+        return self
+
+
 class RunConfig(Section, table="run"):
     """The long-running consumer."""
 
@@ -137,6 +154,7 @@ class Config(Section):
     smoothing: SmoothingConfig
     identify: IdentifyConfig
     repeats: RepeatsConfig
+    levels: LevelsConfig
     file: FileSettings
     http: HttpSettings
     microphone: MicrophoneSettings

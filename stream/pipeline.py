@@ -2,15 +2,17 @@
 
 ::
 
-    AudioChunk ─> align ─> clock ─> mono ─> resample ─> columns ─> classify ─> voice ─> smooth
-    in any order   in order         at the model's rate  CQT     decisions          segments │
-                                                                                             │
-    Event <── dated by clock <── what is played again <── repeats <── matches, shares <── identify
+    AudioChunk ─> align ─> clock ─> levels ─> mono ─> resample ─> columns ─> classify ─> voice
+    in any order   in order        loudness,          at the model's  CQT     decisions      │
+                                   peaks              rate                                 smooth
+                                                                                         segments
+    Event <── dated by clock <── what is played again <── repeats <── matches, shares        │
+                                                                             └── identify <──┘
 
 One list goes down the road. Each stage (`stream.session.Stage`) passes on every item and adds its
-own, so the audio that `identify` and `repeats` need passes the stages between. `voice`, `identify`
-and `repeats` are optional. A `Discontinuity` or an `EndOfStream` ends what each stage but `repeats`
-has of a station as it passes.
+own, so the audio that `identify` and `repeats` need passes the stages between. `levels`, `voice`,
+`identify` and `repeats` are optional. A `Discontinuity` or an `EndOfStream` ends what each stage
+but `repeats` has of a station as it passes.
 
 The law: ``push(a) + push(b)`` equals ``push(a + b)`` for every station. A file is a stream that
 comes in one piece, and a restart that reads the audio from `Snapshot.oldest` on repeats the same
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from model.backend import Classifier, FrontEnd
     from stream.session import Item
     from stream.snapshot import StoredSnapshot
+    from stream.stages.levels import Levels
     from stream.stages.repeats import FindRepeats
 
 log = logging.getLogger(__name__)
@@ -72,6 +75,8 @@ class Pipeline:
         Maximum seconds of audio that wait for a late chunk, see `Align`.
     repeats : FindRepeats, optional
         Finds what a station plays several times.
+    levels : Levels, optional
+        Measures the audio as it comes. Without it, decisions have no level.
     load : Load, optional
         What is left out while the loop is behind; without it, what `identify` was given, if there
         is one. Both have the same.
@@ -94,15 +99,17 @@ class Pipeline:
         *,
         reorder_s: float = 0.0,
         repeats: FindRepeats | None = None,
+        levels: Levels | None = None,
         load: Load | None = None,
     ) -> None:
         spec = classifier.spec
         spec.check_front_end(front_end)
         self.rate, self.hop = spec.sample_rate, spec.hop
-        self.align, self.clock = Align(self.rate, reorder_s), Clock()
+        self.align, self.clock, self.levels = Align(self.rate, reorder_s), Clock(), levels
         self.stages: tuple[Stage, ...] = (
             self.align,
             self.clock,
+            *([levels] if levels else []),
             ToMono(self.rate),
             Resample(self.rate),
             ComputeColumns(front_end, spec.step_columns),
@@ -166,7 +173,8 @@ class Pipeline:
                 case Discontinuity(station, start, end, rate, reason):
                     events.append(self.clock.date(Gap(station, start, end, rate, None, reason)))
                 case Event():
-                    events.append(self.clock.date(item))
+                    levelled = self.levels.with_level(item) if self.levels else item
+                    events.append(self.clock.date(levelled))
             if isinstance(item, Decision | Discontinuity | EndOfStream):
                 self.sessions[item.station].restored = None
         return events

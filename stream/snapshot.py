@@ -25,6 +25,7 @@ from stream.ranges import Rate, Sample
 from stream.stages.classify import ClassifyPart
 from stream.stages.clock import ClockState
 from stream.stages.identify import IdentifyPart
+from stream.stages.levels import Programme
 from stream.stages.repeats import RepeatsPart
 from stream.stages.smooth import SmoothState
 from stream.stages.work_budget import Accounts
@@ -85,7 +86,7 @@ class Snapshot(BaseModel):
         Sample at which the audio goes on.
     columns : int, optional
         First column of the next window.
-    clock, classify, voice, smooth, identify, repeats
+    clock, levels, classify, voice, smooth, identify, repeats
         What these stages remember; None where they remember nothing.
     work
         What the queries of `identify` may still cost; None where nothing bounds them.
@@ -100,6 +101,7 @@ class Snapshot(BaseModel):
     align: Sample
     columns: Sample | None
     clock: ClockState | None
+    levels: Programme | None
     classify: ClassifyPart | None
     voice: Sample | None
     smooth: SmoothState | None
@@ -168,6 +170,8 @@ class Snapshot(BaseModel):
         _check((self.columns or 0) * self.hop <= end, "columns lies after align")
         if self.clock is not None:
             _check_clock(self.clock, end / self.rate)
+        if self.levels is not None and (problem := self.levels.check(end)):
+            raise ValueError(problem)
         _check((self.columns is None) == (self.classify is None), "columns without classify")
         if self.classify is not None:
             decided = self.classify.decided

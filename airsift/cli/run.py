@@ -84,11 +84,18 @@ def run(
             opened = listed = open_stations(stations, settings)
             opening.enter_context(reload_on_signal(listed))
         else:
-            opened = open_source(source or "", station, settings, transactions, track=track)
+            opened = open_source(
+                source or "",
+                station,
+                settings,
+                transactions,
+                track=track,
+                for_levels=settings.levels.enabled,
+            )
         opening.callback(opened.close)
         if is_service:
             log_parts(source or f"the stations of {stations}", names, settings)
-        pipeline = build_pipeline(settings, reorder=source == "kafka")
+        pipeline = build_pipeline(settings, reorder=source == "kafka", with_levels=True)
         sinks = [open_sink(name, settings, transactions) for name in names]
         for each in sinks:
             opening.callback(each.close)

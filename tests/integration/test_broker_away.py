@@ -47,8 +47,8 @@ class Simple:
         return [Decision(c.station, c.start, c.end, c.rate, None, 0.5, 0.5) for c in chunks]
     def snapshot(self, station):
         at = self.ends[station]
-        parts = ("columns", "clock", "classify", "voice", "smooth", "identify", "work", "repeats")
-        nothing = dict.fromkeys(parts)
+        parts = "columns clock levels classify voice smooth identify work repeats"
+        nothing = dict.fromkeys(parts.split())
         fields = {"version": 1, "rate": 16000, "hop": 320, "oldest": at, "align": at, **nothing}
         return StoredSnapshot.of_json(fields)
     def restore(self, station, snapshot):

@@ -41,8 +41,8 @@ class Told:
         return []
     def snapshot(self, station):
         at = self.ends[station]
-        parts = ("columns", "clock", "classify", "voice", "smooth", "identify", "work", "repeats")
-        nothing = dict.fromkeys(parts)
+        parts = "columns clock levels classify voice smooth identify work repeats"
+        nothing = dict.fromkeys(parts.split())
         fields = {"version": 1, "rate": 16000, "hop": 320, "oldest": at, "align": at, **nothing}
         return StoredSnapshot.of_json(fields)
     def restore(self, station, snapshot):

@@ -146,7 +146,7 @@ ends = {}
 def snapshot_at(at):
     return StoredSnapshot.of_json(dict(
         version=1, rate=16000, hop=320, oldest=at, align=at, columns=None, classify=None,
-        clock=None, voice=None, smooth=None, identify=None, work=None, repeats=None,
+        clock=None, levels=None, voice=None, smooth=None, identify=None, work=None, repeats=None,
     ))
 for batch in source:
     for item in batch:

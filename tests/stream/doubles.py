@@ -75,7 +75,7 @@ def snapshot(oldest: int, **more: Any) -> StoredSnapshot:
     """Return the snapshot of a station that has no open segment."""
     fields = {
         "version": 1, "rate": 16_000, "hop": 320, "oldest": oldest, "align": oldest,
-        "columns": None, "clock": None, "classify": None, "voice": None, "smooth": None,
-        "identify": None, "work": None, "repeats": None, **more,
+        "columns": None, "clock": None, "levels": None, "classify": None, "voice": None,
+        "smooth": None, "identify": None, "work": None, "repeats": None, **more,
     }  # fmt: skip
     return StoredSnapshot(to_json_bytes(fields), oldest)

@@ -163,10 +163,11 @@ def test_every_key_that_names_a_file_is_known_as_one():
 @pytest.mark.parametrize(
     ("sets", "unused"),
     [
-        ([], {"share", "repeat"}),
-        (["identify.catalogue='shelf'"], {"repeat"}),
-        (["repeats.folder='found'"], {"share"}),
-        (["identify.catalogue='shelf'", "repeats.folder='found'"], set()),
+        ([], {"share", "repeat", "level"}),
+        (["identify.catalogue='shelf'"], {"repeat", "level"}),
+        (["repeats.folder='found'"], {"share", "level"}),
+        (["levels.enabled=true"], {"share", "repeat"}),
+        (["identify.catalogue='shelf'", "repeats.folder='found'", "levels.enabled=true"], set()),
     ],
 )
 def test_only_topics_of_events_that_are_published_are_needed(sets, unused):
