@@ -62,8 +62,8 @@ def history(
     kind: Annotated[
         list[str] | None,
         typer.Option(
-            help="match (songs), segment, share, repeat, gap or decision; repeatable. Default: "
-            "match, segment and gap."
+            help="match (songs), segment, share, repeat, gap, level or decision; repeatable. "
+            "Default: match, segment and gap."
         ),
     ] = None,
     tz: Annotated[
@@ -203,7 +203,7 @@ def _print_moment(
     found = dict[str, list[tuple["Row", "Play | None"]]]()
     rows = opened.rows(names, None, at_ms, at_ms + 1)
     for row, play in divided(opened, rows):
-        if row.kind != "decision":
+        if row.kind not in ("decision", "level"):
             found.setdefault(row.kind, []).append((row, play))
     if as_json:
         answer: JsonObject = {"station": names[0], "at": _iso(at_ms, zone)}

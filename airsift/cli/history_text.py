@@ -161,6 +161,10 @@ def _content(row: Row) -> str:
             text = f"gap: {details.get('reason')}"
         case "decision":
             text = f"speech {details.get('p_speech'):.2f}  music {details.get('p_music'):.2f}"
+        case "level":
+            text = f"level {details.get('level_dbfs'):.1f} dBFS"
+            loudness = details.get("short_term_lufs")
+            text += "" if loudness is None else f", {loudness:.1f} LUFS"
         case _:
             text = row.kind
     return one_line(text + (" ..." if row.final is False else ""))

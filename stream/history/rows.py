@@ -31,8 +31,10 @@ _BASE = ("schema", "id", "station", "start_sample", "end_sample", "start_s", "en
 _TRACK_TEXTS = ("track", "title", "artist", "album", "isrc", "record_label")
 # What most events of a kind say is not stored.
 _USUAL: dict[str, JsonObject] = {
+    "decision": {"level_dbfs": None},
     "segment": {"voice": None, "voice_score": None},
     "match": {"track_duration_s": None, "extra": {}, "alternatives": []},
+    "level": {"clipped": 0, "silence_s": 0.0, "dead_channels": [], "frozen": False, "title": None},
 }
 
 

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr
 
 from airsift.defaults import Section
 
-Kind = Literal["decision", "segment", "match", "share", "repeat", "gap"]
+Kind = Literal["decision", "segment", "match", "share", "repeat", "level", "gap"]
 _Days = Annotated[float, Field(ge=0, le=100_000)]
 
 
@@ -20,6 +20,7 @@ class KeepDays(Section, table="database.keep_days"):
     match: _Days
     share: _Days
     repeat: _Days
+    level: _Days
     gap: _Days
 
     def by_kind(self) -> dict[str, float]:

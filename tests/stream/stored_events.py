@@ -9,6 +9,7 @@ from stream.events import (
     Decision,
     Event,
     Gap,
+    Level,
     Match,
     Repeat,
     Segment,
@@ -42,7 +43,9 @@ def events(draw: st.DrawFn, stations: st.SearchStrategy[str] = names) -> Event:
     }  # fmt: skip
     heard = (draw(names), draw(names), draw(names), draw(st.integers(0, 2**40)))
     score = draw(st.floats(0, 1000).map(lambda value: round(value, 3)))
-    match draw(st.sampled_from(["decision", "segment", "match", "share", "repeat", "gap"])):
+    match draw(
+        st.sampled_from(["decision", "segment", "match", "share", "repeat", "level", "gap"])
+    ):
         case "decision":
             p = draw(probabilities), draw(probabilities)
             return Decision(*base, *p, final=draw(st.booleans()))
@@ -63,6 +66,14 @@ def events(draw: st.DrawFn, stations: st.SearchStrategy[str] = names) -> Event:
             count = draw(st.integers(2, 9))
             guess = draw(st.sampled_from(["advert", "song"]))
             return Repeat(*base, draw(names), count, 0, draw(names), guess, draw(names))
+        case "level":
+            loud = draw(st.none() | st.just(-23.5))
+            channels = tuple(draw(st.lists(st.just(-20.1), max_size=2)))
+            dead = tuple(draw(st.lists(st.integers(1, 8), max_size=2)))
+            peak = -1.0, loud, loud, loud, draw(st.none() | st.just(-0.5))
+            faults = draw(st.integers(0, 9)), draw(st.sampled_from([0.0, 4.5])), dead
+            title = draw(st.none() | names)
+            return Level(*base, -20.1, channels, *peak, *faults, draw(st.booleans()), title)
     return Gap(*base, draw(names))
 
 
