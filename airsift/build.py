@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -407,8 +408,20 @@ def _file(
 def check_sinks(names: list[str]) -> None:
     """Refuse an unknown name of a sink, before anything is opened."""
     for name in names:
-        if name not in ("console", "kafka") and not name.startswith("jsonl:"):
-            raise ConfigError(f"--sink {name}: must be console, kafka or jsonl:FILE")
+        if name not in ("console", "kafka", "database") and not name.startswith("jsonl:"):
+            raise ConfigError(f"--sink {name}: must be console, jsonl:FILE, database or kafka")
+        if name == "database":
+            check_history()
+
+
+def check_history() -> None:
+    """Refuse to go on without the libraries of the history."""
+    missing = [name for name in ("sqlalchemy", "alembic", "psycopg") if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"the history needs {', '.join(missing)}: install airsift[history], as with "
+            "pip install 'airsift[history]'"
+        )
 
 
 def open_sink(name: str, config: Config, transactions: Transactions | None = None) -> Sink:
@@ -421,6 +434,10 @@ def open_sink(name: str, config: Config, transactions: Transactions | None = Non
         from stream.sinks.console import ConsoleSink
 
         return ConsoleSink(sys.stdout)
+    if name == "database":
+        from stream.sinks.database import DatabaseSink
+
+        return DatabaseSink(config.database)
     from stream.sinks.jsonl import JsonlSink
 
     target = name.removeprefix("jsonl:")

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from airsift.errors import Backpressure
@@ -137,8 +138,8 @@ class Runner:
     def checkpoint(self, source: Source) -> None:
         """Take all five steps of the commit rule."""
         for sink in self._sinks:
-            with self.timed("flush"):
-                sink.flush()
+            while not self._tried(sink.flush, "flush"):
+                pass
         snapshots = self.snapshots()
         with self.timed("settle"):
             source.checkpoint(snapshots)
@@ -153,15 +154,15 @@ class Runner:
 
     def _publish(self, items: Sequence[SourceItem], events: list[Event]) -> None:
         for sink in self._sinks if events else ():
-            while not self._wrote(sink, events):
+            while not self._tried(partial(sink.write, events), "publish"):
                 pass
         self._observer.on_batch(items, events)
 
-    def _wrote(self, sink: Sink, events: Sequence[Event]) -> bool:
-        """Write events; False, after a while, where the sink is full."""
+    def _tried(self, call: Callable[[], None], part: str) -> bool:
+        """Call a sink; False, after a while, where it is full."""
         try:
-            with self.timed("publish"):
-                sink.write(events)
+            with self.timed(part):
+                call()
         except Backpressure as full:
             if self._stop.requested:
                 raise

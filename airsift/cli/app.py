@@ -21,6 +21,7 @@ from airsift.cli import (
     evaluate,
     experiment,
     explain,
+    history,
     plot,
     publish,
     repeats,
@@ -56,6 +57,7 @@ app.command()(worker.worker)
 app.command()(broker.broker)
 app.command()(publish.publish)
 app.command()(tail.tail)
+app.command()(history.history)
 app.add_typer(deadletter.app, name="deadletter", help="Messages that could not be decoded.")
 catalogue.app.command()(repeats.name)
 app.add_typer(catalogue.app, name="catalogue", help="The tracks that airsift can identify.")

@@ -28,7 +28,9 @@ def run(
     source: Annotated[str | None, typer.Option(help="kafka, microphone, a file or a URL.")] = None,
     sink: Annotated[
         list[str] | None,
-        typer.Option(help="console, jsonl:FILE (- for standard output) or kafka; repeatable."),
+        typer.Option(
+            help="console, jsonl:FILE (- for standard output), database or kafka; repeatable."
+        ),
     ] = None,
     station: Annotated[
         str | None, typer.Option(help="Name of the station; default: from the source.")
