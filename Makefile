@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test long quick kills install edge kafka lint bench chaos matching fuzz clean
+.PHONY: help demo test long quick kills install edge kafka postgres lint bench chaos matching fuzz clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -62,13 +62,16 @@ kafka: .kafka/.installed ## fetch Apache Kafka for the tests on it; needs Java 1
 	mvn --quiet --batch-mode --file $< org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.kafka
 	touch $@
 
+postgres: ## install PostgreSQL for the tests on it, without a server that runs
+	sh scripts/postgres
+
 lint: install ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 bench: install ## measure the figures of docs/benchmarks.md
-	for name in frontend classifier backends pipeline decode messages files worker_cost latency; do \
+	for name in frontend classifier backends pipeline decode levels messages files worker_cost latency; do \
 		$(BIN)/python -m bench.speed.$$name || exit 1; done
 	$(BIN)/python -m bench.profile
 	$(BIN)/python -m bench.figures.readme_timeline

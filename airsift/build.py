@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from stream.pipeline import Pipeline
     from stream.sinks.base import Sink
     from stream.sources.base import Source
+    from stream.sources.settings import FileSettings, HttpSettings, MicrophoneSettings
     from stream.stages.identify import Identify
+    from stream.stages.levels import Levels
     from stream.stages.query_times import IdentifySettings
     from stream.stages.repeats import FindRepeats
     from stream.stages.smooth import SmoothSettings
@@ -219,10 +222,20 @@ def build_repeats(config: Config, rate: int) -> FindRepeats | None:
     return FindRepeats(settings)
 
 
-def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
+def build_levels(config: Config, rate: int) -> Levels | None:
+    """Return the stage that measures levels, if that is configured; events count at `rate`."""
+    if not config.levels.enabled:
+        return None
+    from stream.stages.levels import Levels
+
+    return Levels(rate, config.levels.interval_s, config.levels.integrated_s)
+
+
+def build_pipeline(config: Config, *, reorder: bool = False, with_levels: bool = False) -> Pipeline:
     """Build everything between source and sinks.
 
     With `reorder` it waits for late chunks, as configured: for sources that may send them late.
+    With `with_levels` it measures levels, if configured: for commands that publish them.
     """
     from stream.load import Load
     from stream.pipeline import Pipeline
@@ -241,6 +254,7 @@ def build_pipeline(config: Config, *, reorder: bool = False) -> Pipeline:
         voice,
         reorder_s=config.kafka.wire.reorder_ms / 1000 if reorder else 0.0,
         repeats=build_repeats(config, rate),
+        levels=build_levels(config, rate) if with_levels else None,
         load=load,
     )
 
@@ -256,6 +270,8 @@ def event_kinds(config: Config) -> list[str]:
         kinds.append("share")
     if config.repeats.folder:
         kinds.append("repeat")
+    if config.levels.enabled:
+        kinds.append("level")
     return kinds
 
 
@@ -315,8 +331,12 @@ def open_source(
     transactions: Transactions | None = None,
     *,
     track: str | None = None,
+    for_levels: bool = False,
 ) -> Source:
     """Open the source that ``--source`` names.
+
+    With `for_levels` files and web radios leave it to the pipeline to mix their channels, and web
+    radios are asked for titles.
 
     Raises
     ------
@@ -330,17 +350,12 @@ def open_source(
 
         return KafkaSource(config.kafka, rate=model_rate(config), transactions=transactions)
     if name == "microphone":
-        from stream.sources.microphone import MicrophoneSource
-
-        return MicrophoneSource(station or "microphone", config.microphone)
+        return _microphone(station or "microphone", config.microphone)
     if "://" in name:
-        from stream.sources.http import HttpSource
         from stream.sources.web_address import public_name
 
-        return HttpSource(name, station or public_name(name), config.http, track=track)
-    from stream.sources.file import FileSource
-
-    return FileSource(Path(name), station, config.file, track=track)
+        return _web(name, station or public_name(name), config.http, track, for_levels=for_levels)
+    return _file(name, station, config.file, track, for_levels=for_levels)
 
 
 def open_stations(path: Path, config: Config) -> StationsSource:
@@ -354,30 +369,59 @@ def open_stations(path: Path, config: Config) -> StationsSource:
     from stream.stations.source import StationsSource
 
     def open_one(entry: StationEntry) -> Source:
-        track = entry.track or None
+        name, source, track = entry.name, entry.source, entry.track or None
+        for_levels = config.levels.enabled
         if entry.kind == "web":
-            from stream.sources.http import HttpSource
-
-            settings = entry.http_settings(config.http)
-            return HttpSource(entry.source, entry.name, settings, track=track)
+            http = entry.http_settings(config.http)
+            return _web(source, name, http, track, for_levels=for_levels)
         if entry.kind == "microphone":
-            from stream.sources.microphone import MicrophoneSource
-
-            device = entry.device or config.microphone.device
-            settings_of_device = config.microphone.model_copy(update={"device": device})
-            return MicrophoneSource(entry.name, settings_of_device)
-        from stream.sources.file import FileSource
-
-        return FileSource(Path(entry.source), entry.name, config.file, track=track)
+            return _microphone(name, entry.microphone_settings(config.microphone))
+        return _file(source, name, config.file, track, for_levels=for_levels)
 
     return StationsSource(path, open_one, config.http)
+
+
+def _web(
+    url: str, station: str, settings: HttpSettings, track: str | None, *, for_levels: bool
+) -> Source:
+    from stream.sources.http import HttpSource
+
+    return HttpSource(
+        url, station, settings, track=track, keep_channels=for_levels, titles=for_levels
+    )
+
+
+def _microphone(station: str, settings: MicrophoneSettings) -> Source:
+    from stream.sources.microphone import MicrophoneSource
+
+    return MicrophoneSource(station, settings)
+
+
+def _file(
+    path: str, station: str | None, settings: FileSettings, track: str | None, *, for_levels: bool
+) -> Source:
+    from stream.sources.file import FileSource
+
+    return FileSource(Path(path), station, settings, track=track, keep_channels=for_levels)
 
 
 def check_sinks(names: list[str]) -> None:
     """Refuse an unknown name of a sink, before anything is opened."""
     for name in names:
-        if name not in ("console", "kafka") and not name.startswith("jsonl:"):
-            raise ConfigError(f"--sink {name}: must be console, kafka or jsonl:FILE")
+        if name not in ("console", "kafka", "database") and not name.startswith("jsonl:"):
+            raise ConfigError(f"--sink {name}: must be console, jsonl:FILE, database or kafka")
+        if name == "database":
+            check_history()
+
+
+def check_history() -> None:
+    """Refuse to go on without the libraries of the history."""
+    missing = [name for name in ("sqlalchemy", "alembic", "psycopg") if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"the history needs {', '.join(missing)}: install airsift[history], as with "
+            "pip install 'airsift[history]'"
+        )
 
 
 def open_sink(name: str, config: Config, transactions: Transactions | None = None) -> Sink:
@@ -390,6 +434,10 @@ def open_sink(name: str, config: Config, transactions: Transactions | None = Non
         from stream.sinks.console import ConsoleSink
 
         return ConsoleSink(sys.stdout)
+    if name == "database":
+        from stream.sinks.database import DatabaseSink
+
+        return DatabaseSink(config.database)
     from stream.sinks.jsonl import JsonlSink
 
     target = name.removeprefix("jsonl:")

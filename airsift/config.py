@@ -22,6 +22,7 @@ from pydantic import Field, ValidationError, model_validator
 from airsift.defaults import Section, defaults
 from airsift.errors import ConfigError
 from airsift.json_types import Json, JsonObject
+from stream.history.settings import DatabaseSettings
 from stream.kafka.settings import KafkaSettings
 from stream.sources.settings import FileSettings, HttpSettings, MicrophoneSettings
 from stream.telemetry.settings import TelemetrySettings
@@ -32,6 +33,8 @@ _PATHS = (
     "model.voice_path",
     "identify.catalogue",
     "repeats.folder",
+    "database.url",
+    "database.spool_folder",
 )  # and whatever ends in _file
 # Old names of keys, refused with the new name.
 RENAMED = {
@@ -120,6 +123,23 @@ class RepeatsConfig(Section, table="repeats"):
     clip_s: Annotated[float, Field(ge=0, le=300)]
 
 
+class LevelsConfig(Section, table="levels"):
+    """Whether the levels of stations are measured, and how often they are published."""
+
+    enabled: bool
+    interval_s: Annotated[int, Field(ge=1, le=3600)]
+    integrated_s: Annotated[int, Field(ge=1, le=31 * 86_400)]
+
+    @model_validator(mode="after")
+    def _check_multiple(self) -> LevelsConfig:
+        if self.integrated_s % self.interval_s:
+            raise ValueError(
+                f"integrated_s={self.integrated_s} must be a multiple of "
+                f"interval_s={self.interval_s}"
+            )
+        return self
+
+
 class RunConfig(Section, table="run"):
     """The long-running consumer."""
 
@@ -134,11 +154,13 @@ class Config(Section):
     smoothing: SmoothingConfig
     identify: IdentifyConfig
     repeats: RepeatsConfig
+    levels: LevelsConfig
     file: FileSettings
     http: HttpSettings
     microphone: MicrophoneSettings
     run: RunConfig
     watch: TelemetrySettings
+    database: DatabaseSettings
     kafka: KafkaSettings
 
     @model_validator(mode="after")
@@ -208,7 +230,7 @@ def load(
         key = ".".join(str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
         # Logs must show neither whole sections nor secrets.
-        hidden = isinstance(first["input"], Mapping) or "password" in key
+        hidden = isinstance(first["input"], Mapping) or "password" in key or key == "database.url"
         value = "" if hidden else f"={first['input']!r}"
         raise ConfigError(
             f"{key}{value} (from {origins.get(key, 'the merged values')}): {reason}; "
@@ -227,7 +249,11 @@ def flatten(table: Mapping[str, Json], prefix: str = "") -> Iterator[tuple[str, 
 
 def _is_path(value: Json, key: str) -> TypeGuard[str]:
     named = key in _PATHS or key.endswith("_file")
-    return named and isinstance(value, str) and value != ""
+    return named and isinstance(value, str) and value != "" and not _is_url(value)
+
+
+def _is_url(value: str) -> bool:
+    return ":" in value and value.partition(":")[2].startswith("//")
 
 
 def _expanded(value: str) -> str:

@@ -36,6 +36,8 @@ class AudioChunk:
     ends : {"sent", "idle"}, optional
         How the stream ends with this chunk, which may have no samples; None where it goes on.
         What comes later begins a new session.
+    title : str, optional
+        What the source says is playing, as a web radio may.
     """
 
     station: str
@@ -45,6 +47,7 @@ class AudioChunk:
     time: float | None = None
     gap_reason: str = "missing"
     ends: Ending | None = None
+    title: str | None = None
 
     @property
     def end(self) -> int:

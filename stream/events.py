@@ -1,6 +1,6 @@
 """The events that airsift publishes, and their JSON.
 
-Decisions, segments, matches, shares, repeats and gaps.
+Decisions, segments, matches, shares, repeats, levels and gaps.
 
 All times inside are integer samples at `rate` (the model's, 16 kHz); seconds appear only in
 the JSON. Intervals are half-open. Ids are functions of station, first sample and kind, so a
@@ -93,6 +93,9 @@ class Decision(Event):
     `final` is False for the first decision after the audio begins, which is made when about 2 s of
     its window are there. A later decision with the same id replaces it.
 
+    `level_dbfs` is the level of the window's audio in all its channels; None where levels are not
+    measured, see `Level`.
+
     Two fields are not published: `voice_odds`, the log odds of a female voice where the voice
     network was run, and `boundary_frames`, (sample, p_speech, p_music) around the window's middle
     where the network has frame-level outputs.
@@ -103,6 +106,7 @@ class Decision(Event):
     voice_odds: float | None = None
     boundary_frames: tuple[tuple[int, float, float], ...] = ()
     final: bool = True
+    level_dbfs: float | None = None
 
     kind: ClassVar[str] = "decision"
 
@@ -117,6 +121,7 @@ class Decision(Event):
             "p_music": self.p_music,
             "confidence": round(self.confidence, 3),
             "final": self.final,
+            "level_dbfs": self.level_dbfs,
         }
 
 
@@ -273,6 +278,74 @@ class Repeat(Event):
             "previous_start_s": round(self.previous / self.rate, 3),
             "label": self.label,
             "guess": self.guess,
+            "title": self.title,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Level(Event):
+    """How loud [start, end) is, and whether something is wrong with its samples.
+
+    It is of the audio as it came: at its own rate, with all its channels. All decibels are at least
+    -120, also of silence.
+
+    Parameters
+    ----------
+    level_dbfs : float
+        Mean square over samples and channels; a sine at full scale has -3.01.
+    channels_dbfs : tuple of float
+        The same of each channel, since the number of channels or the rate last changed.
+    true_peak_dbtp : float
+        The greatest value, between samples too.
+    momentary_lufs : float or None
+        The greatest loudness of 0.4 s that end here; None where there is none.
+    short_term_lufs : float or None
+        Loudness of the 3 s before `end`; None where there are less.
+    integrated_lufs : float or None
+        Loudness since the audio began, or since it was last begun anew; None where all was below
+        -70 LUFS.
+    correlation : float or None
+        Of left and right, in [-1, 1]; None for mono and for silence.
+    clipped : int
+        Samples that lie in a row at full scale.
+    silence_s : float
+        Seconds without any sample but 0.
+    dead_channels : tuple of int
+        Channels, from 1, that are silent all the time while the other one of their pair is not.
+    frozen : bool
+        Whether the same audio comes again and again, see `stream.levels.repetition`.
+    title : str or None
+        What the source says is playing.
+    """
+
+    level_dbfs: float
+    channels_dbfs: tuple[float, ...]
+    true_peak_dbtp: float
+    momentary_lufs: float | None
+    short_term_lufs: float | None
+    integrated_lufs: float | None
+    correlation: float | None
+    clipped: int
+    silence_s: float
+    dead_channels: tuple[int, ...]
+    frozen: bool
+    title: str | None = None
+
+    kind: ClassVar[str] = "level"
+
+    def details(self) -> JsonObject:
+        return {
+            "level_dbfs": self.level_dbfs,
+            "channels_dbfs": [*self.channels_dbfs],
+            "true_peak_dbtp": self.true_peak_dbtp,
+            "momentary_lufs": self.momentary_lufs,
+            "short_term_lufs": self.short_term_lufs,
+            "integrated_lufs": self.integrated_lufs,
+            "correlation": self.correlation,
+            "clipped": self.clipped,
+            "silence_s": self.silence_s,
+            "dead_channels": [*self.dead_channels],
+            "frozen": self.frozen,
             "title": self.title,
         }
 

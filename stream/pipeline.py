@@ -2,15 +2,17 @@
 
 ::
 
-    AudioChunk ─> align ─> clock ─> mono ─> resample ─> columns ─> classify ─> voice ─> smooth
-    in any order   in order         at the model's rate  CQT     decisions          segments │
-                                                                                             │
-    Event <── dated by clock <── what is played again <── repeats <── matches, shares <── identify
+    AudioChunk ─> align ─> clock ─> levels ─> mono ─> resample ─> columns ─> classify ─> voice
+    in any order   in order        loudness,          at the model's  CQT     decisions      │
+                                   peaks              rate                                 smooth
+                                                                                         segments
+    Event <── dated by clock <── what is played again <── repeats <── matches, shares        │
+                                                                             └── identify <──┘
 
 One list goes down the road. Each stage (`stream.session.Stage`) passes on every item and adds its
-own, so the audio that `identify` and `repeats` need passes the stages between. `voice`, `identify`
-and `repeats` are optional. A `Discontinuity` or an `EndOfStream` ends what each stage but `repeats`
-has of a station as it passes.
+own, so the audio that `identify` and `repeats` need passes the stages between. `levels`, `voice`,
+`identify` and `repeats` are optional. A `Discontinuity` or an `EndOfStream` ends what each stage
+but `repeats` has of a station as it passes.
 
 The law: ``push(a) + push(b)`` equals ``push(a + b)`` for every station. A file is a stream that
 comes in one piece, and a restart that reads the audio from `Snapshot.oldest` on repeats the same
@@ -24,7 +26,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -45,9 +47,10 @@ from stream.stages.voice import Voice
 from stream.telemetry.observer import NullObserver, Observer
 
 if TYPE_CHECKING:
-    from airsift.json_types import Json, JsonObject
     from model.backend import Classifier, FrontEnd
     from stream.session import Item
+    from stream.snapshot import StoredSnapshot
+    from stream.stages.levels import Levels
     from stream.stages.repeats import FindRepeats
 
 log = logging.getLogger(__name__)
@@ -72,6 +75,8 @@ class Pipeline:
         Maximum seconds of audio that wait for a late chunk, see `Align`.
     repeats : FindRepeats, optional
         Finds what a station plays several times.
+    levels : Levels, optional
+        Measures the audio as it comes. Without it, decisions have no level.
     load : Load, optional
         What is left out while the loop is behind; without it, what `identify` was given, if there
         is one. Both have the same.
@@ -94,15 +99,17 @@ class Pipeline:
         *,
         reorder_s: float = 0.0,
         repeats: FindRepeats | None = None,
+        levels: Levels | None = None,
         load: Load | None = None,
     ) -> None:
         spec = classifier.spec
         spec.check_front_end(front_end)
         self.rate, self.hop = spec.sample_rate, spec.hop
-        self.align, self.clock = Align(self.rate, reorder_s), Clock()
+        self.align, self.clock, self.levels = Align(self.rate, reorder_s), Clock(), levels
         self.stages: tuple[Stage, ...] = (
             self.align,
             self.clock,
+            *([levels] if levels else []),
             ToMono(self.rate),
             Resample(self.rate),
             ComputeColumns(front_end, spec.step_columns),
@@ -166,7 +173,8 @@ class Pipeline:
                 case Discontinuity(station, start, end, rate, reason):
                     events.append(self.clock.date(Gap(station, start, end, rate, None, reason)))
                 case Event():
-                    events.append(self.clock.date(item))
+                    levelled = self.levels.with_level(item) if self.levels else item
+                    events.append(self.clock.date(levelled))
             if isinstance(item, Decision | Discontinuity | EndOfStream):
                 self.sessions[item.station].restored = None
         return events
@@ -175,29 +183,24 @@ class Pipeline:
         """Drop a station without ending it: another worker goes on with it."""
         self.sessions.pop(station, None)
 
-    def snapshot(self, station: str) -> JsonObject:
+    def snapshot(self, station: str) -> StoredSnapshot:
         """Return what `restore` needs to go on with a station in another process.
 
         It is small, because audio is not in it: the audio from its ``oldest`` sample on must be
         pushed again. Until the first decision or break after `restore`, it is the snapshot that was
         restored: nothing else is known, and nothing has been published since.
-
-        Returns
-        -------
-        dict
-            Of JSON's types: `Snapshot.to_json`.
         """
         session = self.sessions.get(station) or Session(station)  # `get` makes none
         if session.restored is not None:
-            return session.restored.to_json()
+            return session.restored.encode()
         parts = {stage.name: stage.snapshot(session) for stage in self.stages}
         parts["work"] = session.work
         oldest: int = self.align.snapshot(session)
         for stage in reversed(self.stages):
             oldest = stage.oldest(session, oldest)
-        return Snapshot.of(parts, rate=self.rate, hop=self.hop, oldest=oldest).to_json()
+        return Snapshot.of(parts, rate=self.rate, hop=self.hop, oldest=oldest).encode()
 
-    def restore(self, station: str, stored: Mapping[str, Json]) -> bool:
+    def restore(self, station: str, stored: StoredSnapshot) -> bool:
         """Go on with a station where a snapshot was taken; decisions before it are not repeated.
 
         Returns
@@ -208,7 +211,7 @@ class Pipeline:
         """
         self.forget(station)
         try:
-            snapshot = Snapshot.from_json(stored, station)
+            snapshot = Snapshot.from_json(stored.to_json(), station)
             if (snapshot.rate, snapshot.hop) != (self.rate, self.hop):
                 raise ValueError("it is of a model with other columns")
         except ValueError as error:

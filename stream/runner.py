@@ -6,19 +6,20 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from airsift.errors import Backpressure
-from airsift.malloc import collector_paused, give_back_free_pages
+from airsift.malloc import give_back_free_pages
 from stream.audio import AudioChunk
 from stream.sources.base import Resumed, audio_of
 from stream.telemetry.observer import NullObserver, Observer
 
 if TYPE_CHECKING:
-    from airsift.json_types import JsonObject
     from stream.events import Event
     from stream.pipeline import Pipeline
     from stream.sinks.base import Sink
+    from stream.snapshot import StoredSnapshot
     from stream.sources.base import Source, SourceItem
 
 
@@ -137,32 +138,31 @@ class Runner:
     def checkpoint(self, source: Source) -> None:
         """Take all five steps of the commit rule."""
         for sink in self._sinks:
-            with self.timed("flush"):
-                sink.flush()
+            while not self._tried(sink.flush, "flush"):
+                pass
         snapshots = self.snapshots()
         with self.timed("settle"):
             source.checkpoint(snapshots)
         give_back_free_pages()
 
-    def snapshots(self) -> dict[str, JsonObject]:
+    def snapshots(self) -> dict[str, StoredSnapshot]:
         """Return the snapshots of the stations that have changed since this was last called."""
         stations = sorted(self._changed)
-        with collector_paused():
-            snapshots = {station: self._pipeline.snapshot(station) for station in stations}
+        snapshots = {station: self._pipeline.snapshot(station) for station in stations}
         self._changed.clear()
         return snapshots
 
     def _publish(self, items: Sequence[SourceItem], events: list[Event]) -> None:
         for sink in self._sinks if events else ():
-            while not self._wrote(sink, events):
+            while not self._tried(partial(sink.write, events), "publish"):
                 pass
         self._observer.on_batch(items, events)
 
-    def _wrote(self, sink: Sink, events: Sequence[Event]) -> bool:
-        """Write events; False, after a while, where the sink is full."""
+    def _tried(self, call: Callable[[], None], part: str) -> bool:
+        """Call a sink; False, after a while, where it is full."""
         try:
-            with self.timed("publish"):
-                sink.write(events)
+            with self.timed(part):
+                call()
         except Backpressure as full:
             if self._stop.requested:
                 raise

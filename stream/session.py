@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from stream.audio import AudioChunk, Discontinuity, EndOfStream
-    from stream.events import Decision, Match, Segment, Share
+    from stream.events import Decision, Level, Match, Segment, Share
     from stream.snapshot import Snapshot
     from stream.stages.align import AlignState
     from stream.stages.classify import ClassifyState
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stream.stages.features import Columns, ColumnsState
     from stream.stages.identify import IdentifyState
     from stream.stages.landmark_buffer import SharedLandmarks
+    from stream.stages.levels import LevelsState
     from stream.stages.mono import MonoState
     from stream.stages.repeats import RepeatsState
     from stream.stages.resample import ResampleState
@@ -30,7 +31,15 @@ if TYPE_CHECKING:
 
     # What flows between the stages.
     Item: TypeAlias = (
-        AudioChunk | Columns | Decision | Segment | Match | Share | Discontinuity | EndOfStream
+        AudioChunk
+        | Columns
+        | Level
+        | Decision
+        | Segment
+        | Match
+        | Share
+        | Discontinuity
+        | EndOfStream
     )
 
 
@@ -39,7 +48,7 @@ class Session:
     """One station between its first chunk and the time it is forgotten.
 
     A field is None until its stage has received something. Where audio breaks off, each stage
-    sets its field to None; `align`, `clock` and `repeats` go on over it.
+    sets its field to None; `align`, `clock`, `levels` and `repeats` go on over it.
 
     Parameters
     ----------
@@ -58,6 +67,7 @@ class Session:
     station: str
     align: AlignState | None = None
     clock: ClockState | None = None
+    levels: LevelsState | None = None
     mono: MonoState | None = None
     resample: ResampleState | None = None
     columns: ColumnsState | None = None
@@ -103,11 +113,14 @@ class Stage(Protocol):
         ...
 
     def snapshot(self, session: Session) -> object:
-        """Return what `restore` needs to continue; None for a stage that needs only the audio."""
+        """Return what `restore` needs to continue; None for a stage that needs only the audio.
+
+        It may be the session's own state: it holds until the station's next item.
+        """
         return None
 
     def restore(self, session: Session, part: Any) -> None:
-        """Continue where `part` was the snapshot."""
+        """Continue where `part` was the snapshot, and change nothing in it."""
         return
 
     def oldest(self, session: Session, sample: int) -> int:

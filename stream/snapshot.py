@@ -3,21 +3,29 @@
 A snapshot is read back from outside, as JSON that may be damaged or invented. `Snapshot.from_json`
 checks all of it before any stage sees it: every type and range, and what must agree for the stages
 to go on. So a snapshot is restored whole or not at all.
+
+It is encoded once, where it is made, and goes to its store and back as a `StoredSnapshot`: bytes.
+As Python's lists and dicts, those of a thousand stations cost more than all audio processing, in
+encoding and in searches for garbage.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import from_json
 
 from fingerprint.analysis.landmarks import Landmarks
+from stream.lines import to_json_bytes
 from stream.ranges import Rate, Sample
 from stream.stages.classify import ClassifyPart
 from stream.stages.clock import ClockState
 from stream.stages.identify import IdentifyPart
+from stream.stages.levels import Programme
 from stream.stages.repeats import RepeatsPart
 from stream.stages.smooth import SmoothState
 from stream.stages.work_budget import Accounts
@@ -25,15 +33,48 @@ from stream.stages.work_budget import Accounts
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airsift.json_types import Json, JsonObject
+    from airsift.json_types import JsonObject
 
 VERSION = 1
 _MAX_TIME_S = 253_402_300_800.0  # 10000-01-01, where dates end
 _MAX_CLOCK_LAG_S = 366 * 86400.0  # the clock is followed in steps from there
 
 
+@dataclass(frozen=True, slots=True)
+class StoredSnapshot:
+    """A station's snapshot as it is stored, and the one number of it that its store needs.
+
+    Parameters
+    ----------
+    data : bytes
+        The snapshot as JSON in UTF-8, without spaces between its parts.
+    oldest : int >= 0
+        First sample whose audio is needed again, at the model's rate.
+    """
+
+    data: bytes
+    oldest: int
+
+    @classmethod
+    def of_json(cls, value: object, station: str | None = None) -> Self:
+        """Check a value of JSON's types, as `Snapshot.from_json`, and return it encoded.
+
+        Raises
+        ------
+        ValueError
+            It is no snapshot of this version; the message says why in one line.
+        """
+        snapshot = Snapshot.from_json(value, station)
+        return cls(to_json_bytes(snapshot), snapshot.oldest)
+
+    def to_json(self) -> JsonObject:
+        """Return the snapshot as JSON's types."""
+        value: JsonObject = from_json(self.data)
+        return value
+
+
 class Snapshot(BaseModel):
-    """A station, as `Pipeline.snapshot` returns it. All samples count at `rate`.
+    """What a station's stages remember. All samples count at `rate`.
 
     Attributes
     ----------
@@ -45,13 +86,13 @@ class Snapshot(BaseModel):
         Sample at which the audio goes on.
     columns : int, optional
         First column of the next window.
-    clock, classify, voice, smooth, identify, repeats
+    clock, levels, classify, voice, smooth, identify, repeats
         What these stages remember; None where they remember nothing.
     work
         What the queries of `identify` may still cost; None where nothing bounds them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     version: Literal[1]
     rate: Rate
@@ -60,6 +101,7 @@ class Snapshot(BaseModel):
     align: Sample
     columns: Sample | None
     clock: ClockState | None
+    levels: Programme | None
     classify: ClassifyPart | None
     voice: Sample | None
     smooth: SmoothState | None
@@ -101,7 +143,7 @@ class Snapshot(BaseModel):
 
     @classmethod
     def of(cls, parts: Mapping[str, object], *, rate: int, hop: int, oldest: int) -> Self:
-        """Return the snapshot that stages' parts make, by their names."""
+        """Return the snapshot that stages' parts make, by their names, and that holds as long."""
         # Stages are trusted: nothing is checked, and nothing copied.
         fields: dict[str, Any] = {name: parts.get(name) for name in cls.model_fields}
         fields |= {"version": VERSION, "rate": rate, "hop": hop, "oldest": oldest}
@@ -111,6 +153,16 @@ class Snapshot(BaseModel):
         """Return the snapshot as JSON's types."""
         return self.model_dump(mode="json")
 
+    def encode(self) -> StoredSnapshot:
+        """Return the snapshot as bytes; what it was made of may change then.
+
+        Raises
+        ------
+        ValueError
+            A number is not finite.
+        """
+        return StoredSnapshot(to_json_bytes(self), self.oldest)
+
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         end = self.align
@@ -118,6 +170,8 @@ class Snapshot(BaseModel):
         _check((self.columns or 0) * self.hop <= end, "columns lies after align")
         if self.clock is not None:
             _check_clock(self.clock, end / self.rate)
+        if self.levels is not None and (problem := self.levels.check(end)):
+            raise ValueError(problem)
         _check((self.columns is None) == (self.classify is None), "columns without classify")
         if self.classify is not None:
             decided = self.classify.decided
@@ -134,22 +188,6 @@ class Snapshot(BaseModel):
         if self.repeats is not None and (problem := self.repeats.check(end)):
             raise ValueError(problem)
         return self
-
-
-def oldest_of(snapshot: Mapping[str, Json]) -> int:
-    """Return the first sample whose audio a snapshot in JSON's types needs again."""
-    oldest = snapshot["oldest"]
-    assert isinstance(oldest, int)
-    return oldest
-
-
-def why_no_snapshot(value: object, station: str | None = None) -> str:
-    """Return in one line why a value is no snapshot; "" where it is one. See `from_json`."""
-    try:
-        Snapshot.from_json(value, station)
-    except ValueError as error:
-        return str(error)
-    return ""
 
 
 def _check_clock(clock: ClockState, end_s: float) -> None:

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from airsift.json_types import JsonObject
     from stream.events import Event
     from stream.runner import Stop
+    from stream.snapshot import StoredSnapshot
     from stream.sources.base import SourceItem
 
 RATE = 16_000
@@ -56,7 +56,7 @@ class ListSource(Source):
 
     Attributes
     ----------
-    checkpoints : list of mapping of str to dict
+    checkpoints : list of mapping of str to StoredSnapshot
         The snapshots of each checkpoint, by station.
     """
 
@@ -70,7 +70,7 @@ class ListSource(Source):
     ) -> None:
         self.batches = list(batches)
         self.resumable = resumable
-        self.checkpoints: list[Mapping[str, JsonObject]] = []
+        self.checkpoints: list[Mapping[str, StoredSnapshot]] = []
         self._stop, self._stop_at = stop, stop_at
 
     def __iter__(self) -> Iterator[Sequence[SourceItem]]:
@@ -79,7 +79,7 @@ class ListSource(Source):
                 self._stop.request()
             yield batch
 
-    def checkpoint(self, snapshots: Mapping[str, JsonObject]) -> None:
+    def checkpoint(self, snapshots: Mapping[str, StoredSnapshot]) -> None:
         self.checkpoints.append(snapshots)
 
 

@@ -28,7 +28,9 @@ def run(
     source: Annotated[str | None, typer.Option(help="kafka, microphone, a file or a URL.")] = None,
     sink: Annotated[
         list[str] | None,
-        typer.Option(help="console, jsonl:FILE (- for standard output) or kafka; repeatable."),
+        typer.Option(
+            help="console, jsonl:FILE (- for standard output), database or kafka; repeatable."
+        ),
     ] = None,
     station: Annotated[
         str | None, typer.Option(help="Name of the station; default: from the source.")
@@ -60,7 +62,11 @@ def run(
         open_stations,
         open_transactions,
     )
-    from airsift.malloc import give_back_large_blocks, keep_all_objects
+    from airsift.malloc import (
+        give_back_large_blocks,
+        keep_all_objects,
+        search_rarely_for_garbage,
+    )
     from airsift.shutdown import shutdown_deadline
     from stream.runner import run_source, stop_on_signals
     from stream.telemetry.telemetry import open_telemetry
@@ -78,16 +84,25 @@ def run(
             opened = listed = open_stations(stations, settings)
             opening.enter_context(reload_on_signal(listed))
         else:
-            opened = open_source(source or "", station, settings, transactions, track=track)
+            opened = open_source(
+                source or "",
+                station,
+                settings,
+                transactions,
+                track=track,
+                for_levels=settings.levels.enabled,
+            )
         opening.callback(opened.close)
         if is_service:
             log_parts(source or f"the stations of {stations}", names, settings)
-        pipeline = build_pipeline(settings, reorder=source == "kafka")
+        pipeline = build_pipeline(settings, reorder=source == "kafka", with_levels=True)
         sinks = [open_sink(name, settings, transactions) for name in names]
         for each in sinks:
             opening.callback(each.close)
         telemetry.bind(opened, pipeline, sinks)
         keep_all_objects()
+        if source == "kafka":
+            search_rarely_for_garbage()
         if is_service:
             log.info("ready after %.1f s", time.monotonic() - began)
         every_s = settings.run.checkpoint_s

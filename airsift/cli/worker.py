@@ -17,7 +17,11 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
 
     from airsift.build import build_pipeline, event_kinds, log_parts
     from airsift.cli.run import forgiving
-    from airsift.malloc import give_back_large_blocks, keep_all_objects
+    from airsift.malloc import (
+        give_back_large_blocks,
+        keep_all_objects,
+        search_rarely_for_garbage,
+    )
     from airsift.shutdown import shutdown_deadline
     from stream.kafka.faust.worker import Worker, prepare_topics
     from stream.runner import stop_on_signals
@@ -29,13 +33,14 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
         kinds = event_kinds(settings)
         prepare_topics(settings.kafka, kinds)  # before the networks, which take seconds to load
         log_parts("kafka", ["kafka"], settings)
-        pipeline = build_pipeline(settings, reorder=True)
+        pipeline = build_pipeline(settings, reorder=True, with_levels=True)
         every_s = settings.run.checkpoint_s
         member = Worker(
             settings.kafka, pipeline, checkpoint_s=every_s, kinds=kinds, observer=telemetry
         )
         telemetry.bind(member, pipeline, [])  # it has the attributes of a source
         keep_all_objects()
+        search_rarely_for_garbage()
         with (
             stop_on_signals() as stop,
             forgiving(stop, resumable=True),

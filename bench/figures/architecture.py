@@ -30,18 +30,19 @@ GREY = "#768390"
 EDGE, STAGE, MODEL, PRINT, TRAIN = "#2f6fde", "#c9741c", "#9a4fd0", "#1a7f5a", "#768390"
 # Stages in the order of `Pipeline`: x, y and what each returns.
 STAGES = {
-    "align": (215, 400, "audio in order,\ngaps named"),
-    "clock": (327, 400, "time of day"),
-    "mono": (439, 400, "one channel"),
-    "resample": (551, 400, "16 kHz"),
-    "columns": (663, 400, "columns, 20 ms"),
+    "align": (210, 400, "audio in order,\ngaps named"),
+    "clock": (303, 400, "time of day"),
+    "levels": (396, 400, "levels, if on"),
+    "mono": (489, 400, "one channel"),
+    "resample": (582, 400, "16 kHz"),
+    "columns": (675, 400, "columns, 20 ms"),
     "classify": (215, 296, "decisions, 1 s"),
     "voice": (327, 296, "female or male"),
     "smooth": (439, 296, "segments"),
     "identify": (551, 296, "matches"),
-    "repeats": (663, 296, "repeats, if on"),
+    "repeats": (675, 296, "repeats, if on"),
 }
-BOX = (92, 34)
+BOX = (80, 34)
 
 
 def box(axes: Axes, at: tuple[float, float, float, float], title: str, colour: str) -> None:
@@ -105,7 +106,7 @@ def draw(axes: Axes) -> None:
         box(axes, (x, y, width, height), name, STAGE)
         note(axes, x + width / 2, y - 12 - 6 * result.count("\n"), result)
     for row in (
-        ["align", "clock", "mono", "resample", "columns"],
+        ["align", "clock", "levels", "mono", "resample", "columns"],
         ["classify", "voice", "smooth", "identify", "repeats"],
     ):
         for left, right in pairwise(row):
@@ -115,8 +116,8 @@ def draw(axes: Axes) -> None:
     arrow(axes, (755, first), (762, first), (762, 358), (206, 358), (206, second), (215, second))
     note(axes, 709, second + 26, "events, dated")
     note(axes, 484, 254, "one list of items: a stage replaces its own and passes on the others")
-    arrow(axes, (176, 442), (194, 442), (194, first), (215, first))
-    arrow(axes, (176, 324), (194, 324), (194, first), (215, first))
+    arrow(axes, (176, 442), (194, 442), (194, first), (210, first))
+    arrow(axes, (176, 324), (194, 324), (194, first), (210, first))
     note(axes, 212, 470, "AudioChunk, Resumed, Lost, in order", "left")
     # Sinks.
     frame(axes, (788, 236, 152, 282), "sinks", EDGE)

@@ -82,7 +82,8 @@ def split_sound(
     if samples.max() <= MAX_SAMPLE and samples.min() >= -MAX_SAMPLE:  # False with any NaN
         yield samples, None
         return
-    bad = np.flatnonzero(~(np.abs(samples) <= MAX_SAMPLE))
+    is_bad = ~(np.abs(samples) <= MAX_SAMPLE)
+    bad = np.flatnonzero(is_bad if is_bad.ndim == 1 else is_bad.any(axis=1))
     far = np.flatnonzero(np.diff(bad) > NEAR_S * rate)
     done = 0
     for first, last in zip(bad[np.r_[0, far + 1]], bad[np.r_[far, -1]], strict=True):

@@ -1,4 +1,4 @@
-"""Decoded frames of any format to mono float32 blocks.
+"""Decoded frames of any format to float32 blocks, mono or with their channels.
 
 Frames are joined by FFmpeg's queue, and mixed by `stream.stages.mono` at their own rate. FFmpeg's
 own downmix adds 3 dB to stereo (two equal full-scale channels become 1.41), drops the bass channel
@@ -13,6 +13,7 @@ import numpy as np
 from av.audio.fifo import AudioFifo
 from av.audio.resampler import AudioResampler
 
+from stream.decoding.channels import MAX_CHANNELS
 from stream.decoding.planes import is_readable, planes_of
 from stream.resampler import Resampler
 from stream.stages.mono import MonoMixer
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Downmix:
-    """Mono audio in blocks of about `block` samples at `rate`, see `MonoMixer`.
+    """Audio in blocks of about `block` samples at `rate`, see `MonoMixer`.
 
     Frames may change format, channels or rate at any time, as between the songs of some web
     radios. Earlier frames are then completed first, and other rates are converted to `rate`, so
@@ -40,12 +41,23 @@ class Downmix:
         shorter.
     warn : callable
         Receives a line when a fault of the channels begins or ends.
+    keep_channels : bool
+        Whether blocks keep up to 8 channels, with shape [n, channels], for a pipeline that mixes
+        them. Audio of more channels, or at a rate other than `rate`, is mixed all the same.
     """
 
-    def __init__(self, rate: int, block: int, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        rate: int,
+        block: int,
+        warn: Callable[[str], None],
+        *,
+        keep_channels: bool = False,
+    ) -> None:
         self.rate = rate
         self.block = block
         self._warn = warn
+        self._keep_channels = keep_channels
         self._kind: tuple[str, int, int] | None = None  # format, channels, rate of the frames
 
     def push(self, frame: AudioFrame) -> list[NDArray[np.float32]]:
@@ -81,6 +93,11 @@ class Downmix:
         self._needed = max(self.block * rate // self.rate, 1)
         self._mixer = MonoMixer(frame.layout.nb_channels, rate)
         self._resampler = Resampler(rate, self.rate)
+        self._keeps = (
+            self._keep_channels
+            and 1 < frame.layout.nb_channels <= MAX_CHANNELS
+            and rate == self.rate
+        )
         self._queue = AudioFifo()
         self._packer = None
         if not is_readable(frame):
@@ -89,7 +106,10 @@ class Downmix:
     def _mixed(self, frame: AudioFrame | None) -> list[NDArray[np.float32]]:
         if frame is None:
             return []
-        mono = self._warned(self._mixer.push(planes_of([frame]).T))
+        samples = planes_of([frame]).T
+        if self._keeps:
+            return [samples]
+        mono = self._warned(self._mixer.push(samples))
         samples = self._resampler.push(mono)
         return [samples] if len(samples) else []
 

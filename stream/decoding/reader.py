@@ -1,4 +1,4 @@
-"""The audio in a file, URL or file object, as mono float32 blocks counted in samples.
+"""The audio in a file, URL or file object, as float32 blocks counted in samples.
 
 PyAV contains FFmpeg's demuxers and decoders. Damage does not end the reading: samples that do not
 decode are skipped, and each damage adds one line to `problems`. So all sound audio is returned,
@@ -35,14 +35,14 @@ HOLE = "a hole in the timestamps"
 
 
 class Block(NamedTuple):
-    """Consecutive mono samples.
+    """Consecutive samples.
 
     Parameters
     ----------
     start : int >= 0
         Index of the first sample at the reader's rate, lost audio included.
-    samples : np.ndarray [shape=(n,), float32]
-        Finite, full scale is +-1.
+    samples : np.ndarray [shape=(n,) or (n, channels), float32]
+        Finite, full scale is +-1. Mono unless the reader keeps channels.
     lost : str, optional
         Why audio before `start` is lost, if it is.
     """
@@ -73,13 +73,17 @@ class AudioReader:
         Number, language or title of the audio track; by default the container's default.
     max_spool : int >= 0
         Bytes of a pipe that may be stored on disk, if the format requires it; by default none.
+    keep_channels : bool
+        Whether blocks keep up to 8 channels; by default they are mixed to one.
 
     Attributes
     ----------
     rate : int
         Samples per second of all blocks: that of the first decoded frame.
     channels : int
-        Channels of the first decoded frame; blocks are their mean.
+        Channels of the first decoded frame.
+    codec : str
+        FFmpeg's name of the codec.
     duration_s : float or None
         Duration by the container, for progress bars; an estimate in some formats.
     finite : bool
@@ -107,6 +111,7 @@ class AudioReader:
         timeout_s: float | None = None,
         track: str | None = None,
         max_spool: int = 0,
+        keep_channels: bool = False,
     ) -> None:
         self.name = name or str(getattr(source, "name", source))
         self.problems: list[str] = []
@@ -128,10 +133,11 @@ class AudioReader:
         first = self._decoder.first
         self.rate = first.sample_rate
         self.channels = first.layout.nb_channels
+        self.codec = self._decoder.stream.codec_context.codec.canonical_name
         self.duration_s = self._decoder.duration_s if self._parts.is_one else None
         self.finite = self._decoder.finite
         block = max(1, round(block_s * self.rate))
-        self._downmix = Downmix(self.rate, block, self._note)
+        self._downmix = Downmix(self.rate, block, self._note, keep_channels=keep_channels)
         self._note(note_of(self._decoder.container, self._decoder.stream))
 
     def __iter__(self) -> Iterator[Block]:

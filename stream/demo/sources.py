@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from airsift.json_types import JsonObject
     from stream.kafka.client.source import KafkaSource
+    from stream.snapshot import StoredSnapshot
 
 SILENT_S = 30.0  # without audio; something is broken then
 SHORT_MS = 100  # codecs round the end of a station by less
@@ -88,7 +88,7 @@ class EndingSource(Source):
                     "try a lower --speed"
                 )
 
-    def checkpoint(self, snapshots: Mapping[str, JsonObject]) -> None:
+    def checkpoint(self, snapshots: Mapping[str, StoredSnapshot]) -> None:
         """Store snapshots in the source."""
         self._source.checkpoint(snapshots)
 

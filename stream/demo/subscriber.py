@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from stream.events import Decision, Event, Gap, Match, Repeat, Segment, Share
+from stream.events import Decision, Event, Gap, Level, Match, Repeat, Segment, Share
 from stream.kafka.client.tail import follow
 
 if TYPE_CHECKING:
@@ -67,7 +67,13 @@ def event_of(document: dict[str, Any]) -> Event:
         None if time is None else datetime.fromisoformat(time).timestamp(),
     )
     if kind == "decision":
-        return Decision(*common, document["p_speech"], document["p_music"], final=document["final"])
+        return Decision(
+            *common,
+            document["p_speech"],
+            document["p_music"],
+            final=document["final"],
+            level_dbfs=document["level_dbfs"],
+        )
     if kind == "segment":
         return Segment(*common, document["label"], document["score"], document["final"])
     if kind == "match":
@@ -97,6 +103,22 @@ def event_of(document: dict[str, Any]) -> Event:
             round(document["previous_start_s"] * MS),
             document["label"],
             document["guess"],
+            document["title"],
+        )
+    if kind == "level":
+        return Level(
+            *common,
+            document["level_dbfs"],
+            tuple(document["channels_dbfs"]),
+            document["true_peak_dbtp"],
+            document["momentary_lufs"],
+            document["short_term_lufs"],
+            document["integrated_lufs"],
+            document["correlation"],
+            document["clipped"],
+            document["silence_s"],
+            tuple(document["dead_channels"]),
+            document["frozen"],
             document["title"],
         )
     if kind == "gap":

@@ -25,6 +25,7 @@ class TopicSettings(Section, table="kafka.topics"):
     matches: _Topic
     shares: _Topic
     repeats: _Topic
+    levels: _Topic
     gaps: _Topic
     dead_letters: _Topic
     state: _Topic
@@ -40,6 +41,7 @@ class TopicSettings(Section, table="kafka.topics"):
             "match": self.matches,
             "share": self.shares,
             "repeat": self.repeats,
+            "level": self.levels,
             "gap": self.gaps,
         }
 

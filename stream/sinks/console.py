@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
-from stream.events import Decision, Event, Gap, Match, Repeat, Segment, Share
+from stream.events import Decision, Event, Gap, Level, Match, Repeat, Segment, Share
 from stream.lines import one_line
 from stream.sinks.base import Sink
-from stream.sinks.format import begin_of, end_of, song
+from stream.sinks.format import begin_of, end_of, faults, level, song
 from stream.sinks.terminal import aside
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ MAX_REMEMBERED = 10_000  # ids of segments and matches that were printed
 
 class ConsoleSink(Sink):
     """A live table of the stations, or one line for each segment, song and gap.
+
+    A level has a line where what is wrong with the audio changes.
 
     Plain lines hold no control codes. A segment or song has two lines, one when it begins and one
     when it ends::
@@ -44,6 +46,7 @@ class ConsoleSink(Sink):
         self._file = file
         self._table: Table | None = None
         self._printed: dict[tuple[str, bool], None] = {}  # in order of printing
+        self._faults: dict[str, str] = {}  # of stations, the latest last
         if live or (live is None and file.isatty()):
             from stream.sinks.live_table import Table
 
@@ -74,6 +77,8 @@ class ConsoleSink(Sink):
     def _line(self, event: Event) -> str | None:
         if isinstance(event, Decision):
             return None
+        if isinstance(event, Level) and not self._is_news(event):
+            return None
         over = event.final if isinstance(event, Segment | Match) else True
         if (event.id, over) in self._printed:
             return None
@@ -83,6 +88,15 @@ class ConsoleSink(Sink):
         start, end = begin_of(event), end_of(event)
         end = end if over else "-".ljust(len(end))
         return f"{one_line(event.station)}  {start}  {end}  {_what(event)}"
+
+    def _is_news(self, event: Level) -> bool:
+        """Return whether a station has other faults than before."""
+        found = faults(event.to_dict())
+        before = self._faults.pop(event.station, "")
+        self._faults[event.station] = found
+        if len(self._faults) > MAX_REMEMBERED:
+            del self._faults[next(iter(self._faults))]
+        return found != before
 
 
 def _what(event: Event) -> str:
@@ -102,6 +116,8 @@ def _what(event: Event) -> str:
             return (
                 f"{'repeat':<17}  {one_line(event.title or event.guess)} ({times}, {event.cluster})"
             )
+        case Level():
+            return f"{'level':<17}  {level(event.to_dict())}"
         case Gap():
             return f"{'gap':<17}  {one_line(event.reason)}"
     return event.kind

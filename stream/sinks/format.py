@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stream.lines import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stream.events import Event
+
+OPPOSITE = -0.5  # correlation of left and right below which much is lost in mono
 
 # Terminals differ in the width of these, so they are not drawn in place.
 _UNSURE = re.compile("[\u200c\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0100-\U000e01ef]")
@@ -101,6 +105,31 @@ def _fitting(text: str, width: int, *, from_end: bool = False) -> str:
     while taken < len(chars) and width_of(chars[: taken + 1]) <= width:
         taken += 1
     return text[len(text) - taken :] if from_end else text[:taken]
+
+
+def level(fields: Mapping[str, Any]) -> str:
+    """Return what a level says: loudness, true peak, and what is wrong.
+
+    Parameters
+    ----------
+    fields : mapping
+        Of an event ``airsift.level/1``, as in its JSON.
+    """
+    loudness = fields["momentary_lufs"]
+    shown = f"{fields['level_dbfs']:.1f} dBFS" if loudness is None else f"{loudness:.1f} LUFS"
+    parts = [f"{shown}, peak {fields['true_peak_dbtp']:.1f} dBTP", faults(fields)]
+    return "  ".join(filter(None, parts))
+
+
+def faults(fields: Mapping[str, Any]) -> str:
+    """Return what is wrong by a level, see :func:`level`; empty where nothing is."""
+    found = [f"channel {number} dead" for number in fields["dead_channels"]]
+    found += ["frozen"] if fields["frozen"] else []
+    found += ["clipped"] if fields["clipped"] else []
+    found += ["digital silence"] if fields["silence_s"] else []
+    correlation = fields["correlation"]
+    found += ["opposite phase"] if correlation is not None and correlation < OPPOSITE else []
+    return one_line(", ".join(found))
 
 
 def song(artist: str, title: str, track: str = "") -> str:

@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING, TextIO
 from rich.console import Console, ConsoleDimensions
 from rich.text import Text
 
-from stream.events import Decision, Event, Gap, Match, Segment
+from stream.events import Decision, Event, Gap, Level, Match, Segment
 from stream.sinks import terminal
-from stream.sinks.format import begin_of, end_of, in_cells, shortened, song, width_of, wrapped
+from stream.sinks.format import (
+    begin_of,
+    end_of,
+    faults,
+    in_cells,
+    shortened,
+    song,
+    width_of,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +48,7 @@ class _Station:
     p_music: float = 0.0
     latest: Event | None = None  # the one that ends last
     now: Segment | None = None
+    level: Level | None = None
     lately: deque[Segment | Gap] = field(default_factory=lambda: deque(maxlen=LATELY))
     songs: OrderedDict[str, Match] = field(default_factory=OrderedDict)
     updated: float = 0.0  # `time.monotonic` of its newest event
@@ -188,6 +198,8 @@ class Table:
                 state.lately.append(event)
             case Gap():
                 state.lately.append(event)
+            case Level():
+                state.level = event
             case Match():
                 state.songs[event.track] = event
                 state.songs.move_to_end(event.track)
@@ -233,6 +245,8 @@ def _detailed(name: str, state: _Station, columns: int, marks: str) -> list[Text
         _row([left[0], _now(state), bars[0], _lately(state, widths[3])], widths),
         _row([left[1], since, bars[1], Text("  ".join(songs) if wide else "", "bold")], widths),
     ]
+    if state.level is not None:
+        lines.append(_row([Text(), _level(state.level), Text(), _faults(state.level)], widths))
     if width_of(name) > widths[0]:
         lines.insert(0, Text(shortened(name, columns)))
     if songs and not wide:
@@ -246,6 +260,8 @@ def _compact(name: str, state: _Station, columns: int) -> Text:
     last = next(reversed(state.songs.values()), None)
     rest = max(columns - width - _NOW - 2 * _GAP, 0)
     more = _lately(state, rest) if last is None else Text(_song(last), "bold")
+    if state.level is not None and (found := _faults(state.level)):
+        more = found
     cells = [Text(shortened(in_cells(name), width, middle=True)), _now(state), more]
     return _row(cells, [width, _NOW, rest])
 
@@ -266,6 +282,16 @@ def _now(state: _Station) -> Text:
     if state.now.voice:
         text.append(f", {state.now.voice}", style="dim")
     return text
+
+
+def _level(level: Level) -> Text:
+    if level.momentary_lufs is None:
+        return Text(f"{level.level_dbfs:.1f} dBFS", "dim")
+    return Text(f"{level.momentary_lufs:.1f} LUFS", "dim")
+
+
+def _faults(level: Level) -> Text:
+    return Text(faults(level.to_dict()), "red")
 
 
 def _bar(probability: float, label: str, marks: str) -> Text:

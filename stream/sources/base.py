@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from airsift.json_types import Json, JsonObject
 from stream.audio import AudioChunk
+
+if TYPE_CHECKING:
+    from stream.snapshot import StoredSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,7 @@ class Resumed:
     """A station comes back after a restart, where its snapshot (`Pipeline.snapshot`) was taken."""
 
     station: str
-    snapshot: Mapping[str, Json]
+    snapshot: StoredSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class Source(SourceStatus, Protocol):
         """Return the lists of items, once."""
         ...
 
-    def checkpoint(self, snapshots: Mapping[str, JsonObject]) -> None:
+    def checkpoint(self, snapshots: Mapping[str, StoredSnapshot]) -> None:
         """Store snapshots: everything up to them is published and safe.
 
         After a restart, a resumable source yields them as `Resumed`, and repeats the audio from

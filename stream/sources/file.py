@@ -43,6 +43,8 @@ class FileSource(Source):
         is one chunk in a batch.
     track : str, optional
         Number, language or title of the audio track; by default the container's default.
+    keep_channels : bool
+        Whether chunks keep up to 8 channels, which the pipeline mixes; else they are mono.
 
     Attributes
     ----------
@@ -71,13 +73,14 @@ class FileSource(Source):
         settings: FileSettings | None = None,
         *,
         track: str | None = None,
+        keep_channels: bool = False,
     ) -> None:
         name = Path(path).name if station is None else station
         self.station = utf8(name)
         place = _STDIN if str(path) == "-" else Path(path)
         if place is _STDIN and not place.exists():
             raise SourceError("-: standard input is closed; name a file, or send one with < FILE")
-        self._reader = _open(place, str(path), track, settings)
+        self._reader = _open(place, str(path), track, settings, keep_channels=keep_channels)
         self.rate = self._reader.rate
         self.duration_s = self._reader.duration_s
         self.decoded_s = 0.0
@@ -95,7 +98,12 @@ class FileSource(Source):
 
 
 def _open(
-    path: Path, name: str, track: str | None, settings: FileSettings | None = None
+    path: Path,
+    name: str,
+    track: str | None,
+    settings: FileSettings | None = None,
+    *,
+    keep_channels: bool = False,
 ) -> AudioReader:
     chosen = settings or FileSettings.default()
     return AudioReader(
@@ -104,6 +112,7 @@ def _open(
         block_s=chosen.chunk_s,
         track=track,
         max_spool=chosen.max_spool_bytes,
+        keep_channels=keep_channels,
     )
 
 

@@ -64,6 +64,10 @@ class HttpSource(Source):
     settle_s : float > 0
         Seconds of real-time audio after which the server's initial burst is over. The first audio
         of a connection is delayed by this time.
+    keep_channels : bool
+        Whether chunks keep up to 8 channels, which the pipeline mixes; else they are mono.
+    titles : bool
+        Whether a web radio is asked for titles, which its chunks then have.
 
     Attributes
     ----------
@@ -95,6 +99,8 @@ class HttpSource(Source):
         queue_s: float = 30.0,
         track: str | None = None,
         settle_s: float = SETTLE_S,
+        keep_channels: bool = False,
+        titles: bool = False,
     ) -> None:
         self.name = public_name(url)
         check_scheme(url, self.name)
@@ -105,6 +111,7 @@ class HttpSource(Source):
         self._settings = settings or HttpSettings.default()
         self._block_s = block_s
         self._track = track
+        self._keep_channels = keep_channels
         self._file_block_s = file_block_s
         self._queue_s = queue_s
         self._stopped = threading.Event()
@@ -114,7 +121,7 @@ class HttpSource(Source):
         self._end = 0  # of a file: sample after its last
         self._done = False
         self._failure: Exception | None = None
-        self._client = WebClient(url, self._settings)
+        self._client = WebClient(url, self._settings, titles=titles)
         try:
             self._audio = self._connect_first()
         except BaseException:
@@ -186,7 +193,7 @@ class HttpSource(Source):
         raise AssertionError
 
     def _connect(self, first: str | None) -> WebAudio:
-        reading = Reading(self._block_s, self._file_block_s, self._track)
+        reading = Reading(self._block_s, self._file_block_s, self._track, self._keep_channels)
         return open_web_audio(self._client, self._url, reading, first=first)
 
     def _run(self) -> None:
@@ -328,6 +335,13 @@ class HttpSource(Source):
         return chunks
 
     def _chunk(self, placed: PositionedAudio, at: float | None) -> AudioChunk:
+        file = self._audio.file
         return AudioChunk(
-            self.station, placed.start, placed.samples, placed.rate, at, placed.reason
+            self.station,
+            placed.start,
+            placed.samples,
+            placed.rate,
+            at,
+            placed.reason,
+            title=file.title if file is not None else None,
         )

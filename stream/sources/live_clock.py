@@ -20,6 +20,7 @@ import numpy as np
 
 from stream.audio import rescale
 from stream.sources.overlap import find_overlap
+from stream.stages.mono import mean
 from stream.timekeeping import slewed
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class PositionedAudio(NamedTuple):
     ----------
     start : int >= 0
         First sample, from the station's sample 0.
-    samples : np.ndarray [shape=(n,), float32]
+    samples : np.ndarray [shape=(n,) or (n, channels), float32]
         The audio.
     rate : int > 0
         Samples per second.
@@ -114,7 +115,7 @@ def _longest_run(pieces: list[_Piece]) -> tuple[NDArray[np.float32], int]:
         if piece.skip or not runs:
             runs.append((0, at, []))
         length, before, samples = runs[-1]
-        runs[-1] = length + len(piece.samples), before, [*samples, piece.samples]
+        runs[-1] = length + len(piece.samples), before, [*samples, _mono(piece.samples)]
         at += len(piece.samples)
     _, before, samples = max(runs, key=lambda run: run[0])
     return np.concatenate(samples), before
@@ -197,7 +198,7 @@ class LiveClock:
 
         Parameters
         ----------
-        samples : np.ndarray [shape=(n,), float32]
+        samples : np.ndarray [shape=(n,) or (n, channels), float32]
             The audio; it follows the last one after `skip` samples.
         rate : int > 0
             Samples per second; it may change only after `connect`.
@@ -360,7 +361,7 @@ class LiveClock:
         self._ready.append(PositionedAudio(start, samples, self.rate, time, self._reason))
         self._reason = "missing"
         self._end = start + len(samples)
-        self._tail.append(samples)
+        self._tail.append(_mono(samples))
         self._tail_n += len(samples)
         while self._tail_n - len(self._tail[0]) >= _TAIL_S * self.rate:
             self._tail_n -= len(self._tail.popleft())
@@ -368,3 +369,8 @@ class LiveClock:
     def _clear_tail(self) -> None:
         self._tail.clear()
         self._tail_n = 0
+
+
+def _mono(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return audio in which repetitions are searched: one channel takes less memory and time."""
+    return samples if samples.ndim == 1 else mean(samples)

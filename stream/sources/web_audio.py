@@ -34,11 +34,12 @@ _OPTIONS = {"protocol_whitelist": "none"}
 
 
 class Reading(NamedTuple):
-    """Seconds in a block of a live stream and of a file, and the track to read."""
+    """Seconds in a block of a live stream and of a file, the track, and if channels are kept."""
 
     live_s: float
     file_s: float
     track: str | None = None
+    keep_channels: bool = False
 
 
 class WebAudio:
@@ -206,7 +207,12 @@ def _reader(file: WebFile, reading: Reading) -> AudioReader:
         block_s = reading.live_s if file.live else reading.file_s
         source = cast("BinaryIO", file)
         reader = AudioReader(
-            source, name=file.name, block_s=block_s, options=_OPTIONS, track=reading.track
+            source,
+            name=file.name,
+            block_s=block_s,
+            options=_OPTIONS,
+            track=reading.track,
+            keep_channels=reading.keep_channels,
         )
     except (DecodeError, SourceError) as error:
         if file.broken:
@@ -255,6 +261,7 @@ def _hls_reader(
             options=options,
             timeout_s=client.settings.timeout_s,
             track=reading.track,
+            keep_channels=reading.keep_channels,
         )
     except (SourceError, DecodeError) as error:
         client.check_guard(name, error)

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from airsift import __version__
 from airsift.errors import SourceError
+from stream.sources.icy import REQUEST, IcyTitles, interval_of
 from stream.sources.web_address import PublicOnly, check_scheme, public_name
 from stream.sources.web_errors import WebError, reason_of, refusal_of
 
@@ -36,6 +37,8 @@ USER_AGENT = f"airsift/{__version__}"
 
 class WebResponse:
     """The answer to one request; its body is read as it arrives.
+
+    Titles between the audio of a web radio are no part of the body.
 
     Attributes
     ----------
@@ -56,6 +59,13 @@ class WebResponse:
         self.is_icy = getattr(response, "is_icy", False)
         self._name = name
         self._response = response
+        interval = interval_of(response.headers.get("icy-metaint"))
+        self._titles = IcyTitles(interval) if interval else None
+
+    @property
+    def title(self) -> str | None:
+        """What a web radio says is playing, if it was asked; None if it says nothing."""
+        return self._titles.title if self._titles is not None else None
 
     def read_to_its_end(self) -> None:
         """Ignore ``Content-Length``: the body ends with the connection."""
@@ -70,7 +80,12 @@ class WebResponse:
             The connection broke, or nothing was received for `HttpSettings.timeout_s`.
         """
         try:
-            return self._response.read1(n)
+            data = self._response.read1(n)
+            while self._titles is not None and data:
+                if audio := self._titles.push(data):
+                    return audio
+                data = self._response.read1(n)
+            return data
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise WebError(f"{self._name}: the connection broke ({reason_of(error)})") from error
 
@@ -90,10 +105,13 @@ class WebClient:
         The address; the login of the settings is for its server.
     settings : HttpSettings
         Settings of the requests.
+    titles : bool
+        Whether web radios are asked for titles.
     """
 
-    def __init__(self, url: str, settings: HttpSettings) -> None:
+    def __init__(self, url: str, settings: HttpSettings, *, titles: bool = False) -> None:
         self.settings = settings
+        self._asked = REQUEST if titles else {}
         self._password = settings.password()
         self.guard = None if settings.allow_private else PublicOnly()
         self._server = _server(url)
@@ -124,7 +142,7 @@ class WebClient:
             A redirection is not http or https, or is refused by `HttpSettings.allow_private`.
         """
         name = public_name(url)
-        headers = {"User-Agent": USER_AGENT, "Accept": "*/*"}
+        headers = {"User-Agent": USER_AGENT, "Accept": "*/*", **self._asked}
         if start:
             headers["Range"] = f"bytes={start}-"
             if validator:

@@ -145,6 +145,11 @@ class WebFile:
         self._resumed_at = 0
         self._tags = [response.headers.get(tag) for tag in ("ETag", "Last-Modified")]
 
+    @property
+    def title(self) -> str | None:
+        """What a web radio says is playing, see `WebResponse.title`."""
+        return self._response.title if self._response is not None else None
+
     def readable(self) -> bool:
         """Return True."""
         return True

@@ -133,7 +133,7 @@ class Clock(Stage):
         ]
 
     def snapshot(self, session: Session) -> ClockState | None:
-        return session.clock.copy() if session.clock else None
+        return session.clock
 
     def restore(self, session: Session, part: ClockState) -> None:
         """Continue where `part` was the snapshot; repeated audio changes nothing."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stream.audio import AudioChunk
+from stream.audio import AudioChunk, Discontinuity, EndOfStream
 from stream.session import Session, Sessions, Stage
 from stream.stages.align import Aligned
 
@@ -101,6 +101,9 @@ class ComputeColumns(Stage):
                 out.append(item)
                 self._process(session, item)
                 changed[item.station] = session
+                continue
+            if not isinstance(item, Discontinuity | EndOfStream):
+                out.append(item)
                 continue
             # The columns of what came before the break; zeros then push out the last of them.
             out += self._run(self._ready(changed))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stream.audio import AudioChunk, rescale
+from stream.audio import AudioChunk, Discontinuity, EndOfStream, rescale
 from stream.decoding.channels import BLOCKS_PER_S, MAX_CHANNELS, WINDOW, ChannelWeights
 from stream.session import Session, Sessions, Stage
 from stream.stages.align import Aligned
@@ -173,7 +173,7 @@ class ToMono(Stage):
             if isinstance(item, AudioChunk):
                 out += self._process(session, item)
                 continue
-            if session.mono is not None:
+            if session.mono is not None and isinstance(item, Discontinuity | EndOfStream):
                 out += _flush(session.mono)
                 session.mono = None
             out.append(item)

@@ -8,7 +8,7 @@ from math import gcd
 
 import numpy as np
 
-from stream.audio import AudioChunk, rescale
+from stream.audio import AudioChunk, Discontinuity, EndOfStream, rescale
 from stream.polyphase import PolyphaseResampler
 from stream.resampler import GridResampler, resampler_from
 from stream.session import Session, Sessions, Stage
@@ -56,7 +56,7 @@ class Resample(Stage):
             if isinstance(item, AudioChunk):
                 out += self._convert(session, item)
                 continue
-            if session.resample is not None:
+            if session.resample is not None and isinstance(item, Discontinuity | EndOfStream):
                 out += self._flush(item.station, session.resample)
                 session.resample = None
             out.append(item)

@@ -143,7 +143,7 @@ class Smooth(Stage):
         return out
 
     def snapshot(self, session: Session) -> SmoothState | None:
-        return session.smooth.copy() if session.smooth else None
+        return session.smooth
 
     def restore(self, session: Session, part: SmoothState) -> None:
         session.smooth = part.copy()

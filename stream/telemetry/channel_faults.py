@@ -25,7 +25,7 @@ _LOUD = 1e-6  # mean square above which a channel is a reference
 _NOTHING = 1e-10  # mean square below which a channel is silent in any case
 # Left and right of each pair, by the number of channels, in the order of FFmpeg and WAV. Centre
 # and bass channels and the surround channels of a film may be silent.
-_PAIRS = {
+PAIRS = {
     2: [(0, 1)],
     3: [(0, 1)],
     4: [(0, 1), (2, 3)],
@@ -34,6 +34,24 @@ _PAIRS = {
     7: [(0, 1), (5, 6)],
     8: [(0, 1), (4, 5), (6, 7)],
 }
+
+
+def is_silent_beside(power: float, other: float) -> bool | None:
+    """Return whether a channel is silent while the other one of its pair is not.
+
+    Parameters
+    ----------
+    power, other : float >= 0
+        Mean squares of the two at one time.
+
+    Returns
+    -------
+    bool or None
+        None where the other has too little sound to tell.
+    """
+    if power > max(_SILENT * other, _NOTHING):
+        return False
+    return True if other > _LOUD else None
 
 
 class _State(NamedTuple):
@@ -95,12 +113,11 @@ class ChannelFaults:
         return True
 
     def _state(self, mixture: NDArray[np.float32], levels: list[float]) -> _State:
-        for pair in _PAIRS.get(self._channels, []):
+        for pair in PAIRS.get(self._channels, []):
             for one, other in (pair, pair[::-1]):
-                if levels[one] > max(_SILENT * levels[other], _NOTHING):
-                    self._silent[one] = 0
-                elif levels[other] > _LOUD:
-                    self._silent[one] += 1
+                is_silent = is_silent_beside(levels[one], levels[other])
+                if is_silent is not None:
+                    self._silent[one] = self._silent[one] + 1 if is_silent else 0
         lowest = min(mixture.tolist())
         if lowest < 0:
             return _State("inverted", tuple(np.flatnonzero(mixture < 0).tolist()))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from stream.load import Load
+from stream.sinks.format import OPPOSITE
 from stream.sources.base import SourceStatus
 from stream.stages.clock import LOUD_PPM
 from stream.stages.work_budget import KINDS
 from stream.telemetry.channel_faults import FAULTS
 
 if TYPE_CHECKING:
+    from stream.events import Level
     from stream.pipeline import Pipeline
     from stream.sinks.base import Sink
     from stream.telemetry.activity import Activity
@@ -58,6 +60,23 @@ SKIPPED = {
         "Seconds of audio that were not identified, because the loop was behind.",
     ),
 }
+# Name of a gauge of each station to its help text and the field of its last level.
+LEVELS = {
+    "airsift_station_level_dbfs": ("Level over all channels.", "level_dbfs"),
+    "airsift_station_true_peak_dbtp": ("True peak.", "true_peak_dbtp"),
+    "airsift_station_momentary_lufs": ("Greatest loudness of 0.4 s.", "momentary_lufs"),
+    "airsift_station_short_term_lufs": ("Loudness of the last 3 s.", "short_term_lufs"),
+    "airsift_station_integrated_lufs": ("Loudness so far, by EBU R128.", "integrated_lufs"),
+    "airsift_station_correlation": ("Correlation of left and right.", "correlation"),
+}
+# Fault of a station by its last level.
+LEVEL_FAULTS: dict[str, Callable[[Level], bool]] = {
+    "dead_channel": lambda level: bool(level.dead_channels),
+    "frozen": lambda level: level.frozen,
+    "clipped": lambda level: level.clipped > 0,
+    "digital_silence": lambda level: level.silence_s > 0,
+    "opposite_phase": lambda level: level.correlation is not None and level.correlation < OPPOSITE,
+}
 # Attribute of other kinds of sources to name and help text.
 ATTRIBUTES = {
     "overflows": ("airsift_overflows", "Times a microphone's audio was lost."),
@@ -96,6 +115,8 @@ class Collector:
         self._lag = 0
         self._drifting = 0
         self._drifts: list[tuple[str, float]] = []
+        self._levels: list[Level] = []
+        self._faulty = dict.fromkeys(LEVEL_FAULTS, 0)
         self._queued = {"source": 0, "sink": 0}
 
     def bind(self, source: SourceStatus, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
@@ -111,6 +132,10 @@ class Collector:
             drifts = self._pipeline.clock.drifts_ppm()
             self._drifting = sum(abs(ppm) >= LOUD_PPM for _, ppm in drifts)
             self._drifts = drifts[: self._max_stations]
+            if self._pipeline.levels is not None:
+                levels = self._pipeline.levels.latest()
+                self._faulty = {name: sum(map(has, levels)) for name, has in LEVEL_FAULTS.items()}
+                self._levels = levels[: self._max_stations]
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they are now."""
@@ -140,6 +165,14 @@ class Collector:
             f"Stations that drift by {LOUD_PPM:g} parts per million or more.",
             self._drifting,
         )
+        faulty = GaugeMetricFamily(
+            "airsift_stations_faulty",
+            "Stations whose last level shows a fault, by kind; with levels.enabled.",
+            labels=["fault"],
+        )
+        for fault, count in self._faulty.items():
+            faulty.add_metric([fault], count)
+        yield faulty
         yield _gauge("airsift_lag_messages", "Messages that wait in our partitions.", self._lag)
         yield _gauge(
             "airsift_kafka_partitions",
@@ -177,6 +210,26 @@ class Collector:
             for station, ppm in self._drifts:
                 drifts.add_metric([station], ppm)
             yield drifts
+            yield from self._of_levels()
+
+    def _of_levels(self) -> Iterator[GaugeMetricFamily]:
+        """Yield what the last level of each station says."""
+        levels = self._levels  # another thread replaces it
+        for name, (help_text, attribute) in LEVELS.items():
+            family = GaugeMetricFamily(name, help_text, labels=["station"])
+            for level in levels:
+                if (value := getattr(level, attribute)) is not None:
+                    family.add_metric([level.station], value)
+            yield family
+        faults = GaugeMetricFamily(
+            "airsift_station_fault",
+            "Whether a station's last level shows a fault, by kind.",
+            labels=["station", "fault"],
+        )
+        for level in levels:
+            for fault, has in LEVEL_FAULTS.items():
+                faults.add_metric([level.station, fault], float(has(level)))
+        yield faults
 
     def _refused(self) -> CounterMetricFamily:
         """Return how many of our messages the broker has refused, by topic."""

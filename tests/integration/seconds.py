@@ -50,7 +50,7 @@ class Seconds:
         return snapshot_at(self._next.get(station, 0))
 
     def restore(self, station, snapshot):
-        self._next[station] = snapshot["oldest"]
+        self._next[station] = snapshot.oldest
 
     def forget(self, station):
         self._next.pop(station, None)

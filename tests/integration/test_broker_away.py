@@ -34,6 +34,7 @@ from airsift import build
 from airsift.cli.app import main
 from stream.events import Decision
 from stream.load import Load
+from stream.snapshot import StoredSnapshot
 
 class Simple:
     rate = 16000
@@ -46,8 +47,10 @@ class Simple:
         return [Decision(c.station, c.start, c.end, c.rate, None, 0.5, 0.5) for c in chunks]
     def snapshot(self, station):
         at = self.ends[station]
-        nothing = dict.fromkeys(("columns", "clock", "voice", "smooth", "identify", "repeats"))
-        return {"version": 1, "rate": 16000, "hop": 320, "oldest": at, "align": at, **nothing}
+        parts = "columns clock levels classify voice smooth identify work repeats"
+        nothing = dict.fromkeys(parts.split())
+        fields = {"version": 1, "rate": 16000, "hop": 320, "oldest": at, "align": at, **nothing}
+        return StoredSnapshot.of_json(fields)
     def restore(self, station, snapshot):
         pass
     def forget(self, station):

@@ -27,6 +27,7 @@ from stream.load import Load
 from stream.runner import stop_on_signals
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.faust.worker import Worker
+from stream.snapshot import StoredSnapshot
 
 class Told:
     rate = 16000
@@ -40,10 +41,12 @@ class Told:
         return []
     def snapshot(self, station):
         at = self.ends[station]
-        nothing = dict.fromkeys(("columns", "clock", "voice", "smooth", "identify", "repeats"))
-        return {"version": 1, "rate": 16000, "hop": 320, "oldest": at, "align": at, **nothing}
+        parts = "columns clock levels classify voice smooth identify work repeats"
+        nothing = dict.fromkeys(parts.split())
+        fields = {"version": 1, "rate": 16000, "hop": 320, "oldest": at, "align": at, **nothing}
+        return StoredSnapshot.of_json(fields)
     def restore(self, station, snapshot):
-        print("resumed", station, snapshot["oldest"], flush=True)
+        print("resumed", station, snapshot.oldest, flush=True)
     def forget(self, station):
         print("forgot", station, 0, flush=True)
 

@@ -39,7 +39,7 @@ def test_swapped_messages_are_ordered_over_a_restart(kafka_settings, open_reader
     send_in(kafka_settings, samples, order[6:])
     second, again = open_reader(kafka_settings), Align(RATE, 2.0)
     second.read_until(lambda: second.ends().get("a") == 6 * RATE)
-    again.sessions["a"].align = AlignState(second.resumed["a"]["oldest"], RATE)
+    again.sessions["a"].align = AlignState(second.resumed["a"].oldest, RATE)
     after = again.push(second.chunks["a"])
     assert (align.counts["gaps"], again.counts["gaps"]) == (0, 0)
     received = np.concatenate([chunk.samples for chunk in before])

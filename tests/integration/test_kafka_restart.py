@@ -48,7 +48,7 @@ def test_a_restart_resumes_at_the_oldest_sample_needed(
     assert second.resumed == snapshots
     for station, snapshot in snapshots.items():
         # The message that the oldest sample is in, and the one before it.
-        assert second.chunks[station][0].start == snapshot["oldest"] - CHUNK
+        assert second.chunks[station][0].start == snapshot.oldest - CHUNK
         received = second.samples(station)[: 3 * RATE]
         at = second.chunks[station][0].start
         assert np.array_equal(received[: 5 * RATE - at], stations[station][at : at + 3 * RATE])
@@ -138,18 +138,20 @@ CONSUMER = """
 import sys
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.client.source import KafkaSource
+from stream.snapshot import StoredSnapshot
 from stream.sources.base import Resumed, audio_of
 source = KafkaSource(KafkaSettings.model_validate_json(sys.argv[1]), rate=16_000)
 out = open(sys.argv[2], "a")
 ends = {}
 def snapshot_at(at):
-    return {"version": 1, "rate": 16000, "hop": 320, "oldest": at, "align": at, "columns": None,
-               "classify": None, "clock": None, "voice": None, "smooth": None, "identify": None,
-               "work": None, "repeats": None}
+    return StoredSnapshot.of_json(dict(
+        version=1, rate=16000, hop=320, oldest=at, align=at, columns=None, classify=None,
+        clock=None, levels=None, voice=None, smooth=None, identify=None, work=None, repeats=None,
+    ))
 for batch in source:
     for item in batch:
         if isinstance(item, Resumed):
-            print("resumed", item.station, item.snapshot["oldest"], 0, file=out)
+            print("resumed", item.station, item.snapshot.oldest, 0, file=out)
     for chunk in audio_of(batch):
         print("received", chunk.station, chunk.start, chunk.end, file=out)
         ends[chunk.station] = chunk.end

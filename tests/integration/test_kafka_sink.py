@@ -20,6 +20,7 @@ from stream.kafka.settings import KafkaSettings
 from stream.testing import noise
 from tests.integration.brokers import Broker
 from tests.integration.source_reader import RATE, SourceReader, read_all, send
+from tests.stream.doubles import snapshot
 
 
 def test_messages_that_are_no_audio_become_dead_letters(
@@ -134,14 +135,14 @@ def test_a_source_outlives_its_broker_and_can_be_closed(
     send(settings, "a", noise(2))
     reader = open_reader(settings)
     reader.read_until(lambda: reader.ends() == {"a": 2 * RATE})
-    reader.source.checkpoint({"a": {"oldest": 0}})
+    reader.source.checkpoint({"a": snapshot(0)})
     reader.source._committed.clear()
     broker.stop()
     reader.step()
     reader.source.checkpoint({})
     assert reader.source.counts["commit_failures"] == 1
     with pytest.raises(BrokerError):
-        reader.source.checkpoint({"a": {"oldest": RATE}})
+        reader.source.checkpoint({"a": snapshot(RATE)})
     before = time.monotonic()
     reader.close()
     assert time.monotonic() - before < 10

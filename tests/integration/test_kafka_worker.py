@@ -22,6 +22,7 @@ from stream.runner import Stop
 from stream.kafka.faust.consumer import FaustConsumer
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.faust.worker import Worker
+from stream.snapshot import StoredSnapshot
 
 class Deaf:
     rate = 16000
@@ -33,7 +34,7 @@ class Deaf:
             threading.Event().wait()
         return []
     def snapshot(self, station):
-        return {"oldest": 0}
+        return StoredSnapshot(b"{}", 0)
     def restore(self, station, snapshot):
         pass
     def forget(self, station):

@@ -12,6 +12,7 @@ from stream.kafka.client.producer import SentMessage
 from stream.kafka.settings import KafkaSettings
 from stream.testing import noise
 from tests.integration.source_reader import RATE, SourceReader, read_all, send
+from tests.stream.doubles import snapshot
 
 
 @pytest.mark.parametrize("reported", [[True, False, True], [False, False, False]])
@@ -35,7 +36,7 @@ def test_a_record_that_the_broker_does_not_place_moves_no_offset(
         )
         send(kafka_settings, "a", noise(2))
         reader.read_until(lambda end=2 * (turn + 1) * RATE: reader.ends().get("a", 0) >= end)
-        reader.source.checkpoint({"a": {"oldest": 2 * turn * RATE + RATE}})
+        reader.source.checkpoint({"a": snapshot(2 * turn * RATE + RATE)})
         assert all(at.offset >= 0 for each in commits for at in each.values())
         at = [each[tp].offset for each in commits for tp in each if tp.topic == state]
         assert at == sorted(at)

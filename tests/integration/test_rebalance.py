@@ -15,6 +15,7 @@ from stream.kafka.client.producer import Producer
 from stream.kafka.client.source import KafkaSource
 from stream.kafka.codec.message import encode
 from stream.sources.base import audio_of
+from tests.stream.doubles import snapshot
 
 RATE = 16000
 
@@ -53,11 +54,11 @@ def test_a_refused_commit_is_made_good_by_the_next(kafka_settings, monkeypatch, 
 
         with monkeypatch.context() as patched:
             patched.setattr(source._consumer, "commit", refuse)
-            source.checkpoint({"a": {"oldest": 4 * RATE}})
+            source.checkpoint({"a": snapshot(4 * RATE)})
         assert source.counts["commit_failures"] == 1
         publish(kafka_settings, 5, 2)
         assert read_until(source, 7) == [5, 6]
-        source.checkpoint({"a": {"oldest": 6 * RATE}})
+        source.checkpoint({"a": snapshot(6 * RATE)})
         assert source.counts["commit_failures"] == 1
     finally:
         source.close()

@@ -45,6 +45,7 @@ from stream.testing import noise
 from tests.integration.brokers import settings_of
 from tests.integration.road import AIRSIFT, DRIVERS
 from tests.integration.source_reader import RATE, SourceReader, read_all, send
+from tests.stream.doubles import snapshot
 from tests.waiting import wait_until
 
 LIMIT = 1_048_588  # Apache Kafka's max.message.bytes
@@ -228,7 +229,7 @@ def test_a_snapshot_that_is_refused_is_withdrawn_and_one_that_is_not_counts_agai
         send(settings, "a", noise(2))
         reader.read_until(lambda end=2 * (turn + 1) * RATE: reader.ends().get("a", 0) >= end)
         oldest = 2 * turn * RATE + RATE
-        reader.source.checkpoint({"a": {"oldest": oldest, "filling": "x" * filling}})
+        reader.source.checkpoint({"a": snapshot(oldest, filling="x" * filling)})
         known = {}
         for record in read_all(settings, settings.topics.state):
             known[record.key.decode()] = record.value is not None
@@ -243,11 +244,11 @@ def test_where_not_even_that_is_taken_nothing_is_committed_that_the_old_record_n
 ) -> None:
     make(settings, settings.topics.state, message_timestamp_before_max_ms=3_600_000)
     reader = open_reader(settings)
-    snapshot = {"oldest": RATE}
+    stored = snapshot(RATE)
     send(settings, "a", noise(2))
     send(settings, "b", noise(2))
     reader.read_until(lambda: reader.ends() == {"a": 2 * RATE, "b": 2 * RATE})
-    reader.source.checkpoint({"a": snapshot, "b": snapshot})
+    reader.source.checkpoint({"a": stored, "b": stored})
     before = committed(settings)
     alter(settings, settings.topics.state, "max.message.bytes", "40")
     reader.source._producer._refusals.limits._reported = {}  # the broker's answer has expired
@@ -255,7 +256,7 @@ def test_where_not_even_that_is_taken_nothing_is_committed_that_the_old_record_n
         send(settings, "a", noise(2))
         reader.read_until(lambda end=2 * (turn + 1) * RATE: reader.ends()["a"] >= end)
         # Of the silent station nothing is refused, and its record needs nothing new.
-        reader.source.checkpoint({"a": {"oldest": 2 * turn * RATE + RATE}})
+        reader.source.checkpoint({"a": snapshot(2 * turn * RATE + RATE)})
         assert committed(settings) == before
     alter(settings, settings.topics.state, "max.message.bytes", "100000")
     reader.source._producer._refusals.limits._learned = {}

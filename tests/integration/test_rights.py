@@ -168,9 +168,9 @@ def test_each_right_is_named_at_the_start(driver, right, place):
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_rights_on_topics_of_unused_kinds_are_not_needed(driver, place):
-    """Without a catalogue and repeats.folder nothing writes shares and repeats."""
-    unused = {("topic", name, "WRITE") for name in ("shares", "repeats")}
-    place.make(without=[place.names["shares"], place.names["repeats"]])
+    """Without a catalogue, repeats.folder and levels.enabled nothing writes their topics."""
+    unused = {("topic", name, "WRITE") for name in ("shares", "repeats", "levels")}
+    place.make(without=[place.names[name] for name in ("shares", "repeats", "levels")])
     place.grant([each for each in RIGHTS if each not in unused])
     settings, kinds = place.settings(USER), event_kinds(config.load(environ={}).config)
     if driver == "worker":

@@ -18,7 +18,7 @@ def saved(station, oldest):
 
 
 def known(snapshots, partition):
-    return {each.station: each.snapshot["oldest"] for each in snapshots.of(partition)}
+    return {each.station: each.snapshot.oldest for each in snapshots.of(partition)}
 
 
 @pytest.mark.parametrize("batches", [[4], [1, 3], [3, 1], [1, 1, 1, 1]])

@@ -21,6 +21,7 @@ from stream.runner import Stop, run_source
 from stream.stages.clock import Clock
 from stream.telemetry.observer import Observer
 from stream.telemetry.telemetry import Telemetry
+from tests.stream.doubles import snapshot
 
 RATE = 16000
 MESSAGES = 60
@@ -41,7 +42,7 @@ class Stopping:
         return []
 
     def snapshot(self, station):
-        return {"oldest": 0}
+        return snapshot(0)
 
 
 def test_lag_and_dead_letters(kafka_settings, caplog):

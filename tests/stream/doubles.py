@@ -8,6 +8,8 @@ import numpy as np
 
 from model.spec import ModelSpec
 from model.units import Array
+from stream.lines import to_json_bytes
+from stream.snapshot import StoredSnapshot
 from stream.stages.smooth import SmoothSettings
 
 RATE = 16_000
@@ -69,10 +71,11 @@ class Treble:
         return []
 
 
-def snapshot(oldest: int, **more: Any) -> dict[str, Any]:
+def snapshot(oldest: int, **more: Any) -> StoredSnapshot:
     """Return the snapshot of a station that has no open segment."""
-    return {
+    fields = {
         "version": 1, "rate": 16_000, "hop": 320, "oldest": oldest, "align": oldest,
-        "columns": None, "clock": None, "classify": None, "voice": None, "smooth": None,
-        "identify": None, "work": None, "repeats": None, **more,
+        "columns": None, "clock": None, "levels": None, "classify": None, "voice": None,
+        "smooth": None, "identify": None, "work": None, "repeats": None, **more,
     }  # fmt: skip
+    return StoredSnapshot(to_json_bytes(fields), oldest)

@@ -25,6 +25,7 @@ from stream.audio import AudioChunk
 from stream.events import Event
 from stream.pipeline import Pipeline
 from stream.testing import chunks_of
+from tests.stream.restarts import through_json
 
 
 def pipeline(folder: Path, threads: int) -> Pipeline:
@@ -58,9 +59,9 @@ def in_pieces(
     events = push_in_groups(first, pieces[:middle], random)
     again = []
     for station in programmes:
-        snapshot = json.loads(json.dumps(first.snapshot(station)))
+        snapshot = through_json(first.snapshot(station))
         second.restore(station, snapshot)
-        oldest = snapshot["oldest"] / second.rate
+        oldest = snapshot.oldest / second.rate
         mine = [piece for piece in pieces if piece.station == station]
         again += [piece for piece in mine if piece.end / piece.rate > oldest]
     events += second.push(again, last=True)

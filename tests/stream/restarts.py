@@ -14,6 +14,7 @@ from fingerprint.catalogue import Catalogue
 from fingerprint.matching.matcher import LandmarkMatcher
 from fingerprint.track import Track
 from stream.pipeline import Pipeline
+from stream.snapshot import StoredSnapshot
 from stream.stages.identify import Identify
 from stream.testing import chunks_of
 from tests.fingerprint.music import compose
@@ -73,7 +74,7 @@ def chunks(rate: int, seconds: int, chunk_s: float, station: str = "a", seed: in
 
 def through_json(snapshot):
     """Return a snapshot as another process has it."""
-    return json.loads(json.dumps(snapshot))
+    return StoredSnapshot.of_json(json.loads(snapshot.data))
 
 
 def finals(events):

@@ -156,16 +156,18 @@ def test_a_key_that_is_a_table_by_mistake_is_named(tmp_path):
 def test_every_key_that_names_a_file_is_known_as_one():
     values = dict(config.flatten(config.load(environ={}).config.model_dump()))
     paths = {key for key in values if config._is_path("x", key)}
-    assert {key for key in values if re.search(r"(path|file|catalogue|folder)$", key)} == paths
+    named = r"(path|file|catalogue|folder|^database\.url)$"  # an address may be a file
+    assert {key for key in values if re.search(named, key)} == paths
 
 
 @pytest.mark.parametrize(
     ("sets", "unused"),
     [
-        ([], {"share", "repeat"}),
-        (["identify.catalogue='shelf'"], {"repeat"}),
-        (["repeats.folder='found'"], {"share"}),
-        (["identify.catalogue='shelf'", "repeats.folder='found'"], set()),
+        ([], {"share", "repeat", "level"}),
+        (["identify.catalogue='shelf'"], {"repeat", "level"}),
+        (["repeats.folder='found'"], {"share", "level"}),
+        (["levels.enabled=true"], {"share", "repeat"}),
+        (["identify.catalogue='shelf'", "repeats.folder='found'", "levels.enabled=true"], set()),
     ],
 )
 def test_only_topics_of_events_that_are_published_are_needed(sets, unused):

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from stream.events import Decision, Event, Gap, Label, Match, Segment
+from stream.events import Decision, Event, Gap, Label, Level, Match, Segment
 from stream.sinks.console import ConsoleSink
 from stream.sinks.format import clock, one_line
 from stream.sinks.live_table import Table
@@ -29,6 +29,13 @@ def song(start: float, end: float, *, final: bool, title: str = "Title") -> Matc
 
 def gap(start: float, end: float) -> Gap:
     return Gap("r", int(start * RATE), int(end * RATE), RATE, None, "overflow")
+
+
+def level(start: float, lufs: float | None = -23.0, *, frozen: bool = False) -> Level:
+    return Level(
+        "r", int(start * RATE), int((start + 5) * RATE), RATE, None, -25.0, (-25.0, -25.0), -3.0,
+        lufs, None, None, 0.9, 0, 0.0, (), frozen,
+    )  # fmt: skip
 
 
 def plain(events: list[Event]) -> str:
@@ -68,6 +75,21 @@ def test_segments_songs_and_gaps_are_lines_when_they_begin_and_when_they_are_ove
         "r  00:46.0  02:10.5  song               Artist - Title (0.88)",
         "r  02:10.5  02:11.0  gap                overflow",
     ]
+
+
+def test_a_level_is_a_line_where_the_faults_change() -> None:
+    events: list[Event] = [level(0), level(5, frozen=True), level(10, frozen=True), level(15)]
+    assert plain(events).splitlines() == [
+        "r  00:05.0  00:10.0  level              -23.0 LUFS, peak -3.0 dBTP  frozen",
+        "r  00:15.0  00:20.0  level              -23.0 LUFS, peak -3.0 dBTP",
+    ]
+
+
+def test_the_table_shows_loudness_and_faults() -> None:
+    events = [segment(0, 10, "music", final=False), level(5, frozen=True)]
+    assert re.search(r"-23\.0 LUFS +frozen", drawn(events))
+    assert "-25.0 dBFS" in drawn([level(0, None)])
+    assert "frozen" in drawn(events, size=(50, 10))
 
 
 def test_where_the_time_is_known_it_is_shown() -> None:

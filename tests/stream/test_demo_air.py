@@ -10,7 +10,7 @@ from stream.audio import AudioChunk
 from stream.demo import sources as air
 from stream.demo.sources import EndingSource, ProgrammeSource
 from stream.demo.subscriber import MS, event_of
-from stream.events import Decision, Gap, Match, Repeat, Segment, Share
+from stream.events import Decision, Gap, Level, Match, Repeat, Segment, Share
 
 PROBABILITY = st.floats(0, 1).map(lambda p: round(p, 3))
 TIMES = st.tuples(
@@ -21,7 +21,13 @@ TIMES = st.tuples(
     st.none() | st.integers(0, 2**31).map(float),
 )
 EVENTS = st.one_of(
-    st.builds(lambda t, s, m: Decision(*t, s, m), TIMES, PROBABILITY, PROBABILITY),
+    st.builds(
+        lambda t, s, m, level: Decision(*t, s, m, level_dbfs=level),
+        TIMES,
+        PROBABILITY,
+        PROBABILITY,
+        st.none() | st.floats(-120, 20),
+    ),
     st.builds(
         lambda t, label, score, final: Segment(*t, label, score, final),
         TIMES,
@@ -49,6 +55,16 @@ EVENTS = st.one_of(
         st.text(),
         st.integers(2, 99),
         st.integers(0, 10**9),
+    ),
+    st.builds(
+        lambda t, level, lufs, title, frozen: Level(
+            *t, level, (level, -120.0), level, lufs, None, lufs, 0.5, 3, 0.2, (2,), frozen, title
+        ),
+        TIMES,
+        st.floats(-120, 20),
+        st.none() | st.floats(-120, 20),
+        st.none() | st.text(),
+        st.booleans(),
     ),
     st.builds(lambda t, reason: Gap(*t, reason), TIMES, st.text()),
 )

@@ -46,7 +46,7 @@ def test_a_message_without_audio_ends_its_station(value, headers):
     assert group.finals == ended()
     assert group.refused == []
     assert group.committed == len(group.log)
-    assert group.records["a"].snapshot["smooth"] is None
+    assert group.records["a"].snapshot.to_json()["smooth"] is None
     assert group.reader.counts["ends"] == 1
 
 
@@ -157,7 +157,7 @@ def test_who_is_silent_is_ended_as_by_a_message(before):
     group.wait(30)
     assert group.finals == ended()
     assert group.committed == len(group.log)
-    assert group.records["a"].snapshot["smooth"] is None
+    assert group.records["a"].snapshot.to_json()["smooth"] is None
     play(group, first=90 * RATE, seed=1)
     read_all(group)
     [gap] = [e for e in group.events if isinstance(e, Gap)]

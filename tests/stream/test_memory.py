@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import platform
 import subprocess
 import sys
 
 import pytest
-
-from airsift.malloc import collector_paused
 
 # Blocks of 8 MB, freed in an order that leaves a small one after each.
 HOLES = """
@@ -67,22 +64,3 @@ def test_freed_memory_is_returned(code, how, low_mb, high_mb):
     child = [sys.executable, "-c", code, how]
     grown = subprocess.run(child, capture_output=True, text=True, check=True)
     assert low_mb <= float(grown.stdout) <= high_mb
-
-
-@pytest.mark.parametrize("was_enabled", [True, False])
-@pytest.mark.parametrize("error", [None, KeyError])
-def test_garbage_is_searched_for_again_after_a_pause(was_enabled, error):
-    (gc.enable if was_enabled else gc.disable)()
-    try:
-        with collector_paused():
-            with collector_paused():
-                assert not gc.isenabled()
-            assert not gc.isenabled()
-            if error:
-                raise error
-    except KeyError:
-        assert error
-    finally:
-        is_enabled = gc.isenabled()
-        gc.enable()
-    assert is_enabled == was_enabled

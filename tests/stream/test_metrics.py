@@ -20,10 +20,11 @@ from stream.pipeline import Pipeline
 from stream.runner import Stop, run_source
 from stream.sources.base import Lost, Resumed, Source
 from stream.stages.identify import Identify
+from stream.stages.levels import Levels
 from stream.stages.work_budget import KINDS
 from stream.telemetry.activity import Activity
 from stream.telemetry.telemetry import Telemetry
-from stream.testing import ListSink, ListSource, ManualClock, programme, write_wav
+from stream.testing import ListSink, ListSource, ManualClock, programme, tone, write_wav
 from tests.examples import examples
 from tests.stream.doubles import SMOOTH
 from tests.stream.networks import FRONT_END
@@ -288,6 +289,32 @@ def test_a_source_without_counts_or_queues_has_zeros(classifier):
     watch.on_batch([], [])
     values = read(watch)
     assert values["airsift_dead_letters_total",] == values["airsift_lag_messages",] == 0
+
+
+def test_levels_are_gauges_of_stations_and_their_faults_are_counted(classifier):
+    pipeline = Pipeline(FRONT_END, classifier, SMOOTH, levels=Levels(RATE))
+    chunks = []
+    for name, right in (("a", 1.0), ("b", 0.0)):
+        left = tone(6)
+        samples = np.stack([left, right * left], axis=1)
+        chunks.append(AudioChunk(name, 0, samples, RATE))
+    pipeline.push(chunks)
+    for series in (0, 1, 2):
+        watch = Telemetry(watch_config(station_series=series))
+        watch.bind(ListSource([]), pipeline, [])
+        watch.on_batch([], [])
+        values = read(watch)
+        assert values["airsift_stations_faulty", ("fault", "dead_channel")] == 1
+        assert values["airsift_stations_faulty", ("fault", "frozen")] == 0
+        shown = {k[1:] for k in values if k[0] == "airsift_station_level_dbfs"}
+        assert shown == {(("station", name),) for name in "ab"[:series]}
+    assert values["airsift_station_level_dbfs", ("station", "a")] == -9.03
+    assert values["airsift_station_level_dbfs", ("station", "b")] == -12.04
+    assert values["airsift_station_correlation", ("station", "a")] == 1
+    assert ("airsift_station_correlation", ("station", "b")) not in values
+    dead = ("airsift_station_fault", ("fault", "dead_channel"))
+    assert values[(*dead, ("station", "b"))] == 1
+    assert values[(*dead, ("station", "a"))] == 0
 
 
 def skipped(watch):

@@ -118,7 +118,7 @@ def test_its_new_owner_begins_where_the_snapshot_needs_it_and_misses_nothing(at,
         new.take(topic.send("a", n, 4))
     first = max(needs - 1, 0)  # a decoder wants a running start
     assert new.received["a"] == list(range(first, at + unread + 3))
-    assert new.resumed["a"]["oldest"] == needs * SIZE
+    assert new.resumed["a"].oldest == needs * SIZE
     assert new.reader.counts["moved"] == 1
 
 

@@ -119,7 +119,7 @@ def test_a_stage_that_is_restored_anywhere_publishes_the_same(sounds, catalogue)
             snapshot = first.snapshot("a")
             second = build_pipeline(settings)
             assert second.restore("a", snapshot)
-            oldest_s = snapshot["oldest"] / second.rate
+            oldest_s = snapshot.oldest / second.rate
             again = [c for c in chunks if c.end / c.rate > oldest_s]
             found = finals(second.push(again) + second.push([], last=True))
             assert seen | found == expected, number

@@ -217,7 +217,7 @@ def published(made, some, restart_at=None):
             fresh = pipeline(made.stages[-1].paid.budget.per_s)
             assert fresh.restore("a", stored)
             assert through_json(fresh.snapshot("a")) == stored
-            again = [c for c in some[: number + 1] if c.end > stored["oldest"]]
+            again = [c for c in some[: number + 1] if c.end > stored.oldest]
             out += [event for c in again for event in fresh.push([c])]
             made = fresh
     out += made.push([], last=True)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,10 +13,12 @@ from stream.audio import AudioChunk
 from stream.events import Decision, Gap, Segment
 from stream.offline import ClipClassifier
 from stream.pipeline import Pipeline
+from stream.snapshot import StoredSnapshot
 from stream.testing import chunks_of, programme
 from tests.examples import examples
 from tests.stream.doubles import SMOOTH
 from tests.stream.networks import FRONT_END
+from tests.stream.restarts import through_json
 
 RATE = 16000
 
@@ -139,10 +140,10 @@ def test_a_restart_anywhere_repeats_nothing_and_loses_nothing(make, at):
     expected = make().push(chunks, last=True)
     first, second = make(), make()
     out = first.push(chunks[:at])
-    snapshot = json.loads(json.dumps(first.snapshot("a")))
-    assert len(json.dumps(snapshot)) < 3000
+    snapshot = through_json(first.snapshot("a"))
+    assert len(snapshot.data) < 3000
     second.restore("a", snapshot)
-    again = [chunk for chunk in chunks if chunk.end > snapshot["oldest"]]
+    again = [chunk for chunk in chunks if chunk.end > snapshot.oldest]
     assert (at * RATE // 2) - again[0].start < 7 * RATE
     out += second.push(again, last=True)
     assert rounded(out) == rounded(expected)
@@ -156,16 +157,16 @@ def test_a_restart_after_the_very_first_chunk_loses_nothing(make, rate, ms):
     chunks = chunks_of(samples, n, rate=rate)
     first, second = make(), make()
     events = first.push(chunks[:1])
-    snapshot = json.loads(json.dumps(first.snapshot("a")))
+    snapshot = through_json(first.snapshot("a"))
     second.restore("a", snapshot)
-    again = [chunk for chunk in chunks if chunk.end * RATE > snapshot["oldest"] * rate]
+    again = [chunk for chunk in chunks if chunk.end * RATE > snapshot.oldest * rate]
     events += second.push(again, last=True)
     assert {e.id for e in events} == {e.id for e in make().push(chunks, last=True)}
 
 
 def test_a_snapshot_of_another_version_begins_anew(make):
     one = make()
-    one.restore("a", {"version": 99})
+    one.restore("a", StoredSnapshot(b'{"version":99}', 0))
     chunk = AudioChunk("a", 0, programme(12), RATE)
     assert rounded(one.push([chunk], last=True)) == rounded(make().push([chunk], last=True))
 

@@ -28,6 +28,7 @@ from tests.examples import examples
 from tests.stream.doubles import SMOOTH
 from tests.stream.networks import FRONT_END
 from tests.stream.partition import new_reader
+from tests.stream.restarts import through_json
 
 RATE = 16_000
 NOW_S = 1_790_000_000
@@ -138,7 +139,7 @@ def test_the_pipeline_takes_what_the_intake_gives(messages: list[Any], classifie
         chunks = receiver.read(of_kafka_python, fields, timestamp, n)
         pipeline.push(chunks)
         for station in {chunk.station for chunk in chunks}:
-            snapshot = json.loads(json.dumps(pipeline.snapshot(station)))
+            snapshot = through_json(pipeline.snapshot(station))
             for partition, saved in receiver.reader.checkpoint({station: snapshot}):
                 key, value, _ = as_record("g", partition, saved)
                 record = Received("state", 0, 0, -1, key, value, [])

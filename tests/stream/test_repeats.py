@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import wave
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +24,7 @@ from stream.stages.repeats import FindRepeats, RepeatSettings, RepeatsPart, Seco
 from tests.stream.doubles import SMOOTH, LoudnessClassifier
 from tests.stream.networks import FRONT_END
 from tests.stream.notes import notes
+from tests.stream.restarts import through_json
 from tests.stream.sample_matcher import TIMES
 
 RATE = 16_000
@@ -275,9 +275,9 @@ def test_a_pipeline_that_is_restored_finds_the_same_repeats(
     at = round(at_s * RATE)
     first = pipeline("killed")
     out = first.push(chunks(0, at))
-    stored = json.loads(json.dumps(first.snapshot("a")))
+    stored = through_json(first.snapshot("a"))
     first.push(chunks(at, at + 11 * RATE))
     second = pipeline("killed")
     assert second.restore("a", stored)
-    out += second.push(chunks(stored["oldest"], len(audio)), last=True)
+    out += second.push(chunks(stored.oldest, len(audio)), last=True)
     assert repeats(out) == expected

@@ -15,7 +15,7 @@ OPTIONS = [{"names": False, "voice": False}, {"names": True, "voice": True}]
 
 
 def needed(log, snapshot):
-    return [c for c in log if c.end * RATE > snapshot["oldest"] * c.rate]
+    return [c for c in log if c.end * RATE > snapshot.oldest * c.rate]
 
 
 def with_restarts(log, stops, options):
@@ -69,7 +69,7 @@ def test_a_hole_in_what_is_read_again_ends_the_station_where_it_had_come_to():
         again = needed(log, snapshot)[away:]  # the rest was deleted, or cannot be decoded
         out = second.push(again, last=True)
         known = 35 * RATE
-        assert snapshot["align"] == known
+        assert snapshot.to_json()["align"] == known
         gaps = [(e.start, e.end) for e in out if isinstance(e, Gap)]
         assert gaps == ([(known, again[0].start)] if again[0].start > known else [])
         segments = [e for e in before + out if isinstance(e, Segment) and e.final]
@@ -90,7 +90,7 @@ def test_an_end_is_the_same_in_whichever_pipeline_it_comes(options):
     expected = finals(one.push(log) + one.push([end]))
     assert expected == finals(make(**options).push(log, last=True))
     assert with_restarts([*log, end], [80, 3], options) == expected
-    after = through_json(one.snapshot("a"))
+    after = one.snapshot("a").to_json()
     assert (after["oldest"], after["align"]) == (40 * RATE, 40 * RATE)
     assert [after[part] for part in ("columns", "voice", "smooth", "identify")] == [None] * 4
     assert len(str(after)) < 500
@@ -102,7 +102,7 @@ def test_an_end_is_the_same_in_whichever_pipeline_it_comes(options):
     open_ = {e.id for e in before if not getattr(e, "final", True)} - finals(before).keys()
     assert open_
     assert open_ <= finals(late).keys() <= expected.keys()
-    assert second.snapshot("a")["align"] == 40 * RATE
+    assert second.snapshot("a").to_json()["align"] == 40 * RATE
 
 
 @pytest.mark.slow

@@ -36,7 +36,7 @@ def test_nothing_is_settled_before_it_is_flushed(pipeline):
     source = Strict(batches(programme(20)))
     run_source(source, pipeline, [sink], checkpoint_s=1e-9, stop=Stop())
     assert len(source.checkpoints) == 21
-    assert source.checkpoints[10]["a"]["oldest"] > 5 * RATE
+    assert source.checkpoints[10]["a"].oldest > 5 * RATE
 
 
 def test_a_full_sink_gets_the_same_events_again_and_no_other_sink_does(pipeline):
@@ -70,7 +70,7 @@ def test_another_process_goes_on(classifier, pipeline):
     first = ListSource(batches(samples), resumable=True, stop=stop, stop_at=21)
     run_source(first, pipeline, [before], checkpoint_s=9, stop=stop)
     snapshots = first.checkpoints[-1]
-    again = [b for b in batches(samples) if b[0].end > snapshots["a"]["oldest"]]
+    again = [b for b in batches(samples) if b[0].end > snapshots["a"].oldest]
     second = ListSource([[Resumed(*each) for each in snapshots.items()], *again], resumable=True)
     run_source(
         second,
@@ -114,8 +114,8 @@ def test_an_end_is_published_before_it_is_settled(pipeline):
 
     source, stop = Strict(audio, resumable=True), Stop()
     run_source(source, pipeline, [sink], checkpoint_s=1e-9, stop=stop)
-    assert source.checkpoints[-3]["a"]["align"] == 20 * RATE
-    assert source.checkpoints[-3]["a"]["smooth"] is None
+    assert source.checkpoints[-3]["a"].to_json()["align"] == 20 * RATE
+    assert source.checkpoints[-3]["a"].to_json()["smooth"] is None
     assert "a" not in pipeline.sessions
 
 
@@ -125,7 +125,7 @@ def test_how_items_are_divided_into_lists_changes_nothing(classifier, size):
     other = Pipeline(FRONT_END, classifier, SMOOTH)
     other.push(chunks[:25])
     snapshot = other.snapshot("a")
-    again = [chunk for chunk in chunks if chunk.end > snapshot["oldest"]]
+    again = [chunk for chunk in chunks if chunk.end > snapshot.oldest]
     items = [*chunks[:15], Lost("a"), Resumed("a", snapshot), *again]
     events = []
     for n in (1, size):

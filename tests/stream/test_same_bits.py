@@ -22,6 +22,7 @@ from stream.testing import chunks_of, music_like, programme, speech_like
 from tests.examples import examples
 from tests.stream.doubles import SMOOTH
 from tests.stream.networks import FRONT_END, shipped, shipped_voice
+from tests.stream.restarts import through_json
 
 RATE = 16000
 SECONDS = 40
@@ -52,9 +53,9 @@ def test_a_restart_that_catches_up_in_one_batch_moves_no_byte(rate, at):
     expected = [event for chunk in mine for event in alone.push([chunk])]
     first, second = make(), make()
     out = [event for chunk in mine[:at] for event in first.push([chunk])]
-    snapshot = json.loads(json.dumps(first.snapshot("a")))
+    snapshot = through_json(first.snapshot("a"))
     second.restore("a", snapshot)
-    again = [chunk for chunk in mine if chunk.end * RATE > snapshot["oldest"] * rate]
+    again = [chunk for chunk in mine if chunk.end * RATE > snapshot.oldest * rate]
     assert (at * rate // 2 - again[0].start) / rate < 10
     others = [c for name in "bcd" for c in chunks(programme, name, RATE, n_s=0.31)]
     out += [event for event in second.push([*others, *again]) if event.station == "a"]
@@ -128,10 +129,10 @@ def restarted(stage, pieces):
     """Return a new pipeline that goes on from the snapshots of one, and what it must be given."""
     other, again = make(), []
     for station in {piece.station for piece in pieces}:
-        snapshot = json.loads(json.dumps(stage.snapshot(station)))
+        snapshot = through_json(stage.snapshot(station))
         other.restore(station, snapshot)
         again += [
-            p for p in pieces if p.station == station and p.end * RATE > snapshot["oldest"] * p.rate
+            p for p in pieces if p.station == station and p.end * RATE > snapshot.oldest * p.rate
         ]
     return other, again
 

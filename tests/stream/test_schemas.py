@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from stream.audio import AudioChunk
-from stream.events import Alternative, Decision, Event, Gap, Match, Repeat, Segment, Share
+from stream.events import Alternative, Decision, Event, Gap, Level, Match, Repeat, Segment, Share
 from stream.kafka.codec.message import CODECS, encode, encode_end
 from stream.kafka.settings import TopicSettings
 
@@ -34,6 +34,10 @@ EVENTS = [
     Share("a", 0, 9 * RATE, RATE, 0.0, "key", "Title", "", 5, 3.5, album="Album",
           isrc="XX1234567890", record_label="L"),
     Repeat("a", 900 * RATE, 930 * RATE, RATE, None, "9c41e07b52", 3, 0, "music", "song"),
+    Level("a", 0, 5 * RATE, RATE, 0.0, -20.5, (-20.0, -21.0), -3.2, -18.0, -19.0, -23.0, 0.5, 12,
+          0.3, (2,), True, "Artist - Title"),
+    Level("a", 0, 5, RATE, None, -120.0, (-120.0,), -120.0, None, None, None, None, 0, 5.0, (),
+          False),
     Gap("a", 0, 1, RATE, None, "missing"),
 ]  # fmt: skip
 # What subscribers of version 1 rely on: fields may be added to it, and nothing else.
@@ -44,10 +48,26 @@ VERSION_1 = {
     "match": [*COMMON, "track", "title", "artist", "track_start_s", "score", "final"],
     "share": [*COMMON, "track", "title", "artist", "track_start_s", "score"],
     "repeat": [*COMMON, "cluster", "count", "previous_start_s", "label", "guess", "title"],
+    "level": [
+        *COMMON,
+        "level_dbfs",
+        "channels_dbfs",
+        "true_peak_dbtp",
+        "momentary_lufs",
+        "short_term_lufs",
+        "integrated_lufs",
+        "correlation",
+        "clipped",
+        "silence_s",
+        "dead_channels",
+        "frozen",
+        "title",
+    ],
     "gap": [*COMMON, "reason"],
 }
 # Fields that came later: a message of before them is of version 1 all the same.
 OPTIONAL = {
+    "decision": {"level_dbfs"},
     "segment": {"voice", "voice_score"},
     "match": {"album", "isrc", "record_label", "track_duration_s", "extra", "alternatives"},
 }

@@ -127,7 +127,7 @@ def test_cuts_gaps_and_restarts_change_no_event_and_no_count(start, parts, cuts,
             snapshot = through_json(pipeline.snapshot("a"))
             pipeline = make()
             assert pipeline.restore("a", snapshot)
-            again = [c for c in pieces[: number + 1] if c.end > snapshot["oldest"]]
+            again = [c for c in pieces[: number + 1] if c.end > snapshot.oldest]
             out += pipeline.push(again)
     out += pipeline.push([], last=True)
     assert published(out) == published(expected)

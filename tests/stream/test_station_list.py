@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import ConfigError
-from stream.sources.settings import HttpSettings
+from stream.sources.settings import HttpSettings, MicrophoneSettings
 from stream.stations.entry import StationList, read_stations
 from stream.stations.watch import FileWatch
 
@@ -47,7 +47,7 @@ def test_what_a_station_may_have(tmp_path: Path) -> None:
     assert found.problems == ()
     web, desk, tape = found.entries
     assert (web.kind, desk.kind, tape.kind) == ("web", "microphone", "file")
-    assert desk.device == "USB"
+    assert desk.microphone_settings(MicrophoneSettings.default()).device == "USB"
     assert tape.source == str(tmp_path / "tapes" / "a.wav")
     settings = web.http_settings(HTTP)
     assert (settings.timeout_s, settings.username) == (3, "me")

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from airsift.cli.tail import _as_json, as_line
-from stream.events import Decision, Event, Gap, Match, Segment, Share
+from stream.events import Decision, Event, Gap, Level, Match, Segment, Share
 
 RATE = 16000
 NO_TIME = b'{"schema": "airsift.gap/1", "station": "a", "start_s": 0, "end_s": 1, "time": "x"}'
@@ -36,6 +36,28 @@ def record(value: bytes | None, headers: dict[str, bytes] | None = None) -> Simp
         (
             Share("news", 0, RATE, RATE, None, "t", "Title", "Me", 0, 12.0),
             "00:00 - 00:01          news              share     a loop of Me - Title (score 12)",
+        ),
+        (
+            Level(
+                "news",
+                0,
+                5 * RATE,
+                RATE,
+                None,
+                -20.0,
+                (-20.0, -120.0),
+                -3.25,
+                -18.0,
+                None,
+                None,
+                None,
+                0,
+                0.0,
+                (2,),
+                True,
+            ),
+            "00:00 - 00:05          news              level     -18.0 LUFS, peak -3.2 dBTP  "
+            "channel 2 dead, frozen",
         ),
         (
             Gap("news", 0, RATE, RATE, None, "missing"),

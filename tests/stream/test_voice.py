@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 
@@ -20,6 +19,7 @@ from stream.testing import chunks_of
 from tests.examples import examples
 from tests.stream.doubles import SMOOTH, Treble
 from tests.stream.networks import FRONT_END, shipped_voice
+from tests.stream.restarts import through_json
 
 RATE = 16000
 VOICE = shipped_voice()
@@ -216,10 +216,10 @@ def test_a_restarted_pipeline_reports_the_same_voice(classifier, at):
     assert not all(reported)
     first, second = make(), make()
     early = finals(first.push(chunks[:at]))
-    snapshot = json.loads(json.dumps(first.snapshot("a")))
+    snapshot = through_json(first.snapshot("a"))
     second.restore("a", snapshot)
-    rest = samples[snapshot["oldest"] :]
-    late = finals(second.push([AudioChunk("a", snapshot["oldest"], rest, RATE)], last=True))
+    rest = samples[snapshot.oldest :]
+    late = finals(second.push([AudioChunk("a", snapshot.oldest, rest, RATE)], last=True))
     assert early + late == whole
 
 

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
         PartitionState,
         StationState,
     )
-    from stream.kafka.checkpoint.record import Snapshot, StationRecord
+    from stream.kafka.checkpoint.record import StationRecord
     from stream.kafka.checkpoint.record_cache import RecordCache
     from stream.kafka.records.consumer_record import ConsumerRecord
+    from stream.snapshot import StoredSnapshot
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Moves:
         self._partitions = partitions
         self._records = records
         self._moved = moved
-        self._resumed: dict[str, Snapshot] = {}
+        self._resumed: dict[str, StoredSnapshot] = {}
 
     def take_over(
         self, message: ConsumerRecord, partition: PartitionState, station: str, topic_id: str
@@ -125,12 +126,13 @@ class Moves:
         at = message.offset
         self._records.resume(partition, replace(record, kafka_offset=at, read_to=at))
         partition.stations[record.station].adopted_at = at
-        self._resumed[record.station] = dict(record.snapshot or {})
+        if record.snapshot is not None:
+            self._resumed[record.station] = record.snapshot
         # A restart must read all of this again. Messages of the old partition have no offset in
         # this one, and count as the first message here.
         return Tail(partition, [with_offset_of(each, message) for each in messages])
 
-    def pop_resumed(self) -> dict[str, Snapshot]:
+    def pop_resumed(self) -> dict[str, StoredSnapshot]:
         """Return the snapshots of stations that were taken over since the last call."""
         resumed, self._resumed = self._resumed, {}
         return resumed

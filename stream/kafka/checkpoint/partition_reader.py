@@ -28,7 +28,7 @@ from stream.kafka.checkpoint.partition_state import (
     PartitionState,
     PendingMessage,
 )
-from stream.kafka.checkpoint.record import Snapshot, StationRecord, StreamCount
+from stream.kafka.checkpoint.record import StationRecord, StreamCount
 from stream.kafka.checkpoint.record_cache import RecordCache
 from stream.kafka.codec.headers import read_end
 from stream.kafka.codec.message import ChunkDecoder
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from stream.kafka.codec.headers import StreamEnd
     from stream.kafka.codec.message import DecodedMessage
     from stream.kafka.settings import KafkaSettings
+    from stream.snapshot import StoredSnapshot
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ class PartitionReader:
 
     def begin(
         self, partition: int, kafka_offset: int, records: Iterable[StationRecord]
-    ) -> dict[str, Snapshot]:
+    ) -> dict[str, StoredSnapshot]:
         """Begin with an assigned partition.
 
         Parameters
@@ -156,16 +157,16 @@ class PartitionReader:
 
         Returns
         -------
-        dict of str to dict
-            Snapshot of each station, for the pipeline.
+        dict of str to StoredSnapshot
+            That of each station, for the pipeline.
         """
         state = PartitionState(partition, kafka_offset, kafka_offset)
         self._partitions.assign(state)
         snapshots = {}
         for record in records:
             record = self._records.rebase(record, self.topic_id, kafka_offset)
-            if self._records.resume(state, record):
-                snapshots[record.station] = dict(record.snapshot or {})
+            if self._records.resume(state, record) and record.snapshot is not None:
+                snapshots[record.station] = record.snapshot
         return snapshots
 
     def unassign(self, partitions: Iterable[int]) -> set[str]:
@@ -233,7 +234,7 @@ class PartitionReader:
             self._note_damage(partition, station)
         return chunks
 
-    def pop_resumed(self) -> dict[str, Snapshot]:
+    def pop_resumed(self) -> dict[str, StoredSnapshot]:
         """Return the snapshots of stations that have moved here since the last call.
 
         They must be restored before the chunks that `read` has returned since.
@@ -492,7 +493,9 @@ class PartitionReader:
         """Make the next `checkpoint` write all records again, because the topic lost them."""
         self._records.expire()
 
-    def checkpoint(self, snapshots: Mapping[str, Snapshot]) -> list[tuple[int, StationRecord]]:
+    def checkpoint(
+        self, snapshots: Mapping[str, StoredSnapshot]
+    ) -> list[tuple[int, StationRecord]]:
         """Drop the messages that these snapshots no longer need.
 
         Returns

@@ -18,15 +18,10 @@ from stream.kafka.codec.frame_stream import NEW_STREAM, FrameEntry, read_entry
 from stream.kafka.codec.message import Message
 from stream.kafka.codec.timeline import TimelineState, read_timeline
 from stream.lines import to_json_bytes
-from stream.snapshot import oldest_of, why_no_snapshot
+from stream.snapshot import StoredSnapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from airsift.json_types import Json
     from stream.kafka.records.consumer_record import ConsumerRecord
-
-Snapshot = JsonObject  # one station's, of `Pipeline.snapshot`
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +64,8 @@ class StationRecord:
         First message of the audio partition that must be read again after the snapshot.
     start, rate : int
         First sample of that message, and its rate.
-    snapshot : mapping, optional
-        The state that the pipeline restores; None if the station is forgotten.
+    snapshot : StoredSnapshot, optional
+        What the pipeline restores; None if the station is forgotten.
     timeline : TimelineState
         The station's timeline before that message.
     silent_s : float >= 0
@@ -91,7 +86,7 @@ class StationRecord:
     kafka_offset: int
     start: int
     rate: int
-    snapshot: Mapping[str, Json] | None
+    snapshot: StoredSnapshot | None
     timeline: TimelineState = field(default_factory=TimelineState)
     silent_s: float = 0.0
     read_to: int = 0
@@ -122,7 +117,7 @@ class StationRecord:
         A station that has moved has the same snapshot on two partitions, but later messages on one
         of them.
         """
-        oldest = oldest_of(self.snapshot) if self.snapshot else 0
+        oldest = self.snapshot.oldest if self.snapshot else 0
         return oldest, self.start / max(self.rate, 1)
 
 
@@ -170,9 +165,10 @@ def as_record(group: str, partition: int, record: StationRecord) -> Message:
         "entry": list(record.entry),
         "count": list(record.count),
         "topic_id": record.topic_id,
-        "snapshot": record.snapshot,
     }
-    return Message(key, to_json_bytes(fields), headers)
+    # It is JSON already, and by far the largest part.
+    value = b'%b,"snapshot":%b}' % (to_json_bytes(fields)[:-1], record.snapshot.data)
+    return Message(key, value, headers)
 
 
 def read_record(group: str, message: ConsumerRecord) -> StationRecord | None:
@@ -212,14 +208,16 @@ def _read(value: bytes) -> StationRecord:
         raise ValueError("count: a number is out of range")
     if fields.kafka_offset > fields.read_to:
         raise ValueError("kafka_offset: it was not read when this was written")
-    if reason := why_no_snapshot(fields.snapshot, station=fields.station):
-        raise ValueError(f"snapshot: {reason}")
+    try:
+        snapshot = StoredSnapshot.of_json(fields.snapshot, fields.station)
+    except ValueError as error:
+        raise ValueError(f"snapshot: {error}") from None
     return StationRecord(
         fields.station,
         fields.kafka_offset,
         fields.start_sample,
         fields.rate,
-        fields.snapshot,
+        snapshot,
         timeline,
         fields.silent_s,
         fields.read_to,

@@ -8,10 +8,9 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from stream.kafka.checkpoint.record import Snapshot, StationRecord
+from stream.kafka.checkpoint.record import StationRecord
 from stream.kafka.codec.frame_stream import NEW_STREAM
 from stream.kafka.codec.message import ResumePoint
-from stream.snapshot import oldest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
         StationState,
     )
     from stream.kafka.codec.message import ChunkDecoder
+    from stream.snapshot import StoredSnapshot
 
 log = logging.getLogger(__name__)
 
@@ -212,7 +212,7 @@ class RecordCache:
         return out
 
     def checkpoint(
-        self, snapshots: Mapping[str, Snapshot], topic_id: str
+        self, snapshots: Mapping[str, StoredSnapshot], topic_id: str
     ) -> list[tuple[int, StationRecord]]:
         """Drop the messages that the snapshots do not need; return the records to write."""
         written = [
@@ -228,12 +228,12 @@ class RecordCache:
         return written + self.refresh() + withdrawn
 
     def _new_records(
-        self, station: str, snapshot: Snapshot, topic_id: str
+        self, station: str, snapshot: StoredSnapshot, topic_id: str
     ) -> Iterator[tuple[StationState, StationRecord]]:
         """Yield a station's record for each partition that it is on."""
         for state in self._partitions.states(station):
             partition, count = self._partitions[state.partition], state.stream
-            first = state.buffer.trim(oldest_of(snapshot), self._rate)
+            first = state.buffer.trim(snapshot.oldest, self._rate)
             if count is None:
                 continue
             if count.over:  # its messages are not needed again

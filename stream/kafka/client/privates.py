@@ -49,6 +49,7 @@ PRIVATE_NAMES = {
 }
 
 _READ_BYTES = 256 * 1024
+_VIEWED_BYTES = 64 * 1024
 _WOULD_BLOCK = (
     BlockingIOError,
     InterruptedError,
@@ -68,25 +69,24 @@ def read_large_pieces() -> None:
 
 
 def _receive(transport: KafkaTCPTransport) -> tuple[bytes, KafkaError | None]:
-    """Return all that waits in a socket, and why nothing more can come."""
-    pieces: list[bytes] = []
-    error: KafkaError | None = None
+    """Return a piece of what waits in a socket, or why nothing more can come."""
     try:
-        while piece := transport._sock.recv(_READ_BYTES):
-            pieces.append(piece)
-        error = KafkaConnectionError("socket disconnected")
+        if piece := transport._sock.recv(_READ_BYTES):
+            return piece, None
     except _WOULD_BLOCK:
-        pass
+        return b"", None
     except Exception as reason:
-        error = KafkaConnectionError(reason)
-    return b"".join(pieces), error
+        return b"", KafkaConnectionError(reason)
+    return b"", KafkaConnectionError("socket disconnected")
 
 
-def _read_bytes(buffer: KafkaBytes, nbytes: int | None = None) -> bytes:
-    """Return the next bytes of an answer, without the library's copy of the copy."""
+def _read_bytes(buffer: KafkaBytes, nbytes: int | None = None) -> bytes | memoryview:
+    """Return the next bytes of an answer; as a view of it where they are many."""
     start = buffer._idx
     end = len(buffer) if nbytes is None else min(start + nbytes, len(buffer))
     buffer._idx = end
+    if end - start >= _VIEWED_BYTES:
+        return memoryview(buffer)[start:end]
     with memoryview(buffer) as view:
         return bytes(view[start:end])
 

@@ -44,10 +44,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from stream.audio import AudioChunk
-    from stream.kafka.checkpoint.record import Snapshot
     from stream.kafka.client.transactions import Transactions
     from stream.kafka.records.consumer_record import ConsumerRecord
     from stream.kafka.settings import KafkaSettings
+    from stream.snapshot import StoredSnapshot
     from stream.sources.base import SourceItem
 
 log = logging.getLogger(__name__)
@@ -221,12 +221,12 @@ class KafkaSource(MemberHealth, Source):
         """Seconds that the loop is behind the newest messages of our partitions."""
         return self._reader.behind_s
 
-    def checkpoint(self, snapshots: Mapping[str, Snapshot]) -> None:
+    def checkpoint(self, snapshots: Mapping[str, StoredSnapshot]) -> None:
         """Take steps 3 to 5 of the commit rule (`stream.runner.Runner`).
 
         Parameters
         ----------
-        snapshots : mapping of str to dict
+        snapshots : mapping of str to StoredSnapshot
             Per station, `Pipeline.snapshot`. Stations left out are unchanged since last time.
 
         Raises
@@ -315,7 +315,7 @@ class KafkaSource(MemberHealth, Source):
 
     def _follow_rebalance(
         self, polled: dict[TopicPartition, list[ConsumerRecord]]
-    ) -> tuple[dict[str, Snapshot], set[str]]:
+    ) -> tuple[dict[str, StoredSnapshot], set[str]]:
         """Take up new partitions and let go of old ones; return stations resumed and lost."""
         taken, self._rebalances.taken = self._rebalances.taken, set()
         if self._is_new(self._settings.topics.state):
@@ -368,7 +368,7 @@ class KafkaSource(MemberHealth, Source):
 
     def _begin_partitions(
         self, partitions: set[int], polled: dict[TopicPartition, list[ConsumerRecord]]
-    ) -> dict[str, Snapshot]:
+    ) -> dict[str, StoredSnapshot]:
         """Start reading new partitions where their last owners stopped."""
         if not partitions:
             return {}
@@ -380,7 +380,7 @@ class KafkaSource(MemberHealth, Source):
         within = {"timeout_ms": round(wait_s * 1000)}
         state, consumer = self._settings.topics.state, self._consumer
         undo = self._transactions is not None  # the consumer may be further than what counts
-        resumed: dict[str, Snapshot] = {}
+        resumed: dict[str, StoredSnapshot] = {}
         with broker_errors(self._settings):
             found = self._state.read(
                 {p: consumer.committed(TopicPartition(state, p), **within) or 0 for p in partitions}

@@ -52,11 +52,11 @@ if TYPE_CHECKING:
     from faust.types.tuples import Message as FaustMessage
 
     from stream.events import Event
-    from stream.kafka.checkpoint.record import Snapshot
     from stream.kafka.records.consumer_record import ConsumerRecord
     from stream.kafka.settings import KafkaSettings
     from stream.pipeline import Pipeline
     from stream.runner import Stop
+    from stream.snapshot import StoredSnapshot
     from stream.sources.base import SourceItem
 
 log = logging.getLogger(__name__)
@@ -283,7 +283,7 @@ class Worker(MemberHealth, SourceStatus):
             items += chunks
         return items
 
-    def _begin_partition(self, partition: int, kafka_offset: int) -> dict[str, Snapshot]:
+    def _begin_partition(self, partition: int, kafka_offset: int) -> dict[str, StoredSnapshot]:
         """Start reading a partition where its last owner stopped."""
         records = self._state.of(partition)
         where = {"partition": partition, "kafka_offset": kafka_offset}
