@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stream.pipeline import Pipeline
     from stream.sinks.base import Sink
     from stream.sources.base import Source
+    from stream.sources.settings import FileSettings, HttpSettings, MicrophoneSettings
     from stream.stages.identify import Identify
     from stream.stages.levels import Levels
     from stream.stages.query_times import IdentifySettings
@@ -349,24 +350,12 @@ def open_source(
 
         return KafkaSource(config.kafka, rate=model_rate(config), transactions=transactions)
     if name == "microphone":
-        from stream.sources.microphone import MicrophoneSource
-
-        return MicrophoneSource(station or "microphone", config.microphone)
+        return _microphone(station or "microphone", config.microphone)
     if "://" in name:
-        from stream.sources.http import HttpSource
         from stream.sources.web_address import public_name
 
-        return HttpSource(
-            name,
-            station or public_name(name),
-            config.http,
-            track=track,
-            keep_channels=for_levels,
-            titles=for_levels,
-        )
-    from stream.sources.file import FileSource
-
-    return FileSource(Path(name), station, config.file, track=track, keep_channels=for_levels)
+        return _web(name, station or public_name(name), config.http, track, for_levels=for_levels)
+    return _file(name, station, config.file, track, for_levels=for_levels)
 
 
 def open_stations(path: Path, config: Config) -> StationsSource:
@@ -379,35 +368,41 @@ def open_stations(path: Path, config: Config) -> StationsSource:
     """
     from stream.stations.source import StationsSource
 
-    for_levels = config.levels.enabled
-
     def open_one(entry: StationEntry) -> Source:
-        track = entry.track or None
+        name, source, track = entry.name, entry.source, entry.track or None
+        for_levels = config.levels.enabled
         if entry.kind == "web":
-            from stream.sources.http import HttpSource
-
-            settings = entry.http_settings(config.http)
-            return HttpSource(
-                entry.source,
-                entry.name,
-                settings,
-                track=track,
-                keep_channels=for_levels,
-                titles=for_levels,
-            )
+            http = entry.http_settings(config.http)
+            return _web(source, name, http, track, for_levels=for_levels)
         if entry.kind == "microphone":
-            from stream.sources.microphone import MicrophoneSource
-
-            device = entry.device or config.microphone.device
-            settings_of_device = config.microphone.model_copy(update={"device": device})
-            return MicrophoneSource(entry.name, settings_of_device)
-        from stream.sources.file import FileSource
-
-        return FileSource(
-            Path(entry.source), entry.name, config.file, track=track, keep_channels=for_levels
-        )
+            return _microphone(name, entry.microphone_settings(config.microphone))
+        return _file(source, name, config.file, track, for_levels=for_levels)
 
     return StationsSource(path, open_one, config.http)
+
+
+def _web(
+    url: str, station: str, settings: HttpSettings, track: str | None, *, for_levels: bool
+) -> Source:
+    from stream.sources.http import HttpSource
+
+    return HttpSource(
+        url, station, settings, track=track, keep_channels=for_levels, titles=for_levels
+    )
+
+
+def _microphone(station: str, settings: MicrophoneSettings) -> Source:
+    from stream.sources.microphone import MicrophoneSource
+
+    return MicrophoneSource(station, settings)
+
+
+def _file(
+    path: str, station: str | None, settings: FileSettings, track: str | None, *, for_levels: bool
+) -> Source:
+    from stream.sources.file import FileSource
+
+    return FileSource(Path(path), station, settings, track=track, keep_channels=for_levels)
 
 
 def check_sinks(names: list[str]) -> None:

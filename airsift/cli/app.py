@@ -27,6 +27,7 @@ from airsift.cli import (
     repeats,
     run,
     segment,
+    stations,
     tags,
     tail,
     train,
@@ -60,6 +61,7 @@ app.command()(history.history)
 app.add_typer(deadletter.app, name="deadletter", help="Messages that could not be decoded.")
 catalogue.app.command()(repeats.name)
 app.add_typer(catalogue.app, name="catalogue", help="The tracks that airsift can identify.")
+app.add_typer(stations.app, name="stations", help="Many stations in one process.")
 app.add_typer(tags.app, name="tags", help="Whether tags of files agree with their audio.")
 app.add_typer(corpus.app, name="corpus", help="The recordings that networks are trained on.")
 app.command()(train.train)
