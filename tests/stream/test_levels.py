@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from stream.audio import AudioChunk
 from stream.events import Decision, Level
+from stream.levels.faults import faults_of
 from stream.pipeline import Pipeline
 from stream.session import Sessions
 from stream.snapshot import Snapshot
@@ -333,7 +334,28 @@ def test_stations_have_levels_of_their_own() -> None:
             chunks += chunks_of(tone(1, level=level), station=name, start=second * RATE)
     events = desk.push(chunks)
     assert [(event.station, event.level_dbfs) for event in events] == [("a", -9.03), ("b", -29.03)]
-    assert [event.station for event in desk.levels.latest()] == ["a", "b"]
+    assert [event.station for event, _ in desk.levels.latest()] == ["a", "b"]
+
+
+def test_a_fault_is_more_than_what_programmes_have() -> None:
+    rate = 48_000
+    stereo = np.stack([noise(5, rate), noise(5, rate, seed=1)], axis=1)
+    (well,) = levels_of(stereo, rate)
+    assert faults_of(well.to_dict()) == []
+    touched, cut, silent, turned = (stereo.copy() for _ in range(4))
+    touched[1000:1010] = 1
+    touched[2000 : 2000 + rate // 2] = 0
+    cut[:1000] = 1
+    silent[:rate] = 0
+    turned[:, 1] = -turned[:, 0]
+    for samples, wanted in (
+        (touched, []),
+        (cut, ["clipped"]),
+        (silent, ["digital_silence"]),
+        (turned, ["opposite_phase"]),
+    ):
+        (event,) = levels_of(samples, rate)
+        assert faults_of(event.to_dict()) == wanted
 
 
 @pytest.mark.parametrize(
