@@ -76,8 +76,8 @@ class Programme:
         """Return why a station whose audio goes on at sample `end` cannot have it, or ""."""
         if not self.interval.start <= self.done <= end:
             return "levels lies after align"
-        if self.interval.channels and not self.interval.channels_s:
-            return "levels has channels of no length"
+        if not self.interval.is_possible:
+            return "levels has sums of no audio"
         histogram = self.loudness.histogram
         if histogram.first + len(histogram.counts) > BINS:
             return "levels lies beyond its histogram"
@@ -192,8 +192,6 @@ class Levels(Stage):
         if kind != state.kind or state.meter is None or state.meter.end != chunk.start:
             if state.meter is not None:
                 yield from self._measure(state, chunk.station, None)
-                if state.programme is not None:
-                    state.programme.interval.new_channels()
             state.kind, state.meter = kind, Meter(*kind, chunk.start)
         if state.programme is None:
             start = rescale(chunk.start, chunk.rate, self.rate)

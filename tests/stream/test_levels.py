@@ -139,6 +139,27 @@ def test_a_restart_anywhere_repeats_the_same_levels(
     assert lines(events) == lines(expected)
 
 
+KINDS = st.tuples(st.sampled_from([8000, 16_000, 48_000]), st.integers(1, 3), st.integers(1, 30))
+
+
+@pytest.mark.slow
+@examples(40)
+@given(st.lists(KINDS, min_size=2, max_size=8), st.integers(1, 30), st.integers(0, 200))
+def test_a_restart_of_audio_whose_kind_changes_repeats_the_same_levels(
+    parts: list[tuple[int, int, int]], at: int, gap: int
+) -> None:
+    chunks, tenths = [], 0
+    for number, (rate, channels, length) in enumerate(parts):
+        samples = changing(length / 10, rate, channels, seed=number)
+        start = tenths * rate // 10
+        chunks += chunks_of(samples, rate // 5, rate=rate, start=start)
+        tenths += length + (gap if number == 1 else 0)
+    whole = Desk()
+    expected = whole.push(chunks) + whole.end()
+    events = restarted(chunks, min(at, len(chunks)), (Desk(), Desk()))
+    assert lines(events) == lines(expected)
+
+
 @pytest.mark.slow
 def test_restarts_in_turn_change_nothing() -> None:
     rate = 44_100
@@ -358,6 +379,13 @@ def test_a_fault_is_more_than_what_programmes_have() -> None:
         assert faults_of(event.to_dict()) == wanted
 
 
+EMPTY = {
+    "start": 0, "seconds": 0.0, "energy": 0.0, "channels": [], "channels_s": 0.0, "product": 0.0,
+    "rate": 0, "peak": 0.0, "momentary": None, "clipped": 0, "silent": 0, "dead": None,
+    "frozen": False,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -367,6 +395,8 @@ def test_a_fault_is_more_than_what_programmes_have() -> None:
          "levels.loudness.powers.0"),
         ({"loudness": {"powers": [], "histogram": {"first": 1999, "counts": [1, 1]}}},
          "levels lies beyond its histogram"),
+        ({"interval": {**EMPTY, "seconds": 1.0}}, "levels has sums of no audio"),
+        ({"interval": {**EMPTY, "seconds": 1e-300, "energy": 1.0}}, "levels has sums of no audio"),
         ({"repetition": {"marks": [2**40], "repeated": 0}}, "levels.repetition.marks.0"),
     ],
 )  # fmt: skip
