@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test long quick kills install edge kafka lint bench chaos matching fuzz clean
+.PHONY: help demo test long quick kills install edge kafka postgres lint bench chaos matching fuzz clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -43,9 +43,10 @@ $(STAMP): requirements.lock requirements-dev.lock pyproject.toml scripts/system-
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# Compiled Python files of all packages would be a sixth of the disk. The first file that is segmented
-# shows that the environment works, and compiles what is imported.
-edge: .venv-edge/.installed ## make .venv-edge without torch, for a machine without a GPU: a tenth of the disk
+# Compiled Python files of all packages would be tens of megabytes, and setuptools, which venv adds
+# on some versions of Python, is used by nothing. The first file that is segmented shows that the
+# environment works, and compiles what is imported.
+edge: .venv-edge/.installed ## make .venv-edge without torch, for a machine without a GPU: a twentieth of the disk
 
 .venv-edge/.installed: requirements-edge.lock pyproject.toml scripts/system-packages
 	$(PYTHON) scripts/check_python.py
@@ -53,6 +54,7 @@ edge: .venv-edge/.installed ## make .venv-edge without torch, for a machine with
 	test -x .venv-edge/bin/python || $(PYTHON) -m venv .venv-edge
 	.venv-edge/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --requirement requirements-edge.lock
 	.venv-edge/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --no-build-isolation --editable .
+	.venv-edge/bin/python -m pip uninstall --quiet --disable-pip-version-check --yes setuptools
 	PYTHONDONTWRITEBYTECODE= .venv-edge/bin/airsift segment stream/demo/audio/announcer.opus > .venv-edge/first-segments.jsonl
 	touch $@
 
@@ -61,6 +63,9 @@ kafka: .kafka/.installed ## fetch Apache Kafka for the tests on it; needs Java 1
 .kafka/.installed: scripts/apache_kafka.xml
 	mvn --quiet --batch-mode --file $< org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.kafka
 	touch $@
+
+postgres: ## install PostgreSQL for the tests on it, without a server that runs
+	sh scripts/postgres
 
 lint: install ## ruff and mypy
 	$(BIN)/ruff check .

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airsift.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airsift.config import Config
     from model.backend import Backend, Classifier, FrontEnd
     from stream.kafka.client.transactions import Transactions
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from stream.pipeline import Pipeline
     from stream.sinks.base import Sink
     from stream.sources.base import Source
+    from stream.sources.settings import FileSettings, HttpSettings, MicrophoneSettings
     from stream.stages.identify import Identify
     from stream.stages.levels import Levels
     from stream.stages.query_times import IdentifySettings
@@ -229,11 +229,15 @@ def build_levels(config: Config, rate: int) -> Levels | None:
     return Levels(rate, config.levels.interval_s, config.levels.integrated_s)
 
 
-def build_pipeline(config: Config, *, reorder: bool = False, with_levels: bool = False) -> Pipeline:
+def build_pipeline(
+    config: Config, *, reorder: bool = False, with_levels: bool = False, ready: bool = False
+) -> Pipeline:
     """Build everything between source and sinks.
 
     With `reorder` it waits for late chunks, as configured: for sources that may send them late.
     With `with_levels` it measures levels, if configured: for commands that publish them.
+    With `ready` what is checked on this machine before its first use is checked now, so that it
+    delays no audio of a service; a short file is done sooner than all checks.
     """
     from stream.load import Load
     from stream.pipeline import Pipeline
@@ -242,7 +246,10 @@ def build_pipeline(config: Config, *, reorder: bool = False, with_levels: bool =
     front_end, classifier = build_model(config, backend)
     classifier.spec.check_labels(LABELS, "model.path")
     voice = build_voice(config, backend)
-    check_units([front_end, classifier, *([voice] if voice else [])])
+    if ready:
+        parts: list[FrontEnd | Classifier] = [front_end, classifier, *([voice] if voice else [])]
+        for part in parts:
+            part.unbatched()
     rate, load = classifier.spec.sample_rate, Load(config.run.overload_s)
     return Pipeline(
         front_end,
@@ -271,20 +278,6 @@ def event_kinds(config: Config) -> list[str]:
     if config.levels.enabled:
         kinds.append("level")
     return kinds
-
-
-def check_units(parts: Sequence[FrontEnd | Classifier]) -> None:
-    """Check on this machine that results depend neither on other stations nor on chunk sizes.
-
-    Where they do, rows are computed one by one from now on, and a warning is logged.
-    """
-    alone = sorted({name for part in parts for name in part.unbatched()})
-    if alone:
-        log.warning(
-            "on this processor the last bits of a result depend on what is computed with it: %s "
-            "computed one step of one station at a time, which is slower and gives the same events",
-            ", ".join(alone),
-        )
 
 
 def smoothing(config: Config, rate: int) -> SmoothSettings:
@@ -348,24 +341,12 @@ def open_source(
 
         return KafkaSource(config.kafka, rate=model_rate(config), transactions=transactions)
     if name == "microphone":
-        from stream.sources.microphone import MicrophoneSource
-
-        return MicrophoneSource(station or "microphone", config.microphone)
+        return _microphone(station or "microphone", config.microphone)
     if "://" in name:
-        from stream.sources.http import HttpSource
         from stream.sources.web_address import public_name
 
-        return HttpSource(
-            name,
-            station or public_name(name),
-            config.http,
-            track=track,
-            keep_channels=for_levels,
-            titles=for_levels,
-        )
-    from stream.sources.file import FileSource
-
-    return FileSource(Path(name), station, config.file, track=track, keep_channels=for_levels)
+        return _web(name, station or public_name(name), config.http, track, for_levels=for_levels)
+    return _file(name, station, config.file, track, for_levels=for_levels)
 
 
 def open_stations(path: Path, config: Config) -> StationsSource:
@@ -378,42 +359,60 @@ def open_stations(path: Path, config: Config) -> StationsSource:
     """
     from stream.stations.source import StationsSource
 
-    for_levels = config.levels.enabled
-
     def open_one(entry: StationEntry) -> Source:
-        track = entry.track or None
+        name, source, track = entry.name, entry.source, entry.track or None
+        for_levels = config.levels.enabled
         if entry.kind == "web":
-            from stream.sources.http import HttpSource
-
-            settings = entry.http_settings(config.http)
-            return HttpSource(
-                entry.source,
-                entry.name,
-                settings,
-                track=track,
-                keep_channels=for_levels,
-                titles=for_levels,
-            )
+            http = entry.http_settings(config.http)
+            return _web(source, name, http, track, for_levels=for_levels)
         if entry.kind == "microphone":
-            from stream.sources.microphone import MicrophoneSource
-
-            device = entry.device or config.microphone.device
-            settings_of_device = config.microphone.model_copy(update={"device": device})
-            return MicrophoneSource(entry.name, settings_of_device)
-        from stream.sources.file import FileSource
-
-        return FileSource(
-            Path(entry.source), entry.name, config.file, track=track, keep_channels=for_levels
-        )
+            return _microphone(name, entry.microphone_settings(config.microphone))
+        return _file(source, name, config.file, track, for_levels=for_levels)
 
     return StationsSource(path, open_one, config.http)
+
+
+def _web(
+    url: str, station: str, settings: HttpSettings, track: str | None, *, for_levels: bool
+) -> Source:
+    from stream.sources.http import HttpSource
+
+    return HttpSource(
+        url, station, settings, track=track, keep_channels=for_levels, titles=for_levels
+    )
+
+
+def _microphone(station: str, settings: MicrophoneSettings) -> Source:
+    from stream.sources.microphone import MicrophoneSource
+
+    return MicrophoneSource(station, settings)
+
+
+def _file(
+    path: str, station: str | None, settings: FileSettings, track: str | None, *, for_levels: bool
+) -> Source:
+    from stream.sources.file import FileSource
+
+    return FileSource(Path(path), station, settings, track=track, keep_channels=for_levels)
 
 
 def check_sinks(names: list[str]) -> None:
     """Refuse an unknown name of a sink, before anything is opened."""
     for name in names:
-        if name not in ("console", "kafka") and not name.startswith("jsonl:"):
-            raise ConfigError(f"--sink {name}: must be console, kafka or jsonl:FILE")
+        if name not in ("console", "kafka", "database") and not name.startswith("jsonl:"):
+            raise ConfigError(f"--sink {name}: must be console, jsonl:FILE, database or kafka")
+        if name == "database":
+            check_history()
+
+
+def check_history() -> None:
+    """Refuse to go on without the libraries of the history."""
+    missing = [name for name in ("sqlalchemy", "alembic", "psycopg") if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"the history needs {', '.join(missing)}: install airsift[history], as with "
+            "pip install 'airsift[history]'"
+        )
 
 
 def open_sink(name: str, config: Config, transactions: Transactions | None = None) -> Sink:
@@ -426,6 +425,10 @@ def open_sink(name: str, config: Config, transactions: Transactions | None = Non
         from stream.sinks.console import ConsoleSink
 
         return ConsoleSink(sys.stdout)
+    if name == "database":
+        from stream.sinks.database import DatabaseSink
+
+        return DatabaseSink(config.database)
     from stream.sinks.jsonl import JsonlSink
 
     target = name.removeprefix("jsonl:")

@@ -22,6 +22,7 @@ from pydantic import Field, ValidationError, model_validator
 from airsift.defaults import Section, defaults
 from airsift.errors import ConfigError
 from airsift.json_types import Json, JsonObject
+from stream.history.settings import DatabaseSettings
 from stream.kafka.settings import KafkaSettings
 from stream.sources.settings import FileSettings, HttpSettings, MicrophoneSettings
 from stream.telemetry.settings import TelemetrySettings
@@ -32,6 +33,8 @@ _PATHS = (
     "model.voice_path",
     "identify.catalogue",
     "repeats.folder",
+    "database.url",
+    "database.spool_folder",
 )  # and whatever ends in _file
 # Old names of keys, refused with the new name.
 RENAMED = {
@@ -157,6 +160,7 @@ class Config(Section):
     microphone: MicrophoneSettings
     run: RunConfig
     watch: TelemetrySettings
+    database: DatabaseSettings
     kafka: KafkaSettings
 
     @model_validator(mode="after")
@@ -226,7 +230,7 @@ def load(
         key = ".".join(str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
         # Logs must show neither whole sections nor secrets.
-        hidden = isinstance(first["input"], Mapping) or "password" in key
+        hidden = isinstance(first["input"], Mapping) or "password" in key or key == "database.url"
         value = "" if hidden else f"={first['input']!r}"
         raise ConfigError(
             f"{key}{value} (from {origins.get(key, 'the merged values')}): {reason}; "
@@ -245,7 +249,11 @@ def flatten(table: Mapping[str, Json], prefix: str = "") -> Iterator[tuple[str, 
 
 def _is_path(value: Json, key: str) -> TypeGuard[str]:
     named = key in _PATHS or key.endswith("_file")
-    return named and isinstance(value, str) and value != ""
+    return named and isinstance(value, str) and value != "" and not _is_url(value)
+
+
+def _is_url(value: str) -> bool:
+    return ":" in value and value.partition(":")[2].startswith("//")
 
 
 def _expanded(value: str) -> str:

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from airsift.errors import Backpressure
@@ -76,7 +77,8 @@ class Runner:
     **The commit rule.** A checkpoint has five steps. Each begins when the one before has succeeded:
 
     1. Flush: every event written so far is acknowledged.
-    2. Snapshot: the pipeline returns that of each station with audio since the last checkpoint.
+    2. Snapshot: the pipeline returns that of each station with audio since the last checkpoint,
+       if the source is resumable.
     3. Store: the source stores the snapshots, and waits until they are acknowledged.
     4. Release: audio before the oldest sample of its station's snapshot is no longer needed.
     5. Commit: the source commits the position of the first audio that is still needed.
@@ -137,9 +139,9 @@ class Runner:
     def checkpoint(self, source: Source) -> None:
         """Take all five steps of the commit rule."""
         for sink in self._sinks:
-            with self.timed("flush"):
-                sink.flush()
-        snapshots = self.snapshots()
+            while not self._tried(sink.flush, "flush"):
+                pass
+        snapshots = self.snapshots() if source.resumable else {}
         with self.timed("settle"):
             source.checkpoint(snapshots)
         give_back_free_pages()
@@ -153,15 +155,15 @@ class Runner:
 
     def _publish(self, items: Sequence[SourceItem], events: list[Event]) -> None:
         for sink in self._sinks if events else ():
-            while not self._wrote(sink, events):
+            while not self._tried(partial(sink.write, events), "publish"):
                 pass
         self._observer.on_batch(items, events)
 
-    def _wrote(self, sink: Sink, events: Sequence[Event]) -> bool:
-        """Write events; False, after a while, where the sink is full."""
+    def _tried(self, call: Callable[[], None], part: str) -> bool:
+        """Call a sink; False, after a while, where it is full."""
         try:
-            with self.timed("publish"):
-                sink.write(events)
+            with self.timed(part):
+                call()
         except Backpressure as full:
             if self._stop.requested:
                 raise

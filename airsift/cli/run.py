@@ -28,7 +28,9 @@ def run(
     source: Annotated[str | None, typer.Option(help="kafka, microphone, a file or a URL.")] = None,
     sink: Annotated[
         list[str] | None,
-        typer.Option(help="console, jsonl:FILE (- for standard output) or kafka; repeatable."),
+        typer.Option(
+            help="console, jsonl:FILE (- for standard output), database or kafka; repeatable."
+        ),
     ] = None,
     station: Annotated[
         str | None, typer.Option(help="Name of the station; default: from the source.")
@@ -93,7 +95,7 @@ def run(
         opening.callback(opened.close)
         if is_service:
             log_parts(source or f"the stations of {stations}", names, settings)
-        pipeline = build_pipeline(settings, reorder=source == "kafka", with_levels=True)
+        pipeline = build_pipeline(settings, reorder=source == "kafka", with_levels=True, ready=True)
         sinks = [open_sink(name, settings, transactions) for name in names]
         for each in sinks:
             opening.callback(each.close)

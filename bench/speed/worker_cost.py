@@ -36,7 +36,9 @@ CONFIG = config.load(environ={}).config
 
 
 class Recorded(Source):
-    """A source of batches made beforehand."""
+    """A source of batches made beforehand. As of Kafka's, snapshots are taken of its stations."""
+
+    resumable = True
 
     def __init__(self, batches: list[list[AudioChunk]]) -> None:
         self.batches = batches

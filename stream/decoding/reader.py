@@ -82,6 +82,8 @@ class AudioReader:
         Samples per second of all blocks: that of the first decoded frame.
     channels : int
         Channels of the first decoded frame.
+    codec : str
+        FFmpeg's name of the codec.
     duration_s : float or None
         Duration by the container, for progress bars; an estimate in some formats.
     finite : bool
@@ -131,6 +133,7 @@ class AudioReader:
         first = self._decoder.first
         self.rate = first.sample_rate
         self.channels = first.layout.nb_channels
+        self.codec = self._decoder.stream.codec_context.codec.canonical_name
         self.duration_s = self._decoder.duration_s if self._parts.is_one else None
         self.finite = self._decoder.finite
         block = max(1, round(block_s * self.rate))

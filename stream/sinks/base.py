@@ -14,7 +14,8 @@ class Sink(Protocol):
     """Accepts events in order. Subclasses inherit what they do not need to change.
 
     `write` may raise `airsift.errors.Backpressure`: then none of the events of that call was
-    accepted, and the same events are written again later. Accepted events are safe after `flush`.
+    accepted, and the same events are written again later. Accepted events are safe after `flush`,
+    which may raise it too, and is then called again.
 
     Attributes
     ----------

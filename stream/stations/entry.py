@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from airsift.errors import ConfigError
 from airsift.json_types import Json
 from stream.lines import one_line
-from stream.sources.settings import HttpSettings
+from stream.sources.settings import HttpSettings, MicrophoneSettings
 
 MICROPHONE = "microphone"
 _TABLE = "stations"
@@ -81,14 +81,14 @@ class StationEntry(BaseModel):
         is_device = self.source == MICROPHONE or self.source.startswith(f"{MICROPHONE}:")
         return "microphone" if is_device else "file"
 
-    @property
-    def device(self) -> str:
-        """Of ``microphone:DEVICE``, the device; else empty."""
-        return self.source.partition(":")[2] if self.kind == "microphone" else ""
-
     def http_settings(self, settings: HttpSettings) -> HttpSettings:
         """Return the section ``[http]`` with the keys of this station."""
         return HttpSettings.model_validate({**settings.model_dump(), **self.http})
+
+    def microphone_settings(self, settings: MicrophoneSettings) -> MicrophoneSettings:
+        """Return the section ``[microphone]`` with the device of ``microphone:DEVICE``."""
+        device = self.source.partition(":")[2] or settings.device
+        return settings.model_copy(update={"device": device})
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,15 +213,29 @@ def test_what_a_worker_imports_holds_nothing_of_training(root):
 # What takes longer to import than the command line takes to print its help.
 HEAVY = {"torch", "torchaudio", "onnxruntime", "nnAudio", "numpy", "scipy", "soxr", "av"}
 HEAVY |= {"pydantic", "kafka", "aiokafka", "faust", "sounddevice", "matplotlib", "mutagen"}
+HEAVY |= {"sqlalchemy", "alembic", "psycopg"}
 
 
 @pytest.mark.process
 def test_the_command_line_imports_nothing_heavy():
-    program = "import sys, airsift.cli.app; print(*sys.modules)"
+    program = "import sys; from airsift.cli.app import make_app; make_app(); print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert not HEAVY & set(done.stdout.split())
+
+
+@pytest.mark.process
+def test_a_command_imports_no_other():
+    program = (
+        "import sys; from airsift.cli.app import make_app; make_app('segment');print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    commands = {path.stem for path in (ROOT / "airsift/cli").glob("*.py")}
+    loaded = {name.removeprefix("airsift.cli.") for name in done.stdout.split()} & commands
+    assert loaded <= {"app", "common", "inputs", "rows", "segment"}
 
 
 @pytest.mark.process
@@ -234,6 +248,24 @@ def test_files_and_their_inputs_need_no_client_of_kafka_and_no_plots():
     assert not {"kafka", "aiokafka", "faust", "sounddevice", "scipy", "matplotlib", "torch"} & set(
         done.stdout.split()
     )
+
+
+def test_databases_begin_in_one_folder():
+    used = {"sqlalchemy", "alembic", "psycopg"}
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            if "history" not in path.parts and path.name != "database.py":
+                assert not used & imports(path), path
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("root", ROOTS)
+def test_an_engine_without_a_history_imports_no_database(root):
+    program = f"import sys, {root}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert not {"sqlalchemy", "alembic", "psycopg", "sqlite3"} & set(done.stdout.split())
 
 
 def test_no_test_imports_from_another():
@@ -312,6 +344,7 @@ def test_make_uses_what_is_there():
     makefile = (ROOT / "Makefile").read_text()
     for path in re.findall(r"\b(?:scripts|bench)/[\w./-]*\w", makefile):
         assert (ROOT / path).exists(), path
+    assert "\nmake kafka postgres\n" in (ROOT / ".ci" / "run").read_text()
     assert "\nmake test PYTEST=--require-kafka" in (ROOT / ".ci" / "run").read_text()
 
 

@@ -1,0 +1,86 @@
+"""``airsift stations``: what the stations of a list are."""
+
+from __future__ import annotations
+
+import enum
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from airsift.cli.common import ConfigOption, SetOption, complain, load_config, say
+from airsift.cli.rows import Format, Rows
+
+if TYPE_CHECKING:
+    from stream.stations.check import Checked
+
+app = typer.Typer(no_args_is_help=True, help="Many stations in one process.")
+
+_AT_ONCE = 32  # most of the time is waiting for servers
+_CHANNELS = {1: "mono", 2: "stereo"}
+
+
+class Output(enum.StrEnum):
+    """How stations are printed."""
+
+    text = "text"
+    csv = "csv"
+    jsonl = "jsonl"
+
+
+@app.callback()
+def stations() -> None:
+    """Check the stations of a list for `airsift run --stations`."""
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="TOML file of [[stations]].")],
+    output: Annotated[Output, typer.Option("--format", help="text, csv or jsonl.")] = Output.text,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+) -> None:
+    """Open every station once; print what it is, and how long its first audio takes.
+
+    Exit code 1 if an entry is wrong, or a station gives no audio.
+    """
+    settings = load_config(config, sets)
+    from stream.stations.check import Checked
+    from stream.stations.check import check as check_station
+    from stream.stations.entry import read_stations
+
+    read = read_stations(file, settings.http)
+    for problem in read.problems:
+        complain(f"airsift: {problem.text}")
+    rows = None
+    if output is not Output.text:
+        rows = Rows(Format(output.value), list(Checked.__dataclass_fields__))
+    look = partial(check_station, http=settings.http, microphone=settings.microphone)
+    failed = len(read.problems)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for checked in pool.map(look, read.enabled.values()):
+            failed += bool(checked.problem)
+            if rows is not None:
+                rows.write(asdict(checked))
+            else:
+                say(_in_words(checked))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _in_words(checked: Checked) -> str:
+    """Return one line about a station."""
+    if checked.problem:
+        return f"{checked.station}: FAILS: {checked.problem}"
+    channels = _CHANNELS.get(checked.channels, f"{checked.channels} channels")
+    parts = [
+        f"{checked.codec} {checked.rate / 1000:g} kHz {channels}",
+        checked.kind,
+        f"first audio after {checked.first_audio_s:.1f} s",
+    ]
+    parts += [checked.name] * bool(checked.name)
+    parts += [f"plays {checked.title}"] * bool(checked.title)
+    return f"{checked.station}: {', '.join(parts)}"

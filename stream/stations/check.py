@@ -1,0 +1,138 @@
+"""What the source of a station is: opened once, and read until its first audio."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from airsift.errors import AirsiftError, SourceError
+from stream.decoding.reader import AudioReader
+from stream.sources.web_address import public_name
+from stream.sources.web_audio import Reading, open_web_audio
+from stream.sources.web_client import WebClient
+
+if TYPE_CHECKING:
+    from stream.sources.settings import HttpSettings, MicrophoneSettings
+    from stream.stations.entry import StationEntry
+
+# A web radio says what it plays between its first seconds of audio, if it does at all.
+_TITLE_S = 3.0
+_BLOCK_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a station is.
+
+    Parameters
+    ----------
+    station, group : str
+        Of its entry.
+    source : str
+        Its address without login and query, or its file or device.
+    problem : str
+        Why it gives no audio; empty where it does, and only then the rest is known.
+    kind : {"live", "file"}
+        Whether its audio comes as it is on air.
+    codec : str
+        FFmpeg's name of it; "pcm" for a microphone.
+    rate, channels : int
+        Samples per second, and channels.
+    first_audio_s : float
+        Seconds until there was audio.
+    name, title : str
+        What a web radio says of itself, and of what it plays.
+    """
+
+    station: str
+    group: str
+    source: str
+    problem: str = ""
+    kind: Literal["live", "file"] = "live"
+    codec: str = ""
+    rate: int = 0
+    channels: int = 0
+    first_audio_s: float = 0.0
+    name: str = ""
+    title: str = ""
+
+
+def check(entry: StationEntry, http: HttpSettings, microphone: MicrophoneSettings) -> Checked:
+    """Open a station's source, and wait for its first audio.
+
+    Parameters
+    ----------
+    entry : StationEntry
+        The station.
+    http, microphone : HttpSettings, MicrophoneSettings
+        The sections of the configuration.
+
+    Returns
+    -------
+    Checked
+        With a `problem` where it has no audio; nothing is raised for it.
+    """
+    shown = public_name(entry.source) if entry.kind == "web" else entry.source
+    try:
+        if entry.kind == "web":
+            return _web(entry, shown, http)
+        if entry.kind == "microphone":
+            return _microphone(entry, shown, microphone)
+        return _file(entry, shown)
+    except AirsiftError as error:
+        return Checked(entry.name, entry.group, shown, problem=str(error))
+
+
+def _web(entry: StationEntry, shown: str, http: HttpSettings) -> Checked:
+    began = time.monotonic()
+    track = entry.track or None
+    client = WebClient(entry.source, entry.http_settings(http), titles=True)
+    with closing(client):
+        audio = open_web_audio(client, entry.source, Reading(_BLOCK_S, _BLOCK_S, track))
+        with closing(audio):
+            first_s, file = 0.0, audio.file
+            for _ in audio.reader:
+                first_s = first_s or time.monotonic() - began
+                waits = file is not None and audio.live and file.title is None
+                if not waits or time.monotonic() - began > first_s + _TITLE_S:
+                    break
+            if not first_s:
+                raise SourceError(f"{shown}: ends before any audio; check that it is a stream")
+            reader = audio.reader
+            return Checked(
+                entry.name, entry.group, shown, "", "live" if audio.live else "file",
+                reader.codec, reader.rate, reader.channels, round(first_s, 2),
+                (file.headers.get("icy-name") or "") if file is not None else "",
+                (file.title or "") if file is not None else "",
+            )  # fmt: skip
+
+
+def _microphone(entry: StationEntry, shown: str, settings: MicrophoneSettings) -> Checked:
+    from stream.sources.microphone import MicrophoneSource  # needs PortAudio
+
+    began = time.monotonic()
+    source = MicrophoneSource(entry.name, entry.microphone_settings(settings))
+    with closing(source):
+        for chunks in source:
+            for chunk in chunks:
+                channels = 1 if chunk.samples.ndim == 1 else chunk.samples.shape[1]
+                return Checked(
+                    entry.name, entry.group, shown, "", "live", "pcm", chunk.rate, channels,
+                    round(time.monotonic() - began, 2), source.name,
+                )  # fmt: skip
+    raise SourceError(f"{shown}: the device sends no audio")
+
+
+def _file(entry: StationEntry, shown: str) -> Checked:
+    began = time.monotonic()
+    reader = AudioReader(Path(entry.source), track=entry.track or None, block_s=_BLOCK_S)
+    with closing(reader):
+        for _ in reader:
+            return Checked(
+                entry.name, entry.group, shown, "", "file", reader.codec, reader.rate,
+                reader.channels, round(time.monotonic() - began, 2),
+            )  # fmt: skip
+    raise SourceError(f"{shown}: ends before any audio")
