@@ -155,8 +155,7 @@ def playlist(history: History, station: str, day: int) -> int:
     since = (BEGIN_S + day * DAY_S) * 1000
     until = since + DAY_S * 1000
     matches = list(history.rows([station], ["match"], since, until))
-    segments = history.rows([station], ["segment"], since, until)
-    return len(plays_of(matches, segments))
+    return len(plays_of(matches, history.labels(station, since, until)))
 
 
 def moment(history: History, station: str, day: int) -> int:
