@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Column, ColumnElement, Select, func, or_, select
+from sqlalchemy import Column, ColumnElement, Select, case, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from airsift.errors import ConfigError
@@ -262,7 +262,12 @@ def in_range(
         .where(
             events.c.starts_ms >= since - reach_ms,
             events.c.starts_ms < until,
-            or_(events.c.ends_ms > since, events.c.starts_ms == since),
+            # Not an OR, of which PostgreSQL would make two ranges and read the rows of both.
+            case(
+                (events.c.ends_ms > events.c.starts_ms, events.c.ends_ms),
+                else_=events.c.starts_ms + 1,
+            )
+            > since,
         )
         .order_by(events.c.starts_ms)
     )
