@@ -44,7 +44,9 @@ COPY airsift airsift
 COPY stream stream
 COPY model model
 COPY fingerprint fingerprint
-RUN /opt/airsift/bin/pip install --no-deps --no-build-isolation .
+# Nothing uses setuptools, which venv adds.
+RUN /opt/airsift/bin/pip install --no-deps --no-build-isolation . \
+    && /opt/airsift/bin/pip uninstall --yes setuptools
 
 FROM python:3.11-slim-bookworm AS service
 

@@ -43,9 +43,10 @@ $(STAMP): requirements.lock requirements-dev.lock pyproject.toml scripts/system-
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# Compiled Python files of all packages would be a sixth of the disk. The first file that is segmented
-# shows that the environment works, and compiles what is imported.
-edge: .venv-edge/.installed ## make .venv-edge without torch, for a machine without a GPU: a tenth of the disk
+# Compiled Python files of all packages would be tens of megabytes, and setuptools, which venv adds
+# on some versions of Python, is used by nothing. The first file that is segmented shows that the
+# environment works, and compiles what is imported.
+edge: .venv-edge/.installed ## make .venv-edge without torch, for a machine without a GPU: a twentieth of the disk
 
 .venv-edge/.installed: requirements-edge.lock pyproject.toml scripts/system-packages
 	$(PYTHON) scripts/check_python.py
@@ -53,6 +54,7 @@ edge: .venv-edge/.installed ## make .venv-edge without torch, for a machine with
 	test -x .venv-edge/bin/python || $(PYTHON) -m venv .venv-edge
 	.venv-edge/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --requirement requirements-edge.lock
 	.venv-edge/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --no-build-isolation --editable .
+	.venv-edge/bin/python -m pip uninstall --quiet --disable-pip-version-check --yes setuptools
 	PYTHONDONTWRITEBYTECODE= .venv-edge/bin/airsift segment stream/demo/audio/announcer.opus > .venv-edge/first-segments.jsonl
 	touch $@
 

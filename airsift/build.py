@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 from airsift.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airsift.config import Config
     from model.backend import Backend, Classifier, FrontEnd
     from stream.kafka.client.transactions import Transactions
@@ -231,11 +229,15 @@ def build_levels(config: Config, rate: int) -> Levels | None:
     return Levels(rate, config.levels.interval_s, config.levels.integrated_s)
 
 
-def build_pipeline(config: Config, *, reorder: bool = False, with_levels: bool = False) -> Pipeline:
+def build_pipeline(
+    config: Config, *, reorder: bool = False, with_levels: bool = False, ready: bool = False
+) -> Pipeline:
     """Build everything between source and sinks.
 
     With `reorder` it waits for late chunks, as configured: for sources that may send them late.
     With `with_levels` it measures levels, if configured: for commands that publish them.
+    With `ready` what is checked on this machine before its first use is checked now, so that it
+    delays no audio of a service; a short file is done sooner than all checks.
     """
     from stream.load import Load
     from stream.pipeline import Pipeline
@@ -244,7 +246,10 @@ def build_pipeline(config: Config, *, reorder: bool = False, with_levels: bool =
     front_end, classifier = build_model(config, backend)
     classifier.spec.check_labels(LABELS, "model.path")
     voice = build_voice(config, backend)
-    check_units([front_end, classifier, *([voice] if voice else [])])
+    if ready:
+        parts: list[FrontEnd | Classifier] = [front_end, classifier, *([voice] if voice else [])]
+        for part in parts:
+            part.unbatched()
     rate, load = classifier.spec.sample_rate, Load(config.run.overload_s)
     return Pipeline(
         front_end,
@@ -273,20 +278,6 @@ def event_kinds(config: Config) -> list[str]:
     if config.levels.enabled:
         kinds.append("level")
     return kinds
-
-
-def check_units(parts: Sequence[FrontEnd | Classifier]) -> None:
-    """Check on this machine that results depend neither on other stations nor on chunk sizes.
-
-    Where they do, rows are computed one by one from now on, and a warning is logged.
-    """
-    alone = sorted({name for part in parts for name in part.unbatched()})
-    if alone:
-        log.warning(
-            "on this processor the last bits of a result depend on what is computed with it: %s "
-            "computed one step of one station at a time, which is slower and gives the same events",
-            ", ".join(alone),
-        )
 
 
 def smoothing(config: Config, rate: int) -> SmoothSettings:

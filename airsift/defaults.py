@@ -25,7 +25,8 @@ class Section(BaseModel):
         Its name in the file, as in ``kafka.topics``; a class gives it as ``table=``.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Built when it is first used, as the sections within another are not by themselves.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     table: ClassVar[str] = ""
 
     def __init_subclass__(cls, *, table: str = "") -> None:

@@ -19,10 +19,10 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
@@ -44,31 +44,52 @@ CYCLE_S, SONG_S, UNDER_S = 420, 207, 20
 BEGIN_S = 1_767_225_600  # 2026-01-01
 DAY_S = 86_400
 RATE = 16_000
-COLUMNS = [column.name for column in events.c]
-Record = tuple[object, ...]
+_COMMITTED = 1000  # cycles, of 800 rows each: so the log of SQLite stays short
 _DURABLE = ("-c", "shared_buffers=1GB", "-c", "max_wal_size=8GB", "-c", "checkpoint_timeout=30min")
 
 
-def records(days: int, matches: list[int], segments: list[int]) -> Iterator[Record]:
-    """Yield the rows, in order of time over all stations; numbers of series by station."""
-    for begin_s in range(BEGIN_S, BEGIN_S + days * DAY_S, CYCLE_S):
-        for station in range(STATIONS):
-            start = begin_s + station * CYCLE_S // STATIONS
-            song, voice = start + SONG_S - UNDER_S, start + SONG_S
-            track = (start * 7919 + station) % TRACKS + 1
-            yield _record(matches[station], f"t{track}", start, voice, None, 7.5, track)
-            yield _record(segments[station], "", start, song, "music", 0.98, None)
-            yield _record(segments[station], "", song, voice, "speech_over_music", 0.93, None)
-            yield _record(segments[station], "", voice, start + CYCLE_S, "speech", 0.99, None)
+# One statement for both databases: some days, in order of time over all stations.
+_FILL = """
+INSERT INTO airsift_events (series_id, start_sample, subject, end_sample, rate, starts_ms, ends_ms,
+                            label, score, final, track_id, details)
+WITH RECURSIVE
+  cycle(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM cycle WHERE n + 1 < {end}),
+  station(k) AS (SELECT 0 UNION ALL SELECT k + 1 FROM station WHERE k + 1 < {stations}),
+  part(p, begins, ends, label) AS (
+    VALUES (0, 0, {song}, NULL), (1, 0, {voice}, 'music'),
+           (2, {voice}, {song}, 'speech_over_music'), (3, {song}, {cycle}, 'speech')),
+  placed AS (
+    SELECT n, k, p, begins, ends, label, {begin} + CAST(n AS BIGINT) * {cycle}
+           + k * {cycle} / {stations} AS at
+    FROM cycle CROSS JOIN station CROSS JOIN part),
+  drawn AS (SELECT *, at * 7919 + k AS x FROM placed),
+  named AS (SELECT *, CASE p WHEN 0 THEN x - x / {tracks} * {tracks} + 1 END AS track FROM drawn)
+SELECT 2 * k + CASE p WHEN 0 THEN 1 ELSE 2 END, (at + begins) * {rate},
+       CASE p WHEN 0 THEN 't' || track ELSE '' END, (at + ends) * {rate}, {rate},
+       (at + begins) * 1000, (at + ends) * 1000, label, 0.97, {true}, track,
+       CASE p WHEN 0 THEN {details} END
+FROM named {order}
+"""
 
 
-def _record(
-    number: int, subject: str, start_s: int, end_s: int, label: str | None, score: float,
-    track: int | None,
-) -> Record:  # fmt: skip
-    details = None if track is None else '{"track_start_s": 0.0}'
-    times = start_s * RATE, subject, end_s * RATE, RATE, start_s * 1000, end_s * 1000
-    return (number, *times, label, score, 1, track, details)
+def statement(dialect: str, first: int, end: int) -> str:
+    """Return what fills the cycles from `first` to before `end`, of all stations."""
+    is_sqlite = dialect == "sqlite"
+    details = "'{\"track_start_s\": 0.0}'"
+    return _FILL.format(
+        first=first,
+        end=end,
+        stations=STATIONS,
+        song=SONG_S,
+        voice=SONG_S - UNDER_S,
+        cycle=CYCLE_S,
+        begin=BEGIN_S,
+        tracks=TRACKS,
+        rate=RATE,
+        true="1" if is_sqlite else "true",
+        details=details if is_sqlite else f"CAST({details} AS JSON)",
+        order="" if is_sqlite else "ORDER BY n, k, p",  # SQLite joins in the order that is written
+    )
 
 
 def fill(engine: Engine, days: int) -> None:
@@ -97,24 +118,27 @@ def fill(engine: Engine, days: int) -> None:
                 for each in descriptions
             ],
         )  # fmt: skip
-        rows = records(
-            days, [2 * n + 1 for n in range(STATIONS)], [2 * n + 2 for n in range(STATIONS)]
-        )
-        # Built at the end: an index in order of time is filled as densely by the program itself.
+    # Indexes are built at the end, which is much faster.
+    with engine.begin() as connection:
         by_time.drop(connection)
         by_track.drop(connection)
-        raw: Any = connection.connection.dbapi_connection
-        if engine.dialect.name == "sqlite":
-            marks = ", ".join("?" * len(COLUMNS))
-            raw.executemany(f"INSERT INTO airsift_events VALUES ({marks})", rows)
-        else:
-            with (
-                raw.cursor() as cursor,
-                cursor.copy(f"COPY airsift_events ({', '.join(COLUMNS)}) FROM STDIN") as copy,
-            ):
-                line = "\t".join(["%s"] * len(COLUMNS)) + "\n"
-                for row in rows:
-                    copy.write(line % tuple("\\N" if cell is None else cell for cell in row))
+        if engine.dialect.name == "postgresql":
+            for name in ("series_id_fkey", "track_id_fkey", "pkey"):
+                connection.exec_driver_sql(
+                    f"ALTER TABLE airsift_events DROP CONSTRAINT airsift_events_{name}"
+                )
+    cycles = range(0, days * DAY_S // CYCLE_S, _COMMITTED)
+    for first in cycles:
+        with engine.begin() as connection:
+            if engine.dialect.name == "sqlite":  # else pages go to the disk again and again
+                connection.exec_driver_sql("PRAGMA cache_size=-200000")
+            end = min(first + _COMMITTED, days * DAY_S // CYCLE_S)
+            connection.exec_driver_sql(statement(engine.dialect.name, first, end))
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(
+                "ALTER TABLE airsift_events ADD PRIMARY KEY (series_id, start_sample, subject)"
+            )
         by_time.create(connection)
         by_track.create(connection)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -131,8 +155,7 @@ def playlist(history: History, station: str, day: int) -> int:
     since = (BEGIN_S + day * DAY_S) * 1000
     until = since + DAY_S * 1000
     matches = list(history.rows([station], ["match"], since, until))
-    segments = history.rows([station], ["segment"], since, until)
-    return len(plays_of(matches, segments))
+    return len(plays_of(matches, history.labels(station, since, until)))
 
 
 def moment(history: History, station: str, day: int) -> int:
@@ -227,11 +250,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=300)
     parser.add_argument("--cold", type=int, default=7)
     parser.add_argument("--only", choices=["sqlite", "postgresql"])
-    parser.add_argument("--folder", type=Path, help="an empty folder on the disk to measure")
+    parser.add_argument("--folder", type=Path, help="a new folder on the disk to measure")
     options = parser.parse_args()
     report, plans = Report("A history of 200 stations"), []
     with ExitStack() as stack:
         root = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        root.mkdir(exist_ok=True)
         root.chmod(0o755)
         for name in ["sqlite", "postgresql"]:
             if options.only not in (name, None):

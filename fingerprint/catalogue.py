@@ -224,9 +224,7 @@ class Catalogue:
         CatalogueError
             It is under 3 s or silent, the key is in use, or another process is writing.
         """
-        from fingerprint.analysis.track_landmarks import (
-            analyse,  # brings scipy, which reading spares
-        )
+        from fingerprint.analysis.track_landmarks import analyse  # readers do without
 
         return self.add_landmarks(analyse([samples], track.key), track)
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # Steps of one station that are computed in one call where they are there: so many stay in the
 # processor's cache.
 STEPS = 5
+# Steps that a front end has computed before it checks that: fewer take less time than the check.
+MANY_STEPS = 80
 # Rows of a unit, see `model.units`. A call costs little, and rows of padding as much as others.
 SIZES = (1, 2, 4, 8)
 
@@ -111,7 +113,8 @@ class OnnxFrontEnd:
     """The transform of a file; see `model.backend.FrontEnd`.
 
     A row of a unit is one step of one station. Where `STEPS` steps of a station are there at once,
-    they are one row of another unit, if a check on this machine finds the same bits.
+    they are one row of another unit, if a check on this machine finds the same bits. The check is
+    made when there is much to compute.
 
     Parameters
     ----------
@@ -135,6 +138,7 @@ class OnnxFrontEnd:
 
         self._one, self._more = units(1, SIZES), units(STEPS, SIZES[:2])
         self._joins: bool | None = None
+        self._computed = 0  # steps
 
     def initial_state(self, batch: int) -> Array:
         return np.zeros((batch, self._history), np.float32)
@@ -144,12 +148,14 @@ class OnnxFrontEnd:
         columns: list[Array] = []
         length, at = samples.shape[1], 0
         while at < length:
-            joined = length - at >= STEPS * self._step and self._agree()
+            many = self._computed >= MANY_STEPS and length - at >= STEPS * self._step
+            joined = many and self._agree()
             after = at + (STEPS if joined else 1) * self._step
             units = self._more if joined else self._one
             found, state = units(samples[:, at:after], state)
             columns.append(found)
             at = after
+            self._computed += len(samples)
         if len(columns) == 1:
             return columns[0], state
         nothing = np.zeros((len(samples), 0, self.n_bins), np.float32)

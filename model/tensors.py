@@ -45,6 +45,7 @@ TORCH: Library[Tensor] = Library(
     moved=_moved,
     in_threads=_in_modes_of_caller,
     in_use=torch.inference_mode(),
+    settles=1,  # TorchScript optimises a function during its first calls
 )
 
 

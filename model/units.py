@@ -13,8 +13,9 @@ each copied into aligned memory of its own::
                                k 0  2
 
 Whether a result still depends on the row's position, on the other rows or on the size of the unit
-depends on library and processor. This is checked on the machine before the first use. A size that
-fails is not used; if all fail, each row is a unit of its own.
+depends on library and processor. This is checked on the machine before the first use of each
+function. A size that fails is not used; if all fail, each row is a unit of its own, and a warning
+is logged.
 
 Each unit runs on one thread, because some convolutions differ with the number of threads. With
 several threads, several units run at once. The arrays may be numpy's or another library's.
@@ -22,6 +23,7 @@ several threads, several units run at once. The arrays may be numpy's or another
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Array = NDArray[np.float32]
+log = logging.getLogger(__name__)
 
 
 class Rows(Protocol):
@@ -72,6 +75,8 @@ class Library(Generic[A]):
         Makes a function behave in other threads as in the calling one.
     in_use : callable
         Makes a function behave in the check as it does when it is used.
+    settles : int >= 0
+        Calls after which a function of the library gives the bits that it will always give.
     """
 
     empty: Callable[[A, tuple[int, ...]], A]
@@ -81,6 +86,7 @@ class Library(Generic[A]):
     moved: Callable[[A, Hashable], A]
     in_threads: Callable[[Function[A]], Function[A]]
     in_use: Callable[[Function[A]], Function[A]]
+    settles: int = 0
 
 
 # Rows of a unit: those of the usual pushes, because rows of padding cost as much as others. CPU
@@ -189,6 +195,13 @@ class Units(Generic[A]):
             self._found[place] = checked_sizes(
                 self.library.in_use(self.function), moved, self._wanted, self.library
             )
+            if self._found[place] == (1,) != self._wanted:
+                log.warning(
+                    "on this processor the last bits of a result depend on what is computed with "
+                    "it: %s computed one step of one station at a time, which is slower and gives "
+                    "the same events",
+                    self.name,
+                )
         return self._found[place]
 
     def __call__(self, *rows: A) -> tuple[A, ...]:
@@ -272,8 +285,7 @@ def _agreeing(
 ) -> tuple[int, ...]:
     """Return the last size and those that agree with it, or nothing if the last one fails."""
     full = sizes[-1]
-    # TorchScript optimises a function during its first calls.
-    for _ in range(2):
+    for _ in range(library.settles + 1):
         expected = function(*(_filled(each[:full], full, library) for each in rows))
 
     def agrees(size: int, positions: dict[int, int]) -> bool:
@@ -289,15 +301,15 @@ def _agreeing(
             for position, row in positions.items()
         )
 
-    # Each row at another position than before, and one row alone at the first and last position.
-    # Small rows may agree by chance: they are tried at every position.
+    # Each row at another position than before, and one row at the first and the last position
+    # without others. Small rows may agree by chance: they are tried at every position.
     few = max(int(np.prod(result.shape[1:])) for result in expected) < _FEW
     turns = range(1, full) if few else (1, full // 2)
 
     def holds(size: int) -> bool:
         return all(
             agrees(size, {place: (place + turn) % full for place in range(size)}) for turn in turns
-        ) and all(agrees(size, {place: full // 2}) for place in {0, size - 1})
+        ) and agrees(size, dict.fromkeys((0, size - 1), full // 2))
 
     if not holds(full):
         return ()

@@ -1,4 +1,4 @@
-"""Write requirements-edge.lock: what runs airsift without torch, at the versions of the full lock.
+"""Write requirements-edge.lock: what runs airsift without torch and scipy, as the full lock has it.
 
 python scripts/edge_requirements.py > requirements-edge.lock
 
@@ -13,9 +13,9 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-LEFT_OUT = {"torch", "torchaudio", "nnaudio"}
+LEFT_OUT = {"torch", "torchaudio", "nnaudio", "scipy"}
 HEAD = """\
-# Exact versions that run airsift on a CPU without torch, as in requirements.lock.
+# Exact versions that run airsift on a CPU without torch and scipy, as in requirements.lock.
 # Written by scripts/edge_requirements.py.
 """
 

@@ -77,7 +77,8 @@ class Runner:
     **The commit rule.** A checkpoint has five steps. Each begins when the one before has succeeded:
 
     1. Flush: every event written so far is acknowledged.
-    2. Snapshot: the pipeline returns that of each station with audio since the last checkpoint.
+    2. Snapshot: the pipeline returns that of each station with audio since the last checkpoint,
+       if the source is resumable.
     3. Store: the source stores the snapshots, and waits until they are acknowledged.
     4. Release: audio before the oldest sample of its station's snapshot is no longer needed.
     5. Commit: the source commits the position of the first audio that is still needed.
@@ -140,7 +141,7 @@ class Runner:
         for sink in self._sinks:
             while not self._tried(sink.flush, "flush"):
                 pass
-        snapshots = self.snapshots()
+        snapshots = self.snapshots() if source.resumable else {}
         with self.timed("settle"):
             source.checkpoint(snapshots)
         give_back_free_pages()

@@ -92,7 +92,10 @@ class Snapshot(BaseModel):
         What the queries of `identify` may still cost; None where nothing bounds them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+    # Built when it is first used: files have none.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ser_json_inf_nan="constants", defer_build=True
+    )
 
     version: Literal[1]
     rate: Rate

@@ -1,11 +1,11 @@
-"""An environment in which Python finds no torch, as where only `requirements-edge.lock` is."""
+"""An environment without torch and scipy, as where only `requirements-edge.lock` is."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-ABSENT = ("torch", "torchaudio", "nnAudio", "onnx", "onnxscript")
+ABSENT = ("torch", "torchaudio", "nnAudio", "onnx", "onnxscript", "scipy")
 
 # Python runs a module of this name when it starts.
 _HOOK = f"""

@@ -5,72 +5,80 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from airsift import __version__
-from airsift.cli import (
-    broker,
-    catalogue,
-    classify,
-    config,
-    corpus,
-    deadletter,
-    demo,
-    evaluate,
-    experiment,
-    explain,
-    history,
-    plot,
-    publish,
-    repeats,
-    run,
-    segment,
-    stations,
-    tags,
-    tail,
-    train,
-    worker,
+from airsift.cli.common import (
+    DEBUG,
+    LEFT_OUT,
+    Complaints,
+    complete_streams,
+    drop_output,
+    report,
 )
-from airsift.cli.common import DEBUG, Complaints, complete_streams, drop_output, report
 from airsift.errors import AirsiftError
 from airsift.shutdown import exit_fast
 
 # In fewer columns, the boxes of the help would cut the names of options.
 _BOXES = 60
 
-app = typer.Typer(
-    name="airsift",
-    rich_markup_mode="markdown" if shutil.get_terminal_size().columns >= _BOXES else None,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    epilog="--debug anywhere shows the traceback of an error.",
-)
-app.command()(segment.segment)
-app.command()(classify.classify)
-app.command()(plot.plot)
-app.command()(repeats.repeats)
-app.command()(run.run)
-app.command()(worker.worker)
-app.command()(broker.broker)
-app.command()(publish.publish)
-app.command()(tail.tail)
-app.command()(history.history)
-app.add_typer(deadletter.app, name="deadletter", help="Messages that could not be decoded.")
-catalogue.app.command()(repeats.name)
-app.add_typer(catalogue.app, name="catalogue", help="The tracks that airsift can identify.")
-app.add_typer(stations.app, name="stations", help="Many stations in one process.")
-app.add_typer(tags.app, name="tags", help="Whether tags of files agree with their audio.")
-app.add_typer(corpus.app, name="corpus", help="The recordings that networks are trained on.")
-app.command()(train.train)
-app.command()(evaluate.evaluate)
-app.command()(train.export)
-app.command()(experiment.experiment)
-app.command()(explain.explain)
-app.command()(demo.demo)
-app.command(name="config")(config.show)
+# Each command by the module and the function that it is, in the order of the help. A function
+# named app is a group of commands.
+_COMMANDS = {
+    "segment": ("segment", "segment"),
+    "classify": ("classify", "classify"),
+    "plot": ("plot", "plot"),
+    "repeats": ("repeats", "repeats"),
+    "run": ("run", "run"),
+    "worker": ("worker", "worker"),
+    "broker": ("broker", "broker"),
+    "publish": ("publish", "publish"),
+    "tail": ("tail", "tail"),
+    "history": ("history", "history"),
+    "deadletter": ("deadletter", "app"),
+    "catalogue": ("catalogue", "app"),
+    "stations": ("stations", "app"),
+    "tags": ("tags", "app"),
+    "corpus": ("corpus", "app"),
+    "train": ("train", "train"),
+    "evaluate": ("evaluate", "evaluate"),
+    "export": ("train", "export"),
+    "experiment": ("experiment", "experiment"),
+    "explain": ("explain", "explain"),
+    "demo": ("demo", "demo"),
+    "config": ("config", "show"),
+}
+
+
+def make_app(command: str = "") -> typer.Typer:
+    """Return the command line.
+
+    Parameters
+    ----------
+    command : str
+        The one that will be run: the others are then neither imported nor built, which would take
+        longer than a short file. All of them where it is none.
+    """
+    app = typer.Typer(
+        name="airsift",
+        rich_markup_mode="markdown" if shutil.get_terminal_size().columns >= _BOXES else None,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        epilog="--debug anywhere shows the traceback of an error.",
+    )
+    app.callback()(root)
+    for name in [command] if command in _COMMANDS else _COMMANDS:
+        module, attribute = _COMMANDS[name]
+        found = getattr(import_module(f"airsift.cli.{module}"), attribute)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(name=name)(found)
+    return app
 
 
 def _print_version(*, wanted: bool) -> None:
@@ -79,7 +87,6 @@ def _print_version(*, wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def root(
     version: Annotated[
         bool,
@@ -98,12 +105,17 @@ def main() -> None:
     """Run the command line; an error is one line, and exit code 1."""
     complete_streams()
     logging.lastResort = Complaints(logging.WARNING)
+    arguments = [argument for argument in sys.argv[1:] if argument != DEBUG]
     try:
-        app([argument for argument in sys.argv[1:] if argument != DEBUG])
+        make_app(arguments[0] if arguments else "")(arguments)
     except (AirsiftError, OSError) as error:
         report(error)
         drop_output()
         code = 1
+    except ModuleNotFoundError as error:
+        report(error)
+        drop_output()
+        code = 1 if error.name in LEFT_OUT else 70
     except Exception as error:  # a bug of airsift, still reported in one line
         report(RuntimeError(f"{type(error).__name__}: {error}; --debug shows where this happened"))
         drop_output()

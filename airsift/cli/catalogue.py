@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from airsift.cli import repeats
 from airsift.cli.common import (
     ConfigOption,
     SetOption,
@@ -25,7 +26,7 @@ from stream.sinks.format import clock, song
 if TYPE_CHECKING:
     from fingerprint.catalogue import Catalogue
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="The tracks that airsift can identify.")
 
 CatalogueOption = Annotated[
     str | None,
@@ -255,3 +256,6 @@ def _open(catalogue: str | None, config: Path | None, sets: list[str] | None) ->
     for problem in opened.problems:
         complain(f"airsift: {problem}")
     return opened
+
+
+app.command()(repeats.name)

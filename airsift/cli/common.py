@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from airsift.config import Config
 
 DEBUG = "--debug"
+# What requirements-edge.lock does not install of what the full one does.
+LEFT_OUT = ("torch", "torchaudio", "nnAudio", "scipy")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 ConfigOption = Annotated[
@@ -113,6 +115,13 @@ def in_words(error: BaseException) -> str:
     """Return the problem and its remedy, also for errors of the system."""
     if isinstance(error, io.UnsupportedOperation):
         return "standard output is closed, but results go there; send them to a file with > FILE"
+    if isinstance(error, ModuleNotFoundError):
+        if error.name in LEFT_OUT:
+            return (
+                f"this needs {error.name}, which the installation without torch leaves out; "
+                "install requirements.lock, for example with `make install`"
+            )
+        return f"ModuleNotFoundError: {error}; --debug shows where this happened"
     if not isinstance(error, OSError):
         return str(error)
     reason = error.strerror or str(error)

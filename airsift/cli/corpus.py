@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from model.corpus.recordings import Job, Recording
     from model.corpus.sources import Item
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="The recordings that networks are trained on.")
 
 Folder = Annotated[Path, typer.Argument(help="Folder of the corpus; needs about 12 GB.")]
 Librispeech = Annotated[

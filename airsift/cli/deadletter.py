@@ -15,7 +15,7 @@ from stream.sinks.format import padded
 if TYPE_CHECKING:
     from stream.kafka.codec.dead_letter import DeadLetter
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Messages that could not be decoded.")
 
 StationOption = Annotated[str | None, typer.Option(help="Only messages of this station.")]
 LimitOption = Annotated[int | None, typer.Option(min=1, help="End after this many messages.")]

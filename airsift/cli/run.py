@@ -95,7 +95,7 @@ def run(
         opening.callback(opened.close)
         if is_service:
             log_parts(source or f"the stations of {stations}", names, settings)
-        pipeline = build_pipeline(settings, reorder=source == "kafka", with_levels=True)
+        pipeline = build_pipeline(settings, reorder=source == "kafka", with_levels=True, ready=True)
         sinks = [open_sink(name, settings, transactions) for name in names]
         for each in sinks:
             opening.callback(each.close)

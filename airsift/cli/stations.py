@@ -17,7 +17,7 @@ from airsift.cli.rows import Format, Rows
 if TYPE_CHECKING:
     from stream.stations.check import Checked
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Many stations in one process.")
 
 _AT_ONCE = 32  # most of the time is waiting for servers
 _CHANNELS = {1: "mono", 2: "stereo"}

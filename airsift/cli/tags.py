@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     Analysed = tuple[Content | None, list[str]]
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True, help="Whether tags of files agree with their audio.")
 FIELDS = (
     "path",
     "tags",

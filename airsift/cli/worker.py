@@ -33,7 +33,7 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
         kinds = event_kinds(settings)
         prepare_topics(settings.kafka, kinds)  # before the networks, which take seconds to load
         log_parts("kafka", ["kafka"], settings)
-        pipeline = build_pipeline(settings, reorder=True, with_levels=True)
+        pipeline = build_pipeline(settings, reorder=True, with_levels=True, ready=True)
         every_s = settings.run.checkpoint_s
         member = Worker(
             settings.kafka, pipeline, checkpoint_s=every_s, kinds=kinds, observer=telemetry

@@ -10,9 +10,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scipy.special import betainc
-
 from airsift.tags.analysis import PIECE_S
+from airsift.tags.beta import below_half
 from airsift.tags.mapping import Claim
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ class Verdict:
         """
         looks = self.content.analysed_s / PIECE_S
         against = looks * self.contradiction
-        return round(1 - float(betainc(1 + against, 1 + looks - against, 0.5)), 4)
+        return round(1 - below_half(1 + against, 1 + looks - against), 4)
 
     def to_dict(self) -> JsonObject:
         """Return the verdict as JSON's types."""

@@ -266,11 +266,11 @@ def measure(folder: Path) -> Row:
     opened = time.process_time() - start
     matcher = LandmarkMatcher(catalogue, warp_search=False)
     unknown = [each for query, each in zip(queries, landmarks, strict=True) if not query.track]
-    cold = [_spent(matcher, each, time.perf_counter) for each in unknown]
-    first = [_spent(matcher, each, time.process_time) for each in unknown]
-    matcher.warp_search = True
-    both = [_spent(matcher, each, time.process_time) for each in unknown[:_BOTH]]
-    matcher.warp_search = False
+    cold = [_spent(catalogue, each, time.perf_counter) for each in unknown]
+    first = [_spent(catalogue, each, time.process_time) for each in unknown]
+    both = [
+        _spent(catalogue, each, time.process_time, warp_search=True) for each in unknown[:_BOTH]
+    ]
     found: dict[str, list[bool]] = {}
     wrong = false = 0
     for query, each in zip(queries, landmarks, strict=True):
@@ -292,7 +292,15 @@ def measure(folder: Path) -> Row:
     return Row(stored["hours"], len(queries), percent, wrong, false, costs)
 
 
-def _spent(matcher: LandmarkMatcher, landmarks: Landmarks, clock: Callable[[], float]) -> float:
+def _spent(
+    catalogue: Catalogue,
+    landmarks: Landmarks,
+    clock: Callable[[], float],
+    *,
+    warp_search: bool = False,
+) -> float:
+    """Return the seconds of a query by a matcher that has not seen it before."""
+    matcher = LandmarkMatcher(catalogue, warp_search=warp_search)
     start = clock()
     matcher.match(landmarks)
     return clock() - start

@@ -1,7 +1,7 @@
 """onnxruntime beside torch on one thread: parts, the pipeline, a live step, and a whole command.
 
 Both in turns within each round, in CPU time, so that other load on the machine changes both alike.
-The ratio is the median over the rounds. The last table runs `airsift segment` on a file of 30 s, as
+The ratio is the median over the rounds. The last table runs `airsift segment` on files of 30 s, as
 a user does, and needs no more than the command.
 """
 
@@ -21,6 +21,7 @@ import numpy as np
 from airsift import config
 from airsift.build import build_backend, build_model, build_pipeline
 from bench.memory import peak_mb
+from bench.profile import write
 from bench.report import Report, arguments
 from bench.speed.pipeline import recording
 from stream.audio import AudioChunk
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 BACKENDS = ("torch", "onnx")
 RATE = 16_000
+MP3_RATE = 44_100
+KINDS = {".wav": "file", ".mp3": "MP3 in stereo"}
 
 
 def settings(backend: str) -> config.Config:
@@ -98,44 +101,54 @@ def whole(report: Report, rounds: int) -> None:
         compare(report, name, seconds * stations, calls, rounds)
 
 
-def command(report: Report, folder: Path, rounds: int) -> None:
-    """Measure `airsift segment` on a file of 30 s: time, CPU time, and memory."""
-    path = write_wav(folder / "a.wav", programme(30))
+def command(report: Report, rounds: int) -> None:
+    """Measure `airsift segment` on files of 30 s: time, CPU time, and memory."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    found: dict[str, list[tuple[float, float, float]]] = {each: [] for each in BACKENDS}
-    for _ in range(rounds + 1):
-        for backend in BACKENDS:
-            words = [sys.executable, "-m", "airsift", "segment", str(path)]
-            begun, cpu = time.perf_counter(), os.times()
-            with subprocess.Popen(
-                [*words, "--set", f"model.backend={backend}"],
-                stdout=subprocess.PIPE, env=environment,
-            ) as process:  # fmt: skip
-                peak = 0.0
-                while process.poll() is None:
-                    peak = max(peak, peak_mb(process.pid))
-                    time.sleep(0.02)
-            after = os.times()
-            used = after.children_user - cpu.children_user
-            used += after.children_system - cpu.children_system
-            found[backend].append((time.perf_counter() - begun, used, peak))
-    for backend, all_rounds in found.items():
+    with tempfile.TemporaryDirectory() as folder:
+        wav, mp3 = write_wav(Path(folder) / "a.wav", programme(30)), Path(folder) / "a.mp3"
+        sound = programme(30, MP3_RATE)
+        write(mp3, "libmp3lame", np.stack([sound, 0.7 * sound], axis=1), MP3_RATE)
+        cases = [(wav, "torch"), (wav, "onnx"), (mp3, "onnx")]
+        found: dict[tuple[Path, str], list[tuple[float, float, float]]] = {c: [] for c in cases}
+        for _ in range(rounds + 1):
+            for path, backend in cases:
+                words = [sys.executable, "-m", "airsift", "segment", str(path)]
+                begun, cpu = time.perf_counter(), os.times()
+                with subprocess.Popen(
+                    [*words, "--set", f"model.backend={backend}"],
+                    stdout=subprocess.PIPE, env=environment,
+                ) as process:  # fmt: skip
+                    peak = 0.0
+                    while process.poll() is None:
+                        peak = max(peak, peak_mb(process.pid))
+                        time.sleep(0.02)
+                after = os.times()
+                used = after.children_user - cpu.children_user
+                used += after.children_system - cpu.children_system
+                found[path, backend].append((time.perf_counter() - begun, used, peak))
+    for (path, backend), all_rounds in found.items():
         seconds, cpu_s, peaks = zip(*all_rounds[1:], strict=True)
         report.row(
-            f"airsift segment, 30 s file, {backend}",
+            f"airsift segment, 30 s {KINDS[path.suffix]}, {backend}",
             seconds=median(seconds), cpu_s=median(cpu_s), peak_mb=median(peaks),
         )  # fmt: skip
 
 
+TABLES = {
+    "parts": parts,
+    "whole": whole,
+    "command": lambda report, rounds: command(report, max(rounds // 2, 1)),
+}
+
+
 def main() -> None:
     parser = arguments(__doc__)
+    parser.add_argument("--only", nargs="+", choices=list(TABLES), default=list(TABLES))
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     report = Report("onnxruntime beside torch, times real time on one thread")
-    parts(report, options.rounds)
-    whole(report, options.rounds)
-    with tempfile.TemporaryDirectory() as folder:
-        command(report, Path(folder), max(options.rounds // 2, 1))
+    for name in options.only:
+        TABLES[name](report, options.rounds)
     report.finish(options.json)
 
 

@@ -34,7 +34,8 @@ SECONDS = 20
 def pipeline(sizes: tuple[int, ...]) -> Pipeline:
     """Return a pipeline whose units have the given sizes and no others."""
     with mock.patch.object(units, "checked_sizes", return_value=sizes):
-        return build_pipeline(config.load(sets=["model.backend=torch"], environ={}).config)
+        settings = config.load(sets=["model.backend=torch"], environ={}).config
+        return build_pipeline(settings, ready=True)
 
 
 def pushes(stations: int, push_s: int) -> list[list[AudioChunk]]:

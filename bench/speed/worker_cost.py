@@ -8,7 +8,6 @@ with 50 stations in real time, published as by `latency.py`.
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -36,7 +35,9 @@ CONFIG = config.load(environ={}).config
 
 
 class Recorded(Source):
-    """A source of batches made beforehand."""
+    """A source of batches made beforehand. As of Kafka's, snapshots are taken of its stations."""
+
+    resumable = True
 
     def __init__(self, batches: list[list[AudioChunk]]) -> None:
         self.batches = batches
@@ -126,7 +127,7 @@ def cost(stations: int, seconds: int, identified: bool) -> dict[str, float]:
     hours = (stations + 3) * seconds / 3600
     return {
         "resident_mb": (resident_mb() - before) / stations,
-        "snapshot_bytes": len(json.dumps(pipeline.snapshot("station 0"))),
+        "snapshot_bytes": len(pipeline.snapshot("station 0").data),
         "decisions_kb_per_hour": size["decision"] / hours / 1000,
         "segments_kb_per_hour": size["segment"] / hours / 1000,
     }

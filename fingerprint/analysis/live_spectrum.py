@@ -1,4 +1,4 @@
-"""The spectrum of a live stream. It loads no scipy, so that a worker without fingerprints has none.
+"""The spectrum of a live stream: each column is computed once.
 
 Landmarks depend on the audio 1.2 s around them, so pieces of a stream overlap by 2.4 s::
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fingerprint.analysis.spectrum import log_columns
 from fingerprint.settings import HOP, N_BINS, TAPER
 
 if TYPE_CHECKING:
@@ -46,8 +47,6 @@ class LiveSpectrum:
             As :func:`log_spectrum` of the piece, but for the first columns, which also see audio
             before it, if that has come.
         """
-        from fingerprint.analysis.spectrum import log_columns  # brings scipy
-
         first = start // HOP
         columns = 1 + len(samples) // HOP
         known = self._rows[max(first - self._first, 0) :]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fingerprint.analysis import hashes, peaks
 from fingerprint.matching.candidates import find_candidates
 from fingerprint.matching.hypothesis import THRESHOLD, Hypothesis, Scorer
+from fingerprint.matching.known_pieces import KnownPieces
 from fingerprint.matching.ownership import is_own
 from fingerprint.matching.spans import (
     MAX_OVERLAP,
@@ -174,6 +175,7 @@ class LandmarkMatcher:
         self.threshold = threshold
         self.warp_search = warp_search
         self.work = Work()
+        self._known = KnownPieces()
 
     def extract(self, samples: NDArray[np.float32]) -> Landmarks:
         """Return the landmarks of mono audio at 16 kHz."""
@@ -254,16 +256,15 @@ class LandmarkMatcher:
     ) -> list[tuple[Hypothesis, Track]]:
         candidates: list[tuple[int, Candidate]] = []
         pairs = (_RANK, _FAN_OUT) if len(warps) == 1 else (_WARPED_RANK, _WARPED_FAN_OUT)
+        segments, most = self.catalogue.segments, self.catalogue.max_query_postings
         for index, piece in enumerate(scorer.pieces):
-            query = hashes.query_pairs(piece, *pairs)
-            some = find_candidates(
-                self.catalogue.segments,
-                query,
-                warps,
-                max_candidates,
-                self.catalogue.max_query_postings,
-                self.work,
-            )
+            if len(warps) == 1:
+                some = self._known.candidates(
+                    segments, piece, pairs, warps[0], max_candidates, most, self.work
+                )
+            else:  # a piece is searched over all warps once
+                query = hashes.query_pairs(piece, *pairs)
+                some = find_candidates(segments, query, warps, max_candidates, most, self.work)
             candidates += [(index, candidate) for candidate in some]
         candidates.sort(key=lambda found: -found[1].votes)
 

@@ -131,7 +131,7 @@ def conclusion(source: str, finding: Statement, parts: Sequence[Comparison]) -> 
     """Return the line about a finding: what is said, by whom, and what holds here of its parts."""
     source = "Expected" if finding.expected else source
     held = " ".join(f"{part.text}: {part.verdict}." for part in parts)
-    return f"{source}: {finding.text} **Here: {verdict(parts)}.** {held}"
+    return f"{source}: {finding.text} **Here: {verdict(parts)}.** {held}".rstrip()
 
 
 def markdown(experiment: Experiment, rows: Sequence[RowResults]) -> str:

@@ -85,7 +85,7 @@ def run(config: Config, speed: float, stop: Stop, out: TextIO) -> None:
             length_s = programme.length_ms / 1000
             say(f"  {programme.name:<6} {programme.title}, {length_s:.0f} s, as {programme.codec}")
         own = _with(config, broker.bootstrap_servers, catalogue, repeats)
-        pipeline = build_pipeline(own)
+        pipeline = build_pipeline(own, ready=True)
         if stop.requested:
             return
         say("What a subscriber to segments and matches sees:")

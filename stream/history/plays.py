@@ -29,18 +29,23 @@ class Play:
     other_s: float
 
 
-def plays_of(matches: Iterable[Row], segments: Iterable[Row]) -> list[Play]:
-    """Divide matches of one station by its segments; all have times.
+def plays_of(matches: Iterable[Row], segments: Iterable[tuple[int, int, str]]) -> list[Play]:
+    """Divide matches of one station by its segments.
 
-    Segments may overlap, as where a process ended and another began anew: then speech counts.
+    Parameters
+    ----------
+    matches : iterable of Row
+        With times.
+    segments : iterable of (int, int, str)
+        Begin and end in milliseconds, and label, in order of their begins. They may overlap, as
+        where a process ended and another began anew: then speech counts.
     """
     spoken, music = _Union(), _Union()
-    for row in segments:
-        if row.starts_ms is not None and row.ends_ms is not None:
-            if row.label in _SPOKEN:
-                spoken.add(row.starts_ms, row.ends_ms)
-            elif row.label == "music":
-                music.add(row.starts_ms, row.ends_ms)
+    for start, end, label in segments:
+        if label in _SPOKEN:
+            spoken.add(start, end)
+        elif label == "music":
+            music.add(start, end)
     either = _Union()
     for start, end in sorted([*spoken.spans(), *music.spans()]):
         either.add(start, end)
@@ -60,8 +65,7 @@ def plays(history: History, station: str, matches: Sequence[Row]) -> Iterator[Pl
         return iter(())
     since = min(row.starts_ms or 0 for row in dated)
     until = max(row.ends_ms or 0 for row in dated) + 1
-    segments = history.rows([station], ["segment"], since, until)
-    return iter(plays_of(dated, segments))
+    return iter(plays_of(dated, history.labels(station, since, until)))
 
 
 class _Union:

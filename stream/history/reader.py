@@ -7,12 +7,12 @@ answer and not on the size of the history.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import Column, ColumnElement, Select, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from airsift.errors import ConfigError
@@ -159,6 +159,18 @@ class History:
             ]
         return heapq.merge(*parts, key=_begin)
 
+    def labels(self, station: str, since_ms: int, until_ms: int) -> Iterator[tuple[int, int, str]]:
+        """Yield begin, end and label of a station's segments with a part in a range, in order.
+
+        It reads the index alone.
+        """
+        columns = (events.c.starts_ms, events.c.ends_ms, events.c.label)
+        for of in self._series_of([station], ["segment"]):
+            statement = in_range(of.reach_ms, since_ms, until_ms, columns)
+            found = statement.where(events.c.series_id == of.number)
+            for starts_ms, ends_ms, label in self._connection.execute(found):
+                yield starts_ms, ends_ms, str(label)
+
     def at(self, station: str, kind: str, moment_ms: int) -> list[Row]:
         """Return the events of a station and kind that sound at a moment."""
         return list(self.rows([station], [kind], moment_ms, moment_ms + 1))
@@ -233,7 +245,12 @@ class History:
         return found
 
 
-def in_range(reach_ms: int, since_ms: int | None, until_ms: int | None) -> Select[Any]:
+def in_range(
+    reach_ms: int,
+    since_ms: int | None,
+    until_ms: int | None,
+    columns: Sequence[Column[Any]] = tuple(events.c),
+) -> Select[Any]:
     """Return the query for dated rows, none longer than `reach_ms`, with a part in a range.
 
     An event of no length is there where it begins.
@@ -241,7 +258,7 @@ def in_range(reach_ms: int, since_ms: int | None, until_ms: int | None) -> Selec
     since = 0 if since_ms is None else since_ms
     until = _FAR_MS if until_ms is None else until_ms
     return (
-        select(events)
+        select(*columns)
         .where(
             events.c.starts_ms >= since - reach_ms,
             events.c.starts_ms < until,

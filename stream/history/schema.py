@@ -84,7 +84,15 @@ events = Table(
     sqlite_with_rowid=False,
 )
 
-by_time = Index("airsift_events_time", events.c.series_id, events.c.starts_ms)
+# With end and label, so that the segments around a song are read from the index alone: in
+# PostgreSQL the rows of a station's day may lie in as many pages.
+by_time = Index(
+    "airsift_events_time",
+    events.c.series_id,
+    events.c.starts_ms,
+    events.c.ends_ms,
+    events.c.label,
+)
 by_track = Index(
     "airsift_events_track",
     events.c.track_id,

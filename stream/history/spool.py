@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_FILE_BYTES = 4_000_000  # after which another file is begun, so that the disk is freed in steps
+_FILE_BYTES = 16_000_000  # after which another file is begun; each is an open file of the process
 _BATCH = 1_000  # rows that are read at once
 _SUFFIX = ".spool"
 _RETRY_S = 2.0

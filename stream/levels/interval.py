@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, Strict
 
+from stream.decoding.damage import MAX_SAMPLE
 from stream.events import Level
 from stream.levels.decibels import of_amplitude, of_power
 from stream.levels.meter import MAX_CHANNELS
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from stream.levels.meter import Second
 
 DECIMALS = 2  # of decibels
+_MAX_POWER = 1.01 * MAX_SAMPLE**2
 _MIN_CORRELATED = 1e-10  # power of both channels below which they are silent
 
 _Sum = Annotated[float, Strict(), Field(ge=0, le=1e18, allow_inf_nan=False)]
@@ -41,6 +43,8 @@ class Interval:
         The same sum for each channel, since their number or the rate last changed.
     channels_s, product : float
         And its seconds, and the same sum of left times right.
+    rate : int >= 0
+        The samples per second of what these three are of; 0 before any.
     peak : float >= 0
         The true peak so far.
     momentary : float or None
@@ -59,6 +63,7 @@ class Interval:
     channels: Annotated[list[_Sum], Field(max_length=MAX_CHANNELS)] = field(default_factory=list)
     channels_s: _Sum = 0.0
     product: _Signed = 0.0
+    rate: Sample = 0
     peak: _Sum = 0.0
     momentary: _Lufs | None = None
     clipped: Sample = 0
@@ -83,9 +88,9 @@ class Interval:
         powers, length = second.powers, second.n / rate
         self.seconds += length
         self.energy += length * sum(powers) / len(powers)
-        if len(self.channels) != len(powers):
-            self.new_channels()
-            self.channels = [0.0] * len(powers)
+        if (len(self.channels), self.rate) != (len(powers), rate):
+            self.channels, self.channels_s, self.rate = [0.0] * len(powers), 0.0, rate
+            self.product, self.dead = 0.0, None
         self.channels = [a + length * b for a, b in zip(self.channels, powers, strict=True)]
         self.channels_s += length
         self.product += length * second.product
@@ -98,10 +103,6 @@ class Interval:
         if dead is not None:
             self.dead = dead if self.dead is None else [c for c in self.dead if c in dead]
         self.frozen |= frozen
-
-    def new_channels(self) -> None:
-        """Begin anew with what is of single channels."""
-        self.channels, self.channels_s, self.product, self.dead = [], 0.0, 0.0, None
 
     def event(
         self, station: str, end: int, rate: int, loudness: Loudness, title: str | None
@@ -126,6 +127,16 @@ class Interval:
             dead_channels=tuple(channel + 1 for channel in self.dead or []),
             frozen=self.frozen,
             title=title,
+        )
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether audio of at most `MAX_SAMPLE` can have these sums."""
+        of_channels = [*self.channels, abs(self.product)]
+        return (
+            self.energy <= _MAX_POWER * self.seconds
+            and max(of_channels) <= _MAX_POWER * self.channels_s
+            and (not self.seconds or (self.channels != [] and self.channels_s > 0))
         )
 
     def copy(self) -> Self:

@@ -136,8 +136,11 @@ class DatabaseSink(Sink):
         """
         deadline = time.monotonic() + self._flush_timeout_s
         with self._changed:
-            while self._waiting and not self._away and time.monotonic() < deadline:
+            # While a spool is written, what is new goes behind it: the loop does not wait for that.
+            while self._waiting and not (self._away or self._is_spooled):
                 self._check()
+                if time.monotonic() >= deadline:
+                    break
                 self._changed.wait(max(deadline - time.monotonic(), 0))
             self._check()
             if self._waiting:

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from stream.levels.faults import faults_of
 from stream.lines import one_line
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
     from stream.events import Event
 
-OPPOSITE = -0.5  # correlation of left and right below which much is lost in mono
 
 # Terminals differ in the width of these, so they are not drawn in place.
 _UNSURE = re.compile("[\u200c\u200d\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0100-\U000e01ef]")
@@ -123,13 +123,10 @@ def level(fields: Mapping[str, Any]) -> str:
 
 def faults(fields: Mapping[str, Any]) -> str:
     """Return what is wrong by a level, see :func:`level`; empty where nothing is."""
-    found = [f"channel {number} dead" for number in fields["dead_channels"]]
-    found += ["frozen"] if fields["frozen"] else []
-    found += ["clipped"] if fields["clipped"] else []
-    found += ["digital silence"] if fields["silence_s"] else []
-    correlation = fields["correlation"]
-    found += ["opposite phase"] if correlation is not None and correlation < OPPOSITE else []
-    return one_line(", ".join(found))
+    found = faults_of(fields)
+    parts = [f"channel {number} dead" for number in fields["dead_channels"]]
+    parts += [name.replace("_", " ") for name in found if name != "dead_channel"]
+    return one_line(", ".join(parts))
 
 
 def song(artist: str, title: str, track: str = "") -> str:

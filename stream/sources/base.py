@@ -130,7 +130,7 @@ class Source(SourceStatus, Protocol):
         """Store snapshots: everything up to them is published and safe.
 
         After a restart, a resumable source yields them as `Resumed`, and repeats the audio from
-        each snapshot's ``oldest`` sample on. Others ignore them.
+        each snapshot's ``oldest`` sample on. Others are given none.
         """
         return
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stream.polyphase import PolyphaseResampler, filter_bank
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -75,9 +77,9 @@ def _coarse(samples: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     """Return audio at a lower rate, without its lowest notes, which are in all music."""
     if factor == 1:
         return np.diff(samples, prepend=np.float32(0))
-    from scipy.signal import resample_poly  # takes long to import, and few streams break off
-
-    low = resample_poly(samples, 1, factor).astype(np.float32)
+    bank = filter_bank(factor, 1)
+    assert bank is not None
+    low = PolyphaseResampler(bank, 0).push(samples, last=True)
     # Nor its highest ones: the search has steps of `factor` samples.
     return np.convolve(low, np.array([1, 2, 0, -2, -1], np.float32), "same")
 
@@ -90,10 +92,13 @@ def _correlations(
     Place k puts the first sample of `b` at ``k - (len(b) - 1)`` of `a`. It is 0 where they overlap
     by less than `shortest`, and where either is silent.
     """
-    from scipy.signal import fftconvolve
-
-    products = fftconvolve(a, b[::-1]).astype(np.float64)
-    start = np.arange(len(products)) - (len(b) - 1)
+    n = len(a) + len(b) - 1
+    fast = 1 << (n - 1).bit_length()
+    spectra = np.fft.rfft(a.astype(np.float64), fast) * np.fft.rfft(
+        b[::-1].astype(np.float64), fast
+    )
+    products = np.fft.irfft(spectra, fast)[:n]
+    start = np.arange(n) - (len(b) - 1)
     low, high = np.maximum(start, 0), np.minimum(start + len(b), len(a))
     length = high - low
     energy_a = np.concatenate([[0.0], np.cumsum(a.astype(np.float64) ** 2)])
@@ -101,7 +106,7 @@ def _correlations(
     of_a = energy_a[high] - energy_a[low]
     of_b = energy_b[high - start] - energy_b[low - start]
     sound = (length >= shortest) & (np.minimum(of_a, of_b) > _QUIET * length)
-    correlation = np.zeros(len(products))
+    correlation = np.zeros(n)
     correlation[sound] = products[sound] / np.sqrt(of_a[sound] * of_b[sound])
     return correlation
 

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 from stream.audio import AudioChunk, EndOfStream, rescale
 from stream.events import Decision, Event, Level
 from stream.levels.decibels import of_power
+from stream.levels.faults import faults_of
 from stream.levels.gated_loudness import BINS, Histogram, Loudness
 from stream.levels.interval import DECIMALS, Interval
 from stream.levels.meter import Meter
@@ -75,8 +76,8 @@ class Programme:
         """Return why a station whose audio goes on at sample `end` cannot have it, or ""."""
         if not self.interval.start <= self.done <= end:
             return "levels lies after align"
-        if self.interval.channels and not self.interval.channels_s:
-            return "levels has channels of no length"
+        if not self.interval.is_possible:
+            return "levels has sums of no audio"
         histogram = self.loudness.histogram
         if histogram.first + len(histogram.counts) > BINS:
             return "levels lies beyond its histogram"
@@ -94,7 +95,7 @@ class LevelsState:
     # (end, start, mean square over the channels) of the last seconds, at the model's rate. They
     # outlast a break: the decisions before it are made when it passes the later stages.
     powers: list[tuple[int, int, float]] = field(default_factory=list)
-    latest: Level | None = None
+    latest: tuple[Level, list[str]] | None = None  # the last event, and what it shows wrong
 
 
 class Levels(Stage):
@@ -158,8 +159,8 @@ class Levels(Stage):
         energy = sum((end - start) * power for end, start, power in powers)
         return replace(event, level_dbfs=round(of_power(energy / length), DECIMALS))
 
-    def latest(self) -> list[Level]:
-        """Return the last event of each station that has one, in order of name."""
+    def latest(self) -> list[tuple[Level, list[str]]]:
+        """Return the last event of each station that has one, in order of name, with its faults."""
         return [
             session.levels.latest
             for _, session in sorted(self.sessions.items())
@@ -191,8 +192,6 @@ class Levels(Stage):
         if kind != state.kind or state.meter is None or state.meter.end != chunk.start:
             if state.meter is not None:
                 yield from self._measure(state, chunk.station, None)
-                if state.programme is not None:
-                    state.programme.interval.new_channels()
             state.kind, state.meter = kind, Meter(*kind, chunk.start)
         if state.programme is None:
             start = rescale(chunk.start, chunk.rate, self.rate)
@@ -234,7 +233,7 @@ class Levels(Stage):
         done = programme.done
         event = programme.interval.event(station, done, self.rate, programme.loudness, title)
         programme.interval = Interval(done)
-        state.latest = event
+        state.latest = event, faults_of(event.to_dict())
         return event
 
     def _end(self, state: LevelsState, station: str) -> Iterator[Level]:

@@ -159,7 +159,7 @@ class FindRepeats(Stage):
     name = "repeats"
 
     def __init__(self, settings: RepeatSettings) -> None:
-        from fingerprint.analysis.peaks import extract_next  # brings scipy, others spare it
+        from fingerprint.analysis.peaks import extract_next  # only who finds repeats needs it
 
         self.sessions = Sessions()
         self.settings = settings

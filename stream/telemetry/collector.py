@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from stream.levels.faults import FAULTS as LEVEL_FAULTS
 from stream.load import Load
-from stream.sinks.format import OPPOSITE
 from stream.sources.base import SourceStatus
 from stream.stages.clock import LOUD_PPM
 from stream.stages.work_budget import KINDS
@@ -69,14 +69,6 @@ LEVELS = {
     "airsift_station_integrated_lufs": ("Loudness so far, by EBU R128.", "integrated_lufs"),
     "airsift_station_correlation": ("Correlation of left and right.", "correlation"),
 }
-# Fault of a station by its last level.
-LEVEL_FAULTS: dict[str, Callable[[Level], bool]] = {
-    "dead_channel": lambda level: bool(level.dead_channels),
-    "frozen": lambda level: level.frozen,
-    "clipped": lambda level: level.clipped > 0,
-    "digital_silence": lambda level: level.silence_s > 0,
-    "opposite_phase": lambda level: level.correlation is not None and level.correlation < OPPOSITE,
-}
 # Attribute of other kinds of sources to name and help text.
 ATTRIBUTES = {
     "overflows": ("airsift_overflows", "Times a microphone's audio was lost."),
@@ -115,7 +107,7 @@ class Collector:
         self._lag = 0
         self._drifting = 0
         self._drifts: list[tuple[str, float]] = []
-        self._levels: list[Level] = []
+        self._levels: list[tuple[Level, list[str]]] = []
         self._faulty = dict.fromkeys(LEVEL_FAULTS, 0)
         self._queued = {"source": 0, "sink": 0}
 
@@ -134,7 +126,8 @@ class Collector:
             self._drifts = drifts[: self._max_stations]
             if self._pipeline.levels is not None:
                 levels = self._pipeline.levels.latest()
-                self._faulty = {name: sum(map(has, levels)) for name, has in LEVEL_FAULTS.items()}
+                found = Counter(name for _, faults in levels for name in faults)
+                self._faulty = {name: found[name] for name in LEVEL_FAULTS}
                 self._levels = levels[: self._max_stations]
 
     def collect(self) -> Iterator[Metric]:
@@ -217,7 +210,7 @@ class Collector:
         levels = self._levels  # another thread replaces it
         for name, (help_text, attribute) in LEVELS.items():
             family = GaugeMetricFamily(name, help_text, labels=["station"])
-            for level in levels:
+            for level, _ in levels:
                 if (value := getattr(level, attribute)) is not None:
                     family.add_metric([level.station], value)
             yield family
@@ -226,9 +219,9 @@ class Collector:
             "Whether a station's last level shows a fault, by kind.",
             labels=["station", "fault"],
         )
-        for level in levels:
-            for fault, has in LEVEL_FAULTS.items():
-                faults.add_metric([level.station, fault], float(has(level)))
+        for level, found in levels:
+            for fault in LEVEL_FAULTS:
+                faults.add_metric([level.station, fault], float(fault in found))
         yield faults
 
     def _refused(self) -> CounterMetricFamily:

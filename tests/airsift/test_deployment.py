@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
 from airsift import config
-from airsift.cli.app import app
+from airsift.cli.app import make_app
 from fingerprint.catalogue import Catalogue
 from fingerprint.track import Track
 from stream.audio import AudioChunk
@@ -50,7 +50,7 @@ POD = OBJECTS["StatefulSet", "airsift"]["spec"]["template"]["spec"]
 [SCRAPE] = documents("prometheus/prometheus.yml")
 [RULES] = documents("prometheus/alerts.yml")
 DASHBOARD = json.loads((ROOT / "deploy/grafana/airsift.json").read_text())
-COMMANDS = {command.name for command in typer.main.get_command(app).commands.values()}  # type: ignore[attr-defined]
+COMMANDS = {command.name for command in typer.main.get_command(make_app()).commands.values()}  # type: ignore[attr-defined]
 
 
 CHECKS = {
@@ -304,11 +304,11 @@ def test_the_command_that_compose_runs_makes_a_catalogue_that_workers_open(tmp_p
     folder = tmp_path / "catalogue"
     words += ["--set", f"identify.catalogue={folder}"]
     for _ in range(2):
-        assert CliRunner().invoke(app, words).output == f"0 tracks in {folder}\n"
+        assert CliRunner().invoke(make_app(), words).output == f"0 tracks in {folder}\n"
     catalogue = Catalogue.open(folder)
     catalogue.add(music_like(6), Track("mine"))
     catalogue.close()
-    assert CliRunner().invoke(app, words).output == f"1 tracks in {folder}\n"
+    assert CliRunner().invoke(make_app(), words).output == f"1 tracks in {folder}\n"
 
 
 def test_kafka_advertises_the_address_that_each_client_uses():

@@ -1,4 +1,4 @@
-"""What runs without torch: the lock file, and an environment that is made from it."""
+"""What runs without torch and scipy: the lock file, and an environment that is made from it."""
 
 from __future__ import annotations
 
@@ -34,9 +34,20 @@ def test_the_lock_is_the_full_one_without_torch_and_what_only_it_needs():
     assert edge.items() <= full.items()
     absent = {name.lower() for name in torchless.ABSENT}
     needed = {name_of(line) for line in PROJECT["project"]["dependencies"]}
-    assert needed - edge.keys() == {"torch", "torchaudio", "nnaudio"}
+    assert needed - edge.keys() == {"torch", "torchaudio", "nnaudio", "scipy"}
     assert not absent & edge.keys()
     assert not [name for name in edge if name.startswith(("nvidia", "cuda", "triton"))]
+
+
+def test_make_edge_and_the_image_install_the_same():
+    recipe = (ROOT / "Makefile").read_text().split("\n.venv-edge/.installed:")[1].split("\n\n")[0]
+    stage = (ROOT / "Dockerfile").read_text().split(" AS build-edge\n")[1].split("\nFROM ")[0]
+    for steps in (recipe, stage):
+        found = re.findall(r"pip (install|uninstall) (.*)", steps)
+        assert [command for command, _ in found] == ["install", "install", "uninstall"]
+        assert found[0][1].endswith("--requirement requirements-edge.lock")
+        assert "--no-deps --no-build-isolation" in found[1][1]
+        assert found[2][1].endswith("--yes setuptools")
 
 
 @pytest.mark.long
@@ -61,4 +72,4 @@ def test_an_environment_of_the_lock_segments_a_file(tmp_path):
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert (rows[0]["start_s"], rows[-1]["end_s"]) == (0.0, 30.0)
     listed = subprocess.run([python, "-m", "pip", "list"], capture_output=True, text=True)
-    assert not re.search("^(torch|nnaudio|onnx) ", listed.stdout, re.M | re.I)
+    assert not re.search("^(torch|nnaudio|onnx|scipy) ", listed.stdout, re.M | re.I)

@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel
 
 from airsift import config
-from airsift.cli.app import app
+from airsift.cli.app import make_app
 from airsift.tags.mapping import load_map
 from model.experiments import config as experiments
 from model.training import config as task
@@ -182,7 +182,7 @@ def tree() -> dict[tuple[str, ...], set[str]]:
         for name, inner in getattr(command, "commands", {}).items():
             walk(inner, (*words, name))
 
-    walk(typer.main.get_command(app), ())
+    walk(typer.main.get_command(make_app()), ())
     return found
 
 

@@ -218,11 +218,24 @@ HEAVY |= {"sqlalchemy", "alembic", "psycopg"}
 
 @pytest.mark.process
 def test_the_command_line_imports_nothing_heavy():
-    program = "import sys, airsift.cli.app; print(*sys.modules)"
+    program = "import sys; from airsift.cli.app import make_app; make_app(); print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert not HEAVY & set(done.stdout.split())
+
+
+@pytest.mark.process
+def test_a_command_imports_no_other():
+    program = (
+        "import sys; from airsift.cli.app import make_app; make_app('segment');print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    commands = {path.stem for path in (ROOT / "airsift/cli").glob("*.py")}
+    loaded = {name.removeprefix("airsift.cli.") for name in done.stdout.split()} & commands
+    assert loaded <= {"app", "common", "inputs", "rows", "segment"}
 
 
 @pytest.mark.process

@@ -19,10 +19,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import betainc
 
 from airsift.config import load
 from airsift.errors import CatalogueError, ConfigError, DecodeError
 from airsift.tags.analysis import Content, analyse, build_analysis
+from airsift.tags.beta import below_half
 from airsift.tags.catalogue import Entry, own_tags, read_entries
 from airsift.tags.decisions import read_decisions
 from airsift.tags.judging import Sorted, Verdict, claims_of, judge
@@ -152,6 +154,14 @@ def test_more_against_the_tags_is_surer(seconds: float, a: float, b: float) -> N
 def test_more_audio_is_surer_of_what_it_shows(share: float, a: float, b: float) -> None:
     short, long = sorted((a, b))
     assert verdict(short, share).confidence <= verdict(long, share).confidence + 1e-3
+
+
+parameters = st.floats(1, 30_000)
+
+
+@given(parameters, parameters)
+def test_the_share_below_a_half_is_the_incomplete_beta_function(a: float, b: float) -> None:
+    assert below_half(a, b) == pytest.approx(betainc(a, b, 0.5), abs=1e-9)
 
 
 def test_half_against_the_tags_is_undecided() -> None:

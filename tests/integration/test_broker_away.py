@@ -38,7 +38,7 @@ from stream.snapshot import StoredSnapshot
 
 class Simple:
     rate = 16000
-    load = Load()
+    load, levels, queries_skipped = Load(), None, {}
     def __init__(self):
         self.counts, self.ends = {}, {}
         self.clock = SimpleNamespace(drifts_ppm=list)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from airsift.cli.app import app
+from airsift.cli.app import make_app
 from airsift.errors import DecodeError
 from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.producer import Producer
@@ -56,7 +56,7 @@ def run(settings: KafkaSettings, *arguments: str):
         f"kafka.topics.dead_letters={topics.dead_letters}",
     ]
     sets = [part for option in options for part in ("--set", option)]
-    return CliRunner().invoke(app, ["deadletter", *arguments, *sets])
+    return CliRunner().invoke(make_app(), ["deadletter", *arguments, *sets])
 
 
 def replayed(settings: KafkaSettings) -> list[tuple[bytes, bytes, list[tuple[str, bytes]]]]:

@@ -9,7 +9,7 @@ import pytest
 from kafka import TopicPartition
 from typer.testing import CliRunner
 
-from airsift.cli.app import app
+from airsift.cli.app import make_app
 from stream.kafka.apache_broker import ApacheKafka
 from stream.kafka.client.connect import connect_consumer, ensure_topics
 from stream.kafka.client.producer import Producer
@@ -184,10 +184,10 @@ def replay_sends_no_batch(settings):
     options = ["--set", f"kafka.bootstrap_servers={settings.bootstrap_servers}"]
     for kind in TOPICS:
         options += ["--set", f"kafka.topics.{kind}={getattr(settings.topics, kind)}"]
-    listed = CliRunner().invoke(app, ["deadletter", "list", *options])
+    listed = CliRunner().invoke(make_app(), ["deadletter", "list", *options])
     assert listed.exit_code == 0, listed.output
     assert len(listed.stdout.splitlines()) == len(LETTERS)
-    replayed = CliRunner().invoke(app, ["deadletter", "replay", *options])
+    replayed = CliRunner().invoke(make_app(), ["deadletter", "replay", *options])
     assert replayed.exit_code == 1
     n_batches = len(LETTERS) - 1
     assert replayed.stdout == (

@@ -31,8 +31,8 @@ class Stopping:
     """In place of a pipeline: counts what comes, until everything has."""
 
     def __init__(self, stop: Stop) -> None:
-        self.clock, self.load = Clock(), Load()
-        self.counts = {"chunks": 0}
+        self.clock, self.load, self.levels = Clock(), Load(), None
+        self.counts, self.queries_skipped = {"chunks": 0}, {}
         self.stop = stop
 
     def push(self, chunks, *, last=False):

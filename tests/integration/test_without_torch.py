@@ -1,4 +1,4 @@
-"""The commands of a worker in an environment without torch: the same events, and errors that help.
+"""The commands of a worker without torch and scipy: the same events, and errors that help.
 
 tests/airsift/test_edge.py does it with what requirements-edge.lock installs.
 """
@@ -11,8 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from fingerprint.analysis.peaks import extract
+from stream.audio import AudioChunk
+from stream.stages.mono import ToMono
+from stream.testing import RATE, programme
 from tests import torchless
 from tests.integration.road import (
     AIRSIFT,
@@ -28,6 +33,7 @@ from tests.integration.road import (
 
 pytestmark = pytest.mark.process
 SECONDS = 40
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +90,46 @@ def test_segment_and_classify_cover_a_file(bare, file):
     assert (segments[0]["start_s"], segments[-1]["end_s"]) == (0.0, SECONDS)
     windows = rows(airsift(bare, "classify", "--format", "jsonl", file))
     assert [window["end_s"] for window in windows] == [5.0 * (k + 1) for k in range(SECONDS // 5)]
+
+
+def test_stereo_and_catalogues_do_without_scipy(bare, tmp_path):
+    """Landmarks and mixtures are numpy's, so catalogues of both installations are alike."""
+    mono = programme(30)
+    stereo = np.stack([mono, -mono], axis=1)
+    chunk = AudioChunk("a", 0, stereo, RATE)
+    mixed = ToMono(RATE).push([chunk])[0].samples
+    np.save(tmp_path / "stereo.npy", stereo)
+    program = (
+        "import sys, numpy as np;"
+        "from fingerprint.analysis.peaks import extract;"
+        "from stream.audio import AudioChunk;"
+        "from stream.stages.mono import ToMono;"
+        f"chunk = AudioChunk('a', 0, np.load({str(tmp_path / 'stereo.npy')!r}), {RATE});"
+        f"mixed = ToMono({RATE}).push([chunk])[0].samples;"
+        f"np.save({str(tmp_path / 'mixed.npy')!r}, mixed);"
+        "print(extract(chunk.samples[:, 0]).pack())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], env=bare, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == extract(mono).pack()
+    assert np.array_equal(np.load(tmp_path / "mixed.npy"), mixed)
+
+
+def test_a_catalogue_is_made_and_names_what_is_in_it(bare, tmp_path):
+    file = ROOT / "stream/demo/audio/palace.opus"
+    done = airsift(bare, "catalogue", "add", file, "--catalogue", tmp_path / "c")
+    assert done.returncode == 0, done.stderr
+    found = rows(airsift(bare, "segment", "--catalogue", tmp_path / "c", file))
+    assert "palace" in {row["title"] for row in found if "/match/" in row["id"]}
+
+
+@pytest.mark.parametrize("command", ["evaluate", "explain"])
+def test_a_command_of_the_full_installation_says_what_to_install(command, bare, file):
+    done = airsift(bare, command, file)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "needs torch" in line
+    assert "requirements.lock" in line
 
 
 @pytest.mark.parametrize("driver", ["run", "worker"])

@@ -194,6 +194,26 @@ def test_arrays_are_checked_as_tensors_are(function: Callable[[Tensor], Tensor])
     np.testing.assert_array_equal(unit(values)[0], alone)
 
 
+def test_a_function_is_checked_before_its_first_use_and_once(caplog) -> None:
+    sizes = []
+
+    def function(values: np.ndarray) -> tuple[np.ndarray, ...]:
+        sizes.append(len(values))
+        return (by_place(torch.from_numpy(values)).numpy(),)
+
+    unit = Units("places", function, EXAMPLES, NUMPY)
+    assert not sizes
+    assert not caplog.records
+    rows = np.zeros((3, 5), np.float32)
+    unit(rows)
+    (warning,) = caplog.records
+    assert "places computed one step of one station at a time" in warning.getMessage()
+    sizes.clear()
+    unit(rows)
+    assert sizes == [1, 1, 1]
+    assert len(caplog.records) == 1
+
+
 @examples(30)
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=6), st.sampled_from((1, 3)))
 @pytest.mark.usefixtures("one_thread_again")

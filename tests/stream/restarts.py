@@ -16,6 +16,7 @@ from fingerprint.track import Track
 from stream.pipeline import Pipeline
 from stream.snapshot import StoredSnapshot
 from stream.stages.identify import Identify
+from stream.stages.levels import Levels
 from stream.testing import chunks_of
 from tests.fingerprint.music import compose
 from tests.stream.doubles import SMOOTH, LoudnessClassifier, Treble
@@ -37,14 +38,14 @@ def catalogue() -> Catalogue:
 
 
 def make(names: bool = False, voice: bool = False, reorder_s: float = 0.0) -> Pipeline:
-    """Return a pipeline, with a catalogue and a voice on request."""
+    """Return a pipeline that measures levels, with a catalogue and a voice on request."""
     identify = None
     if names:
         quick = LandmarkMatcher(catalogue(), warp_search=False)
         identify = Identify(quick, IDENTIFY, LandmarkMatcher(catalogue()))
     return Pipeline(
         FRONT_END, CLASSIFIER, SMOOTH, identify, voice=Treble() if voice else None,
-        reorder_s=reorder_s,
+        reorder_s=reorder_s, levels=Levels(RATE),
     )  # fmt: skip
 
 

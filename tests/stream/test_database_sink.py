@@ -14,7 +14,7 @@ from airsift.errors import Backpressure, ConfigError
 from stream.events import Decision, Gap, Segment
 from stream.history.postgres_server import PASSWORD, postgres_programs, postgres_server
 from stream.history.reader import open_history
-from stream.history.rows import published
+from stream.history.rows import published, row_of
 from stream.pipeline import Pipeline
 from stream.runner import Stop, run_source
 from stream.sinks.database import DatabaseSink
@@ -102,6 +102,52 @@ def test_a_locked_database_stops_nothing_and_nothing_is_lost(tmp_path, quick_loc
     assert [event["start_s"] for event in stored(settings)] == [0, 1, 2, 3, 4, 5]
     assert spooled(settings) == 0
     assert caplog.text.count("cannot be written to (database is locked)") == 1
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_waited_for(tmp_path, caplog):
+    settings = database_settings(tmp_path / "h.db", tmp_path, flush_timeout_s=0.3)
+    sink = DatabaseSink(settings)
+
+    def limit(pages):
+        with sink._engine.connect() as connection:  # the one that the thread uses
+            connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+
+    limit(1)  # none is added
+    events = [segment(second, station="x" * 500) for second in range(1000)]
+    sink.write(events)
+    sink.flush()
+    assert spooled(settings) > 0
+    limit(2**30)
+    sink.close()
+    assert len(stored(settings)) == 1000
+    assert "is full" in caplog.text
+
+
+def test_while_a_spool_is_written_a_flush_does_not_wait(tmp_path, monkeypatch):
+    settings = database_settings(tmp_path / "h.db", tmp_path, flush_timeout_s=60)
+    sink = DatabaseSink(settings)
+    begun, goes_on = threading.Event(), threading.Event()
+    write = sink._writer.write
+
+    def slow(rows):
+        begun.set()
+        goes_on.wait(30)
+        write(rows)
+
+    monkeypatch.setattr(sink._writer, "write", slow)
+    with sink._changed:
+        sink._spool.append([row_of(segment(1))])
+        sink._is_spooled = True
+    assert begun.wait(30)
+    began = time.monotonic()
+    sink.write([segment(2)])
+    sink.flush()
+    assert time.monotonic() - began < 30
+    goes_on.set()
+    sink.close()
+    assert len(stored(settings)) == 2
+    assert spooled(settings) == 0
 
 
 def test_without_a_spool_a_flush_is_backpressure_until_the_database_is_back(tmp_path, quick_locks):

@@ -35,17 +35,20 @@ def without_garbage():
 def test_a_pipeline_its_events_and_its_snapshots_leave_no_garbage():
     pipeline = make(names=True, voice=True)
     log = chunks(RATE, 52, 1.0)
-    pipeline.push(log[:8])
-    with without_garbage():
-        for chunk in log[8:40] + log[43:]:  # with a gap
+
+    def listen():
+        for chunk in log[:40] + log[43:]:  # with a gap
             for event in pipeline.push([chunk]):
                 as_message(event)
             kept = pipeline.snapshot("a")
             assert kept.data
         pipeline.push([end_of("a", RATE)])
         assert pipeline.restore("a", kept)
-        del event, kept
         pipeline.forget("a")
+
+    listen()  # libraries import their parts at first use
+    with without_garbage():
+        listen()
 
 
 @pytest.mark.parametrize("codec", [*CODECS, "damaged", "nothing"])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from stream.audio import AudioChunk
 from stream.events import Decision, Level
+from stream.levels.faults import faults_of
 from stream.pipeline import Pipeline
 from stream.session import Sessions
 from stream.snapshot import Snapshot
@@ -135,6 +136,27 @@ def test_a_restart_anywhere_repeats_the_same_levels(
     whole = Desk(integrated_s=10)
     expected = whole.push(chunks) + whole.end()
     events = restarted(chunks, at, (Desk(integrated_s=10), Desk(integrated_s=10)))
+    assert lines(events) == lines(expected)
+
+
+KINDS = st.tuples(st.sampled_from([8000, 16_000, 48_000]), st.integers(1, 3), st.integers(1, 30))
+
+
+@pytest.mark.slow
+@examples(40)
+@given(st.lists(KINDS, min_size=2, max_size=8), st.integers(1, 30), st.integers(0, 200))
+def test_a_restart_of_audio_whose_kind_changes_repeats_the_same_levels(
+    parts: list[tuple[int, int, int]], at: int, gap: int
+) -> None:
+    chunks, tenths = [], 0
+    for number, (rate, channels, length) in enumerate(parts):
+        samples = changing(length / 10, rate, channels, seed=number)
+        start = tenths * rate // 10
+        chunks += chunks_of(samples, rate // 5, rate=rate, start=start)
+        tenths += length + (gap if number == 1 else 0)
+    whole = Desk()
+    expected = whole.push(chunks) + whole.end()
+    events = restarted(chunks, min(at, len(chunks)), (Desk(), Desk()))
     assert lines(events) == lines(expected)
 
 
@@ -333,7 +355,35 @@ def test_stations_have_levels_of_their_own() -> None:
             chunks += chunks_of(tone(1, level=level), station=name, start=second * RATE)
     events = desk.push(chunks)
     assert [(event.station, event.level_dbfs) for event in events] == [("a", -9.03), ("b", -29.03)]
-    assert [event.station for event in desk.levels.latest()] == ["a", "b"]
+    assert [event.station for event, _ in desk.levels.latest()] == ["a", "b"]
+
+
+def test_a_fault_is_more_than_what_programmes_have() -> None:
+    rate = 48_000
+    stereo = np.stack([noise(5, rate), noise(5, rate, seed=1)], axis=1)
+    (well,) = levels_of(stereo, rate)
+    assert faults_of(well.to_dict()) == []
+    touched, cut, silent, turned = (stereo.copy() for _ in range(4))
+    touched[1000:1010] = 1
+    touched[2000 : 2000 + rate // 2] = 0
+    cut[:1000] = 1
+    silent[:rate] = 0
+    turned[:, 1] = -turned[:, 0]
+    for samples, wanted in (
+        (touched, []),
+        (cut, ["clipped"]),
+        (silent, ["digital_silence"]),
+        (turned, ["opposite_phase"]),
+    ):
+        (event,) = levels_of(samples, rate)
+        assert faults_of(event.to_dict()) == wanted
+
+
+EMPTY = {
+    "start": 0, "seconds": 0.0, "energy": 0.0, "channels": [], "channels_s": 0.0, "product": 0.0,
+    "rate": 0, "peak": 0.0, "momentary": None, "clipped": 0, "silent": 0, "dead": None,
+    "frozen": False,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -345,6 +395,8 @@ def test_stations_have_levels_of_their_own() -> None:
          "levels.loudness.powers.0"),
         ({"loudness": {"powers": [], "histogram": {"first": 1999, "counts": [1, 1]}}},
          "levels lies beyond its histogram"),
+        ({"interval": {**EMPTY, "seconds": 1.0}}, "levels has sums of no audio"),
+        ({"interval": {**EMPTY, "seconds": 1e-300, "energy": 1.0}}, "levels has sums of no audio"),
         ({"repetition": {"marks": [2**40], "repeated": 0}}, "levels.repetition.marks.0"),
     ],
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream import polyphase
 from stream.audio import rescale
 from stream.polyphase import PASS, PolyphaseResampler, filter_bank
 from stream.resampler import GridResampler, resampler_from
@@ -37,14 +39,46 @@ def resample(samples: np.ndarray, rate: int, cuts=(), start: int = 0) -> np.ndar
 @examples(40)
 @given(
     rate=st.sampled_from(RATES),
-    n=st.integers(0, 30_000),
-    cuts=st.lists(st.integers(0, 30_000), max_size=20),
+    n=st.one_of(st.integers(0, 30_000), st.integers(0, 250_000)),  # several units, and many
+    cuts=st.lists(st.one_of(st.integers(0, 30_000), st.integers(0, 250_000)), max_size=20),
 )
 def test_any_cutting_gives_the_same_bits(rate: int, n: int, cuts: list[int]) -> None:
     samples = noise(n)
     whole = resample(samples, rate)
     assert len(whole) == rescale(n, rate, RATE)
     assert np.array_equal(resample(samples, rate, cuts), whole)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_many_units_at_once_have_the_bits_of_single_ones(rate: int) -> None:
+    """What the check finds on this machine holds for other numbers."""
+    bank = filter_bank(rate, RATE)
+    unit = bank.rows * bank.block_in
+    samples = noise((2 * polyphase._JOINED + 3) * unit)
+    found = resample(samples, rate)
+    with mock.patch.object(polyphase, "_joined", return_value=1):
+        assert np.array_equal(resample(samples, rate, range(0, len(samples), unit)), found)
+
+
+def test_units_are_computed_one_by_one_where_the_check_fails() -> None:
+    bank = filter_bank(44_100, RATE)
+    product, shapes = np.matmul, set()
+
+    def other_bits_with_many_rows(windows, weights, out):
+        shapes.add(windows.shape[2])
+        product(windows, weights, out=out)
+        out *= 1 + 2.0**-20 * (windows.shape[2] > bank.rows)
+
+    samples = noise(2 * polyphase._JOINED * bank.rows * bank.block_in)
+    expected = resample(samples, 44_100, range(0, len(samples), bank.block_in))
+    with (
+        mock.patch.dict(polyphase._JOINS, clear=True),
+        mock.patch.object(polyphase.np, "matmul", other_bits_with_many_rows),
+    ):
+        assert polyphase._joined(bank) == 1
+        shapes.clear()
+        assert np.array_equal(resample(samples, 44_100), expected)
+    assert shapes == {bank.rows}
 
 
 @examples(40)

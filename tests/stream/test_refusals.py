@@ -22,6 +22,7 @@ from stream.kafka.faust.producer import FaustProducer
 from stream.kafka.records.size import batch_bytes
 from stream.kafka.settings import KafkaSettings
 from stream.telemetry.collector import Collector
+from tests.stream.doubles import snapshot
 
 SETTINGS = KafkaSettings.default()
 
@@ -141,7 +142,7 @@ def test_a_partition_is_held_while_a_record_of_it_is_neither_stored_nor_withdraw
         saved = (
             StationRecord.tombstone(station)
             if withdrawn
-            else StationRecord(station, 0, 0, 1, {"oldest": 0})
+            else StationRecord(station, 0, 0, 1, snapshot(0))
         )
         unstored.note(partition, saved, refused=refused)
         (expected.add if refused else expected.discard)((partition, station))

@@ -163,9 +163,10 @@ def test_what_is_decided_by_is_what_is_published():
 def test_where_rows_change_each_other_they_are_computed_alone(monkeypatch, caplog):
     monkeypatch.setattr(units, "checked_sizes", lambda *_: (1,))
     settings = config.load(environ={}).config
-    pipeline = build_pipeline(settings)
-    (line,) = [record.getMessage() for record in caplog.records if record.name == "airsift.build"]
-    assert "columns, embed, predict" in line
+    pipeline = build_pipeline(settings, ready=True)
+    lines_of = [record.getMessage() for record in caplog.records if record.name == "model.units"]
+    for name in ("columns", "embed", "predict"):
+        assert any(f"{name} computed one step" in line for line in lines_of)
     chunks = [chunk for name in "ab" for chunk in pieces_of(programmes()[name], [0.3, 0.55, 0.8])]
     together = pipeline.push(chunks, last=True)
     one_by_one = [event for chunk in chunks for event in pipeline.push([chunk])]
@@ -174,6 +175,6 @@ def test_where_rows_change_each_other_they_are_computed_alone(monkeypatch, caplo
 
 
 def test_no_warning_where_the_law_holds(caplog):
-    build_pipeline(config.load(environ={}).config)
-    warnings = [record for record in caplog.records if record.name == "airsift.build"]
+    build_pipeline(config.load(environ={}).config, ready=True)
+    warnings = [record for record in caplog.records if record.name == "model.units"]
     assert bool(warnings) == bool(FRONT_END.unbatched() + shipped().unbatched())

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from airsift.cli.app import app
+from airsift.cli.app import make_app
 from airsift.errors import SourceError
 from fingerprint.catalogue import Catalogue
 from tests.stream.media import encode, noise
@@ -94,8 +94,8 @@ def test_a_file_behind_an_address_gives_what_it_gives_on_the_disk(
     folder: Path, host: str, name: str
 ) -> None:
     url = f"http://{host}/{name}"
-    there = CliRunner().invoke(app, ["segment", url])
-    here = CliRunner().invoke(app, ["segment", str(folder / name.replace("%20", " "))])
+    there = CliRunner().invoke(make_app(), ["segment", url])
+    here = CliRunner().invoke(make_app(), ["segment", str(folder / name.replace("%20", " "))])
     assert (there.exit_code, there.stderr) == (here.exit_code, here.stderr) == (0, "")
     assert events(there.stdout) == events(here.stdout) != []
     assert {json.loads(line)["station"] for line in there.stdout.splitlines()} == {url}
@@ -113,7 +113,7 @@ def test_a_login_and_a_query_are_in_nothing_that_is_written(host: str, command: 
         f"http://alice:wrong-s3cr3t@{host}/private/a.mp3?key=tok3n",
         f"ftp://alice:s3cr3t@{host}/a.mp3?key=tok3n",
     ]
-    done = CliRunner().invoke(app, [command, "--format", "csv", *urls])
+    done = CliRunner().invoke(make_app(), [command, "--format", "csv", *urls])
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     name = "station" if command == "segment" else "file"
     assert {row[name] for row in rows} == {f"http://{host}/private/a.mp3"}
@@ -145,7 +145,7 @@ def test_a_login_and_a_query_are_in_nothing_that_is_written(host: str, command: 
 def test_what_cannot_be_read_is_one_line(
     host: str, command: str, url: str, words: list[str]
 ) -> None:
-    done = CliRunner().invoke(app, [command, "--format", "jsonl", url.format(host=host)])
+    done = CliRunner().invoke(make_app(), [command, "--format", "jsonl", url.format(host=host)])
     assert (done.exit_code, done.stdout) == (1, "")
     [line] = done.stderr.splitlines()
     assert line.startswith("airsift: ")
@@ -156,7 +156,7 @@ def test_what_cannot_be_read_is_one_line(
 @pytest.mark.slow
 def test_a_private_address_is_refused_by_configuration(host: str) -> None:
     options = ["--format", "jsonl", "--set", "http.allow_private=false"]
-    done = CliRunner().invoke(app, ["classify", *options, f"http://{host}/a.mp3"])
+    done = CliRunner().invoke(make_app(), ["classify", *options, f"http://{host}/a.mp3"])
     assert (done.exit_code, done.stdout) == (1, "")
     [line] = done.stderr.splitlines()
     assert "no public address" in line
@@ -168,7 +168,7 @@ def test_a_file_that_is_called_as_an_address_is_read_by_a_path(
     (tmp_path / "http:").mkdir()
     (tmp_path / "http:" / "a.flac").write_bytes((folder / "a.flac").read_bytes())
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(app, ["classify", "--format", "jsonl", "./http://a.flac"])
+    done = CliRunner().invoke(make_app(), ["classify", "--format", "jsonl", "./http://a.flac"])
     assert done.exit_code == 0
     assert {json.loads(line)["file"] for line in done.stdout.splitlines()} == {"http:/a.flac"}
 
@@ -192,7 +192,7 @@ def test_a_catalogue_refuses_addresses(tmp_path: Path, command: str) -> None:
         Catalogue.create(tmp_path / "shelf")
     url = "https://alice:s3cr3t@example.org/a.mp3?key=tok3n"
     options = ["--catalogue", str(tmp_path / "shelf")]
-    done = CliRunner().invoke(app, ["catalogue", command, *options, url])
+    done = CliRunner().invoke(make_app(), ["catalogue", command, *options, url])
     assert isinstance(done.exception, SourceError)
     assert str(done.exception).startswith("https://example.org/a.mp3: only `segment`")
     for secret in SECRETS:

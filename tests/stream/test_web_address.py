@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from airsift.cli.app import app
+from airsift.cli.app import make_app
 from airsift.errors import SourceError
 from stream.sources import web_client
 from stream.sources.http import HttpSource
@@ -238,7 +238,7 @@ def test_a_login_opens_and_is_not_disclosed(tmp_path: Path) -> None:
             source = f"{login}{path}?token={SECRET}"
             answers[f"{path}?token={SECRET}"] = answers[path]
             run = ["run", "--source", source, "--sink", f"jsonl:{events}"]
-            done = CliRunner().invoke(app, run)
+            done = CliRunner().invoke(make_app(), run)
             assert done.exit_code == 0, done.output
             assert SECRET not in done.output
         lines = events.read_text().splitlines()
@@ -248,7 +248,7 @@ def test_a_login_opens_and_is_not_disclosed(tmp_path: Path) -> None:
         }
         assert SECRET not in events.read_text()
         wrong = url.replace("http://", f"http://bob:no{SECRET}@")
-        done = CliRunner().invoke(app, ["run", "--source", f"{wrong}/a.mp3?token={SECRET}"])
+        done = CliRunner().invoke(make_app(), ["run", "--source", f"{wrong}/a.mp3?token={SECRET}"])
         assert done.exit_code != 0
         assert SECRET not in done.output
 

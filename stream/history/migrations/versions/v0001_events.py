@@ -60,7 +60,9 @@ def upgrade() -> None:
         sa.Column("details", sa.JSON(none_as_null=True)),
         sqlite_with_rowid=False,
     )
-    op.create_index("airsift_events_time", "airsift_events", ["series_id", "starts_ms"])
+    op.create_index(
+        "airsift_events_time", "airsift_events", ["series_id", "starts_ms", "ends_ms", "label"]
+    )
     op.create_index(
         "airsift_events_track",
         "airsift_events",
