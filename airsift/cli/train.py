@@ -41,7 +41,7 @@ def train(
     from airsift import files
     from airsift.config import parse_assignment
     from model.corpus import cache
-    from model.training import checkpoint, loop, plan, plot, record
+    from model.training import checkpoint, loop, plan, plot, record, states
     from model.training import config as tasks
 
     torch.set_num_threads(threads)
@@ -61,9 +61,9 @@ def train(
             data.store, data.held_out, settings, folder, complain, labels=labels,
             mix=planned.mix, watch=watch, input_keys=input_keys,
         )  # fmt: skip
-        made = record.of_training(data, settings, checkpoint.load(folder / "state.pt"))
+        made = record.of_training(data, settings, states.load(folder / "state.pt"))
         trained = {"network": settings.network, "labels": list(labels), "record": made}
-        checkpoint.save({**trained, "weights": network.state_dict()}, folder / "network.pt")
+        states.save({**trained, "weights": network.state_dict()}, folder / "network.pt")
         files.write_whole(folder / "record.json", json.dumps(made, indent=1).encode())
         if plot.can_draw():
             plot.draw(folder, folder / "training_curves.png")

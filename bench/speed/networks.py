@@ -25,7 +25,7 @@ from model.corpus.recordings import key_of
 from model.networks import presets
 from model.networks.inference import inference_form
 from model.spec import LABELS
-from model.training import checkpoint, validation
+from model.training import checkpoint, states, validation
 from model.training.loop import Settings
 from model.training.mixer import Mixer
 
@@ -84,16 +84,16 @@ def validation_windows(corpus: Path, folder: Path) -> validation.Validation:
     recordings = takes.split_recordings(corpus, "validation")
     key = cache.key_of(key_of(recordings), cache.code_version("model.training.validation"))
     file = folder / WINDOWS
-    if file.exists() and checkpoint.load(file)[0] == key:
+    if file.exists() and states.load(file)[0] == key:
         return stored(folder)
     made = validation.of_corpus(corpus)
-    checkpoint.save([key, made.columns, made.truth, made.names], file)
+    states.save([key, made.columns, made.truth, made.names], file)
     return made
 
 
 def stored(folder: Path) -> validation.Validation:
     """Return the validation windows of the networks in a folder."""
-    _, columns, truth, names = checkpoint.load(folder / WINDOWS)
+    _, columns, truth, names = states.load(folder / WINDOWS)
     return validation.Validation(columns, truth, names)
 
 
@@ -129,7 +129,7 @@ def measure(report: Report, names: Sequence[str], folder: Path) -> None:
     windows = stored(folder)
     for name in names:
         network = presets.make(name, len(LABELS))
-        network.load_state_dict(checkpoint.load(folder / name / "best.pt"))
+        network.load_state_dict(states.load(folder / name / "best.pt"))
         scores = validation.log_odds(network, windows.columns)
         report.row(
             name,

@@ -31,7 +31,7 @@ from model.experiments.architecture import ConvolutionalNetwork
 from model.experiments.config import Statement
 from model.experiments.features import catalogue, store
 from model.experiments.transformations import KINDS, Change, changed
-from model.training import checkpoint
+from model.training import states
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -268,7 +268,7 @@ def network_of(
         if state.is_file() and _key_in(folder / runner.RESULT) == key:
             assert row.layers is not None
             network = ConvolutionalNetwork(catalogue.make(row.feature).shape, row.layers)
-            network.load_state_dict(checkpoint.load(state))
+            network.load_state_dict(states.load(state))
             return network.to(place.device)
     raise ConfigError(
         f"{home / 'best.pt'} is gone: remove {runner.RESULT} and state.pt beside it, and start "

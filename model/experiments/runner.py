@@ -48,7 +48,11 @@ if TYPE_CHECKING:
     # Makes the `watch` of a training from its folder.
     Watcher = Callable[[Path], Watch]
 
-CODE = ("model.experiments.trainer", "model.experiments.baselines")
+CODE = (
+    "model.experiments.architecture",
+    "model.experiments.trainer",
+    "model.experiments.baselines",
+)
 RESULT = "result.json"
 
 

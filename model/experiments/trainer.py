@@ -28,7 +28,7 @@ from torch import nn
 from airsift.errors import ConfigError
 from model.experiments import penalties as regularisation
 from model.training import plot
-from model.training.checkpoint import BATCHES, VALIDATIONS, load, save, write_table
+from model.training.states import BATCHES, VALIDATIONS, load, save, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

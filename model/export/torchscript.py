@@ -14,7 +14,7 @@ from model import classifier
 from model.networks import presets
 from model.networks.inference import inference_form
 from model.spec import LABELS, ModelSpec
-from model.training import checkpoint
+from model.training import states
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,7 @@ def trained_network(file: Path) -> Trained:
     """
     if not file.exists():
         raise ConfigError(f"{file} is not there: run `airsift train` to its end first")
-    facts = checkpoint.load(file)
+    facts = states.load(file)
     if not isinstance(facts, dict) or not facts.keys() >= {
         "network",
         "labels",

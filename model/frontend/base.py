@@ -1,13 +1,11 @@
-"""The interface of a front end, and what all front ends share: input checks and compression."""
+"""The interface of a front end, and the checks that all front ends share."""
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import TYPE_CHECKING, Protocol
 
 from torch import Tensor
 
-from airsift.errors import ConfigError
 from model.backend import check_batch
 from model.spec import STEP_COLUMNS
 
@@ -43,26 +41,6 @@ class TensorFrontEnd(Protocol):
 
     def __call__(self, samples: Tensor, state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
         """Push samples [shape=(batch, m * hop)]; return m columns and the next state."""
-
-
-def checked_compression(compression: float) -> float:
-    """Return the compression if it is finite and not negative.
-
-    Raises
-    ------
-    ConfigError
-        It is negative or not finite.
-    """
-    if not (isfinite(compression) and compression >= 0):
-        raise ConfigError(
-            f"compression={compression} must be a finite number >= 0; 0 switches it off"
-        )
-    return compression
-
-
-def compress(magnitude: Tensor, compression: float) -> Tensor:
-    """``log2(1 + compression * magnitude)``, or the magnitude itself for a compression of 0."""
-    return (magnitude * compression).add_(1.0).log2_() if compression else magnitude
 
 
 def columns_in(samples: Tensor, history: Tensor, hop: int) -> int:

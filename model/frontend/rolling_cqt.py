@@ -22,10 +22,9 @@ from model.frontend.base import (
     ROW_COLUMNS,
     State,
     TensorFrontEnd,
-    checked_compression,
     columns_in,
-    compress,
 )
+from model.frontend.compression import checked_compression, compress
 from model.spec import BINS_PER_OCTAVE, COMPRESSION, FMIN_HZ, HOP, N_BINS, SAMPLE_RATE
 from model.tensors import tensor_units
 from model.units import random_rows

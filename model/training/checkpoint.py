@@ -8,13 +8,11 @@
       validations.csv  one row for each validation
       batches.csv    one row for each batch
 
-Every file is written atomically. Steps after the last validation are repeated on resumption.
+Steps after the last validation are repeated on resumption.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -24,14 +22,14 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from airsift.errors import ConfigError
-from airsift.files import write_whole
 from model.corpus.teacher import CLASSES_COUNT
 from model.networks import presets
 from model.short import SHORTEST_COLUMNS
 from model.training.mixer import moment_targets, window_targets
+from model.training.states import BATCHES, VALIDATIONS, load, save, write_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -39,8 +37,6 @@ if TYPE_CHECKING:
     from model.training.loop import Settings
     from model.training.mixer import Batch
 
-VALIDATIONS = ("step", "train_cost", "validation_cost", "validation_error", "best")
-BATCHES = ("step", "cost", "error")
 # Weights of the costs of the boundary head and of the teacher's tags.
 BOUNDARY_WEIGHT = 0.5
 TAG_WEIGHT = 10.0
@@ -240,39 +236,6 @@ def check(
             f"{folder} holds a training from before {' and '.join(changed)} changed: name another "
             "folder, or remove this one to train anew"
         )
-
-
-def save(values: object, path: Path) -> None:
-    """Write tensors and plain values atomically."""
-    buffer = io.BytesIO()
-    torch.save(values, buffer)
-    write_whole(path, buffer.getvalue())
-
-
-def load(path: Path) -> Any:
-    """Read a file that `save` wrote.
-
-    Raises
-    ------
-    ConfigError
-        The file is something else, or damaged.
-    """
-    try:
-        return torch.load(path, weights_only=True)
-    except (RuntimeError, ValueError, EOFError, KeyError, OSError) as error:
-        raise ConfigError(
-            f"{path} is no state of a training ({type(error).__name__}): train in another folder"
-        ) from error
-
-
-def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[float]]) -> None:
-    """Write a CSV table; the first number of a row is a whole one."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    for step, *values in rows:
-        writer.writerow((step, *(f"{value:.5f}" for value in values)))
-    write_whole(path, text.getvalue().encode())
 
 
 def _schedule(share: float) -> float:

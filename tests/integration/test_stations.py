@@ -17,7 +17,7 @@ import pytest
 
 from stream.testing import write_wav
 from tests.integration.road import tune
-from tests.stream.radio_server import Station, programme
+from tests.stream.radio_server import Listener, Station, programme
 from tests.stream.web_server import Answer, Request, radio
 from tests.waiting import wait_until
 
@@ -55,6 +55,11 @@ def running(listed: Path, out: Path) -> Iterator[subprocess.Popen[str]]:
         finally:
             process.kill()
             process.wait(10)
+
+
+def in_turns(listener: Listener) -> None:
+    """Send twice a second: two hundred threads that send at every moment would be the load."""
+    listener.play(1e9, every_s=0.5)
 
 
 def gone(request: Request) -> None:
@@ -117,7 +122,7 @@ def test_stations_of_all_kinds_come_and_go_while_one_plays_on(tmp_path: Path) ->
 @pytest.mark.timeout(300)
 def test_two_hundred_web_radios_in_one_process(tmp_path: Path) -> None:
     listed, out = tmp_path / "stations.toml", tmp_path / "out.jsonl"
-    stations = [Station(programme(180, seed), burst_s=2) for seed in range(10)]
+    stations = [Station(programme(180, seed), burst_s=2, script=in_turns) for seed in range(10)]
     answers: dict[str, Answer] = {f"/{i}": station for i, station in enumerate(stations)}
     # Every twentieth breaks off again and again; the others must not notice.
     answers["/broken"] = Station(programme(180, 99), script=lambda listener: listener.play(1.0))

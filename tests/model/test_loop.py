@@ -13,7 +13,7 @@ from model.corpus.feature_store import FeatureStore, TakeRow
 from model.corpus.teacher import CLASSES_COUNT, ROW_COLUMNS
 from model.networks import presets
 from model.networks.pooled import Network
-from model.training import checkpoint, loop, plot, validation
+from model.training import loop, plot, states, validation
 from tests.model.stores import store_of
 
 pytestmark = pytest.mark.long
@@ -81,7 +81,7 @@ def test_a_seed_gives_one_network_even_if_interrupted(
     for name, values in whole.state_dict().items():
         assert torch.equal(values, parts.state_dict()[name]), name
     one, other = (
-        checkpoint.load(tmp_path / run / "state.pt")["tag head"] for run in ("whole", "parts")
+        states.load(tmp_path / run / "state.pt")["tag head"] for run in ("whole", "parts")
     )
     assert one
     for name, values in one.items():
@@ -101,7 +101,7 @@ def test_tags_train_the_network_and_their_layer(
     states = []
     for name, each in (("without", store), ("with", tagged(store))):
         loop.train(each, held_out, settings(), tmp_path / name, str)
-        states.append(checkpoint.load(tmp_path / name / "state.pt"))
+        states.append(states.load(tmp_path / name / "state.pt"))
     without, with_tags = states
     assert not all(
         torch.equal(values, without["network"][name])

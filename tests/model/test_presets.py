@@ -67,7 +67,7 @@ def test_names_and_labels_that_do_not_fit() -> None:
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    from model.training import checkpoint
+    from model.training import states
 
     facts = {
         "network": "slim",
@@ -75,7 +75,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
         "weights": made("pooled").state_dict(),
         "record": {},
     }
-    checkpoint.save(facts, tmp_path / "network.pt")
+    states.save(facts, tmp_path / "network.pt")
     with pytest.raises(ConfigError, match="other weights than the network 'slim'") as caught:
         torchscript.trained_network(tmp_path / "network.pt")
     assert "\n" not in str(caught.value)

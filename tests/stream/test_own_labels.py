@@ -15,7 +15,7 @@ from airsift.errors import ConfigError
 from model import classifier
 from model.corpus import cache, splits
 from model.networks import presets
-from model.training import checkpoint
+from model.training import states
 from model.weights import sha256_of
 from tests.model.stores import limit_synthetic_takes
 from tests.stream.training import run, write_recordings
@@ -67,7 +67,7 @@ def test_a_training_leaves_its_states_and_its_curves(trained: Path) -> None:
         "training_curves.png",
     }
     assert list((trained / "tensorboard").glob("events.out.tfevents.*"))
-    facts = checkpoint.load(trained / "network.pt")
+    facts = states.load(trained / "network.pt")
     assert (facts["network"], facts["labels"]) == ("slim", ["advert"])
 
 
@@ -85,7 +85,7 @@ def test_what_is_exported_is_of_these_labels(trained: Path, exported: Path) -> N
     assert loaded.spec.training_data.startswith("train: advert 12.0 s of 1 group, ")
     assert loaded.spec.training_data.endswith("Stated in task.toml: Tones and noise.")
     network = presets.make("slim", 1)
-    network.load_state_dict(checkpoint.load(trained / "network.pt")["weights"])
+    network.load_state_dict(states.load(trained / "network.pt")["weights"])
     window = torch.rand(250, 144) * 10
     with torch.inference_mode():
         wanted = torch.sigmoid(network.eval()(window[None]))[0]
@@ -241,7 +241,7 @@ def test_a_training_after_an_edit_is_one_from_nothing(edited: Path, what: str) -
     run("train", edited / "nothing", edited / "anew", *words)
     for name in ("record.json", "validations.csv", "batches.csv"):
         assert (edited / "again" / name).read_text() == (edited / "anew" / name).read_text()
-    one, two = (checkpoint.load(edited / each / "network.pt") for each in ("again", "anew"))
+    one, two = (states.load(edited / each / "network.pt") for each in ("again", "anew"))
     assert one["record"] == two["record"]
     for name, values in one["weights"].items():
         assert torch.equal(values, two["weights"][name]), name

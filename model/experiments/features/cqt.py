@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from model.experiments.features.base import HOP, WINDOW, Feature
-from model.frontend.base import compress
+from model.frontend.compression import compress
 from model.spec import BINS_PER_OCTAVE, COMPRESSION, FMIN_HZ, N_BINS, SAMPLE_RATE
 
 if TYPE_CHECKING:

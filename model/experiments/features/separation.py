@@ -13,7 +13,7 @@ import torch
 
 from model.experiments.features.base import WINDOW, Feature
 from model.experiments.features.cqt import CQT_HOP, constant_q
-from model.frontend.base import compress
+from model.frontend.compression import compress
 from model.spec import BINS_PER_OCTAVE, COMPRESSION, FMIN_HZ, N_BINS
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from model.experiments.features.base import HOP, WINDOW, Feature
-from model.frontend.base import compress
+from model.frontend.compression import compress
 from model.spec import COMPRESSION, SAMPLE_RATE
 
 # The report has 700 bins for every length of the window, so the windows were padded to one length.

@@ -12,7 +12,7 @@ from model.experiments.architecture import ConvolutionalNetwork
 from model.experiments.features import catalogue
 from model.experiments.runner import row_folder
 from model.networks import presets
-from model.training import checkpoint
+from model.training import states
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ def write_rows(folder: Path, name: str, feature: str = "") -> list[Path]:
         )
         file = row_folder(described, row, folder) / "seed-1" / "best.pt"
         file.parent.mkdir(parents=True)
-        checkpoint.save(network.state_dict(), file)
+        states.save(network.state_dict(), file)
         files.append(file)
     return files
 
@@ -50,5 +50,5 @@ def write_training(folder: Path, preset: str) -> Path:
             nn.init.uniform_(module.bias, -0.5, 0.5)
     facts = {"network": preset, "labels": labels, "record": {}, "weights": network.state_dict()}
     file = folder / "network.pt"
-    checkpoint.save(facts, file)
+    states.save(facts, file)
     return file
