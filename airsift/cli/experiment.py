@@ -106,7 +106,7 @@ def experiment(
             failed.append(each.name)
             complain(f"airsift: experiment {each.name}: {error}")
             continue
-        for line in kinds.write(each, outcome, place).splitlines():
+        for line in kinds.write(each, outcome, place, complain).splitlines():
             say(line)
         if size == "tiny":
             complain(TRIAL)

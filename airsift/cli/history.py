@@ -74,7 +74,7 @@ def history(
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
-    """Print what stations played, as `airsift run --sink database` has stored it.
+    """Print what stations played, from the database of `airsift run`.
 
     TIME is "15:04", "yesterday 15:04", "2 hours ago", "monday", "2026-11-29 15:04" or
     "2026-11-29T15:04Z". Without options, the stations are listed.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airsift.errors import ConfigError
 from airsift.files import write_whole
+from model.corpus import cache
 from model.experiments import (
     config,
     invariances,
@@ -223,14 +224,14 @@ def read(path: Path, scale: Scale) -> Study:
     return KINDS[found[0]](path, scale)
 
 
-def write(study: Study, outcome: Outcome, place: Place) -> str:
-    """Write an outcome into its folder, and return the text."""
+def write(study: Study, outcome: Outcome, place: Place, report: Callable[[str], None]) -> str:
+    """Write an outcome into its folder, and return the text; wait while another command does so."""
     home = place.folder / study.name
-    home.mkdir(parents=True, exist_ok=True)
     text = outcome.text
-    if plot.can_draw():
-        study.draw(outcome.values, place, home / PICTURE)
-        text += f"\n![{study.title}]({PICTURE})\n"
-    write_whole(home / VALUES, json.dumps(outcome.values, indent=1).encode())
-    write_whole(home / TEXT, text.encode())
+    with cache.building(home, report):
+        if plot.can_draw():
+            study.draw(outcome.values, place, home / PICTURE)
+            text += f"\n![{study.title}]({PICTURE})\n"
+        write_whole(home / VALUES, json.dumps(outcome.values, indent=1).encode())
+        write_whole(home / TEXT, text.encode())
     return text

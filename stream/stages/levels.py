@@ -182,6 +182,8 @@ class Levels(Stage):
         meter = state.meter
         # A sample earlier, because positions are rounded to another rate and back.
         needed = (meter.start - meter.history) * self.rate // meter.rate - 1
+        # A window that begins within a second, as the first one may, has the level of all of it.
+        needed = min(needed, sample // self.rate * self.rate)
         return min(sample, max(needed, state.begin))
 
     def _process(self, state: LevelsState, chunk: AudioChunk) -> Iterator[Level]:

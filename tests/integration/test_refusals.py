@@ -98,15 +98,18 @@ def test_events_that_are_refused_are_counted_and_the_others_published(
     topics = settings.topics
     make(settings, topics.decisions, **configs)
     with closing(KafkaSink(settings)) as sink:
-        for _ in range(3):
+        writes = 0
+        # A message that comes within the same millisecond is not older than that: a quick machine
+        # needs more of them.
+        while writes < 3 or (not sink.refused and writes < 100):
             sink.write([gap(), *decisions(7), gap()])
             sink.flush()
             assert sink.queued == 0
+            writes += 1
         refused = sink.refused[topics.decisions]
         assert sink.refused.total() == refused
     published = len(read_all(settings, topics.decisions))
-    # A message that comes within the same millisecond is not older than that.
-    assert published + refused == 21
+    assert published + refused == 7 * writes
     assert refused > 0
     # At least once: those that were in company of what was refused.
     assert len(read_all(settings, topics.gaps)) >= 6

@@ -32,7 +32,7 @@ def test_fast_json_says_the_same_in_one_line_without_control_codes(value):
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("value", [lambda n: n, lambda n: {"NaN": [1, n]}])
 def test_a_number_that_is_not_finite_is_an_error(number, value):
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(ValueError, match="JSON"):
         to_json_bytes(value(number))
 
 

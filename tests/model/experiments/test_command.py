@@ -176,7 +176,7 @@ def test_the_same_experiment_twice_at_once_is_trained_once(manifest, tmp_path) -
         for each in both:
             wait_for(f"building {seed}: waiting for it", each)
     said = "".join(each.communicate(timeout=120)[1] for each in both)
-    assert [each.returncode for each in both] == [0, 0]
+    assert [each.returncode for each in both] == [0, 0], said
     assert said.count("epoch 1 of 6") == 1
 
 

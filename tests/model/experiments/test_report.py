@@ -38,7 +38,7 @@ def done(tmp_path_factory) -> Place:
     windows.decode_manifest(manifest, folder / "corpus", lambda line: None)
     place = Place(folder / "corpus", folder / "tiny", "tiny")
     study = kinds.read(config.find("3"), "tiny")
-    kinds.write(study, study.run(place, lambda line: None), place)
+    kinds.write(study, study.run(place, lambda line: None), place, lambda line: None)
     five = kinds.read(config.find("5"), "tiny").trained
     some = tuple(row for row in five.rows if row.name in ("CQT", "chroma"))
     runner.run(replace(five, rows=some), place, lambda line: None)
