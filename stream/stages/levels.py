@@ -152,7 +152,8 @@ class Levels(Stage):
         near = round(_NEAR_S * self.rate)
         first = bisect_right(state.powers, event.start + near, key=_END)
         last = bisect_right(state.powers, event.end + near, key=_END)
-        powers = state.powers[first:last]
+        # Audio behind a gap may be so short that it ends as near.
+        powers = [each for each in state.powers[first:last] if each[1] < event.end]
         length = sum(end - start for end, start, _ in powers)
         if not length:
             return event

@@ -115,6 +115,8 @@ def test_half_a_second_is_enough_at_any_rate(rate, seconds):
 )
 # A window that begins within a second, behind a gap: its level is of all that second has.
 @example(start=0, parts=[(1, 5073), (10_926, 0)], cuts=[], stops={0, 1})
+# Audio behind a gap that ends as near as the ends of windows and seconds may lie apart.
+@example(start=0, parts=[(7681, 1), (9, 0)], cuts=[], stops=set())
 @example(start=5074, parts=[(10_926, 0)], cuts=[5000], stops={0, 1})
 @example(start=5074, parts=[(40_000, 3001), (20_000, 0)], cuts=[5000, 12_000], stops={1, 2, 3})
 def test_cuts_gaps_and_restarts_change_no_event_and_no_count(start, parts, cuts, stops):
