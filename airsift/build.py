@@ -295,7 +295,7 @@ def smoothing(config: Config, rate: int) -> SmoothSettings:
     )
 
 
-def open_transactions(source: str, sinks: list[str], config: Config) -> Transactions | None:
+def open_transactions(source: str | None, sinks: list[str], config: Config) -> Transactions | None:
     """Return the transactions that source and sink share if `kafka.exactly_once` is set.
 
     Raises
@@ -322,12 +322,12 @@ def open_source(
     transactions: Transactions | None = None,
     *,
     track: str | None = None,
-    for_levels: bool = False,
+    levels: bool = False,
 ) -> Source:
     """Open the source that ``--source`` names.
 
-    With `for_levels` files and web radios leave it to the pipeline to mix their channels, and web
-    radios are asked for titles.
+    With `levels`, and if levels are configured, files and web radios leave it to the pipeline to
+    mix their channels, and web radios are asked for titles.
 
     Raises
     ------
@@ -336,6 +336,7 @@ def open_source(
     """
     if track is not None and name in ("kafka", "microphone"):
         raise ConfigError(f"--track {track}: {name} has no tracks; leave it out")
+    for_levels = levels and config.levels.enabled
     if name == "kafka":
         from stream.kafka.client.source import KafkaSource
 

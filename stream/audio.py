@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -95,6 +95,11 @@ class EndOfStream:
     station: str
     start: int
     rate: int
+
+
+def moved(chunk: AudioChunk, samples: int, rate: int) -> AudioChunk:
+    """Return a chunk that begins `samples` later, which count at `rate`."""
+    return replace(chunk, start=chunk.start + rescale(samples, rate, chunk.rate))
 
 
 def end_of(station: str, rate: int) -> AudioChunk:

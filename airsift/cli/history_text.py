@@ -52,7 +52,7 @@ def moment_lines(
                 isrc = f" (ISRC {row.track.isrc})" if row.track.isrc else ""
                 yield f"         {one_line(record + isrc).strip()}"
         into = _seconds((at_ms - (row.starts_ms or 0)) / 1000)
-        still = "" if row.final is not False else ", was still playing when last heard"
+        still = "" if row.final is not False else ", was still playing at the last event"
         yield f"         {_span(row, zone)}, {_length(row)}; {into} into it{still}"
         if play is not None:
             other = f", {_seconds(play.other_s)} neither" if play.other_s >= 0.5 else ""

@@ -41,7 +41,7 @@ _UNIX = re.compile(r"@(\d{1,10}(?:\.\d{1,6})?)")
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A time, and a remark where daylight saving left a choice ("" mostly)."""
+    """A time, and a remark where daylight saving left a choice, else ""."""
 
     unix_ms: int
     remark: str = ""

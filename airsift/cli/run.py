@@ -76,22 +76,16 @@ def run(
     with open_telemetry(settings.watch) as telemetry, ExitStack() as opening:
         if is_service:
             give_back_large_blocks()
-        transactions = open_transactions(source or "", names, settings)
+        transactions = open_transactions(source, names, settings)
         if transactions is not None:
             opening.callback(transactions.close)
         opened: Source
-        if stations is not None:
+        if source is not None:
+            opened = open_source(source, station, settings, transactions, track=track, levels=True)
+        else:
+            assert stations is not None
             opened = listed = open_stations(stations, settings)
             opening.enter_context(reload_on_signal(listed))
-        else:
-            opened = open_source(
-                source or "",
-                station,
-                settings,
-                transactions,
-                track=track,
-                for_levels=settings.levels.enabled,
-            )
         opening.callback(opened.close)
         if is_service:
             log_parts(source or f"the stations of {stations}", names, settings)

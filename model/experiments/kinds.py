@@ -1,7 +1,7 @@
 """The kinds of experiment: what a file of configs/experiments may describe.
 
 A file with ``[[rows]]`` is a table of rows, each of which is trained. One with ``[changes]``
-compares two rows of such a table under changes of the test windows. Neither is told by its name. ::
+compares two rows of such a table under changes of the test windows. The name decides nothing. ::
 
     FOLDER/SCALE/NAME/
       table.md, table.json, curves.png   what a run found, as text, as values and as a picture

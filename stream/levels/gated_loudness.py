@@ -114,10 +114,6 @@ class Loudness:
         del self.powers[:-SHORT_TERM]
         return max(found, default=None)
 
-    def break_off(self) -> None:
-        """Begin anew with the next block; what was counted stays."""
-        self.powers.clear()
-
     @property
     def short_term(self) -> float | None:
         """The loudness of the last 3 s, in LUFS; None where there are less."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, Strict
 
+from stream.decoding.channels import MAX_CHANNELS
 from stream.decoding.damage import MAX_SAMPLE
 from stream.events import Level
 from stream.levels.decibels import of_amplitude, of_power
-from stream.levels.meter import MAX_CHANNELS
 from stream.ranges import Flag, Sample
 from stream.telemetry.channel_faults import PAIRS, is_silent_beside
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stream.decoding.channels import MAX_CHANNELS
 from stream.decoding.damage import MAX_SAMPLE
 from stream.levels.k_weighting import BLOCKS_PER_S, block_edges, block_sums, k_weighting
 from stream.levels.repetition import marks_of
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 FULL_SCALE = 32_767 / 32_768  # the greatest value of 16 bits: no sample can be beyond
 MIN_CLIPPED = 3  # samples in a row at full scale; one alone may be there by chance
 _SURROUND = 1.41  # of loudspeakers at the sides, by BS.1770; bass has no weight
-# By the number of channels, in the order of FFmpeg and WAV.
+# By the number of channels up to MAX_CHANNELS, in the order of FFmpeg and WAV. With more, their
+# mean is measured.
 _WEIGHTS = {
     4: (1.0, 1.0, _SURROUND, _SURROUND),
     5: (1.0, 1.0, 1.0, _SURROUND, _SURROUND),
@@ -29,7 +31,6 @@ _WEIGHTS = {
     7: (1.0, 1.0, 1.0, 0.0, 1.0, _SURROUND, _SURROUND),
     8: (1.0, 1.0, 1.0, 0.0, 1.0, 1.0, _SURROUND, _SURROUND),
 }
-MAX_CHANNELS = 8  # with more, their mean is measured
 
 
 @dataclass(frozen=True, slots=True)

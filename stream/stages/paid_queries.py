@@ -53,8 +53,8 @@ class PaidQueries:
         if accounts is None or accounts.allow(kind):
             return True
         self.skipped[kind] += 1
-        if not accounts.told:
-            accounts.told = True
+        if not accounts.logged:
+            accounts.logged = True
             log.warning(
                 "its queries cost more than identify.max_work, and some are left out from now on; "
                 "airsift_queries_skipped_total counts them",

@@ -1,4 +1,4 @@
-"""What a station's queries may cost: so much work for each second of its audio, and a burst.
+"""What a station's queries may cost: an amount of work for each second of its audio, and a burst.
 
 Work is counted by the matcher (`fingerprint.matching.work`), not measured, so the same audio has
 the same answers on every machine and after a restart. Each kind of query draws from an account of
@@ -58,7 +58,7 @@ class Accounts:
         The sample up to which audio has filled the accounts.
     short, long, warp : int
         What is left in each; negative after a query that cost more.
-    told : bool
+    logged : bool
         Whether the log has a line about this station.
     """
 
@@ -66,7 +66,7 @@ class Accounts:
     short: Balance
     long: Balance
     warp: Balance
-    told: Flag = False
+    logged: Flag = False
 
     @classmethod
     def full(cls, budget: WorkBudget, at: int) -> Accounts:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -76,63 +77,70 @@ def check(entry: StationEntry, http: HttpSettings, microphone: MicrophoneSetting
         With a `problem` where it has no audio; nothing is raised for it.
     """
     shown = public_name(entry.source) if entry.kind == "web" else entry.source
+    named = Checked(entry.name, entry.group, shown)
     try:
         if entry.kind == "web":
-            return _web(entry, shown, http)
+            return _web(entry, named, http)
         if entry.kind == "microphone":
-            return _microphone(entry, shown, microphone)
-        return _file(entry, shown)
+            return _microphone(entry, named, microphone)
+        return _file(entry, named)
     except AirsiftError as error:
-        return Checked(entry.name, entry.group, shown, problem=str(error))
+        return replace(named, problem=str(error))
 
 
-def _web(entry: StationEntry, shown: str, http: HttpSettings) -> Checked:
-    began = time.monotonic()
-    track = entry.track or None
+def _web(entry: StationEntry, named: Checked, http: HttpSettings) -> Checked:
+    began, first_s = time.monotonic(), 0.0
     client = WebClient(entry.source, entry.http_settings(http), titles=True)
-    with closing(client):
-        audio = open_web_audio(client, entry.source, Reading(_BLOCK_S, _BLOCK_S, track))
-        with closing(audio):
-            first_s, file = 0.0, audio.file
-            for _ in audio.reader:
-                first_s = first_s or time.monotonic() - began
-                waits = file is not None and audio.live and file.title is None
-                if not waits or time.monotonic() - began > first_s + _TITLE_S:
-                    break
-            if not first_s:
-                raise SourceError(f"{shown}: ends before any audio; check that it is a stream")
-            reader = audio.reader
-            return Checked(
-                entry.name, entry.group, shown, "", "live" if audio.live else "file",
-                reader.codec, reader.rate, reader.channels, round(first_s, 2),
-                (file.headers.get("icy-name") or "") if file is not None else "",
-                (file.title or "") if file is not None else "",
-            )  # fmt: skip
+    reading = Reading(_BLOCK_S, _BLOCK_S, entry.track or None)
+    with closing(client), closing(open_web_audio(client, entry.source, reading)) as audio:
+        reader, file = audio.reader, audio.file
+        for _ in reader:
+            first_s = first_s or time.monotonic() - began
+            waits = file is not None and audio.live and file.title is None
+            if not waits or time.monotonic() - began > first_s + _TITLE_S:
+                break
+        if not first_s:
+            raise SourceError(f"{named.source}: ends before any audio; check that it is a stream")
+        return replace(
+            named,
+            kind="live" if audio.live else "file",
+            codec=reader.codec,
+            rate=reader.rate,
+            channels=reader.channels,
+            first_audio_s=round(first_s, 2),
+            name=(file.headers.get("icy-name") or "") if file is not None else "",
+            title=(file.title or "") if file is not None else "",
+        )
 
 
-def _microphone(entry: StationEntry, shown: str, settings: MicrophoneSettings) -> Checked:
+def _microphone(entry: StationEntry, named: Checked, settings: MicrophoneSettings) -> Checked:
     from stream.sources.microphone import MicrophoneSource  # needs PortAudio
 
     began = time.monotonic()
-    source = MicrophoneSource(entry.name, entry.microphone_settings(settings))
-    with closing(source):
-        for chunks in source:
-            for chunk in chunks:
-                channels = 1 if chunk.samples.ndim == 1 else chunk.samples.shape[1]
-                return Checked(
-                    entry.name, entry.group, shown, "", "live", "pcm", chunk.rate, channels,
-                    round(time.monotonic() - began, 2), source.name,
-                )  # fmt: skip
-    raise SourceError(f"{shown}: the device sends no audio")
+    with closing(MicrophoneSource(entry.name, entry.microphone_settings(settings))) as source:
+        for chunk in chain.from_iterable(source):
+            return replace(
+                named,
+                codec="pcm",
+                rate=chunk.rate,
+                channels=1 if chunk.samples.ndim == 1 else chunk.samples.shape[1],
+                first_audio_s=round(time.monotonic() - began, 2),
+                name=source.name,
+            )
+    raise SourceError(f"{named.source}: the device sends no audio; check that it is not muted")
 
 
-def _file(entry: StationEntry, shown: str) -> Checked:
+def _file(entry: StationEntry, named: Checked) -> Checked:
     began = time.monotonic()
-    reader = AudioReader(Path(entry.source), track=entry.track or None, block_s=_BLOCK_S)
-    with closing(reader):
+    track = entry.track or None
+    with closing(AudioReader(Path(entry.source), track=track, block_s=_BLOCK_S)) as reader:
         for _ in reader:
-            return Checked(
-                entry.name, entry.group, shown, "", "file", reader.codec, reader.rate,
-                reader.channels, round(time.monotonic() - began, 2),
-            )  # fmt: skip
-    raise SourceError(f"{shown}: ends before any audio")
+            return replace(
+                named,
+                kind="file",
+                codec=reader.codec,
+                rate=reader.rate,
+                channels=reader.channels,
+                first_audio_s=round(time.monotonic() - began, 2),
+            )
+    raise SourceError(f"{named.source}: ends before any audio; check that it is whole")

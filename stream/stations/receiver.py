@@ -6,11 +6,10 @@ import logging
 import threading
 import time
 from collections import deque
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airsift.errors import AirsiftError
-from stream.audio import AudioChunk, end_of, rescale
+from stream.audio import AudioChunk, end_of, moved
 from stream.sources.base import Lost, audio_of
 from stream.sources.web_file import backoff_s
 
@@ -186,7 +185,7 @@ class Receiver:
             return chunk
         if self._shift is None:
             self._shift = round(chunk.time * chunk.rate) - chunk.start, chunk.rate
-        return replace(chunk, start=chunk.start + rescale(*self._shift, chunk.rate))
+        return moved(chunk, *self._shift)
 
     def _put(self, chunk: AudioChunk) -> None:
         limit_s = FILE_QUEUE_S if chunk.time is None else LIVE_QUEUE_S

@@ -59,9 +59,9 @@ class StationsSource(Source):
         self._left = {"reconnects": 0, "overflows": 0}  # of those that are gone
         self._warnings: list[str] = []
         self._behind_s = 0.0
-        self._told: frozenset[str] = frozenset()
+        self._logged: frozenset[str] = frozenset()
         read = read_stations(path, http)
-        self._tell(read)
+        self._log_problems(read)
         if not read.enabled:
             raise ConfigError(f"{path} has no station that can be used: add [[stations]]")
         self._follow(read)
@@ -147,16 +147,16 @@ class StationsSource(Source):
         except ConfigError as error:
             log.warning("%s; the stations stay as they are", error)
             return
-        self._tell(read)
+        self._log_problems(read)
         self._follow(read)
 
-    def _tell(self, read: StationList) -> None:
+    def _log_problems(self, read: StationList) -> None:
         """Log the problems that are new."""
         lines = [problem.text for problem in read.problems]
         for line in lines:
-            if line not in self._told:
+            if line not in self._logged:
                 log.warning("%s", line)
-        self._told = frozenset(lines)
+        self._logged = frozenset(lines)
 
     def _follow(self, read: StationList) -> None:
         """Stop the stations that are gone or changed, and begin those that are new or changed.

@@ -21,6 +21,7 @@ from stream.sources.base import Lost, Source, SourceItem
 from stream.sources.settings import HttpSettings
 from stream.stations.entry import StationEntry
 from stream.stations.source import StationsSource
+from tests.waiting import wait_until
 
 RATE = 8_000
 NOW = 1_800_000_000.0
@@ -248,3 +249,20 @@ def test_a_fast_file_waits_for_its_reader(tmp_path: Path) -> None:
         assert source.queued <= 7
         found = drained(source)
     assert len(marks_of(found["a"])[0]) == 60
+
+
+def test_behind_is_how_long_live_audio_has_waited_and_a_file_never_is(tmp_path: Path) -> None:
+    hold = threading.Event()
+    write(tmp_path / "list", ["live", "tape"])
+    scripts = {"live": Script([3], live=True, hold=hold), "tape": Script([60])}
+    with closing(opened(tmp_path / "list", scripts)) as source:
+        wait_until(lambda: source.queued >= 9)  # three of the one, and six of the other
+        time.sleep(0.3)  # the loop is busy elsewhere
+        reading = iter(source)
+        while not any(item.station == "live" for item in next(reading)):
+            pass
+        waited = source.behind_s
+        for _ in range(5):  # what is left is the file
+            next(reading)
+        assert waited >= 0.3
+        assert source.behind_s == 0

@@ -17,7 +17,7 @@ from kafka import TopicPartition
 from kafka.partitioner import murmur2
 
 from airsift.errors import DecodeError
-from stream.audio import AudioChunk, EndOfStream, rescale
+from stream.audio import AudioChunk, EndOfStream, moved, rescale
 from stream.kafka.client.connect import broker_errors, connect_consumer, ensure_topics
 from stream.kafka.client.producer import Producer
 from stream.kafka.codec.encode import ENCODERS
@@ -149,8 +149,7 @@ def _pieces(
         for chunk in chunks:
             if shift is None:
                 shift = _first_sample(settings, chunk, is_live()) - chunk.start, chunk.rate
-            start = chunk.start + rescale(*shift, chunk.rate)
-            yield from cutter.push(replace(chunk, start=start))
+            yield from cutter.push(moved(chunk, *shift))
         if stop.requested:
             return
     yield from cutter.flush()
