@@ -27,6 +27,7 @@ from airsift.cli.app import make_app
 from fingerprint.catalogue import Catalogue
 from fingerprint.track import Track
 from stream.audio import AudioChunk
+from stream.events import Level
 from stream.kafka.settings import KafkaSettings
 from stream.sources.base import SourceStatus
 from stream.telemetry.telemetry import Telemetry
@@ -80,7 +81,7 @@ def test_the_program_that_owns_a_format_accepts_it(program):
 # Metrics
 
 FUNCTIONS = {"abs", "absent", "increase", "label_values", "max", "rate", "sum", "topk"}
-FUNCTIONS |= {"histogram_quantile"}
+FUNCTIONS |= {"bottomk", "histogram_quantile", "max_over_time", "quantile", "scalar"}
 PROMETHEUS_LABELS = {"instance", "job"}  # given to every series when it is scraped
 EXPRESSIONS = {
     **{f"alert {r['alert']}": r["expr"] for group in RULES["groups"] for r in group["rules"]},
@@ -94,6 +95,12 @@ EXPRESSIONS = {
 }
 
 
+LEVEL = Level(
+    "a", 0, 80_000, 16_000, None, -25.0, (-25.0, -25.0), -3.0, -23.0, -23.0, -23.0, 0.9, 0, 0.0, ()
+    , True,
+)  # fmt: skip
+
+
 class Refused(SourceStatus):
     refused = MappingProxyType({"a": 1})
 
@@ -104,6 +111,8 @@ def exported():
     watch.on_batch([AudioChunk("a", 0, [], 16000)], [])
     watch.collector._drifts = [("a", 1.0)]  # known only after 12 minutes
     watch.collector._source = Refused()
+    # A level, and its faults, are known after levels.interval_s.
+    watch.collector._levels = [(LEVEL, ["frozen"])]
     found = {"up": set()}
     for family in text_string_to_metric_families(generate_latest(watch.metrics.registry).decode()):
         for sample in family.samples:
