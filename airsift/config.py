@@ -25,7 +25,7 @@ from airsift.json_types import Json, JsonObject
 from stream.history.settings import DatabaseSettings
 from stream.kafka.settings import KafkaSettings
 from stream.sources.settings import FileSettings, HttpSettings, MicrophoneSettings
-from stream.telemetry.settings import TelemetrySettings
+from stream.telemetry.settings import TelemetrySettings, TracingSettings
 
 PREFIX = "AIRSIFT_"
 _PATHS = (
@@ -160,6 +160,7 @@ class Config(Section):
     microphone: MicrophoneSettings
     run: RunConfig
     watch: TelemetrySettings
+    tracing: TracingSettings
     database: DatabaseSettings
     kafka: KafkaSettings
 
