@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,6 +104,7 @@ def make_record(offset: int, value: bytes) -> ConsumerRecord:
     st.lists(st.booleans(), max_size=30),
     st.lists(st.integers(1, 6), max_size=6),
 )
+@pytest.mark.slow
 def test_every_event_is_stored_whatever_is_killed_when(sizes, refusals, crashes):
     store = Store(refusals)
     topic = Topic(VALUES, store)

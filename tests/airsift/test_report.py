@@ -91,6 +91,7 @@ def sums(report: Report) -> list[int]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_day_is_the_sum_of_its_hours(base):
     whole = report_of(base, stations=[NORTH])
     hours = [
@@ -102,7 +103,7 @@ def test_a_day_is_the_sum_of_its_hours(base):
 
 
 @given(st.lists(st.integers(-5000, 88_000), min_size=2, max_size=4, unique=True).map(sorted))
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.slow
 def test_parts_of_a_period_add_up(base, edges):
     parts = [report_of(base, *pair, stations=[NORTH]) for pair in pairwise(edges)]

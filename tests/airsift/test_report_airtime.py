@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +32,7 @@ def state_at(moment, segments, gaps, silences):
 
 
 @given(stored, st.integers(0, 100), st.integers(1, 60))
+@pytest.mark.slow
 def test_each_moment_has_the_state_that_is_stored_of_it(found, since, length):
     until = since + length
     runs = runs_of(*found, since, until)
@@ -42,6 +44,7 @@ def test_each_moment_has_the_state_that_is_stored_of_it(found, since, length):
 
 
 @given(stored, st.lists(st.integers(0, 120), min_size=2, max_size=6, unique=True).map(sorted))
+@pytest.mark.slow
 def test_parts_add_up_to_the_period(found, edges):
     since, until = edges[0], edges[-1]
     whole = runs_of(*found, since, until)
@@ -57,6 +60,7 @@ def test_parts_add_up_to_the_period(found, edges):
 
 
 @given(stored, st.integers(0, 100), st.integers(1, 60))
+@pytest.mark.slow
 def test_labels_add_up_to_the_period_without_what_was_not_heard(found, since, length):
     [sums] = sums_by_part(runs_of(*found, since, since + length), [(since, since + length)])
     heard = sum(sums[state] for state in STATES if state not in ("gap", "unknown"))

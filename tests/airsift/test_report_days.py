@@ -29,6 +29,7 @@ def ms(zone, *parts) -> int:
     st.integers(1, 9 * 86_400_000),
     st.sampled_from([days, hours]),
 )
+@pytest.mark.slow
 def test_parts_are_the_period_in_order_and_without_holes(zone, since, length, cut):
     parts = cut(since, since + length, zone)
     assert parts[0].start == since

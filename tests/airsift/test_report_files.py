@@ -76,6 +76,7 @@ def test_json_says_the_same(report):
     assert [each["cluster"] for each in north["unknown"]] == ["59ffb420f9"]
 
 
+@pytest.mark.slow
 def test_xlsx_has_texts_where_formulas_would_be(report):
     openpyxl = pytest.importorskip("openpyxl")
     from airsift.reports.spreadsheets import xlsx_of
@@ -97,6 +98,7 @@ def test_xlsx_has_texts_where_formulas_would_be(report):
     assert sum(row["under_speech_s"] for row in rows) == 50
 
 
+@pytest.mark.slow
 def test_parquet_has_types(report):
     parquet = pytest.importorskip("pyarrow.parquet")
     from airsift.reports.spreadsheets import parquet_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,6 +93,7 @@ def programmes(draw: st.DrawFn):
 
 
 @given(programmes(), st.lists(st.integers(1, 59), max_size=4, unique=True))
+@pytest.mark.slow
 def test_plays_and_seconds_of_parts_add_up_to_those_of_the_period(programme, cuts):
     rows, segments = programme
     edges = [0, *(cut * MINUTE for cut in sorted(cuts)), 60 * MINUTE]

@@ -20,6 +20,7 @@ TIMES_S = st.integers(0, 3 * 86_400)
 
 
 @given(events())
+@pytest.mark.slow
 def test_a_message_becomes_the_row_of_its_event(event):
     row = row_of_message(json.dumps(event.to_dict()).encode(), KINDS)
     assert row is not None
