@@ -38,6 +38,7 @@ _COMMANDS = {
     "publish": ("publish", "publish"),
     "tail": ("tail", "tail"),
     "history": ("history", "history"),
+    "web": ("web", "web"),
     "deadletter": ("deadletter", "app"),
     "catalogue": ("catalogue", "app"),
     "stations": ("stations", "app"),
