@@ -40,6 +40,7 @@ _COMMANDS = {
     "trace": ("trace", "trace"),
     "backfill": ("backfill", "backfill"),
     "history": ("history", "app"),
+    "web": ("web", "web"),
     "report": ("report", "report"),
     "deadletter": ("deadletter", "app"),
     "catalogue": ("catalogue", "app"),
