@@ -22,10 +22,11 @@ from pydantic import Field, ValidationError, model_validator
 from airsift.defaults import Section, defaults
 from airsift.errors import ConfigError
 from airsift.json_types import Json, JsonObject
+from airsift.web.settings import WebSettings
 from stream.history.settings import DatabaseSettings
 from stream.kafka.settings import KafkaSettings
 from stream.sources.settings import FileSettings, HttpSettings, MicrophoneSettings
-from stream.telemetry.settings import TelemetrySettings
+from stream.telemetry.settings import TelemetrySettings, TracingSettings
 
 PREFIX = "AIRSIFT_"
 _PATHS = (
@@ -160,6 +161,8 @@ class Config(Section):
     microphone: MicrophoneSettings
     run: RunConfig
     watch: TelemetrySettings
+    tracing: TracingSettings
+    web: WebSettings
     database: DatabaseSettings
     kafka: KafkaSettings
 
