@@ -108,10 +108,10 @@ def _station(report: Report, station: StationReport, number: int, *, listed: boo
         yield "<h3>Alarms</h3>"
         rows = [
             [_time(each.start, zone), "open" if each.is_open else _time(each.end, zone),
-             _text(each.name)]
+             _text(each.rule.replace("_", " ")), _text(each.severity), _text(each.text)]
             for each in station.alarms
         ]  # fmt: skip
-        yield _table(["from", "to", "alarm"], rows)
+        yield _table(["from", "to", "alarm", "severity", ""], rows)
 
 
 def _cards(report: Report, station: StationReport) -> str:
