@@ -38,6 +38,7 @@ _COMMANDS = {
     "publish": ("publish", "publish"),
     "tail": ("tail", "tail"),
     "history": ("history", "app"),
+    "web": ("web", "web"),
     "report": ("report", "report"),
     "deadletter": ("deadletter", "app"),
     "catalogue": ("catalogue", "app"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Column, ColumnElement, Select, bindparam, case, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from airsift.errors import ConfigError
+from airsift.errors import ConfigError, SourceError
 from stream.history.address import address_of, open_engine
 from stream.history.migrate import check_version
 from stream.history.outage import reason_of
@@ -73,7 +74,7 @@ class History:
     """
 
     def __init__(self, engine: Engine, name: str) -> None:
-        self._engine = engine
+        self._engine, self._name = engine, name
         self._tracks: dict[int, TrackRow] = {}
         try:
             with engine.connect() as connection:
@@ -92,6 +93,25 @@ class History:
     def __exit__(self, *_: object) -> None:
         self._connection.close()
         self._engine.dispose()
+
+    @contextmanager
+    def question(self) -> Iterator[None]:
+        """Ask something now, for those who ask again later: the next question sees newer events.
+
+        Raises
+        ------
+        SourceError
+            The database went away.
+        """
+        try:
+            try:
+                yield
+            finally:
+                self._connection.rollback()
+        except SQLAlchemyError as error:
+            raise SourceError(
+                f"database.url={self._name}: cannot be read now ({reason_of(error)})"
+            ) from None
 
     def stations(self) -> list[str]:
         """Return the names of the stations, in order."""
