@@ -15,6 +15,7 @@ from stream.history.rows import row_of
 from stream.kafka.client.connect import connect_producer, ensure_topics
 from stream.kafka.client.event_topics import EventTopics
 from stream.kafka.client.sink import KafkaSink
+from stream.kafka.codec.event_message import EventFormat
 from stream.kafka.settings import KafkaSettings
 from stream.sinks.database import DatabaseSink
 from tests.command import airsift
@@ -132,6 +133,18 @@ def test_messages_that_are_no_events_are_left_out(kafka_settings: KafkaSettings,
     publish(kafka_settings, [segment(1)])
     recorder = record(kafka_settings, url, tmp_path)
     assert (recorder.damaged, recorder.written) == (5, 1)
+    assert stored(url) == expected([segment(1)])
+
+
+def test_framed_events_are_stored_as_others_are(kafka_settings: KafkaSettings, tmp_path: Path):
+    url = tmp_path / "history.db"
+    ensure_topics(kafka_settings, kafka_settings.topics.of_events(KINDS).values())
+    producer = connect_producer(kafka_settings)
+    form = EventFormat(schema_ids={"segment": 7})
+    message = form.encode(segment(1))
+    producer.send(kafka_settings.topics.segments, message.value, message.key).get(10)
+    producer.close()
+    assert record(kafka_settings, url, tmp_path).written == 1
     assert stored(url) == expected([segment(1)])
 
 
