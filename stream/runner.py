@@ -130,7 +130,10 @@ class Runner:
             else:
                 self._pipeline.forget(item.station)
                 self._changed.discard(item.station)
-        self._publish(items, events + self._pipeline.push(chunks))
+        events += self._pipeline.push(chunks)
+        # An alarm may open without audio.
+        self._changed.update(e.station for e in events if e.station in self._pipeline.sessions)
+        self._publish(items, events)
 
     def end(self) -> None:
         """End all streams, and write the events that this completes."""

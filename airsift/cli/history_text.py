@@ -157,6 +157,8 @@ def _content(row: Row) -> str:
         case "repeat":
             what = details.get("title") or details.get("guess")
             text = f"repeat: {what}, {details.get('count')} times"
+        case "alarm":
+            text = f"alarm: {row.subject}: {details.get('text')}"
         case "gap":
             text = f"gap: {details.get('reason')}"
         case "decision":

@@ -57,6 +57,7 @@ def run(
         build_pipeline,
         check_sinks,
         log_parts,
+        open_alarm_sinks,
         open_sink,
         open_source,
         open_stations,
@@ -80,6 +81,7 @@ def run(
         if transactions is not None:
             opening.callback(transactions.close)
         opened: Source
+        listed: StationsSource | None = None
         if source is not None:
             opened = open_source(source, station, settings, transactions, track=track, levels=True)
         else:
@@ -89,8 +91,13 @@ def run(
         opening.callback(opened.close)
         if is_service:
             log_parts(source or f"the stations of {stations}", names, settings)
-        pipeline = build_pipeline(settings, reorder=source == "kafka", with_levels=True, ready=True)
+        pipeline = build_pipeline(
+            settings, reorder=source == "kafka", with_levels=True, ready=True, stations=listed
+        )
+        if pipeline.alarms is not None:
+            pipeline.alarms.source = opened
         sinks = [open_sink(name, settings, transactions) for name in names]
+        sinks += open_alarm_sinks(settings, pipeline)
         for each in sinks:
             opening.callback(each.close)
         telemetry.bind(opened, pipeline, sinks)

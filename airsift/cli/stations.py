@@ -52,7 +52,7 @@ def check(
     from stream.stations.check import check as check_station
     from stream.stations.entry import read_stations
 
-    read = read_stations(file, settings.http)
+    read = read_stations(file, settings.http, settings.alarms.rules)
     for problem in read.problems:
         complain(f"airsift: {problem.text}")
     rows = None
@@ -61,7 +61,7 @@ def check(
     look = partial(check_station, http=settings.http, microphone=settings.microphone)
     failed = len(read.problems)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for checked in pool.map(look, read.enabled.values()):
+        for checked in pool.map(look, read.received.values()):
             failed += bool(checked.problem)
             if rows is not None:
                 rows.write(asdict(checked))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 from rich.console import Console, ConsoleDimensions
 from rich.text import Text
 
-from stream.events import Decision, Event, Gap, Level, Match, Segment
+from stream.events import Alarm, Decision, Event, Gap, Level, Match, Segment
 from stream.sinks import terminal
 from stream.sinks.format import (
     begin_of,
@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 
 REDRAW_S = 0.25
 MAX_STATIONS = 500  # in memory; the least recently active are dropped
+MAX_ALARMS = 20  # of a station; it has one of each rule
 LATELY = 3  # closed segments shown
 BAR = 10  # characters of a probability's bar
 SILENT_S = 10.0  # a station without events for longer makes room for others
 STYLES = {"speech": "cyan", "music": "magenta", "speech_over_music": "yellow", "other": "dim"}
+ALARM_STYLES = {"warning": "bold yellow", "critical": "bold red"}
 
 _SMALLEST = (20, 4)  # columns and rows; below, lines are shown instead
 _GAP = 2  # columns between columns
@@ -49,6 +51,7 @@ class _Station:
     latest: Event | None = None  # the one that ends last
     now: Segment | None = None
     level: Level | None = None
+    alarms: OrderedDict[str, Alarm] = field(default_factory=OrderedDict)  # that are open, by id
     lately: deque[Segment | Gap] = field(default_factory=lambda: deque(maxlen=LATELY))
     songs: OrderedDict[str, Match] = field(default_factory=OrderedDict)
     updated: float = 0.0  # `time.monotonic` of its newest event
@@ -200,6 +203,12 @@ class Table:
                 state.lately.append(event)
             case Level():
                 state.level = event
+            case Alarm(final=False):
+                state.alarms[event.id] = event
+                if len(state.alarms) > MAX_ALARMS:
+                    state.alarms.popitem(last=False)
+            case Alarm():
+                state.alarms.pop(event.id, None)
             case Match():
                 state.songs[event.track] = event
                 state.songs.move_to_end(event.track)
@@ -247,6 +256,9 @@ def _detailed(name: str, state: _Station, columns: int, marks: str) -> list[Text
     ]
     if state.level is not None:
         lines.append(_row([Text(), _level(state.level), Text(), _faults(state.level)], widths))
+    for each in state.alarms.values():
+        text = shortened(in_cells(f"{each.rule}: {each.text}"), columns - 2)
+        lines.append(Text(f"  {text}", ALARM_STYLES[each.severity]))
     if width_of(name) > widths[0]:
         lines.insert(0, Text(shortened(name, columns)))
     if songs and not wide:
@@ -262,6 +274,9 @@ def _compact(name: str, state: _Station, columns: int) -> Text:
     more = _lately(state, rest) if last is None else Text(_song(last), "bold")
     if state.level is not None and (found := _faults(state.level)):
         more = found
+    if state.alarms:
+        latest = next(reversed(state.alarms.values()))
+        more = Text(in_cells(latest.text), ALARM_STYLES[latest.severity])
     cells = [Text(shortened(in_cells(name), width, middle=True)), _now(state), more]
     return _row(cells, [width, _NOW, rest])
 

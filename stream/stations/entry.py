@@ -11,6 +11,13 @@
     source = "microphone:USB"
     group = "studio"
 
+    [[stations]]                                # of Kafka: its alarms, and that it is expected
+    name = "relay"
+    source = "kafka"
+    timezone = "Europe/Amsterdam"
+    hours = ["06:00-24:00"]                     # on air; no alarm opens outside
+    alarms.dead_air = { delay_s = 5 }
+
 A station that cannot be used is a line of what is wrong with it, and the others are used.
 """
 
@@ -26,10 +33,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from airsift.errors import ConfigError
 from airsift.json_types import Json
+from stream.alarms.rules import merged
+from stream.alarms.settings import HourTexts, RulesSettings, ZoneName
 from stream.lines import one_line
 from stream.sources.settings import HttpSettings, MicrophoneSettings
 
 MICROPHONE = "microphone"
+KAFKA = "kafka"
 _TABLE = "stations"
 
 # The name is a key in JSON, in Kafka and of time series: as any text, but one line of it.
@@ -45,7 +55,8 @@ class StationEntry(BaseModel):
     name : str
         Station of its audio and its events; each once in the list.
     source : str
-        An address (``http://``, ``https://``), a file, ``microphone``, or ``microphone:DEVICE``.
+        An address (``http://``, ``https://``), a file, ``microphone``, or ``microphone:DEVICE``; or
+        ``kafka`` for a station whose audio is on a topic, with the name as its key.
     group : str
         A word that several stations share.
     enabled : bool
@@ -54,6 +65,12 @@ class StationEntry(BaseModel):
         Number, language or title of the audio track; empty for the container's default.
     http : dict
         Keys of the section ``[http]`` of the configuration that differ for this station.
+    timezone : str
+        Of its hours, as ``Europe/Amsterdam``; empty for the configuration's.
+    hours : list of str
+        When it is on air, see `stream.alarms.hours`; empty: always. Outside, no alarm opens.
+    alarms : dict
+        Keys of ``[alarms.rules]`` that differ for this station, by rule.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -64,6 +81,9 @@ class StationEntry(BaseModel):
     enabled: bool = True
     track: _Word = ""
     http: dict[str, str | int | float | bool] = {}
+    timezone: ZoneName = ""
+    hours: HourTexts = []
+    alarms: dict[str, dict[str, str | int | float | bool | list[str]]] = {}
 
     @field_validator("name", "group", "source", "track")
     @classmethod
@@ -74,12 +94,19 @@ class StationEntry(BaseModel):
         return text
 
     @property
-    def kind(self) -> Literal["web", "microphone", "file"]:
+    def kind(self) -> Literal["web", "microphone", "file", "kafka"]:
         """What `source` names."""
         if "://" in self.source:
             return "web"
+        if self.source == KAFKA:
+            return "kafka"
         is_device = self.source == MICROPHONE or self.source.startswith(f"{MICROPHONE}:")
         return "microphone" if is_device else "file"
+
+    @property
+    def reception(self) -> tuple[object, ...]:
+        """What its reception depends on: where it changes, the station begins anew."""
+        return self.name, self.source, self.track, self.http
 
     def http_settings(self, settings: HttpSettings) -> HttpSettings:
         """Return the section ``[http]`` with the keys of this station."""
@@ -124,11 +151,18 @@ class StationList:
 
     @property
     def enabled(self) -> dict[str, StationEntry]:
-        """The stations to receive, by name."""
+        """The stations that are on air, by name."""
         return {each.name: each for each in self.entries if each.enabled}
 
+    @property
+    def received(self) -> dict[str, StationEntry]:
+        """Those of them to receive here, by name."""
+        return {name: each for name, each in self.enabled.items() if each.kind != "kafka"}
 
-def read_stations(path: Path, http: HttpSettings) -> StationList:
+
+def read_stations(
+    path: Path, http: HttpSettings, rules: RulesSettings | None = None
+) -> StationList:
     """Read a file that lists stations.
 
     Parameters
@@ -137,6 +171,8 @@ def read_stations(path: Path, http: HttpSettings) -> StationList:
         A TOML file with tables ``[[stations]]``. Files that it names are relative to its folder.
     http : HttpSettings
         The section ``[http]`` of the configuration, for what a station does not set.
+    rules : RulesSettings, optional
+        The section ``[alarms.rules]``, for the same; default: the defaults.
 
     Raises
     ------
@@ -149,6 +185,7 @@ def read_stations(path: Path, http: HttpSettings) -> StationList:
         raise ConfigError(f"{path}: {error.strerror}; name a TOML file of [[stations]]") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} is no TOML: {error}; mend that line") from error
+    rules = rules or RulesSettings.default()
     others = sorted(set(read) - {_TABLE})
     tables = read.get(_TABLE, [])
     if others or not isinstance(tables, list):
@@ -158,7 +195,7 @@ def read_stations(path: Path, http: HttpSettings) -> StationList:
     problems = []
     for number, table in enumerate(tables, 1):
         try:
-            entry = _entry(table, path.parent, http)
+            entry = _entry(table, path.parent, http, rules)
             if entry.name in entries:
                 raise ValueError("has the name of a station above: give it another")
             entries[entry.name] = entry
@@ -172,7 +209,7 @@ def read_stations(path: Path, http: HttpSettings) -> StationList:
     return StationList(tuple(entries.values()), tuple(problems))
 
 
-def _entry(table: object, folder: Path, http: HttpSettings) -> StationEntry:
+def _entry(table: object, folder: Path, http: HttpSettings, rules: RulesSettings) -> StationEntry:
     """Return a station whose file is an absolute path.
 
     Raises
@@ -185,6 +222,10 @@ def _entry(table: object, folder: Path, http: HttpSettings) -> StationEntry:
         entry.http_settings(http)
     except ValidationError as error:
         raise ValueError(f"http: {_in_words(error)}") from error
+    try:
+        merged(rules, entry.alarms)
+    except ValidationError as error:
+        raise ValueError(f"alarms: {_in_words(error)}") from error
     if entry.kind == "file":
         path = folder / Path(entry.source).expanduser()
         return entry.model_copy(update={"source": str(path.absolute())})

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from stream.alarms.settings import RulesSettings
     from stream.sources.base import SourceItem
     from stream.sources.settings import HttpSettings
     from stream.stations.entry import StationEntry, StationList
@@ -41,6 +42,13 @@ class StationsSource(Source):
         Opens the source of an entry.
     http : HttpSettings
         The section ``[http]`` of the configuration.
+    rules : RulesSettings, optional
+        The section ``[alarms.rules]``, with which alarms of the list are checked.
+
+    Attributes
+    ----------
+    entries : dict of str to StationEntry
+        The stations that are received, by name: another object after each change.
 
     Raises
     ------
@@ -49,9 +57,14 @@ class StationsSource(Source):
     """
 
     def __init__(
-        self, path: Path, open_source: Callable[[StationEntry], Source], http: HttpSettings
+        self,
+        path: Path,
+        open_source: Callable[[StationEntry], Source],
+        http: HttpSettings,
+        rules: RulesSettings | None = None,
     ) -> None:
-        self._path, self._open_source, self._http = path, open_source, http
+        self._path, self._open_source, self._http, self._rules = path, open_source, http, rules
+        self.entries: dict[str, StationEntry] = {}
         self._watch = FileWatch(path)
         self._changed = threading.Condition()
         self._receivers: dict[str, Receiver] = {}
@@ -60,9 +73,9 @@ class StationsSource(Source):
         self._warnings: list[str] = []
         self._behind_s = 0.0
         self._logged: frozenset[str] = frozenset()
-        read = read_stations(path, http)
+        read = read_stations(path, http, rules)
         self._log_problems(read)
-        if not read.enabled:
+        if not read.received:
             raise ConfigError(f"{path} has no station that can be used: add [[stations]]")
         self._follow(read)
 
@@ -143,7 +156,7 @@ class StationsSource(Source):
 
     def _read_again(self) -> None:
         try:
-            read = read_stations(self._path, self._http)
+            read = read_stations(self._path, self._http, self._rules)
         except ConfigError as error:
             log.warning("%s; the stations stay as they are", error)
             return
@@ -164,11 +177,14 @@ class StationsSource(Source):
         One whose entry has become wrong goes on as it was.
         """
         wrong = {problem.name for problem in read.problems}
-        wanted = read.enabled
+        wanted = read.received
         with self._changed:
             stopped: dict[str, Receiver] = {}
             for name, receiver in list(self._receivers.items()):
-                if wanted.get(name) != receiver.entry and name not in wrong:
+                entry = wanted.get(name)
+                if entry is not None and entry.reception == receiver.entry.reception:
+                    receiver.entry = entry
+                elif name not in wrong:
                     stopped[name] = self._receivers.pop(name)
                     self._leaving.append(stopped[name])
             for name, entry in wanted.items():
@@ -179,6 +195,7 @@ class StationsSource(Source):
                     entry, self._open_source, self._changed, self._http.max_backoff_s, before
                 )
                 log.info("begins" if name not in stopped else "changes", extra={"station": name})
+            self.entries = {name: each.entry for name, each in self._receivers.items()}
         for name, receiver in stopped.items():
             receiver.stop()
             if name not in wanted:

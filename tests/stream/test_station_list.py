@@ -176,3 +176,9 @@ def test_a_request_reports_a_change_at_once(tmp_path: Path) -> None:
     watch.request()
     assert watch.has_changed()
     assert not watch.has_changed()
+
+
+def test_the_example_can_be_used_as_it_is() -> None:
+    found = read_stations(Path(__file__).parents[2] / "configs" / "stations.toml", HTTP)
+    assert found.problems == ()
+    assert {entry.kind for entry in found.entries} == {"web", "kafka", "microphone", "file"}

@@ -86,6 +86,8 @@ class Worker(MemberHealth, SourceStatus):
         Seconds between checkpoints.
     kinds : collection of str, optional
         Kinds of events that will be published. Topics and rights of other kinds are not needed.
+    sinks : sequence of Sink
+        Where events go besides; the caller closes them. Their `flush` must not wait.
     observer : Observer
         Is called after every iteration of the loop.
 
@@ -109,8 +111,10 @@ class Worker(MemberHealth, SourceStatus):
         *,
         checkpoint_s: float,
         kinds: Collection[str] | None = None,
+        sinks: Sequence[Sink] = (),
         observer: Observer = NullObserver(),  # noqa: B008  # it has no state
     ) -> None:
+        self._sinks = sinks
         self._settings = settings
         self._pipeline = pipeline
         self._checkpoint_s = checkpoint_s
@@ -162,6 +166,11 @@ class Worker(MemberHealth, SourceStatus):
         return waiting
 
     @property
+    def hears_all(self) -> bool:
+        """Whether all partitions are ours."""
+        return 0 < self.topic_partitions <= len(self._consumer.partitions or [])
+
+    @property
     def behind_s(self) -> float:
         """Seconds that the loop is behind the newest messages of our partitions."""
         return self._reader.behind_s
@@ -178,7 +187,7 @@ class Worker(MemberHealth, SourceStatus):
         progress = self._watchdog.progress
         self._state = StateTable(self._settings, progress, self._count_unreadable)
         events = _EventSink(self._producer, self._events)
-        self._runner = Runner(self._pipeline, [events], stop, self._observer)
+        self._runner = Runner(self._pipeline, [events, *self._sinks], stop, self._observer)
         self._watchdog.start()
         consumer.start()
         try:
@@ -297,6 +306,8 @@ class Worker(MemberHealth, SourceStatus):
         with self._runner.timed("flush"):
             await self._producer.flush()
             await asyncio.to_thread(self._dead_letters.flush)
+            for sink in self._sinks:
+                sink.flush()
         if not self._is_current():
             return
         with self._runner.timed("settle"):
