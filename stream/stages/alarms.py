@@ -27,7 +27,7 @@ from stream.alarms.text import describe
 from stream.alarms.titles import Comparison, Titles
 from stream.audio import AudioChunk, Discontinuity, EndOfStream, rescale
 from stream.events import Alarm, Decision, Level, Match
-from stream.ranges import Text
+from stream.ranges import Flag, Text
 from stream.session import Session, Sessions, Stage
 from stream.stages.levels import SecondLevel
 
@@ -51,16 +51,19 @@ class AlarmsPart:
         The rules whose condition is there, by kind.
     titles : Titles
         Titles and songs of late.
+    ended : bool
+        Whether its stream was ended by its sender, so that its silence is right.
     """
 
     watches: Annotated[dict[Text, Watch], Field(max_length=len(KINDS))] = field(
         default_factory=dict
     )
     titles: Titles = field(default_factory=Titles)
+    ended: Flag = False
 
     def copy(self) -> AlarmsPart:
         """Return one that can change on its own."""
-        return AlarmsPart({**self.watches}, self.titles.copy())
+        return AlarmsPart({**self.watches}, self.titles.copy(), self.ended)
 
     def check(self) -> str:
         """Return why a station cannot have it, or ""."""
@@ -175,7 +178,7 @@ class WatchAlarms(Stage):
         if session.alarms is None:
             return None
         part = session.alarms.part
-        return part if part.watches or not part.titles.is_empty else None
+        return part if part.watches or part.ended or not part.titles.is_empty else None
 
     def restore(self, session: Session, part: AlarmsPart) -> None:
         """Continue where `part` was the snapshot; the time without audio counts from now."""
@@ -215,8 +218,7 @@ class WatchAlarms(Stage):
                 kept = () if is_over else _BY_CLOCK
                 yield from self._end_all(station, state, start, "ended", kept)
                 state.part.titles = Titles()
-                if is_over:
-                    state.heard_at = None
+                state.part.ended = item.ends == "sent"
 
     def _decided(
         self, decision: Decision, state: AlarmsState, rules: StationRules
@@ -298,6 +300,7 @@ class WatchAlarms(Stage):
         state.heard_at, state.missed_at = self._running_s, None
         is_new = chunk.end > state.end
         state.end = max(state.end, chunk.end)
+        state.part.ended = state.part.ended and not is_new
         for kind in _BY_CLOCK:
             watch = state.part.watches.get(kind)
             if watch is None or not is_new:
@@ -316,15 +319,20 @@ class WatchAlarms(Stage):
             session = self.sessions[station]
             session.alarms = session.alarms or AlarmsState()
         for station, session in self.sessions.items():
+            rules = self._plan.of(station)
+            if session.align is not None:  # it was heard, perhaps before a restart
+                session.alarms = session.alarms or AlarmsState()
+                if session.alarms.heard_at is None:
+                    session.alarms.heard_at = self._running_s
             state = session.alarms
             if state is None:
                 continue
-            by_kind = self._plan.of(station).by_kind
             if state.heard_at is not None:
-                if (rule := by_kind.get("gone")) is not None:
+                is_over = state.part.ended and not rules.is_expected
+                if not is_over and (rule := rules.by_kind.get("gone")) is not None:
                     yield from self._look_at(session, state, rule)
-            elif can_miss and self._plan.of(station).is_expected and "missing" in by_kind:
-                yield from self._look_at(session, state, by_kind["missing"])
+            elif can_miss and rules.is_expected and "missing" in rules.by_kind:
+                yield from self._look_at(session, state, rules.by_kind["missing"])
 
     def _look_at(self, session: Session, state: AlarmsState, rule: Rule) -> Iterator[Alarm]:
         kind, now, wall = rule.kind.name, self._running_s, self._wall()
@@ -379,7 +387,7 @@ class WatchAlarms(Stage):
                 held.discard("missing")
                 if before.of(station).is_expected:  # until it is heard again
                     held.discard("gone")
-                    state.heard_at = state.missed_at = None
+                    state.part.ended, state.missed_at = True, None
             for kind in [kind for kind in state.part.watches if kind not in held]:
                 yield from self._close(station, state, kind, state.end, "withdrawn")
 

@@ -402,11 +402,11 @@ def test_how_items_are_divided_changes_nothing(items: list[Item], cuts: list[int
 # The pipeline
 
 
-def pipeline(**rules: dict[str, Any]) -> Pipeline:
+def pipeline(clock: ManualClock | None = None, **rules: dict[str, Any]) -> Pipeline:
     fixed = plan(**rules)
     return Pipeline(
         FRONT_END, LoudnessClassifier(), SMOOTH, levels=Levels(RATE, each_second=True),
-        alarms=WatchAlarms(lambda: fixed, RATE, ManualClock(0.0)),
+        alarms=WatchAlarms(lambda: fixed, RATE, clock or ManualClock(0.0)),
     )  # fmt: skip
 
 
@@ -472,3 +472,19 @@ def test_open_alarms_are_listed_after_a_restart_too() -> None:
     assert second_.open_alarms() == opened
     assert first.alarms is not None
     assert first.alarms.counts() == {e.rule: 1 for e in opened}
+
+
+@pytest.mark.parametrize("ends", ["sent", "idle", None])
+def test_a_restart_while_a_station_is_silent(ends: str | None) -> None:
+    """Its silence goes on, unless its sender has ended it, and it is not one never heard."""
+    rules = {"gone": {"delay_s": 4}, "missing": {"delay_s": 4}}
+    clock = ManualClock(0.0)
+    first, second_ = pipeline(**rules), pipeline(clock, **rules)
+    chunks = chunks_of(noise(8.0), RATE, time=1.7e9)
+    first.push([*chunks, replace(chunks[-1], ends=ends)])
+    assert second_.restore("a", through_json(first.snapshot("a")))
+    found = []
+    for _ in range(40):
+        clock.now += 0.2
+        found += second_.push([])
+    assert told(found) == ([] if ends == "sent" else [("gone", "open", 8, 8)])
