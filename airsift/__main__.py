@@ -6,7 +6,7 @@ import os
 import sys
 from os.path import abspath, dirname  # loaded before any code runs, as no other module is
 
-_SUPERVISED = ("run", "worker")  # started and stopped by supervisors
+_SUPERVISED = ("run", "worker", "web")  # started and stopped by supervisors
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from pydantic import Field, ValidationError, model_validator
 from airsift.defaults import Section, defaults
 from airsift.errors import ConfigError
 from airsift.json_types import Json, JsonObject
+from airsift.web.settings import WebSettings
 from stream.alarms.settings import AlarmSettings
 from stream.history.settings import DatabaseSettings
 from stream.kafka.settings import KafkaSettings
@@ -165,6 +166,7 @@ class Config(Section):
     microphone: MicrophoneSettings
     run: RunConfig
     watch: TelemetrySettings
+    web: WebSettings
     database: DatabaseSettings
     kafka: KafkaSettings
 

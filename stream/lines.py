@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Control codes of terminals, characters that end a line, and those that reverse its direction.
 _OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# What a spreadsheet takes for a formula, also in the wide forms of East Asian keyboards.
+_COMPUTED = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 _JOINERS = "\u200c\u200d"  # Persian, the scripts of India and emoji need them
 
 
@@ -72,8 +74,20 @@ def _refuse(constant: str) -> None:
 
 
 def to_cell(value: Json) -> Json:
-    """Return a value for a cell of a CSV table, where control codes cannot be escaped."""
-    return _OBEYED.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else value
+    """Return a value for a cell of a CSV table, where control codes cannot be escaped.
+
+    A text that a spreadsheet would compute gets an apostrophe in front, by which spreadsheets know
+    that it is a text.
+    """
+    if not isinstance(value, str):
+        return value
+    text = without_codes(value)
+    return f"'{text}" if _COMPUTED.match(text) else text
+
+
+def without_codes(text: str) -> str:
+    """Return a text with U+FFFD for control codes of terminals."""
+    return _OBEYED.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def utf8(text: str) -> str:

@@ -5,6 +5,7 @@ The protocol is the DevTools protocol; messages are JSON with a zero byte behind
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -67,6 +68,15 @@ class Page:
         self.call("Page.navigate", url=path.resolve().as_uri())
         self.wait_for("document.readyState === 'complete' && location.protocol === 'file:'")
 
+    def visit(self, url: str) -> None:
+        """Open a page of a server, and wait until it is loaded."""
+        self.call("Page.navigate", url=url)
+        self.wait_for(f"document.readyState === 'complete' && location.href === {json.dumps(url)}")
+
+    def picture(self, path: Path) -> None:
+        """Write what the window shows as a PNG."""
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+
     def evaluate(self, script: str) -> Any:
         """Return the value of an expression."""
         result = self.call(
@@ -78,7 +88,7 @@ class Page:
     def wait_for(self, condition: str) -> None:
         """Wait until an expression is true."""
         end = time.monotonic() + _WAIT_S
-        while not self.evaluate(condition):
+        while not self.evaluate(f"Boolean({condition})"):
             assert time.monotonic() < end, f"never true: {condition}"
             time.sleep(0.05)
 

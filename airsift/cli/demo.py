@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Annotated
 
 import typer
 
-from airsift.cli.common import ConfigOption, SetOption, load_config
+from airsift.cli.common import ConfigOption, SetOption, load_config, say
 
 
 def demo(
@@ -15,6 +16,10 @@ def demo(
         float,
         typer.Option(min=0.5, max=50, help="Speed of the stations; 1 is real time."),
     ] = 6.0,
+    web: Annotated[
+        bool,
+        typer.Option("--web", help="Show the stations in a browser too, until Ctrl-C."),
+    ] = False,
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
@@ -24,7 +29,24 @@ def demo(
     from stream.demo.run import run
     from stream.runner import stop_on_signals
 
-    with stop_on_signals() as stop:
-        run(settings, speed, stop, sys.stdout)
-    if stop.requested:
-        raise typer.Exit(130)
+    if not web:
+        with stop_on_signals() as stop:
+            run(settings, speed, stop, sys.stdout)
+        if stop.requested:
+            raise typer.Exit(130)
+        return
+
+    from airsift.web.feed import WebSink
+    from airsift.web.server import serving
+
+    levels = settings.levels.model_copy(update={"enabled": True, "interval_s": 1})
+    settings = settings.model_copy(update={"levels": levels})
+    with stop_on_signals() as stop, serving(settings) as served:
+        say(f"In a browser: {served.url}")
+        say("")
+        run(settings, speed, stop, sys.stdout, [WebSink(served.feed)])
+        if not stop.requested:
+            say("")
+            say(f"The page stays at {served.url} until Ctrl-C.")
+        while not stop.requested:
+            time.sleep(0.1)

@@ -19,6 +19,7 @@ from airsift.cli.common import (
     put,
     write_for_machines,
 )
+from airsift.cli.history_record import record
 from airsift.cli.moments import local, moment_of, zone_of
 from airsift.cli.rows import Format, Rows
 from airsift.errors import ConfigError
@@ -39,7 +40,13 @@ _CSV = (
 )  # fmt: skip
 
 
+app = typer.Typer(invoke_without_command=True)
+app.command(name="record")(record)
+
+
+@app.callback()
 def history(
+    context: typer.Context,
     station: Annotated[
         list[str] | None, typer.Option(help="Its name; repeatable. Default: all stations.")
     ] = None,
@@ -79,6 +86,13 @@ def history(
     TIME is "15:04", "yesterday 15:04", "2 hours ago", "monday", "2026-11-29 15:04" or
     "2026-11-29T15:04Z". Without options, the stations are listed.
     """
+    if context.invoked_subcommand is not None:
+        if given := [name for name, value in context.params.items() if value]:
+            raise ConfigError(
+                f"airsift history {context.invoked_subcommand}: its options come behind its name, "
+                f"and --{given[0].removeprefix('as_').replace('_', '-')} is before it"
+            )
+        return
     if as_json and as_csv:
         raise ConfigError("--json and --csv: choose one of the two")
     if at is not None and (since or until or label or track or as_csv):
@@ -97,9 +111,9 @@ def history(
     if as_json:
         write_for_machines()
     with open_history(settings.database) as opened:
-        names = _known(opened, station)
+        names = known_stations(opened, station)
         if at is not None:
-            _print_moment(opened, names, _read(at, zone), zone, as_json=as_json)
+            _print_moment(opened, names, read_time(at, zone), zone, as_json=as_json)
         elif not (station or since or until or label or track or kind):
             _print_stations(opened, zone, as_json=as_json, as_csv=as_csv)
         else:
@@ -134,7 +148,7 @@ def divided(opened: History, rows: Iterable[Row]) -> Iterator[tuple[Row, Play | 
         yield from ((row, found.get(row.key)) for row in batch)
 
 
-def _known(opened: History, asked: Sequence[str] | None) -> list[str]:
+def known_stations(opened: History, asked: Sequence[str] | None) -> list[str]:
     """Return the stations that are meant; refuse those of which nothing is stored."""
     names = opened.stations()
     for name in asked or ():
@@ -145,7 +159,8 @@ def _known(opened: History, asked: Sequence[str] | None) -> list[str]:
     return list(asked) if asked else names
 
 
-def _read(text: str, zone: tzinfo | None, *, is_end: bool = False) -> int:
+def read_time(text: str, zone: tzinfo | None, *, is_end: bool = False) -> int:
+    """Return a time as people write it, in Unix milliseconds; say what is doubtful about it."""
     moment = moment_of(text, _now(zone), is_end=is_end)
     if moment.remark:
         complain(f"airsift: {moment.remark}")
@@ -160,9 +175,9 @@ def _now(zone: tzinfo | None) -> datetime:
 def _bounds(
     since: str | None, until: str | None, zone: tzinfo | None, *, everything: bool
 ) -> tuple[int | None, int | None]:
-    end = None if until is None else _read(until, zone, is_end=True)
+    end = None if until is None else read_time(until, zone, is_end=True)
     if since is not None:
-        begin = _read(since, zone)
+        begin = read_time(since, zone)
     elif everything:
         return None, end
     else:

@@ -40,6 +40,9 @@ def run(
         typer.Option(help="Instead of --source: a TOML file of stations, all in this process."),
     ] = None,
     track: TrackOption = None,
+    web: Annotated[
+        bool, typer.Option("--web", help="Show it in a browser, at web.address and web.port.")
+    ] = False,
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
@@ -100,6 +103,13 @@ def run(
         sinks += open_alarm_sinks(settings, pipeline)
         for each in sinks:
             opening.callback(each.close)
+        if web:
+            from airsift.web.feed import WebSink
+            from airsift.web.server import serving
+
+            served = opening.enter_context(serving(settings, history="database" in names))
+            complain(f"airsift: the page is at {served.url}")
+            sinks.append(WebSink(served.feed))
         telemetry.bind(opened, pipeline, sinks)
         keep_all_objects()
         if source == "kafka":

@@ -39,17 +39,20 @@ from stream.sinks.console import ConsoleSink
 from stream.sinks.terminal import DEFAULT_SIZE, is_terminal, size_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
     from airsift.config import Config
     from stream.events import Event
     from stream.pipeline import Pipeline
+    from stream.sinks.base import Sink
 
 _REPEAT_S = 10.0  # from the last segment of what came again to its repeat; else nothing is named
 
 
-def run(config: Config, speed: float, stop: Stop, out: TextIO) -> None:
+def run(config: Config, speed: float, stop: Stop, out: TextIO, sinks: Sequence[Sink] = ()) -> None:
     """Run the demo from its first line to its summary.
 
     Parameters
@@ -62,6 +65,8 @@ def run(config: Config, speed: float, stop: Stop, out: TextIO) -> None:
         Ends the demo early, without a summary.
     out : text file object
         The output.
+    sinks : sequence of Sink
+        Further destinations of the events.
 
     Raises
     ------
@@ -85,12 +90,12 @@ def run(config: Config, speed: float, stop: Stop, out: TextIO) -> None:
             length_s = programme.length_ms / 1000
             say(f"  {programme.name:<6} {programme.title}, {length_s:.0f} s, as {programme.codec}")
         own = _with(config, broker.bootstrap_servers, catalogue, repeats)
-        pipeline = build_pipeline(own, ready=True)
+        pipeline = build_pipeline(own, ready=True, with_levels=True)
         if stop.requested:
             return
         say("What a subscriber to segments and matches sees:")
         say()
-        events = broadcast(on_air, own, pipeline, speed, stop, ConsoleSink(out))
+        events = broadcast(on_air, own, pipeline, speed, stop, ConsoleSink(out), sinks)
         if stop.requested:
             return
         say()
@@ -109,6 +114,7 @@ def broadcast(
     speed: float,
     stop: Stop,
     console: ConsoleSink,
+    sinks: Sequence[Sink] = (),
 ) -> list[Event]:
     """Send, process and show the programmes; return the last state of each event."""
     ensure_topics(config.kafka, config.kafka.topics.events.values())
@@ -119,8 +125,9 @@ def broadcast(
         with closing(KafkaSource(config.kafka, rate=pipeline.rate)) as kafka:
             source = EndingSource(kafka, {p.name: p.sent_ms for p in on_air})
             with closing(KafkaSink(config.kafka)) as sink:
+                all_sinks = [sink, *sinks]
                 run_source(
-                    source, pipeline, [sink], checkpoint_s=config.run.checkpoint_s, stop=stop
+                    source, pipeline, all_sinks, checkpoint_s=config.run.checkpoint_s, stop=stop
                 )
 
     def send(programme: Programme) -> None:

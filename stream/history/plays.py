@@ -68,6 +68,22 @@ def plays(history: History, station: str, matches: Sequence[Row]) -> Iterator[Pl
     return iter(plays_of(dated, history.labels(station, since, until)))
 
 
+def union_ms(spans: Iterable[tuple[int, int]], within: Iterable[tuple[int, int]]) -> int:
+    """Return how much of disjoint intervals a union of others covers, in milliseconds.
+
+    Parameters
+    ----------
+    spans : iterable of (int, int)
+        The others, in order of their begins.
+    within : iterable of (int, int)
+        The intervals.
+    """
+    union = _Union()
+    for start, end in spans:
+        union.add(start, end)
+    return sum(union.within(start, end) for start, end in within)
+
+
 class _Union:
     """A union of intervals, which are added in order of their begins."""
 

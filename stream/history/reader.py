@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Column, ColumnElement, Select, case, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from airsift.errors import ConfigError
+from airsift.errors import ConfigError, SourceError
 from stream.history.address import address_of, open_engine
 from stream.history.migrate import check_version
 from stream.history.outage import reason_of
@@ -73,7 +74,7 @@ class History:
     """
 
     def __init__(self, engine: Engine, name: str) -> None:
-        self._engine = engine
+        self._engine, self._name = engine, name
         self._tracks: dict[int, TrackRow] = {}
         try:
             with engine.connect() as connection:
@@ -93,14 +94,33 @@ class History:
         self._connection.close()
         self._engine.dispose()
 
+    @contextmanager
+    def question(self) -> Iterator[None]:
+        """Ask something now, for those who ask again later: the next question sees newer events.
+
+        Raises
+        ------
+        SourceError
+            The database went away.
+        """
+        try:
+            try:
+                yield
+            finally:
+                self._connection.rollback()
+        except SQLAlchemyError as error:
+            raise SourceError(
+                f"database.url={self._name}: cannot be read now ({reason_of(error)})"
+            ) from None
+
     def stations(self) -> list[str]:
         """Return the names of the stations, in order."""
         return sorted({each.station for each in self._series_of(None, None)})
 
-    def spans(self) -> list[Span]:
-        """Return the stations, in order of their names."""
+    def spans(self, stations: Collection[str] | None = None) -> list[Span]:
+        """Return the stations, or some of them, in order of their names."""
         found: dict[str, list[tuple[str, int | None, int | None]]] = {}
-        for each in self._series_of(None, None):
+        for each in self._series_of(stations, None):
             begins = select(func.min(events.c.starts_ms)).where(events.c.series_id == each.number)
             last = select(func.max(events.c.starts_ms)).where(events.c.series_id == each.number)
             times = self._connection.scalar(begins), self._connection.scalar(last)
@@ -170,6 +190,46 @@ class History:
             found = statement.where(events.c.series_id == of.number)
             for starts_ms, ends_ms, label in self._connection.execute(found):
                 yield starts_ms, ends_ms, str(label)
+
+    def silences(
+        self, station: str, since_ms: int, until_ms: int, below_dbfs: float
+    ) -> Iterator[tuple[int, int]]:
+        """Yield begin and end of a station's levels in a range that are not above a level."""
+        columns = (events.c.starts_ms, events.c.ends_ms)
+        level = events.c.details["level_dbfs"].as_float()
+        for of in self._series_of([station], ["level"]):
+            statement = in_range(of.reach_ms, since_ms, until_ms, columns)
+            found = statement.where(events.c.series_id == of.number, level <= below_dbfs)
+            yield from ((start, end) for start, end in self._connection.execute(found))
+
+    def has(self, station: str, kind: str, since_ms: int, until_ms: int) -> bool:
+        """Whether anything of a kind is stored of a station in a range."""
+        return next(self.rows([station], [kind], since_ms, until_ms), None) is not None
+
+    def played_before(self, station: str, keys: Collection[str], before_ms: int) -> set[str]:
+        """Return which of some tracks a station played before a moment.
+
+        Parameters
+        ----------
+        station : str
+            The station.
+        keys : collection of str
+            Keys of tracks.
+        before_ms : int
+            The moment.
+        """
+        found: set[str] = set()
+        for of in self._series_of([station], ["match"]):
+            for key in keys:
+                numbers = select(tracks.c.id).where(tracks.c.track == key).scalar_subquery()
+                earlier = select(events.c.series_id).where(
+                    events.c.track_id.in_(numbers),
+                    events.c.starts_ms < before_ms,
+                    events.c.series_id == of.number,
+                )
+                if self._connection.execute(earlier.limit(1)).first() is not None:
+                    found.add(key)
+        return found
 
     def at(self, station: str, kind: str, moment_ms: int) -> list[Row]:
         """Return the events of a station and kind that sound at a moment."""

@@ -160,18 +160,34 @@ def searchable(text: str) -> str:
 
 def row_of(event: Event) -> Row:
     """Return what is stored of an event."""
-    fields = cast("JsonObject", _clean(event.to_dict()))
+    return row_of_fields(event.to_dict(), event.kind, event.rate)
+
+
+def row_of_fields(published_fields: JsonObject, kind: str, rate: int) -> Row:
+    """Return what is stored of an event that is published with these fields.
+
+    Parameters
+    ----------
+    published_fields : dict
+        What `Event.to_dict` returns: the fields that all events have are there and of their types.
+    kind : str
+        The event's.
+    rate : int > 0
+        Samples per second.
+    """
+    fields = cast("JsonObject", _clean(published_fields))
     base = {name: fields.pop(name) for name in _BASE}
     station = str(base["station"])
-    plain = f"{station}/{event.kind}/{event.start}"
+    start, end = cast("int", base["start_sample"]), cast("int", base["end_sample"])
+    plain = f"{station}/{kind}/{start}"
     subject = short_key(str(base["id"]).removeprefix(plain).removeprefix("/"))
-    for name, value in _USUAL.get(event.kind, {}).items():
+    for name, value in _USUAL.get(kind, {}).items():
         if name in fields and fields[name] == value:
             del fields[name]
     starts_ms = ends_ms = None
     if base["time"] is not None:
         starts_ms = round(datetime.fromisoformat(str(base["time"])).timestamp() * 1000)
-        ends_ms = starts_ms + round((event.end - event.start) * 1000 / event.rate)
+        ends_ms = starts_ms + round((end - start) * 1000 / rate)
     label, score, final = fields.get("label"), fields.get("score"), fields.get("final")
     if isinstance(label, str):
         del fields["label"]
@@ -181,11 +197,11 @@ def row_of(event: Event) -> Row:
         del fields["final"]
     row = Row(
         station,
-        event.kind,
-        event.start,
+        kind,
+        start,
         subject,
-        event.end,
-        event.rate,
+        end,
+        rate,
         starts_ms,
         ends_ms,
         label if isinstance(label, str) else None,

@@ -118,12 +118,21 @@ class DatabaseSink(Sink):
         Backpressure
             The database is away or slow, and memory and spool are full; none was accepted.
         """
-        rows = [row_of(event) for event in events if event.kind in self._kinds]
+        self.write_rows([row_of(event) for event in events if event.kind in self._kinds])
+
+    def write_rows(self, rows: Sequence[Row]) -> None:
+        """Accept rows, of any kind: the way of events that come from elsewhere as well.
+
+        Raises
+        ------
+        Backpressure
+            As `write`.
+        """
         with self._changed:
             self._check()
             if self._waiting and len(self._waiting) + len(rows) > MAX_WAITING:
                 self._spill(len(self._waiting))
-            self._waiting += rows
+            self._waiting.extend(rows)
             self._changed.notify_all()
 
     def flush(self) -> None:

@@ -113,7 +113,7 @@ class Collector:
         self._alarms: Counter[str] = Counter()
         self._queued = {"source": 0, "sink": 0}
 
-    def bind(self, source: SourceStatus, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
+    def bind(self, source: SourceStatus, pipeline: Pipeline | None, sinks: Sequence[Sink]) -> None:
         """Read these parts from now on."""
         self._source, self._pipeline, self._sinks = source, pipeline, sinks
 

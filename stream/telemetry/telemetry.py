@@ -56,8 +56,11 @@ class Telemetry(Observer):
         self.collector = Collector(self.health, self.activity, config.station_series)
         self.metrics.registry.register(self.collector)
 
-    def bind(self, source: SourceStatus, pipeline: Pipeline, sinks: Sequence[Sink]) -> None:
-        """Observe these parts, which are built and connected, from now on."""
+    def bind(self, source: SourceStatus, pipeline: Pipeline | None, sinks: Sequence[Sink]) -> None:
+        """Observe these parts, which are built and connected, from now on.
+
+        What only passes events on has no pipeline.
+        """
         self.collector.bind(source, pipeline, sinks)
         edges: list[SourceStatus | Sink] = [source, *sinks]
         self.health.bind(

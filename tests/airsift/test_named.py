@@ -304,7 +304,8 @@ def test_every_port_is_one_that_something_listens_on() -> None:
         for port in service.get("ports", ())
     }
     known = published | {port for ports in listened().values() for port in ports}
-    known |= {config.load(environ={}).config.kafka.bootstrap_servers.rpartition(":")[2]}
+    defaults = config.load(environ={}).config
+    known |= {defaults.kafka.bootstrap_servers.rpartition(":")[2], str(defaults.web.port)}
     for where, text in TEXTS.items():
         # 9093 is that of the cluster that is there already: TLS.
         others = {"9093"} if where.startswith("deploy/kubernetes") else set()

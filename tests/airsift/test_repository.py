@@ -213,7 +213,7 @@ def test_what_a_worker_imports_holds_nothing_of_training(root):
 # What takes longer to import than the command line takes to print its help.
 HEAVY = {"torch", "torchaudio", "onnxruntime", "nnAudio", "numpy", "scipy", "soxr", "av"}
 HEAVY |= {"pydantic", "kafka", "aiokafka", "faust", "sounddevice", "matplotlib", "mutagen"}
-HEAVY |= {"sqlalchemy", "alembic", "psycopg"}
+HEAVY |= {"sqlalchemy", "alembic", "psycopg", "starlette", "uvicorn", "websockets"}
 
 
 @pytest.mark.process

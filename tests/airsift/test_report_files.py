@@ -1,0 +1,173 @@
+"""Reports as tables and pages: nothing computed, nothing injected, the same numbers everywhere."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airsift.cli.report import csv_of
+from airsift.reports.page import page_of
+from airsift.reports.tables import Part, as_object, table_of
+from stream.lines import to_cell
+from tests.airsift.reported import FORMULA, HOSTILE, NORTH, base_of, report_of
+from tests.browser import browser
+from tests.stream.databases import Base
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
+    return base_of(tmp_path_factory.mktemp("files"))
+
+
+@pytest.fixture(scope="module")
+def report(base: Base):
+    return report_of(base)
+
+
+@given(st.text() | st.sampled_from(["=1+1", " =1", "+a", "-1", "@x", "\uff1d1", "\t=1", "\r=1"]))
+def test_no_cell_of_a_table_is_a_formula(text):
+    cell = to_cell(text)
+    assert isinstance(cell, str)
+    assert not re.match(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]", cell)
+    assert not re.search(r"[\x00-\x1f]", cell)
+
+
+def test_numbers_are_no_texts():
+    assert [to_cell(-1), to_cell(-0.5), to_cell(None)] == [-1, -0.5, None]
+
+
+@pytest.mark.parametrize("part", list(Part))
+def test_csv_has_the_rows_of_the_table(report, part):
+    table = table_of(report, part)
+    rows = list(csv.DictReader(io.StringIO(csv_of(table).decode())))
+    assert len(rows) == len(table.rows)
+    assert all(list(row) == [column.name for column in table.columns] for row in rows)
+    assert all(not cell.startswith(("=", "+", "@", "-")) for row in rows for cell in row.values())
+
+
+def test_a_title_that_is_a_formula_is_a_text(report):
+    [row, *_] = [
+        row
+        for row in csv.DictReader(io.StringIO(csv_of(table_of(report, Part.playlist)).decode()))
+        if row["track"] == "formula"
+    ]
+    assert row["title"] == f"'{FORMULA}"
+    assert row["artist"] == "'+Artist\ufffdwith a tab"
+
+
+def test_json_says_the_same(report):
+    found = json.loads(json.dumps(as_object(report)))
+    assert found["schema"] == "airsift.report/1"
+    assert found["since"] == "2026-11-28T00:00:00.000+01:00"
+    north, hostile = found["stations"]
+    assert (north["station"], hostile["station"]) == (NORTH, HOSTILE)
+    assert north["uptime"] == round(86_280 / 86_400, 6)
+    assert len(north["hours"]) == 24
+    assert sum(hour["music_s"] for hour in north["hours"]) == north["music_s"] == 79_080
+    assert north["playlist"][1]["under_speech_s"] == 50
+    assert [each["cluster"] for each in north["unknown"]] == ["59ffb420f9"]
+
+
+@pytest.mark.slow
+def test_xlsx_has_texts_where_formulas_would_be(report):
+    openpyxl = pytest.importorskip("openpyxl")
+    from airsift.reports.spreadsheets import xlsx_of
+
+    data = xlsx_of([table_of(report, part) for part in Part])
+    book = openpyxl.load_workbook(io.BytesIO(data))
+    assert book.sheetnames == [part.value for part in Part]
+    for sheet in book:
+        for row in sheet.iter_rows():
+            assert all(cell.data_type != "f" for cell in row)
+    sheet = book["playlist"]
+    head = [cell.value for cell in sheet[1]]
+    rows = [
+        dict(zip(head, (cell.value for cell in row), strict=True)) for row in sheet.iter_rows(2)
+    ]
+    assert len(rows) == len(table_of(report, Part.playlist).rows)
+    assert {row["title"] for row in rows} >= {FORMULA, "Warm Ink"}
+    assert rows[0]["begin"].isoformat() == "2026-11-27T23:58:20"
+    assert sum(row["under_speech_s"] for row in rows) == 50
+
+
+@pytest.mark.slow
+def test_parquet_has_types(report):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    from airsift.reports.spreadsheets import parquet_of
+
+    for part in Part:
+        table = table_of(report, part)
+        found = parquet.read_table(io.BytesIO(parquet_of(table, report.zone)))
+        assert found.num_rows == len(table.rows)
+        assert found.column_names == [column.name for column in table.columns]
+    found = parquet.read_table(io.BytesIO(parquet_of(table_of(report, Part.hours), report.zone)))
+    assert str(found.schema.field("begin").type) == "timestamp[ms, tz=Europe/Berlin]"
+    assert sum(found.column("gap_s").to_pylist()) == 120
+    begin = found.column("begin").to_pylist()[0]
+    assert begin.timestamp() * 1000 == report.since
+
+
+class Tags(HTMLParser):
+    """Collects what a page is made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_a_page_is_whole_and_nothing_is_injected(report):
+    page = page_of(report).decode()
+    found = Tags()
+    found.feed(page)
+    assert found.tags.isdisjoint({"script", "iframe", "img", "link", "object", "form", "base"})
+    names = {name for name, _ in found.attributes}
+    assert not any(name.startswith("on") for name in names)
+    assert names.isdisjoint({"src", "srcset", "xlink:href", "action", "style"})
+    links = [value for name, value in found.attributes if name == "href"]
+    assert links == ["#s0", "#s1"]
+    assert "url(" not in page
+    assert "@import" not in page
+    # Names and titles are there as they are, as text.
+    for text in (HOSTILE, FORMULA, "connection lost <b>", "Ghøst ヲ"):
+        assert text in found.text
+
+
+@pytest.mark.process
+def test_a_browser_shows_it(report, tmp_path: Path):
+    path = tmp_path / "report.html"
+    path.write_bytes(page_of(report))
+    with browser(tmp_path) as page:
+        colours = set()
+        for width, dark in ((1180, False), (1180, True), (390, False)):
+            page.resize(width, dark=dark)
+            page.open(path)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            colours.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        assert len(colours) == 2
+        assert page.requests == [path.resolve().as_uri()] * 3
+        assert page.errors == []
+        names = page.evaluate("[...document.querySelectorAll('h2')].map((each) => each.innerText)")
+        assert names == [NORTH, HOSTILE]
+        bars = page.evaluate("document.querySelectorAll('.chart .hit').length")
+        assert bars == 48
+        shown = page.evaluate(
+            "[...document.querySelectorAll('.chart')].every((each) => each.getBBox().width > 100)"
+        )
+        assert shown

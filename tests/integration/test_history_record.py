@@ -1,0 +1,147 @@
+"""`airsift history record`: events on topics become rows, once each, whoever publishes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from airsift.recorder import Recorder
+from stream.events import Decision, Gap, Match, Segment
+from stream.history.rows import row_of
+from stream.kafka.client.connect import connect_producer, ensure_topics
+from stream.kafka.client.event_topics import EventTopics
+from stream.kafka.client.sink import KafkaSink
+from stream.kafka.settings import KafkaSettings
+from stream.sinks.database import DatabaseSink
+from tests.stream.databases import Base, database_settings
+
+pytestmark = pytest.mark.process
+
+RATE = 16_000
+KINDS = ["segment", "match", "gap"]
+T0 = 1_800_000_000
+
+
+def segment(number: int, *, final: bool = True, length: int = 1) -> Segment:
+    start = (T0 + number) * RATE
+    label = "music" if number % 2 else "speech"
+    return Segment(
+        f"radio {number % 3}", start, start + length * RATE, RATE, T0 + number, label, 0.9, final
+    )
+
+
+EVENTS = [
+    *(segment(number) for number in range(0, 60, 2)),
+    Match("radio 1", T0 * RATE, (T0 + 30) * RATE, RATE, T0, "t", "Title", "Ärtist", 0, 9.0, True),
+    Gap("radio 2", T0 * RATE, (T0 + 3) * RATE, RATE, T0, "connection lost"),
+    Decision("radio 0", T0 * RATE, (T0 + 5) * RATE, RATE, T0, 0.9, 0.1),  # not of the kinds
+]  # fmt: skip
+
+
+def publish(settings: KafkaSettings, events) -> None:
+    sink = KafkaSink(settings)
+    sink.write(events)
+    sink.close()
+
+
+def record(settings: KafkaSettings, url: Path, folder: Path, **changes: object) -> Recorder:
+    """Record what the topics hold, as a process that then ends."""
+    sink = DatabaseSink(database_settings(url, folder, **changes))
+    source = EventTopics(settings, KINDS, f"{settings.group}-history")
+    recorder = Recorder(source, sink, KINDS, every_s=0.2)
+    try:
+        while not source.is_at_end:
+            recorder.step()
+        assert recorder.commit()
+    finally:
+        source.close()
+        sink.close()
+    return recorder
+
+
+def stored(url: Path) -> list:
+    with Base(url).history() as history:
+        return sorted(history.rows(undated=True), key=lambda row: row.key)
+
+
+def expected(events) -> list:
+    rows = [row_of(event) for event in events if event.kind in KINDS]
+    return sorted(rows, key=lambda row: row.key)
+
+
+def test_events_of_topics_are_in_the_history_once(kafka_settings: KafkaSettings, tmp_path: Path):
+    url = tmp_path / "history.db"
+    publish(kafka_settings, EVENTS[:20])
+    first = record(kafka_settings, url, tmp_path)
+    assert first.written == 20
+    assert stored(url) == expected(EVENTS[:20])
+    # What came meanwhile, and nothing again.
+    publish(kafka_settings, EVENTS[20:])
+    publish(kafka_settings, [EVENTS[3]])  # as after a restart of its worker
+    second = record(kafka_settings, url, tmp_path)
+    assert second.written == len(expected(EVENTS[20:])) + 1
+    assert stored(url) == expected(EVENTS)
+
+
+def test_a_segment_that_grows_is_one_row(kafka_settings: KafkaSettings, tmp_path: Path):
+    url = tmp_path / "history.db"
+    open_ones = [segment(7, final=False, length=n) for n in (1, 2, 3)]
+    publish(kafka_settings, [*open_ones, segment(7, length=4)])
+    record(kafka_settings, url, tmp_path)
+    assert stored(url) == expected([segment(7, length=4)])
+
+
+def test_messages_that_are_no_events_are_left_out(kafka_settings: KafkaSettings, tmp_path: Path):
+    url = tmp_path / "history.db"
+    ensure_topics(kafka_settings, kafka_settings.topics.of_events(KINDS).values())
+    producer = connect_producer(kafka_settings)
+    topic = kafka_settings.topics.segments
+    for value in (b"", b"{", b"\xff\xfe", b'{"schema": "airsift.segment/1"}', None):
+        producer.send(topic, value, b"radio 1").get(10)
+    producer.close()
+    publish(kafka_settings, [segment(1)])
+    recorder = record(kafka_settings, url, tmp_path)
+    assert (recorder.damaged, recorder.written) == (5, 1)
+    assert stored(url) == expected([segment(1)])
+
+
+def test_without_the_database_nothing_is_committed(kafka_settings: KafkaSettings, tmp_path: Path):
+    """Without a spool, what a process could not write is read again by the next."""
+    url = tmp_path / "history.db"
+    publish(kafka_settings, EVENTS[:5])
+    changes = {"spool_mb": 0, "flush_timeout_s": 0.5}
+    sink = DatabaseSink(database_settings(url, tmp_path, **changes))
+    source = EventTopics(kafka_settings, KINDS, f"{kafka_settings.group}-history")
+    recorder = Recorder(source, sink, KINDS, every_s=60.0)
+    with Base(url).writer() as writer, writer._engine.begin():  # the lock, as of a long backup
+        while not source.is_at_end:
+            recorder.step()
+        assert not recorder.commit()
+        source.close()
+        assert source.counts["commits"] == 0
+    sink.close()
+    assert record(kafka_settings, url, tmp_path).written == 5
+    assert stored(url) == expected(EVENTS[:5])
+
+
+def test_the_command(kafka_settings: KafkaSettings, tmp_path: Path):
+    from tests.command import airsift
+
+    url = tmp_path / "history.db"
+    publish(kafka_settings, EVENTS)
+    topics = kafka_settings.topics.model_dump()
+    names = [
+        f"kafka.topics.{name}={topics[name]}" for name in topics if isinstance(topics[name], str)
+    ]
+    sets = [*names, f"database.url={url}", f"database.spool_folder={tmp_path / 'spool'}",
+            'database.kinds=["segment", "match", "gap"]', "watch.port=0"]  # fmt: skip
+    done = airsift(
+        "history", "record", "--until-end", "--kafka", kafka_settings.bootstrap_servers,
+        "--group", f"{kafka_settings.group}-command", *(f"--set={each}" for each in sets),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert stored(url) == expected(EVENTS)
+    wrong = airsift("history", "--station", "x", "record")
+    assert wrong.returncode == 1
+    assert "its options come behind its name" in wrong.stderr
