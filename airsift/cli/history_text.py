@@ -60,7 +60,7 @@ def moment_lines(
                 f"         {_seconds(play.foreground_s)} clear, "
                 f"{_seconds(play.under_speech_s)} under speech{other}"
             )
-    for kind in ("segment", "share", "repeat", "gap"):
+    for kind in ("segment", "share", "repeat", "gap", "alarm"):
         for row, _ in found.get(kind, ()):
             what = _content(row).removeprefix(f"{kind}: ")
             yield f"{_HEADS.get(kind, kind):7}  {_span(row, zone)}  {what}"

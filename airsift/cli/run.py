@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stream.runner import Stop
+    from stream.sinks.base import Sink
     from stream.sources.base import Source
     from stream.stations.source import StationsSource
 
@@ -99,8 +100,9 @@ def run(
         )
         if pipeline.alarms is not None:
             pipeline.alarms.source = opened
-        sinks = [open_sink(name, settings, transactions) for name in names]
-        sinks += open_alarm_sinks(settings, pipeline)
+        # Who is told of alarms is told also while another sink is full.
+        sinks: list[Sink] = [*open_alarm_sinks(settings, pipeline)]
+        sinks += [open_sink(name, settings, transactions) for name in names]
         for each in sinks:
             opening.callback(each.close)
         if web:

@@ -187,7 +187,7 @@ class Worker(MemberHealth, SourceStatus):
         progress = self._watchdog.progress
         self._state = StateTable(self._settings, progress, self._count_unreadable)
         events = _EventSink(self._producer, self._events)
-        self._runner = Runner(self._pipeline, [events, *self._sinks], stop, self._observer)
+        self._runner = Runner(self._pipeline, [*self._sinks, events], stop, self._observer)
         self._watchdog.start()
         consumer.start()
         try:
