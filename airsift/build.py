@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from stream.stages.work_budget import WorkBudget
     from stream.stations.entry import StationEntry
     from stream.stations.source import StationsSource
+    from stream.telemetry.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -460,6 +463,39 @@ def _file(
     return FileSource(Path(path), station, settings, track=track, keep_channels=for_levels)
 
 
+@contextmanager
+def open_tracing(config: Config, topic: str = "") -> Iterator[Tracing | None]:
+    """Give the traces of a service, if they are configured.
+
+    Parameters
+    ----------
+    config : Config
+        The sections ``[tracing]`` and ``[kafka]``.
+    topic : str
+        The topic of the audio, "" where it comes from elsewhere.
+
+    Raises
+    ------
+    ConfigError
+        Their libraries are not installed.
+    """
+    if not config.tracing.enabled:
+        yield None
+        return
+    if find_spec("opentelemetry") is None:
+        raise ConfigError(
+            "tracing.enabled=true needs opentelemetry: install airsift[tracing], as with "
+            "pip install 'airsift[tracing]'"
+        )
+    from stream.telemetry.tracing import Tracing
+
+    tracing = Tracing(config.tracing, topic, config.kafka.group if topic else "")
+    try:
+        yield tracing
+    finally:
+        tracing.close()
+
+
 def check_sinks(names: list[str]) -> None:
     """Refuse an unknown name of a sink, before anything is opened."""
     for name in names:
@@ -479,12 +515,19 @@ def check_history() -> None:
         )
 
 
-def open_sink(name: str, config: Config, transactions: Transactions | None = None) -> Sink:
+def open_sink(
+    name: str,
+    config: Config,
+    transactions: Transactions | None = None,
+    tracing: Tracing | None = None,
+) -> Sink:
     """Open the sink that one ``--sink`` names."""
     if name == "kafka":
         from stream.kafka.client.sink import KafkaSink
+        from stream.kafka.codec.event_message import no_trace
 
-        return KafkaSink(config.kafka, transactions, event_kinds(config))
+        trace_of = tracing.traceparent if tracing else no_trace
+        return KafkaSink(config.kafka, transactions, event_kinds(config), trace_of=trace_of)
     if name == "console":
         from stream.sinks.console import ConsoleSink
 

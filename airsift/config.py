@@ -27,7 +27,7 @@ from stream.alarms.settings import AlarmSettings
 from stream.history.settings import DatabaseSettings
 from stream.kafka.settings import KafkaSettings
 from stream.sources.settings import FileSettings, HttpSettings, MicrophoneSettings
-from stream.telemetry.settings import TelemetrySettings
+from stream.telemetry.settings import TelemetrySettings, TracingSettings
 
 PREFIX = "AIRSIFT_"
 _PATHS = (
@@ -166,6 +166,7 @@ class Config(Section):
     microphone: MicrophoneSettings
     run: RunConfig
     watch: TelemetrySettings
+    tracing: TracingSettings
     web: WebSettings
     database: DatabaseSettings
     kafka: KafkaSettings

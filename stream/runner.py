@@ -115,6 +115,7 @@ class Runner:
 
         `behind_s` is how far the source says that they are behind its newest audio, in seconds.
         """
+        self._observer.on_step(items)
         self._pipeline.load.update(behind_s)
         chunks: list[AudioChunk] = []
         events: list[Event] = []

@@ -37,6 +37,8 @@ _COMMANDS = {
     "broker": ("broker", "broker"),
     "publish": ("publish", "publish"),
     "tail": ("tail", "tail"),
+    "trace": ("trace", "trace"),
+    "backfill": ("backfill", "backfill"),
     "history": ("history", "app"),
     "web": ("web", "web"),
     "report": ("report", "report"),

@@ -136,10 +136,10 @@ def report(
         ended = min(until, max(made, since + 1))
         if chosen in _ROYALTIES:
             ended = until  # it names the days; what is not over yet is just not stored
-        found = Report(
-            since, ended, made, zone,
-            [report_station(opened, name, since, ended, zone, silence_dbfs) for name in names],
-        )  # fmt: skip
+        reports = [report_station(opened, name, since, ended, zone, silence_dbfs) for name in names]
+        if not asked:  # events of files have no time
+            reports = [each for each in reports if each.first_ms is not None]
+        found = Report(since, ended, made, zone, reports)
     _write(found, chosen, Part(table or Part.playlist), field or [], output)
 
 

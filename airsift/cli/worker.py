@@ -17,7 +17,13 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
             "Faust do not cover its checkpoints; use airsift run --source kafka --sink kafka"
         )
 
-    from airsift.build import build_pipeline, event_kinds, log_parts, open_alarm_sinks
+    from airsift.build import (
+        build_pipeline,
+        event_kinds,
+        log_parts,
+        open_alarm_sinks,
+        open_tracing,
+    )
     from airsift.cli.run import forgiving
     from airsift.malloc import (
         give_back_large_blocks,
@@ -25,13 +31,19 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
         search_rarely_for_garbage,
     )
     from airsift.shutdown import shutdown_deadline
+    from stream.kafka.codec.event_message import no_trace
     from stream.kafka.faust.worker import Worker, prepare_topics
     from stream.runner import stop_on_signals
+    from stream.telemetry.observer import Observers
     from stream.telemetry.telemetry import open_telemetry
 
     give_back_large_blocks()  # before Faust's fetches
     # Before the worker joins, a signal ends the process at once: nothing can be lost yet.
-    with open_telemetry(settings.watch) as telemetry, ExitStack() as closing:
+    with (
+        open_telemetry(settings.watch) as telemetry,
+        open_tracing(settings, settings.kafka.topics.audio) as tracing,
+        ExitStack() as closing,
+    ):
         kinds = event_kinds(settings)
         prepare_topics(settings.kafka, kinds)  # before the networks, which take seconds to load
         log_parts("kafka", ["kafka"], settings)
@@ -45,7 +57,8 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
             checkpoint_s=settings.run.checkpoint_s,
             kinds=kinds,
             sinks=sinks,
-            observer=telemetry,
+            observer=Observers(telemetry, tracing) if tracing else telemetry,
+            trace_of=tracing.traceparent if tracing else no_trace,
         )
         if pipeline.alarms is not None:
             pipeline.alarms.source = member

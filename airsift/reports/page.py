@@ -108,10 +108,10 @@ def _station(report: Report, station: StationReport, number: int, *, listed: boo
         yield "<h3>Alarms</h3>"
         rows = [
             [_time(each.start, zone), "open" if each.is_open else _time(each.end, zone),
-             _text(each.name)]
+             _text(each.rule.replace("_", " ")), _text(each.severity), _text(each.text)]
             for each in station.alarms
         ]  # fmt: skip
-        yield _table(["from", "to", "alarm"], rows)
+        yield _table(["from", "to", "alarm", "severity", ""], rows)
 
 
 def _cards(report: Report, station: StationReport) -> str:
@@ -168,9 +168,9 @@ def _playlist(station: StationReport, zone: tzinfo | None) -> str:
             rows.append(f'<tr class="day"><td colspan="6">{begin:%A %Y-%m-%d}</td></tr>')
         is_new = play.key in new and not play.continued
         new -= {play.key}
-        rows.append(_row(_play_row(play, zone, is_new=is_new), numbers=(2, 3)))
-    heads = ["from", "to", "foreground", "under speech", "song", "album, label, ISRC"]
-    return _framed(heads, rows, numbers=(2, 3))
+        rows.append(_row(_play_row(play, zone, is_new=is_new), numbers=(3, 4)))
+    heads = ["from", "to", "song", "foreground", "under speech", "album, label, ISRC"]
+    return _framed(heads, rows, numbers=(3, 4))
 
 
 def _play_row(play: Play, zone: tzinfo | None, *, is_new: bool) -> list[str]:
@@ -180,9 +180,9 @@ def _play_row(play: Play, zone: tzinfo | None, *, is_new: bool) -> list[str]:
     return [
         f'<span class="t">{begin:%H:%M:%S}{" …" if play.continued else ""}</span>',
         f'<span class="t">{end:%H:%M:%S}</span>',
+        _song_cell(track, play.key, is_new=is_new),
         _length(play.foreground_ms),
         _length(play.under_speech_ms),
-        _song_cell(track, play.key, is_new=is_new),
         f'<span class="soft">{_text(", ".join(filter(None, record)))}</span>',
     ]
 

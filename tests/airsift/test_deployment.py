@@ -77,10 +77,22 @@ def test_the_program_that_owns_a_format_accepts_it(program):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.process
+def test_silent_and_missing_stations_are_named_by_their_alerts():
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed")
+    words = [promtool, "test", "rules", "alerts.yml"]
+    done = subprocess.run(
+        words, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 # Metrics
 
 FUNCTIONS = {"abs", "absent", "increase", "label_values", "max", "rate", "sum", "topk"}
-FUNCTIONS |= {"histogram_quantile"}
+FUNCTIONS |= {"count", "histogram_quantile", "or", "unless", "vector"}
 PROMETHEUS_LABELS = {"instance", "job"}  # given to every series when it is scraped
 EXPRESSIONS = {
     **{f"alert {r['alert']}": r["expr"] for group in RULES["groups"] for r in group["rules"]},
@@ -100,8 +112,10 @@ class Refused(SourceStatus):
 
 def exported():
     """Return the names of all samples of a worker, with their labels."""
-    watch = Telemetry(config.load(environ={}).config.watch.model_copy(update={"station_series": 1}))
+    named = {"station_series": 1, "expected": ("a",)}
+    watch = Telemetry(config.load(environ={}).config.watch.model_copy(update=named))
     watch.on_batch([AudioChunk("a", 0, [], 16000)], [])
+    watch.activity._silent.add("a")  # known only after half a minute
     watch.collector._drifts = [("a", 1.0)]  # known only after 12 minutes
     watch.collector._source = Refused()
     found = {"up": set()}

@@ -145,7 +145,7 @@ def test_a_page_is_whole_and_nothing_is_injected(report):
     assert "url(" not in page
     assert "@import" not in page
     # Names and titles are there as they are, as text.
-    for text in (HOSTILE, FORMULA, "connection lost <b>", "Ghøst ヲ"):
+    for text in (HOSTILE, FORMULA, "connection lost <b>", "Ghøst ヲ", "still_open <i>"):
         assert text in found.text
 
 
