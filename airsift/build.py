@@ -291,14 +291,16 @@ def build_pipeline(
     *,
     reorder: bool = False,
     with_levels: bool = False,
+    with_alarms: bool = False,
     ready: bool = False,
     stations: StationsSource | None = None,
 ) -> Pipeline:
     """Build everything between source and sinks.
 
     With `reorder` it waits for late chunks, as configured: for sources that may send them late.
-    With `with_levels` it measures levels and opens alarms, if configured: for commands that publish
-    them; `stations` is the source of a list of them.
+    With `with_levels` it measures levels, if configured: for commands that publish them.
+    With `with_alarms` it opens alarms, if configured: for commands that go on with a station where
+    they stopped, or follow it live; `stations` is the source of a list of them.
     With `ready` what is checked on this machine before its first use is checked now, so that it
     delays no audio of a service; a short file is done sooner than all checks.
     """
@@ -323,7 +325,7 @@ def build_pipeline(
         reorder_s=config.kafka.wire.reorder_ms / 1000 if reorder else 0.0,
         repeats=build_repeats(config, rate),
         levels=build_levels(config, rate) if with_levels else None,
-        alarms=build_alarms(config, rate, stations) if with_levels else None,
+        alarms=build_alarms(config, rate, stations) if with_alarms else None,
         load=load,
     )
 

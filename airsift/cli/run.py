@@ -100,7 +100,12 @@ def run(
         if is_service:
             log_parts(source or f"the stations of {stations}", names, settings)
         pipeline = build_pipeline(
-            settings, reorder=source == "kafka", with_levels=True, ready=True, stations=listed
+            settings,
+            reorder=source == "kafka",
+            with_levels=True,
+            with_alarms=True,
+            ready=True,
+            stations=listed,
         )
         if pipeline.alarms is not None:
             pipeline.alarms.source = opened

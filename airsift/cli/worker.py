@@ -47,7 +47,9 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
         kinds = event_kinds(settings)
         prepare_topics(settings.kafka, kinds)  # before the networks, which take seconds to load
         log_parts("kafka", ["kafka"], settings)
-        pipeline = build_pipeline(settings, reorder=True, with_levels=True, ready=True)
+        pipeline = build_pipeline(
+            settings, reorder=True, with_levels=True, with_alarms=True, ready=True
+        )
         sinks = open_alarm_sinks(settings, pipeline)
         for sink in sinks:
             closing.callback(sink.close)
