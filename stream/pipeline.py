@@ -167,8 +167,7 @@ class Pipeline:
             return self._run(chunks)
         stations = dict.fromkeys([*self.sessions, *(chunk.station for chunk in chunks)])
         events = self._run([*chunks, *(end_of(station, self.rate) for station in stations)])
-        if self.alarms is not None:
-            events += [self.clock.date(alarm) for alarm in self.alarms.finish()]
+        events += self.end_alarms(list(self.sessions))
         self.sessions.clear()
         return events
 
@@ -189,6 +188,12 @@ class Pipeline:
             if isinstance(item, Decision | Discontinuity | EndOfStream):
                 self.sessions[item.station].restored = None
         return events
+
+    def end_alarms(self, stations: Sequence[str]) -> list[Event]:
+        """Close the alarms of stations that nothing goes on with, not even another process."""
+        if self.alarms is None:
+            return []
+        return [self.clock.date(alarm) for alarm in self.alarms.finish(stations)]
 
     def open_alarms(self) -> list[Event]:
         """Return the alarms that are open, as they opened."""

@@ -101,12 +101,13 @@ def run(
             log_parts(source or f"the stations of {stations}", names, settings)
         pipeline = build_pipeline(
             settings,
-            reorder=source == "kafka",
+            reorder=source in ("kafka", None),
             with_levels=True,
             with_alarms=True,
             ready=True,
             stations=listed,
         )
+        pipeline.align.may_be_late = opened.resumes  # of a list, only those of Kafka
         if pipeline.alarms is not None:
             pipeline.alarms.source = opened
         # Who is told of alarms is told also while another sink is full.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from airsift.defaults import Section
     from stream.alarms.settings import AlarmSettings
     from stream.sources.settings import HttpSettings
 
@@ -78,6 +79,8 @@ class PlanOfFile:
         The list.
     http : HttpSettings
         With which entries are checked.
+    kafka : Section
+        The section ``[kafka]``, for the same.
 
     Raises
     ------
@@ -85,8 +88,16 @@ class PlanOfFile:
         It cannot be read.
     """
 
-    def __init__(self, settings: AlarmSettings, rate: int, path: Path, http: HttpSettings) -> None:
-        self._settings, self._rate, self._path, self._http = settings, rate, path, http
+    def __init__(
+        self,
+        settings: AlarmSettings,
+        rate: int,
+        path: Path,
+        http: HttpSettings,
+        kafka: Section,
+    ) -> None:
+        self._settings, self._rate, self._path = settings, rate, path
+        self._http, self._kafka = http, kafka
         self._watch = FileWatch(path)
         self._entries: dict[str, StationEntry] = {}
         self._logged: frozenset[str] = frozenset()
@@ -102,7 +113,7 @@ class PlanOfFile:
         return self._plan
 
     def _read(self) -> AlarmPlan:
-        read = read_stations(self._path, self._http, self._settings.rules)
+        read = read_stations(self._path, self._http, self._kafka, self._settings.rules)
         lines = {problem.text for problem in read.problems}
         for line in sorted(lines - self._logged):
             log.warning("%s", line)
@@ -110,4 +121,6 @@ class PlanOfFile:
         wrong = {problem.name for problem in read.problems}
         kept = {name: each for name, each in self._entries.items() if name in wrong}
         self._entries = {**read.enabled, **kept}
-        return AlarmPlan(self._settings, self._rate, self._entries)
+        # On the topic a station has the name of its key.
+        keyed = {e.key if e.kind == "kafka" else name: e for name, e in self._entries.items()}
+        return AlarmPlan(self._settings, self._rate, keyed)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -146,12 +146,13 @@ class WatchAlarms(Stage):
             out += self._look()
         return out
 
-    def finish(self) -> list[Alarm]:
-        """Close all alarms: the run ends, and nothing goes on with it."""
+    def finish(self, stations: Iterable[str]) -> list[Alarm]:
+        """Close all alarms of some stations: the run ends, and nothing goes on with them."""
         out: list[Alarm] = []
-        for station, session in self.sessions.items():
-            if session.alarms is not None:
-                out += self._end_all(station, session.alarms, session.alarms.end, "ended")
+        for station in stations:
+            state = self.sessions[station].alarms
+            if state is not None:
+                out += self._end_all(station, state, state.end, "ended")
         return out
 
     def open_alarms(self) -> list[Alarm]:

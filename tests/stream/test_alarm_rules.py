@@ -11,6 +11,7 @@ from stream.alarms.plans import FixedPlan, PlanOfFile, PlanOfSource
 from stream.alarms.rules import DECISION_VALUES, KINDS, LEVEL_VALUES, AlarmPlan
 from stream.alarms.settings import AlarmSettings, RulesSettings
 from stream.alarms.text import describe, duration
+from stream.kafka.settings import KafkaSettings
 from stream.sources.settings import HttpSettings
 from stream.stations.entry import StationEntry, StationList, read_stations
 from stream.stations.watch import FileWatch
@@ -24,7 +25,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def read(path: Path, text: str) -> StationList:
     path.write_text(text, encoding="utf-8")
-    return read_stations(path, HTTP)
+    return read_stations(path, HTTP, KafkaSettings.default())
 
 
 def test_every_kind_has_a_rule_something_to_look_at_and_a_place_in_the_schema() -> None:
@@ -102,15 +103,6 @@ def test_an_entry_that_is_wrong_is_left_out_and_the_others_are_not(
     assert problem in found.problems[0].text
 
 
-def test_stations_of_kafka_are_not_received_from_the_list(tmp_path: Path) -> None:
-    text = (
-        '[[stations]]\nname = "a"\nsource = "kafka"\n[[stations]]\nname = "b"\nsource = "b.wav"\n'
-    )
-    found = read(tmp_path / "list.toml", text)
-    assert list(found.enabled) == ["a", "b"]
-    assert list(found.received) == ["b"]
-
-
 def test_what_a_reception_depends_on() -> None:
     entry = StationEntry(name="a", source="a.wav")
     changed = entry.model_copy(update={"alarms": {"gone": {"delay_s": 9}}, "group": "x"})
@@ -126,7 +118,7 @@ def test_a_list_is_read_again_when_it_changes(
     path = tmp_path / "list.toml"
     one = '[[stations]]\nname = "a"\nsource = "kafka"\n'
     path.write_text(one + 'group = "x"\n', encoding="utf-8")
-    plan_of = PlanOfFile(SETTINGS, RATE, path, HTTP)
+    plan_of = PlanOfFile(SETTINGS, RATE, path, HTTP, KafkaSettings.default())
     first = plan_of()
     assert plan_of() is first
 

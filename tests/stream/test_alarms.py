@@ -301,7 +301,7 @@ def test_the_end_of_the_audio_closes_what_is_of_the_audio() -> None:
     stage.wait(2)
     found = stage.push(EndOfStream("a", 3 * RATE, RATE, "idle"))
     assert found == [("dead_air", "ended", 0, 3)]
-    assert told(stage.stage.finish()) == [("gone", "ended", 3, 3)]
+    assert told(stage.stage.finish(["a"])) == [("gone", "ended", 3, 3)]
 
 
 def test_the_hours_of_a_station_and_the_quiet_hours_of_a_rule() -> None:
