@@ -2,8 +2,8 @@
 
     python -m bench.figures.readme_web        # writes docs/figures/web.webp
 
-It runs `airsift demo --web`, and a browser beside it takes pictures of the real page: first the wall,
-then one station.
+It runs `airsift demo --web`, and a browser beside it takes pictures of the real page: first of the
+wall, then of one station.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PICTURE = ROOT / "docs" / "figures" / "web.webp"
 SIZE = (1060, 420)
 FRAME_S = 0.25
 WALL_S, STATION_S = 14.0, 6.0
-BEGIN_S = 4.0  # of the page, before the first picture: songs are known by then
+BEGIN_S = 5.0  # of the page, before the first picture: songs are known by then
 MAX_BYTES = 2_000_000
 
 
@@ -44,7 +44,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=PICTURE)
     given = parser.parse_args()
-    command = [sys.executable, "-m", "airsift", "demo", "--web", "--set", "web.port=0"]
+    command = [
+        sys.executable,
+        "-m",
+        "airsift",
+        "demo",
+        "--speed",
+        "4",
+        "--web",
+        "--set",
+        "web.port=0",
+    ]
     frames: list[Image.Image] = []
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as demo,
