@@ -23,6 +23,7 @@ RUN /opt/airsift/bin/pip install --no-deps --requirement torch.txt
 RUN /opt/airsift/bin/pip install --no-deps --requirement rest.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY configs configs
+COPY docs/schemas docs/schemas
 COPY airsift airsift
 COPY stream stream
 COPY model model
@@ -40,6 +41,7 @@ COPY requirements-edge.lock ./
 RUN /opt/airsift/bin/pip install --no-deps --requirement requirements-edge.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY configs configs
+COPY docs/schemas docs/schemas
 COPY airsift airsift
 COPY stream stream
 COPY model model

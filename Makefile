@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test long quick kills install edge kafka postgres lint bench chaos matching fuzz clean
+.PHONY: help demo test long quick kills install edge kafka registry postgres helm lint bench chaos matching fuzz clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -63,6 +63,17 @@ kafka: .kafka/.installed ## fetch Apache Kafka for the tests on it; needs Java 1
 .kafka/.installed: scripts/apache_kafka.xml
 	mvn --quiet --batch-mode --file $< org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.kafka
 	touch $@
+
+registry: .registry/.installed ## fetch a schema registry for the test on it; needs Java 17 and Maven
+
+.registry/.installed:
+	mvn --quiet --batch-mode org.apache.maven.plugins:maven-dependency-plugin:3.8.1:unpack -Dartifact=io.apicurio:apicurio-registry-app:2.6.13.Final:tar.gz:all -DoutputDirectory=$(CURDIR)/.registry -DmarkersDirectory=$(CURDIR)/.registry/markers
+	touch $@
+
+helm: .helm/helm ## build Helm for the tests of the chart; needs Go
+
+.helm/helm:
+	GOBIN=$(CURDIR)/.helm go install helm.sh/helm/v3/cmd/helm@v3.22.0
 
 postgres: ## install PostgreSQL for the tests on it, without a server that runs
 	sh scripts/postgres

@@ -26,7 +26,7 @@ from airsift.web.settings import WebSettings
 from stream.history.settings import DatabaseSettings
 from stream.kafka.settings import KafkaSettings
 from stream.sources.settings import FileSettings, HttpSettings, MicrophoneSettings
-from stream.telemetry.settings import TelemetrySettings
+from stream.telemetry.settings import TelemetrySettings, TracingSettings
 
 PREFIX = "AIRSIFT_"
 _PATHS = (
@@ -161,6 +161,7 @@ class Config(Section):
     microphone: MicrophoneSettings
     run: RunConfig
     watch: TelemetrySettings
+    tracing: TracingSettings
     web: WebSettings
     database: DatabaseSettings
     kafka: KafkaSettings

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from airsift.errors import Backpressure
 from stream.history.received import row_of_message
+from stream.kafka.codec.event_message import unframed
 from stream.lines import one_line
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Recorder:
 
     def _add(self, record: ConsumerRecord) -> None:
         try:
-            row = row_of_message(record.value, self._kinds)
+            row = row_of_message(unframed(record.value), self._kinds)
         except ValueError as error:
             self.damaged += 1
             if self.damaged <= _LOGGED:

@@ -75,7 +75,7 @@ STAGES = (
     ("snapshot", "stream.pipeline:Pipeline.snapshot"),
     ("serialising", "stream.events:Event.to_dict"),
     ("serialising", "stream.events:Event.to_json"),
-    ("serialising", "stream.kafka.client.sink:as_message"),
+    ("serialising", "stream.kafka.codec.event_message:EventFormat.encode"),
     ("produce", "stream.sinks.jsonl:JsonlSink.write"),
     ("produce", "stream.kafka.client.sink:KafkaSink.write"),
     ("produce", "stream.kafka.client.sink:KafkaSink.flush"),

@@ -38,6 +38,8 @@ class AudioChunk:
         What comes later begins a new session.
     title : str, optional
         What the source says is playing, as a web radio may.
+    trace : str
+        The ``traceparent`` of its message, by W3C Trace Context; "" where there is none.
     """
 
     station: str
@@ -48,6 +50,7 @@ class AudioChunk:
     gap_reason: str = "missing"
     ends: Ending | None = None
     title: str | None = None
+    trace: str = ""
 
     @property
     def end(self) -> int:

@@ -58,7 +58,7 @@ def publish(
         raise ConfigError("publish reads a file, a URL or microphone, and writes to Kafka")
     settings = load_config(config, with_broker(kafka, sets))
 
-    from airsift.build import open_source
+    from airsift.build import open_source, open_tracing
     from stream.kafka.client.publish import publish as send
     from stream.kafka.codec.headers import station_of
     from stream.runner import stop_on_signals
@@ -66,7 +66,10 @@ def publish(
     station_of(os.fsencode(station))
     opened = open_source(source, station, settings, track=track)
     try:
-        with stop_on_signals() as stop:
+        with (
+            open_tracing(settings, settings.kafka.topics.audio) as tracing,
+            stop_on_signals() as stop,
+        ):
             done = send(
                 opened,
                 settings.kafka,
@@ -75,6 +78,7 @@ def publish(
                 chunk_ms=chunk_ms,
                 speed=None if fast else (speed or 1.0),
                 ends=end,
+                trace_of=tracing.sent if tracing else None,
             )
     finally:
         opened.close()

@@ -63,6 +63,7 @@ def run(
         open_sink,
         open_source,
         open_stations,
+        open_tracing,
         open_transactions,
     )
     from airsift.malloc import (
@@ -72,6 +73,7 @@ def run(
     )
     from airsift.shutdown import shutdown_deadline
     from stream.runner import run_source, stop_on_signals
+    from stream.telemetry.observer import Observer, Observers
     from stream.telemetry.telemetry import open_telemetry
 
     check_sinks(names)
@@ -79,6 +81,8 @@ def run(
     with open_telemetry(settings.watch) as telemetry, ExitStack() as opening:
         if is_service:
             give_back_large_blocks()
+        topic = settings.kafka.topics.audio if source == "kafka" else ""
+        tracing = opening.enter_context(open_tracing(settings, topic))
         transactions = open_transactions(source, names, settings)
         if transactions is not None:
             opening.callback(transactions.close)
@@ -92,8 +96,10 @@ def run(
         opening.callback(opened.close)
         if is_service:
             log_parts(source or f"the stations of {stations}", names, settings)
-        pipeline = build_pipeline(settings, reorder=source == "kafka", with_levels=True, ready=True)
-        sinks = [open_sink(name, settings, transactions) for name in names]
+        reorder = source in ("kafka", None)
+        pipeline = build_pipeline(settings, reorder=reorder, with_levels=True, ready=True)
+        pipeline.align.may_be_late = opened.resumes  # of a list, only those of Kafka
+        sinks = [open_sink(name, settings, transactions, tracing) for name in names]
         for each in sinks:
             opening.callback(each.close)
         if web:
@@ -104,6 +110,7 @@ def run(
             complain(f"airsift: the page is at {served.url}")
             sinks.append(WebSink(served.feed))
         telemetry.bind(opened, pipeline, sinks)
+        observer: Observer = Observers(telemetry, tracing) if tracing else telemetry
         keep_all_objects()
         if source == "kafka":
             search_rarely_for_garbage()
@@ -115,7 +122,7 @@ def run(
             if source == "kafka" or "kafka" in names:
                 stack.enter_context(shutdown_deadline(stop, resumable=opened.resumable))
             stack.push(opening.pop_all())
-            run_source(opened, pipeline, sinks, checkpoint_s=every_s, stop=stop, observer=telemetry)
+            run_source(opened, pipeline, sinks, checkpoint_s=every_s, stop=stop, observer=observer)
             stop.is_safe = True
     for warning in opened.warnings:
         complain(f"airsift: {warning}")

@@ -83,6 +83,8 @@ class _Event(TypedDict):
 
 def as_line(record: ConsumerRecord) -> str:
     """Return one line for people: time, station, kind and content."""
+    from stream.kafka.codec.event_message import unframed
+
     headers = dict(record.headers)
     reason = headers.get("airsift-reason")
     if reason is None and "airsift-replayed" in headers:
@@ -92,7 +94,7 @@ def as_line(record: ConsumerRecord) -> str:
         why = one_line(reason.decode("utf-8", "replace"))
         return f"{'':21}  {padded(one_line(station), 16)}  dead letter  {why}"
     try:
-        event: _Event = json.loads(record.value or b"")
+        event: _Event = json.loads(unframed(record.value))
         kind = str(event["schema"]).split("/")[0].removeprefix("airsift.")
         when = _when(event)
         station = padded(one_line(str(event["station"])), 16)
@@ -119,8 +121,10 @@ def _content(kind: str, event: _Event) -> str:
 
 
 def _as_json(record: ConsumerRecord) -> str:
+    from stream.kafka.codec.event_message import unframed
+
     try:
-        return to_json(json.loads(record.value or b""))
+        return to_json(json.loads(unframed(record.value)))
     except (ValueError, TypeError):  # the value of a dead letter is arbitrary
         headers = {
             name: (value or b"").decode("utf-8", "replace") for name, value in record.headers

@@ -15,7 +15,7 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
             "Faust do not cover its checkpoints; use airsift run --source kafka --sink kafka"
         )
 
-    from airsift.build import build_pipeline, event_kinds, log_parts
+    from airsift.build import build_pipeline, event_kinds, log_parts, open_tracing
     from airsift.cli.run import forgiving
     from airsift.malloc import (
         give_back_large_blocks,
@@ -23,20 +23,30 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
         search_rarely_for_garbage,
     )
     from airsift.shutdown import shutdown_deadline
+    from stream.kafka.codec.event_message import no_trace
     from stream.kafka.faust.worker import Worker, prepare_topics
     from stream.runner import stop_on_signals
+    from stream.telemetry.observer import Observers
     from stream.telemetry.telemetry import open_telemetry
 
     give_back_large_blocks()  # before Faust's fetches
     # Before the worker joins, a signal ends the process at once: nothing can be lost yet.
-    with open_telemetry(settings.watch) as telemetry:
+    with (
+        open_telemetry(settings.watch) as telemetry,
+        open_tracing(settings, settings.kafka.topics.audio) as tracing,
+    ):
         kinds = event_kinds(settings)
         prepare_topics(settings.kafka, kinds)  # before the networks, which take seconds to load
         log_parts("kafka", ["kafka"], settings)
         pipeline = build_pipeline(settings, reorder=True, with_levels=True, ready=True)
         every_s = settings.run.checkpoint_s
         member = Worker(
-            settings.kafka, pipeline, checkpoint_s=every_s, kinds=kinds, observer=telemetry
+            settings.kafka,
+            pipeline,
+            checkpoint_s=every_s,
+            kinds=kinds,
+            observer=Observers(telemetry, tracing) if tracing else telemetry,
+            trace_of=tracing.traceparent if tracing else no_trace,
         )
         telemetry.bind(member, pipeline, [])  # it has the attributes of a source
         keep_all_objects()

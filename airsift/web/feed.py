@@ -124,13 +124,14 @@ def follow_topics(settings: KafkaSettings) -> Callable[[Feed, _Ending], None]:
     def run(feed: Feed, stop: _Ending) -> None:
         from stream.kafka.client.connect import ensure_topics
         from stream.kafka.client.tail import follow
+        from stream.kafka.codec.event_message import unframed
 
         topics = list(settings.topics.events.values())
         ensure_topics(settings, {name: ["Read"] for name in topics})
         for record in follow(settings, topics, stop=stop):  # type: ignore[arg-type]
             feed.problem = ""
             try:
-                event = json.loads(record.value or b"")
+                event = json.loads(unframed(record.value))
             except (ValueError, RecursionError):
                 continue
             if isinstance(event, dict):

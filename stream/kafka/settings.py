@@ -124,6 +124,41 @@ class WireSettings(Section, table="kafka.wire"):
         return self
 
 
+class MessageSettings(Section, table="kafka.messages"):
+    """Conventions that the messages of events follow."""
+
+    headers: Literal["plain", "cloudevents"]
+    source: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[!-~]+$")]
+    framing: Literal["none", "confluent"]
+
+    @model_validator(mode="after")
+    def _value_is_the_data(self) -> MessageSettings:
+        if self.headers == "cloudevents" and self.framing != "none":
+            raise ValueError(
+                f"headers=cloudevents and framing={self.framing}: in CloudEvents' binary mode the "
+                "value is the JSON alone; choose one of them"
+            )
+        return self
+
+
+class RegistrySettings(Section, table="kafka.registry"):
+    """The schema registry of Confluent's framing."""
+
+    url: Annotated[str, Field(max_length=2000, pattern=r"^(https?://[^\s@]+)?$")]
+    username: str
+    password: SecretStr
+    password_file: str
+    ca_file: str
+    register_schemas: bool
+    timeout_s: _Seconds
+
+    @model_validator(mode="after")
+    def _one_password(self) -> RegistrySettings:
+        if self.password and self.password_file:
+            raise ValueError("password and password_file are both set: leave one of them out")
+        return self
+
+
 class KafkaSettings(Section, table="kafka"):
     """How to reach Kafka, and how to read from and write to it."""
 
@@ -157,6 +192,16 @@ class KafkaSettings(Section, table="kafka"):
     topics: TopicSettings
     security: SecuritySettings
     wire: WireSettings
+    messages: MessageSettings
+    registry: RegistrySettings
+
+    @model_validator(mode="after")
+    def _framing_has_a_registry(self) -> KafkaSettings:
+        if self.messages.framing == "confluent" and not self.registry.url:
+            raise ValueError(
+                "messages.framing=confluent needs the numbers of schemas: set registry.url"
+            )
+        return self
 
     @model_validator(mode="after")
     def _ends_before_it_forgets(self) -> KafkaSettings:

@@ -63,6 +63,20 @@ class Activity:
         known = sorted(self._received_at.copy().items())[:max_stations]
         return [(station, now - at) for station, at in known]
 
+    def silent_s(self, max_stations: int) -> list[tuple[str, float]]:
+        """Return seconds since the last chunk of silent stations, those silent for longest first.
+
+        Of more than `max_stations` the others are left out. Thread-safe, as `ages_s`.
+        """
+        now, known = self._running_s, self._received_at.copy()
+        silent = [(now - known[each], each) for each in self._silent.copy() if each in known]
+        return [(station, age) for age, station in sorted(silent, reverse=True)[:max_stations]]
+
+    def are_live(self, stations: Iterable[str]) -> dict[str, bool]:
+        """Return whether each of those stations that are known here is live. Thread-safe."""
+        known, silent = self._received_at.copy(), self._silent.copy()
+        return {each: each not in silent for each in stations if each in known}
+
     def on_batch(self, items: Sequence[SourceItem]) -> None:
         """Record the stations of a batch."""
         batch_at, self._batch_at = self._batch_at, self._now()

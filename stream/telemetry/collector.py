@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stream.sinks.base import Sink
     from stream.telemetry.activity import Activity
     from stream.telemetry.health import Health
+    from stream.telemetry.settings import TelemetrySettings
 
 # Key of `Pipeline.counts` to name and help text.
 PIPELINE = {
@@ -93,14 +94,16 @@ class Collector:
         Health of the loop.
     activity : Activity
         Live and silent stations.
-    max_stations : int >= 0
-        Maximum number of stations with a time series of their own.
+    settings : TelemetrySettings
+        Which stations have time series of their own.
     """
 
-    def __init__(self, health: Health, activity: Activity, max_stations: int) -> None:
+    def __init__(self, health: Health, activity: Activity, settings: TelemetrySettings) -> None:
         self._health = health
         self._activity = activity
-        self._max_stations = max_stations
+        self._max_stations = settings.station_series
+        self._max_silent = settings.silent_series
+        self._expected = settings.expected
         self._pipeline: Pipeline | None = None
         self._source: SourceStatus = _NoSource()
         self._sinks: Sequence[Sink] = ()
@@ -148,6 +151,7 @@ class Collector:
         yield from _counters(ATTRIBUTES, {k: getattr(self._source, k) for k in ATTRIBUTES})
         yield _gauge("airsift_stations_live", "Live stations.", self._activity.live)
         yield _gauge("airsift_stations_silent", "Silent stations.", self._activity.silent)
+        yield from self._named()
         yield _gauge(
             "airsift_stations_failing",
             "Stations of --stations whose source cannot be opened, or has failed.",
@@ -223,6 +227,29 @@ class Collector:
             for fault in LEVEL_FAULTS:
                 faults.add_metric([level.station, fault], float(fault in found))
         yield faults
+
+    def _named(self) -> Iterator[GaugeMetricFamily]:
+        """Yield what names silent and expected stations, for alerts."""
+        silent = GaugeMetricFamily(
+            "airsift_station_silent_seconds",
+            "Seconds since the last chunk of a silent station; of watch.silent_series at most.",
+            labels=["station"],
+        )
+        for station, age_s in self._activity.silent_s(self._max_silent):
+            silent.add_metric([station], age_s)
+        expected = GaugeMetricFamily(
+            "airsift_station_expected", "Stations of watch.expected.", labels=["station"]
+        )
+        live = GaugeMetricFamily(
+            "airsift_station_live",
+            "Whether an expected station is live; only where it has been received.",
+            labels=["station"],
+        )
+        for station in self._expected:
+            expected.add_metric([station], 1)
+        for station, is_live in self._activity.are_live(self._expected).items():
+            live.add_metric([station], is_live)
+        yield from (silent, expected, live)
 
     def _refused(self) -> CounterMetricFamily:
         """Return how many of our messages the broker has refused, by topic."""

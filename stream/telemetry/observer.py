@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 class Observer(Protocol):
     """Is called by the loop, and must return quickly. What a subclass leaves out does nothing."""
 
+    def on_step(self, items: Sequence[SourceItem]) -> None:
+        """Record that `items` are about to be processed."""
+        return
+
     def on_batch(self, items: Sequence[SourceItem], events: Sequence[Event]) -> None:
         """Record that `items` were processed, and that every sink has accepted `events`."""
         return
@@ -33,3 +37,30 @@ class Observer(Protocol):
 
 class NullObserver(Observer):
     """An observer that does nothing."""
+
+
+class Observers(Observer):
+    """Several observers as one, called in their order."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def on_step(self, items: Sequence[SourceItem]) -> None:
+        for each in self._observers:
+            each.on_step(items)
+
+    def on_batch(self, items: Sequence[SourceItem], events: Sequence[Event]) -> None:
+        for each in self._observers:
+            each.on_batch(items, events)
+
+    def on_items(self, items: Sequence[Item]) -> None:
+        for each in self._observers:
+            each.on_items(items)
+
+    def on_backpressure(self) -> None:
+        for each in self._observers:
+            each.on_backpressure()
+
+    def on_call(self, part: str, seconds: float) -> None:
+        for each in self._observers:
+            each.on_call(part, seconds)

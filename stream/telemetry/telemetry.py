@@ -53,7 +53,7 @@ class Telemetry(Observer):
         self.health = Health(config.stall_s, now=now)
         self.activity = Activity(config.silent_s, config.forget_s, now)
         self.metrics = Metrics(wall)
-        self.collector = Collector(self.health, self.activity, config.station_series)
+        self.collector = Collector(self.health, self.activity, config)
         self.metrics.registry.register(self.collector)
 
     def bind(self, source: SourceStatus, pipeline: Pipeline | None, sinks: Sequence[Sink]) -> None:

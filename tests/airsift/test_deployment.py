@@ -27,6 +27,7 @@ from airsift.cli.app import make_app
 from fingerprint.catalogue import Catalogue
 from fingerprint.track import Track
 from stream.audio import AudioChunk
+from stream.events import Level
 from stream.kafka.settings import KafkaSettings
 from stream.sources.base import SourceStatus
 from stream.telemetry.telemetry import Telemetry
@@ -77,10 +78,23 @@ def test_the_program_that_owns_a_format_accepts_it(program):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.process
+def test_silent_and_missing_stations_are_named_by_their_alerts():
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed")
+    words = [promtool, "test", "rules", "alerts.yml"]
+    done = subprocess.run(
+        words, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 # Metrics
 
 FUNCTIONS = {"abs", "absent", "increase", "label_values", "max", "rate", "sum", "topk"}
-FUNCTIONS |= {"histogram_quantile"}
+FUNCTIONS |= {"bottomk", "histogram_quantile", "max_over_time", "quantile", "scalar"}
+FUNCTIONS |= {"count", "or", "unless", "vector"}
 PROMETHEUS_LABELS = {"instance", "job"}  # given to every series when it is scraped
 EXPRESSIONS = {
     **{f"alert {r['alert']}": r["expr"] for group in RULES["groups"] for r in group["rules"]},
@@ -94,16 +108,26 @@ EXPRESSIONS = {
 }
 
 
+LEVEL = Level(
+    "a", 0, 80_000, 16_000, None, -25.0, (-25.0, -25.0), -3.0, -23.0, -23.0, -23.0, 0.9, 0, 0.0, ()
+    , True,
+)  # fmt: skip
+
+
 class Refused(SourceStatus):
     refused = MappingProxyType({"a": 1})
 
 
 def exported():
     """Return the names of all samples of a worker, with their labels."""
-    watch = Telemetry(config.load(environ={}).config.watch.model_copy(update={"station_series": 1}))
+    named = {"station_series": 1, "expected": ("a",)}
+    watch = Telemetry(config.load(environ={}).config.watch.model_copy(update=named))
     watch.on_batch([AudioChunk("a", 0, [], 16000)], [])
+    watch.activity._silent.add("a")  # known only after half a minute
     watch.collector._drifts = [("a", 1.0)]  # known only after 12 minutes
     watch.collector._source = Refused()
+    # A level, and its faults, are known after levels.interval_s.
+    watch.collector._levels = [(LEVEL, ["frozen"])]
     found = {"up": set()}
     for family in text_string_to_metric_families(generate_latest(watch.metrics.registry).decode()):
         for sample in family.samples:

@@ -11,7 +11,7 @@ import pytest
 
 from stream.audio import AudioChunk, end_of
 from stream.kafka.checkpoint.partition_reader import PartitionReader
-from stream.kafka.client.sink import as_message
+from stream.kafka.codec.event_message import as_message
 from stream.kafka.codec.message import CODECS, encode
 from stream.kafka.records.consumer_record import Received
 from stream.kafka.settings import KafkaSettings

@@ -195,6 +195,55 @@ def test_a_station_that_falls_silent_while_its_worker_restarts_is_noticed():
     assert (stations.live, stations.silent) == (0, 1)
 
 
+def test_silent_stations_are_named_those_silent_for_longest():
+    clock = ManualClock()
+    watch = Telemetry(watch_config(silent_series=2), now=clock)
+    watch.on_batch(chunks_of("a", "b", "c", 'd "\n'), [])
+    for live in (["a", "b", "c"], ["a", "b"], ["a"], ["a"]):
+        for _ in range(20):
+            clock.now += 1
+            watch.on_batch(chunks_of(*live), [])
+    name = "airsift_station_silent_seconds"
+    silent = {key[1][1]: age for key, age in read(watch).items() if key[0] == name}
+    assert silent == {'d "\n': 80, "c": 60}
+    assert read(watch)["airsift_stations_silent",] == 3
+    watch.on_batch(chunks_of("c", 'd "\n'), [])
+    silent = {key[1][1]: age for key, age in read(watch).items() if key[0] == name}
+    assert silent == {"b": 40}
+
+
+def test_expected_stations_are_missing_until_some_worker_receives_them():
+    """As the alert AirsiftStationMissing asks: expected, and live nowhere."""
+    clock = ManualClock()
+    named = watch_config(expected=("a", "b", "never"))
+    workers = [Telemetry(named, now=clock) for _ in range(2)]
+
+    def missing():
+        values = [read(each) for each in workers]
+        with_name = [(key, v) for each in values for key, v in each.items() if len(key) == 2]
+        expected = {k[1][1] for k, v in with_name if k[0] == "airsift_station_expected" and v}
+        live = {k[1][1] for k, v in with_name if k[0] == "airsift_station_live" and v == 1}
+        return expected - live
+
+    assert missing() == {"a", "b", "never"}
+    workers[0].on_batch(chunks_of("a", "another"), [])
+    workers[1].on_batch(chunks_of("b"), [])
+    assert missing() == {"never"}
+    workers[1].on_batch([Lost("b")], [])  # it moves
+    assert missing() == {"b", "never"}
+    workers[0].on_batch(chunks_of("b"), [])
+    assert missing() == {"never"}
+    for _ in range(40):
+        clock.now += 1
+        workers[0].on_batch(chunks_of("b"), [])
+    assert missing() == {"a", "never"}
+
+
+def test_an_expected_station_that_is_listed_twice_is_one_series():
+    loaded = config.load(sets=['watch.expected=["a", "b", "a"]'], environ={}).config.watch
+    assert loaded.expected == ("a", "b")
+
+
 def test_a_loop_that_was_held_up_makes_no_station_silent():
     clock = ManualClock(1000.0)
     stations = Activity(30.0, 100.0, clock)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from kafka import KafkaConsumer
     from numpy.typing import NDArray
 
+    from stream.kafka.codec.event_message import TraceOf
     from stream.kafka.records.consumer_record import ConsumerRecord
     from stream.kafka.settings import KafkaSettings
     from stream.runner import Stop
@@ -66,6 +67,7 @@ def publish(
     live: bool | None = None,
     ends: bool = True,
     progress: Callable[[Published], None] | None = None,
+    trace_of: TraceOf | None = None,
 ) -> Published:
     """Send a source's audio to Kafka until it ends or `stop` is requested.
 
@@ -95,6 +97,8 @@ def publish(
         Whether the stream ends with the source; False where more of it follows.
     progress : callable, optional
         Called after every message.
+    trace_of : callable, optional
+        Gives the ``traceparent`` of the next message of a station.
 
     Raises
     ------
@@ -116,6 +120,8 @@ def publish(
             if stop.requested:
                 break
             message = encode(piece, codec)
+            if trace_of is not None and (trace := trace_of(piece.station)):
+                message.headers.append(("traceparent", trace.encode()))
             # One at a time: Kafka may accept a message after it has refused, or not answered, the
             # one before it.
             producer.send(settings.topics.audio, message.key, message.value, message.headers)

@@ -9,8 +9,9 @@ from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.producer import Producer
 from stream.kafka.client.refusals import Refusals
 from stream.kafka.client.topic_watch import TopicWatch
-from stream.kafka.codec.message import Message
+from stream.kafka.codec.event_message import no_trace
 from stream.kafka.health import BROKER_DELAYS
+from stream.kafka.schema_registry import open_format
 from stream.sinks.base import Sink
 
 if TYPE_CHECKING:
@@ -19,18 +20,12 @@ if TYPE_CHECKING:
 
     from stream.events import Event
     from stream.kafka.client.transactions import Transactions
+    from stream.kafka.codec.event_message import TraceOf
     from stream.kafka.settings import KafkaSettings
 
 
-def as_message(event: Event) -> Message:
-    """Return an event as a message of its topic."""
-    schema = f"airsift.{event.kind}/1".encode()
-    headers = [("schema", schema), ("content-type", b"application/json")]
-    return Message(event.station.encode(), event.to_bytes(), headers)
-
-
 class KafkaSink(Sink):
-    """Publishes events: the value is the event's JSON, the header ``schema`` its schema.
+    """Publishes events, each as a message of its topic (`EventFormat`).
 
     Parameters
     ----------
@@ -40,6 +35,8 @@ class KafkaSink(Sink):
         The source's, with `exactly_once`; the source commits them, the caller closes them.
     kinds : collection of str, optional
         Kinds of events that will be published. Topics and rights of other kinds are not needed.
+    trace_of : callable
+        Gives the ``traceparent`` of a station's events.
 
     Attributes
     ----------
@@ -49,7 +46,8 @@ class KafkaSink(Sink):
     Raises
     ------
     BrokerError
-        No broker answers, or a topic is missing and cannot be created.
+        No broker answers, a topic is missing and cannot be created, or the schema registry does not
+        know the events.
     """
 
     def __init__(
@@ -57,7 +55,10 @@ class KafkaSink(Sink):
         settings: KafkaSettings,
         transactions: Transactions | None = None,
         kinds: Collection[str] | None = None,
+        *,
+        trace_of: TraceOf = no_trace,
     ) -> None:
+        self._format = open_format(settings, kinds, trace_of)
         self._topics = settings.topics.of_events(kinds)
         self._max_pending = settings.max_pending_events
         self._closed = transactions is not None
@@ -87,7 +88,7 @@ class KafkaSink(Sink):
             )
         with self._producer.batched():
             for event in events:
-                self._producer.send(self._topics[event.kind], *as_message(event))
+                self._producer.send(self._topics[event.kind], *self._format.encode(event))
 
     @property
     def queued(self) -> int:

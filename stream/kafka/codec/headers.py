@@ -10,6 +10,7 @@ channels        interleaved channels (raw samples; 1 without)
 start_sample    index of the first sample, at `rate`, from the station's sample 0
 time_ms         Unix time of the first sample in milliseconds
 end             ``true``: the stream ends with this message, which may be empty
+traceparent     the trace it belongs to, by W3C Trace Context; also ``ce_traceparent``
 =============== ================================================================
 
 ``start_sample`` and ``time_ms`` may be missing, see `stream.kafka.codec.timeline`. docs/topics.md
@@ -18,6 +19,7 @@ describes all of this for authors of producers.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from airsift.errors import DecodeError
@@ -58,6 +60,9 @@ _READ = ("schema", "content-type", *_RANGES, "end")
 # Spellings of the content type that need no parsing: one of them comes with nearly every message.
 _KIND_OF = {kind: kind for kind in KINDS} | {CONTENT_TYPES["opus"]: "audio/ogg"}
 
+# Version 00 of W3C Trace Context: trace, span (neither of them zero) and flags.
+TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
+
 _CUT = "airsift-truncated"
 _ATTEMPT = "airsift-attempt"
 
@@ -68,7 +73,7 @@ class AudioHeaders(NamedTuple):
     """The parsed headers.
 
     `rate` is 0 if neither header nor default gives one; `again` is whether the message is a
-    replayed dead letter.
+    replayed dead letter; `trace` is its ``traceparent``, "" where there is no valid one.
     """
 
     content_type: str
@@ -77,6 +82,7 @@ class AudioHeaders(NamedTuple):
     start_sample: int | None
     time_ms: int | None
     again: bool = False
+    trace: str = ""
 
 
 def read_headers(headers: Iterable[tuple[str, bytes]], limits: WireSettings) -> AudioHeaders:
@@ -111,7 +117,14 @@ def read_headers(headers: Iterable[tuple[str, bytes]], limits: WireSettings) -> 
             "message, or set kafka.wire.default_rate"
         )
     place = _number(texts, "start_sample"), _number(texts, "time_ms")
-    return AudioHeaders(kind, rate, channels, *place, again=_ATTEMPT in texts)
+    again = _ATTEMPT in texts
+    return AudioHeaders(kind, rate, channels, *place, again=again, trace=_trace(texts))
+
+
+def _trace(texts: dict[str, str]) -> str:
+    """Return the ``traceparent``; an invalid one is ignored, as its standard says."""
+    text = texts.get("traceparent") or texts.get("ce_traceparent")
+    return text if text and TRACEPARENT.fullmatch(text) else ""
 
 
 def _texts(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:

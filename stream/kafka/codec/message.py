@@ -299,7 +299,9 @@ class ChunkDecoder:
         else:
             time = state.timeline.time(start, decoded.rate, placement.verdict)
         return DecodedMessage(
-            AudioChunk(station, start, decoded.samples, decoded.rate, time), begin, placement
+            AudioChunk(station, start, decoded.samples, decoded.rate, time, trace=fields.trace),
+            begin,
+            placement,
         )
 
     def resume(self, station: str, begin: ResumePoint) -> None:

@@ -30,16 +30,17 @@ from stream.kafka.client.connect import ensure_topics
 from stream.kafka.client.dead_letters import DeadLetterProducer
 from stream.kafka.client.moved_stations import MovedStations, committed_offsets
 from stream.kafka.client.refusals import Refusals
-from stream.kafka.client.sink import as_message
 from stream.kafka.client.state_topic import ensure_state_topic
 from stream.kafka.client.tail import waiting_messages
 from stream.kafka.client.topic_watch import TopicWatch
+from stream.kafka.codec.event_message import no_trace
 from stream.kafka.faust.consumer import FaustConsumer, as_broker_error, as_received
 from stream.kafka.faust.privates import last_reads, log_stray_error
 from stream.kafka.faust.producer import FaustProducer
 from stream.kafka.faust.state_table import StateTable
 from stream.kafka.faust.watchdog import Watchdog
 from stream.kafka.health import Connectivity, MemberHealth, Readiness
+from stream.kafka.schema_registry import open_format
 from stream.runner import Runner
 from stream.sinks.base import Sink
 from stream.sources.base import Lost, Resumed, SourceStatus
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from faust.types.tuples import Message as FaustMessage
 
     from stream.events import Event
+    from stream.kafka.codec.event_message import EventFormat, TraceOf
     from stream.kafka.records.consumer_record import ConsumerRecord
     from stream.kafka.settings import KafkaSettings
     from stream.pipeline import Pipeline
@@ -65,12 +67,14 @@ log = logging.getLogger(__name__)
 class _EventSink(Sink):
     """Hands events to the producer, which sends them when the loop awaits it."""
 
-    def __init__(self, producer: FaustProducer, topics: Mapping[str, str]) -> None:
-        self._producer, self._topics = producer, topics
+    def __init__(
+        self, producer: FaustProducer, topics: Mapping[str, str], form: EventFormat
+    ) -> None:
+        self._producer, self._topics, self._format = producer, topics, form
 
     def write(self, events: Sequence[Event]) -> None:
         for event in events:
-            self._producer.put(self._topics[event.kind], as_message(event))
+            self._producer.put(self._topics[event.kind], self._format.encode(event))
 
 
 class Worker(MemberHealth, SourceStatus):
@@ -88,6 +92,8 @@ class Worker(MemberHealth, SourceStatus):
         Kinds of events that will be published. Topics and rights of other kinds are not needed.
     observer : Observer
         Is called after every iteration of the loop.
+    trace_of : callable
+        Gives the ``traceparent`` of a station's events.
 
     Attributes
     ----------
@@ -110,7 +116,9 @@ class Worker(MemberHealth, SourceStatus):
         checkpoint_s: float,
         kinds: Collection[str] | None = None,
         observer: Observer = NullObserver(),  # noqa: B008  # it has no state
+        trace_of: TraceOf = no_trace,
     ) -> None:
+        self._format = open_format(settings, kinds, trace_of)
         self._settings = settings
         self._pipeline = pipeline
         self._checkpoint_s = checkpoint_s
@@ -177,7 +185,7 @@ class Worker(MemberHealth, SourceStatus):
         )
         progress = self._watchdog.progress
         self._state = StateTable(self._settings, progress, self._count_unreadable)
-        events = _EventSink(self._producer, self._events)
+        events = _EventSink(self._producer, self._events, self._format)
         self._runner = Runner(self._pipeline, [events], stop, self._observer)
         self._watchdog.start()
         consumer.start()

@@ -1,0 +1,169 @@
+"""The Helm chart makes what the plain manifests have, and has Prometheus' rules from one file.
+
+Its templates are rendered by Helm itself (`make helm`); no cluster has seen them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tarfile
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from airsift import __version__, config
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "deploy/helm/airsift"
+RULES = ROOT / "deploy/prometheus/alerts.yml"
+HELM = shutil.which("helm", path=str(ROOT / ".helm")) or shutil.which("helm")
+with_helm = pytest.mark.skipif(HELM is None, reason="there is no Helm: `make helm` builds it")
+OPTIONAL = ["serviceMonitor.enabled=true", "prometheusRule.enabled=true", "keda.enabled=true"]
+
+
+def helm(*words, fails=False):
+    command = [HELM, *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert bool(done.returncode) == fails, done.stdout + done.stderr
+    return done.stderr if fails else done.stdout
+
+
+def render(*sets, fails=False):
+    """Return the objects of the chart by kind and name, or the error."""
+    options = [word for each in sets for word in ("--set", each)]
+    words = ["--namespace", "radio", "--kube-version", "1.31.0"]  # without a cluster it takes 1.20
+    text = helm("template", "airsift", str(CHART), *words, *options, fails=fails)
+    if fails:
+        return text
+    return {(o["kind"], o["metadata"]["name"]): o for o in yaml.safe_load_all(text) if o}
+
+
+def manifests(name):
+    objects = yaml.safe_load_all((ROOT / "deploy/kubernetes" / name).read_text())
+    return {(o["kind"], o["metadata"]["name"]): o for o in objects}
+
+
+def plain(value):
+    """Return an object without what only a chart has: labels, annotations, the release's name."""
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    if not isinstance(value, dict):
+        return "worker" if value == "airsift-worker" else value
+    left = {k: plain(v) for k, v in value.items() if k not in ("labels", "annotations")}
+    left.pop("app.kubernetes.io/instance", None)
+    if "airsift.toml" in left:
+        left["airsift.toml"] = tomllib.loads(left["airsift.toml"])
+    return left
+
+
+def test_the_rules_are_one_file():
+    linked = CHART / "files/alerts.yml"
+    assert linked.is_symlink()
+    assert linked.resolve() == RULES
+
+
+def test_the_chart_is_of_this_version():
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["version"] == chart["appVersion"] == __version__
+
+
+@with_helm
+@pytest.mark.process
+def test_helm_finds_nothing_wrong():
+    helm("lint", "--strict", str(CHART))
+    helm("lint", "--strict", str(CHART), *(w for each in OPTIONAL for w in ("--set", each)))
+
+
+@with_helm
+@pytest.mark.process
+def test_it_makes_what_the_manifests_have():
+    made = {(kind, name.replace("-worker", "")): o for (kind, name), o in render().items()}
+    written = {
+        (kind, name.replace("worker", "airsift")): o
+        for (kind, name), o in manifests("airsift.yaml").items()
+    }
+    assert made.keys() == written.keys()
+    for key, each in written.items():
+        assert plain(made[key]) == plain(each), key
+
+
+@with_helm
+@pytest.mark.process
+def test_it_scales_as_the_manifest_does_and_no_replicas_contradict_it():
+    made = render(*OPTIONAL)
+    [scaled] = manifests("keda.yaml").values()
+    assert plain(made["ScaledObject", "airsift"]) == plain(scaled)
+    assert "replicas" not in made["StatefulSet", "airsift"]["spec"]
+    error = render("keda.enabled=true", "keda.maxReplicas=25", fails=True)
+    assert "config.kafka.topics.partitions=24" in error
+
+
+@with_helm
+@pytest.mark.process
+def test_prometheus_finds_the_workers_under_the_job_of_the_rules():
+    made = render(*OPTIONAL, "serviceMonitor.labels.release=prometheus")
+    rule, monitor = made["PrometheusRule", "airsift"], made["ServiceMonitor", "airsift"]
+    assert rule["spec"] == yaml.safe_load(RULES.read_text())
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    service = made["Service", "airsift-worker"]
+    labels = service["metadata"]["labels"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert monitor["spec"]["namespaceSelector"] == {"matchNames": ["radio"]}
+    [endpoint] = monitor["spec"]["endpoints"]
+    assert endpoint["port"] in [port["name"] for port in service["spec"]["ports"]]
+    assert labels[monitor["spec"]["jobLabel"]] == "airsift"
+    pod = made["StatefulSet", "airsift"]["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= pod.items()
+
+
+@with_helm
+@pytest.mark.process
+def test_values_become_the_configuration_that_a_worker_reads(tmp_path):
+    made = render(
+        "config.run.checkpoint_s=0.5",
+        r"config.watch.expected={radio \"one\"\, Köln,b}",
+        "config.kafka.wire.max_s=30",
+        "config.kafka.exactly_once=true",
+        "config.model.path=C:\\\\model",
+    )
+    path = tmp_path / "airsift.toml"
+    path.write_text(made["ConfigMap", "airsift"]["data"]["airsift.toml"])
+    loaded = config.load(path, environ={}).config
+    assert loaded.run.checkpoint_s == 0.5
+    assert loaded.watch.expected == ('radio "one", Köln', "b")
+    assert (loaded.watch.port, loaded.kafka.wire.max_s) == (9464, 30)
+    assert loaded.kafka.exactly_once is True
+    assert loaded.model.path.endswith("C:\\model")
+    checksum = "checksum/config"
+    pods = [each["StatefulSet", "airsift"]["spec"]["template"] for each in (made, render())]
+    assert len({pod["metadata"]["annotations"][checksum] for pod in pods}) == 2
+
+
+@with_helm
+@pytest.mark.process
+def test_what_is_switched_off_is_nowhere():
+    made = render(
+        "driver=worker", "catalogue.enabled=false", "config.identify=null", "kafkaSecret=",
+        "ca.certificate=", "podDisruptionBudget.enabled=false", "env[0].name=A", "env[0].value=b",
+    )  # fmt: skip
+    assert {kind for kind, _ in made} == {"ConfigMap", "Service", "StatefulSet"}
+    pod = made["StatefulSet", "airsift"]["spec"]["template"]["spec"]
+    assert "initContainers" not in pod
+    assert [v["name"] for v in pod["volumes"]] == ["config", "tmp"]
+    [worker] = pod["containers"]
+    assert worker["args"][0] == "worker"
+    assert {"name": "A", "value": "b"} in worker["env"]
+
+
+@with_helm
+@pytest.mark.process
+def test_a_package_holds_the_rules(tmp_path):
+    helm("package", str(CHART), "--destination", str(tmp_path))
+    [package] = tmp_path.glob("*.tgz")
+    with tarfile.open(package) as archive:
+        rules = archive.extractfile("airsift/files/alerts.yml")
+        assert rules is not None
+        assert rules.read() == RULES.read_bytes()
