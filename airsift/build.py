@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 from airsift.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airsift.config import Config
     from model.backend import Backend, Classifier, FrontEnd
     from stream.kafka.client.transactions import Transactions
+    from stream.kafka.settings import KafkaSettings
     from stream.load import Load
     from stream.pipeline import Pipeline
     from stream.sinks.base import Sink
-    from stream.sources.base import Source
+    from stream.sources.base import SelectiveSource, Source
     from stream.sources.settings import FileSettings, HttpSettings, MicrophoneSettings
     from stream.stages.identify import Identify
     from stream.stages.levels import Levels
@@ -40,15 +43,7 @@ BOUNDARY_GRID_S = 0.2  # as far apart as the frames that date boundaries
 
 def log_parts(source: str, sinks: list[str], config: Config) -> None:
     """Log what a service is about to load, read and publish."""
-    model = config.model.path or "the shipped one"
-    voice = (config.model.voice_path or "the shipped one") if config.model.voice else "none"
-    log.info(
-        "loads: network %s, network of voices %s, catalogue %s, repeats %s",
-        model,
-        voice,
-        config.identify.catalogue or "none",
-        config.repeats.folder or "none",
-    )
+    log.info("loads: %s", parts_in_words(config))
     topics = config.kafka.topics
     if source == "kafka":
         log.info(
@@ -60,6 +55,16 @@ def log_parts(source: str, sinks: list[str], config: Config) -> None:
         )
     if "kafka" in sinks:
         log.info("publishes: topics %s", ", ".join(topics.events.values()))
+
+
+def parts_in_words(config: Config) -> str:
+    """Return what a pipeline is made of, in one line."""
+    model = config.model.path or "the shipped one"
+    voice = (config.model.voice_path or "the shipped one") if config.model.voice else "none"
+    return (
+        f"network {model}, network of voices {voice}, catalogue "
+        f"{config.identify.catalogue or 'none'}, repeats {config.repeats.folder or 'none'}"
+    )
 
 
 def model_rate(config: Config) -> int:
@@ -361,7 +366,7 @@ def open_stations(path: Path, config: Config) -> StationsSource:
     ConfigError
         The list cannot be read, or no station of it can be used.
     """
-    from stream.stations.source import StationsSource
+    from stream.stations.source import KafkaStations, StationsSource
 
     def open_one(entry: StationEntry) -> Source:
         name, source, track = entry.name, entry.source, entry.track or None
@@ -373,7 +378,23 @@ def open_stations(path: Path, config: Config) -> StationsSource:
             return _microphone(name, entry.microphone_settings(config.microphone))
         return _file(source, name, config.file, track, for_levels=for_levels)
 
-    return StationsSource(path, open_one, config.http)
+    def open_kafka(entry: StationEntry, stations: Mapping[str, str]) -> SelectiveSource:
+        from stream.kafka.client.source import KafkaSource
+
+        kafka = kafka_of(entry, config)
+        return KafkaSource(kafka, rate=model_rate(config), stations=stations)
+
+    kafka = KafkaStations(config.kafka, open_kafka, config.run.checkpoint_s)
+    return StationsSource(path, open_one, config.http, kafka)
+
+
+def kafka_of(entry: StationEntry, config: Config) -> KafkaSettings:
+    """Return the section ``[kafka]`` for a station of a list.
+
+    The group is the list's alone: members with other keys would commit what it has not read.
+    """
+    kafka = entry.kafka_settings(config.kafka)
+    return kafka.model_copy(update={"group": f"{kafka.group}.stations.{kafka.topics.audio}"})
 
 
 def _web(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from airsift.errors import Backpressure
 from airsift.malloc import give_back_free_pages
-from stream.audio import AudioChunk
+from stream.audio import AudioChunk, end_of
 from stream.sources.base import Resumed, audio_of
 from stream.telemetry.observer import NullObserver, Observer
 
@@ -78,7 +78,7 @@ class Runner:
 
     1. Flush: every event written so far is acknowledged.
     2. Snapshot: the pipeline returns that of each station with audio since the last checkpoint,
-       if the source is resumable.
+       if the source resumes it.
     3. Store: the source stores the snapshots, and waits until they are acknowledged.
     4. Release: audio before the oldest sample of its station's snapshot is no longer needed.
     5. Commit: the source commits the position of the first audio that is still needed.
@@ -133,23 +133,30 @@ class Runner:
                 self._changed.discard(item.station)
         self._publish(items, events + self._pipeline.push(chunks))
 
-    def end(self) -> None:
-        """End all streams, and write the events that this completes."""
-        self._publish((), self._pipeline.push([], last=True))
+    def end(self, keep: Callable[[str], bool] = lambda station: False) -> None:
+        """End all streams but those to `keep`, and write the events that this completes."""
+        if kept := set(filter(keep, self._pipeline.sessions)):
+            others = sorted(self._pipeline.sessions.keys() - kept)
+            ends = [end_of(station, self._pipeline.rate) for station in others]
+            self._publish((), self._pipeline.push(ends))
+        else:
+            self._publish((), self._pipeline.push([], last=True))
 
     def checkpoint(self, source: Source) -> None:
         """Take all five steps of the commit rule."""
         for sink in self._sinks:
             while not self._tried(sink.flush, "flush"):
                 pass
-        snapshots = self.snapshots() if source.resumable else {}
+        snapshots = self.snapshots(source.resumes)
         with self.timed("settle"):
             source.checkpoint(snapshots)
         give_back_free_pages()
 
-    def snapshots(self) -> dict[str, StoredSnapshot]:
-        """Return the snapshots of the stations that have changed since this was last called."""
-        stations = sorted(self._changed)
+    def snapshots(
+        self, wanted: Callable[[str], bool] = lambda station: True
+    ) -> dict[str, StoredSnapshot]:
+        """Return the snapshots of wanted stations that have changed since this was last called."""
+        stations = sorted(filter(wanted, self._changed))
         snapshots = {station: self._pipeline.snapshot(station) for station in stations}
         self._changed.clear()
         return snapshots
@@ -214,11 +221,13 @@ def run_source(
         runner.step(items, source.behind_s)
         if progress is not None and (chunks := audio_of(items)):
             progress({chunk.station: chunk.end / chunk.rate for chunk in chunks})
-        if time.monotonic() >= next_checkpoint:
+        if time.monotonic() >= next_checkpoint or source.wants_checkpoint:
             runner.checkpoint(source)
             next_checkpoint = time.monotonic() + checkpoint_s * pipeline.load.checkpoint_factor
         if stop.requested:
             break
-    if not (source.resumable and stop.requested):
+    if not stop.requested:
         runner.end()
+    elif not source.resumable:
+        runner.end(source.resumes)
     runner.checkpoint(source)

@@ -65,6 +65,10 @@ class Terminal:
         """Return the program's end as a text file."""
         return open(os.dup(self.theirs), "w", encoding=encoding)  # noqa: PTH123
 
+    def type(self, text: str) -> None:
+        """Press keys; the program must have the terminal as its standard input."""
+        os.write(self._ours, text.encode())
+
     def resize(self, size: tuple[int, int]) -> None:
         """Change the size; the next query returns the new one."""
         columns, rows = size
@@ -154,6 +158,7 @@ def run(
     *,
     out: str = "terminal",
     err: str = "same",
+    typing: bool = False,
     while_running: Callable[[Terminal, subprocess.Popen[bytes]], None] | None = None,
     environ: Mapping[str, str] | None = None,
     timeout_s: float = 120.0,
@@ -165,6 +170,8 @@ def run(
     ----------
     out, err : {"terminal", "pipe", "same"}
         Where standard output and error go; ``err="same"`` is the terminal or pipe of `out`.
+    typing : bool
+        Whether the terminal of `out` is the standard input, too.
     while_running : callable, optional
         Is given the first terminal and the process.
     """
@@ -186,7 +193,11 @@ def run(
     }
     ran = Ran(0, first, first if err == "same" else second)
     with subprocess.Popen(
-        list(command), stdin=subprocess.DEVNULL, env=inherited, **ends, **options
+        list(command),
+        stdin=first.theirs if typing and first else subprocess.DEVNULL,
+        env=inherited,
+        **ends,
+        **options,
     ) as process:
         for terminal in {first, second} - {None}:
             terminal.let_go()

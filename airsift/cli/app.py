@@ -32,6 +32,8 @@ _COMMANDS = {
     "classify": ("classify", "classify"),
     "plot": ("plot", "plot"),
     "repeats": ("repeats", "repeats"),
+    "listen": ("listen", "listen"),
+    "devices": ("devices", "devices"),
     "run": ("run", "run"),
     "worker": ("worker", "worker"),
     "broker": ("broker", "broker"),

@@ -83,6 +83,10 @@ def report(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="What soundexchange and ddex ask for; repeatable."),
     ] = None,
+    clips: Annotated[
+        Path | None,
+        typer.Option(help="Of html: repeats.folder, for the sound of unknown pieces."),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -106,7 +110,7 @@ def report(
     flat file for radio.
     """
     chosen = output_format or _SUFFIXES.get("" if output is None else output.suffix, Output.html)
-    _check(chosen, table, field, group, stations)
+    _check(chosen, table, field, group, stations, clips)
     settings = load_config(config, sets)
     zone = zone_of(tz)
 
@@ -136,11 +140,11 @@ def report(
         ended = min(until, max(made, since + 1))
         if chosen in _ROYALTIES:
             ended = until  # it names the days; what is not over yet is just not stored
-        found = Report(
-            since, ended, made, zone,
-            [report_station(opened, name, since, ended, zone, silence_dbfs) for name in names],
-        )  # fmt: skip
-    _write(found, chosen, Part(table or Part.playlist), field or [], output)
+        reports = [report_station(opened, name, since, ended, zone, silence_dbfs) for name in names]
+        if not asked:  # events of files have no time
+            reports = [each for each in reports if each.first_ms is not None]
+        found = Report(since, ended, made, zone, reports)
+    _write(found, chosen, Part(table or Part.playlist), field or [], clips, output)
 
 
 def _check(
@@ -149,7 +153,12 @@ def _check(
     field: Sequence[str] | None,
     group: str | None,
     stations: Path | None,
+    clips: Path | None,
 ) -> None:
+    if clips is not None and chosen is not Output.html:
+        raise ConfigError(f"--clips {clips}: is for --format html alone")
+    if clips is not None and not clips.is_dir():
+        raise ConfigError(f"--clips {clips}: is no folder; name that of repeats.folder")
     if table is not None and chosen not in (Output.csv, Output.parquet):
         raise ConfigError(f"--table {table}: --format {chosen} has all tables; leave it out")
     if field and chosen not in _ROYALTIES:
@@ -206,7 +215,12 @@ def _members(path: Path, group: str, http: HttpSettings) -> list[str]:
 
 
 def _write(
-    found: Report, chosen: Output, part: str, field: Sequence[str], output: Path | None
+    found: Report,
+    chosen: Output,
+    part: str,
+    field: Sequence[str],
+    clips: Path | None,
+    output: Path | None,
 ) -> None:
     from airsift.reports import tables
     from airsift.reports.tables import Part, table_of
@@ -215,9 +229,7 @@ def _write(
     day = local(found.since, found.zone)
     name = f"airsift-{day:%Y-%m-%d}.{chosen}"
     if chosen is Output.html:
-        from airsift.reports.page import page_of
-
-        data = page_of(found)
+        data, remarks = _page(found, clips)
     elif chosen is Output.csv:
         data = csv_of(table_of(found, Part(part)))
     elif chosen is Output.json:
@@ -236,6 +248,20 @@ def _write(
     _put(data, output, name, is_binary=chosen in _BINARY)
     for remark in remarks:
         complain(f"airsift: {remark}")
+
+
+def _page(found: Report, folder: Path | None) -> tuple[bytes, tuple[str, ...]]:
+    from airsift.reports.page import page_of
+
+    if folder is None:
+        return page_of(found), ()
+    from airsift.reports.clips import Clips
+
+    clips = Clips(folder)
+    data = page_of(found, clips)
+    if not clips.left_out:
+        return data, ()
+    return data, (f"{clips.left_out} clips are left out, the page would be too large",)
 
 
 def _deliver(found: Report, chosen: Output, field: Sequence[str]) -> Delivery:

@@ -96,7 +96,9 @@ def run(
         opening.callback(opened.close)
         if is_service:
             log_parts(source or f"the stations of {stations}", names, settings)
-        pipeline = build_pipeline(settings, reorder=source == "kafka", with_levels=True, ready=True)
+        reorder = source in ("kafka", None)
+        pipeline = build_pipeline(settings, reorder=reorder, with_levels=True, ready=True)
+        pipeline.align.may_be_late = opened.resumes  # of a list, only those of Kafka
         sinks = [open_sink(name, settings, transactions, tracing) for name in names]
         for each in sinks:
             opening.callback(each.close)

@@ -15,7 +15,10 @@ from airsift.cli.common import ConfigOption, SetOption, complain, load_config, s
 from airsift.cli.rows import Format, Rows
 
 if TYPE_CHECKING:
+    from airsift.config import Config
+    from stream.audio import AudioChunk
     from stream.stations.check import Checked
+    from stream.stations.entry import StationEntry
 
 app = typer.Typer(no_args_is_help=True, help="Many stations in one process.")
 
@@ -52,13 +55,18 @@ def check(
     from stream.stations.check import check as check_station
     from stream.stations.entry import read_stations
 
-    read = read_stations(file, settings.http)
+    read = read_stations(file, settings.http, settings.kafka)
     for problem in read.problems:
         complain(f"airsift: {problem.text}")
     rows = None
     if output is not Output.text:
         rows = Rows(Format(output.value), list(Checked.__dataclass_fields__))
-    look = partial(check_station, http=settings.http, microphone=settings.microphone)
+    look = partial(
+        check_station,
+        http=settings.http,
+        microphone=settings.microphone,
+        kafka=partial(_of_kafka, settings),
+    )
     failed = len(read.problems)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for checked in pool.map(look, read.enabled.values()):
@@ -69,6 +77,16 @@ def check(
                 say(_in_words(checked))
     if failed:
         raise typer.Exit(1)
+
+
+def _of_kafka(config: Config, entry: StationEntry) -> tuple[str, AudioChunk, int]:
+    """Wait for the next audio of a station of Kafka."""
+    from airsift.build import kafka_of
+    from stream.kafka.client.peek import peek
+
+    kafka = kafka_of(entry, config)
+    found = peek(kafka, entry.key, kafka.connect_timeout_s)
+    return found.content_type, found.chunk, found.channels
 
 
 def _in_words(checked: Checked) -> str:

@@ -20,8 +20,9 @@ from stream.sinks.format import clock, song
 if TYPE_CHECKING:
     from datetime import tzinfo
 
+    from airsift.reports.clips import Clips
     from airsift.reports.playlist import Play
-    from airsift.reports.report import Report, Rotation, StationReport, Unknown
+    from airsift.reports.report import Report, Rotation, StationReport
     from stream.history.rows import TrackRow
 
 MAX_PLAYS = 20_000  # of a page, which browsers still scroll
@@ -30,17 +31,25 @@ _MAX_TRACKS = 200
 _MAX_OUTAGES = 200
 
 
-def page_of(report: Report) -> bytes:
-    """Return a report as a page, in UTF-8."""
+def page_of(report: Report, clips: Clips | None = None) -> bytes:
+    """Return a report as a page, in UTF-8.
+
+    Parameters
+    ----------
+    report : Report
+        What is in it.
+    clips : Clips, optional
+        The sound of unknown pieces.
+    """
     template = (files("airsift") / "reports" / "page.html").read_text(encoding="utf-8")
     head, _, tail = template.partition("@BODY@")
     title = f"airsift report, {_period(report)}"
-    body = "\n".join(_body(report))
+    body = "\n".join(_body(report, clips))
     # The body is put in last: a title in it may hold a mark of the template.
     return f"{head.replace('@TITLE@', _text(title))}{body}{tail}".encode()
 
 
-def _body(report: Report) -> Iterator[str]:
+def _body(report: Report, clips: Clips | None) -> Iterator[str]:
     yield f"<h1>{_text(_period(report))}</h1>"
     made = local_time(report.made, report.zone)
     zone = getattr(report.zone, "key", None) or f"{made:%Z}"
@@ -55,7 +64,7 @@ def _body(report: Report) -> Iterator[str]:
     if len(report.stations) > 1:
         yield from _overview(report)
     for number, station in enumerate(report.stations):
-        yield from _station(report, station, number, listed=listed)
+        yield from _station(report, station, number, clips, listed=listed)
 
 
 def _overview(report: Report) -> Iterator[str]:
@@ -70,7 +79,9 @@ def _overview(report: Report) -> Iterator[str]:
     yield _table(heads, rows, numbers=range(1, len(heads)))
 
 
-def _station(report: Report, station: StationReport, number: int, *, listed: bool) -> Iterator[str]:
+def _station(
+    report: Report, station: StationReport, number: int, clips: Clips | None, *, listed: bool
+) -> Iterator[str]:
     zone = report.zone
     yield f'<h2 id="s{number}">{_name(station.station)}</h2>'
     yield _cards(report, station)
@@ -101,17 +112,17 @@ def _station(report: Report, station: StationReport, number: int, *, listed: boo
         yield "</details>"
     if station.unknown:
         yield "<h3>Unknown pieces that were heard again</h3>"
-        yield _unknown(station.unknown, zone)
+        yield _unknown(station, zone, clips)
     if station.outages:
         yield from _outages(station, zone)
     if station.alarms:
         yield "<h3>Alarms</h3>"
         rows = [
             [_time(each.start, zone), "open" if each.is_open else _time(each.end, zone),
-             _text(each.name)]
+             _text(each.rule.replace("_", " ")), _text(each.severity), _text(each.text)]
             for each in station.alarms
         ]  # fmt: skip
-        yield _table(["from", "to", "alarm"], rows)
+        yield _table(["from", "to", "alarm", "severity", ""], rows)
 
 
 def _cards(report: Report, station: StationReport) -> str:
@@ -168,9 +179,9 @@ def _playlist(station: StationReport, zone: tzinfo | None) -> str:
             rows.append(f'<tr class="day"><td colspan="6">{begin:%A %Y-%m-%d}</td></tr>')
         is_new = play.key in new and not play.continued
         new -= {play.key}
-        rows.append(_row(_play_row(play, zone, is_new=is_new), numbers=(2, 3)))
-    heads = ["from", "to", "foreground", "under speech", "song", "album, label, ISRC"]
-    return _framed(heads, rows, numbers=(2, 3))
+        rows.append(_row(_play_row(play, zone, is_new=is_new), numbers=(3, 4)))
+    heads = ["from", "to", "song", "foreground", "under speech", "album, label, ISRC"]
+    return _framed(heads, rows, numbers=(3, 4))
 
 
 def _play_row(play: Play, zone: tzinfo | None, *, is_new: bool) -> list[str]:
@@ -180,24 +191,24 @@ def _play_row(play: Play, zone: tzinfo | None, *, is_new: bool) -> list[str]:
     return [
         f'<span class="t">{begin:%H:%M:%S}{" …" if play.continued else ""}</span>',
         f'<span class="t">{end:%H:%M:%S}</span>',
+        _song_cell(track, play.key, is_new=is_new),
         _length(play.foreground_ms),
         _length(play.under_speech_ms),
-        _song_cell(track, play.key, is_new=is_new),
         f'<span class="soft">{_text(", ".join(filter(None, record)))}</span>',
     ]
 
 
-def _unknown(pieces: Sequence[Unknown], zone: tzinfo | None) -> str:
+def _unknown(station: StationReport, zone: tzinfo | None, clips: Clips | None) -> str:
     rows = []
-    for each in pieces:
+    for each in station.unknown:
         times = ", ".join(f"{local_time(start, zone):%a %H:%M}" for start, _ in each.heard[:12])
         more = f" and {len(each.heard) - 12} more" if len(each.heard) > 12 else ""
         heard = sum(end - start for start, end in each.heard)
         what = " ".join(filter(None, (each.guess, each.label.replace("_", " "))))
-        rows.append(
-            [_text(each.cluster), _text(what), str(len(each.heard)), _length(heard),
-             _text(times + more)]
-        )  # fmt: skip
+        name = _text(each.cluster)
+        if clips is not None and (url := clips.url(station.station, each.cluster)):
+            name += f'<audio controls preload="none" src="{escape(url)}"></audio>'
+        rows.append([name, _text(what), str(len(each.heard)), _length(heard), _text(times + more)])
     return _table(["piece", "sounds like", "times", "heard", "when"], rows, numbers=(2, 3))
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from stream.history.plays import Play as Divided
 from stream.history.plays import plays_of
 from stream.history.rows import Row, TrackRow
 
@@ -92,8 +93,14 @@ def plays_in(
             plays.append(mine[-1])
         else:
             play.append(row)
-    found = (_play(rows, segments, since, until) for rows in plays)
-    return [play for play in found if play is not None]
+    cut = [_cut(rows, since, until) for rows in plays]
+    divided = iter(plays_of((piece for pieces in cut for piece in pieces), segments))
+    found = []
+    for rows, pieces in zip(plays, cut, strict=True):
+        parts = [next(divided) for _ in pieces]
+        if parts or since <= _begin(rows[0]) < until:
+            found.append(_play(rows, parts, since))
+    return found
 
 
 def key_of(row: Row) -> str:
@@ -115,32 +122,29 @@ def _goes_on(last: Row, row: Row) -> bool:
     return abs((now - before) * 1000 - passed) <= _AGREE_MS + _DRIFT * abs(passed)
 
 
-def _play(
-    rows: Sequence[Row], segments: Sequence[tuple[int, int, str]], since: int, until: int
-) -> Play | None:
-    begin, end = _begin(rows[0]), max(_end(row) for row in rows)
+def _cut(rows: Sequence[Row], since: int, until: int) -> list[Row]:
+    """Return the parts of a play's matches in the period, without what two of them say twice."""
     pieces, at = [], since
     for row in rows:
         first, last = max(_begin(row), at), min(_end(row), until)
         if first < last:
             pieces.append(replace(row, starts_ms=first, ends_ms=last))
             at = last
-    if not pieces and not (begin == end and since <= begin < until):
-        return None
-    divided = plays_of(pieces, segments)
-    foreground = sum(round(each.foreground_s * 1000) for each in divided)
-    under_speech = sum(round(each.under_speech_s * 1000) for each in divided)
-    other = sum(round(each.other_s * 1000) for each in divided)
+    return pieces
+
+
+def _play(rows: Sequence[Row], parts: Sequence[Divided], since: int) -> Play:
+    begin = _begin(rows[0])
     return Play(
         key_of(rows[-1]),
         rows[-1].track,
         begin,
-        end,
+        max(_end(row) for row in rows),
         begin < since,
         max(row.score or 0.0 for row in rows),
-        foreground,
-        under_speech,
-        other,
+        sum(round(each.foreground_s * 1000) for each in parts),
+        sum(round(each.under_speech_s * 1000) for each in parts),
+        sum(round(each.other_s * 1000) for each in parts),
     )
 
 

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from airsift.reports.airtime import LABELS, MUSIC, STATES, Run, runs_of, sums_by_part
 from airsift.reports.days import Part, days, hours
@@ -14,7 +14,6 @@ from airsift.reports.playlist import HOLE_MS, Play, plays_in
 from stream.history.plays import union_ms
 
 if TYPE_CHECKING:
-    from airsift.json_types import JsonObject
     from stream.history.reader import History
     from stream.history.rows import Row, TrackRow
 
@@ -104,13 +103,24 @@ class Outage:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """An alarm that was open in the period. `details` are the fields of its own."""
+    """An alarm that was open in the period.
+
+    Parameters
+    ----------
+    start, end : int
+        From when to when; of one that is open, when it was last heard of.
+    rule, severity, text : str
+        What those who published it said of it.
+    is_open : bool
+        Whether it is not over.
+    """
 
     start: int
     end: int
-    name: str
+    rule: str
+    severity: str
+    text: str
     is_open: bool
-    details: JsonObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +241,7 @@ def report_station(
         sum(end - start for start, end in music) - union_ms(_spans(matches), music),
         _unknown(history.rows([station], ["repeat"], since, until)),
         _outages(runs, gaps),
-        _alarms(history.rows([station], ["alarm"], since, until)),
+        _alarms(history.rows([station], ["alarm"], None, until), since),
         history.has(station, "level", since, until),
         span.first_ms,
     )
@@ -289,7 +299,7 @@ def _unknown(rows: Iterable[Row]) -> list[Unknown]:
         if any(_text(row, "title") for row in some):
             continue
         [(label, _)] = Counter(row.label or "" for row in some).most_common(1)
-        counts = (cast("JsonObject", row.details or {}).get("count") for row in some)
+        counts = ((row.details or {}).get("count") for row in some)
         known = [count for count in counts if isinstance(count, int)]
         guess = _text(some[-1], "guess")
         spans = tuple(_spans(some))
@@ -313,16 +323,20 @@ def _outages(runs: Sequence[Run], gaps: Sequence[Row]) -> list[Outage]:
     return found
 
 
-def _alarms(rows: Iterable[Row]) -> list[Alarm]:
-    """Return alarms, whatever fields those who publish them give them."""
-    found = []
-    for row in _dated(rows):
-        details = dict(row.details or {})
-        names = (details.get(key) for key in ("alarm", "rule", "name"))
-        name = next((each for each in names if isinstance(each, str) and each), "alarm")
-        is_open = row.final is False
-        found.append(Alarm(row.starts_ms or 0, row.ends_ms or 0, name, is_open, details))
-    return found
+def _alarms(rows: Iterable[Row], since: int) -> list[Alarm]:
+    """Return the alarms that were open since then; one that is open ends where it began."""
+    return [
+        Alarm(
+            row.starts_ms or 0,
+            row.ends_ms or 0,
+            _text(row, "rule") or "alarm",
+            _text(row, "severity"),
+            _text(row, "text"),
+            row.final is False,
+        )
+        for row in _dated(rows)
+        if row.final is False or (row.ends_ms or 0) >= since
+    ]
 
 
 def _text(row: Row, name: str) -> str:

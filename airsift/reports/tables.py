@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from airsift.reports.airtime import STATES
 from airsift.reports.days import local_time
-from stream.lines import iso_time, one_line, to_json
+from stream.lines import iso_time, one_line
 
 if TYPE_CHECKING:
     from airsift.json_types import JsonObject
@@ -190,7 +190,7 @@ def _outages(station: StationReport, zone: tzinfo | None) -> Iterator[tuple[Valu
 def _alarms(station: StationReport, zone: tzinfo | None) -> Iterator[tuple[Value, ...]]:
     for each in station.alarms:
         span = _span(each.start, each.end, zone)
-        yield station.station, *span, each.name, each.is_open, to_json(each.details)
+        yield station.station, *span, each.rule, each.severity, each.is_open, each.text
 
 
 def _stations(station: StationReport, zone: tzinfo | None) -> Iterator[tuple[Value, ...]]:
@@ -242,7 +242,7 @@ _PARTS: dict[Part, tuple[tuple[Column, ...], _Rows]] = {
         _unknown,
     ),
     Part.outages: ((*_SPAN, Column("reason", _TEXT)), _outages),
-    Part.alarms: ((*_SPAN, *_columns(alarm=_TEXT, open=_FLAG, details=_TEXT)), _alarms),
+    Part.alarms: ((*_SPAN, *_columns(rule=_TEXT, severity=_TEXT, open=_FLAG, text=_TEXT)), _alarms),
     Part.stations: (
         (
             Column("uptime", _NUMBER), *_AIRTIME,

@@ -1,7 +1,8 @@
 """What levels cost beside decoding, on one thread.
 
 The stage `levels` beside FFmpeg with `AudioReader`, on a minute of stereo made of the clips of the
-demo (speech, music, noise), in each codec of web radio. Every round decodes the file once and
+demo (speech, music, noise), in each codec of web radio, and in MP3 and WAV with the same in both
+channels, as speech mostly has. Every round decodes the file once and
 measures its levels once, in chunks of half a second as of a live stream; times are CPU, and the
 ratio is the median of the ratios of single rounds. The two parts of the stage that compute most
 follow: K-weighting and true peak. Aim: less than a fifth of the decode.
@@ -38,6 +39,11 @@ FORMATS = [
     ("FLAC 44.1 kHz", "a.flac", "flac", 44_100, 0),
     ("WAV 44.1 kHz", "a.wav", "pcm_s16le", 44_100, 0),
 ]
+SAME = [
+    (f"{title}, left = right", *rest)
+    for title, *rest in FORMATS
+    if rest[1] in ("libmp3lame", "aac", "libopus", "pcm_s16le")
+]
 
 
 @cache
@@ -51,8 +57,9 @@ def programme(rate: int) -> np.ndarray:
     return np.clip(stereo, -1, 1).astype(np.float32)
 
 
-def write(path: Path, codec: str, rate: int, bit_rate: int) -> None:
-    samples = (programme(rate) * 32_767).astype(np.int16)
+def write(path: Path, codec: str, rate: int, bit_rate: int, *, same: bool) -> None:
+    sound = programme(rate)
+    samples = ((sound[[0, 0]] if same else sound) * 32_767).astype(np.int16)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, layout="stereo")
         if bit_rate:
@@ -80,9 +87,10 @@ def cpu_us(began: float) -> float:
 
 
 def compare(report: Report, folder: Path) -> None:
-    for title, name, codec, rate, bit_rate in FORMATS:
+    for each in [*FORMATS, *SAME]:
+        title, name, codec, rate, bit_rate = each
         path = folder / name
-        write(path, codec, rate, bit_rate)
+        write(path, codec, rate, bit_rate, same=each in SAME)
         rows = []
         for _ in range(ROUNDS + 1):
             began = time.process_time()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Column, ColumnElement, Select, case, func, or_, select
+from sqlalchemy import Column, ColumnElement, Select, bindparam, case, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from airsift.errors import ConfigError, SourceError
@@ -218,18 +218,32 @@ class History:
         before_ms : int
             The moment.
         """
-        found: set[str] = set()
-        for of in self._series_of([station], ["match"]):
-            for key in keys:
-                numbers = select(tracks.c.id).where(tracks.c.track == key).scalar_subquery()
-                earlier = select(events.c.series_id).where(
-                    events.c.track_id.in_(numbers),
-                    events.c.starts_ms < before_ms,
-                    events.c.series_id == of.number,
-                )
-                if self._connection.execute(earlier.limit(1)).first() is not None:
-                    found.add(key)
-        return found
+        numbers: dict[str, list[int]] = {}
+        asked = sorted(keys)
+        for first in range(0, len(asked), _FETCHED):
+            some = select(tracks.c.track, tracks.c.id).where(
+                tracks.c.track.in_(asked[first : first + _FETCHED])
+            )
+            for key, number in self._connection.execute(some):
+                numbers.setdefault(key, []).append(number)
+        earlier = (
+            select(events.c.series_id)
+            .where(
+                events.c.track_id == bindparam("track"),
+                events.c.starts_ms < before_ms,
+                events.c.series_id == bindparam("series"),
+            )
+            .limit(1)
+        )
+        return {
+            key
+            for of in self._series_of([station], ["match"])
+            for key, its in numbers.items()
+            if any(
+                self._connection.execute(earlier, {"track": number, "series": of.number}).first()
+                for number in its
+            )
+        }
 
     def at(self, station: str, kind: str, moment_ms: int) -> list[Row]:
         """Return the events of a station and kind that sound at a moment."""

@@ -39,6 +39,7 @@ _FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "repeat": {"cluster": str, "count": int, "guess": str, "title": str},
     "level": {"level_dbfs": (int, float), "true_peak_dbtp": (int, float)},
     "gap": {"reason": str},
+    "alarm": {"rule": str, "severity": str, "final": bool, "text": str},
 }  # fmt: skip
 _TYPES = {str: "a text", int: "an integer", bool: "true or false", (int, float): "a number"}
 

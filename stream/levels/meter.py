@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FULL_SCALE = 32_767 / 32_768  # the greatest value of 16 bits: no sample can be beyond
 MIN_CLIPPED = 3  # samples in a row at full scale; one alone may be there by chance
+_FEW = 512  # samples of a second that are compared before all are
 _SURROUND = 1.41  # of loudspeakers at the sides, by BS.1770; bass has no weight
 # By the number of channels up to MAX_CHANNELS, in the order of FFmpeg and WAV. With more, their
 # mean is measured.
@@ -144,42 +145,58 @@ class Meter:
         begin, end = self._begin, self._end
         if end < rate:
             self._samples[:, history + end :] = 0
-        magnitudes = np.abs(self._samples)
+        # Left equals right in much of what is broadcast: then one of them is measured.
+        same = 2 if self.channels == 2 and _are_equal(*self._samples) else 1
+        samples = self._samples[: self.channels // same]
+        magnitudes = np.abs(samples)
         highest = _highest(magnitudes[:, history:])
         if not max(highest) <= MAX_SAMPLE:  # NaN is not
             _mend(self._samples)
-            magnitudes = np.abs(self._samples)
+            magnitudes = np.abs(samples)
             highest = _highest(magnitudes[:, history:])
-        second = self._samples[:, history:]
-        sums = block_sums(second)
+        sums = block_sums(samples[:, history:])
         n = end - begin
         totals = sums.sum(axis=1) / max(n, 1)
-        product = float(np.dot(second[0], second[1])) / max(n, 1) if self.channels > 1 else 0.0
         edges = block_edges(rate)
         whole = [i for i in range(BLOCKS_PER_S) if begin <= edges[i] and edges[i + 1] <= end]
         result = Second(
             start=self.start,
             n=n,
-            powers=totals.tolist(),
-            product=product,
-            weighted=self._weighted(whole, edges) if whole else [],
-            peak=self._peak(magnitudes, max(peak, *highest), is_long=bool(whole)),
-            clipped=self._clipped(magnitudes) if max(highest) >= FULL_SCALE else 0,
+            powers=totals.tolist() * same,
+            product=self._product(max(n, 1)),
+            weighted=self._weighted(samples, whole, edges, same) if whole else [],
+            peak=self._peak(samples, magnitudes, max(peak, *highest), is_long=bool(whole)),
+            clipped=same * self._clipped(magnitudes) if max(highest) >= FULL_SCALE else 0,
             silent=int((sums.sum(axis=0)[whole] == 0).sum()) if whole else 0,
             marks=marks_of(self._samples, magnitudes[:, history:]) if n == rate else [],
         )
         self._go_on()
         return result
 
-    def _weighted(self, whole: Sequence[int], edges: Sequence[int]) -> list[float]:
-        filtered = self._weighting.filtered(self._samples)[:, self._history :]
-        sums = self._of_channels @ block_sums(filtered)
+    def _product(self, n: int) -> float:
+        if self.channels == 1:
+            return 0.0
+        second = self._samples[:, self._history :]
+        return float(np.dot(second[0], second[1])) / n
+
+    def _weighted(
+        self, samples: NDArray[np.float32], whole: Sequence[int], edges: Sequence[int], same: int
+    ) -> list[float]:
+        filtered = self._weighting.filtered(samples)[:, self._history :]
+        sums = same * self._of_channels[: len(samples)] @ block_sums(filtered)
         return [float(sums[i]) / (edges[i + 1] - edges[i]) for i in whole]
 
-    def _peak(self, magnitudes: NDArray[np.float32], peak: float, *, is_long: bool) -> float:
+    def _peak(
+        self,
+        samples: NDArray[np.float32],
+        magnitudes: NDArray[np.float32],
+        peak: float,
+        *,
+        is_long: bool,
+    ) -> float:
         if not is_long or peak == 0:
             return peak
-        return true_peak(self._samples, magnitudes, self._history, oversampling(self.rate), peak)
+        return true_peak(samples, magnitudes, self._history, oversampling(self.rate), peak)
 
     def _clipped(self, magnitudes: NDArray[np.float32]) -> int:
         full = magnitudes >= FULL_SCALE
@@ -196,6 +213,11 @@ class Meter:
             self._begin = self._end = 0
         else:  # nothing follows: the audio, or its kind, ends here
             self._begin = self._end
+
+
+def _are_equal(left: NDArray[np.float32], right: NDArray[np.float32]) -> bool:
+    """Return whether two channels are equal; most that are not differ in a few samples."""
+    return bool((left[-_FEW:] == right[-_FEW:]).all()) and bool((left == right).all())
 
 
 def _highest(magnitudes: NDArray[np.float32]) -> list[float]:

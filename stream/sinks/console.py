@@ -87,7 +87,7 @@ class ConsoleSink(Sink):
             del self._printed[next(iter(self._printed))]
         start, end = begin_of(event), end_of(event)
         end = end if over else "-".ljust(len(end))
-        return f"{one_line(event.station)}  {start}  {end}  {_what(event)}"
+        return f"{one_line(event.station)}  {start}  {end}  {in_words(event)}"
 
     def _is_news(self, event: Level) -> bool:
         """Return whether a station has other faults than before."""
@@ -99,7 +99,8 @@ class ConsoleSink(Sink):
         return found != before
 
 
-def _what(event: Event) -> str:
+def in_words(event: Event) -> str:
+    """Return what an event says, but its station and its time."""
     match event:
         case Segment():
             voice = f"  {event.voice}" if event.voice else ""

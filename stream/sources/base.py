@@ -107,8 +107,8 @@ class Source(SourceStatus, Protocol):
     Attributes
     ----------
     resumable : bool
-        Whether another process can go on where this one stops. If so, stopping leaves open
-        segments open; if not, it ends them.
+        Whether another process can go on where this one stops, with all stations. If so, stopping
+        leaves open segments open; if not, it ends them, but of stations that it `resumes`.
     warnings : sequence of str
         What was wrong with the audio so far, for the user.
 
@@ -122,6 +122,21 @@ class Source(SourceStatus, Protocol):
 
     warnings: Sequence[str] = ()
 
+    @property
+    def wants_checkpoint(self) -> bool:
+        """Whether it waits for the next checkpoint, and gives nothing of some stations until then.
+
+        For the loop's thread, between two lists of items.
+        """
+        return False
+
+    def resumes(self, station: str) -> bool:
+        """Return whether another process can go on with a station where this one stops.
+
+        Where sources of several kinds are one, each has its own answer.
+        """
+        return self.resumable
+
     def __iter__(self) -> Iterator[Sequence[SourceItem]]:
         """Return the lists of items, once."""
         ...
@@ -129,11 +144,22 @@ class Source(SourceStatus, Protocol):
     def checkpoint(self, snapshots: Mapping[str, StoredSnapshot]) -> None:
         """Store snapshots: everything up to them is published and safe.
 
-        After a restart, a resumable source yields them as `Resumed`, and repeats the audio from
-        each snapshot's ``oldest`` sample on. Others are given none.
+        After a restart, a source yields them as `Resumed`, and repeats the audio from each
+        snapshot's ``oldest`` sample on. It is given none of stations that it does not resume.
         """
         return
 
     def close(self) -> None:
         """Let go of files, sockets and devices. Safe to call twice."""
         return
+
+
+class SelectiveSource(Source, Protocol):
+    """A source with many stations, of which some are received."""
+
+    def select(self, stations: Mapping[str, str]) -> None:
+        """Receive these stations from here on, each with its key, and forget all others.
+
+        Between two lists of items, in the thread that iterates.
+        """
+        ...

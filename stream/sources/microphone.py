@@ -8,24 +8,22 @@ gap and never a drift.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from queue import Empty, Full, Queue
-from typing import TYPE_CHECKING, Protocol, TypedDict
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from airsift.errors import SourceError
 from stream.audio import AudioChunk, rescale
 from stream.sources.base import Source
+from stream.sources.devices import find_device, load_portaudio, without_chatter
 from stream.sources.settings import MicrophoneSettings
 from stream.timekeeping import boot_time, slewed
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from numpy.typing import NDArray
 
 IDLE_S = 0.2  # maximum wait for the next batch
@@ -154,15 +152,6 @@ class _InputStream(Protocol):
     def close(self, ignore_errors: bool = True) -> None: ...
 
 
-class _Device(TypedDict):
-    """What is used of PortAudio's facts about a device."""
-
-    index: int
-    name: str
-    default_samplerate: float
-    max_input_channels: int
-
-
 class _Times(Protocol):
     """PortAudio's clock in s: now, and when the block's first sample was recorded."""
 
@@ -191,6 +180,8 @@ class MicrophoneSource(Source):
         Name of the device.
     rate : int
         Samples per second: the device's default.
+    is_absent : bool
+        Whether the device sends nothing and is opened again and again.
 
     Raises
     ------
@@ -207,8 +198,9 @@ class MicrophoneSource(Source):
         settings: MicrophoneSettings | None = None,
     ) -> None:
         self._closed = False
+        self.is_absent = False
         self._settings = settings or MicrophoneSettings.default()
-        with _without_chatter():
+        with without_chatter():
             self._stream: _InputStream | None = self._open()
         queue_blocks = round(self._settings.queue_s * 1000 / self._settings.block_ms)
         self._blocks = BlockQueue(station, self.rate, max(queue_blocks, 1))
@@ -223,6 +215,11 @@ class MicrophoneSource(Source):
         """Blocks in the queue."""
         return self._blocks.queued
 
+    @property
+    def waits_for(self) -> frozenset[str]:
+        """The device, while it is absent."""
+        return frozenset({f"microphone {self.name}"} if self.is_absent else ())
+
     def __iter__(self) -> Iterator[list[AudioChunk]]:
         self._start()
         silent_s = 0.0
@@ -234,7 +231,9 @@ class MicrophoneSource(Source):
             silent_s = 0.0 if chunks else silent_s + min(looked - before, 2 * IDLE_S)
             yield chunks
             if silent_s > SILENT_S:
+                self.is_absent = True
                 yield from self._wait_for_device()
+                self.is_absent = False
                 silent_s, looked = 0.0, time.monotonic()
 
     def close(self) -> None:
@@ -245,8 +244,8 @@ class MicrophoneSource(Source):
 
     def _open(self) -> _InputStream:
         """Return a stream of the device, not started; sets `name` and `rate`."""
-        sounddevice = _load()
-        info = _find(sounddevice, self._settings.device)
+        sounddevice = load_portaudio()
+        info = find_device(sounddevice, self._settings.device)
         self.name = str(info["name"])
         self.rate = round(info["default_samplerate"])
         try:
@@ -270,7 +269,7 @@ class MicrophoneSource(Source):
         absent_s, name = SILENT_S, self.name
         while absent_s < self._settings.absent_s:
             wait_s = REOPEN_S
-            with suppress(SourceError), _without_chatter():
+            with suppress(SourceError), without_chatter():
                 self._reopen()
                 wait_s = SILENT_S  # a sound server may delay the first block
             for _ in range(round(wait_s / IDLE_S)):
@@ -286,7 +285,7 @@ class MicrophoneSource(Source):
 
     def _reopen(self) -> None:
         self._stop()
-        sounddevice = _load()
+        sounddevice = load_portaudio()
         # PortAudio looks for devices once, when it is initialised.
         sounddevice._terminate()
         sounddevice._initialize()
@@ -298,7 +297,7 @@ class MicrophoneSource(Source):
         assert self._stream is not None
         try:
             self._stream.start()
-        except _load().PortAudioError as error:
+        except load_portaudio().PortAudioError as error:
             raise SourceError(
                 f"microphone {self.name}: does not start ({error}); check that it is plugged in, "
                 "or name another input"
@@ -315,44 +314,3 @@ class MicrophoneSource(Source):
         """Receive a block of shape [frames, channels] in PortAudio's thread."""
         at_s = times.inputBufferAdcTime
         self._blocks.put(block, at_s, max(times.currentTime - at_s, 0.0), status.input_overflow)
-
-
-def _load() -> ModuleType:
-    try:
-        import sounddevice
-    except OSError as error:
-        raise SourceError(
-            f"microphone: {error}; install PortAudio (on Debian: apt install libportaudio2)"
-        ) from error
-    module: ModuleType = sounddevice
-    return module
-
-
-def _find(sounddevice: ModuleType, device: str) -> _Device:
-    """Return PortAudio's information about an input device."""
-    asked = int(device) if device.isdecimal() else device or None
-    try:
-        info: _Device = sounddevice.query_devices(asked, "input")
-    except (sounddevice.PortAudioError, ValueError) as error:
-        known = sounddevice.query_devices()
-        inputs = [f"{d['index']} {d['name']}" for d in known if d["max_input_channels"] > 0]
-        hint = "choose from: " + "; ".join(inputs) if inputs else "this machine has no input"
-        reason = " ".join(str(error).split())
-        raise SourceError(
-            f"microphone {device or 'default'}: no such input ({reason}); {hint}"
-        ) from error
-    return info
-
-
-@contextmanager
-def _without_chatter() -> Iterator[None]:
-    """Hide the output of ALSA and JACK while they search for devices."""
-    terminal = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(terminal, 2)
-        os.close(terminal)
-        os.close(nowhere)

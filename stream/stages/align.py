@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from bisect import insort
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from stream.audio import AudioChunk, Discontinuity, EndOfStream, rescale
@@ -62,6 +62,9 @@ class Align(Stage):
     counts : Counter
         ``chunks``, ``dropped`` (repeated), ``late`` (dropped as well: their place was given up),
         ``trimmed``, ``reordered`` (were missing and came in time) and ``gaps``.
+    may_be_late : callable
+        Whether a station's chunks may come late, so that one that is missing is waited for; by
+        default those of all stations.
     """
 
     name = "align"
@@ -70,6 +73,7 @@ class Align(Stage):
         self.sessions = Sessions()
         self.rate = rate
         self.counts: Counter[str] = Counter()
+        self.may_be_late: Callable[[str], bool] = lambda station: True
         self._window = round(window_s * _NS)
 
     def push(self, items: Sequence[AudioChunk]) -> list[Aligned]:
@@ -99,10 +103,13 @@ class Align(Stage):
         if self._ahead(state, chunk) > 0:
             insort(state.held, chunk, key=_start)
             state.reach = max(state.reach, chunk.end * _NS // chunk.rate)
-            return self._release(state, self._window)
+            return self._release(state, self._window_of(chunk.station))
         if state.held and self._is_new(state, chunk):
             self.counts["reordered"] += 1
-        return self._pass(state, chunk) + self._release(state, self._window)
+        return self._pass(state, chunk) + self._release(state, self._window_of(chunk.station))
+
+    def _window_of(self, station: str) -> int:
+        return self._window if self._window and self.may_be_late(station) else 0
 
     def _release(self, state: AlignState, window: int) -> list[Aligned]:
         """Pass on what is held as far as it follows, or lies beyond the window."""

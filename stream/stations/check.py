@@ -16,6 +16,9 @@ from stream.sources.web_audio import Reading, open_web_audio
 from stream.sources.web_client import WebClient
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stream.audio import AudioChunk
     from stream.sources.settings import HttpSettings, MicrophoneSettings
     from stream.stations.entry import StationEntry
 
@@ -39,7 +42,7 @@ class Checked:
     kind : {"live", "file"}
         Whether its audio comes as it is on air.
     codec : str
-        FFmpeg's name of it; "pcm" for a microphone.
+        FFmpeg's name of it; "pcm" for a microphone; the content type for Kafka.
     rate, channels : int
         Samples per second, and channels.
     first_audio_s : float
@@ -61,7 +64,12 @@ class Checked:
     title: str = ""
 
 
-def check(entry: StationEntry, http: HttpSettings, microphone: MicrophoneSettings) -> Checked:
+def check(
+    entry: StationEntry,
+    http: HttpSettings,
+    microphone: MicrophoneSettings,
+    kafka: Callable[[StationEntry], tuple[str, AudioChunk, int]] | None = None,
+) -> Checked:
     """Open a station's source, and wait for its first audio.
 
     Parameters
@@ -70,6 +78,8 @@ def check(entry: StationEntry, http: HttpSettings, microphone: MicrophoneSetting
         The station.
     http, microphone : HttpSettings, MicrophoneSettings
         The sections of the configuration.
+    kafka : callable, optional
+        Waits for the next audio of a station of Kafka; returns its codec, the audio, and channels.
 
     Returns
     -------
@@ -83,6 +93,8 @@ def check(entry: StationEntry, http: HttpSettings, microphone: MicrophoneSetting
             return _web(entry, named, http)
         if entry.kind == "microphone":
             return _microphone(entry, named, microphone)
+        if entry.kind == "kafka":
+            return _kafka(entry, named, kafka)
         return _file(entry, named)
     except AirsiftError as error:
         return replace(named, problem=str(error))
@@ -128,6 +140,23 @@ def _microphone(entry: StationEntry, named: Checked, settings: MicrophoneSetting
                 name=source.name,
             )
     raise SourceError(f"{named.source}: the device sends no audio; check that it is not muted")
+
+
+def _kafka(
+    entry: StationEntry,
+    named: Checked,
+    wait_for: Callable[[StationEntry], tuple[str, AudioChunk, int]] | None,
+) -> Checked:
+    assert wait_for is not None
+    began = time.monotonic()
+    codec, chunk, channels = wait_for(entry)
+    return replace(
+        named,
+        codec=codec,
+        rate=chunk.rate,
+        channels=channels,
+        first_audio_s=round(time.monotonic() - began, 2),
+    )
 
 
 def _file(entry: StationEntry, named: Checked) -> Checked:

@@ -11,6 +11,11 @@
     source = "microphone:USB"
     group = "studio"
 
+    [[stations]]
+    name = "remote"
+    source = "kafka:station-7"                  # a key of the audio topic
+    kafka = { bootstrap_servers = "broker.example:9092" }
+
 A station that cannot be used is a line of what is wrong with it, and the others are used.
 """
 
@@ -20,21 +25,24 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from airsift.defaults import Section
 from airsift.errors import ConfigError
 from airsift.json_types import Json
-from stream.lines import one_line
+from stream.lines import one_line, to_json
 from stream.sources.settings import HttpSettings, MicrophoneSettings
 
-MICROPHONE = "microphone"
+MICROPHONE, KAFKA = "microphone", "kafka"
 _TABLE = "stations"
 
 # The name is a key in JSON, in Kafka and of time series: as any text, but one line of it.
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 _Word = Annotated[str, Field(max_length=200)]
+_Scalar = str | int | float | bool
+_Settings = TypeVar("_Settings", bound=Section)
 
 
 class StationEntry(BaseModel):
@@ -45,7 +53,8 @@ class StationEntry(BaseModel):
     name : str
         Station of its audio and its events; each once in the list.
     source : str
-        An address (``http://``, ``https://``), a file, ``microphone``, or ``microphone:DEVICE``.
+        An address (``http://``, ``https://``), a file, ``microphone``, ``microphone:DEVICE``, or
+        ``kafka:KEY``; ``kafka`` alone where the key is the name.
     group : str
         A word that several stations share.
     enabled : bool
@@ -54,6 +63,8 @@ class StationEntry(BaseModel):
         Number, language or title of the audio track; empty for the container's default.
     http : dict
         Keys of the section ``[http]`` of the configuration that differ for this station.
+    kafka : dict
+        And of the section ``[kafka]``, with its tables.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -63,7 +74,8 @@ class StationEntry(BaseModel):
     group: _Word = ""
     enabled: bool = True
     track: _Word = ""
-    http: dict[str, str | int | float | bool] = {}
+    http: dict[str, _Scalar] = {}
+    kafka: dict[str, _Scalar | dict[str, _Scalar]] = {}
 
     @field_validator("name", "group", "source", "track")
     @classmethod
@@ -74,16 +86,39 @@ class StationEntry(BaseModel):
         return text
 
     @property
-    def kind(self) -> Literal["web", "microphone", "file"]:
+    def kind(self) -> Literal["web", "microphone", "kafka", "file"]:
         """What `source` names."""
+        word = self.source.partition(":")[0]
+        if word == KAFKA:
+            return "kafka"
         if "://" in self.source:
             return "web"
-        is_device = self.source == MICROPHONE or self.source.startswith(f"{MICROPHONE}:")
-        return "microphone" if is_device else "file"
+        return "microphone" if word == MICROPHONE else "file"
+
+    @property
+    def key(self) -> str:
+        """The key of ``kafka:KEY``."""
+        return self.source.partition(":")[2] or self.name
+
+    @property
+    def broker(self) -> str:
+        """What stations of one broker and topic have in common."""
+        return to_json(dict(sorted(self.kafka.items())))
 
     def http_settings(self, settings: HttpSettings) -> HttpSettings:
         """Return the section ``[http]`` with the keys of this station."""
         return HttpSettings.model_validate({**settings.model_dump(), **self.http})
+
+    def kafka_settings(self, settings: _Settings) -> _Settings:
+        """Return the section ``[kafka]`` with the keys of this station."""
+        values = settings.model_dump()
+        for name, value in self.kafka.items():
+            table = values.get(name)
+            if isinstance(table, dict) and isinstance(value, dict):
+                values[name] = table | value
+            else:
+                values[name] = value
+        return type(settings).model_validate(values)
 
     def microphone_settings(self, settings: MicrophoneSettings) -> MicrophoneSettings:
         """Return the section ``[microphone]`` with the device of ``microphone:DEVICE``."""
@@ -128,7 +163,7 @@ class StationList:
         return {each.name: each for each in self.entries if each.enabled}
 
 
-def read_stations(path: Path, http: HttpSettings) -> StationList:
+def read_stations(path: Path, http: HttpSettings, kafka: Section | None = None) -> StationList:
     """Read a file that lists stations.
 
     Parameters
@@ -137,6 +172,8 @@ def read_stations(path: Path, http: HttpSettings) -> StationList:
         A TOML file with tables ``[[stations]]``. Files that it names are relative to its folder.
     http : HttpSettings
         The section ``[http]`` of the configuration, for what a station does not set.
+    kafka : Section, optional
+        The section ``[kafka]``; without it, stations of Kafka cannot be used.
 
     Raises
     ------
@@ -155,12 +192,17 @@ def read_stations(path: Path, http: HttpSettings) -> StationList:
         what = f"has {', '.join(others)}" if others else f"has a {_TABLE} that is no list"
         raise ConfigError(f"{path} {what}: it may hold tables [[{_TABLE}]] alone")
     entries: dict[str, StationEntry] = {}
+    keys: dict[tuple[str, str], str] = {}
     problems = []
     for number, table in enumerate(tables, 1):
         try:
-            entry = _entry(table, path.parent, http)
+            entry = _entry(table, path.parent, http, kafka)
             if entry.name in entries:
                 raise ValueError("has the name of a station above: give it another")
+            if entry.kind == "kafka":
+                key = entry.broker, entry.key
+                if (other := keys.setdefault(key, entry.name)) != entry.name:
+                    raise ValueError(f"has the key of station {other}: leave one of them out")
             entries[entry.name] = entry
         except ValueError as error:
             name = _name_of(table)
@@ -172,7 +214,7 @@ def read_stations(path: Path, http: HttpSettings) -> StationList:
     return StationList(tuple(entries.values()), tuple(problems))
 
 
-def _entry(table: object, folder: Path, http: HttpSettings) -> StationEntry:
+def _entry(table: object, folder: Path, http: HttpSettings, kafka: Section | None) -> StationEntry:
     """Return a station whose file is an absolute path.
 
     Raises
@@ -185,6 +227,17 @@ def _entry(table: object, folder: Path, http: HttpSettings) -> StationEntry:
         entry.http_settings(http)
     except ValidationError as error:
         raise ValueError(f"http: {_in_words(error)}") from error
+    if entry.kind == "kafka":
+        if kafka is None:
+            raise ValueError(f"source={entry.source}: no stations of Kafka are received here")
+        if not (entry.name + entry.key).isprintable():
+            raise ValueError("name and key must be printable characters, for Kafka")
+        try:
+            entry.kafka_settings(kafka)
+        except ValidationError as error:
+            raise ValueError(f"kafka: {_in_words(error)}") from error
+    elif entry.kafka:
+        raise ValueError(f"kafka: source={entry.source} has no use for it; leave it out")
     if entry.kind == "file":
         path = folder / Path(entry.source).expanduser()
         return entry.model_copy(update={"source": str(path.absolute())})

@@ -5,19 +5,26 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from airsift.errors import ConfigError
 from stream.sources.base import Source
 from stream.stations.entry import read_stations
 from stream.stations.receiver import Receiver
+from stream.stations.shared import SharedReceiver
 from stream.stations.watch import FileWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from stream.sources.base import SourceItem
+    from airsift.defaults import Section
+    from stream.snapshot import StoredSnapshot
+    from stream.sources.base import SelectiveSource, SourceItem
     from stream.sources.settings import HttpSettings
     from stream.stations.entry import StationEntry, StationList
 
@@ -27,11 +34,33 @@ IDLE_S = 0.2  # an iterating caller never waits longer
 CLOSE_S = 3.0  # longest wait for all threads together, some of which the network may hold up
 
 
+@dataclass(frozen=True, slots=True)
+class KafkaStations:
+    """How stations of Kafka are received.
+
+    Parameters
+    ----------
+    settings : Section
+        The section ``[kafka]`` of the configuration.
+    open_source : callable
+        Opens the source of some stations, each with its key, by one entry of them: all have the
+        same broker and topic.
+    checkpoint_s : float > 0
+        Seconds between two commits.
+    """
+
+    settings: Section
+    open_source: Callable[[StationEntry, Mapping[str, str]], SelectiveSource]
+    checkpoint_s: float
+
+
 class StationsSource(Source):
     """Every enabled station of a list, until it is closed, or all are files that are over.
 
     The law: what a station gives depends on its own entry and source alone. Others that fail, are
     added, changed or removed neither end it nor delay it.
+
+    Stations of Kafka go on after a restart where they were, and one source has all of a broker.
 
     Parameters
     ----------
@@ -41,6 +70,8 @@ class StationsSource(Source):
         Opens the source of an entry.
     http : HttpSettings
         The section ``[http]`` of the configuration.
+    kafka : KafkaStations, optional
+        How stations of Kafka are received; without it, an entry for one cannot be used.
 
     Raises
     ------
@@ -49,18 +80,26 @@ class StationsSource(Source):
     """
 
     def __init__(
-        self, path: Path, open_source: Callable[[StationEntry], Source], http: HttpSettings
+        self,
+        path: Path,
+        open_source: Callable[[StationEntry], Source],
+        http: HttpSettings,
+        kafka: KafkaStations | None = None,
     ) -> None:
         self._path, self._open_source, self._http = path, open_source, http
+        self._kafka = kafka
         self._watch = FileWatch(path)
         self._changed = threading.Condition()
         self._receivers: dict[str, Receiver] = {}
+        self._shared: dict[str, SharedReceiver] = {}  # by broker
         self._leaving: list[Receiver] = []  # stopped, and not yet taken to their end
+        self._leaving_shared: list[SharedReceiver] = []
+        self._last: list[SourceItem] = []  # of stations of Kafka that are gone
         self._left = {"reconnects": 0, "overflows": 0}  # of those that are gone
         self._warnings: list[str] = []
         self._behind_s = 0.0
         self._logged: frozenset[str] = frozenset()
-        read = read_stations(path, http)
+        self._listed = read = self._read()
         self._log_problems(read)
         if not read.enabled:
             raise ConfigError(f"{path} has no station that can be used: add [[stations]]")
@@ -83,6 +122,9 @@ class StationsSource(Source):
             if is_over:
                 return
             yield items
+            with self._changed:
+                for each in self._all_shared():
+                    each.processed()
 
     @property
     def warnings(self) -> list[str]:  # type: ignore[override]
@@ -92,7 +134,18 @@ class StationsSource(Source):
     @property
     def reconnects(self) -> int:  # type: ignore[override]
         """Times that a station was connected anew."""
-        return self._left["reconnects"] + sum(each.reconnects for each in self._all())
+        others = sum(each.reconnects for each in self._all_shared())
+        return self._left["reconnects"] + others + sum(each.reconnects for each in self._all())
+
+    @property
+    def counts(self) -> Counter[str]:  # type: ignore[override]
+        """What those of Kafka have counted."""
+        return sum((Counter(each.counts) for each in self._all_shared()), Counter())
+
+    @property
+    def refused(self) -> Counter[str]:  # type: ignore[override]
+        """What brokers have refused."""
+        return sum((Counter(each.refused) for each in self._all_shared()), Counter())
 
     @property
     def overflows(self) -> int:
@@ -101,7 +154,8 @@ class StationsSource(Source):
     @property
     def queued(self) -> int:
         with self._changed:
-            return sum(each.queued for each in self._all())
+            shared = sum(each.queued for each in self._all_shared())
+            return shared + sum(each.queued for each in self._all())
 
     @property
     def behind_s(self) -> float:
@@ -109,41 +163,72 @@ class StationsSource(Source):
 
     @property
     def failing(self) -> int:
-        return sum(bool(each.error) for each in self._all())
+        shared = sum(len(each.stations) for each in self._all_shared() if each.error)
+        return shared + sum(bool(each.error) for each in self._all())
+
+    @property
+    def wants_checkpoint(self) -> bool:
+        with self._changed:
+            return any(each.wants_checkpoint for each in self._shared.values())
+
+    def resumes(self, station: str) -> bool:
+        return any(station in each.stations for each in self._shared.values())
+
+    def checkpoint(self, snapshots: Mapping[str, StoredSnapshot]) -> None:
+        """Hand each broker's snapshots to its thread; an unreachable one delays none of them."""
+        for each in self._shared.values():
+            each.checkpoint(snapshots)
 
     def close(self) -> None:
         """Stop all stations."""
-        for each in self._all():
+        stopping: list[Receiver | SharedReceiver] = [*self._all(), *self._all_shared()]
+        for each in stopping:
             each.stop()
         deadline = time.monotonic() + CLOSE_S
-        for each in self._all():
+        for each in stopping:
             each.join(max(deadline - time.monotonic(), 0))
 
     def _all(self) -> list[Receiver]:
         return [*self._leaving, *list(self._receivers.values())]
 
+    def _all_shared(self) -> list[SharedReceiver]:
+        return [*self._leaving_shared, *list(self._shared.values())]
+
+    def _read(self) -> StationList:
+        kafka = self._kafka.settings if self._kafka is not None else None
+        return read_stations(self._path, self._http, kafka)
+
     def _take(self) -> list[SourceItem]:
         """Return what all stations have; those that leave first, as another may have its name."""
         now = time.monotonic()
         self._behind_s = max((each.waited_s(now) for each in self._all()), default=0.0)
-        items: list[SourceItem] = []
+        shared = self._all_shared()
+        self._behind_s = max([self._behind_s, *(each.behind_s for each in shared)])
+        items, self._last = self._last, []
+        for keyed in shared:
+            items += keyed.take()
         for each in self._all():
             items += each.take()
-        for each in [each for each in self._leaving if each.done]:
+        self._leaving_shared = [each for each in self._leaving_shared if not each.done]
+        left = [each for each in self._leaving if each.done]
+        for each in left:
             self._leaving.remove(each)
             self._left["reconnects"] += each.reconnects
             self._left["overflows"] += each.overflows
             self._warnings += each.warnings
+        if left:  # Kafka may have stations of their names now
+            self._follow_shared()
         if items:
             self._changed.notify_all()
         return items
 
     def _is_over(self) -> bool:
-        return all(each.done and not each.queued for each in self._all())
+        shared = self._shared or self._leaving_shared
+        return not shared and all(each.done and not each.queued for each in self._all())
 
     def _read_again(self) -> None:
         try:
-            read = read_stations(self._path, self._http)
+            read = self._read()
         except ConfigError as error:
             log.warning("%s; the stations stay as they are", error)
             return
@@ -164,7 +249,8 @@ class StationsSource(Source):
         One whose entry has become wrong goes on as it was.
         """
         wrong = {problem.name for problem in read.problems}
-        wanted = read.enabled
+        all_wanted = read.enabled
+        wanted = {name: each for name, each in all_wanted.items() if each.kind != "kafka"}
         with self._changed:
             stopped: dict[str, Receiver] = {}
             for name, receiver in list(self._receivers.items()):
@@ -179,10 +265,46 @@ class StationsSource(Source):
                     entry, self._open_source, self._changed, self._http.max_backoff_s, before
                 )
                 log.info("begins" if name not in stopped else "changes", extra={"station": name})
+            self._listed = read
+            self._follow_shared()
         for name, receiver in stopped.items():
             receiver.stop()
-            if name not in wanted:
+            if name not in all_wanted:
                 log.info("is removed", extra={"station": name})
+
+    def _follow_shared(self) -> None:
+        """Tell each broker's receiver its stations; begin those of new brokers.
+
+        A station that was another kind of source is begun when that has ended.
+        """
+        listed: dict[str, dict[str, str]] = {}
+        entries: dict[str, StationEntry] = {}
+        for name, entry in self._listed.enabled.items():
+            if entry.kind == "kafka" and self._leaves(name) is None:
+                listed.setdefault(entry.broker, {})[name] = entry.key
+                entries.setdefault(entry.broker, entry)
+        wrong = {problem.name for problem in self._listed.problems}
+        for broker, receiver in list(self._shared.items()):
+            before, stations = receiver.stations, listed.pop(broker, {})
+            stations |= {s: key for s, key in before.items() if s in wrong}
+            for name in sorted(before.keys() ^ stations.keys()):
+                verb = "begins" if name in stations else "is removed"
+                log.info(verb, extra={"station": name})
+            if stations != before:
+                self._last += receiver.select(stations)
+            if not stations:
+                self._leaving_shared.append(self._shared.pop(broker))
+        for broker, stations in listed.items():
+            assert self._kafka is not None
+            self._shared[broker] = SharedReceiver(
+                partial(self._kafka.open_source, entries[broker]),
+                stations,
+                self._changed,
+                self._kafka.checkpoint_s,
+                self._http.max_backoff_s,
+            )
+            for name in sorted(stations):
+                log.info("begins", extra={"station": name})
 
     def _leaves(self, name: str) -> Receiver | None:
         """Return the last station of a name that was removed and has not ended yet."""

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from airsift.reports.report import Report, report_station
 from stream.events import Event, Gap, Level, Match, Repeat, Segment
-from stream.history.rows import row_of
+from stream.history.rows import Row, row_of, row_of_fields
 from tests.stream.databases import Base
 
 RATE = 16_000
@@ -77,11 +77,28 @@ def events() -> list[Event]:
     return found
 
 
+def alarm(start_s: float, end_s: float, rule: str, *, final: bool) -> Row:
+    """Return what is stored of an alarm."""
+    event = Gap(*placed(NORTH, start_s, end_s), "")
+    fields = event.to_dict() | {
+        "schema": "airsift.alarm/1", "id": f"{NORTH}/alarm/{event.start}/{rule}", "rule": rule,
+        "severity": "critical", "final": final, "text": f"{rule} <i>",
+    }  # fmt: skip
+    return row_of_fields(fields, "alarm", RATE)
+
+
+ALARMS = [
+    alarm(-9000, -8000, "before", final=True),
+    alarm(-7000, -7000, "still_open", final=False),
+    alarm(10_830, 10_920, "silent_stream", final=True),
+]
+
+
 def base_of(folder: Path) -> Base:
     """Return a history with the events."""
     base = Base(folder / "history.db")
     with base.writer() as writer:
-        writer.write([row_of(event) for event in events()])
+        writer.write([*(row_of(event) for event in events()), *ALARMS])
     return base
 
 

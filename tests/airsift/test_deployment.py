@@ -27,6 +27,7 @@ from airsift.cli.app import make_app
 from fingerprint.catalogue import Catalogue
 from fingerprint.track import Track
 from stream.audio import AudioChunk
+from stream.events import Level
 from stream.kafka.settings import KafkaSettings
 from stream.sources.base import SourceStatus
 from stream.telemetry.telemetry import Telemetry
@@ -92,7 +93,8 @@ def test_silent_and_missing_stations_are_named_by_their_alerts():
 # Metrics
 
 FUNCTIONS = {"abs", "absent", "increase", "label_values", "max", "rate", "sum", "topk"}
-FUNCTIONS |= {"count", "histogram_quantile", "or", "unless", "vector"}
+FUNCTIONS |= {"bottomk", "histogram_quantile", "max_over_time", "quantile", "scalar"}
+FUNCTIONS |= {"count", "or", "unless", "vector"}
 PROMETHEUS_LABELS = {"instance", "job"}  # given to every series when it is scraped
 EXPRESSIONS = {
     **{f"alert {r['alert']}": r["expr"] for group in RULES["groups"] for r in group["rules"]},
@@ -104,6 +106,12 @@ EXPRESSIONS = {
     **{v["name"]: v["definition"] for v in DASHBOARD["templating"]["list"] if "definition" in v},
     "keda": SCALED["spec"]["triggers"][0]["metadata"]["query"],
 }
+
+
+LEVEL = Level(
+    "a", 0, 80_000, 16_000, None, -25.0, (-25.0, -25.0), -3.0, -23.0, -23.0, -23.0, 0.9, 0, 0.0, ()
+    , True,
+)  # fmt: skip
 
 
 class Refused(SourceStatus):
@@ -118,6 +126,8 @@ def exported():
     watch.activity._silent.add("a")  # known only after half a minute
     watch.collector._drifts = [("a", 1.0)]  # known only after 12 minutes
     watch.collector._source = Refused()
+    # A level, and its faults, are known after levels.interval_s.
+    watch.collector._levels = [(LEVEL, ["frozen"])]
     found = {"up": set()}
     for family in text_string_to_metric_families(generate_latest(watch.metrics.registry).decode()):
         for sample in family.samples:

@@ -74,6 +74,14 @@ def test_outages_have_their_reason(base, north):
     assert (nothing.end - nothing.start, nothing.reason) == (82_800_000, "")
 
 
+def test_alarms_that_were_open_in_the_period(north):
+    shown = [(each.rule, each.is_open, each.severity, each.text) for each in north.alarms]
+    assert shown == [
+        ("still_open", True, "critical", "still_open <i>"),
+        ("silent_stream", False, "critical", "silent_stream <i>"),
+    ]
+
+
 def sums(report: Report) -> list[int]:
     """Return all that adds up: milliseconds of states, plays, and seconds of plays."""
     [station] = report.stations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -73,3 +74,23 @@ def test_a_zone_whose_day_begins_at_one():
     start, end = whole_day(ms(cairo, 2023, 4, 28, 12), cairo)
     assert end - start == 23 * HOUR_MS
     assert days(start, end, cairo)[0].local.hour == 1
+
+
+@pytest.fixture
+def machine_in_berlin(monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("machine_in_berlin")
+@pytest.mark.parametrize(("day", "count"), [((2026, 3, 29), 23), ((2026, 10, 25), 25)])
+def test_without_a_zone_days_are_those_of_the_machine(day, count):
+    start, end = whole_day(ms(BERLIN, *day, 12), None)
+    assert (start, end) == whole_day(ms(BERLIN, *day, 12), BERLIN)
+    found = hours(start, end, None)
+    assert [part.start for part in found] == [part.start for part in hours(start, end, BERLIN)]
+    assert len(found) == count
+    assert len(days(start, end, None)) == 1

@@ -14,9 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.cli.report import csv_of
+from airsift.reports.clips import Clips
 from airsift.reports.page import page_of
 from airsift.reports.tables import Part, as_object, table_of
+from fingerprint.repeats.store import Store, folder_of
 from stream.lines import to_cell
+from stream.testing import tone, write_wav
 from tests.airsift.reported import FORMULA, HOSTILE, NORTH, base_of, report_of
 from tests.browser import browser
 from tests.stream.databases import Base
@@ -145,14 +148,58 @@ def test_a_page_is_whole_and_nothing_is_injected(report):
     assert "url(" not in page
     assert "@import" not in page
     # Names and titles are there as they are, as text.
-    for text in (HOSTILE, FORMULA, "connection lost <b>", "Ghøst ヲ"):
+    for text in (HOSTILE, FORMULA, "connection lost <b>", "Ghøst ヲ", "still_open <i>"):
         assert text in found.text
+
+
+def store_clip(root: Path, station: str, cluster: str, seconds: float = 2.0) -> Path:
+    """Store a clip as airsift does."""
+    path = Store(folder_of(root, station)).clip(cluster)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_wav(path, tone(seconds), 16_000)
+    return path
+
+
+def test_clips_of_unknown_pieces_are_in_the_page(report, tmp_path: Path):
+    store_clip(tmp_path, NORTH, "59ffb420f9")
+    page = page_of(report, Clips(tmp_path)).decode()
+    [url] = re.findall(r'<audio controls preload="none" src="([^"]+)"', page)
+    assert url.startswith("data:audio/mpeg;base64,")
+
+
+def test_a_cluster_names_no_other_file(tmp_path: Path):
+    store_clip(tmp_path, "other", "ab")
+    clips = Clips(tmp_path)
+    assert clips.url("other", "ab")
+    for station, cluster in [
+        ("x", "../../other/clips/ab"),
+        ("other", "ab\0"),
+        ("..", "ab"),
+        ("", ""),
+    ]:
+        assert clips.url(station, cluster) == ""
+
+
+@pytest.mark.parametrize("damage", [b"", b"RIFF", b"\xff" * 5000])
+def test_a_damaged_clip_is_none(tmp_path: Path, damage):
+    path = store_clip(tmp_path, "r", "ab")
+    path.write_bytes(damage)
+    assert Clips(tmp_path).url("r", "ab") == ""
+
+
+def test_clips_are_left_out_before_a_page_is_too_large(tmp_path: Path):
+    clips = Clips(tmp_path, max_bytes=1_000)
+    for cluster in ("aa", "bb", "cc"):
+        store_clip(tmp_path, "r", cluster)
+    found = [bool(clips.url("r", cluster)) for cluster in ("aa", "bb", "cc")]
+    assert (found, clips.left_out) == ([True, False, False], 2)
 
 
 @pytest.mark.process
 def test_a_browser_shows_it(report, tmp_path: Path):
     path = tmp_path / "report.html"
-    path.write_bytes(page_of(report))
+    store_clip(tmp_path, NORTH, "59ffb420f9", 3.0)
+    path.write_bytes(page_of(report, Clips(tmp_path)))
     with browser(tmp_path) as page:
         colours = set()
         for width, dark in ((1180, False), (1180, True), (390, False)):
@@ -167,6 +214,11 @@ def test_a_browser_shows_it(report, tmp_path: Path):
         assert names == [NORTH, HOSTILE]
         bars = page.evaluate("document.querySelectorAll('.chart .hit').length")
         assert bars == 48
+        sounds = page.evaluate(
+            "new Promise((done) => { const a = document.querySelector('audio');"
+            " a.onloadedmetadata = () => done(a.duration); a.onerror = () => done(-1); a.load(); })"
+        )
+        assert sounds == pytest.approx(3.0, abs=0.2)
         shown = page.evaluate(
             "[...document.querySelectorAll('.chart')].every((each) => each.getBBox().width > 100)"
         )

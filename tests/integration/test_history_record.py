@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,11 +18,14 @@ from stream.kafka.client.sink import KafkaSink
 from stream.kafka.codec.event_message import EventFormat
 from stream.kafka.settings import KafkaSettings
 from stream.sinks.database import DatabaseSink
+from tests.command import airsift
 from tests.stream.databases import Base, database_settings
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.process
 
 RATE = 16_000
+ROOT = Path(__file__).parents[2]
 KINDS = ["segment", "match", "gap"]
 T0 = 1_800_000_000
 
@@ -59,6 +65,29 @@ def record(settings: KafkaSettings, url: Path, folder: Path, **changes: object) 
         source.close()
         sink.close()
     return recorder
+
+
+def arguments(settings: KafkaSettings, url: Path) -> list[str]:
+    """Return the options by which a command works on the topics of a test."""
+    topics = settings.topics.model_dump()
+    sets = [f"kafka.topics.{name}={topic}" for name, topic in topics.items()]
+    sets += [
+        f"database.url={url}", f"database.spool_folder={url.parent / 'spool'}", "watch.port=0",
+        'database.kinds=["segment", "match", "gap"]', "kafka.session_timeout_s=6",
+    ]  # fmt: skip
+    return [
+        "--kafka", settings.bootstrap_servers, "--group", f"{settings.group}-command",
+        *(f"--set={each}" for each in sets),
+    ]  # fmt: skip
+
+
+def count(url: Path) -> int:
+    """Return how many rows there are, 0 without a history."""
+    try:
+        with sqlite3.connect(f"{url.as_uri()}?mode=ro", uri=True) as connection:
+            return int(connection.execute("SELECT count(*) FROM airsift_events").fetchone()[0])
+    except sqlite3.Error:
+        return 0
 
 
 def stored(url: Path) -> list:
@@ -138,21 +167,36 @@ def test_without_the_database_nothing_is_committed(kafka_settings: KafkaSettings
     assert stored(url) == expected(EVENTS[:5])
 
 
-def test_the_command(kafka_settings: KafkaSettings, tmp_path: Path):
-    from tests.command import airsift
+@pytest.mark.long
+def test_a_process_that_is_killed_loses_and_doubles_nothing(
+    kafka_settings: KafkaSettings, tmp_path: Path
+):
+    url = tmp_path / "history.db"
+    events = [segment(number) for number in range(6000)]
+    publish(kafka_settings, events)
+    command = [
+        sys.executable,
+        "-m",
+        "airsift",
+        "history",
+        "record",
+        *arguments(kafka_settings, url),
+    ]
+    for wanted in (1, 2500):
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+        try:
+            wait_until(lambda wanted=wanted: count(url) >= wanted, 60, process=process)
+        finally:
+            process.kill()
+            process.wait()
+    subprocess.run([*command, "--until-end"], cwd=ROOT, check=True, timeout=120)
+    assert stored(url) == expected(events)
 
+
+def test_the_command(kafka_settings: KafkaSettings, tmp_path: Path):
     url = tmp_path / "history.db"
     publish(kafka_settings, EVENTS)
-    topics = kafka_settings.topics.model_dump()
-    names = [
-        f"kafka.topics.{name}={topics[name]}" for name in topics if isinstance(topics[name], str)
-    ]
-    sets = [*names, f"database.url={url}", f"database.spool_folder={tmp_path / 'spool'}",
-            'database.kinds=["segment", "match", "gap"]', "watch.port=0"]  # fmt: skip
-    done = airsift(
-        "history", "record", "--until-end", "--kafka", kafka_settings.bootstrap_servers,
-        "--group", f"{kafka_settings.group}-command", *(f"--set={each}" for each in sets),
-    )  # fmt: skip
+    done = airsift("history", "record", "--until-end", *arguments(kafka_settings, url))
     assert done.returncode == 0, done.stderr
     assert stored(url) == expected(EVENTS)
     wrong = airsift("history", "--station", "x", "record")

@@ -43,10 +43,10 @@ def test_a_kind_that_is_not_stored_is_passed_over():
 
 
 def test_a_kind_of_a_later_version_needs_what_all_events_have():
-    fields = SEGMENT.to_dict() | {"schema": "airsift.alarm/1", "id": "radio/alarm/16000"}
-    row = row_of_message(json.dumps(fields).encode(), [*KINDS, "alarm"])
+    fields = SEGMENT.to_dict() | {"schema": "airsift.weather/1", "id": "radio/weather/16000"}
+    row = row_of_message(json.dumps(fields).encode(), [*KINDS, "weather"])
     assert row is not None
-    assert (row.kind, row.start) == ("alarm", RATE)
+    assert (row.kind, row.start) == ("weather", RATE)
 
 
 @pytest.mark.parametrize(

@@ -326,6 +326,30 @@ def test_channels_and_rate_may_change_in_mid_stream() -> None:
     assert [len(event.channels_dbfs) for event in events] == [2, 8, 2, 2]
 
 
+@pytest.mark.slow
+@examples(30)
+@given(
+    st.sampled_from([8000, 11_025, 44_100, 48_000]),
+    st.floats(0.2, 6.3),
+    st.floats(0, 7),
+    st.integers(0, 1000),
+    st.one_of(st.none(), st.floats(0, 1)),
+)
+def test_what_both_channels_have_is_measured_once_with_the_same_result(
+    rate: int, seconds: float, first_s: float, seed: int, odd_at: float | None
+) -> None:
+    mono = changing(seconds, rate, 1, seed)
+    samples, start = np.stack([mono, mono], axis=1), round(first_s * rate)
+    if odd_at is not None:  # one sample of one channel, and only its second is measured in full
+        samples[min(round(odd_at * len(mono)), len(mono) - 1), 1] += np.float32(1e-4)
+    found = levels_of(samples, rate, start=start)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stream.levels.meter._are_equal", lambda left, right: False)
+        expected = levels_of(samples, rate, start=start)
+    assert lines(found) == lines(expected)
+    assert len(found[0].channels_dbfs) == 2
+
+
 def test_a_break_ends_the_interval_and_begins_the_loudness_anew() -> None:
     loud, quiet = tone(7.5, level=0.5), tone(6, level=0.005)
     desk = Desk()

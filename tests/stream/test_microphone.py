@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import SourceError
-from stream.sources.microphone import BlockQueue, _find
+from stream.sources.devices import find_device
+from stream.sources.microphone import BlockQueue
 from stream.testing import ManualClock, tone
 from tests.examples import examples
 from tests.stream.media import encode
@@ -199,7 +200,7 @@ def test_a_machine_without_any_input_is_an_error() -> None:
 
     portaudio = SimpleNamespace(PortAudioError=LookupError, query_devices=query_devices)
     with pytest.raises(SourceError, match=r"microphone default: .* this machine has no input"):
-        _find(portaudio, "")  # type: ignore[arg-type]
+        find_device(portaudio, "")  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

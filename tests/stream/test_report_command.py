@@ -111,6 +111,8 @@ def test_days_on_which_clocks_are_set(tmp_path: Path, day, count):
         (("--table", "songs", "--format", "csv"), "must be one of playlist, tracks"),
         (("--table", "hours"), "--format html has all tables"),
         (("--field", "a=b"), "is for --format soundexchange and ddex alone"),
+        (("--clips", "/nowhere"), "--clips /nowhere: is no folder"),
+        (("--clips", "/tmp", "--format", "csv"), "is for --format html alone"),
         (("--group", "west"), "--group and --stations belong together"),
         ((*DAY, "--format", "ddex"), "needs --field SenderPartyId"),
         (

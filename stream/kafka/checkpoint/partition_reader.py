@@ -205,6 +205,22 @@ class PartitionReader:
             chunks += self._end(partition, station, "idle")
         return chunks + self._process(message, partition, station)
 
+    def skip(self, message: ConsumerRecord) -> None:
+        """Pass over the next message of a partition: it is of no station that is received."""
+        self._partitions[message.partition].next_offset = message.offset + 1
+
+    def drop(self, stations: Collection[str]) -> None:
+        """Forget stations at once; the next `checkpoint` withdraws their records."""
+        for partition in self._partitions.values():
+            for station in stations:
+                partition.first_frames.pop(station, None)
+                self._starting.pop((partition.number, station), None)
+                if partition.stations.pop(station, None) is not None:
+                    partition.withdrawn.add(station)
+        for station in stations:
+            self._partitions.pop_pending(station)
+            self._decoder.forget(station)
+
     def _take_over(
         self, message: ConsumerRecord, partition: PartitionState, station: str
     ) -> list[AudioChunk]:

@@ -22,6 +22,7 @@ from kafka.partitioner.default import murmur2
 from airsift.errors import BrokerError
 from stream.kafka.checkpoint.record import StationRecord, read_record
 from stream.kafka.client.connect import broker_errors, connect_consumer
+from stream.kafka.client.named_keys import with_key
 from stream.kafka.client.state_topic import read_on
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class MovedStations:
         from an offset. By default from the broker.
     now : callable
         The clock, in seconds.
+    key_of : callable
+        Returns the key of a station's messages; its name by default.
     """
 
     def __init__(
@@ -59,8 +62,10 @@ class MovedStations:
         records: Callable[[int], Iterable[ConsumerRecord]] | None = None,
         messages: Callable[[int, int], Iterable[ConsumerRecord]] | None = None,
         now: Callable[[], float] = time.monotonic,
+        key_of: Callable[[str], str] = str,
     ) -> None:
         self._settings = settings
+        self._key_of = key_of
         self._partitions = partitions
         self._records = records or self._read_records
         self._messages = messages or self._read_messages
@@ -92,7 +97,7 @@ class MovedStations:
     def belongs(self, station: str, partition: int) -> bool:
         """Whether Kafka's own producers send a station to this partition."""
         count = max(self._partitions(), 1)
-        return bool((murmur2(station.encode()) & 0x7FFFFFFF) % count == partition)
+        return bool((murmur2(self._key_of(station).encode()) & 0x7FFFFFFF) % count == partition)
 
     def find(self, station: str, partition: int) -> tuple[int, StationRecord] | None:
         """Return a station's newest record on other partitions, and the partition.
@@ -118,11 +123,11 @@ class MovedStations:
 
         Messages that cannot be read in time become a gap.
         """
-        key, found = station.encode(), []
+        key, found = self._key_of(station).encode(), []
         try:
             for message in self._messages(partition, kafka_offset):
                 if message.key == key:
-                    found.append(message)
+                    found.append(with_key(message, station.encode()))
         except BrokerError as error:
             where = {"station": station, "partition": partition}
             log.warning(

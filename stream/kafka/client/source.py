@@ -31,13 +31,15 @@ from stream.kafka.client.connect import (
 )
 from stream.kafka.client.dead_letters import DeadLetterProducer
 from stream.kafka.client.moved_stations import MovedStations, committed_offsets
+from stream.kafka.client.named_keys import NamedKeys
 from stream.kafka.client.privates import is_read_to_end, last_reads
 from stream.kafka.client.producer import Producer, SentMessage
 from stream.kafka.client.refusals import Refusals
 from stream.kafka.client.state_topic import StateTopic, StoredRecord, ensure_state_topic
 from stream.kafka.client.topic_watch import TopicWatch
 from stream.kafka.health import Connectivity, MemberHealth, Readiness
-from stream.sources.base import Lost, Resumed, Source
+from stream.kafka.records.consumer_record import Unreadable
+from stream.sources.base import Lost, Resumed, SelectiveSource
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -93,7 +95,7 @@ class AssignmentListener(ConsumerRebalanceListener):  # type: ignore[misc]
         self.taken |= {tp.partition for tp in lost}
 
 
-class KafkaSource(MemberHealth, Source):
+class KafkaSource(MemberHealth, SelectiveSource):
     """The audio topic's stations on the partitions that this member of the group is given.
 
     Parameters
@@ -105,6 +107,9 @@ class KafkaSource(MemberHealth, Source):
     transactions : Transactions, optional
         With `exactly_once`: what is written belongs to them, and `checkpoint` commits them. The
         caller closes them.
+    stations : mapping of str to str, optional
+        Only these stations, each with its key; without it, each key is a station. The group must
+        have no members with others, since what it has read, none of them reads again.
 
     Attributes
     ----------
@@ -129,6 +134,7 @@ class KafkaSource(MemberHealth, Source):
         *,
         rate: int,
         transactions: Transactions | None = None,
+        stations: Mapping[str, str] | None = None,
     ) -> None:
         topics = settings.topics
         self._settings = settings
@@ -136,7 +142,10 @@ class KafkaSource(MemberHealth, Source):
         rights = {topics.audio: ["Read"], topics.dead_letters: ["Write"]}
         ensure_topics(settings, rights, group=settings.group)
         self._topics = TopicWatch(settings, [topics.audio, topics.dead_letters, topics.state])
-        self._moved = MovedStations(settings, lambda: self._topics.known(self._topic).partitions)
+        self._named = None if stations is None else NamedKeys(stations)
+        self._moved = MovedStations(
+            settings, lambda: self._topics.known(self._topic).partitions, key_of=self._key_of
+        )
         self._reader = PartitionReader(settings, rate, self._refuse, moved=self._moved)
         self.counts: Counter[str] = self._reader.counts
         self._caught_up: dict[int, int] = {}  # first offset not read before a rebalance
@@ -197,6 +206,17 @@ class KafkaSource(MemberHealth, Source):
     def stop(self) -> None:
         """Let the iteration end after the current poll. Safe in a signal handler."""
         self._stopped = True
+
+    def select(self, stations: Mapping[str, str]) -> None:
+        """Receive these stations from here on, each with its key.
+
+        Those that are left out are forgotten, and the next `checkpoint` withdraws what is stored of
+        them.
+        """
+        before, self._named = self._named, NamedKeys(stations)
+        if before is not None:
+            changed = [s for s in before.stations if before.key_of(s) != stations.get(s)]
+            self._reader.drop(changed)
 
     def pause(self) -> None:
         """Fetch nothing more, and stay in the group, until `resume`."""
@@ -296,7 +316,16 @@ class KafkaSource(MemberHealth, Source):
             self.counts["repeats"] += 1
             return []
         self._caught_up.pop(partition, None)
+        if self._named is not None and not isinstance(message.value, Unreadable):
+            named = self._named.named(message)
+            if named is None:
+                self._reader.skip(message)
+                return []
+            message = named
         return self._reader.read(message)
+
+    def _key_of(self, station: str) -> str:
+        return station if self._named is None else self._named.key_of(station)
 
     def _count_unreadable(self) -> None:
         self.counts["unreadable"] += 1
@@ -309,7 +338,8 @@ class KafkaSource(MemberHealth, Source):
         return end
 
     def _refuse(self, message: ConsumerRecord, reason: str) -> None:
-        self._dead_letters.put(message, reason)
+        sent = message if self._named is None else self._named.as_sent(message)
+        self._dead_letters.put(sent, reason)
         if self._dead_letters.full:
             self._dead_letters.flush()
 
@@ -407,6 +437,10 @@ class KafkaSource(MemberHealth, Source):
                 stored = [each.record for each in records.values()]
                 resumed |= self._reader.begin(partition, first, stored)
                 self._records |= {(partition, s): r.kafka_offset for s, r in records.items()}
+        if self._named is not None:
+            others = {station for _, station in self._records} - self._named.stations
+            self._reader.drop(others)  # a list had them before
+            resumed = {s: each for s, each in resumed.items() if s not in others}
         self._from_start = False
         # Where a group begins must not depend on when its first member died.
         self._commit()
