@@ -160,8 +160,8 @@ class Page:
 
 
 @contextmanager
-def browser(folder: Path) -> Iterator[Page]:
-    """Give a page of a browser whose files are in a folder.
+def browser(folder: Path, *options: str) -> Iterator[Page]:
+    """Give a page of a browser whose files are in a folder; `options` are Chromium's own.
 
     Without a browser the test is skipped, but on CI it fails: scripts/system-packages brings one.
     """
@@ -176,7 +176,7 @@ def browser(folder: Path) -> Iterator[Page]:
     process = subprocess.Popen(
         ["/bin/bash", "-c", shell, program, "--headless=new", "--no-sandbox", "--disable-gpu",
          "--no-first-run", "--remote-debugging-pipe", f"--user-data-dir={folder / 'browser'}",
-         "--window-size=1200,1000", "--autoplay-policy=no-user-gesture-required"],
+         "--window-size=1200,1000", "--autoplay-policy=no-user-gesture-required", *options],
         pass_fds=(commands_out, answers_in), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     os.close(commands_out)
