@@ -5,13 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test long quick kills install edge kafka registry postgres helm lint bench chaos matching fuzz clean
+.PHONY: help demo test long quick kills install edge kafka registry postgres page helm lint bench chaos matching fuzz clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-demo: install ## install, then run two stations, a broker and a catalogue
-	$(BIN)/airsift demo
+demo: install ## install, then run two stations, a broker and a catalogue, in a browser and here
+	$(BIN)/airsift demo --web
 
 # Most tests wait for brokers and processes, so several run at once, on one thread each.
 JOBS ?= 2
@@ -69,6 +69,9 @@ registry: .registry/.installed ## fetch a schema registry for the test on it; ne
 .registry/.installed:
 	mvn --quiet --batch-mode org.apache.maven.plugins:maven-dependency-plugin:3.8.1:unpack -Dartifact=io.apicurio:apicurio-registry-app:2.6.13.Final:tar.gz:all -DoutputDirectory=$(CURDIR)/.registry -DmarkersDirectory=$(CURDIR)/.registry/markers
 	touch $@
+
+page: install ## write dist/airsift.html, which runs the network in a browser; needs npm
+	$(BIN)/python scripts/demo_page.py dist/airsift.html
 
 helm: .helm/helm ## build Helm for the tests of the chart; needs Go
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,6 +28,8 @@ _LOGGED = 20  # messages that are no events, of which each is logged; all are co
 
 class EventSource(Protocol):
     """What the recorder needs of `stream.kafka.client.event_topics.EventTopics`."""
+
+    counts: Counter[str]
 
     def poll(self) -> list[ConsumerRecord]: ...
     def pause(self) -> None: ...
@@ -105,6 +108,7 @@ class Recorder:
             row = row_of_message(unframed(record.value), self._kinds)
         except ValueError as error:
             self.damaged += 1
+            self._source.counts["unreadable"] += 1
             if self.damaged <= _LOGGED:
                 where = f"{record.topic}[{record.partition}] {record.offset}"
                 log.warning("%s is no event (%s): left out", where, one_line(str(error))[:200])

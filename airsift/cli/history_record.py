@@ -39,6 +39,7 @@ def record(
     from airsift.build import check_history
 
     check_history()
+    from airsift.cli.run import forgiving
     from airsift.recorder import Recorder
     from airsift.shutdown import shutdown_deadline
     from stream.kafka.client.event_topics import EventTopics
@@ -55,7 +56,7 @@ def record(
         telemetry.bind(source, None, [sink])
         log.info("group %s stores %s", name, ", ".join(kinds))
         recorder = Recorder(source, sink, kinds, settings.run.checkpoint_s)
-        with stop_on_signals() as stop, shutdown_deadline(stop):
+        with stop_on_signals() as stop, forgiving(stop, resumable=True), shutdown_deadline(stop):
             while not stop.requested:
                 recorder.step()
                 telemetry.on_batch((), ())

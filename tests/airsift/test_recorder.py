@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
@@ -36,6 +37,7 @@ class Reader:
     def __init__(self, topic: Topic, sizes: list[int]) -> None:
         self._topic, self._sizes = topic, sizes
         self._at = topic.committed
+        self.counts: Counter[str] = Counter()
         self.paused = False
 
     def poll(self) -> list[ConsumerRecord]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -182,10 +183,12 @@ def test_a_process_that_is_killed_loses_and_doubles_nothing(
         "record",
         *arguments(kafka_settings, url),
     ]
-    for wanted in (1, 2500):
+    for wanted, end in ((1, signal.SIGKILL), (2500, signal.SIGTERM)):
         process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
         try:
             wait_until(lambda wanted=wanted: count(url) >= wanted, 60, process=process)
+            process.send_signal(end)
+            assert process.wait(30) == (0 if end == signal.SIGTERM else -end)
         finally:
             process.kill()
             process.wait()
