@@ -10,8 +10,8 @@ STAMP := $(VENV)/.installed
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-demo: install ## install, then run two stations, a broker and a catalogue
-	$(BIN)/airsift demo
+demo: install ## install, then run two stations, a broker and a catalogue, in a browser and here
+	$(BIN)/airsift demo --web
 
 # Most tests wait for brokers and processes, so several run at once, on one thread each.
 JOBS ?= 2

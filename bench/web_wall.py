@@ -33,8 +33,8 @@ RECORD = """(() => {
   requestAnimationFrame((at) => { last = at; requestAnimationFrame(note); });
 })()"""
 SCROLL = """(() => {
+  const most = document.documentElement.scrollHeight - innerHeight;
   const step = () => {
-    const most = document.documentElement.scrollHeight - innerHeight;
     scrollTo(0, (Math.sin(performance.now() / 3000) * 0.5 + 0.5) * most);
     requestAnimationFrame(step);
   };
@@ -81,16 +81,32 @@ def cpu_s(thread: threading.Thread) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(page: Page, web: threading.Thread, seconds: float) -> dict[str, float]:
+def browser_cpu_s(folder: Path) -> float:
+    """Return the CPU time of all processes of the browser so far, in seconds."""
+    found = 0
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(folder).encode() in (path / "cmdline").read_bytes():
+                fields = (path / "stat").read_text().rpartition(")")[2].split()
+                found += int(fields[11]) + int(fields[12])
+        except OSError:  # it has ended
+            continue
+    return found / os.sysconf("SC_CLK_TCK")
+
+
+def measure(page: Page, web: threading.Thread, folder: Path, seconds: float) -> dict[str, float]:
     """Return the figures of some seconds."""
     page.evaluate("frames_.length = 0; tasks_.length = 0; 0")
-    before, began = cpu_s(web), time.monotonic()
+    before, drawn, began = cpu_s(web), browser_cpu_s(folder), time.monotonic()
     time.sleep(seconds)
-    core = (cpu_s(web) - before) / (time.monotonic() - began)
+    length_s = time.monotonic() - began
+    core = (cpu_s(web) - before) / length_s
+    drawing = (browser_cpu_s(folder) - drawn) / length_s
     frames = sorted(page.evaluate("frames_"))
     tasks = page.evaluate("tasks_")
     return {
         "server_share_of_core": core,
+        "browser_share_of_core": drawing,
         "frames_per_s": len(frames) / seconds,
         "frame_p50_ms": frames[len(frames) // 2],
         "frame_p99_ms": frames[len(frames) * 99 // 100],
@@ -98,6 +114,21 @@ def measure(page: Page, web: threading.Thread, seconds: float) -> dict[str, floa
         "frames_over_50_ms": sum(each > LIMIT_MS for each in frames),
         "script_tasks_over_50_ms": len(tasks),
     }
+
+
+def main_thread(page: Page, seconds: float) -> dict[str, float]:
+    """Return the CPU time of the page's main thread, which says what it would take alone."""
+    traced = page.trace(seconds, ["toplevel", "blink"])
+    begun = [each for each in traced if each["name"] == "PageAnimator::serviceScriptedAnimations"]
+    [renderer] = {(each["pid"], each["tid"]) for each in begun}
+    tasks = [
+        each["tdur"] / 1000
+        for each in traced
+        if each["name"] == "ThreadControllerImpl::RunTask"
+        and (each["pid"], each["tid"]) == renderer
+        and "tdur" in each
+    ]
+    return {"cpu_of_frame_ms": sum(tasks) / len(begun), "cpu_of_longest_task_ms": max(tasks)}
 
 
 def main() -> None:
@@ -136,7 +167,8 @@ def main() -> None:
                     if name.startswith("rows"):
                         page.evaluate("document.getElementById('density').click()")
                     time.sleep(1)
-                    figures = measure(page, web, given.seconds)
+                    figures = measure(page, web, Path(folder), given.seconds)
+                    figures |= main_thread(page, 5.0)
                     report.row(name, stations=given.stations, **figures)
         finally:
             stop.set()

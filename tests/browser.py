@@ -77,6 +77,18 @@ class Page:
         """Write what the window shows as a PNG."""
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
+    def trace(self, seconds: float, categories: list[str]) -> list[dict[str, Any]]:
+        """Return the events of a trace of all threads of the browser."""
+        self._traced: list[dict[str, Any]] = []
+        self._tracing = True
+        config = {"includedCategories": categories}
+        self.call("Tracing.start", transferMode="ReportEvents", traceConfig=config)
+        time.sleep(seconds)
+        self.call("Tracing.end")
+        while self._tracing:
+            self._note(self._next())
+        return self._traced
+
     def evaluate(self, script: str) -> Any:
         """Return the value of an expression."""
         result = self.call(
@@ -137,6 +149,10 @@ class Page:
                 url = event["params"]["request"]["url"]
                 if not url.startswith("data:"):
                     self.requests.append(url)
+            case "Tracing.dataCollected":
+                self._traced += event["params"]["value"]
+            case "Tracing.tracingComplete":
+                self._tracing = False
             case "Runtime.exceptionThrown":
                 self.errors.append(str(event["params"]["exceptionDetails"]))
             case "Log.entryAdded" if event["params"]["entry"]["level"] == "error":

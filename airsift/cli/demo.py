@@ -45,8 +45,9 @@ def demo(
         say(f"In a browser: {served.url}")
         say("")
         run(settings, speed, stop, sys.stdout, [WebSink(served.feed)])
-        if not stop.requested:
-            say("")
-            say(f"The page stays at {served.url} until Ctrl-C.")
+        if stop.requested:
+            raise typer.Exit(130)
+        say("")
+        say(f"The page stays at {served.url} until Ctrl-C.")
         while not stop.requested:
             time.sleep(0.1)

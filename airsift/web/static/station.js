@@ -82,6 +82,14 @@ export function station(main, query, go) {
     else timeline.show(midnight(at, -6), midnight(at, 1));
   }
 
+  // Shows what is in memory, of a station without a history.
+  function recent() {
+    const spans = [...(view()?.spans.values() ?? [])].filter((span) => span[2] !== "gap");
+    const first = Math.min(newest(), ...spans.map((span) => span[0]));
+    const length = Math.min(Math.max(newest() - first, 3 * 60000), HOUR);
+    timeline.show(newest() - length * 1.02, newest() + length * 0.04);
+  }
+
   function present() {
     atNow = true;
     choose(timeline.until - timeline.since > DAY ? 7 * DAY : timeline.until - timeline.since > 2 * HOUR ? DAY : HOUR);
@@ -118,7 +126,7 @@ export function station(main, query, go) {
       if (ours !== wanted) return;
       loaded = { since, until };
       timeline.data = data;
-      say(note, data.source === "memory" ? "From this server’s memory: the last hours at most. With a database it would be all there is." : "");
+      say(note, data.source === "memory" ? "From memory: what this server has seen. With a database it is all there is." : "");
       timeline.draw();
       summarise();
     } catch (error) {
@@ -216,7 +224,8 @@ export function station(main, query, go) {
       const to = Number(query.get("to")) || at + HOUR / 2;
       timeline.show(query.has("to") ? at : at - HOUR / 2, to);
     } else if (isDated() && known && newest() - midnight(newest()) > HOUR) choose(DAY);
-    else choose(HOUR);
+    else if (known) choose(HOUR);
+    else recent();
   }
   begin();
   frame = requestAnimationFrame(work);

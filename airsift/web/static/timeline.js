@@ -9,6 +9,7 @@ export const DAY = 24 * HOUR;
 const SHORTEST = 60000;
 const LONGEST = 31 * DAY;
 const STEPS = [1e3, 5e3, 1e4, 3e4, 6e4, 3e5, 6e5, 9e5, 18e5, HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY];
+const HINT = "Drag to move; click, then turn the wheel to zoom.";
 const ROW = { labels: 52, songs: 22, marks: 8, axis: 20, gap: 8 };
 
 export class Timeline {
@@ -19,9 +20,10 @@ export class Timeline {
     this.since = 0;
     this.until = DAY;
     this.dated = true;
-    this.limit = Infinity;
+    this.limit = Infinity; // where the present is drawn
+    this.shortest = SHORTEST;
     this.canvas = el("canvas", { tabindex: "0", role: "img", "aria-label": "Timeline" });
-    this.hint = el("p", { class: "hint" }, "\u00a0");
+    this.hint = el("p", { class: "hint", text: HINT });
     this.node = el("div", { class: "timeline" }, this.canvas, this.hint);
     this.observer = new ResizeObserver(() => this.draw());
     this.observer.observe(this.node);
@@ -30,7 +32,7 @@ export class Timeline {
     this.canvas.addEventListener("pointermove", (event) => this.point(event));
     this.canvas.addEventListener("pointerup", (event) => this.release(event));
     this.canvas.addEventListener("pointercancel", () => (this.grabbed = null));
-    this.canvas.addEventListener("pointerleave", () => say(this.hint, "\u00a0"));
+    this.canvas.addEventListener("pointerleave", () => say(this.hint, HINT));
   }
 
   close() {
@@ -38,7 +40,7 @@ export class Timeline {
   }
 
   show(since, until) {
-    const length = Math.min(Math.max(until - since, SHORTEST), LONGEST);
+    const length = Math.min(Math.max(until - since, this.shortest), LONGEST);
     this.since = Math.round(since);
     this.until = Math.round(since + length);
     this.draw();
@@ -46,7 +48,7 @@ export class Timeline {
   }
 
   zoom(factor, at = (this.since + this.until) / 2) {
-    const length = Math.min(Math.max((this.until - this.since) * factor, SHORTEST), LONGEST);
+    const length = Math.min(Math.max((this.until - this.since) * factor, this.shortest), LONGEST);
     const part = (at - this.since) / (this.until - this.since);
     this.show(at - part * length, at + (1 - part) * length);
   }
@@ -103,11 +105,11 @@ export class Timeline {
         const from = Math.max(x(song.start_ms), left);
         const wide = Math.max(Math.min(x(song.end_ms), width) - from - 1, 1.5);
         context.fillStyle = colour("song");
-        context.globalAlpha = songs > 10 ? 0.18 : 1;
+        context.globalAlpha = songs < 10 ? 1 : wide < 14 ? 0.5 : 0.18;
         context.fillRect(from, y + labels + 2, wide, songs);
         context.globalAlpha = 1;
-        if (songs < 10) continue;
-        context.fillRect(from, y + labels + 2, Math.min(2, wide), songs);
+        if (songs < 10 || wide < 14) continue;
+        context.fillRect(from, y + labels + 2, 2, songs);
         if (wide < 34) continue;
         const { title, artist } = songOf(song);
         context.fillStyle = colour("ink");

@@ -16,6 +16,7 @@ export function upload(main) {
   const save = el("a", { class: "button", hidden: true, text: "Save as JSON lines" });
   const timeline = new Timeline(() => {});
   timeline.dated = false;
+  timeline.shortest = 1000;
   timeline.picked = (at) => seek(at / 1000);
   const result = el("section", { class: "panel", hidden: true }, el("div", { class: "tools" }, title, save), player, timeline.node,
     el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ...["From", "To", "What", "Sure"].map((text, n) => el("th", { scope: "col", class: n > 2 ? "number" : null, text })))), body)));
@@ -67,7 +68,7 @@ export function upload(main) {
       const lines = asked.responseText.slice(at).split("\n");
       at += asked.responseText.slice(at).length - lines.at(-1).length;
       for (const line of lines.slice(0, -1)) if (line) show(JSON.parse(line));
-      timeline.show(0, Math.max(timeline.end ?? 0, 60000));
+      timeline.show(0, timeline.end);
     };
     asked.onload = () => {
       progress.hidden = true;

@@ -30,10 +30,12 @@ export function troubleOf(view) {
 }
 
 class Tile {
-  constructor(view, observer) {
+  // `size` is that of all ribbons: measuring each one costs a layout.
+  constructor(view, observer, size) {
     this.view = view;
-    this.isSeen = false;
-    this.dirty = true;
+    this.size = size;
+    this.dirty = true; // its texts may have changed
+    this.isNew = true; // its ribbon is not drawn
     this.drawnHead = -1;
     this.name = el("h2", { text: view.name, title: view.name });
     this.since = el("span", { class: "since" });
@@ -62,19 +64,27 @@ class Tile {
     observer.observe(this.node);
   }
 
+  // Gives the pixels back of a ribbon that nobody sees.
+  free() {
+    this.ribbon.width = this.ribbon.height = 0;
+    this.isNew = true;
+  }
+
   // Brings the texts up to date, and the ribbon, if it has moved by half a pixel.
   draw(at) {
     const { view } = this;
     const head = view.shownHead(at);
     if (this.dirty || Math.floor(head / 1000) !== this.second) this.write(head);
-    if (!this.width) {
-      this.width = this.ribbon.clientWidth;
-      this.height = this.ribbon.clientHeight;
+    const { size } = this;
+    if (!size.width) {
+      size.width = this.ribbon.clientWidth;
+      size.height = this.ribbon.clientHeight;
     }
-    if (!this.width) return;
-    const moved = ((head - this.drawnHead) * this.width) / RIBBON_MS;
-    if (this.dirty || Math.abs(moved) >= 0.5) {
-      drawRibbon(this.ribbon, this.width, this.height, view, head);
+    if (!size.width) return;
+    const moved = ((head - this.drawnHead) * size.width) / RIBBON_MS;
+    if (this.isNew || Math.abs(moved) >= 0.5) {
+      drawRibbon(this.ribbon, size.width, size.height, view, head);
+      this.isNew = false;
       this.drawnHead = head;
     }
     this.dirty = false;
@@ -125,6 +135,7 @@ export function wall(main) {
   const density = localStorage.getItem("density") === "rows" ? "rows" : "tiles";
   const tiles = new Map();
   const seen = new Set();
+  const size = { width: 0, height: 0 };
   let filter = sessionStorage.getItem("filter") || "all";
   let words = sessionStorage.getItem("words") || "";
   let turn = 0;
@@ -152,22 +163,24 @@ export function wall(main) {
   const observer = new IntersectionObserver(
     (entries) => {
       for (const { target, isIntersecting } of entries) {
-        target.tile.isSeen = isIntersecting;
         if (isIntersecting) {
-          target.tile.dirty = true;
+          target.tile.dirty = target.tile.isNew = true;
           seen.add(target.tile);
-        } else seen.delete(target.tile);
+        } else {
+          seen.delete(target.tile);
+          target.tile.free();
+        }
       }
     },
     { rootMargin: "120px" },
   );
-  const resized = new ResizeObserver(() => {
-    for (const tile of tiles.values()) {
-      tile.width = 0;
-      tile.dirty = true;
-    }
-  });
+  const resized = new ResizeObserver(redraw);
   resized.observe(grid);
+
+  function redraw() {
+    size.width = 0;
+    for (const tile of tiles.values()) tile.isNew = tile.dirty = true;
+  }
 
   function choose(name) {
     filter = name;
@@ -181,10 +194,7 @@ export function wall(main) {
     grid.classList.toggle("tiles", !rows);
     localStorage.setItem("density", rows ? "rows" : "tiles");
     say(document.getElementById("density"), rows ? "Tiles" : "Rows");
-    for (const tile of tiles.values()) {
-      tile.width = 0;
-      tile.dirty = true;
-    }
+    redraw();
   }
 
   // Hides the tiles that are not asked for.
@@ -217,7 +227,7 @@ export function wall(main) {
       tiles.delete(name);
     }
     for (const [name, view] of store.stations) {
-      if (!tiles.has(name)) tiles.set(name, new Tile(view, observer));
+      if (!tiles.has(name)) tiles.set(name, new Tile(view, observer, size));
     }
     grid.classList.toggle("few", tiles.size <= 6);
     const order = new Intl.Collator(undefined, { numeric: true }).compare;
@@ -280,7 +290,7 @@ export function wall(main) {
       return true;
     },
     restyle() {
-      for (const tile of tiles.values()) tile.dirty = true;
+      redraw();
     },
     close() {
       stop();
