@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from airsift.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airsift.config import Config
     from model.backend import Backend, Classifier, FrontEnd
+    from stream.alarms.rules import AlarmPlan
+    from stream.alarms.sink import AlarmSink
     from stream.kafka.client.transactions import Transactions
     from stream.kafka.settings import KafkaSettings
     from stream.load import Load
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from stream.sinks.base import Sink
     from stream.sources.base import SelectiveSource, Source
     from stream.sources.settings import FileSettings, HttpSettings, MicrophoneSettings
+    from stream.stages.alarms import WatchAlarms
     from stream.stages.identify import Identify
     from stream.stages.levels import Levels
     from stream.stages.query_times import IdentifySettings
@@ -234,16 +237,74 @@ def build_levels(config: Config, rate: int) -> Levels | None:
         return None
     from stream.stages.levels import Levels
 
-    return Levels(rate, config.levels.interval_s, config.levels.integrated_s)
+    levels = config.levels
+    return Levels(rate, levels.interval_s, levels.integrated_s, each_second=config.alarms.enabled)
+
+
+def build_alarms(
+    config: Config, rate: int, source: StationsSource | None = None
+) -> WatchAlarms | None:
+    """Return the stage that opens and closes alarms, if that is configured.
+
+    The stations are those of `source`, or those of ``alarms.stations``, which is read again when it
+    changes.
+
+    Raises
+    ------
+    ConfigError
+        ``alarms.stations`` cannot be read, or levels are not measured.
+    """
+    if not config.alarms.enabled:
+        return None
+    if not config.levels.enabled:
+        raise ConfigError(
+            "alarms.enabled=true needs levels.enabled=true, which alarms look at: set both"
+        )
+    from stream.alarms.plans import FixedPlan, PlanOfFile, PlanOfSource
+    from stream.stages.alarms import WatchAlarms
+
+    plan_of: Callable[[], AlarmPlan]
+    if source is not None:
+        plan_of = PlanOfSource(config.alarms, rate, lambda: source.entries)
+    elif config.alarms.stations:
+        path = Path(config.alarms.stations)
+        plan_of = PlanOfFile(config.alarms, rate, path, config.http, config.kafka)
+    else:
+        plan_of = FixedPlan(config.alarms, rate)
+    return WatchAlarms(plan_of, rate)
+
+
+def open_alarm_sinks(config: Config, pipeline: Pipeline) -> list[AlarmSink]:
+    """Return the sink that tells the targets of alarms, if there is a target.
+
+    Raises
+    ------
+    ConfigError
+        A secret cannot be read.
+    """
+    if not config.alarms.enabled:
+        return []
+    from stream.alarms.sink import AlarmSink, targets_of
+
+    targets = targets_of(config.alarms)
+    return [AlarmSink(targets, config.alarms, pipeline.open_alarms)] if targets else []
 
 
 def build_pipeline(
-    config: Config, *, reorder: bool = False, with_levels: bool = False, ready: bool = False
+    config: Config,
+    *,
+    reorder: bool = False,
+    with_levels: bool = False,
+    with_alarms: bool = False,
+    ready: bool = False,
+    stations: StationsSource | None = None,
 ) -> Pipeline:
     """Build everything between source and sinks.
 
     With `reorder` it waits for late chunks, as configured: for sources that may send them late.
     With `with_levels` it measures levels, if configured: for commands that publish them.
+    With `with_alarms` it opens alarms, if configured: for commands that go on with a station where
+    they stopped, or follow it live; `stations` is the source of a list of them.
     With `ready` what is checked on this machine before its first use is checked now, so that it
     delays no audio of a service; a short file is done sooner than all checks.
     """
@@ -268,6 +329,7 @@ def build_pipeline(
         reorder_s=config.kafka.wire.reorder_ms / 1000 if reorder else 0.0,
         repeats=build_repeats(config, rate),
         levels=build_levels(config, rate) if with_levels else None,
+        alarms=build_alarms(config, rate, stations) if with_alarms else None,
         load=load,
     )
 
@@ -285,6 +347,8 @@ def event_kinds(config: Config) -> list[str]:
         kinds.append("repeat")
     if config.levels.enabled:
         kinds.append("level")
+    if config.alarms.enabled:
+        kinds.append("alarm")
     return kinds
 
 
@@ -385,7 +449,7 @@ def open_stations(path: Path, config: Config) -> StationsSource:
         return KafkaSource(kafka, rate=model_rate(config), stations=stations)
 
     kafka = KafkaStations(config.kafka, open_kafka, config.run.checkpoint_s)
-    return StationsSource(path, open_one, config.http, kafka)
+    return StationsSource(path, open_one, config.http, kafka, config.alarms.rules)
 
 
 def kafka_of(entry: StationEntry, config: Config) -> KafkaSettings:

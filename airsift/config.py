@@ -23,6 +23,7 @@ from airsift.defaults import Section, defaults
 from airsift.errors import ConfigError
 from airsift.json_types import Json, JsonObject
 from airsift.web.settings import WebSettings
+from stream.alarms.settings import AlarmSettings
 from stream.history.settings import DatabaseSettings
 from stream.kafka.settings import KafkaSettings
 from stream.sources.settings import FileSettings, HttpSettings, MicrophoneSettings
@@ -36,7 +37,10 @@ _PATHS = (
     "repeats.folder",
     "database.url",
     "database.spool_folder",
+    "alarms.stations",
 )  # and whatever ends in _file
+# Keys whose values may contain passwords, as others of them say by their names.
+_SECRET = ("database.url", "alarms.webhook.urls", "alarms.alertmanager.urls")
 # Old names of keys, refused with the new name.
 RENAMED = {
     "identify.evidence_s": "identify.max_query_s",
@@ -156,6 +160,7 @@ class Config(Section):
     identify: IdentifyConfig
     repeats: RepeatsConfig
     levels: LevelsConfig
+    alarms: AlarmSettings
     file: FileSettings
     http: HttpSettings
     microphone: MicrophoneSettings
@@ -233,7 +238,7 @@ def load(
         key = ".".join(str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
         # Logs must show neither whole sections nor secrets.
-        hidden = isinstance(first["input"], Mapping) or "password" in key or key == "database.url"
+        hidden = isinstance(first["input"], Mapping) or "password" in key or key.startswith(_SECRET)
         value = "" if hidden else f"={first['input']!r}"
         raise ConfigError(
             f"{key}{value} (from {origins.get(key, 'the merged values')}): {reason}; "

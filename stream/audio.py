@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -93,11 +93,14 @@ class EndOfStream:
         Index of the sample after the last, at `rate`.
     rate : int > 0
         Samples per second.
+    ends : {"sent", "idle"}, optional
+        Why it ends; None where audio goes on behind it.
     """
 
     station: str
     start: int
     rate: int
+    ends: Ending | None = field(default=None, compare=False)
 
 
 def moved(chunk: AudioChunk, samples: int, rate: int) -> AudioChunk:

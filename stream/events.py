@@ -1,6 +1,6 @@
 """The events that airsift publishes, and their JSON.
 
-Decisions, segments, matches, shares, repeats, levels and gaps.
+Decisions, segments, matches, shares, repeats, levels, gaps and alarms.
 
 All times inside are integer samples at `rate` (the model's, 16 kHz); seconds appear only in
 the JSON. Intervals are half-open. Ids are functions of station, first sample and kind, so a
@@ -360,6 +360,64 @@ class Gap(Event):
 
     def details(self) -> JsonObject:
         return {"reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm(Event):
+    """Something is wrong with a station since `start`; published when it opens and when it closes.
+
+    Parameters
+    ----------
+    rule : str
+        Which kind of alarm it is, a key of `stream.alarms.rules.KINDS`.
+    final : bool
+        Whether it is over: `end` is then where it was last wrong. Before, `end` is where it opened
+        or escalated.
+    severity : {"warning", "critical"}
+        How bad it is.
+    escalated : bool
+        Whether it has lasted so long that its severity was raised.
+    value : float or None
+        What was measured last while it was wrong.
+    threshold : float or None
+        The limit of it.
+    reason : str
+        Why it is over: "over", or "ended" where the audio or the run ended, or "withdrawn" where
+        its rule or its station was removed; empty while it is open.
+    text : str
+        It in words.
+    group : str
+        That of the station in its list.
+    """
+
+    rule: str
+    final: bool
+    severity: Literal["warning", "critical"]
+    escalated: bool
+    value: float | None
+    threshold: float | None
+    reason: str
+    text: str
+    group: str = ""
+
+    kind: ClassVar[str] = "alarm"
+
+    @property
+    def id(self) -> str:
+        return f"{self.station}/{self.kind}/{self.start}/{self.rule}"
+
+    def details(self) -> JsonObject:
+        return {
+            "rule": self.rule,
+            "final": self.final,
+            "severity": self.severity,
+            "escalated": self.escalated,
+            "value": self.value,
+            "threshold": self.threshold,
+            "reason": self.reason,
+            "text": self.text,
+            "group": self.group,
+        }
 
 
 def _iso(time: float | None) -> str | None:

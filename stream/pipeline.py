@@ -6,13 +6,14 @@
     in any order   in order        loudness,          at the model's  CQT     decisions      │
                                    peaks              rate                                 smooth
                                                                                          segments
-    Event <── dated by clock <── what is played again <── repeats <── matches, shares        │
+    Event <── dated by clock <── alarms <── what is played again <── repeats <── matches,    │
+                                                                                 shares      │
                                                                              └── identify <──┘
 
 One list goes down the road. Each stage (`stream.session.Stage`) passes on every item and adds its
 own, so the audio that `identify` and `repeats` need passes the stages between. `levels`, `voice`,
-`identify` and `repeats` are optional. A `Discontinuity` or an `EndOfStream` ends what each stage
-but `repeats` has of a station as it passes.
+`identify`, `repeats` and `alarms` are optional. A `Discontinuity` or an `EndOfStream` ends what
+each stage but `repeats` has of a station as it passes.
 
 The law: ``push(a) + push(b)`` equals ``push(a + b)`` for every station. A file is a stream that
 comes in one piece, and a restart that reads the audio from `Snapshot.oldest` on repeats the same
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from model.backend import Classifier, FrontEnd
     from stream.session import Item
     from stream.snapshot import StoredSnapshot
+    from stream.stages.alarms import WatchAlarms
     from stream.stages.levels import Levels
     from stream.stages.repeats import FindRepeats
 
@@ -77,6 +79,8 @@ class Pipeline:
         Finds what a station plays several times.
     levels : Levels, optional
         Measures the audio as it comes. Without it, decisions have no level.
+    alarms : WatchAlarms, optional
+        Opens and closes alarms, by the clock too: `push` is then called now and then without audio.
     load : Load, optional
         What is left out while the loop is behind; without it, what `identify` was given, if there
         is one. Both have the same.
@@ -100,12 +104,16 @@ class Pipeline:
         reorder_s: float = 0.0,
         repeats: FindRepeats | None = None,
         levels: Levels | None = None,
+        alarms: WatchAlarms | None = None,
         load: Load | None = None,
     ) -> None:
         spec = classifier.spec
         spec.check_front_end(front_end)
         self.rate, self.hop = spec.sample_rate, spec.hop
         self.align, self.clock, self.levels = Align(self.rate, reorder_s), Clock(), levels
+        self.alarms = alarms
+        if alarms is not None:
+            alarms.time_of = self.clock.time
         self.stages: tuple[Stage, ...] = (
             self.align,
             self.clock,
@@ -118,6 +126,7 @@ class Pipeline:
             Smooth(smoothing),
             *([identify] if identify else []),
             *([repeats] if repeats else []),
+            *([alarms] if alarms else []),
         )
         if load is not None and identify is not None and identify.load is not load:
             raise ValueError("identify has another load than the pipeline; give both the same one")
@@ -158,6 +167,7 @@ class Pipeline:
             return self._run(chunks)
         stations = dict.fromkeys([*self.sessions, *(chunk.station for chunk in chunks)])
         events = self._run([*chunks, *(end_of(station, self.rate) for station in stations)])
+        events += self.end_alarms(list(self.sessions))
         self.sessions.clear()
         return events
 
@@ -178,6 +188,18 @@ class Pipeline:
             if isinstance(item, Decision | Discontinuity | EndOfStream):
                 self.sessions[item.station].restored = None
         return events
+
+    def end_alarms(self, stations: Sequence[str]) -> list[Event]:
+        """Close the alarms of stations that nothing goes on with, not even another process."""
+        if self.alarms is None:
+            return []
+        return [self.clock.date(alarm) for alarm in self.alarms.finish(stations)]
+
+    def open_alarms(self) -> list[Event]:
+        """Return the alarms that are open, as they opened."""
+        if self.alarms is None:
+            return []
+        return [self.clock.date(alarm) for alarm in self.alarms.open_alarms()]
 
     def forget(self, station: str) -> None:
         """Drop a station without ending it: another worker goes on with it."""

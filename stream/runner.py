@@ -131,14 +131,18 @@ class Runner:
             else:
                 self._pipeline.forget(item.station)
                 self._changed.discard(item.station)
-        self._publish(items, events + self._pipeline.push(chunks))
+        events += self._pipeline.push(chunks)
+        # An alarm may open without audio.
+        self._changed.update(e.station for e in events if e.station in self._pipeline.sessions)
+        self._publish(items, events)
 
     def end(self, keep: Callable[[str], bool] = lambda station: False) -> None:
         """End all streams but those to `keep`, and write the events that this completes."""
         if kept := set(filter(keep, self._pipeline.sessions)):
             others = sorted(self._pipeline.sessions.keys() - kept)
             ends = [end_of(station, self._pipeline.rate) for station in others]
-            self._publish((), self._pipeline.push(ends))
+            events = self._pipeline.push(ends)
+            self._publish((), events + self._pipeline.end_alarms(others))
         else:
             self._publish((), self._pipeline.push([], last=True))
 

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from stream.audio import AudioChunk, Discontinuity, EndOfStream
-    from stream.events import Decision, Level, Match, Segment, Share
+    from stream.events import Alarm, Decision, Level, Match, Segment, Share
     from stream.snapshot import Snapshot
+    from stream.stages.alarms import AlarmsState
     from stream.stages.align import AlignState
     from stream.stages.classify import ClassifyState
     from stream.stages.clock import ClockState
     from stream.stages.features import Columns, ColumnsState
     from stream.stages.identify import IdentifyState
     from stream.stages.landmark_buffer import SharedLandmarks
-    from stream.stages.levels import LevelsState
+    from stream.stages.levels import LevelsState, SecondLevel
     from stream.stages.mono import MonoState
     from stream.stages.repeats import RepeatsState
     from stream.stages.resample import ResampleState
@@ -34,10 +35,12 @@ if TYPE_CHECKING:
         AudioChunk
         | Columns
         | Level
+        | SecondLevel
         | Decision
         | Segment
         | Match
         | Share
+        | Alarm
         | Discontinuity
         | EndOfStream
     )
@@ -48,7 +51,7 @@ class Session:
     """One station between its first chunk and the time it is forgotten.
 
     A field is None until its stage has received something. Where audio breaks off, each stage
-    sets its field to None; `align`, `clock`, `levels` and `repeats` go on over it.
+    sets its field to None; `align`, `clock`, `levels`, `repeats` and `alarms` go on over it.
 
     Parameters
     ----------
@@ -76,6 +79,7 @@ class Session:
     smooth: SmoothState | None = None
     identify: IdentifyState | None = None
     repeats: RepeatsState | None = None
+    alarms: AlarmsState | None = None
     work: Accounts | None = None
     landmarks: SharedLandmarks | None = None
     resume_column: int = 0

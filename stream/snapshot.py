@@ -22,6 +22,7 @@ from pydantic_core import from_json
 from fingerprint.analysis.landmarks import Landmarks
 from stream.lines import to_json_bytes
 from stream.ranges import Rate, Sample
+from stream.stages.alarms import AlarmsPart
 from stream.stages.classify import ClassifyPart
 from stream.stages.clock import ClockState
 from stream.stages.identify import IdentifyPart
@@ -86,7 +87,7 @@ class Snapshot(BaseModel):
         Sample at which the audio goes on.
     columns : int, optional
         First column of the next window.
-    clock, levels, classify, voice, smooth, identify, repeats
+    clock, levels, classify, voice, smooth, identify, repeats, alarms
         What these stages remember; None where they remember nothing.
     work
         What the queries of `identify` may still cost; None where nothing bounds them.
@@ -111,6 +112,7 @@ class Snapshot(BaseModel):
     identify: IdentifyPart | None
     work: Accounts | None
     repeats: RepeatsPart | None
+    alarms: AlarmsPart | None
 
     @classmethod
     def from_json(cls, value: object, station: str | None = None) -> Self:
@@ -189,6 +191,8 @@ class Snapshot(BaseModel):
         if self.work is not None:
             _check(self.work.at <= end, "work lies after align")
         if self.repeats is not None and (problem := self.repeats.check(end)):
+            raise ValueError(problem)
+        if self.alarms is not None and (problem := self.alarms.check()):
             raise ValueError(problem)
         return self
 

@@ -47,6 +47,7 @@ _COMMANDS = {
     "deadletter": ("deadletter", "app"),
     "catalogue": ("catalogue", "app"),
     "stations": ("stations", "app"),
+    "alarms": ("alarms", "app"),
     "tags": ("tags", "app"),
     "corpus": ("corpus", "app"),
     "train": ("train", "train"),

@@ -228,6 +228,7 @@ def _print_moment(
             ("share", "shares"),
             ("repeat", "repeats"),
             ("gap", "gaps"),
+            ("alarm", "alarms"),
         ):
             answer[key] = [as_object(row, play) for row, play in found.get(kind, [])]
         put(to_json(answer))

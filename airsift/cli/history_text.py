@@ -60,7 +60,7 @@ def moment_lines(
                 f"         {_seconds(play.foreground_s)} clear, "
                 f"{_seconds(play.under_speech_s)} under speech{other}"
             )
-    for kind in ("segment", "share", "repeat", "gap"):
+    for kind in ("segment", "share", "repeat", "gap", "alarm"):
         for row, _ in found.get(kind, ()):
             what = _content(row).removeprefix(f"{kind}: ")
             yield f"{_HEADS.get(kind, kind):7}  {_span(row, zone)}  {what}"
@@ -157,6 +157,8 @@ def _content(row: Row) -> str:
         case "repeat":
             what = details.get("title") or details.get("guess")
             text = f"repeat: {what}, {details.get('count')} times"
+        case "alarm":
+            text = f"alarm: {row.subject}: {details.get('text')}"
         case "gap":
             text = f"gap: {details.get('reason')}"
         case "decision":

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from stream.runner import Stop
+    from stream.sinks.base import Sink
     from stream.sources.base import Source
     from stream.stations.source import StationsSource
 
@@ -60,6 +61,7 @@ def run(
         build_pipeline,
         check_sinks,
         log_parts,
+        open_alarm_sinks,
         open_sink,
         open_source,
         open_stations,
@@ -87,6 +89,7 @@ def run(
         if transactions is not None:
             opening.callback(transactions.close)
         opened: Source
+        listed: StationsSource | None = None
         if source is not None:
             opened = open_source(source, station, settings, transactions, track=track, levels=True)
         else:
@@ -96,10 +99,20 @@ def run(
         opening.callback(opened.close)
         if is_service:
             log_parts(source or f"the stations of {stations}", names, settings)
-        reorder = source in ("kafka", None)
-        pipeline = build_pipeline(settings, reorder=reorder, with_levels=True, ready=True)
+        pipeline = build_pipeline(
+            settings,
+            reorder=source in ("kafka", None),
+            with_levels=True,
+            with_alarms=True,
+            ready=True,
+            stations=listed,
+        )
         pipeline.align.may_be_late = opened.resumes  # of a list, only those of Kafka
-        sinks = [open_sink(name, settings, transactions, tracing) for name in names]
+        if pipeline.alarms is not None:
+            pipeline.alarms.source = opened
+        # Who is told of alarms is told also while another sink is full.
+        sinks: list[Sink] = [*open_alarm_sinks(settings, pipeline)]
+        sinks += [open_sink(name, settings, transactions, tracing) for name in names]
         for each in sinks:
             opening.callback(each.close)
         spectra: list[Observer] = []

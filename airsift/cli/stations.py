@@ -55,7 +55,7 @@ def check(
     from stream.stations.check import check as check_station
     from stream.stations.entry import read_stations
 
-    read = read_stations(file, settings.http, settings.kafka)
+    read = read_stations(file, settings.http, settings.kafka, settings.alarms.rules)
     for problem in read.problems:
         complain(f"airsift: {problem.text}")
     rows = None

@@ -11,7 +11,7 @@ import typer
 from airsift.cli.common import ConfigOption, SetOption, load_config, put, write_for_machines
 from airsift.cli.publish import KafkaOption, with_broker
 from stream.lines import one_line, to_json
-from stream.sinks.format import clock, level, padded, song, utc
+from stream.sinks.format import alarm, clock, level, padded, song, utc
 
 if TYPE_CHECKING:
     from stream.kafka.records.consumer_record import ConsumerRecord
@@ -22,7 +22,8 @@ def tail(
     topic: Annotated[
         list[str] | None,
         typer.Option(
-            help="decisions, segments, matches, shares, repeats, levels, gaps, dead-letters, or a "
+            help="decisions, segments, matches, shares, repeats, levels, gaps, alarms, "
+            "dead-letters, or a "
             "topic's name; repeatable. Default: segments, matches and gaps."
         ),
     ] = None,
@@ -114,6 +115,8 @@ def _content(kind: str, event: _Event) -> str:
         return f"{event['title'] or event['guess']} ({event['count']} times, {event['cluster']})"
     if kind == "level":
         return level(event)
+    if kind == "alarm":
+        return alarm(event)
     if kind == "decision":
         more = "" if event["final"] else " ..."
         return f"speech {event['p_speech']:.2f}  music {event['p_music']:.2f}{more}"

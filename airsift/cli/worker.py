@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from airsift.cli.common import ConfigOption, SetOption, load_config
 from airsift.errors import ConfigError
 
@@ -15,7 +17,13 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
             "Faust do not cover its checkpoints; use airsift run --source kafka --sink kafka"
         )
 
-    from airsift.build import build_pipeline, event_kinds, log_parts, open_tracing
+    from airsift.build import (
+        build_pipeline,
+        event_kinds,
+        log_parts,
+        open_alarm_sinks,
+        open_tracing,
+    )
     from airsift.cli.run import forgiving
     from airsift.malloc import (
         give_back_large_blocks,
@@ -34,21 +42,29 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
     with (
         open_telemetry(settings.watch) as telemetry,
         open_tracing(settings, settings.kafka.topics.audio) as tracing,
+        ExitStack() as closing,
     ):
         kinds = event_kinds(settings)
         prepare_topics(settings.kafka, kinds)  # before the networks, which take seconds to load
         log_parts("kafka", ["kafka"], settings)
-        pipeline = build_pipeline(settings, reorder=True, with_levels=True, ready=True)
-        every_s = settings.run.checkpoint_s
+        pipeline = build_pipeline(
+            settings, reorder=True, with_levels=True, with_alarms=True, ready=True
+        )
+        sinks = open_alarm_sinks(settings, pipeline)
+        for sink in sinks:
+            closing.callback(sink.close)
         member = Worker(
             settings.kafka,
             pipeline,
-            checkpoint_s=every_s,
+            checkpoint_s=settings.run.checkpoint_s,
             kinds=kinds,
+            sinks=sinks,
             observer=Observers(telemetry, tracing) if tracing else telemetry,
             trace_of=tracing.traceparent if tracing else no_trace,
         )
-        telemetry.bind(member, pipeline, [])  # it has the attributes of a source
+        if pipeline.alarms is not None:
+            pipeline.alarms.source = member
+        telemetry.bind(member, pipeline, sinks)  # it has the attributes of a source
         keep_all_objects()
         search_rarely_for_garbage()
         with (

@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from stream.events import Decision, Event, Gap, Level, Match, Repeat, Segment, Share
+from stream.events import Alarm, Decision, Event, Gap, Level, Match, Repeat, Segment, Share
 from stream.kafka.client.tail import follow
 
 if TYPE_CHECKING:
@@ -120,6 +120,19 @@ def event_of(document: dict[str, Any]) -> Event:
             tuple(document["dead_channels"]),
             document["frozen"],
             document["title"],
+        )
+    if kind == "alarm":
+        return Alarm(
+            *common,
+            document["rule"],
+            document["final"],
+            document["severity"],
+            document["escalated"],
+            document["value"],
+            document["threshold"],
+            document["reason"],
+            document["text"],
+            document["group"],
         )
     if kind == "gap":
         return Gap(*common, document["reason"])

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr
 
 from airsift.defaults import Section
 
-Kind = Literal["decision", "segment", "match", "share", "repeat", "level", "gap"]
+Kind = Literal["decision", "segment", "match", "share", "repeat", "level", "gap", "alarm"]
 _Days = Annotated[float, Field(ge=0, le=100_000)]
 
 
@@ -22,6 +22,7 @@ class KeepDays(Section, table="database.keep_days"):
     repeat: _Days
     level: _Days
     gap: _Days
+    alarm: _Days
 
     def by_kind(self) -> dict[str, float]:
         """Return the days of each kind that is not kept for ever."""

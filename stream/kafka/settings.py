@@ -27,6 +27,7 @@ class TopicSettings(Section, table="kafka.topics"):
     repeats: _Topic
     levels: _Topic
     gaps: _Topic
+    alarms: _Topic
     dead_letters: _Topic
     state: _Topic
     partitions: _Positive
@@ -43,6 +44,7 @@ class TopicSettings(Section, table="kafka.topics"):
             "repeat": self.repeats,
             "level": self.levels,
             "gap": self.gaps,
+            "alarm": self.alarms,
         }
 
     def of_events(self, kinds: Collection[str] | None) -> dict[str, str]:

@@ -31,6 +31,19 @@ class Sink(Protocol):
         return 0
 
     @property
+    def deliveries(self) -> Mapping[tuple[str, str], int]:
+        """Messages about alarms, by kind of target and by what became of them. Safe in any thread.
+
+        See `stream.alarms.delivery.OUTCOMES`.
+        """
+        return MappingProxyType({})
+
+    @property
+    def waiting(self) -> Mapping[str, int]:
+        """Messages about alarms that wait, by kind of target. Safe in any thread."""
+        return MappingProxyType({})
+
+    @property
     def broker_error(self) -> str:
         """Why nothing can be sent, "" where it can. Safe in any thread."""
         return ""

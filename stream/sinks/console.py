@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
-from stream.events import Decision, Event, Gap, Level, Match, Repeat, Segment, Share
+from stream.events import Alarm, Decision, Event, Gap, Level, Match, Repeat, Segment, Share
 from stream.lines import one_line
 from stream.sinks.base import Sink
-from stream.sinks.format import begin_of, end_of, faults, level, song
+from stream.sinks.format import alarm, begin_of, end_of, faults, level, song
 from stream.sinks.terminal import aside
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ MAX_REMEMBERED = 10_000  # ids of segments and matches that were printed
 class ConsoleSink(Sink):
     """A live table of the stations, or one line for each segment, song and gap.
 
-    A level has a line where what is wrong with the audio changes.
+    A level has a line where what is wrong with the audio changes. An alarm has one when it opens,
+    and one when it closes.
 
     Plain lines hold no control codes. A segment or song has two lines, one when it begins and one
     when it ends::
@@ -79,7 +80,7 @@ class ConsoleSink(Sink):
             return None
         if isinstance(event, Level) and not self._is_news(event):
             return None
-        over = event.final if isinstance(event, Segment | Match) else True
+        over = event.final if isinstance(event, Segment | Match | Alarm) else True
         if (event.id, over) in self._printed:
             return None
         self._printed[event.id, over] = None
@@ -119,6 +120,8 @@ def in_words(event: Event) -> str:
             )
         case Level():
             return f"{'level':<17}  {level(event.to_dict())}"
+        case Alarm():
+            return f"{'ALARM' if not event.final else 'alarm':<17}  {alarm(event.to_dict())}"
         case Gap():
             return f"{'gap':<17}  {one_line(event.reason)}"
     return event.kind

@@ -107,6 +107,15 @@ def _fitting(text: str, width: int, *, from_end: bool = False) -> str:
     return text[len(text) - taken :] if from_end else text[:taken]
 
 
+def alarm(event: Mapping[str, Any]) -> str:
+    """Return what an alarm says, from the JSON of its event."""
+    if event["final"]:
+        state = "over" if event["reason"] == "over" else f"over: {event['reason']}"
+    else:
+        state = str(event["severity"])
+    return one_line(f"{event['rule']}: {event['text']} ({state})")
+
+
 def level(fields: Mapping[str, Any]) -> str:
     """Return what a level says: loudness, true peak, and what is wrong.
 

@@ -13,6 +13,7 @@ from stream.sinks import terminal
 from stream.sinks.format import end_of, in_cells, shortened, width_of, wrapped
 from stream.sinks.in_place import InPlace
 from stream.sinks.station_view import (
+    ALARM_STYLES,
     BAR,
     STYLES,
     StationView,
@@ -161,6 +162,9 @@ def _detailed(name: str, state: StationView, columns: int, marks: str) -> list[T
         lines.append(
             _row([Text(), loudness_of(state.level), Text(), faults_of(state.level)], widths)
         )
+    for each in state.alarms.values():
+        text = shortened(in_cells(f"{each.rule}: {each.text}"), columns - 2)
+        lines.append(Text(f"  {text}", ALARM_STYLES[each.severity]))
     if width_of(name) > widths[0]:
         lines.insert(0, Text(shortened(name, columns)))
     if songs and not wide:
@@ -176,6 +180,9 @@ def _compact(name: str, state: StationView, columns: int) -> Text:
     more = _lately(state, rest) if last is None else Text(song_of(last), "bold")
     if state.level is not None and (found := faults_of(state.level)):
         more = found
+    if state.alarms:
+        latest = next(reversed(state.alarms.values()))
+        more = Text(in_cells(latest.text), ALARM_STYLES[latest.severity])
     cells = [Text(shortened(in_cells(name), width, middle=True)), label_of(state.now), more]
     return _row(cells, [width, _NOW, rest])
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from stream.events import Decision, Event, Gap, Level, Match, Segment
+from stream.events import Alarm, Decision, Event, Gap, Level, Match, Segment
 from stream.sinks.format import begin_of, faults, in_cells, song
 
 if TYPE_CHECKING:
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 LATELY = 3  # closed segments that are remembered
 SONGS = 2  # and songs
+MAX_ALARMS = 20  # and open alarms; there is one of each rule
 BAR = 10  # characters of a probability's bar
 STYLES = {"speech": "cyan", "music": "magenta", "speech_over_music": "yellow", "other": "dim"}
+ALARM_STYLES = {"warning": "bold yellow", "critical": "bold red"}
 
 
 @dataclass(slots=True)
@@ -29,6 +31,7 @@ class StationView:
     latest: Event | None = None  # the one that ends last
     now: Segment | None = None
     level: Level | None = None
+    alarms: OrderedDict[str, Alarm] = field(default_factory=OrderedDict)  # that are open, by id
     lately: deque[Segment | Gap] = field(default_factory=lambda: deque(maxlen=LATELY))
     songs: OrderedDict[str, Match] = field(default_factory=OrderedDict)
     updated: float = 0.0  # when its newest event came, by the viewer's clock
@@ -49,6 +52,12 @@ class StationView:
                 self.lately.append(event)
             case Level():
                 self.level = event
+            case Alarm(final=False):
+                self.alarms[event.id] = event
+                if len(self.alarms) > MAX_ALARMS:
+                    self.alarms.popitem(last=False)
+            case Alarm():
+                self.alarms.pop(event.id, None)
             case Match():
                 self.songs[event.track] = event
                 self.songs.move_to_end(event.track)

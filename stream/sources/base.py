@@ -86,6 +86,11 @@ class SourceStatus(Protocol):
         return frozenset()
 
     @property
+    def hears_all(self) -> bool:
+        """Whether all stations come here, and none to another process. For the loop's thread."""
+        return True
+
+    @property
     def failing(self) -> int:
         """Stations whose audio cannot be received at present. Safe in any thread."""
         return 0

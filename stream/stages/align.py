@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from stream.audio import AudioChunk, Discontinuity, EndOfStream, rescale
+from stream.audio import AudioChunk, Discontinuity, Ending, EndOfStream, rescale
 from stream.session import Session, Sessions, Stage
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class Align(Stage):
             if len(chunk.samples):
                 out += self._process(self.sessions[chunk.station], chunk)
             if chunk.ends and chunk.station in self.sessions:
-                out += self._end(self.sessions[chunk.station])
+                out += self._end(self.sessions[chunk.station], chunk.ends)
         return out
 
     def snapshot(self, session: Session) -> int:
@@ -153,7 +153,7 @@ class Align(Stage):
         out.append(chunk)
         return out
 
-    def _end(self, session: Session) -> list[Aligned]:
+    def _end(self, session: Session, ends: Ending) -> list[Aligned]:
         """End a station where its audio does; it goes on from there if it returns."""
         state = session.align
         if state is None:
@@ -162,7 +162,7 @@ class Align(Stage):
         end = max(self._position(state), state.known)
         # At the rate that a snapshot counts in: a station that returns finds the same after it.
         state.next, state.rate = end, self.rate
-        return [*out, EndOfStream(session.station, end, self.rate)]
+        return [*out, EndOfStream(session.station, end, self.rate, ends)]
 
     def _log_dropped(self, state: AlignState, chunk: AudioChunk, following: int) -> None:
         """Log, once in an hour of audio, that a station sends what cannot be new."""

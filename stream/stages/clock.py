@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field, Strict
 
 from stream.audio import AudioChunk
-from stream.events import Event, Match, Segment
+from stream.events import Alarm, Event, Match, Segment
 from stream.ranges import Number, Sample, Text, is_time
 from stream.session import Session, Sessions, Stage
 from stream.stages.align import Aligned
@@ -113,9 +113,11 @@ class Clock(Stage):
 
     def date(self, event: Event) -> Event:
         """Return an event with its time: the one it had, if it was open before."""
-        time = self.time(event.station, event.start, event.rate)
+        time = event.time  # of what has no samples
+        if time is None:
+            time = self.time(event.station, event.start, event.rate)
         state = self.sessions[event.station].clock
-        if state is not None and isinstance(event, Segment | Match):
+        if state is not None and isinstance(event, Segment | Match | Alarm):
             time = state.open.pop(event.id, time)
             if not event.final:
                 state.open[event.id] = time

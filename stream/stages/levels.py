@@ -11,6 +11,9 @@ length too. So neither the size of chunks nor a restart changes what is publishe
 Of the audio, a second and the 0.1 s before it are held; all else that is remembered is in the
 snapshot: sums, the power of 3 s, and the histogram of the integrated loudness.
 
+For alarms there is a `SecondLevel` of each second too; it passes the later stages, and is not
+published.
+
 A break ends the interval with what there is of it, and begins all anew. Where only the rate or the
 number of channels changes, the interval and the integrated loudness go on.
 """
@@ -43,6 +46,22 @@ if TYPE_CHECKING:
 _KEEP_S = 60
 _NEAR_S = 0.02  # ends of windows and of seconds are rounded differently
 _END = itemgetter(0)
+
+
+@dataclass(frozen=True, slots=True)
+class SecondLevel:
+    """The level of one second, or of what there is of it; it is no event.
+
+    Parameters
+    ----------
+    station : str
+        The station it is of.
+    level : Level
+        What was measured, as of an interval of that length.
+    """
+
+    station: str
+    level: Level
 
 
 @dataclass(slots=True)
@@ -110,22 +129,32 @@ class Levels(Stage):
     integrated_s : int > 0
         The integrated loudness begins anew on multiples of these seconds, a multiple of
         `interval_s`.
+    each_second : bool
+        Whether there is a `SecondLevel` of each second.
     """
 
     name = "levels"
 
-    def __init__(self, rate: int, interval_s: int = 5, integrated_s: int = 86_400) -> None:
+    def __init__(
+        self,
+        rate: int,
+        interval_s: int = 5,
+        integrated_s: int = 86_400,
+        *,
+        each_second: bool = False,
+    ) -> None:
         self.sessions = Sessions()
         self.rate = rate
         self.interval_s = interval_s
         self.integrated_s = integrated_s
+        self.each_second = each_second
 
-    def push(self, items: Sequence[Aligned]) -> list[Aligned | Level]:
+    def push(self, items: Sequence[Aligned]) -> list[Aligned | Level | SecondLevel]:
         """Return `items`, with the levels that become known behind each; of a break, before it."""
         for station in dict.fromkeys(item.station for item in items):
             if (state := self.sessions[station].levels) is not None:
                 self._forget(state)
-        out: list[Aligned | Level] = []
+        out: list[Aligned | Level | SecondLevel] = []
         for item in items:
             session = self.sessions[item.station]
             state = session.levels = session.levels or LevelsState()
@@ -187,7 +216,7 @@ class Levels(Stage):
         needed = min(needed, sample // self.rate * self.rate)
         return min(sample, max(needed, state.begin))
 
-    def _process(self, state: LevelsState, chunk: AudioChunk) -> Iterator[Level]:
+    def _process(self, state: LevelsState, chunk: AudioChunk) -> Iterator[Level | SecondLevel]:
         samples = chunk.samples
         kind = 1 if samples.ndim == 1 else samples.shape[1], chunk.rate
         if state.meter is None:
@@ -204,7 +233,9 @@ class Levels(Stage):
             if state.meter.is_full:
                 yield from self._measure(state, chunk.station, chunk.title)
 
-    def _measure(self, state: LevelsState, station: str, title: str | None) -> Iterator[Level]:
+    def _measure(
+        self, state: LevelsState, station: str, title: str | None
+    ) -> Iterator[Level | SecondLevel]:
         """Measure what the meter holds; give the event that ends with it."""
         meter, programme = state.meter, state.programme
         assert meter is not None
@@ -218,17 +249,24 @@ class Levels(Stage):
         state.powers.append((of_model, start, sum(second.powers) / len(second.powers)))
         if of_model <= programme.done:  # a restart repeats it
             return
-        self._add(programme, second, meter.rate)
+        momentary, frozen = self._add(programme, second, meter.rate)
+        if self.each_second:
+            one = Interval(start)
+            one.add(second, meter.rate, momentary, frozen=frozen)
+            level = one.event(station, of_model, self.rate, programme.loudness, title)
+            yield SecondLevel(station, level)
         programme.done = of_model
         if end % (self.interval_s * meter.rate) == 0:
             yield self._event(state, programme, station, title)
             if end % (self.integrated_s * meter.rate) == 0:
                 programme.loudness.histogram = Histogram()
 
-    def _add(self, programme: Programme, second: Second, rate: int) -> None:
+    def _add(self, programme: Programme, second: Second, rate: int) -> tuple[float | None, bool]:
+        """Add a second; return its greatest momentary loudness, and whether audio is frozen."""
         momentary = programme.loudness.push(second.weighted)
         frozen = programme.repetition.push(second.marks) if second.n == rate else False
         programme.interval.add(second, rate, momentary, frozen=frozen)
+        return momentary, frozen
 
     def _event(
         self, state: LevelsState, programme: Programme, station: str, title: str | None
@@ -239,7 +277,7 @@ class Levels(Stage):
         state.latest = event, faults_of(event.to_dict())
         return event
 
-    def _end(self, state: LevelsState, station: str) -> Iterator[Level]:
+    def _end(self, state: LevelsState, station: str) -> Iterator[Level | SecondLevel]:
         """Publish what there is of the interval, and begin anew."""
         programme = state.programme
         if state.meter is not None:

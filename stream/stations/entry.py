@@ -15,6 +15,9 @@
     name = "remote"
     source = "kafka:station-7"                  # a key of the audio topic
     kafka = { bootstrap_servers = "broker.example:9092" }
+    timezone = "Europe/Amsterdam"
+    hours = ["06:00-24:00"]                     # on air; no alarm opens outside
+    alarms.dead_air = { delay_s = 5 }
 
 A station that cannot be used is a line of what is wrong with it, and the others are used.
 """
@@ -32,6 +35,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from airsift.defaults import Section
 from airsift.errors import ConfigError
 from airsift.json_types import Json
+from stream.alarms.rules import merged
+from stream.alarms.settings import HourTexts, RulesSettings, ZoneName
 from stream.lines import one_line, to_json
 from stream.sources.settings import HttpSettings, MicrophoneSettings
 
@@ -65,6 +70,12 @@ class StationEntry(BaseModel):
         Keys of the section ``[http]`` of the configuration that differ for this station.
     kafka : dict
         And of the section ``[kafka]``, with its tables.
+    timezone : str
+        Of its hours, as ``Europe/Amsterdam``; empty for the configuration's.
+    hours : list of str
+        When it is on air, see `stream.alarms.hours`; empty: always. Outside, no alarm opens.
+    alarms : dict
+        Keys of ``[alarms.rules]`` that differ for this station, by rule.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -76,6 +87,9 @@ class StationEntry(BaseModel):
     track: _Word = ""
     http: dict[str, _Scalar] = {}
     kafka: dict[str, _Scalar | dict[str, _Scalar]] = {}
+    timezone: ZoneName = ""
+    hours: HourTexts = []
+    alarms: dict[str, dict[str, _Scalar | list[str]]] = {}
 
     @field_validator("name", "group", "source", "track")
     @classmethod
@@ -104,6 +118,11 @@ class StationEntry(BaseModel):
     def broker(self) -> str:
         """What stations of one broker and topic have in common."""
         return to_json(dict(sorted(self.kafka.items())))
+
+    @property
+    def reception(self) -> tuple[object, ...]:
+        """What its reception depends on: where it changes, the station begins anew."""
+        return self.name, self.source, self.track, self.http
 
     def http_settings(self, settings: HttpSettings) -> HttpSettings:
         """Return the section ``[http]`` with the keys of this station."""
@@ -163,7 +182,12 @@ class StationList:
         return {each.name: each for each in self.entries if each.enabled}
 
 
-def read_stations(path: Path, http: HttpSettings, kafka: Section | None = None) -> StationList:
+def read_stations(
+    path: Path,
+    http: HttpSettings,
+    kafka: Section | None = None,
+    rules: RulesSettings | None = None,
+) -> StationList:
     """Read a file that lists stations.
 
     Parameters
@@ -174,6 +198,8 @@ def read_stations(path: Path, http: HttpSettings, kafka: Section | None = None) 
         The section ``[http]`` of the configuration, for what a station does not set.
     kafka : Section, optional
         The section ``[kafka]``; without it, stations of Kafka cannot be used.
+    rules : RulesSettings, optional
+        The section ``[alarms.rules]``, for the same; default: the defaults.
 
     Raises
     ------
@@ -186,6 +212,7 @@ def read_stations(path: Path, http: HttpSettings, kafka: Section | None = None) 
         raise ConfigError(f"{path}: {error.strerror}; name a TOML file of [[stations]]") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} is no TOML: {error}; mend that line") from error
+    rules = rules or RulesSettings.default()
     others = sorted(set(read) - {_TABLE})
     tables = read.get(_TABLE, [])
     if others or not isinstance(tables, list):
@@ -196,7 +223,7 @@ def read_stations(path: Path, http: HttpSettings, kafka: Section | None = None) 
     problems = []
     for number, table in enumerate(tables, 1):
         try:
-            entry = _entry(table, path.parent, http, kafka)
+            entry = _entry(table, path.parent, http, kafka, rules)
             if entry.name in entries:
                 raise ValueError("has the name of a station above: give it another")
             if entry.kind == "kafka":
@@ -214,7 +241,13 @@ def read_stations(path: Path, http: HttpSettings, kafka: Section | None = None) 
     return StationList(tuple(entries.values()), tuple(problems))
 
 
-def _entry(table: object, folder: Path, http: HttpSettings, kafka: Section | None) -> StationEntry:
+def _entry(
+    table: object,
+    folder: Path,
+    http: HttpSettings,
+    kafka: Section | None,
+    rules: RulesSettings,
+) -> StationEntry:
     """Return a station whose file is an absolute path.
 
     Raises
@@ -227,6 +260,10 @@ def _entry(table: object, folder: Path, http: HttpSettings, kafka: Section | Non
         entry.http_settings(http)
     except ValidationError as error:
         raise ValueError(f"http: {_in_words(error)}") from error
+    try:
+        merged(rules, entry.alarms)
+    except ValidationError as error:
+        raise ValueError(f"alarms: {_in_words(error)}") from error
     if entry.kind == "kafka":
         if kafka is None:
             raise ValueError(f"source={entry.source}: no stations of Kafka are received here")

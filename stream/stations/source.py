@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airsift.defaults import Section
+    from stream.alarms.settings import RulesSettings
     from stream.snapshot import StoredSnapshot
     from stream.sources.base import SelectiveSource, SourceItem
     from stream.sources.settings import HttpSettings
@@ -72,6 +73,13 @@ class StationsSource(Source):
         The section ``[http]`` of the configuration.
     kafka : KafkaStations, optional
         How stations of Kafka are received; without it, an entry for one cannot be used.
+    rules : RulesSettings, optional
+        The section ``[alarms.rules]``, with which alarms of the list are checked.
+
+    Attributes
+    ----------
+    entries : dict of str to StationEntry
+        The stations that are received, by name: another object after each change.
 
     Raises
     ------
@@ -85,9 +93,11 @@ class StationsSource(Source):
         open_source: Callable[[StationEntry], Source],
         http: HttpSettings,
         kafka: KafkaStations | None = None,
+        rules: RulesSettings | None = None,
     ) -> None:
         self._path, self._open_source, self._http = path, open_source, http
-        self._kafka = kafka
+        self._kafka, self._rules = kafka, rules
+        self.entries: dict[str, StationEntry] = {}
         self._watch = FileWatch(path)
         self._changed = threading.Condition()
         self._receivers: dict[str, Receiver] = {}
@@ -196,7 +206,7 @@ class StationsSource(Source):
 
     def _read(self) -> StationList:
         kafka = self._kafka.settings if self._kafka is not None else None
-        return read_stations(self._path, self._http, kafka)
+        return read_stations(self._path, self._http, kafka, self._rules)
 
     def _take(self) -> list[SourceItem]:
         """Return what all stations have; those that leave first, as another may have its name."""
@@ -254,7 +264,10 @@ class StationsSource(Source):
         with self._changed:
             stopped: dict[str, Receiver] = {}
             for name, receiver in list(self._receivers.items()):
-                if wanted.get(name) != receiver.entry and name not in wrong:
+                entry = wanted.get(name)
+                if entry is not None and entry.reception == receiver.entry.reception:
+                    receiver.entry = entry
+                elif name not in wrong:
                     stopped[name] = self._receivers.pop(name)
                     self._leaving.append(stopped[name])
             for name, entry in wanted.items():
@@ -265,6 +278,8 @@ class StationsSource(Source):
                     entry, self._open_source, self._changed, self._http.max_backoff_s, before
                 )
                 log.info("begins" if name not in stopped else "changes", extra={"station": name})
+            kept = {name: each for name, each in self.entries.items() if name in wrong}
+            self.entries = {**all_wanted, **kept}
             self._listed = read
             self._follow_shared()
         for name, receiver in stopped.items():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from stream.alarms.rules import KINDS as ALARMS
 from stream.levels.faults import FAULTS as LEVEL_FAULTS
 from stream.load import Load
 from stream.sources.base import SourceStatus
@@ -112,6 +113,7 @@ class Collector:
         self._drifts: list[tuple[str, float]] = []
         self._levels: list[tuple[Level, list[str]]] = []
         self._faulty = dict.fromkeys(LEVEL_FAULTS, 0)
+        self._alarms: Counter[str] = Counter()
         self._queued = {"source": 0, "sink": 0}
 
     def bind(self, source: SourceStatus, pipeline: Pipeline | None, sinks: Sequence[Sink]) -> None:
@@ -132,6 +134,8 @@ class Collector:
                 found = Counter(name for _, faults in levels for name in faults)
                 self._faulty = {name: found[name] for name in LEVEL_FAULTS}
                 self._levels = levels[: self._max_stations]
+            if self._pipeline.alarms is not None:
+                self._alarms = self._pipeline.alarms.counts()
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they are now."""
@@ -170,6 +174,7 @@ class Collector:
         for fault, count in self._faulty.items():
             faulty.add_metric([fault], count)
         yield faulty
+        yield from self._of_alarms()
         yield _gauge("airsift_lag_messages", "Messages that wait in our partitions.", self._lag)
         yield _gauge(
             "airsift_kafka_partitions",
@@ -208,6 +213,31 @@ class Collector:
                 drifts.add_metric([station], ppm)
             yield drifts
             yield from self._of_levels()
+
+    def _of_alarms(self) -> Iterator[Metric]:
+        """Yield the alarms that are open, and what became of messages about them."""
+        alarms = self._alarms  # another thread replaces it
+        opened = GaugeMetricFamily(
+            "airsift_alarms_open", "Alarms that are open, by rule.", labels=["rule"]
+        )
+        for rule in ALARMS:
+            opened.add_metric([rule], alarms[rule])
+        yield opened
+        sent = CounterMetricFamily(
+            "airsift_alarm_messages",
+            "Messages to targets of alarms, by kind of target and by what became of them.",
+            labels=["target", "outcome"],
+        )
+        waiting = GaugeMetricFamily(
+            "airsift_alarm_queue", "Messages about alarms that wait.", labels=["target"]
+        )
+        for sink in self._sinks:
+            for (target, outcome), count in sorted(sink.deliveries.items()):
+                sent.add_metric([target, outcome], count)
+            for target, depth in sorted(sink.waiting.items()):
+                waiting.add_metric([target], depth)
+        yield sent
+        yield waiting
 
     def _of_levels(self) -> Iterator[GaugeMetricFamily]:
         """Yield what the last level of each station says."""

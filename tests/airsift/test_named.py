@@ -23,6 +23,8 @@ from airsift.tags.mapping import load_map
 from model.experiments import config as experiments
 from model.training import config as task
 from model.training import loop
+from stream.sources.settings import HttpSettings
+from stream.stations.entry import read_stations
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"])
@@ -57,7 +59,12 @@ SECTIONS = "|".join(config.Config.model_fields)
 DOTTED = re.compile(rf"(?<![\w./\\-])((?:{SECTIONS})(?:\.[a-z][a-z0-9_]*)+)(?![\w(/])")
 SUFFIXES = {"py", "md", "toml", "pt", "csv", "json", "jsonl", "txt", "log", "wav", "flac", "mp3"}
 # What has the form of a key and is something else, in these files.
+# Keys of an entry of the list of stations.
+_OF_STATIONS = {"alarms.dead_air", "alarms.music_missing", "alarms.speech_long"}
+_OF_STATIONS |= {"alarms.speech_missing"}
 NOT_KEYS = {
+    "docs/alarms.md": _OF_STATIONS,
+    "configs/stations.toml": _OF_STATIONS,
     "CHANGELOG.md": set(config.RENAMED),
     "docs/examples/producer.py": {"kafka.errors"},  # kafka-python's
     "stream/kafka/apache_broker.py": {"kafka.server"},  # a class of the broker's
@@ -139,6 +146,7 @@ def blocks(text: str, language: str) -> list[str]:
 OF_A_TASK = {"docs/own_labels.md"}
 OF_AN_EXPERIMENT = {"docs/experiments.md"}
 OF_TAGS = {"docs/tags.md"}
+OF_STATIONS = {"docs/alarms.md"}
 
 
 def test_every_toml_shown_is_read(tmp_path: Path) -> None:
@@ -151,6 +159,10 @@ def test_every_toml_shown_is_read(tmp_path: Path) -> None:
             elif where in OF_AN_EXPERIMENT:
                 path.write_text(f"{experiments.find('8').read_text()}\n{block}")
                 assert experiments.load(path).rows[-1].penalties
+            elif where in OF_STATIONS:
+                found = read_stations(path, HttpSettings.default())
+                assert found.entries
+                assert found.problems == ()
             elif where in OF_TAGS:
                 load_map(path)
             else:

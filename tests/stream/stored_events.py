@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from stream.events import (
+    Alarm,
     Alternative,
     Decision,
     Event,
@@ -44,7 +45,9 @@ def events(draw: st.DrawFn, stations: st.SearchStrategy[str] = names) -> Event:
     heard = (draw(names), draw(names), draw(names), draw(st.integers(0, 2**40)))
     score = draw(st.floats(0, 1000).map(lambda value: round(value, 3)))
     match draw(
-        st.sampled_from(["decision", "segment", "match", "share", "repeat", "level", "gap"])
+        st.sampled_from(
+            ["decision", "segment", "match", "share", "repeat", "level", "gap", "alarm"]
+        )
     ):
         case "decision":
             p = draw(probabilities), draw(probabilities)
@@ -66,6 +69,12 @@ def events(draw: st.DrawFn, stations: st.SearchStrategy[str] = names) -> Event:
             count = draw(st.integers(2, 9))
             guess = draw(st.sampled_from(["advert", "song"]))
             return Repeat(*base, draw(names), count, 0, draw(names), guess, draw(names))
+        case "alarm":
+            severity = draw(st.sampled_from(["warning", "critical"]))
+            flags = draw(st.booleans()), severity, draw(st.booleans())
+            values = draw(st.none() | st.just(-60.5)), draw(st.none() | st.just(-50.0))
+            rule = draw(st.sampled_from(["gone", "dead_air"]))
+            return Alarm(*base, rule, *flags, *values, draw(names), draw(names), draw(names))
         case "level":
             loud = draw(st.none() | st.just(-23.5))
             channels = tuple(draw(st.lists(st.just(-20.1), max_size=2)))

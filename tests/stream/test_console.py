@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from stream.events import Decision, Event, Gap, Label, Level, Match, Segment
+from stream.alarms.settings import Severity
+from stream.events import Alarm, Decision, Event, Gap, Label, Level, Match, Segment
 from stream.sinks.console import ConsoleSink
 from stream.sinks.format import clock, one_line
 from stream.sinks.live_table import Table
@@ -83,6 +84,26 @@ def test_a_level_is_a_line_where_the_faults_change() -> None:
         "r  00:05.0  00:10.0  level              -23.0 LUFS, peak -3.0 dBTP  frozen",
         "r  00:15.0  00:20.0  level              -23.0 LUFS, peak -3.0 dBTP",
     ]
+
+
+def alarm(*, final: bool = False, severity: Severity = "critical") -> Alarm:
+    return Alarm(
+        "r", 5 * RATE, 20 * RATE, RATE, None, "dead_air", final, severity, False, -71.5, -50.0,
+        "over" if final else "", "dead air for 15 s",
+    )  # fmt: skip
+
+
+def test_an_alarm_is_a_line_when_it_opens_and_when_it_closes() -> None:
+    assert plain([alarm(), alarm(), alarm(final=True)]) == (
+        "r  00:05.0  -        ALARM              dead_air: dead air for 15 s (critical)\n"
+        "r  00:05.0  00:20.0  alarm              dead_air: dead air for 15 s (over)\n"
+    )
+
+
+def test_the_table_shows_alarms_as_long_as_they_are_open() -> None:
+    assert "dead_air: dead air for 15 s" in drawn([level(0), alarm()])
+    assert "dead air" not in drawn([level(0), alarm(), alarm(final=True)])
+    assert "dead air" in drawn([level(0), alarm()], size=(40, 24))
 
 
 def test_the_table_shows_loudness_and_faults() -> None:

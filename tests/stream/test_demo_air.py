@@ -10,7 +10,7 @@ from stream.audio import AudioChunk
 from stream.demo import sources as air
 from stream.demo.sources import EndingSource, ProgrammeSource
 from stream.demo.subscriber import MS, event_of
-from stream.events import Decision, Gap, Level, Match, Repeat, Segment, Share
+from stream.events import Alarm, Decision, Gap, Level, Match, Repeat, Segment, Share
 
 PROBABILITY = st.floats(0, 1).map(lambda p: round(p, 3))
 TIMES = st.tuples(
@@ -67,6 +67,15 @@ EVENTS = st.one_of(
         st.booleans(),
     ),
     st.builds(lambda t, reason: Gap(*t, reason), TIMES, st.text()),
+    st.builds(
+        lambda t, final, value, text: Alarm(
+            *t, "dead_air", final, "critical", not final, value, value, text, text, text
+        ),
+        TIMES,
+        st.booleans(),
+        st.none() | st.floats(-120, 20),
+        st.text(),
+    ),
 )
 
 

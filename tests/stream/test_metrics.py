@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -14,17 +15,29 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from airsift import config
+from stream.alarms.delivery import DeliveryError, Target
+from stream.alarms.rules import AlarmPlan
+from stream.alarms.settings import AlarmSettings
+from stream.alarms.sink import AlarmSink
 from stream.audio import AudioChunk
 from stream.kafka.loopback import free_ports
 from stream.pipeline import Pipeline
 from stream.runner import Stop, run_source
 from stream.sources.base import Lost, Resumed, Source
+from stream.stages.alarms import WatchAlarms
 from stream.stages.identify import Identify
 from stream.stages.levels import Levels
 from stream.stages.work_budget import KINDS
 from stream.telemetry.activity import Activity
 from stream.telemetry.telemetry import Telemetry
-from stream.testing import ListSink, ListSource, ManualClock, programme, tone, write_wav
+from stream.testing import (
+    ListSink,
+    ListSource,
+    ManualClock,
+    programme,
+    tone,
+    write_wav,
+)
 from tests.examples import examples
 from tests.stream.doubles import SMOOTH
 from tests.stream.networks import FRONT_END
@@ -391,3 +404,37 @@ def test_stations_that_drift_are_counted_without_series_of_their_own(classifier)
     pipeline.clock.drifts_ppm = lambda: [("a", 199.0), ("b", -250.0), ("c", 200.0)]
     watch.on_batch([], [])
     assert read(watch)["airsift_stations_drifting",] == 2
+
+
+def test_alarms_and_messages_about_them_are_counted(classifier):
+    settings = AlarmSettings.default(
+        command={"run": ["/no/such/program"], "min_severity": "warning"}
+    )
+    plan = AlarmPlan(settings, RATE)
+    pipeline = Pipeline(
+        FRONT_END, classifier, SMOOTH, levels=Levels(RATE, each_second=True),
+        alarms=WatchAlarms(lambda: plan, RATE),
+    )  # fmt: skip
+    sink = AlarmSink([Nobody()], settings, pipeline.open_alarms)
+    with closing(sink):
+        events = pipeline.push([AudioChunk("a", 0, np.zeros(20 * RATE, np.float32), RATE)])
+        sink.write(events)
+        wait_until(lambda: sink.deliveries["command", "refused"], 10)
+        watch = Telemetry(watch_config())
+        watch.bind(ListSource([]), pipeline, [sink])
+        watch.on_batch([], events)
+        values = read(watch)
+    assert values["airsift_alarms_open", ("rule", "dead_air")] == 1
+    assert values["airsift_alarms_open", ("rule", "gone")] == 0
+    sent = "airsift_alarm_messages_total"
+    assert values[sent, ("outcome", "refused"), ("target", "command")] == 1
+    assert values[sent, ("outcome", "delivered"), ("target", "command")] == 0
+    assert values["airsift_alarm_queue", ("target", "command")] == 0
+    assert values["airsift_events_total", ("kind", "alarm")] == 1
+
+
+class Nobody(Target):
+    kind, name, min_severity = "command", "nobody", "warning"
+
+    def send(self, alarm):
+        raise DeliveryError("there is nobody", is_final=True)

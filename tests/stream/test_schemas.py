@@ -14,7 +14,18 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from stream.audio import AudioChunk
-from stream.events import Alternative, Decision, Event, Gap, Level, Match, Repeat, Segment, Share
+from stream.events import (
+    Alarm,
+    Alternative,
+    Decision,
+    Event,
+    Gap,
+    Level,
+    Match,
+    Repeat,
+    Segment,
+    Share,
+)
 from stream.kafka.codec.message import CODECS, encode, encode_end
 from stream.kafka.settings import TopicSettings
 
@@ -39,6 +50,9 @@ EVENTS = [
     Level("a", 0, 5, RATE, None, -120.0, (-120.0,), -120.0, None, None, None, None, 0, 5.0, (),
           False),
     Gap("a", 0, 1, RATE, None, "missing"),
+    Alarm("a", 0, 5 * RATE, RATE, 1.7e9, "dead_air", False, "warning", False, -71.5, -50.0, "",
+          "dead air for 15 s", "north"),
+    Alarm("a", 0, 0, RATE, None, "gone", True, "critical", True, None, None, "over", "no audio"),
 ]  # fmt: skip
 # What subscribers of version 1 rely on: fields may be added to it, and nothing else.
 COMMON = ["schema", "id", "station", "start_sample", "end_sample", "start_s", "end_s", "time"]
@@ -64,6 +78,18 @@ VERSION_1 = {
         "title",
     ],
     "gap": [*COMMON, "reason"],
+    "alarm": [
+        *COMMON,
+        "rule",
+        "final",
+        "severity",
+        "escalated",
+        "value",
+        "threshold",
+        "reason",
+        "text",
+        "group",
+    ],
 }
 # Fields that came later: a message of before them is of version 1 all the same.
 OPTIONAL = {

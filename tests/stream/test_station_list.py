@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift.errors import ConfigError
+from stream.kafka.settings import KafkaSettings
 from stream.lines import one_line
 from stream.sources.settings import HttpSettings, MicrophoneSettings
 from stream.stations.entry import StationList, read_stations
@@ -176,3 +177,11 @@ def test_a_request_reports_a_change_at_once(tmp_path: Path) -> None:
     watch.request()
     assert watch.has_changed()
     assert not watch.has_changed()
+
+
+def test_the_example_can_be_used_as_it_is() -> None:
+    found = read_stations(
+        Path(__file__).parents[2] / "configs" / "stations.toml", HTTP, KafkaSettings.default()
+    )
+    assert found.problems == ()
+    assert {entry.kind for entry in found.entries} == {"web", "kafka", "microphone", "file"}

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from airsift.cli.tail import _as_json, as_line
-from stream.events import Decision, Event, Gap, Level, Match, Segment, Share
+from stream.events import Alarm, Decision, Event, Gap, Level, Match, Segment, Share
 
 RATE = 16000
 NO_TIME = b'{"schema": "airsift.gap/1", "station": "a", "start_s": 0, "end_s": 1, "time": "x"}'
@@ -58,6 +58,25 @@ def record(value: bytes | None, headers: dict[str, bytes] | None = None) -> Simp
             ),
             "00:00 - 00:05          news              level     -18.0 LUFS, peak -3.2 dBTP  "
             "channel 2 dead, frozen",
+        ),
+        (
+            Alarm(
+                "news",
+                0,
+                RATE,
+                RATE,
+                None,
+                "dead_air",
+                True,
+                "warning",
+                False,
+                None,
+                None,
+                "ended",
+                "dead air for 15 s",
+            ),
+            "00:00 - 00:01          news              alarm     "
+            "dead_air: dead air for 15 s (over: ended)",
         ),
         (
             Gap("news", 0, RATE, RATE, None, "missing"),

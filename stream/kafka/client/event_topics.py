@@ -90,8 +90,9 @@ class EventTopics(SourceStatus):
             self._assignment.assigned = False
             self._ends = None
             self.counts["rebalances"] += 1
-            named = sorted((tp.topic, tp.partition) for tp in self._consumer.assignment())
-            log.info("partitions: %s", ", ".join(f"{topic}/{number}" for topic, number in named))
+            ours = Counter(tp.topic for tp in self._consumer.assignment())
+            named = ", ".join(f"{count} of {topic}" for topic, count in sorted(ours.items()))
+            log.info("partitions: %s", named or "none")
         records = []
         for tp, some in polled.items():
             self._next[tp] = some[-1].offset + 1

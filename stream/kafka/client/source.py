@@ -237,6 +237,11 @@ class KafkaSource(MemberHealth, SelectiveSource):
         return waiting
 
     @property
+    def hears_all(self) -> bool:
+        """Whether all partitions are ours."""
+        return 0 < self.topic_partitions <= len(self._reader.partitions)
+
+    @property
     def behind_s(self) -> float:
         """Seconds that the loop is behind the newest messages of our partitions."""
         return self._reader.behind_s

@@ -90,6 +90,8 @@ class Worker(MemberHealth, SourceStatus):
         Seconds between checkpoints.
     kinds : collection of str, optional
         Kinds of events that will be published. Topics and rights of other kinds are not needed.
+    sinks : sequence of Sink
+        Where events go besides; the caller closes them. Their `flush` must not wait.
     observer : Observer
         Is called after every iteration of the loop.
     trace_of : callable
@@ -115,9 +117,11 @@ class Worker(MemberHealth, SourceStatus):
         *,
         checkpoint_s: float,
         kinds: Collection[str] | None = None,
+        sinks: Sequence[Sink] = (),
         observer: Observer = NullObserver(),  # noqa: B008  # it has no state
         trace_of: TraceOf = no_trace,
     ) -> None:
+        self._sinks = sinks
         self._format = open_format(settings, kinds, trace_of)
         self._settings = settings
         self._pipeline = pipeline
@@ -170,6 +174,11 @@ class Worker(MemberHealth, SourceStatus):
         return waiting
 
     @property
+    def hears_all(self) -> bool:
+        """Whether all partitions are ours."""
+        return 0 < self.topic_partitions <= len(self._consumer.partitions or [])
+
+    @property
     def behind_s(self) -> float:
         """Seconds that the loop is behind the newest messages of our partitions."""
         return self._reader.behind_s
@@ -186,7 +195,7 @@ class Worker(MemberHealth, SourceStatus):
         progress = self._watchdog.progress
         self._state = StateTable(self._settings, progress, self._count_unreadable)
         events = _EventSink(self._producer, self._events, self._format)
-        self._runner = Runner(self._pipeline, [events], stop, self._observer)
+        self._runner = Runner(self._pipeline, [*self._sinks, events], stop, self._observer)
         self._watchdog.start()
         consumer.start()
         try:
@@ -305,6 +314,8 @@ class Worker(MemberHealth, SourceStatus):
         with self._runner.timed("flush"):
             await self._producer.flush()
             await asyncio.to_thread(self._dead_letters.flush)
+            for sink in self._sinks:
+                sink.flush()
         if not self._is_current():
             return
         with self._runner.timed("settle"):

@@ -1,0 +1,96 @@
+"""Alarms by mail."""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+from typing import TYPE_CHECKING
+
+from stream.alarms.delivery import DeliveryError, Target
+from stream.lines import iso_time, one_line
+from stream.ranges import is_time
+
+if TYPE_CHECKING:
+    from stream.alarms.settings import EmailSettings
+    from stream.events import Alarm
+
+_MAX_SUBJECT = 150
+
+
+class Mail(Target):
+    """Sends a mail for each alarm that opens, escalates or closes.
+
+    Parameters
+    ----------
+    settings : EmailSettings
+        Sender, receivers and the server.
+    password : str
+        For `settings.username`.
+    timeout_s : float > 0
+        For each answer of the server.
+    """
+
+    kind = "email"
+
+    def __init__(self, settings: EmailSettings, password: str, timeout_s: float) -> None:
+        self.name = f"email to {', '.join(settings.to)}"
+        self.min_severity = settings.min_severity
+        self._settings, self._password, self._timeout_s = settings, password, timeout_s
+
+    def send(self, alarm: Alarm) -> None:
+        message = mail_of(alarm, self._settings)
+        try:
+            with self._connected() as server:
+                if self._settings.security == "starttls":
+                    server.starttls(context=ssl.create_default_context())
+                if self._settings.username:
+                    server.login(self._settings.username, self._password)
+                server.send_message(message, self._settings.sender, self._settings.to)
+        except smtplib.SMTPResponseException as error:
+            said = error.smtp_error
+            text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+            reason = f"the server says {error.smtp_code} {one_line(text)[:200]}"
+            raise DeliveryError(reason, is_final=error.smtp_code >= 500) from None
+        except smtplib.SMTPRecipientsRefused as error:
+            codes = [code for code, _ in error.recipients.values()]
+            reason = f"the server refuses {', '.join(error.recipients)}"
+            raise DeliveryError(reason, is_final=min(codes, default=0) >= 500) from None
+        except (OSError, smtplib.SMTPException, ValueError) as error:
+            raise DeliveryError(f"{type(error).__name__}: {one_line(str(error))[:200]}") from None
+
+    def _connected(self) -> smtplib.SMTP:
+        host, port = self._settings.host, self._settings.port
+        if self._settings.security == "tls":
+            context = ssl.create_default_context()
+            return smtplib.SMTP_SSL(host, port, timeout=self._timeout_s, context=context)
+        return smtplib.SMTP(host, port, timeout=self._timeout_s)
+
+
+def mail_of(alarm: Alarm, settings: EmailSettings) -> EmailMessage:
+    """Return the mail about an alarm; all mails of one alarm are one thread."""
+    state = "over" if alarm.final else alarm.severity
+    station = one_line(alarm.station)
+    domain = settings.sender.rpartition("@")[2]
+    message = EmailMessage()
+    message["Subject"] = f"[airsift] {state}: {station}: {alarm.text}"[:_MAX_SUBJECT]
+    message["From"] = settings.sender
+    message["To"] = ", ".join(settings.to)
+    message["Date"] = formatdate(localtime=False)
+    message["Message-ID"] = make_msgid(domain=domain)
+    message["Auto-Submitted"] = "auto-generated"
+    since = "a time that is not known"
+    if alarm.time is not None and is_time(alarm.time):
+        since = iso_time(alarm.time, "seconds")
+    lines = [
+        f"station   {station}",
+        *([f"group     {one_line(alarm.group)}"] if alarm.group else []),
+        f"alarm     {alarm.rule}: {alarm.text}",
+        f"severity  {alarm.severity}",
+        f"state     {f'over ({alarm.reason})' if alarm.final else 'open'}",
+        f"since     {since}",
+        f"id        {one_line(alarm.id)}",
+    ]
+    message.set_content("\n".join(lines) + "\n")
+    return message
