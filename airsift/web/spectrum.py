@@ -76,4 +76,4 @@ def as_bytes(values: NDArray[np.float32]) -> bytes:
     """
     n, bins = values.shape[0] // MERGED, values.shape[1]
     merged = values[: n * MERGED].reshape(n, MERGED, bins).max(axis=1)
-    return np.clip(merged * (255 / _WHITE), 0, 255).astype(np.uint8).tobytes()
+    return bytes(np.clip(merged * (255 / _WHITE), 0, 255).astype(np.uint8))
