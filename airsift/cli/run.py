@@ -62,6 +62,7 @@ def run(
         check_sinks,
         log_parts,
         open_alarm_sinks,
+        open_clips,
         open_sink,
         open_source,
         open_stations,
@@ -75,7 +76,7 @@ def run(
     )
     from airsift.shutdown import shutdown_deadline
     from stream.runner import run_source, stop_on_signals
-    from stream.telemetry.observer import Observer, Observers
+    from stream.telemetry.observer import Observers
     from stream.telemetry.telemetry import open_telemetry
 
     check_sinks(names)
@@ -123,7 +124,10 @@ def run(
             complain(f"airsift: the page is at {served.url}")
             sinks.append(WebSink(served.feed))
         telemetry.bind(opened, pipeline, sinks)
-        observer: Observer = Observers(telemetry, tracing) if tracing else telemetry
+        clips = open_clips(settings, pipeline)
+        if clips is not None:
+            opening.callback(clips.close)
+        observer = Observers(*filter(None, (telemetry, tracing, clips)))
         keep_all_objects()
         if source == "kafka":
             search_rarely_for_garbage()
