@@ -18,6 +18,7 @@ from airsift.errors import BrokerError, ConfigError
 from stream.audio import AudioChunk
 from stream.demo.catalogue import build_catalogue
 from stream.events import Segment
+from stream.kafka.client import past
 from stream.kafka.client.backfill import KINDS, Published, backfill
 from stream.kafka.client.chunk_trace import trace_chunk
 from stream.kafka.client.connect import ensure_topics
@@ -86,13 +87,14 @@ def send(settings, station, samples, first_s, *, drop=()):
         producer.flush()
 
 
-def work(settings, pipeline, until_s):
-    """Run a worker until it has published what it can of audio up to `until_s`."""
-    stop = Stop()
+def work(settings, pipeline, until_s, stations):
+    """Run a worker until it has published what it can of stations that end at `until_s`."""
+    stop, left = Stop(), set(stations)
     with closing(KafkaSource(settings, rate=RATE)) as source, closing(KafkaSink(settings)) as sink:
 
         def progress(ends):
-            if max(ends.values()) >= until_s:
+            left.difference_update(station for station, at in ends.items() if at >= until_s)
+            if not left:
                 stop.request()
 
         run_source(source, pipeline, [sink], checkpoint_s=0.5, stop=stop, progress=progress)
@@ -137,7 +139,7 @@ def on_air(apache_kafka, samples, pipeline_of):
     first_s = int(time.time()) - 600
     for station in ("radio", "other"):
         send(settings, station, samples, first_s)
-    work(settings, pipeline_of(), first_s + SECONDS)
+    work(settings, pipeline_of(), first_s + SECONDS, ["radio", "other"])
     return settings, first_s
 
 
@@ -224,7 +226,7 @@ def test_a_station_that_counts_anew_is_refused(apache_kafka, samples, pipeline_o
     first_s = int(time.time()) - 300
     ensure_topics(settings, [settings.topics.audio])
     send(settings, "radio", samples[: 60 * RATE], first_s)
-    work(settings, pipeline_of(), first_s + 60)
+    work(settings, pipeline_of(), first_s + 60, ["radio"])
     # The same audio counted from 0, as by an encoder that has restarted.
     other = settings_of(apache_kafka)
     topics = other.topics.model_copy(update={k: v for k, v in settings.topics if k in
@@ -254,6 +256,35 @@ def test_a_period_has_the_messages_of_its_timestamps(on_air):
     ]
     assert {record.timestamp in period for record in read} == {True}
     assert sorted(record.key for record in read) == [b"other"] * 2 + [b"radio"] * 2
+
+
+def test_another_producer_with_a_wrong_clock_ends_no_period(apache_kafka, monkeypatch):
+    settings = settings_of(apache_kafka)
+    topics = settings.topics.model_copy(update={"partitions": 1})
+    settings = settings.model_copy(update={"topics": topics})
+    ensure_topics(settings, [topics.audio])
+    now_ms = round(time.time() * 1000)
+    with closing(Producer(settings)) as producer:
+        for i in range(40):
+            ahead_ms = 1_800_000 if i % 2 else 0
+            key = b"ahead" if i % 2 else b"right"
+            at_ms = now_ms - 100_000 + 1000 * i + ahead_ms
+            producer.send(topics.audio, key, b"%d" % i, [], None, at_ms)
+        producer.flush()
+    period = Period(now_ms - 90_000, now_ms - 80_000)
+
+    def values(keys):
+        read = read_period(settings, [topics.audio], period, stop=Stop(), keys=keys)
+        return [int(record.value) for records in read for record in records]
+
+    # From the first message of anybody on: its own of before the period are read along.
+    assert values([b"right"]) == list(range(2, 20, 2))
+    assert values([b"ahead"]) == []
+    assert values([b"right", b"ahead", b"nobody"]) == list(range(2, 20, 2))
+    monkeypatch.setattr(past, "MAX_BEHIND", 2)  # the right ones break each row
+    assert values([b"right"]) == list(range(2, 20, 2))
+    monkeypatch.setattr(past, "MAX_BEHIND", 1)
+    assert values([b"right"]) == []
 
 
 def test_a_chunk_has_its_message_events_and_snapshot(on_air):

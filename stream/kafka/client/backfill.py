@@ -237,10 +237,10 @@ def _published(
     keys = {station.encode(): Published() for station in stations}
     topics = [settings.topics.events[kind] for kind in KINDS]
     begin_ms = period.begin_ms - round(_SETTLE_S * 1000)
-    for records in read_period(settings, topics, Period(max(begin_ms, 0), _FOREVER_MS), stop=stop):
+    since = Period(max(begin_ms, 0), _FOREVER_MS)
+    for records in read_period(settings, topics, since, stop=stop, keys=keys):
         for record in records:
-            if record.key in keys:
-                keys[record.key].add(record)
+            keys[record.key or b""].add(record)
     return {station: keys[station.encode()] for station in stations}
 
 
@@ -271,12 +271,12 @@ class _PastAudio(Source):
 
     def __iter__(self) -> Iterator[list[AudioChunk]]:
         topics = [self._settings.topics.audio]
-        for records in read_period(self._settings, topics, self._period, stop=self._stop):
+        for records in read_period(
+            self._settings, topics, self._period, stop=self._stop, keys=self._keys
+        ):
             yield [chunk for each in records for chunk in self._read(each)]
 
     def _read(self, record: ConsumerRecord) -> list[AudioChunk]:
-        if record.key not in self._keys:
-            return []
         _check_position(record)
         if record.partition not in self._reader.partitions:
             self._reader.begin(record.partition, record.offset, ())

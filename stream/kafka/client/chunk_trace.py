@@ -130,9 +130,10 @@ def _find(
     """Return the message with the audio of a time, and the audio."""
     decoder, key = ChunkDecoder(settings.wire), station.encode()
     nearest = None
-    for records in read_period(settings, [settings.topics.audio], period, stop=stop):
+    topics = [settings.topics.audio]
+    for records in read_period(settings, topics, period, stop=stop, keys=[key]):
         for record in records:
-            if record.key != key or not record.value:
+            if not record.value:
                 continue
             content = record.key, record.value, record.headers
             try:
