@@ -44,7 +44,7 @@ def demo(
     with stop_on_signals() as stop, serving(settings) as served:
         say(f"In a browser: {served.url}")
         say("")
-        run(settings, speed, stop, sys.stdout, [WebSink(served.feed)])
+        run(settings, speed, stop, sys.stdout, [WebSink(served.feed)], served.spectra)
         if stop.requested:
             raise typer.Exit(130)
         say("")

@@ -116,6 +116,7 @@ def run(
         sinks += [open_sink(name, settings, transactions, tracing) for name in names]
         for each in sinks:
             opening.callback(each.close)
+        spectra: list[Observer] = []
         if web:
             from airsift.web.feed import WebSink
             from airsift.web.server import serving
@@ -123,11 +124,13 @@ def run(
             served = opening.enter_context(serving(settings, history="database" in names))
             complain(f"airsift: the page is at {served.url}")
             sinks.append(WebSink(served.feed))
+            spectra.append(served.spectra)
         telemetry.bind(opened, pipeline, sinks)
         clips = open_clips(settings, pipeline)
         if clips is not None:
             opening.callback(clips.close)
-        observer = Observers(*filter(None, (telemetry, tracing, clips)))
+        watchers = [*filter(None, (telemetry, tracing, clips)), *spectra]
+        observer: Observer = Observers(*watchers) if len(watchers) > 1 else telemetry
         keep_all_objects()
         if source == "kafka":
             search_rarely_for_garbage()

@@ -103,6 +103,7 @@ class Api:
             Route("/api/segments", self.segments, methods=["POST"]),
             WebSocketRoute("/api/events/ws", self.events_socket),
             WebSocketRoute("/api/wall/ws", self.wall_socket),
+            WebSocketRoute("/api/spectrum/ws", self.spectrum_socket),
         ]
 
     @contextlib.asynccontextmanager
@@ -153,6 +154,7 @@ class Api:
                 "version": __version__,
                 "history": "memory" if self._questions is None else "database",
                 "uploads": self._uploads is not None,
+                "spectrum": self._live.has_spectra,
             }
         )
 
@@ -216,6 +218,10 @@ class Api:
     async def wall_socket(self, socket: WebSocket) -> None:
         """Send the wall and its changes."""
         await self._live.wall(socket)
+
+    async def spectrum_socket(self, socket: WebSocket) -> None:
+        """Send the columns of a station."""
+        await self._live.spectrum(socket)
 
     async def segments(self, request: Request) -> Response:
         """Answer with the segments and songs of the file that is the body, one JSON a line."""

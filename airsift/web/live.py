@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import StreamingResponse
 from starlette.websockets import WebSocketDisconnect
 
+from airsift.web.spectrum import COLUMNS_PER_S, Spectra
 from stream.lines import to_json_bytes
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Live:
         Only the event loop that `run` runs in touches it.
     feed : Feed
         Where events come from.
+    spectra : Spectra, optional
+        Where columns come from.
 
     Attributes
     ----------
@@ -53,14 +56,20 @@ class Live:
         Connections that are open.
     """
 
-    def __init__(self, hub: Hub, feed: Feed) -> None:
+    def __init__(self, hub: Hub, feed: Feed, spectra: Spectra | None = None) -> None:
         self.hub, self._feed = hub, feed
+        self._spectra = spectra or Spectra()
         self.readers = 0
         self._news = asyncio.Event()
         self._closing = False
         self._encoded: dict[int, str] = {}  # changes by the revision they begin at
         self._revision = -1  # that they lead to
         self._problem = ""
+
+    @property
+    def has_spectra(self) -> bool:
+        """Whether a pipeline runs here, whose columns can be seen."""
+        return self._spectra.is_fed
 
     async def run(self) -> None:
         """Move events until this is cancelled."""
@@ -102,7 +111,7 @@ class Live:
     async def wall(self, socket: WebSocket) -> None:
         """Send the wall's changes, each message as `Hub.changes` says, and what is wrong."""
 
-        async def messages() -> AsyncIterator[str]:
+        async def messages() -> AsyncIterator[str | bytes]:
             at, problem = -1, ""
             while True:
                 if problem != self._problem or at == -1:
@@ -121,10 +130,33 @@ class Live:
     async def events(self, socket: WebSocket) -> None:
         """Send the events as they come, some in a message."""
 
-        async def messages() -> AsyncIterator[str]:
+        async def messages() -> AsyncIterator[str | bytes]:
             async for events, position, lost in self._events(socket):
                 joined = b",".join(_encoded(events))
                 yield f'{{"position":{position},"lost":{lost},"events":[{joined.decode()}]}}'
+
+        await self._send(socket, messages())
+
+    async def spectrum(self, socket: WebSocket) -> None:
+        """Send the columns of a station: first how they are, then bytes of brightness."""
+        station = socket.query_params.get("station", "")
+
+        async def messages() -> AsyncIterator[str | bytes]:
+            with self._spectra.watching(station) as waiting:
+                bins, quiet_s = 0, 0.0
+                while not self._closing:
+                    await asyncio.sleep(TICK_S)
+                    quiet_s += TICK_S
+                    if quiet_s >= IDLE_S:
+                        quiet_s = 0.0
+                        yield b""
+                    while waiting:
+                        its_bins, columns = waiting.popleft()
+                        if its_bins != bins:
+                            bins = its_bins
+                            yield f'{{"bins":{bins},"columns_per_s":{COLUMNS_PER_S}}}'
+                        quiet_s = 0.0
+                        yield columns
 
         await self._send(socket, messages())
 
@@ -174,7 +206,7 @@ class Live:
         finally:
             self.readers -= 1
 
-    async def _send(self, socket: WebSocket, messages: AsyncIterator[str]) -> None:
+    async def _send(self, socket: WebSocket, messages: AsyncIterator[str | bytes]) -> None:
         """Send messages until the reader goes away, or takes nothing for `STUCK_S`."""
         await socket.accept()
         self.readers += 1
@@ -182,7 +214,10 @@ class Live:
         async def send() -> None:
             async for message in messages:
                 async with asyncio.timeout(STUCK_S):
-                    await socket.send_text(message)
+                    if isinstance(message, str):
+                        await socket.send_text(message)
+                    else:
+                        await socket.send_bytes(message)
 
         sending = asyncio.ensure_future(send())
         leaving = asyncio.ensure_future(_left(socket))

@@ -15,6 +15,7 @@ from airsift.errors import ConfigError
 from airsift.web.access import Access
 from airsift.web.feed import Feed
 from airsift.web.hub import Hub
+from airsift.web.spectrum import Spectra
 
 if TYPE_CHECKING:
     from airsift.config import Config
@@ -35,11 +36,14 @@ class Served:
     ----------
     feed : Feed
         Shows what is put into it.
+    spectra : Spectra
+        Shows the columns of a pipeline that it observes.
     url : str
         Its address in a browser of this machine.
     """
 
     feed: Feed
+    spectra: Spectra
     url: str
 
 
@@ -70,7 +74,8 @@ def serving(config: Config, *, history: bool = False) -> Iterator[Served]:
     listening = _listen(settings.address, settings.port)
     uploads = Uploads(config) if settings.max_upload_mb else None
     questions = Questions(config.database) if history else None
-    live = Live(Hub(), feed)
+    spectra = Spectra()
+    live = Live(Hub(), feed, spectra)
     server = uvicorn.Server(
         uvicorn.Config(
             Api(live, access, uploads, questions).app(),
@@ -101,7 +106,7 @@ def serving(config: Config, *, history: bool = False) -> Iterator[Served]:
     host, port = listening.getsockname()[:2]
     shown = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104
     try:
-        yield Served(feed, f"http://{shown}:{port}/")
+        yield Served(feed, spectra, f"http://{shown}:{port}/")
     finally:
         server.should_exit = True
         if not loop.is_closed():

@@ -37,6 +37,7 @@ from stream.kafka.settings import KafkaSettings
 from stream.runner import Stop, run_source
 from stream.sinks.console import ConsoleSink
 from stream.sinks.terminal import DEFAULT_SIZE, is_terminal, size_of
+from stream.telemetry.observer import NullObserver, Observer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +53,14 @@ if TYPE_CHECKING:
 _REPEAT_S = 10.0  # from the last segment of what came again to its repeat; else nothing is named
 
 
-def run(config: Config, speed: float, stop: Stop, out: TextIO, sinks: Sequence[Sink] = ()) -> None:
+def run(
+    config: Config,
+    speed: float,
+    stop: Stop,
+    out: TextIO,
+    sinks: Sequence[Sink] = (),
+    observer: Observer = NullObserver(),  # noqa: B008  # it has no state
+) -> None:
     """Run the demo from its first line to its summary.
 
     Parameters
@@ -67,6 +75,8 @@ def run(config: Config, speed: float, stop: Stop, out: TextIO, sinks: Sequence[S
         The output.
     sinks : sequence of Sink
         Further destinations of the events.
+    observer : Observer
+        Looks at the pipeline.
 
     Raises
     ------
@@ -95,7 +105,7 @@ def run(config: Config, speed: float, stop: Stop, out: TextIO, sinks: Sequence[S
             return
         say("What a subscriber to segments and matches sees:")
         say()
-        events = broadcast(on_air, own, pipeline, speed, stop, ConsoleSink(out), sinks)
+        events = broadcast(on_air, own, pipeline, speed, stop, ConsoleSink(out), sinks, observer)
         if stop.requested:
             return
         say()
@@ -115,6 +125,7 @@ def broadcast(
     stop: Stop,
     console: ConsoleSink,
     sinks: Sequence[Sink] = (),
+    observer: Observer = NullObserver(),  # noqa: B008  # it has no state
 ) -> list[Event]:
     """Send, process and show the programmes; return the last state of each event."""
     ensure_topics(config.kafka, config.kafka.topics.events.values())
@@ -127,7 +138,12 @@ def broadcast(
             with closing(KafkaSink(config.kafka)) as sink:
                 all_sinks = [sink, *sinks]
                 run_source(
-                    source, pipeline, all_sinks, checkpoint_s=config.run.checkpoint_s, stop=stop
+                    source,
+                    pipeline,
+                    all_sinks,
+                    checkpoint_s=config.run.checkpoint_s,
+                    stop=stop,
+                    observer=observer,
                 )
 
     def send(programme: Programme) -> None:

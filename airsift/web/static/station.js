@@ -5,8 +5,9 @@ import { store } from "./store.js";
 import { colourOf, drawRibbon } from "./draw.js";
 import { DAY, HOUR, Timeline } from "./timeline.js";
 import { troubleOf } from "./wall.js";
+import { Spectrum } from "./spectrum.js";
 
-const REFRESH_MS = 10000;
+const REFRESH_MS = 5000;
 const SPAN_MS = 180000;
 const ORDER = ["music", "speech_over_music", "speech", "other"];
 
@@ -27,6 +28,10 @@ export function station(main, query, go) {
     el("div", { class: "on" }, el("p", { class: "now" }, big.label, big.since),
       el("p", { class: "song" }, big.title, big.artist, big.into, el("b", { class: "progress" }, big.bar)), big.trouble),
     big.facts, el("div", { class: "ribbon" }, big.ribbon));
+  const picture = el("canvas", { "aria-label": "Spectrum", role: "img" });
+  const seen = el("div", { class: "spectrum", hidden: true }, picture);
+  live.append(seen);
+  let spectrum = null;
   const range = el("h2", { class: "range" });
   const shares = el("div", { class: "shares", role: "img" });
   const legend = el("p", { class: "legend" });
@@ -96,7 +101,7 @@ export function station(main, query, go) {
   }
 
   function moved(since, until) {
-    atNow = newest() >= since && newest() <= until;
+    atNow = newest() >= since && newest() <= until + REFRESH_MS;
     timeline.limit = newest();
     const length = until - since;
     spans.forEach((chip, n) => chip.setAttribute("aria-pressed", String(Math.abs(length - [HOUR, DAY, 7 * DAY][n]) < 1000)));
@@ -118,6 +123,13 @@ export function station(main, query, go) {
   async function load() {
     clearTimeout(timer);
     const ours = ++wanted;
+    const late = newest() - (timeline.until - (timeline.until - timeline.since) * 0.02);
+    if (atNow && late > 0 && timeline.until - timeline.since <= 1.1 * HOUR) {
+      timeline.since += late; // the present stays in sight
+      timeline.until += late;
+      moved(timeline.since, timeline.until);
+      clearTimeout(timer);
+    }
     const margin = (timeline.until - timeline.since) * 0.5;
     const since = Math.max(0, Math.round(timeline.since - margin));
     const until = Math.round(Math.min(timeline.until + margin, since + 31 * DAY));
@@ -204,14 +216,20 @@ export function station(main, query, go) {
   let drawn = 0;
   function work(at) {
     frame = requestAnimationFrame(work);
-    if (at - drawn < 60) return;
+    if (at - drawn < 30) return;
     drawn = at;
+    spectrum?.draw(at);
     tell(at);
   }
 
   async function begin() {
     await store.ready;
     if (wanted < 0) return;
+    ask("/api/about").then((about) => {
+      if (!about.spectrum || wanted < 0) return;
+      seen.hidden = false;
+      spectrum = new Spectrum(picture, name);
+    }, () => {});
     try {
       const { stations } = await ask("/api/stations");
       known = stations.find((each) => each.name === name)?.stored?.last_ms ?? 0;
@@ -249,6 +267,7 @@ export function station(main, query, go) {
       clearTimeout(timer);
       wanted = -1;
       timeline.close();
+      spectrum?.close();
     },
   };
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -47,11 +48,14 @@ def test_a_running_process_shows_its_stations_until_it_ends(tmp_path: Path) -> N
     os.mkfifo(fifo)
     options = "--source", fifo, "--station", "radio", "--sink", f"jsonl:{tmp_path / 'events'}"
     with started("run", *options, "--web", stderr=subprocess.PIPE) as process:
-        holding = threading.Event()
+        going_on, holding = threading.Event(), threading.Event()
 
         def send() -> None:
             with fifo.open("wb") as pipe:
-                pipe.write(audio)
+                pipe.write(audio[: len(audio) // 2])
+                pipe.flush()
+                going_on.wait(60)
+                pipe.write(audio[len(audio) // 2 :])
                 pipe.flush()
                 holding.wait(60)
 
@@ -60,6 +64,14 @@ def test_a_running_process_shows_its_stations_until_it_ends(tmp_path: Path) -> N
         assert process.stderr is not None
         line = next(line for line in process.stderr if "the page is at" in line)
         client = client_at(line.split()[-1])
+        until(lambda: labels_of(client, "radio") != set(), 60)
+        assert client.json("/api/about")["spectrum"] is True
+        with client.socket("/api/spectrum/ws?station=radio") as seen:
+            going_on.set()
+            assert json.loads(seen.recv(timeout=60)) == {"bins": 144, "columns_per_s": 25}
+            columns = seen.recv(timeout=60)
+            assert len(columns) % 144 == 0
+            assert max(columns) > 50
         until(lambda: labels_of(client, "radio") >= {"speech", "music"}, 60)
         holding.set()
         assert process.wait(30) == 0

@@ -292,6 +292,8 @@ def test_without_a_database_a_timeline_is_what_is_in_memory() -> None:
 def test_the_description_of_the_api_is_of_every_route_and_no_other() -> None:
     with served() as client:
         assert client.json("/api/openapi.json") == openapi()
+        about = {"history": "memory", "uploads": True, "spectrum": False}
+        assert about.items() <= client.json("/api/about").items()
     routes = {
         (route.path, method.lower())
         for route in Api(None, None)._routes()  # type: ignore[arg-type]
