@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stream.sinks.base import Sink
     from stream.sources.base import Source
     from stream.stations.source import StationsSource
+    from stream.telemetry.observer import Observer
 
 log = logging.getLogger(__name__)
 
