@@ -28,9 +28,13 @@ _KNOWN = re.compile(r"\x1b\[(\?25[lh]|[0-9;]*[ABCDGHJKm])|\r|\n")
 
 
 class _Screen(pyte.HistoryScreen):  # type: ignore[misc]
-    """A screen that goes on behind characters without width; pyte leaves out what follows them."""
+    """A screen that goes on behind characters without width; pyte leaves out what follows them.
+
+    And it breaks a full line before an accent that belongs to its last character.
+    """
 
     def draw(self, data: str) -> None:
+        data = unicodedata.normalize("NFC", data)
         super().draw("".join(c for c in data if wcwidth(c) != 0 or unicodedata.combining(c)))
 
 

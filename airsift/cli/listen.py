@@ -50,7 +50,7 @@ def listen(
     It goes on until Ctrl-C. A microphone that is unplugged is waited for. With its output in a pipe
     or a file, it writes a line for each segment and song.
     """
-    complain("airsift: looks for microphones")
+    complain("airsift: looks for microphones, and loads the networks and the catalogue")
     settings = load_config(config, sets)
     names = sink or []
 
@@ -66,12 +66,12 @@ def listen(
     if "console" in names:
         raise ConfigError("--sink console: the microphone is shown in any case; leave it out")
     check_sinks(names)
+    complain(f"airsift: loads: {parts_in_words(settings)}")
     found = input_devices()
     named = device if device is not None else settings.microphone.device
     if not named and len(found) > 1 and sys.stdin.isatty() and sys.stdout.isatty():
         named = ask(found, lasting_name)
     named = lasting_name(named)
-    complain(f"airsift: loads: {parts_in_words(settings)}")
     loaded = in_background(partial(build_pipeline, settings, with_levels=True, ready=True))
     with ExitStack() as opening:
         # Whoever listens waits for a microphone that is unplugged, and does not go away himself.

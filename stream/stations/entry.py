@@ -76,6 +76,8 @@ class StationEntry(BaseModel):
         When it is on air, see `stream.alarms.hours`; empty: always. Outside, no alarm opens.
     alarms : dict
         Keys of ``[alarms.rules]`` that differ for this station, by rule.
+    clips : bool
+        Whether audio around its alarms may be kept, where ``alarms.clips.folder`` is set.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -90,6 +92,7 @@ class StationEntry(BaseModel):
     timezone: ZoneName = ""
     hours: HourTexts = []
     alarms: dict[str, dict[str, _Scalar | list[str]]] = {}
+    clips: bool = True
 
     @field_validator("name", "group", "source", "track")
     @classmethod

@@ -229,3 +229,17 @@ def test_partitions_nobody_has_read_were_added_while_no_worker_ran(committed, gr
     moved = Topic().moved()
     moved.begin(committed)
     assert moved.grown is grown
+
+
+def test_a_station_with_a_key_of_its_own_is_found_by_it():
+    topic = Topic()
+    for n in range(4):
+        topic.send(f"key{n % 2}", n, partition=0)
+    moved = MovedStations(
+        SETTINGS, lambda: 2, topic.records, topic.messages, key_of={"one": "key1"}.__getitem__
+    )
+    found = moved.messages("one", 0, 0)
+    assert [(message.offset, message.key) for message in found] == [(1, b"one"), (3, b"one")]
+    assert [moved.belongs("one", p) for p in range(2)] == [
+        topic.moved().belongs("key1", p) for p in range(2)
+    ]
