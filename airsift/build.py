@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from airsift.config import Config
     from model.backend import Backend, Classifier, FrontEnd
+    from stream.alarms.clips import AlarmClips
     from stream.alarms.rules import AlarmPlan
     from stream.alarms.sink import AlarmSink
     from stream.kafka.client.transactions import Transactions
@@ -320,6 +321,15 @@ def open_alarm_sinks(config: Config, pipeline: Pipeline) -> list[AlarmSink]:
 
     targets = targets_of(config.alarms)
     return [AlarmSink(targets, config.alarms, pipeline.open_alarms)] if targets else []
+
+
+def open_clips(config: Config, pipeline: Pipeline) -> AlarmClips | None:
+    """Return what keeps the sound around alarms, if a folder is configured for it."""
+    if pipeline.alarms is None or not config.alarms.clips.folder:
+        return None
+    from stream.alarms.clips import AlarmClips
+
+    return AlarmClips(config.alarms.clips, pipeline.rate, pipeline.alarms.may_keep)
 
 
 def build_pipeline(

@@ -80,6 +80,8 @@ class StationEntry(BaseModel):
     catalogue : str, optional
         Folder of the catalogue that names its music; empty: it is not named. Without it, the
         configuration's ``identify.catalogue``.
+    clips : bool
+        Whether audio around its alarms may be kept, where ``alarms.clips.folder`` is set.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -95,6 +97,7 @@ class StationEntry(BaseModel):
     hours: HourTexts = []
     alarms: dict[str, dict[str, _Scalar | list[str]]] = {}
     catalogue: Annotated[str, Field(max_length=4_000)] | None = None
+    clips: bool = True
 
     @field_validator("name", "group", "source", "track")
     @classmethod

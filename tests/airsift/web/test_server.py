@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import struct
+import tempfile
 import time
 from pathlib import Path
 
@@ -287,6 +288,13 @@ def test_without_a_database_a_timeline_is_what_is_in_memory() -> None:
         [song] = found["songs"]
         seconds = song["foreground_s"], song["under_speech_s"], song["other_s"]
         assert (song["title"], *seconds) == ("Starfall", 26, 0, 0)
+
+
+def test_a_disk_that_takes_no_file_is_said(monkeypatch, tmp_path: Path) -> None:
+    with served() as client:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "away"))
+        answer = client.json("/api/segments?name=a", method="POST", body=b"audio")
+        assert answer == {"error": "the file cannot be stored here: No such file or directory"}
 
 
 def test_the_description_of_the_api_is_of_every_route_and_no_other() -> None:
