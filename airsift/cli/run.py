@@ -114,7 +114,11 @@ def run(
             pipeline.alarms.source = opened
         # Who is told of alarms is told also while another sink is full.
         sinks: list[Sink] = [*open_alarm_sinks(settings, pipeline)]
-        sinks += [open_sink(name, settings, transactions, tracing) for name in names]
+        own_catalogues = listed is not None
+        sinks += [
+            open_sink(name, settings, transactions, tracing, own_catalogues=own_catalogues)
+            for name in names
+        ]
         for each in sinks:
             opening.callback(each.close)
         spectra: list[Observer] = []
