@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from airsift.config import Config
     from model.backend import Backend, Classifier, FrontEnd
+    from stream.alarms.clips import AlarmClips
     from stream.alarms.rules import AlarmPlan
     from stream.alarms.sink import AlarmSink
     from stream.kafka.client.transactions import Transactions
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from stream.stages.alarms import WatchAlarms
     from stream.stages.identify import Identify
     from stream.stages.levels import Levels
+    from stream.stages.matchers import Matchers, MatchersOf
     from stream.stages.query_times import IdentifySettings
     from stream.stages.repeats import FindRepeats
     from stream.stages.smooth import SmoothSettings
@@ -138,31 +140,33 @@ def check_model(backend: Backend, file: Path, sha256: str, key: str) -> None:
         check_source(file, sha256, key)
 
 
-def build_identify(config: Config, rate: int, load: Load | None = None) -> Identify | None:
+def build_identify(
+    config: Config,
+    rate: int,
+    load: Load | None = None,
+    stations: StationsSource | None = None,
+) -> Identify | None:
     """Open the configured catalogue, if any, for music at `rate`.
 
-    With `load`, the stage leaves out what that says.
+    With `load`, the stage leaves out what that says. With `stations`, the source of a list, each of
+    them may name a catalogue of its own, which is opened when it is needed.
     """
-    identify = config.identify
-    if not identify.catalogue:
-        return None
-    from fingerprint.catalogue import Catalogue
-    from fingerprint.matching.matcher import LandmarkMatcher
-    from fingerprint.settings import SAMPLE_RATE
     from stream.stages.identify import Identify
 
-    if rate != SAMPLE_RATE:
-        raise ConfigError(
-            f"identify.catalogue={identify.catalogue!r}: catalogues are of audio at {SAMPLE_RATE} "
-            f"Hz, and model.path names a network for {rate} Hz; leave one of them empty"
+    folder = config.identify.catalogue
+    default = open_matchers(config, rate, folder, "identify.catalogue") if folder else None
+    matchers_of: MatchersOf | None = None
+    if stations is not None:
+        from stream.stations.catalogues import StationCatalogues
+
+        matchers_of = StationCatalogues(
+            default,
+            lambda: stations.entries,
+            lambda named: open_matchers(config, rate, named, "catalogue"),
         )
-    catalogue = Catalogue.open(Path(identify.catalogue))
-    for problem in catalogue.problems:  # the rest of it is searched
-        log.warning("%s", problem)
-    plain = LandmarkMatcher(catalogue, threshold=identify.threshold, warp_search=False)
-    warping = None
-    if identify.warp_every_n_queries:
-        warping = LandmarkMatcher(catalogue, threshold=identify.threshold)
+    elif default is None:
+        return None
+    plain, warping = (default.plain, default.warping) if default else (None, None)
     return Identify(
         plain,
         query_times(config, rate),
@@ -170,7 +174,36 @@ def build_identify(config: Config, rate: int, load: Load | None = None) -> Ident
         share_landmarks=True,
         load=load,
         budget=work_budget(config, rate),
+        matchers_of=matchers_of,
     )
+
+
+def open_matchers(config: Config, rate: int, folder: str, key: str) -> Matchers:
+    """Open the catalogue that a key names, for music at `rate`.
+
+    Raises
+    ------
+    AirsiftError
+        It cannot be opened, or `rate` is another than that of catalogues.
+    """
+    from fingerprint.catalogue import Catalogue
+    from fingerprint.matching.matcher import LandmarkMatcher
+    from fingerprint.settings import SAMPLE_RATE
+    from stream.stages.matchers import Matchers
+
+    if rate != SAMPLE_RATE:
+        raise ConfigError(
+            f"{key}={folder!r}: catalogues are of audio at {SAMPLE_RATE} "
+            f"Hz, and model.path names a network for {rate} Hz; leave one of them empty"
+        )
+    catalogue = Catalogue.open(Path(folder))
+    for problem in catalogue.problems:  # the rest of it is searched
+        log.warning("%s", problem)
+    threshold = config.identify.threshold
+    plain = LandmarkMatcher(catalogue, threshold=threshold, warp_search=False)
+    if not config.identify.warp_every_n_queries:
+        return Matchers(plain)
+    return Matchers(plain, LandmarkMatcher(catalogue, threshold=threshold))
 
 
 def work_budget(config: Config, rate: int) -> WorkBudget | None:
@@ -290,6 +323,15 @@ def open_alarm_sinks(config: Config, pipeline: Pipeline) -> list[AlarmSink]:
     return [AlarmSink(targets, config.alarms, pipeline.open_alarms)] if targets else []
 
 
+def open_clips(config: Config, pipeline: Pipeline) -> AlarmClips | None:
+    """Return what keeps the sound around alarms, if a folder is configured for it."""
+    if pipeline.alarms is None or not config.alarms.clips.folder:
+        return None
+    from stream.alarms.clips import AlarmClips
+
+    return AlarmClips(config.alarms.clips, pipeline.rate, pipeline.alarms.may_keep)
+
+
 def build_pipeline(
     config: Config,
     *,
@@ -324,7 +366,7 @@ def build_pipeline(
         front_end,
         classifier,
         smoothing(config, rate),
-        build_identify(config, rate, load),
+        build_identify(config, rate, load, stations),
         voice,
         reorder_s=config.kafka.wire.reorder_ms / 1000 if reorder else 0.0,
         repeats=build_repeats(config, rate),
@@ -334,14 +376,16 @@ def build_pipeline(
     )
 
 
-def event_kinds(config: Config) -> list[str]:
+def event_kinds(config: Config, *, own_catalogues: bool = False) -> list[str]:
     """Return the kinds of events that are published with a configuration.
+
+    With `own_catalogues`, stations may name theirs.
 
     Kafka needs a topic, and a right to write, for these alone. Matches always have theirs:
     subscribers read it whether there is a catalogue or not.
     """
     kinds = ["decision", "segment", "match", "gap"]
-    if config.identify.catalogue:
+    if config.identify.catalogue or own_catalogues:
         kinds.append("share")
     if config.repeats.folder:
         kinds.append("repeat")
@@ -542,14 +586,17 @@ def open_sink(
     config: Config,
     transactions: Transactions | None = None,
     tracing: Tracing | None = None,
+    *,
+    own_catalogues: bool = False,
 ) -> Sink:
-    """Open the sink that one ``--sink`` names."""
+    """Open the sink that one ``--sink`` names, for what `event_kinds` says."""
     if name == "kafka":
         from stream.kafka.client.sink import KafkaSink
         from stream.kafka.codec.event_message import no_trace
 
         trace_of = tracing.traceparent if tracing else no_trace
-        return KafkaSink(config.kafka, transactions, event_kinds(config), trace_of=trace_of)
+        kinds = event_kinds(config, own_catalogues=own_catalogues)
+        return KafkaSink(config.kafka, transactions, kinds, trace_of=trace_of)
     if name == "console":
         from stream.sinks.console import ConsoleSink
 

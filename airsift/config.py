@@ -38,6 +38,7 @@ _PATHS = (
     "database.url",
     "database.spool_folder",
     "alarms.stations",
+    "alarms.clips.folder",
 )  # and whatever ends in _file
 # Keys whose values may contain passwords, as others of them say by their names.
 _SECRET = ("database.url", "alarms.webhook.urls", "alarms.alertmanager.urls")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stream.sinks.base import Sink
     from stream.sources.base import Source
     from stream.stations.source import StationsSource
+    from stream.telemetry.observer import Observer
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ def run(
         check_sinks,
         log_parts,
         open_alarm_sinks,
+        open_clips,
         open_sink,
         open_source,
         open_stations,
@@ -75,7 +77,7 @@ def run(
     )
     from airsift.shutdown import shutdown_deadline
     from stream.runner import run_source, stop_on_signals
-    from stream.telemetry.observer import Observer, Observers
+    from stream.telemetry.observer import Observers
     from stream.telemetry.telemetry import open_telemetry
 
     check_sinks(names)
@@ -112,7 +114,11 @@ def run(
             pipeline.alarms.source = opened
         # Who is told of alarms is told also while another sink is full.
         sinks: list[Sink] = [*open_alarm_sinks(settings, pipeline)]
-        sinks += [open_sink(name, settings, transactions, tracing) for name in names]
+        own_catalogues = listed is not None
+        sinks += [
+            open_sink(name, settings, transactions, tracing, own_catalogues=own_catalogues)
+            for name in names
+        ]
         for each in sinks:
             opening.callback(each.close)
         spectra: list[Observer] = []
@@ -125,7 +131,10 @@ def run(
             sinks.append(WebSink(served.feed))
             spectra.append(served.spectra)
         telemetry.bind(opened, pipeline, sinks)
-        watchers = [telemetry, *([tracing] if tracing else []), *spectra]
+        clips = open_clips(settings, pipeline)
+        if clips is not None:
+            opening.callback(clips.close)
+        watchers = [*filter(None, (telemetry, tracing, clips)), *spectra]
         observer: Observer = Observers(*watchers) if len(watchers) > 1 else telemetry
         keep_all_objects()
         if source == "kafka":

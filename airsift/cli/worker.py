@@ -22,6 +22,7 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
         event_kinds,
         log_parts,
         open_alarm_sinks,
+        open_clips,
         open_tracing,
     )
     from airsift.cli.run import forgiving
@@ -53,13 +54,16 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
         sinks = open_alarm_sinks(settings, pipeline)
         for sink in sinks:
             closing.callback(sink.close)
+        clips = open_clips(settings, pipeline)
+        if clips is not None:
+            closing.callback(clips.close)
         member = Worker(
             settings.kafka,
             pipeline,
             checkpoint_s=settings.run.checkpoint_s,
             kinds=kinds,
             sinks=sinks,
-            observer=Observers(telemetry, tracing) if tracing else telemetry,
+            observer=Observers(*filter(None, (telemetry, tracing, clips))),
             trace_of=tracing.traceparent if tracing else no_trace,
         )
         if pipeline.alarms is not None:

@@ -67,6 +67,8 @@ class Api:
         Segments files; without it none are taken.
     questions : Questions, optional
         The history; without it answers come from memory.
+    clips : Path, optional
+        Folder of the sound around alarms.
     """
 
     def __init__(
@@ -75,9 +77,10 @@ class Api:
         access: Access,
         uploads: Uploads | None = None,
         questions: Questions | None = None,
+        clips: Path | None = None,
     ) -> None:
         self._live, self._access = live, access
-        self._uploads, self._questions = uploads, questions
+        self._uploads, self._questions, self._clips = uploads, questions, clips
 
     def app(self) -> ASGIApp:
         """Return the application, behind its guard."""
@@ -99,6 +102,7 @@ class Api:
             Route("/api/stations", self.stations),
             Route("/api/history", self.history),
             Route("/api/timeline", self.timeline),
+            Route("/api/alarms/clip", self.clip),
             Route("/api/events", self.event_source),
             Route("/api/segments", self.segments, methods=["POST"]),
             WebSocketRoute("/api/events/ws", self.events_socket),
@@ -155,6 +159,7 @@ class Api:
                 "history": "memory" if self._questions is None else "database",
                 "uploads": self._uploads is not None,
                 "spectrum": self._live.has_spectra,
+                "clips": self._clips is not None,
             }
         )
 
@@ -206,6 +211,26 @@ class Api:
         else:
             found = remembered(self._live.hub, station, since, until)
         return _json(found)
+
+    async def clip(self, request: Request) -> Response:
+        """Answer with the sound around an alarm."""
+        from stream.alarms.clips import clip_of
+        from stream.alarms.rules import KINDS
+        from stream.events import Alarm
+
+        query = request.query_params
+        rule, start = query.get("rule", ""), query.get("start_sample", "")
+        if rule not in KINDS or not start.isdecimal() or len(start) > 18:
+            raise ValueError(f"rule={rule}, start_sample={start}: must be those of an alarm")
+        if self._clips is not None:
+            alarm = Alarm(
+                query.get("station", ""), int(start), int(start), 1, None, rule, True, "warning",
+                False, None, None, "", "",
+            )  # fmt: skip
+            path = clip_of(self._clips, alarm)
+            if await asyncio.to_thread(path.is_file):
+                return FileResponse(path, media_type="audio/wav")
+        raise HTTPException(HTTPStatus.NOT_FOUND, "no sound of this alarm was kept")
 
     async def event_source(self, request: Request) -> Response:
         """Answer with the events as they come."""

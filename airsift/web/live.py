@@ -75,7 +75,10 @@ class Live:
         """Move events until this is cancelled."""
         while True:
             before, position, problem = self.hub.revision, self.hub.log.end, self._problem
-            self.hub.put(self._feed.drain(), time.monotonic())
+            try:
+                self.hub.put(self._feed.drain(), time.monotonic())
+            except Exception:  # what comes next must be shown all the same
+                log.exception("events are left out")
             self._problem = self._feed.problem
             if (self.hub.revision, self.hub.log.end, self._problem) != (before, position, problem):
                 self._wake()

@@ -121,6 +121,9 @@ class Questions:
                 words = (details.get(name) for name in ("title", "guess", "text", "rule", "reason"))
                 said = next((word for word in words if isinstance(word, str) and word), row.kind)
                 spans[row.kind].append([row.starts_ms, row.ends_ms, said])
+                if row.kind == "alarm":
+                    more = details.get("rule"), details.get("severity"), row.start
+                    spans["alarm"][-1] = [row.starts_ms, row.ends_ms, said, *more]
         return {
             "station": station,
             "since_ms": since_ms,
@@ -172,7 +175,10 @@ def remembered(hub: Hub, station: str, since_ms: int, until_ms: int) -> JsonObje
         "gaps": [[*span[:2], "no audio"] for span in inside if span[2] == "gap"],
         "repeats": [],
         "alarms": [
-            [alarm["start_ms"], alarm["end_ms"], alarm["text"] or alarm["rule"]]
+            [
+                *(alarm["start_ms"], alarm["end_ms"], alarm["text"] or alarm["rule"]),
+                *(alarm["rule"], alarm["severity"], alarm["start_sample"]),
+            ]
             for alarm in alarms
             if _is_inside(alarm["start_ms"], alarm["end_ms"], since_ms, until_ms)
         ],

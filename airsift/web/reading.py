@@ -73,6 +73,12 @@ def number(value: object) -> float | None:
     return found if math.isfinite(found) else None
 
 
+def whole(value: object) -> int | None:
+    """Return a sample, or None for anything else."""
+    is_one = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**60
+    return value if is_one and isinstance(value, int) else None
+
+
 def text(value: object) -> str:
     """Return a text in one line and of bounded length, "" for anything else."""
     return utf8(one_line(value[:MAX_TEXT])) if isinstance(value, str) else ""

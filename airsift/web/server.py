@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airsift.errors import ConfigError
@@ -76,9 +77,10 @@ def serving(config: Config, *, history: bool = False) -> Iterator[Served]:
     questions = Questions(config.database) if history else None
     spectra = Spectra()
     live = Live(Hub(), feed, spectra)
+    clips = Path(config.alarms.clips.folder) if config.alarms.clips.folder else None
     server = uvicorn.Server(
         uvicorn.Config(
-            Api(live, access, uploads, questions).app(),
+            Api(live, access, uploads, questions, clips).app(),
             log_config=None,
             access_log=False,
             server_header=False,

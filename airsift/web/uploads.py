@@ -82,7 +82,7 @@ class Uploads:
         Raises
         ------
         Refused
-            It is too large, or too many others wait.
+            It is too large, too many others wait, or the disk is full.
         """
         limit = f"at most web.max_upload_mb={self._config.web.max_upload_mb} MB are taken"
         if length is not None and length > self._max_bytes:
@@ -94,7 +94,7 @@ class Uploads:
         try:
             with tempfile.TemporaryDirectory(prefix="airsift-upload-") as folder:
                 path, size = Path(folder, "audio"), 0
-                with path.open("wb") as file:
+                with path.open("wb", buffering=0) as file:
                     async for piece in body:
                         size += len(piece)
                         if size > self._max_bytes:
@@ -103,6 +103,8 @@ class Uploads:
                 async with self._turn:
                     async for event in self._events(path, shown):
                         yield event
+        except OSError as error:
+            raise Refused(f"the file cannot be stored here: {error.strerror}", 507) from None
         finally:
             self._waiting -= 1
 

@@ -13,7 +13,7 @@ from collections.abc import Hashable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from airsift.web.reading import Seen, number, text
+from airsift.web.reading import Seen, number, text, whole
 from stream.levels.faults import faults_of
 
 if TYPE_CHECKING:
@@ -235,5 +235,6 @@ class StationView:
             "rule": text(fields.get("rule")) or "alarm",
             "text": text(fields.get("text")),
             "severity": text(fields.get("severity")),
+            "start_sample": whole(fields.get("start_sample")),
         }
         self.alarms.set(key, value, revision)

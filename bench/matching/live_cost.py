@@ -12,6 +12,7 @@ from pathlib import Path
 
 from airsift import config
 from airsift.build import build_identify
+from fingerprint.matching.matcher import LandmarkMatcher
 from fingerprint.settings import SAMPLE_RATE
 from stream.audio import AudioChunk, EndOfStream
 from stream.events import Decision, Label, Match, Segment
@@ -27,9 +28,10 @@ def measure(catalogue: Path, file: Path, label: Label) -> str:
     chosen = config.load(sets=[f"identify.catalogue='{catalogue}'"], environ={}).config
     identify = build_identify(chosen, SAMPLE_RATE)
     assert identify is not None
+    assert isinstance(identify.matcher, LandmarkMatcher)
     samples = read_file(file, SAMPLE_RATE)
     hours = len(samples) / SAMPLE_RATE / 3600
-    asked = identify.extract
+    asked = identify.matcher.extract_next
     queries = 0
 
     def counted(piece, start, spectrum):
@@ -37,7 +39,7 @@ def measure(catalogue: Path, file: Path, label: Label) -> str:
         queries += 1
         return asked(piece, start, spectrum)
 
-    identify.extract = counted
+    identify.matcher.extract_next = counted  # type: ignore[method-assign]
     matches = 0
     began = time.process_time()
     for chunk in chunks_of(samples, SAMPLE_RATE // 2, station="a"):

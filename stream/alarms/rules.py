@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from stream.alarms.hours import Hours, local_time, zone_of
@@ -161,12 +161,15 @@ class StationRules:
         Whether the list has the station; True where there is no list.
     is_expected : bool
         Whether audio of it should come.
+    may_keep : bool
+        Whether audio around its alarms may be kept.
     """
 
     by_kind: Mapping[str, Rule]
     group: str = ""
     is_listed: bool = True
     is_expected: bool = False
+    may_keep: bool = True
     level: tuple[Rule, ...] = ()
     decision: tuple[Rule, ...] = ()
 
@@ -205,7 +208,8 @@ class AlarmPlan:
         hours = (Hours.parse(entry.hours),) if entry.hours else ()
         zone = entry.timezone or self._settings.timezone
         rules = _rules(merged(self._settings.rules, entry.alarms), zone, hours, self._rate)
-        return _station_rules(rules, entry.group, is_expected=entry.kind != "file")
+        found = _station_rules(rules, entry.group, is_expected=entry.kind != "file")
+        return replace(found, may_keep=entry.clips)
 
 
 def merged(rules: RulesSettings, changes: Mapping[str, Mapping[str, object]]) -> RulesSettings:

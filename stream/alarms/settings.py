@@ -129,6 +129,14 @@ class CommandSettings(Section, table="alarms.command"):
     min_severity: Severity
 
 
+class ClipSettings(Section, table="alarms.clips"):
+    """The sound around alarms, as files."""
+
+    folder: str
+    seconds: Annotated[float, Field(gt=0, le=120)]
+    keep_days: Annotated[float, Field(ge=0, le=100_000)]
+
+
 class AlarmSettings(Section, table="alarms"):
     """Alarms."""
 
@@ -143,6 +151,7 @@ class AlarmSettings(Section, table="alarms"):
     alertmanager: AlertmanagerSettings
     email: EmailSettings
     command: CommandSettings
+    clips: ClipSettings
 
 
 def secret_of(path: str, key: str) -> str:

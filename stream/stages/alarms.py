@@ -155,6 +155,10 @@ class WatchAlarms(Stage):
                 out += self._end_all(station, state, state.end, "ended")
         return out
 
+    def may_keep(self, station: str) -> bool:
+        """Return whether audio around a station's alarms may be kept."""
+        return self._plan.of(station).may_keep
+
     def open_alarms(self) -> list[Alarm]:
         """Return the alarms that are open, as they opened, and without their time."""
         out: list[Alarm] = []

@@ -27,6 +27,7 @@ from stream.load import Load
 from stream.ranges import Sample
 from stream.session import Session, Sessions, Stage
 from stream.stages.landmark_buffer import LandmarkBuffer, SharedLandmarks, extract_of
+from stream.stages.matchers import Matchers
 from stream.stages.paid_queries import PaidQueries
 from stream.stages.playings import Playing, PlayingRules, Playings
 from stream.stages.query_times import IdentifySettings, QueryState
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from fingerprint.matching.base import Matcher
     from fingerprint.matching.matcher import TrackMatch
     from stream.session import Item
+    from stream.stages.matchers import MatchersOf
     from stream.stages.work_budget import Kind, WorkBudget
 
 WITH_MUSIC = ("music", "speech_over_music")
@@ -47,9 +49,10 @@ class IdentifyState:
 
     `shared` are its latest landmarks for the stage `repeats`.
 
-    All of it begins anew after a break in the audio.
+    All of it begins anew after a break in the audio, and `matchers` are chosen then.
     """
 
+    matchers: Matchers
     buffer: LandmarkBuffer
     query: QueryState
     end: int = 0
@@ -58,9 +61,10 @@ class IdentifyState:
     shared: SharedLandmarks | None = None
 
     @classmethod
-    def begin(cls, start: int) -> IdentifyState:
+    def begin(cls, matchers: Matchers, start: int) -> IdentifyState:
         """Return the state where audio begins."""
-        return cls(LandmarkBuffer(landmarks=Landmarks.none(start)), QueryState.begin(start))
+        buffer = LandmarkBuffer(landmarks=Landmarks.none(start))
+        return cls(matchers, buffer, QueryState.begin(start))
 
     @property
     def playing(self) -> bool:
@@ -90,8 +94,8 @@ class Identify(Stage):
 
     Parameters
     ----------
-    matcher : Matcher
-        Knows the tracks.
+    matcher : Matcher or None
+        Knows the tracks; None where `matchers_of` chooses.
     settings : IdentifySettings
         When to query it.
     warping : Matcher, optional
@@ -102,24 +106,28 @@ class Identify(Stage):
         What is left out while the machine is too slow; without it, nothing is.
     budget : WorkBudget, optional
         What the queries of a station may cost; without it, anything.
+    matchers_of : callable, optional
+        Chooses the matchers of each station where its audio begins, instead of `matcher` and
+        `warping`.
     """
 
     name = "identify"
 
     def __init__(
         self,
-        matcher: Matcher,
+        matcher: Matcher | None,
         settings: IdentifySettings,
         warping: Matcher | None = None,
         *,
         share_landmarks: bool = False,
         load: Load | None = None,
         budget: WorkBudget | None = None,
+        matchers_of: MatchersOf | None = None,
     ) -> None:
         self.sessions = Sessions()
         self.matcher = matcher
-        self.extract = extract_of(matcher)
         self.warping = warping
+        self.matchers_of = matchers_of
         self.settings = settings
         self.share_landmarks = share_landmarks
         self.load = load or Load()
@@ -139,8 +147,10 @@ class Identify(Stage):
                 continue
             state = session.identify
             if state is None and isinstance(item, AudioChunk | Decision | Segment):
-                state = session.identify = IdentifyState.begin(item.start)
-                self._share_landmarks(session)
+                matchers = self._matchers(item.station)
+                if matchers is not None:
+                    state = session.identify = IdentifyState.begin(matchers, item.start)
+                    self._share_landmarks(session)
             if state is None:
                 out.append(item)
                 continue
@@ -202,7 +212,11 @@ class Identify(Stage):
         )
 
     def restore(self, session: Session, part: IdentifyPart) -> None:
+        matchers = self._matchers(session.station)
+        if matchers is None:
+            return
         session.identify = IdentifyState(
+            matchers,
             LandmarkBuffer(part.audio_from, Landmarks.unpack(part.landmarks)),
             replace(part.query),
             part.end,
@@ -210,6 +224,11 @@ class Identify(Stage):
             Shares(list(part.shares)),
         )
         self._share_landmarks(session)
+
+    def _matchers(self, station: str) -> Matchers | None:
+        if self.matchers_of is not None:
+            return self.matchers_of(station)
+        return None if self.matcher is None else Matchers(self.matcher, self.warping)
 
     def _share_landmarks(self, session: Session) -> None:
         if self.share_landmarks and session.identify is not None:
@@ -266,7 +285,7 @@ class Identify(Stage):
         else:
             audio_end, certain = state.end, state.end - EDGE
         buffer, query = state.buffer, state.query
-        buffer.extend(self.extract, min(end, certain), audio_end, state.shared)
+        buffer.extend(extract_of(state.matchers.plain), min(end, certain), audio_end, state.shared)
         buffer.drop_audio(buffer.landmarks.end - EDGE)
         end = min(end, buffer.landmarks.end)
         start = query.from_sample(end, self.settings, playing=state.playing)
@@ -290,7 +309,7 @@ class Identify(Stage):
                 max(start, query.known, end - self.settings.short_query), end
             )
             if self.paid.may(session, "short"):
-                answers = self.paid.match(session, "short", self.matcher, recent)
+                answers = self.paid.match(session, "short", state.matchers.plain, recent)
             if not answers:
                 return out
         # What confirms a track that plays is short too, and goes without as late.
@@ -327,21 +346,22 @@ class Identify(Stage):
 
         session = self.sessions[cause.station]
         query, landmarks = state.query, state.buffer.landmarks.between(0, end)
+        plain, warping = state.matchers.plain, state.matchers.warping
         affordable = self.paid.may(session, kind)
-        answers = ask(self.matcher, start) if affordable else []
+        answers = ask(plain, start) if affordable else []
         music = query.music or 0
         if affordable and not answers and start < music <= end - self.settings.shortest:
-            answers = ask(self.matcher, music)
+            answers = ask(plain, music)
         # Outside music the track has probably ended, and its past would only blur its end.
         earliest = max(landmarks.start, state.playings.ended)
         if affordable and not answers and query.music is not None and earliest < start:
-            answers = ask(self.matcher, earliest)
+            answers = ask(plain, earliest)
         explained = max((answer.query_end for answer in answers), default=start)
         if answers and end - explained < self.settings.shortest:
             query.warped = False
             return answers
         last = not isinstance(cause, Decision)
-        if self.warping is None or not query.warp_is_due(
+        if warping is None or not query.warp_is_due(
             end, self.settings, playing=state.playing, last=last
         ):
             return answers
@@ -353,7 +373,7 @@ class Identify(Stage):
         query.searched = end
         if not self.paid.may(session, "warp"):
             return answers
-        found = ask(self.warping, start, kind="warp")
+        found = ask(warping, start, kind="warp")
         found = [answer for answer in found if answer.query_end > explained]
         if found:
             query.warped = any(answer.speed != 1 or answer.pitch != 0 for answer in found)

@@ -18,6 +18,7 @@
     timezone = "Europe/Amsterdam"
     hours = ["06:00-24:00"]                     # on air; no alarm opens outside
     alarms.dead_air = { delay_s = 5 }
+    catalogue = "catalogues/dance"              # "" names nothing
 
 A station that cannot be used is a line of what is wrong with it, and the others are used.
 """
@@ -76,6 +77,11 @@ class StationEntry(BaseModel):
         When it is on air, see `stream.alarms.hours`; empty: always. Outside, no alarm opens.
     alarms : dict
         Keys of ``[alarms.rules]`` that differ for this station, by rule.
+    catalogue : str, optional
+        Folder of the catalogue that names its music; empty: it is not named. Without it, the
+        configuration's ``identify.catalogue``.
+    clips : bool
+        Whether audio around its alarms may be kept, where ``alarms.clips.folder`` is set.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -90,6 +96,8 @@ class StationEntry(BaseModel):
     timezone: ZoneName = ""
     hours: HourTexts = []
     alarms: dict[str, dict[str, _Scalar | list[str]]] = {}
+    catalogue: Annotated[str, Field(max_length=4_000)] | None = None
+    clips: bool = True
 
     @field_validator("name", "group", "source", "track")
     @classmethod
@@ -122,7 +130,7 @@ class StationEntry(BaseModel):
     @property
     def reception(self) -> tuple[object, ...]:
         """What its reception depends on: where it changes, the station begins anew."""
-        return self.name, self.source, self.track, self.http
+        return self.name, self.source, self.track, self.http, self.catalogue
 
     def http_settings(self, settings: HttpSettings) -> HttpSettings:
         """Return the section ``[http]`` with the keys of this station."""
@@ -248,7 +256,7 @@ def _entry(
     kafka: Section | None,
     rules: RulesSettings,
 ) -> StationEntry:
-    """Return a station whose file is an absolute path.
+    """Return a station whose file and catalogue are absolute paths.
 
     Raises
     ------
@@ -275,6 +283,13 @@ def _entry(
             raise ValueError(f"kafka: {_in_words(error)}") from error
     elif entry.kafka:
         raise ValueError(f"kafka: source={entry.source} has no use for it; leave it out")
+    if entry.catalogue:
+        place = (folder / Path(entry.catalogue).expanduser()).absolute()
+        if not place.is_dir():
+            raise ValueError(
+                f"catalogue={entry.catalogue}: is no folder; make it with `airsift catalogue add`"
+            )
+        entry = entry.model_copy(update={"catalogue": str(place)})
     if entry.kind == "file":
         path = folder / Path(entry.source).expanduser()
         return entry.model_copy(update={"source": str(path.absolute())})

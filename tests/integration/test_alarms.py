@@ -121,6 +121,7 @@ def test_stations_of_a_list(tmp_path: Path) -> None:
         steady, dead = entry("steady"), entry("silent", "alarms.dead_air.delay_s = 2")
         listed.write_text(steady + dead + entry("gone"), encoding="utf-8")
         environment = with_alarms(make_environment_alone(), good.url)
+        environment["AIRSIFT_ALARMS__CLIPS__FOLDER"] = str(tmp_path / "clips")
         environment["AIRSIFT_ALARMS__WEBHOOK__URLS"] = f'["{hanging.url}", "{good.url}"]'
         command = [*AIRSIFT, "run", "--stations", str(listed), "--sink", f"jsonl:{out}"]
         with log.open("w") as lines:
@@ -144,6 +145,9 @@ def test_stations_of_a_list(tmp_path: Path) -> None:
     assert len({e["id"] for e in alarms if e["rule"] == "dead_air"}) == 1
     assert [each for each in found if each[0] == "steady"] == []
     opened = next(e for e in alarms if e["rule"] == "dead_air")
+    [kept] = (tmp_path / "clips").glob("*/*.json")
+    assert json.loads(kept.read_text()) == opened
+    assert kept.with_suffix(".wav").stat().st_size > 5 * 2 * RATE
     assert opened["time"] is not None
     assert opened["end_s"] - opened["start_s"] < 4.0
 

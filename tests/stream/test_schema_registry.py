@@ -78,6 +78,14 @@ def test_each_kind_of_event_has_the_number_of_its_schema(register: bool) -> None
     assert unframed(value) == gap.to_bytes()
 
 
+def test_every_kind_of_event_that_has_a_topic_has_a_schema() -> None:
+    with answering(numbering) as (url, requests):
+        open_format(settings_of(url))
+    assert len(requests) == len(KafkaSettings.default().topics.events)
+    for _, _, body in requests:
+        assert json.loads(body["schema"])["type"] == "object"
+
+
 def test_a_login_is_sent_and_never_shown(tmp_path) -> None:
     file = tmp_path / "password"
     file.write_text("sécret\n")

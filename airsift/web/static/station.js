@@ -58,6 +58,13 @@ export function station(main, query, go) {
         ...["Time", "Song", "Artist", "Length", "In the clear", "Under speech"].map((text, n) => el("th", { scope: "col", class: n > 2 ? "number" : null, text })))), table)), none),
   );
 
+  const alarmed = el("tbody");
+  const player = el("audio", { controls: true, hidden: true });
+  const alarms = el("section", { class: "panel", "aria-label": "Alarms", hidden: true }, el("h2", { text: "Alarms" }),
+    el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {},
+      ...["Time", "Alarm", "Severity", "Length", ""].map((text, n) => el("th", { scope: "col", class: n === 3 ? "number" : null, text })))), alarmed)), player);
+  main.lastElementChild.before(alarms);
+  let areClips = false;
   let loaded = null;
   let wanted = 0;
   let timer = 0;
@@ -166,6 +173,7 @@ export function station(main, query, go) {
     }));
     legend.replaceChildren(...ORDER.map((label) => el("span", { class: `key ${label}` }, el("i"), `${LABELS[label]} `,
       el("b", { text: total ? percent(sums.get(label) / total) : "–" }), total ? ` ${clock(sums.get(label) / 1000)}` : "")));
+    listAlarms();
     const songs = data.songs.filter((song) => song.end_ms > since && song.start_ms < until).slice(-500).reverse();
     table.replaceChildren(...songs.map((song) => {
       const { title, artist } = songOf(song);
@@ -177,6 +185,24 @@ export function station(main, query, go) {
     }));
     none.hidden = songs.length > 0;
     say(none, "No song was recognised in this time.");
+  }
+
+  function listAlarms() {
+    const { since, until, data } = timeline;
+    const inside = data.alarms.filter(([start, end]) => Math.max(end, start + 1) > since && start < until).slice(-200).reverse();
+    alarms.hidden = inside.length === 0;
+    alarmed.replaceChildren(...inside.map(([start, end, text, rule, severity, sample]) => {
+      const path = `/api/alarms/clip?${new URLSearchParams({ station: name, rule, start_sample: sample })}`;
+      const listen = () => {
+        player.src = path;
+        player.hidden = false;
+        player.play().catch(() => (player.hidden = true)); // none was kept of this one
+      };
+      return el("tr", { onclick: () => timeline.show(start - 60000, end + 60000) },
+        el("td", { class: "time" }, timeOf(start, isDated())), el("td", {}, el("strong", { text })), el("td", { text: severity }),
+        el("td", { class: "number", text: clock((end - start) / 1000) }),
+        el("td", { class: "number" }, areClips ? el("button", { class: "button", onclick: (click) => { click.stopPropagation(); listen(); } }, "▶ Listen") : null));
+    }));
   }
 
   function tell(at) {
@@ -226,6 +252,8 @@ export function station(main, query, go) {
     await store.ready;
     if (wanted < 0) return;
     ask("/api/about").then((about) => {
+      areClips = about.clips;
+      listAlarms();
       if (!about.spectrum || wanted < 0) return;
       seen.hidden = false;
       spectrum = new Spectrum(picture, name);

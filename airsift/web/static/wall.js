@@ -106,6 +106,7 @@ class Tile {
     say(this.voice, now.voice && now.label !== "music" && now.label !== "other" ? `${now.voice} voice` : "");
     say(this.since, now.since_ms === undefined ? "" : clock((head - now.since_ms) / 1000));
     say(this.trouble, trouble);
+    if (this.trouble.title !== trouble) this.trouble.title = trouble;
     if (song) {
       const { title, artist } = songOf(song);
       const into = (song.track_start_s ?? 0) + (head - song.start_ms) / 1000;

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from stream.kafka.settings import KafkaSettings
     from stream.runner import Stop
 
-_KINDS = ("decision", "segment", "match", "share", "gap")
+_KINDS = ("decision", "segment", "match", "share", "repeat", "gap", "alarm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +178,10 @@ def _content(kind: str, event: dict[str, object]) -> str:
         return f"speech {event.get('p_speech')}, music {event.get('p_music')}, {span}{state}"
     if kind == "segment":
         return f"{event.get('label')}, {span}{state}"
+    if kind == "alarm":
+        return f"{event.get('rule')} ({event.get('severity')}), {span}{state}"
+    if kind == "repeat":
+        return f"{event.get('title') or event.get('guess')} ({event.get('cluster')}), {span}"
     if kind == "gap":
         return f"{event.get('reason')}, {span}"
     return f"{event.get('artist')} - {event.get('title')} ({event.get('track')}), {span}{state}"

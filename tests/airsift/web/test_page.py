@@ -7,12 +7,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from airsift.web.hub import Hub
+from stream.alarms.clips import clip_of
+from stream.events import Alarm
 from stream.lines import to_json
-from stream.testing import programme, write_wav
+from stream.testing import programme, tone, write_wav
 from tests.airsift.web.reader import Reader
 from tests.airsift.web.serve import (
     START_MS,
@@ -255,5 +258,29 @@ def test_a_search_finds_a_song_and_leads_to_its_time(page: Page, tmp_path: Path)
         page.evaluate("document.querySelector('tbody tr a').click()")
         page.wait_for(f"document.querySelector('h1')?.textContent === {json.dumps(name)}")
         page.wait_for("document.querySelector('tbody td strong')?.textContent === 'Star & fall'")
+        clean(page, client)
+        page.call("Page.navigate", url="about:blank")
+
+
+def test_the_sound_around_an_alarm_is_heard_on_the_page(page: Page, tmp_path: Path) -> None:
+    name = "a/b <i>"
+    opened = Alarm(
+        name, 0, 0, 16_000, None, "dead_air", False, "critical", False, None, None, "", ""
+    )
+    path = clip_of(tmp_path, opened)
+    path.parent.mkdir()
+    write_wav(path, tone(2.0))
+    with served(f"alarms.clips.folder={tmp_path}") as client:
+        page.errors.clear()
+        page.requests.clear()
+        client.feed.put([segment(name, 0, 60, "other"), alarm(name, 0, 50, text="<b>dead</b> air")])
+        until(lambda: client.json("/api/stations")["stations"])
+        page.visit(f"{client.url}station?name={quote(name)}")
+        page.wait_for("document.querySelector('section[aria-label=Alarms] td strong')")
+        cells = "[...document.querySelectorAll('section[aria-label=Alarms] td')]"
+        found = page.evaluate(f"{cells}.map((cell) => cell.textContent)")
+        assert found[1:] == ["<b>dead</b> air", "critical", "0:50", "▶ Listen"]
+        page.evaluate("document.querySelector('section[aria-label=Alarms] .button').click()")
+        page.wait_for("document.querySelector('section[aria-label=Alarms] audio').duration === 2")
         clean(page, client)
         page.call("Page.navigate", url="about:blank")

@@ -6,8 +6,10 @@ import contextlib
 import json
 import socket
 import struct
+import tempfile
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -16,12 +18,14 @@ from airsift.web import live as live_module
 from airsift.web.app import PAGES, STATIC, Api, openapi
 from airsift.web.feed import WebSink
 from airsift.web.server import serving
-from stream.events import Segment
-from stream.testing import programme, write_wav
+from stream.alarms.clips import clip_of
+from stream.events import Alarm, Segment
+from stream.testing import programme, tone, write_wav
 from tests.airsift.web.reader import Reader
 from tests.airsift.web.serve import (
     START_MS,
     Client,
+    alarm,
     config,
     decision,
     match,
@@ -289,10 +293,42 @@ def test_without_a_database_a_timeline_is_what_is_in_memory() -> None:
         assert (song["title"], *seconds) == ("Starfall", 26, 0, 0)
 
 
+def test_the_sound_around_an_alarm_is_played_where_it_is_kept(tmp_path: Path) -> None:
+    name, folder = "../<b>/😀", tmp_path / "clips"
+    opened = Alarm(
+        name, 5, 9, 16_000, None, "dead_air", False, "critical", False, None, None, "", ""
+    )
+    clip = clip_of(folder, opened)
+    clip.parent.mkdir(parents=True)
+    sound = write_wav(clip, tone(1.0)).read_bytes()
+    query = f"/api/alarms/clip?station={quote(name)}"
+    with served(f"alarms.clips.folder={folder}") as client:
+        assert client.json("/api/about")["clips"] is True
+        with client.open(f"{query}&rule=dead_air&start_sample=5") as answer:
+            assert (answer.headers["Content-Type"], answer.read()) == ("audio/wav", sound)
+        assert client.status(f"{query}&rule=dead_air&start_sample=6") == 404
+        for wrong in ("rule=..&start_sample=5", "rule=dead_air&start_sample=-5", "rule=dead_air"):
+            assert client.status(f"{query}&{wrong}") == 400
+        client.feed.put([alarm(name, 0, 5)])
+        until(lambda: now_of(client))
+        times = f"since={START_MS}&until={START_MS + 9000}"
+        line = client.json(f"/api/timeline?station={quote(name)}&{times}")
+        assert line["alarms"] == [
+            [START_MS, START_MS + 5000, "dead air", "dead_air", "critical", 0]
+        ]
+
+
+def test_a_disk_that_takes_no_file_is_said(monkeypatch, tmp_path: Path) -> None:
+    with served() as client:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "away"))
+        answer = client.json("/api/segments?name=a", method="POST", body=b"audio")
+        assert answer == {"error": "the file cannot be stored here: No such file or directory"}
+
+
 def test_the_description_of_the_api_is_of_every_route_and_no_other() -> None:
     with served() as client:
         assert client.json("/api/openapi.json") == openapi()
-        about = {"history": "memory", "uploads": True, "spectrum": False}
+        about = {"history": "memory", "uploads": True, "spectrum": False, "clips": False}
         assert about.items() <= client.json("/api/about").items()
     routes = {
         (route.path, method.lower())
