@@ -93,7 +93,7 @@ def forget_one(settings):
         assert time.monotonic() < deadline
         ends += [(c.station, c.start, c.ends) for c in audio_of(batch) if c.ends]
         source.checkpoint({chunk.station: snapshot(chunk.end) for chunk in audio_of(batch)})
-        if Lost("a") in batch:
+        if Lost("a", is_silent=True) in batch:
             break
         if not audio_of(batch):
             send(settings, "b", round(time.time() * RATE))
