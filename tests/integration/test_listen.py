@@ -78,6 +78,7 @@ def test_what_is_heard_is_on_the_screen(
     assert time.time() - ended[-1]["start_sample"] / 16_000 > 0
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 def test_an_unplugged_microphone_is_waited_for(tmp_path: Path) -> None:
     skip_unless_installed()

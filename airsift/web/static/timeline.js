@@ -132,7 +132,7 @@ export class Timeline {
   }
 
   axis(context, x, y, since, until, inner) {
-    const step = STEPS.find((each) => ((until - since) / each) * 62 <= inner) ?? DAY;
+    const step = STEPS.find((each) => ((until - since) / each) * 76 <= inner) ?? DAY;
     const base = this.dated ? midnight(since) : 0;
     context.fillStyle = colour("dim");
     for (let ms = base + Math.ceil((since - base) / step) * step; ms < until; ms += step) {
