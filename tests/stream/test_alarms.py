@@ -254,6 +254,15 @@ def test_a_station_that_never_comes() -> None:
     assert stage.wait(6) == [("gone", "open", 1, 1)]
 
 
+def test_a_station_that_never_came_was_missing_until_the_end() -> None:
+    stage = Stage(plan([StationEntry(name="a", source="kafka")], missing={"delay_s": 10}))
+    stage.wait(30)
+    [alarm] = stage.stage.finish(["a"])
+    assert alarm.reason == "ended"
+    assert alarm.end / RATE == pytest.approx(MONDAY + 30, abs=1.0)
+    assert alarm.text == "never heard for 30 s"
+
+
 class OneOfMany(SourceStatus):
     hears_all = False  # type: ignore[assignment]
 
