@@ -42,6 +42,9 @@ def replacing(path: Path) -> Iterator[Path]:
 def atomic(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Give a temporary path to write to; it becomes `path` when the block ends without an error.
 
+    A device or a pipe, as /dev/stdout, is given itself: a rename would put a file in its place. Of
+    a link it is what the link names that is replaced.
+
     Parameters
     ----------
     path : Path
@@ -49,6 +52,11 @@ def atomic(path: Path, *, durable: bool = False) -> Iterator[Path]:
     durable : bool
         Whether the file must survive a power cut once the block has ended.
     """
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    if path.is_symlink():
+        path = path.resolve()
     partial = path.with_name(f"{path.name}.partial")
     try:
         yield partial

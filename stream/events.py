@@ -382,8 +382,8 @@ class Alarm(Event):
     threshold : float or None
         The limit of it.
     reason : str
-        Why it is over: "over", or "ended" where the audio or the run ended, or "withdrawn" where
-        its rule or its station was removed; empty while it is open.
+        Why it is over: "over", or "ended" where the audio or the run ended or a silent station was
+        forgotten, or "withdrawn" where its rule or its station was removed; empty while it is open.
     text : str
         It in words.
     group : str

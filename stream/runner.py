@@ -129,6 +129,8 @@ class Runner:
             if isinstance(item, Resumed):
                 self._pipeline.restore(item.station, item.snapshot)
             else:
+                if item.is_silent:  # who was told of an alarm is told that nobody watches it
+                    events += self._pipeline.end_alarms([item.station])
                 self._pipeline.forget(item.station)
                 self._changed.discard(item.station)
         events += self._pipeline.push(chunks)

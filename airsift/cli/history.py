@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -37,6 +37,7 @@ _BATCH = 500  # rows that are divided into foreground and under speech at once
 _CSV = (
     "station", "kind", "begin", "end", "length_s", "label", "score", "final", "track", "artist",
     "title", "album", "isrc", "record_label", "foreground_s", "under_speech_s", "other_s", "id",
+    "rule", "severity", "reason", "text",
 )  # fmt: skip
 
 
@@ -69,8 +70,8 @@ def history(
     kind: Annotated[
         list[str] | None,
         typer.Option(
-            help="match (songs), segment, share, repeat, gap, level or decision; repeatable. "
-            "Default: match, segment and gap."
+            help="match (songs), segment, share, repeat, gap, alarm, level or decision; "
+            "repeatable. Default: match, segment and gap."
         ),
     ] = None,
     tz: Annotated[
@@ -102,6 +103,7 @@ def history(
         )
     settings = load_config(config, sets)
     zone = zone_of(tz)
+    _check_kinds(kind or ())
 
     from airsift.build import check_history
 
@@ -130,6 +132,14 @@ def history(
                 as_json=as_json,
                 as_csv=as_csv,
             )
+
+
+def _check_kinds(asked: Sequence[str]) -> None:
+    from stream.history.settings import Kind
+
+    for kind in asked:
+        if kind not in get_args(Kind):
+            raise ConfigError(f"--kind {kind}: must be one of {', '.join(get_args(Kind))}")
 
 
 def divided(opened: History, rows: Iterable[Row]) -> Iterator[tuple[Row, Play | None]]:

@@ -109,7 +109,8 @@ def report(
     talk-over by hour, unknown music, outages and alarms; SoundExchange's Report of Use and DDEX's
     flat file for radio.
     """
-    chosen = output_format or _SUFFIXES.get("" if output is None else output.suffix, Output.html)
+    ending = "" if output is None else output.suffix.lower()
+    chosen = output_format or _SUFFIXES.get(ending, Output.html)
     _check(chosen, table, field, group, stations, clips)
     settings = load_config(config, sets)
     zone = zone_of(tz)
@@ -126,6 +127,11 @@ def report(
     since, until = _period(begin, end, zone)
     _check_days(chosen, since, until, zone)
     made = round(datetime.now(UTC).timestamp() * 1000)
+    if since >= made:
+        raise ConfigError(
+            f"--from {begin}: {local(since, zone):%Y-%m-%d %H:%M} is still to come; name a time "
+            "that is past"
+        )
     with open_history(settings.database) as opened:
         asked = station
         if group is not None:
@@ -137,7 +143,7 @@ def report(
             raise ConfigError("nothing is stored of these stations; `airsift history` lists them")
         if until > made:
             complain("airsift: the period is not over; the report ends now")
-        ended = min(until, max(made, since + 1))
+        ended = min(until, made)
         if chosen in _ROYALTIES:
             ended = until  # it names the days; what is not over yet is just not stored
         reports = [report_station(opened, name, since, ended, zone, silence_dbfs) for name in names]
@@ -310,4 +316,5 @@ def _put(data: bytes, output: Path | None, name: str, *, is_binary: bool) -> Non
 
     path = output / name if output.is_dir() else output
     write_whole(path, data)
-    put(str(path))
+    if path.is_file():  # not behind the report, as with --output /dev/stdout
+        put(str(path))

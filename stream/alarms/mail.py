@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import smtplib
+import socket
 import ssl
+import threading
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stream.alarms.delivery import DeliveryError, Target
 from stream.lines import iso_time, one_line
 from stream.ranges import is_time
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from stream.alarms.settings import EmailSettings
     from stream.events import Alarm
 
@@ -29,7 +34,7 @@ class Mail(Target):
     password : str
         For `settings.username`.
     timeout_s : float > 0
-        For each answer of the server.
+        For one attempt.
     """
 
     kind = "email"
@@ -42,12 +47,7 @@ class Mail(Target):
     def send(self, alarm: Alarm) -> None:
         message = mail_of(alarm, self._settings)
         try:
-            with self._connected() as server:
-                if self._settings.security == "starttls":
-                    server.starttls(context=ssl.create_default_context())
-                if self._settings.username:
-                    server.login(self._settings.username, self._password)
-                server.send_message(message, self._settings.sender, self._settings.to)
+            refused = self._sent(message)
         except smtplib.SMTPResponseException as error:
             said = error.smtp_error
             text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
@@ -59,13 +59,56 @@ class Mail(Target):
             raise DeliveryError(reason, is_final=min(codes, default=0) >= 500) from None
         except (OSError, smtplib.SMTPException, ValueError) as error:
             raise DeliveryError(f"{type(error).__name__}: {one_line(str(error))[:200]}") from None
+        if refused:  # the others have it, and would get it again
+            reason = f"the server refuses {', '.join(refused)}, not the others"
+            raise DeliveryError(reason, is_final=True)
 
-    def _connected(self) -> smtplib.SMTP:
+    def _sent(self, message: EmailMessage) -> Iterable[str]:
+        """Send a mail; return the receivers that are refused, where others are not."""
+        server = self._connected()
+        try:
+            if self._settings.security == "starttls":
+                server.starttls(context=ssl.create_default_context())
+            if self._settings.username:
+                server.login(self._settings.username, self._password)
+            refused = server.send_message(message, self._settings.sender, self._settings.to)
+            with contextlib.suppress(OSError, smtplib.SMTPException):
+                server.quit()  # whatever it answers, the mail is accepted
+            return refused
+        finally:
+            server.close()
+
+    def _connected(self) -> _Connection:
         host, port = self._settings.host, self._settings.port
         if self._settings.security == "tls":
             context = ssl.create_default_context()
-            return smtplib.SMTP_SSL(host, port, timeout=self._timeout_s, context=context)
-        return smtplib.SMTP(host, port, timeout=self._timeout_s)
+            return _TlsConnection(host, port, timeout=self._timeout_s, context=context)
+        return _Connection(host, port, timeout=self._timeout_s)
+
+
+class _Connection(smtplib.SMTP):
+    """One that is cut after its timeout; that of a socket begins anew with each byte."""
+
+    def connect(
+        self, host: str = "localhost", port: int = 0, source_address: Any = None
+    ) -> tuple[int, bytes]:
+        self._timer = threading.Timer(self.timeout, self._cut)
+        self._timer.daemon = True
+        self._timer.start()
+        return super().connect(host, port, source_address)
+
+    def close(self) -> None:
+        self._timer.cancel()
+        super().close()
+
+    def _cut(self) -> None:
+        if self.sock is not None:
+            with contextlib.suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)
+
+
+class _TlsConnection(_Connection, smtplib.SMTP_SSL):
+    """The same, encrypted from its first byte."""
 
 
 def mail_of(alarm: Alarm, settings: EmailSettings) -> EmailMessage:

@@ -23,9 +23,18 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A station is to be forgotten without an end: another worker has it, or it is long silent."""
+    """A station is to be forgotten without an end: another worker has it, or it is long silent.
+
+    Parameters
+    ----------
+    station : str
+        Its name.
+    is_silent : bool
+        Whether it is forgotten because of its silence, so that nobody goes on with it.
+    """
 
     station: str
+    is_silent: bool = False
 
 
 # What a source yields, in the order in which it counts: of a station that is resumed, the chunks

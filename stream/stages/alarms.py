@@ -414,6 +414,8 @@ class WatchAlarms(Stage):
         rule = self._plan.of(station).by_kind.get(kind) or _without_rule(kind)
         if kind in _BY_CLOCK:
             state.opened_at = None
+        if kind == "missing":  # it has no samples: it lasts until now
+            at = max(at, round(self._wall() * self.rate))
         yield from self._take(station, state, rule, end(state.part.watches[kind], at), at, reason)
 
     def _alarm(

@@ -38,16 +38,16 @@ from stream.snapshot import StoredSnapshot
 
 class Simple:
     rate = 16000
-    load, levels, queries_skipped = Load(), None, {}
+    load, levels, alarms, queries_skipped, sessions = Load(), None, None, {}, {}
     def __init__(self):
         self.counts, self.ends = {}, {}
-        self.clock = SimpleNamespace(drifts_ppm=list)
+        self.clock, self.align = SimpleNamespace(drifts_ppm=list), SimpleNamespace()
     def push(self, chunks, last=False):
         self.ends |= {chunk.station: chunk.end for chunk in chunks}
         return [Decision(c.station, c.start, c.end, c.rate, None, 0.5, 0.5) for c in chunks]
     def snapshot(self, station):
         at = self.ends[station]
-        parts = "columns clock levels classify voice smooth identify work repeats"
+        parts = "columns clock levels classify voice smooth identify work repeats alarms"
         nothing = dict.fromkeys(parts.split())
         fields = {"version": 1, "rate": 16000, "hop": 320, "oldest": at, "align": at, **nothing}
         return StoredSnapshot.of_json(fields)

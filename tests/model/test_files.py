@@ -85,3 +85,24 @@ def test_a_store_on_a_full_disk_cannot_be_opened(
             feature_store.open_store(tmp_path, "train", "key")
         assert not list(tmp_path.glob("*.partial"))
         feature_store.write_store(tmp_path, "train", [part], rows, "key")
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    """Who may write to /dev would else put a file in place of a device."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        files.write_whole(path, b"new")
+        assert os.read(reader, 9) == b"new"
+    finally:
+        os.close(reader)
+    assert path.is_fifo()
+
+
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    path, link = tmp_path / "a.txt", tmp_path / "link"
+    link.symlink_to(path)
+    files.write_whole(link, b"new")
+    assert link.is_symlink()
+    assert path.read_bytes() == b"new"

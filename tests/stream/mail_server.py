@@ -6,6 +6,7 @@ import email
 import email.policy
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.message import EmailMessage
@@ -15,6 +16,12 @@ from typing import cast
 class _Session(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         server = cast("MailServer", self.server)
+        while server.talks_for_ever:
+            try:
+                self._say("220-test")
+            except OSError:
+                return
+            time.sleep(0.05)
         self._say("220 test")
         sender, receivers = "", list[str]()
         while line := self.rfile.readline().decode().strip():
@@ -36,7 +43,7 @@ class _Session(socketserver.StreamRequestHandler):
                 server.mails.append((sender, receivers, cast("EmailMessage", message)))
                 self._say("250 taken")
             elif word == "QUIT":
-                self._say("221 bye")
+                self._say(server.goodbye)
                 return
             else:
                 self._say("250 ok")
@@ -54,6 +61,10 @@ class MailServer(socketserver.ThreadingTCPServer):
         Sender, receivers and message of each.
     answers : list of str
         What it answers to the next receivers.
+    goodbye : str
+        What it answers to QUIT.
+    talks_for_ever : bool
+        Whether its first answer has no end.
     """
 
     daemon_threads = True
@@ -63,6 +74,7 @@ class MailServer(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Session)
         self.mails: list[tuple[str, list[str], EmailMessage]] = []
         self.answers: list[str] = []
+        self.goodbye, self.talks_for_ever = "221 bye", False
 
     @property
     def port(self) -> int:

@@ -25,7 +25,7 @@ from stream.alarms.settings import AlarmSettings, EmailSettings
 from stream.alarms.sink import AlarmSink, targets_of
 from stream.events import Alarm, Gap
 from tests.stream.alarm_hooks import hook
-from tests.stream.mail_server import mail_server
+from tests.stream.mail_server import MailServer, mail_server
 from tests.waiting import wait_until
 
 RATE = 16_000
@@ -368,3 +368,37 @@ def test_targets_of_a_configuration(tmp_path: Path) -> None:
 def test_an_address_that_is_none(url: str) -> None:
     with pytest.raises(ValueError, match=r"address|port|Port"):
         settings(webhook={"urls": [url], "secret_file": "", "min_severity": "warning"})
+
+
+def test_a_mail_that_some_receivers_do_not_get_is_not_delivered() -> None:
+    """And it is not repeated: the others have it."""
+    with mail_server() as server:
+        server.answers = ["550 no such user", "250 ok"]
+        with pytest.raises(DeliveryError, match=r"refuses x@b\.example, not the others") as caught:
+            Mail(mail_settings(server), "", 5).send(OPENED)
+    assert caught.value.is_final
+    assert len(server.mails) == 1
+
+
+def test_a_mail_is_delivered_whatever_the_server_says_to_goodbye() -> None:
+    with mail_server() as server:
+        server.goodbye = "421 too busy"
+        Mail(mail_settings(server), "", 5).send(OPENED)
+    assert len(server.mails) == 1
+
+
+def test_a_mail_server_that_talks_for_ever_is_cut() -> None:
+    with mail_server() as server:
+        server.talks_for_ever = True
+        begin = time.monotonic()
+        with pytest.raises(DeliveryError, match="closed") as caught:
+            Mail(mail_settings(server), "", 0.3).send(OPENED)
+    assert not caught.value.is_final
+    assert time.monotonic() - begin < 5
+
+
+def mail_settings(server: MailServer) -> EmailSettings:
+    return EmailSettings.default(
+        to=["x@b.example", "y@b.example"], sender="a@b.example", host="127.0.0.1",
+        port=server.port, security="none",
+    )  # fmt: skip

@@ -17,11 +17,12 @@ from stream.alarms.settings import AlarmSettings
 from stream.audio import AudioChunk, Discontinuity, EndOfStream
 from stream.events import Alarm, Decision, Level, Match
 from stream.pipeline import Pipeline
-from stream.sources.base import SourceStatus
+from stream.runner import Runner, Stop
+from stream.sources.base import Lost, SourceStatus
 from stream.stages.alarms import WatchAlarms
 from stream.stages.levels import Levels, SecondLevel
 from stream.stations.entry import StationEntry
-from stream.testing import ManualClock, chunks_of, noise
+from stream.testing import ListSink, ManualClock, chunks_of, noise
 from tests.stream.doubles import SMOOTH, LoudnessClassifier
 from tests.stream.networks import FRONT_END
 from tests.stream.restarts import through_json
@@ -251,6 +252,15 @@ def test_a_station_that_never_comes() -> None:
     assert (rule, state) == ("missing", "over")
     assert end == pytest.approx(began + 30, abs=1.0)
     assert stage.wait(6) == [("gone", "open", 1, 1)]
+
+
+def test_a_station_that_never_came_was_missing_until_the_end() -> None:
+    stage = Stage(plan([StationEntry(name="a", source="kafka")], missing={"delay_s": 10}))
+    stage.wait(30)
+    [alarm] = stage.stage.finish(["a"])
+    assert alarm.reason == "ended"
+    assert alarm.end / RATE == pytest.approx(MONDAY + 30, abs=1.0)
+    assert alarm.text == "never heard for 30 s"
 
 
 class OneOfMany(SourceStatus):
@@ -488,3 +498,22 @@ def test_a_restart_while_a_station_is_silent(ends: str | None) -> None:
         clock.now += 0.2
         found += second_.push([])
     assert told(found) == ([] if ends == "sent" else [("gone", "open", 8, 8)])
+
+
+@pytest.mark.parametrize("is_silent", [True, False])
+def test_a_station_that_is_forgotten_closes_its_alarms(is_silent: bool) -> None:
+    """One that another worker goes on with does not: there the alarm is still open."""
+    clock, sink = ManualClock(0.0), ListSink()
+    runner = Runner(pipeline(clock, gone={"delay_s": 4}), [sink], Stop())
+    runner.step(chunks_of(noise(8.0), RATE, time=1.7e9))
+    for _ in range(40):
+        clock.now += 0.2
+        runner.step([])
+    runner.step([Lost("a", is_silent=is_silent)])
+    runner.step([])
+    opened, *rest = (e for e in sink.events if isinstance(e, Alarm))
+    assert (
+        told([opened, *rest]) == [("gone", "open", 8, 8), ("gone", "ended", 8, 8)][: 1 + is_silent]
+    )
+    assert {e.id for e in rest} == ({opened.id} if is_silent else set())
+    assert runner.snapshots() == {}

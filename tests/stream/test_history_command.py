@@ -140,6 +140,9 @@ def test_csv(filled):
         "21.0",
     )
     assert (row["isrc"], row["final"]) == ("DEA123456789", "true")
+    done = history(filled, "--kind", "gap", "--since", "2026-11-29", "--csv")
+    [gap, *_] = csv.DictReader(io.StringIO(done.stdout))
+    assert gap["reason"] == "connection lost"
 
 
 def test_json_lines_are_the_events(filled):
@@ -190,6 +193,7 @@ def test_a_name_that_is_not_there_is_told_with_the_nearest(filled):
         (["--at", "now", "--since", "now"], "leave out --since"),
         (["--json", "--csv"], "choose one"),
         (["--tz", "Europe/Nowhere"], "no such zone"),
+        (["--kind", "alarms"], "--kind alarms: must be one of decision, segment,"),
         (["--set", "database.url=mysql://u:s3cret@h/x"], "mysql is no known kind"),
         (["--set", "database.url=/nowhere/h.db"], "cannot be read"),
     ],

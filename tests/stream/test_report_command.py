@@ -100,10 +100,16 @@ def test_days_on_which_clocks_are_set(tmp_path: Path, day, count):
     )
 
 
+def test_the_format_is_that_of_the_ending_in_any_case(filled, tmp_path: Path):
+    report(filled, *DAY, "--output", tmp_path / "DAY.CSV")
+    assert (tmp_path / "DAY.CSV").read_text().startswith("station,begin,")
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         (("--station", "Radio Nort"), "did you mean Radio North?"),
+        (("--from", "2190-01-01"), "--from 2190-01-01: 2190-01-01 00:00 is still to come"),
         (
             ("--from", "2026-11-28", "--to", "2026-11-27"),
             "--to 2026-11-27: is 2026-11-28 00:00, not",

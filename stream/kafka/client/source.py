@@ -189,7 +189,7 @@ class KafkaSource(MemberHealth, SelectiveSource):
             items: list[SourceItem] = [Lost(station) for station in sorted(lost)]
             items += [Resumed(station, snapshot) for station, snapshot in resumed.items()]
             ends, forgotten = self._reader.tick(self._listening())
-            items += [*ends, *(Lost(station) for station in sorted(forgotten))]
+            items += [*ends, *(Lost(each, is_silent=True) for each in sorted(forgotten))]
             decoded = 0
             for tp, messages in polled.items():
                 for message in messages:

@@ -280,7 +280,7 @@ class Worker(MemberHealth, SourceStatus):
             self._consumer.forget_commits()
             self.counts["rebalances"] += 1
         ends, forgotten = known.tick(self._listening())
-        items += [*ends, *(Lost(station) for station in sorted(forgotten))]
+        items += [*ends, *(Lost(each, is_silent=True) for each in sorted(forgotten))]
         for message in messages:
             if not self._consumer.is_ours(message):
                 continue
