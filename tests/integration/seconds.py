@@ -33,27 +33,30 @@ class Seconds:
     rate = RATE
 
     def __init__(self):
-        self._next = {}
+        self.sessions = {}
         self.load = Load()
 
     def push(self, chunks, *, last=False):
         events = []
         for chunk in chunks:
-            if chunk.start >= self._next.get(chunk.station, 0):
+            if chunk.start >= self.sessions.get(chunk.station, 0):
                 loudness = float(np.abs(chunk.samples).mean())
                 place = (chunk.station, chunk.start, chunk.end, chunk.rate, None)
                 events.append(Decision(*place, loudness, 1 - loudness))
-                self._next[chunk.station] = chunk.end
+                self.sessions[chunk.station] = chunk.end
         return events
 
     def snapshot(self, station):
-        return snapshot_at(self._next.get(station, 0))
+        return snapshot_at(self.sessions.get(station, 0))
 
     def restore(self, station, snapshot):
-        self._next[station] = snapshot.oldest
+        self.sessions[station] = snapshot.oldest
+
+    def end_alarms(self, stations):
+        return []
 
     def forget(self, station):
-        self._next.pop(station, None)
+        self.sessions.pop(station, None)
 
 
 def send_seconds(sender, topic, seconds):

@@ -34,7 +34,7 @@ from airsift import build
 from airsift.cli.app import main
 from stream.events import Decision
 from stream.load import Load
-from stream.snapshot import StoredSnapshot
+from tests.stream.doubles import snapshot
 
 class Simple:
     rate = 16000
@@ -46,11 +46,7 @@ class Simple:
         self.ends |= {chunk.station: chunk.end for chunk in chunks}
         return [Decision(c.station, c.start, c.end, c.rate, None, 0.5, 0.5) for c in chunks]
     def snapshot(self, station):
-        at = self.ends[station]
-        parts = "columns clock levels classify voice smooth identify work repeats alarms"
-        nothing = dict.fromkeys(parts.split())
-        fields = {"version": 1, "rate": 16000, "hop": 320, "oldest": at, "align": at, **nothing}
-        return StoredSnapshot.of_json(fields)
+        return snapshot(self.ends[station])
     def restore(self, station, snapshot):
         pass
     def forget(self, station):

@@ -138,16 +138,11 @@ CONSUMER = """
 import sys
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.client.source import KafkaSource
-from stream.snapshot import StoredSnapshot
 from stream.sources.base import Resumed, audio_of
+from tests.stream.doubles import snapshot
 source = KafkaSource(KafkaSettings.model_validate_json(sys.argv[1]), rate=16_000)
 out = open(sys.argv[2], "a")
 ends = {}
-def snapshot_at(at):
-    return StoredSnapshot.of_json(dict(
-        version=1, rate=16000, hop=320, oldest=at, align=at, columns=None, classify=None,
-        clock=None, levels=None, voice=None, smooth=None, identify=None, work=None, repeats=None,
-    ))
 for batch in source:
     for item in batch:
         if isinstance(item, Resumed):
@@ -156,7 +151,7 @@ for batch in source:
         print("received", chunk.station, chunk.start, chunk.end, file=out)
         ends[chunk.station] = chunk.end
     out.flush()
-    source.checkpoint({s: snapshot_at(max(0, end - 16000)) for s, end in ends.items()})
+    source.checkpoint({s: snapshot(max(0, end - 16000)) for s, end in ends.items()})
     for station, end in ends.items():
         print("settled", station, end, end, file=out)
     out.flush()

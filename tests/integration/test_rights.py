@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import subprocess
 import threading
-import time
 
 import pytest
 from kafka import TopicPartition
@@ -72,7 +71,7 @@ class Place:
     def grant(self, rights):
         acls = [as_acl((kind, self.resources[name], what)) for kind, name, what in rights]
         assert not self.admin.create_acls(acls)["failed"]
-        time.sleep(0.2)  # until the broker has read them
+        wait_until(lambda: all(self.admin.describe_acls(each)[0] for each in acls))
 
     def take_away(self, right):
         kind, name, what = right
@@ -169,8 +168,8 @@ def test_each_right_is_named_at_the_start(driver, right, place):
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_rights_on_topics_of_unused_kinds_are_not_needed(driver, place):
     """Without a catalogue, repeats.folder and levels.enabled nothing writes their topics."""
-    unused = {("topic", name, "WRITE") for name in ("shares", "repeats", "levels")}
-    place.make(without=[place.names[name] for name in ("shares", "repeats", "levels")])
+    unused = {("topic", name, "WRITE") for name in ("shares", "repeats", "levels", "alarms")}
+    place.make(without=[place.names[name] for name in ("shares", "repeats", "levels", "alarms")])
     place.grant([each for each in RIGHTS if each not in unused])
     settings, kinds = place.settings(USER), event_kinds(config.load(environ={}).config)
     if driver == "worker":

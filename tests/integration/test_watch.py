@@ -31,7 +31,9 @@ class Stopping:
     """In place of a pipeline: counts what comes, until everything has."""
 
     def __init__(self, stop: Stop) -> None:
-        self.clock, self.load, self.levels = Clock(), Load(), None
+        self.clock, self.load = Clock(), Load()
+        self.levels = self.alarms = None
+        self.sessions = {}
         self.counts, self.queries_skipped = {"chunks": 0}, {}
         self.stop = stop
 
@@ -43,6 +45,9 @@ class Stopping:
 
     def snapshot(self, station):
         return snapshot(0)
+
+    def end_alarms(self, stations):
+        return []
 
 
 def test_lag_and_dead_letters(kafka_settings, caplog):
