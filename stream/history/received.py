@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _SCHEMA = re.compile(r"airsift\.([a-z][a-z0-9_]{0,39})/1")
 _RATE = 16_000  # of every model so far; a message does not say it
+_COMMON_RATES = (8_000, 11_025, 12_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 _MAX_SAMPLE = 2**60
 _MAX_TEXT = 10_000  # characters of a station's name and of an id
 _MAX_S = 366 * 86_400.0  # every query for a station looks this far back for its longest event
@@ -119,9 +120,9 @@ def _rate_of(fields: JsonObject, start: int, end: int) -> int:
     if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in found):
         raise ValueError("start_s and end_s are not numbers")
     seconds = cast("list[float]", found)
-    guesses = [_RATE]
-    if 0 < seconds[1] < math.inf:
-        guesses.append(round(end / seconds[1]))
+    # Seconds are rounded to milliseconds: of a short event they tell no rate; common ones follow.
+    near = [round(n / s) for n, s in zip((start, end), seconds, strict=True) if 0 < s < math.inf]
+    guesses = [_RATE, *near, *_COMMON_RATES]
     for rate in guesses:
         if 0 < rate <= MAX_RATE and [round(each / rate, 3) for each in (start, end)] == seconds:
             return rate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream.events import Segment
@@ -29,6 +29,9 @@ def test_a_message_becomes_the_row_of_its_event(event):
 
 
 @given(st.sampled_from([8_000, 22_050, 44_100, 48_000]), TIMES_S, st.integers(1, 10**7))
+@example(8_000, 2, 4)  # of so few samples milliseconds tell no rate
+@example(44_100, 0, 13)
+@example(48_000, 1, 1)
 def test_the_rate_is_that_by_which_samples_are_seconds(rate, start_s, length):
     event = Segment("r", start_s * rate, start_s * rate + length, rate, 1.8e9, "music", 1.0, True)
     row = row_of_message(event.to_bytes(), KINDS)
