@@ -308,7 +308,7 @@ def build_alarms(
 
 
 def open_alarm_sinks(config: Config, pipeline: Pipeline) -> list[AlarmSink]:
-    """Return the sink that tells the targets of alarms, if there is a target.
+    """Return the sink that notifies the targets of alarms, if there is one.
 
     Raises
     ------

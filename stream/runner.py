@@ -129,7 +129,7 @@ class Runner:
             if isinstance(item, Resumed):
                 self._pipeline.restore(item.station, item.snapshot)
             else:
-                if item.is_silent:  # who was told of an alarm is told that nobody watches it
+                if item.is_silent:  # its open alarms close: nobody watches it
                     events += self._pipeline.end_alarms([item.station])
                 self._pipeline.forget(item.station)
                 self._changed.discard(item.station)

@@ -1,4 +1,4 @@
-"""``airsift alarms``: try out who is told of alarms."""
+"""``airsift alarms``: send a test alarm to every target."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stream.alarms.delivery import Target
     from stream.events import Alarm
 
-app = typer.Typer(no_args_is_help=True, help="Alarms, and who is told of them.")
+app = typer.Typer(no_args_is_help=True, help="Alarms and their notifications.")
 
 _RATE = 16_000
 _RULE = "dead_air"
@@ -51,7 +51,7 @@ def send_test(
     for target, problem in zip(targets, problems, strict=True):
         say(f"{target.name}: {f'FAILS: {problem}' if problem else 'delivered'}")
     if not settings.alarms.enabled:
-        complain("airsift: alarms.enabled=false: these targets are told of nothing else")
+        complain("airsift: alarms.enabled=false: these targets get nothing else")
     if any(problems):
         raise typer.Exit(1)
 

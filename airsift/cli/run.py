@@ -112,7 +112,7 @@ def run(
         pipeline.align.may_be_late = opened.resumes  # of a list, only those of Kafka
         if pipeline.alarms is not None:
             pipeline.alarms.source = opened
-        # Who is told of alarms is told also while another sink is full.
+        # Targets of alarms are notified also while another sink is full.
         sinks: list[Sink] = [*open_alarm_sinks(settings, pipeline)]
         own_catalogues = listed is not None
         sinks += [

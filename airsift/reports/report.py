@@ -148,7 +148,7 @@ class StationReport:
     alarms : list of Alarm
         In order of their begins.
     has_levels : bool
-        Whether levels are stored, by which silence is told from other sounds.
+        Whether levels are stored, by which silence is known from other sounds.
     first_ms : int or None
         When the first of all that is stored of it began.
     """

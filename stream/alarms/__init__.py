@@ -1,1 +1,1 @@
-"""Alarms: which rules hold for a station, when an alarm opens and closes, and who is told."""
+"""Alarms: rules of stations, when an alarm opens and closes, and the targets of notifications."""

@@ -40,7 +40,7 @@ class DeliveryError(Exception):
 
 
 class Target(Protocol):
-    """Somebody who is told of alarms.
+    """A target of notifications.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Target(Protocol):
     name : str
         Of the target, for people: without passwords.
     min_severity : {"warning", "critical"}
-        The least that it is told of.
+        The lowest severity that it is notified of.
     """
 
     kind: str
@@ -83,7 +83,7 @@ class Courier:
     Parameters
     ----------
     target : Target
-        Who is told.
+        The target.
     max_queue : int > 0
         Messages that may wait.
     give_up_s : float > 0
@@ -110,7 +110,7 @@ class Courier:
         self._changed = threading.Condition()  # guards all below
         self._queue: deque[tuple[float, Alarm]] = deque()
         self._refresh: Sequence[Alarm] | None = None
-        self._told: set[str] = set()  # ids of open alarms that it was told of
+        self._notified: set[str] = set()  # ids of open alarms that it was notified of
         self._is_busy = False
         self._ends = False
         self._problem = ""
@@ -127,13 +127,13 @@ class Courier:
     def put(self, alarm: Alarm) -> None:
         """Accept an alarm, if it is severe enough; return at once."""
         with self._changed:
-            # Who was told that it opened is told that it is over.
-            if alarm.id not in self._told and not _is_enough(alarm, self.target):
+            # A target that was notified of the opening is notified of the end.
+            if alarm.id not in self._notified and not _is_enough(alarm, self.target):
                 return
             if alarm.final:
-                self._told.discard(alarm.id)
+                self._notified.discard(alarm.id)
             else:
-                self._told.add(alarm.id)
+                self._notified.add(alarm.id)
             if len(self._queue) >= self._max_queue:
                 self._queue.popleft()
                 self.counts["dropped"] += 1
@@ -145,8 +145,8 @@ class Courier:
     def refresh(self, alarms: Sequence[Alarm]) -> None:
         """Accept the list of the alarms that are open; return at once."""
         with self._changed:
-            open_ones = [a for a in alarms if a.id in self._told or _is_enough(a, self.target)]
-            self._told |= {alarm.id for alarm in open_ones}
+            open_ones = [a for a in alarms if a.id in self._notified or _is_enough(a, self.target)]
+            self._notified |= {alarm.id for alarm in open_ones}
             self._refresh = open_ones
             self._changed.notify_all()
 

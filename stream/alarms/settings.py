@@ -1,4 +1,4 @@
-"""The `[alarms]` section of the configuration: the rules, and who is told."""
+"""The `[alarms]` section of the configuration: the rules, and which targets are notified."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class AlarmSink(Sink):
     Parameters
     ----------
     targets : sequence of Target
-        Who is told.
+        The target.
     settings : AlarmSettings
         Limits of the queues.
     open_alarms : callable
