@@ -10,9 +10,9 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from kafka import OffsetAndMetadata, TopicPartition
-from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError
+from kafka import TopicPartition
 
+from stream.kafka.client.commits import commit_offsets
 from stream.kafka.client.connect import broker_errors, connect_consumer, ensure_topics
 from stream.kafka.client.privates import last_reads
 from stream.kafka.client.source import AssignmentListener
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_COMMIT_MS = 3000  # kafka-python tries for ever without; a stop must not wait for a broker
 _CLOSE_MS = 1000  # leaving the group is a courtesy
 
 
@@ -119,20 +118,8 @@ class EventTopics(SourceStatus):
         changed = {tp: at for tp, at in self._next.items() if self._committed.get(tp) != at}
         if not changed:
             return
-        try:
-            self._consumer.commit(
-                {tp: OffsetAndMetadata(at, "", -1) for tp, at in changed.items()},
-                timeout_ms=_COMMIT_MS,
-            )
-        except (CommitFailedError, RebalanceInProgressError) as error:
-            log.info("offsets not committed, the group is being rebalanced: %s", error)
-            self.counts["commit_failures"] += 1
-        except KafkaError as error:
-            log.warning("offsets not committed: %s", error)
-            self.counts["commit_failures"] += 1
-        else:
+        if commit_offsets(self._consumer, changed, self.counts, self._settings):
             self._committed = self._next.copy()
-            self.counts["commits"] += 1
 
     @property
     def is_at_end(self) -> bool:

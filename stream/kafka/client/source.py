@@ -11,23 +11,17 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
-from kafka.errors import (
-    CommitFailedError,
-    FencedInstanceIdError,
-    KafkaError,
-    RebalanceInProgressError,
-)
+from kafka import ConsumerRebalanceListener, TopicPartition
 
 from airsift.errors import BrokerError
 from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.checkpoint.record import StationRecord
 from stream.kafka.checkpoint.record_cache import RefusedRecords
+from stream.kafka.client.commits import commit_offsets
 from stream.kafka.client.connect import (
     broker_errors,
     connect_consumer,
     ensure_topics,
-    same_instance,
 )
 from stream.kafka.client.dead_letters import DeadLetterProducer
 from stream.kafka.client.moved_stations import MovedStations, committed_offsets
@@ -54,7 +48,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_COMMIT_MS = 3000  # kafka-python tries for ever without; a stop must not wait for a broker
 # Bytes of samples in one list of items, so that they do not grow with what one poll returns. That
 # many are enough for full units of rows, see `model.units`.
 _MAX_DECODED = 8 << 20
@@ -469,24 +462,8 @@ class KafkaSource(MemberHealth, SelectiveSource):
             return
         if not changed:
             return
-        try:
-            self._consumer.commit(
-                {tp: OffsetAndMetadata(at, "", -1) for tp, at in changed.items()},
-                timeout_ms=_COMMIT_MS,
-            )
-        except (CommitFailedError, RebalanceInProgressError) as error:
-            # The partitions are about to move, or have moved. What was published since the
-            # last commit comes again under the same ids.
-            log.info("offsets not committed, the group is being rebalanced: %s", error)
-            self.counts["commit_failures"] += 1
-        except FencedInstanceIdError as error:
-            raise BrokerError(same_instance(self._settings)) from error
-        except KafkaError as error:
-            log.warning("offsets not committed: %s", error)
-            self.counts["commit_failures"] += 1
-        else:
+        if commit_offsets(self._consumer, changed, self.counts, self._settings):
             self._committed |= changed
-            self.counts["commits"] += 1
 
     def _commit_transaction(
         self, transactions: Transactions, offsets: dict[TopicPartition, int]
