@@ -79,7 +79,7 @@ def test_the_program_that_owns_a_format_accepts_it(program):
 
 
 @pytest.mark.process
-def test_silent_and_missing_stations_are_named_by_their_alerts():
+def test_alerts_fire_when_they_should_and_name_what_it_is_about():
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed")
@@ -94,7 +94,7 @@ def test_silent_and_missing_stations_are_named_by_their_alerts():
 
 FUNCTIONS = {"abs", "absent", "increase", "label_values", "max", "rate", "sum", "topk"}
 FUNCTIONS |= {"bottomk", "histogram_quantile", "max_over_time", "quantile", "scalar"}
-FUNCTIONS |= {"count", "or", "unless", "vector"}
+FUNCTIONS |= {"count", "min_over_time", "or", "unless", "vector"}
 PROMETHEUS_LABELS = {"instance", "job"}  # given to every series when it is scraped
 EXPRESSIONS = {
     **{f"alert {r['alert']}": r["expr"] for group in RULES["groups"] for r in group["rules"]},
