@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import hashlib
 import hmac
 import json
@@ -12,18 +14,21 @@ import sys
 import threading
 import time
 import tracemalloc
+from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stream.alarms import delivery
 from stream.alarms.command import Command
 from stream.alarms.delivery import Courier, DeliveryError, Target
 from stream.alarms.http_targets import Alertmanager, Webhook
-from stream.alarms.mail import Mail
+from stream.alarms.mail import Mail, mail_of
 from stream.alarms.settings import AlarmSettings, EmailSettings
 from stream.alarms.sink import AlarmSink, targets_of
 from stream.events import Alarm, Gap
@@ -167,7 +172,23 @@ def test_a_mail_that_is_refused(answer: str, is_final: bool) -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"to": ["a\r\nb@c"]}, "no address of mail"),
+        *(
+            ({field: [text] if field == "to" else text}, "no address of mail")
+            for field in ("to", "sender")
+            for text in (
+                "a\r\nb@c",
+                "a",
+                "@",
+                "a@",
+                "@b",
+                "a@b,c@d",
+                "<a@b>",
+                '"a@b',
+                "a(b@c",
+                "é@b",
+            )
+        ),
+        ({"to": ["a@münchen.example"]}, "xn--"),
         ({"to": ["a@b"]}, "sender is not"),
         ({"username": "a"}, "belong together"),
         ({"username": "a", "password_file": "b", "security": "none"}, "readable"),
@@ -176,6 +197,37 @@ def test_a_mail_that_is_refused(answer: str, is_final: bool) -> None:
 def test_settings_of_mail_that_cannot_be(changes: dict[str, object], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         EmailSettings.default(**changes)
+
+
+NAMES = st.one_of(
+    st.text(max_size=200),
+    st.text("\r\n: aé\u202e\0<>@,;=?_\ud800", max_size=200),
+    st.sampled_from(["a\r\nBcc: x@y.example", "a\n\nbody", "==?utf-8?q?=0A?=", "=?" * 90]),
+    # Words of RFC 2047, which hold what a header may not.
+    st.binary(max_size=40).map(lambda data: f"=?utf-8?b?{b64encode(data).decode()}?="),
+    st.sampled_from(["\r\nBcc: x@y.example\r\n", "\n\nbody"]).map(
+        lambda text: f"=?utf-8?q?a{''.join(f'={ord(char):02X}' for char in text)}?="
+    ),
+)
+TIMES = st.sampled_from([None, -1.0, 0.0, 1.7e9, 1e18, float("nan")])
+
+
+@given(station=NAMES, group=NAMES, text=NAMES, at=TIMES)
+def test_no_name_adds_to_the_headers_of_a_mail(
+    station: str, group: str, text: str, at: float | None
+) -> None:
+    alarm = replace(OPENED, station=station, group=group, text=text, time=at)
+    found = EmailSettings.default(to=["desk@radio.example"], sender="a@radio.example")
+    data = mail_of(alarm, found).as_bytes(policy=email.policy.SMTP)
+    read = email.message_from_bytes(data, policy=email.policy.default)
+    assert sorted(read.keys()) == [
+        "Auto-Submitted", "Content-Transfer-Encoding", "Content-Type", "Date", "From",
+        "MIME-Version", "Message-ID", "Subject", "To",
+    ]  # fmt: skip
+    assert (read["To"], read["From"]) == ("desk@radio.example", "a@radio.example")
+    assert not read.defects
+    body = read.get_content()
+    assert body.count("\n") == 6 + bool(one_line(group)) or not group
 
 
 def script(path: Path, text: str) -> list[str]:
