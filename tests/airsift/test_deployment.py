@@ -31,7 +31,7 @@ from stream.events import Level
 from stream.kafka.settings import KafkaSettings
 from stream.sources.base import SourceStatus
 from stream.telemetry.telemetry import Telemetry
-from stream.testing import music_like
+from stream.testing import ListSink, music_like
 
 ROOT = Path(__file__).parents[2]
 
@@ -118,6 +118,13 @@ class Refused(SourceStatus):
     refused = MappingProxyType({"a": 1})
 
 
+class Telling(ListSink):
+    """Tells a target of alarms."""
+
+    deliveries = MappingProxyType({("email", "delivered"): 1})
+    waiting = MappingProxyType({"email": 1})
+
+
 def exported():
     """Return the names of all samples of a worker, with their labels."""
     named = {"station_series": 1, "expected": ("a",)}
@@ -126,6 +133,7 @@ def exported():
     watch.activity._silent.add("a")  # known only after half a minute
     watch.collector._drifts = [("a", 1.0)]  # known only after 12 minutes
     watch.collector._source = Refused()
+    watch.collector._sinks = [Telling()]
     # A level, and its faults, are known after levels.interval_s.
     watch.collector._levels = [(LEVEL, ["frozen"])]
     found = {"up": set()}
