@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
     from airsift.config import Config
     from model.backend import Backend, Classifier, FrontEnd
+    from model.spec import ModelSpec
     from stream.alarms.rules import AlarmPlan
     from stream.load import Load
     from stream.pipeline import Pipeline
     from stream.stages.alarms import WatchAlarms
     from stream.stages.identify import Identify
+    from stream.stages.labels import OwnLabels
     from stream.stages.levels import Levels
     from stream.stages.matchers import Matchers, MatchersOf
     from stream.stages.query_times import IdentifySettings
@@ -37,8 +39,9 @@ def parts_in_words(config: Config) -> str:
     """Return what a pipeline is made of, in one line."""
     model = config.model.path or "the shipped one"
     voice = (config.model.voice_path or "the shipped one") if config.model.voice else "none"
+    labels = f"network of labels {config.model.labels_path}, " if config.model.labels_path else ""
     return (
-        f"network {model}, network of voices {voice}, catalogue "
+        f"network {model}, network of voices {voice}, {labels}catalogue "
         f"{config.identify.catalogue or 'none'}, repeats {config.repeats.folder or 'none'}"
     )
 
@@ -74,7 +77,11 @@ def build_backend(config: Config) -> Backend:
         device=chosen.device,
         front_end=chosen.front_end,
         threads=chosen.threads,
-        models=[model_file(config), *([voice_file(config)] if chosen.voice else [])],
+        models=[
+            model_file(config),
+            *([voice_file(config)] if chosen.voice else []),
+            *([Path(chosen.labels_path)] if chosen.labels_path else []),
+        ],
     )
 
 
@@ -95,6 +102,18 @@ def build_voice(config: Config, backend: Backend) -> Classifier | None:
     voice = backend.classifier(file)
     voice.spec.check_labels(VOICE_LABELS, "model.voice_path")
     return voice
+
+
+def build_labels(config: Config, backend: Backend, other: ModelSpec) -> OwnLabels | None:
+    """Load the network with labels of your own, if one is configured."""
+    if not config.model.labels_path:
+        return None
+    from stream.stages.labels import OwnLabels
+
+    file = Path(config.model.labels_path)
+    check_model(backend, file, config.model.labels_sha256, "model.labels_sha256")
+    classifier = backend.classifier(file)
+    return OwnLabels(classifier, other, smoothing(config, other.sample_rate))
 
 
 def check_model(backend: Backend, file: Path, sha256: str, key: str) -> None:
@@ -301,10 +320,14 @@ def build_pipeline(
 
     backend = build_backend(config)
     front_end, classifier = build_model(config, backend)
-    classifier.spec.check_labels(LABELS, "model.path")
+    classifier.spec.check_labels(
+        LABELS, "model.path", "name this one in model.labels_path, which adds its labels"
+    )
     voice = build_voice(config, backend)
+    labels = build_labels(config, backend, classifier.spec)
     if ready:
         parts: list[FrontEnd | Classifier] = [front_end, classifier, *([voice] if voice else [])]
+        parts += [labels.classifier] if labels else []
         for part in parts:
             part.unbatched()
     rate, load = classifier.spec.sample_rate, Load(config.run.overload_s)
@@ -318,6 +341,7 @@ def build_pipeline(
         repeats=build_repeats(config, rate),
         levels=build_levels(config, rate) if with_levels else None,
         alarms=build_alarms(config, rate, stations) if with_alarms else None,
+        labels=labels,
         load=load,
     )
 
