@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
     from airsift.config import Config
     from model.backend import Backend, Classifier, FrontEnd
-    from model.spec import ModelSpec
     from stream.alarms.rules import AlarmPlan
     from stream.load import Load
     from stream.pipeline import Pipeline
@@ -93,6 +93,43 @@ def build_model(config: Config, backend: Backend | None = None) -> tuple[FrontEn
     return backend.front_end(file), backend.classifier(file)
 
 
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The networks of a pipeline. Several pipelines may use them at the same time, in any threads.
+
+    Parameters
+    ----------
+    front_end, classifier
+        See `stream.pipeline.Pipeline`.
+    voice : Classifier, optional
+        The network of voices.
+    labels : Classifier, optional
+        The network with labels of your own.
+    """
+
+    front_end: FrontEnd
+    classifier: Classifier
+    voice: Classifier | None
+    labels: Classifier | None = None
+
+
+def load_models(config: Config) -> Models:
+    """Load the networks of a pipeline.
+
+    Raises
+    ------
+    AirsiftError
+        A file is missing, is not trusted, or is a network with other labels.
+    """
+    backend = build_backend(config)
+    front_end, classifier = build_model(config, backend)
+    classifier.spec.check_labels(
+        LABELS, "model.path", "name this one in model.labels_path, which adds its labels"
+    )
+    voice, labels = build_voice(config, backend), build_labels(config, backend)
+    return Models(front_end, classifier, voice, labels)
+
+
 def build_voice(config: Config, backend: Backend) -> Classifier | None:
     """Load the network of voices, unless it is switched off."""
     if not config.model.voice:
@@ -104,16 +141,13 @@ def build_voice(config: Config, backend: Backend) -> Classifier | None:
     return voice
 
 
-def build_labels(config: Config, backend: Backend, other: ModelSpec) -> OwnLabels | None:
+def build_labels(config: Config, backend: Backend) -> Classifier | None:
     """Load the network with labels of your own, if one is configured."""
     if not config.model.labels_path:
         return None
-    from stream.stages.labels import OwnLabels
-
     file = Path(config.model.labels_path)
     check_model(backend, file, config.model.labels_sha256, "model.labels_sha256")
-    classifier = backend.classifier(file)
-    return OwnLabels(classifier, other, smoothing(config, other.sample_rate))
+    return backend.classifier(file)
 
 
 def check_model(backend: Backend, file: Path, sha256: str, key: str) -> None:
@@ -305,6 +339,7 @@ def build_pipeline(
     with_alarms: bool = False,
     ready: bool = False,
     stations: StationsSource | None = None,
+    models: Models | None = None,
 ) -> Pipeline:
     """Build everything between source and sinks.
 
@@ -314,20 +349,16 @@ def build_pipeline(
     they stopped, or follow it live; `stations` is the source of a list of them.
     With `ready` what is checked on this machine before its first use is checked now, so that it
     delays no audio of a service; a short file is done sooner than all checks.
+    With `models` it loads none: they are those of `load_models` with the same configuration.
     """
     from stream.load import Load
     from stream.pipeline import Pipeline
 
-    backend = build_backend(config)
-    front_end, classifier = build_model(config, backend)
-    classifier.spec.check_labels(
-        LABELS, "model.path", "name this one in model.labels_path, which adds its labels"
-    )
-    voice = build_voice(config, backend)
-    labels = build_labels(config, backend, classifier.spec)
+    models = models or load_models(config)
+    front_end, classifier, voice = models.front_end, models.classifier, models.voice
     if ready:
         parts: list[FrontEnd | Classifier] = [front_end, classifier, *([voice] if voice else [])]
-        parts += [labels.classifier] if labels else []
+        parts += [models.labels] if models.labels else []
         for part in parts:
             part.unbatched()
     rate, load = classifier.spec.sample_rate, Load(config.run.overload_s)
@@ -341,9 +372,19 @@ def build_pipeline(
         repeats=build_repeats(config, rate),
         levels=build_levels(config, rate) if with_levels else None,
         alarms=build_alarms(config, rate, stations) if with_alarms else None,
-        labels=labels,
+        labels=own_labels(config, models),
         load=load,
     )
+
+
+def own_labels(config: Config, models: Models) -> OwnLabels | None:
+    """Return the stage for labels of your own, if there is a network of them."""
+    if models.labels is None:
+        return None
+    from stream.stages.labels import OwnLabels
+
+    spec = models.classifier.spec
+    return OwnLabels(models.labels, spec, smoothing(config, spec.sample_rate))
 
 
 def smoothing(config: Config, rate: int) -> SmoothSettings:
