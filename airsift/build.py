@@ -300,6 +300,7 @@ def build_pipeline(
     from stream.pipeline import Pipeline
 
     backend = build_backend(config)
+    log.debug("computes with %s: %s", backend.name, parts_in_words(config))
     front_end, classifier = build_model(config, backend)
     classifier.spec.check_labels(LABELS, "model.path")
     voice = build_voice(config, backend)

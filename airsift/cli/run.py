@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from airsift.cli.common import ConfigOption, SetOption, TrackOption, complain, load_config
+from airsift.cli.common import ConfigOption, SetOption, TrackOption, complain, inform, load_config
 from airsift.errors import Backpressure, BrokerError, ConfigError
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def run(
             from airsift.web.server import serving
 
             served = opening.enter_context(serving(settings, history="database" in names))
-            complain(f"airsift: the page is at {served.url}")
+            inform(f"airsift: the page is at {served.url}")
             sinks.append(WebSink(served.feed))
             spectra.append(served.spectra)
         telemetry.bind(opened, pipeline, sinks)
