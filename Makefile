@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test long quick kills install edge kafka registry postgres page man helm lint bench chaos matching fuzz clean
+.PHONY: help demo test long quick kills install edge kafka registry postgres page man docs helm lint bench chaos matching fuzz clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -75,6 +75,9 @@ page: install ## write dist/airsift.html, which runs the network in a browser; n
 
 man: install ## write a manual page for each command to dist/man
 	$(BIN)/python scripts/man_pages.py dist/man
+
+docs: install ## write build/docs, the documentation as pages for any web server
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 helm: .helm/helm ## build Helm for the tests of the chart; needs Go
 
