@@ -201,6 +201,7 @@ def load(
     path: Path | None = None,
     sets: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
+    values: Mapping[str, Json] | None = None,
 ) -> Loaded:
     """Merge the layers and check them.
 
@@ -212,6 +213,8 @@ def load(
         ``section.key=value``; the value as in TOML, or a bare string.
     environ : mapping, optional
         Variables named ``AIRSIFT_SECTION__KEY``; default: this process's.
+    values : mapping, optional
+        Values of a program, as nested tables or by dotted key. They win over all others.
 
     Raises
     ------
@@ -230,6 +233,7 @@ def load(
         if name.startswith(PREFIX):
             key = name.removeprefix(PREFIX).lower().replace("__", ".")
             layers.append((name, _nest(key, _value(variables[name], key in texts))))
+    layers += [("config", _nest(*pair)) for pair in flatten(values or {})]
     merged: JsonObject = {}
     origins: dict[str, str] = {}
     for origin, layer in layers:

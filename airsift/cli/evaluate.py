@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from model.evaluation.event_metrics import Timeline
     from model.evaluation.programmes import Programme
     from model.mixing import Spans
-    from stream.events import Event
 
 
 def evaluate(
@@ -142,34 +141,30 @@ def segment(programmes: Iterable[Programme], model: Path) -> Iterator[tuple[Time
 def segmenter(model: Path) -> Callable[[Path], Timeline]:
     """Return a function that segments a file with the whole pipeline."""
     from airsift import config
-    from airsift.build import build_pipeline
+    from airsift.api.engine import Analyser
     from model.evaluation.event_metrics import Timeline
     from model.mixing import merge_spans
     from model.weights import sha256_of
     from stream.events import Segment
-    from stream.runner import Stop, run_source
-    from stream.sinks.final import FinalEvents
     from stream.sources.file import FileSource
 
     # A file named on the command line is trusted.
     chosen = [f"model.path={to_json(str(model.resolve()))}", f"model.sha256={sha256_of(model)}"]
     # The voice changes no label, and its network may not fit the model.
     settings = config.load(sets=[*chosen, "model.voice=false"], environ={}).config
-    pipeline = build_pipeline(settings)
+    analyser = Analyser(settings)
 
     def segment_file(path: Path) -> Timeline:
-        events: list[Event] = []
         with closing(FileSource(path, settings=settings.file)) as source:
-            sink = FinalEvents(events.append)
-            run_source(source, pipeline, [sink], checkpoint_s=60.0, stop=Stop())
-            length = round(source.decoded_s * pipeline.rate)
+            events = [*analyser.events(source)]
+            length = round(source.decoded_s * analyser.rate)
 
         def spans(label: str) -> Spans:
             wanted = (label, "speech_over_music")
             segments = [each for each in events if isinstance(each, Segment)]
             return merge_spans((s.start, s.end) for s in segments if s.label in wanted)
 
-        return Timeline(spans("speech"), spans("music"), length, pipeline.rate)
+        return Timeline(spans("speech"), spans("music"), length, analyser.rate)
 
     return segment_file
 
