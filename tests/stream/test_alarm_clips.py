@@ -13,8 +13,10 @@ import pytest
 
 from stream.alarms.clips import AlarmClips, clip_of
 from stream.alarms.rules import AlarmPlan
-from stream.alarms.settings import AlarmSettings, ClipSettings
+from stream.alarms.settings import AlarmSettings
 from stream.audio import AudioChunk, EndOfStream
+from stream.clips.recorder import ClipRecorder
+from stream.clips.settings import ClipSettings
 from stream.events import Alarm
 from stream.sources.base import Lost
 from stream.stations.entry import StationEntry
@@ -43,9 +45,9 @@ def seconds(path: Path) -> list[int]:
     return [round(float(value) / 327.67) for value in samples[RATE // 2 :: RATE]]
 
 
-def opened(folder: Path, allowed: bool = True, seconds: float = 10.0) -> AlarmClips:
+def opened(folder: Path, allowed: bool = True, seconds: float = 10.0) -> ClipRecorder:
     settings = ClipSettings.default(folder=str(folder), seconds=seconds)
-    return AlarmClips(settings, RATE, lambda _: allowed)
+    return ClipRecorder(AlarmClips(), settings, RATE, lambda _: allowed)
 
 
 def test_half_is_before_the_alarm_opened_and_half_after(tmp_path: Path) -> None:
