@@ -22,6 +22,7 @@ from pydantic import Field, ValidationError, model_validator
 from airsift.defaults import Section, defaults
 from airsift.errors import ConfigError
 from airsift.json_types import Json, JsonObject
+from airsift.podcasts.settings import PodcastSettings
 from airsift.web.settings import WebSettings
 from stream.alarms.settings import AlarmSettings
 from stream.history.settings import DatabaseSettings
@@ -162,6 +163,7 @@ class Config(Section):
     repeats: RepeatsConfig
     levels: LevelsConfig
     alarms: AlarmSettings
+    podcasts: PodcastSettings
     file: FileSettings
     http: HttpSettings
     microphone: MicrophoneSettings
