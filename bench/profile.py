@@ -35,7 +35,8 @@ import numpy as np
 import soxr
 
 from airsift import config
-from airsift.build import build_pipeline, open_sink, open_source
+from airsift.build import build_pipeline
+from airsift.connect import open_sink, open_source
 from bench.report import Report, arguments
 from fingerprint.catalogue import Catalogue
 from fingerprint.track import Track

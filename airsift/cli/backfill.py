@@ -58,7 +58,8 @@ def backfill(
     )
     names = sink or ["kafka"]
 
-    from airsift.build import build_pipeline, check_sinks, open_sink
+    from airsift.build import build_pipeline
+    from airsift.connect import check_sinks, open_sink
     from stream.kafka.client.backfill import Backfilled
     from stream.kafka.client.backfill import backfill as process
     from stream.kafka.client.past import Period

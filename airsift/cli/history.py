@@ -105,7 +105,7 @@ def history(
     zone = zone_of(tz)
     _check_kinds(kind or ())
 
-    from airsift.build import check_history
+    from airsift.connect import check_history
 
     check_history()
     from stream.history.reader import open_history

@@ -36,7 +36,7 @@ def record(
     """
     settings = load_config(config, with_broker(kafka, sets))
 
-    from airsift.build import check_history
+    from airsift.connect import check_history
 
     check_history()
     from airsift.cli.run import forgiving

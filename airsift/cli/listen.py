@@ -54,7 +54,8 @@ def listen(
     settings = load_config(config, sets)
     names = sink or []
 
-    from airsift.build import build_pipeline, check_sinks, open_sink, parts_in_words
+    from airsift.build import build_pipeline, parts_in_words
+    from airsift.connect import check_sinks, open_sink
     from airsift.shutdown import shutdown_deadline
     from stream.runner import run_source, stop_on_signals
     from stream.sinks.console import ConsoleSink

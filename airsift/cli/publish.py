@@ -58,7 +58,7 @@ def publish(
         raise ConfigError("publish reads a file, a URL or microphone, and writes to Kafka")
     settings = load_config(config, with_broker(kafka, sets))
 
-    from airsift.build import open_source, open_tracing
+    from airsift.connect import open_source, open_tracing
     from stream.kafka.client.publish import publish as send
     from stream.kafka.codec.headers import station_of
     from stream.runner import stop_on_signals

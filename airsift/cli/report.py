@@ -115,7 +115,7 @@ def report(
     settings = load_config(config, sets)
     zone = zone_of(tz)
 
-    from airsift.build import check_history
+    from airsift.connect import check_history
 
     check_history()
     from airsift.reports.report import Report, report_station

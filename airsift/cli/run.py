@@ -58,8 +58,8 @@ def run(
     is_service = source is None or source in ("kafka", "microphone") or "://" in source
     began = time.monotonic()
 
-    from airsift.build import (
-        build_pipeline,
+    from airsift.build import build_pipeline
+    from airsift.connect import (
         check_sinks,
         log_parts,
         open_alarm_sinks,

@@ -81,7 +81,7 @@ def check(
 
 def _of_kafka(config: Config, entry: StationEntry) -> tuple[str, AudioChunk, int]:
     """Wait for the next audio of a station of Kafka."""
-    from airsift.build import kafka_of
+    from airsift.connect import kafka_of
     from stream.kafka.client.peek import peek
 
     kafka = kafka_of(entry, config)

@@ -39,7 +39,7 @@ def web(
         )
     given = with_broker(kafka, sets)
     if database is not None:
-        from airsift.build import check_history
+        from airsift.connect import check_history
 
         check_history()
         given.append(f"database.url={to_json(database)}")

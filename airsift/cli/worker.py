@@ -17,15 +17,9 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
             "Faust do not cover its checkpoints; use airsift run --source kafka --sink kafka"
         )
 
-    from airsift.build import (
-        build_pipeline,
-        event_kinds,
-        log_parts,
-        open_alarm_sinks,
-        open_clips,
-        open_tracing,
-    )
+    from airsift.build import build_pipeline
     from airsift.cli.run import forgiving
+    from airsift.connect import event_kinds, log_parts, open_alarm_sinks, open_clips, open_tracing
     from airsift.malloc import (
         give_back_large_blocks,
         keep_all_objects,

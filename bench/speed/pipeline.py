@@ -133,6 +133,10 @@ def made_music(number: int, seconds: float) -> np.ndarray:
     return (0.1 / max(float(np.sqrt(np.mean(made**2))), 1e-4) * made).astype(np.float32)
 
 
+def _range(values: list[float]) -> str:
+    return f"{min(values):.1f} to {max(values):.1f}" if values else "none"
+
+
 def catalogue(report: Report, folder: Path, hours: float, rounds: int) -> None:
     stored = Catalogue.create(folder / "catalogue")
     for number in range(TRACKS):
@@ -151,7 +155,7 @@ def catalogue(report: Report, folder: Path, hours: float, rounds: int) -> None:
         music = [made_music(first + 7 * k % TRACKS, TRACK_S)[:TURN] for k in range(len(turns))]
         samples = np.concatenate([part for pair in zip(turns, music, strict=True) for part in pair])
         taken: dict[tuple[str, ...], list[float]] = {sets: [] for sets in pipelines}
-        matches = 0
+        matches: list[Match] = []
         for _ in range(rounds):
             for sets, pipeline in pipelines.items():
                 start = time.process_time()
@@ -162,12 +166,22 @@ def catalogue(report: Report, folder: Path, hours: float, rounds: int) -> None:
                 ]
                 events += pipeline.push([], last=True)
                 taken[sets].append(time.process_time() - start)
-                matches = sum(isinstance(event, Match) and event.final for event in events)
+                matches = [e for e in events if isinstance(e, Match) and e.final]
+        # Speech and music take turns: the piece that was played is known at each moment.
+        played = {2 * k + 1: f"track {first + 7 * k % TRACKS}" for k in range(len(turns))}
+        wrong = [
+            match
+            for match in matches
+            if played.get((match.start + match.end) // 2 // TURN) != match.title
+        ]
         without, with_it = (median(cpu) for cpu in taken.values())
         report.row(
             f"half speech, half music {name}",
             audio_s=len(samples) / 16_000,
-            matches=matches,
+            matches=len(matches),
+            wrong=len(wrong),
+            scores_right=_range([m.score for m in matches if m not in wrong]),
+            scores_wrong=_range([m.score for m in wrong]),
             cpu_s=with_it,
             x_real_time_of_cpu=len(samples) / 16_000 / with_it,
             x_without=len(samples) / 16_000 / without,

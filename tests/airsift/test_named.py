@@ -13,18 +13,17 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import typer
 import yaml
 from pydantic import BaseModel
 
 from airsift import config
-from airsift.cli.app import make_app
 from airsift.tags.mapping import load_map
 from model.experiments import config as experiments
 from model.training import config as task
 from model.training import loop
 from stream.sources.settings import HttpSettings
 from stream.stations.entry import read_stations
+from tests.shown import blocks, commands, tree
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"])
@@ -140,10 +139,6 @@ def test_every_variable_of_airsifts_is_a_key() -> None:
     assert not {name for name, key in keys.items() if key not in KEYS} - PATTERNS
 
 
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
-
-
 OF_A_TASK = {"docs/own_labels.md"}
 OF_AN_EXPERIMENT = {"docs/experiments.md"}
 OF_TAGS = {"docs/tags.md"}
@@ -182,32 +177,6 @@ def test_settings_of_training_are_listed_as_they_are() -> None:
 
 
 # Commands
-
-
-@cache
-def tree() -> dict[tuple[str, ...], set[str]]:
-    """Return every command of airsift's, by its words, with its options."""
-    found: dict[tuple[str, ...], set[str]] = {}
-
-    def walk(command: object, words: tuple[str, ...]) -> None:
-        options = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}  # type: ignore[attr-defined]
-        found[words] = {each for each in options if each.startswith("-")} | {"--help"}
-        for name, inner in getattr(command, "commands", {}).items():
-            walk(inner, (*words, name))
-
-    walk(typer.main.get_command(make_app()), ())
-    return found
-
-
-def commands(text: str) -> Iterator[list[str]]:
-    """Yield the words of every command of airsift's in code, in a block or within a line."""
-    shown = [*blocks(text, r"\w*"), *re.findall(r"`([^`\n]*(?:\n[^`\n]*)?)`", text)]
-    shown += [re.sub(r"^#", "", line) for line in re.findall(r"^#.*$", text, re.M)]
-    for code in shown:
-        for line in code.replace("\\\n", " ").splitlines():
-            match = re.search(r"(?:^|[\s(])(airsift(?: catalogue)? [a-z].*)$", line)
-            if match:
-                yield shlex.split(match[1].split("#")[0].split("|")[0].replace("'", " "))
 
 
 def test_every_command_has_the_options_it_is_shown_with() -> None:

@@ -12,7 +12,7 @@ from kafka.admin import ACLFilter, ACLOperation, ACLPermissionType, NewTopic, Re
 from kafka.admin import ACLResourcePatternType as Pattern
 
 from airsift import config
-from airsift.build import event_kinds
+from airsift.connect import event_kinds
 from airsift.errors import BrokerError
 from stream.kafka.client.connect import connect_consumer
 from stream.kafka.client.sink import KafkaSink

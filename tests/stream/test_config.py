@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from airsift import config
-from airsift.build import event_kinds
 from airsift.config import Config
+from airsift.connect import event_kinds
 from airsift.defaults import Section
 from airsift.errors import ConfigError
 from stream.kafka.settings import KafkaSettings

@@ -229,7 +229,7 @@ def test_from_a_run_to_the_answer(tmp_path, monkeypatch):
 
 def test_without_its_libraries_the_way_to_them_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "airsift.build.find_spec", lambda name: None if name == "sqlalchemy" else True
+        "airsift.connect.find_spec", lambda name: None if name == "sqlalchemy" else True
     )
     done = airsift("history", "--set", f"database.url={tmp_path / 'h.db'}")
     assert done.returncode == 1

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from airsift import config
-from airsift.build import build_identify, build_model, model_rate, open_source
+from airsift.build import build_identify, build_model, model_rate
+from airsift.connect import open_source
 from airsift.errors import ConfigError, SpecMismatch
 from fingerprint.catalogue import Catalogue
 from model import classifier

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airsift import config
-from airsift.build import open_tracing
+from airsift.connect import open_tracing
 from airsift.errors import ConfigError
 from stream.audio import AudioChunk
 from stream.kafka.codec.headers import TRACEPARENT, read_headers
@@ -169,9 +169,10 @@ def test_the_header_of_cloudevents_is_read_too():
 @pytest.mark.process
 def test_nothing_of_opentelemetry_is_imported_unless_it_is_wanted():
     program = (
-        "import sys, airsift.cli.run, airsift.cli.worker, airsift.build, stream.kafka.client.sink, "
-        "stream.kafka.faust.worker, stream.telemetry.telemetry; from airsift import config; "
-        "off = airsift.build.open_tracing(config.load(environ={}).config); off.__enter__(); "
+        "import sys, airsift.cli.run, airsift.cli.worker, airsift.connect, "
+        "stream.kafka.client.sink, stream.kafka.faust.worker, stream.telemetry.telemetry; "
+        "from airsift import config; "
+        "off = airsift.connect.open_tracing(config.load(environ={}).config); off.__enter__(); "
         "print(*sys.modules)"
     )
     done = subprocess.run(
@@ -181,7 +182,7 @@ def test_nothing_of_opentelemetry_is_imported_unless_it_is_wanted():
 
 
 def test_without_its_libraries_tracing_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("airsift.build.find_spec", lambda name: None)
+    monkeypatch.setattr("airsift.connect.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"airsift\[tracing\]"), tracing("http://127.0.0.1:9"):
         pass
 
