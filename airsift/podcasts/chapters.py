@@ -275,7 +275,7 @@ def _fits_after(part: _Part, before: _Part, after: _Part) -> bool:
             return False
         if after.kind == kind:
             return True
-    return False
+    return before.kind == "advert"  # nothing else is hidden with it
 
 
 def _unify(parts: list[_Part]) -> None:

@@ -20,7 +20,6 @@ import html
 import ipaddress
 import json
 import mimetypes
-import os
 import re
 import time
 from contextlib import closing
@@ -33,6 +32,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 from airsift.errors import AirsiftError, ConfigError, SourceError
 from airsift.files import write_whole
 from airsift.podcasts.download import Downloads, Limits, Stopped, Text
+from airsift.xdg import cache_folder
 from stream.sources.web_address import check_scheme, is_public, public_name
 from stream.sources.web_client import WebClient
 from stream.sources.web_errors import WebError
@@ -153,7 +153,7 @@ def local_episodes(
     """
     _need_feedparser()
     folder = _folder_of(address)
-    downloads = Downloads(cache_folder() / "hosts", stop)
+    downloads = Downloads(cache_folder("hosts"), stop)
     text = _text(address, config, downloads, folder, complain)
     if text is None:
         return None
@@ -243,13 +243,6 @@ def parse(body: bytes, url: str, name: str) -> Feed:
     return Feed(_plain(found.feed.get("title", "")), [episode for _, _, episode in dated])
 
 
-def cache_folder() -> Path:
-    """Return the folder of what can be fetched again."""
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(given) if given.startswith("/") else Path.home() / ".cache"
-    return root / "airsift"
-
-
 class _Names:
     """The file of each episode, which stays the same when a feed changes its titles."""
 
@@ -324,7 +317,7 @@ def _stored(folder: Path) -> Text | None:
 def _folder_of(address: str) -> Path:
     digest = hashlib.sha256(address.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     host = re.sub(r"[^A-Za-z0-9.-]", "_", urlsplit(address).hostname or "feed")[:60]
-    return cache_folder() / "feeds" / f"{host}-{digest}"
+    return cache_folder("feeds") / f"{host}-{digest}"
 
 
 def _is_private(address: str) -> bool:

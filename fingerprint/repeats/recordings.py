@@ -22,11 +22,23 @@ ROOM = (MIN_LAG // BLOCK + 1) * BLOCK  # frames
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A file, and the frames that it has on the axis."""
+    """A file, and the frames that it has on the axis.
+
+    Parameters
+    ----------
+    path : str
+        Where it was when it was read.
+    start, end : int
+        Frames, half-open.
+    audio : str
+        Hash of its audio, by which it is known when it was moved or got other tags; empty where
+        nobody needs that.
+    """
 
     path: str
     start: int
     end: int
+    audio: str = ""
 
 
 def next_start(recordings: list[Recording]) -> int:

@@ -16,6 +16,7 @@ from airsift import __version__
 from airsift.config import Config, load
 from airsift.errors import SourceError
 from airsift.podcasts import download, feed
+from airsift.xdg import cache_home
 from stream.runner import Stop
 from tests.stream.web_server import Answer, Request, radio
 
@@ -364,7 +365,7 @@ def test_a_stop_ends_a_download_and_keeps_what_came(served: Served, config: Conf
     found = feed.local_episodes(f"{url}/feed", config, stop=stop)
     assert found is not None
     assert (found.files, found.failed) == ([], 0)
-    [part] = feed.cache_folder().rglob("*.part")
+    [part] = cache_home().rglob("*.part")
     assert AUDIO.startswith(part.read_bytes())
     about = json.loads(part.with_name(f"{part.name}.json").read_bytes())
     assert about == {"validator": '"v"'}
@@ -380,6 +381,6 @@ def test_a_damaged_cache_is_fetched_anew(
     answers["/feed"], answers["/1.mp3"] = give(rss(item(1, "/1.mp3"))), give(AUDIO)
     first = feed.local_episodes(f"{url}/feed", config)
     for name in ("feed.json", "names.json"):
-        [path] = feed.cache_folder().rglob(name)
+        [path] = cache_home().rglob(name)
         damage(path)
     assert feed.local_episodes(f"{url}/feed", config) == first
