@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from airsift.defaults import Section, defaults
 from airsift.errors import ConfigError
 from airsift.json_types import Json, JsonObject
 from airsift.podcasts.settings import PodcastSettings
+from airsift.toml_text import parse_toml, read_toml
 from airsift.web.settings import WebSettings
 from stream.alarms.settings import AlarmSettings
 from stream.history.settings import DatabaseSettings
@@ -282,10 +282,10 @@ def _in_folder(path: Path, layer: Mapping[str, Json]) -> JsonObject:
 
 def _read(path: Path) -> JsonObject:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return read_toml(path)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; give a TOML file that can be read") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path}: not TOML ({error}); see configs/default.toml") from None
 
 
@@ -314,8 +314,8 @@ def parse_assignment(text: str, form: str, texts: Set[str] = frozenset()) -> tup
 
 def _value(text: str, is_text: bool) -> Json:
     try:
-        value: Json = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value: Json = parse_toml(f"value = {text}")["value"]
+    except ValueError:
         return text
     # A device 2 or a password 12345 is text, and needs no quotes.
     return text if is_text and not isinstance(value, str) else value

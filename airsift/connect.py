@@ -198,7 +198,7 @@ def open_sink(
         from stream.kafka.client.sink import KafkaSink
         from stream.kafka.codec.event_message import no_trace
 
-        trace_of = tracing.traceparent if tracing else no_trace
+        trace_of = tracing.trace_of if tracing else no_trace
         kinds = event_kinds(config, own_catalogues=own_catalogues)
         return KafkaSink(config.kafka, transactions, kinds, trace_of=trace_of)
     if name == "console":

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from airsift.errors import AirsiftError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import pandas
     import pyannote.core
 
+    from airsift.json_types import JsonObject
     from stream.events import Event
 
 
@@ -120,6 +121,11 @@ class Segments(list[Segment]):
         Tracks of the catalogue that play in it, in order of time.
     warnings : iterable of str
         What was wrong with the audio, one line each. With any, not all of it was read.
+    events : iterable of dict
+        The engine's final events of the recording, as the JSON of docs/topics.md: also those of
+        gaps, shares and repeats. None where it was not the engine that made the segments.
+    versions : mapping, optional
+        What made them: names, such as ``model``, to versions or hashes.
 
     Examples
     --------
@@ -140,6 +146,8 @@ class Segments(list[Segment]):
         duration_s: float | None = None,
         matches: Iterable[Match] = (),
         warnings: Iterable[str] = (),
+        events: Iterable[JsonObject] = (),
+        versions: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(segments)
         self.name = name
@@ -147,6 +155,8 @@ class Segments(list[Segment]):
         self.duration_s = ends if duration_s is None else duration_s
         self.matches = [*matches]
         self.warnings = [*warnings]
+        self.events = [*events]
+        self.versions = dict(versions or {})
 
     def to_frame(self) -> pandas.DataFrame:
         """Return the segments as a table of pandas, with the fields of `Segment` as columns.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
-from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -41,10 +39,11 @@ def backfill(
     Ids are made of times, so nothing doubles, and workers of the group go on beside it. Use it for
     a period in which no worker ran, or to name its music with a catalogue that has grown.
     """
-    from airsift.cli.moments import local, zone_of
+    from airsift.cli.history import read_time
+    from airsift.cli.moments import zone_of
 
-    now = local(round(time.time() * 1000), zone_of(tz))
-    first, last = _moment(begin, now), _moment(until, now, is_end=True)
+    zone = zone_of(tz)
+    first, last = read_time(begin, zone), read_time(until, zone, is_end=True)
     if first >= last:
         raise ConfigError(f"--from {begin} is not before --until {until}; give an earlier time")
     settings = load_config(config, with_broker(kafka, sets))
@@ -87,15 +86,6 @@ def backfill(
             f"airsift: {done.unfinished} events of the period had no end where its audio ends; "
             "a worker that goes on with the station publishes them"
         )
-
-
-def _moment(text: str, now: datetime, *, is_end: bool = False) -> int:
-    from airsift.cli.moments import moment_of
-
-    moment = moment_of(text, now, is_end=is_end)
-    if moment.remark:
-        complain(f"airsift: {moment.remark}")
-    return moment.unix_ms
 
 
 def _summary(done: object) -> str:

@@ -20,7 +20,7 @@ from airsift.cli.common import (
     write_for_machines,
 )
 from airsift.cli.history_record import record
-from airsift.cli.moments import local, moment_of, zone_of
+from airsift.cli.moments import local, read_moment, zone_of
 from airsift.cli.rows import Format, Rows
 from airsift.errors import ConfigError
 from stream.lines import one_line, to_json
@@ -171,15 +171,10 @@ def known_stations(opened: History, asked: Sequence[str] | None) -> list[str]:
 
 def read_time(text: str, zone: tzinfo | None, *, is_end: bool = False) -> int:
     """Return a time as people write it, in Unix milliseconds; say what is doubtful about it."""
-    moment = moment_of(text, _now(zone), is_end=is_end)
+    moment = read_moment(text, zone, is_end=is_end)
     if moment.remark:
         complain(f"airsift: {moment.remark}")
     return moment.unix_ms
-
-
-def _now(zone: tzinfo | None) -> datetime:
-    now = datetime.now(UTC)
-    return now.astimezone().replace(tzinfo=None) if zone is None else now.astimezone(zone)
 
 
 def _bounds(

@@ -18,9 +18,11 @@ from airsift.errors import AirsiftError, ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from airsift.web.running import RunningPage
     from stream.audio import AudioChunk
     from stream.sinks.base import Sink
     from stream.sources.devices import InputDevice
+    from stream.telemetry.observer import Observer
 
 STATION = "microphone"
 
@@ -42,6 +44,9 @@ def listen(
         list[str] | None,
         typer.Option(help="Also jsonl:FILE, database or kafka; repeatable."),
     ] = None,
+    web: Annotated[
+        bool, typer.Option("--web", help="Show it in a browser too, at web.address and web.port.")
+    ] = False,
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
@@ -63,6 +68,7 @@ def listen(
     from stream.sources.devices import input_devices, lasting_name
     from stream.sources.microphone import MicrophoneSource
     from stream.sources.shown import ShownSource
+    from stream.telemetry.observer import NullObserver
 
     if "console" in names:
         raise ConfigError("--sink console: the microphone is shown in any case; leave it out")
@@ -84,6 +90,13 @@ def listen(
         view = ListeningSink(sys.stdout, f"{microphone.name}, {microphone.rate / 1000:g} kHz")
         opening.callback(view.close)
         view.loading = "loads the networks and the catalogue"
+        page: RunningPage | None = None
+        if web:
+            from airsift.web.running import page_of_process
+
+            page = opening.enter_context(page_of_process(settings, names))
+            page.say(view.loading)
+            complain(f"airsift: the page is at {page.url}")
 
         def show(chunks: Sequence[AudioChunk]) -> None:
             view.waits_for = ", ".join(sorted(microphone.waits_for))
@@ -100,12 +113,16 @@ def listen(
                 return
             pipeline = loaded.result()
             view.loading = ""
-            sinks = [screen]  # a page in the browser would be one more
+            sinks = [screen]
+            observer: Observer = NullObserver()
+            if page is not None:
+                page.source, observer = source, page
+                sinks.append(page.sink)
             for name in names:
                 sinks.append(open_sink(name, settings))
                 stack.callback(sinks[-1].close)
             every_s = settings.run.checkpoint_s
-            run_source(source, pipeline, sinks, checkpoint_s=every_s, stop=stop)
+            run_source(source, pipeline, sinks, checkpoint_s=every_s, stop=stop, observer=observer)
             stop.is_safe = True
 
 

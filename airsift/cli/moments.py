@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from airsift.errors import ConfigError
@@ -63,6 +63,28 @@ def zone_of(name: str | None) -> tzinfo | None:
         raise ConfigError(
             f"--tz {name}: no such zone; give a name as Europe/Berlin or UTC"
         ) from None
+
+
+def read_moment(text: str, zone: tzinfo | None, *, is_end: bool = False) -> Moment:
+    """Read a time as of now; the way of all commands.
+
+    Parameters
+    ----------
+    text : str
+        The time; see the module.
+    zone : tzinfo, optional
+        The zone that is meant; None for that of this machine, by its rules: its difference to UTC
+        today is not that of half a year ago.
+    is_end : bool
+        Whether a day alone means its end.
+
+    Raises
+    ------
+    ConfigError
+        It is no time.
+    """
+    now = datetime.now(UTC).astimezone(zone)
+    return moment_of(text, now.replace(tzinfo=None) if zone is None else now, is_end=is_end)
 
 
 def moment_of(text: str, now: datetime, *, is_end: bool = False) -> Moment:

@@ -121,20 +121,19 @@ def run(
         ]
         for each in sinks:
             opening.callback(each.close)
-        spectra: list[Observer] = []
+        page: Observer | None = None
         if web:
-            from airsift.web.feed import WebSink
-            from airsift.web.server import serving
+            from airsift.web.running import page_of_process
 
-            served = opening.enter_context(serving(settings, history="database" in names))
+            page = served = opening.enter_context(page_of_process(settings, names))
             complain(f"airsift: the page is at {served.url}")
-            sinks.append(WebSink(served.feed))
-            spectra.append(served.spectra)
+            served.source = opened
+            sinks.append(served.sink)
         telemetry.bind(opened, pipeline, sinks)
         clips = open_clips(settings, pipeline)
         if clips is not None:
             opening.callback(clips.close)
-        watchers = [*filter(None, (telemetry, tracing, clips)), *spectra]
+        watchers = [*filter(None, (telemetry, tracing, clips, page))]
         observer: Observer = Observers(*watchers) if len(watchers) > 1 else telemetry
         keep_all_objects()
         if source == "kafka":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -51,9 +50,9 @@ def trace(
 
     Delays count from the timestamp of the message.
     """
-    from airsift.cli.moments import local, moment_of, zone_of
+    from airsift.cli.moments import read_moment, zone_of
 
-    found = moment_of(moment, local(round(time.time() * 1000), zone_of(tz)))
+    found = read_moment(moment, zone_of(tz))
     if found.remark:
         complain(f"airsift: {found.remark}")
     settings = load_config(config, with_broker(kafka, sets)).kafka

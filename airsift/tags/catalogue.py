@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -144,5 +145,6 @@ def _entry(table: Path, name: str | None, cells: Iterable[str | None]) -> Entry 
     if not name or not name.strip():
         return None
     tags = [tag for cell in cells for tag in split_tags(cell or "")]
-    path = table.absolute().parent / Path(name.strip()).expanduser()
+    home = os.path.expanduser(name.strip())  # noqa: PTH111 - pathlib's raises for unknown users
+    path = table.absolute().parent / home
     return Entry(path, name.strip(), tuple(dict.fromkeys(tags)))

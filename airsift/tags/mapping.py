@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import enum
 import re
-import tomllib
 import unicodedata
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 
 from airsift.errors import ConfigError
+from airsift.toml_text import parse_toml
 
 _LISTS = ("speech", "music")
 _BETWEEN_TAGS = re.compile(r"[;,|/\\\x00\n]+")
@@ -94,8 +94,8 @@ def split_tags(text: str) -> list[str]:
 
 def _terms(text: str, name: str) -> dict[tuple[str, ...], Claim]:
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        table = parse_toml(text)
+    except ValueError as error:
         raise ConfigError(f"{name}: is no TOML ({error}); mend that line") from error
     if unknown := [key for key in table if key not in _LISTS]:
         raise ConfigError(f"{name}: {unknown[0]!r} is unknown; it may have speech and music")

@@ -8,7 +8,6 @@ experiment of one's own is any file of the same form, beside a ``networks.toml``
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, get_args
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from airsift.errors import ConfigError
+from airsift.toml_text import read_toml
 from model.corpus.cache import key_of
 from model.experiments import baselines
 from model.experiments.architecture import Convolution, Dense, Layer, Pool, cut
@@ -417,10 +417,10 @@ def raw(path: Path) -> dict[str, object]:
         It cannot be read.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return read_toml(path)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path} is no TOML file: {error}") from error
 
 

@@ -5,7 +5,6 @@ docs/own_labels.md describes the file; configs/voice.toml is an example.
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, fields
 from functools import partial
 from itertools import permutations
@@ -15,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from airsift.errors import ConfigError
+from airsift.toml_text import read_toml
 from model.corpus import groups
 from model.corpus.cache import key_of
 from model.networks import presets
@@ -158,18 +158,17 @@ def load_task(path: Path, **overrides: object) -> Task:
         undefined.
     """
     try:
-        with path.open("rb") as file:
-            table = tomllib.load(file)
+        table = read_toml(path)
         _refuse_renamed(path, table)
         read = _File.model_validate(table)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}: name a file that is there") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{path}: {where}: {first['msg']}; see docs/own_labels.md") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
     _check_names(path, read)
     given = {name: value for name, value in overrides.items() if value is not None}
     listed = groups.read_groups(path.parent / read.groups) if read.groups else groups.NONE

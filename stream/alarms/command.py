@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import selectors
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +20,10 @@ if TYPE_CHECKING:
     from stream.events import Alarm
 
 _MAX_SHOWN = 200
+_PIECE = 4096  # bytes that are read at once, and the end of what is said that is remembered
+_PIPE_PIECES = 16  # that a pipe of Linux holds
+_LOOK_S = 0.05  # between two looks whether the process has ended
+_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
 class Command(Target):
@@ -24,7 +31,7 @@ class Command(Target):
 
     The event is on its standard input as a line of JSON. No shell is involved, and nothing of the
     event is among the arguments, so no name of a station is ever run. A program that takes longer
-    than `timeout_s` is killed, with those that it started.
+    than `timeout_s` is killed, with those that it started; one that ends may leave others behind.
 
     Parameters
     ----------
@@ -47,6 +54,7 @@ class Command(Target):
         try:
             process = subprocess.Popen(  # noqa: S603 - the operator's own command
                 self._run,
+                bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -54,15 +62,70 @@ class Command(Target):
             )
         except OSError as error:
             raise DeliveryError(f"cannot be run: {error.strerror}", is_final=True) from None
+        except ValueError as error:  # a NUL in an argument
+            raise DeliveryError(f"cannot be run: {error}", is_final=True) from None
         try:
-            _, errors = process.communicate(alarm.to_bytes() + b"\n", self._timeout_s)
-        except subprocess.TimeoutExpired:
-            _kill(process)
-            raise DeliveryError(f"took longer than {self._timeout_s:g} s and was killed") from None
+            end = _talk(process, alarm.to_bytes() + b"\n", self._timeout_s)
+        finally:
+            if process.returncode is None:
+                _kill(process)
+            for pipe in (process.stdin, process.stderr):
+                if pipe is not None:
+                    pipe.close()
+        if end is None:
+            raise DeliveryError(f"took longer than {self._timeout_s:g} s and was killed")
         if process.returncode:
-            lines = errors.decode("utf-8", "replace").strip().splitlines()
+            lines = end.decode("utf-8", "replace").strip().splitlines()
             last = one_line(lines[-1])[:_MAX_SHOWN] if lines else "without a word"
             raise DeliveryError(f"exit code {process.returncode}: {last}")
+
+
+def _talk(process: subprocess.Popen[bytes], data: bytes, timeout_s: float) -> bytes | None:
+    """Give a process its input, and return the last that it says on standard error.
+
+    It is over when the process ends: a program that it has left behind may hold its pipes open, and
+    may write to them for ever. None if the time is over before.
+    """
+    assert process.stdin is not None
+    assert process.stderr is not None
+    deadline = time.monotonic() + timeout_s
+    said = b""
+    with selectors.DefaultSelector() as pipes:
+        for pipe, wanted in ((process.stdin, _WRITE), (process.stderr, _READ)):
+            os.set_blocking(pipe.fileno(), False)
+            pipes.register(pipe, wanted)
+        while process.poll() is None:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return None
+            if not pipes.get_map():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(left_s)
+                continue
+            for key, _ in pipes.select(min(left_s, _LOOK_S)):
+                if key.fileobj is process.stderr:
+                    piece = os.read(key.fd, _PIECE)
+                    said = (said + piece)[-_PIECE:]
+                    if not piece:
+                        pipes.unregister(process.stderr)
+                    continue
+                try:
+                    data = data[os.write(key.fd, data) :]
+                except BrokenPipeError:  # it does not read
+                    data = b""
+                if not data:
+                    pipes.unregister(process.stdin)
+                    process.stdin.close()
+    # What a pipe holds at most was written before the end.
+    for _ in range(_PIPE_PIECES):
+        try:
+            piece = os.read(process.stderr.fileno(), _PIECE)
+        except BlockingIOError:
+            break
+        said = (said + piece)[-_PIECE:]
+        if not piece:
+            break
+    return said
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -71,7 +134,4 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         process.kill()
-    for pipe in (process.stdin, process.stderr):
-        if pipe is not None:
-            pipe.close()
     process.wait()

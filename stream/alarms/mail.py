@@ -114,10 +114,13 @@ class _TlsConnection(_Connection, smtplib.SMTP_SSL):
 def mail_of(alarm: Alarm, settings: EmailSettings) -> EmailMessage:
     """Return the mail about an alarm; all mails of one alarm are one thread."""
     state = "over" if alarm.final else alarm.severity
-    station = one_line(alarm.station)
+    station, text = one_line(alarm.station), one_line(alarm.text)
     domain = settings.sender.rpartition("@")[2]
     message = EmailMessage()
-    message["Subject"] = f"[airsift] {state}: {station}: {alarm.text}"[:_MAX_SUBJECT]
+    subject = f"[airsift] {state}: {station}: {text}"[:_MAX_SUBJECT]
+    # Python decodes the encoded words of RFC 2047 in a header that is set: a name could hold a line
+    # end in one, and headers behind it.
+    message["Subject"] = subject.replace("=?", "= ?")
     message["From"] = settings.sender
     message["To"] = ", ".join(settings.to)
     message["Date"] = formatdate(localtime=False)
@@ -129,7 +132,7 @@ def mail_of(alarm: Alarm, settings: EmailSettings) -> EmailMessage:
     lines = [
         f"station   {station}",
         *([f"group     {one_line(alarm.group)}"] if alarm.group else []),
-        f"alarm     {alarm.rule}: {alarm.text}",
+        f"alarm     {alarm.rule}: {text}",
         f"severity  {alarm.severity}",
         f"state     {f'over ({alarm.reason})' if alarm.final else 'open'}",
         f"since     {since}",

@@ -120,6 +120,8 @@ class PlanOfFile:
         self._logged = frozenset(lines)
         wrong = {problem.name for problem in read.problems}
         kept = {name: each for name, each in self._entries.items() if name in wrong}
+        if self._entries and not (read.enabled or kept):  # as a full disk or an editor leaves it
+            raise ConfigError(f"{self._path} has no station any more: add [[stations]]")
         self._entries = {**read.enabled, **kept}
         # On the topic a station has the name of its key.
         keyed = {e.key if e.kind == "kafka" else name: e for name, e in self._entries.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -13,6 +14,8 @@ from airsift.errors import ConfigError
 from stream.alarms.hours import Hours, zone_of
 
 Severity = Literal["warning", "critical"]
+# One address alone, without the characters by which headers of mail name, comment, list and encode.
+_MAIL = re.compile(r"[\w.!#$%&'*+/=^`{|}~-]{1,64}@[\w-]+(?:\.[\w-]+)*", re.ASCII)
 _Seconds = Annotated[float, Field(ge=0, le=31 * 86_400)]
 _Positive = Annotated[float, Field(gt=0, le=86_400)]
 
@@ -111,8 +114,11 @@ class EmailSettings(Section, table="alarms.email"):
     @model_validator(mode="after")
     def _is_complete(self) -> EmailSettings:
         for each in [*self.to, *([self.sender] if self.sender else [])]:
-            if "@" not in each or any(char.isspace() or not char.isprintable() for char in each):
-                raise ValueError(f"{each!r} is no address of mail, as desk@radio.example")
+            if not _MAIL.fullmatch(each):
+                raise ValueError(
+                    f"{each!r} is no address of mail, as desk@radio.example, in ASCII (a domain in "
+                    "other letters begins with xn--)"
+                )
         if self.to and not self.sender:
             raise ValueError("to is set and sender is not: set both")
         if bool(self.username) != bool(self.password_file):

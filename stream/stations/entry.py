@@ -25,7 +25,7 @@ A station that cannot be used is a line of what is wrong with it, and the others
 
 from __future__ import annotations
 
-import tomllib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from airsift.defaults import Section
 from airsift.errors import ConfigError
 from airsift.json_types import Json
+from airsift.toml_text import read_toml
 from stream.alarms.rules import merged
 from stream.alarms.settings import HourTexts, RulesSettings, ZoneName
 from stream.lines import one_line, to_json
@@ -99,9 +100,11 @@ class StationEntry(BaseModel):
     catalogue: Annotated[str, Field(max_length=4_000)] | None = None
     clips: bool = True
 
-    @field_validator("name", "group", "source", "track")
+    @field_validator("name", "group", "source", "track", "catalogue")
     @classmethod
-    def _check_line(cls, text: str) -> str:
+    def _check_line(cls, text: str | None) -> str | None:
+        if text is None:
+            return None
         if one_line(text) != text or text != text.strip():
             raise ValueError("must be one line without spaces around it or invisible characters")
         text.encode()  # no half of a surrogate pair
@@ -215,10 +218,10 @@ def read_stations(
         It cannot be read, is no TOML, or has other tables.
     """
     try:
-        read = tomllib.loads(path.read_text(encoding="utf-8"))
+        read = read_toml(path)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; name a TOML file of [[stations]]") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path} is no TOML: {error}; mend that line") from error
     rules = rules or RulesSettings.default()
     others = sorted(set(read) - {_TABLE})
@@ -284,19 +287,24 @@ def _entry(
     elif entry.kafka:
         raise ValueError(f"kafka: source={entry.source} has no use for it; leave it out")
     if entry.catalogue:
-        place = (folder / Path(entry.catalogue).expanduser()).absolute()
-        if not place.is_dir():
+        place = _placed(folder, entry.catalogue)
+        if not os.path.isdir(place):  # noqa: PTH112 - pathlib's raises for names that are too long
             raise ValueError(
                 f"catalogue={entry.catalogue}: is no folder; make it with `airsift catalogue add`"
             )
-        entry = entry.model_copy(update={"catalogue": str(place)})
+        entry = entry.model_copy(update={"catalogue": place})
     if entry.kind == "file":
-        path = folder / Path(entry.source).expanduser()
-        return entry.model_copy(update={"source": str(path.absolute())})
+        return entry.model_copy(update={"source": _placed(folder, entry.source)})
     scheme = entry.source.partition("://")[0].lower()
     if entry.kind == "web" and scheme not in ("http", "https"):
         raise ValueError(f"source={entry.source}: the scheme {scheme} must be http or https")
     return entry
+
+
+def _placed(folder: Path, name: str) -> str:
+    """Return the absolute path of a file that a list in a folder names."""
+    home = os.path.expanduser(name)  # noqa: PTH111 - pathlib's raises for unknown users
+    return str((folder / home).absolute())
 
 
 def _name_of(table: object) -> str:

@@ -110,9 +110,6 @@ class StationsSource(Source):
         self._behind_s = 0.0
         self._logged: frozenset[str] = frozenset()
         self._listed = read = self._read()
-        self._log_problems(read)
-        if not read.enabled:
-            raise ConfigError(f"{path} has no station that can be used: add [[stations]]")
         self._follow(read)
 
     def reload(self) -> None:
@@ -205,8 +202,13 @@ class StationsSource(Source):
         return [*self._leaving_shared, *list(self._shared.values())]
 
     def _read(self) -> StationList:
+        """Read the list; refuse one without stations, as a full disk or an editor leaves it."""
         kafka = self._kafka.settings if self._kafka is not None else None
-        return read_stations(self._path, self._http, kafka, self._rules)
+        read = read_stations(self._path, self._http, kafka, self._rules)
+        self._log_problems(read)
+        if not read.enabled:
+            raise ConfigError(f"{self._path} has no station that can be used: add [[stations]]")
+        return read
 
     def _take(self) -> list[SourceItem]:
         """Return what all stations have; those that leave first, as another may have its name."""
@@ -242,7 +244,6 @@ class StationsSource(Source):
         except ConfigError as error:
             log.warning("%s; the stations stay as they are", error)
             return
-        self._log_problems(read)
         self._follow(read)
 
     def _log_problems(self, read: StationList) -> None:

@@ -3,13 +3,15 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airsift.cli.moments import local, moment_of, zone_of
+from airsift import cli
+from airsift.cli.moments import local, moment_of, read_moment, zone_of
 from airsift.errors import ConfigError
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -98,6 +100,26 @@ def test_the_zone_of_the_machine(monkeypatch):
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
+def test_the_zone_of_the_machine_is_that_zone_on_any_day(monkeypatch, zone):
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        for day in ("2026-01-15", "2026-03-29", "2026-07-15", "2026-10-25", "yesterday"):
+            for clock in ("02:30", "15:04"):
+                text = f"{day} {clock}"
+                assert read_moment(text, None) == read_moment(text, ZoneInfo(zone)), text
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_every_command_reads_times_in_one_way():
+    commands = Path(cli.__file__).parent
+    users = {path.name for path in commands.glob("*.py") if "moment_of(" in path.read_text()}
+    assert users == {"moments.py"}
 
 
 @given(

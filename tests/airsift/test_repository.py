@@ -45,6 +45,7 @@ SHARED = {
     "airsift.files",
     "airsift.json_types",
     "airsift.malloc",
+    "airsift.toml_text",
     "airsift.__version__",
 }
 LIBRARIES = {"stream": {"model", "fingerprint"}, "model": set(), "fingerprint": set()}

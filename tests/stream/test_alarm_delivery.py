@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import hashlib
 import hmac
 import json
+import os
+import signal
 import socket
 import sys
 import threading
 import time
+import tracemalloc
+from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stream.alarms import delivery
 from stream.alarms.command import Command
 from stream.alarms.delivery import Courier, DeliveryError, Target
 from stream.alarms.http_targets import Alertmanager, Webhook
-from stream.alarms.mail import Mail
+from stream.alarms.mail import Mail, mail_of
 from stream.alarms.settings import AlarmSettings, EmailSettings
 from stream.alarms.sink import AlarmSink, targets_of
 from stream.events import Alarm, Gap
+from stream.lines import one_line
 from tests.stream.alarm_hooks import hook
 from tests.stream.mail_server import MailServer, mail_server
 from tests.waiting import wait_until
@@ -163,7 +172,23 @@ def test_a_mail_that_is_refused(answer: str, is_final: bool) -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"to": ["a\r\nb@c"]}, "no address of mail"),
+        *(
+            ({field: [text] if field == "to" else text}, "no address of mail")
+            for field in ("to", "sender")
+            for text in (
+                "a\r\nb@c",
+                "a",
+                "@",
+                "a@",
+                "@b",
+                "a@b,c@d",
+                "<a@b>",
+                '"a@b',
+                "a(b@c",
+                "é@b",
+            )
+        ),
+        ({"to": ["a@münchen.example"]}, "xn--"),
         ({"to": ["a@b"]}, "sender is not"),
         ({"username": "a"}, "belong together"),
         ({"username": "a", "password_file": "b", "security": "none"}, "readable"),
@@ -172,6 +197,37 @@ def test_a_mail_that_is_refused(answer: str, is_final: bool) -> None:
 def test_settings_of_mail_that_cannot_be(changes: dict[str, object], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         EmailSettings.default(**changes)
+
+
+NAMES = st.one_of(
+    st.text(max_size=200),
+    st.text("\r\n: aé\u202e\0<>@,;=?_\ud800", max_size=200),
+    st.sampled_from(["a\r\nBcc: x@y.example", "a\n\nbody", "==?utf-8?q?=0A?=", "=?" * 90]),
+    # Words of RFC 2047, which hold what a header may not.
+    st.binary(max_size=40).map(lambda data: f"=?utf-8?b?{b64encode(data).decode()}?="),
+    st.sampled_from(["\r\nBcc: x@y.example\r\n", "\n\nbody"]).map(
+        lambda text: f"=?utf-8?q?a{''.join(f'={ord(char):02X}' for char in text)}?="
+    ),
+)
+TIMES = st.sampled_from([None, -1.0, 0.0, 1.7e9, 1e18, float("nan")])
+
+
+@given(station=NAMES, group=NAMES, text=NAMES, at=TIMES)
+def test_no_name_adds_to_the_headers_of_a_mail(
+    station: str, group: str, text: str, at: float | None
+) -> None:
+    alarm = replace(OPENED, station=station, group=group, text=text, time=at)
+    found = EmailSettings.default(to=["desk@radio.example"], sender="a@radio.example")
+    data = mail_of(alarm, found).as_bytes(policy=email.policy.SMTP)
+    read = email.message_from_bytes(data, policy=email.policy.default)
+    assert sorted(read.keys()) == [
+        "Auto-Submitted", "Content-Transfer-Encoding", "Content-Type", "Date", "From",
+        "MIME-Version", "Message-ID", "Subject", "To",
+    ]  # fmt: skip
+    assert (read["To"], read["From"]) == ("desk@radio.example", "a@radio.example")
+    assert not read.defects
+    body = read.get_content()
+    assert body.count("\n") == 6 + bool(one_line(group)) or not group
 
 
 def script(path: Path, text: str) -> list[str]:
@@ -207,10 +263,73 @@ def test_a_command_that_fails_or_hangs(tmp_path: Path, text: str, problem: str) 
     assert time.monotonic() - began < 20
 
 
+# Each ends the program at once, with an exit code, whatever else it does.
+LEAVES = """
+import pathlib, subprocess, sys
+child = subprocess.Popen(["sleep", "60"])
+pathlib.Path(__file__).with_name("child").write_text(str(child.pid))
+"""
+FLOODS = "import sys\nfor _ in range(20_000):\n    sys.stderr.write('x' * 1000 + chr(10))\n"
+
+
 @pytest.mark.process
-def test_a_command_that_is_not_there() -> None:
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (LEAVES, ""),
+        (LEAVES + "sys.exit('no')\n", "exit code 1: no"),
+        (LEAVES.replace('"60"]', '"60"], stdin=-3, stderr=-3'), ""),
+        (FLOODS, ""),
+        (FLOODS + "sys.exit('so')\n", "exit code 1: so"),
+        ("import os\nos.close(0)\n", ""),
+        ("import os\nos.close(2)\nos._exit(4)\n", "exit code 4: without a word"),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\n", "exit code -15: without"),
+        ("import sys\nsys.stderr.buffer.write(b'\\xff\\x1b[2J')\nsys.exit(1)\n", "exit code 1: "),
+    ],
+)
+def test_a_command_is_over_when_it_ends(tmp_path: Path, text: str, problem: str) -> None:
+    command = Command(script(tmp_path / "a.py", text), "warning", 15.0)
+    child = tmp_path / "child"
+    try:
+        if problem:
+            with pytest.raises(DeliveryError, match=problem) as caught:
+                command.send(OPENED)
+            assert one_line(str(caught.value)) == str(caught.value)
+        else:
+            command.send(OPENED)
+    finally:
+        if child.exists():
+            os.kill(int(child.read_text()), signal.SIGKILL)
+
+
+@pytest.mark.process
+def test_a_command_that_says_something_for_ever_takes_no_memory(tmp_path: Path) -> None:
+    text = "import os\nwhile True:\n    os.write(2, b'y' * 60_000)\n"
+    tracemalloc.start()
+    try:
+        with pytest.raises(DeliveryError, match="took longer"):
+            Command(script(tmp_path / "a.py", text), "warning", 1.0).send(OPENED)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.process
+def test_a_long_event_is_read_to_its_end(tmp_path: Path) -> None:
+    out, text = tmp_path / "out", "😀" * 100_000
+    run = script(
+        tmp_path / "a.py",
+        f"import sys, time\ntime.sleep(0.2)\nopen({str(out)!r}, 'w').write(sys.stdin.read())\n",
+    )
+    Command(run, "warning", 20.0).send(replace(OPENED, text=text))
+    assert json.loads(out.read_text(encoding="utf-8"))["text"] == text
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("program", ["/no/such/program", "/", "a\0b", ""])
+def test_a_command_that_is_not_there(program: str) -> None:
     with pytest.raises(DeliveryError, match="cannot be run") as caught:
-        Command(["/no/such/program"], "warning", 1.0).send(OPENED)
+        Command([program], "warning", 1.0).send(OPENED)
     assert caught.value.is_final
 
 

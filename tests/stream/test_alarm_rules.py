@@ -136,6 +136,7 @@ def test_a_list_is_read_again_when_it_changes(
     )
     assert set(third.expected) == {"a", "b"}  # a is as it was
     assert then("[[stations") is third
+    assert then("") is third
     assert "the alarms stay as they are" in caplog.text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from airsift.errors import ConfigError
 from stream.kafka.settings import KafkaSettings
 from stream.lines import one_line
 from stream.sources.settings import HttpSettings, MicrophoneSettings
-from stream.stations.entry import StationList, read_stations
+from stream.stations.entry import StationEntry, StationList, read_stations
 from stream.stations.watch import FileWatch
 
 HTTP = HttpSettings.default()
@@ -75,6 +76,9 @@ def test_what_a_station_may_have(tmp_path: Path) -> None:
         ('name = "x"\nsource = "http://a"\nhttp = { what = 1 }', "http: what"),
         ('name = "x"\nsource = "http://a"\nhttp = { username = "me" }', "belong together"),
         ('name = "one"\nsource = "http://b"', "has the name of a station above"),
+        ('name = "x"\nsource = "a"\ncatalogue = "a\\u0000b"', "catalogue: must be one line"),
+        ('name = "x"\nsource = "a"\ncatalogue = "~nobody-here/c"', "is no folder"),
+        (f'name = "x"\nsource = "a"\ncatalogue = "{"a" * 3000}"', "is no folder"),
     ],
 )
 def test_an_entry_that_cannot_be_used_leaves_the_others(
@@ -95,6 +99,9 @@ def test_an_entry_that_cannot_be_used_leaves_the_others(
         ("a = 1", "has a: it may hold"),
         ("stations = 1", "has a stations that is no list"),
         ("[kafka]\n", "has kafka"),
+        ("stations = " + "[" * 5000, "nested too deeply"),
+        ("a = 1" + "0" * 5000, "is no TOML"),
+        ("a = 2026-02-30", "is no TOML"),
     ],
 )
 def test_a_file_that_lists_no_stations_is_refused(tmp_path: Path, text: str, says: str) -> None:
@@ -110,14 +117,18 @@ def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path: Path) -> None:
         read_stations(tmp_path / "bytes.toml", HTTP)
 
 
+# What files, home directories, web servers, zones and hours do not take.
+ODD = ("~", "~nobody-here/a", "~\0", "a" * 3_999, "/", "..", "http://[::1", "kafka:", "Europe")
 VALUES = st.one_of(
     st.text(max_size=20),
+    st.sampled_from(ODD),
     st.integers(),
     st.booleans(),
     st.lists(st.integers(), max_size=2),
-    st.dictionaries(st.sampled_from(["timeout_s", "x"]), st.integers(), max_size=2),
+    st.lists(st.sampled_from(ODD), max_size=2),
+    st.dictionaries(st.sampled_from(["timeout_s", "x", "dead_air"]), st.integers(), max_size=2),
 )
-KEYS = st.sampled_from(["name", "source", "group", "enabled", "track", "http", "other"])
+KEYS = st.sampled_from([*StationEntry.model_fields, "name", "source", "other"])
 
 
 @given(tables=st.lists(st.dictionaries(KEYS, VALUES, max_size=5), max_size=5))
@@ -142,10 +153,22 @@ def _toml(value: object) -> str:
         case str():
             escaped = "".join(f"\\U{ord(c):08x}" for c in value)
             return f'"{escaped}"'
+        case list():
+            return f"[{', '.join(map(_toml, value))}]"
         case dict():
             return "{ " + ", ".join(f"{k} = {v}" for k, v in value.items()) + " }"
         case _:
             return str(value)
+
+
+@given(text=st.one_of(st.text(max_size=60), st.text("[]{}=.,\"'#a1\n", max_size=60)))
+def test_any_text_is_a_list_or_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    with suppress(ConfigError):
+        read(tmp_path_factory.mktemp("list"), f"{GOOD}{text}")
+
+
+def test_a_mark_of_the_encoding_is_no_error(tmp_path: Path) -> None:
+    assert list(read(tmp_path, f"\ufeff{GOOD}").enabled) == ["one"]
 
 
 def test_a_changed_file_is_reported_once_and_when_it_rests(tmp_path: Path) -> None:

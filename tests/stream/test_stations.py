@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -239,6 +239,36 @@ def test_a_list_without_a_station_that_can_be_used_is_refused(tmp_path: Path) ->
     path.write_text('[[stations]]\nname = "a"\n')
     with pytest.raises(ConfigError, match="has no station that can be used"):
         opened(path, {})
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_text(""),
+        lambda path: path.write_text("# nothing\n"),
+        lambda path: path.write_text("stations = []\n"),
+        lambda path: path.write_text('[[stations]]\nname="b"\nsource="b"\nenabled=false\n'),
+        lambda path: path.write_text("a = 1" + "0" * 5000),
+        lambda path: path.write_text("a = " + "[" * 5000),
+        lambda path: path.write_bytes(b"\xff\xfe\0"),
+        lambda path: path.unlink(),
+        lambda path: (path.unlink(), path.mkdir()),
+        lambda path: (path.unlink(), path.symlink_to(path)),
+    ],
+)
+def test_what_is_no_list_any_more_leaves_the_stations_as_they_are(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[Path], object]
+) -> None:
+    path, script = tmp_path / "list", Script([2], hold=threading.Event())
+    write(path, ["a"])
+    with closing(opened(path, {"a": script})) as source:
+        reading = iter(source)
+        damage(path)
+        source.reload()
+        found = [item for _ in range(8) for item in next(reading)]
+        assert [item.station for item in found] == ["a", "a"]
+        assert list(source.entries) == ["a"]
+    assert "the stations stay as they are" in caplog.text
 
 
 def test_a_fast_file_waits_for_its_reader(tmp_path: Path) -> None:
