@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -136,18 +137,14 @@ def _each_alone(
         complain(f"airsift: {problem}")
     failed = bool(found.failed)
     target = _Target(format_, output, write, found.files)
-    names, pipeline = catalogue_of(settings), None
+    names = catalogue_of(settings)
+    made = cache(lambda: pipeline_of(settings))
     for path in found.files:
         if stop.requested:
             break
         with store_of(store, settings, in_cache=False) as root:
             series = Series(str(path.absolute()), root)
-            if pipeline is None:
-                pipeline = pipeline_of(settings)
-            made = pipeline
-            missing = series.add(
-                [path], lambda made=made: made, complain=lambda line: complain(f"airsift: {line}")
-            )
+            missing = series.add([path], made, complain=lambda line: complain(f"airsift: {line}"))
             failed |= bool(missing)
             if not missing:
                 target.write(path, series.chapters(path, settings.podcasts, names))

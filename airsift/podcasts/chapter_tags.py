@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _MS = Fraction(1, 1000)
 _COMMENT = "chapter"
+_MAX_ENTRIES = 255  # of one CTOC: their number is a byte
 _MAX_COMMENTS = 1000  # chapters with numbers of three digits
 
 
@@ -93,13 +94,14 @@ def writer_of(path: Path) -> Callable[[Path, Path, Sequence[Chapter]], None]:
 
 
 def _write_id3(source: Path, target: Path, chapters: Sequence[Chapter]) -> None:
-    from mutagen.id3 import CHAP, CTOC, ID3, TIT2, CTOCFlags, ID3NoHeaderError
+    import mutagen.id3
 
+    id3: Any = mutagen.id3  # it has no types
     shutil.copyfile(source, target)
     try:
-        tags = ID3(target, translate=False)
-    except ID3NoHeaderError:
-        tags = ID3()
+        tags = id3.ID3(target, translate=False)
+    except id3.ID3NoHeaderError:
+        tags = id3.ID3()
         tags.version = (2, 4, 0)
     version = 3 if tags.version < (2, 4, 0) else 4
     if tags.version < (2, 3, 0):  # 2.2 has neither frame
@@ -109,26 +111,26 @@ def _write_id3(source: Path, target: Path, chapters: Sequence[Chapter]) -> None:
     names = [f"chp{number}" for number in range(len(chapters))]
     listed = [name for name, each in zip(names, chapters, strict=True) if each.toc]
     for name, each in zip(names, chapters, strict=True):
-        frame = CHAP(
+        frame = id3.CHAP(
             element_id=name,
             start_time=round(each.start_s * 1000),
             end_time=round(each.end_s * 1000),
             start_offset=0xFFFF_FFFF,  # times count, not bytes
             end_offset=0xFFFF_FFFF,
-            sub_frames=[TIT2(encoding=1, text=[each.title])],
+            sub_frames=[id3.TIT2(encoding=1, text=[each.title])],
         )
         tags.add(frame)
-    # Its number of entries is one byte.
-    for first in range(0, len(listed), 255):
-        flags = CTOCFlags.TOP_LEVEL | CTOCFlags.ORDERED if not first else CTOCFlags.ORDERED
-        tags.add(
-            CTOC(
-                element_id="toc" if not first else f"toc{first // 255}",
-                flags=flags,
-                child_element_ids=listed[first : first + 255],
-                sub_frames=[],
+    ordered, top = id3.CTOCFlags.ORDERED, id3.CTOCFlags.TOP_LEVEL | id3.CTOCFlags.ORDERED
+    children = listed
+    if len(listed) > _MAX_ENTRIES:  # tables of tables
+        groups = range(0, len(listed), _MAX_ENTRIES)
+        children = [f"toc{first}" for first in groups]
+        for name, first in zip(children, groups, strict=True):
+            part = listed[first : first + _MAX_ENTRIES]
+            tags.add(
+                id3.CTOC(element_id=name, flags=ordered, child_element_ids=part, sub_frames=[])
             )
-        )
+    tags.add(id3.CTOC(element_id="toc", flags=top, child_element_ids=children, sub_frames=[]))
     tags.save(target, v2_version=version)
     _sort_frames(target, version)
 
@@ -141,7 +143,8 @@ def _sort_frames(path: Path, version: int) -> None:
     with path.open("r+b") as file:
         head = file.read(ID3_HEADER_BYTES)
         body = file.read(id3_bytes(head) - ID3_HEADER_BYTES)
-        frames, at = list[bytes](), 0
+        frames: list[bytes] = []
+        at = 0
         while body[at : at + 4].strip(b"\0"):
             size = int.from_bytes(body[at + 4 : at + 8], "big")
             if version == 4:  # seven bits of each byte
@@ -151,7 +154,7 @@ def _sort_frames(path: Path, version: int) -> None:
             frames.append(body[at : at + ID3_HEADER_BYTES + size])
             at += len(frames[-1])
         file.seek(ID3_HEADER_BYTES)
-        file.write(b"".join(sorted(frames, key=_place)))
+        file.write(b"".join(sorted(frames, key=lambda frame: _place(bytes(frame)))))
 
 
 def _place(frame: bytes) -> tuple[int, int]:
@@ -190,9 +193,10 @@ def _write_comments(source: Path, target: Path, chapters: Sequence[Chapter]) -> 
 def _write_mp4(source: Path, target: Path, chapters: Sequence[Chapter]) -> None:
     """Write the container anew with the same packets, and then the tags as they are."""
     import av
-    from mutagen.mp4 import MP4
+    import mutagen.mp4
 
-    before = MP4(source)
+    mp4: Any = mutagen.mp4  # it has no types
+    before = mp4.MP4(source)
     kind = "mov" if source.suffix.lower() == ".mov" else "mp4"
     with av.open(str(source)) as given, av.open(str(target), "w", format=kind) as made:
         made.metadata.update(given.metadata)
@@ -218,7 +222,7 @@ def _write_mp4(source: Path, target: Path, chapters: Sequence[Chapter]) -> None:
                 continue
             packet.stream = pairs[packet.stream.index]
             made.mux(packet)
-    after = MP4(target)
+    after = mp4.MP4(target)
     if before.tags is not None:
         if after.tags is None:
             after.add_tags()

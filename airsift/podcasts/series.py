@@ -20,7 +20,7 @@ import hashlib
 import json
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airsift.api.results import Match, Segment, Segments, result_of
 from airsift.errors import AirsiftError, CatalogueError
@@ -347,7 +347,7 @@ def audio_hash(path: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-def _read_object(path: Path) -> dict[str, object]:
+def _read_object(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError):

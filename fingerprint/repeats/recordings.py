@@ -14,6 +14,7 @@ from fingerprint.repeats.alignment import BLOCK
 from fingerprint.repeats.finder import MIN_LAG
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _FILE = "recordings.json"
@@ -48,7 +49,7 @@ def next_start(recordings: list[Recording]) -> int:
     return -(-(recordings[-1].end + ROOM) // BLOCK) * BLOCK
 
 
-def place_of(recordings: list[Recording], frame: int) -> Recording | None:
+def place_of(recordings: Sequence[Recording], frame: int) -> Recording | None:
     """Return the recording that holds a frame, or the next one; None if there are none."""
     return next((each for each in recordings if frame < each.end), None)
 

@@ -12,7 +12,7 @@ hide it); and Opus comes to the same samples within some tenths of a second.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from stream.decoding.reader import AudioReader
 from stream.decoding.tracks import choose_track
@@ -82,7 +82,7 @@ def copy_packets(
         writer: _Writer | None = None
         waiting = iter(_wanted(pieces, lead))
         wanted = next(waiting, None)
-        before: Packet | None = None
+        before: Packet[AudioStream] | None = None
         try:
             for packet in given.demux(stream):
                 if packet.pts is None or not packet.size or wanted is None:
@@ -136,12 +136,12 @@ class _Writer:
         self._stream = self._made.add_stream_from_template(stream)
         self._next = 0
 
-    def lead_in(self, packet: Packet) -> None:
+    def lead_in(self, packet: Packet[AudioStream]) -> None:
         """Write a packet that players decode and do not play: its time is before 0."""
         self._next = -(packet.duration or 0)
         self.write(packet)
 
-    def write(self, packet: Packet) -> None:
+    def write(self, packet: Packet[AudioStream]) -> None:
         packet.pts = packet.dts = self._next
         self._next += packet.duration or 0
         packet.stream = self._stream
@@ -162,10 +162,10 @@ def tags_of(given: InputContainer, stream: AudioStream) -> dict[str, str]:
     }
 
 
-def _copy(packet: Packet) -> Packet:
+def _copy(packet: Packet[AudioStream]) -> Packet[AudioStream]:
     import av
 
-    copied = av.Packet(bytes(packet))
+    copied = cast("Packet[AudioStream]", av.Packet(bytes(packet)))
     copied.duration, copied.time_base = packet.duration, packet.time_base
     return copied
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
     from numpy.typing import NDArray
 
     Samples = NDArray[np.float32]
@@ -169,7 +171,8 @@ def _faded(samples: Samples, offset: int, length: int, fade: int) -> Samples:
         return samples
     place = np.arange(offset, offset + len(samples)) + 0.5
     gain = np.minimum(np.minimum(place, length - place) / fade, 1)
-    return (samples * gain[:, None]).astype(np.float32)
+    faded: Samples = (samples * gain[:, None]).astype(np.float32)
+    return faded
 
 
 def _gains(
@@ -252,7 +255,10 @@ class _Encoder:
         out_rate = min((each for each in known if each >= rate), default=known[-1])
         self._made = av.open(str(path), "w", format=encoding.container)
         self._made.metadata.update(tags)
-        self._stream = self._made.add_stream(encoding.codec, rate=out_rate, layout=self._layout)
+        self._stream = cast(
+            "AudioStream",
+            self._made.add_stream(encoding.codec, rate=out_rate, layout=self._layout),
+        )
         if encoding.bit_rate:
             self._stream.bit_rate = encoding.bit_rate
         context = self._stream.codec_context
@@ -274,6 +280,6 @@ class _Encoder:
         self._made.mux(self._stream.encode(None))
         self._made.close()
 
-    def _encode(self, frame: object) -> None:
-        for each in self._resampler.resample(frame):  # type: ignore[arg-type]
+    def _encode(self, frame: AudioFrame | None) -> None:
+        for each in self._resampler.resample(frame):
             self._made.mux(self._stream.encode(each))
