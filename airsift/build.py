@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,6 +85,38 @@ def build_model(config: Config, backend: Backend | None = None) -> tuple[FrontEn
     file = model_file(config)
     check_model(backend, file, config.model.sha256, "model.sha256")
     return backend.front_end(file), backend.classifier(file)
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The networks of a pipeline. Several pipelines may use them at the same time, in any threads.
+
+    Parameters
+    ----------
+    front_end, classifier
+        See `stream.pipeline.Pipeline`.
+    voice : Classifier, optional
+        The network of voices.
+    """
+
+    front_end: FrontEnd
+    classifier: Classifier
+    voice: Classifier | None
+
+
+def load_models(config: Config) -> Models:
+    """Load the networks of a pipeline.
+
+    Raises
+    ------
+    AirsiftError
+        A file is missing, is not trusted, or is a network with other labels.
+    """
+    backend = build_backend(config)
+    log.debug("computes with %s: %s", backend.name, parts_in_words(config))
+    front_end, classifier = build_model(config, backend)
+    classifier.spec.check_labels(LABELS, "model.path")
+    return Models(front_end, classifier, build_voice(config, backend))
 
 
 def build_voice(config: Config, backend: Backend) -> Classifier | None:
@@ -286,6 +319,7 @@ def build_pipeline(
     with_alarms: bool = False,
     ready: bool = False,
     stations: StationsSource | None = None,
+    models: Models | None = None,
 ) -> Pipeline:
     """Build everything between source and sinks.
 
@@ -295,14 +329,13 @@ def build_pipeline(
     they stopped, or follow it live; `stations` is the source of a list of them.
     With `ready` what is checked on this machine before its first use is checked now, so that it
     delays no audio of a service; a short file is done sooner than all checks.
+    With `models` it loads none: they are those of `load_models` with the same configuration.
     """
     from stream.load import Load
     from stream.pipeline import Pipeline
 
-    backend = build_backend(config)
-    front_end, classifier = build_model(config, backend)
-    classifier.spec.check_labels(LABELS, "model.path")
-    voice = build_voice(config, backend)
+    models = models or load_models(config)
+    front_end, classifier, voice = models.front_end, models.classifier, models.voice
     if ready:
         parts: list[FrontEnd | Classifier] = [front_end, classifier, *([voice] if voice else [])]
         for part in parts:
