@@ -19,7 +19,7 @@ from stream.sources.file import read_pieces
 from stream.stages.repeats import SecondLabels, write_clip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -69,7 +69,13 @@ class RecordingSearch:
         start = next_start(self.recordings) * HOP
         self._finder = RepeatFinder(name, store, start, _DAYS, None, self._labels.most)
 
-    def add(self, path: Path, warnings: list[str], audio: str = "") -> list[Event]:
+    def add(
+        self,
+        path: Path,
+        warnings: list[str],
+        audio: str = "",
+        on_time: Callable[[float], object] = lambda _: None,
+    ) -> list[Event]:
         """Search a file; return what the pipeline finds in it, as far as it is final.
 
         Parameters
@@ -80,6 +86,8 @@ class RecordingSearch:
             Takes one line for each damage.
         audio : str
             Hash of its audio, if it is to be known by that.
+        on_time : callable
+            Is given the seconds that were read, now and then. If it raises, nothing is added.
 
         Raises
         ------
@@ -93,6 +101,7 @@ class RecordingSearch:
                 chunk = AudioChunk(station, extractor.length, piece, SAMPLE_RATE)
                 events += self._pipeline.push([chunk])
                 extractor.push(piece)
+                on_time(extractor.length / SAMPLE_RATE)
         finally:
             events += self._pipeline.push([end_of(station, SAMPLE_RATE)])
             self._pipeline.forget(station)

@@ -102,10 +102,9 @@ def chapters(
     if output is None and not write and format is ChapterFormat.audio:
         raise ConfigError("--format audio: name the copy with --output, or give --write instead")
 
-    from airsift.cli.inputs import ending_on_request
     from stream.runner import stop_on_signals
 
-    with stop_on_signals() as stop, ending_on_request(stop):
+    with stop_on_signals() as stop:
         if series is None:
             failed = _each_alone(episodes or [], settings, format, output, write, store, stop)
         else:
@@ -144,7 +143,11 @@ def _each_alone(
             break
         with store_of(store, settings, in_cache=False) as root:
             series = Series(str(path.absolute()), root)
-            missing = series.add([path], made, complain=lambda line: complain(f"airsift: {line}"))
+            missing = series.add(
+                [path], made, stop=stop, complain=lambda line: complain(f"airsift: {line}")
+            )
+            if stop.requested:
+                break
             failed |= bool(missing)
             if not missing:
                 target.write(path, series.chapters(path, settings.podcasts, names))
@@ -175,6 +178,8 @@ def _in_series(
         series = Series(found, root)
         missing = {path.resolve() for path in read_episodes(series, others, settings, stop)}
         names = catalogue_of(settings)
+        if stop.requested:
+            return True
         for path in wanted:
             if stop.requested:
                 break

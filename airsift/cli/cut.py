@@ -18,7 +18,7 @@ from airsift.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from airsift.api.results import Segment
+    from airsift.api.results import Segments
     from airsift.config import Config
     from stream.runner import Stop
 
@@ -78,7 +78,7 @@ def cut(
         raise ConfigError("cut: name a file with --output, or a folder with --parts; one of both")
     settings = load_config(config, sets)
 
-    from airsift.cli.inputs import ending_on_request, local_path
+    from airsift.cli.inputs import local_path
     from airsift.podcasts.cutting.cut import cut as cut_file
     from airsift.podcasts.cutting.cut import is_copied, joined, original_of
     from airsift.podcasts.cutting.cut import parts as parts_of
@@ -94,8 +94,8 @@ def cut(
     copied = is_copied(original, suffix, treatment, exact=exact)
     if output is not None and output.exists():
         raise ConfigError(f"{output}: is there already; remove it, or give another name")
-    with stop_on_signals() as stop, ending_on_request(stop):
-        segments, length_s, is_whole = _segments(path, settings, track, stop)
+    with stop_on_signals() as stop:
+        segments = _segments(path, settings, track, stop)
         spans = kept_spans(segments, labels, min_s)
         if not spans and not stop.requested:
             raise ConfigError(
@@ -132,8 +132,8 @@ def cut(
             say(f"{piece.path}  {clock(piece.spans[0][0])} - {clock(piece.spans[0][1])}")
         else:
             count = f"{len(piece.spans)} stretch{'es' if len(piece.spans) > 1 else ''}"
-            say(f"{piece.path}  {count}, {clock(kept_s)} of {clock(length_s)}")
-    if not is_whole:
+            say(f"{piece.path}  {count}, {clock(kept_s)} of {clock(segments.duration_s)}")
+    if segments.warnings:
         raise typer.Exit(1)
 
 
@@ -146,15 +146,10 @@ def _check(stop: Stop) -> None:
         raise _Stopped
 
 
-def _segments(
-    path: Path, settings: Config, track: str | None, stop: Stop
-) -> tuple[list[Segment], float, bool]:
-    """Return the segments of a file, its length in seconds, and whether all of it was read."""
-    from airsift.api.results import Segment, result_of
-    from airsift.build import build_pipeline
+def _segments(path: Path, settings: Config, track: str | None, stop: Stop) -> Segments:
+    """Return the segments of a file; warnings of its audio are printed."""
+    from airsift.api.engine import Analyser
     from airsift.cli.progress import progress_bar
-    from stream.runner import run_source
-    from stream.sinks.final import FinalEvents
     from stream.sources.file import FileSource
 
     # Only the labels count.
@@ -165,23 +160,9 @@ def _segments(
             "repeats": settings.repeats.model_copy(update={"folder": ""}),
         }
     )
-    found: list[Segment] = []
-
-    def take(event: object) -> None:
-        result = result_of(event)  # type: ignore[arg-type]
-        if isinstance(result, Segment):
-            found.append(result)
-
     source = FileSource(path, str(path), settings.file, track=track)
     with closing(source), progress_bar(str(path), source.duration_s) as progress:
-        run_source(
-            source,
-            build_pipeline(plain),
-            [FinalEvents(take)],
-            checkpoint_s=1.0,
-            stop=stop,
-            progress=progress,
-        )
-    for warning in source.warnings:
+        found = Analyser(plain).segments(source, stop=stop, progress=progress)
+    for warning in found.warnings:
         complain(f"airsift: {warning}")
-    return found, source.decoded_s, not source.warnings
+    return found

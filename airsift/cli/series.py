@@ -66,9 +66,9 @@ def episodes_of(
     AirsiftError
         The folder has no audio, or the feed cannot be fetched.
     """
-    from airsift.cli.inputs import is_address, label_of
     from airsift.cli.progress import files_bar
     from airsift.errors import ConfigError, SourceError
+    from airsift.inputs import is_address, label_of
 
     if is_address(series):
         from airsift.podcasts.feed import LATEST, local_episodes

@@ -111,7 +111,7 @@ class Series:
         clip_s : float >= 0
             Maximum seconds of the clips of what comes back; 0 for none.
         stop : Stop, optional
-            Ends it after an episode.
+            Ends it; an episode that is not read to its end is as if it had not been begun.
         complain : callable
             Takes a line for each episode that is damaged, or cannot be read.
         advance : callable
@@ -143,7 +143,7 @@ class Series:
                             self.name, self.store, make_pipeline(), self.recordings
                         )
                     before = len(search.recordings)
-                    events = search.add(path, warnings, audio)
+                    events = search.add(path, warnings, audio, lambda _: _check(stop))
                     if len(search.recordings) == before:
                         raise CatalogueError(f"{path}: has less than 1 s of audio; leave it out")
                     last = search.recordings[-1]
@@ -152,6 +152,8 @@ class Series:
                     search.finish(0.0)
                     self.recordings = search.recordings
                     known.add(audio)
+                except _Stopped:
+                    break
                 except (AirsiftError, OSError) as error:
                     failed.append(path)
                     message = str(error)
@@ -291,6 +293,15 @@ class Series:
                     "wait for it, or give another --store"
                 ) from None
             yield  # the lock ends with the file
+
+
+class _Stopped(Exception):
+    """The user wants to end."""
+
+
+def _check(stop: Stop | None) -> None:
+    if stop is not None and stop.requested:
+        raise _Stopped
 
 
 def kind_of(cluster: Cluster, recordings: Sequence[Recording]) -> str:
