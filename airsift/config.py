@@ -38,6 +38,7 @@ _PATHS = (
     "model.voice_path",
     "model.labels_path",
     "identify.catalogue",
+    "identify.clips.folder",
     "repeats.folder",
     "database.url",
     "database.spool_folder",

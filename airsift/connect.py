@@ -14,9 +14,10 @@ from airsift.build import model_rate, parts_in_words
 from airsift.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airsift.config import Config
+    from stream.alarms.rules import AlarmPlan
     from stream.alarms.sink import AlarmSink
     from stream.clips.recorder import ClipRecorder
     from stream.kafka.client.transactions import Transactions
@@ -238,17 +239,25 @@ def open_clips(
 ) -> list[ClipRecorder]:
     """Return what keeps the sound around alarms, and of songs, where folders are configured.
 
-    Of no station is any kept whose entry in a list forbids it: `stations`, or what alarms go by.
+    Of no station is any kept whose entry in a list forbids it: `stations`, or ``alarms.stations``,
+    also where there are no alarms.
     """
     from stream.alarms.clips import AlarmClips
     from stream.clips.recorder import ClipRecorder
     from stream.clips.songs import SongClips
 
-    alarms = pipeline.alarms
+    alarms, path = pipeline.alarms, config.alarms.stations
+    listed: Callable[[], AlarmPlan] | None = None
+    if alarms is None and stations is None and path:
+        from stream.alarms.plans import PlanOfFile
+
+        listed = PlanOfFile(config.alarms, pipeline.rate, Path(path), config.http, config.kafka)
 
     def may_keep(station: str) -> bool:
         if alarms is not None:
             return alarms.may_keep(station)
+        if listed is not None:
+            return listed().of(station).may_keep
         entry = stations.entries.get(station) if stations is not None else None
         return entry is None or entry.clips
 

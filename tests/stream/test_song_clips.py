@@ -20,9 +20,9 @@ from stream.clips.songs import SongClips, song_clip_of
 from stream.events import Match
 from stream.pipeline import Pipeline
 from stream.stations.entry import StationEntry
+from tests.stream.clips import RATE, audio, seconds
 from tests.stream.doubles import SMOOTH, LoudnessClassifier
 from tests.stream.networks import FRONT_END
-from tests.stream.test_alarm_clips import RATE, audio, seconds
 
 
 def match(start: int, end: int, track: str = "t", *, final: bool = False) -> Match:
@@ -87,11 +87,15 @@ def test_tracks_at_one_time_and_names_of_tracks_have_files_of_their_own(tmp_path
     assert {path_of(tmp_path, each) for each in found} == set(tmp_path.glob("*/song-0-*.wav"))
 
 
-def test_nothing_is_kept_where_an_entry_forbids_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_file", [False, True])
+def test_nothing_is_kept_where_an_entry_forbids_it(tmp_path: Path, by_file: bool) -> None:
     listed = SimpleNamespace(entries={"b": StationEntry(name="b", source="kafka", clips=False)})
-    chosen = config.load(sets=[f"identify.clips.folder={tmp_path}"], environ={}).config
+    stations = tmp_path / "stations.toml"
+    stations.write_text('[[stations]]\nname = "b"\nsource = "kafka"\nclips = false\n')
+    sets = [f"identify.clips.folder={tmp_path}"] + by_file * [f"alarms.stations={stations}"]
+    chosen = config.load(sets=sets, environ={}).config
     pipeline = Pipeline(FRONT_END, LoudnessClassifier(), SMOOTH)
-    [clips] = open_clips(chosen, pipeline, listed)  # type: ignore[arg-type]
+    [clips] = open_clips(chosen, pipeline, None if by_file else listed)  # type: ignore[arg-type]
     clips.on_items([replace(audio(at), station=name) for at in range(9) for name in "ab"])
     clips.on_batch([], [replace(match(0, 8), station=name) for name in "ab"])
     clips.close()
