@@ -113,6 +113,7 @@ def load_models(config: Config) -> Models:
         A file is missing, is not trusted, or is a network with other labels.
     """
     backend = build_backend(config)
+    log.debug("computes with %s: %s", backend.name, parts_in_words(config))
     front_end, classifier = build_model(config, backend)
     classifier.spec.check_labels(LABELS, "model.path")
     return Models(front_end, classifier, build_voice(config, backend))
