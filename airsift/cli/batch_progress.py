@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from airsift.cli import progress
+from airsift.cli.common import verbosity
 from stream.sinks import terminal
 from stream.sinks.format import clock, in_cells, shortened, width_of
 
@@ -145,7 +146,7 @@ def batch_bar(sizes: Iterable[int]) -> Iterator[BatchBar | None]:
     sizes : iterable of int
         Bytes of each recording's file; read in a thread, while the first ones are processed.
     """
-    if not terminal.can_draw(sys.stderr):
+    if verbosity.quiet or not terminal.can_draw(sys.stderr):
         yield None
         return
     found, is_over = Found(), threading.Event()

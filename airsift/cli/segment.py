@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from airsift.cli.common import ConfigOption, SetOption, TrackOption, load_config
-from airsift.cli.inputs import Inputs, ending_on_request
+from airsift.cli.inputs import ending_on_request
 from airsift.formats import FORMATS
 from stream.lines import to_json
 
@@ -21,7 +21,14 @@ FormatName = enum.StrEnum("FormatName", {name: name for name in FORMATS})  # typ
 
 
 def segment(
-    files: Inputs,
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILES",
+            help="Audio or video files of any format, folders, patterns in quotes, http:// and "
+            "https:// addresses; - is standard input.",
+        ),
+    ],
     format: Annotated[  # noqa: A002 the user's word
         FormatName | None,
         typer.Option(

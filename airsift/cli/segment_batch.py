@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from airsift.batch.outputs import Outputs, State, Task, audio_of, source_of
 from airsift.batch.recordings import find_recordings
 from airsift.batch.work import Result, fingerprint_of, make_result
-from airsift.cli.common import complain, put, report, say, write_for_machines
+from airsift.cli.common import complain, put, report, say, verbosity, write_for_machines
 from airsift.errors import ConfigError, DecodeError
 from airsift.inputs import label_of
 from stream.lines import to_json
@@ -188,7 +188,8 @@ def to_folder(batch: Batch, folder: Path, *, overwrite: bool) -> bool:
         parts.append(f"{failures.count} failed or damaged")
     if batch.stop.requested:
         parts.append("interrupted; the same command goes on")
-    say(f"{folder}: {', '.join(parts)}")
+    if not verbosity.quiet:
+        say(f"{folder}: {', '.join(parts)}")
     return not failures.count
 
 
