@@ -137,7 +137,11 @@ def _written(found: Segments, format_name: str, error: AirsiftError | OSError | 
 
 def fingerprint_of(config: Config, track: str | None, format_name: str) -> str:
     """Return a hash of all that decides a result beside the recording."""
-    files = [model_file(config), *([voice_file(config)] if config.model.voice else [])]
+    files = [model_file(config)]
+    if config.model.voice:
+        files.append(voice_file(config))
+    if config.model.labels_path:
+        files.append(Path(config.model.labels_path))
     values: JsonObject = {
         "airsift": __version__,
         "format": format_name,
