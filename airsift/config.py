@@ -34,6 +34,7 @@ DEFAULT_LAYER = "default.toml"
 _PATHS = (
     "model.path",
     "model.voice_path",
+    "model.labels_path",
     "identify.catalogue",
     "repeats.folder",
     "database.url",
@@ -62,6 +63,8 @@ class ModelConfig(Section, table="model"):
     voice: bool
     voice_path: str
     voice_sha256: _Sha256
+    labels_path: str
+    labels_sha256: _Sha256
     front_end: Literal["rolling", "nnaudio"]
     backend: Literal["auto", "torch", "onnx"]
     device: str
