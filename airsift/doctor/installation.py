@@ -157,6 +157,8 @@ def networks(config: Config) -> Iterator[Finding]:
     files = [("model.sha256", model.sha256, model_file(config))]
     if model.voice:
         files.append(("model.voice_sha256", model.voice_sha256, voice_file(config)))
+    if model.labels_path:
+        files.append(("model.labels_sha256", model.labels_sha256, Path(model.labels_path)))
     for key, sha256, file in files:
         try:
             if file.exists():
