@@ -16,9 +16,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from airsift.api.catalogue import Catalogue as Catalogue
+    from airsift.api.catalogue import Track as Track
+    from airsift.api.classifying import Window as Window
+    from airsift.api.classifying import Windows as Windows
+    from airsift.api.classifying import classify as classify
     from airsift.api.results import Match as Match
     from airsift.api.results import Segment as Segment
     from airsift.api.results import Segments as Segments
+    from airsift.api.segmenting import segment as segment
+    from airsift.api.streaming import Stream as Stream
     from airsift.errors import AirsiftError as AirsiftError
 
 __version__ = "0.1.0"
@@ -26,11 +33,31 @@ __version__ = "0.1.0"
 # Where each public name is.
 _HOMES = {
     "AirsiftError": "airsift.errors",
+    "Catalogue": "airsift.api.catalogue",
     "Match": "airsift.api.results",
     "Segment": "airsift.api.results",
     "Segments": "airsift.api.results",
+    "Stream": "airsift.api.streaming",
+    "Track": "airsift.api.catalogue",
+    "Window": "airsift.api.classifying",
+    "Windows": "airsift.api.classifying",
+    "classify": "airsift.api.classifying",
+    "segment": "airsift.api.segmenting",
 }
-__all__ = ["AirsiftError", "Match", "Segment", "Segments", "__version__"]
+__all__ = [
+    "AirsiftError",
+    "Catalogue",
+    "Match",
+    "Segment",
+    "Segments",
+    "Stream",
+    "Track",
+    "Window",
+    "Windows",
+    "__version__",
+    "classify",
+    "segment",
+]
 
 
 def __getattr__(name: str) -> object:

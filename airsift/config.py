@@ -21,6 +21,7 @@ from pydantic import Field, ValidationError, model_validator
 from airsift.defaults import Section, defaults
 from airsift.errors import ConfigError
 from airsift.json_types import Json, JsonObject
+from airsift.podcasts.settings import PodcastSettings
 from airsift.toml_text import parse_toml, read_toml
 from airsift.web.settings import WebSettings
 from stream.alarms.settings import AlarmSettings
@@ -30,9 +31,11 @@ from stream.sources.settings import FileSettings, HttpSettings, MicrophoneSettin
 from stream.telemetry.settings import TelemetrySettings, TracingSettings
 
 PREFIX = "AIRSIFT_"
+DEFAULT_LAYER = "default.toml"
 _PATHS = (
     "model.path",
     "model.voice_path",
+    "model.labels_path",
     "identify.catalogue",
     "repeats.folder",
     "database.url",
@@ -61,6 +64,8 @@ class ModelConfig(Section, table="model"):
     voice: bool
     voice_path: str
     voice_sha256: _Sha256
+    labels_path: str
+    labels_sha256: _Sha256
     front_end: Literal["rolling", "nnaudio"]
     backend: Literal["auto", "torch", "onnx"]
     device: str
@@ -162,6 +167,7 @@ class Config(Section):
     repeats: RepeatsConfig
     levels: LevelsConfig
     alarms: AlarmSettings
+    podcasts: PodcastSettings
     file: FileSettings
     http: HttpSettings
     microphone: MicrophoneSettings
@@ -190,11 +196,17 @@ class Loaded:
     config: Config
     origins: Mapping[str, str]
 
+    @property
+    def given(self) -> set[str]:
+        """Keys that a file, ``--set`` or the environment gives."""
+        return {key for key, origin in self.origins.items() if origin != DEFAULT_LAYER}
+
 
 def load(
     path: Path | None = None,
     sets: Sequence[str] = (),
     environ: Mapping[str, str] | None = None,
+    values: Mapping[str, Json] | None = None,
 ) -> Loaded:
     """Merge the layers and check them.
 
@@ -206,6 +218,8 @@ def load(
         ``section.key=value``; the value as in TOML, or a bare string.
     environ : mapping, optional
         Variables named ``AIRSIFT_SECTION__KEY``; default: this process's.
+    values : mapping, optional
+        Values of a program, as nested tables or by dotted key. They win over all others.
 
     Raises
     ------
@@ -214,7 +228,7 @@ def load(
     """
     known = dict(flatten(defaults()))
     texts = {key for key, value in known.items() if isinstance(value, str)}
-    layers: list[tuple[str, JsonObject]] = [("default.toml", defaults())]
+    layers: list[tuple[str, JsonObject]] = [(DEFAULT_LAYER, defaults())]
     if path is not None:
         layers.append((str(path), _in_folder(path, _read(path))))
     form = "section.key=value, as in smoothing.change_cost=4"
@@ -224,6 +238,7 @@ def load(
         if name.startswith(PREFIX):
             key = name.removeprefix(PREFIX).lower().replace("__", ".")
             layers.append((name, _nest(key, _value(variables[name], key in texts))))
+    layers += [("config", _nest(*pair)) for pair in flatten(values or {})]
     merged: JsonObject = {}
     origins: dict[str, str] = {}
     for origin, layer in layers:

@@ -174,6 +174,8 @@ def event_kinds(config: Config, *, own_catalogues: bool = False) -> list[str]:
     subscribers read it whether there is a catalogue or not.
     """
     kinds = ["decision", "segment", "match", "gap"]
+    if config.model.labels_path:
+        kinds.append("label")
     if config.identify.catalogue or own_catalogues:
         kinds.append("share")
     if config.repeats.folder:
@@ -198,7 +200,7 @@ def open_sink(
         from stream.kafka.client.sink import KafkaSink
         from stream.kafka.codec.event_message import no_trace
 
-        trace_of = tracing.traceparent if tracing else no_trace
+        trace_of = tracing.trace_of if tracing else no_trace
         kinds = event_kinds(config, own_catalogues=own_catalogues)
         return KafkaSink(config.kafka, transactions, kinds, trace_of=trace_of)
     if name == "console":

@@ -121,6 +121,10 @@ class Catalogue:
         """One line for each segment that could not be opened; the others are searched."""
         return list(self._index.problems)
 
+    def __len__(self) -> int:
+        """Return the number of tracks."""
+        return self._metadata.totals()[0]
+
     def tracks(self) -> list[Track]:
         """Return all tracks in the order of adding."""
         return list(self._metadata.tracks().values())

@@ -102,6 +102,7 @@ SIZES = (1, 2, 5, 8, 10)
 _FEW = 100  # numbers
 
 _pool: ThreadPoolExecutor | None = None
+_threads = 1
 
 
 ALIGNMENT = 64  # bytes: a line of the cache, and the widest vector
@@ -133,10 +134,11 @@ def use_threads(count: int) -> None:
     count : int > 0
         Threads of the process for front end and networks.
     """
-    global _pool
-    if _pool is not None:
-        _pool.shutdown()
-    _pool = ThreadPoolExecutor(count, thread_name_prefix="unit") if count > 1 else None
+    global _pool, _threads
+    if count != _threads:
+        # A pool that is replaced may be in use; its threads end when nothing holds it.
+        _pool = ThreadPoolExecutor(count, thread_name_prefix="unit") if count > 1 else None
+        _threads = count
 
 
 class Units(Generic[A]):
@@ -227,10 +229,11 @@ class Units(Generic[A]):
             self._give_back(unit)
             return done
 
-        if _pool is None or len(blocks) == 1:
+        pool = _pool
+        if pool is None or len(blocks) == 1:
             done = [run(block) for block in blocks]
         else:
-            done = list(_pool.map(self.library.in_threads(run), blocks))
+            done = list(pool.map(self.library.in_threads(run), blocks))
         if len(done) == 1:
             return tuple(result[:count] for result in done[0])
         return tuple(self.library.join(parts)[:count] for parts in zip(*done, strict=True))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from stream.trace_context import NO_TRACE, TraceContext
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -38,8 +40,8 @@ class AudioChunk:
         What comes later begins a new session.
     title : str, optional
         What the source says is playing, as a web radio may.
-    trace : str
-        The ``traceparent`` of its message, by W3C Trace Context; "" where there is none.
+    trace : TraceContext
+        The trace that its message belongs to, by W3C Trace Context; `NO_TRACE` where it has none.
     """
 
     station: str
@@ -50,7 +52,7 @@ class AudioChunk:
     gap_reason: str = "missing"
     ends: Ending | None = None
     title: str | None = None
-    trace: str = ""
+    trace: TraceContext = NO_TRACE
 
     @property
     def end(self) -> int:

@@ -78,7 +78,7 @@ class ClipClassifier:
         """
         rest: AudioChunk | None = None
         pending: list[AudioChunk] = []
-        for item in _audio(source, self.rate):
+        for item in mono_audio(source, self.rate):
             if not isinstance(item, AudioChunk):
                 yield from self._classify(pending)
                 pending.clear()
@@ -108,7 +108,8 @@ class ClipClassifier:
             yield WindowPrediction(window.start, window.end, self.rate, named)
 
 
-def _audio(source: Source, rate: int) -> Iterator[Aligned]:
+def mono_audio(source: Source, rate: int) -> Iterator[Aligned]:
+    """Yield the audio of a source as mono at a rate, in order, with its breaks and ends."""
     align, mono, resample = Align(rate), ToMono(rate), Resample(rate)
     for items in source:
         yield from resample.push(mono.push(align.push(audio_of(items))))

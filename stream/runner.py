@@ -221,6 +221,32 @@ def run_source(
     observer : Observer
         See `Runner`.
     """
+    for _ in run_in_steps(
+        source,
+        pipeline,
+        sinks,
+        checkpoint_s=checkpoint_s,
+        stop=stop,
+        progress=progress,
+        observer=observer,
+    ):
+        pass
+
+
+def run_in_steps(
+    source: Source,
+    pipeline: Pipeline,
+    sinks: Sequence[Sink],
+    *,
+    checkpoint_s: float,
+    stop: Stop,
+    progress: Callable[[Mapping[str, float]], None] | None = None,
+    observer: Observer = NullObserver(),  # noqa: B008  # it has no state
+) -> Iterator[None]:
+    """Do what `run_source` does, and yield after every step and at the end.
+
+    For callers that take the events of each step at their own pace.
+    """
     runner = Runner(pipeline, sinks, stop, observer)
     next_checkpoint = time.monotonic() + checkpoint_s
     for items in source:
@@ -230,6 +256,7 @@ def run_source(
         if time.monotonic() >= next_checkpoint or source.wants_checkpoint:
             runner.checkpoint(source)
             next_checkpoint = time.monotonic() + checkpoint_s * pipeline.load.checkpoint_factor
+        yield
         if stop.requested:
             break
     if not stop.requested:
@@ -237,3 +264,4 @@ def run_source(
     elif not source.resumable:
         runner.end(source.resumes)
     runner.checkpoint(source)
+    yield

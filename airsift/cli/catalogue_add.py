@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airsift.cli.catalogue_read import Read, read_all
-from airsift.cli.common import complain, in_words
+from airsift.cli.common import complain, in_words, inform
 from airsift.cli.folders import find_files
 from airsift.cli.progress import files_bar
 from airsift.cli.table import Table
 from airsift.errors import CatalogueError
+from airsift.track_files import TAGS, tags_of
 from fingerprint.duplicates import SAME_RECORDING, NearDuplicate, find_near_duplicate
 from fingerprint.track import Track
 from stream.lines import utf8
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
     from fingerprint.analysis.landmarks import Landmarks
     from fingerprint.catalogue import Catalogue
 
-_KNOWN = ("key", "title", "artist", "album", "isrc", "label")
-# Formats name the tag of the label differently; that of ID3 is `organization`.
-_LABEL_TAGS = ("label", "organization")
+_KNOWN = ("key", *TAGS)
 
 
 @dataclass(slots=True)
@@ -118,7 +117,7 @@ def _add(
     near = find_near_duplicate(catalogue, landmarks)
     if skip and near is not None and near.coverage >= SAME_RECORDING:
         counts.duplicates += 1
-        complain(f"airsift: {path}: left out: {_likeness(near)}")
+        inform(f"airsift: {path}: left out: {_likeness(near)}")
         return
     track = _named(path, read.content, table)
     like = catalogue.named(near.track) if near is not None and near.is_copy else None
@@ -130,7 +129,7 @@ def _add(
     for warning in read.warnings:
         complain(f"airsift: {warning}")
     if near is not None:
-        complain(f"airsift: {path}: was added, and {_likeness(near)}; see whether you want both")
+        inform(f"airsift: {path}: was added, and {_likeness(near)}; see whether you want both")
 
 
 def _likeness(near: NearDuplicate) -> str:
@@ -154,21 +153,8 @@ def _failed(path: Path, error: Exception, counts: Counts) -> None:
 def _named(path: Path, content: str, table: Table) -> Track:
     """Return the metadata of a file: from the table, else its tags, else its name."""
     row = table.row(path)
-    fields = {"key": content, "title": utf8(path.stem), **_tags(path), **row}
+    fields = {"key": content, "title": utf8(path.stem), **tags_of(path), **row}
     others = {name: value for name, value in row.items() if name not in (*_KNOWN, "file")}
     key, title, artist, album, isrc, label = (fields.get(name, "") for name in _KNOWN)
     extra: dict[str, JsonScalar] = {"file": utf8(path.name), **others}
     return Track(key, title, artist, album, isrc, label, content=content, extra=extra)
-
-
-def _tags(path: Path) -> dict[str, str]:
-    import mutagen
-
-    try:
-        tags = mutagen.File(path, easy=True) or {}
-    except (mutagen.MutagenError, OSError):
-        return {}  # audio without tags we can read is still audio
-    names = {name: name for name in _KNOWN[1:]}
-    names["label"] = next((name for name in _LABEL_TAGS if tags.get(name)), "label")
-    found = {name: utf8(str(tags[tag][0])).strip() for name, tag in names.items() if tags.get(tag)}
-    return {name: value for name, value in found.items() if value}

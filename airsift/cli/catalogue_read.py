@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airsift.cli.processes import each_in_processes
 from airsift.errors import AirsiftError
+from airsift.track_files import content_of, landmarks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +62,7 @@ def read_all(
 
         def read(path: Path, run: Run) -> Result:
             try:
-                content = _hash(path, track)
+                content = content_of(path, track)
                 return Read(content) if content in present else run(_analyse, path, content, track)
             except (AirsiftError, OSError) as error:
                 return error
@@ -71,24 +71,12 @@ def read_all(
         return
     for path in files:
         try:
-            content = _hash(path, track)
+            content = content_of(path, track)
             yield path, Read(content) if content in present else _analyse(path, content, track)
         except (AirsiftError, OSError) as error:
             yield path, error
 
 
-def _hash(path: Path, track: str | None) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-    if track is not None:
-        digest.update(f"\0track {track}".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()[:16]
-
-
 def _analyse(path: Path, content: str, track: str | None) -> Read:
-    from fingerprint.analysis.track_landmarks import analyse
-    from stream.sources.file import read_pieces
-
-    warnings: list[str] = []
-    pieces = read_pieces(path, warnings=warnings, track=track)
-    return Read(content, analyse(pieces, str(path)), warnings)
+    landmarks, warnings = landmarks_of(path, track)
+    return Read(content, landmarks, warnings)

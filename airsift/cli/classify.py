@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,15 +15,15 @@ from airsift.cli.common import (
     load_config,
     report,
 )
-from airsift.cli.inputs import Inputs, ending_on_request, label_of, open_input
+from airsift.cli.inputs import Inputs, ending_on_request
 from airsift.cli.rows import Format, Rows
-from airsift.cli.segment import too_short
+from airsift.inputs import label_of, open_input
 
 if TYPE_CHECKING:
-    from airsift.cli.web_input import UrlFile
-    from stream.offline import ClipClassifier
+    from airsift.config import Config
+    from airsift.json_types import JsonObject
     from stream.runner import Stop
-    from stream.sources.file import FileSource
+    from stream.sources.base import Recording
 
 FIELDS = ("file", "start_s", "end_s")
 
@@ -43,22 +44,20 @@ def classify(
     """
     settings = load_config(config, sets)
 
-    from airsift.build import build_model
+    from airsift.api.engine import clip_classifier_of
     from airsift.errors import AirsiftError
-    from stream.offline import ClipClassifier
     from stream.runner import stop_on_signals
 
-    classifier = ClipClassifier(*build_model(settings))
-    rows = Rows(format, (*FIELDS, *(f"p_{label}" for label in classifier.labels)))
+    labels = clip_classifier_of(settings).labels
+    rows = Rows(format, (*FIELDS, *(f"p_{label}" for label in labels)))
     failed = False
     with stop_on_signals() as stop, ending_on_request(stop):
         for name in files:
             if stop.requested:
                 break
             try:
-                failed |= not _classify_file(
-                    open_input(name, settings, stop, track), name, classifier, rows, stop
-                )
+                recording = open_input(name, settings, stop, track)
+                failed |= not _classify(recording, label_of(name), settings, rows, stop)
             except AirsiftError as error:
                 report(error)
                 failed = True
@@ -68,28 +67,18 @@ def classify(
         raise typer.Exit(1)
 
 
-def _classify_file(
-    source: FileSource | UrlFile, name: str, classifier: ClipClassifier, rows: Rows, stop: Stop
-) -> bool:
+def _classify(recording: Recording, name: str, settings: Config, rows: Rows, stop: Stop) -> bool:
     """Write a row for each window of one file; return whether all of it could be read."""
-    from contextlib import closing
+    from airsift.api.classifying import each_window
 
-    n_windows = 0
-    with closing(source):
-        for window in classifier.windows(source):
-            n_windows += 1
-            rows.write(
-                {
-                    "file": label_of(name),
-                    "start_s": round(window.start / window.rate, 3),
-                    "end_s": round(window.end / window.rate, 3),
-                    **{f"p_{label}": round(p, 4) for label, p in window.probabilities.items()},
-                }
-            )
-            if stop.requested:
-                return True
-    for warning in source.warnings:
-        complain(f"airsift: {warning}")
-    if not n_windows and not stop.requested:
-        raise too_short(label_of(name), source.decoded_s)
-    return not source.warnings
+    with closing(recording):
+        try:
+            for window in each_window(recording, settings, stop=stop):
+                row: JsonObject = {"file": name, "start_s": window.start_s, "end_s": window.end_s}
+                row |= {f"p_{label}": p for label, p in window.probabilities.items()}
+                rows.write(row)
+        finally:
+            if not stop.requested:
+                for warning in recording.warnings:
+                    complain(f"airsift: {warning}")
+    return not recording.warnings

@@ -36,18 +36,17 @@ def demo(
             raise typer.Exit(130)
         return
 
-    from airsift.web.feed import WebSink
-    from airsift.web.server import serving
+    from airsift.web.running import page_of_process
 
     levels = settings.levels.model_copy(update={"enabled": True, "interval_s": 1})
     settings = settings.model_copy(update={"levels": levels})
-    with stop_on_signals() as stop, serving(settings) as served:
-        say(f"In a browser: {served.url}")
+    with stop_on_signals() as stop, page_of_process(settings) as page:
+        say(f"In a browser: {page.url}")
         say("")
-        run(settings, speed, stop, sys.stdout, [WebSink(served.feed)], served.spectra)
+        run(settings, speed, stop, sys.stdout, [page.sink], page)
         if stop.requested:
             raise typer.Exit(130)
         say("")
-        say(f"The page stays at {served.url} until Ctrl-C.")
+        say(f"The page stays at {page.url} until Ctrl-C.")
         while not stop.requested:
             time.sleep(0.1)

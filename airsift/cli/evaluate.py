@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from airsift.cli.common import complain
+from airsift.cli.common import inform
 from stream.lines import to_json
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from model.evaluation.event_metrics import Timeline
     from model.evaluation.programmes import Programme
     from model.mixing import Spans
-    from stream.events import Event
 
 
 def evaluate(
@@ -69,7 +68,7 @@ def evaluate(
         output.check()
     file = model or weights.DEFAULT_WEIGHTS
     loaded = classifier.load(file)
-    complain(f"reading the {part} split of {corpus}")
+    inform(f"reading the {part} split of {corpus}")
     held_out = conditions.held_out_takes(corpus, part)
     predictions = {}
     generated = conditions.conditions_of(
@@ -77,7 +76,7 @@ def evaluate(
     )
     for each in predict.predict(loaded, generated):
         predictions[each.name] = each
-        complain(f"{each.name}: {len(each.groups)} windows")
+        inform(f"{each.name}: {len(each.groups)} windows")
     whole = conditions.conditions_of(
         held_out, part, max_per_source=max_per_source, names=conditions.PURE
     )
@@ -87,7 +86,7 @@ def evaluate(
     voice = None
     windows = voices.known_sources(voices.voice_windows(corpus, part))
     if windows:
-        complain("the shipped network of voices")
+        inform("the shipped network of voices")
         voice = voices.voice_accuracy(classifier.load(weights.VOICE_WEIGHTS), windows)
     cpu_s, size = predict.window_cpu_s(loaded), file.stat().st_size
     required = requirements.check_requirements(predictions, scores, voice, cpu_s, size, levels)
@@ -131,7 +130,7 @@ def segment(programmes: Iterable[Programme], model: Path) -> Iterator[tuple[Time
             found = segment_file(path)
             path.unlink()
             truth = Timeline(programme.speech, programme.music, len(programme.samples))
-            complain(
+            inform(
                 f"{programme.name}: {len(found.speech)} spans of speech found, "
                 f"{len(truth.speech)} in truth; {len(found.music)} of music, "
                 f"{len(truth.music)} in truth"
@@ -142,34 +141,30 @@ def segment(programmes: Iterable[Programme], model: Path) -> Iterator[tuple[Time
 def segmenter(model: Path) -> Callable[[Path], Timeline]:
     """Return a function that segments a file with the whole pipeline."""
     from airsift import config
-    from airsift.build import build_pipeline
+    from airsift.api.engine import Analyser
     from model.evaluation.event_metrics import Timeline
     from model.mixing import merge_spans
     from model.weights import sha256_of
     from stream.events import Segment
-    from stream.runner import Stop, run_source
-    from stream.sinks.final import FinalEvents
     from stream.sources.file import FileSource
 
     # A file named on the command line is trusted.
     chosen = [f"model.path={to_json(str(model.resolve()))}", f"model.sha256={sha256_of(model)}"]
     # The voice changes no label, and its network may not fit the model.
     settings = config.load(sets=[*chosen, "model.voice=false"], environ={}).config
-    pipeline = build_pipeline(settings)
+    analyser = Analyser(settings)
 
     def segment_file(path: Path) -> Timeline:
-        events: list[Event] = []
         with closing(FileSource(path, settings=settings.file)) as source:
-            sink = FinalEvents(events.append)
-            run_source(source, pipeline, [sink], checkpoint_s=60.0, stop=Stop())
-            length = round(source.decoded_s * pipeline.rate)
+            events = [*analyser.events(source)]
+            length = round(source.decoded_s * analyser.rate)
 
         def spans(label: str) -> Spans:
             wanted = (label, "speech_over_music")
             segments = [each for each in events if isinstance(each, Segment)]
             return merge_spans((s.start, s.end) for s in segments if s.label in wanted)
 
-        return Timeline(spans("speech"), spans("music"), length, pipeline.rate)
+        return Timeline(spans("speech"), spans("music"), length, analyser.rate)
 
     return segment_file
 

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from airsift.cli.common import ConfigOption, SetOption, complain, load_config, say
+from airsift.cli.common import ConfigOption, SetOption, complain, inform, load_config, say
 from airsift.errors import AirsiftError, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from airsift.web.running import RunningPage
     from stream.audio import AudioChunk
     from stream.sinks.base import Sink
     from stream.sources.devices import InputDevice
+    from stream.telemetry.observer import Observer
 
 STATION = "microphone"
 
@@ -42,6 +44,9 @@ def listen(
         list[str] | None,
         typer.Option(help="Also jsonl:FILE, database or kafka; repeatable."),
     ] = None,
+    web: Annotated[
+        bool, typer.Option("--web", help="Show it in a browser too, at web.address and web.port.")
+    ] = False,
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
@@ -50,7 +55,7 @@ def listen(
     It goes on until Ctrl-C. A microphone that is unplugged is waited for. With its output in a pipe
     or a file, it writes a line for each segment and song.
     """
-    complain("airsift: looks for microphones, and loads the networks and the catalogue")
+    inform("airsift: looks for microphones, and loads the networks and the catalogue")
     settings = load_config(config, sets)
     names = sink or []
 
@@ -63,11 +68,12 @@ def listen(
     from stream.sources.devices import input_devices, lasting_name
     from stream.sources.microphone import MicrophoneSource
     from stream.sources.shown import ShownSource
+    from stream.telemetry.observer import NullObserver
 
     if "console" in names:
         raise ConfigError("--sink console: the microphone is shown in any case; leave it out")
     check_sinks(names)
-    complain(f"airsift: loads: {parts_in_words(settings)}")
+    inform(f"airsift: loads: {parts_in_words(settings)}")
     found = input_devices()
     named = device if device is not None else settings.microphone.device
     if not named and len(found) > 1 and sys.stdin.isatty() and sys.stdout.isatty():
@@ -84,6 +90,13 @@ def listen(
         view = ListeningSink(sys.stdout, f"{microphone.name}, {microphone.rate / 1000:g} kHz")
         opening.callback(view.close)
         view.loading = "loads the networks and the catalogue"
+        page: RunningPage | None = None
+        if web:
+            from airsift.web.running import page_of_process
+
+            page = opening.enter_context(page_of_process(settings, names))
+            page.say(view.loading)
+            inform(f"airsift: the page is at {page.url}")
 
         def show(chunks: Sequence[AudioChunk]) -> None:
             view.waits_for = ", ".join(sorted(microphone.waits_for))
@@ -100,12 +113,16 @@ def listen(
                 return
             pipeline = loaded.result()
             view.loading = ""
-            sinks = [screen]  # a page in the browser would be one more
+            sinks = [screen]
+            observer: Observer = NullObserver()
+            if page is not None:
+                page.source, observer = source, page
+                sinks.append(page.sink)
             for name in names:
                 sinks.append(open_sink(name, settings))
                 stack.callback(sinks[-1].close)
             every_s = settings.run.checkpoint_s
-            run_source(source, pipeline, sinks, checkpoint_s=every_s, stop=stop)
+            run_source(source, pipeline, sinks, checkpoint_s=every_s, stop=stop, observer=observer)
             stop.is_safe = True
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from airsift.cli.common import ConfigOption, SetOption, TrackOption, complain, load_config
-from airsift.cli.inputs import ending_on_request, is_address, label_of, open_input
+from airsift.cli.common import ConfigOption, SetOption, TrackOption, complain, inform, load_config
+from airsift.cli.inputs import ending_on_request
+from airsift.inputs import is_address, label_of, open_input
 from stream.lines import to_json
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def plot(
             page.write(timeline, true, path, None if is_address(file) else Path(file))
         else:
             picture.draw(timeline, true, path)
-        complain(f"{path}: {picture.title(timeline, true)}")
+        inform(f"{path}: {picture.title(timeline, true)}")
 
 
 def _outputs(file: str, output: Sequence[Path] | None) -> list[Path]:
@@ -106,9 +107,9 @@ def _compute(file: str, settings: Config, track: str | None, stop: Stop) -> Time
     AirsiftError
         The file cannot be read, or is too short.
     """
+    from airsift.api.engine import too_short
     from airsift.build import build_pipeline, model_file
     from airsift.cli.progress import progress_bar
-    from airsift.cli.segment import too_short
     from airsift.timeline.recorder import Recorder
     from model.weights import read_spec
     from stream.runner import run_source

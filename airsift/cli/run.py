@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from airsift.cli.common import ConfigOption, SetOption, TrackOption, complain, load_config
+from airsift.cli.common import ConfigOption, SetOption, TrackOption, complain, inform, load_config
 from airsift.errors import Backpressure, BrokerError, ConfigError
 
 if TYPE_CHECKING:
@@ -121,20 +121,19 @@ def run(
         ]
         for each in sinks:
             opening.callback(each.close)
-        spectra: list[Observer] = []
+        page: Observer | None = None
         if web:
-            from airsift.web.feed import WebSink
-            from airsift.web.server import serving
+            from airsift.web.running import page_of_process
 
-            served = opening.enter_context(serving(settings, history="database" in names))
-            complain(f"airsift: the page is at {served.url}")
-            sinks.append(WebSink(served.feed))
-            spectra.append(served.spectra)
+            page = served = opening.enter_context(page_of_process(settings, names))
+            inform(f"airsift: the page is at {served.url}")
+            served.source = opened
+            sinks.append(served.sink)
         telemetry.bind(opened, pipeline, sinks)
         clips = open_clips(settings, pipeline)
         if clips is not None:
             opening.callback(clips.close)
-        watchers = [*filter(None, (telemetry, tracing, clips)), *spectra]
+        watchers = [*filter(None, (telemetry, tracing, clips, page))]
         observer: Observer = Observers(*watchers) if len(watchers) > 1 else telemetry
         keep_all_objects()
         if source == "kafka":

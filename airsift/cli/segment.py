@@ -17,16 +17,17 @@ from airsift.cli.common import (
     load_config,
     report,
 )
-from airsift.cli.inputs import Inputs, ending_on_request, is_address, label_of, open_input
+from airsift.cli.inputs import Inputs, ending_on_request
 from airsift.cli.rows import Format, Rows
 from airsift.errors import AirsiftError
+from airsift.inputs import is_address, label_of, open_input
 from stream.lines import to_json
 
 if TYPE_CHECKING:
+    from airsift.api.engine import Analyser
     from airsift.cli.processes import Run
     from airsift.config import Config
     from airsift.json_types import JsonObject
-    from stream.pipeline import Pipeline
     from stream.runner import Stop
 
     Write = Callable[[str, JsonObject], object]
@@ -109,37 +110,34 @@ def segment(
 
 def _here(names: list[str], settings: Config, track: str | None, write: Write, stop: Stop) -> bool:
     """Process files one by one; write events as they come, and return whether all were read."""
-    from airsift.build import build_pipeline
+    from airsift.api.engine import Analyser
 
-    pipeline = build_pipeline(settings)
+    analyser = Analyser(settings)
     is_whole = True
     for name in names:
         if stop.requested:
             break
-        is_whole &= _segment_file(name, settings, track, pipeline, write, stop)
+        is_whole &= _segment_file(name, analyser, track, write, stop)
     return is_whole
 
 
 def _segment_file(
-    name: str, settings: Config, track: str | None, pipeline: Pipeline, write: Write, stop: Stop
+    name: str, analyser: Analyser, track: str | None, write: Write, stop: Stop
 ) -> bool:
     """Write the events of one file, and what is wrong with it; return whether it was read."""
     from airsift.cli.progress import progress_bar
-    from stream.runner import run_source
-    from stream.sinks.final import FinalEvents
 
-    sink = FinalEvents(lambda event: write(event.kind, event.to_dict()))
     try:
-        source = open_input(name, settings, stop, track)
+        source = open_input(name, analyser.config, stop, track)
         with closing(source), progress_bar(label_of(name), source.duration_s) as progress:
-            run_source(source, pipeline, [sink], checkpoint_s=1.0, stop=stop, progress=progress)
-        for warning in source.warnings:
-            complain(f"airsift: {warning}")
-        if source.station not in sink.decided and not stop.requested:
-            raise too_short(label_of(name), source.decoded_s)
+            try:
+                for event in analyser.events(source, stop=stop, progress=progress):
+                    write(event.kind, event.to_dict())
+            finally:
+                for warning in source.warnings:
+                    complain(f"airsift: {warning}")
     except AirsiftError as error:
         report(error)
-        sink.write(pipeline.push([], last=True))
         return False
     return not source.warnings
 
@@ -182,31 +180,15 @@ def _bytes_of(name: str) -> float:
         return 0.0
 
 
-_pipeline: Pipeline | None = None  # of a process that serves another one
-
-
 def _collect(
     name: str, settings: Config, track: str | None
 ) -> tuple[list[tuple[str, JsonObject]], bool]:
     """Return the events of one file, and whether it was read."""
-    global _pipeline
-    from airsift.build import build_pipeline
+    from airsift.api.engine import analyser_of
     from stream.runner import Stop
 
-    if _pipeline is None:
-        _pipeline = build_pipeline(settings)
     events: list[tuple[str, JsonObject]] = []
     is_read = _segment_file(
-        name, settings, track, _pipeline, lambda *event: events.append(event), Stop()
+        name, analyser_of(settings), track, lambda *event: events.append(event), Stop()
     )
     return events, is_read
-
-
-def too_short(name: str, decoded_s: float) -> Exception:
-    """Return the error for a file in which nothing is decided."""
-    from airsift.errors import DecodeError
-
-    return DecodeError(
-        f"{name}: {decoded_s:.2f} s of audio, but a decision needs 0.5 s without a gap; "
-        f"give a longer recording"
-    )

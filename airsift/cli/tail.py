@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from airsift.cli.common import ConfigOption, SetOption, load_config, put, write_for_machines
 from airsift.cli.publish import KafkaOption, with_broker
 from stream.lines import one_line, to_json
-from stream.sinks.format import alarm, clock, level, padded, song, utc
+from stream.sinks.format import clock, kind_of, padded, said_by, utc
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stream.kafka.records.consumer_record import ConsumerRecord
     from stream.kafka.settings import KafkaSettings
 
@@ -62,26 +64,6 @@ def tail(
                 break
 
 
-class _Event(TypedDict):
-    """What is shown of an event; a message with other fields is shown as bytes."""
-
-    schema: str
-    station: str
-    start_s: float
-    end_s: float
-    time: str | None
-    label: str
-    score: float
-    final: bool
-    artist: str
-    title: str
-    p_speech: float
-    p_music: float
-    cluster: str
-    count: int
-    guess: str
-
-
 def as_line(record: ConsumerRecord) -> str:
     """Return one line for people: time, station, kind and content."""
     from stream.kafka.codec.event_message import unframed
@@ -95,32 +77,13 @@ def as_line(record: ConsumerRecord) -> str:
         why = one_line(reason.decode("utf-8", "replace"))
         return f"{'':21}  {padded(one_line(station), 16)}  dead letter  {why}"
     try:
-        event: _Event = json.loads(unframed(record.value))
-        kind = str(event["schema"]).split("/")[0].removeprefix("airsift.")
+        event = json.loads(unframed(record.value))
+        kind = kind_of(event)
         when = _when(event)
         station = padded(one_line(str(event["station"])), 16)
-        return one_line(f"{when:21}  {station}  {kind:<8}  {_content(kind, event)}".rstrip())
+        return one_line(f"{when:21}  {station}  {kind:<8}  {said_by(event)}".rstrip())
     except (ValueError, TypeError, KeyError, OverflowError):
         return f"{record.topic}[{record.partition}] {record.offset}: {(record.value or b'')[:80]!r}"
-
-
-def _content(kind: str, event: _Event) -> str:
-    if kind == "segment":
-        return f"{event['label']} {event['score']:.2f}{'' if event['final'] else ' ...'}"
-    if kind == "match":
-        return f"{song(event['artist'], event['title'])} (score {event['score']:g})"
-    if kind == "share":
-        return f"a loop of {song(event['artist'], event['title'])} (score {event['score']:g})"
-    if kind == "repeat":
-        return f"{event['title'] or event['guess']} ({event['count']} times, {event['cluster']})"
-    if kind == "level":
-        return level(event)
-    if kind == "alarm":
-        return alarm(event)
-    if kind == "decision":
-        more = "" if event["final"] else " ..."
-        return f"speech {event['p_speech']:.2f}  music {event['p_music']:.2f}{more}"
-    return str(event.get("reason", ""))
 
 
 def _as_json(record: ConsumerRecord) -> str:
@@ -136,7 +99,7 @@ def _as_json(record: ConsumerRecord) -> str:
         return to_json({"topic": record.topic, "key": key, "headers": headers})
 
 
-def _when(event: _Event) -> str:
+def _when(event: Mapping[str, Any]) -> str:
     """Return begin and end, in UTC if the time is known, else as positions in the stream."""
     start_s, end_s = event["start_s"], event["end_s"]
     time = event.get("time")

@@ -58,7 +58,7 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
             kinds=kinds,
             sinks=sinks,
             observer=Observers(*filter(None, (telemetry, tracing, clips))),
-            trace_of=tracing.traceparent if tracing else no_trace,
+            trace_of=tracing.trace_of if tracing else no_trace,
         )
         if pipeline.alarms is not None:
             pipeline.alarms.source = member

@@ -107,6 +107,45 @@ def _fitting(text: str, width: int, *, from_end: bool = False) -> str:
     return text[len(text) - taken :] if from_end else text[:taken]
 
 
+def kind_of(fields: Mapping[str, Any]) -> str:
+    """Return the kind of an event from its JSON, as ``segment``."""
+    return str(fields["schema"]).partition("/")[0].removeprefix("airsift.")
+
+
+def said_by(fields: Mapping[str, Any]) -> str:
+    """Return what an event says, but its station and its time, from its JSON.
+
+    Parameters
+    ----------
+    fields : mapping
+        Of an event of any kind; an open one ends with an ellipsis.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        It has not the fields of its kind.
+    """
+    more = "" if fields.get("final", True) else " ..."
+    match kind_of(fields):
+        case "segment" | "label":
+            return f"{fields['label']} {fields['score']:.2f}{more}"
+        case "match":
+            return f"{song(fields['artist'], fields['title'])} (score {fields['score']:g}){more}"
+        case "share":
+            what = song(fields["artist"], fields["title"])
+            return f"a loop of {what} (score {fields['score']:g})"
+        case "repeat":
+            what = fields["title"] or fields["guess"]
+            return f"{what} ({fields['count']} times, {fields['cluster']})"
+        case "level":
+            return level(fields)
+        case "alarm":
+            return alarm(fields)
+        case "decision":
+            return f"speech {fields['p_speech']:.2f}  music {fields['p_music']:.2f}{more}"
+    return str(fields.get("reason", ""))
+
+
 def alarm(event: Mapping[str, Any]) -> str:
     """Return what an alarm says, from the JSON of its event."""
     if event["final"]:

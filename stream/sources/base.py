@@ -168,6 +168,24 @@ class Source(SourceStatus, Protocol):
         return
 
 
+class Recording(Source, Protocol):
+    """A source of one recording, which is its only station.
+
+    Attributes
+    ----------
+    station : str
+        The station of its chunks.
+    decoded_s : float
+        Seconds of intact audio so far.
+    duration_s : float or None
+        Seconds of all of it, as far as is known before, for progress bars.
+    """
+
+    station: str
+    decoded_s: float
+    duration_s: float | None
+
+
 class SelectiveSource(Source, Protocol):
     """A source with many stations, of which some are received."""
 

@@ -186,8 +186,21 @@ class WatchAlarms(Stage):
         return part if part.watches or part.ended or not part.titles.is_empty else None
 
     def restore(self, session: Session, part: AlarmsPart) -> None:
-        """Continue where `part` was the snapshot; the time without audio counts from now."""
-        session.alarms = AlarmsState(part.copy(), heard_at=self._running_s)
+        """Continue where `part` was the snapshot; the time without audio counts from now.
+
+        A station that was gone already has been so since the time of its last sample, if its source
+        knows it, and at least for the delay of the rule.
+        """
+        heard_at = self._running_s
+        gone = part.watches.get("gone")
+        if gone is not None and gone.opened is not None:
+            rule = self._plan.of(session.station).by_kind.get("gone")
+            time_of_last = self.time_of(session.station, gone.since, self.rate)
+            heard_at -= max(
+                rule.limits.delay / self.rate if rule else 0.0,
+                self._wall() - time_of_last if time_of_last is not None else 0.0,
+            )
+        session.alarms = AlarmsState(part.copy(), heard_at=heard_at)
         self._restored.append(session.station)
 
     # What is seen
@@ -274,7 +287,14 @@ class WatchAlarms(Stage):
         yield from self._take(station, state, rule, move, seen.end)
 
     def _take(
-        self, station: str, state: AlarmsState, rule: Rule, move: Move, at: int, reason: str = ""
+        self,
+        station: str,
+        state: AlarmsState,
+        rule: Rule,
+        move: Move,
+        at: int,
+        reason: str = "",
+        silent_s: float = 0.0,
     ) -> Iterator[Alarm]:
         """Take over the next state of a rule; give the alarm that follows, if one does."""
         watches, kind = state.part.watches, rule.kind.name
@@ -284,9 +304,8 @@ class WatchAlarms(Stage):
             watches[kind] = move.watch
         if move.of is not None:
             is_over = move.step == "closed"
-            yield self._alarm(
-                station, rule, move.of, at, reason or "over" if is_over else "", final=is_over
-            )
+            said = reason or "over" if is_over else ""
+            yield self._alarm(station, rule, move.of, at, said, silent_s, final=is_over)
 
     def _watched(self, state: AlarmsState, rules: StationRules) -> list[Rule]:
         """Return the rules of audio whose condition is there."""
@@ -302,7 +321,6 @@ class WatchAlarms(Stage):
 
     def _heard(self, chunk: AudioChunk, state: AlarmsState) -> Iterator[Alarm]:
         """Note that there is audio, and close the alarms that there was none."""
-        state.heard_at, state.missed_at = self._running_s, None
         is_new = chunk.end > state.end
         state.end = max(state.end, chunk.end)
         state.part.ended = state.part.ended and not is_new
@@ -316,6 +334,7 @@ class WatchAlarms(Stage):
                     continue
                 at = chunk.start
             yield from self._close(chunk.station, state, kind, at, "over")
+        state.heard_at, state.missed_at = self._running_s, None
 
     def _look(self) -> Iterator[Alarm]:
         """Open alarms of stations that have sent nothing for too long."""
@@ -412,11 +431,23 @@ class WatchAlarms(Stage):
     ) -> Iterator[Alarm]:
         """Close one alarm, or forget a condition that was none yet."""
         rule = self._plan.of(station).by_kind.get(kind) or _without_rule(kind)
+        watch, silent_s = state.part.watches[kind], 0.0
         if kind in _BY_CLOCK:
             state.opened_at = None
         if kind == "missing":  # it has no samples: it lasts until now
             at = max(at, round(self._wall() * self.rate))
-        yield from self._take(station, state, rule, end(state.part.watches[kind], at), at, reason)
+        elif kind == "gone":
+            silent_s = self._silent_s(state)
+            if reason != "over":  # no sample ends it
+                at = max(at, watch.since + round(silent_s * self.rate))
+        yield from self._take(station, state, rule, end(watch, at), at, reason, silent_s)
+
+    def _silent_s(self, state: AlarmsState) -> float:
+        """Return for how long a station has sent nothing, by the running time.
+
+        Samples do not tell: those of a source that knows no time go on where they ended.
+        """
+        return 0.0 if state.heard_at is None else self._running_s - state.heard_at
 
     def _alarm(
         self,
@@ -425,14 +456,16 @@ class WatchAlarms(Stage):
         watch: Watch,
         at: int,
         reason: str = "",
+        silent_s: float = 0.0,
         *,
         final: bool = False,
     ) -> Alarm:
         last = watch.absent if final and watch.absent is not None else at
         last = max(last, watch.since)
-        length_s = (last - watch.since) / self.rate
+        length_s = (last - watch.since) / self.rate or silent_s
         if rule.kind.reads == "clock" and not final:
-            length_s = rule.limits.delay / self.rate
+            is_long = rule.limits.escalate if watch.escalated else 0
+            length_s = (rule.limits.delay + is_long) / self.rate
         is_missing = rule.kind.name == "missing"
         is_measured = rule.kind.unit != ""
         return Alarm(

@@ -12,7 +12,8 @@ All stations of a step share the work of its stages. So the spans of the stages 
 the first station that is traced, and the others have a link to them.
 
 Nothing is recorded of a message whose producer has not sampled it; events then carry its own
-``traceparent`` on. This module alone imports OpenTelemetry, and only who wants traces imports it.
+``traceparent`` on. Its ``tracestate`` is passed on in any case. This module alone imports
+OpenTelemetry, and only who wants traces imports it.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ from opentelemetry.trace import (
     SpanContext,
     SpanKind,
     TraceFlags,
+    TraceState,
     set_span_in_context,
 )
 
 from airsift import __version__
 from stream.sources.base import audio_of
 from stream.telemetry.observer import Observer
+from stream.trace_context import NO_TRACE, TraceContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,7 +59,7 @@ _AFTER_THE_STEP = ("flush", "settle")
 
 
 class Tracing(Observer):
-    """Records spans of the loop, and gives the ``traceparent`` of events.
+    """Records spans of the loop, and gives the trace of events.
 
     Parameters
     ----------
@@ -98,24 +101,25 @@ class Tracing(Observer):
         self._step: Span | None = None
         self._last: Context | None = None  # of the last step that was traced, until it is stored
         self._stations: dict[str, Span] = {}
-        self._traces: dict[str, str] = {}
+        self._traces: dict[str, TraceContext] = {}
 
     def on_step(self, items: Sequence[SourceItem]) -> None:
         """Begin the spans of the stations whose audio is traced."""
         self._traces.clear()
-        messages: dict[str, list[str]] = {}
+        messages: dict[str, list[TraceContext]] = {}
         for chunk in audio_of(items):
             messages.setdefault(chunk.station, []).append(chunk.trace)
         for station, traces in messages.items():
             parents = [_context_of(trace) for trace in dict.fromkeys(traces) if trace]
             # The newest is continued; the others are links of its span.
             parent = parents[-1] if parents else None
+            newest = next((each for each in reversed(traces) if each), NO_TRACE)
             if not (parent.trace_flags.sampled if parent else self._chance() < self._ratio):
-                self._traces[station] = next((each for each in reversed(traces) if each), "")
+                self._traces[station] = newest
                 continue
             span = self._begin_station(station, parent, parents[:-1], len(traces))
             self._stations[station] = span
-            self._traces[station] = traceparent_of(span.get_span_context())
+            self._traces[station] = _as_context(span, newest.state)
 
     def _begin_station(
         self, station: str, parent: SpanContext | None, others: list[SpanContext], messages: int
@@ -138,14 +142,14 @@ class Tracing(Observer):
             self._step = self._tracer.start_span("step", context=set_span_in_context(span))
         return span
 
-    def traceparent(self, station: str) -> str:
-        """Return the ``traceparent`` of what is published of a station in this step, or ""."""
-        return self._traces.get(station, "")
+    def trace_of(self, station: str) -> TraceContext:
+        """Return the trace of what is published of a station in this step, or `NO_TRACE`."""
+        return self._traces.get(station, NO_TRACE)
 
-    def sent(self, station: str) -> str:
-        """Return the ``traceparent`` of a message that is about to be sent, or ""."""
+    def sent(self, station: str) -> TraceContext:
+        """Return the trace of a message that is about to be sent, or `NO_TRACE`."""
         if self._chance() >= self._ratio:
-            return ""
+            return NO_TRACE
         span = self._tracer.start_span(
             f"send {self._topic}",
             context=_NO_PARENT,
@@ -158,7 +162,7 @@ class Tracing(Observer):
             },
         )
         span.end()
-        return traceparent_of(span.get_span_context())
+        return _as_context(span)
 
     def on_call(self, part: str, seconds: float) -> None:
         """Record a call of a stage or at an edge, which has just ended."""
@@ -207,8 +211,17 @@ def traceparent_of(span: SpanContext) -> str:
     return f"00-{span.trace_id:032x}-{span.span_id:016x}-{int(span.trace_flags):02x}"
 
 
-def _context_of(trace: str) -> SpanContext:
-    """Return the span that a valid ``traceparent`` names."""
-    _, trace_id, span_id, flags = trace.split("-")
-    sampled = TraceFlags(int(flags, 16) & _SAMPLED)
-    return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=sampled)
+def _as_context(span: Span, state: str = "") -> TraceContext:
+    return TraceContext(traceparent_of(span.get_span_context()), state)
+
+
+def _context_of(trace: TraceContext) -> SpanContext:
+    """Return the span that a valid trace names."""
+    _, trace_id, span_id, flags = trace.parent.split("-")
+    return SpanContext(
+        int(trace_id, 16),
+        int(span_id, 16),
+        is_remote=True,
+        trace_flags=TraceFlags(int(flags, 16) & _SAMPLED),
+        trace_state=TraceState.from_header([trace.state]) if trace.state else None,
+    )

@@ -31,7 +31,7 @@ from stream.events import Level
 from stream.kafka.settings import KafkaSettings
 from stream.sources.base import SourceStatus
 from stream.telemetry.telemetry import Telemetry
-from stream.testing import music_like
+from stream.testing import ListSink, music_like
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,7 +79,7 @@ def test_the_program_that_owns_a_format_accepts_it(program):
 
 
 @pytest.mark.process
-def test_silent_and_missing_stations_are_named_by_their_alerts():
+def test_alerts_fire_when_they_should_and_name_what_it_is_about():
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed")
@@ -94,7 +94,7 @@ def test_silent_and_missing_stations_are_named_by_their_alerts():
 
 FUNCTIONS = {"abs", "absent", "increase", "label_values", "max", "rate", "sum", "topk"}
 FUNCTIONS |= {"bottomk", "histogram_quantile", "max_over_time", "quantile", "scalar"}
-FUNCTIONS |= {"count", "or", "unless", "vector"}
+FUNCTIONS |= {"count", "min_over_time", "or", "unless", "vector"}
 PROMETHEUS_LABELS = {"instance", "job"}  # given to every series when it is scraped
 EXPRESSIONS = {
     **{f"alert {r['alert']}": r["expr"] for group in RULES["groups"] for r in group["rules"]},
@@ -118,6 +118,13 @@ class Refused(SourceStatus):
     refused = MappingProxyType({"a": 1})
 
 
+class Telling(ListSink):
+    """Tells a target of alarms."""
+
+    deliveries = MappingProxyType({("email", "delivered"): 1})
+    waiting = MappingProxyType({"email": 1})
+
+
 def exported():
     """Return the names of all samples of a worker, with their labels."""
     named = {"station_series": 1, "expected": ("a",)}
@@ -126,6 +133,7 @@ def exported():
     watch.activity._silent.add("a")  # known only after half a minute
     watch.collector._drifts = [("a", 1.0)]  # known only after 12 minutes
     watch.collector._source = Refused()
+    watch.collector._sinks = [Telling()]
     # A level, and its faults, are known after levels.interval_s.
     watch.collector._levels = [(LEVEL, ["frozen"])]
     found = {"up": set()}

@@ -7,12 +7,16 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from airsift.web.feed import Feed
 from stream.testing import programme, tone
+from tests.airsift.web.serve import Client, answers, until
 from tests.stream.media import encode
 from tests.stream.pulse import null_device, playing, skip_unless_installed
 from tests.terminal import AIRSIFT, SIZES, Terminal, run, strange
@@ -138,6 +142,56 @@ def test_in_a_pipe_it_writes_lines(environ: dict[str, str]) -> None:
     assert errors.startswith("airsift: looks for microphones, and loads the networks")
     assert errors.splitlines()[1].startswith("airsift: loads: network the shipped one")
     assert len(errors.splitlines()) == 2
+
+
+@pytest.mark.long
+@pytest.mark.timeout(180)
+def test_the_page_shows_what_is_heard_and_that_the_microphone_is_unplugged(tmp_path: Path) -> None:
+    skip_unless_installed()
+    sound = tmp_path / "programme.wav"
+    encode(sound, programme(240, 48_000), 48_000, "pcm_s16le")
+    device = ExitStack()
+    environ = device.enter_context(null_device(tmp_path))
+    device.enter_context(playing(environ, sound))
+    command = [*AIRSIFT, "listen", *FAST, "--station", "desk", "--web", "--set", "web.port=0"]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with device, subprocess.Popen(command, env=environ, text=True, **pipes) as process:
+        try:
+            assert process.stderr is not None
+            line = next(line for line in process.stderr if "the page is at" in line)
+            client = Client(line.split()[-1], Feed())
+            until(lambda: answers(client))
+            with client.socket("/api/wall/ws") as wall:
+                wait_for_problem(wall, "loads the networks and the catalogue")
+                wait_for_problem(wall, "")
+                until(lambda: "now" in station_of(client) and station_of(client)["head_ms"], 60)
+                device.close()
+                wait_for_problem(wall, "no audio: waits for microphone default")
+                with null_device(tmp_path) as again, playing(again, sound):
+                    wait_for_problem(wall, "")
+                    before = station_of(client)["head_ms"]
+                    until(lambda: station_of(client)["head_ms"] > before + 5000, 60)
+                    process.send_signal(signal.SIGINT)
+                    assert process.wait(60) == 0
+        finally:
+            process.kill()
+    assert not answers(client)
+
+
+def wait_for_problem(wall: Any, text: str) -> None:
+    """Wait until the page says why nothing is heard."""
+    told = [""]
+    end = time.monotonic() + 60
+    while told[-1] != text or len(told) == 1:
+        assert time.monotonic() < end, told
+        message = json.loads(wall.recv(timeout=60))
+        told += [message["problem"]] if "problem" in message else []
+
+
+def station_of(client: Client) -> dict[str, Any]:
+    """Return the one station that the page has, without anything before it comes."""
+    stations: list[dict[str, Any]] = client.json("/api/stations")["stations"]
+    return stations[0] if stations else {}
 
 
 @pytest.mark.parametrize("device", ["no such card", "99"])

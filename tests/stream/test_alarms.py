@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from stream.alarms.rules import AlarmPlan
 from stream.alarms.settings import AlarmSettings
+from stream.alarms.text import duration
 from stream.audio import AudioChunk, Discontinuity, EndOfStream
 from stream.events import Alarm, Decision, Level, Match
 from stream.pipeline import Pipeline
@@ -263,6 +264,59 @@ def test_a_station_that_never_came_was_missing_until_the_end() -> None:
     assert alarm.text == "never heard for 30 s"
 
 
+Way = Literal["hole", "no hole", "sent", "finish", "withdrawn"]
+
+
+@given(
+    st.sampled_from(get_args(Way)),
+    st.integers(3, 100),
+    st.none() | st.integers(3, 50),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=40)
+def test_a_closing_text_states_how_long_a_station_was_gone(
+    way: Way, silent_s: int, restart_s: int | None, knows_time: bool
+) -> None:
+    """Whatever closes it, and also where the samples go on as if there had been no silence."""
+    entries = [StationEntry(name="a", source="kafka")]
+    stage = Stage(plan(entries, gone={"delay_s": 2}))
+    time_of = (lambda _, sample, rate: MONDAY + sample / rate) if knows_time else None
+    stage.stage.time_of = time_of or stage.stage.time_of
+    stage.clock.now += 1
+    stage.push(audio(0))
+    assert stage.wait(silent_s) == [("gone", "open", 1, 1)]
+    known_s = silent_s
+    if restart_s is not None:
+        part = stage.stage.snapshot(stage.stage.sessions["a"])
+        assert part is not None
+        before = stage.stage
+        stage.stage = WatchAlarms(
+            lambda: stage.plan, RATE, stage.clock, lambda: MONDAY + stage.clock.now - 1000
+        )
+        stage.stage.time_of = before.time_of
+        stage.stage.restore(stage.stage.sessions["a"], part)
+        stage.wait(restart_s)
+        known_s = (silent_s if knows_time else 2) + restart_s  # a stop has no clock of its own
+    if way == "hole":
+        known_s = silent_s + (restart_s or 0)
+        items = stage.stage.push([audio(1 + known_s)])
+    elif way == "no hole":
+        items = stage.stage.push([audio(1)])
+    elif way == "sent":
+        stage.plan = plan(None, gone={"delay_s": 2})
+        items = stage.stage.push([EndOfStream("a", RATE, RATE, "sent")])
+    elif way == "finish":
+        items = [*stage.stage.finish(["a"])]
+    else:
+        stage.plan = plan([], gone={"delay_s": 2})
+        items = stage.stage.push([])
+    [closed] = [item for item in items if isinstance(item, Alarm)]
+    assert closed.final
+    assert closed.text in {f"no audio for {duration(known_s + more)}" for more in (-1, 0, 1)}
+    if way != "no hole":
+        assert closed.end / RATE - 1 == pytest.approx(known_s, abs=1.0)
+
+
 class OneOfMany(SourceStatus):
     hears_all = False  # type: ignore[assignment]
 
@@ -293,7 +347,7 @@ def test_a_station_or_a_rule_that_is_removed() -> None:
     stage.plan = plan(entries, gone={"delay_s": 1})
     assert stage.push() == [("dead_air", "withdrawn", 0, 1)]
     stage.plan = plan([], gone={"delay_s": 1})
-    assert stage.push() == [("gone", "withdrawn", 1, 1)]
+    assert stage.push() == [("gone", "withdrawn", 1, 4)]  # it has been so for 3 s
     assert stage.wait(60) == []
 
 
@@ -311,7 +365,7 @@ def test_the_end_of_the_audio_closes_what_is_of_the_audio() -> None:
     stage.wait(2)
     found = stage.push(EndOfStream("a", 3 * RATE, RATE, "idle"))
     assert found == [("dead_air", "ended", 0, 3)]
-    assert told(stage.stage.finish(["a"])) == [("gone", "ended", 3, 3)]
+    assert told(stage.stage.finish(["a"])) == [("gone", "ended", 3, 5)]
 
 
 def test_the_hours_of_a_station_and_the_quiet_hours_of_a_rule() -> None:
@@ -512,8 +566,7 @@ def test_a_station_that_is_forgotten_closes_its_alarms(is_silent: bool) -> None:
     runner.step([Lost("a", is_silent=is_silent)])
     runner.step([])
     opened, *rest = (e for e in sink.events if isinstance(e, Alarm))
-    assert (
-        told([opened, *rest]) == [("gone", "open", 8, 8), ("gone", "ended", 8, 8)][: 1 + is_silent]
-    )
+    expected = [("gone", "open", 8, 8), ("gone", "ended", 8, 16)]
+    assert told([opened, *rest]) == expected[: 1 + is_silent]
     assert {e.id for e in rest} == ({opened.id} if is_silent else set())
     assert runner.snapshots() == {}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stream.events import Decision, Gap, Match, Segment
 from stream.kafka.codec.event_message import EventFormat, as_message, unframed
 from stream.kafka.settings import KafkaSettings, MessageSettings, RegistrySettings
+from stream.trace_context import NO_TRACE, TraceContext
 
 RATE = 16000
 EVENTS = [
@@ -19,7 +20,7 @@ EVENTS = [
     Match("a", 0, 9, RATE, 0.0, "key\n", "Title", "Ärtist", 1, 2.0, final=False),
     Gap("a", 0, 1, RATE, None, "missing"),
 ]
-TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+TRACE = TraceContext("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "desk=1,b@c=2")
 by_kind = pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.kind)
 
 
@@ -95,10 +96,12 @@ def test_what_is_no_event_is_not_unframed():
 
 @pytest.mark.parametrize("source", ["", "airsift"])
 def test_an_event_has_the_trace_of_its_station(source):
-    form = EventFormat(source, trace_of={"a": TRACE}.get)
+    form = EventFormat(source, trace_of=lambda station: TRACE if station == "a" else NO_TRACE)
     headers = dict(form.encode(EVENTS[1]).headers)
-    assert headers["traceparent"].decode() == TRACE
-    assert headers.get("ce_traceparent") == (TRACE.encode() if source else None)
+    assert headers["traceparent"].decode() == TRACE.parent
+    assert headers["tracestate"].decode() == TRACE.state
+    assert headers.get("ce_traceparent") == (TRACE.parent.encode() if source else None)
+    assert headers.get("ce_tracestate") == (TRACE.state.encode() if source else None)
     assert "traceparent" not in dict(form.encode(EVENTS[0]).headers)
     assert json.loads(form.encode(EVENTS[1]).value) == EVENTS[1].to_dict()
 

@@ -175,7 +175,7 @@ def test_a_file_that_is_called_as_an_address_is_read_by_a_path(
 
 def test_what_is_read_is_counted(host: str) -> None:
     from airsift import config
-    from airsift.cli.inputs import open_input
+    from airsift.inputs import open_input
     from stream.runner import Stop
 
     source = open_input(f"http://{host}/a.flac", config.load(environ={}).config, Stop())

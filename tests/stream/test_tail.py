@@ -7,6 +7,7 @@ import pytest
 
 from airsift.cli.tail import _as_json, as_line
 from stream.events import Alarm, Decision, Event, Gap, Level, Match, Segment, Share
+from stream.kafka.client.chunk_trace import _event
 
 RATE = 16000
 NO_TIME = b'{"schema": "airsift.gap/1", "station": "a", "start_s": 0, "end_s": 1, "time": "x"}'
@@ -15,7 +16,9 @@ LATE = b'{"schema": "airsift.gap/1", "start_s": 0, "end_s": 1e99, "time": "2026-
 
 def record(value: bytes | None, headers: dict[str, bytes] | None = None) -> SimpleNamespace:
     sent = list((headers or {}).items())
-    return SimpleNamespace(topic="t", partition=1, offset=7, key=b"news", value=value, headers=sent)
+    return SimpleNamespace(
+        topic="t", partition=1, offset=7, key=b"news", value=value, headers=sent, timestamp=0
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,6 +93,15 @@ def record(value: bytes | None, headers: dict[str, bytes] | None = None) -> Simp
 )
 def test_events_are_one_line_for_people(event: Event, line: str) -> None:
     assert as_line(record(event.to_json().encode())) == line
+
+
+def test_a_trace_says_of_an_event_what_tail_says() -> None:
+    event = Segment("news", 0, 63 * RATE, RATE, 1_790_000_000.25, "music", 0.876, True)
+    sent = record(event.to_json().encode())
+    line = _event(sent, "news", 1_790_000_010.0, 1_790_000_011.0)
+    assert line is not None
+    assert line.text == "music 0.88, 0.0 to 63.0 s"
+    assert line.text.split(",")[0] in as_line(sent)
 
 
 def test_a_dead_letter_names_its_reason() -> None:

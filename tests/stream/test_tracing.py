@@ -15,20 +15,21 @@ from airsift import config
 from airsift.connect import open_tracing
 from airsift.errors import ConfigError
 from stream.audio import AudioChunk
-from stream.kafka.codec.headers import TRACEPARENT, read_headers
+from stream.kafka.codec.headers import read_headers
 from stream.kafka.settings import WireSettings
 from stream.pipeline import Pipeline
 from stream.runner import Stop, run_source
 from stream.telemetry.metrics import STAGES
 from stream.testing import ListSink, ListSource, programme
+from stream.trace_context import NO_TRACE, TRACEPARENT, TraceContext
 from tests.stream.collector import attributes, collecting
 from tests.stream.doubles import SMOOTH
 from tests.stream.networks import FRONT_END
 
 RATE = 16000
 IDS = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-SAMPLED = f"00-{IDS[0]}-{IDS[1]}-01"
-UNSAMPLED = f"00-{IDS[0]}-{IDS[1]}-00"
+SAMPLED = TraceContext(f"00-{IDS[0]}-{IDS[1]}-01", "desk=a,other@desk=b")
+UNSAMPLED = TraceContext(f"00-{IDS[0]}-{IDS[1]}-00", "desk=c")
 pytest.importorskip("opentelemetry.proto")
 
 
@@ -47,7 +48,7 @@ def tracing(endpoint, ratio=0.0):
 
 
 class TracedSink(ListSink):
-    """Notes what a broker would be sent as traceparent, when it would be sent."""
+    """Notes what a broker would be sent as trace, when it would be sent."""
 
     def __init__(self, traced):
         super().__init__()
@@ -55,7 +56,7 @@ class TracedSink(ListSink):
 
     def write(self, events):
         super().write(events)
-        self.sent += [(event.station, self.traced.traceparent(event.station)) for event in events]
+        self.sent += [(event.station, self.traced.trace_of(event.station)) for event in events]
 
 
 def run(classifier, batches, traced):
@@ -67,7 +68,7 @@ def run(classifier, batches, traced):
     return sink
 
 
-def chunk(station, trace="", seconds=8, start=0):
+def chunk(station, trace=NO_TRACE, seconds=8, start=0):
     return AudioChunk(station, start * RATE, programme(seconds), RATE, trace=trace)
 
 
@@ -89,10 +90,11 @@ def test_a_producers_trace_goes_over_the_stages_to_the_events(classifier):
         for span in stages:
             assert step.start_time_unix_nano <= span.end_time_unix_nano
             assert span.start_time_unix_nano <= span.end_time_unix_nano
-        ours = f"00-{process.trace_id.hex()}-{process.span_id.hex()}-01"
+        ours = f"00-{process.trace_id.hex()}-{process.span_id.hex()}-01", SAMPLED.state
+        assert process.trace_state == SAMPLED.state
         first = next(trace for station, trace in sink.sent if station == "a")
         assert first == ours
-        assert {trace for station, trace in sink.sent if station == "b"} == {""}
+        assert {trace for station, trace in sink.sent if station == "b"} == {NO_TRACE}
 
 
 def test_what_the_producer_did_not_sample_is_passed_on_and_not_recorded(classifier):
@@ -104,7 +106,7 @@ def test_what_the_producer_did_not_sample_is_passed_on_and_not_recorded(classifi
 
 
 def test_several_messages_and_stations_of_a_step_are_linked(classifier):
-    other = f"00-{'1' * 32}-{'2' * 16}-01"
+    other = TraceContext(f"00-{'1' * 32}-{'2' * 16}-01")
     with collecting() as spans:
         with tracing(spans.endpoint) as traced:
             batch = [chunk("a", other, 2), chunk("a", SAMPLED, 2, start=2), chunk("b", other, 2)]
@@ -125,7 +127,7 @@ def test_messages_without_a_trace_begin_one_by_chance(classifier, ratio):
             sent = traced.sent("a")
         assert len(spans.named("process airsift.audio")) == 2 * ratio
         assert len(spans.named("send airsift.audio")) == ratio
-        assert bool(TRACEPARENT.fullmatch(sent)) == bool(ratio)
+        assert bool(TRACEPARENT.fullmatch(sent.parent)) == bool(ratio)
         assert all(bool(trace) == bool(ratio) for _, trace in sink.sent)
 
 
@@ -152,17 +154,19 @@ HEX = st.text("0123456789abcdefABC-", max_size=40)
 
 @given(
     st.one_of(
-        st.just(SAMPLED), st.text(max_size=60), st.builds("00-{}-{}-{}".format, HEX, HEX, HEX)
+        st.just(SAMPLED.parent),
+        st.text(max_size=60),
+        st.builds("00-{}-{}-{}".format, HEX, HEX, HEX),
     )
 )
 def test_a_traceparent_is_valid_or_ignored(text):
     headers = [("content-type", b"audio/flac"), ("traceparent", text.encode("utf-8", "replace"))]
     trace = read_headers(headers, WireSettings.default()).trace
-    assert trace == (text.strip() if TRACEPARENT.fullmatch(text.strip()) else "")
+    assert trace == (text.strip() if TRACEPARENT.fullmatch(text.strip()) else "", "")
 
 
 def test_the_header_of_cloudevents_is_read_too():
-    headers = [("content-type", b"audio/flac"), ("ce_traceparent", SAMPLED.encode())]
+    headers = [("content-type", b"audio/flac"), *SAMPLED.headers("ce_")]
     assert read_headers(headers, WireSettings.default()).trace == SAMPLED
 
 

@@ -17,8 +17,10 @@ from stream.kafka.checkpoint.record import read_record
 from stream.kafka.client.past import Period, read_period
 from stream.kafka.codec.dead_letter import read_dead_letter
 from stream.kafka.codec.event_message import unframed
-from stream.kafka.codec.headers import TRACEPARENT
 from stream.kafka.codec.message import ChunkDecoder
+from stream.lines import iso_time, one_line
+from stream.sinks.format import kind_of, said_by
+from stream.trace_context import PARENT, TRACEPARENT
 
 if TYPE_CHECKING:
     from stream.audio import AudioChunk
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from stream.kafka.settings import KafkaSettings
     from stream.runner import Stop
 
-_KINDS = ("decision", "segment", "match", "share", "repeat", "gap", "alarm")
+_KINDS = ("decision", "segment", "label", "match", "share", "repeat", "gap", "alarm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,29 +164,14 @@ def _event(record: ConsumerRecord, station: str, begin_s: float, end_s: float) -
         event = json.loads(unframed(record.value))
         starts_s = datetime.fromisoformat(event["time"]).timestamp()
         ends_s = starts_s + event["end_s"] - event["start_s"]
-        kind = str(event["schema"]).removeprefix("airsift.").partition("/")[0]
+        kind = kind_of(event)
+        text = f"{said_by(event)}, {event['start_s']} to {event['end_s']} s"
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return None
     if kind not in _KINDS or starts_s >= end_s or ends_s <= begin_s:
         return None
     trace = _trace_id(record)
-    return Line(record.timestamp, kind, _where(record), _content(kind, event), event, trace)
-
-
-def _content(kind: str, event: dict[str, object]) -> str:
-    state = "" if event.get("final", True) else ", open"
-    span = f"{event['start_s']} to {event['end_s']} s"
-    if kind == "decision":
-        return f"speech {event.get('p_speech')}, music {event.get('p_music')}, {span}{state}"
-    if kind == "segment":
-        return f"{event.get('label')}, {span}{state}"
-    if kind == "alarm":
-        return f"{event.get('rule')} ({event.get('severity')}), {span}{state}"
-    if kind == "repeat":
-        return f"{event.get('title') or event.get('guess')} ({event.get('cluster')}), {span}"
-    if kind == "gap":
-        return f"{event.get('reason')}, {span}"
-    return f"{event.get('artist')} - {event.get('title')} ({event.get('track')}), {span}{state}"
+    return Line(record.timestamp, kind, _where(record), one_line(text), event, trace)
 
 
 def _dead_letter(record: ConsumerRecord, message: ConsumerRecord) -> Line | None:
@@ -213,13 +200,11 @@ def _where(record: ConsumerRecord) -> str:
 
 def _trace_id(record: ConsumerRecord) -> str:
     for name, value in record.headers:
-        if name.lower() == "traceparent":
+        if name.lower() == PARENT:
             found = TRACEPARENT.fullmatch((value or b"").decode("ascii", "replace"))
             return found[1] if found else ""
     return ""
 
 
 def _clock(time_s: float) -> str:
-    from stream.lines import iso_time
-
     return iso_time(time_s, "milliseconds")

@@ -98,7 +98,7 @@ def publish(
     progress : callable, optional
         Called after every message.
     trace_of : callable, optional
-        Gives the ``traceparent`` of the next message of a station.
+        Gives the trace of the next message of a station.
 
     Raises
     ------
@@ -120,8 +120,8 @@ def publish(
             if stop.requested:
                 break
             message = encode(piece, codec)
-            if trace_of is not None and (trace := trace_of(piece.station)):
-                message.headers.append(("traceparent", trace.encode()))
+            if trace_of is not None:
+                message.headers.extend(trace_of(piece.station).headers())
             # One at a time: Kafka may accept a message after it has refused, or not answered, the
             # one before it.
             producer.send(settings.topics.audio, message.key, message.value, message.headers)

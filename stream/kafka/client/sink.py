@@ -36,7 +36,7 @@ class KafkaSink(Sink):
     kinds : collection of str, optional
         Kinds of events that will be published. Topics and rights of other kinds are not needed.
     trace_of : callable
-        Gives the ``traceparent`` of a station's events.
+        Gives the trace of a station's events.
 
     Attributes
     ----------

@@ -1,7 +1,7 @@
 """An event as a message of its topic, by the conventions that its subscribers follow.
 
 Key: the station. Value: the event's JSON. Headers: ``schema`` and ``content-type``; those of
-CloudEvents and ``traceparent`` only where they are asked for. With Confluent's framing the value
+CloudEvents and the trace only where they are asked for. With Confluent's framing the value
 begins with a zero byte and the number of its schema in a registry.
 """
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from stream.kafka.codec.message import Message
 from stream.lines import one_line
+from stream.trace_context import NO_TRACE, TraceContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from stream.events import Event
     from stream.kafka.codec.headers import Headers
 
-    # A station to the ``traceparent`` of its newest audio; "" where there is none.
-    TraceOf = Callable[[str], str]
+    # A station to the trace of its newest audio; `NO_TRACE` where there is none.
+    TraceOf = Callable[[str], TraceContext]
 
 MAX_SCHEMA_ID = 2**31 - 1
 _FRAME = struct.Struct(">bI")
@@ -29,10 +30,10 @@ _JSON = ("content-type", b"application/json")
 _ID_DIGITS = 16  # of a hash; an event's id is part of what it identifies already
 
 
-def no_trace(station: str) -> str:
+def no_trace(station: str) -> TraceContext:
     """Return that a station's audio belongs to no trace."""
     del station
-    return ""
+    return NO_TRACE
 
 
 class EventFormat:
@@ -45,7 +46,7 @@ class EventFormat:
     schema_ids : mapping of str to int
         Number of the schema of each kind of event that is framed; the others are not.
     trace_of : callable
-        Gives the ``traceparent`` of a station's events.
+        Gives the trace of a station's events.
     """
 
     def __init__(
@@ -69,7 +70,9 @@ class EventFormat:
         if self._cloud_source:
             headers += self._attributes(event, value, schema)
         if trace := self._trace_of(event.station):
-            headers += _trace_headers(trace, cloud=bool(self._cloud_source))
+            headers += trace.headers()
+            if self._cloud_source:
+                headers += trace.headers("ce_")
         return Message(event.station.encode(), (frame or b"") + value, headers)
 
     def _attributes(self, event: Event, value: bytes, schema: bytes) -> Headers:
@@ -89,11 +92,6 @@ class EventFormat:
         ]
         time = event.to_dict()["time"]
         return headers if time is None else [*headers, ("ce_time", str(time).encode())]
-
-
-def _trace_headers(trace: str, *, cloud: bool) -> Headers:
-    headers = [("traceparent", trace.encode())]
-    return [*headers, ("ce_traceparent", trace.encode())] if cloud else headers
 
 
 def as_message(event: Event) -> Message:

@@ -11,6 +11,7 @@ start_sample    index of the first sample, at `rate`, from the station's sample 
 time_ms         Unix time of the first sample in milliseconds
 end             ``true``: the stream ends with this message, which may be empty
 traceparent     the trace it belongs to, by W3C Trace Context; also ``ce_traceparent``
+tracestate      what is passed on with it; also ``ce_tracestate``
 =============== ================================================================
 
 ``start_sample`` and ``time_ms`` may be missing, see `stream.kafka.codec.timeline`. docs/topics.md
@@ -19,11 +20,11 @@ describes all of this for authors of producers.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from airsift.errors import DecodeError
 from stream.ranges import MAX_RATE, MAX_TIME_MS, MAX_TIME_S
+from stream.trace_context import MAX_READ, NO_TRACE, PARENT, STATE, TraceContext, read_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,12 +57,10 @@ _RANGES = {
     "start_sample": (0, MAX_TIME_S * MAX_RATE),  # at its own rate
     "time_ms": (0, MAX_TIME_MS - 1),
 }
+_LISTS = (STATE, f"ce_{STATE}")  # several headers are one list
 _READ = ("schema", "content-type", *_RANGES, "end")
 # Spellings of the content type that need no parsing: one of them comes with nearly every message.
 _KIND_OF = {kind: kind for kind in KINDS} | {CONTENT_TYPES["opus"]: "audio/ogg"}
-
-# Version 00 of W3C Trace Context: trace, span (neither of them zero) and flags.
-TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 
 _CUT = "airsift-truncated"
 _ATTEMPT = "airsift-attempt"
@@ -73,7 +72,7 @@ class AudioHeaders(NamedTuple):
     """The parsed headers.
 
     `rate` is 0 if neither header nor default gives one; `again` is whether the message is a
-    replayed dead letter; `trace` is its ``traceparent``, "" where there is no valid one.
+    replayed dead letter; `trace` is the one that it belongs to, `NO_TRACE` where none is valid.
     """
 
     content_type: str
@@ -82,7 +81,7 @@ class AudioHeaders(NamedTuple):
     start_sample: int | None
     time_ms: int | None
     again: bool = False
-    trace: str = ""
+    trace: TraceContext = NO_TRACE
 
 
 def read_headers(headers: Iterable[tuple[str, bytes]], limits: WireSettings) -> AudioHeaders:
@@ -121,10 +120,11 @@ def read_headers(headers: Iterable[tuple[str, bytes]], limits: WireSettings) -> 
     return AudioHeaders(kind, rate, channels, *place, again=again, trace=_trace(texts))
 
 
-def _trace(texts: dict[str, str]) -> str:
-    """Return the ``traceparent``; an invalid one is ignored, as its standard says."""
-    text = texts.get("traceparent") or texts.get("ce_traceparent")
-    return text if text and TRACEPARENT.fullmatch(text) else ""
+def _trace(texts: dict[str, str]) -> TraceContext:
+    """Return the trace; an invalid one is ignored, as its standard says."""
+    prefix = "" if texts.get(PARENT) else "ce_"
+    parent = texts.get(prefix + PARENT)
+    return read_trace(parent, texts.get(prefix + STATE)) if parent else NO_TRACE
 
 
 def _texts(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
@@ -163,6 +163,10 @@ def _add_parameters(texts: dict[str, str], parameters: Iterable[str]) -> None:
 def _add(texts: dict[str, str], name: str, text: str) -> None:
     """Add a value of `name`; of two different values, neither is known to be right."""
     before = texts.get(name)
+    if before and name in _LISTS:
+        if len(before) <= MAX_READ:  # else it is ignored in any case
+            texts[name] = f"{before},{text}"
+        return
     if before and text and before != text and name in _READ:
         raise DecodeError(
             f"header {name} is sent as {before[:40]!r} and as {text[:40]!r}: send it once"

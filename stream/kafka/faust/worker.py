@@ -95,7 +95,7 @@ class Worker(MemberHealth, SourceStatus):
     observer : Observer
         Is called after every iteration of the loop.
     trace_of : callable
-        Gives the ``traceparent`` of a station's events.
+        Gives the trace of a station's events.
 
     Attributes
     ----------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airsift.cli.inputs import label_of
+from airsift.inputs import label_of
 from stream.sources.base import Source
 from stream.sources.http import HttpSource
 
