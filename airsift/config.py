@@ -21,6 +21,7 @@ from pydantic import Field, ValidationError, model_validator
 from airsift.defaults import Section, defaults
 from airsift.errors import ConfigError
 from airsift.json_types import Json, JsonObject
+from airsift.podcasts.settings import PodcastSettings
 from airsift.toml_text import parse_toml, read_toml
 from airsift.web.settings import WebSettings
 from stream.alarms.settings import AlarmSettings
@@ -34,6 +35,7 @@ DEFAULT_LAYER = "default.toml"
 _PATHS = (
     "model.path",
     "model.voice_path",
+    "model.labels_path",
     "identify.catalogue",
     "repeats.folder",
     "database.url",
@@ -62,6 +64,8 @@ class ModelConfig(Section, table="model"):
     voice: bool
     voice_path: str
     voice_sha256: _Sha256
+    labels_path: str
+    labels_sha256: _Sha256
     front_end: Literal["rolling", "nnaudio"]
     backend: Literal["auto", "torch", "onnx"]
     device: str
@@ -163,6 +167,7 @@ class Config(Section):
     repeats: RepeatsConfig
     levels: LevelsConfig
     alarms: AlarmSettings
+    podcasts: PodcastSettings
     file: FileSettings
     http: HttpSettings
     microphone: MicrophoneSettings

@@ -227,6 +227,7 @@ def _print_moment(
         for kind, key in (
             ("match", "matches"),
             ("segment", "segments"),
+            ("label", "labels"),
             ("share", "shares"),
             ("repeat", "repeats"),
             ("gap", "gaps"),
